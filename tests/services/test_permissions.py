@@ -33,7 +33,8 @@ CHECKED_ELSEWHERE = {
     "figures:visible_throughputs", "graph:load",
     "lake_files:moved_now", "permissions:check",
     "permissions:check_call", "permissions:nodes_of_call", "permissions:without_hidden",
-    "permissions:needed_role", "read:find", "tokens:identify", "users:sign_in",
+    "permissions:needed_role", "read:find", "refused_acts:refused_in_project",
+    "tokens:identify", "users:sign_in",
 }  # fmt: skip
 """The server calls them beside or after a check of its own (`headrace.web`)."""
 WITHOUT_A_ROLE = {"access:whoami", "emergencies:break_glass", "emergencies:end_break_glass"}

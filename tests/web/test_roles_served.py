@@ -201,3 +201,34 @@ def test_a_stream_of_events_ends_with_its_token(door: Door, shop: Project) -> No
     answer.read()
     assert time.monotonic() - began < 8.0, "5 s, and a busy machine"
     connection.close()
+
+
+def _refused(answer: Answer) -> dict[str, str]:
+    assert answer.status == 200, answer.body
+    return {row["act"]: row["reason"] for row in answer.json["refused_acts"]}
+
+
+def test_a_reader_is_told_which_acts_their_roles_refuse(door: Door, shop: Project) -> None:
+    """Would catch: a page that offers an act which the server then refuses, or hides one that it
+    allows; a reason that names nobody."""
+    me = shop.json("access", "whoami")["who"]
+    own = {who: _refused(door.get(who, "/api/v1/session")) for who in door.tokens}
+    assert own["viewer"]["fix"] == f"needs the role operator; ask {me}"
+    assert own["viewer"]["apply"] == f"needs the role owner; ask {me}"
+    assert not own["operator"].keys() & {"fix", "cancel", "backfill", "backfills pause", "pause"}
+    assert own["operator"].keys() >= {"apply", "approve", "quarantine accept"}
+    assert own["core-operator"]["fix"] == f"needs the role operator without a limit; ask {me}"
+    assert "status" not in own["auditor"] and "pause" in own["auditor"]
+    assert _refused(door.opened.get("/api/v1/session")) == {}
+
+    limited = door.get("core-operator", "/api/v1/session").json["refused_acts"]
+    somewhere = {row["act"]: row["somewhere"] for row in limited}
+    assert (somewhere["pause"], somewhere["fix"], somewhere["waive"]) == (True, False, False)
+
+    path = "/api/v1/assets/revenue"
+    node = {who: _refused(door.get(who, path)) for who in ("viewer", "operator", "core-operator")}
+    assert node["viewer"]["pause"] == "needs the role operator for revenue; ask core"
+    assert node["viewer"].keys() >= {"run", "retry", "resume", "backfill", "quarantine drop"}
+    assert node["operator"].keys() == {"contract accept", "quarantine accept", "quarantine drop"}
+    assert node["core-operator"] == node["operator"]
+    assert _refused(door.opened.get(path)) == {}

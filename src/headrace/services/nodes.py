@@ -26,6 +26,7 @@ from headrace.services.catalog_search import Cards
 from headrace.services.delay_ledger import Ledgers
 from headrace.services.expected_partitions import count_absent, expected, within
 from headrace.services.permissions import authorised
+from headrace.services.refused_acts import refused_on_node
 from headrace.services.responses import ConsumerRow, LearntRow, Response
 from headrace.services.responses.catalog import (
     CountedRow,
@@ -227,6 +228,7 @@ def node(session: ProjectSession, name: str) -> NodeResponse:
         fingerprint=above.fingerprint if above is not None else None,
         learnt=_learnt(session, name) if isinstance(declared, Source) else None,
         **_retention(session, name),
+        refused_acts=refused_on_node(session, declared),
     )
 
 

@@ -238,7 +238,7 @@ METRICS = _ROW("metrics", SEE, lists=True)
 STATES_OF_ACTS = _ROW("acts", SEE, lists=True)
 """The state of an action is for its actor, and for those who may see all nodes it is about."""
 
-_LOOKING = (SEE, READ, AUDIT)
+LOOKING = (SEE, READ, AUDIT)
 """Permissions of commands that change nothing."""
 
 
@@ -347,7 +347,7 @@ def _check(
         raise _frozen_error(session, needed, frozen)
     if unrestricted(session):
         return
-    if needed.permission not in _LOOKING:
+    if needed.permission not in LOOKING:
         session.actor = session.identity.name  # whatever name a program has given itself
     rules = rules_of(session)
     take_emergencies(session, rules)
@@ -377,7 +377,7 @@ def _check_node(
     if not result.allowed:
         from headrace.security.access import NotAllowed
 
-        asked = people_to_ask(session, node.owner) or _admins(session)
+        asked = people_to_ask(session, node.owner) or admins(session)
         raise NotAllowed(session.identity, needed.name, result, asked)
 
 
@@ -394,7 +394,7 @@ def people_to_ask(session: ProjectSession, owner: str) -> tuple[str, ...]:
     return () if asked is None or asked.kind == "vendor" else (asked.name,)
 
 
-def _admins(session: ProjectSession) -> tuple[str, ...]:
+def admins(session: ProjectSession) -> tuple[str, ...]:
     """Return who may give any right: people and groups with the role admin of the whole project."""
     rules, today = rules_of(session), session.now().date()
     names = [
@@ -420,7 +420,7 @@ def _check_whole(session: ProjectSession, needed: CommandPermission, whole: Deci
     if not whole.allowed:
         from headrace.security.access import NotAllowed
 
-        raise NotAllowed(session.identity, needed.name, whole, _admins(session))
+        raise NotAllowed(session.identity, needed.name, whole, admins(session))
 
 
 def _frozen_error(session: ProjectSession, needed: CommandPermission, frozen: Freeze) -> NotAllowed:
@@ -552,14 +552,14 @@ def needed_role(session: ProjectSession, command: str) -> str:
     `the role auditor without a limit`. Commands that need no role, of other programs too, are
     everybody's.
     """
-    return _needed_role(session, functools.partial(_allows_any, session), command)
+    return _needed_role(session, functools.partial(allows_somewhere, session), command)
 
 
 def _proposals(session: ProjectSession) -> Proposals:
     """Return what the session's identity may be told to run."""
     from headrace.services.proposals import Proposals
 
-    allows_any = functools.cache(functools.partial(_allows_any, session))
+    allows_any = functools.cache(functools.partial(allows_somewhere, session))
     return Proposals(by_name(), functools.partial(_needed_role, session, allows_any))
 
 
@@ -616,7 +616,7 @@ def _allows(session: ProjectSession, permission: Permission, node: Node | None =
     return decision(session, rules_of(session), permission, node).allowed
 
 
-def _allows_any(session: ProjectSession, permission: Permission) -> bool:
+def allows_somewhere(session: ProjectSession, permission: Permission) -> bool:
     """Whether a role allows something for at least one node."""
     from headrace.security.access import allowed_nodes
 

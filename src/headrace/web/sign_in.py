@@ -12,6 +12,7 @@ from html import escape
 from typing import NamedTuple
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+import msgspec
 from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -22,10 +23,12 @@ from headrace.security.access_events import UNKNOWN
 from headrace.security.sessions import SignedIn, SignInKind, hash_of_id
 from headrace.services.access_events import note_failed_sign_in
 from headrace.services.browser_sessions import SessionEvent, has_users, record_later
+from headrace.services.refused_acts import refused_in_project
 from headrace.services.responses import Response as ApiResponse
+from headrace.services.responses.access import RefusedActRow
 from headrace.services.session import ProjectSession
 from headrace.web.access import Guard, is_same_origin
-from headrace.web.endpoints import json_response
+from headrace.web.endpoints import ENDPOINTS, Post, PostRows, json_response
 from headrace.web.http import HttpProblem, read_body, read_json_body
 from headrace.web.plain_pages import STYLE_SOURCE, html_page
 from headrace.web.project_reader import ProjectReader
@@ -39,6 +42,12 @@ THROTTLED_NAMES_MAX = 10_000
 WAITING_MAX = 8
 """Passwords that wait to be verified, one after another: each takes 64 MiB."""
 FORM_FIELDS_MAX = 10
+ACTS = tuple(
+    endpoint.command
+    for endpoint in ENDPOINTS
+    if isinstance(endpoint, Post) and not isinstance(endpoint, PostRows)
+)
+"""The functions of all actions of the HTTP API."""
 _FORM_TYPE = "application/x-www-form-urlencoded"
 _PATH = re.compile(r"/(?![/\\]|%2f|%5c)[A-Za-z0-9_.~@:=,?&%+/-]*", re.IGNORECASE)
 _PAGE_HEADERS = {
@@ -62,6 +71,8 @@ class OwnSessionResponse(ApiResponse, frozen=True, kw_only=True):
     """`local` for the user who runs the server, `user` for somebody who signed in, `token`."""
     session: str | None
     """The id of the browser's session; null with a token."""
+    refused_acts: list[RefusedActRow] = msgspec.field(default_factory=list)
+    """The acts that the reader's roles refuse, with the reason; empty without `access.yaml`."""
 
 
 class SignInForm(NamedTuple):
@@ -134,8 +145,12 @@ class SignInEndpoints:
         return answer
 
     async def own_session(self, request: Request) -> Response:
-        """Return who sends this request."""
-        return json_response(self._session_of(request))
+        """Return who sends this request, and the acts that their roles refuse."""
+        refused = await self._reader.response(
+            lambda session: refused_in_project(session, ACTS), request.state.identity
+        )
+        own_session = self._session_of(request)
+        return json_response(msgspec.structs.replace(own_session, refused_acts=refused))
 
     async def sign_out(self, request: Request) -> Response:
         """End the browser's session; return who it was of."""

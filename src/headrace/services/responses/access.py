@@ -41,6 +41,17 @@ class WhoAmIResponse(Response, frozen=True, kw_only=True):
     """The API token that is used; null for people."""
 
 
+class RefusedActRow(Response, frozen=True, kw_only=True):
+    """An act that the reader's roles refuse."""
+
+    act: str
+    """The name of its command, as in `access matrix`: `pause`, `backfills cancel`."""
+    reason: str
+    """`needs the role operator for orders; ask core`."""
+    somewhere: bool = False
+    """In the session: whether the roles allow it for some nodes. False for acts that name none."""
+
+
 class FreezeRow(Response, frozen=True, kw_only=True):
     """Somebody who is stopped."""
 

@@ -6,6 +6,7 @@ from datetime import datetime
 
 import msgspec
 
+from headrace.services.responses.access import RefusedActRow
 from headrace.services.responses.base import Response
 from headrace.services.responses.erasures import HoldRow, RetentionRow
 from headrace.services.responses.project import NodeRow
@@ -106,6 +107,8 @@ class NodeResponse(Response, frozen=True, kw_only=True):
     """How long its rows are kept; null if they aren't removed by their age."""
     hold: HoldRow | None = None
     """The legal hold under which nothing of it is removed; null without one."""
+    refused_acts: list[RefusedActRow] = []
+    """The acts on it that the reader's roles refuse, with the reason; empty without rules."""
 
 
 class PartitionRow(Response, frozen=True, kw_only=True):

@@ -83,14 +83,19 @@ class Site:
         height: int = 900,
         zone: str = "Asia/Tokyo",
         scale: float = 1,
+        bearer: str = "",
     ) -> Iterator[Page]:
-        """A page of a viewer, elsewhere than the project, who has been let in."""
+        """A page of a viewer, elsewhere than the project, who has been let in.
+
+        `bearer` is an API token; without one it is the page of the server's user.
+        """
         context = self.browser.new_context(
             color_scheme=theme,
             viewport={"width": width, "height": height},
             timezone_id=zone,
             device_scale_factor=scale,
             base_url=f"http://127.0.0.1:{self.server.port}",
+            extra_http_headers={"Authorization": f"Bearer {bearer}"} if bearer else None,
         )
         context.set_default_timeout(SECONDS * 1000)
         page = context.new_page()
@@ -104,7 +109,7 @@ class Site:
             ),
         )
         try:
-            page.goto(f"/?token={self.server.token}")
+            page.goto("/" if bearer else f"/?token={self.server.token}")
             yield page
         finally:
             context.close()

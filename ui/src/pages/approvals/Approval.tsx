@@ -2,6 +2,7 @@
 import { useState } from "react";
 import { Link, useParams, useSearchParams } from "react-router";
 import { useResponse } from "../../api/responses";
+import { refusalOf, useRefusedActs } from "../../parts/ActButtons";
 import { Heading, Loaded, usePageTitle } from "../../parts/Page";
 import { useAsked } from "../../parts/useAsked";
 import { Asked, Plan, type Answer } from "./Approvals";
@@ -14,7 +15,11 @@ export function Approval() {
   const link = search.get("link");
   usePageTitle(`Approval ${plan}`);
   const [answer, setAnswer] = useState<Answer | null>(null);
-  useAsked(ANSWERS, setAnswer);
+  const refused = useRefusedActs();
+  useAsked(
+    ANSWERS.filter((name) => !refusalOf(refused, name)),
+    setAnswer,
+  );
   const response = useResponse("/api/v1/approvals/{plan}", {
     path: { plan },
     query: link ? { link } : {},

@@ -2,6 +2,7 @@
 import { useState } from "react";
 import type { Schema } from "../../api/client";
 import { useResponse } from "../../api/responses";
+import { ActButtons, useRefusedActs } from "../../parts/ActButtons";
 import { Command } from "../../parts/Command";
 import { Confirm } from "../../parts/Confirm";
 import { Empty, Heading, Loaded, Panel, usePageTitle } from "../../parts/Page";
@@ -41,6 +42,7 @@ export function Approvals() {
 }
 
 export function Plan({ row, answer }: { row: Row; answer: (answer: Answer) => void }) {
+  const refused = useRefusedActs();
   return (
     <Panel
       title={`${row.kind} ${row.id}`}
@@ -57,14 +59,20 @@ export function Plan({ row, answer }: { row: Row; answer: (answer: Answer) => vo
         </p>
         <Facts row={row} />
         {row.state === "open" ? (
-          <p className="row">
-            <button type="button" className="button main" onClick={() => answer("approve")}>
-              Approve…
-            </button>
-            <button type="button" className="button" onClick={() => answer("reject")}>
-              Reject…
-            </button>
-          </p>
+          <div className="row">
+            <ActButtons
+              acts={[
+                {
+                  label: "Approve…",
+                  command: "approve",
+                  main: true,
+                  begin: () => answer("approve"),
+                },
+                { label: "Reject…", command: "reject", begin: () => answer("reject") },
+              ]}
+              refused={refused}
+            />
+          </div>
         ) : (
           <p className="muted">{row.state_reason}</p>
         )}

@@ -34,8 +34,13 @@ type Part = {
 const PARTITIONS: Part = {
   part: "partitions",
   name: "Partitions",
-  show: ({ node, partitions }) => (
-    <Partitions name={node.name} source={node.kind === "source"} counted={partitions} />
+  show: ({ node, partitions, refused_acts }) => (
+    <Partitions
+      name={node.name}
+      source={node.kind === "source"}
+      counted={partitions}
+      refused={refused_acts}
+    />
   ),
 };
 /** What is made by these has no rows in the lake. */
@@ -185,15 +190,19 @@ function About({ document }: { document: Node }) {
         >
           Graph
         </Link>
-        {node.kind !== "source" && (
-          <Link
-            className="button"
-            to={`/backfills/new?${new URLSearchParams({ select: node.name })}`}
-          >
-            Backfill…
-          </Link>
-        )}
-        <Acts names={actsOf(document)} node={node.name} />
+        <Acts
+          names={actsOf(document)}
+          node={node.name}
+          refused={document.refused_acts}
+          backfill={
+            node.kind === "source"
+              ? undefined
+              : {
+                  label: "Backfill…",
+                  to: `/backfills/new?${new URLSearchParams({ select: node.name })}`,
+                }
+          }
+        />
       </Heading>
       <p>
         {node.published_at ? (

@@ -2,6 +2,7 @@
 import { Link, useSearchParams } from "react-router";
 import type { Schema } from "../../api/client";
 import { useResponse, usePages } from "../../api/responses";
+import { ActButtons, type Refused } from "../../parts/ActButtons";
 import { Command } from "../../parts/Command";
 import { Ledger, type LedgerData } from "../../parts/Ledger";
 import { Empty, Loaded, Panel, Refusal } from "../../parts/Page";
@@ -24,10 +25,12 @@ export function Partitions({
   name,
   source,
   counted,
+  refused,
 }: {
   name: string;
   source: boolean;
   counted: readonly Schema["CountedRow"][];
+  refused: Refused;
 }) {
   const [params, setParams] = useSearchParams();
   const response = usePages("/api/v1/assets/{name}/partitions", (cursor) => ({
@@ -65,8 +68,12 @@ export function Partitions({
       {partitions.length ? (
         <>
           <HeatMap partitions={partitions} chosen={chosen} choose={choose} />
-          {item && <SelectedPartition name={name} source={source} partition={item} />}
-          {chosen && several.length > 0 && <SelectedRange name={name} chosen={chosen} />}
+          {item && (
+            <SelectedPartition name={name} source={source} partition={item} refused={refused} />
+          )}
+          {chosen && several.length > 0 && (
+            <SelectedRange name={name} chosen={chosen} refused={refused} />
+          )}
           <details open={partitions.length <= LIST_OPEN_MAX}>
             <summary>
               As a list (
@@ -133,10 +140,12 @@ function SelectedPartition({
   name,
   source,
   partition: item,
+  refused,
 }: {
   name: string;
   source: boolean;
   partition: Partition;
+  refused: Refused;
 }) {
   const seen = item.seen && !item.stale;
   const why = useResponse("/api/v1/why/{subject}", {
@@ -207,22 +216,35 @@ function SelectedPartition({
             What changed
           </Link>
         )}
-        <Acts names={names} node={name} partition={item.partition} />
-        {item.partition !== "*" && (
-          <Link
-            className="button"
-            to={backfillOf(name, { from: item.partition, to: item.partition })}
-          >
-            Backfill from here…
-          </Link>
-        )}
+        <Acts
+          names={names}
+          node={name}
+          partition={item.partition}
+          refused={refused}
+          backfill={
+            item.partition === "*"
+              ? undefined
+              : {
+                  label: "Backfill from here…",
+                  to: backfillOf(name, { from: item.partition, to: item.partition }),
+                }
+          }
+        />
       </div>
     </div>
   );
 }
 
 /** From one to another: what they are together, and what can be done about all of them. */
-function SelectedRange({ name, chosen }: { name: string; chosen: Range }) {
+function SelectedRange({
+  name,
+  chosen,
+  refused,
+}: {
+  name: string;
+  chosen: Range;
+  refused: Refused;
+}) {
   const { from, to } = ordered(chosen);
   const response = useResponse("/api/v1/assets/{name}/partitions", {
     path: { name },
@@ -245,9 +267,17 @@ function SelectedRange({ name, chosen }: { name: string; chosen: Range }) {
         )}
       </Loaded>
       <div className="row">
-        <Link className="button main" to={backfillOf(name, chosen)}>
-          Backfill these…
-        </Link>
+        <ActButtons
+          acts={[
+            {
+              label: "Backfill these…",
+              command: "backfill",
+              main: true,
+              to: backfillOf(name, chosen),
+            },
+          ]}
+          refused={refused}
+        />
       </div>
     </div>
   );

@@ -2,6 +2,7 @@
 import { useState } from "react";
 import type { Schema } from "../../api/client";
 import { useResponse } from "../../api/responses";
+import { ActButtons, refusalOf, type Refused } from "../../parts/ActButtons";
 import { Confirm } from "../../parts/Confirm";
 import { Loaded } from "../../parts/Page";
 import { Impact } from "../../parts/Impact";
@@ -16,7 +17,7 @@ export type ActName = "run" | "again" | "retry" | "pause" | "resume" | "names" |
 type Props = { act: ActName; node: string; partition?: string; close: () => void };
 
 /** The labels of the buttons. */
-export const LABELS: Record<ActName, string> = {
+const LABELS: Record<ActName, string> = {
   run: "Run…",
   again: "Recompute…",
   retry: "Retry…",
@@ -25,6 +26,16 @@ export const LABELS: Record<ActName, string> = {
   names: "Accept names…",
   accept: "Publish as it is…",
   drop: "Drop it…",
+};
+const COMMANDS: Record<ActName, string> = {
+  run: "run",
+  again: "run",
+  retry: "retry",
+  pause: "pause",
+  resume: "resume",
+  names: "contract accept",
+  accept: "quarantine accept",
+  drop: "quarantine drop",
 };
 /** The states of partitions that a retry takes. */
 export const RETRYABLE = ["failed", "rejected", "lost"];
@@ -39,20 +50,30 @@ export function Acts({
   names,
   node,
   partition,
+  refused,
+  backfill,
 }: {
   names: readonly ActName[];
   node: string;
   partition?: string;
+  refused: Refused;
+  /** The label and the address of a backfill's plan; none where there is nothing to recompute. */
+  backfill?: { label: string; to: string } | undefined;
 }) {
   const [dialog, setDialog] = useState<ActName | null>(null);
-  useAsked(partition === undefined ? names : NONE, setDialog);
+  const permitted = names.filter((name) => !refusalOf(refused, COMMANDS[name]));
+  useAsked(partition === undefined ? permitted : NONE, setDialog);
+  const acts = names.map((name) => ({
+    label: LABELS[name],
+    command: COMMANDS[name],
+    begin: () => setDialog(name),
+  }));
   return (
     <>
-      {names.map((name) => (
-        <button key={name} type="button" className="button" onClick={() => setDialog(name)}>
-          {LABELS[name]}
-        </button>
-      ))}
+      <ActButtons
+        acts={backfill ? [...acts, { ...backfill, command: "backfill" }] : acts}
+        refused={refused}
+      />
       {dialog && (
         <Act
           act={dialog}

@@ -3,6 +3,7 @@ import { useState } from "react";
 import { useParams, useSearchParams } from "react-router";
 import type { Schema } from "../../api/client";
 import { useResponse } from "../../api/responses";
+import { ActButtons, refusalOf, useRefusedActs } from "../../parts/ActButtons";
 import { Empty, Heading, Loaded, Panel, usePageTitle } from "../../parts/Page";
 import { State } from "../../parts/State";
 import { formatEstimate } from "../../parts/durations";
@@ -16,6 +17,11 @@ import { PlannedPartitions } from "./Partitions";
 import { Changes, Failures, PublishedNodes, Planned, Skipped } from "./tables";
 
 export type Row = Schema["BackfillResponse"];
+const LABELS: Record<ActName, string> = {
+  pause: "Pause…",
+  resume: "Go on…",
+  cancel: "Cancel…",
+};
 
 export function Backfill() {
   const { plan = "" } = useParams();
@@ -32,7 +38,12 @@ export function Backfill() {
 
 function BackfillOf({ plan, row }: { plan: string; row: Row }) {
   const [dialog, setDialog] = useState<ActName | null>(null);
-  useAsked(actsOf(row.state), setDialog);
+  const refused = useRefusedActs();
+  const acts = actsOf(row.state);
+  useAsked(
+    acts.filter((name) => !refusalOf(refused, `backfills ${name}`)),
+    setDialog,
+  );
   const attempt = useSearchParams()[0].get("attempt");
   return (
     <div className="stack">
@@ -60,16 +71,15 @@ function BackfillOf({ plan, row }: { plan: string; row: Row }) {
           </>
         }
       >
-        {actsOf(row.state).map((row) => (
-          <button
-            key={row}
-            type="button"
-            className={`button${row === "resume" ? " main" : ""}`}
-            onClick={() => setDialog(row)}
-          >
-            {row === "pause" ? "Pause…" : row === "resume" ? "Go on…" : "Cancel…"}
-          </button>
-        ))}
+        <ActButtons
+          acts={acts.map((name) => ({
+            label: LABELS[name],
+            command: `backfills ${name}`,
+            main: name === "resume",
+            begin: () => setDialog(name),
+          }))}
+          refused={refused}
+        />
       </Heading>
       <Status row={row} />
       {row.notes.map((note) => (

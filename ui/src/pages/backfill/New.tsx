@@ -4,6 +4,7 @@ import { useSearchParams } from "react-router";
 import type { Schema } from "../../api/client";
 import { usePlan } from "../../api/acts";
 import { useResponse } from "../../api/responses";
+import { ActButtons, useRefusedActs } from "../../parts/ActButtons";
 import { Empty, Heading, Panel, Refusal, usePageTitle } from "../../parts/Page";
 import { Select } from "../../parts/Select";
 import { many } from "../../parts/words";
@@ -251,6 +252,8 @@ function Plan({ fields }: { fields: Fields }) {
   };
   const plan = usePlan("/api/v1/backfills/preview", { query: request });
   const listed = useResponse("/api/v1/backfills", {}); // what is there before: the new one is known by it (`Start`)
+  // Of the assets that are recomputed, the server decides when it is started.
+  const refusedActs = useRefusedActs().filter((act) => !act.somewhere);
   const refused = plan.error ?? (listed.data ? null : listed.error);
   if (refused) return <Refusal problem={refused} />;
   if (!plan.data || !listed.data)
@@ -281,9 +284,19 @@ function Plan({ fields }: { fields: Fields }) {
               )}
               . {row.needs_approval && "It waits for an approval before it begins."}
             </p>
-            <button type="button" className="button main" onClick={() => setStarting(true)}>
-              {row.needs_approval ? "Ask for approval…" : "Start it…"}
-            </button>
+            <div className="row">
+              <ActButtons
+                acts={[
+                  {
+                    label: row.needs_approval ? "Ask for approval…" : "Start it…",
+                    command: "backfill",
+                    main: true,
+                    begin: () => setStarting(true),
+                  },
+                ]}
+                refused={refusedActs}
+              />
+            </div>
           </div>
         </div>
         {row.notes.map((note) => (

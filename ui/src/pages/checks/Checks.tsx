@@ -3,6 +3,7 @@ import { Link } from "react-router";
 import type { Schema } from "../../api/client";
 import { useAct } from "../../api/acts";
 import { useResponse } from "../../api/responses";
+import { ActButtons, useRefusedActs } from "../../parts/ActButtons";
 import { useFilters } from "../../parts/filters";
 import { Empty, Heading, Loaded, Panel, Refusal, usePageTitle } from "../../parts/Page";
 import { BreakableName } from "../../parts/BreakableName";
@@ -111,6 +112,7 @@ export function Checks() {
 function All({ checks }: { checks: readonly Check[] }) {
   const { values, set, clear } = useFilters(FILTERS);
   const { mutation, progress } = useAct<Tried[]>("/api/v1/checks/challenge");
+  const refused = useRefusedActs();
   const query = { search: "", state: "", sort: "node", ...values };
   const tried = new Map(
     mutation.data?.map((row) => [keyOf({ node: row.asset, check: row.check }), row]),
@@ -158,15 +160,18 @@ function All({ checks }: { checks: readonly Check[] }) {
             <strong>Which of these can’t fail?</strong> Faults are made in copies of published rows,
             and each check is asked about them. Nothing is written.
           </p>
-          <p className="row">
-            <button
-              type="button"
-              className="button"
-              disabled={mutation.isPending || !nodes.length || nodes.length > TRIED_MAX}
-              onClick={() => mutation.mutate({ select: nodes, seconds: SECONDS })}
-            >
-              Put {many(rows.length, "check")} of {many(nodes.length, "node")} to the test
-            </button>
+          <div className="row">
+            <ActButtons
+              acts={[
+                {
+                  label: `Put ${many(rows.length, "check")} of ${many(nodes.length, "node")} to the test`,
+                  command: "checks challenge",
+                  disabled: mutation.isPending || !nodes.length || nodes.length > TRIED_MAX,
+                  begin: () => mutation.mutate({ select: nodes, seconds: SECONDS }),
+                },
+              ]}
+              refused={refused}
+            />
             {nodes.length > TRIED_MAX && (
               <span className="muted">
                 At most {TRIED_MAX} nodes at once: search for fewer, or use{" "}
@@ -178,7 +183,7 @@ function All({ checks }: { checks: readonly Check[] }) {
                 {progress ? progress.what : "Beginning"}… at most {SECONDS} s
               </span>
             )}
-          </p>
+          </div>
           {mutation.error && <Refusal problem={mutation.error} />}
         </div>
       </div>

@@ -3,6 +3,7 @@ import { useState } from "react";
 import { Link, useParams } from "react-router";
 import type { Schema } from "../../api/client";
 import { useResponse, useStatus } from "../../api/responses";
+import { ActButtons, useRefusedActs } from "../../parts/ActButtons";
 import { Command } from "../../parts/Command";
 import { Confirm } from "../../parts/Confirm";
 import { Empty, Heading, Loaded, Panel, usePageTitle } from "../../parts/Page";
@@ -229,6 +230,7 @@ function Timeline({
   lines: readonly Schema["HappenedRow"][];
 }) {
   const [noting, setNoting] = useState(false);
+  const refused = useRefusedActs();
   const columns: readonly Column<Schema["HappenedRow"]>[] = [
     { name: "When", cell: (row) => <Time at={row.at} /> },
     { name: "What", className: "why", cell: (row) => visibleText(row.what) },
@@ -238,9 +240,18 @@ function Timeline({
     <Panel
       title="Timeline"
       aside={
-        <button type="button" className="button" onClick={() => setNoting(true)}>
-          Write a note…
-        </button>
+        <span className="row">
+          <ActButtons
+            acts={[
+              {
+                label: "Write a note…",
+                command: "incidents note",
+                begin: () => setNoting(true),
+              },
+            ]}
+            refused={refused}
+          />
+        </span>
       }
     >
       <Table label="Timeline" columns={columns} rows={lines} keyOf={(_, index) => `${index}`} />

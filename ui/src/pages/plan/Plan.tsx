@@ -4,6 +4,7 @@ import { useSearchParams } from "react-router";
 import { usePlan } from "../../api/acts";
 import type { Problem, Schema } from "../../api/client";
 import { useResponse } from "../../api/responses";
+import { ActButtons, useRefusedActs } from "../../parts/ActButtons";
 import { Empty, Heading, Panel, Refusal, usePageTitle } from "../../parts/Page";
 import { many } from "../../parts/words";
 import { Apply } from "./Apply";
@@ -119,6 +120,7 @@ type Props = {
 
 function Planned({ row, keep, choose, changed, refresh, refused, refreshButton }: Props) {
   const [applying, setApplying] = useState(false);
+  const refusedActs = useRefusedActs();
   const steps = row.steps.length;
   return (
     <div className="stack">
@@ -134,9 +136,12 @@ function Planned({ row, keep, choose, changed, refresh, refused, refreshButton }
       >
         {refreshButton}
         {steps > 0 && row.plan_id && (
-          <button type="button" className="button main" onClick={() => setApplying(true)}>
-            Apply…
-          </button>
+          <ActButtons
+            acts={[
+              { label: "Apply…", command: "apply", main: true, begin: () => setApplying(true) },
+            ]}
+            refused={refusedActs}
+          />
         )}
       </Heading>
       {refused && <PlanChanged problem={refused} row={row} />}

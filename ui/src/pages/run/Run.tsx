@@ -13,6 +13,7 @@ import {
   Refusal,
   usePageTitle,
 } from "../../parts/Page";
+import { ActButtons, refusalOf, useRefusedActs } from "../../parts/ActButtons";
 import { MoreButton } from "../../parts/MoreButton";
 import { State } from "../../parts/State";
 import { formatDuration } from "../../parts/durations";
@@ -83,7 +84,15 @@ function Top({ run, attempts }: { run: About; attempts: readonly Attempt[] }) {
   const [dialog, setDialog] = useState<"retry" | "cancel" | null>(null);
   const over = run.finished_at !== null;
   const cancels = run.state === "running" && run.kind !== BY_ITSELF;
-  useAsked(cancels ? CANCEL : NOTHING, setDialog);
+  const refused = useRefusedActs();
+  useAsked(cancels && !refusalOf(refused, "cancel") ? CANCEL : NOTHING, setDialog);
+  const retry = {
+    label: "Retry what failed…",
+    command: "retry",
+    main: true,
+    begin: () => setDialog("retry"),
+  };
+  const cancel = { label: "Cancel…", command: "cancel", begin: () => setDialog("cancel") };
   return (
     <>
       <Heading
@@ -99,16 +108,10 @@ function Top({ run, attempts }: { run: About; attempts: readonly Attempt[] }) {
           />
         }
       >
-        {over && run.retryable > 0 && (
-          <button type="button" className="button main" onClick={() => setDialog("retry")}>
-            Retry what failed…
-          </button>
-        )}
-        {cancels && (
-          <button type="button" className="button" onClick={() => setDialog("cancel")}>
-            Cancel…
-          </button>
-        )}
+        <ActButtons
+          acts={[...(over && run.retryable > 0 ? [retry] : []), ...(cancels ? [cancel] : [])]}
+          refused={refused}
+        />
       </Heading>
       {run.cancelled_at && (
         <div className="notice tone-warn">

@@ -8,6 +8,8 @@ import pytest
 from door_lab import Opened, opened
 from serve_lab import Answer, ask, headrace, project, response, write
 
+from headrace.services.text_differences import LINE_MAX
+
 NOW = "2025-03-04T08:00"
 HEAD = "/* headrace\nowner: core\n*/\n"
 TWO = """from headrace import asset
@@ -140,3 +142,24 @@ def test_a_version_in_which_a_file_declared_a_hidden_node_has_no_text(door: Open
         assert b"4711" not in answer.body and b"fourth" not in answer.body
         everything = door.get(f"/api/v1/assets/third/code{query}")
         assert b"4711" in everything.body and not everything.json["hidden"]
+
+
+def test_a_hidden_name_across_the_end_of_a_long_line_is_taken_out_whole(door: Opened) -> None:
+    """Would catch: a difference that is cut first, with the start of a hidden node's name."""
+    text = (door.root / "assets/one.sql").read_text(encoding="utf-8")
+    line = "select n from fifth_of_pay"
+    long = f"/*{'-' * (LINE_MAX - len(line))}*/ {line}\n"
+    hidden, opened_head = (
+        HEAD.replace("owner", f"domain: {name}\nowner") for name in ("pay", "open")
+    )
+    write(door.root / "assets/fifth_of_pay.sql", f"{hidden}select 5 as n\n")
+    for code in ("select 4 as n\n", long):
+        write(door.root / "assets/one.sql", f"{opened_head}{code}")
+        headrace(door.root, "apply", "--yes", "--now", NOW)
+    write(door.root / "assets/one.sql", text)
+    token = response(door.root, "token", "create", "cut", "--scope", "viewer:domain=open")["token"]
+    bearer = {"Authorization": f"Bearer {token}"}
+    since = door.get("/api/v1/assets/one/code").json["versions"][1]["version"]
+    answer = ask(door.port, f"/api/v1/assets/one/code?since={since}", **bearer)
+    assert answer.status == 200, answer.body
+    assert "from …" in answer.json["difference"]["diff"] and b"fifth" not in answer.body

@@ -8,6 +8,8 @@ import pytest
 from door_lab import Opened, opened
 from serve_lab import ask, headrace, project, response, write
 
+from headrace.services.text_differences import LINE_MAX
+
 NOW = "2025-03-04T08:00"
 HEAD = "/* headrace\nowner: core\ndomain: {domain}\n*/\n"
 FILES = {"one": "open", "two": "closed"}
@@ -82,3 +84,19 @@ def test_a_limited_role_doesnt_read_the_name_of_a_hidden_node_that_isnt_applied(
     assert answer.status == 200, answer.body
     assert "+select n + 1 from …" in answer.json["files"][0]["diff"]
     assert b"merger" not in answer.body
+
+
+def test_a_hidden_name_at_the_end_of_a_long_line_isnt_cut_before_it_is_taken_out(
+    door: Opened,
+) -> None:
+    """Would catch: the first letters of a hidden node, which nothing recognises any more."""
+    write(door.root / "assets/merger_with_acme.sql", f"{HEAD.format(domain='closed')}select 1 n\n")
+    line = "select n + 1 from merger_with_acme"
+    # the line ends in the name, which begins before the 400th character
+    long = f"/*{'-' * (LINE_MAX - len(line))}*/ {line}"
+    write(door.root / "assets/one.sql", f"{HEAD.format(domain='open')}{long}\n")
+    token = response(door.root, "token", "create", "some", "--scope", "viewer:domain=open")["token"]
+    answer = ask(door.port, "/api/v1/plan/code", Authorization=f"Bearer {token}")
+    assert answer.status == 200, answer.body
+    assert "from …" in answer.json["files"][0]["diff"]
+    assert b"merge" not in answer.body

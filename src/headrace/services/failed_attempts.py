@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -26,7 +26,7 @@ from headrace.services.incidents import (
 )
 from headrace.services.logs import is_readable, lines_of
 from headrace.services.parameters import IncidentId
-from headrace.services.permissions import authorised
+from headrace.services.permissions import authorised, hiding
 from headrace.services.responses import CodeRow
 from headrace.services.responses.failures import (
     AttemptInputRow,
@@ -119,7 +119,7 @@ def _row(
     session: ProjectSession, applied: Compiled, tx: Transaction, failure: _Failure
 ) -> FailedAttemptRow:
     attempt, key = failure
-    codes = VersionCodeCache(tx)
+    codes, redacted = VersionCodeCache(tx), hiding(session)
     good = _last_good(tx, attempt, key)
     commands = [command_line("logs", attempt.id)]
     if attempt.node in applied.project.assets:
@@ -134,7 +134,7 @@ def _row(
         version=attempt.version,
         reason=reason_of(attempt),
         error=error_row(attempt.error),
-        code=_excerpt(tx, applied.project, attempt),
+        code=_excerpt(tx, applied.project, attempt, redacted),
         traceback=[],
         log=[],
         log_lines=0,
@@ -142,7 +142,9 @@ def _row(
         inputs=_inputs(tx, codes, failure, good),
         good=None if good is None else _good_row(session, good, key),
         changes=(
-            None if good is None else _changes(tx, codes.code_of(good), codes.code_of(attempt))
+            None
+            if good is None
+            else _changes(tx, codes.code_of(good), codes.code_of(attempt), redacted)
         ),
         commands=commands,
     )
@@ -151,7 +153,9 @@ def _row(
 # The code that failed, from the files of the version that ran.
 
 
-def _excerpt(tx: Transaction, applied: Project, attempt: Attempt) -> CodeExcerptRow | None:
+def _excerpt(
+    tx: Transaction, applied: Project, attempt: Attempt, redacted: Callable[[str], str]
+) -> CodeExcerptRow | None:
     """Return the lines around the error's; None if it names none, or its file isn't stored."""
     file, line = (attempt.error or {}).get("file"), (attempt.error or {}).get("line")
     if attempt.version is None or not isinstance(file, str) or not isinstance(line, int):
@@ -172,7 +176,7 @@ def _excerpt(tx: Transaction, applied: Project, attempt: Attempt) -> CodeExcerpt
         line=line,
         version=attempt.version,
         first=first,
-        lines=[text[:LINE_MAX] for text in lines[first - 1 : line + CODE_LINES]],
+        lines=[redacted(text)[:LINE_MAX] for text in lines[first - 1 : line + CODE_LINES]],
         applied=state,
         now_in=now_in,
     )
@@ -340,17 +344,24 @@ def _good_row(session: ProjectSession, good: Attempt, key: str) -> GoodRunRow:
     )
 
 
-def _changes(tx: Transaction, before: CodeRow | None, after: CodeRow | None) -> ChangesRow:
+def _changes(
+    tx: Transaction,
+    before: CodeRow | None,
+    after: CodeRow | None,
+    redacted: Callable[[str], str],
+) -> ChangesRow:
     if before is None or after is None:
         return ChangesRow(known=False, files=[], packages=[])
     return ChangesRow(
         known=True,
-        files=list(_changed_files(tx, before, after)),
+        files=list(_changed_files(tx, before, after, redacted)),
         packages=list(_changed_packages(before, after)),
     )
 
 
-def _changed_files(tx: Transaction, before: CodeRow, after: CodeRow) -> Iterator[ChangedFileRow]:
+def _changed_files(
+    tx: Transaction, before: CodeRow, after: CodeRow, redacted: Callable[[str], str]
+) -> Iterator[ChangedFileRow]:
     old = {file.path: file.sha256 for file in before.files}
     new = {file.path: file.sha256 for file in after.files}
     for path in sorted({*old, *new}):
@@ -358,7 +369,7 @@ def _changed_files(tx: Transaction, before: CodeRow, after: CodeRow) -> Iterator
             continue
         change = "added" if path not in old else "removed" if path not in new else "changed"
         texts = _text(tx, old.get(path)), _text(tx, new.get(path))
-        diff, truncated = line_differences(*texts)
+        diff, truncated = line_differences(*texts, redacted)
         yield ChangedFileRow(path=path, change=change, diff=diff, truncated=truncated)
 
 

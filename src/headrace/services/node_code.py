@@ -9,7 +9,7 @@ import msgspec
 
 from headrace.model import Project, UsageError
 from headrace.services import targets
-from headrace.services.permissions import authorised, visible_of
+from headrace.services.permissions import authorised, hiding, visible_of
 from headrace.services.responses.catalog import CodeDifference, CodeResponse, CodeVersionRow
 from headrace.services.session import ProjectSession
 from headrace.services.text_differences import line_differences
@@ -62,7 +62,7 @@ def code(
         text = _text(tx, chosen)
         difference = None
         if since is not None:
-            diff, truncated = line_differences(_text(tx, before), text)
+            diff, truncated = line_differences(_text(tx, before), text, hiding(session))
             difference = CodeDifference(since=since, diff=diff, truncated=truncated)
     return msgspec.structs.replace(result, text=text, difference=difference)
 

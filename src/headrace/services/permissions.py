@@ -540,6 +540,14 @@ def without_hidden(session: ProjectSession, value: T) -> T:
     return result
 
 
+def hiding(session: ProjectSession) -> Callable[[str], str]:
+    """Return the function that takes the names of hidden nodes out of a text, as of a line of code.
+
+    A text that is cut loses them before: a part of a name wouldn't be recognised later.
+    """
+    return str if session.visible is None else _hidden_nodes(session).text
+
+
 def unrestricted(session: ProjectSession) -> bool:
     """Whether nothing is checked: a local user in a project without rules."""
     return session.local and rules_of(session) is None

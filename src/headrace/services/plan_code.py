@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-import msgspec
+from collections.abc import Callable, Mapping
 
 from headrace.plan import Compiled
 from headrace.runtime.applied_versions import contents_of
@@ -36,10 +34,11 @@ def plan_code(session: ProjectSession, *, progress: Progress) -> PlanCodeRespons
     changed = [path for path in sorted({*before, *after}) if before.get(path) != after.get(path)]
     visible = _visible(session, base, compiled)
     paths = [path for path in changed if visible is None or visible.shows_file(path)]
-    rows = [_row(path, before.get(path), after.get(path)) for path in paths[:FILES_MAX]]
+    redacted = str if visible is None else visible.text
+    rows = [_row(path, before.get(path), after.get(path), redacted) for path in paths[:FILES_MAX]]
     return PlanCodeResponse(
         against=base.called,
-        files=rows if visible is None else [_redacted(row, visible) for row in rows],
+        files=rows,
         more=max(len(paths) - FILES_MAX, 0),
         left_out=len(changed) > len(paths),
     )
@@ -61,15 +60,11 @@ def _visible(session: ProjectSession, base: Base, compiled: Compiled) -> Visible
     return VisiblePlan(session, projects)
 
 
-def _redacted(row: FileDifferenceRow, visible: VisiblePlan) -> FileDifferenceRow:
-    """Return a difference without the names of hidden nodes, also of those not applied yet."""
-    if row.diff is None:
-        return row
-    return msgspec.structs.replace(row, diff=visible.text(row.diff))
-
-
-def _row(path: str, before: bytes | None, after: bytes | None) -> FileDifferenceRow:
-    diff, truncated = line_differences(_text(before), _text(after))
+def _row(
+    path: str, before: bytes | None, after: bytes | None, redacted: Callable[[str], str]
+) -> FileDifferenceRow:
+    """Return a file's difference; `redacted` takes out names of hidden nodes, applied or not."""
+    diff, truncated = line_differences(_text(before), _text(after), redacted)
     change = "added" if before is None else "removed" if after is None else "changed"
     return FileDifferenceRow(path=path, change=change, diff=diff, truncated=truncated)
 

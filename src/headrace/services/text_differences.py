@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable
 from itertools import islice
 
 LINE_MAX = 400
@@ -14,10 +15,13 @@ COMPARED_LINES_MAX = 3_000
 CONTEXT_LINES = 3
 
 
-def line_differences(before: str | None, after: str | None) -> tuple[str | None, bool]:
+def line_differences(
+    before: str | None, after: str | None, redacted: Callable[[str], str] = str
+) -> tuple[str | None, bool]:
     """Return the unified diff of two texts without file names, and whether it was truncated.
 
-    The diff is None if a side isn't text, or if a text is too long to compare (then truncated).
+    `redacted` takes out of a line what its reader may not see, before the line is cut. The diff is
+    None if a side isn't text, or if a text is too long to compare (then truncated).
     """
     if before is None or after is None:
         return None, False
@@ -25,5 +29,5 @@ def line_differences(before: str | None, after: str | None) -> tuple[str | None,
     if max(len(old), len(new)) > COMPARED_LINES_MAX:
         return None, True
     lines = difflib.unified_diff(old, new, lineterm="", n=CONTEXT_LINES)
-    texts = [line[:LINE_MAX] for line in islice(lines, 2, LINES_MAX + 3)]
+    texts = [redacted(line)[:LINE_MAX] for line in islice(lines, 2, LINES_MAX + 3)]
     return "\n".join(texts[:LINES_MAX]), len(texts) > LINES_MAX

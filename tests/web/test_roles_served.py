@@ -64,7 +64,7 @@ def test_rows_are_for_those_who_may_read_them(door: Door) -> None:
     assert masked.status == 200 and b"Grace" not in masked.body
     assert masked.headers["x-headrace-masked"] == "customer"
     refused = door.get("viewer", path + "?columns=customer")
-    assert refused.status == 400 and b"Grace" not in refused.body
+    assert refused.status == 403 and b"Grace" not in refused.body
     for who in ("operator", "auditor"):
         for format_path in (path, "/data/orders_clean.csv", "/api/v1/assets/orders_clean/preview"):
             answer = door.get(who, format_path)
@@ -232,3 +232,45 @@ def test_a_reader_is_told_which_acts_their_roles_refuse(door: Door, shop: Projec
     assert node["operator"].keys() == {"contract accept", "quarantine accept", "quarantine drop"}
     assert node["core-operator"] == node["operator"]
     assert _refused(door.opened.get(path)) == {}
+
+
+def test_a_refused_column_is_403_and_an_unknown_one_400(door: Door) -> None:
+    """Would catch: a refusal that looks like a mistyped name, an unknown name that looks like a
+    refusal, and a column of a hidden node that is answered otherwise than one of an unknown node.
+    """
+
+    def status(who: str, path: str) -> int:
+        return door.get(who, path).status
+
+    def sql(who: str, query: str) -> Answer:
+        return ask(
+            door.opened.port,
+            "/api/v1/sql",
+            method="POST",
+            body=json.dumps({"query": query}).encode(),
+            Authorization=f"Bearer {door.tokens[who]}",
+            Content_Type="application/json",
+        )
+
+    for column, expected in (("customer", 403), ("Customer", 403), ("custome", 400)):
+        where = f'where=["{column}","eq","Grace"]'.replace('"', "%22")
+        for path in (
+            f"/data/orders_clean.json?columns={column}",
+            f"/data/orders_clean.csv?columns=order_id,{column}",
+            f"/data/orders_clean.csv?sort=-{column}",
+            f"/data/orders_clean.csv?{where}",
+            f"/api/v1/assets/orders_clean/rows?columns={column}",
+            f"/api/v1/assets/orders_clean/rows?{where}",
+            f"/api/v1/assets/orders_clean/profile?columns={column}",
+        ):
+            assert status("viewer", path) == expected, path
+        assert sql("viewer", f"select {column} from orders_clean").status == expected, column
+        assert sql("viewer", f"select o.{column} from orders_clean as o").status == expected
+    assert sql("viewer", "select o.customer from revenue as o").status == 400
+    assert sql("viewer", "select count(*) from orders_clean").status == 200
+    for column in ("customer", "custome"):
+        refused, unknown = (
+            door.get("scoped", f"/data/{name}.json?columns={column}")
+            for name in ("orders", "orderz")
+        )
+        assert refused.status == unknown.status == 404

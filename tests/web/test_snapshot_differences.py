@@ -179,7 +179,7 @@ def test_nothing_differs_of_what_was_never_published(door: Opened) -> None:
         ("loud", {"left": "9" * 40}, 400, "there is no snapshot"),
         ("loud", {"partition": "2031-01-01"}, 400, "is published on neither side"),
         ("loud", {"keys": "nope"}, 400, "has no column 'nope' on both sides"),
-        ("loud", {"keys": "shout"}, 400, "you may not read the column shout"),
+        ("loud", {"keys": "shout"}, 403, "you may not read the column shout"),
         ("loud", {"limit": "1000"}, 400, "limit"),
         ("seen", {}, 400, "keeps no rows to compare"),
         ("nobody", {}, 404, "nobody"),

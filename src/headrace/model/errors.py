@@ -5,6 +5,7 @@
     │   └── UnknownName            it names something that doesn't exist
     ├── ProjectError               the project can't be read, or has problems    exit 1
     ├── Refused                    policy says no: `--yes`, `apply` first, …     exit 3
+    │   ├── ColumnRefused            a query names a column that its reader may not see
     │   └── OverCeiling              an agent would do more than agents may do
     ├── NotBuilt                   declared or typed, but unsupported            exit 2
     ├── StoreError                 the state can't be read or written            exit 1
@@ -60,6 +61,10 @@ class Refused(HeadraceError):
     """Policy refuses: not allowed, or needs `--yes`, an approval, or `apply` first."""
 
     exit_code = 3
+
+
+class ColumnRefused(Refused):
+    """A query names a column that its reader may not see. The HTTP API answers with status 403."""
 
 
 class OverCeiling(Refused):

@@ -23,6 +23,7 @@ from headrace.model import HeadraceError, UsageError
 from headrace.plan.compiled import is_view
 from headrace.runtime import usage
 from headrace.services import lake_files, sql, targets
+from headrace.services.masking import column_refused
 from headrace.services.permissions import authorised
 from headrace.services.read import find, visible_columns
 from headrace.services.read_queries import ReadQuery, note_reads
@@ -216,12 +217,25 @@ def _chosen(columns: Sequence[LakeColumn], names: Sequence[str]) -> list[LakeCol
 @contextmanager
 def _opened(session: ProjectSession, name: str, query: DataQuery) -> Iterator[_Opened]:
     node = targets.target(name, session.project()).node
-    if is_view(session.project(), node):
-        with _view_opened(session, node, query) as opened:
-            yield opened
-        return
-    with _table_opened(session, node, query) as opened:
+    view = is_view(session.project(), node)
+    with (_view_opened if view else _table_opened)(session, node, query) as opened:
+        _refuse_left_out(node, query, opened)
         yield opened
+
+
+def _refuse_left_out(name: str, query: DataQuery, opened: _Opened) -> None:
+    """Raise ColumnRefused if the query names a column that the reader may not see."""
+    from headrace.lake.row_pages import filters_of
+
+    left_out = set(opened.masked).difference(column.name.lower() for column in opened.columns)
+    named = [
+        *query.columns,
+        *(item.removeprefix("-") for item in query.sort),
+        *(item.column for item in filters_of(query.where)),
+    ]
+    refused = next((column for column in named if column.lower() in left_out), None)
+    if refused is not None:
+        raise column_refused(name, refused)
 
 
 @contextmanager

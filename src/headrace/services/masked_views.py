@@ -45,6 +45,8 @@ class MaskedViews:
             name: column_limits(session, name, over_network=over_network, past=past)
             for name in (*views, *self._tables)
         }
+        self.left_out: dict[str, frozenset[str]] = {}
+        """The columns that are left out of the views in the query, in lower case."""
 
     @property
     def limited(self) -> bool:
@@ -78,6 +80,7 @@ class MaskedViews:
             return clear
         columns = _described(duckdb, clear)
         left_out, masks = fitting_masks(self._session, limits, columns)
+        self.left_out[view] = left_out
         visible = [column for column in columns if column.name.lower() not in left_out]
         if not visible:
             raise all_left_out(view)

@@ -14,6 +14,7 @@ from headrace.lake import LakeColumn
 from headrace.lake.masks import ColumnMask
 from headrace.model import Refused
 from headrace.model.access import AccessRules, Permission
+from headrace.model.errors import ColumnRefused
 from headrace.model.masks import DeclaredMask, column_classes
 from headrace.plan import Compiled
 from headrace.plan.column_limits import (
@@ -195,9 +196,18 @@ def note_clear_columns(
     note_clear_read(session, node, clear)
 
 
-def all_left_out(name: str) -> Refused:
+def column_refused(name: str, column: str) -> ColumnRefused:
+    """Return the error for a column that isn't shown over the network."""
+    return ColumnRefused(
+        f"the column {column[:60]} of {name} isn't shown here: it is classified or forbidden, or"
+        " computed from such columns",
+        hint=f"headrace lineage {name} shows from which columns",
+    )
+
+
+def all_left_out(name: str) -> ColumnRefused:
     """Return the error for a table of which no column may be read."""
-    return Refused(
+    return ColumnRefused(
         f"you may not read any column of {name}: all of them are classified or forbidden, or"
         " computed from such columns",
         hint=f"headrace lineage {name} shows from which columns",

@@ -14,7 +14,7 @@ from headrace.lake import PARTITION_COLUMN, FileRef, LakeTable, catalog
 from headrace.lake.masks import ColumnMask, masked_types
 from headrace.model import Asset, HeadraceError, Refused, Source, UsageError
 from headrace.model.access import PERMISSIONS, Grant, Permission, Role
-from headrace.model.errors import did_you_mean
+from headrace.model.errors import ColumnRefused, did_you_mean
 from headrace.model.partitions import SEPARATOR
 from headrace.plan import Compiled
 from headrace.plan.compiled import is_view
@@ -321,15 +321,14 @@ def _refuse_left_out(
     name: str, columns: Sequence[str], left_out: Collection[str], *, over_network: bool
 ) -> None:
     """Raise if a column that is left out was asked for."""
+    from headrace.services.masking import column_refused
+
     refused = next((column for column in columns if column.lower() in left_out), None)
     if refused is None:
         return
     if over_network:
-        raise UsageError(
-            f"column {refused[:60]} is classified: it isn't shown",
-            hint="a contract says so, here or upstream",
-        )
-    raise Refused(
+        raise column_refused(name, refused)
+    raise ColumnRefused(
         f"you may not read the column {refused[:60]} of {name}",
         hint=f"headrace read {name} leaves it out",
     )

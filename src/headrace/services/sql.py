@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -225,12 +226,52 @@ def prepared(
         reading.session_over(read.tables, timezone=session.timezone, beside=beside) as duckdb,
         defined(duckdb, _macros(session)),
         without_values(views, hiding=hidden is not None),
+        _naming_refused(seen.tables, read.tables, hidden),
     ):
         if hidden is None:
             text = _with_views(compiled, views, text)
         else:
             text = hidden.query(duckdb, text, names)
         yield duckdb, text, _values(project, reading.parameters_of(duckdb, text), question), seen
+
+
+_NOT_FOUND = re.compile(r'(?:Referenced column|a column named) "([^"]+)"')
+"""What DuckDB says of a column that a table doesn't have."""
+
+
+@contextmanager
+def _naming_refused(
+    tables: Sequence[QueryTable], visible: Sequence[QueryTable], hidden: MaskedViews | None
+) -> Iterator[None]:
+    """Raise ColumnRefused for a column that isn't found because the reader may not see it.
+
+    `visible` are the tables with the columns that the reader may see.
+    """
+    from headrace.services.masking import column_refused
+
+    try:
+        yield
+    except UsageError as error:
+        match = _NOT_FOUND.search(str(error))
+        column = "" if match is None else match[1].lower()
+        views = {} if hidden is None else hidden.left_out
+        left_out = {**_left_out(tables, visible), **views}
+        node = next((name for name, columns in left_out.items() if column in columns), None)
+        if node is None:
+            raise
+        raise column_refused(node, column) from None
+
+
+def _left_out(
+    tables: Sequence[QueryTable], visible: Sequence[QueryTable]
+) -> dict[str, frozenset[str]]:
+    """Return the columns of each visible table that its reader may not see, in lower case."""
+    clear = {table.name: _names(table) for table in tables}
+    return {table.name: clear[table.name] - _names(table) for table in visible}
+
+
+def _names(table: QueryTable) -> frozenset[str]:
+    return frozenset(column.name.lower() for column in table.columns)
 
 
 def _visible(

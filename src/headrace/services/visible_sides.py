@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from headrace.lake import PARTITION_COLUMN, LakeColumn, LakeTable
 from headrace.lake.masks import ColumnMask
-from headrace.model import Refused
+from headrace.model.errors import ColumnRefused
 from headrace.services.masking import all_left_out, column_limits, fitting_masks
 from headrace.services.permissions import unrestricted
 from headrace.services.session import ProjectSession
@@ -41,7 +41,7 @@ class VisibleSides(NamedTuple):
         """Raise Refused for a key that is left out."""
         refused = next((key for key in keys if key.lower() in self.left_out), None)
         if refused is not None:
-            raise Refused(
+            raise ColumnRefused(
                 f"you may not read the column {refused[:60]} of {node}",
                 hint="name other columns with --keys",
             )

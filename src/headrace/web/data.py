@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from headrace.model import StoreError, UnknownName
+from headrace.model.errors import ColumnRefused
 from headrace.plan.compiled import is_view
 from headrace.services.data_pages import DataQuery
 from headrace.services.permissions import check_call
@@ -246,14 +247,20 @@ async def _first_line(reader: RowsReader) -> bytes:
         ) from None
 
 
+_STATUS_BY_KIND = {
+    StoreError.__name__: 503,
+    UnknownName.__name__: 404,
+    ColumnRefused.__name__: 403,
+}
+
+
 def _head(line: bytes) -> Head:
     """Return the head in the first line. Raises HttpProblem if there is none, or if it refuses."""
     if not line.endswith(b"\n"):
         raise HttpProblem(500, "the rows couldn't be read", "the same by `headrace read` says why")
     head = msgspec.json.decode(line, type=Head)
     if head.problem is not None:
-        status = {StoreError.__name__: 503, UnknownName.__name__: 404}.get(head.kind, 400)
-        raise HttpProblem(status, head.problem, head.hint)
+        raise HttpProblem(_STATUS_BY_KIND.get(head.kind, 400), head.problem, head.hint)
     return head
 
 

@@ -13,7 +13,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from headrace.model import HeadraceError, Refused, StoreError, UnknownName, UsageError
-from headrace.model.errors import OverCeiling
+from headrace.model.errors import ColumnRefused, OverCeiling
 from headrace.security.access import NotAllowed
 from headrace.services.agreements import INPUTS_UNCHANGED, InputsUnchanged, PlanRefused
 from headrace.services.responses import RefusedRow
@@ -131,6 +131,7 @@ def _first_problem(error: HeadraceError) -> str:
 _STATUS_BY_ERROR = (
     (UnknownName, 404),
     (NotAllowed, 403),
+    (ColumnRefused, 403),
     (UsageError, 400),
     (Refused, 409),
     (InvalidProject, 409),

@@ -71,6 +71,45 @@ def _ports_later(attack: Callable[[int], None], port: int) -> None:
     attack(port)
 
 
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
+def test_nothing_listens_without_a_declared_port(family: int) -> None:
+    """Would catch: a port that the kernel chooses for a socket which listens without an address,
+    where another host collects what asset code reads."""
+
+    def listen() -> None:
+        with socket.socket(family) as waiting:
+            waiting.listen()
+
+    with pytest.raises(PermissionError):
+        sandbox.restricted(Access(EVERYTHING, EVERYTHING, ()), listen)
+    with pytest.raises(PermissionError):
+        sandbox.restricted(
+            Access(EVERYTHING, EVERYTHING), lambda: _ports_later(_ignoring(listen), 0)
+        )
+    sandbox.restricted(Access(EVERYTHING, EVERYTHING), listen)
+
+
+def _ignoring(call: Callable[[], None]) -> Callable[[int], None]:
+    return lambda _: call()
+
+
+def test_processes_still_talk_without_a_declared_port(tmp_path: Path) -> None:
+    """Would catch: sockets of the file system refused, by which multiprocessing's managers and fork
+    servers talk, and UDP, by which names are looked up."""
+
+    def talk() -> bytes:
+        with socket.socket(socket.AF_UNIX) as waiting, socket.socket(socket.AF_UNIX) as client:
+            waiting.bind(str(tmp_path / "socket"))
+            waiting.listen()
+            client.connect(str(tmp_path / "socket"))
+            client.sendall(b"unix")
+            assert socket.getaddrinfo("localhost", 80)
+            with waiting.accept()[0] as accepted:
+                return accepted.recv(10)
+
+    assert sandbox.restricted(Access(EVERYTHING, EVERYTHING, ()), talk) == b"unix"
+
+
 def test_what_is_declared_still_works(server: socket.socket) -> None:
     """Would catch: a filter that refuses declared ports, UDP, pipes of processes or name look-ups."""
 

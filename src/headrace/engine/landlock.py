@@ -16,7 +16,7 @@ import signal
 import stat
 import struct
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from headrace.engine.socket_filter import refuse_uncovered_sockets
@@ -96,25 +96,26 @@ def restrict_ports(ports: Iterable[int]) -> None:
     """Restrict the calling thread further, to connections to these TCP ports. Raises OSError."""
     if not _ports():
         return
-    rules = _created(0, _ports(), 0)
+    ports, rules = tuple(ports), _created(0, _ports(), 0)
     try:
         _allow_ports(rules, ports)
-        restrict(rules, ports=True)
+        restrict(rules, ports=ports)
     finally:
         os.close(rules)
 
 
-def restrict(rules: int, *, ports: bool) -> None:
+def restrict(rules: int, *, ports: Collection[int] | None) -> None:
     """Restrict the calling thread, and all that it starts from now on. Raises OSError.
 
-    `ports` says whether the rules are about ports: connections that no such rule covers are then
-    refused, too. Root also loses the capabilities by which it could read other processes' memory.
+    `ports` are the ports that the rules allow; None: the rules aren't about ports. Connections that
+    no such rule covers are refused with them, too, and without any port all sockets of TCP. Root
+    also loses the capabilities by which it could read other processes' memory.
     """
     _prctl(_NO_NEW_PRIVILEGES, 1)
     _drop_capabilities()
     _call(_RESTRICT_SELF, rules, 0)
-    if ports and _ports():
-        refuse_uncovered_sockets()
+    if ports is not None and _ports():
+        refuse_uncovered_sockets(tcp=bool(ports))
 
 
 def end_with_parent() -> None:

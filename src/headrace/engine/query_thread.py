@@ -39,7 +39,7 @@ class QueryThread:
         self._rules = landlock.ruleset(access)
         self._thread = threading.Thread(
             target=self._serve,
-            args=(access.ports is not None,),
+            args=(access.ports,),
             name="headrace-queries",
             daemon=True,
         )
@@ -66,7 +66,7 @@ class QueryThread:
         self._thread.join()
         os.close(self._cgroup)
 
-    def _serve(self, ports: bool) -> None:
+    def _serve(self, ports: tuple[int, ...] | None) -> None:
         try:
             open_records()  # files of /proc, which is out of reach afterwards
             landlock.restrict(self._rules, ports=ports)

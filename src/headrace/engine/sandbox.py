@@ -92,7 +92,7 @@ def restricted(access: Access, start: Callable[[], Result]) -> Result:
 
     def run() -> None:
         try:
-            landlock.restrict(rules, ports=access.ports is not None)
+            landlock.restrict(rules, ports=access.ports)
             results.append(start())
         except BaseException as error:  # noqa: BLE001 - raised again in the calling thread
             errors.append(error)

@@ -2,8 +2,10 @@
 
 Landlock looks at bind(2) and connect(2) of TCP. A program reaches any host and port without them:
 by data sent with the request to connect (TCP Fast Open), and by MPTCP, which falls back to TCP.
-The filter refuses both, and io_uring, whose requests no filter sees. It holds for the calling
-thread and for all threads and processes that it starts later.
+The filter refuses both, and io_uring, whose requests no filter sees. listen(2) without bind(2)
+takes a port that the kernel chooses, and a filter can't tell such a socket from one of the file
+system: without any port to connect to, all sockets of TCP are refused, so that none listens. The
+filter holds for the calling thread and for all threads and processes that it starts later.
 """
 
 from __future__ import annotations
@@ -69,16 +71,17 @@ class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("code", ctypes.c_char_p))
 
 
-def refuse_uncovered_sockets() -> None:
+def refuse_uncovered_sockets(*, tcp: bool) -> None:
     """Restrict the calling thread, which must have given up new privileges (`engine.landlock`).
 
+    `tcp` says whether it may open sockets of TCP, to connect to the ports that Landlock allows.
     Nothing happens on processors whose system calls aren't known, and where the system has no
     filters: `headrace doctor` tries what holds.
     """
     calls = _MACHINES.get(platform.machine())
     if calls is None:
         return
-    code = _encoded(platform.machine())
+    code = _encoded(platform.machine(), tcp)
     program = _Program(len(code) // 8, code)
     libc = ctypes.CDLL(None, use_errno=True)
     arguments = map(ctypes.c_long, (calls.seccomp, _SET_MODE_FILTER, _ALLOW_SPECULATION))
@@ -89,13 +92,13 @@ def refuse_uncovered_sockets() -> None:
 
 
 @functools.cache
-def _encoded(machine: str) -> bytes:
+def _encoded(machine: str, tcp: bool) -> bytes:
     calls = _MACHINES[machine]
     here = [
         (_LOAD, 0, 0, _NUMBER),
         *_unless(_JUMP_AT_LEAST, _X32, [_refused(errno.ENOSYS)]),
         *_unless(_JUMP_EQUAL, _IO_URING_SETUP, [_refused(errno.ENOSYS)]),
-        *_unless(_JUMP_EQUAL, calls.socket, _socket_checks()),
+        *_unless(_JUMP_EQUAL, calls.socket, _socket_checks(tcp)),
     ]
     for number, index in calls.flags:
         here += _unless(_JUMP_EQUAL, number, _flag_checks(index))
@@ -133,9 +136,9 @@ def _flag_checks(index: int) -> _Code:
     return [_argument(index), *_unless(_JUMP_ANY_BIT, _FAST_OPEN, [_refused()]), _ALLOWED]
 
 
-def _socket_checks() -> _Code:
+def _socket_checks(tcp: bool) -> _Code:
     """Return the checks of socket(2): of the Internet's sockets, TCP, UDP and raw ones only."""
-    protocol = [
+    stream = [
         _argument(2),
         *_unless(_JUMP_EQUAL, 0, [_ALLOWED]),
         *_unless(_JUMP_EQUAL, _TCP, [_ALLOWED]),
@@ -146,7 +149,7 @@ def _socket_checks() -> _Code:
         (_AND, 0, 0, _KIND_BITS),
         *_unless(_JUMP_EQUAL, _DATAGRAM, [_ALLOWED]),
         *_unless(_JUMP_EQUAL, _RAW, [_ALLOWED]),
-        *_unless(_JUMP_EQUAL, _STREAM, protocol),
+        *(_unless(_JUMP_EQUAL, _STREAM, stream) if tcp else ()),
         _refused(),
     ]
     return [

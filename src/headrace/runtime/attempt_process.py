@@ -122,7 +122,7 @@ def _restrict(rules: int, job: ForkJob) -> None:
     if not is_alone():
         raise OSError("another thread runs that can't be restricted")
     landlock.allow(rules, Access(job.read, job.write))
-    landlock.restrict(rules, ports=False)
+    landlock.restrict(rules, ports=None)
     os.close(rules)
     if job.ports is not None:
         landlock.restrict_ports(job.ports)

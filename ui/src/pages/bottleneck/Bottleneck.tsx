@@ -3,6 +3,7 @@ import { Link } from "react-router";
 import { useResponse } from "../../api/responses";
 import { BreakableName } from "../../parts/BreakableName";
 import { Command } from "../../parts/Command";
+import { Dismissed, dismissedOf } from "../../parts/Dismissed";
 import { useFilters } from "../../parts/filters";
 import { Empty, Heading, Loaded, Panel, usePageTitle } from "../../parts/Page";
 import { Select } from "../../parts/Select";
@@ -109,6 +110,7 @@ function Consumer({ row }: { row: Row }) {
           {proposal.command && <Command text={proposal.command} />}
         </div>
       ))}
+      <Dismissed rows={dismissedOf(row.dismissed, ({ text }) => `${text}.`)} />
       {shares.length > 0 && (
         <div className="shares">
           <Table

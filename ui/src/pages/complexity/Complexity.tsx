@@ -3,6 +3,7 @@ import { Link } from "react-router";
 import { useResponse } from "../../api/responses";
 import { BreakableName } from "../../parts/BreakableName";
 import { Command } from "../../parts/Command";
+import { Dismissed, dismissedOf } from "../../parts/Dismissed";
 import { Empty, Heading, Loaded, Panel, usePageTitle } from "../../parts/Page";
 import { Series } from "../../parts/Series";
 import { Table, type Column } from "../../parts/Table";
@@ -42,6 +43,13 @@ function Findings({ document }: { document: Document }) {
     <>
       {kinds.length ? (
         <Counts kinds={kinds} document={document} />
+      ) : document.dismissed.length ? (
+        <Panel title="Findings">
+          <Empty>
+            <strong>All findings are dismissed.</strong> One is listed again once its facts change,
+            or somebody reopens it.
+          </Empty>
+        </Panel>
       ) : (
         <Panel title="Findings">
           <Empty>
@@ -53,6 +61,17 @@ function Findings({ document }: { document: Document }) {
       {kinds.map((kind) => (
         <OfKind key={kind.kind} kind={kind} />
       ))}
+      {document.dismissed.length > 0 && (
+        <Panel title="Dismissed findings">
+          <Dismissed
+            rows={dismissedOf(document.dismissed, ({ node, evidence }) => (
+              <>
+                <BreakableName of={node} />: {evidence}
+              </>
+            ))}
+          />
+        </Panel>
+      )}
       <Trend document={document} />
       <Hops document={document} />
     </>

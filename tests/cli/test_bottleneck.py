@@ -154,6 +154,8 @@ def test_all_views_count_the_wait_for_a_trigger_as_its_owners(new: Project) -> N
     assert "all of it at revenue (core)" in text
 
 
+@pytest.mark.system
+@pytest.mark.long
 def test_a_trigger_that_only_delays_is_taken_out(new: Project) -> None:
     """Would catch: a wait for nothing without a way to end it, a command that doesn't work in the
     reader's folder, and a change nobody agreed to."""
@@ -182,6 +184,8 @@ def test_a_trigger_that_only_delays_is_taken_out(new: Project) -> None:
     new.refused("bottleneck", "morning-report", "dashboard")
 
 
+@pytest.mark.system
+@pytest.mark.long
 def test_a_trigger_is_taken_out_by_the_command_of_a_longer_window(new: Project) -> None:
     """Would catch: a printed command that is refused, as it looks at fewer days than the page."""
     _waiting(new, "{cron: '0 6 * * *'}")

@@ -117,6 +117,8 @@ def test_a_prune_is_applied_by_the_one_command(shop: Project) -> None:
     assert "copy_of_orders" not in {row["name"] for row in shop.json("ls")}
 
 
+@pytest.mark.system
+@pytest.mark.long
 def test_pruned_data_ends_after_its_time(new: Project) -> None:
     """Would catch: data that stays for ever although its end is declared, or goes too early or
     silently; data of a declared node that goes with it; an undo that brings an empty asset back."""

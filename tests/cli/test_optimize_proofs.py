@@ -153,6 +153,8 @@ def test_five_distincts_are_found_measured_and_repaired(sales: Project) -> None:
     assert "is applied already" in sales.refused("optimize", "apply", row["id"], code=3)
 
 
+@pytest.mark.system
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("low", "high", "refusal"),
     [
@@ -183,6 +185,8 @@ def test_only_measured_durations_are_applied_by_one_command(
     durations["interval"] = Interval(-20.0, -25.0, -15.0)
 
 
+@pytest.mark.system
+@pytest.mark.long
 def test_a_stored_trial_counts_by_what_it_measured(
     sales: Project, durations: dict[str, Interval], monkeypatch: pytest.MonkeyPatch
 ) -> None:

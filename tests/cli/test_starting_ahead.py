@@ -118,6 +118,7 @@ def test_where_all_die_the_command_says_that_no_worker_starts(shop: Path) -> Non
     assert done.returncode != 0
 
 
+@pytest.mark.long
 def test_a_standby_whose_fork_server_was_killed_starts_another(tmp_path: Path) -> None:
     """Would catch: a server that takes over, and ends at once, because the process that it started
     hours before is gone. Without the socket, the leader seems to be on another machine."""

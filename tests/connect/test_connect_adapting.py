@@ -64,6 +64,8 @@ def test_other_names_more_columns_and_fewer(bench: Workbench, kind: str) -> None
     assert not again.learnt
 
 
+@pytest.mark.system
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
 def test_a_thousand_columns_and_one(bench: Workbench, kind: str) -> None:
     """Catches: a limit or a quadratic step that a wide file runs into."""

@@ -46,6 +46,8 @@ def test_types_are_learnt_from_what_can_be_read(bench: Workbench, parser: Parser
     assert isinstance(taken, Taken) and taken.rows == [(1, "x"), (2, "y")]
 
 
+@pytest.mark.system
+@pytest.mark.long
 def test_a_bomb_is_refused(bench: Workbench, parser: Parser) -> None:
     """Would catch: three gigabytes in the worker's memory, made of fourteen megabytes."""
     refused = bench.take(bomb(), "bomb.xlsx")

@@ -32,6 +32,7 @@ def changed(example: Example, path: str, was: str, now: str) -> list[tuple[str, 
     ]
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_python_asset(tmp_path: Path) -> None:
     """Would catch: declared types lost, a log that is empty, a helper whose change nobody sees,

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 MIB = 1024 * 1024
 SECONDS_MAX = 300
 MEMORY_MAX = 900 * MIB
@@ -51,6 +53,8 @@ BODIES = {
 }
 
 
+@pytest.mark.system
+@pytest.mark.long
 def test_very_large_values_are_not_computed(tmp_path: Path) -> None:
     """Would catch: a few lines that need gigabytes or hours, with which the import is lost."""
     for number, (name, body) in enumerate(BODIES.items()):

@@ -249,6 +249,8 @@ def test_a_silent_server_is_asked_once(moving: Moving, monkeypatch: pytest.Monke
     assert len(asked) == 1
 
 
+@pytest.mark.system
+@pytest.mark.long
 def test_a_shadow_computes_tables_and_starts_no_task(moving: Moving) -> None:
     """Would catch: a mail that is sent twice, or a change in Airflow."""
     moving.apply()
@@ -267,6 +269,8 @@ def test_a_shadow_computes_tables_and_starts_no_task(moving: Moving) -> None:
     assert moving.rollback("mails").dag.stage == "airflow"
 
 
+@pytest.mark.system
+@pytest.mark.long
 def test_a_dag_is_retired_once_nothing_needs_it_there(moving: Moving) -> None:
     """Would catch: a DAG that is deleted in Airflow while tasks of it are still started, tasks that
     run nowhere then, and a deleted file that is reported as a change for ever."""

@@ -66,6 +66,8 @@ def test_what_no_test_can_notice_stays(statement: str) -> None:
     assert [item.name for item in _mutants(statement)] == []
 
 
+@pytest.mark.system
+@pytest.mark.long
 def test_every_mutant_is_python_and_differs() -> None:
     """A mutant that doesn't compile is killed by any test, and flatters them."""
     path = "src/headrace/model/times.py"

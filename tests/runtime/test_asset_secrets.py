@@ -114,6 +114,7 @@ def test_a_secret_that_is_not_there_is_said_before_the_code_runs(
     assert not any("mode loud" in line for line in lines(lab, "tells"))
 
 
+@pytest.mark.long
 def test_a_secret_that_was_there_is_no_fault_of_the_code(lab: Lab) -> None:
     """Would catch: `code_error` and "correct assets/bands.py" of code whose secret's file was moved
     away, and nothing that computes it once the file is back."""

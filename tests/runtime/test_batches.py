@@ -121,6 +121,7 @@ def test_one_bad_day_is_rejected_alone(lab: Lab) -> None:
     assert published(lab.tick()) == [("clean", MANY[13]), ("orders", MANY[13])]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("batch", ["auto", "off"])
 def test_a_day_without_rows_is_held_if_its_input_has_some(lab: Lab, batch: str) -> None:
     """Catches a batch that publishes a day without rows although each day before had one."""

@@ -102,6 +102,7 @@ def test_another_promise_keeps_no_file_away(lab: Lab, by: str) -> None:
     assert (result["cause"]["kind"], result["owner"]) == ("missing_source", "acme")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("partition", ["day", None])
 @pytest.mark.parametrize("worked", [False, True])
 def test_an_error_in_python_is_a_persons(
@@ -148,6 +149,7 @@ def test_code_that_fails_over_a_delivery_about_which_nothing_was_noticed(lab: La
     assert "correct assets/checked.py" in result["repair"]["first"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("alike", [False, True])
 def test_two_mistakes_over_one_source_are_two(lab: Lab, alike: bool) -> None:
     """Would catch: the vendor asked whether its data is as agreed, for two mistakes that have

@@ -13,6 +13,7 @@ SEED = 1
 WHOLE = pytest.param(660, marks=[pytest.mark.slow, pytest.mark.timeout(300)])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("days", [150, WHOLE])
 def test_clean_history_is_published_whole(tmp_path: Path, days: int) -> None:
     """Would catch: clean days held because of an id that grows, or of a constant that happens to be

@@ -129,6 +129,7 @@ def test_sql_that_fails_says_its_line(lab: Lab) -> None:
     assert ("good", DAYS[0]) in published(response)
 
 
+@pytest.mark.long
 def test_a_command_s_exit_75_is_tried_again_and_others_are_not(lab: Lab) -> None:
     lab.write("assets/later.sh", 'test -f "$HOME/later-flag-$$" || exit 75\n')
     front = "owner: core\npartition: day\ninputs: [orders]\n"

@@ -168,6 +168,7 @@ def batches(lab: Lab) -> list[int]:
     return [keys.count(",") + 1 for (keys,) in rows]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(4))
 def test_many_deliveries_at_once_leave_what_they_leave_one_by_one(
     delivered_for_weeks: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int

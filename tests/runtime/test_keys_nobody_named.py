@@ -8,6 +8,7 @@ import random
 from datetime import date, timedelta
 from pathlib import Path
 
+import pytest
 from runlab import Lab
 
 FIRST = date(2024, 12, 1)
@@ -31,6 +32,7 @@ def rows(number: int, unknown: float = 0.0) -> list[str]:
     ]
 
 
+@pytest.mark.long
 def test_keys_that_nobody_knows_are_held_before_anything_is_made_of_them(tmp_path: Path) -> None:
     """Would catch: a small delivery, most of whose rows name unknown customers, published to all
     who don't join it."""

@@ -130,6 +130,7 @@ def test_a_second_command_asks_the_leader_and_gets_its_own_response(lab: Lab) ->
     )
 
 
+@pytest.mark.long
 def test_a_command_takes_over_when_the_leader_it_asked_dies(lab: Lab) -> None:
     flag, _ = slow_project(lab)
     first = begin(lab, "tick", "--now", "2025-01-10T12:00:00+00:00")

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
 from runlab import BEGUN, ORDERS, Lab
 
 from headrace.faults import FaultPoint
@@ -77,6 +78,7 @@ def deliver(lab: Lab, number: int, day: str) -> None:
     (lab.root / "unfinished").rename(lab.root / f"landing/orders_{day}.csv")
 
 
+@pytest.mark.long
 def test_the_number_of_files_stays_bounded_while_deliveries_arrive(
     lab: Lab, tmp_path: Path
 ) -> None:
@@ -111,6 +113,7 @@ def test_the_number_of_files_stays_bounded_while_deliveries_arrive(
     lab.headrace("db", "check", "--deep")
 
 
+@pytest.mark.long
 def test_a_server_continues_after_each_round_and_after_one_that_failed(
     lab: Lab, tmp_path: Path
 ) -> None:

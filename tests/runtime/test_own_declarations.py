@@ -268,6 +268,7 @@ def test_a_number_of_rows_that_no_delivery_ever_had_is_asked_of_nobody_outside(l
     )
 
 
+@pytest.mark.long
 def test_too_few_rows_for_a_number_that_was_always_kept_are_the_vendors(lab: Lab) -> None:
     """Would catch: each number of rows that is new put down to who wrote it."""
     lab.write(
@@ -342,6 +343,7 @@ def test_a_column_that_was_never_empty_before_stays_the_vendors_beside_a_promise
     assert [item["owner"] for item in lab.headrace("incidents")] == ["acme"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("check", "is_own"),
     [("range: {column: total, max: 0.5}", True), ("range: {column: total, max: 1000}", False)],
@@ -375,6 +377,7 @@ def test_a_check_of_an_asset_that_published_rows_would_fail_is_its_owners(
     assert lab.headrace("incidents") == []
 
 
+@pytest.mark.long
 def test_a_check_that_published_deliveries_pass_is_the_vendors(lab: Lab) -> None:
     """Would catch: every check that is new put down to who wrote it."""
     lab.write(
@@ -414,6 +417,7 @@ def test_an_age_that_no_delivery_ever_had_is_asked_of_nobody_outside(
         )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("more", [", unique: true", ", required: true", ", classification: secret"])
 def test_what_a_contract_says_of_a_column_besides_its_type_is_applied(lab: Lab, more: str) -> None:
     """Would catch: a column that is classified in the file, and whose values are kept and shown all
@@ -443,6 +447,7 @@ def test_no_vendor_owns_what_nobody_outside_did(
     assert owner_of(lab.session().project(), "orders", kind) == owner
 
 
+@pytest.mark.long
 def test_names_of_a_delivery_that_was_replaced_are_not_offered(lab: Lab) -> None:
     """Would catch: "accept the new names" of a delivery whose names are as agreed, since the one
     before it had others.

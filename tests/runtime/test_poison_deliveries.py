@@ -79,6 +79,7 @@ def deadly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
     return Lab(tmp_path / "p")
 
 
+@pytest.mark.long
 def test_three_deaths_put_a_delivery_into_quarantine(deadly: Lab) -> None:
     """B19. Would catch: a file that ends workers for ever, or its neighbours that are blamed for it:
     they are its samples, and it is theirs."""

@@ -12,6 +12,7 @@ import time
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import pytest
 from runlab import DAYS, Lab
 
 from headrace.services.quarantine_decisions import accept_partition
@@ -120,6 +121,7 @@ def test_what_no_rule_can_read_stays_where_it_is(lab: Lab) -> None:
     )
 
 
+@pytest.mark.long
 def test_an_exception_of_which_nothing_came_ends_nothing(lab: Lab) -> None:
     """Would catch: "accepted as an exception by ann", in the timeline and as what ended it, of a
     file that couldn't be published.

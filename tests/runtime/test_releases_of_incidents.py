@@ -159,6 +159,7 @@ def test_what_was_accepted_of_a_history_is_no_other_incident(several: Lab) -> No
     assert over["ended"].startswith("Accepted as an exception by "), over["ended"]
 
 
+@pytest.mark.long
 def test_a_release_of_several_leaves_names_undecided(several: Lab) -> None:
     """Would catch: a delivery whose column has another name published without its values, because
     it waits beside others; and those others refused because of it."""

@@ -180,6 +180,7 @@ def test_what_was_published_goes_by_what_it_was_once_the_right_file_comes(
     assert [item["state"] for item in lab.headrace("incidents", "--all")] == ["resolved"]
 
 
+@pytest.mark.long
 def test_codes_rewritten_in_files_that_come_again_are_a_restatement(lab: Lab) -> None:
     """Would catch: a vendor that writes the codes of its past otherwise said to have been wrong
     before, since the days

@@ -130,6 +130,7 @@ def test_what_comes_after_it_is_proposed_the_same(lab: Lab, between: bool) -> No
     assert lab.headrace("quarantine") == []
 
 
+@pytest.mark.long
 def test_a_declared_name_comes_before_a_column_of_that_name(lab: Lab) -> None:
     """Would catch: a contract that says what files call a column, and isn't followed, because a
     policy let that name in as a column of its own before."""
@@ -261,6 +262,7 @@ def test_what_was_accepted_is_renewed_or_taken_back(lab: Lab) -> None:
     )
 
 
+@pytest.mark.long
 def test_a_lapsed_exception_of_a_rename_ends_with_its_names(lab: Lab) -> None:
     """Would catch: another exception as the one thing that ends it, where one command gives the
     column back to readers.

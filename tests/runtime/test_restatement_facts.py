@@ -106,6 +106,7 @@ def test_what_an_api_says_now_restates_nothing(
     assert lab.headrace("incidents") == []
 
 
+@pytest.mark.long
 def test_a_list_that_grows_restates_nothing(tmp_path: Path) -> None:
     """Would catch: an incident that never ends over a list of customers because some are new each
     day; a list that lost a fifth of its rows, or has other codes, without a word."""

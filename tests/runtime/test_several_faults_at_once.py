@@ -95,6 +95,7 @@ def test_a_consumer_that_has_nothing_yet_names_the_incident_that_keeps_it_from_i
     assert consumer(lab, "report")["state"] == "served"
 
 
+@pytest.mark.long
 def test_what_makes_it_wrong_isn_t_mixed_up_with_what_it_waits_for(lab: Lab) -> None:
     """Would catch: `report is wrong since 06:05 because of INC-4: 1 column renamed`, where an
     exception lapsed at 06:05."""

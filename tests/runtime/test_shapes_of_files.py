@@ -188,6 +188,7 @@ def test_files_that_never_end_their_last_line(tmp_path: Path) -> None:
     assert other.headrace("incidents") == []
 
 
+@pytest.mark.long
 def test_an_encoding_that_is_learnt_is_told(tmp_path: Path) -> None:
     """Would catch: a source that is held to UTF-16 since its first delivery, of which nobody is
     told, and a day in Windows-1252 after it that is said to be UTF-8, too."""

@@ -304,6 +304,7 @@ def test_an_incident_that_is_over_isnt_what_a_consumer_waits_for(lab: Lab) -> No
     )
 
 
+@pytest.mark.long
 def test_failures_are_counted_alike_in_why_and_in_the_incident(tmp_path: Path) -> None:
     """Would catch: "after 5 failures" beside an incident that has seen the same 2 times."""
     lab = Lab(tmp_path / "lab")

@@ -195,6 +195,7 @@ def test_open_files_that_run_out_name_the_limit(lab: Lab) -> None:
     assert incident["repair"]["commands"] == ["headrace apply", f"headrace fix {incident['id']}"]
 
 
+@pytest.mark.long
 def test_duckdb_spills_before_the_limit(lab: Lab) -> None:
     """Would catch: SQL that is killed where DuckDB could have gone to disk, because it wasn't told
     of the limit.

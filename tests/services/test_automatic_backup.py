@@ -103,6 +103,7 @@ def test_a_tick_makes_one_a_day_and_a_lost_state_comes_back_from_it(lab: Lab) ->
     assert lab.headrace("tick")["state"] == "succeeded"
 
 
+@pytest.mark.long
 def test_what_is_newer_than_the_backup_is_said_and_comes_again(sqlite: Lab) -> None:
     sqlite.headrace("tick")
     sqlite.orders(DAYS[1])
@@ -225,6 +226,7 @@ def test_as_many_are_kept_as_are_asked_for_and_others_are_left_alone(
     assert not backups(sqlite)
 
 
+@pytest.mark.long
 def test_off_is_off_and_a_replay_makes_none(sqlite: Lab, tmp_path: Path) -> None:
     settings(sqlite, '[backup]\nevery = "off"')
     sqlite.headrace("tick")

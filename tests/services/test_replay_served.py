@@ -35,6 +35,8 @@ class _HoursGoBy:
         self._stop.asked = self._turns == TURNS
 
 
+@pytest.mark.system
+@pytest.mark.long
 def test_a_replay_does_not_move_while_it_is_served(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -53,6 +53,7 @@ def rows(root: Path, asset: str) -> list[dict[str, Any]]:
     return found
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "fault", ["", *(FaultPoint.RETENTION_REWRITTEN, FaultPoint.RETENTION_REGISTERED)]
 )
@@ -224,6 +225,7 @@ def test_what_goes_next_is_listed(shop: Path) -> None:
     assert "case 12" in command(shop, "status").stdout
 
 
+@pytest.mark.long
 def test_a_hold_keeps_stored_deliveries_and_earlier_snapshots(shop: Path) -> None:
     """Would catch: raw bytes or earlier versions that age out while a court needs them, or a dry
     run that announces what a hold prevents."""

@@ -37,6 +37,7 @@ def test_a_password_is_asked_for(postgresql: Database) -> None:
         psycopg.connect(postgresql.url_without_password, passfile="/dev/null")
 
 
+@pytest.mark.long
 def test_a_killed_test_process_leaves_no_server(cluster: Cluster) -> None:
     """Would catch clusters that pile up on a machine whose tests are interrupted."""
     folder = Path("/tmp") / f"headrace-pg-{uuid.uuid4().hex}"

@@ -191,6 +191,8 @@ for round in range(20):
 """
 
 
+@pytest.mark.system
+@pytest.mark.long
 def test_processes_that_make_the_same_store_at_once_all_succeed(tmp_path: Path) -> None:
     """Switching to WAL doesn't wait for others by itself, and a half-made store looked like
     somebody else's. (Both happened.)

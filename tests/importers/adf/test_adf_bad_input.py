@@ -156,6 +156,8 @@ def test_templates_have_the_same_tasks(tmp_path: Path) -> None:
     assert "command: [sleep, '7']" in project.files["assets/x/wait.yaml"]
 
 
+@pytest.mark.system
+@pytest.mark.long
 def test_a_thousand_files_are_read_in_a_minute_of_processor_time(tmp_path: Path) -> None:
     basics(tmp_path)
     for number in range(1000):

@@ -118,6 +118,8 @@ def test_nothing_differs_in_a_state_that_only_headrace_wrote(store: Store) -> No
         assert result.checked.keys() == columns_by_table(tx).keys() - UNRECORDED.keys()
 
 
+@pytest.mark.system
+@pytest.mark.long
 def test_each_column_of_each_table_is_compared(store: Store) -> None:
     """One value of each column is changed, then put back; and one row of each table is deleted."""
     values = random.Random(SEED)

@@ -466,3 +466,28 @@ select o.id, c.name, d.label from orders as o
 join countries as c on c.country = o.country
 join icd_10_cm as i on i.icd_10_cm = o.code
 join ratings as d on d.label = o.label;
+
+-- case duckdb: an inner join that drops the rows for which a LEFT JOIN finds no match
+-- nothing
+create table u (id int primary key);
+create table t (id int primary key, u_id int not null references u (id));
+create table s (id int primary key, t_id int);
+select s.id, t.id as t_id from s left join t on t.id = s.t_id join u on u.id = t.u_id;
+
+-- case duckdb: chance in a condition isn't repeatable either
+-- fan_out_join unknown
+create table t (id int primary key, name varchar);
+create table u (id int primary key, t_id int);
+select distinct t.id, t.name from t join u on u.t_id = t.id where random() < 0.5;
+
+-- case duckdb: a primary key keeps texts that DISTINCT takes for the same
+-- nothing
+create table t (s varchar collate nocase primary key);
+select distinct s from t;
+
+-- case duckdb: a LEFT JOIN LATERAL of which nothing is used
+-- unused_join proven
+create table t (a int, b int);
+select distinct t.a from t left join lateral (select count(*) as n from u where u.b = t.b) as x on true where t.a > 2;
+-- after
+select distinct t.a from t where t.a > 2;

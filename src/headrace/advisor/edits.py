@@ -254,7 +254,9 @@ def join_span(statement: Statement, join: exp.Join) -> Span | None:
     while tokens[begin - 1].token_type in _JOIN_STARTS - {TokenType.COMMA, TokenType.JOIN}:
         begin -= 1
     last = len(tokens)
-    for number, token in _outer(tokens, first + 1):
+    # JOIN LATERAL (…): this LATERAL doesn't end the join, as LATERAL VIEW does
+    is_lateral = tokens[first + 1].token_type is TokenType.LATERAL
+    for number, token in _outer(tokens, first + 2 if is_lateral else first + 1):
         ends = _AFTER_FROM | _SET_OPERATORS | _JOIN_STARTS | {TokenType.SEMICOLON}
         if token is None or token.token_type in ends:
             last = number

@@ -99,7 +99,9 @@ def _always_matches(  # complexipy: ignore (conditions in order)
     if len(known) < len(pairs) or len({of for (of, _), _ in known}) != 1:
         return None
     other = scope.items[known[0][0][0]]
-    if other.nullable or not isinstance(other.relation, TableRelation):
+    # of a LEFT JOIN it isn't nullable any more if this very join drops the rows without a match
+    missing = other.nullable or other.side in ("LEFT", "FULL")
+    if missing or not isinstance(other.relation, TableRelation):
         return None
     mapped = {mine: theirs for (_, mine), theirs in known}
     columns = frozenset(mapped.values())

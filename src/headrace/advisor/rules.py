@@ -22,7 +22,7 @@ class Rule(NamedTuple):
     name: str
     find: Callable[[Queries], Iterator[Finding]]
     rewrites: bool
-    """Whether its edits keep the rows, which must then be the same in each run."""
+    """Whether all its findings keep the rows, which must then be the same in each run."""
 
 
 RULES = (
@@ -68,7 +68,7 @@ def _together(results: list[Finding]) -> list[Finding]:
 
 def _of_rule(rule: Rule, queries: Queries) -> Iterator[Finding]:
     for finding in rule.find(queries):
-        if not rule.rewrites or not queries.instabilities:
+        if not (rule.rewrites or finding.edits) or not queries.instabilities:
             yield finding
             continue
         unsure = frozenset(Premise(text, None) for text in queries.instabilities)

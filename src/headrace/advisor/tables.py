@@ -136,7 +136,8 @@ class _Table:
             guard = f"{kind} ({place})" if enforced else None
             text = f"({', '.join(sorted(columns))}) is unique in {self.name}"
             no_nulls = kind == "PRIMARY KEY" and dialect != "sqlite"  # which lets NULLs repeat
-            keys.append(Key(columns, Premise(text, guard), no_nulls))
+            if not self._is_collated(columns):
+                keys.append(Key(columns, Premise(text, guard), no_nulls))
             if no_nulls:
                 for column in columns:
                     text = f"{column} of {self.name} is never NULL"
@@ -155,6 +156,14 @@ class _Table:
         )
         schema = "".join(self.schemas)
         return TableFacts(self.name, self.types, not_null, tuple(keys), references, schema)
+
+    def _is_collated(self, columns: frozenset[str]) -> bool:
+        """Whether a key has texts of a collation, by which DISTINCT may compare, but not the key.
+
+        DuckDB keeps 'a' and 'A' in a primary key, and takes them for the same in DISTINCT.
+        """
+        types = self.types or {}
+        return any(types.get(column) == COLLATED for column in columns)
 
 
 def _named(of: exp.Expr, tables: dict[str, _Table]) -> _Table:

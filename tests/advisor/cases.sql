@@ -491,3 +491,39 @@ create table t (a int, b int);
 select distinct t.a from t left join lateral (select count(*) as n from u where u.b = t.b) as x on true where t.a > 2;
 -- after
 select distinct t.a from t where t.a > 2;
+
+-- case snowflake: a template that names a column may read it
+-- nothing
+with x as (select a, born from t) select a, {{ dbt.datediff("born", "now", "day") }} as age from x;
+
+-- case snowflake: a template in a SELECT list may stand for any columns
+-- nothing
+with x as (select a, b from t) select a, {{ dbt_utils.star(from=ref('x')) }} from x;
+
+-- case snowflake: a column that a template names has no known name
+-- nothing
+with x as (select a, b as {{ quote('plan') }} from t) select a from x where {{ quote('plan') }} > 1;
+
+-- case snowflake: a template that names other columns
+-- unused_column unknown
+with x as (select a, b, c from t) select a, {{ dbt.datediff("b", "now", "day") }} as age from x;
+
+-- case duckdb: a CTE that gives a table another name, and whose columns are named after it
+-- nothing
+with o as (select * from orders), c as (select o.id, o.day from o) select c.id, c.day from c;
+
+-- case duckdb: a star over a table that another star reads
+-- select_star unknown
+with o as (select * from orders) select * from o;
+
+-- case duckdb: a star over a table that is read by its columns' number
+-- select_star unknown
+with o as (select * from orders) select id from (select id from customers union all from o) as x;
+
+-- case duckdb: a calendar has each day once
+-- nothing
+select o.id, c.week from orders as o join reference_data__calendar as c on c.full_date = o.day;
+
+-- case duckdb: a join on the day of a timestamp doesn't become faster by a range
+-- nothing
+select o.id, p.price from orders as o join prices_by_day as p on p.day = cast(o.at as date);

@@ -103,7 +103,7 @@ def _of_aggregates(select: exp.Select) -> Ignored:
     if not all(map(_ignores_copies, aggregates)):
         return NOT_IGNORED
     counts = frozenset(id(node) for node in aggregates if isinstance(node, exp.Count))
-    return Ignored("aggregates of distinct values around it", counts)
+    return Ignored("the aggregation around it", counts)
 
 
 def _ignores_copies(aggregate: exp.Expr) -> bool:

@@ -224,9 +224,19 @@ _KEY_WORDS = (
 )
 
 
+_CALENDARS = frozenset(("calendar", "date", "dates", "day", "days"))
+"""Words of names of tables with one row for each day."""
+
+
 def _looks_like_key(column: str, table: str) -> bool:
-    """Whether a name suggests a key: `customer_id`, or `country` of a table `countries`."""
-    if column.rpartition("_")[2] in _KEY_WORDS or column.endswith("id"):
+    """Whether a name suggests a key.
+
+    `customer_id` does, and `country` of a table `countries`, and `full_date` of a calendar.
+    """
+    last = column.rpartition("_")[2]
+    if last in _KEY_WORDS or column.endswith("id"):
+        return True
+    if last in ("date", "day") and not _CALENDARS.isdisjoint(table.lower().split("_")):
         return True
     return column.removesuffix("y") in table.lower()
 

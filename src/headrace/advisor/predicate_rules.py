@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from sqlglot import exp
 
 from headrace.advisor.advice import Finding, Premise
-from headrace.advisor.conditions import conjuncts, unparenthesised
+from headrace.advisor.conditions import Attribute, conjuncts, unparenthesised
 from headrace.advisor.edits import position
 from headrace.advisor.queries import Queries
 from headrace.advisor.selects import SelectScope
@@ -82,9 +82,7 @@ def _of_condition(queries: Queries, scope: SelectScope, condition: exp.Expr) -> 
         columns = {scope.resolve(column) for column in value.find_all(exp.Column)}
         if not columns or value.find(exp.Query) is not None:
             continue
-        if other is not None and any(
-            scope.resolve(c) in columns for c in other.find_all(exp.Column)
-        ):
+        if other is not None and _needs_row(scope, condition, other, columns):
             continue
         yield Finding(
             "non_sargable",
@@ -95,6 +93,18 @@ def _of_condition(queries: Queries, scope: SelectScope, condition: exp.Expr) -> 
             provable=False,
         )
         return
+
+
+def _needs_row(
+    scope: SelectScope, condition: exp.Expr, other: exp.Expr, columns: set[Attribute | None]
+) -> bool:
+    """Whether the other side isn't a value that a range could be made of.
+
+    It has the same columns, or it is a column and the condition an equality: a join on a range
+    would be slower than that.
+    """
+    others = [scope.resolve(column) for column in other.find_all(exp.Column)]
+    return not columns.isdisjoint(others) or (bool(others) and isinstance(condition, exp.EQ))
 
 
 def _is_wrapped(  # complexipy: ignore (a case per kind of function)

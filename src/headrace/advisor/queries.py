@@ -67,7 +67,7 @@ class Queries:
     def instabilities(self) -> list[str]:
         """What must be the same in each run for a rewritten statement to give the same rows."""
         return [
-            *(f"`{text}` always expands to the same SQL" for text in self.statement.templates),
+            *(f"`{text[:60]}` always expands to the same SQL" for text in self.statement.templates),
             *unrepeatable_functions(self.statement.tree, self.statement.dialect),
             *order_dependence(self.statement.tree, self.scope),
             *(text for _, scope in self.selects() for text in failing_comparisons(scope)),

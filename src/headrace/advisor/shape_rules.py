@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from sqlglot import exp
@@ -15,6 +16,7 @@ from headrace.advisor.functions import has_aggregate
 from headrace.advisor.queries import Queries
 from headrace.advisor.relations import Relation, TableRelation
 from headrace.advisor.selects import SelectScope
+from headrace.advisor.statements import TEMPLATE_NAME, Statement
 
 
 def order_without_effect(queries: Queries) -> Iterator[Finding]:
@@ -100,12 +102,25 @@ def _unused(
 
 def _unused_numbers(queries: Queries, whole: exp.Expr, scope: SelectScope) -> set[int]:
     """Return which outputs of a subquery nothing names, outside of it or in its own clauses."""
-    read, inside = _names_outside(queries.statement.tree, whole), clause_names(scope)
+    statement = queries.statement
+    read = _names_outside(statement.tree, whole) | _names_in_templates(statement)
+    inside = clause_names(scope)
     return {
         number
         for number, output in enumerate(scope.outputs)
-        if output.name not in read and (output.name not in inside or is_plain(scope, number))
+        if output.name not in read
+        and (output.name not in inside or is_plain(scope, number))
+        and not _is_template(output.name, statement)
     }
+
+
+def _names_in_templates(statement: Statement) -> set[str]:
+    """Return the words of templates whose meaning isn't known: they may read columns."""
+    return {word.lower() for text in statement.templates for word in re.findall(r"\w+", text)}
+
+
+def _is_template(name: str, statement: Statement) -> bool:
+    return bool(statement.templates) and TEMPLATE_NAME.fullmatch(name) is not None
 
 
 def can_lose_columns(scope: SelectScope) -> bool:
@@ -145,7 +160,11 @@ def _is_named_only(use: exp.Expr, queries: Queries) -> bool:
     if scope is None or all(item.node is not use for item in scope.items):
         return False
     expressions = scope.select.expressions
-    starred = any(_is_star(node) or node.find(exp.Columns) for node in expressions)
+    starred = any(
+        # a template without an alias may stand for several columns
+        _is_star(node) or node.find(exp.Columns) or _is_template(node.name, queries.statement)
+        for node in expressions
+    )
     natural = any(item.is_natural for item in scope.items)
     return not (starred or natural or use.args.get("pivots"))
 
@@ -205,7 +224,7 @@ def _counts_columns(scope: SelectScope) -> bool:
 def select_star(queries: Queries) -> Iterator[Finding]:
     """`*` over a table: the result changes with the table."""
     for select, scope in queries.selects():
-        if isinstance(enclosing(select), exp.Exists):
+        if isinstance(enclosing(select), exp.Exists) or _is_import(queries, scope):
             continue
         star = next((node for node in select.expressions if _is_open_star(node, scope)), None)
         if star is not None:
@@ -216,6 +235,20 @@ def select_star(queries: Queries) -> Iterator[Finding]:
                 f"`{star.sql()}` reads every column, and changes with the table",
                 provable=False,
             )
+
+
+def _is_import(queries: Queries, scope: SelectScope) -> bool:
+    """Whether a CTE gives a table another name, and all its readers name the columns they read.
+
+    Models of dbt often begin with such CTEs. Nothing reads a new column of the table.
+    """
+    select = scope.select
+    cte = select.parent
+    plain = len(scope.items) == len(select.expressions) == 1 and not select.args.get("distinct")
+    if not isinstance(cte, exp.CTE) or not plain:
+        return False
+    uses: list[exp.Expr] = [*uses_of(cte)]
+    return bool(uses) and _are_named_only(uses, queries) and not _are_values(uses, queries)
 
 
 def _is_open_star(node: exp.Expr, scope: SelectScope) -> bool:

@@ -33,6 +33,9 @@ _MARK = "\0token "
 TEMPLATE_CHARACTER = "\ufffc"
 """What a template in a text is replaced by: the text isn't known."""
 
+TEMPLATE_NAME = re.compile(r"_t\d+")
+"""The name that stands for a template whose meaning isn't known."""
+
 _REFERENCE = re.compile(
     r"""\{\{-?\s*(?:ref|source)\(\s*(?:['"][^'"]*['"]\s*,\s*)?['"]([A-Za-z_]\w*)['"]\s*\)\s*-?\}\}"""
 )
@@ -223,7 +226,7 @@ def _replaced(template: str, within: str, unknown: list[str]) -> str:
     if type_ := _TYPE.fullmatch(template):
         name = {"string": "varchar"}.get(type_[1], type_[1])
         return name + _blank(template)[len(name) :]
-    unknown.append(" ".join(template.split())[:60])
+    unknown.append(" ".join(template.split()))
     if template.startswith("{%"):
         return _blank(template)
     name = f"_t{len(unknown)}"[: len(template)]

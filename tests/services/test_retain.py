@@ -17,7 +17,8 @@ from headrace.model import Settings, UsageError
 from headrace.model.nodes import Grain, PartitionSpec, Place, Source
 from headrace.model.retention import first_kept, is_shortened, parse_retention
 from headrace.store import Store
-from headrace.store.queries import durations, quality
+from headrace.store.queries import durations, partition_states, quality
+from headrace.store.queries.history import newest_points
 
 pytestmark = pytest.mark.timeout(300)
 OLD, KEPT = ((datetime.now(UTC) - timedelta(days=back)).strftime("%Y-%m-%d") for back in (40, 2))
@@ -86,9 +87,22 @@ def test_removed_rows_are_no_empty_deliveries(shop: Path) -> None:
         "/* headrace\nowner: tills\npartition: {by: day, column: day}\n*/\n"
         "select cast(day as date) as day, id from orders where id = 'x'\n"
     )
+    older = (shop / "sources/orders.yaml").read_text().replace("orders", "older")
+    (shop / "sources/older.yaml").write_text(older)
+    delivered = shop / f"landing/older_{OLD}.csv"
+    delivered.write_text(f"id,day\n1,{OLD}\n")
+    os.utime(delivered, (delivered.stat().st_mtime - 3_600,) * 2)
     assert command(shop, "apply", "--yes").returncode == 0
+    assert command(shop, "tick").returncode == 0
     assert command(shop, "run", "none", "--from", OLD, "--to", KEPT).returncode == 0
     now_us = round(datetime.now(UTC).timestamp() * 1e6)
+
+    def points_of(node: str) -> tuple[list[tuple[str, int]], list[str], int | None]:
+        with Store.open(shop, Settings(name="shop")) as store, store.read() as tx:
+            points = [(point.partition, point.rows) for point in newest_points(tx, node, "", 9)]
+            extent = partition_states.extent(tx, node)
+            assert extent is not None
+            return points, [extent.oldest, extent.newest], extent.newest_rows
 
     def rows_of(node: str) -> tuple[list[tuple[str, int]], list[int]]:
         with Store.open(shop, Settings(name="shop")) as store, store.read() as tx:
@@ -98,7 +112,11 @@ def test_removed_rows_are_no_empty_deliveries(shop: Path) -> None:
     empty = ([(OLD, 0), (KEPT, 0)], [0, 0])
     assert rows_of("orders") == ([(OLD, 1), (KEPT, 1)], [1, 1])
     assert rows_of("none") == empty
+    assert points_of("older") == ([(OLD, 1)], [OLD, OLD], 1)
     assert command(shop, "db", "gc").returncode == 0
+    assert points_of("orders") == ([(KEPT, 1)], [OLD, KEPT], 1)
+    assert points_of("none") == ([(OLD, 0), (KEPT, 0)], [OLD, KEPT], 0)
+    assert points_of("older") == ([], [OLD, OLD], None)
     assert rows_of("orders") == ([(KEPT, 1)], [1])
     assert rows_of("none") == empty
 

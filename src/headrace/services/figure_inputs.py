@@ -115,6 +115,11 @@ class Figuring:
         return _staged(self)
 
     @cached_property
+    def removed_rows(self) -> dict[str, int]:
+        """The published rows that were erased or removed since the window began, by attempt."""
+        return audit_trail.removed_rows(self.tx, self.began)
+
+    @cached_property
     def attempts_by_node(self) -> dict[str, tuple[int, int]]:
         """Node → number of attempts that ran, and of those that succeeded."""
         results: dict[str, tuple[int, int]] = {}
@@ -159,7 +164,7 @@ def _staged(figuring: Figuring) -> list[GoodputAttempt]:
             at,
         )
         publications_by_attempt.setdefault(place, []).append(goodput_publication)
-    removed = audit_trail.removed_rows(figuring.tx, figuring.began)
+    removed = figuring.removed_rows
     return [
         GoodputAttempt(
             node=attempt.node,
@@ -324,7 +329,7 @@ def _truncated(value: float | None) -> str | None:
 def _delivered(figuring: Figuring, node: Node) -> SourceDeliveries:
     arrived = reports.deliveries(figuring.tx, node.name, figuring.began, figuring.until)
     accepted, refused = reports.rows_of_deliveries(
-        figuring.tx, node.name, figuring.began, figuring.until
+        figuring.tx, node.name, figuring.began, figuring.until, figuring.removed_rows
     )
     first = _first_arrivals(arrived)
     due = list(_expected(figuring, node))

@@ -218,11 +218,13 @@ def restatements_since(
 ) -> list[RestatedRow]:
     """Return restatements since a point in time, node by node in topological order.
 
-    Only partitions whose content differs now; `only` restricts them to some publications.
+    Only partitions whose content differs now, and that still have their rows; `only` restricts
+    them to some publications.
     """
     results: dict[str, list[Replaced]] = {}
     for item in publications.replaced_since(tx, since_us, REPLACED_MAX):
-        if _restates_past(compiled, item.node) and (only is None or item.id in only):
+        chosen = only is None or item.id in only
+        if chosen and not item.was_removed and _restates_past(compiled, item.node):
             results.setdefault(item.node, []).append(item)
     if not results:
         return []

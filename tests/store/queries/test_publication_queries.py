@@ -326,6 +326,9 @@ def test_a_restatement_tells_both_publications(store: Store) -> None:
         assert publications.replaced_since(tx, 20, 9) == [first, second, third]
         assert publications.replaced_since(tx, 21, 9) == [second, third]
         assert publications.replaced_since(tx, 0, 2) == [second, third]
+        tx.execute("update publication set rows = 0, content_hash = null where node = 'c'")
+        removed = [item.was_removed for item in publications.replaced_since(tx, 0, 9)]
+        assert removed == [False, False, True]
 
 
 def mark_as_exception(tx: Transaction, publication: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from written_rows import attempt, delivery, ended, published, quarantined, run
 
@@ -151,8 +153,28 @@ def test_rows_of_deliveries_are_those_published_and_those_refused(store: Store) 
             quarantined(tx, n, "s", f"d{number}", state, delivery_id=number, rows=number * 10)
         quarantine.decide(tx, [3], "released", 1)
         quarantined(tx, 9, "s", "d2", delivery_id=2, rows=None)
-        assert reports.rows_of_deliveries(tx, "s", SINCE, UNTIL) == ({2: 66, 3: 3, 4: 4}, {3: 30})
-        assert reports.rows_of_deliveries(tx, "t", SINCE, UNTIL) == ({}, {})
+        assert reports.rows_of_deliveries(tx, "s", SINCE, UNTIL, {}) == (
+            {2: 66, 3: 3, 4: 4},
+            {3: 30},
+        )
+        assert reports.rows_of_deliveries(tx, "t", SINCE, UNTIL, {}) == ({}, {})
+
+
+def test_rows_that_retention_removed_were_delivered(store: Store) -> None:
+    """Would catch: a vendor whose deliveries count as empty once `retain:` has removed their rows;
+    the rows of an attempt with several deliveries counted for each of them."""
+    with store.write(None) as tx:
+        for number in (1, 2, 3, 4, 5):
+            delivery(tx, number, key=f"d{number}", observed_at=UNTIL)
+        gone: dict[str, Any] = {"rows": 0, "content_hash": None}
+        published(tx, 1, "s", "d1", delivery_id=1, **gone)
+        published(tx, 2, "s", "d2", delivery_id=2, **gone)
+        published(tx, 3, "s", "d3", delivery_id=3, n=2, rows=7)
+        published(tx, 4, "s", "d4", delivery_id=4, **gone)
+        published(tx, 5, "s", "d5", delivery_id=5, n=4, **gone)
+        removed = {"1.1": 40, "1.2": 50, "1.4": 3, "1.9": 60}
+        delivered, _ = reports.rows_of_deliveries(tx, "s", SINCE, UNTIL, removed)
+        assert delivered == {1: 40, 2: 50, 3: 7, 4: 1, 5: 2}
 
 
 def test_seconds_are_those_of_attempts_that_ended_in_the_window(store: Store) -> None:

@@ -177,6 +177,9 @@ def test_a_summary_counts_and_shows_no_values(store: Store) -> None:
         assert (summary.rows, summary.bytes, summary.snapshot) == (None, None, None)
         assert (summary.audited, summary.columns) == (99, {"qty": {"nullCount": 9, "count": 90}})
         assert telemetry.attempt_summary(tx, third).audited == 0
+        tx.execute("update publication set rows = 0, content_hash = null where partition = 'd2'")
+        removed = telemetry.attempt_summary(tx, first)  # of which 7 rows would be too few
+        assert (removed.rows, removed.bytes, removed.snapshot) == (None, 130, 6)
         tx.execute("delete from profile")
         assert telemetry.attempt_summary(tx, third) == AttemptSummary(None, None, None)
 

@@ -39,7 +39,8 @@ class NodePublicationSummary(msgspec.Struct, frozen=True):
     newest: str
     newest_at: int
     newest_verdict: str
-    newest_rows: int
+    newest_rows: int | None
+    """None if they were removed whole since then (retention, erasure)."""
 
 
 def get(tx: Transaction, node: str, partition: str) -> Partition | None:
@@ -93,8 +94,9 @@ def stale_keys(tx: Transaction, node: str, limit: int = 100) -> list[str]:
 def extent(tx: Transaction, node: str) -> NodePublicationSummary | None:
     """Return a summary of a node's published partitions; None without any."""
     row = tx.execute(
-        "select partition, published_at, verdict, rows from publication "
-        "where node = :node and ended_snapshot is null order by partition desc limit 1",
+        "select partition, published_at, verdict, case when rows > 0 or content_hash is not null"
+        " then rows end from publication where node = :node and ended_snapshot is null order by"
+        " partition desc limit 1",
         {"node": node},
     ).fetchone()
     if row is None:
@@ -139,10 +141,11 @@ class VisibleExtent(NamedTuple):
 
 
 _SEEN = (
-    "select s.node, s.oldest, s.newest, p.published_at, p.verdict, p.rows, s.partitions from"
-    " (select node, min(partition) as oldest, max(partition) as newest, count(*) as partitions from"
-    " publication where ended_snapshot is null{one} group by node) as s join publication p on"
-    " p.node = s.node and p.partition = s.newest and p.ended_snapshot is null"
+    "select s.node, s.oldest, s.newest, p.published_at, p.verdict, case when p.rows > 0 or"
+    " p.content_hash is not null then p.rows end, s.partitions from (select node, min(partition)"
+    " as oldest, max(partition) as newest, count(*) as partitions from publication where"
+    " ended_snapshot is null{one} group by node) as s join publication p on p.node = s.node and"
+    " p.partition = s.newest and p.ended_snapshot is null"
 )
 
 

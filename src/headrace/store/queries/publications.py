@@ -589,6 +589,11 @@ class Replaced(msgspec.Struct, frozen=True, gc=False):
     reread: bool = False
     """Whether both are of the same delivery, which was re-ingested."""
 
+    @property
+    def was_removed(self) -> bool:
+        """Whether the new rows were removed whole since then (retention, erasure)."""
+        return self.rows == 0 and self.hash is None
+
 
 def replaced_since(tx: Transaction, since_us: int, limit: int) -> list[Replaced]:
     """Return at most `limit` newest restatements since a time, oldest first.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 
+from headrace.store.queries.publications import HAS_ITS_ROWS
 from headrace.store.transaction import Transaction
 
 # Attempts with what they staged, incidents and deliveries of a window.
@@ -168,17 +169,21 @@ def deliveries(tx: Transaction, source: str, from_us: int, until_us: int) -> lis
 
 
 def rows_of_deliveries(
-    tx: Transaction, source: str, from_us: int, until_us: int
+    tx: Transaction, source: str, from_us: int, until_us: int, removed: Mapping[str, int]
 ) -> tuple[dict[int, int], dict[int, int]]:
     """Delivery → rows that were published of it; delivery → rows of it that wait in quarantine or
-    were dropped."""
+    were dropped.
+
+    `removed` are the published rows that were removed since then, by attempt (`EPOCH.N`).
+    """
     window = (source, from_us, until_us)
     published = tx.execute(
-        "select d.id, max(p.rows) from delivery d join publication p on p.node = d.source and"
-        " p.partition = d.partition and p.delivery_id = d.id where d.source = ? and d.observed_at >"
-        " ? and d.observed_at <= ? group by d.id",
+        f"select d.id, p.epoch, p.n, p.rows, case when {HAS_ITS_ROWS} then 1 else 0 end from"
+        " delivery d join publication p on p.node = d.source and p.partition = d.partition and"
+        " p.delivery_id = d.id where d.source = ? and d.observed_at > ? and d.observed_at <= ?"
+        " order by d.id, p.id",
         window,
-    )
+    ).fetchall()
     refused = tx.execute(
         "select d.id, max(q.rows) from delivery d join quarantine q on q.node = d.source and"
         " q.partition = d.partition and q.delivery_id = d.id where d.source = ? and d.observed_at >"
@@ -186,9 +191,45 @@ def rows_of_deliveries(
         " null group by d.id",
         window,
     )
-    return {int(item): int(rows) for item, rows in published.fetchall()}, {
+    return _with_removed([_DeliveryRows(*row) for row in published], removed), {
         int(delivery): int(rows) for delivery, rows in refused.fetchall()
     }
+
+
+class _DeliveryRows(NamedTuple):
+    """A publication of a delivery."""
+
+    delivery: int
+    epoch: int
+    n: int
+    rows: int
+    has_its_rows: int
+
+
+def _with_removed(
+    publications: Sequence[_DeliveryRows], removed: Mapping[str, int]
+) -> dict[int, int]:
+    """Return the rows of each delivery when it was published.
+
+    Removed rows are known by attempt: publications that have none any more had equal parts.
+    """
+    by_attempt: dict[str, list[_DeliveryRows]] = {}
+    for publication in publications:
+        by_attempt.setdefault(f"{publication.epoch}.{publication.n}", []).append(publication)
+    results: dict[int, int] = {}
+    for attempt, items in by_attempt.items():
+        lost = removed.get(attempt, 0)
+        emptied = [item for item in items if not item.has_its_rows] or items
+        for item in items:
+            place = emptied.index(item) if item in emptied else None
+            share = 0 if place is None else _share(lost, place, len(emptied))
+            results[item.delivery] = max(results.get(item.delivery, 0), item.rows + share)
+    return results
+
+
+def _share(total: int, place: int, number: int) -> int:
+    """Return one of `number` parts of a total that are as equal as whole numbers can be."""
+    return total * (place + 1) // number - total * place // number
 
 
 def seconds(tx: Transaction, from_us: int, until_us: int) -> list[tuple[str, float]]:

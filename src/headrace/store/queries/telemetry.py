@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from headrace.store.queries.ledger import ATTEMPT, AttemptRecord
+from headrace.store.queries.publications import HAS_ITS_ROWS
 from headrace.store.transaction import Transaction
 
 # Attempts in the order in which they ended, and the last one that was sent as an OpenLineage
@@ -137,9 +138,10 @@ def attempts_under_way(tx: Transaction, limit: int) -> list[LineageAttempt]:
 
 
 def attempt_summary(tx: Transaction, attempt: LineageAttempt) -> AttemptSummary:
-    """What an attempt came to."""
+    """What an attempt came to; without its rows if some were removed since then (retention)."""
     row = tx.execute(
-        "select sum(rows), sum(bytes), max(snapshot) from publication where epoch = ? and n = ?",
+        f"select case when min(case when {HAS_ITS_ROWS} then 1 else 0 end) = 1 then sum(rows) end,"
+        " sum(bytes), max(snapshot) from publication where epoch = ? and n = ?",
         attempt.id,
     ).fetchone()
     rows, size, snapshot = (None if value is None else int(value) for value in row)

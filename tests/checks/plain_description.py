@@ -114,7 +114,18 @@ def _instants(known: list[Any]) -> dict[str, Any]:
     return {
         "hours": tuple(counts[hour] for hour in range(24)) if len(counts) > 1 else (),
         "between": (ordered[tenth], ordered[-1 - tenth]),
+        "time_quantiles": _five(ordered),
     }
+
+
+def _dates(known: list[Any]) -> dict[str, Any]:
+    return {"time_quantiles": _five([day * 1440 for day in sorted(known)])}
+
+
+def _five(ordered: list[int]) -> tuple[int, ...] | None:
+    grid = _twentieths(ordered)
+    five = (grid[0], grid[4], grid[9], grid[14], grid[18])
+    return five if max(map(abs, five)) <= 900_000_000 else None
 
 
 _OF = {
@@ -123,5 +134,6 @@ _OF = {
     ValueKind.BOOLEAN: _booleans,
     ValueKind.INSTANT: _instants,
     ValueKind.WALL_CLOCK: _instants,
+    ValueKind.DATE: _dates,
     ValueKind.OTHER: lambda _: {},
 }

@@ -207,6 +207,8 @@ def _rows() -> Iterator[str]:
     for node in TABLES:
         yield from (f"/data/{node}.{kind}" for kind in ("json", "csv"))
         yield f"/api/v1/assets/{node}/preview"
+        for column in ("name", "email", "mail", "born", "greeting", "last_name", "city"):
+            yield f"/api/v1/assets/{node}/distribution?column={column}"
     yield "/badge/report.svg"
 
 

@@ -40,7 +40,9 @@ SPACE, NEXT_SPACE = " ", "\x85"
 """No character between these two is a space for `str.isspace`."""
 _Q25, _Q75 = 4, 14
 """The indexes of the quartiles in the twentieths."""
+_QUANTILE_TWENTIETHS = (1, 5, 10, 15, 19)
 _HOURS = range(24)
+_DAY_MINUTES = 24 * 60
 _QUARTER_US = 900_000_000
 _MINUTES_MAX = 900_000_000
 """Times before the year 259 and after 3680 are treated as unknown."""
@@ -79,6 +81,8 @@ def _of_kind(
             return _instants(
                 profile, _quarters(values.values), timezone if kind is ValueKind.INSTANT else "UTC"
             )
+        case ValueKind.DATE:
+            return _dates(profile, values.ordered())
         case ValueKind.OTHER:
             return profile
 
@@ -255,8 +259,16 @@ def _booleans(profile: ColumnProfile, values: Values) -> ColumnProfile:
 
 
 def _instants(profile: ColumnProfile, quarters: Mapping[int, int], timezone: str) -> ColumnProfile:
+    known = CountedValues.of(quarters)
+    tenth = known.total // 10
+    places = (tenth, known.total - 1 - tenth, *_quantile_indexes(known.total))
+    low, high, *quantiles = (_local(quarter, timezone) for quarter in known.at(places))
+    outer = _calendar_times((low, high))
     return msgspec.structs.replace(
-        profile, hours=_hours(quarters, timezone), between=_between(quarters, timezone)
+        profile,
+        hours=_hours(quarters, timezone),
+        between=None if outer is None else (outer[0], outer[1]),
+        time_quantiles=_calendar_times(quantiles),
     )
 
 
@@ -270,21 +282,22 @@ def _quarters(instants: Sequence[int] | Mapping[int, int]) -> Mapping[int, int]:
     return result
 
 
-def _between(quarters: Mapping[int, int], timezone: str) -> tuple[int, int] | None:
-    """Return the 10th and 90th percentile in minutes since 1970, local time.
+def _dates(profile: ColumnProfile, known: CountedValues) -> ColumnProfile:
+    days = known.at(_quantile_indexes(known.total))
+    return msgspec.structs.replace(
+        profile, time_quantiles=_calendar_times([day * _DAY_MINUTES for day in days])
+    )
 
-    None if a calendar can't represent them.
-    """
-    known = CountedValues.of(quarters)
-    low, high = (
-        _local(quarter, timezone)
-        for quarter in known.at((known.total // 10, known.total - 1 - known.total // 10))
-    )
-    return (
-        (low, high)
-        if low is not None and high is not None and max(abs(low), abs(high)) <= _MINUTES_MAX
-        else None
-    )
+
+def _quantile_indexes(total: int) -> list[int]:
+    """Return the indexes of the 5th, 25th, 50th, 75th and 95th percentile of sorted values."""
+    return [step * (total - 1) // 20 for step in _QUANTILE_TWENTIETHS]
+
+
+def _calendar_times(minutes: Sequence[int | None]) -> tuple[int, ...] | None:
+    """Return the times; None if a calendar can't represent all of them."""
+    known = [minute for minute in minutes if minute is not None and abs(minute) <= _MINUTES_MAX]
+    return tuple(known) if len(known) == len(minutes) else None
 
 
 def _hours(quarters: Mapping[int, int], timezone: str) -> tuple[int, ...]:

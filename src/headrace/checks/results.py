@@ -101,6 +101,11 @@ class ColumnProfile(msgspec.Struct, frozen=True, omit_defaults=True):
     """The number of times in each hour of the day, in local time."""
     between: tuple[int, int] | None = None
     """The 10th and 90th percentile of times, in minutes since 1970 local time, multiples of 15."""
+    time_quantiles: tuple[int, ...] | None = None
+    """The 5th, 25th, 50th, 75th and 95th percentile of dates and times, as `between`.
+
+    Not in profiles of earlier versions.
+    """
     listed: tuple[str, ...] = ()
     """All texts of a short list in which each occurs once, in order."""
 

@@ -48,6 +48,8 @@ class ValueKind(enum.Enum):
     """Microseconds since 1970 UTC."""
     WALL_CLOCK = "wall clock"
     """A time without zone: microseconds since 1970 local time."""
+    DATE = "date"
+    """Days since 1970."""
     OTHER = "other"
     """Only the number of distinct values is profiled."""
 
@@ -64,7 +66,9 @@ def kind_of(column_type: str) -> ValueKind | None:
         return ValueKind.BOOLEAN
     if column_type.startswith("TIMESTAMP"):
         return ValueKind.INSTANT if column_type.endswith("WITH TIME ZONE") else ValueKind.WALL_CLOCK
-    return ValueKind.OTHER if column_type.startswith(("DATE", "TIME")) else None
+    if column_type == "DATE":
+        return ValueKind.DATE
+    return ValueKind.OTHER if column_type.startswith("TIME") else None
 
 
 MANY = CATEGORIES_MAX + 1
@@ -200,7 +204,8 @@ _PLAIN: Mapping[ValueKind, Any] = {
     ValueKind.BOOLEAN: bool,
     ValueKind.INSTANT: int,
     ValueKind.WALL_CLOCK: int,
-    ValueKind.OTHER: int | str,
+    ValueKind.DATE: int,
+    ValueKind.OTHER: str,
 }
 
 

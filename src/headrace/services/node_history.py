@@ -77,7 +77,7 @@ def node_history(session: ProjectSession, name: str, query: HistoryQuery) -> His
     response = _response(session, node, stored_history)
     if column is None:
         return response
-    name = _chosen(column, response.columns, f"column of {node.name} with figures")
+    name = chosen(column, response.columns, f"column of {node.name} with figures")
     figures = _figures(stored_history, name, node.partition.grain, len(session.project().sources))
     return msgspec.structs.replace(response, column=name, figures=figures)
 
@@ -100,12 +100,7 @@ class _Stored(msgspec.Struct, frozen=True):
 def _read(
     tx: Transaction, node: Source | Asset, key: str | None, limit: int, *, with_figures: bool
 ) -> _Stored:
-    newest = stored.newest_partitions(tx, node.name, KEYS_SEARCHED)
-    keys = sorted({second for partition in newest if (second := _second_part(partition))})
-    if key is not None:
-        key = _chosen(key.lower(), keys, f"key of {node.name}")
-    elif keys:
-        key = keys[0]
+    key, keys = chosen_key(tx, node.name, key)
     ending = "" if key is None else f"{SEPARATOR}{key}"
     points = stored.newest_points(tx, node.name, ending, limit)
     if not points:
@@ -132,11 +127,24 @@ def _read(
     return msgspec.structs.replace(result, visible=visible, reported=reported)
 
 
+def chosen_key(tx: Transaction, node: str, asked: str | None) -> tuple[str | None, list[str]]:
+    """Return the asked second part of keys, else the first one, and all of the newest partitions.
+
+    Raise UsageError for an unknown one.
+    """
+    newest = stored.newest_partitions(tx, node, KEYS_SEARCHED)
+    keys = sorted({second for partition in newest if (second := _second_part(partition))})
+    if asked is not None:
+        return chosen(asked.lower(), keys, f"key of {node}"), keys
+    return (keys[0] if keys else None), keys
+
+
 def _second_part(partition: str) -> str:
     return partition.partition(SEPARATOR)[2]
 
 
-def _chosen(asked: str, known: Sequence[str], what: str) -> str:
+def chosen(asked: str, known: Sequence[str], what: str) -> str:
+    """Return the known name that equals `asked`, which is in lower case. Raise UsageError."""
     by_lower = {name.lower(): name for name in known}
     if asked not in by_lower:
         raise UsageError(

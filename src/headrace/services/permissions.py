@@ -86,6 +86,7 @@ COMMANDS: Mapping[str, CommandPermission] = {
     "checks:checks": _ROW("checks", SEE, "select", lists=True),
     "checks:declare": _ROW("checks suggest", CHANGE),
     "classification:suggest_classes": _ROW("classify", CHANGE, "select"),
+    "column_distribution:column_distribution": _ROW("distribution", READ, "name"),
     "complexity:complexity": _ROW("complexity", SEE),
     "connections:connections": _ROW("connections", SEE),
     "connections:notify": _ROW("notify", SEE),

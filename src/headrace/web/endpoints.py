@@ -219,6 +219,11 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Get("/assets/{name}", "node", "nodes:node"),
     Get("/assets/{name}/partitions", "partitions", "nodes:list_partitions"),
     Get("/assets/{name}/history", "node_history", "node_history:node_history"),
+    Get(
+        "/assets/{name}/distribution",
+        "column_distribution",
+        "column_distribution:column_distribution",
+    ),
     Get("/assets/{name}/code", "code", "node_code:code"),
     GetRows("/assets/{name}/rows", "data_page", "data_pages:data_page"),
     GetRows("/assets/{name}/profile", "data_profile", "data_pages:data_profile"),

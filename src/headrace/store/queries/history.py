@@ -69,6 +69,40 @@ def newest_measurements(tx: Transaction, node: str, first: str, ending: str) -> 
     return {partition: bytes(vector) for partition, vector in rows}
 
 
+class StoredProfile(msgspec.Struct, frozen=True, gc=False):
+    """The newest audit of a partition, and the profiles of its columns as JSON, if there are any.
+
+    `published`: readers see the rows that were audited.
+    """
+
+    partition: str
+    published: bool
+    columns: str | None
+
+
+def newest_profiles(
+    tx: Transaction, node: str, last: str, ending: str, limit: int
+) -> list[StoredProfile]:
+    """Return the newest audit of each of the newest partitions up to `last`, oldest first.
+
+    They are those whose key ends so, also if they are held.
+    """
+    rows = tx.execute(
+        "select k.partition, p.node is not null, f.columns from (select partition, epoch, n,"
+        " row_number() over (partition by partition order by epoch desc, n desc) as newest from"
+        f" metric where node = :node and partition <= :last and {_ENDS.format('partition')}) k"
+        " left join profile f on f.epoch = k.epoch and f.n = k.n and f.partition = k.partition"
+        " left join publication p on p.node = :node and p.partition = k.partition and"
+        " p.epoch = k.epoch and p.n = k.n and p.ended_snapshot is null where k.newest = 1"
+        " order by k.partition desc limit :limit",
+        {"node": node, "last": last, "ending": ending, "limit": limit},
+    ).fetchall()
+    return [
+        StoredProfile(partition, bool(published), columns)
+        for partition, published, columns in reversed(rows)
+    ]
+
+
 def reported_anomalies(
     tx: Transaction, node: str, first: str, last: str
 ) -> set[tuple[str, str, str]]:

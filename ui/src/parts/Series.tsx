@@ -2,6 +2,7 @@
 import { useState } from "react";
 import { useNavigate } from "react-router";
 import { chartOf, type Chart } from "./chart";
+import { Axes, Events, type Event } from "./ChartFrame";
 import { Table, type Column } from "./Table";
 import { Shape } from "./State";
 import { useWidth } from "./useWidth";
@@ -15,8 +16,6 @@ export type Point = {
   low?: number | null;
   high?: number | null;
 };
-/** What happened at a point, as a line across the chart: another code, an incident. */
-export type Event = { name: string; text: string; bad?: boolean };
 type Props = {
   label: string;
   /** What the values are: the name of their column. */
@@ -36,7 +35,6 @@ type Props = {
 };
 
 const HEIGHT = 170;
-const EVENT_LETTER_WIDTH = 8;
 const NONE: readonly Event[] = [];
 const nowhere = () => "";
 /** Up to this number of points, each is drawn as a dot, too. */
@@ -95,7 +93,7 @@ export function Series({
           if (address) void navigate(address);
         }}
       >
-        <Axes chart={chart} points={points} width={width} />
+        <Axes chart={chart} points={points} width={width} height={HEIGHT} />
         {chart.bands.map((band) => (
           <polygon key={band} className="usual" points={band} />
         ))}
@@ -196,73 +194,6 @@ function columnsOf(
 }
 
 type Drawn = { chart: Chart; points: readonly Point[] };
-
-function Axes({ chart, points, width }: Drawn & { width: number }) {
-  return (
-    <g className="axes" aria-hidden="true">
-      {chart.ticks.map(({ value, label }) => (
-        <g key={value}>
-          <line
-            className="grid"
-            x1={chart.left}
-            x2={width}
-            y1={chart.y(value)}
-            y2={chart.y(value)}
-          />
-          <text className="value" x={chart.left - 6} y={chart.y(value)} dy="0.32em">
-            {label}
-          </text>
-        </g>
-      ))}
-      {chart.named.map((index, at) => (
-        <text
-          key={points[index]?.name}
-          className={at === 0 ? "first" : at === chart.named.length - 1 ? "last" : undefined}
-          x={chart.x(index)}
-          y={HEIGHT - 6}
-        >
-          {points[index]?.name}
-        </text>
-      ))}
-    </g>
-  );
-}
-
-/** Lines across the chart; their texts as far as there is room, all of them in the description. */
-function Events({
-  chart,
-  points,
-  events,
-  width,
-}: Drawn & { events: readonly Event[]; width: number }) {
-  const placed = events
-    .map((event) => ({ ...event, at: points.findIndex(({ name }) => name === event.name) }))
-    .filter(({ at }) => at >= 0)
-    .toSorted((one, other) => one.at - other.at);
-  let free = 0;
-  return placed.map((event) => {
-    const x = chart.x(event.at);
-    const half = (event.text.length * EVENT_LETTER_WIDTH) / 2;
-    const middle = Math.min(x, width - half);
-    const named = middle - half >= free;
-    if (named) free = middle + half;
-    return (
-      <g
-        key={`${event.name} ${event.text}`}
-        className={event.bad ? "event bad" : "event"}
-        aria-hidden="true"
-      >
-        <line x1={x} x2={x} y1={14} y2={chart.y(0)} />
-        {named && (
-          <text x={middle} y={10}>
-            {event.text}
-          </text>
-        )}
-        <title>{`${event.name}: ${event.text}`}</title>
-      </g>
-    );
-  });
-}
 
 function Dots({ chart, points, hovered }: Drawn & { hovered: number | null }) {
   return points.map((point, index) => {

@@ -4,8 +4,8 @@ import { scaleLinear, scalePoint } from "d3-scale";
 const RIGHT = 16;
 const TOP = 18;
 const BOTTOM = 24;
-/** The pixels that the name of a partition needs. */
-const NAME_WIDTH = 96;
+/** The pixels that the name of a partition needs; the first and the last aren't centred. */
+const NAME_WIDTH = 124;
 /** The most pixels that a letter of a tick's label needs. */
 const LETTER_WIDTH = 7;
 const GAP = 14;
@@ -18,21 +18,25 @@ export type Plotted = {
   high?: number | null | undefined;
 };
 type Vertex = { index: number; x: number; y: number };
-export type Chart = {
+export type Frame = {
   /** Where the axis of values is: its labels are left of it. */
   left: number;
+  /** Where the axis of points is. */
+  bottom: number;
   x: (index: number) => number;
   y: (value: number) => number;
   /** The values at which the axis has a line, with their labels. */
   ticks: readonly { value: number; label: string }[];
   /** The indexes of the points whose names are on the axis. */
   named: readonly number[];
+  /** The nearest point to a place across. */
+  nearest: (x: number) => number;
+};
+export type Chart = Frame & {
   /** The points that a line connects: it isn't drawn over a point without a value. */
   segments: readonly (readonly Vertex[])[];
   /** The outlines of what is usual, as points of polygons. */
   bands: readonly string[];
-  /** The nearest point to a place across. */
-  nearest: (x: number) => number;
 };
 
 type Shape = {
@@ -45,6 +49,14 @@ type Shape = {
   unitOf?: ((most: number) => number) | undefined;
 };
 
+type FrameShape = Omit<Shape, "points" | "expected"> & {
+  count: number;
+  least: number;
+  most: number;
+  /** The room before the first and after the last point, as a part of the step between two. */
+  padding?: number;
+};
+
 /** The chart of some points, the first at the left; zero and what is expected are always in it. */
 export function chartOf({ points, expected, width, height, format, unitOf }: Shape): Chart {
   const drawn = [
@@ -52,8 +64,39 @@ export function chartOf({ points, expected, width, height, format, unitOf }: Sha
     expected ?? 0,
     ...points.flatMap(({ value, low, high }) => [value ?? 0, low ?? 0, high ?? 0]),
   ];
-  const least = Math.min(...drawn);
-  const most = Math.max(...drawn);
+  const frame = frameOf({
+    count: points.length,
+    least: Math.min(...drawn),
+    most: Math.max(...drawn),
+    width,
+    height,
+    format,
+    unitOf,
+  });
+  const { x, y } = frame;
+  return {
+    ...frame,
+    segments: runsOf(points, ({ value }) => value !== null).map((run) =>
+      run.map((index) => ({ index, x: x(index), y: y(points[index]?.value ?? 0) })),
+    ),
+    bands: bandsOf(
+      frame,
+      points.map(({ low, high }) => (low == null || high == null ? null : [low, high])),
+    ),
+  };
+}
+
+/** Where a number of points lies across, and the values between the least and the most up. */
+export function frameOf({
+  count,
+  least,
+  most,
+  width,
+  height,
+  format,
+  unitOf,
+  padding = 0,
+}: FrameShape): Frame {
   const y = scaleLinear([least, most > least ? most : least + 1], [height - BOTTOM, TOP]);
   const unit = unitOf?.(Math.max(most, -least)) ?? 1;
   const ticks = scaleLinear(
@@ -64,33 +107,36 @@ export function chartOf({ points, expected, width, height, format, unitOf }: Sha
     .map((tick) => ({ value: tick * unit, label: format(tick * unit) }));
   const left = GAP + LETTER_WIDTH * Math.max(...ticks.map(({ label }) => label.length));
   const across = scalePoint(
-    points.map((_, index) => index),
+    [...Array(count).keys()],
     [left, Math.max(width - RIGHT, left)],
-  );
+  ).padding(padding);
   const x = (index: number) => across(index) ?? left;
   const step = across.step() || 1;
   return {
     x,
     y,
     left,
+    bottom: height - BOTTOM,
     ticks,
-    named: namedOf(points.length, Math.max(Math.floor((width - left - RIGHT) / NAME_WIDTH), 2)),
-    segments: runsOf(points, ({ value }) => value !== null).map((run) =>
-      run.map((index) => ({ index, x: x(index), y: y(points[index]?.value ?? 0) })),
-    ),
-    bands: runsOf(points, ({ low, high }) => low != null && high != null).map((run) =>
-      [
-        ...run.map((index) => [x(index), y(points[index]?.high ?? 0)]),
-        ...run.toReversed().map((index) => [x(index), y(points[index]?.low ?? 0)]),
-      ]
-        .map((place) => place.join(","))
-        .join(" "),
-    ),
+    named: namedOf(count, Math.max(Math.floor((width - left - RIGHT) / NAME_WIDTH), 2)),
     nearest: (place) =>
-      points.length > 1
-        ? Math.min(Math.max(Math.round((place - x(0)) / step), 0), points.length - 1)
-        : 0,
+      count > 1 ? Math.min(Math.max(Math.round((place - x(0)) / step), 0), count - 1) : 0,
   };
+}
+
+/** The outlines between two values of neighbouring points, as points of polygons. */
+export function bandsOf(
+  { x, y }: Frame,
+  ranges: readonly (readonly [low: number, high: number] | null)[],
+): string[] {
+  return runsOf(ranges, (range) => range !== null).map((run) =>
+    [
+      ...run.map((index) => [x(index), y(ranges[index]?.[1] ?? 0)]),
+      ...run.toReversed().map((index) => [x(index), y(ranges[index]?.[0] ?? 0)]),
+    ]
+      .map((place) => place.join(","))
+      .join(" "),
+  );
 }
 
 /** The first, the last, and those between them for which there is room. */
@@ -100,7 +146,7 @@ function namedOf(count: number, room: number): number[] {
 }
 
 /** The indexes of the points of which something holds, by runs of neighbours. */
-function runsOf(points: readonly Plotted[], holds: (point: Plotted) => boolean): number[][] {
+export function runsOf<Item>(points: readonly Item[], holds: (point: Item) => boolean): number[][] {
   const runs: number[][] = [];
   points.forEach((point, index) => {
     if (!holds(point)) return;

@@ -6,7 +6,9 @@ import { Choice } from "../../parts/Choice";
 import { formatDuration, roundIn } from "../../parts/durations";
 import { figureName, formatBytes, formatOf, formatRows } from "../../parts/figureNames";
 import { Empty, Loaded, Panel } from "../../parts/Page";
-import { Series, type Event } from "../../parts/Series";
+import type { Event } from "../../parts/ChartFrame";
+import { Series } from "../../parts/Series";
+import { Distribution } from "./Distribution";
 
 type Document = Schema["HistoryResponse"];
 type Published = Schema["PublishedPointRow"];
@@ -86,6 +88,15 @@ function Charts({ document }: { document: Document }) {
       </div>
       {document.columns.length > 0 && (
         <Choice label="Column" name="column" values={document.columns} chosen={document.column} />
+      )}
+      {document.column !== null && (
+        <Distribution
+          node={node}
+          column={document.column}
+          partitionKey={document.key}
+          events={events}
+          open={open}
+        />
       )}
       <div className="charts">
         {document.figures.map((figure) => (

@@ -1,6 +1,7 @@
 // What the waits of a consumer were spent on, in the words of this page.
 import type { Schema } from "../../api/client";
-import type { Event, Point } from "../../parts/Series";
+import type { Event } from "../../parts/ChartFrame";
+import type { Point } from "../../parts/Series";
 
 export type Row = Schema["BottleneckRow"];
 export type Share = Schema["DelayShareRow"];

@@ -1,6 +1,7 @@
 // What a project could do without, by kind, and how the counts changed from version to version.
 import type { Schema } from "../../api/client";
-import type { Event, Point } from "../../parts/Series";
+import type { Event } from "../../parts/ChartFrame";
+import type { Point } from "../../parts/Series";
 
 export type Document = Schema["ComplexityResponse"];
 export type Row = Schema["ComplexityRow"];

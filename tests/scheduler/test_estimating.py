@@ -162,6 +162,14 @@ def test_a_part_is_simulated_and_the_rest_scaled(
     assert exact.basis == f"simulated on {slots} workers with what 400 attempts took"
 
 
+def test_durations_of_earlier_code_are_named_as_such() -> None:
+    """Would catch: an estimate that comes from what 0 attempts took."""
+    result = of(
+        (asset("a"),), (Target("a", "2013-01-01", "2013-01-31"),), pace=Pace(0.0, 1.0, 0.2, 0)
+    )
+    assert result.basis.startswith("simulated on 1 worker with what attempts of earlier code took")
+
+
 def test_much_work_is_estimated_at_once() -> None:
     """A plan of 10,000 days of 20 assets that nobody waits for."""
     nodes = tuple(asset(f"a{n}", *([f"a{n - 1}"] if n else []), batch_max=64) for n in range(20))

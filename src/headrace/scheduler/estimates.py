@@ -382,10 +382,11 @@ def _basis(
     strangers = [name for name in names if name not in paces]
     changed = [name for name in names if name in paces and not paces[name].count]
     partitions = _partitions(every)
+    measured = f"{attempts:,} attempt{'s' * (attempts != 1)}"
     clauses = [
         (
-            f"simulated on {slots} worker{'s' * (slots != 1)} with what {attempts:,}"
-            f" attempt{'s' * (attempts != 1)} took"
+            f"simulated on {slots} worker{'s' * (slots != 1)} with what"
+            f" {measured if attempts else 'attempts of earlier code'} took"
         )
     ]
     if stopwatch.simulated < partitions:

@@ -36,10 +36,10 @@ export function Facts({ row }: { row: Row }) {
         <Reached affects={row.affects} />
         {estimate && (
           <>
-            <dt>To recompute</dt>
+            <dt>Elapsed time</dt>
             <dd>
               {formatEstimate(estimate)}
-              <p className="muted small">{estimate.basis}</p>
+              <p className="muted small">until all is recomputed, {estimate.basis}</p>
             </dd>
           </>
         )}
@@ -87,6 +87,9 @@ function Costs({ row: { compute, month } }: { row: Row }) {
           <dd>
             {compute.seconds === null ? "unknown" : formatDuration(compute.seconds)}
             {money(compute.cost)}
+            {compute.seconds !== null && (
+              <p className="muted small">of all workers together, by the mean of past attempts</p>
+            )}
             <Unknown names={compute.unknown} why="until it has run" />
           </dd>
         </>

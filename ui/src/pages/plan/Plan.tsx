@@ -29,6 +29,7 @@ export type Row = Schema["PlanResponse"];
 
 /** No plan: the files have errors, or break a contract. */
 const REFUSED = 409;
+const PRODUCTION = "prod";
 
 export function Plan() {
   usePageTitle("Plan");
@@ -130,7 +131,7 @@ function Planned({ row, keep, choose, changed, refresh, refused, refreshButton }
             ? `${many(steps, "step")} to apply`
             : row.left_out
               ? "Nothing of yours to apply"
-              : "Nothing to apply"
+              : `Nothing to apply in ${row.env}`
         }
         subtitle={<PlanLabel row={row} />}
       >
@@ -149,7 +150,8 @@ function Planned({ row, keep, choose, changed, refresh, refused, refreshButton }
       {!steps && !row.left_out && (
         <Panel title="Steps">
           <Empty>
-            <strong>The files say what is applied.</strong> Save a file, then look again.
+            <strong>The saved files change nothing in {row.env}.</strong> Save a file, then look
+            again.
           </Empty>
         </Panel>
       )}
@@ -172,7 +174,7 @@ function Planned({ row, keep, choose, changed, refresh, refused, refreshButton }
             </Panel>
           )}
           {row.stale.length > 0 && (
-            <Panel title="Invalidated partitions" aside="readers keep what they see">
+            <Panel title="Invalidated partitions" aside={invalidatedText(row)}>
               <Stale rows={row.stale} />
             </Panel>
           )}
@@ -214,6 +216,13 @@ function Planned({ row, keep, choose, changed, refresh, refused, refreshButton }
       )}
     </div>
   );
+}
+
+/** In an environment, a plan compares with production, and its steps are those of the environment. */
+function invalidatedText({ env }: Row): string {
+  return env === PRODUCTION
+    ? "readers keep what they see"
+    : "once production applies these files; its readers keep what they see";
 }
 
 /** What a role that is limited to some nodes doesn't get. */

@@ -129,8 +129,15 @@ const CHANGES: readonly Column<Change>[] = [
   },
 ];
 
+/** Kinds of changes that have another name for readers. */
+const CHANGED: Record<string, string> = { body: "asset code" };
+
 function changeText(change: Change): string {
-  return [change.change, change.breaking && "breaking", change.kept && "published data kept"]
+  return [
+    CHANGED[change.change] ?? change.change,
+    change.breaking && "breaking",
+    change.kept && "published data kept",
+  ]
     .filter(Boolean)
     .join(", ");
 }

@@ -22,7 +22,7 @@ const COMPUTED: readonly string[] = ["added", "body", "schema", "checks"];
 export function Dev() {
   usePageTitle("Dev");
   const follow = useSavedFiles();
-  const validated = useResponse("/api/v1/validate", {});
+  const validated = useResponse("/api/v1/validate", {}, follow.ready);
   const valid = validated.data?.ok === true;
   const plan = useResponse("/api/v1/plan", {}, valid);
   return (
@@ -82,8 +82,8 @@ function Changed({ plan }: { plan: Planned }) {
     return (
       <Panel title="Changes">
         <Empty>
-          <strong>The files say what is applied.</strong> Save a file: its problems, its changes and
-          the differences of its text are shown here.
+          <strong>The saved files change nothing.</strong> Save a file: its problems, its changes
+          and the differences of its text are shown here.
         </Empty>
       </Panel>
     );

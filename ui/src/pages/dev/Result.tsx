@@ -38,7 +38,7 @@ export function Result({ name, version, difference }: Props) {
         </p>
         {attempt && <Checks name={name} />}
       </div>
-      {attempt && <Rows name={name} partition={attempt.partition} />}
+      {attempt && <Rows name={name} attempt={attempt} />}
     </Panel>
   );
 }
@@ -101,7 +101,8 @@ function Checks({ name }: { name: string }) {
   );
 }
 
-function Rows({ name, partition }: { name: string; partition: string | null }) {
+/** What is published: rows of an earlier attempt unless this one has published. */
+function Rows({ name, attempt: { partition, state } }: { name: string; attempt: Attempt }) {
   const query = { limit: ROWS, ...(partition && partition !== "*" ? { partition } : {}) };
   const page = useResponse("/api/v1/assets/{name}/rows", { path: { name }, query });
   if (page.error)
@@ -111,5 +112,14 @@ function Rows({ name, partition }: { name: string; partition: string | null }) {
       </div>
     );
   if (!page.data?.rows.length) return null;
-  return <RowsTable label={`Rows of ${name}`} columns={page.data.columns} rows={page.data.rows} />;
+  return (
+    <>
+      {state !== "published" && (
+        <p className="body muted">
+          This attempt hasn’t published any rows. These were published before it.
+        </p>
+      )}
+      <RowsTable label={`Rows of ${name}`} columns={page.data.columns} rows={page.data.rows} />
+    </>
+  );
 }

@@ -8,11 +8,18 @@ const COALESCE_MS = 100;
 const RECONNECT_MS = 3_000;
 const OF_FILES: readonly unknown[] = ["/api/v1/validate", "/api/v1/plan", "/api/v1/plan/code"];
 
-/** `savedAt` is when the last saved file was heard of; null before the first one. */
-export type Follow = { connected: boolean; savedAt: number | null };
+/**
+ * `savedAt` is when the last saved file was heard of; null before the first one. `ready`: the stream
+ * has begun or failed, so that what is asked for now misses no file that is saved meanwhile.
+ */
+export type Follow = { connected: boolean; ready: boolean; savedAt: number | null };
 
 export function useSavedFiles(): Follow {
-  const [follow, setFollow] = useState<Follow>({ connected: false, savedAt: null });
+  const [follow, setFollow] = useState<Follow>({
+    connected: false,
+    ready: false,
+    savedAt: null,
+  });
   useEffect(
     () => listen((change) => setFollow((before: Follow) => ({ ...before, ...change }))),
     [],
@@ -26,6 +33,7 @@ function listen(report: (change: Partial<Follow>) => void): () => void {
   let waiting: number | undefined;
   let retrying: number | undefined;
   let begun = false;
+  let ready = false;
   const look = () => {
     waiting = undefined;
     void queries.invalidateQueries({
@@ -37,11 +45,13 @@ function listen(report: (change: Partial<Follow>) => void): () => void {
     source.onopen = () => report({ connected: true });
     source.addEventListener("saved", () => {
       if (begun) report({ savedAt: Date.now() });
-      begun = true; // a stream begins with one
-      waiting ??= window.setTimeout(look, COALESCE_MS);
+      if (ready) waiting ??= window.setTimeout(look, COALESCE_MS);
+      else report({ ready: true });
+      begun = ready = true; // a stream begins with one
     });
     source.onerror = () => {
-      report({ connected: false });
+      report({ connected: false, ready: true });
+      ready = true;
       begun = false;
       if (source?.readyState === EventSource.CLOSED)
         retrying = window.setTimeout(open, RECONNECT_MS);

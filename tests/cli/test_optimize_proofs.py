@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -15,7 +16,7 @@ from clilab import Project
 from headrace.advisor import trials
 from headrace.advisor.trials import Interval
 from headrace.cli.main import run
-from headrace.services import optimize_apply
+from headrace.services import optimize_apply, proofs
 
 NOW = "2025-03-06T06:00+00:00"
 LATER = "2025-03-07T06:00+00:00"
@@ -328,6 +329,38 @@ def test_a_budget_that_ends_is_named(sales: Project) -> None:
     for row in editable:
         assert row["measured"] is not None or row["unmeasured"], row
         assert (row["command"] is not None) <= (row["measured"] is not None)
+
+
+def test_findings_are_measured_together_within_the_budget(
+    sales: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: a command that goes on for 10 s after the budget that somebody gave it."""
+    ends: list[float] = []
+    together = proofs.trial_together
+
+    def recorded(*arguments: Any) -> Any:
+        ends.append(arguments[5])
+        return together(*arguments)
+
+    monkeypatch.setattr(proofs, "trial_together", recorded)
+    began = time.monotonic()
+    sales.json("optimize", "sales", "--prove", "--budget", "6s", "--partitions", "1")
+    assert all(until <= began + 6 + 3 for until in ends)
+
+
+def test_rows_that_cannot_be_compared_in_time_are_not_told_as_different(
+    sales: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: a slow machine told as rows that differ."""
+    rows = sales.json("optimize", "sales", "--prove", "--budget", "20s", "--partitions", "1")
+    row = next(row for row in rows if row["command"])
+    trial = trials.Trial((), (), ("2025-03-05",))
+    monkeypatch.setattr(optimize_apply, "run_trial", lambda *_, **__: trial)
+    text = _sql(sales)
+    refusal = sales.refused("optimize", "apply", row["id"], "--yes", code=3)
+    assert "the change of sales isn't applied: its rows couldn't be compared within" in refusal
+    assert "withdrawn" not in refusal
+    assert _sql(sales) == text
 
 
 def test_nothing_published(tmp_path: Path, call: Callable[..., Any]) -> None:

@@ -13,6 +13,7 @@ from headrace.advisor.trials import Trial, TrialVerdict
 from headrace.model import HeadraceError, Refused, UsageError
 from headrace.model.errors import did_you_mean
 from headrace.model.partitions import command_line
+from headrace.model.times import duration
 from headrace.plan import Compiled
 from headrace.services.dismissed import dismissals_of, refuse_dismissed
 from headrace.services.finding_changes import (
@@ -252,9 +253,20 @@ def _require_equal(
     until = time.monotonic() + CHECKED_S
     sides = (before.compiled, after.compiled)
     trial = run_trial(session, store, sides, asset, keys, until, Silent(), timed=False)
-    if trial.equal is not True or trial.unreached:
-        reason = trial.difference or "they couldn't be compared in time"
+    hint = command_line("optimize", asset, "--prove")
+    if trial.equal is False:
         raise Refused(
-            f"the change of {asset} is withdrawn: the rows aren't equal now ({reason})",
-            hint=command_line("optimize", asset, "--prove"),
+            f"the change of {asset} is withdrawn: the rows aren't equal now ({trial.difference})",
+            hint=hint,
+        )
+    if trial.unreached:
+        limit = duration(round(CHECKED_S * 1_000_000))
+        raise Refused(
+            f"the change of {asset} isn't applied: its rows couldn't be compared within {limit}",
+            hint=hint,
+        )
+    if trial.equal is None:
+        raise Refused(
+            f"the change of {asset} isn't applied: no published partition has rows to compare",
+            hint=hint,
         )

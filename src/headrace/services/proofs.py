@@ -48,8 +48,6 @@ INCONCLUSIVE = "its durations are inconclusive: --budget allows more runs"
 """Why a change isn't offered although its rows are equal and its runs were timed."""
 PART_ENDED = "its part of the budget has ended: --budget allows more"
 DISMISSED = "it was dismissed"
-TOGETHER_LEAST_S = 10.0
-"""The findings of an asset are measured together for so long even if the budget has ended."""
 _RANKS = {"proven": 0, "unknown": 1}
 
 
@@ -90,8 +88,7 @@ def prove(
             progress.advance(1)
     finally:
         progress.finish()
-    until = max(deadline, time.monotonic() + TOGETHER_LEAST_S) if len(order) > 1 else deadline
-    return _with_common_commands(session, tables, rows, partitions, until, progress)
+    return _with_common_commands(session, tables, rows, partitions, deadline, progress)
 
 
 def _with_common_commands(

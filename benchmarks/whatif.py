@@ -39,7 +39,7 @@ FIRST = date(2026, 3, 2)
 PAST_DAYS = 60
 ASSETS, DAYS, SAMPLES, WORKERS = 200, 30, 100, 8
 SECONDS_GOAL, ERROR_GOAL, OF_NAIVE_GOAL = 20.0, 25.0, 0.5
-PASTS = 4
+PASTS = 12
 """Number of pasts of each shape: one has 28 deliveries, which is too few for a percentage."""
 COVERED_LEAST, COVERED_MOST = 75.0, 85.0
 

@@ -23,6 +23,16 @@ def test_up_and_down_with_transformations(new: Project) -> None:
     assert "a change affects" in new.text("lineage", "revenue.revenue")
 
 
+def test_each_step_is_listed_once(new: Project) -> None:
+    """Would catch: a row for each of several columns of a source whose columns aren't known."""
+    (new.root / "assets/labels.sql").write_text(
+        "/* headrace\nowner: core\npartition: {by: day, column: day}\n*/\n"
+        "select day, id || customer as label from orders\n"
+    )
+    rows = [tuple(row.values()) for row in new.json("lineage", "orders")["downstream"]]
+    assert len(rows) == len(set(rows))
+
+
 def test_one_side_only(new: Project) -> None:
     up = new.json("lineage", "revenue", "--up")
     assert up["downstream"] is up["affected_consumers"] is None

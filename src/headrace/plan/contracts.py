@@ -260,7 +260,7 @@ def not_as_promised(
 
 
 def _problem(contract: Contract, message: str) -> Problem:
-    hint = "give it in the body, or take it out of the contract with a new major version"
+    hint = "give it in the asset code, or take it out of the contract with a new major version"
     return Problem(code="contract_broken", message=message, hint=hint, place=contract.place)
 
 

@@ -338,7 +338,7 @@ def _view(
         yield _problem(
             asset,
             "wrong_view",
-            f"{name} is a view, and its body isn't SQL",
+            f"{name} is a view, and its code isn't SQL",
             "write a SELECT, or materialize: table",
         )
     if not asset.partition.whole:

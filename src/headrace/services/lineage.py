@@ -54,7 +54,9 @@ def _code(session: ProjectSession, asset: str) -> list[PublishedCodeRow]:
 
 
 def _rows(steps: list[LineageStep]) -> list[LineageRow]:
-    return [
+    """Return each step once: several paths may lead over it."""
+    rows = (
         LineageRow(column=step.column, via=step.via, transformation=step.transformation.value)
         for step in steps
-    ]
+    )
+    return list(dict.fromkeys(rows))

@@ -95,7 +95,7 @@ export function Lineage({
 /** Who has other data, or none, once this changes or goes. */
 function Affected({ of, nodes }: { of: string; nodes: readonly (readonly [string, string])[] }) {
   return (
-    <Panel title="A change affects" aside={`${nodes.length}`}>
+    <Panel title="A change affects" aside={nodes.length.toLocaleString("en")}>
       {nodes.length ? (
         <Table
           label="A change affects"
@@ -112,7 +112,7 @@ function Affected({ of, nodes }: { of: string; nodes: readonly (readonly [string
 
 function Side({ title, rows, nothing }: { title: string; rows: readonly Row[]; nothing: string }) {
   return (
-    <Panel title={title} aside={`${rows.length}`}>
+    <Panel title={title} aside={rows.length.toLocaleString("en")}>
       {rows.length ? (
         <Table label={title} columns={COLUMNS} rows={rows} keyOf={keyOf} />
       ) : (

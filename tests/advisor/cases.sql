@@ -525,5 +525,51 @@ with o as (select * from orders) select id from (select id from customers union 
 select o.id, c.week from orders as o join reference_data__calendar as c on c.full_date = o.day;
 
 -- case duckdb: a join on the day of a timestamp doesn't become faster by a range
--- nothing
+-- fan_out_join unknown
 select o.id, p.price from orders as o join prices_by_day as p on p.day = cast(o.at as date);
+
+-- case duckdb: COLUMNS reads the columns of each table
+-- nothing
+create table t (id int primary key, u_id int);
+create table u (id int primary key, name varchar);
+select columns('id|name') from t left join u on u.id = t.u_id;
+
+-- case duckdb: on the left of IN a query gives one value
+-- nothing
+select id from t where (select distinct k from u) in ('a', 'b');
+
+-- case duckdb: in a list of values a query gives one value
+-- nothing
+select id from t where x in ('z', (select distinct k from u));
+
+-- case duckdb: IN looks for a value among rows
+-- distinct_redundant proven
+select id from t where x in (select distinct k from u);
+
+-- case postgres: without `u.a`, ORDER BY would mean the column that USING merges
+-- nothing
+create table t (a int primary key, b int);
+create table u (a int primary key);
+with x as (select u.a, t.b from t left join u using (a) order by a limit 2) select b from x;
+
+-- case postgres: a foreign key to the table of that name in another schema
+-- nothing
+create table s1.u (id int primary key);
+create table t (id int primary key, u_id int not null references s2.u (id));
+select t.id from t join s1.u on u.id = t.u_id;
+
+-- case duckdb: a column that is called like a clause doesn't end a join
+-- unused_join proven
+create table t (id int primary key, u_id int, kind int);
+create table u (id int primary key, format int);
+select t.id from t left join u on u.id = t.u_id and t.kind = u.format where t.id > 2;
+-- after
+select t.id from t where t.id > 2;
+
+-- case duckdb: prices of a day aren't a calendar
+-- fan_out_join unknown
+select o.id, r.rate from orders as o join fx_rates_by_day as r on r.day = o.day;
+
+-- case duckdb: a CTE whose columns have names of their own reads them by their place
+-- select_star unknown
+with o (id, day) as (select * from orders) select o.id from o;

@@ -28,6 +28,20 @@ def enclosing(query: exp.Expr) -> exp.Expr | None:
     return parent
 
 
+def seeker(query: exp.Expr) -> exp.Expr | None:
+    """Return the IN, EXISTS, ANY or ALL that only looks for rows of a query, if there is one.
+
+    On the left of IN, or in a list of values, a query gives one value: a second row is an error.
+    """
+    parent = enclosing(query)
+    if not isinstance(parent, exp.In):
+        return parent if isinstance(parent, exp.Exists | exp.Any | exp.All) else None
+    child = query
+    while child.parent is not None and child.parent is not parent:
+        child = child.parent
+    return parent if child is parent.args.get("query") else None
+
+
 def ignores_duplicates(query: exp.Expr, queries: Queries) -> str:
     """Return what removes or ignores duplicate rows of a query, in words; empty if nothing does.
 
@@ -48,9 +62,10 @@ def _of_query(query: exp.Expr, queries: Queries) -> Ignored:
 
 
 def _ignoring(query: exp.Expr, queries: Queries) -> Ignored:
+    looks = seeker(query)
+    if looks is not None:
+        return Ignored(looks.key.upper())
     parent = enclosing(query)
-    if isinstance(parent, exp.In | exp.Exists | exp.Any | exp.All):
-        return Ignored({"in": "IN", "exists": "EXISTS"}.get(parent.key, parent.key.upper()))
     if isinstance(parent, exp.SetOperation):
         return _of_set_operation(parent, queries)
     if isinstance(parent, exp.Subquery):

@@ -224,8 +224,10 @@ _KEY_WORDS = (
 )
 
 
-_CALENDARS = frozenset(("calendar", "date", "dates", "day", "days"))
+_CALENDARS = frozenset(("calendar", "dates", "days"))
 """Words of names of tables with one row for each day."""
+_DAYS = frozenset(("date", "day", "dim_date", "dim_day", "date_dim", "day_dim"))
+"""Other such names. `prices_by_day` isn't one."""
 
 
 def _looks_like_key(column: str, table: str) -> bool:
@@ -236,9 +238,13 @@ def _looks_like_key(column: str, table: str) -> bool:
     last = column.rpartition("_")[2]
     if last in _KEY_WORDS or column.endswith("id"):
         return True
-    if last in ("date", "day") and not _CALENDARS.isdisjoint(table.lower().split("_")):
-        return True
+    if last in ("date", "day"):
+        return _is_calendar(table.lower())
     return column.removesuffix("y") in table.lower()
+
+
+def _is_calendar(table: str) -> bool:
+    return table in _DAYS or not _CALENDARS.isdisjoint(table.split("_"))
 
 
 def _of_descriptions(queries: Queries, scope: SelectScope) -> Iterator[Finding]:

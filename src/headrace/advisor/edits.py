@@ -102,10 +102,15 @@ def _outer(tokens: list[Token], first: int) -> Iterator[tuple[int, Token | None]
             if depth < 0:
                 yield number, None
                 return
-        elif depth == 0 and kind not in _OPEN:
+        elif depth == 0 and kind not in _OPEN and not _is_after_dot(tokens, number):
             yield number, tokens[number]
         if kind in _OPEN:
             depth += 1
+
+
+def _is_after_dot(tokens: list[Token], number: int) -> bool:
+    """Whether a token is a name, whatever word it is: `format` in `t.format`."""
+    return number > 0 and tokens[number - 1].token_type is TokenType.DOT
 
 
 def remove_distinct(statement: Statement, select: exp.Expr) -> tuple[Edit, ...]:

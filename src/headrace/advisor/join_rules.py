@@ -22,6 +22,7 @@ from headrace.advisor.relations import (
 )
 from headrace.advisor.select_relation import SelectRelation
 from headrace.advisor.selects import SelectScope
+from headrace.advisor.tables import TableFacts
 from headrace.advisor.used_items import has_open_star, is_used
 
 NO_QUERIES = frozenset[int]()
@@ -108,16 +109,19 @@ def _always_matches(  # complexipy: ignore (conditions in order)
     row = relation.close(columns, columns, guarded_only=False).row
     nulls = [_not_null(scope, other, column) for column in mapped]
     sure = [premises for premises in nulls if premises is not None]
-    reference = _reference(other.relation, relation.facts.name, mapped)
+    reference = _reference(other.relation, relation.facts, mapped)
     if reference is None or row is None or len(sure) < len(nulls):
         return None
     return premises_of(row).union({reference}, *sure)
 
 
-def _reference(other: TableRelation, table: str, mapped: Mapping[str, str]) -> Premise | None:
+def _reference(
+    other: TableRelation, table: TableFacts, mapped: Mapping[str, str]
+) -> Premise | None:
     for reference in other.facts.references:
         target = dict(zip(reference.columns, reference.to, strict=False))
-        if reference.table == table.lower() and target == mapped:
+        elsewhere = reference.schema and table.schema and reference.schema != table.schema
+        if reference.table == table.name.lower() and target == mapped and not elsewhere:
             return reference.premise
     return None
 

@@ -9,7 +9,7 @@ from sqlglot import exp
 
 from headrace.advisor.advice import Finding
 from headrace.advisor.conditions import unparenthesised
-from headrace.advisor.contexts import enclosing, reads_order, takes_part, uses_of
+from headrace.advisor.contexts import enclosing, reads_order, seeker, takes_part, uses_of
 from headrace.advisor.edits import position, remove_order, remove_projections
 from headrace.advisor.from_items import Item
 from headrace.advisor.functions import has_aggregate
@@ -42,9 +42,9 @@ def order_without_effect(queries: Queries) -> Iterator[Finding]:
 
 def _loses_order(query: exp.Expr, queries: Queries) -> str:
     """Return why the order of a query's rows is lost, in words; empty if it may be seen."""
-    parent = enclosing(query)
-    if isinstance(parent, exp.In | exp.Exists | exp.Any | exp.All):
+    if seeker(query) is not None:
         return "the query around it only looks for rows"
+    parent = enclosing(query)
     if isinstance(parent, exp.CTE):
         tables = list(uses_of(parent))
         reasons = [_reader_loses_order(table, queries) for table in tables]
@@ -198,9 +198,14 @@ def clause_names(scope: SelectScope) -> set[str]:
 
 
 def is_plain(scope: SelectScope, number: int) -> bool:
-    """Whether an output is a column under its own name, which clauses mean without it, too."""
+    """Whether an output is a column under its own name, which clauses mean without it, too.
+
+    Not `u.a` beside another `a`, as with USING: without it, `order by a` means the other one.
+    """
     output = scope.outputs[number]
-    return isinstance(output.node, exp.Column) and output.node.name.lower() == output.name
+    if not isinstance(output.node, exp.Column) or output.node.name.lower() != output.name:
+        return False
+    return output.attribute == scope.resolve(exp.column(output.node.this.copy()))
 
 
 def _is_inside(node: exp.Expr, whole: exp.Expr) -> bool:
@@ -244,8 +249,9 @@ def _is_import(queries: Queries, scope: SelectScope) -> bool:
     """
     select = scope.select
     cte = select.parent
+    named = isinstance(cte, exp.CTE) and cte.args["alias"].args.get("columns")
     plain = len(scope.items) == len(select.expressions) == 1 and not select.args.get("distinct")
-    if not isinstance(cte, exp.CTE) or not plain:
+    if not isinstance(cte, exp.CTE) or named or not plain:
         return False
     uses: list[exp.Expr] = [*uses_of(cte)]
     return bool(uses) and _are_named_only(uses, queries) and not _are_values(uses, queries)

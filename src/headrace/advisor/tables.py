@@ -45,6 +45,8 @@ class Reference(NamedTuple):
     table: str
     to: tuple[str, ...]
     premise: Premise
+    schema: str = ""
+    """The other table's schema, as it is written."""
 
 
 class TableFacts(NamedTuple):
@@ -113,7 +115,7 @@ class _Table:
         self.not_null: dict[str, str] = {}
         self.keys: list[tuple[frozenset[str], str, str]] = []
         """Columns, `PRIMARY KEY` or `UNIQUE`, place."""
-        self.references: list[tuple[tuple[str, ...], str, tuple[str, ...], str]] = []
+        self.references: list[tuple[tuple[str, ...], exp.Expr, tuple[str, ...], str]] = []
 
     @property
     def is_certain(self) -> bool:
@@ -145,12 +147,13 @@ class _Table:
         references = tuple(
             Reference(
                 columns,
-                table,
+                table_name(table),
                 to,
                 Premise(
-                    f"each ({', '.join(columns)}) of {self.name} is in {table}",
+                    f"each ({', '.join(columns)}) of {self.name} is in {table_name(table)}",
                     f"FOREIGN KEY ({place})" if enforced else None,
                 ),
+                schema_name(table),
             )
             for columns, table, to, place in self.references
         )
@@ -268,7 +271,7 @@ def _constraint(  # complexipy: ignore (a case per kind)
 def _reference(columns: tuple[str, ...], part: exp.Reference, place: str, table: _Table) -> None:
     schema = part.this
     if isinstance(schema, exp.Schema) and (to := _names(schema.expressions)):
-        table.references.append((columns, table_name(schema.this), to, place))
+        table.references.append((columns, schema.this, to, place))
 
 
 def _names(parts: Iterable[exp.Expr]) -> tuple[str, ...]:

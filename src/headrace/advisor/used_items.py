@@ -14,6 +14,8 @@ def has_open_star(scope: SelectScope) -> bool:
         inner = node.this if isinstance(node, exp.Column) else node
         if isinstance(inner, exp.Star) and not (isinstance(node, exp.Column) and node.table):
             return True
+        if node.find(exp.Columns) is not None:
+            return True
     unclear = (
         item.join is not None and (item.join.method == "NATURAL" or item.join.args.get("using"))
         for item in scope.items

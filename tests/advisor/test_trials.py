@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import random
+import time
+from types import SimpleNamespace
+from typing import cast
 
+import duckdb
 import pytest
 
+from headrace.advisor import trial_runs
 from headrace.advisor.trials import (
     Compared,
     Interval,
@@ -17,6 +22,7 @@ from headrace.advisor.trials import (
     spread_over,
     verdict_of,
 )
+from headrace.lake.session import DuckDBSession
 
 
 def _pairs(
@@ -88,3 +94,33 @@ def test_spread() -> None:
     assert spread_over(keys, 3) == ["2025-01-31", "2025-01-16", "2025-01-01"]
     assert spread_over(keys[:2], 5) == keys[:2]
     assert len(set(spread_over(keys, 30))) == 30
+
+
+def _pair(connection: duckdb.DuckDBPyConnection, seconds: float) -> trial_runs._Pair:
+    pair = object.__new__(trial_runs._Pair)
+    pair._budget = trial_runs._Budget(time.monotonic() + seconds, None)
+    pair._sessions = {Side.BEFORE: cast("DuckDBSession", SimpleNamespace(connection=connection))}
+    return pair
+
+
+def test_no_query_begins_after_the_budget() -> None:
+    """Would catch: queries that run although the budget or Ctrl-C has ended the trial."""
+    pair = _pair(duckdb.connect(), -1)
+    with pytest.raises(trial_runs.OutOfTime), pair._within_budget():
+        raise AssertionError("it began")
+    assert not pair._budget.may_begin(time.monotonic() + 5)
+
+
+@pytest.mark.timeout(60)
+def test_an_end_just_before_a_query_ends_it() -> None:
+    """Would catch: an interrupt that is lost because the query hasn't begun."""
+    with duckdb.connect() as connection:
+        pair = _pair(connection, 0.2)
+
+        def late_query() -> None:
+            with pair._within_budget():
+                time.sleep(0.3)
+                connection.execute("SELECT count(*) FROM range(10_000_000) a, range(10_000_000) b")
+
+        with pytest.raises(trial_runs.OutOfTime):
+            late_query()

@@ -46,7 +46,11 @@ class IdleSlots:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        self._polled.wait()
+        try:
+            self._polled.wait()
+        except BaseException:
+            self.stop()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -86,7 +90,8 @@ class IdleSlots:
                         self._idle.clear()
                     self._polled.set()
                     self._ended.wait(POLL_S)
-        except HeadraceError:  # without the state it isn't known what runs: nothing waits
+        except HeadraceError:
+            pass
+        finally:  # without the state it isn't known what runs: nothing waits
             self._idle.set()
-        finally:
             self._polled.set()

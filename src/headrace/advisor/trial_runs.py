@@ -134,16 +134,24 @@ class _Budget:
         self.interrupt()
 
     @property
+    def left_s(self) -> float:
+        """The seconds until it ends; negative afterwards."""
+        return self.deadline - time.monotonic()
+
+    @property
     def waited_s(self) -> float:
         """The seconds that rounds waited for an idle slot."""
         return 0.0 if self._slots is None else round(self._slots.waited_s, 3)
 
     def may_begin(self, until: float) -> bool:
         """Wait for an idle slot; False if there is none in time, or if waiting took the time."""
+        if time.monotonic() >= self.deadline:
+            return False
         if self._slots is None:
             return True
         idle = self._slots.wait(until)
-        return idle and (not self._slots.waited_s or time.monotonic() < until)
+        now = time.monotonic()
+        return idle and now < self.deadline and (not self._slots.waited_s or now < until)
 
 
 def _restricted(folders: Folders, call: Callable[[], Trial], end: Callable[[], None]) -> Trial:
@@ -269,16 +277,24 @@ class _Pair:
             for connection in connections.values():
                 connection.interrupt()
 
-        timer = threading.Timer(max(self._budget.deadline - time.monotonic(), 0.0), interrupt)
-        timer.daemon = True
-        timer.start()
+        done = threading.Event()
+
+        def end_in_time() -> None:
+            # again and again: an interrupt before a query has begun is lost
+            while not done.wait(min(max(self._budget.left_s, 0.1), 0.5)):
+                if self._budget.left_s <= 0:
+                    interrupt()
+
+        if self._budget.left_s <= 0:
+            raise OutOfTime("the budget of the trial has ended")
+        threading.Thread(target=end_in_time, name="headrace trial's end", daemon=True).start()
         self._budget.interrupt = interrupt
         try:
             yield
         except duckdb.InterruptException as error:
             raise OutOfTime("the budget of the trial has ended") from error
         finally:
-            timer.cancel()
+            done.set()
             self._budget.interrupt = lambda: None
 
     def _columns(self, side: Side) -> list[tuple[str, str]]:

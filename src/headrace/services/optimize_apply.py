@@ -224,6 +224,11 @@ def _reason(trial: Trial) -> str:
         return "measured, it is slower"
     if trial.interval is not None:
         return INCONCLUSIVE
+    if not trial.compared:
+        waited = f"; {trial.waited_s:.0f} s of it no slot was idle" if trial.waited_s >= 1 else ""
+        return f"nothing was compared in its time{waited}"
+    if not trial.rows:
+        return "its query gives no rows to compare"
     return "it was compared without enough timed runs; --budget allows more"
 
 
@@ -267,6 +272,6 @@ def _require_equal(
         )
     if trial.equal is None:
         raise Refused(
-            f"the change of {asset} isn't applied: no published partition has rows to compare",
+            f"the change of {asset} isn't applied: its query gives no rows to compare",
             hint=hint,
         )

@@ -136,6 +136,8 @@ def _measured_together(
     progress: Progress,
 ) -> bool:
     """Return whether all changes hold together and aren't slower; store the trial if so."""
+    if time.monotonic() >= until:
+        return False
     base, contents, now = tables.compiled, dict[str, bytes](), tables
     try:
         for name in names:

@@ -105,7 +105,7 @@ def test_a_changed_query_or_check_brings_it_back(shop: Project) -> None:
     _declared(shop, "daily", TWICE.replace("count(*) as orders", "max(id) as orders"))
     row = _finding(shop)
     if row["dismissal"] is not None:  # its line, and by that its id, may be another one
-        assert "code, trigger or checks" in row["dismissal"]["ended"]
+        assert "code, trigger, checks or contract" in row["dismissal"]["ended"]
     assert row["id"] in shop.text("optimize", "daily")
 
     _declared(shop, "daily", TWICE)
@@ -114,7 +114,7 @@ def test_a_changed_query_or_check_brings_it_back(shop: Project) -> None:
     clean.write_text(clean.read_text().replace("[id]", "[id, day]"))
     shop.json("apply", "--yes")
     assert "or those of a node that it reads" in _finding(shop)["dismissal"]["ended"]
-    assert "proposed again: its code, trigger or checks" in shop.text("optimize", "daily")
+    assert "proposed again: its code, trigger, checks or contract" in shop.text("optimize", "daily")
 
 
 def test_a_doubled_cost_brings_it_back(shop: Project) -> None:
@@ -221,7 +221,7 @@ def test_the_page_says_what_reopens_a_proposal(shop: Project) -> None:
     owners = shop.root / "owners.yaml"
     owners.write_text(owners.read_text().replace("['mailto:a@example.com']", "[]"))
     _declared(shop, "daily", TWICE)
-    finding, of_code = _finding(shop)["id"], "until the code, trigger or checks of"
+    finding, of_code = _finding(shop)["id"], "until the code, trigger, checks or contract of"
     response = shop.json(
         "optimize", "dismiss", finding, "unread_asset:fails", "unused_macro:cents", "--reason", WHY
     )
@@ -261,7 +261,9 @@ def test_a_changed_trigger_is_named(shop: Project) -> None:
     at_six = TWICE.replace("owner: core\n", "owner: core\ntrigger: {cron: 0 6 * * *}\n")
     _declared(shop, "daily", at_six)
     (row,) = [row for row in shop.json("complexity")["findings"] if row["id"] == name]
-    assert row["dismissal"]["ended"].startswith("its code, trigger or checks, or those of a node")
+    assert row["dismissal"]["ended"].startswith(
+        "its code, trigger, checks or contract, or those of a node"
+    )
 
 
 def test_bad_input(shop: Project) -> None:

@@ -31,7 +31,9 @@ MONTH_DAYS = 30
 COST_FACTOR = 2
 COST_LEAST_US = 60_000_000
 """A cost that doubled brings a proposal back if it is also larger by at least a minute."""
-FACTS_CHANGED = "its code, trigger or checks, or those of a node that it reads, are different now"
+FACTS_CHANGED = (
+    "its code, trigger, checks or contract, or those of a node that it reads, are different now"
+)
 COST_GROWS = "takes at least twice as long a month and a minute more"
 
 
@@ -56,7 +58,7 @@ def reopened_by(compiled: Compiled, node: str, cost_us: int | None, *, is_wait: 
     """
     if not _facts(compiled, node):
         return "until somebody reopens it"
-    changes = f"until the code, trigger or checks of {node} or of its inputs change"
+    changes = f"until the code, trigger, checks or contract of {node} or of its inputs change"
     if is_wait:
         return f"{changes}, or its wait is at least twice as long and a minute longer"
     if cost_us is None:

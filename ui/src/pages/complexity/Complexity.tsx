@@ -46,8 +46,8 @@ function Findings({ document }: { document: Document }) {
       ) : document.dismissed.length ? (
         <Panel title="Findings">
           <Empty>
-            <strong>All findings are dismissed.</strong> One is listed again once its facts change,
-            or somebody reopens it.
+            <strong>All findings are dismissed.</strong> Each is listed again when somebody reopens
+            it; one about a node also when its code, trigger, checks or costs change.
           </Empty>
         </Panel>
       ) : (

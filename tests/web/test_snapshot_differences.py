@@ -78,7 +78,7 @@ def test_partitions_columns_and_rows_that_differ_between_two_snapshots(door: Ope
     """Would catch: a partition in the wrong state, rows of equal partitions among those compared, a
     classified value, or counts of another pair of snapshots than the page names.
     """
-    first = difference(door, "people")["moments"][-1]["snapshot"]
+    first = difference(door, "people")["snapshots"][-1]["snapshot"]
     before = difference(door, "loud", left="2025-03-03T09:00")
     assert before["left"]["env"] == before["right"]["env"] == "prod"
     assert before["left"]["snapshot"] >= first
@@ -131,13 +131,13 @@ def test_without_a_side_it_is_the_newest_change(door: Opened) -> None:
     body = difference(door, "loud")
     assert body["left"]["snapshot"] < body["right"]["snapshot"]
     assert set(body["counted"]) - {"equal"}
-    assert body["moments"][0]["snapshot"] <= body["right"]["snapshot"]
+    assert body["snapshots"][0]["snapshot"] <= body["right"]["snapshot"]
 
 
 def test_without_a_left_side_an_older_one_is_compared_with_its_own_change(door: Opened) -> None:
     """Would catch: a partition that counts as unchanged by then, because it changed again later."""
     then = difference(door, "people", left="2025-03-03T09:00")["left"]["snapshot"]
-    assert then > difference(door, "people")["moments"][-1]["snapshot"]
+    assert then > difference(door, "people")["snapshots"][-1]["snapshot"]
     body = difference(door, "people", right=then, partition="2025-03-02")
     assert {row["partition"]: row["state"] for row in body["partitions"]}["2025-03-02"] == (
         "only_right"
@@ -157,9 +157,9 @@ def test_of_an_earlier_side_it_is_the_newest_change_by_then(door: Opened) -> Non
 
 def test_snapshots_to_choose_are_those_that_a_number_means(door: Opened) -> None:
     """Would catch: snapshots of the other environment, whose numbers name others here."""
-    here = difference(door, "loud")["moments"]
+    here = difference(door, "loud")["snapshots"]
     body = difference(door, "loud", left="prod", right="dev")
-    assert body["moments"] == here
+    assert body["snapshots"] == here
     for item in here:
         assert difference(door, "loud", left=item["snapshot"])["left"]["at"] == item["at"]
 

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from headrace.model import UsageError
+from headrace.model.intervals import DAY_US
 from headrace.services.graph_groups import GROUPINGS, group_of
 from headrace.services.graph_past import (
     ATTEMPTS_MAX,
@@ -25,6 +26,8 @@ from headrace.services.session import ProjectSession
 from headrace.store.queries import graph_history
 
 CHANGES_MAX = 2_000
+WINDOW_US_MAX = 8 * DAY_US
+"""8 days: what is older than that before the window's end is left out."""
 VERSIONS_MAX = 20
 """A window begins at the earliest with the last but this many versions applied in it."""
 
@@ -63,8 +66,8 @@ class AppliedChange(Response, frozen=True, kw_only=True):
 
 class GraphChangesResponse(Response, frozen=True, kw_only=True, rename={"from_": "from"}):
     """The changes in a window, oldest first. `from` is later than asked for if there were more
-    (`more`), or if nothing had been applied before. An apply itself is no change of a node's state:
-    the view at that time shows what changed with it."""
+    or the window is longer than 8 days (`more`), or if nothing had been applied before. An apply
+    itself is no change of a node's state: the view at that time shows what changed with it."""
 
     from_: datetime
     to: datetime
@@ -124,7 +127,7 @@ def _segments(session: ProjectSession, from_us: int, to_us: int) -> tuple[list[_
     version = version_at(session, to_us)
     if session.store is None or version is None:
         return [], False
-    begin_us = max([from_us, *_limits(session, from_us, to_us)])
+    begin_us = max([from_us, to_us - WINDOW_US_MAX, *_limits(session, from_us, to_us)])
     with session.store.read() as tx:
         applied = graph_history.versions_between(tx, begin_us, to_us, VERSIONS_MAX)
         first = graph_history.version_at(tx, begin_us)

@@ -33,8 +33,8 @@ from headrace.services.read_queries import ReadQuery, note_reads, snapshot_of
 from headrace.services.responses import ColumnRow
 from headrace.services.responses.differences import (
     DifferenceSideRow,
-    MomentChoiceRow,
     PartitionDifferenceRow,
+    SnapshotChoiceRow,
     SnapshotDifferenceResponse,
 )
 from headrace.services.responses.inspections import MomentRow
@@ -48,9 +48,9 @@ ROWS_MAX = 2_000_000
 """Rows of both sides that are compared; of more, those of the newest partitions."""
 PARTITIONS_LISTED = 400
 """Partitions of a response, the newest ones."""
-MOMENTS_MAX = 30
+SNAPSHOTS_MAX = 30
 """Snapshots of a response, the newest ones."""
-_MOMENTS_READ = 1_000
+_SNAPSHOTS_READ = 1_000
 EQUAL, CHANGED, ONLY_LEFT, ONLY_RIGHT = "equal", "changed", "only_left", "only_right"
 
 
@@ -70,11 +70,11 @@ class DifferenceQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Opened(NamedTuple):
-    """One side and the session of its environment; `moments` are its published snapshots."""
+    """One side and the session of its environment; `snapshots` are its published snapshots."""
 
     session: ProjectSession
     side: Side
-    moments: list[publications.PublishedSnapshot]
+    snapshots: list[publications.PublishedSnapshot]
 
 
 @authorised
@@ -99,8 +99,8 @@ def snapshot_difference(
         visible = visible_sides((left.session, right.session), node_name, tables, over_network=True)
         known = _environments(session)
         rows = [_side_row(item) for item in (left, right)]
-        choices = _choices(session, node_name, right)[:MOMENTS_MAX]
-        moments = [_snapshot_choice(session, item) for item in choices]
+        choices = _choices(session, node_name, right)[:SNAPSHOTS_MAX]
+        snapshots = [_snapshot_choice(session, item) for item in choices]
         note_reads(session, [node_name], usage.READ)
     with lake_files.naming_damage(session, [*files[0], *files[1]]):
         comparison = compare_sides(
@@ -136,7 +136,7 @@ def snapshot_difference(
         spreads=spread_rows(comparison.spreads),
         sample=[],
         masked=visible.names,
-        moments=moments,
+        snapshots=snapshots,
         environments=known,
     )
     return _with_counts(response, comparison)
@@ -257,9 +257,9 @@ def _at(session: ProjectSession, name: str, snapshot: int) -> _Opened:
             Path(session.folders.lake),
         )
         oldest = catalog.oldest_snapshot(tx).id
-        published = publications.newest_snapshots(tx, name, _MOMENTS_READ)
-    moments = [item for item in published if item.snapshot >= oldest]
-    return _Opened(session, side, moments)
+        published = publications.newest_snapshots(tx, name, _SNAPSHOTS_READ)
+    snapshots = [item for item in published if item.snapshot >= oldest]
+    return _Opened(session, side, snapshots)
 
 
 def _before(right: _Opened, name: str, partition: str | None) -> _Opened:
@@ -285,8 +285,8 @@ def _choices(
         return []
     source = session.production if name in session.borrowed else session
     if source is None or source.env == right.session.env:
-        return right.moments
-    return _opened(session, name, None).moments
+        return right.snapshots
+    return _opened(session, name, None).snapshots
 
 
 def _files(opened: _Opened, node: Source | Asset, keys: Sequence[str]) -> tuple[FileRef, ...]:
@@ -309,8 +309,8 @@ def _side_row(opened: _Opened) -> DifferenceSideRow:
 
 def _snapshot_choice(
     session: ProjectSession, item: publications.PublishedSnapshot
-) -> MomentChoiceRow:
-    return MomentChoiceRow(
+) -> SnapshotChoiceRow:
+    return SnapshotChoiceRow(
         snapshot=item.snapshot, at=session.instant(item.at), partitions=item.partitions
     )
 

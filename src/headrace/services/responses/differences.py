@@ -29,7 +29,7 @@ class PartitionDifferenceRow(Response, frozen=True, kw_only=True):
     compared: bool
 
 
-class MomentChoiceRow(Response, frozen=True, kw_only=True):
+class SnapshotChoiceRow(Response, frozen=True, kw_only=True):
     """A snapshot in which something of the asset was published."""
 
     snapshot: int
@@ -74,6 +74,6 @@ class SnapshotDifferenceResponse(Response, frozen=True, kw_only=True):
     """Rows that differ: at most the asked number of each kind; `before` is the left one."""
     masked: list[str]
     """Columns that are compared by their masked values, or left out."""
-    moments: list[MomentChoiceRow]
+    snapshots: list[SnapshotChoiceRow]
     """Snapshots to choose from, the newest first."""
     environments: list[str]

@@ -152,12 +152,12 @@ type ChooserProps = {
 };
 
 function Chooser({ label, side, asked, automatic, difference, choose }: ChooserProps) {
-  const { moments, environments } = difference;
+  const { snapshots, environments } = difference;
   const { zone = "UTC" } = useZone();
   const listed =
     asked === null ||
     environments.includes(asked) ||
-    moments.some(({ snapshot }) => String(snapshot) === asked);
+    snapshots.some(({ snapshot }) => String(snapshot) === asked);
   return (
     <label className="side">
       <span className="small">{label}</span>
@@ -182,10 +182,10 @@ function Chooser({ label, side, asked, automatic, difference, choose }: ChooserP
           </optgroup>
         )}
         <optgroup label="Snapshots">
-          {moments.map((moment) => (
-            <option key={moment.snapshot} value={String(moment.snapshot)}>
-              {moment.snapshot}: {instantText(new Date(moment.at), zone)},{" "}
-              {many(moment.partitions, "partition")}
+          {snapshots.map((item) => (
+            <option key={item.snapshot} value={String(item.snapshot)}>
+              {item.snapshot}: {instantText(new Date(item.at), zone)},{" "}
+              {many(item.partitions, "partition")}
             </option>
           ))}
         </optgroup>

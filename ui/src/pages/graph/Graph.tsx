@@ -25,7 +25,7 @@ import {
   type Address,
 } from "./card";
 import { asksForPast, isOfPast, usePast, usePlayer } from "./past";
-import { isoOf } from "./replay";
+import { isoOf, withoutMatches } from "./replay";
 import "../../parts/filters.css";
 import "./graph.css";
 
@@ -62,7 +62,9 @@ export function Graph() {
     past !== null || !asksForPast(params),
   );
   const player = usePlayer(past, response);
-  const view = player.view;
+  // a replayed state may match a filter or no longer; only the server says which nodes do
+  const view =
+    filters.state && player.view !== response.data ? withoutMatches(player.view) : player.view;
   const column = mode === "focus" && !past ? (params.get("column") ?? "") : "";
   const lineage = useColumnLineage(root ?? "", column);
   const setHops = (next: number) =>
@@ -191,7 +193,9 @@ function Drawn({
  */
 function onlyTimeMoves(view: Schema["GraphView"], mode: string, root: string | null): boolean {
   const shown = view.root === null ? null : view.root.replace(/^[a-z]+:/, "");
-  return Boolean(view.at) && view.mode === mode && shown === root;
+  // the view of an incident has the node where it arose as its root
+  const same = shown === root || (shown !== null && /^INC-\d+$/i.test(root ?? ""));
+  return Boolean(view.at) && view.mode === mode && same;
 }
 
 /** What the nodes are grouped by. A project of few nodes can be shown without groups. */

@@ -7,6 +7,7 @@ import {
   neighbourOf,
   replayed,
   stopsOf,
+  withoutMatches,
   type Changes,
 } from "./replay";
 
@@ -75,6 +76,20 @@ describe("a replayed view", () => {
       { value: "running", count: 1 },
     ]);
     expect(ops?.worst).toBe("not_replayed");
+  });
+});
+
+describe("a replayed view of a focus", () => {
+  it("says no state of the nodes that have no room", () => {
+    // Would catch: "40 published" all night, although 30 of them fail.
+    const rest = card("more:down:", { kind: "more", worst: "published" });
+    expect(replayed(view([rest]), NIGHT, after(at(2))).cards[0]?.worst).toBe("not_replayed");
+    expect(replayed(view([rest], "domain"), NIGHT, after(at(0))).cards[0]?.worst).toBe("published");
+  });
+
+  it("doesn't say which nodes match a state that they had before", () => {
+    const shown = withoutMatches({ ...view([card("asset:daily", { matching: 1 })]), matching: 1 });
+    expect([shown?.matching, shown?.cards[0]?.matching]).toEqual([null, null]);
   });
 });
 

@@ -38,7 +38,7 @@ export const changesAt = (changes: Changes | undefined, at: number): Change[] =>
  */
 export function replayed(view: View, changes: Changes, at: number): View {
   const from = Date.parse(view.at ?? view.now);
-  const cards = new Map(view.cards.map((card) => [card.id, withoutDetails(card)]));
+  const cards = new Map(view.cards.map((card) => [card.id, withoutDetails(card, view)]));
   const ids = new Map(view.cards.map((card) => [isGroup(card) ? "" : card.name, card.id]));
   for (const change of changes.changes) {
     const time = after(change.at);
@@ -50,6 +50,14 @@ export function replayed(view: View, changes: Changes, at: number): View {
   return { ...view, at: isoOf(at), cards: [...cards.values()] };
 }
 
+/** A view that doesn't say which nodes match a filter. */
+export const withoutMatches = (view: View | undefined): View | undefined =>
+  view && {
+    ...view,
+    matching: null,
+    cards: view.cards.map((card) => ({ ...card, matching: null })),
+  };
+
 function groupId(view: View, change: Change, cards: ReadonlyMap<string, Card>) {
   if (view.by === null || change.group === null) return undefined;
   const own = `${view.by}:${change.group}`;
@@ -58,10 +66,10 @@ function groupId(view: View, change: Change, cards: ReadonlyMap<string, Card>) {
 
 const NOT_REPLAYED = "not_replayed";
 
-function withoutDetails(card: Card): Card {
+function withoutDetails(card: Card, { by }: View): Card {
   const bare = { ...card, incident: null, data_through: null, paused: false, quarantined: false };
   // In a focused view the server doesn't say which nodes have no room.
-  return card.kind === "more" && card.id !== "more:down:"
+  return card.kind === "more" && (by === null || card.id !== "more:down:")
     ? { ...bare, states: [], worst: NOT_REPLAYED }
     : bare;
 }

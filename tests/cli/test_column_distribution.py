@@ -79,6 +79,13 @@ def test_a_partition_without_a_profile_says_so(shop: Project) -> None:
     assert (first.partition, first.recorded, first.rows) == ("2025-03-01", False, None)
 
 
+def test_earlier_partitions_dont_have_a_newer_column(shop: Project) -> None:
+    """Would catch: a refusal of a known column, where only earlier partitions lack it."""
+    change_profile(shop, "orders_clean", "2025-03-01", {"day": {"rows": 3, "nulls": 0}})
+    earlier = distribution(shop, "orders_clean", "amount", until="2025-03-01")
+    assert (earlier.kind, [point.recorded for point in earlier.points]) == ("none", [False])
+
+
 def test_texts_have_shares_of_their_most_frequent_values(shop: Project) -> None:
     """Would catch: shares that don't add up; a value missing from a list of all values unknown."""
     top = [[f"v{at}", 20 - at] for at in range(VALUES_MAX + 2)]

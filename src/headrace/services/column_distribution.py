@@ -80,7 +80,10 @@ def column_distribution(
     node = session.project().source_or_asset(node_name)
     assert node is not None
     key, profiles, anomalies = _read(session, node, query)
-    columns = {name: None for item in profiles for name in _columns(item.columns)}
+    named = profiles
+    if query.until is not None:  # a column may be newer than what was asked for
+        named = [*profiles, *_read(session, node, msgspec.structs.replace(query, until=None))[1]]
+    columns = {name: None for item in named for name in _columns(item.columns)}
     column = _visible_column(session, node, list(columns), query.column)
     timezone = node.timezone or session.project().settings.timezone
     response = DistributionResponse(

@@ -37,8 +37,9 @@ NODE_ACTS = (
     "contract_accept:accept_names",
     "quarantine_decisions:accept",
     "quarantine_decisions:drop",
+    "column_distribution:column_distribution",
 )
-"""Functions of acts on a source or an asset."""
+"""Functions of acts on a source or an asset, and of the rows that its page asks for by itself."""
 
 
 def refused_on_node(session: ProjectSession, node: Source | Asset) -> list[RefusedActRow]:

@@ -88,13 +88,15 @@ def newest_profiles(
     They are those whose key ends so, also if they are held.
     """
     rows = tx.execute(
-        "select k.partition, p.node is not null, f.columns from (select partition, epoch, n,"
-        " row_number() over (partition by partition order by epoch desc, n desc) as newest from"
-        f" metric where node = :node and partition <= :last and {_ENDS.format('partition')}) k"
+        "select k.partition, p.node is not null, f.columns from (select m.partition, m.epoch, m.n,"
+        " row_number() over (partition by m.partition order by m.epoch desc, m.n desc) as newest"
+        " from (select distinct partition from metric where node = :node and partition <= :last"
+        f" and {_ENDS.format('partition')} order by partition desc limit :limit) b join metric m on"
+        " m.node = :node and m.partition = b.partition) k"
         " left join profile f on f.epoch = k.epoch and f.n = k.n and f.partition = k.partition"
         " left join publication p on p.node = :node and p.partition = k.partition and"
         " p.epoch = k.epoch and p.n = k.n and p.ended_snapshot is null where k.newest = 1"
-        " order by k.partition desc limit :limit",
+        " order by k.partition desc",
         {"node": node, "last": last, "ending": ending, "limit": limit},
     ).fetchall()
     return [

@@ -56,13 +56,13 @@ const PARTS: readonly Part[] = [
   {
     part: "history",
     name: "History",
-    show: ({ node }) =>
+    show: ({ node, refused_acts }) =>
       node.materialize === "view" ? (
         <Panel title="History">
           <Empty>A view stores no partitions. Its inputs have a history.</Empty>
         </Panel>
       ) : (
-        <History name={node.name} />
+        <History name={node.name} refused={refused_acts} />
       ),
   },
   {

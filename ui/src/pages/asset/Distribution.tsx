@@ -93,8 +93,8 @@ function Charts({ document, events, open }: ChartsProps) {
   if (kind === "none")
     return (
       <Empty>
-        No values are recorded of it: all are null, or only nulls and distinct values of its type
-        are.
+        The stored profiles have no values of this column: it wasn’t there, all were null, it was
+        classified then, or values of its type aren’t recorded.
       </Empty>
     );
   return (

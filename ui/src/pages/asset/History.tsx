@@ -5,6 +5,7 @@ import { useResponse } from "../../api/responses";
 import { Choice } from "../../parts/Choice";
 import { formatDuration, roundIn } from "../../parts/durations";
 import { figureName, formatBytes, formatOf, formatRows } from "../../parts/figureNames";
+import { refusalOf, type Refused } from "../../parts/ActButtons";
 import { Empty, Loaded, Panel } from "../../parts/Page";
 import type { Event } from "../../parts/ChartFrame";
 import { Series } from "../../parts/Series";
@@ -36,7 +37,7 @@ const FIGURES: readonly Figure[] = [
   },
 ];
 
-export function History({ name }: { name: string }) {
+export function History({ name, refused }: { name: string; refused: Refused }) {
   const [params] = useSearchParams();
   const column = params.get("column");
   const key = params.get("key");
@@ -44,10 +45,21 @@ export function History({ name }: { name: string }) {
     path: { name },
     query: { ...(column ? { column } : {}), ...(key ? { key } : {}) },
   });
-  return <Loaded document={response}>{(document) => <Charts document={document} />}</Loaded>;
+  return (
+    <Loaded document={response}>
+      {(document) => <Charts document={document} noValues={refusalOf(refused, "distribution")} />}
+    </Loaded>
+  );
 }
 
-function Charts({ document }: { document: Document }) {
+function Charts({
+  document,
+  noValues,
+}: {
+  document: Document;
+  /** Why the reader's roles refuse the values of columns. */
+  noValues: string | undefined;
+}) {
   const { points, node, keys } = document;
   if (!points.length)
     return (
@@ -89,7 +101,10 @@ function Charts({ document }: { document: Document }) {
       {document.columns.length > 0 && (
         <Choice label="Column" name="column" values={document.columns} chosen={document.column} />
       )}
-      {document.column !== null && (
+      {document.column !== null && noValues && (
+        <p className="muted small">The distribution of its values isn’t shown: {noValues}.</p>
+      )}
+      {document.column !== null && !noValues && (
         <Distribution
           node={node}
           column={document.column}

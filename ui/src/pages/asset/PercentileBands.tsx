@@ -200,7 +200,7 @@ function figuresOf(
         ]),
     ...(least === null || greatest === null ? [] : [`all ${format(least)} to ${format(greatest)}`]),
   ];
-  return parts.join(", ") || "no values";
+  return parts.join(", ") || "no values of this type";
 }
 
 function beyondText(spreads: readonly Spread[], from: number, to: number): string {

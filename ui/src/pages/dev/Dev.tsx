@@ -52,11 +52,14 @@ function titleOf(validated: Schema["ValidateResponse"] | undefined, plan: Planne
 }
 
 /** Changes of headrace.toml, owners.yaml and the like have the file in place of a node, whose name has no dot. */
-function changedText({ changes }: Planned): string {
+function changedText({ changes, left_out }: Planned): string {
   const names = [...new Set(changes.map((change) => change.node))];
   const files = names.filter((name) => name.includes(".")).length;
   const nodes = names.length - files;
-  if (!nodes) return files ? many(files, "changed file") : "No changes";
+  if (!nodes) {
+    if (files) return many(files, "changed file");
+    return left_out === "changes" ? "No changes that you may see" : "No changes";
+  }
   return many(nodes, "changed node") + (files ? `, ${many(files, "other file")}` : "");
 }
 
@@ -82,8 +85,14 @@ function Changed({ plan }: { plan: Planned }) {
     return (
       <Panel title="Changes">
         <Empty>
-          <strong>The saved files change nothing.</strong> Save a file: its problems, its changes
-          and the differences of its text are shown here.
+          {plan.left_out === "changes" ? (
+            "The saved files have changes that your roles don’t reach."
+          ) : (
+            <>
+              <strong>The saved files change nothing.</strong> Save a file: its problems, its
+              changes and the differences of its text are shown here.
+            </>
+          )}
         </Empty>
       </Panel>
     );

@@ -101,6 +101,13 @@ function Checks({ name }: { name: string }) {
   );
 }
 
+/** Held rows may have been accepted since, and then are those that are published. */
+function earlierRows(state: string): string {
+  if (state === "held" || state === "rejected")
+    return `These rows are published now; this attempt was ${state}.`;
+  return "This attempt hasn’t published any rows. These were published before it.";
+}
+
 /** What is published: rows of an earlier attempt unless this one has published. */
 function Rows({ name, attempt: { partition, state } }: { name: string; attempt: Attempt }) {
   const query = { limit: ROWS, ...(partition && partition !== "*" ? { partition } : {}) };
@@ -114,11 +121,7 @@ function Rows({ name, attempt: { partition, state } }: { name: string; attempt: 
   if (!page.data?.rows.length) return null;
   return (
     <>
-      {state !== "published" && (
-        <p className="body muted">
-          This attempt hasn’t published any rows. These were published before it.
-        </p>
-      )}
+      {state !== "published" && <p className="body muted">{earlierRows(state)}</p>}
       <RowsTable label={`Rows of ${name}`} columns={page.data.columns} rows={page.data.rows} />
     </>
   );

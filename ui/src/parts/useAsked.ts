@@ -1,4 +1,4 @@
-import { useEffect } from "react";
+import { useEffect, useRef } from "react";
 import { useSearchParams } from "react-router";
 
 const NAME = "act";
@@ -10,8 +10,12 @@ const NAME = "act";
 export function useAsked<A extends string>(offered: readonly A[], open: (act: A) => void): void {
   const [params, setParams] = useSearchParams();
   const asked = params.get(NAME);
+  // the address changes a moment later: a dialog that is closed meanwhile must stay closed
+  const answeredRef = useRef<string | null>(null);
   useEffect(() => {
-    if (asked === null) return;
+    const answered = answeredRef.current;
+    answeredRef.current = asked;
+    if (asked === null || asked === answered) return;
     const act = offered.find((name) => name === asked);
     if (act) open(act);
     const others = new URLSearchParams(params);

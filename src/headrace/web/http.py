@@ -25,7 +25,7 @@ from headrace.services.session import InvalidProject
 PROBLEM_TITLES = {
     400: "the request can't be understood",
     401: "a token is needed",
-    403: "this may not be asked from there",
+    403: "this is not allowed",
     404: "there is no such thing",
     405: "this can't be done here",
     409: "this is refused in the current state",

@@ -64,6 +64,7 @@ def bank(postgresql: Database, tmp_path: Path) -> Example:
     return example
 
 
+@pytest.mark.long
 @pytest.mark.timeout(180)
 def test_tables_of_a_postgresql_database(bank: Example, postgresql: Database) -> None:
     """Would catch: an example that no longer runs, a day cut at midnight UTC, a correction that

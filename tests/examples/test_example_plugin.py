@@ -89,6 +89,7 @@ def add_package(packages: Path, name: str, entry_points: str, code: str) -> None
     (packages / f"{name}.py").write_text(code)
 
 
+@pytest.mark.long
 def test_its_kinds_are_declared_ingested_checked_and_exported(
     tmp_path: Path, installed: Path
 ) -> None:

@@ -369,6 +369,7 @@ def test_kept_plans_are_few_and_a_cache_that_can_t_be_written_is_no_failure(
     assert Path(folder).read_text() == "in the way"
 
 
+@pytest.mark.long
 def test_code_that_published_a_partition_leaves_it_fresh_when_it_comes_back(any_lab: Lab) -> None:
     """Would catch: partitions said to be stale, and a backfill proposed, though exactly the code in
     force published them.

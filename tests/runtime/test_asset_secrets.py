@@ -141,6 +141,7 @@ def test_a_secret_that_was_there_is_no_fault_of_the_code(lab: Lab) -> None:
     assert lab.headrace("incidents") == []
 
 
+@pytest.mark.long
 def test_ten_attempts_of_an_asset_with_secrets_need_no_ten_workers(lab: Lab) -> None:
     """Would catch: a process an attempt, where one that has the same secrets already would do."""
     body = (

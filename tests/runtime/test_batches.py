@@ -95,6 +95,7 @@ def test_sixty_days_are_caught_up_in_few_attempts_and_come_to_the_same(
     ]
 
 
+@pytest.mark.long
 def test_one_bad_day_is_rejected_alone(lab: Lab) -> None:
     """Catches a batch that is held back because of one of its days, and days that are quarantined
     without fault.

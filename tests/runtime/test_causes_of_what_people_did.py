@@ -129,6 +129,7 @@ def test_an_error_in_python_is_a_persons(
     assert not result["repair"]["automatic"]
 
 
+@pytest.mark.long
 def test_code_that_fails_over_a_delivery_about_which_nothing_was_noticed(lab: Lab) -> None:
     """Would catch: a repair that computes the same again from the same."""
     body = "def checked(ctx: Context, orders):\n    assert_known(orders['customer'].to_pylist())\n"
@@ -270,6 +271,7 @@ def test_code_that_gives_rows_of_another_day_is_to_blame_for_them(lab: Lab) -> N
     }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("written", [True, False])
 def test_a_target_that_can_not_be_written_is_no_fault_of_its_declaration(
     lab: Lab, written: bool
@@ -393,6 +395,7 @@ def test_code_that_failed_is_what_failed_after_it_was_put_back(lab: Lab, ticked:
     )
 
 
+@pytest.mark.long
 def test_code_that_was_put_back_twice_was_first_put_back_at_its_own_time(lab: Lab) -> None:
     """Would catch: a change that was taken back being blamed for what failed under the old code, up
     to the time when a later change was taken back."""

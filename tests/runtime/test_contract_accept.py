@@ -39,6 +39,7 @@ def rows(day: str, start: int = 0) -> list[str]:
     return [f"{day[-2:]}{i},c{i % 3},{1.5 + i % 5},{day}" for i in range(start, start + 30)]
 
 
+@pytest.mark.long
 def test_a_rename_is_accepted_by_one_command(lab: Lab) -> None:
     """Catches: a mapping that isn't applied, or not from the first held day on; held days that
     nobody reads again; old files read by new names; a later name that overwrites an earlier one;
@@ -95,6 +96,7 @@ def test_a_rename_is_accepted_by_one_command(lab: Lab) -> None:
     assert ("totals", DAYS[5]) in published(lab.tick())
 
 
+@pytest.mark.long
 def test_names_of_later_files_end_nothing_earlier(lab: Lab) -> None:
     """Would catch: "names accepted by ann from 2025-01-03 on" as what ended the incident of the
     empty file of 2025-01-02."""

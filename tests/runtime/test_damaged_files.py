@@ -197,6 +197,7 @@ def test_what_was_there_in_time_and_is_gone_is_said_to_be_wrong(tmp_path: Path) 
     assert (result["verdict"], result["next"]) == (said, f"headrace incident {opened}")
 
 
+@pytest.mark.long
 def test_what_is_left_of_a_repaired_file_is_told_with_what_to_do(lab: Lab) -> None:
     """Would catch: `db check` after a repair that proposes to restore a backup over a file which
     only reads of earlier times need, and nothing else."""
@@ -330,6 +331,7 @@ def test_a_whole_table_is_computed_again(tmp_path: Path) -> None:
     assert states(lab) == {"shops": "served"}
 
 
+@pytest.mark.long
 def test_published_files_are_read_only_and_still_collected(lab: Lab) -> None:
     """Catches: a file that a stray redirect overwrites; files that gc can't delete any more, or
     merging leaves writable.

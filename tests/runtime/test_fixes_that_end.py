@@ -149,6 +149,7 @@ def counted(tmp_path: Path) -> Lab:
     return made
 
 
+@pytest.mark.long
 def test_wrong_rows_of_code_that_was_corrected_are_computed_again(counted: Lab) -> None:
     """Would catch: "correct assets/totals.sql" of rows that readers see, once it is corrected."""
     incident = doubled(counted, "warning")
@@ -162,6 +163,7 @@ def test_wrong_rows_of_code_that_was_corrected_are_computed_again(counted: Lab) 
     assert [row["n"] for row in counted.read("totals")] == [10, 10, 10, 10]
 
 
+@pytest.mark.long
 def test_what_a_check_rejected_that_was_changed_is_computed_again(counted: Lab) -> None:
     """Would catch: "the check that failed" to be corrected by whoever has just done it."""
     doubled(counted, "blocking")

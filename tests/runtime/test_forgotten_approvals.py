@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
 from runlab import DAYS, Lab
 
 
+@pytest.mark.long
 def test_a_plan_that_waits_for_an_approval_is_told_after_a_while_and_ends_with_it(
     tmp_path: Path,
 ) -> None:

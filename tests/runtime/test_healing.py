@@ -66,6 +66,7 @@ def test_lost_workers_are_replaced_three_times(tmp_path: Path) -> None:
     assert len(_acts(lab)) == len(acts)
 
 
+@pytest.mark.long
 def test_what_is_late_is_waited_for_and_runs_at_once(tmp_path: Path) -> None:
     """Catches: a person who is asked to do what comes by itself; an incident over data that has
     come.
@@ -97,6 +98,7 @@ def test_what_is_late_is_waited_for_and_runs_at_once(tmp_path: Path) -> None:
     assert (ended["id"], ended["state"], ended["repair"]) == (late["id"], "resolved", None)
 
 
+@pytest.mark.long
 def test_what_lacks_resources_is_tried_once_more_and_holds_nobody_else_up(tmp_path: Path) -> None:
     """Catches: days that are given up because one of them is too much, and a timeline that says
     nothing of what was tried."""

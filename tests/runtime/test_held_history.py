@@ -149,6 +149,7 @@ def test_an_empty_delivery_is_a_volume_anomaly(tmp_path: Path, size: str) -> Non
     assert f"1 {state} partition" in lab.headrace("status")["headline"]
 
 
+@pytest.mark.long
 def test_an_empty_day_of_a_history_has_its_kind_in_the_list(lab: Lab) -> None:
     """Would catch: `unknown (1)` in the list of what a history's held days are."""
     lab.deliver(DAYS[20], [], "id,amount,day")

@@ -74,6 +74,7 @@ def test_a_body_that_ends_its_worker_three_times_is_poison(lab: Lab, body: str) 
     assert "last words" in said, "what it printed last is lost"
 
 
+@pytest.mark.long
 def test_a_body_that_never_returns_is_ended_at_its_timeout(lab: Lab) -> None:
     began = time.monotonic()
     response = with_body(lab, "def bad(orders):\n    while True: pass", timeout="1s")

@@ -96,6 +96,7 @@ def test_a_killed_leader_leaves_a_state_from_which_the_next_one_finishes(lab: La
     assert lab.rows("select node from publication") == [("orders",)]
 
 
+@pytest.mark.long
 def test_workers_end_with_their_leader(lab: Lab) -> None:
     flag, _ = slow_project(lab)
     leader = begin(lab, "tick", "--now", "2025-01-10T12:00:00+00:00")
@@ -113,6 +114,7 @@ def test_workers_end_with_their_leader(lab: Lab) -> None:
     )
 
 
+@pytest.mark.long
 def test_a_second_command_asks_the_leader_and_gets_its_own_response(lab: Lab) -> None:
     flag, go = slow_project(lab)
     first = begin(lab, "tick", "--now", "2025-01-10T12:00:00+00:00")

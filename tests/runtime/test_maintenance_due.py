@@ -32,6 +32,7 @@ def maintain(lab: Lab, *step: str) -> None:
     subprocess.run(command, check=True, capture_output=True, timeout=50)
 
 
+@pytest.mark.long
 def test_a_day_inside_a_merged_file_can_be_restated(lab: Lab) -> None:
     """Catches a merged file that loses its other days, or that keeps the old rows of the restated
     one.

@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 from typing import Any
 
+import pytest
 from runlab import DAYS, Lab, published
 
 CHANGES = "select order_id, customer, amount, day as changed from orders"
@@ -84,6 +85,7 @@ def test_the_same_merge_again_leaves_what_came_after_it(lab: Lab) -> None:
     assert amounts(lab) == {"1": "8.5", "2": "9.5"}
 
 
+@pytest.mark.long
 def test_a_restatement_that_is_taken_back_ends_where_it_began(lab: Lab) -> None:
     """Between both the table stands as an older day left it; equal hashes must not be taken for
     equal tables then.
@@ -184,6 +186,7 @@ VIEW = "select order_id, customer, amount, cast(day as date) as day from orders 
 VIEW_FRONT = "materialize: view"
 
 
+@pytest.mark.long
 def test_a_view_is_computed_where_it_is_read_over_what_the_reader_requires(lab: Lab) -> None:
     lab.sql("big", VIEW, VIEW_FRONT)
     lab.sql("bigger", "select * from big where amount > 2", VIEW_FRONT)

@@ -261,6 +261,7 @@ def test_a_channel_that_is_down_or_unknown_says_so(tmp_path: Path) -> None:
     assert "?to=ADDRESS" in errors["nobody"]
 
 
+@pytest.mark.long
 def test_a_tick_sends_and_waits_for_nobody(
     tmp_path: Path, web: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:

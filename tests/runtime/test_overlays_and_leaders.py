@@ -205,6 +205,7 @@ def test_what_is_made_of_something_that_is_gone_is_not_published(lab: Lab, leade
     assert totals(lab) == {day: 15.0 if day == DAYS[1] else 30.0 for day in DAYS[:4]}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("command", ["pause", "cancel"])
 def test_a_body_that_takes_long_is_ended_by_a_pause(lab: Lab, command: str) -> None:
     """Catches an operator who waits for an hour's attempt, a failure that is nobody's, and a plan

@@ -46,6 +46,7 @@ def total(
     return flag
 
 
+@pytest.mark.long
 @pytest.mark.timeout(150)
 def test_two_plans_side_by_side_come_to_their_ends(any_lab: Lab) -> None:
     """Catches a plan that waits for another, publishes what is another's, answers that go astray,

@@ -108,6 +108,7 @@ def test_a_type_that_the_contract_narrows_is_no_vendors_change(lab: Lab) -> None
     assert lab.headrace("quarantine") == []
 
 
+@pytest.mark.long
 def test_values_that_no_declaration_ever_allowed_are_the_vendors(lab: Lab) -> None:
     """Would catch: a vendor's text in an amount that is put down to an edit of the same day."""
     lab.write("contracts/orders.odcs.yaml", contract("DECIMAL(9,2)"))
@@ -185,6 +186,7 @@ def test_a_type_that_the_table_cant_take_is_no_vendors_failure(lab: Lab) -> None
     assert lab.headrace("incidents") == []
 
 
+@pytest.mark.long
 def test_a_file_as_always_is_no_change_of_the_vendors(tmp_path: Path) -> None:
     """Would catch: a vendor that is told to have changed its format, since somebody here declared
     as a number what has always been text with a decimal comma."""
@@ -228,6 +230,7 @@ def test_a_check_that_is_taken_back_lets_pass_what_it_held(lab: Lab, where: str)
     assert lab.headrace("incidents") == []
 
 
+@pytest.mark.long
 def test_a_check_that_published_deliveries_would_fail_is_our_own(lab: Lab) -> None:
     """Would catch: a vendor asked "for the file as it was agreed", since somebody here wrote a
     limit that no file ever kept.
@@ -429,6 +432,7 @@ def test_what_a_contract_says_of_a_column_besides_its_type_is_applied(lab: Lab, 
     assert lab.headrace("status")["not_applied"] == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("kind", "owners", "owner"),
     [

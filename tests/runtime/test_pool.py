@@ -148,6 +148,7 @@ def test_attempts_of_the_background_wait_for_none_of_the_others_and_give_way_to_
     assert (bench.folder / f"nice-{front}").read_text() == str(os.nice(0))
 
 
+@pytest.mark.long
 def test_attempts_that_are_ended_before_their_worker_is_ready_are_no_sign_of_a_broken_environment(
     bench: PoolBench,
 ) -> None:
@@ -184,6 +185,7 @@ def test_a_worker_of_the_background_that_dies_is_replaced_by_another_of_it(
     assert told and {(bench.folder / f"nice-{item}").read_text() for item in told} == {"19"}
 
 
+@pytest.mark.long
 def test_workers_of_the_background_end_when_there_is_nothing_for_them(
     bench: PoolBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

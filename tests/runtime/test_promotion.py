@@ -61,6 +61,7 @@ def attempts(lab: Lab) -> int:
     return int(lab.rows("select count(*) from attempt where started_at is not null")[0][0])
 
 
+@pytest.mark.long
 def test_what_was_built_is_published_and_nothing_is_computed(lab: Lab) -> None:
     """Would catch: a promotion that computes, that reads columns by the wrong field ids (the
     environment's table has others), that leaves what reads it stale, or that loses what its audit

@@ -79,6 +79,7 @@ def seen(lab: Lab, sql: str) -> Iterator[set[int]]:
         reader.join()
 
 
+@pytest.mark.long
 def test_readers_see_all_partitions_of_a_step_or_none(
     any_lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -106,6 +107,7 @@ def test_readers_see_all_partitions_of_a_step_or_none(
     assert totals(lab) == [15, 30, 30, 30, 30, 15, 15]
 
 
+@pytest.mark.long
 def test_the_next_leader_tidies_up_and_publishes_nothing_twice(any_lab: Lab) -> None:
     """Catches a leader that takes what is published for staged, publishes it again, or leaves it
     where it waited."""

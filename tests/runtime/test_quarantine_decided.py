@@ -39,6 +39,7 @@ def _twice(lab: Lab, day: str) -> None:
     lab.deliver(day, [f"{day[-2:]}9,c,1.50,{day}"] * 2)
 
 
+@pytest.mark.long
 def test_a_restated_day_is_accepted_out_of_a_file_of_many(any_lab: Lab) -> None:
     """Would catch: neighbours in the same file lost or doubled, readers who see both, downstream
     that isn't made again, an exception that is left open for the next delivery."""
@@ -143,6 +144,7 @@ def test_an_exception_of_which_nothing_came_ends_nothing(lab: Lab) -> None:
     assert said == [f"accepted in vain by tester: orders@{DAYS[1]} (they stand by it)"]
 
 
+@pytest.mark.long
 def test_a_leader_that_works_is_asked(lab: Lab, tmp_path: Path) -> None:
     """Would catch: a decision that waits for the leader's end, or that takes the lease from it."""
     flag, go = tmp_path / "has-begun", tmp_path / "may-end"
@@ -236,6 +238,7 @@ def test_nobody_is_asked_for_a_file_that_was_dropped_or_whose_source_is_gone(
     assert (status["repairs"], [item["kind"] for item in status["open"]]) == ([], [])
 
 
+@pytest.mark.long
 def test_values_that_a_column_cant_take_are_null_for_who_accepts_them(lab: Lab) -> None:
     """Would catch: an acceptance offered without a word of what it does to the values; consumers at
     risk from their deadline on, for a column that they don't use, of what they are served by

@@ -130,6 +130,7 @@ def test_what_cannot_be_received_leaves_nothing_behind(
     assert lab.rows("select count(*) from delivery") == [(1,)]
 
 
+@pytest.mark.long
 def test_the_screen_of_deliveries(lab: Lab) -> None:
     """Would catch: a screen that doesn't say what became of a delivery, or that fails where nothing
     came.
@@ -148,6 +149,7 @@ def test_the_screen_of_deliveries(lab: Lab) -> None:
     assert f"headrace quarantine orders@{DAYS[1]}" in shown
 
 
+@pytest.mark.long
 def test_a_running_leader_is_asked_to_receive(lab: Lab) -> None:
     """Would catch: a delivery by hand that fails, or waits for nobody, while another
     process leads."""

@@ -159,6 +159,7 @@ def test_a_declared_name_comes_before_a_column_of_that_name(lab: Lab) -> None:
     assert totals(lab)[DAY] == totals(lab)[DAYS[4]]
 
 
+@pytest.mark.long
 def test_names_are_decided_before_the_delivery_is(lab: Lab) -> None:
     """Would catch: `quarantine accept` offered beside `contract accept`, as if it were as good:
     readers then have no amount at all."""
@@ -194,6 +195,7 @@ def test_an_accepted_rename_says_what_repairs_it(lab: Lab) -> None:
     assert f"{AT} by exception of " in told["reason"]
 
 
+@pytest.mark.long
 def test_one_delivery_is_told_of_once(lab: Lab) -> None:
     """Would catch: "amount_no (2 times)" of one delivery, which was ingested again because somebody
     accepted it, or in vain."""

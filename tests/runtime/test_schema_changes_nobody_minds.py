@@ -52,6 +52,7 @@ def test_columns_that_nobody_uses(lab: Lab) -> None:
     assert [item["state"] for item in lab.headrace("status")["consumers"]] == ["served", "served"]
 
 
+@pytest.mark.long
 def test_a_column_that_isnt_there_has_no_nulls(lab: Lab) -> None:
     """Would catch: every consumer at risk, because a column that nobody uses and that the vendor
     has dropped is "100 % nulls"."""
@@ -73,6 +74,7 @@ def test_a_column_that_isnt_there_has_no_nulls(lab: Lab) -> None:
     assert [item["state"] for item in lab.headrace("status")["consumers"]] == ["served", "served"]
 
 
+@pytest.mark.long
 def test_a_header_that_goes_back(lab: Lab) -> None:
     """Would catch: an incident of the old names that come again after new ones were accepted, as
     mapping or as they were."""

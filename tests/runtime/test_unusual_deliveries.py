@@ -68,6 +68,7 @@ def test_types_that_alternate_from_day_to_day(lab: Lab) -> None:
     assert {item["cause"]["kind"] for item in lab.headrace("incidents")} == {"type_change"}
 
 
+@pytest.mark.long
 def test_a_thousand_columns_of_which_three_change(lab: Lab) -> None:
     """Would catch: a statement with too many parts, a rename that is lost among a thousand names,
     an incident of a thousand lines."""

@@ -86,6 +86,7 @@ def installed(tmp_path: Path) -> Installed:
     return Installed(lab, site)
 
 
+@pytest.mark.long
 def test_an_upgraded_package_is_a_change_where_it_is_named_and_recorded_where_not(
     installed: Installed,
 ) -> None:

@@ -279,6 +279,7 @@ def test_the_response_is_the_one_that_was_promised(lab: Lab) -> None:
     lab.headrace("why", "report@x", code=2)
 
 
+@pytest.mark.long
 def test_an_incident_that_is_over_isnt_what_a_consumer_waits_for(lab: Lab) -> None:
     """Would catch: `late because of INC-1`, which was repaired an hour ago, where something else
     keeps the same interval since."""
@@ -386,6 +387,7 @@ def test_an_age_that_nobody_promised_isnt_named(lab: Lab) -> None:
     assert "None" not in ask(lab, "report").verdict
 
 
+@pytest.mark.long
 def test_what_it_waits_for_now_is_named_after_what_took_the_most_time(lab: Lab) -> None:
     """Catches: somebody who is sent to what was mended, and not to what is broken now."""
     lab.write(

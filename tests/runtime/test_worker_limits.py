@@ -75,6 +75,7 @@ def test_too_much_memory_is_an_error_that_says_how_much(lab: Lab) -> None:
     assert lab.headrace("incidents") == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("ends", ["os.kill(os.getpid(), 9)", "os._exit(3)"])
 def test_code_that_ends_each_worker_is_counted_and_told_what_to_look_at(
     lab: Lab, ends: str

@@ -172,6 +172,7 @@ def test_snapshots_whose_files_were_deleted_since_expire_with_the_restore(sqlite
     assert sqlite.headrace("tick")["state"] == "nothing_due"
 
 
+@pytest.mark.long
 def test_a_new_state_adopts_nothing(lab: Lab) -> None:
     lab.headrace("tick")
     before = json.loads((lab.root / ".headrace/lake" / FILE).read_text())["identity"]
@@ -208,6 +209,7 @@ def test_a_state_of_another_project_makes_way_for_the_backup_that_fits(
     assert "of state" in command(sqlite, "db", "restore", str(backups(other)[0]), "--force").stderr
 
 
+@pytest.mark.long
 def test_as_many_are_kept_as_are_asked_for_and_others_are_left_alone(
     sqlite: Lab, tmp_path: Path
 ) -> None:
@@ -269,6 +271,7 @@ KILLS = (
 )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("point", KILLS)
 def test_a_killed_backup_is_never_half_made(sqlite: Lab, point: FaultPoint) -> None:
     settings(sqlite, '[backup]\nevery = "1h"\nkeep = 1')

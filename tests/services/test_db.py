@@ -251,6 +251,7 @@ def test_pages_that_no_fetch_goes_on_with_are_freed(lab: Lab) -> None:
     assert young.exists() and not old.exists()
 
 
+@pytest.mark.long
 def test_raw_bytes_stay_for_as_long_as_their_source_says(lab: Lab) -> None:
     source = lab.root / "sources/orders.yaml"
     raw = files(lab, "raw")

@@ -81,6 +81,7 @@ def copied(original: Lab, root: Path) -> Lab:
     return lab
 
 
+@pytest.mark.long
 def test_a_copy_is_read_from_its_own_place(original: Lab, tmp_path: Path) -> None:
     copy = copied(original, tmp_path / "copy")
     before = contents(original.root)

@@ -70,6 +70,7 @@ def unchecked(response: dict[str, Any]) -> dict[str, str]:
     return {item["what"]: item["why"] for item in response["unchecked"]}
 
 
+@pytest.mark.long
 def test_it_is_compared_from_the_first_leader_on_and_says_so(old: Old) -> None:
     """Catches: rows that are called compared and weren't, and a trail that is called incomplete for
     what an earlier Headrace wrote.

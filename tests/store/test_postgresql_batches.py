@@ -109,6 +109,7 @@ VALUES = st.one_of(
 )
 
 
+@pytest.mark.long
 def test_one_statement_leaves_the_same_rows(
     store: Store, postgresql: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -86,6 +86,7 @@ def command(words: str) -> str:
     return f"asset: broken\nowner: core\npartition: day\ninputs: [orders]\ncommand: {words}\n"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("file", "text", "reason"),
     [

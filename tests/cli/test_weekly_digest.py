@@ -128,8 +128,8 @@ def test_an_applied_change_is_compared_with_its_promise(shop: Project) -> None:
     """Would catch: a promise that nobody hears of again, or one that is repeated for ever."""
     (row,) = [item for item in shop.json("optimize", "sales", "--prove", "--budget", "20s")
               if item["kind"] == "remove_distinct"]  # fmt: skip
-    shop.text("optimize", "apply", row["id"], "--yes")
     _made_faster(shop)
+    shop.text("optimize", "apply", row["id"], "--yes")
     _runs(shop)
     text = _flat(_digest(shop, MONDAY))
     assert "sales: promised -50.0 % of its time, was -25.0 % within a day" in text

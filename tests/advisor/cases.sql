@@ -573,3 +573,7 @@ select o.id, r.rate from orders as o join fx_rates_by_day as r on r.day = o.day;
 -- case duckdb: a CTE whose columns have names of their own reads them by their place
 -- select_star unknown
 with o (id, day) as (select * from orders) select o.id from o;
+
+-- case duckdb: a subquery in a list of values refers to the row around it
+-- correlated_subquery unknown
+select id from t where x in ('z', (select max(u.k) from u where u.t_id = t.id));

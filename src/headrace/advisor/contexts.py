@@ -28,7 +28,7 @@ def enclosing(query: exp.Expr) -> exp.Expr | None:
     return parent
 
 
-def seeker(query: exp.Expr) -> exp.Expr | None:
+def predicate_around(query: exp.Expr) -> exp.Expr | None:
     """Return the IN, EXISTS, ANY or ALL that only looks for rows of a query, if there is one.
 
     On the left of IN, or in a list of values, a query gives one value: a second row is an error.
@@ -62,9 +62,9 @@ def _of_query(query: exp.Expr, queries: Queries) -> Ignored:
 
 
 def _ignoring(query: exp.Expr, queries: Queries) -> Ignored:
-    looks = seeker(query)
-    if looks is not None:
-        return Ignored(looks.key.upper())
+    predicate = predicate_around(query)
+    if predicate is not None:
+        return Ignored(predicate.key.upper())
     parent = enclosing(query)
     if isinstance(parent, exp.SetOperation):
         return _of_set_operation(parent, queries)

@@ -9,7 +9,7 @@ from sqlglot import exp
 
 from headrace.advisor.advice import Finding
 from headrace.advisor.conditions import unparenthesised
-from headrace.advisor.contexts import enclosing, reads_order, seeker, takes_part, uses_of
+from headrace.advisor.contexts import enclosing, predicate_around, reads_order, takes_part, uses_of
 from headrace.advisor.edits import position, remove_order, remove_projections
 from headrace.advisor.from_items import Item
 from headrace.advisor.functions import has_aggregate
@@ -42,7 +42,7 @@ def order_without_effect(queries: Queries) -> Iterator[Finding]:
 
 def _loses_order(query: exp.Expr, queries: Queries) -> str:
     """Return why the order of a query's rows is lost, in words; empty if it may be seen."""
-    if seeker(query) is not None:
+    if predicate_around(query) is not None:
         return "the query around it only looks for rows"
     parent = enclosing(query)
     if isinstance(parent, exp.CTE):
@@ -325,7 +325,7 @@ def _is_scalar(select: exp.Select) -> bool:
     parent = select.parent
     return (
         isinstance(parent, exp.Subquery)
-        and not isinstance(parent.parent, exp.From | exp.Join | exp.SetOperation | exp.In | exp.CTE)
-        and not isinstance(enclosing(select), exp.In | exp.Exists | exp.Any | exp.All)
+        and not isinstance(parent.parent, exp.From | exp.Join | exp.SetOperation | exp.CTE)
+        and predicate_around(select) is None
         and parent.parent is not None
     )

@@ -79,7 +79,7 @@ class TrialRunner:
     @property
     def left_s(self) -> float:
         """The seconds that are left of the budget."""
-        return self._budget.deadline - time.monotonic()
+        return self._budget.left_s
 
     def run(
         self, partitions: Sequence[TrialPartition], *, timed: bool, done: Callable[[], None]
@@ -145,13 +145,12 @@ class _Budget:
 
     def may_begin(self, until: float) -> bool:
         """Wait for an idle slot; False if there is none in time, or if waiting took the time."""
-        if time.monotonic() >= self.deadline:
+        if self.left_s <= 0:
             return False
         if self._slots is None:
             return True
-        idle = self._slots.wait(until)
-        now = time.monotonic()
-        return idle and now < self.deadline and (not self._slots.waited_s or now < until)
+        in_time = self._slots.wait(until) and self.left_s > 0
+        return in_time and (not self._slots.waited_s or time.monotonic() < until)
 
 
 def _restricted(folders: Folders, call: Callable[[], Trial], end: Callable[[], None]) -> Trial:

@@ -80,10 +80,10 @@ def column_distribution(
     node = session.project().source_or_asset(node_name)
     assert node is not None
     key, profiles, anomalies = _read(session, node, query)
-    named = profiles
-    if query.until is not None:  # a column may be newer than what was asked for
-        named = [*profiles, *_read(session, node, msgspec.structs.replace(query, until=None))[1]]
-    columns = {name: None for item in named for name in _columns(item.columns)}
+    decoded = [_columns(item.columns) for item in profiles]
+    columns = {name: None for item in decoded for name in item}
+    if query.until is not None and query.column not in columns:
+        columns |= dict.fromkeys(_newest_columns(session, node, query))
     column = _visible_column(session, node, list(columns), query.column)
     timezone = node.timezone or session.project().settings.timezone
     response = DistributionResponse(
@@ -100,7 +100,10 @@ def column_distribution(
     )
     if response.classified:
         return response
-    parts = [_Partition(item, _values_of(item.columns, column)) for item in profiles]
+    parts = [
+        _Partition(item, _VALUES.decode(values[column]) if column in values else None)
+        for item, values in zip(profiles, decoded, strict=True)
+    ]
     known = [part.column for part in parts if part.column is not None]
     kind = _kind(known)
     values = _frequent(known)
@@ -136,6 +139,14 @@ def _read(
         return key, profiles, stored.reported_anomalies(tx, node.name, first, last)
 
 
+def _newest_columns(
+    session: ProjectSession, node: Source | Asset, query: DistributionQuery
+) -> list[str]:
+    """Return the columns of the newest profiles, which earlier partitions may not have yet."""
+    _, profiles, _ = _read(session, node, msgspec.structs.replace(query, until=None))
+    return [name for item in profiles for name in _columns(item.columns)]
+
+
 def _visible_column(
     session: ProjectSession, node: Source | Asset, columns: Sequence[str], asked: str
 ) -> str:
@@ -156,11 +167,6 @@ def _is_classified(session: ProjectSession, node: Source | Asset, column: str) -
 
 def _columns(encoded: str | None) -> dict[str, msgspec.Raw]:
     return {} if encoded is None else _COLUMNS.decode(encoded)
-
-
-def _values_of(encoded: str | None, column: str) -> ProfiledValues | None:
-    raw = _columns(encoded).get(column)
-    return None if raw is None else _VALUES.decode(raw)
 
 
 _COLUMNS = msgspec.json.Decoder(dict[str, msgspec.Raw])

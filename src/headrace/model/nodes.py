@@ -644,6 +644,14 @@ class Project(Value, kw_only=True):
         """Return the source, asset or consumer of that name, or None."""
         return self.source_or_asset(name) or self.consumers.get(name)
 
+    def kind(self, name: str) -> str | None:
+        """Return `source`, `asset` or `consumer`; None for a name that isn't declared."""
+        if name in self.sources:
+            return "source"
+        if name in self.assets:
+            return "asset"
+        return "consumer" if name in self.consumers else None
+
     def nodes(self) -> list[Source | Asset | Consumer]:
         """Return all sources, assets and consumers."""
         return [*self.sources.values(), *self.assets.values(), *self.consumers.values()]

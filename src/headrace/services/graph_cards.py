@@ -7,19 +7,12 @@ from collections.abc import Mapping, Sequence
 from itertools import repeat
 from typing import NamedTuple
 
-from headrace.model import Project
 from headrace.plan.node_graph import NodeGraph
 from headrace.services.catalog_search import NEVER, Cards
-from headrace.services.graph_past import PastCards
+from headrace.services.graph_past import WORST_FIRST, PastCards
 from headrace.services.responses.catalog import CardView, CountedRow, EdgeView
 from headrace.services.session import ProjectSession, usable
 from headrace.services.snapshots import node_graph
-
-WORST_FIRST = (
-    "wrong", "failed", "lost", "rejected", "late", "held", "stale", "behind", "at_risk", "running",
-    "never", "unknown", "cancelled", "skipped", "not_due", "fresh", "published", "served",
-)  # fmt: skip
-"""States of nodes and consumers, now and at past times, the most urgent first."""
 
 
 class GraphFilters(NamedTuple):
@@ -89,7 +82,7 @@ class GraphOverview:
 
     def id(self, name: str) -> str:
         """Return the id of its card."""
-        return f"{kind_of(self.project, name)}:{name}"
+        return f"{self.project.kind(name)}:{name}"
 
     def each(self, steps: dict[str, int]) -> list[CardView]:
         """Return one card per name; `steps` maps each name to its distance from the root."""
@@ -149,13 +142,6 @@ class GraphOverview:
             hidden_below=0,
             matching=self._count(names),
         )
-
-
-def kind_of(project: Project, name: str) -> str:
-    """Return `consumer`, `source` or `asset`."""
-    if name in project.consumers:
-        return "consumer"
-    return "source" if name in project.sources else "asset"
 
 
 def edges_between(whole: GraphOverview, card_of: Mapping[str, str]) -> list[EdgeView]:

@@ -8,12 +8,7 @@ from pathlib import PurePosixPath
 
 from headrace.model import Project, UsageError
 from headrace.services.caches import cached_by_version
-from headrace.services.graph_cards import (
-    GraphOverview,
-    edges_between,
-    kind_of,
-    weighted_edges,
-)
+from headrace.services.graph_cards import GraphOverview, edges_between, weighted_edges
 from headrace.services.responses.catalog import CardView, EdgeView, GraphView
 
 GROUPINGS = ("domain", "owner", "folder", "kind")
@@ -43,7 +38,7 @@ class Groups:
 def group_of(project: Project, name: str, by: str) -> str:
     """Return a node's group; empty without one."""
     if by == "kind":
-        return kind_of(project, name)
+        return project.kind(name) or ""
     node = project.node(name)
     if node is None:
         return ""

@@ -27,10 +27,13 @@ from headrace.store.queries.incidents import display_id
 
 NEVER, UNKNOWN, NOT_DUE, RUNNING = "never", "unknown", "not_due", "running"
 WORST_FIRST = (
-    "failed", "lost", "rejected", "held", RUNNING, UNKNOWN, NEVER, "cancelled", "skipped",
-    "published",
+    "wrong", "failed", "lost", "rejected", "late", "held", "stale", "behind", "at_risk", RUNNING,
+    NEVER, UNKNOWN, "cancelled", "skipped", NOT_DUE, "fresh", "published", "served",
 )  # fmt: skip
-"""States of last attempts, the most urgent first; a view has the first that an input has."""
+"""States of nodes and consumers, now and at past times, the most urgent first.
+
+A view and a card of several nodes have the first that one of them has.
+"""
 Steps = list[tuple[int, str]]
 """The states of a node or a consumer: since when (µs), and which. The first is of the begin."""
 

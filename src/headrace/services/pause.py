@@ -59,7 +59,7 @@ def audited(
         AuditEvent(
             action=action,
             actor=actor,
-            object=Object(kind_of_node(project, pause.node) or "node", pause.node),
+            object=Object(project.kind(pause.node) or "node", pause.node),
             reason=reason,
             after={"until": None if pause.until is None else rfc3339(instant(pause.until))}
             if action is Action.NODE_PAUSED
@@ -74,15 +74,6 @@ def audited(
         append_all(tx, now_us, events)
 
 
-def kind_of_node(project: Project | None, name: str) -> str | None:
-    """Return `source`, `asset` or `consumer`; None for an undeclared node."""
-    if project is None or project.node(name) is None:
-        return None
-    return (
-        "source" if name in project.sources else "asset" if name in project.assets else "consumer"
-    )
-
-
 def _is_scheduled(project: Project, name: str) -> bool:
     if name in project.consumers:
         return exported(project, name) is not None
@@ -93,7 +84,7 @@ def _row(session: ProjectSession, project: Project | None, pause: Pause) -> Paus
     until: datetime | None = None if pause.until is None else session.instant(pause.until)
     return PauseRow(
         node=pause.node,
-        kind=kind_of_node(project, pause.node),
+        kind=None if project is None else project.kind(pause.node),
         reason=pause.reason,
         by=pause.actor,
         since=session.instant(pause.since),

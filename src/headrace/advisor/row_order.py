@@ -11,7 +11,7 @@ from headrace.advisor.relations import NO_REASONS
 from headrace.advisor.selects import SelectScope
 from headrace.advisor.value_types import type_of
 
-FLOAT_ORDER = "adds floats in the same order"
+FLOAT_ORDER = "doesn't depend on the order in which it adds"
 ScopeOf = Callable[[exp.Expr], SelectScope | None]
 
 _ANY_OF_SEVERAL = (
@@ -60,7 +60,7 @@ def _of_node(  # complexipy: ignore (a case per kind of node)
     elif isinstance(node, exp.Window):
         if not _ordered_window(node, scope_of):
             yield f"`{_text(node)}` orders rows without ties"
-    elif _is_of_floats(node) or _sums_floats(node, scope_of):
+    elif _is_of_floats(node) or _may_sum_floats(node, scope_of):
         yield f"`{_text(node)}` {FLOAT_ORDER}"
     elif _is_distinct_on(node) and not _ordered_rows(node.parent_select, scope_of):
         yield "DISTINCT ON takes the same rows in each run"
@@ -160,10 +160,11 @@ def _is_distinct_on(node: exp.Expr) -> bool:
     return isinstance(node, exp.Distinct) and node.args.get("on") is not None
 
 
-def _sums_floats(node: exp.Expr, scope_of: ScopeOf) -> bool:
+def _may_sum_floats(node: exp.Expr, scope_of: ScopeOf) -> bool:
+    """Whether it adds floats, or values of an unknown type, which may be floats."""
     if not isinstance(node, _SUMMED):
         return False
     select = node.parent_select
     scope = None if select is None else scope_of(select)
     value = node.this.expressions[0] if isinstance(node.this, exp.Distinct) else node.this
-    return scope is not None and type_of(value, scope.column_type) == "float"
+    return scope is None or type_of(value, scope.column_type) in ("float", "")

@@ -18,6 +18,7 @@ from headrace.advisor.idle_slots import WAITING, IdleSlots, has_idle_slot
 from headrace.advisor.trials import Trial
 from headrace.model import StoreError
 from headrace.model.nodes import Settings
+from headrace.plan.backfills import first_attempt_of
 from headrace.services import proofs, trial_records, trials
 from headrace.store import Store
 from headrace.store.lease import Lease
@@ -33,9 +34,12 @@ TWICE = (
 class _Leader:
     """A leader in a thread of its own, with attempts that run from `start` to `end`."""
 
-    def __init__(self, project: Project, attempts: int = 1, slots: int | None = None) -> None:
+    def __init__(
+        self, project: Project, attempts: int = 1, slots: int | None = None, plan: int = 0
+    ) -> None:
         self.ended_at = 0.0
         self._project, self._attempts, self._slots = project, attempts, slots
+        self._first = first_attempt_of(plan) + 1000
         self._start, self._ready, self._end = (threading.Event() for _ in range(3))
         self._thread = threading.Thread(target=self._lead)
         self._thread.start()
@@ -60,7 +64,7 @@ class _Leader:
                         "insert into attempt (epoch, n, run_id, node, kind, partitions, state,"
                         " version, queued_at, started_at) select :epoch, :n, max(id), 'page',"
                         " 'produce', '[\"2025-03-01\"]', 'running', 1, 1, 1 from run",
-                        {"epoch": lease.epoch, "n": 1000 + n},
+                        {"epoch": lease.epoch, "n": self._first + n},
                     )
                 if self._slots is not None:
                     tx.execute(
@@ -79,8 +83,10 @@ class _Leader:
 
 
 @contextmanager
-def _leads(project: Project, *, attempts: int = 1, slots: int | None = None) -> Iterator[_Leader]:
-    leader = _Leader(project, attempts, slots)
+def _leads(
+    project: Project, *, attempts: int = 1, slots: int | None = None, plan: int = 0
+) -> Iterator[_Leader]:
+    leader = _Leader(project, attempts, slots, plan)
     try:
         leader.start()
         yield leader
@@ -221,6 +227,17 @@ def test_a_slot_is_idle_while_fewer_attempts_run_than_the_leader_has_slots(shop:
             assert (has_idle_slot(tx, 3), has_idle_slot(tx, 4)) == (False, True)
         with store.read() as tx:
             assert has_idle_slot(tx, 1)
+
+
+def test_attempts_of_isolated_backfills_take_no_slot(shop: Project) -> None:
+    """Would catch: a trial that waits for slots which a backfill with workers of its own never
+    takes, and says that none was idle."""
+    with (
+        Store.open(shop.root, SETTINGS) as store,
+        _leads(shop, attempts=2, slots=2, plan=1),
+        store.read() as tx,
+    ):
+        assert has_idle_slot(tx, 2)
 
 
 def test_waits_are_displayed_and_can_be_stopped(shop: Project) -> None:

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from typing import Self
 
 from headrace.model import HeadraceError
+from headrace.plan.backfills import plan_of_attempt
+from headrace.scheduler import AttemptId
 from headrace.store import Store, Transaction
 from headrace.store.queries import attempts, ledger
 
@@ -20,10 +22,10 @@ WAITING = "waiting for an idle slot"
 def has_idle_slot(tx: Transaction, slots_default: int) -> bool:
     """Whether fewer attempts run than the leader has slots; True if nobody leads.
 
-    Attempts of isolated backfills count, too. `slots_default` is for a leader whose event log was
-    deleted.
+    Attempts of isolated backfills have workers of their own, and take no slot. `slots_default` is
+    for a leader whose event log was deleted.
     """
-    running = attempts.running(tx)
+    running = [a for a in attempts.running(tx) if not plan_of_attempt(AttemptId(a.epoch, a.n))]
     if not running:
         return True
     return len(running) < (ledger.slots(tx, running[0].epoch) or slots_default)

@@ -185,8 +185,13 @@ def test_a_leaders_slots_and_open_attempts(store: Store) -> None:
     """Would catch: the newest journal entry as a leader's start, another leader's attempts."""
     with store.write(None) as tx:
         add(tx, "run", {"id": 1})
-        for seq, epoch, slots, at in ((1, 1, 4, 40), (2, 2, 8, 50), (3, 2, 9, 60)):
-            row = {"seq": seq, "epoch": epoch, "slots": slots, "at": at}
+        for seq, epoch, slots, at, plan in (
+            (0, 2, 1, 45, 7),  # an isolated backfill's, whose workers are its own
+            (1, 1, 4, 40, 0),
+            (2, 2, 8, 50, 0),
+            (3, 2, 9, 60, 0),
+        ):
+            row = {"seq": seq, "epoch": epoch, "slots": slots, "at": at, "plan_id": plan}
             add(tx, "journal", row | {"events": b"", "decisions": b""})
         add(
             tx,

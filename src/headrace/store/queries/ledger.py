@@ -246,9 +246,12 @@ def around(tx: Transaction, epoch: int, n: int) -> list[tuple[int, int, int | No
 
 
 def slots(tx: Transaction, epoch: int) -> int | None:
-    """Return a leader's maximum number of concurrent attempts; None if its journal was deleted."""
+    """Return a leader's maximum number of concurrent attempts; None if its journal was deleted.
+
+    Isolated backfills have workers of their own, which aren't counted.
+    """
     row = tx.execute(
-        "select slots from journal where epoch = ? order by seq limit 1", (epoch,)
+        "select slots from journal where epoch = ? and plan_id = 0 order by seq limit 1", (epoch,)
     ).fetchone()
     return None if row is None else int(row[0])
 
@@ -256,7 +259,8 @@ def slots(tx: Transaction, epoch: int) -> int | None:
 def leads(tx: Transaction, epoch: int) -> tuple[int, int] | None:
     """Return a leader's maximum of concurrent attempts and its start; None without its journal."""
     row = tx.execute(
-        "select slots, at from journal where epoch = ? order by seq limit 1", (epoch,)
+        "select slots, at from journal where epoch = ? and plan_id = 0 order by seq limit 1",
+        (epoch,),
     ).fetchone()
     return None if row is None else (int(row[0]), int(row[1]))
 

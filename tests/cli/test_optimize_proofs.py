@@ -17,6 +17,7 @@ from headrace.advisor import trials
 from headrace.advisor.trials import Interval
 from headrace.cli.main import run
 from headrace.services import optimize_apply, proofs
+from headrace.services.finding_trials import FindingTrial
 
 NOW = "2025-03-06T06:00+00:00"
 LATER = "2025-03-07T06:00+00:00"
@@ -336,13 +337,13 @@ def test_findings_are_measured_together_within_the_budget(
 ) -> None:
     """Would catch: a command that goes on for 10 s after the budget that somebody gave it."""
     ends: list[float] = []
-    together = proofs.trial_together
+    together = proofs._measured_together
 
     def recorded(*arguments: Any) -> Any:
         ends.append(arguments[5])
         return together(*arguments)
 
-    monkeypatch.setattr(proofs, "trial_together", recorded)
+    monkeypatch.setattr(proofs, "_measured_together", recorded)
     began = time.monotonic()
     sales.json("optimize", "sales", "--prove", "--budget", "6s", "--partitions", "1")
     assert all(until <= began + 6 + 3 for until in ends)
@@ -355,7 +356,11 @@ def test_rows_that_cannot_be_compared_in_time_are_not_told_as_different(
     rows = sales.json("optimize", "sales", "--prove", "--budget", "20s", "--partitions", "1")
     row = next(row for row in rows if row["command"])
     trial = trials.Trial((), (), ("2025-03-05",))
-    monkeypatch.setattr(optimize_apply, "run_trial", lambda *_, **__: trial)
+
+    def without_time(_session: Any, _base: Any, change: Any, *_: Any, **__: Any) -> FindingTrial:
+        return FindingTrial(change, trial, {"sales": trial})
+
+    monkeypatch.setattr(optimize_apply, "trial_of_change", without_time)
     text = _sql(sales)
     refusal = sales.refused("optimize", "apply", row["id"], "--yes", code=3)
     assert "the change of sales isn't applied: its rows couldn't be compared within" in refusal

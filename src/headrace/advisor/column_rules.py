@@ -55,7 +55,7 @@ def _without_columns(view: ProjectView, asset: Asset, columns: list[str]) -> Pro
         premises,
         columns=tuple(columns),
     )
-    return ProjectFinding(asset.name, finding, text.diff(edits) if text and edits else None)
+    return ProjectFinding(asset.name, finding, (text.in_file(edits),) if text and edits else ())
 
 
 def _premises(view: ProjectView, name: str, columns: list[str]) -> frozenset[Premise]:
@@ -207,5 +207,5 @@ def _joins_after(
             finding._replace(
                 message=message, premises=premises, edits=(), columns=tuple(columns), position=0
             ),
-            text.diff((whole,)),
+            (text.in_file((whole,)),),
         )

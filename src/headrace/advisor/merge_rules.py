@@ -11,8 +11,8 @@ from sqlglot import exp
 
 from headrace.advisor.advice import Edit, Finding, Premise
 from headrace.advisor.checking import parse_query
-from headrace.advisor.edits import edited, unified_diff
 from headrace.advisor.project_advice import (
+    FileEdits,
     ProjectFinding,
     ProjectView,
     names_all_columns,
@@ -119,23 +119,22 @@ def _replaced(
     name = asset.name
     for consumer in view.consumers(name):
         premises.add(Premise(f"{consumer} can read {other} instead of {name}", None))
-    diffs = {reader: _reads_other(view, reader, name, other) for reader in view.readers[name]}
-    for reader, diff in diffs.items():
-        if diff is None:
+    edits = {reader: _reads_other(view, reader, name, other) for reader in view.readers[name]}
+    for reader, edit in edits.items():
+        if edit is None:
             text = f"{reader}, whose text can't be edited here, gives the same with {other}"
             premises.add(Premise(text, None))
-    texts = [diff for diff in diffs.values() if diff is not None]
+    possible = tuple(edit for edit in edits.values() if edit is not None)
     unread = not view.readers[name] and not view.consumers(name)
     kind = "drop_asset" if unread else "merge_assets"
     if unread:
         premises.add(view.nobody_else(name))
     finding = Finding(rule, kind, 0, message, frozenset(premises))
-    complete = texts and len(texts) == len(diffs)
-    return ProjectFinding(name, finding, "".join(texts) if complete else None)
+    return ProjectFinding(name, finding, possible if len(possible) == len(edits) else ())
 
 
-def _reads_other(view: ProjectView, reader: str, name: str, other: str) -> str | None:
-    """Return the diff with which a reader reads another node; None if it can't be edited so."""
+def _reads_other(view: ProjectView, reader: str, name: str, other: str) -> FileEdits | None:
+    """Return the edits with which a reader reads another node; None if it can't be edited so."""
     text = view.text(reader)
     specs = {spec.node: spec for spec in view.compiled.nodes[reader].inputs}
     if text is None or not _is_plain(specs[name]) or other in specs:
@@ -145,12 +144,11 @@ def _reads_other(view: ProjectView, reader: str, name: str, other: str) -> str |
     edits = _renamed(text.statement.tree, name, other)
     if not edits or parse_query(text.edited(edits)) is None:
         return None
-    moved = text.moved(edits)
-    after = edited(text.text, moved)
+    result = text.in_file(edits)
     declared = view.project.assets[reader]
     if any(spec.node == name for spec in declared.inputs) or name in declared.depends:
         return None  # its declaration names it, too
-    return None if after == text.text else unified_diff(text.file, text.text, moved)
+    return None if result.after == result.text else result
 
 
 def _is_plain(spec: InputSpec) -> bool:

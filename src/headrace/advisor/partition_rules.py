@@ -8,8 +8,7 @@ from collections.abc import Iterator, Mapping
 from sqlglot import exp
 
 from headrace.advisor.advice import Edit, Finding, Premise
-from headrace.advisor.edits import unified_diff
-from headrace.advisor.project_advice import ProjectFinding, ProjectView
+from headrace.advisor.project_advice import FileEdits, ProjectFinding, ProjectView
 from headrace.model import Asset, Grain, InputMode, InputSpec, Source, SqlBody
 from headrace.model.fields import bytes_as_text
 from headrace.plan.schemas import InputSchema, OutputSchemaRequest
@@ -173,17 +172,17 @@ def _what_may_change(
             yield f"{reader} reads all of {asset.name}: `inputs: {{{asset.name}: all}}`"
 
 
-def _declared(view: ProjectView, asset: Asset, grain: Grain, column: str) -> str | None:
-    """Return the diff that declares the partition; None for an asset declared elsewhere."""
+def _declared(view: ProjectView, asset: Asset, grain: Grain, column: str) -> tuple[FileEdits, ...]:
+    """Return the edit that declares the partition; none for an asset declared elsewhere."""
     if not isinstance(asset.body, SqlBody):
-        return None
+        return ()
     text = view.file(asset.body.file)
     heading = "" if text is None else text[: max(text.find(asset.body.text), 0)]
     owner = _OWNER.search(heading)
     if text is None or owner is None or "partition:" in heading:
-        return None
+        return ()
     added = f"partition: {{by: {grain}, column: {column}}}\n"
-    return unified_diff(asset.body.file, text, [Edit(owner.end(), owner.end(), added)])
+    return (FileEdits(asset.body.file, text, (Edit(owner.end(), owner.end(), added),)),)
 
 
 # Sizes

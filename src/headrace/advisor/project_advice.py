@@ -26,15 +26,38 @@ class Equality(NamedTuple):
     rows: int
 
 
+class FileEdits(NamedTuple):
+    """Edits of one file of the project, whose whole text is `text`."""
+
+    file: str
+    text: str
+    edits: tuple[Edit, ...]
+
+    @property
+    def diff(self) -> str:
+        """The edits as a unified diff."""
+        return unified_diff(self.file, self.text, self.edits)
+
+    @property
+    def after(self) -> str:
+        """The file's text after the edits."""
+        return edited(self.text, self.edits)
+
+
 class ProjectFinding(NamedTuple):
     """What a rule says about an asset in its project."""
 
     asset: str
     finding: Finding
-    diff: str | None = None
-    """A diff of one or several files."""
+    edits: tuple[FileEdits, ...] = ()
+    """The edits of each file that its change is about."""
     command: str | None = None
     equality: Equality | None = None
+
+    @property
+    def diff(self) -> str | None:
+        """A diff of one or several files; None without edits."""
+        return "".join(item.diff for item in self.edits) or None
 
     @property
     def id(self) -> str:
@@ -55,16 +78,10 @@ class QueryText(NamedTuple):
     offset: int
     """Where the query begins in the file."""
 
-    def diff(self, edits: tuple[Edit, ...]) -> str:
-        """Return edits of the query as a diff of the file."""
-        return unified_diff(self.file, self.text, self.moved(edits))
-
-    def moved(self, edits: tuple[Edit, ...]) -> tuple[Edit, ...]:
+    def in_file(self, edits: tuple[Edit, ...]) -> FileEdits:
         """Return edits of the query as edits of the file."""
-        return tuple(
-            Edit(edit.start + self.offset, edit.end + self.offset, edit.replacement)
-            for edit in edits
-        )
+        moved = (Edit(e.start + self.offset, e.end + self.offset, e.replacement) for e in edits)
+        return FileEdits(self.file, self.text, tuple(moved))
 
     def edited(self, edits: tuple[Edit, ...]) -> str:
         """Return the query after edits."""

@@ -60,6 +60,8 @@ class TrialPartition(NamedTuple):
     key: str
     before: TrialSide
     after: TrialSide
+    leaves_out: tuple[str, ...] = ()
+    """The columns that the change takes out, which aren't compared."""
 
 
 class OutOfTime(HeadraceError):
@@ -204,6 +206,7 @@ class _Pair:
         budget: _Budget,
     ) -> None:
         self._key, self._budget = partition.key, budget
+        self._leaves_out = {column.lower() for column in partition.leaves_out}
         self._sides = {Side.BEFORE: partition.before, Side.AFTER: partition.after}
         self._sessions = dict(zip((Side.BEFORE, Side.AFTER), sessions, strict=True))
         self._warm_s = 0.0
@@ -217,6 +220,7 @@ class _Pair:
             raise OutOfTime("no slot was idle within the budget of the trial")
         self._warm_s = sum(self._compute(side).ms for side in Side) / 1000
         before, after = (self._columns(side) for side in Side)
+        before = [column for column in before if column[0].lower() not in self._leaves_out]
         with self._within_budget():
             difference = (
                 _columns_differ(before, after) if before != after else self._difference(before)

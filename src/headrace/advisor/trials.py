@@ -70,13 +70,33 @@ class Interval(msgspec.Struct, frozen=True):
 class Trial(msgspec.Struct, frozen=True):
     """A finished trial. `unreached` are the partitions that the budget didn't reach.
 
-    Of the budget, `waited_s` seconds went by without an idle worker slot.
+    Of the budget, `waited_s` seconds went by without an idle worker slot. `proposal` is the id by
+    which its finding is dismissed; None if that is the finding's own.
     """
 
     compared: tuple[Compared, ...]
     runs: tuple[TrialRun, ...]
     unreached: tuple[str, ...] = ()
     waited_s: float = 0.0
+    proposal: str | None = None
+
+    def part(self, prefix: str) -> Trial:
+        """Return the trial of the partitions whose keys begin with a prefix, without it."""
+        replace, size = msgspec.structs.replace, len(prefix)
+        return replace(
+            self,
+            compared=tuple(
+                replace(item, partition=item.partition[size:])
+                for item in self.compared
+                if item.partition.startswith(prefix)
+            ),
+            runs=tuple(
+                replace(run, partition=run.partition[size:])
+                for run in self.runs
+                if run.partition.startswith(prefix)
+            ),
+            unreached=tuple(key[size:] for key in self.unreached if key.startswith(prefix)),
+        )
 
     @property
     def equal(self) -> bool | None:

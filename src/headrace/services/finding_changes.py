@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from headrace.advisor.advice import Premise, Verdict
 from headrace.advisor.checking import Advice
 from headrace.advisor.edits import edited
+from headrace.advisor.project_advice import ProjectFinding
 from headrace.advisor.project_tables import ProjectTables
 from headrace.model import HeadraceError, Refused
 from headrace.model.partitions import command_line
 from headrace.plan import Compiled
 from headrace.services.changed_assets import ChangedProject, compiled_with, text_of
 from headrace.services.checks import insert_checks
-from headrace.services.optimize import AssetAdvice, asset_advice
-from headrace.services.session import ProjectSession
+from headrace.services.optimize import AssetAdvice, asset_advice, text_of_project
+from headrace.services.project_rules import advice_of_project
+from headrace.services.session import InvalidProject, ProjectSession
 
 _UNIQUE = re.compile(r"\((\w+(?:, \w+)*)\) is unique in (\w+)")
 _NOT_NULL = re.compile(r"(\w+) of (\w+) is never NULL")
 _ADDS = "; adds "
 CHECK_ROUNDS_MAX = 3
 """Checks are added up to this many times, each time those that the proof still lacks."""
+OF_PROJECT_KINDS = ("drop_column", "drop_join", "merge_assets")
+"""Kinds of findings about the whole project whose edits change nothing but queries."""
+NO_CONTENTS: Mapping[str, bytes] = MappingProxyType({})
 _EVIDENCE = "an optimised query depends on it"
 
 
@@ -43,6 +49,10 @@ class FindingChange(NamedTuple):
     contents: dict[str, bytes]
     changed: ChangedProject
     checks: tuple[NewCheck, ...]
+    assets: tuple[str, ...]
+    """The assets whose queries it changes."""
+    leaves_out: tuple[str, ...] = ()
+    """The columns that it takes out of their results."""
 
     @property
     def is_proven(self) -> bool:
@@ -75,13 +85,83 @@ def change_of(
     """
     given = dict(contents or {})
     match = _finding(session, tables, asset, finding, given)
+    if match is None:
+        return _change_of_project(session, tables, asset, finding, given)
     guarded = _with_checks(session, tables.compiled, asset, match, given)
     checks: tuple[NewCheck, ...] = ()
     if guarded is not None:
         match, given, checks = guarded
     text = edited(match.advice.text or "", match.item.finding.edits)
     given[match.advice.file] = text.encode()
-    return FindingChange(match.item, given, compiled_with(session, given), checks)
+    return FindingChange(match.item, given, compiled_with(session, given), checks, (asset,))
+
+
+def _change_of_project(
+    session: ProjectSession,
+    tables: ProjectTables,
+    asset: str,
+    finding: str,
+    contents: Mapping[str, bytes],
+) -> FindingChange:
+    item = measurable_in_project(session, tables, contents).get(finding)
+    if item is None:
+        raise Refused(
+            f"{finding} is withdrawn: {asset} hasn't this finding any more",
+            hint=command_line("optimize"),
+        )
+    return change_of_project(session, tables, item, contents)
+
+
+def measurable_in_project(
+    session: ProjectSession, tables: ProjectTables, contents: Mapping[str, bytes] = NO_CONTENTS
+) -> dict[str, ProjectFinding]:
+    """Return the findings about the whole project whose changes are of queries alone, by id.
+
+    `contents` replaces what files of the project hold.
+    """
+
+    def text_of_file(file: str) -> str | None:
+        given = contents.get(file)
+        return text_of_project(session.root, file) if given is None else given.decode()
+
+    compiled = tables.compiled
+    advice = advice_of_project(session, compiled, tables, text_of_file, compiled.order)
+    return {
+        item.id: item for item, _ in advice if item.edits and item.finding.kind in OF_PROJECT_KINDS
+    }
+
+
+def change_of_project(
+    session: ProjectSession,
+    tables: ProjectTables,
+    item: ProjectFinding,
+    contents: Mapping[str, bytes] = NO_CONTENTS,
+) -> FindingChange:
+    """Return the change of a finding about the whole project.
+
+    Raise Refused if the changed project has errors, and if it changes an asset that the reader may
+    not see.
+    """
+    given = {**contents, **{edit.file: edit.after.encode() for edit in item.edits}}
+    try:
+        changed = compiled_with(session, given)
+    except InvalidProject as error:
+        raise Refused(
+            f"with this change alone, the project has an error: {error.problems[0].message}",
+            hint="headrace optimize",
+        ) from error
+    before, after = tables.compiled, changed.compiled
+    assets = tuple(
+        name
+        for name in before.order
+        if name in before.project.assets and before.nodes[name].sql != after.nodes[name].sql
+    )
+    if not all(session.shows(name) for name in assets):
+        raise Refused("it changes queries that your roles don't show")
+    finding = item.finding
+    leaves_out = finding.columns if finding.kind in ("drop_column", "drop_join") else ()
+    advice = Advice(item.id, 0, finding, item.diff)
+    return FindingChange(advice, given, changed, (), assets, leaves_out)
 
 
 class _Match(NamedTuple):
@@ -103,14 +183,12 @@ def _finding(
     asset: str,
     finding: str,
     contents: Mapping[str, bytes],
-) -> _Match:
+) -> _Match | None:
+    """Return a finding in an asset's query; None if there is none with this id."""
     advice = asset_advice(session.root, tables, asset, contents)
     item = next((item for item in advice.items if item.id == finding), None)
     if item is None:
-        raise Refused(
-            f"{finding} is withdrawn: {asset} hasn't this finding any more",
-            hint=command_line("optimize", asset),
-        )
+        return None
     if not item.finding.edits or item.diff is None or advice.text is None:
         raise Refused(
             f"{finding} has no edit: {item.finding.message}", hint=command_line("optimize", asset)

@@ -75,7 +75,7 @@ def _of_project(
     session: ProjectSession, compiled: Compiled, tables: ProjectTables, names: Sequence[str]
 ) -> Iterator[OptimizeRow]:
     """Yield what the rules about the whole project say about assets."""
-    text = partial(_text_of_project, session.root)
+    text = partial(text_of_project, session.root)
     for finding, advice in advice_of_project(session, compiled, tables, text, names):
         declared = compiled.project.assets[finding.asset]
         file = declared.body.file if isinstance(declared.body, SqlBody) else declared.place.file
@@ -95,7 +95,8 @@ def _of_project(
         )
 
 
-def _text_of_project(root: Path, file: str) -> str | None:
+def text_of_project(root: Path, file: str) -> str | None:
+    """Return the text of a file of the project; None if it can't be read."""
     try:
         return _read(root / file)
     except UsageError:

@@ -15,29 +15,21 @@ from headrace.model.errors import did_you_mean
 from headrace.model.partitions import command_line
 from headrace.model.times import duration
 from headrace.plan import Compiled
-from headrace.services.dismissed import dismissals_of, refuse_dismissed
+from headrace.services.dismissed import Dismissals, dismissals_of, refuse_dismissed
 from headrace.services.finding_changes import (
     FindingChange,
     change_of,
     check_for,
     checks_in,
+    measurable_in_project,
 )
+from headrace.services.finding_trials import is_applicable, record_together, trial_of_change
 from headrace.services.optimize import optimize
 from headrace.services.parameters import Argument
 from headrace.services.permissions import authorised
-from headrace.services.proofs import (
-    INCONCLUSIVE,
-    editable,
-    is_applicable,
-    plan_id_of,
-    record_together,
-    run_trial,
-    trial_together,
-    unmeasurable,
-)
+from headrace.services.proofs import INCONCLUSIVE, editable, plan_id_of, unmeasurable
 from headrace.services.responses import ApplyResponse, PlanResponse
 from headrace.services.session import Progress, ProjectSession, Silent, usable
-from headrace.services.trial_inputs import chosen_partitions, suitable_store
 from headrace.services.trial_records import record
 from headrace.services.written_changes import refuse_other_changes, write_and_apply
 from headrace.store.queries import trials
@@ -75,6 +67,7 @@ def apply_findings(
     for name in names:
         refuse_dismissed(name, dismissals.of(name))
     stored = [_stored(session, name) for name in names]
+    _refuse_of_project(stored, dismissals)
     asset = stored[0].node
     if any(item.node != asset for item in stored):
         raise UsageError(
@@ -84,10 +77,11 @@ def apply_findings(
         _require_measured(item, base, alone=len(names) == 1)
     tables = ProjectTables(base)
     change = _change_of_all(session, tables, stored)
-    _require_equal(session, tables, ProjectTables(change.changed.compiled), asset)
+    _require_each_measured(session, base, change, stored)
+    _require_equal(session, base, change, _measuring(stored[0]))
     if len(names) > 1:
         _require_measured_together(session, base, change, asset, names, progress)
-    plan_id = plan_id_of(session, change.changed, asset)
+    plan_id = plan_id_of(session, change)
     return write_and_apply(
         session,
         change.contents,
@@ -95,7 +89,7 @@ def apply_findings(
         progress,
         reason=f"{', '.join(names)}: proven, and measured to give equal rows",
         plan_id=plan_id,
-        keep=(asset,),
+        keep=change.assets,
     )
 
 
@@ -124,6 +118,41 @@ def _change_of_all(
     return change
 
 
+def _refuse_of_project(stored: Sequence[StoredTrial], dismissals: Dismissals) -> None:
+    """Raise Refused for a finding that is dismissed as one about its asset.
+
+    Raise UsageError if it is to be applied with others, whose queries it may change.
+    """
+    for item in stored:
+        proposal = _trial_of(item).proposal
+        if proposal is None:
+            continue
+        refuse_dismissed(proposal, dismissals.of(proposal))
+        if len(stored) > 1:
+            raise UsageError(f"{item.finding} changes other assets, too", hint="apply it alone")
+
+
+def _require_each_measured(
+    session: ProjectSession, base: Compiled, change: FindingChange, stored: Sequence[StoredTrial]
+) -> None:
+    """Raise Refused unless the trials of a finding were of each asset that it changes now."""
+    measured = {item.node for item in stored}
+    assert session.store is not None
+    with session.store.read() as tx:
+        others = {
+            asset: trials.of_finding(tx, change.advice.id, asset)
+            for asset in change.assets
+            if asset not in measured
+        }
+    for asset, item in others.items():
+        if item is None:
+            raise Refused(
+                f"{change.advice.id} wasn't measured for {asset}",
+                hint=command_line("optimize", "--prove"),
+            )
+        _require_measured(item, base, alone=True)
+
+
 def _stored(session: ProjectSession, name: str) -> StoredTrial:
     stored = None
     if session.store is not None:
@@ -145,7 +174,8 @@ def _unmeasured(session: ProjectSession, name: str) -> HeadraceError:
             or "headrace optimize lists the findings",
         )
     tables = ProjectTables(usable(session.declared_exactly(Silent())[1]))
-    reason = unmeasurable(row, editable(session, tables, rows))
+    of_project = measurable_in_project(session, tables)
+    reason = unmeasurable(row, editable(session, tables, rows) | of_project.keys())
     if reason is not None:
         return Refused(
             f"{name} can't be applied by this command: {reason}",
@@ -177,9 +207,10 @@ def _require_measured_together(
     until = time.monotonic() + TOGETHER_S
     progress.start(f"measuring {asset}", None)
     try:
-        trial = trial_together(session, base, after, asset, TOGETHER_PARTITIONS, until, progress)
+        tried = trial_of_change(session, base, change, TOGETHER_PARTITIONS, until, progress)
     finally:
         progress.finish()
+    trial = tried.trial
     if not is_applicable(trial):
         raise Refused(
             f"{', '.join(names)} aren't applied: measured together, {_reason(trial)}",
@@ -206,15 +237,21 @@ def _require_measured(stored: StoredTrial, base: Compiled, *, alone: bool) -> No
     if node is None or node.fingerprint != stored.code_before:
         raise Refused(
             f"{stored.finding} is withdrawn: {stored.node} has changed since it was measured",
-            hint=command_line("optimize", stored.node, "--prove"),
+            hint=_measuring(stored),
         )
     trial = _trial_of(stored)
     fits = trial.equal is True and trial.verdict is not TrialVerdict.SLOWER
     if not (is_applicable(trial) if alone else fits):
         raise Refused(
             f"{stored.finding} isn't applied: {_reason(trial)}",
-            hint=command_line("optimize", stored.node, "--prove"),
+            hint=_measuring(stored),
         )
+
+
+def _measuring(stored: StoredTrial) -> str:
+    """Return the command that measures a finding again."""
+    is_of_node = _trial_of(stored).proposal is None
+    return command_line("optimize", *([stored.node] if is_of_node else []), "--prove")
 
 
 def _reason(trial: Trial) -> str:
@@ -240,25 +277,20 @@ def _require_proven(compiled: Compiled, name: str, change: FindingChange) -> Non
     premise = next((p for p in sorted(finding.premises, key=str) if p.guard is None), None)
     text = "it depends on the data" if premise is None else f"nothing guards that {premise.text}"
     check = None if premise is None else check_for(compiled, premise)
+    then = "then `headrace plan`" if change.leaves_out else "and compare with `headrace ab`"
     raise Refused(
         f"{name} isn't proven: {text}",
-        hint=f"add the check {check}"
-        if check is not None
-        else "edit the file by hand, and compare with `headrace ab`",
+        hint=f"add the check {check}" if check is not None else f"edit the file by hand, {then}",
     )
 
 
 def _require_equal(
-    session: ProjectSession, before: ProjectTables, after: ProjectTables, asset: str
+    session: ProjectSession, base: Compiled, change: FindingChange, hint: str
 ) -> None:
     """Compare the rows once more. Raise Refused if they differ, or can't be compared in time."""
-    store = suitable_store(session, before, asset)
-    suitable_store(session, after, asset)
-    keys = chosen_partitions(store, before.compiled.project.assets[asset], None, CHECKED_PARTITIONS)
     until = time.monotonic() + CHECKED_S
-    sides = (before.compiled, after.compiled)
-    trial = run_trial(session, store, sides, asset, keys, until, Silent(), timed=False)
-    hint = command_line("optimize", asset, "--prove")
+    tried = trial_of_change(session, base, change, CHECKED_PARTITIONS, until, Silent(), timed=False)
+    trial, asset = tried.trial, ", ".join(change.assets)
     if trial.equal is False:
         raise Refused(
             f"the change of {asset} is withdrawn: the rows aren't equal now ({trial.difference})",
@@ -270,7 +302,7 @@ def _require_equal(
             f"the change of {asset} isn't applied: its rows couldn't be compared within {limit}",
             hint=hint,
         )
-    if trial.equal is None:
+    if any(part.equal is None for part in tried.parts.values()):
         raise Refused(
             f"the change of {asset} isn't applied: its query gives no rows to compare",
             hint=hint,

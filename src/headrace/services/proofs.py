@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
-from contextlib import nullcontext
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Collection, Mapping, Sequence
 
 from msgspec.structs import replace
 
 from headrace.advisor.advice import Verdict
+from headrace.advisor.project_advice import ProjectFinding
 from headrace.advisor.project_tables import ProjectTables
-from headrace.advisor.trials import Interval, Side, Trial, TrialVerdict
+from headrace.advisor.trials import Interval, Side, Trial
 from headrace.model import HeadraceError
 from headrace.model.partitions import command_line
-from headrace.plan import Compiled, changes, comparison
+from headrace.plan import changes, comparison
 from headrace.services import plans
-from headrace.services.changed_assets import ChangedProject
 from headrace.services.dismissed import is_dismissed
-from headrace.services.finding_changes import FindingChange, change_of
-from headrace.services.optimize import asset_advice, optimize
+from headrace.services.finding_changes import (
+    FindingChange,
+    change_of,
+    change_of_project,
+    measurable_in_project,
+)
+from headrace.services.finding_trials import (
+    FindingTrial,
+    is_applicable,
+    record_together,
+    records_of,
+    trial_of_change,
+)
+from headrace.services.optimize import OF_COMPLEXITY, asset_advice, optimize, proposal_of
 from headrace.services.parameters import Excluded, Selected
 from headrace.services.permissions import authorised
 from headrace.services.responses.optimize import (
@@ -30,19 +40,9 @@ from headrace.services.responses.optimize import (
     SavingRow,
 )
 from headrace.services.session import Progress, ProjectSession, usable
-from headrace.services.trial_inputs import (
-    chosen_partitions,
-    idle_slots,
-    side_settings,
-    suitable_store,
-    trial_partitions,
-)
 from headrace.services.trial_outcomes import saved_seconds
-from headrace.services.trial_records import RecordArguments, record
+from headrace.services.trial_records import record
 from headrace.services.trials import Budget, NumberOfPartitions, budget_seconds
-
-if TYPE_CHECKING:
-    from headrace.store import Store
 
 INCONCLUSIVE = "its durations are inconclusive: --budget allows more runs"
 """Why a change isn't offered although its rows are equal and its runs were timed."""
@@ -71,7 +71,8 @@ def prove(
     compiled = usable(session.declared_exactly(progress)[1])
     tables = ProjectTables(compiled)
     dismissed = {row.id for row in rows if is_dismissed(row.dismissal)}
-    measurable = editable(session, tables, rows) - dismissed
+    of_project = measurable_in_project(session, tables)
+    measurable = (editable(session, tables, rows) | of_project.keys()) - dismissed
     rows = [
         replace(row, unmeasured=DISMISSED if row.id in dismissed else unmeasurable(row, measurable))
         for row in rows
@@ -84,7 +85,9 @@ def prove(
     try:
         for place, number in enumerate(order):
             until = time.monotonic() + (deadline - time.monotonic()) / (len(order) - place + 1)
-            rows[number] = _proved(session, tables, rows[number], partitions, until, progress)
+            row = rows[number]
+            item = of_project.get(row.id)
+            rows[number] = _proved(session, tables, row, item, partitions, until, progress)
             progress.advance(1)
     finally:
         progress.finish()
@@ -120,7 +123,9 @@ def _with_common_commands(
 
 
 def _may_go_with_others(row: OptimizeRow) -> bool:
-    """Whether a finding is proven, has equal rows, and isn't slower alone."""
+    """Whether a finding of its asset's query is proven, has equal rows, and isn't slower alone."""
+    if row.rule in OF_COMPLEXITY:
+        return False
     equal = row.equality is not None and row.equality.equal
     slower = row.measured is not None and row.measured.ci95[0] > 0
     return row.verdict == Verdict.PROVEN and equal and row.measured is not None and not slower
@@ -139,48 +144,20 @@ def _measured_together(
     if time.monotonic() >= until:
         return False
     base, contents, now = tables.compiled, dict[str, bytes](), tables
+    change: FindingChange | None = None
     try:
         for name in names:
             change = change_of(session, now, asset, name, contents)
             if not change.is_proven:
                 return False
             contents, now = change.contents, ProjectTables(change.changed.compiled)
-        trial = trial_together(session, base, now.compiled, asset, partitions, until, progress)
+        assert change is not None
+        trial = trial_of_change(session, base, change, partitions, until, progress).trial
     except HeadraceError:
         return False
     if is_applicable(trial):
         record(session, record_together(base, now.compiled, asset, names, trial), progress)
     return is_applicable(trial)
-
-
-def trial_together(
-    session: ProjectSession,
-    base: Compiled,
-    after: Compiled,
-    asset: str,
-    partitions: int,
-    until: float,
-    progress: Progress,
-) -> Trial:
-    """Return a trial of the changes of several findings of an asset at once."""
-    store = suitable_store(session, ProjectTables(base), asset)
-    keys = chosen_partitions(store, base.project.assets[asset], None, partitions)
-    return run_trial(session, store, (base, after), asset, keys, until, progress)
-
-
-def record_together(
-    base: Compiled, after: Compiled, asset: str, names: Sequence[str], trial: Trial
-) -> RecordArguments:
-    """Return what is stored of a trial of several findings; its `finding` has all their ids."""
-    return RecordArguments(
-        node=asset,
-        finding=" ".join(names),
-        change=f"{len(names)} findings together: {', '.join(names)}",
-        code_before=base.nodes[asset].fingerprint,
-        code_after=after.nodes[asset].fingerprint,
-        trial=trial,
-        proven=True,
-    )
 
 
 def editable(
@@ -209,11 +186,15 @@ def _proved(
     session: ProjectSession,
     tables: ProjectTables,
     row: OptimizeRow,
+    item: ProjectFinding | None,
     partitions: int,
     until: float,
     progress: Progress,
 ) -> OptimizeRow:
-    """Return a row with what its change came to, or with why it wasn't measured."""
+    """Return a row with what its change came to, or with why it wasn't measured.
+
+    `item` is the finding if it is one about the whole project.
+    """
     asset = row.asset
     assert asset is not None
     if row.verdict == Verdict.REFUTED:
@@ -221,87 +202,36 @@ def _proved(
     if time.monotonic() >= until:
         return replace(row, unmeasured="the budget has ended: --budget allows more")
     try:
-        tried = _tried(session, tables, asset, row.id, partitions, until, progress)
+        change = (
+            change_of(session, tables, asset, row.id)
+            if item is None
+            else change_of_project(session, tables, item)
+        )
+        tried = trial_of_change(session, tables.compiled, change, partitions, until, progress)
     except HeadraceError as error:
         return replace(row, unmeasured=str(error))
     trial = tried.trial
     row = replace(row, waited_seconds=trial.waited_s)
     if not trial.compared:
         return replace(row, unmeasured=PART_ENDED)
-    measured = _with_trial(session, row, trial)
-    if tried.change.is_proven and is_applicable(trial):
-        measured = _with_command(session, measured, asset, tried.change.changed)
-    elif trial.equal and trial.interval and trial.verdict is TrialVerdict.INCONCLUSIVE:
+    measured = _with_trial(session, row, tried)
+    if change.is_proven and tried.is_applicable:
+        measured = _with_command(session, measured, change)
+    elif trial.equal and trial.interval and tried.is_inconclusive:
         measured = replace(measured, unmeasured=INCONCLUSIVE)
-    if trial.equal and tried.change.checks and tried.change.is_proven:
-        measured = replace(measured, adds_checks=[str(check) for check in tried.change.checks])
-    arguments = RecordArguments(
-        node=asset,
-        finding=row.id,
-        change=tried.change.text,
-        code_before=tables.compiled.nodes[asset].fingerprint,
-        code_after=tried.change.changed.compiled.nodes[asset].fingerprint,
-        trial=trial,
-        proven=measured.command is not None,
-    )
-    record(session, arguments, progress)
+    if trial.equal and change.checks and change.is_proven:
+        measured = replace(measured, adds_checks=[str(check) for check in change.checks])
+    proven = measured.command is not None
+    for arguments in records_of(
+        row.id, tables.compiled, tried, proven=proven, proposal=proposal_of(row)
+    ):
+        record(session, arguments, progress)
     return measured
 
 
-def is_applicable(trial: Trial) -> bool:
-    """Whether a trial allows its change: equal rows, and durations that say it isn't slower."""
-    return trial.verdict in (TrialVerdict.FASTER, TrialVerdict.NO_EFFECT)
-
-
-class _Tried(NamedTuple):
-    change: FindingChange
-    trial: Trial
-
-
-def _tried(
-    session: ProjectSession,
-    tables: ProjectTables,
-    asset: str,
-    finding: str,
-    partitions: int,
-    until: float,
-    progress: Progress,
-) -> _Tried:
-    """Run the trial of a finding's change."""
-    compiled = tables.compiled
-    store = suitable_store(session, tables, asset)
-    change = change_of(session, tables, asset, finding)
-    keys = chosen_partitions(store, compiled.project.assets[asset], None, partitions)
-    sides = (compiled, change.changed.compiled)
-    return _Tried(change, run_trial(session, store, sides, asset, keys, until, progress))
-
-
-def run_trial(
-    session: ProjectSession,
-    store: Store,
-    sides: tuple[Compiled, Compiled],
-    asset: str,
-    keys: Sequence[str],
-    until: float,
-    progress: Progress,
-    *,
-    timed: bool = True,
-) -> Trial:
-    """Compare both sides over partitions, until a point of the monotonic clock.
-
-    Timed rounds begin while a worker slot is idle; a comparison alone doesn't wait.
-    """
-    from headrace.advisor.trial_runs import TrialRunner
-
-    same = side_settings(session)
-    both = trial_partitions(session, store, sides, asset, keys, (same, same))
-    with idle_slots(session, progress) if timed else nullcontext() as slots:
-        runner = TrialRunner(session.folders, session.timezone, until, slots)
-        return runner.run(both, timed=timed, done=lambda: None)
-
-
-def _with_trial(session: ProjectSession, row: OptimizeRow, trial: Trial) -> OptimizeRow:
+def _with_trial(session: ProjectSession, row: OptimizeRow, tried: FindingTrial) -> OptimizeRow:
     """Return a row with the verdict, the equality and the times of a trial."""
+    trial = tried.trial
     equality = EqualityRow(
         partitions=[item.partition for item in trial.compared],
         rows=trial.rows,
@@ -325,7 +255,7 @@ def _with_trial(session: ProjectSession, row: OptimizeRow, trial: Trial) -> Opti
         verdict=verdict,
         equality=equality,
         measured=measured,
-        saves_month=SavingRow(seconds=_saved(session, row, trial)),
+        saves_month=SavingRow(seconds=_saved(session, tried.parts)),
         unmeasured=None if measured else "equal rows, but the budget had no time for enough runs",
     )
 
@@ -334,35 +264,40 @@ def _measured(trial: Trial, interval: Interval) -> MeasuredRow:
     return MeasuredRow(
         before_ms=[run.ms for run in trial.runs if run.side is Side.BEFORE],
         after_ms=[run.ms for run in trial.runs if run.side is Side.AFTER],
+        before_peak_bytes=_peak_bytes(trial, Side.BEFORE),
+        after_peak_bytes=_peak_bytes(trial, Side.AFTER),
         change_percent=interval.percent,
         ci95=[interval.low, interval.high],
     )
 
 
-def _saved(session: ProjectSession, row: OptimizeRow, trial: Trial) -> float | None:
+def _peak_bytes(trial: Trial, side: Side) -> int | None:
+    peaks = [run.peak_bytes for run in trial.runs if run.side is side]
+    return max((peak for peak in peaks if peak is not None), default=None)
+
+
+def _saved(session: ProjectSession, parts: Mapping[str, Trial]) -> float | None:
+    """Return what a change saves a month in all assets; None unless it is known of each."""
     assert session.store is not None
-    assert row.asset is not None
     now_us = session.clock.now_us()
     with session.store.read() as tx:
-        return saved_seconds(tx, row.asset, trial, now_us)
+        saved = [saved_seconds(tx, asset, trial, now_us) for asset, trial in parts.items()]
+    known = [seconds for seconds in saved if seconds is not None]
+    return round(sum(known), 3) if len(known) == len(saved) else None
 
 
-def _with_command(
-    session: ProjectSession, row: OptimizeRow, asset: str, changed: ChangedProject
-) -> OptimizeRow:
+def _with_command(session: ProjectSession, row: OptimizeRow, change: FindingChange) -> OptimizeRow:
     try:
-        plan_id = plan_id_of(session, changed, asset)
+        plan_id = plan_id_of(session, change)
     except HeadraceError as error:
         return replace(row, unmeasured=f"it can't be applied: {error}")
     return replace(row, plan_id=plan_id, command=command_line("optimize", "apply", row.id))
 
 
-def plan_id_of(session: ProjectSession, changed: ChangedProject, asset: str) -> str:
-    """Return the id of the plan that applies a change, and keeps what is published of the asset."""
-    base = plans.applied(session)
-    node_changes = comparison.keeping(changes(base.compiled, changed.compiled), (asset,))
+def plan_id_of(session: ProjectSession, change: FindingChange) -> str:
+    """Return the id of the plan that applies a change, and keeps what is published."""
+    base, changed, assets = plans.applied(session), change.changed, change.assets
+    node_changes = comparison.keeping(changes(base.compiled, changed.compiled), assets)
     prepared = plans.prepare(session, changed.compiled, base, node_changes)
-    planned = plans.plan_of_apply(
-        session, changed.files, changed.compiled, prepared, base, (asset,)
-    )
+    planned = plans.plan_of_apply(session, changed.files, changed.compiled, prepared, base, assets)
     return planned.plan_id

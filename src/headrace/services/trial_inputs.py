@@ -208,8 +208,11 @@ def trial_partitions(
     name: str,
     keys: Sequence[str],
     settings: tuple[SideSettings, SideSettings],
+    leaves_out: tuple[str, ...] = (),
 ) -> list[TrialPartition]:
     """Return both sides over each partition, reading the newest snapshot.
+
+    `leaves_out` are columns that the change takes out.
 
     Partitions whose inputs don't exist any more are left out. Raise Refused if none is left.
     """
@@ -235,7 +238,7 @@ def trial_partitions(
                 for task, of in zip(tasks, settings, strict=True)
                 if isinstance(task, ComputeTask)
             ]
-            partitions.append(TrialPartition(key, both[0], both[1]))
+            partitions.append(TrialPartition(key, both[0], both[1], leaves_out))
     if not partitions:
         raise Refused(f"{name} can't be tried: {reason}", hint="headrace run")
     return partitions

@@ -60,11 +60,18 @@ class _Proposal(NamedTuple):
     seconds: float
     stored: StoredTrial
     interval: Interval
+    proposal: str | None
+    """The id by which it is dismissed; None if that is its finding's."""
 
     @property
     def findings(self) -> list[str]:
         """The ids of the findings that go together, mostly one."""
         return (self.stored.finding or "").split()
+
+    @property
+    def dismissable(self) -> list[str]:
+        """The ids by which somebody may have dismissed it."""
+        return self.findings if self.proposal is None else [self.proposal]
 
 
 class _Week:
@@ -123,7 +130,7 @@ class _Week:
             item
             for stored in _newest_by_finding(self._trials)
             for item in self._worth(stored)
-            if not any(is_dismissed(dismissals.of(finding)) for finding in item.findings)
+            if not any(is_dismissed(dismissals.of(name)) for name in item.dismissable)
         ]
         whole = _without_parts(proposals)
         for item in heapq.nlargest(LINES_MAX, whole, key=lambda each: each.seconds):
@@ -150,7 +157,7 @@ class _Week:
         seconds = saved_seconds(self._tx, stored.node, trial, self._until)
         interval = trial.interval
         if seconds and seconds > 0 and interval is not None and self._basis_holds(stored):
-            yield _Proposal(seconds, stored, interval)
+            yield _Proposal(seconds, stored, interval, trial.proposal)
 
     def _basis_holds(self, stored: StoredTrial) -> bool:
         """Return whether queries, columns and checks are those of the measured version."""

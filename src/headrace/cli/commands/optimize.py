@@ -17,7 +17,7 @@ from headrace.model.errors import UsageError
 from headrace.model.partitions import command_line
 from headrace.services.parameters import Argument, Option
 from headrace.services.responses.advisor import DismissedResponse
-from headrace.services.responses.optimize import OptimizeRow
+from headrace.services.responses.optimize import MeasuredRow, OptimizeRow
 
 DEFAULT_BUDGET = "60s"
 DISMISSED_PRINTED_MAX = 20
@@ -246,6 +246,7 @@ def _render_measured(row: OptimizeRow, page: CommandOutput) -> None:
     if row.measured is not None:
         low, high = row.measured.ci95
         page.say(f"duration {low:+.1f} to {high:+.1f} %{_saving(row)}", indent=2)
+        _render_buffers(row.measured, page)
     if row.unmeasured is not None:
         page.say(f"not measured: {row.unmeasured}", "dim", indent=2)
     if row.waited_seconds:
@@ -254,6 +255,13 @@ def _render_measured(row: OptimizeRow, page: CommandOutput) -> None:
         page.say(f"adds the check {check}", indent=2)
     if row.command is not None:
         page.command(row.command, indent=2)
+
+
+def _render_buffers(measured: MeasuredRow, page: CommandOutput) -> None:
+    before, after = measured.before_peak_bytes, measured.after_peak_bytes
+    if before is not None and after is not None:
+        texts = (f"{peak / 2**20:,.1f} MiB" for peak in (before, after))
+        page.say(f"buffers at most {' before, '.join(texts)} after", "dim", indent=2)
 
 
 def _saving(row: OptimizeRow) -> str:

@@ -22,7 +22,8 @@ class JoinRow(Response, frozen=True, kw_only=True):
 
 
 class EqualityRow(Response, frozen=True, kw_only=True):
-    """Partitions in which the result was compared, as multisets of rows."""
+    """Partitions in which the result was compared, as multisets of rows. Those of several assets
+    are ASSET@PARTITION."""
 
     partitions: list[str]
     rows: int
@@ -31,10 +32,13 @@ class EqualityRow(Response, frozen=True, kw_only=True):
 
 class MeasuredRow(Response, frozen=True, kw_only=True):
     """Times of interleaved runs before and after the change, and the change in percent with its
-    confidence interval of 95 %."""
+    confidence interval of 95 %. `before_peak_bytes` and `after_peak_bytes` are the most that
+    DuckDB's buffers held in a run."""
 
     before_ms: list[float]
     after_ms: list[float]
+    before_peak_bytes: int | None = None
+    after_peak_bytes: int | None = None
     change_percent: float
     ci95: list[float]
 

@@ -54,10 +54,12 @@ def newest(tx: Transaction, limit: int) -> list[StoredTrial]:
     return [StoredTrial(*row) for row in rows.fetchall()]
 
 
-def of_finding(tx: Transaction, finding: str) -> StoredTrial | None:
-    """Return the newest trial of a finding's change; None if it was never tried."""
+def of_finding(tx: Transaction, finding: str, node: str | None = None) -> StoredTrial | None:
+    """Return the newest trial of a finding's change, of one node or any; None without one."""
     row = tx.execute(
-        f"select {_COLUMNS} from trial where finding = ? order by id desc limit 1", (finding,)
+        f"select {_COLUMNS} from trial where finding = :finding and"
+        " (cast(:node as text) is null or node = :node) order by id desc limit 1",
+        {"finding": finding, "node": node},
     ).fetchone()
     return None if row is None else StoredTrial(*row)
 

@@ -171,6 +171,7 @@ COMMANDS: Mapping[str, CommandPermission] = {
     "pause:paused": _ROW("pauses", SEE, lists=True),
     "pause:resume": _ROW("resume", OPERATE, "select"),
     "plan_code:plan_code": _ROW("plan code", SEE, lists=True),
+    "plan_graph:plan_graph": _ROW("plan graph", SEE, lists=True),
     "plans:plan": _ROW("plan", SEE, lists=True),
     "possible_acts:possible_acts": _ROW("acts possible", SEE, lists=True),
     "proofs:prove": _ROW("optimize --prove", OPERATE, "select"),

@@ -284,6 +284,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Get("/possible-acts", "possible_acts", "possible_acts:possible_acts"),
     Get("/plan", "plan", "plans:plan", of_files=True),
     Get("/plan/code", "plan_code", "plan_code:plan_code", of_files=True),
+    Get("/plan/graph", "plan_graph", "plan_graph:plan_graph", of_files=True),
     Get("/validate", "validate", "validate:validate", of_files=True),
     Get("/versions", "versions", "ls:versions"),
     Get("/ls", "ls", "ls:ls", of_files=True),

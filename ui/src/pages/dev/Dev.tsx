@@ -9,6 +9,7 @@ import { CodeDifferences } from "../plan/CodeDifferences";
 import { Reached } from "../plan/Facts";
 import { Problems } from "../plan/Problems";
 import { Changes } from "../plan/tables";
+import { ChangedGraph } from "./ChangedGraph";
 import { Result } from "./Result";
 import { useSavedFiles, type Follow } from "./useSavedFiles";
 
@@ -126,6 +127,7 @@ function Changed({ plan }: { plan: Planned }) {
           <Reached affects={plan.affects} />
         </dl>
       </Panel>
+      <ChangedGraph />
       {code && <CodeDifferences document={code} />}
       {!isProduction &&
         [...new Set(nodes)]

@@ -6,7 +6,12 @@ const STREAM = "/api/v1/files/events";
 /** An editor that saves several files causes one request. */
 const COALESCE_MS = 100;
 const RECONNECT_MS = 3_000;
-const OF_FILES: readonly unknown[] = ["/api/v1/validate", "/api/v1/plan", "/api/v1/plan/code"];
+const OF_FILES: readonly unknown[] = [
+  "/api/v1/validate",
+  "/api/v1/plan",
+  "/api/v1/plan/code",
+  "/api/v1/plan/graph",
+];
 
 /**
  * `savedAt` is when the last saved file was heard of; null before the first one. `ready`: the stream

@@ -14,7 +14,7 @@ import {
   type NodeProps,
 } from "@xyflow/react";
 import "@xyflow/react/dist/style.css";
-import { useEffect, useMemo, useState } from "react";
+import { useEffect, useMemo } from "react";
 import { useNavigate } from "react-router";
 import type { Schema } from "../../api/client";
 import { Shape, toneOf, labelOf } from "../../parts/State";
@@ -30,7 +30,8 @@ import {
 } from "./card";
 import type { ColumnLineage } from "./columnLineage";
 import { Download } from "./Download";
-import { CARD, layout, neighbour, type Positions } from "./layout";
+import { CARD, neighbour, type Positions } from "./layout";
+import { useLayout } from "./useLayout";
 
 const READABLE = 0.75;
 /** A view with more cards than this has a small map of all of it. */
@@ -113,26 +114,6 @@ function walk(key: string, here: string, view: Schema["GraphView"], positions: P
   if (!next) return false;
   document.querySelector<HTMLElement>(`.react-flow__node[data-id="${CSS.escape(next)}"]`)?.focus();
   return true;
-}
-
-/** Where the cards go; null until that is known. */
-function useLayout(view: Schema["GraphView"]): Positions | "failed" | null {
-  const [result, setResult] = useState<{ cards: string; positions: Positions | "failed" }>();
-  const cards =
-    view.cards.map((card) => card.id).join("\n") +
-    view.edges.map((edge) => `${edge.from}>${edge.to}`).join("\n");
-  useEffect(() => {
-    let current = true;
-    const finish = (positions: Positions | "failed") => {
-      if (current) setResult({ cards, positions });
-    };
-    layout(view).then(finish, () => finish("failed"));
-    return () => {
-      current = false;
-    };
-    // eslint-disable-next-line react-hooks/exhaustive-deps -- `cards` is all that the layout depends on: a change of state moves nothing
-  }, [cards]);
-  return result?.cards === cards ? result.positions : null;
 }
 
 /** Moves the window: all of a small view, of a larger one its subject. */

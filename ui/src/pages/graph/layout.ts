@@ -5,7 +5,7 @@ import type { Schema } from "../../api/client";
 
 export const CARD = { width: 208, height: 56 };
 /** What the layout depends on; a view has more. */
-type View = {
+export type View = {
   cards: readonly Pick<Schema["CardView"], "id">[];
   edges: readonly Pick<Schema["EdgeView"], "from" | "to">[];
 };

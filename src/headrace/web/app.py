@@ -449,7 +449,7 @@ async def _see_again(
     if credential.session is not None and not guard.sessions.lasts(credential.text):
         raise HttpProblem(401, "the session has ended")
     identity = await _identity(request, credential, guard, reader)
-    return await reader.response(_visible, identity)
+    return await reader.response(_visible, identity, key="visible")
 
 
 def _limited_metrics(session: ProjectSession) -> bool:

@@ -111,6 +111,7 @@ def query_handler(reader: ProjectReader, endpoint: Get) -> RequestHandler:
         result = await reader.response(
             lambda session: _read_response(session, endpoint, parameters, cache, sent),
             request.state.identity,
+            key=None if endpoint.of_files else (endpoint.path, repr(parameters), sent),
         )
         headers = (
             {} if result.tag is None else {"etag": result.tag, "cache-control": "private, no-cache"}

@@ -81,15 +81,15 @@ class Events:
         given: bool,
     ) -> AsyncIterator[bytes]:
         self._begin()
-        seen, until = self._moves, time.monotonic() + STREAM_SECONDS
-        checked_at = sent_at = time.monotonic()
+        sent_at = time.monotonic()
+        seen, until, check_at = self._moves, sent_at + STREAM_SECONDS, _next_check(sent_at)
         known, first = await self._reader.changes(known)
         nothing = ChangesResponse(id=first.id, changes=[])
         yield event("changes", named(first, visible) if given else nothing, first.id)
         while time.monotonic() < until:
-            moved, now = await self._wait(seen), time.monotonic()
-            if now - checked_at >= CHECK_SECONDS:
-                checked_at, visible = now, await self._visible(request)
+            moved, now = await self._wait(seen, check_at), time.monotonic()
+            if now >= check_at:
+                check_at, visible = _next_check(now), await self._visible(request)
             if not moved:
                 if now - sent_at >= ALIVE_SECONDS:
                     yield event("alive", {}, None)
@@ -102,10 +102,10 @@ class Events:
                 yield event("changes", response, response.id)
                 sent_at = now
 
-    async def _wait(self, seen: int) -> bool:
-        """Wait for a change; False if none came in time."""
+    async def _wait(self, seen: int, until: float) -> bool:
+        """Wait for a change; False if none came until a point in time, as of `time.monotonic`."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(min(ALIVE_SECONDS, CHECK_SECONDS)), self._moved:
+            async with asyncio.timeout(max(0.0, until - time.monotonic())), self._moved:
                 await self._moved.wait_for(lambda: self._moves != seen)
                 return True
         return False
@@ -170,6 +170,11 @@ class ChangeWatcher:
         if self._session is not None:
             self._session.close()
         self._session, self._version = None, -1
+
+
+def _next_check(now: float) -> float:
+    """Return when streams check their credentials: all at once, so that they share the reads."""
+    return (now // CHECK_SECONDS + 1) * CHECK_SECONDS
 
 
 _OF_NODES = ("partitions", "deliveries", "quarantine")

@@ -8,11 +8,11 @@ import hashlib
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -22,6 +22,7 @@ from headrace.services.caches import ChangesResponse, changes_since
 from headrace.services.graph import WARMED, load
 from headrace.services.session import ProjectSession
 from headrace.store.queries.changes import Marks
+from headrace.web.shared_reads import SharedReads
 
 # Each request reads in a session of its own. At most two run at once, because they share a core
 # with the leader.
@@ -42,20 +43,31 @@ class ProjectReader:
         self._last: ProjectSession | None = None
         self._loading = threading.Lock()
         self._threads = ThreadPoolExecutor(READERS_MAX, thread_name_prefix="headrace reader")
+        self._shared = SharedReads()
 
-    async def response(self, make: Callable[[ProjectSession], D], identity: Identity | None) -> D:
+    async def response(
+        self,
+        make: Callable[[ProjectSession], D],
+        identity: Identity | None,
+        key: Hashable | None = None,
+    ) -> D:
         """Run `make` in a session of an identity, in a thread.
 
         Without an identity, Headrace itself reads, and nothing is checked. The first requests wait
-        until the project is loaded.
+        until the project is loaded. Requests of one identity with the same `key` share a read.
         """
-        return await asyncio.get_running_loop().run_in_executor(
-            self._threads, self._read_after_load, make, identity
+        if key is None:
+            return await self._in_thread(self._read_after_load, make, identity)
+        return await self._shared.result(
+            (key, identity), lambda: self._in_thread(self._read_after_load, make, identity)
         )
 
     async def glance(self, make: Callable[[ProjectSession], D]) -> D:
         """Run `make` without waiting for the applied version, which it doesn't need."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._read, make)
+        return await self._in_thread(self._read, make)
+
+    async def _in_thread(self, read: Callable[..., D], *arguments: Any) -> D:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, read, *arguments)
 
     def begin(self) -> None:
         """Load the applied version in the background, before the first request."""
@@ -73,8 +85,10 @@ class ProjectReader:
         )
 
     async def changes(self, before: Marks | None) -> tuple[Marks, ChangesResponse]:
-        """Read in a thread what changed since."""
-        return await self.glance(lambda session: changes_since(session.store, before))
+        """Read in a thread what changed since; listeners that know the same share the read."""
+        return await self._shared.result(
+            before, lambda: self.glance(lambda session: changes_since(session.store, before))
+        )
 
     async def submit(self, do: Callable[[ProjectSession], None], actor: str) -> None:
         """Run `do`, which only sends a request of an actor to the leader, in a thread."""

@@ -147,6 +147,27 @@ def test_cost_does_not_grow_with_the_history(histories: tuple[Path, Path], what:
     )
 
 
+RARE: dict[str, Asked] = {
+    "throttled sources": lambda tx: ingestion.throttled_sources(tx, 1),
+    "damaged publications": lake_maintenance.damaged_publications,
+    "last ended publication": lambda tx: publications.last_ended(tx, 5),
+}
+
+
+@pytest.mark.parametrize("what", RARE)
+def test_what_is_rare_is_found_without_all_partitions(
+    histories: tuple[Path, Path], what: str
+) -> None:
+    """Would catch: each response of `status` that reads all partitions, once SQLite knows by
+    `analyze` how many there are."""
+    with contextlib.closing(sqlite3.connect(histories[0], isolation_level=None)) as database:
+        database.execute("analyze")
+        (partitions,) = database.execute("select count(*) from partition").fetchone()
+    assert partitions == NODES * DAYS
+    reading_the_schema = _steps(histories[0], lambda tx: tx.execute("select 1 from partition"))
+    assert _steps(histories[0], RARE[what]) < reading_the_schema + partitions
+
+
 def _steps(path: Path, ask: Asked) -> int:
     counted = 0
 

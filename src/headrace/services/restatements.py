@@ -243,10 +243,11 @@ def recent_restatements(
 ) -> list[RestatedRow]:
     """Return the restatements that readers are informed of.
 
-    Cached until a publication or an audit entry is added.
+    Cached until a publication or an audit entry is added, or a restatement expires.
     """
     since_us = now_us - TOLD_US
-    word = f"{publications.last_id(tx)} {audit_trail.last_seq(tx)} {since_us // KEPT_US}"
+    expired = publications.last_ended(tx, since_us // KEPT_US * KEPT_US)
+    word = f"{publications.last_id(tx)} {audit_trail.last_seq(tx)} {expired}"
     return cached_by_version(
         session, "restated", lambda: restatements_since(tx, compiled, session.zone, since_us), word
     )

@@ -510,8 +510,11 @@ def failing_source(tx: Transaction, source: str) -> Failing | None:
 def throttled_sources(tx: Transaction, now: int) -> list[tuple[str, int]]:
     """Return (source, since) of sources with partitions that wait for a server's pause to end."""
     rows = tx.execute(
-        "select node, min(partition), min(since) from partition"
-        " where state = 'waiting' and failures = 0 and not_before > ? group by node order by node",
+        # By the index of open partitions: `<>` names its condition, which SQLite doesn't infer, and
+        # ordered by the node alone, it would read all partitions by the key.
+        "select node || '', min(partition), min(since) from partition"
+        " where state <> 'published' and state = 'waiting' and failures = 0 and not_before > ?"
+        " group by node || '' order by node || ''",
         (now,),
     ).fetchall()
     return [(node, since) for node, key, since in rows if _end_reason(tx, node, key) == "throttled"]

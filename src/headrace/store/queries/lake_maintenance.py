@@ -264,8 +264,8 @@ def damaged_publications(tx: Transaction) -> list[DamagedPublication]:
     rows = tx.execute(
         "select p.id, p.node, p.partition, p.rows, l.publication_id, l.looked_at, l.path,"
         " l.size_bytes, l.wrong, l.wrong_since from published_file_look l join publication p on"
-        " p.id = l.publication_id where l.wrong is not null and p.ended_snapshot is null order by"
-        # Ordered by p.id, SQLite would read all publications in their order.
+        # Without the plus, or ordered by p.id, SQLite would read all publications.
+        " p.id = +l.publication_id where l.wrong is not null and p.ended_snapshot is null order by"
         " l.publication_id"
     ).fetchall()
     return [

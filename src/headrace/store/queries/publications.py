@@ -615,6 +615,12 @@ def replaced_since(tx: Transaction, since_us: int, limit: int) -> list[Replaced]
     return [Replaced(*row) for row in reversed(rows)]
 
 
+def last_ended(tx: Transaction, before_us: int) -> int:
+    """Return when the newest publication that ended before a time ended; 0 if none did."""
+    sql = "select coalesce(max(ended_at), 0) from publication where ended_at is not null"
+    return int(tx.execute(f"{sql} and ended_at < ?", (before_us,)).fetchone()[0])
+
+
 def proposed_recomputations(tx: Transaction, limit: int) -> list[tuple[str, str]]:
     """Return (node, partition) of stale partitions that are only recomputed on request."""
     rows = tx.execute(

@@ -102,6 +102,9 @@ class SessionMethods:
         """Run an asset before and after a change over the same published partitions, and
         compare.
 
+        With `order_by=COLUMN,…`, the asset's rows are sorted, and the assets that read the
+        same partition run over files with sorted and with unsorted rows, too.
+
         The runs are interleaved and publish nothing. They begin while a worker slot is idle;
         waiting for one is part of the budget. The trial is stored, whatever it comes to.
         Raise UsageError without exactly one change, InvalidProject if the changed files have

@@ -10,10 +10,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import duckdb
 import msgspec
+from msgspec.structs import replace
 
 from headrace.advisor.idle_slots import IdleSlots
 from headrace.advisor.trials import Compared, Side, Trial, TrialRun
@@ -24,7 +25,9 @@ from headrace.engine.macros import lent
 from headrace.engine.query_thread import QueryThread
 from headrace.engine.sandbox import access_of_queries
 from headrace.lake.session import DuckDBSession
-from headrace.lake.sqltext import quote
+from headrace.lake.sqltext import quote, source_sql
+from headrace.lake.staging import write_rows
+from headrace.lake.tables import FileRef, LakeTable, StagedFile
 from headrace.model import HeadraceError, Refused
 from headrace.model.errors import first_line
 from headrace.model.partitions import command_line
@@ -54,6 +57,18 @@ class TrialSide(NamedTuple):
     settings: EngineSettings
 
 
+class SortedInput(NamedTuple):
+    """An input of a reader, whose rows are written to new files: as they are, and sorted.
+
+    It holds one partition. `columns` are those to sort by.
+    """
+
+    name: str
+    table: LakeTable
+    partition: str
+    columns: tuple[str, ...]
+
+
 class TrialPartition(NamedTuple):
     """Both sides over one partition."""
 
@@ -62,6 +77,8 @@ class TrialPartition(NamedTuple):
     after: TrialSide
     leaves_out: tuple[str, ...] = ()
     """The columns that the change takes out, which aren't compared."""
+    sorted_input: SortedInput | None = None
+    """The input that each side reads from files of its own."""
 
 
 class OutOfTime(HeadraceError):
@@ -105,8 +122,10 @@ class TrialRunner:
         for number, partition in enumerate(partitions):
             until = time.monotonic() + self.left_s / (len(partitions) - number)
             try:
-                with _sessions(self._folders.lake, self._timezone, partition) as sessions:
-                    pair = _Pair(partition, sessions, self._budget)
+                with (
+                    _sessions(self._folders.lake, self._timezone, partition) as sessions,
+                    _Pair(partition, sessions, self._budget) as pair,
+                ):
                     compared.append(pair.compare())
                     if compared[-1].difference is not None:
                         break
@@ -210,6 +229,18 @@ class _Pair:
         self._sides = {Side.BEFORE: partition.before, Side.AFTER: partition.after}
         self._sessions = dict(zip((Side.BEFORE, Side.AFTER), sessions, strict=True))
         self._warm_s = 0.0
+        self._sorted_input = partition.sorted_input
+        self._written: list[StagedFile] = []
+        """The files of an input that is rewritten, of the side before and of that after."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Delete the files that were written for the trial."""
+        folder = self._sessions[Side.BEFORE].data_folder
+        for file in self._written:
+            (folder / file.path).unlink(missing_ok=True)
 
     def compare(self) -> Compared:
         """Compute both sides once, which also warms them, and compare the rows.
@@ -218,6 +249,8 @@ class _Pair:
         """
         if not self._budget.may_begin(self._budget.deadline):
             raise OutOfTime("no slot was idle within the budget of the trial")
+        if self._sorted_input is not None:
+            self._write_input(self._sorted_input)
         self._warm_s = sum(self._compute(side).ms for side in Side) / 1000
         before, after = (self._columns(side) for side in Side)
         before = [column for column in before if column[0].lower() not in self._leaves_out]
@@ -226,7 +259,27 @@ class _Pair:
                 _columns_differ(before, after) if before != after else self._difference(before)
             )
             rows = self._number(Side.BEFORE, f"SELECT count(*) FROM {Side.BEFORE}")
-        return Compared(self._key, rows, difference)
+        before_bytes, after_bytes = [file.size_bytes for file in self._written] or (None, None)
+        return Compared(self._key, rows, difference, before_bytes, after_bytes)
+
+    def _write_input(self, written: SortedInput) -> None:
+        """Write the rows of an input to a file for each side, which reads it from there."""
+        order = ", ".join(quote(column) for column in written.columns)
+        for side, clause in ((Side.BEFORE, ""), (Side.AFTER, f" ORDER BY {order}")):
+            task, session = self._sides[side].task, self._sessions[side]
+            (data,) = [each for each in task.inputs if each.name == written.name]
+            rows = f"SELECT * FROM ({source_sql(data)}){clause}"
+            try:
+                with self._within_budget():
+                    file = write_rows(session, rows, written.table, written.partition)
+            except duckdb.Error as error:
+                raise _failed(task, side, first_line(error)) from error
+            self._written.append(file)
+            inputs = tuple(
+                replace(each, files=(FileRef(file.path),)) if each is data else each
+                for each in task.inputs
+            )
+            self._sides[side] = self._sides[side]._replace(task=replace(task, inputs=inputs))
 
     def timed(self, until: float) -> list[TrialRun]:
         """Return runs in rounds of before, after, after, before.

@@ -51,12 +51,15 @@ class TrialRun(msgspec.Struct, frozen=True):
 class Compared(msgspec.Struct, frozen=True):
     """The results of both sides over one partition, compared as multisets of rows.
 
-    `difference` says how they differ; None if they are equal.
+    `difference` says how they differ; None if they are equal. `before_bytes` and `after_bytes` are
+    the sizes of the files that the sides read, if files were written for them.
     """
 
     partition: str
     rows: int
     difference: str | None
+    before_bytes: int | None = None
+    after_bytes: int | None = None
 
 
 class Interval(msgspec.Struct, frozen=True):

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 EPOCH = 0
 """An epoch that no leader ever has."""
 PARTITIONS_MAX = 50
+PARTITIONS_DEFAULT = 3
 
 
 def unsuitable(tables: ProjectTables, name: str) -> str | None:
@@ -188,7 +189,7 @@ def changed_settings(session: ProjectSession, texts: Sequence[str]) -> SideSetti
 
 def _setting(text: str) -> tuple[str, int]:
     name, _, value = text.partition("=")
-    hint = "--setting takes threads=1, memory=1GB or workers=4"
+    hint = "--setting takes threads=1, memory=1GB, workers=4 or, alone, order_by=COLUMN,…"
     if name == "memory":
         return name, memory_in_bytes(value)
     number = int(value) if value.isascii() and value.isdigit() and len(value) <= 4 else 0

@@ -11,7 +11,12 @@ from headrace.services.command_context import CommandContext
 from headrace.services.commands import leader_command, perform
 from headrace.services.permissions import authorised
 from headrace.services.responses.base import Response
-from headrace.services.responses.trials import FollowedUpRow, TrialRow, TrialRunRow
+from headrace.services.responses.trials import (
+    FollowedUpRow,
+    StoredBytesRow,
+    TrialRow,
+    TrialRunRow,
+)
 from headrace.services.session import Progress, ProjectSession
 from headrace.services.trial_outcomes import FollowUp, followed_up
 from headrace.store import Transaction
@@ -127,7 +132,21 @@ def _row(session: ProjectSession, stored: StoredTrial, follow_up: FollowUp | Non
         waited_seconds=trial.waited_s,
         by=stored.actor,
         at=session.instant(stored.at),
+        stored_bytes=_stored_bytes(trial),
         followed_up=None
         if follow_up is None
         else FollowedUpRow(days=follow_up.days, percent=follow_up.percent),
+    )
+
+
+def _stored_bytes(trial: Trial) -> StoredBytesRow | None:
+    sizes = [
+        (item.before_bytes, item.after_bytes)
+        for item in trial.compared
+        if item.before_bytes is not None and item.after_bytes is not None
+    ]
+    if not sizes:
+        return None
+    return StoredBytesRow(
+        before=sum(before for before, _ in sizes), after=sum(after for _, after in sizes)
     )

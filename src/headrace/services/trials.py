@@ -20,11 +20,13 @@ from headrace.services.changed_assets import (
     with_query,
 )
 from headrace.services.masking import refuse_hidden, refuse_inputs
+from headrace.services.order_trials import ORDER_BY, try_order
 from headrace.services.parameters import Argument, Option
 from headrace.services.permissions import authorised
 from headrace.services.responses.trials import TrialRow
 from headrace.services.session import Progress, ProjectSession, usable
 from headrace.services.trial_inputs import (
+    PARTITIONS_DEFAULT,
     PARTITIONS_MAX,
     changed_settings,
     chosen_partitions,
@@ -35,7 +37,6 @@ from headrace.services.trial_inputs import (
 )
 from headrace.services.trial_records import RecordArguments, record
 
-PARTITIONS_DEFAULT = 3
 BUDGET_MAX_S = 3_600
 Budget = Annotated[
     str, Option("--budget", metavar="D", help="stop measuring after this time: 30s, 10m (60s)")
@@ -58,7 +59,9 @@ def ab(
     ] = None,
     setting: Annotated[
         Sequence[str],
-        Option("--setting", metavar="K=V", help="threads=1, memory=1GB or workers=4 instead"),
+        Option(
+            "--setting", metavar="K=V", help="threads=1, memory=1GB, workers=4 or order_by=COLUMN"
+        ),
     ] = (),
     partitions: Annotated[
         str | None,
@@ -68,6 +71,9 @@ def ab(
     progress: Progress,
 ) -> TrialRow:
     """Run an asset before and after a change over the same published partitions, and compare.
+
+    With `order_by=COLUMN,…`, the asset's rows are sorted, and the assets that read the same
+    partition run over files with sorted and with unsorted rows, too.
 
     The runs are interleaved and publish nothing. They begin while a worker slot is idle; waiting
     for one is part of the budget. The trial is stored, whatever it comes to. Raise
@@ -86,6 +92,9 @@ def ab(
     store = suitable_store(session, ProjectTables(before), name)
     refuse_hidden(session, name, "ab")
     refuse_inputs(session, before, name, "ab")
+    deadline = time.monotonic() + seconds
+    if len(setting) == 1 and setting[0].startswith(ORDER_BY):
+        return try_order(session, before, name, setting[0], partitions, deadline, progress)
     same = side_settings(session)
     if change is None:
         after, settings = before, changed_settings(session, setting)
@@ -99,7 +108,6 @@ def ab(
     from headrace.advisor.trial_runs import TrialRunner
 
     both = trial_partitions(session, store, (before, after), name, keys, (same, settings))
-    deadline = time.monotonic() + seconds
     progress.start(f"partitions of {name}", len(both))
     try:
         with idle_slots(session, progress) as slots:

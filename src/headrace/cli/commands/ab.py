@@ -9,7 +9,7 @@ from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput, seconds
 from headrace.cli.terminal import ColumnLayout, StyledCell, joined, plural
 from headrace.model.errors import UsageError
-from headrace.services.responses.trials import TrialRow
+from headrace.services.responses.trials import ReaderTrialRow, TrialRow
 
 STYLES = {"faster": "good", "slower": "bad", "not_equal": "bad"}
 
@@ -72,9 +72,29 @@ def _render(row: TrialRow, page: CommandOutput) -> None:
         page.say(
             f"waited {seconds(row.waited_seconds)} of the budget for an idle slot", "dim", indent=2
         )
+    _render_order(row, page)
     for text in _sides(row):
         page.say(text, "dim", indent=2)
     page.say(f"stored as {row.id}", "dim", indent=2)
+
+
+def _render_order(row: TrialRow, page: CommandOutput) -> None:
+    """Print what a trial of an order says about files and readers."""
+    sizes = row.stored_bytes
+    if sizes is not None:
+        page.say(f"files: {sizes.before:,} bytes before, {sizes.after:,} after", indent=2)
+    for reader in row.readers:
+        style = STYLES.get(reader.verdict, "")
+        page.say(f"{reader.asset}, which reads it: {verdict_text(reader)}", style, indent=2)
+    saved = None if row.saves_month is None else row.saves_month.seconds
+    if saved is not None:
+        page.say(
+            f"together {seconds(abs(saved))} a month {'less' if saved >= 0 else 'more'}, by the"
+            " runs of the last 30 days",
+            indent=2,
+        )
+    if row.edit is not None:
+        page.say(f"to apply it: {row.edit}, then `headrace apply`", indent=2)
 
 
 def _sides(row: TrialRow) -> list[str]:
@@ -91,7 +111,7 @@ def _sides(row: TrialRow) -> list[str]:
     return texts
 
 
-def verdict_text(row: TrialRow) -> str:
+def verdict_text(row: TrialRow | ReaderTrialRow) -> str:
     """Return a trial's verdict in words: `faster by 12 to 18 %`."""
     words = row.verdict.replace("_", " ")
     if row.ci95 is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from headrace.services.responses.base import Response
+from headrace.services.responses.optimize import SavingRow
 
 
 class TrialRunRow(Response, frozen=True, kw_only=True):
@@ -23,14 +24,34 @@ class FollowedUpRow(Response, frozen=True, kw_only=True):
     percent: float
 
 
+class StoredBytesRow(Response, frozen=True, kw_only=True):
+    """The size of the files of the compared partitions before and after a change."""
+
+    before: int
+    after: int
+
+
+class ReaderTrialRow(Response, frozen=True, kw_only=True):
+    """The trial of an asset that reads a table whose rows were sorted for it."""
+
+    id: str
+    asset: str
+    verdict: str
+    change_percent: float | None
+    ci95: list[float] | None
+
+
 class TrialRow(Response, frozen=True, kw_only=True):
     """A trial. `verdict` is `faster`, `slower`, `no_effect`, `not_equal` or `inconclusive`.
 
     `change_percent` with its interval of 95 % is about durations; null with too few runs. `equal`
     is null if no rows were compared, and `difference` says how the results differ. `unreached` are
     partitions that the budget didn't reach, and for `waited_seconds` of it no worker slot was idle.
-    `followed_up` is null until the change is applied and
-    has run."""
+    `followed_up` is null until the change is applied and has run.
+
+    The trial of an order has the size of the files (`stored_bytes`), the assets that read them
+    (`readers`), what it saves a month in all of them together, and the `edit` with which `headrace
+    apply` applies it. The list of trials has only `stored_bytes` of these."""
 
     id: str
     asset: str
@@ -49,3 +70,7 @@ class TrialRow(Response, frozen=True, kw_only=True):
     by: str
     at: datetime
     followed_up: FollowedUpRow | None = None
+    edit: str | None = None
+    stored_bytes: StoredBytesRow | None = None
+    readers: list[ReaderTrialRow] = []
+    saves_month: SavingRow | None = None

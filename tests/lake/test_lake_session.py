@@ -10,7 +10,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from headrace.lake.session import DuckDBSession, open_spare
+from headrace.lake.session import DuckDBSession, UnlockedSession, open_spare
 from headrace.model.errors import LakeError
 
 
@@ -53,6 +53,33 @@ def test_a_database_opened_before_has_the_settings_of_any_other(tmp_path: Path) 
     with DuckDBSession(tmp_path) as session:
         count = "SELECT count(*) FROM duckdb_tables()"
         assert session.connection.execute(count).fetchall() == [(0,)]
+
+
+def test_a_session_opened_ahead_is_locked_at_its_first_statement(tmp_path: Path) -> None:
+    """Would catch: code that runs with open settings, and attempts that wait for statements."""
+    options = {"timezone": "Asia/Tokyo", "threads": 2, "memory_max_bytes": 2**28}
+    query = (
+        "SELECT name, value FROM duckdb_settings() WHERE name IN"
+        " ('TimeZone', 'threads', 'memory_limit', 'lock_configuration') ORDER BY name"
+    )
+    with DuckDBSession(tmp_path, **options) as session:  # type: ignore[arg-type]
+        expected = session.connection.execute(query).fetchall()
+    with UnlockedSession(tmp_path, threads=1) as ahead:
+        ahead.lock(**options)  # type: ignore[arg-type]
+        assert ("lock_configuration", "false") in ahead._connection.execute(query).fetchall()
+        assert ahead.connection.execute(query).fetchall() == expected
+        with pytest.raises(duckdb.Error, match="locked"):
+            ahead.connection.execute("SET threads = 64")
+
+
+def test_a_session_opened_ahead_stays_closed_without_its_time_zone(tmp_path: Path) -> None:
+    """Would catch: a second statement that runs without the lock because the first one failed."""
+    with UnlockedSession(tmp_path, threads=1) as ahead:
+        ahead.lock("Nowhere/Land", 1, None)
+        for _ in range(2):
+            with pytest.raises(LakeError, match="Nowhere/Land"):
+                ahead.run("SELECT 1", None)
+        ahead.lock("UTC", 1, None)
 
 
 def test_what_it_is_given_can_be_read(session: DuckDBSession, tmp_path: Path) -> None:
@@ -170,7 +197,7 @@ def test_what_a_killed_process_spilled_is_swept_away(tmp_path: Path) -> None:
 
 VALUES = """
 import datetime, pathlib, sys
-from headrace.lake.session import DuckDBSession, open_spare
+from headrace.lake.session import DuckDBSession, UnlockedSession, open_spare
 with DuckDBSession(pathlib.Path(sys.argv[1])) as session:
     for value in (datetime.date(2013, 1, 1), datetime.datetime(2013, 1, 1), 1, 1.5, "x", True, [1], {"a": 1}):
         assert session.run("SELECT $value", {"value": value}).fetchall() == [(value,)]

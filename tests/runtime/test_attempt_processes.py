@@ -245,6 +245,18 @@ worker.attempt("import time\\ndef code():\\n    time.sleep(600)")
 """
 
 
+def test_a_process_ahead_has_given_up_privileges(worker: AttemptWorker) -> None:
+    """Would catch: an attempt that waits for this, when it could have been done before it came."""
+
+    def gave_up(pid: int) -> bool:
+        try:
+            return "NoNewPrivs:\t1" in Path(f"/proc/{pid}/status").read_text()
+        except OSError:
+            return False
+
+    assert eventually(lambda: any(map(gave_up, descendants(os.getpid()))))
+
+
 def test_nothing_is_left_of_a_killed_worker(tmp_path: Path) -> None:
     """Would catch: forking processes, attempts and folders that outlive `kill -9`."""
     script = KILLED.format(path=[str(Path(__file__).parent)])

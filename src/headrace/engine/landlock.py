@@ -111,11 +111,16 @@ def restrict(rules: int, *, ports: Collection[int] | None) -> None:
     no such rule covers are refused with them, too, and without any port all sockets of TCP. Root
     also loses the capabilities by which it could read other processes' memory.
     """
-    _prctl(_NO_NEW_PRIVILEGES, 1)
-    _drop_capabilities()
+    give_up_privileges()
     _call(_RESTRICT_SELF, rules, 0)
     if ports is not None and _ports():
         refuse_uncovered_sockets(tcp=bool(ports))
+
+
+def give_up_privileges() -> None:
+    """Give up what `restrict` takes away besides files and ports. Raises OSError."""
+    _prctl(_NO_NEW_PRIVILEGES, 1)
+    _drop_capabilities()
 
 
 def end_with_parent() -> None:

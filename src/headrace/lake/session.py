@@ -12,6 +12,7 @@ import os
 import platform
 import shutil
 import sys
+import threading
 import uuid
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -210,17 +211,41 @@ class UnlockedSession(DuckDBSession):
     """A session whose settings stay open until `lock`, before any code but Headrace's uses it."""
 
     _LOCKED_AT_ONCE = False
+    _LOCKING: ClassVar = threading.Lock()
+    _connection: duckdb.DuckDBPyConnection
+    _to_lock: tuple[str, int, int | None] | None = None
+
+    @property
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """The connection, whose settings the first use after `lock` sets and locks."""
+        if self._to_lock is not None:
+            with self._LOCKING:  # the code of an attempt may have threads
+                if self._to_lock is not None:
+                    self._lock(*self._to_lock)
+                    self._to_lock = None
+        return self._connection
+
+    @connection.setter
+    def connection(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
 
     def lock(self, timezone: str, threads: int, memory_max_bytes: int | None) -> None:
-        """Set what wasn't known when the session was opened, and lock its settings."""
+        """Set what wasn't known when the session was opened, and lock its settings.
+
+        They are set before the next statement. Many short attempts run none, and the first one
+        takes a sixth of their time.
+        """
+        self._to_lock = timezone, threads, memory_max_bytes
+
+    def _lock(self, timezone: str, threads: int, memory_max_bytes: int | None) -> None:
         if timezone != self.timezone:
-            _set_timezone(self.connection, timezone)
+            _set_timezone(self._connection, timezone)
             self.timezone = timezone
         if memory_max_bytes is not None:
-            self.connection.execute(f"SET memory_limit = '{memory_max_bytes}B'")
+            self._connection.execute(f"SET memory_limit = '{memory_max_bytes}B'")
         if threads > 1:
-            self.connection.execute(f"SET threads = {threads}")
-        self.connection.execute(_LOCK)
+            self._connection.execute(f"SET threads = {threads}")
+        self._connection.execute(_LOCK)
 
     @contextlib.contextmanager
     def over(self, data_folder: Path) -> Iterator[None]:

@@ -16,7 +16,7 @@ import random
 import re
 import shlex
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 from unittest import mock
@@ -171,13 +171,27 @@ NAMED = {
 }
 
 
-def served(root: Path, tokens: dict[str, str]) -> Iterator[Answered]:
+COLUMNS = ("name", "email", "mail", "born", "greeting", "last_name", "city", "branch", "amount")
+
+
+def served(
+    root: Path,
+    tokens: dict[str, str],
+    named: dict[str, tuple[str, ...]] = NAMED,
+    tables: tuple[str, ...] = TABLES,
+) -> Iterator[Answered]:
     """Each endpoint that is read, with each name that it takes, for each role; rows and pages."""
     attempts = tuple(str(item["attempt"]) for item in response(root, "runs"))
     with opened(root) as door:
         for role, token in tokens.items():
             logs = tuple(f"/api/v1/attempts/{attempt}/log.txt" for attempt in attempts)
-            paths = (*_paths({**NAMED, "attempt": attempts}), *_rows(), *logs, "/metrics", "/")
+            paths = (
+                *_paths({**named, "attempt": attempts}),
+                *_rows(tables),
+                *logs,
+                "/metrics",
+                "/",
+            )
             for path in paths:
                 yield Answered(role, f"GET {path}", _got(door, path, token))
 
@@ -203,12 +217,13 @@ def _paths(names: dict[str, tuple[str, ...]]) -> Iterator[str]:
     yield from ("/api/v1/search?q=cny", "/api/v1/audit?limit=1000", "/api/v1/runs/list?limit=500")
 
 
-def _rows() -> Iterator[str]:
-    for node in TABLES:
+def _rows(tables: tuple[str, ...]) -> Iterator[str]:
+    for node in tables:
         yield from (f"/data/{node}.{kind}" for kind in ("json", "csv"))
         yield f"/api/v1/assets/{node}/preview"
-        for column in ("name", "email", "mail", "born", "greeting", "last_name", "city"):
+        for column in COLUMNS:
             yield f"/api/v1/assets/{node}/distribution?column={column}"
+            yield f"/api/v1/assets/{node}/history?column={column}"
     yield "/badge/report.svg"
 
 
@@ -325,12 +340,16 @@ FORMS = ((), ("--json",))
 
 
 def typed(
-    root: Path, tokens: dict[str, str], forms: tuple[tuple[str, ...], ...] = FORMS
+    root: Path,
+    tokens: dict[str, str],
+    forms: tuple[tuple[str, ...], ...] = FORMS,
+    lines: Iterable[str] = (),
 ) -> Iterator[Answered]:
-    """Each command of the command line for each role, as screen and as JSON."""
+    """Each command of the command line (or `lines`) for each role, as screen and as JSON."""
+    asked = list(lines) or list(itertools.chain.from_iterable(COMMANDS_ASKED.values()))
     for role, token in tokens.items():
         with mock.patch.dict(os.environ, {"HEADRACE_TOKEN": token}):
-            for line in itertools.chain.from_iterable(COMMANDS_ASKED.values()):
+            for line in asked:
                 for form in forms:
                     yield Answered(role, f"headrace {line}", _typed(root, line, form))
 

@@ -289,6 +289,10 @@ def _call(session: ProjectSession, needed: CommandPermission, function: Callable
         if error.hint and not unrestricted(session):
             error.hint = _proposals(session).hint(error.hint)
         raise
+    if needed.permission is not READ and not reads_rows(session):
+        from headrace.services.hidden_values import without_values
+
+        response = without_values(response)
     if session.names_roles or unrestricted(session):
         return response
     return _proposals(session).without_others(response)
@@ -633,6 +637,16 @@ def allows_somewhere(session: ProjectSession, permission: Permission) -> bool:
     nodes, today = session.project().nodes(), session.now().date()
     rules, identity = rules_of(session), session.identity
     return bool(allowed_nodes(rules, identity, permission, nodes, env=session.env, today=today))
+
+
+def reads_rows(session: ProjectSession) -> bool:
+    """Whether the session's identity may read rows of all nodes that it may see."""
+    if unrestricted(session):
+        return True
+    rules = rules_of(session)
+    if decision(session, rules, READ, None).allowed:
+        return True
+    return session.visible is not None and session.visible <= listed_nodes(session, rules, READ)
 
 
 def freeze_of(session: ProjectSession, identity: Identity | None = None) -> Freeze | None:

@@ -47,8 +47,8 @@ class ColumnPointRow(Response, frozen=True, kw_only=True):
 
 class ColumnFigureRow(Response, frozen=True, kw_only=True):
     """One figure of a column over time, oldest first. `figure` is a family of metrics (`nulls`,
-    `distinct`, `location`: the size of the values, …), `category` the value whose share it is,
-    `unit` one of share (0 to 1), hours and number."""
+    `distinct`, `location`: the size of the values, …), `category` the value whose share it is
+    (`…` for somebody who may not read rows), `unit` one of share (0 to 1), hours and number."""
 
     figure: str
     category: str | None

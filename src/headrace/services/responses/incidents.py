@@ -52,8 +52,8 @@ class MeasuredRow(Response, frozen=True, kw_only=True):
 class IncidentFigureRow(Response, frozen=True, kw_only=True):
     """A figure that an incident's evidence is of, over time, oldest first. `figure` is a family of
     metrics (`nulls`, `rows`, `location`: the size of the values, …), `category` the value whose
-    share it is, `unit` one of share (0 to 1), number and hours. `expected` and `observed` are of
-    `partition`, the first that is odd."""
+    share it is (`…` for somebody who may not read rows), `unit` one of share (0 to 1), number and
+    hours. `expected` and `observed` are of `partition`, the first that is odd."""
 
     node: str
     column: str | None

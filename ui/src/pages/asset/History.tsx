@@ -114,19 +114,17 @@ function Charts({
         />
       )}
       <div className="charts">
-        {document.figures.map((figure) => (
-          <ColumnFigure
-            key={`${figure.figure} ${figure.category ?? ""}`}
-            document={document}
-            figure={figure}
-            events={events}
-            open={open}
-          />
+        {withKeys(document.figures).map(({ key, figure }) => (
+          <ColumnFigure key={key} document={document} figure={figure} events={events} open={open} />
         ))}
       </div>
     </>
   );
 }
+
+/** Figures with keys of their own: shares of values that the reader may not see have one name. */
+const withKeys = (figures: Document["figures"]) =>
+  figures.map((figure, at) => ({ key: `${at} ${figure.figure} ${figure.category ?? ""}`, figure }));
 
 function asideOf(title: string, { points, timezone }: Document): string {
   if (title === "Duration" && points.some(({ shared }) => shared > 1))

@@ -214,6 +214,61 @@ def test_a_rule_asks_an_owner_of_each_domain_that_reads_it(firm: Project) -> Non
     assert firm.json("audit", "show", "--action", "contract.agreed") == []
 
 
+@pytest.mark.parametrize(
+    ("path", "before", "after", "domain", "owners", "text"),
+    [
+        (
+            "sources/people.yaml", "domain: retail", "domain: finance", "finance", ["money"],
+            "people moves from the domain retail to the domain finance",
+        ),
+        (
+            "consumers.yaml", "domain: risk", "domain: retail", "risk", ["limits"],
+            "desk moves from the domain risk to the domain retail",
+        ),
+        (
+            "consumers.yaml", "domain: risk, ", "", "risk", ["limits"],
+            "desk moves from the domain risk to no domain",
+        ),
+        (
+            "consumers.yaml", "domain: risk", "domain: other", "risk", ["limits"],
+            "desk moves from the domain risk to the domain other",
+        ),
+    ],
+)  # fmt: skip
+def test_a_domain_that_would_lose_its_say_agrees_to_the_move(
+    firm: Project, path: str, before: str, after: str, domain: str, owners: list[str], text: str
+) -> None:
+    """Would catch: a way around the rule in two plans: first a node moves to another domain, then
+    the contract is weakened, and nobody of the other domain is asked."""
+    settings = firm.root / "headrace.toml"
+    settings.write_text(settings.read_text() + RULE)
+    firm.text("apply", "--yes", "--now", NOW)
+    file = firm.root / path
+    file.write_text(file.read_text().replace(before, after))
+    (row,) = firm.json("plan", "--now", NOW)["agreements"]
+    assert (row["node"], row["domain"], row["owners"]) == ("people", domain, owners)
+    assert row["changes"] == [text] and row["before"] == row["after"] == "1.0.0" and row["needed"]
+    assert f"contract of people 1.0.0: {text}" in firm.text("plan", "--now", NOW)
+    firm.text("apply", "--yes", "--now", NOW, code=3)
+
+
+@pytest.mark.parametrize(
+    ("path", "before", "after"),
+    [
+        ("sources/people.yaml", "domain: retail", "domain: supply"),
+        ("assets/cities.sql", "domain: retail", "domain: supply"),
+        ("consumers.yaml", "max_age: 30d", "max_age: 20d"),
+    ],
+)
+def test_nobody_agrees_to_a_move_after_which_all_are_asked_still(
+    firm: Project, path: str, before: str, after: str
+) -> None:
+    """Would catch: an agreement to each change of a domain, also of nodes that nobody reads so."""
+    file = firm.root / path
+    file.write_text(file.read_text().replace(before, after))
+    assert firm.json("plan", "--now", NOW)["agreements"] == []
+
+
 def test_an_owner_limited_to_a_domain_sees_and_answers_its_plans(
     firm: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,6 +9,7 @@ from headrace.model.policy import ChangedContract, ReadingDomain
 from headrace.plan.comparison import renames
 from headrace.plan.compiled import Compiled
 from headrace.plan.contracts import VersionLevel, contract_changes
+from headrace.plan.domain_moves import DomainMoves
 from headrace.plan.node_graph import NodeGraph
 
 GONE = "the contract is gone"
@@ -19,7 +20,8 @@ def contracts_crossing_domains(old: Compiled | None, new: Compiled) -> tuple[Cha
     """Return the contracts that take back something, if nodes of other domains read it now.
 
     A domain reads a contract's node if one of its assets or consumers is downstream of it in the
-    applied project. Nodes without a domain don't count.
+    applied project. Nodes without a domain don't count. A plan that moves nodes to other domains
+    takes something back, too, if a domain isn't asked any more while its nodes read on.
     """
     return tuple(_crossing(old, new)) if old is not None else ()
 
@@ -27,6 +29,7 @@ def contracts_crossing_domains(old: Compiled | None, new: Compiled) -> tuple[Cha
 def _crossing(old: Compiled, new: Compiled) -> Iterator[ChangedContract]:
     graph = None
     new_names = {former: name for name, former in renames(old, new).items()}
+    moves = DomainMoves(old, new, new_names)
     tables: list[Source | Asset] = [*old.project.sources.values(), *old.project.assets.values()]
     for node in tables:
         name = new_names.get(node.name, node.name)
@@ -34,10 +37,13 @@ def _crossing(old: Compiled, new: Compiled) -> Iterator[ChangedContract]:
         if was is None:
             continue
         changes = _taken_back(was, now)
-        if not changes:
+        if not changes and not moves:
             continue
         graph = graph or NodeGraph(old, data_only=True)
         readers = _reading_domains(old.project, graph, node.name, node.domain)
+        if not changes:
+            readers = moves.unasked(node.name, readers)
+            changes = moves.texts(node.name, readers)
         if readers:
             yield ChangedContract(
                 node=name,

@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { clockText, instantText, secondOf, viewerText } from "./times";
 
 const NEW_YORK = "America/New_York";
@@ -61,4 +61,18 @@ describe("the viewer's clock", () => {
 it("writes the second of a log line in the project's zone, in UTC while that is unknown", () => {
   expect(secondOf("2025-03-03T05:00:05Z", NEW_YORK)).toBe("00:00:05");
   expect(secondOf("2025-03-03T05:00:05Z", undefined)).toBe("05:00:05");
+});
+
+it("makes no format anew for each time of a table", () => {
+  // Would catch: a table that scrolls slowly because each row spends most of its time on that.
+  instantText(new Date(NOW), NEW_YORK, NOW);
+  viewerText(new Date(NOW), NEW_YORK);
+  const made = vi.spyOn(Intl, "DateTimeFormat");
+  for (let hour = 10; hour < 20; hour += 1) {
+    const at = new Date(`2025-03-02T${hour}:00:00Z`);
+    instantText(at, NEW_YORK, NOW);
+    viewerText(at, NEW_YORK);
+  }
+  expect(made).not.toHaveBeenCalled();
+  made.mockRestore();
 });

@@ -2,19 +2,40 @@
 
 type Parts = Record<string, string>;
 
+/**
+ * Formats of one kind by zone. Making one takes twenty times as long as using it, and a table has
+ * several times in each row. The viewer's own zone may change while the page is open.
+ */
+function formatsOf(language: string, options: Intl.DateTimeFormatOptions) {
+  const formats = new Map<string, Intl.DateTimeFormat>();
+  return (zone: string | undefined): Intl.DateTimeFormat => {
+    const key = zone ?? String(new Date().getTimezoneOffset());
+    const known = formats.get(key);
+    if (known) return known;
+    const made = new Intl.DateTimeFormat(language, {
+      ...options,
+      ...(zone ? { timeZone: zone } : {}),
+    });
+    formats.set(key, made);
+    return made;
+  };
+}
+
+const dateFormat = formatsOf("en-GB", {
+  weekday: "short",
+  year: "numeric",
+  month: "2-digit",
+  day: "2-digit",
+  hour: "2-digit",
+  minute: "2-digit",
+  hourCycle: "h23",
+});
+const zoneFormat = formatsOf("en-US", { timeZoneName: "short" });
+
 /** The parts of an instant's date and time; of the viewer's own time zone without `zone`. */
 function partsOf(at: Date, zone: string | undefined): Parts {
-  const format = new Intl.DateTimeFormat("en-GB", {
-    weekday: "short",
-    year: "numeric",
-    month: "2-digit",
-    day: "2-digit",
-    hour: "2-digit",
-    minute: "2-digit",
-    hourCycle: "h23",
-    ...(zone ? { timeZone: zone } : {}),
-  });
-  return Object.fromEntries(format.formatToParts(at).map((part) => [part.type, part.value]));
+  const parts = dateFormat(zone).formatToParts(at);
+  return Object.fromEntries(parts.map((part) => [part.type, part.value]));
 }
 
 /**
@@ -70,11 +91,8 @@ export function clockText(at: string, zone: string, date: string): string {
 
 /** EST, GMT+1: American English has abbreviations for the most zones; of the viewer's without `zone`. */
 export function zoneName(at: Date, zone?: string): string {
-  const format = new Intl.DateTimeFormat("en-US", {
-    timeZoneName: "short",
-    ...(zone ? { timeZone: zone } : {}),
-  });
-  return format.formatToParts(at).find((part) => part.type === "timeZoneName")?.value ?? "";
+  const parts = zoneFormat(zone).formatToParts(at);
+  return parts.find((part) => part.type === "timeZoneName")?.value ?? "";
 }
 
 export const MONTHS = [

@@ -6,7 +6,7 @@ import { useLayoutEffect, useState, type RefObject } from "react";
 const WHOLE_MAX = 300;
 /** Rows beyond both edges, and how many are exchanged at once. */
 const MARGIN_ROWS = 12;
-const STEP_ROWS = 6;
+const STEP_ROWS = 3;
 const ROW_PX = 40;
 
 type Window = {

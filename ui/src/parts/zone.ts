@@ -20,7 +20,8 @@ const browserZone = () => Intl.DateTimeFormat().resolvedOptions().timeZone;
 
 /** The zone of a choice. */
 export function zoneOf(choice: ZoneChoice, project: string): string {
-  return { project, mine: browserZone(), utc: "UTC" }[choice];
+  if (choice === "mine") return browserZone();
+  return choice === "utc" ? "UTC" : project;
 }
 
 /** Another tab of this browser may choose, too. */

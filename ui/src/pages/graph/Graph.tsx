@@ -1,5 +1,6 @@
 // The graph: all nodes of a small project, groups of a larger one, what is around a node, what an incident reaches. The list beside it says the same.
 import { ReactFlowProvider } from "@xyflow/react";
+import { useEffect } from "react";
 import { Link, useNavigate, useSearchParams } from "react-router";
 import type { Schema } from "../../api/client";
 import { useResponse } from "../../api/responses";
@@ -25,6 +26,7 @@ import {
   type Address,
 } from "./card";
 import { asksForPast, isOfPast, usePast, usePlayer } from "./past";
+import { prepareLayout } from "./layout";
 import { isoOf, withoutMatches } from "./replay";
 import "../../parts/filters.css";
 import "./graph.css";
@@ -33,6 +35,7 @@ const HOPS_MAX = 10;
 
 export function Graph() {
   usePageTitle("Graph");
+  useEffect(() => prepareLayout(), []);
   const [params, setParams] = useSearchParams();
   const mode = params.get("mode") ?? "overview";
   const root = params.get("root");

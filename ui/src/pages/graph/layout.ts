@@ -72,6 +72,13 @@ function inColumn(
   return key === "ArrowDown" ? other.y > at.y : other.y < at.y;
 }
 
+/** Begin to lay out before there is a view: starting elk takes longer than laying out a view once it has run. */
+export function prepareLayout(engine = workerEngine()): void {
+  const edges = [1, 2, 3, 4, 5, 0].map((to, from) => ({ from: `${from}`, to: `${to}` }));
+  const cards = edges.map(({ from }) => ({ id: from }));
+  void layout({ cards, edges }, engine).catch(() => undefined); // the view's own layout says so
+}
+
 function workerEngine(): Engine {
   worker ??= new ELK({ workerFactory: () => new Worker(workerUrl) });
   return worker;

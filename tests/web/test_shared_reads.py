@@ -16,7 +16,7 @@ from serve_lab import headrace, project
 from test_events import listening
 
 from headrace.model import Refused
-from headrace.web import endpoints, project_reader
+from headrace.web import endpoints, project_reader, sign_in
 from headrace.web.shared_reads import SharedReads
 
 NOW = "2025-03-04T08:00"
@@ -95,14 +95,18 @@ def test_after_an_error_each_request_reads_by_itself() -> None:
     asyncio.run(run())
 
 
+@pytest.mark.parametrize(
+    ("path", "module", "name"),
+    [("paused", endpoints, "_read_response"), ("session", sign_in, "refused_in_project")],
+)
 def test_pages_that_ask_the_same_at_once_share_a_response(
-    door: Opened, monkeypatch: pytest.MonkeyPatch
+    door: Opened, monkeypatch: pytest.MonkeyPatch, path: str, module: Any, name: str
 ) -> None:
     """Would catch: a response that is computed for each open browser."""
     headrace(door.root, "tick", "--now", NOW)
-    door.get("/api/v1/paused")
+    door.get(f"/api/v1/{path}")
     begun, free, calls = threading.Event(), threading.Event(), []
-    real = endpoints._read_response
+    real = getattr(module, name)
 
     def read(*arguments: Any) -> Any:
         calls.append(1)
@@ -110,11 +114,11 @@ def test_pages_that_ask_the_same_at_once_share_a_response(
         assert free.wait(30)
         return real(*arguments)
 
-    monkeypatch.setattr(endpoints, "_read_response", read)
+    monkeypatch.setattr(module, name, read)
     with ThreadPoolExecutor(20) as threads:
-        first = threads.submit(door.get, "/api/v1/paused")
+        first = threads.submit(door.get, f"/api/v1/{path}")
         assert begun.wait(30)
-        others = [threads.submit(door.get, "/api/v1/paused") for _ in range(15)]
+        others = [threads.submit(door.get, f"/api/v1/{path}") for _ in range(15)]
         threading.Timer(0.3, free.set).start()
         bodies = {item.result().body for item in (first, *others)}
     assert len(bodies) == 1

@@ -147,7 +147,9 @@ class SignInEndpoints:
     async def own_session(self, request: Request) -> Response:
         """Return who sends this request, and the acts that their roles refuse."""
         refused = await self._reader.response(
-            lambda session: refused_in_project(session, ACTS), request.state.identity
+            lambda session: refused_in_project(session, ACTS),
+            request.state.identity,
+            key="refused acts",
         )
         own_session = self._session_of(request)
         return json_response(msgspec.structs.replace(own_session, refused_acts=refused))

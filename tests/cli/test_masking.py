@@ -139,6 +139,17 @@ def test_a_query_sees_masked_values_only(reader: Project) -> None:
     )
     refused = reader.refused("sql", "select note from people", code=3)
     assert "the column note of people isn't shown" in refused
+    for query in (
+        "select p.note from payments q join people p using (iban)",
+        "select note from payments join people using (iban)",
+        "select x.note from (select * from people) x, payments",
+    ):
+        refused = reader.refused("sql", query, code=3)
+        assert "the column note of people isn't shown" in refused, query
+    for name in ("payments", "q"):  # has no such column: the join's other table has it
+        as_q = "" if name == "payments" else " as q"
+        query = f"select {name}.note from payments{as_q} join people using (iban)"
+        assert f'"{name}" does not have a column' in reader.refused("sql", query, code=2)
     text = reader.text("sql", "select * from people order by iban", "--format", "csv")
     assert not [value for value in CLEAR if value in text]
 

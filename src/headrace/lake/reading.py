@@ -449,6 +449,23 @@ def names_in(query: str) -> tuple[str, ...]:
 
     Raises UsageError for anything but one SELECT.
     """
+    return tuple(dict.fromkeys(_tables_of_tree(_tree_of(query))))
+
+
+def aliases_in(query: str) -> dict[str, set[str]]:
+    """Return the name by which a query refers to a table → the tables, all in lower case.
+
+    They are several if parts of the query use one name for each. Raises as `names_in`.
+    """
+    results: dict[str, set[str]] = {}
+    for node, _ in _nodes(_tree_of(query)):
+        if node.get("type") == "BASE_TABLE":
+            table = str(node.get("table_name", "")).lower()
+            results.setdefault(str(node.get("alias") or table).lower(), set()).add(table)
+    return results
+
+
+def _tree_of(query: str) -> Any:
     import duckdb
 
     with parser() as connection:
@@ -461,8 +478,7 @@ def names_in(query: str) -> tuple[str, ...]:
             results = connection.execute(serialized).fetchone()
         except duckdb.Error as error:
             raise UsageError(in_words(error), hint=HINT) from error
-    tree = json.loads(results[0]) if results else {}
-    return tuple(dict.fromkeys(_tables_of_tree(tree)))
+    return json.loads(results[0]) if results else {}
 
 
 _FUNCTIONS = frozenset({"range", "generate_series", "unnest", "repeat"})

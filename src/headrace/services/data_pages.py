@@ -235,7 +235,7 @@ def _refuse_left_out(name: str, query: DataQuery, opened: _Opened) -> None:
     ]
     refused = next((column for column in named if column.lower() in left_out), None)
     if refused is not None:
-        raise column_refused(name, refused)
+        raise column_refused([name], refused)
 
 
 @contextmanager

@@ -196,12 +196,12 @@ def note_clear_columns(
     note_clear_read(session, node, clear)
 
 
-def column_refused(name: str, column: str) -> ColumnRefused:
-    """Return the error for a column that isn't shown over the network."""
+def column_refused(nodes: Sequence[str], column: str) -> ColumnRefused:
+    """Return the error for a column that isn't shown, of the only node or of one of several."""
     return ColumnRefused(
-        f"the column {column[:60]} of {name} isn't shown here: it is classified or forbidden, or"
-        " computed from such columns",
-        hint=f"headrace lineage {name} shows from which columns",
+        f"the column {column[:60]} of {' or '.join(nodes)} isn't shown here: it is classified or"
+        " forbidden, or computed from such columns",
+        hint=f"headrace lineage {nodes[0]} shows from which columns",
     )
 
 

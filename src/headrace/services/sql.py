@@ -226,7 +226,7 @@ def prepared(
         reading.session_over(read.tables, timezone=session.timezone, beside=beside) as duckdb,
         defined(duckdb, _macros(session)),
         without_values(views, hiding=hidden is not None),
-        _naming_refused(seen.tables, read.tables, hidden),
+        _naming_refused(text, seen.tables, read.tables, hidden),
     ):
         if hidden is None:
             text = _with_views(compiled, views, text)
@@ -239,9 +239,16 @@ _NOT_FOUND = re.compile(r'(?:Referenced column|a column named) "([^"]+)"')
 """What DuckDB says of a column that a table doesn't have."""
 
 
+_OF_TABLE = re.compile(r'(?:Table|Values list) "([^"]+)" does not have')
+"""The name by which the query refers to the table, if it does."""
+
+
 @contextmanager
 def _naming_refused(
-    tables: Sequence[QueryTable], visible: Sequence[QueryTable], hidden: MaskedViews | None
+    query: str,
+    tables: Sequence[QueryTable],
+    visible: Sequence[QueryTable],
+    hidden: MaskedViews | None,
 ) -> Iterator[None]:
     """Raise ColumnRefused for a column that isn't found because the reader may not see it.
 
@@ -256,10 +263,26 @@ def _naming_refused(
         column = "" if match is None else match[1].lower()
         views = {} if hidden is None else hidden.left_out
         left_out = {**_left_out(tables, visible), **views}
-        node = next((name for name, columns in left_out.items() if column in columns), None)
-        if node is None:
+        meant = _meant(query, str(error), left_out)
+        nodes = [name for name in meant if column in left_out[name]]
+        if not nodes:
             raise
-        raise column_refused(node, column) from None
+        raise column_refused(nodes, column) from None
+
+
+def _meant(query: str, error: str, tables: Iterable[str]) -> list[str]:
+    """Return the tables of which a column that isn't found may be: the one that the query names.
+
+    All of them if it names none, or a subquery, which may read any of them.
+    """
+    from headrace.lake.reading import aliases_in
+
+    tables, match = list(tables), _OF_TABLE.search(error)
+    named = None if match is None else aliases_in(query).get(match[1].lower())
+    known = {name.lower() for name in tables}
+    if named is None or not named <= known:
+        return tables
+    return [name for name in tables if name.lower() in named]
 
 
 def _left_out(

@@ -24,8 +24,10 @@ RULES = """\
 - {role: owner, to: [user:fred]}
 - {forbid: operate, to: [user:fred], domain: sales}
 - {role: auditor, to: [user:aud]}
+- {role: viewer, to: [user:enno]}
+- {role: operator, to: [user:enno], env: dev}
 """
-PEOPLE = ("vera", "otto", "sal", "olga", "fred", "aud", "nobody")
+PEOPLE = ("vera", "otto", "sal", "olga", "fred", "aud", "enno", "nobody")
 
 
 @pytest.fixture(scope="module")
@@ -117,3 +119,18 @@ def test_without_rules_nothing_is_refused(tmp_path: Path) -> None:
     assert refused_in_project(session, ACTS) == []
     assert refused_on_node(session, session.project().assets["revenue"]) == []
     session.close()
+
+
+def test_a_role_of_another_environment_is_named_with_the_environment(shop: Path) -> None:
+    """Would catch: somebody who has the role in `dev`, and is told that they need it."""
+    session = _session(shop, "enno")
+    source = session.project().source_or_asset("orders")
+    assert source is not None
+    (run,) = [row.reason for row in refused_on_node(session, source) if row.act == "run"]
+    assert run == "needs the role operator for orders in prod; ask core"
+    (fix,) = [row.reason for row in refused_in_project(session, ["fix:run_fix"])]
+    assert fix.startswith("needs the role operator in prod; ask ")
+    with pytest.raises(NotAllowed) as refused:
+        check_call(session, "fix:run_fix", {})
+    said = str(refused.value)
+    assert said.endswith("fix: the role operator doesn't hold in prod, only in dev"), said

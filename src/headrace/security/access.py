@@ -281,15 +281,41 @@ def _why_denied(
         return f"no rule gives {identity.who} a role"
     able = [grant for grant in grants if grant.gives(permission)]
     if not able:
-        return f"{_listed_roles(grants)} doesn't include `{permission}`"
+        include = _of_roles(grants, "doesn't include", "includes")
+        return f"{include} `{permission}`"
+    here = [grant for grant in able if _in_environment(grant.scope, env)]
+    if not here:
+        hold = _of_roles(able, "doesn't hold", "holds")
+        return f"{hold} in {env}, only in {_environments(able)}"
     if node is None:
-        return f"{_listed_roles(able)} is limited to some nodes, and this is about all of them"
-    return f"{_listed_roles(able)} doesn't reach {node.name} in {env}"
+        limited = _of_roles(here, "is limited to some nodes", "is for all nodes")
+        return f"{limited}, and this is about all of them"
+    reach = _of_roles(here, "doesn't reach", "reaches")
+    return f"{reach} {node.name} in {env}"
 
 
-def _listed_roles(grants: Iterable[Grant]) -> str:
+def _of_roles(grants: Iterable[Grant], of_one: str, of_none: str) -> str:
+    """Return that the only role lacks something, or that none of several has it."""
     names = list(dict.fromkeys(str(grant.role) for grant in grants))
-    return f"the role {names[0]}" if len(names) == 1 else f"none of the roles {', '.join(names)}"
+    if len(names) == 1:
+        return f"the role {names[0]} {of_one}"
+    return f"none of the roles {', '.join(names)} {of_none}"
+
+
+def _environments(grants: Iterable[Grant]) -> str:
+    return ", ".join(sorted({env for grant in grants for env in grant.scope.env}))
+
+
+def environment_lacking(
+    rules: AccessRules | None, identity: Identity, permission: Permission, *, env: str, today: date
+) -> bool:
+    """Whether roles give a permission in other environments, and none gives it in this one."""
+    able = [
+        grant
+        for grant in _grants(rules or AccessRules(), identity, today)
+        if grant.gives(permission)
+    ]
+    return bool(able) and not any(_in_environment(grant.scope, env) for grant in able)
 
 
 class NotAllowed(Refused):

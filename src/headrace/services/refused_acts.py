@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from headrace.model import Asset, HeadraceError, Source
 from headrace.model.access import ACCESS_FILE, PERMISSIONS, Forbid, Permission, Role
-from headrace.security.access import Decision
+from headrace.security.access import Decision, environment_lacking
 from headrace.services.emergency_roles import take_emergencies
 from headrace.services.permissions import (
     COMMANDS,
@@ -53,7 +53,7 @@ def refused_on_node(session: ProjectSession, node: Source | Asset) -> list[Refus
         needed = COMMANDS[function]
         if not may_call(session, function, node):
             result = decision(session, rules, needed.permission, node)
-            reason = _reason(needed.permission, result, f" for {node.name}", ask)
+            reason = _reason(session, needed.permission, result, f" for {node.name}", ask)
             rows.append(RefusedActRow(act=needed.name, reason=reason))
     return rows
 
@@ -88,15 +88,26 @@ def _in_project(
     limit = " without a limit" if partly else ""
     return RefusedActRow(
         act=needed.name,
-        reason=_reason(needed.permission, result, limit, admins(session)),
+        reason=_reason(session, needed.permission, result, limit, admins(session)),
         somewhere=partly and bool(needed.of),
     )
 
 
-def _reason(permission: Permission, result: Decision, limit: str, ask: Sequence[str]) -> str:
+def _reason(
+    session: ProjectSession,
+    permission: Permission,
+    result: Decision,
+    limit: str,
+    ask: Sequence[str],
+) -> str:
     if isinstance(result.rule, Forbid):
         refused = f"a rule forbids it ({ACCESS_FILE}:{result.rule.line})"
     else:
         role = next(role for role in Role if permission in PERMISSIONS[role])
-        refused = f"needs the role {role}{limit}"
+        rules, today = rules_of(session), session.now().date()
+        elsewhere = environment_lacking(
+            rules, session.identity, permission, env=session.env, today=today
+        )
+        where = f" in {session.env}" if elsewhere else ""
+        refused = f"needs the role {role}{limit}{where}"
     return f"{refused}; ask {', '.join(ask) or 'an admin of the project'}"

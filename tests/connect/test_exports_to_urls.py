@@ -13,9 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
-from export_contract import ORDERS, ExportTargetContract, Row
+from export_contract import ORDERS, READ_BACK, ExportTargetContract, Row
 from exportlab import Bench
+
+from headrace.runtime.messages import StagedOutcome
 
 boto3 = pytest.importorskip("boto3")
 moto_server = pytest.importorskip("moto.server")
@@ -60,6 +63,29 @@ class UrlContract(ExportTargetContract):
 
     def break_it(self, bench: Bench) -> None:
         os.environ["EXPORT_PORT"] = str(unused_port())
+
+    def put(self, name: str, content: bytes) -> None:
+        raise NotImplementedError
+
+    def test_an_erasure_replaces_only_what_was_exported(self, bench: Bench) -> None:
+        """Would catch: a file of somebody else that is replaced, because one is at the URL."""
+        name = "delays_2013-02-11.csv"
+        first = bench.export(self.declared(), bench.rows(ORDERS))
+        (entry,) = first.manifest or ()
+        task = msgspec.structs.replace(
+            bench.task(self.declared(), bench.rows(f"{ORDERS} where id = 2")),
+            erases=1,
+            replaces={entry["target"]: entry["sha256"]},
+        )
+        exported = self.content(name)
+        assert exported is not None
+        self.put(name, b"somebody else's")
+        outcome = bench.perform(task)
+        assert outcome.state == "failed" and "another content than was exported" in repr(outcome)
+        assert self.content(name) == b"somebody else's"
+        self.put(name, exported)
+        assert isinstance(bench.perform(task), StagedOutcome)
+        assert self.read_back(bench, "2013-02-11") == READ_BACK[1:]
 
     def test_no_secret_is_told(self, bench: Bench) -> None:
         """Would catch: a key in what a library says, or in the manifest."""
@@ -119,6 +145,9 @@ class TestS3(UrlContract):
             return None
         result: bytes = self.client.get_object(Bucket=BUCKET, Key=key)["Body"].read()
         return result
+
+    def put(self, name: str, content: bytes) -> None:
+        self.client.put_object(Bucket=BUCKET, Key=f"out/daily/{name}", Body=content)
 
     def repair(self, bench: Bench) -> None:
         os.environ["EXPORT_PORT"] = str(self.port)
@@ -241,6 +270,9 @@ class TestSftp(UrlContract):
     def content(self, name: str) -> bytes | None:
         path = self.folder / "out/daily" / name
         return path.read_bytes() if path.exists() else None
+
+    def put(self, name: str, content: bytes) -> None:
+        (self.folder / "out/daily" / name).write_bytes(content)
 
     def repair(self, bench: Bench) -> None:
         os.environ["EXPORT_PORT"] = str(self.port)

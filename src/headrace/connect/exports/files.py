@@ -63,6 +63,8 @@ def _mark(name: str) -> str:
 
 ATOMIC = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss")
 """Schemes whose files appear only when they are complete."""
+_BLOCK_BYTES = 1 << 20
+"""The bytes that are read at once to compare a file."""
 
 
 def send_files(assignment: Assignment, files: Sequence[WrittenFile], around: Surroundings) -> None:
@@ -85,7 +87,11 @@ def send_files(assignment: Assignment, files: Sequence[WrittenFile], around: Sur
 def _to_send(
     assignment: Assignment, files: Sequence[WrittenFile], around: Surroundings
 ) -> list[WrittenFile]:
-    """Return the files, with those marked that an erasure doesn't find at their URL any more."""
+    """Return the files, with those marked that an erasure doesn't find at their URL any more.
+
+    Raises ExportFailed if one has another content than was exported. A file that is replaced
+    between this and the sending isn't noticed: URLs have no lock.
+    """
     if not assignment.erases:
         return list(files)
     results = []
@@ -93,9 +99,23 @@ def _to_send(
         folder, _, name = file.target.rpartition("/")
         with _remote_errors(), errors_as_unavailable(file.label):
             place = open_location(folder, around.connection, around.secrets)
-            there = place.filesystem.exists(place.inside(f"{place.url}/{name}"))
-        results.append(file._replace(gone=not there))
+            sha256 = _remote_hash(place, name)
+        if sha256 not in (None, assignment.replaces.get(file.label), file.sha256):
+            raise _another_content(assignment, file.label)
+        results.append(file._replace(gone=sha256 is None))
     return results
+
+
+def _remote_hash(place: StorageLocation, name: str) -> str | None:
+    """Return the hash of a file at a URL; None if it isn't there."""
+    path = place.inside(f"{place.url}/{name}")
+    if not place.filesystem.exists(path):
+        return None
+    digest = hashlib.sha256()
+    with place.filesystem.open(path, "rb") as file:
+        while block := file.read(_BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _move_in(

@@ -12,6 +12,7 @@ import pytest
 from clilab import Project
 
 from headrace.store.engines.sqlite import SqliteTransaction
+from headrace.store.queries import applied_versions
 
 FILES = {
     "headrace.toml": '[project]\nname = "bank"\ntimezone = "UTC"\n[run]\nworkers = 1\n',
@@ -253,3 +254,35 @@ def test_rows_keep_their_limits_under_a_new_name(
     assert reader.rows("read", "numbers")[0]["account"] == masked
     assert [row.keys() for row in reader.rows("read", "live")] == [{"day"}]
     assert bank.json("read", "numbers")["rows"][0]["code"] == "a" + CLEAR, "an admin reads it"
+
+
+def test_a_renamed_asset_reads_only_versions_that_its_rows_are_of(
+    bank: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: each version since a rename is read, however many there are."""
+    reader = Reader(bank, monkeypatch)
+    for old, new in (("codes", "numbers"), ("numbers", "figures")):
+        (bank.root / f"assets/{old}.sql").unlink()
+        (bank.root / f"assets/{new}.sql").write_text(
+            f"/* headrace\nowner: core\nrenamed_from: {old}\npartition: {{by: day, column: day}}\n*/\n"
+            + PLAIN
+        )
+        view = bank.root / "assets/live.sql"
+        view.write_text(view.read_text().replace(old, new))
+        keep = ("--keep", new, "--reason", "the rows are right") if old == "codes" else ()
+        bank.text("apply", "--yes", *keep)
+    for number in range(3):
+        (bank.root / "owners.yaml").write_text(
+            f"core: {{kind: team}}\nteam{number}: {{kind: team}}\n"
+        )
+        bank.text("apply", "--yes")
+    read: list[int] = []
+    get = applied_versions.get
+
+    def noted(tx: Any, version: int) -> Any:
+        read.append(version)
+        return get(tx, version)
+
+    monkeypatch.setattr(applied_versions, "get", noted)
+    assert [row.keys() for row in reader.rows("read", "figures")] == [{"day", "account", "city"}]
+    assert len(read) == 1, read

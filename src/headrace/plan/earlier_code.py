@@ -36,8 +36,8 @@ class StoredVersions(NamedTuple):
     """Version → the fingerprint of each node's code."""
     load: Callable[[int], Code | None]
     """Version → its code; None if it isn't stored any more."""
-    since: Callable[[int], Sequence[int]]
-    """Version → this version and all later ones, newest first."""
+    names: Callable[[str], Sequence[str]]
+    """Node → the names that its table has ever had, in lower case."""
     ever_classified: Callable[[], bool]
     """Whether any version may classify a column."""
 
@@ -83,24 +83,8 @@ class EarlierCode:
         if earlier is None or node in earlier.compiled.nodes:
             return node
         if (node, version) not in self._names:
-            self._names[node, version] = self._traced(version, node, stored)
+            self._names[node, version] = _former_name(earlier, stored.names(node))
         return self._names[node, version]
-
-    def _traced(self, version: int, node: str, stored: StoredVersions) -> str | None:
-        """Follow the names of a node back to a version, by `renamed_from` in each later one."""
-        name, project = node, self._code.compiled.project
-        for number in stored.since(version):
-            code = stored.load(number)
-            if code is None:
-                return None
-            if name not in code.compiled.nodes:
-                asset = project.assets.get(name)
-                former = None if asset is None else asset.renamed_from
-                if former is None or former not in code.compiled.nodes:
-                    return None
-                name = former
-            project = code.compiled.project
-        return name
 
     def _changed_since(self, version: int, stored: StoredVersions) -> frozenset[str]:
         """Return the nodes whose code isn't that of a version."""
@@ -115,6 +99,16 @@ class EarlierCode:
         if version not in self._loaded:
             self._loaded[version] = stored.load(version)
         return self._loaded[version]
+
+
+def _former_name(earlier: Code, names: Sequence[str]) -> str | None:
+    """Return the one name of a table that is a node of earlier code.
+
+    None if several are: another node may have taken the name since.
+    """
+    known = {name.lower(): name for name in earlier.compiled.nodes}
+    former = [known[name] for name in names if name in known]
+    return former[0] if len(former) == 1 else None
 
 
 def _limited_in(

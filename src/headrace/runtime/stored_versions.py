@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from headrace.lake.catalog.reading import names_of
 from headrace.plan import Compiled
 from headrace.plan.earlier_code import Code, StoredVersions
 from headrace.store import Transaction
@@ -28,6 +29,6 @@ def stored_versions(tx: Transaction, cache: Path | None) -> StoredVersions:
     return StoredVersions(
         partial(applied_versions.fingerprints, tx),
         load,
-        partial(applied_versions.since, tx),
+        partial(names_of, tx),
         partial(applied_versions.ever_classified, tx),
     )

@@ -144,6 +144,15 @@ def table_row(tx: CatalogTransaction, name: str, snapshot: int | None) -> TableR
     return TableRow(row[0], row[1], f"{schema_folder}{row[2]}")
 
 
+def names_of(tx: CatalogTransaction, name: str) -> list[str]:
+    """Return the names that a table has ever had, in lower case; empty if there is none now."""
+    now = table_row(tx, name, None)
+    if now is None:
+        return []
+    sql = "SELECT DISTINCT lower(table_name) FROM ducklake_table WHERE table_id = :table"
+    return [row[0] for row in tx.execute(sql, {"table": now.id}).fetchall()]
+
+
 def is_changed(tx: CatalogTransaction, table_id: int, snapshot: int, newest: int) -> bool:
     """Return False only if no snapshot after this one has changed the table.
 

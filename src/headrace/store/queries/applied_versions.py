@@ -102,12 +102,6 @@ class _Codes(msgspec.Struct):
     nodes: dict[str, _Code]
 
 
-def since(tx: Transaction, version_id: int) -> list[int]:
-    """Return a version and all later ones, newest first."""
-    sql = "select id from version where id >= :id order by id desc"
-    return [number for (number,) in tx.execute(sql, {"id": version_id})]
-
-
 def ever_classified(tx: Transaction) -> bool:
     """Return whether any version classifies a column, or may: a version without a record does."""
     row = tx.execute("select ever_classified from version order by id desc limit 1").fetchone()

@@ -72,9 +72,7 @@ def test_a_plan_that_a_token_asked_for_isnt_approved_by_who_created_the_token(
     text = token(asked, "robot", "operator", "viewer")
     monkeypatch.setenv("HEADRACE_TOKEN", text)
     number = ask(asked)["id"]
-    assert "doesn't include `approve`" in asked.refused(
-        "approve", number, "--reason", "fine", code=3
-    )
+    assert "includes `approve`" in asked.refused("approve", number, "--reason", "fine", code=3)
     monkeypatch.delenv("HEADRACE_TOKEN")
     assert "token:robot asked for plan" in asked.refused(
         "approve", number, "--reason", "fine", code=3

@@ -476,6 +476,40 @@ create table t (a int, b varchar);
 create table u (b date);
 select t.a from (select a, b from t order by a) as t join u on u.b = t.b;
 
+-- case duckdb: a number that is merged with a date may fail to become one
+-- distinct_redundant unknown
+create table t (id int primary key, c int not null);
+create table u (c date not null, d varchar);
+select t.id from (select distinct t.id, u.d from t join u using (c)) as t join (select distinct id from t) as x on x.id = t.id;
+
+-- case duckdb: a full join merges columns of several types
+-- distinct_redundant unknown
+create table t (id int primary key, c int not null);
+create table u (c date primary key);
+select distinct t.id, u.c from t full join u using (c);
+
+-- case duckdb: a natural join compares a text with a number
+-- distinct_redundant unknown
+create table t (id int primary key, c varchar not null);
+create table u (c int primary key);
+select distinct t.id, u.c from t natural join u;
+
+-- case duckdb: a column of texts that is compared with a number
+-- distinct_redundant unknown
+-- distinct_redundant unknown
+-- distinct_redundant unknown
+create table t (id int primary key, c varchar not null);
+select distinct id from t where c = 1;
+select distinct id from t where c in (1, 2);
+select distinct id from t where id between 3 and c;
+
+-- case duckdb: texts that are written in the query convert for all rows or none
+-- distinct_redundant proven
+-- distinct_redundant proven
+create table t (id int primary key, d date, at timestamp);
+select distinct id from t where d >= '2025-03-01' and at > d;
+select distinct id from t where d in ('2025-03-01', '2025-03-02') or d between '2025-01-01' and '2025-01-31';
+
 -- case duckdb: a column that is called like its table is taken for a key
 -- fan_out_join unknown
 select o.id, c.name, d.label from orders as o

@@ -200,11 +200,11 @@ def test_a_backfill_goes_from_clicked_partitions_to_what_it_changed(
         cell(page, "2025-03-03").click(modifiers=["Shift"])
         expect(page.get_by_role("region", name="Chosen partitions")).to_contain_text("3 partitions")
         page.get_by_role("link", name="Backfill these…").click()
-        expect(page.get_by_text("Nothing of it has to be made.")).to_be_visible()
-        page.get_by_label("What of it").select_option("all")
+        expect(page.get_by_text("No partition needs computing.")).to_be_visible()
+        page.get_by_role("combobox", name="Partitions").select_option("all")
         page.get_by_label("only these").check()
         page.get_by_role("button", name="Show the plan").click()
-        expect(page.get_by_text("3 partitions would be made")).to_be_visible()
+        expect(page.get_by_text("3 partitions would be computed")).to_be_visible()
         expect(page.get_by_role("region", name="Partition list").locator("strong")).to_have_text(
             ["revenue"] * 3
         )
@@ -233,15 +233,15 @@ def test_a_backfill_leaves_out_what_is_named_and_takes_what_failed_since(
             .locator("strong")
             .filter(has_text="gated")
         ).to_have_count(1)
-        page.get_by_label("Without").fill("gated checked")
+        page.get_by_label("Leave out").fill("gated checked")
         page.get_by_role("button", name="Show the plan").click()
         expect(
             page.get_by_role("region", name="Partition list")
             .locator("strong")
             .filter(has_text="gated")
         ).to_have_count(0)
-        page.get_by_label("What of it").select_option("failed")
-        page.get_by_label("Or: what failed since").fill("2025-01-01")
+        page.get_by_role("combobox", name="Partitions").select_option("failed")
+        page.get_by_label("Or: failed since").fill("2025-01-01")
         page.get_by_role("button", name="Show the plan").click()
         expect(page).to_have_url(re.compile("since=2025-01-01"))
         expect(page).not_to_have_url(re.compile("from="))
@@ -277,12 +277,12 @@ def test_a_backfill_isnt_started_before_it_is_known_what_there_was(shop: tuple[S
     with site.page() as page:
         page.route("**/api/v1/backfills", hold)
         open_page(page, "/backfills/new?select=gated&mode=all&from=2025-03-02&to=2025-03-04")
-        expect(page.get_by_text("Working out what would be made")).to_be_visible()
+        expect(page.get_by_text("Planning")).to_be_visible()
         page.wait_for_function(
             "() => performance.getEntriesByType('resource').some((one) =>"
             " one.name.includes('/backfills/preview?'))"
         )
-        expect(page.get_by_text("Working out what would be made")).to_be_visible()
+        expect(page.get_by_text("Planning")).to_be_visible()
         while not held:
             page.wait_for_timeout(20)
         released = True
@@ -303,7 +303,7 @@ def test_a_backfill_is_chosen_in_its_own_calendar_then_paused_and_cancelled(
         cell(page, "2025-03-02").click()
         expect(page.get_by_text("Another click says up to where")).to_be_visible()
         cell(page, "2025-03-04").click()
-        expect(page.get_by_text("3 partitions would be made")).to_be_visible()
+        expect(page.get_by_text("3 partitions would be computed")).to_be_visible()
         page.get_by_role("button", name="Start it…").click()
         page.get_by_role("dialog").get_by_label("Why").fill("by mistake")
         page.keyboard.press("Enter")

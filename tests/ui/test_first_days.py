@@ -131,7 +131,7 @@ def test_an_empty_project_has_no_chart_and_says_what_comes_first(
     with serving(root) as server, Site(chromium, server).page() as page:
         open_page(page, "/consumers/report")
         panel = page.get_by_role("region", name="Deliveries and deadlines")
-        expect(panel).to_contain_text("No delivery is expected or was made yet")
+        expect(panel).to_contain_text("No delivery was due or published")
         expect(panel).not_to_contain_text("1 min")
         open_page(page, "/sources/orders")
         expect(page.locator("main")).to_contain_text("comes with the first delivery")

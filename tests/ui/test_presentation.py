@@ -247,7 +247,7 @@ def test_a_duration_is_called_one(shop: Site) -> None:
     with shop.page() as page:
         for figure in FIGURES:
             open_page(page, f"/figures/{figure}")
-            expect(page.get_by_role("heading", name="Rows")).to_be_visible()
+            expect(page.get_by_role("heading", name="Rows", exact=True)).to_be_visible()
             expect(page.get_by_role("columnheader", name=re.compile("seconds"))).to_have_count(0)
 
 

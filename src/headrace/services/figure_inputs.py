@@ -284,7 +284,7 @@ def took(
 
 WAITING_SHOWN_MAX = 3
 UNSEEN = "no read seen through Headrace; direct file reads aren't visible"
-AS_FAR_AS_SEEN = "as far as reads are seen: direct file reads aren't visible"
+AS_FAR_AS_SEEN = "Only reads through Headrace are seen, not reads of its files"
 
 
 def sources(figuring: Figuring) -> tuple[list[str], list[SourceScoreRow]]:
@@ -423,7 +423,7 @@ def _unread(rows: Sequence[UseRow]) -> Iterator[str]:
         seconds = sum(spent[name] for name in unread)
         verb = "was" if len(unread) == 1 else "were"
         yield (
-            f"{len(unread):,} of {days(len(spent), 'node')} {verb} read by nobody that is seen:"
+            f"{len(unread):,} of {days(len(spent), 'node')} {verb} not seen to be read:"
             f" {ago(round(seconds * 1e6))} of {ago(round(sum(spent.values()) * 1e6))} of work"
         )
     elif spent:

@@ -74,8 +74,10 @@ test("open INC-3 searches for INC-3", async () => {
   answer("open INC-3", [], [{ kind: "incident", name: "INC-3", of: null, said: "late" }]);
   await type("open INC-3");
   await screen.findByText("INC-3");
-  const searched = server().received.filter(({ path }) => path === "/api/v1/search");
-  expect(searched.at(-1)?.query.get("q")).toBe("INC-3");
+  await waitFor(() => {
+    const searched = server().received.filter(({ path }) => path === "/api/v1/search");
+    expect(searched.at(-1)?.query.get("q")).toBe("INC-3");
+  });
 });
 
 // Would catch: a setting that only a reload shows.

@@ -4,7 +4,7 @@ import type { Pages } from "../api/responses";
 export function MoreButton({ of, label }: { of: Pages<unknown>; label: string }) {
   if (!of.hasNextPage) return null;
   return (
-    <p className="body">
+    <p className="more">
       <button
         type="button"
         className="button"

@@ -44,10 +44,7 @@ export function Assets() {
   const first = response.pages[0];
   return (
     <div className="stack">
-      <Heading
-        title="Assets"
-        subtitle="Sources and what is made of them: how fresh each is, and whose it is."
-      />
+      <Heading title="Assets" subtitle="Sources and assets: how fresh each is, and who owns it." />
       <Search query={query} set={set} catalog={first} />
       {response.error && <Refusal problem={response.error} stale={!!first} />}
       {!first && !response.error && (

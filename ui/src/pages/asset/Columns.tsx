@@ -34,7 +34,7 @@ export function Columns({
               {rows.length ? (
                 <Table label="Columns" columns={COLUMNS} rows={rows} keyOf={(row) => row.name} />
               ) : (
-                <Empty>Its columns are known once something of it was made.</Empty>
+                <Empty>The columns are known once a partition was published.</Empty>
               )}
             </Panel>
             {contract.rules.length + contract.service.length > 0 && (

@@ -78,12 +78,12 @@ export function Lineage({
             <Side
               title="Comes from"
               rows={document.upstream ?? []}
-              nothing="Nothing is known before it: it comes from outside, or code makes it that can’t be read."
+              nothing="Nothing upstream is known: it comes from outside, or from code that can’t be read."
             />
             <Side
               title="Goes into"
               rows={document.downstream ?? []}
-              nothing="No column that is known is made of it."
+              nothing="No known column is computed from it."
             />
           </>
         )}

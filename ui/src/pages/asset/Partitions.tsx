@@ -92,7 +92,7 @@ export function Partitions({
         <Empty>
           {source
             ? "Nothing was delivered yet. The first partition comes with the first delivery; "
-            : "Nothing has been made of it yet. The first partition comes when what it reads is there; "}
+            : "Nothing is published yet. The first partition is computed once its inputs are there; "}
           <code>{`headrace why ${name}`}</code> says what it waits for.
         </Empty>
       )}

@@ -108,7 +108,7 @@ const RUNS = {
   run: {
     verb: "Run it",
     explanation:
-      "What is due of it is made now, and what it comes from is looked at first. What is published and would be the same again isn’t made.",
+      "Its due partitions are computed now, after its sources have been polled. Partitions that are published and fresh aren’t computed again.",
   },
   again: {
     verb: "Recompute",
@@ -203,7 +203,9 @@ function Resume({ node, close }: Props) {
           )}
         </p>
       )}
-      <p>It runs again as its schedule says; what was due meanwhile is made now.</p>
+      <p>
+        It runs as scheduled again. Partitions that became due during the pause are computed now.
+      </p>
       <Impact select={[node]} />
     </>
   );
@@ -248,8 +250,8 @@ function Decide({ act, node, partition, close }: Props) {
     <>
       <p>
         {accepts
-          ? "Readers see it as it is, marked as an exception by you, and what is made of it is made. No check is called passed by that."
-          : "It will never be published. What readers see stays, and who waits for it is told why it doesn’t come."}
+          ? "Readers see the data as it is, marked as an exception by you, and what depends on it is computed. The failed checks stay failed."
+          : "The data is never published. Readers keep what they see now, and whoever waits for it is told why it doesn’t come."}
       </p>
       <HeldData target={target} />
       {accepts && <DurationField until={until} choose={setUntil} choices={EXCEPTIONS} />}

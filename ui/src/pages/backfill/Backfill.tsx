@@ -19,7 +19,7 @@ import { Changes, Failures, PublishedNodes, Planned, Skipped } from "./tables";
 export type Row = Schema["BackfillResponse"];
 const LABELS: Record<ActName, string> = {
   pause: "Pause…",
-  resume: "Go on…",
+  resume: "Resume…",
   cancel: "Cancel…",
 };
 
@@ -105,8 +105,8 @@ function BackfillOf({ plan, row }: { plan: string; row: Row }) {
                 <Changes rows={row.changes} />
               ) : (
                 <Empty>
-                  <strong>Nothing for readers.</strong> What was made has the same rows as what was
-                  there.
+                  <strong>Nothing for readers.</strong> The recomputed partitions have the same rows
+                  as the published ones.
                 </Empty>
               )}
             </Panel>
@@ -152,7 +152,7 @@ function Status({ row }: { row: Row }) {
           ) : (
             "policy asks for one"
           )}
-          . Nothing is made before.
+          . Nothing is computed before.
         </p>
       </div>
     );
@@ -180,7 +180,7 @@ function Status({ row }: { row: Row }) {
             {row.published.toLocaleString("en")} of {row.partitions_total.toLocaleString("en")}{" "}
             partitions published
           </strong>
-          {row.failed > 0 && `, ${row.failed.toLocaleString("en")} couldn’t be made`}
+          {row.failed > 0 && `, ${row.failed.toLocaleString("en")} couldn’t be published`}
           {row.redone > 0 &&
             `, ${row.redone.toLocaleString("en")} recomputed, for their inputs changed meanwhile`}
           . {row.steps > 1 && `Step ${Math.min(row.steps_done + 1, row.steps)} of ${row.steps}. `}
@@ -190,7 +190,7 @@ function Status({ row }: { row: Row }) {
               <Time at={new Date(Date.parse(row.now) + left.seconds * 1000).toISOString()} />.{" "}
             </>
           )}
-          {row.state === "paused" && "Nothing more of it is begun until somebody goes on with it."}
+          {row.state === "paused" && "No other partition begins until it is resumed."}
         </p>
         <progress
           aria-label="Published"

@@ -48,7 +48,7 @@ export function Backfills() {
     <div className="stack">
       <Heading
         title="Backfills"
-        subtitle="The past recomputed, alongside production, and published at once. Readers see the old until then."
+        subtitle="Past partitions, recomputed alongside production and published at once. Until then readers see the old ones."
       >
         <Link className="button main" to="/backfills/new">
           New backfill
@@ -68,10 +68,10 @@ export function Backfills() {
               />
             ) : (
               <Empty>
-                <strong>There is none.</strong> <Link to="/backfills/new">Plan one</Link>, or{" "}
-                <code>headrace backfill ASSET --from DAY --to DAY --reason TEXT</code>: what would
-                be made, how long it takes and whom it reaches is said before anything is done (
-                <code>--dry-run</code>: only said).
+                <strong>No backfill yet.</strong> <Link to="/backfills/new">Plan one</Link>, or type{" "}
+                <code>headrace backfill ASSET --from DAY --to DAY --reason TEXT</code>. Both show
+                the partitions, the duration and who is affected before anything runs. With{" "}
+                <code>--dry-run</code>, nothing runs.
               </Empty>
             )
           }
@@ -88,7 +88,7 @@ function Progress({ row }: { row: Row }) {
         {row.published.toLocaleString("en")} of {row.partitions_total.toLocaleString("en")}
       </span>
       {row.failed > 0 && (
-        <div className="muted small">{row.failed.toLocaleString("en")} couldn’t be made</div>
+        <div className="muted small">{row.failed.toLocaleString("en")} couldn’t be published</div>
       )}
     </>
   );

@@ -18,9 +18,9 @@ import { Planned, Skipped } from "./tables";
 import "./backfill.css";
 
 const MODES = {
-  missing: "what is missing or stale",
-  failed: "what failed or was rejected",
-  all: "all of it, again",
+  missing: "missing or stale",
+  failed: "failed or rejected",
+  all: "all",
 };
 const FIELDS = ["select", "exclude", "from", "to", "since", "mode", "only", "partial"] as const;
 type Fields = Record<(typeof FIELDS)[number], string>;
@@ -60,7 +60,7 @@ export function New() {
     <div className="stack">
       <Heading
         title="New backfill"
-        subtitle="The past is recomputed alongside production, and published at once. What would be done is shown before anything is."
+        subtitle="Past partitions are recomputed alongside production and published at once. The plan is shown before anything runs."
       />
       <Panel title="Partition selection">
         <Form
@@ -78,9 +78,8 @@ export function New() {
       ) : (
         <Panel title="Plan">
           <Empty>
-            Say what is to be recomputed, and from when to when:{" "}
-            <strong>click two partitions</strong>, or type. Then it says here which partitions that
-            are, how long it takes and whom it reaches.
+            Name an asset and <strong>click two partitions</strong>, or type both days. The plan
+            shows the partitions, the duration and who is affected.
           </Empty>
         </Panel>
       )}
@@ -184,25 +183,25 @@ function Form({
         />
       </label>
       <Select
-        name="What of it"
+        name="Partitions"
         value={draft.mode}
         choices={Object.entries(MODES)}
         choose={(mode) => set("mode", mode)}
       />
       <label>
-        Without
+        Leave out
         <input
           className="input"
           value={draft.exclude}
           list="assets"
           autoComplete="off"
-          placeholder="nothing left out"
+          placeholder="nothing"
           onChange={(event) => set("exclude", event.target.value)}
         />
       </label>
       {draft.mode === "failed" && (
         <label>
-          Or: what failed since
+          Or: failed since
           <input
             className="input"
             value={draft.since}
@@ -218,7 +217,7 @@ function Form({
             checked={!!draft.only}
             onChange={(event) => set("only", event.target.checked ? "1" : "")}
           />{" "}
-          only these, not what is made of them
+          only these assets, not those downstream
         </label>
         <label>
           <input
@@ -226,7 +225,7 @@ function Form({
             checked={!!draft.partial}
             onChange={(event) => set("partial", event.target.checked ? "1" : "")}
           />{" "}
-          publish what could be made, even if some of it fails
+          publish what succeeds, even if some partitions fail
         </label>
         <button type="submit" className="button">
           Show the plan
@@ -259,7 +258,7 @@ function Plan({ fields }: { fields: Fields }) {
   if (!plan.data || !listed.data)
     return (
       <p role="status" className="empty">
-        Working out what would be made…
+        Planning…
       </p>
     );
   const row = plan.data.document;
@@ -275,7 +274,7 @@ function Plan({ fields }: { fields: Fields }) {
         <div className="notice">
           <div className="row spread" style={{ flex: 1 }}>
             <p>
-              <strong>{many(row.partitions_total, "partition")} would be made</strong>
+              <strong>{many(row.partitions_total, "partition")} would be computed</strong>
               {row.skipped.length > 0 && (
                 <>
                   , {row.skipped.reduce((sum, row) => sum + row.partitions, 0).toLocaleString("en")}{" "}
@@ -340,10 +339,10 @@ function Nothing({ row }: { row: Schema["BackfillResponse"] }) {
   return (
     <>
       <Empty>
-        <strong>Nothing of it has to be made.</strong>{" "}
+        <strong>No partition needs computing.</strong>{" "}
         {row.mode === "missing"
-          ? "All of it is published and fresh; “all of it, again” makes it again nevertheless."
-          : "Nothing of it is like that."}
+          ? "All of them are published and fresh; “all” recomputes them nevertheless."
+          : "No partition of these days failed or was rejected."}
       </Empty>
       {row.skipped.length > 0 && <Skipped rows={row.skipped} />}
     </>

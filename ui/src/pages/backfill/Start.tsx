@@ -73,7 +73,7 @@ export function Start({ row, body, replan, close }: Props) {
         >
           {mutation.error && <Refusal problem={mutation.error} />}
           <dl className="facts">
-            <dt>Touches</dt>
+            <dt>Affects</dt>
             <dd>{reaches.join(", ") || "nobody"}</dd>
             {row.estimate?.known && (
               <>

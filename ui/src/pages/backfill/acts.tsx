@@ -15,8 +15,8 @@ export function actsOf(state: string): readonly ActName[] {
   return state === "awaiting_approval" ? ["cancel"] : [];
 }
 
-const VERBS = { pause: "Pause it", resume: "Go on with it", cancel: "Cancel it" } as const;
-const TITLES = { pause: "Pause", resume: "Go on with", cancel: "Cancel" } as const;
+const VERBS = { pause: "Pause it", resume: "Resume it", cancel: "Cancel it" } as const;
+const TITLES = { pause: "Pause", resume: "Resume", cancel: "Cancel" } as const;
 
 export function Act({
   act,
@@ -34,9 +34,9 @@ export function Act({
     <>
       <p>{effectOf(act, row)}</p>
       <dl className="facts">
-        <dt>Touches</dt>
+        <dt>Affects</dt>
         <dd>{reaches.join(", ") || "nobody"}</dd>
-        <dt>Stands</dt>
+        <dt>Progress</dt>
         <dd>
           {row.published} of {many(row.partitions_total, "partition")} published
           {row.remaining && `; ${formatDuration(row.remaining.seconds)} still to go`}
@@ -48,7 +48,7 @@ export function Act({
     <p className="row">
       <State of={document.state} /> {document.published} of{" "}
       {many(document.partitions_total, "partition")} published
-      {document.failed > 0 && `, ${document.failed} couldn’t be made`}.
+      {document.failed > 0 && `, ${document.failed} couldn’t be published`}.
     </p>
   );
   return (
@@ -66,12 +66,12 @@ export function Act({
 
 function effectOf(act: ActName, row: Row): string {
   if (act === "pause")
-    return "What is being made is finished; nothing more of it is begun until somebody goes on with it.";
+    return "Running partitions finish. No other partition begins until the backfill is resumed.";
   if (act === "cancel")
     return row.published
-      ? "It ends. What is published stays; what was made and isn’t published is thrown away."
-      : "It ends, and nothing of what it made is left. Readers see what they saw before.";
+      ? "The backfill ends. Published partitions stay; computed ones that aren’t published are deleted."
+      : "The backfill ends, and what it computed is deleted. Readers see what they saw before.";
   return row.state === "failed" || row.state === "partial"
-    ? "Failed partitions is tried again; nothing else."
-    : "What isn’t made yet is made and published, to its end.";
+    ? "Failed partitions are tried again, and only those."
+    : "The remaining partitions are computed and published.";
 }

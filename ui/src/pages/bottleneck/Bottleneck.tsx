@@ -145,7 +145,7 @@ function Consumer({ row }: { row: Row }) {
       )}
       {row.regressions.length > 0 && (
         <section>
-          <h3 className="body">Slower than before</h3>
+          <h3 className="above">Slower than before</h3>
           <Table
             label={`What became slower upstream of ${row.consumer}`}
             columns={REGRESSIONS}

@@ -70,7 +70,7 @@ export function Deliveries({ document, days, per, chosen }: Props) {
         </>
       ) : (
         <Empty>
-          No delivery is expected or was made yet in these days. The first deadline after{" "}
+          No delivery was due or published in these days. The first deadline after{" "}
           <code>headrace apply</code> is the first one here.
         </Empty>
       )}

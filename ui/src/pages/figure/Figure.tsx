@@ -1,4 +1,4 @@
-// A figure opened down to the rows that it is made of.
+// A figure with the rows that it is computed from.
 import { Link, useParams, useSearchParams } from "react-router";
 import { useResponse } from "../../api/responses";
 import { addressOf } from "../../parts/addresses";
@@ -33,12 +33,12 @@ export function Figure() {
         path: { figure },
         query: window ? { window } : {},
       })}
-      heading={`What ${figure} is made of`}
+      heading={`Rows behind ${figure}`}
     >
       {(document) => (
         <div className="stack">
           <Heading
-            title={`What ${figure} is made of`}
+            title={`Rows behind ${figure}`}
             subtitle={
               <>
                 <Time at={document.began} /> to <Time at={document.until} />
@@ -73,8 +73,9 @@ function Rows({ rows }: { rows: readonly Row[] }) {
 
 /** What a column is called: seconds are shown as durations, with their own units. */
 function labelOf(name: string): string {
-  if (name === "seconds") return "duration";
-  return name.replace(/_seconds$/, "").replaceAll("_", " ");
+  if (name === "seconds") return "Duration";
+  const words = name.replace(/_seconds$/, "").replaceAll("_", " ");
+  return words.charAt(0).toUpperCase() + words.slice(1);
 }
 
 function Value({ name, value }: { name: string; value: unknown }) {

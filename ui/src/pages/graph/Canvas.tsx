@@ -35,7 +35,7 @@ import { useLayout } from "./useLayout";
 
 const READABLE = 0.75;
 /** A view with more cards than this has a small map of all of it. */
-const MAPPED = 30;
+const MAPPED = 12;
 const EDGE = 32;
 /** `columns` are those that carry the one that is followed; null where none is. */
 type CardNode = Node<{ card: Card; root: boolean; columns: readonly string[] | null }, "card">;

@@ -147,16 +147,16 @@ function Planned({ row, keep, choose, changed, refresh, refused, refreshButton }
       </Heading>
       {refused && <PlanChanged problem={refused} row={row} />}
       {row.left_out && <p className="notice">{LEFT_OUT[row.left_out]}</p>}
-      {!steps && !row.left_out && (
-        <Panel title="Steps">
-          <Empty>
-            <strong>The saved files change nothing in {row.env}.</strong> Save a file, then look
-            again.
-          </Empty>
-        </Panel>
-      )}
       <div className="columns">
         <div className="stack">
+          {!steps && !row.left_out && (
+            <Panel title="Steps">
+              <Empty>
+                <strong>The saved files change nothing in {row.env}.</strong> Save a file, then look
+                again.
+              </Empty>
+            </Panel>
+          )}
           {steps > 0 && (
             <Panel title="Steps" aside={many(steps, "step")}>
               <Steps rows={row.steps} />

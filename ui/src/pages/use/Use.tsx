@@ -93,9 +93,8 @@ export function Use() {
         title="Use"
         subtitle={
           <>
-            Who reads what, and what is computed for nobody: as far as reads are seen (
-            <code>read</code>, <code>sql</code>, data over HTTP, exports). Who reads the files
-            directly isn’t seen.
+            Who reads what, and what is computed for nobody. Reads by <code>read</code>,{" "}
+            <code>sql</code>, HTTP and exports are seen; reads of the files aren’t.
           </>
         }
       >
@@ -174,7 +173,7 @@ function Nodes({ used, notes }: { used: readonly Used[]; notes: readonly string[
         {notes.map((line) => (
           <span key={line}>{line}. </span>
         ))}
-        What others are made of is read through them, and needed all the same.
+        Nodes that other nodes are computed from are needed, also if nobody reads them.
       </p>
       <Panel title="Nodes" aside={many(used.length, "node")}>
         <Table

@@ -1,14 +1,9 @@
 import { screen, within } from "@testing-library/react";
-import { expect, it, vi } from "vitest";
+import { expect, it } from "vitest";
 import { renderAt } from "../../testing/render";
 import { serverOfTests } from "../../testing/server";
-import { ChangedGraph } from "./ChangedGraph";
+import { Cards, ChangedGraph } from "./ChangedGraph";
 
-vi.mock("../graph/layout", async (original) => ({
-  ...(await original<object>()),
-  layout: ({ cards }: { cards: readonly { id: string }[] }) =>
-    Promise.resolve(new Map(cards.map(({ id }, at) => [id, { x: at * 300, y: 0 }]))),
-}));
 const server = serverOfTests();
 
 const NODES = [
@@ -17,28 +12,27 @@ const NODES = [
   { name: "report", kind: "consumer", changes: [], applied: true },
 ];
 
-function answered(more: number) {
-  const edges = [{ from: "sales", to: "report", weight: 1 }];
-  server().answer("/api/v1/plan/graph", {
-    body: { against: "version 1", nodes: NODES, edges, more, left_out: false },
-  });
-  renderAt("/", <ChangedGraph />);
-}
+const GRAPH = {
+  ...{ against: "version 1", nodes: NODES, more: 4, left_out: false },
+  edges: [{ from: "sales", to: "report", weight: 1 }],
+};
 
-it("says in words what changed and what is downstream, and links to nodes that have a page", async () => {
-  answered(4);
-  const drawing = await screen.findByRole("group", { name: "Changed nodes" });
+it("says in words what changed and what is downstream, and links to nodes that have a page", () => {
+  const positions = new Map(NODES.map(({ name }, at) => [name, { x: at * 300, y: 0 }]));
+  renderAt("/", <Cards graph={GRAPH} positions={positions} />);
+  const drawing = screen.getByRole("group", { name: "Changed nodes" });
   const sales = within(drawing).getByRole("link", { name: /sales/ });
   expect(sales).toHaveTextContent("changed: asset code, checks");
   expect(within(drawing).getByRole("link", { name: /report/ })).toHaveTextContent("downstream");
   expect(within(drawing).getByText("fresh")).toBeVisible();
   expect(within(drawing).queryByRole("link", { name: /fresh/ })).toBeNull();
-  expect(screen.getByText("2 changed, 5 downstream")).toBeVisible();
-  expect(screen.getByText(/4 further nodes downstream aren’t shown/)).toBeVisible();
 });
 
 it("has the same as a table, with who reads each node", async () => {
-  answered(0);
+  server().answer("/api/v1/plan/graph", { body: GRAPH });
+  renderAt("/", <ChangedGraph />);
+  expect(await screen.findByText("2 changed, 5 downstream")).toBeVisible();
+  expect(screen.getByText(/4 further nodes downstream aren’t shown/)).toBeVisible();
   const table = await screen.findByRole("table", { hidden: true });
   const rows = within(table).getAllByRole("row", { hidden: true });
   expect(rows[2]).toHaveTextContent("salesassetchanged: asset code, checksreport");

@@ -51,16 +51,6 @@ export function ChangedGraph() {
 /** Links for nodes, lines for edges; wider than the panel it scrolls. */
 function Drawing({ graph }: { graph: Changed }) {
   const positions = useLayout(viewOf(graph));
-  const ref = useRef<HTMLDivElement>(null);
-  const nodes = graph.nodes;
-  useEffect(() => {
-    const first = positions instanceof Map ? firstChanged(nodes, positions) : undefined;
-    const box = ref.current;
-    if (!first || !box) return;
-    box.scrollLeft = first.x;
-    box.scrollTop = first.y + CARD.height / 2 - box.clientHeight / 2;
-    // eslint-disable-next-line react-hooks/exhaustive-deps -- who has scrolled stays there until cards move
-  }, [positions]);
   if (positions === "failed")
     return <p className="empty">The graph can’t be drawn. The table says the same.</p>;
   if (!positions)
@@ -69,6 +59,20 @@ function Drawing({ graph }: { graph: Changed }) {
         Laying it out…
       </p>
     );
+  return <Cards graph={graph} positions={positions} />;
+}
+
+export function Cards({ graph, positions }: { graph: Changed; positions: Positions }) {
+  const ref = useRef<HTMLDivElement>(null);
+  const nodes = graph.nodes;
+  useEffect(() => {
+    const first = firstChanged(nodes, positions);
+    const box = ref.current;
+    if (!first || !box) return;
+    box.scrollLeft = first.x;
+    box.scrollTop = first.y + CARD.height / 2 - box.clientHeight / 2;
+    // eslint-disable-next-line react-hooks/exhaustive-deps -- who has scrolled stays there until cards move
+  }, [positions]);
   const places = [...positions.values()];
   const width = Math.max(...places.map(({ x }) => x)) + CARD.width;
   const height = Math.max(...places.map(({ y }) => y)) + CARD.height;

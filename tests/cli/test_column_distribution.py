@@ -128,11 +128,15 @@ def test_a_classified_column_has_no_distribution(shop: Project) -> None:
 
 
 def test_an_unknown_column_is_refused(shop: Project) -> None:
-    with pytest.raises(UsageError, match="'amuont'") as refused:
+    with pytest.raises(
+        UsageError, match="orders_clean has no column 'amuont' with a recorded"
+    ) as refused:
         distribution(shop, "orders_clean", "amuont")
     assert "amount" in (refused.value.hint or "")
 
 
 def test_a_node_without_audits_has_no_columns(shop: Project) -> None:
-    with pytest.raises(UsageError, match="no column of page with a distribution"):
+    with pytest.raises(
+        UsageError, match="page has no column 'amount' with a recorded distribution"
+    ):
         distribution(shop, "page", "amount")

@@ -153,7 +153,8 @@ def _visible_column(
     limits = column_limits(session, node.name, past=True)
     hidden = {*limits.names, *limits.left_out_of(columns)}
     visible = [name for name in columns if name.lower() not in hidden]
-    return chosen(asked.lower(), visible, f"column of {node.name} with a distribution")
+    refusal = f"{node.name} has no column {asked[:60]!r} with a recorded distribution"
+    return chosen(asked.lower(), visible, refusal)
 
 
 def _is_classified(session: ProjectSession, node: Source | Asset, column: str) -> bool:

@@ -77,7 +77,11 @@ def node_history(session: ProjectSession, name: str, query: HistoryQuery) -> His
     response = _response(session, node, stored_history)
     if column is None:
         return response
-    name = chosen(column, response.columns, f"column of {node.name} with figures")
+    name = chosen(
+        column,
+        response.columns,
+        f"{node.name} has no column {column[:60]!r} with recorded figures",
+    )
     figures = _figures(stored_history, name, node.partition.grain, len(session.project().sources))
     return msgspec.structs.replace(response, column=name, figures=figures)
 
@@ -135,7 +139,8 @@ def chosen_key(tx: Transaction, node: str, asked: str | None) -> tuple[str | Non
     newest = stored.newest_partitions(tx, node, KEYS_SEARCHED)
     keys = sorted({second for partition in newest if (second := _second_part(partition))})
     if asked is not None:
-        return chosen(asked.lower(), keys, f"key of {node}"), keys
+        refusal = f"{node} has no partition with the key {asked[:60]!r}"
+        return chosen(asked.lower(), keys, refusal), keys
     return (keys[0] if keys else None), keys
 
 
@@ -143,12 +148,15 @@ def _second_part(partition: str) -> str:
     return partition.partition(SEPARATOR)[2]
 
 
-def chosen(asked: str, known: Sequence[str], what: str) -> str:
-    """Return the known name that equals `asked`, which is in lower case. Raise UsageError."""
+def chosen(asked: str, known: Sequence[str], refusal: str) -> str:
+    """Return the known name that equals `asked`, which is in lower case.
+
+    Raise UsageError with the text `refusal` if there is none.
+    """
     by_lower = {name.lower(): name for name in known}
     if asked not in by_lower:
         raise UsageError(
-            f"there is no {what} called {asked[:60]!r}",
+            refusal,
             hint=did_you_mean(asked, known) or f"known: {', '.join(known[:9]) or 'none yet'}",
         )
     return by_lower[asked]

@@ -10,6 +10,10 @@ import pytest
 from door_lab import Opened, opened
 from serve_lab import headrace, project, write
 
+from headrace.services import snapshot_differences
+from headrace.services.session import ProjectSession
+from headrace.services.snapshot_differences import DifferenceQuery, snapshot_difference
+
 CONTRACT = """apiVersion: v3.1.0
 kind: DataContract
 id: people
@@ -162,6 +166,26 @@ def test_snapshots_to_choose_are_those_that_a_number_means(door: Opened) -> None
     assert body["snapshots"] == here
     for item in here:
         assert difference(door, "loud", left=item["snapshot"])["left"]["at"] == item["at"]
+
+
+def test_partitions_with_too_many_rows_arent_compared(
+    door: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: millions of rows read because their partition was chosen, or is the newest."""
+
+    def compared(rows_max: int, partition: str | None = None) -> tuple[int, int, int]:
+        monkeypatch.setattr(snapshot_differences, "ROWS_MAX", rows_max)
+        query = DifferenceQuery(left="2025-03-03T09:00", partition=partition)
+        session = ProjectSession(door.root, "prod", None, "t")
+        body = snapshot_difference(session, "loud", query)
+        assert sum(row.compared for row in body.partitions) == body.compared
+        return body.compared, body.not_compared, len(body.sample)
+
+    assert compared(4, "2025-03-02") == (1, 0, 3)  # two rows on each side
+    assert compared(3, "2025-03-02") == (0, 1, 0)
+    assert compared(3, "2025-03-03") == (1, 0, 1)
+    assert compared(3) == (1, 1, 1)
+    assert compared(0) == (0, 2, 0)
 
 
 def test_nothing_differs_of_what_was_never_published(door: Opened) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import accumulate
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -45,7 +46,7 @@ from headrace.store.queries.publications import Visible
 
 FUNCTION = "snapshot_differences:snapshot_difference"
 ROWS_MAX = 2_000_000
-"""Rows of both sides that are compared; of more, those of the newest partitions."""
+"""Rows of both sides that are compared: those of the newest partitions that have no more."""
 PARTITIONS_LISTED = 400
 """Partitions of a response, the newest ones."""
 SNAPSHOTS_MAX = 30
@@ -125,7 +126,7 @@ def snapshot_difference(
         partition=partition,
         whole=_accumulates(node),
         compared=len(compared),
-        not_compared=0 if partition else len(_differing(states)) - len(compared),
+        not_compared=_not_compared(states, partition, compared),
         columns=_columns(tables, visible),
         column_changes=comparison.columns,
         keys=comparison.keys or None,
@@ -373,20 +374,22 @@ def _compared(
     node: Source | Asset, states: Sequence[PartitionDifferenceRow], partition: str | None
 ) -> list[str]:
     """Return the partitions whose rows are read: the newest ones that differ, within ROWS_MAX."""
+    candidates = _differing(states)
     if partition is not None:
-        return [partition]
-    differing = _differing(states)
+        candidates = [item for item in states if item.partition == partition]
+    names = [item.partition for item in candidates]
     if _accumulates(node):
-        total = sum(map(_rows, states))
-        return [item.partition for item in differing] if total <= ROWS_MAX else []
-    result: list[str] = []
-    rows = 0
-    for item in reversed(differing):
-        rows += _rows(item)
-        if rows > ROWS_MAX and result:
-            break
-        result.append(item.partition)
-    return result[::-1]
+        return names if sum(map(_rows, states)) <= ROWS_MAX else []
+    totals = accumulate(_rows(item) for item in reversed(candidates))
+    fitting = sum(total <= ROWS_MAX for total in totals)
+    return names[len(names) - fitting :]
+
+
+def _not_compared(
+    states: Sequence[PartitionDifferenceRow], partition: str | None, compared: Sequence[str]
+) -> int:
+    asked = 1 if partition is not None else len(_differing(states))
+    return asked - len(compared)
 
 
 def _rows(item: PartitionDifferenceRow) -> int:

@@ -58,7 +58,7 @@ class SnapshotDifferenceResponse(Response, frozen=True, kw_only=True):
     compared: int
     """How many partitions' rows were compared."""
     not_compared: int
-    """How many differing partitions were left out, because there are too many rows."""
+    """How many partitions were left out, because they have too many rows."""
     columns: list[ColumnRow]
     """The columns that were compared."""
     column_changes: list[ColumnChange]

@@ -81,12 +81,17 @@ export function rowsText(difference: Difference): string {
 
 /** What of all that differs is on the page; empty if it is everything. */
 export function cutText(difference: Difference): string {
-  const { sample, compared, not_compared: left, whole } = difference;
+  const { sample, compared, not_compared: left, whole, partition } = difference;
   const total = difference.rows_added + difference.rows_removed + (difference.rows_changed ?? 0);
   const texts = [];
   if (sample.length < total)
     texts.push(`The table has ${count(sample.length)} of ${count(total)} rows.`);
-  if (left > 0 && whole) texts.push("Its rows aren’t compared: there are too many for a page.");
+  if (left > 0 && (whole || partition !== null))
+    texts.push("Its rows aren’t compared: there are too many for a page.");
+  else if (left > 0 && !compared)
+    texts.push(
+      "No rows are compared: the newest partition that differs has too many for a page. Choose another one above to see its rows.",
+    );
   else if (left > 0)
     texts.push(
       `Rows are those of ${many(compared, "partition")}, the newest that differ; ${count(left)} more have too many rows for a page. Choose one above to see its rows.`,

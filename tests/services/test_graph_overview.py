@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ import pytest
 from headrace.model import UsageError
 from headrace.services.graph import GraphViewQuery, view
 from headrace.services.graph_groups import CARDS_MAX
+from headrace.services.graph_past import WORST_FIRST
 from headrace.services.responses.catalog import GraphView
 from headrace.services.session import ProjectSession
 
@@ -115,3 +117,11 @@ def test_filters_count_the_nodes_that_match_on_each_card(tmp_path: Path) -> None
     assert {card.name: card.matching for card in opened.cards if card.kind == "asset"} == {
         "a1": 0, "a3": 0, "a5": 0, "a7": 0, "a9": 0, "a11": 1,
     }  # fmt: skip
+
+
+def test_the_web_ui_orders_states_as_the_server_does() -> None:
+    """Would catch: a replayed group whose state isn't the one that the server would say."""
+    replay = Path(__file__).parents[2] / "ui/src/pages/graph/replay.ts"
+    listed = re.search(r"const WORST_FIRST = \[(.*?)\];", replay.read_text("utf-8"), re.DOTALL)
+    assert listed is not None
+    assert tuple(re.findall(r'"(\w+)"', listed[1])) == WORST_FIRST

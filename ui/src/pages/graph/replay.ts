@@ -87,7 +87,7 @@ function changed(card: Card, { was, state }: Change): Card {
   return { ...card, states, worst: worstOf(states.map((row) => row.value)) };
 }
 
-/** As the server orders them. */
+/** As the server orders them: `WORST_FIRST` of services/graph_past.py. */
 const WORST_FIRST = [
   "wrong",
   "failed",
@@ -95,12 +95,16 @@ const WORST_FIRST = [
   "rejected",
   "late",
   "held",
+  "stale",
+  "behind",
+  "at_risk",
   "running",
   "never",
   "unknown",
   "cancelled",
   "skipped",
   "not_due",
+  "fresh",
   "published",
   "served",
 ];

@@ -105,7 +105,8 @@ export function AsItStood({
         {changes && ` · ${many(changes.changes.length, "change")}`}
         {changes && beginsLate(changes, past.from)}
         {now && Date.parse(now) - past.until > MINUTE_MS && " · the window ends before now"}. Nodes
-        have the state of their last attempt, consumers the state that was known then.
+        have the state of their last attempt, of whichever partition: what was stale or behind then
+        isn’t stored. Consumers have the state that was known then.
         {playing && " While it plays, cards have no incidents, intervals and pauses."}
       </p>
     </section>

@@ -1,11 +1,12 @@
-import { waitFor } from "@testing-library/react";
+import { screen, waitFor } from "@testing-library/react";
+import userEvent from "@testing-library/user-event";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { queries } from "../../api/responses";
 import { renderAt } from "../../testing/render";
 import { serverOfTests } from "../../testing/server";
 import { Graph } from "./Graph";
 
-serverOfTests();
+const server = serverOfTests();
 const posted: { cmd: string }[] = [];
 
 class FakeWorker {
@@ -25,4 +26,22 @@ it("starts to lay out before the view has come", async () => {
   // Would catch: a graph that waits for the server first, and then as long for elk to start.
   renderAt("/graph", <Graph />); // the server has no view
   await waitFor(() => expect(posted.map(({ cmd }) => cmd)).toContain("layout"));
+});
+
+it("keeps what is drawn until the next view is there", async () => {
+  // Would catch: a graph that goes and comes with each filter, step or group.
+  const view = (total: number) => ({
+    body: {
+      ...{ mode: "focus", root: "asset:daily", by: null, shown: 1, total, cards: [], edges: [] },
+      ...{ now: "2025-03-05T09:00:00Z", at: null, note: null, matching: null },
+    },
+  });
+  server().answer("/api/v1/status", { body: { now: "2025-03-05T09:00:00Z", timezone: "UTC" } });
+  server().answer("/api/v1/graph/view", view(7), view(8));
+  renderAt("/graph?mode=focus&root=daily", <Graph />);
+  const drawn = await screen.findByRole("region", { name: "Graph" });
+  await screen.findByText("1 shown of 7 nodes");
+  await userEvent.click(screen.getByRole("button", { name: "One step more" }));
+  await screen.findByText("1 shown of 8 nodes");
+  expect(drawn).toBeInTheDocument();
 });

@@ -68,6 +68,7 @@ export function Graph() {
   // a replayed state may match a filter or no longer; only the server says which nodes do
   const view =
     filters.state && player.view !== response.data ? withoutMatches(player.view) : player.view;
+  const stays = view !== undefined && isOf(view, mode, root, past !== null) && !response.error;
   const column = mode === "focus" && !past ? (params.get("column") ?? "") : "";
   const lineage = useColumnLineage(root ?? "", column);
   const setHops = (next: number) =>
@@ -92,6 +93,7 @@ export function Graph() {
           [
             `${view.shown || view.cards.length} shown of ${view.total} nodes`,
             typeof view.matching === "number" && `${view.matching} match`,
+            stays && response.isPlaceholderData && "loading…",
           ]
             .filter(Boolean)
             .join(" · ")
@@ -156,8 +158,13 @@ export function Graph() {
       </Heading>
       <Filters values={filters} set={setFilter} view={view} />
       {past && <AsItStood past={past} player={player} />}
-      {past && view && onlyTimeMoves(view, mode, root) && !response.error ? (
-        <Drawn view={view} lineage={lineage} address={address} />
+      {stays ? (
+        <Drawn
+          view={view}
+          lineage={lineage}
+          address={address}
+          loading={response.isPlaceholderData}
+        />
       ) : (
         <Loaded document={response}>
           {(loaded) => <Drawn view={loaded} lineage={lineage} address={address} />}
@@ -172,14 +179,17 @@ function Drawn({
   view,
   lineage,
   address,
+  loading = false,
 }: {
   view: Schema["GraphView"];
   lineage: ColumnLineage | null;
   address: Address;
+  /** Whether it is shown until another one has come. */
+  loading?: boolean;
 }) {
   if (view.note) return <Absent view={view} />;
   return (
-    <div className={view.at ? "graph past" : "graph"}>
+    <div className={view.at ? "graph past" : "graph"} aria-busy={loading}>
       <section className="panel canvas" aria-label={view.at ? "Graph, as it stood" : "Graph"}>
         <ReactFlowProvider key={`${view.mode} ${view.root ?? ""}`}>
           <Canvas view={view} lineage={lineage} address={address} />
@@ -191,14 +201,19 @@ function Drawn({
 }
 
 /**
- * Whether a past view is the one that was asked for but for its time: it stays until the other one
- * has come, so that cards stay where they are. The label says of which time it is.
+ * Whether a view is the one that was asked for but for its time, its filters, its groups or its
+ * steps: it stays until the other one has come, so that nothing flickers.
  */
-function onlyTimeMoves(view: Schema["GraphView"], mode: string, root: string | null): boolean {
+function isOf(
+  view: Schema["GraphView"],
+  mode: string,
+  root: string | null,
+  past: boolean,
+): boolean {
   const shown = view.root === null ? null : view.root.replace(/^[a-z]+:/, "");
   // the view of an incident has the node where it arose as its root
   const same = shown === root || (shown !== null && /^INC-\d+$/i.test(root ?? ""));
-  return Boolean(view.at) && view.mode === mode && same;
+  return Boolean(view.at) === past && view.mode === mode && same;
 }
 
 /** What the nodes are grouped by. A project of few nodes can be shown without groups. */

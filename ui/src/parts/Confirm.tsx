@@ -1,6 +1,7 @@
 // An act that is asked about: its effect and the reason before, how far it is meanwhile, what came of it after.
 import { useId, useState, type ReactNode } from "react";
 import { useAct } from "../api/acts";
+import type { Problem } from "../api/client";
 import { Dialog } from "./Dialog";
 import { ActProgress } from "./ActProgress";
 import { Refusal } from "./Page";
@@ -17,7 +18,13 @@ type Props<D> = {
   fieldLabel?: string;
   effect: ReactNode;
   done: (document: D) => ReactNode;
+  doneTitle?: (document: D) => string;
+  /** What is said in place of the question where nothing can be done now; given what was refused. */
+  waits?: (problem: Problem | null) => ReactNode;
+  refused?: (problem: Problem) => void;
   close: () => void;
+  /** In place of `close` after it was done. */
+  finish?: () => void;
 };
 
 const NO_FIELDS = {};
@@ -31,16 +38,25 @@ export function Confirm<D>({
   fieldLabel: fieldLabel = "Why",
   effect,
   done,
+  doneTitle,
+  waits,
+  refused,
   close,
+  finish = close,
 }: Props<D>) {
   const { mutation, progress } = useAct<D>(path);
   const [reason, setReason] = useState("");
   const fieldId = useId();
   const trimmed = reason.trim();
-  const begin = () => mutation.mutate({ ...body, ...(trimmed ? { reason: trimmed } : {}) });
+  const waiting = waits?.(mutation.error);
+  const begin = () =>
+    mutation.mutate(
+      { ...body, ...(trimmed ? { reason: trimmed } : {}) },
+      { onError: (problem) => refused?.(problem) },
+    );
 
   const footer = mutation.data ? (
-    <button type="button" className="button main" onClick={close}>
+    <button type="button" className="button main" onClick={finish}>
       Close
     </button>
   ) : (
@@ -50,7 +66,7 @@ export function Confirm<D>({
         <button type="button" className="button" onClick={close}>
           {mutation.isPending ? "Close" : "Not now"}
         </button>
-        {!mutation.isPending && (
+        {!mutation.isPending && !waiting && (
           <button
             type="button"
             className="button main"
@@ -64,11 +80,17 @@ export function Confirm<D>({
     </>
   );
   return (
-    <Dialog title={title} close={close} footer={footer}>
+    <Dialog
+      title={mutation.data && doneTitle ? doneTitle(mutation.data) : title}
+      close={mutation.data ? finish : close}
+      footer={footer}
+    >
       {mutation.isPending ? (
         <ActProgress progress={progress} />
       ) : mutation.data ? (
         <div role="status">{done(mutation.data)}</div>
+      ) : waiting ? (
+        <div role="status">{waiting}</div>
       ) : (
         <div className="stack">
           {mutation.error && <Refusal problem={mutation.error} />}

@@ -38,6 +38,56 @@ describe("a dialog", () => {
   });
 });
 
+describe("an act that waits for others", () => {
+  it("says so in place of the question, and tells its page that it was refused", async () => {
+    // Would catch: a button that asks a second time for what is already asked for.
+    server().answer("/api/v1/apply", {
+      status: 409,
+      body: { code: "needs_approval", detail: "needs an approval", title: "refused" },
+    });
+    const refused = vi.fn();
+    renderAt(
+      "/",
+      <Confirm
+        title="Apply p-1"
+        verb="Apply this"
+        path="/api/v1/apply"
+        effect={<p>One step.</p>}
+        done={() => null}
+        waits={(problem) => problem?.code === "needs_approval" && <p>It waits.</p>}
+        refused={refused}
+        close={() => undefined}
+      />,
+    );
+    await userEvent.click(screen.getByRole("button", { name: "Apply this" }));
+    expect(await screen.findByText("It waits.")).toBeVisible();
+    expect(screen.queryByRole("button", { name: "Apply this" })).toBeNull();
+    expect(refused).toHaveBeenCalledOnce();
+  });
+
+  it("names what came of it, and finishes in another way than it is left", async () => {
+    server().answer("/api/v1/apply", { body: { version: 3 } });
+    const [close, finish] = [vi.fn(), vi.fn()];
+    renderAt(
+      "/",
+      <Confirm<{ version: number }>
+        title="Apply p-1"
+        verb="Apply this"
+        path="/api/v1/apply"
+        effect={<p>One step.</p>}
+        done={() => null}
+        doneTitle={({ version }) => `Applied as version ${version}`}
+        close={close}
+        finish={finish}
+      />,
+    );
+    await userEvent.click(screen.getByRole("button", { name: "Apply this" }));
+    expect(await screen.findByRole("dialog", { name: "Applied as version 3" })).toBeVisible();
+    await userEvent.click(screen.getByText("Close"));
+    expect([close.mock.calls.length, finish.mock.calls.length]).toEqual([0, 1]);
+  });
+});
+
 describe("an act that is confirmed", () => {
   const PAUSE = "/api/v1/pause";
   const show = (reasoned = true) =>

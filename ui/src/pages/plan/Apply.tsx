@@ -1,11 +1,7 @@
 // A plan is agreed to by its id, and applied if it is still what would be done and policy has its approvals.
-import { useId, useState } from "react";
 import { Link } from "react-router";
-import { useAct } from "../../api/acts";
 import type { Problem, Schema } from "../../api/client";
-import { Dialog } from "../../parts/Dialog";
-import { ActProgress } from "../../parts/ActProgress";
-import { Refusal } from "../../parts/Page";
+import { Confirm } from "../../parts/Confirm";
 import { many } from "../../parts/words";
 import { useRequest } from "./Approval";
 import type { Row } from "./Plan";
@@ -24,81 +20,29 @@ const PLAN_CHANGED = "plan_changed";
 const NEEDS_APPROVAL = "needs_approval";
 
 export function Apply({ row, keep, changed, applied, close }: Props) {
-  const { mutation, progress } = useAct<Applied>("/api/v1/apply");
-  const [reason, setReason] = useState("");
-  const fieldId = useId();
-  const trimmed = reason.trim();
   const request = useRequest(row.plan_id, row.approval !== null);
-  const approved = request?.state === "approved";
-  const asks = row.approval !== null && !approved;
-  const waits = asks && (mutation.error?.code === NEEDS_APPROVAL || request?.state === "open");
-  const reasoned = keep.length > 0 || row.approval !== null;
-  const begin = () => {
-    const body = {
-      plan_id: row.plan_id,
-      ...(keep.length ? { keep } : {}),
-      ...(trimmed ? { reason: trimmed } : {}),
-    };
-    const onError = (problem: Problem) => problem.code === PLAN_CHANGED && changed(problem);
-    mutation.mutate(body, { onError });
-  };
-  const closed = mutation.data ? applied : close;
-  const footer = mutation.data ? (
-    <button type="button" className="button main" onClick={applied}>
-      Close
-    </button>
-  ) : (
-    <>
-      <span className="muted small">It goes into the audit trail.</span>
-      <span className="row">
-        <button type="button" className="button" onClick={close}>
-          {mutation.isPending ? "Close" : "Not now"}
-        </button>
-        {!mutation.isPending && !waits && (
-          <button
-            type="button"
-            className="button main"
-            disabled={reasoned && !trimmed}
-            onClick={begin}
-          >
-            {asks ? "Ask for approval" : "Apply this"}
-          </button>
-        )}
-      </span>
-    </>
-  );
+  const asks = row.approval !== null && request?.state !== "approved";
   return (
-    <Dialog
-      title={mutation.data ? outcome(mutation.data) : `Apply ${row.plan_id ?? ""}`}
-      close={closed}
-      footer={footer}
-    >
-      {mutation.isPending ? (
-        <ActProgress progress={progress} />
-      ) : mutation.data ? (
-        <Done document={mutation.data} />
-      ) : waits ? (
-        <Waiting request={request} />
-      ) : (
-        <div className="stack">
-          {mutation.error && <Refusal problem={mutation.error} />}
-          <Effect row={row} />
-          <div>
-            <label htmlFor={fieldId}>
-              {keep.length ? `Why published data of ${keep.join(", ")} is kept` : "Why"}
-              {reasoned ? "" : " (may be left out)"}
-            </label>
-            <input
-              id={fieldId}
-              className="input"
-              value={reason}
-              required={reasoned}
-              onChange={(event) => setReason(event.target.value)}
-            />
-          </div>
-        </div>
-      )}
-    </Dialog>
+    <Confirm<Applied>
+      title={`Apply ${row.plan_id ?? ""}`}
+      verb={asks ? "Ask for approval" : "Apply this"}
+      path="/api/v1/apply"
+      body={{ plan_id: row.plan_id, ...(keep.length ? { keep } : {}) }}
+      reasoned={keep.length > 0 || row.approval !== null}
+      fieldLabel={keep.length ? `Why published data of ${keep.join(", ")} is kept` : "Why"}
+      effect={<Effect row={row} />}
+      waits={(problem) =>
+        asks &&
+        (problem?.code === NEEDS_APPROVAL || request?.state === "open") && (
+          <Waiting request={request} />
+        )
+      }
+      refused={(problem) => problem.code === PLAN_CHANGED && changed(problem)}
+      done={(document) => <Done document={document} />}
+      doneTitle={outcome}
+      close={close}
+      finish={applied}
+    />
   );
 }
 
@@ -135,7 +79,7 @@ function Effect({ row }: { row: Row }) {
 /** The plan waits for other people. Whoever asked applies it here once they have agreed. */
 function Waiting({ request }: { request: Schema["ApprovalRow"] | undefined }) {
   return (
-    <div className="stack" role="status">
+    <div className="stack">
       <p>
         <strong>It waits for an approval.</strong> Nothing is applied yet. Once it is approved,
         apply it here; a changed plan needs another approval.
@@ -171,7 +115,7 @@ function outcome(document: Applied): string {
 
 function Done({ document }: { document: Applied }) {
   return (
-    <div className="stack" role="status">
+    <div className="stack">
       <p>
         {document.state === "applied" ? (
           <>

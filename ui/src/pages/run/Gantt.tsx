@@ -32,6 +32,7 @@ export function Gantt({ attempts, onPath }: Props) {
   const columns: readonly Column<Attempt>[] = [
     {
       name: "Node",
+      className: "of-node",
       cell: (row) => (
         <div>
           <Link to={`/assets/${encodeURIComponent(row.node)}`}>{row.node}</Link>
@@ -43,7 +44,7 @@ export function Gantt({ attempts, onPath }: Props) {
         </div>
       ),
     },
-    { name: "State", cell: (row) => <State of={row.state} /> },
+    { name: "State", className: "of-state", cell: (row) => <State of={row.state} /> },
     {
       name: `Over ${formatDuration(axis.seconds)}`,
       className: "bars",
@@ -51,12 +52,17 @@ export function Gantt({ attempts, onPath }: Props) {
     },
     {
       name: "Duration",
-      className: "number",
+      className: "number duration",
       cell: (row) => formatDuration(row.phases.reduce((sum, phase) => sum + phase.seconds, 0)),
     },
-    { name: "Rows", className: "number", cell: (row) => row.rows?.toLocaleString("en") ?? "" },
+    {
+      name: "Rows",
+      className: "number rows",
+      cell: (row) => row.rows?.toLocaleString("en") ?? "",
+    },
     {
       name: "Log",
+      className: "to-log",
       cell: (row) => (
         <Link
           to={log(row)}

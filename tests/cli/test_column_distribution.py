@@ -9,7 +9,9 @@ from contextlib import closing
 import pytest
 from clilab import Project
 
-from headrace.model import UsageError
+from headrace.checks.anomalies.usual import MeasuredPartition
+from headrace.checks.metrics import ColumnMetrics, MetricId, Metrics
+from headrace.model import Grain, UsageError
 from headrace.services.column_distribution import (
     VALUES_MAX,
     DistributionQuery,
@@ -17,6 +19,7 @@ from headrace.services.column_distribution import (
 )
 from headrace.services.responses.distributions import DistributionResponse
 from headrace.services.session import ProjectSession
+from headrace.services.usual_distributions import UsualDistribution
 
 
 def distribution(shop: Project, node: str, column: str, **query: str) -> DistributionResponse:
@@ -43,6 +46,7 @@ def test_numbers_have_percentiles_in_each_partition(shop: Project) -> None:
     assert (good.least, good.greatest) == (5.0, 19.9)
     assert good.percentiles == [5.0, 5.0, 7.1, 7.1, 7.1]
     assert not by_day["2025-03-04"].published  # a check rejected it
+    assert good.median_between is None  # nothing is expected of so few partitions
     until = distribution(shop, "orders_clean", "amount", until="2025-03-02")
     assert [point.partition for point in until.points] == ["2025-03-01", "2025-03-02"]
 
@@ -140,3 +144,49 @@ def test_a_node_without_audits_has_no_columns(shop: Project) -> None:
         UsageError, match="page has no column 'amount' with a recorded distribution"
     ):
         distribution(shop, "page", "amount")
+
+
+DAYS = [f"2025-03-{day:02}" for day in range(1, 29)]
+
+
+def usual(nulls: float = 0.0, **medians: float) -> UsualDistribution:
+    """Four weeks of equal days, but for the given medians."""
+    shares = {DAYS[-1]: {"a": 0.2, "b": 0.8}}
+    days = {
+        day: Metrics(
+            1000, {"n": ColumnMetrics(nulls=nulls, shares=shares.get(day, {"a": 0.7, "b": 0.3}))}
+        )
+        for day in DAYS
+    }
+    return UsualDistribution(
+        column="n",
+        grain=Grain.DAY,
+        sources=3,
+        measured=days,
+        visible=[MeasuredPartition(day, days[day].values(), excepted=False) for day in DAYS],
+        medians=dict.fromkeys(DAYS, 10.0) | {f"2025-03-{day[1:]}": m for day, m in medians.items()},
+    )
+
+
+def test_a_median_is_expected_near_those_of_earlier_partitions() -> None:
+    """Would catch: a range from too few partitions, or one that a value beyond it has widened."""
+    ranges = usual(d28=30.0).median_ranges()
+    assert list(ranges) == DAYS[14:]
+    low, high = ranges[DAYS[-1]]
+    assert 7 < low < 10 < high < 14
+
+
+def test_no_median_is_expected_where_one_isnt_positive() -> None:
+    """Would catch: a range from the positive part of a history, and a logarithm of zero."""
+    assert list(usual(d20=0.0).median_ranges()) == DAYS[14:19]
+    assert list(usual(d28=-1.0).median_ranges()) == DAYS[14:27]
+
+
+def test_a_share_is_expected_in_all_rows() -> None:
+    """Would catch: a range in the rows without null beside a share of all rows."""
+    half = usual(nulls=0.5).shares("a")
+    low, high = half[DAYS[-1]]
+    assert 0.25 < low < 0.35 < high < 0.45
+    assert list(half) == DAYS[14:]
+    assert usual().shares("a")[DAYS[-1]].low == pytest.approx(2 * low, rel=0.05)
+    assert MetricId("share", "n", "a") in usual().visible[0].values

@@ -8,27 +8,38 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, NamedTuple
 
 import msgspec
 from msgspec import Meta
 
+from headrace.checks.anomalies.usual import MeasuredPartition, UsualRange
+from headrace.checks.metrics import HISTORY_PARTITIONS, Metrics
 from headrace.model import Asset, Source
 from headrace.model.intervals import zone
 from headrace.model.partitions import SEPARATOR
 from headrace.services import targets
 from headrace.services.masking import column_limits
-from headrace.services.node_history import LAST, chosen, chosen_key
+from headrace.services.node_history import (
+    LAST,
+    chosen,
+    chosen_key,
+    measured_from,
+    visible_before,
+)
 from headrace.services.permissions import authorised
 from headrace.services.responses.distributions import DistributionPointRow, DistributionResponse
 from headrace.services.session import ProjectSession
+from headrace.services.usual_distributions import UsualDistribution
 from headrace.store.queries import history as stored
 from headrace.store.queries.history import StoredProfile
 
 VALUES_MAX = 8
 """The maximum number of values whose shares are returned, by share in all the partitions."""
+MEDIAN = 2
+"""The place of the median in the percentiles of a profile."""
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - stored times are local and without a zone
 
 
@@ -79,7 +90,8 @@ def column_distribution(
     node_name, _ = targets.target(name, session.project())
     node = session.project().source_or_asset(node_name)
     assert node is not None
-    key, profiles, anomalies = _read(session, node, query)
+    read = _read(session, node, query)
+    profiles = read.profiles
     decoded = [_columns(item.columns) for item in profiles]
     columns = {name: None for item in decoded for name in item}
     if query.until is not None and query.column not in columns:
@@ -90,7 +102,7 @@ def column_distribution(
         now=session.now(),
         node=node.name,
         column=column,
-        key=key,
+        key=read.key,
         timezone=None,
         classified=_is_classified(session, node, column),
         kind="none",
@@ -100,15 +112,13 @@ def column_distribution(
     )
     if response.classified:
         return response
-    parts = [
-        _Partition(item, _VALUES.decode(values[column]) if column in values else None)
-        for item, values in zip(profiles, decoded, strict=True)
-    ]
+    parts = _parts(profiles, decoded, column)
     known = [part.column for part in parts if part.column is not None]
     kind = _kind(known)
     values = _frequent(known)
     listed_values = values[:VALUES_MAX]
-    odd = _by_partition(anomalies, column)
+    odd = _by_partition(read.anomalies, column)
+    expected = _expected(_usual(session, node, column, read), kind, listed_values)
     return msgspec.structs.replace(
         response,
         kind=kind,
@@ -116,35 +126,111 @@ def column_distribution(
         values=listed_values,
         values_left_out=len(values) - len(listed_values),
         points=[
-            _point(part, kind, listed_values, timezone, odd.get(part.stored.partition, []))
+            expected.added(
+                _point(part, kind, listed_values, timezone, odd.get(part.stored.partition, []))
+            )
             for part in parts
         ],
     )
 
 
-def _read(
-    session: ProjectSession, node: Source | Asset, query: DistributionQuery
-) -> tuple[str | None, list[StoredProfile], set[tuple[str, str, str]]]:
-    """Return the chosen key, the newest profiles, oldest first, and the anomalies reported."""
+class _Read(msgspec.Struct, frozen=True):
+    """The chosen key, the newest profiles, oldest first, and what is compared with them."""
+
+    key: str | None = None
+    profiles: list[StoredProfile] = []
+    anomalies: set[tuple[str, str, str]] = set()
+    earlier: list[StoredProfile] = []
+    """Those before the first one."""
+    measured: dict[str, Metrics] = {}
+    """Partition → its newest metrics, from the first profile on."""
+    visible: list[MeasuredPartition] = []
+
+
+def _read(session: ProjectSession, node: Source | Asset, query: DistributionQuery) -> _Read:
     if session.store is None:
-        return None, [], set()
+        return _Read()
     with session.store.read() as tx:
         key = chosen_key(tx, node.name, query.key)[0]
         ending = "" if key is None else f"{SEPARATOR}{key}"
         last = LAST if query.until is None else f"{query.until}{SEPARATOR}{LAST}"
-        profiles = stored.newest_profiles(tx, node.name, last, ending, query.limit)
+        limit = query.limit + HISTORY_PARTITIONS
+        profiles = stored.newest_profiles(tx, node.name, last, ending, limit)
         if not profiles:
-            return key, [], set()
+            return _Read(key)
+        earlier, profiles = profiles[: -query.limit], profiles[-query.limit :]
         first = profiles[0].partition
-        return key, profiles, stored.reported_anomalies(tx, node.name, first, last)
+        return _Read(
+            key,
+            profiles,
+            stored.reported_anomalies(tx, node.name, first, last),
+            earlier,
+            measured_from(tx, node.name, first, ending),
+            visible_before(tx, node.name, f"{query.until or LAST}{ending}", limit),
+        )
+
+
+def _parts(
+    profiles: Sequence[StoredProfile], decoded: Sequence[Mapping[str, msgspec.Raw]], column: str
+) -> list[_Partition]:
+    return [
+        _Partition(item, _VALUES.decode(values[column]) if column in values else None)
+        for item, values in zip(profiles, decoded, strict=True)
+    ]
+
+
+def _usual(
+    session: ProjectSession, node: Source | Asset, column: str, read: _Read
+) -> UsualDistribution:
+    listed = {item.partition for item in read.profiles}
+    medians = {}
+    for item in (*read.earlier, *read.profiles):
+        encoded = _columns(item.columns).get(column)
+        quantiles = None if encoded is None else _VALUES.decode(encoded).quantiles
+        median = None if quantiles is None else quantiles[MEDIAN]
+        if median is not None:
+            medians[item.partition] = median
+    return UsualDistribution(
+        column=column,
+        grain=node.partition.grain,
+        sources=len(session.project().sources),
+        measured={name: item for name, item in read.measured.items() if name in listed},
+        visible=read.visible,
+        medians=medians,
+    )
+
+
+def _expected(usual: UsualDistribution, kind: str, values: Sequence[str]) -> _Expected:
+    medians = usual.median_ranges() if kind == "numbers" else {}
+    return _Expected(medians, [usual.shares(value) for value in values])
+
+
+class _Expected(NamedTuple):
+    """The expected ranges by partition: of the median, and of the share of each value."""
+
+    medians: Mapping[str, UsualRange]
+    shares: Sequence[Mapping[str, UsualRange]]
+
+    def added(self, point: DistributionPointRow) -> DistributionPointRow:
+        """Return the point with what was expected of it."""
+        median = self.medians.get(point.partition) if point.percentiles is not None else None
+        shares = None
+        if point.shares is not None:
+            ranges = [ranges.get(point.partition) for ranges in self.shares]
+            shares = [None if between is None else list(between) for between in ranges]
+        return msgspec.structs.replace(
+            point,
+            median_between=None if median is None else list(median),
+            shares_between=shares,
+        )
 
 
 def _newest_columns(
     session: ProjectSession, node: Source | Asset, query: DistributionQuery
 ) -> list[str]:
     """Return the columns of the newest profiles, which earlier partitions may not have yet."""
-    _, profiles, _ = _read(session, node, msgspec.structs.replace(query, until=None))
-    return [name for item in profiles for name in _columns(item.columns)]
+    read = _read(session, node, msgspec.structs.replace(query, until=None))
+    return [name for item in read.profiles for name in _columns(item.columns)]
 
 
 def _visible_column(
@@ -215,7 +301,9 @@ def _point(
         least=None,
         greatest=None,
         percentiles=None,
+        median_between=None,
         shares=None,
+        shares_between=None,
         others=None,
         anomalies=anomalies,
     )

@@ -115,18 +115,11 @@ def _read(
         keys=keys,
         points=points,
         marks=_marks(tx, node, points, ending),
-        measured=_measured(tx, node.name, first, ending),
+        measured=measured_from(tx, node.name, first, ending),
     )
     if not with_figures:
         return result
-    earlier = quality.metrics_before(
-        tx, node.name, f"{LAST}{ending}", HISTORY_PARTITIONS + len(points)
-    )
-    visible = [
-        MeasuredPartition(partition, metrics.values(), excepted)
-        for partition, vector, excepted in earlier
-        if (metrics := _decoded(vector)) is not None
-    ]
+    visible = visible_before(tx, node.name, f"{LAST}{ending}", HISTORY_PARTITIONS + len(points))
     reported = stored.reported_anomalies(tx, node.name, first, LAST)
     return msgspec.structs.replace(result, visible=visible, reported=reported)
 
@@ -232,7 +225,19 @@ def _marks(
 # Figures of a column: what each partition measured, beside what was usual until then.
 
 
-def _measured(tx: Transaction, node: str, first: str, ending: str) -> dict[str, Metrics]:
+def visible_before(
+    tx: Transaction, node: str, partition: str, limit: int
+) -> list[MeasuredPartition]:
+    """Return the newest visible partitions before one, of its key, with their metrics."""
+    return [
+        MeasuredPartition(earlier, metrics.values(), excepted)
+        for earlier, vector, excepted in quality.metrics_before(tx, node, partition, limit)
+        if (metrics := _decoded(vector)) is not None
+    ]
+
+
+def measured_from(tx: Transaction, node: str, first: str, ending: str) -> dict[str, Metrics]:
+    """Return partition → its newest metrics, from the first on, of keys that end so."""
     newest = stored.newest_measurements(tx, node, first, ending)
     known = {partition: _decoded(vector) for partition, vector in newest.items()}
     return {partition: metrics for partition, metrics in known.items() if metrics is not None}

@@ -26,11 +26,17 @@ class DistributionPointRow(Response, frozen=True, kw_only=True):
     greatest: float | str | None
     percentiles: list[float | str | None] | None
     """The 5th, 25th, 50th, 75th and 95th percentile; null if they weren't recorded."""
+    median_between: list[float] | None
+    """The lowest and the highest median expected by earlier published partitions. Null for times,
+    with too few of them, and if this or one of them isn't positive."""
     shares: list[float | None] | None
     """The share of the rows (0 to 1) with each of the response's `values`.
 
     A share is null if it isn't recorded: such rows are part of `others`.
     """
+    shares_between: list[list[float] | None] | None
+    """The lowest and the highest expected share of each of the response's `values`, by earlier
+    published partitions and this one's nulls; null for a share that isn't compared with them."""
     others: float | None
     """The share of the rows with another value; null if no frequent values are recorded."""
     anomalies: list[str]

@@ -16,7 +16,9 @@ const POINT: DistributionPoint = {
   least: null,
   greatest: null,
   percentiles: null,
+  median_between: null,
   shares: null,
+  shares_between: null,
   others: null,
   anomalies: [],
 };
@@ -122,5 +124,36 @@ describe("Distribution", () => {
     shown({ classified: true });
     expect(await screen.findByText(/The column is classified/)).toBeVisible();
     expect(screen.queryByRole("img")).toBeNull();
+  });
+
+  it("says what was expected, and of which partitions nothing is", async () => {
+    // Would catch: a band that the table and the description lack, and one that is invented.
+    const percentiles = [1, 2, 30, 40, 50];
+    shown({
+      points: [
+        { ...POINT, partition: "2025-03-01", percentiles },
+        { ...POINT, partition: "2025-03-02", percentiles, median_between: [9, 12.5] },
+      ],
+    });
+    const chart = await screen.findByRole("img");
+    expect(chart).toHaveAccessibleName(
+      expect.stringContaining("median 30 (expected 9 to 12.5), 25–75 %"),
+    );
+    expect(screen.getByText("expected median")).toBeVisible();
+    expect(screen.getByRole("cell", { name: "9 to 12.5", hidden: true })).toBeInTheDocument();
+    expect(screen.getByText(/^No median is expected for 1 partition:/)).toBeVisible();
+  });
+
+  it("frames a share that wasn't expected, and says which was", async () => {
+    const point = { ...POINT, shares: [0.9], others: 0.1, shares_between: [[0.4, 0.6]] };
+    const { container } = shown({
+      kind: "values",
+      values: ["yes"],
+      points: [{ ...point, partition: "2025-03-01" }],
+    });
+    const chart = await screen.findByRole("img");
+    expect(chart).toHaveAccessibleName(expect.stringContaining("yes 90 % (expected 40 % to 60 %)"));
+    expect(container.querySelectorAll("rect.outside")).toHaveLength(1);
+    expect(screen.queryByText(/^No shares are expected/)).toBeNull();
   });
 });

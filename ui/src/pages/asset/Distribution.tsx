@@ -5,6 +5,7 @@ import type { Event } from "../../parts/ChartFrame";
 import { Empty, Loaded, Panel } from "../../parts/Page";
 import { Table, type Column } from "../../parts/Table";
 import {
+  expectedText,
   formatOfKind,
   limitsOf,
   percentText,
@@ -167,6 +168,15 @@ function spreadColumns({ kind, points }: Document): readonly Column<Distribution
     column("5 %", ({ percentiles }) => percentiles?.[0]),
     column("25 %", ({ percentiles }) => percentiles?.[1]),
     column("Median", ({ percentiles }) => percentiles?.[2]),
+    ...(points.some(({ median_between: range }) => range !== null)
+      ? [
+          {
+            name: "Expected median",
+            className: "number",
+            cell: (point: DistributionPoint) => expectedText(point.median_between, format),
+          },
+        ]
+      : []),
     column("75 %", ({ percentiles }) => percentiles?.[3]),
     column("95 %", ({ percentiles }) => percentiles?.[4]),
     column("Greatest", ({ greatest }) => greatest),
@@ -179,10 +189,13 @@ function shareColumns({ values }: Document): readonly Column<DistributionPoint>[
     ...values.map((value, at) => ({
       name: nameOf(value),
       className: "number",
-      cell: ({ shares }: DistributionPoint) => {
+      cell: (point: DistributionPoint) => {
+        const { shares } = point;
         if (!shares) return "";
         const share = shares[at] ?? null;
-        return share === null ? "in others" : percentText(share);
+        if (share === null) return "in others";
+        const expected = expectedText(point.shares_between?.[at], percentText);
+        return percentText(share) + (expected && ` (expected ${expected})`);
       },
     })),
     {

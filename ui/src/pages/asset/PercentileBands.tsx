@@ -7,6 +7,7 @@ import { useWidth } from "../../parts/useWidth";
 import {
   axisOf,
   domainOf,
+  expectedText,
   formatOfKind,
   remarksOf,
   spreadOf,
@@ -48,7 +49,7 @@ export function PercentileBands({ document, events, open }: Props) {
     <figure className="series distribution" ref={ref}>
       <figcaption className="muted small row spread">
         <span>{current ? readingOf(current, format) : beyondText(spreads, least, most)}</span>
-        <Key />
+        <Key expects={document.points.some(({ median_between: range }) => range !== null)} />
       </figcaption>
       <svg
         width={width}
@@ -66,6 +67,7 @@ export function PercentileBands({ document, events, open }: Props) {
         <Axes chart={frame} points={names} width={width} height={HEIGHT} />
         <Bands frame={frame} spreads={spreads} />
         <Ranges frame={frame} spreads={spreads} domain={[least, most]} />
+        <ExpectedMedians frame={frame} items={items} domain={[least, most]} />
         <Events chart={frame} points={names} events={events} width={width} />
         <Medians frame={frame} items={items} hovered={hovered} />
       </svg>
@@ -73,9 +75,14 @@ export function PercentileBands({ document, events, open }: Props) {
   );
 }
 
-function Key() {
+function Key({ expects }: { expects: boolean }) {
   return (
     <span className="row">
+      {expects && (
+        <span>
+          <span className="expected-key" aria-hidden="true" /> expected median
+        </span>
+      )}
       <span>
         <span className="median-key" aria-hidden="true" /> median
       </span>
@@ -110,6 +117,26 @@ function Bands({ frame, spreads }: { frame: Frame; spreads: readonly Spread[] })
       ))}
     </>
   );
+}
+
+/** Between two dashed lines, as far as the chart goes. */
+function ExpectedMedians({
+  frame,
+  items,
+  domain: [from, to],
+}: {
+  frame: Frame;
+  items: readonly Drawn[];
+  domain: readonly [number, number];
+}) {
+  const within = (value: number) => Math.min(Math.max(value, from), to);
+  const ranges = items.map(({ point: { median_between: between } }) => {
+    const [low, high] = between ?? [];
+    return low === undefined || high === undefined ? null : ([within(low), within(high)] as const);
+  });
+  return bandsOf(frame, ranges).map((band) => (
+    <polygon key={band} className="expected" points={band} />
+  ));
 }
 
 /** Lines from the least to the greatest value, as far as the chart goes. */
@@ -194,13 +221,18 @@ function figuresOf(
     ...(median === undefined
       ? []
       : [
-          `median ${median}`,
+          `median ${median}${expectedOf(point, format)}`,
           `25–75 % ${quarter ?? ""} to ${threeQuarters ?? ""}`,
           `5–95 % ${low ?? ""} to ${high ?? ""}`,
         ]),
     ...(least === null || greatest === null ? [] : [`all ${format(least)} to ${format(greatest)}`]),
   ];
   return parts.join(", ") || "no values of this type";
+}
+
+function expectedOf(point: DistributionPoint, format: (value: number) => string): string {
+  const text = expectedText(point.median_between, format);
+  return text && ` (expected ${text})`;
 }
 
 function beyondText(spreads: readonly Spread[], from: number, to: number): string {

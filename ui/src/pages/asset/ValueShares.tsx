@@ -5,7 +5,14 @@ import { frameOf, type Frame } from "../../parts/chart";
 import { Axes, Events, type Event } from "../../parts/ChartFrame";
 import { useWidth } from "../../parts/useWidth";
 import { cellText } from "../../parts/values";
-import { percentText, remarksOf, type Distribution, type DistributionPoint } from "./distribution";
+import {
+  expectedText,
+  isOutside,
+  percentText,
+  remarksOf,
+  type Distribution,
+  type DistributionPoint,
+} from "./distribution";
 
 const HEIGHT = 220;
 type Props = {
@@ -13,7 +20,13 @@ type Props = {
   events: readonly Event[];
   open: (partition: string) => string;
 };
-type Layer = { name: string; className: string; share: number };
+type Layer = {
+  name: string;
+  className: string;
+  share: number;
+  /** The lowest and the highest expected share; null where none is expected. */
+  between: readonly number[] | null;
+};
 
 export function ValueShares({ document, events, open }: Props) {
   const { points, values } = document;
@@ -36,7 +49,7 @@ export function ValueShares({ document, events, open }: Props) {
   return (
     <figure className="series distribution" ref={ref}>
       <figcaption className="muted small">
-        {current ? readingOf(current, values) : "Share of the rows"}
+        {current ? readingOf(current, values) : shareText(points, values)}
       </figcaption>
       <svg
         width={width}
@@ -68,6 +81,13 @@ export function ValueShares({ document, events, open }: Props) {
   );
 }
 
+function shareText(points: readonly DistributionPoint[], values: readonly string[]): string {
+  const framed = points.some((point) =>
+    layersOf(point, values).some(({ share, between }) => isOutside(share, between)),
+  );
+  return framed ? "Share of the rows; framed: not as expected" : "Share of the rows";
+}
+
 type StackProps = {
   point: DistributionPoint;
   values: readonly string[];
@@ -83,13 +103,13 @@ function Stack({ point, values, frame, index }: StackProps) {
   return (
     <>
       {point.shares &&
-        layersOf(point, values).map(({ className, share }) => {
+        layersOf(point, values).map(({ className, share, between }) => {
           const low = below;
           below = Math.min(below + share, 1);
           return share > 0 ? (
             <rect
               key={className}
-              className={className}
+              className={isOutside(share, between) ? `${className} outside` : className}
               x={x - bar / 2}
               width={bar}
               y={frame.y(below)}
@@ -114,9 +134,10 @@ function layersOf(point: DistributionPoint | undefined, values: readonly string[
       name: nameOf(value),
       className: `value-${at}`,
       share: point?.shares?.[at] ?? 0,
+      between: point?.shares?.[at] == null ? null : (point.shares_between?.[at] ?? null),
     })),
-    { name: "other values", className: "value-others", share: point?.others ?? 0 },
-    { name: "null", className: "value-null", share: nullShare(point) },
+    { name: "other values", className: "value-others", share: point?.others ?? 0, between: null },
+    { name: "null", className: "value-null", share: nullShare(point), between: null },
   ];
 }
 
@@ -129,7 +150,10 @@ export function nullShare(point: DistributionPoint | undefined): number {
 function readingOf(point: DistributionPoint, values: readonly string[]): string {
   const shares = layersOf(point, values)
     .filter(({ share }) => share > 0)
-    .map(({ name, share }) => `${name} ${percentText(share)}`);
+    .map(({ name, share, between }) => {
+      const expected = isOutside(share, between) && expectedText(between, percentText);
+      return `${name} ${percentText(share)}${expected ? ` (expected ${expected})` : ""}`;
+    });
   const figures = point.recorded ? shares.join(", ") || "no rows" : "no profile";
   return `${point.partition}: ${[figures, ...remarksOf(point)].join("; ")}`;
 }

@@ -74,6 +74,20 @@ export function percentText(share: number): string {
   return `${percent < 9.5 && percent > 0 ? percent.toFixed(1) : percent.toFixed(0)} %`;
 }
 
+/** 10 to 15; empty where nothing is expected. */
+export function expectedText(
+  between: readonly number[] | null | undefined,
+  format: (value: number) => string,
+): string {
+  const [low, high] = between ?? [];
+  return low === undefined || high === undefined ? "" : `${format(low)} to ${format(high)}`;
+}
+
+export function isOutside(value: number | null | undefined, between: readonly number[] | null) {
+  const [low, high] = between ?? [];
+  return value != null && low !== undefined && high !== undefined && (value < low || value > high);
+}
+
 /** An anomaly's kind in words: null spike. */
 export const anomalyText = (kind: string) => kind.replaceAll("_", " ");
 
@@ -88,6 +102,7 @@ export function limitsOf({ kind, points, values, values_left_out: more }: Distri
   const absent = points.filter(({ recorded }) => !recorded).length;
   if (absent) lines.push(`No profile of the column is stored for ${many(absent, "partition")}.`);
   if (kind !== "values") lines.push(...percentilesLacking(points));
+  lines.push(...expectationsLacking(kind, points));
   if (kind === "values" && !values.length)
     lines.push("No value is frequent enough for its share to be recorded.");
   if (more) lines.push(`${many(more, "other recorded value")} count as other values.`);
@@ -99,6 +114,34 @@ export function limitsOf({ kind, points, values, values_left_out: more }: Distri
       } come.`,
     );
   return lines;
+}
+
+/** Of which partitions nothing is expected, and what a value beyond the expected range means. */
+function expectationsLacking(kind: string, points: readonly DistributionPoint[]): string[] {
+  if (kind === "times") return ["No range is expected for dates and times."];
+  const ranges = points.map((point) =>
+    kind === "numbers" ? point.median_between : (point.shares_between?.find(Boolean) ?? null),
+  );
+  const known = points.filter(({ percentiles, shares }) =>
+    kind === "numbers" ? percentiles : shares,
+  ).length;
+  const lacking = known - ranges.filter(Boolean).length;
+  const [what, why] =
+    kind === "numbers"
+      ? ["median is", "a median isn’t positive"]
+      : ["shares are", "their values aren’t compared one by one"];
+  return [
+    ...(lacking > 0
+      ? [
+          `No ${what} expected for ${many(lacking, "partition")}: too few were published before, or ${why}.`,
+        ]
+      : []),
+    ...(kind === "numbers" && lacking < known
+      ? [
+          "The expected median comes from earlier published partitions. One beyond it isn’t reported by itself: anomalies come from the column’s other figures.",
+        ]
+      : []),
+  ];
 }
 
 function percentilesLacking(points: readonly DistributionPoint[]): string[] {

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from clilab import Project
 
-from headrace.advisor import trials
+from headrace.advisor import partition_rules, trials
 from headrace.advisor.trials import Interval
 from headrace.cli.main import run
 
@@ -32,8 +32,11 @@ FILES = {
     "assets/copies.sql": f"{HEADER}select id, amount, day from lines\n",
     "assets/daily.sql": f"{HEADER}select day, sum(amount) as amount from copies group by day\n",
     "assets/largest.sql": f"{HEADER}select day, max(id) as id from copies group by day\n",
+    "assets/counts.sql": (
+        "/* headrace\nowner: core\n*/\nselect day, count(*) as n from lines group by day\n"
+    ),
     "consumers.yaml": (
-        "- {consumer: report, owner: core, reads: [daily, largest], due: '07:00'}\n"
+        "- {consumer: report, owner: core, reads: [daily, largest, counts], due: '07:00'}\n"
     ),
 }
 
@@ -172,3 +175,34 @@ def test_a_dismissed_asset_is_neither_measured_nor_applied(shop: Project) -> Non
     assert "dismissed" in shop.refused("optimize", "apply", row["id"], "--yes", code=3)
     again = _row(shop.json(*PROVE), "pass_through")
     assert (again["unmeasured"], again["command"]) == ("it was dismissed", None)
+
+
+def test_a_partition_is_measured_against_all_of_them(shop: Project) -> None:
+    """Would catch: one partition's rows compared with those of all, or a command that unpublishes
+    what consumers read."""
+    row = _row(shop.json(*PROVE), "incremental", "counts")
+    assert row["verdict"] == "proven"
+    assert row["equality"] == {"partitions": ["2025-03-03", "2025-03-01"], "rows": 2, "equal": True}
+    assert row["measured"] is not None
+    assert row["saves_month"]["seconds"] is not None
+    assert (row["command"], row["asset_command"], row["unmeasured"]) == (None, None, None)
+    refusal = shop.refused("optimize", "apply", row["id"], "--yes", code=3)
+    assert "counts gets other partitions" in refusal
+
+
+def test_a_partition_that_needs_others_is_refuted(
+    shop: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: a wrong finding that stays because its rows were never compared."""
+    monkeypatch.setattr(partition_rules, "_separating_column", lambda *_: "day")
+    monkeypatch.setattr(partition_rules, "_depends_on_partitions", lambda *_: True)
+    _write(
+        shop,
+        "counts",
+        "/* headrace\nowner: core\n*/\n"
+        "select day, sum(count(*)) over (order by day) as n from lines group by day\n",
+    )
+    shop.json("apply", "--yes")
+    row = _row(shop.json(*PROVE), "incremental", "counts")
+    assert (row["verdict"], row["command"]) == ("refuted", None)
+    assert "1 rows are missing and 1 are new" in row["premises"][-1]["text"]

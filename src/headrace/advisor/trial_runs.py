@@ -24,11 +24,12 @@ from headrace.engine.failures import BodyFailed, shortened
 from headrace.engine.macros import lent
 from headrace.engine.query_thread import QueryThread
 from headrace.engine.sandbox import access_of_queries
+from headrace.lake.row_routing import bounds_of
 from headrace.lake.session import DuckDBSession
 from headrace.lake.sqltext import quote, source_sql
 from headrace.lake.staging import write_rows
 from headrace.lake.tables import FileRef, LakeTable, StagedFile
-from headrace.model import HeadraceError, Refused
+from headrace.model import Grain, HeadraceError, Refused
 from headrace.model.errors import first_line
 from headrace.model.partitions import command_line
 from headrace.runtime.folders import Folders
@@ -79,6 +80,8 @@ class TrialPartition(NamedTuple):
     """The columns that the change takes out, which aren't compared."""
     sorted_input: SortedInput | None = None
     """The input that each side reads from files of its own."""
+    splits: bool = False
+    """Whether the side before computes all partitions, of whose rows only these are compared."""
 
 
 class OutOfTime(HeadraceError):
@@ -229,7 +232,9 @@ class _Pair:
         self._sides = {Side.BEFORE: partition.before, Side.AFTER: partition.after}
         self._sessions = dict(zip((Side.BEFORE, Side.AFTER), sessions, strict=True))
         self._warm_s = 0.0
-        self._sorted_input = partition.sorted_input
+        self._sorted_input, self._splits = partition.sorted_input, partition.splits
+        self._rows = {side: str(side) for side in Side}
+        """The compared rows of each side: a table, or a query in brackets."""
         self._written: list[StagedFile] = []
         """The files of an input that is rewritten, of the side before and of that after."""
 
@@ -254,13 +259,25 @@ class _Pair:
         self._warm_s = sum(self._compute(side).ms for side in Side) / 1000
         before, after = (self._columns(side) for side in Side)
         before = [column for column in before if column[0].lower() not in self._leaves_out]
+        if self._splits:
+            self._rows[Side.BEFORE] = self._rows_of_partition(before)
         with self._within_budget():
             difference = (
                 _columns_differ(before, after) if before != after else self._difference(before)
             )
-            rows = self._number(Side.BEFORE, f"SELECT count(*) FROM {Side.BEFORE}")
+            rows = self._number(Side.BEFORE, f"SELECT count(*) FROM {self._rows[Side.BEFORE]}")
         before_bytes, after_bytes = [file.size_bytes for file in self._written] or (None, None)
         return Compared(self._key, rows, difference, before_bytes, after_bytes)
+
+    def _rows_of_partition(self, columns: Sequence[tuple[str, str]]) -> str:
+        """Return the rows before the change that are those of the partition after it."""
+        task = self._sides[Side.AFTER].task
+        scope, name = task.scope, task.partition_column or ""
+        assert scope.grain is not None
+        kind = next((kind for each, kind in columns if each.lower() == name.lower()), "")
+        bounds = bounds_of(scope.partitions[0], Grain(scope.grain), scope.timezone, kind)
+        inside = f"{quote(name)} >= {bounds.low} AND {quote(name)} < {bounds.high}"
+        return f"(SELECT * FROM {Side.BEFORE} WHERE {inside})"
 
     def _write_input(self, written: SortedInput) -> None:
         """Write the rows of an input to a file for each side, which reads it from there."""
@@ -370,14 +387,15 @@ class _Pair:
     def _rows_differ(self, columns: Sequence[tuple[str, str]]) -> str | None:
         """Return how the rows differ as multisets, in words; None if they are equal."""
         exact = ", ".join(_exact(name, kind) for name, kind in columns)
-        removed = self._number(Side.BEFORE, _except(exact, Side.BEFORE, Side.AFTER))
-        added = self._number(Side.BEFORE, _except(exact, Side.AFTER, Side.BEFORE))
+        before, after = self._rows[Side.BEFORE], self._rows[Side.AFTER]
+        removed = self._number(Side.BEFORE, _except(exact, before, after))
+        added = self._number(Side.BEFORE, _except(exact, after, before))
         if not removed and not added:
             return None
         rounded = ", ".join(_rounded(name, kind) for name, kind in columns)
         if rounded != exact and not any(
             self._number(Side.BEFORE, _except(rounded, *sides))
-            for sides in ((Side.BEFORE, Side.AFTER), (Side.AFTER, Side.BEFORE))
+            for sides in ((before, after), (after, before))
         ):
             return f"{removed:,} rows differ, only in the last places of floats"
         return f"{removed:,} rows are missing and {added:,} are new"
@@ -390,16 +408,16 @@ class _Pair:
             " VARCHAR)))"
         )
         before, after = (
-            self._sessions[side].connection.execute(f"{sql} FROM {side}").fetchone()
+            self._sessions[side].connection.execute(f"{sql} FROM {self._rows[side]}").fetchone()
             for side in Side
         )
         return None if before == after else "the rows differ"
 
 
-def _except(columns: str, side: Side, other: Side) -> str:
+def _except(columns: str, rows: str, others: str) -> str:
     return (
-        f"SELECT count(*) FROM (SELECT {columns} FROM {side} EXCEPT ALL"
-        f" SELECT {columns} FROM {other})"
+        f"SELECT count(*) FROM (SELECT {columns} FROM {rows} EXCEPT ALL"
+        f" SELECT {columns} FROM {others})"
     )
 
 

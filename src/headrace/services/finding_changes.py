@@ -26,8 +26,8 @@ _NOT_NULL = re.compile(r"(\w+) of (\w+) is never NULL")
 _ADDS = "; adds "
 CHECK_ROUNDS_MAX = 3
 """Checks are added up to this many times, each time those that the proof still lacks."""
-OF_PROJECT_KINDS = ("drop_column", "drop_join", "merge_assets")
-"""Kinds of findings about the whole project whose edits change nothing but queries."""
+OF_PROJECT_KINDS = ("drop_column", "drop_join", "merge_assets", "incremental")
+"""Kinds of findings about the whole project that can be measured."""
 NO_CONTENTS: Mapping[str, bytes] = MappingProxyType({})
 _EVIDENCE = "an optimised query depends on it"
 
@@ -53,6 +53,8 @@ class FindingChange(NamedTuple):
     """The assets whose queries it changes."""
     leaves_out: tuple[str, ...] = ()
     """The columns that it takes out of their results."""
+    splits: bool = False
+    """Whether it partitions an asset, which is unpartitioned."""
 
     @property
     def is_proven(self) -> bool:
@@ -115,7 +117,7 @@ def _change_of_project(
 def measurable_in_project(
     session: ProjectSession, tables: ProjectTables, contents: Mapping[str, bytes] = NO_CONTENTS
 ) -> dict[str, ProjectFinding]:
-    """Return the findings about the whole project whose changes are of queries alone, by id.
+    """Return the findings about the whole project that have edits and can be measured, by id.
 
     `contents` replaces what files of the project hold.
     """
@@ -151,17 +153,19 @@ def change_of_project(
             hint="headrace optimize",
         ) from error
     before, after = tables.compiled, changed.compiled
+    finding = item.finding
+    splits = finding.kind == "incremental"
     assets = tuple(
         name
         for name in before.order
-        if name in before.project.assets and before.nodes[name].sql != after.nodes[name].sql
+        if (name == item.asset and splits)
+        or (name in before.project.assets and before.nodes[name].sql != after.nodes[name].sql)
     )
     if not all(session.shows(name) for name in assets):
         raise Refused("it changes queries that your roles don't show")
-    finding = item.finding
     leaves_out = finding.columns if finding.kind in ("drop_column", "drop_join") else ()
     advice = Advice(item.id, 0, finding, item.diff)
-    return FindingChange(advice, given, changed, (), assets, leaves_out)
+    return FindingChange(advice, given, changed, (), assets, leaves_out, splits)
 
 
 class _Match(NamedTuple):

@@ -16,6 +16,7 @@ from headrace.services.session import Progress, ProjectSession
 from headrace.services.trial_inputs import (
     chosen_partitions,
     idle_slots,
+    input_partitions,
     side_settings,
     suitable_store,
     trial_partitions,
@@ -68,12 +69,23 @@ def trial_of_change(
     for asset in change.assets:
         store = suitable_store(session, ProjectTables(base), asset)
         suitable_store(session, ProjectTables(after), asset)
-        keys = chosen_partitions(store, base.project.assets[asset], None, partitions)
+        keys = (
+            input_partitions(store, after, asset, partitions)
+            if change.splits
+            else chosen_partitions(store, base.project.assets[asset], None, partitions)
+        )
         prefix = _prefix(asset, change.assets)
         both += [
             item._replace(key=prefix + item.key)
             for item in trial_partitions(
-                session, store, (base, after), asset, keys, (same, same), change.leaves_out
+                session,
+                store,
+                (base, after),
+                asset,
+                keys,
+                (same, same),
+                change.leaves_out,
+                splits=change.splits,
             )
         ]
     with idle_slots(session, progress) if timed else nullcontext() as slots:

@@ -21,13 +21,12 @@ from headrace.services.finding_changes import (
     change_of,
     check_for,
     checks_in,
-    measurable_in_project,
 )
 from headrace.services.finding_trials import is_applicable, record_together, trial_of_change
 from headrace.services.optimize import optimize
 from headrace.services.parameters import Argument
 from headrace.services.permissions import authorised
-from headrace.services.proofs import INCONCLUSIVE, editable, plan_id_of, unmeasurable
+from headrace.services.proofs import INCONCLUSIVE, NO_DIFF, is_measurable, plan_id_of
 from headrace.services.responses import ApplyResponse, PlanResponse
 from headrace.services.session import Progress, ProjectSession, Silent, usable
 from headrace.services.trial_records import record
@@ -107,6 +106,12 @@ def _change_of_all(
         if change is not None:
             contents, tables = change.contents, ProjectTables(change.changed.compiled)
         change = change_of(session, tables, item.node, item.finding, contents)
+        if change.splits:
+            raise Refused(
+                f"{item.finding} isn't applied by this command: {item.node} gets other partitions,"
+                " and what is published of it would be unpublished",
+                hint="edit the file by hand, then `headrace plan`",
+            )
         _require_proven(tables.compiled, item.finding, change)
         if checks_in(change.text) != checks_in(item.change):
             raise Refused(
@@ -173,10 +178,8 @@ def _unmeasured(session: ProjectSession, name: str) -> HeadraceError:
             hint=did_you_mean(name, [row.id for row in rows])
             or "headrace optimize lists the findings",
         )
-    tables = ProjectTables(usable(session.declared_exactly(Silent())[1]))
-    of_project = measurable_in_project(session, tables)
-    reason = unmeasurable(row, editable(session, tables, rows) | of_project.keys())
-    if reason is not None:
+    if not is_measurable(row):
+        reason = NO_DIFF if row.diff is None else "it doesn't hold"
         return Refused(
             f"{name} can't be applied by this command: {reason}",
             hint=row.command or f"edit {row.file}, then headrace plan",

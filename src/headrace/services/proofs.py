@@ -29,7 +29,7 @@ from headrace.services.finding_trials import (
     records_of,
     trial_of_change,
 )
-from headrace.services.optimize import OF_COMPLEXITY, asset_advice, optimize, proposal_of
+from headrace.services.optimize import OF_COMPLEXITY, optimize, proposal_of
 from headrace.services.parameters import Excluded, Selected
 from headrace.services.permissions import authorised
 from headrace.services.responses.optimize import (
@@ -48,6 +48,7 @@ INCONCLUSIVE = "its durations are inconclusive: --budget allows more runs"
 """Why a change isn't offered although its rows are equal and its runs were timed."""
 PART_ENDED = "its part of the budget has ended: --budget allows more"
 DISMISSED = "it was dismissed"
+NO_DIFF = "it has no diff"
 _RANKS = {"proven": 0, "unknown": 1}
 
 
@@ -72,11 +73,8 @@ def prove(
     tables = ProjectTables(compiled)
     dismissed = {row.id for row in rows if is_dismissed(row.dismissal)}
     of_project = measurable_in_project(session, tables)
-    measurable = (editable(session, tables, rows) | of_project.keys()) - dismissed
-    rows = [
-        replace(row, unmeasured=DISMISSED if row.id in dismissed else unmeasurable(row, measurable))
-        for row in rows
-    ]
+    rows = [replace(row, unmeasured=_reason(row, dismissed)) for row in rows]
+    measurable = {row.id for row in rows if is_measurable(row)} - dismissed
     order = sorted(
         (n for n, row in enumerate(rows) if row.id in measurable),
         key=lambda n: _RANKS.get(rows[n].verdict, 2),
@@ -124,7 +122,7 @@ def _with_common_commands(
 
 def _may_go_with_others(row: OptimizeRow) -> bool:
     """Whether a finding of its asset's query is proven, has equal rows, and isn't slower alone."""
-    if row.rule in OF_COMPLEXITY:
+    if row.rule in (*OF_COMPLEXITY, "incremental"):
         return False
     equal = row.equality is not None and row.equality.equal
     slower = row.measured is not None and row.measured.ci95[0] > 0
@@ -160,26 +158,16 @@ def _measured_together(
     return is_applicable(trial)
 
 
-def editable(
-    session: ProjectSession, tables: ProjectTables, rows: Sequence[OptimizeRow]
-) -> set[str]:
-    """Return the ids of findings in the query of one asset that have an edit."""
-    names = {row.asset for row in rows if row.asset is not None and row.diff is not None}
-    return {
-        item.id
-        for name in names
-        for item in asset_advice(session.root, tables, name).items
-        if item.diff is not None
-    }
+def _reason(row: OptimizeRow, dismissed: Collection[str]) -> str | None:
+    """Return why a finding isn't measured; None if it is, or is refuted."""
+    if row.id in dismissed:
+        return DISMISSED
+    return NO_DIFF if row.diff is None and row.verdict != Verdict.REFUTED else None
 
 
-def unmeasurable(row: OptimizeRow, measurable: Collection[str]) -> str | None:
-    """Return why a finding can't be measured; None if it can, or is refuted."""
-    if row.id in measurable or row.verdict == Verdict.REFUTED:
-        return None
-    if row.diff is None:
-        return "it has no diff"
-    return "its diff isn't one of a query alone, which has to give the same rows"
+def is_measurable(row: OptimizeRow) -> bool:
+    """Whether a finding has a change that can be measured."""
+    return row.diff is not None and row.verdict != Verdict.REFUTED
 
 
 def _proved(
@@ -197,8 +185,6 @@ def _proved(
     """
     asset = row.asset
     assert asset is not None
-    if row.verdict == Verdict.REFUTED:
-        return row
     if time.monotonic() >= until:
         return replace(row, unmeasured="the budget has ended: --budget allows more")
     try:
@@ -215,7 +201,7 @@ def _proved(
     if not trial.compared:
         return replace(row, unmeasured=PART_ENDED)
     measured = _with_trial(session, row, tried)
-    if change.is_proven and tried.is_applicable:
+    if change.is_proven and tried.is_applicable and not change.splits:
         measured = _with_command(session, measured, change)
     elif trial.equal and trial.interval and tried.is_inconclusive:
         measured = replace(measured, unmeasured=INCONCLUSIVE)

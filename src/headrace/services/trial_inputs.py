@@ -15,6 +15,7 @@ from headrace.lake.catalog import newest_snapshot
 from headrace.model import Asset, Refused, SqlBody, UsageError
 from headrace.model.fields import memory_in_bytes
 from headrace.model.nodes import MaterializationKind
+from headrace.model.partitions import WHOLE
 from headrace.plan import Compiled
 from headrace.plan.compiled import is_view
 from headrace.runtime.applied_versions import AppliedVersion
@@ -135,6 +136,22 @@ def chosen_partitions(store: Store, asset: Asset, text: str | None, default: int
     return list(dict.fromkeys(keys))
 
 
+def input_partitions(store: Store, compiled: Compiled, name: str, number: int) -> list[str]:
+    """Return partitions that all partitioned inputs of an asset have, as `spread_over` does.
+
+    Raise Refused without one.
+    """
+    inputs = {spec.node for spec in compiled.nodes[name].inputs}
+    nodes = [compiled.project.source_or_asset(node) for node in inputs]
+    names = [node.name for node in nodes if node is not None and node.partition.grain is not None]
+    with store.read() as tx:
+        published = [publications.keys_with_rows(tx, node) for node in names]
+    common = [key for key in published[0] if all(key in keys for keys in published[1:])]
+    if not common:
+        raise nothing_published(name)
+    return spread_over(common, number)
+
+
 def _number(text: str) -> int | None:
     if not (text.isascii() and text.isdigit() and len(text) <= 2):
         return None
@@ -210,10 +227,13 @@ def trial_partitions(
     keys: Sequence[str],
     settings: tuple[SideSettings, SideSettings],
     leaves_out: tuple[str, ...] = (),
+    *,
+    splits: bool = False,
 ) -> list[TrialPartition]:
     """Return both sides over each partition, reading the newest snapshot.
 
-    `leaves_out` are columns that the change takes out.
+    `leaves_out` are columns that the change takes out. With `splits`, the side before computes the
+    unpartitioned asset, and that after one of its partitions.
 
     Partitions whose inputs don't exist any more are left out. Raise Refused if none is left.
     """
@@ -228,9 +248,12 @@ def trial_partitions(
     with store.read() as tx:
         snapshot = newest_snapshot(tx)
         for key in keys:
-            dispatch = Dispatch(AttemptId(EPOCH, os.getpid()), name, (key,), 0)
+            dispatches = _dispatches(name, WHOLE if splits else key, key)
             try:
-                tasks = [b.prepare(tx, dispatch, now_us, snapshot).task for b in builders]
+                tasks = [
+                    builder.prepare(tx, dispatch, now_us, snapshot).task
+                    for builder, dispatch in zip(builders, dispatches, strict=True)
+                ]
             except Undeliverable as error:
                 reason = str(error)
                 continue
@@ -239,7 +262,11 @@ def trial_partitions(
                 for task, of in zip(tasks, settings, strict=True)
                 if isinstance(task, ComputeTask)
             ]
-            partitions.append(TrialPartition(key, both[0], both[1], leaves_out))
+            partitions.append(TrialPartition(key, both[0], both[1], leaves_out, splits=splits))
     if not partitions:
         raise Refused(f"{name} can't be tried: {reason}", hint="headrace run")
     return partitions
+
+
+def _dispatches(name: str, *keys: str) -> list[Dispatch]:
+    return [Dispatch(AttemptId(EPOCH, os.getpid()), name, (key,), 0) for key in keys]

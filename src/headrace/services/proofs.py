@@ -17,6 +17,7 @@ from headrace.plan import changes, comparison
 from headrace.services import plans
 from headrace.services.dismissed import is_dismissed
 from headrace.services.finding_changes import (
+    OF_PROJECT_KINDS,
     FindingChange,
     change_of,
     change_of_project,
@@ -72,7 +73,8 @@ def prove(
     compiled = usable(session.declared_exactly(progress)[1])
     tables = ProjectTables(compiled)
     dismissed = {row.id for row in rows if is_dismissed(row.dismissal)}
-    of_project = measurable_in_project(session, tables)
+    may_be_of_project = any(row.diff and row.kind in OF_PROJECT_KINDS for row in rows)
+    of_project = measurable_in_project(session, tables) if may_be_of_project else {}
     rows = [replace(row, unmeasured=_reason(row, dismissed)) for row in rows]
     measurable = {row.id for row in rows if is_measurable(row)} - dismissed
     order = sorted(

@@ -72,11 +72,13 @@ def test_an_hour_of_events_leaves_nothing_behind(shop: Site) -> None:
     assert nodes_after - nodes_before < NODES_MAX
 
 
-def test_a_hundred_thousand_rows_are_in_the_page_as_they_are_seen(shop: Site) -> None:
+@pytest.mark.parametrize("width", [1280, 375])
+def test_a_hundred_thousand_rows_are_in_the_page_as_they_are_seen(shop: Site, width: int) -> None:
     """Would catch: a table that is there as a whole, one that ends where its first rows do, or
-    whose height is another than that of all.
+    whose height is another than that of all; on a phone, too, where each row is a card.
     """
     with shop.page() as page:
+        page.set_viewport_size({"width": width, "height": 800})
         multiplied(page, "/api/v1/assets", ROWS)
         open_page(page, "/assets")
         table = page.get_by_role("table")

@@ -274,7 +274,7 @@ def _script(chromium: Browser, site: Site) -> list[Figure]:
             ),
         )
         opened_ms(page, "/")
-    return [Figure(name="today_script_kb", value=sum(sizes), unit="kB", goal=180, runs=sizes)]
+    return [Figure(name="today_script_kb", value=sum(sizes), unit="kB", goal=150, runs=sizes)]
 
 
 def _memory(chromium: Browser, site: Site, *, quick: bool) -> list[Figure]:
@@ -332,7 +332,7 @@ def _streams(site: Site, suffix: str, *, quick: bool) -> list[Figure]:
             name=f"streams_50{suffix}_with_a_change_a_second_cpu_percent",
             value=busy,
             unit="%",
-            goal=None,
+            goal=10,
             runs=[busy],
         ),
     ]

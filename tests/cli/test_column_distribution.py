@@ -6,6 +6,7 @@ import json
 import sqlite3
 from contextlib import closing
 
+import msgspec
 import pytest
 from clilab import Project
 
@@ -174,6 +175,14 @@ def test_a_median_is_expected_near_those_of_earlier_partitions() -> None:
     assert list(ranges) == DAYS[14:]
     low, high = ranges[DAYS[-1]]
     assert 7 < low < 10 < high < 14
+
+
+def test_a_held_median_isnt_among_those_of_earlier_partitions() -> None:
+    """Would catch: a held redelivery of an earlier day that widens what is expected later."""
+    ranges = usual(d20=900.0).median_ranges()
+    without = msgspec.structs.replace(usual(d20=900.0), held=[DAYS[19]]).median_ranges()
+    assert without[DAYS[-1]].high < ranges[DAYS[-1]].high
+    assert without[DAYS[-1]] == pytest.approx(usual().median_ranges()[DAYS[-1]], rel=0.1)
 
 
 def test_no_median_is_expected_where_one_isnt_positive() -> None:

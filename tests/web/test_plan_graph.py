@@ -68,7 +68,10 @@ def test_changed_nodes_come_with_everything_downstream(
     monkeypatch.setattr(plan_graph, "NODES_MAX", 3)
     answer = door.get("/api/v1/plan/graph").json
     assert [row["name"] for row in answer["nodes"]] == ["added", "one", "three"]
-    assert (answer["more"], answer["left_out"]) == (1, False)
+    assert (answer["more_changed"], answer["more_downstream"], answer["left_out"]) == (0, 1, False)
+    monkeypatch.setattr(plan_graph, "NODES_MAX", 1)
+    answer = door.get("/api/v1/plan/graph").json
+    assert (answer["more_changed"], answer["more_downstream"]) == (2, 1)
 
 
 def test_a_removed_node_is_in_the_graph_and_a_renamed_one_once(door: Opened) -> None:
@@ -90,7 +93,7 @@ def test_a_limited_role_gets_its_nodes_only(door: Opened) -> None:
     answer = ask(door.port, "/api/v1/plan/graph", Authorization=f"Bearer {token}")
     assert answer.status == 200, answer.body
     assert [row["name"] for row in answer.json["nodes"]] == ["one"]
-    assert (answer.json["edges"], answer.json["more"]) == ([], 0)
+    assert (answer.json["edges"], answer.json["more_downstream"]) == ([], 0)
     assert answer.json["left_out"] and b"two" not in answer.body and b"three" not in answer.body
 
 

@@ -208,7 +208,11 @@ class DuckDBSession:
 
 
 class UnlockedSession(DuckDBSession):
-    """A session whose settings stay open until `lock`, before any code but Headrace's uses it."""
+    """A session whose settings stay open until the first use of `connection` after `lock`.
+
+    Access to files and the network is closed from the start. Code that reached for `_connection`
+    could change memory, threads and the lock, in its own process only.
+    """
 
     _LOCKED_AT_ONCE = False
     _LOCKING: ClassVar = threading.Lock()

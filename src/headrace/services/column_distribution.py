@@ -184,7 +184,8 @@ def _usual(
 ) -> UsualDistribution:
     listed = {item.partition for item in read.profiles}
     medians = {}
-    for item in (*read.earlier, *read.profiles):
+    profiles = [*read.earlier, *read.profiles]
+    for item in profiles:
         encoded = _columns(item.columns).get(column)
         quantiles = None if encoded is None else _VALUES.decode(encoded).quantiles
         median = None if quantiles is None else quantiles[MEDIAN]
@@ -197,6 +198,7 @@ def _usual(
         measured={name: item for name, item in read.measured.items() if name in listed},
         visible=read.visible,
         medians=medians,
+        held=[item.partition for item in profiles if not item.published],
     )
 
 

@@ -40,7 +40,7 @@ def plan_graph(session: ProjectSession, *, progress: Progress) -> PlanGraphRespo
             kinds.setdefault(change.node, []).append(change.change.value)
     readers = _readers(base.compiled, compiled, visible)
     distances = reachable(sorted(visible & kinds.keys()), lambda name: readers.get(name, ()))
-    listed = list(distances)[:NODES_MAX]
+    listed, unlisted = list(distances)[:NODES_MAX], list(distances)[NODES_MAX:]
     applied = {node.name for node in session.project().nodes()}
     return PlanGraphResponse(
         against=base.called,
@@ -59,7 +59,8 @@ def plan_graph(session: ProjectSession, *, progress: Progress) -> PlanGraphRespo
             for reader in readers.get(name, ())
             if reader in listed
         ],
-        more=len(distances) - len(listed),
+        more_changed=sum(name in kinds for name in unlisted),
+        more_downstream=sum(name not in kinds for name in unlisted),
         left_out=not visible.issuperset(kinds),
     )
 

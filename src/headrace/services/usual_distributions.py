@@ -6,7 +6,7 @@ Ranges come from earlier published partitions, as those of the column's other fi
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
@@ -32,6 +32,8 @@ class UsualDistribution(msgspec.Struct, frozen=True):
     visible: Sequence[MeasuredPartition]
     medians: Mapping[str, float]
     """Partition → the median of its newest audit."""
+    held: Collection[str] = ()
+    """Partitions whose newest audit is of rows that readers don't see."""
 
     def shares(self, value: str) -> dict[str, UsualRange]:
         """Return partition → the usual share of a value in all rows, given how many are null."""
@@ -56,7 +58,8 @@ class UsualDistribution(msgspec.Struct, frozen=True):
 
         The limits are those of the typical size of the column's values, which is a logarithm.
         """
-        earlier = [item for item in self.visible if item.partition in self.medians]
+        published = self.medians.keys() - self.held
+        earlier = [item for item in self.visible if item.partition in published]
         metric = MetricId("location", self.column)
         positive = [
             MeasuredPartition(

@@ -18,13 +18,15 @@ class PlanGraphRow(Response, frozen=True, kw_only=True):
 
 
 class PlanGraphResponse(Response, frozen=True, kw_only=True):
-    """The changed nodes and the nodes downstream of them, the nearest first. `more` further nodes
-    are downstream; `left_out`: nodes change that the caller's roles don't reach."""
+    """The changed nodes and the nodes downstream of them, the nearest first. `more_changed` and
+    `more_downstream` further nodes aren't listed; `left_out`: nodes change that the caller's roles
+    don't reach."""
 
     against: str | None
     """What the files are compared with; null where nothing is applied."""
     nodes: list[PlanGraphRow]
     edges: list[EdgeView]
     """Between the nodes, of the files and of what they are compared with."""
-    more: int = 0
+    more_changed: int = 0
+    more_downstream: int = 0
     left_out: bool = False

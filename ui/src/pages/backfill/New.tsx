@@ -22,6 +22,11 @@ const MODES = {
   failed: "failed or rejected",
   all: "all",
 };
+const NOTHING: Record<string, string> = {
+  missing: "None of these days is missing or stale, and ready. “all” recomputes published ones.",
+  failed: "None of these days failed or was rejected.",
+  all: "None of these days can be computed.",
+};
 const FIELDS = ["select", "exclude", "from", "to", "since", "mode", "only", "partial"] as const;
 type Fields = Record<(typeof FIELDS)[number], string>;
 
@@ -339,10 +344,7 @@ function Nothing({ row }: { row: Schema["BackfillResponse"] }) {
   return (
     <>
       <Empty>
-        <strong>No partition needs computing.</strong>{" "}
-        {row.mode === "missing"
-          ? "All of them are published and fresh; “all” recomputes them nevertheless."
-          : "No partition of these days failed or was rejected."}
+        <strong>No partition needs computing.</strong> {NOTHING[row.mode]}
       </Empty>
       {row.skipped.length > 0 && <Skipped rows={row.skipped} />}
     </>

@@ -5,7 +5,6 @@ import { useResponse } from "../../api/responses";
 import { addressOf } from "../../parts/addresses";
 import { Panel, Refusal } from "../../parts/Page";
 import { Table, type Column } from "../../parts/Table";
-import { many } from "../../parts/words";
 import { CARD, type Positions } from "../graph/layout";
 import { useLayout } from "../graph/useLayout";
 import {
@@ -23,17 +22,17 @@ export function ChangedGraph() {
   const response = useResponse("/api/v1/plan/graph", {});
   if (response.error) return <Refusal problem={response.error} />;
   if (!response.data?.nodes.length) return null;
-  const { nodes, more } = response.data;
+  const { nodes, more_changed: moreChanged, more_downstream: moreBelow } = response.data;
   const changed = nodes.filter((node) => markOf(node) !== "downstream").length;
-  const below = nodes.length - changed + more;
+  const below = nodes.length - changed + moreBelow;
   return (
     <Panel
       title="Graph"
-      aside={`${changed} changed${below ? `, ${below} downstream` : ", nothing downstream"}`}
+      aside={`${changed + moreChanged} changed${below ? `, ${below} downstream` : ", nothing downstream"}`}
     >
       <Drawing graph={response.data} />
-      {more > 0 && (
-        <p className="body muted small">{many(more, "further node")} downstream aren’t shown.</p>
+      {moreChanged + moreBelow > 0 && (
+        <p className="body muted small">Not shown: {notShown(moreChanged, moreBelow)}.</p>
       )}
       <details className="body">
         <summary>As a table ({nodes.length})</summary>
@@ -46,6 +45,12 @@ export function ChangedGraph() {
       </details>
     </Panel>
   );
+}
+
+function notShown(changed: number, below: number): string {
+  return [changed && `${changed} changed`, below && `${below} downstream`]
+    .filter(Boolean)
+    .join(", ");
 }
 
 /** Links for nodes, lines for edges; wider than the panel it scrolls. */

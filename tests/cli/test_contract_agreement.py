@@ -269,6 +269,37 @@ def test_nobody_agrees_to_a_move_after_which_all_are_asked_still(
     assert firm.json("plan", "--now", NOW)["agreements"] == []
 
 
+def test_a_domain_that_keeps_its_say_isnt_asked_about_a_node_that_leaves_it(firm: Project) -> None:
+    """Would catch: an agreement to a loss that there isn't: other nodes of the domain read on."""
+    file = firm.root / "consumers.yaml"
+    file.write_text(file.read_text() + file.read_text().replace("desk", "board"))
+    firm.text("apply", "--yes", "--now", NOW)
+    text = file.read_text()
+    file.write_text(text.replace("domain: risk", "domain: other", 1))
+    assert firm.json("plan", "--now", NOW)["agreements"] == []
+    file.write_text(text.replace("domain: risk", "domain: other"))
+    (row,) = firm.json("plan", "--now", NOW)["agreements"]
+    assert (row["domain"], row["readers"]) == ("risk", ["board", "desk"])
+
+
+def test_a_weakened_contract_names_the_moves_by_which_a_domain_loses_its_say(firm: Project) -> None:
+    """Would catch: a domain that agrees to one change, and isn't told of its last say."""
+    weaken(firm, version="2.0.0")
+    file = firm.root / "consumers.yaml"
+    file.write_text(file.read_text().replace("domain: risk", "domain: other"))
+    moves = "desk moves from the domain risk to the domain other"
+    rows = firm.json("plan", "--now", NOW)["agreements"]
+    assert [(row["domain"], row["changes"]) for row in rows] == [
+        ("finance", ["id needn't be unique", moves]),
+        ("risk", ["id needn't be unique", moves]),
+    ]
+    source = firm.root / "sources/people.yaml"
+    source.write_text(source.read_text().replace("domain: retail", "domain: supply"))
+    file.write_text(file.read_text().replace("domain: other", "domain: risk"))
+    rows = firm.json("plan", "--now", NOW)["agreements"]
+    assert [row["changes"] for row in rows] == [["id needn't be unique"]] * 2
+
+
 def test_an_owner_limited_to_a_domain_sees_and_answers_its_plans(
     firm: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

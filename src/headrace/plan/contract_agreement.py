@@ -41,9 +41,7 @@ def _crossing(old: Compiled, new: Compiled) -> Iterator[ChangedContract]:
             continue
         graph = graph or NodeGraph(old, data_only=True)
         readers = _reading_domains(old.project, graph, node.name, node.domain)
-        if not changes:
-            readers = moves.unasked(node.name, readers)
-            changes = moves.texts(node.name, readers)
+        changes, readers = _with_moves(moves, node.name, changes, readers)
         if readers:
             yield ChangedContract(
                 node=name,
@@ -53,6 +51,15 @@ def _crossing(old: Compiled, new: Compiled) -> Iterator[ChangedContract]:
                 changes=changes,
                 readers=readers,
             )
+
+
+def _with_moves(
+    moves: DomainMoves, node: str, changes: tuple[str, ...], readers: tuple[ReadingDomain, ...]
+) -> tuple[tuple[str, ...], tuple[ReadingDomain, ...]]:
+    """Return what is taken back, among it the say of a domain, and the domains to ask about it."""
+    unasked = moves.unasked(node, readers) if moves else ()
+    lost = moves.texts(node, unasked) if unasked else ()
+    return (*changes, *lost), readers if changes else unasked
 
 
 def _contract(project: Project, name: str) -> Contract | None:

@@ -6,7 +6,7 @@ node, or a node that reads it, so that both are of one domain.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from headrace.model.policy import ReadingDomain
 from headrace.plan.compiled import Compiled
@@ -33,13 +33,11 @@ class DomainMoves:
         """Return the readers that still read a node, without a say in changes of its contract."""
         results = []
         for reader in readers:
-            lost = [name for name in self._reading_on(node, reader) if self._loses(node, name)]
-            if lost:
-                owners = {owner.owner for name in lost if (owner := self._old.node(name))}
+            names = tuple(self._reading_on(node, reader))
+            if names and not self._has_a_say(node, reader.domain):
+                owners = {owner.owner for name in names if (owner := self._old.node(name))}
                 results.append(
-                    ReadingDomain(
-                        domain=reader.domain, owners=tuple(sorted(owners)), nodes=tuple(lost)
-                    )
+                    ReadingDomain(domain=reader.domain, owners=tuple(sorted(owners)), nodes=names)
                 )
         return tuple(results)
 
@@ -49,19 +47,22 @@ class DomainMoves:
         return tuple(self._text(name) for name in names if name in self._moved)
 
     def _reading_on(self, node: str, reader: ReadingDomain) -> Iterator[str]:
-        self._graph = self._graph or NodeGraph(self._new, data_only=True)
-        below = self._graph.downstream([self._new_names.get(node, node)])
+        below = self._below(node)
         yield from (name for name in reader.nodes if self._new_names.get(name, name) in below)
 
-    def _loses(self, node: str, reader: str) -> bool:
-        """Whether a reader leaves its domain, or the node comes to it."""
-        return reader in self._moved or self._domain(node) == self._domain(reader)
+    def _has_a_say(self, node: str, domain: str) -> bool:
+        """Whether a domain then isn't the node's own one, and a node of it reads the node."""
+        now = self._new.project.node(self._new_names.get(node, node))
+        return (now is None or now.domain != domain) and any(
+            reader.domain == domain
+            for name in self._below(node)
+            if (reader := self._new.project.node(name)) is not None
+        )
 
-    def _domain(self, node: str) -> str | None:
-        if node in self._moved:
-            return self._moved[node]
-        applied = self._old.node(node)
-        return None if applied is None else applied.domain
+    def _below(self, node: str) -> Collection[str]:
+        """Return what is then downstream of a node, with the new names."""
+        self._graph = self._graph or NodeGraph(self._new, data_only=True)
+        return self._graph.downstream([self._new_names.get(node, node)])
 
     def _text(self, node: str) -> str:
         applied = self._old.node(node)

@@ -245,7 +245,7 @@ def test_files_of_this_moment_are_not_found(
         ),  # of a disk that only it knows
         (
             ["class Mine(BaseException): pass", "raise Mine('own')"],
-            "Mine: own",
+            "Mine exception: own",
             ErrorKind.DETERMINISTIC,
         ),
         (["return duckdb.sql('select nothing')"], "nothing", ErrorKind.DETERMINISTIC),

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from headrace.services.hidden_values import text_without_values, without_values
+from headrace.services.hidden_values import LEFT_OUT, text_without_values, without_values
+from headrace.services.logs import AttemptLog
+from headrace.services.responses import ErrorRow
 from headrace.services.responses.history import ColumnFigureRow
+
+OUT = "can't be cast because the value is out of range for the destination type INT8"
 
 
 @pytest.mark.parametrize(
@@ -22,12 +26,60 @@ from headrace.services.responses.history import ColumnFigureRow
         ("origin: 3 rows not in EWR, JFK (Oslo (N), Rome)", "origin: 3 rows not in EWR, JFK (…)"),
         ("mail: 2 values twice (a@example.com, b", "mail: 2 values twice (…)"),
         ("No module named 'pandas'", "No module named 'pandas'"),
+        (
+            "ModuleNotFoundError: No module named 'pandas'",
+            "ModuleNotFoundError: No module named 'pandas'",
+        ),
+        (
+            "branch: 'Oslo' is new, No module named 'pandas'",
+            "branch: '…' is new, No module named '…'",
+        ),
+        (
+            "shop: 3 rows not in Kids', Adults (XXX)",
+            "shop: 3 rows not in Kids', Adults (…)",
+        ),
+        ("shop: 3 rows not in Kids (XXX); 'cut", "shop: 3 rows not in Kids (…); '…'"),
+        (
+            "3 rows published (snapshot 5); late by 2 h, because source x (see INC-3) waits",
+            "3 rows published (…); late by 2 h, because source x (see INC-3) waits",
+        ),
+        ("mail: 2 values twice (a); b)", "mail: 2 values twice (…)"),
+        ("mail: 2 values twice (a), c", "mail: 2 values twice (…)"),
+        (
+            "a: 2 rows not in A (x); b: 1 row not in B (y)",
+            "a: 2 rows not in A (…); b: 1 row not in B (…)",
+        ),
+        (
+            "the column 'n' of file 'a.csv': 'Oslo' isn't BIGINT",
+            "the column 'n' of file 'a.csv': '…' isn't BIGINT",
+        ),
+        (
+            "host name 'db1' isn't known in time zone 'UTC'",
+            "host name 'db1' isn't known in time zone 'UTC'",
+        ),
+        ("the column 'it's' is 'Oslo'", "the column '…'"),
+        (
+            "Type INT32 with value 4711 can't be cast because it's out of range",
+            "Type INT32 with value … can't be cast because it's out of range",
+        ),
+        ("n: Overflow in multiplication of INT16 (30000 * 30000)!", "n: Overflow in …"),
+        (f"Conversion Error: Type INT32 with value 4711 {OUT}", f"Conversion Error: {LEFT_OUT}"),
+        (
+            "Out of Range Error: Overflow in HUGEINT addition: 1 + 2",
+            f"Out of Range Error: {LEFT_OUT}",
+        ),
+        (
+            "orders failed: Invalid Input Error: no Oslo\nBergen",
+            f"orders failed: Invalid Input Error: {LEFT_OUT}",
+        ),
+        ("KeyError: 4711", f"KeyError: {LEFT_OUT}"),
+        ("orders: NoShop exception: 4711", f"orders: NoShop exception: {LEFT_OUT}"),
         ("the file hasn't arrived; 12 rows of 40", "the file hasn't arrived; 12 rows of 40"),
     ],
 )
 def test_values_are_taken_out(text: str, without: str) -> None:
     """Would catch: a value with quotes, brackets or without an end that stays in a text."""
-    assert text_without_values(text) == without
+    assert text_without_values(text) == without == text_without_values(without)
 
 
 def test_a_share_stays_without_its_value() -> None:
@@ -37,3 +89,28 @@ def test_a_share_stays_without_its_value() -> None:
         ColumnFigureRow(figure="share", category="…", unit="share", points=[])
     ]
     assert without_values({"reason": "'Oslo'", "rows": 3}) == {"reason": "'…'", "rows": 3}
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "left"),
+    [
+        ("body_failed", "NoShop: 4711", f"NoShop: {LEFT_OUT}"),
+        ("body_failed", "KeyError: 4711", f"KeyError: {LEFT_OUT}"),
+        ("body_failed", "No module named 'pandas'", "No module named 'pandas'"),
+        ("body_failed", "$day has no value", "$day has no value"),
+        ("command_failed", "`sh load.sh` ended with exit code 3", None),
+    ],
+)
+def test_an_error_of_asset_code_is_its_name(code: str, message: str, left: str | None) -> None:
+    """Would catch: the words of an exception whose class isn't called an error, also in a log."""
+    row = ErrorRow(kind="deterministic", code=code, message=message, file="assets/a.py", line=3)
+    log = without_values(AttemptLog(None, [], row))  # type: ignore[arg-type]
+    assert isinstance(log, AttemptLog) and log.error is not None
+    assert (log.error.message, log.error.line) == (left or message, 3)
+
+
+def test_the_words_of_a_trial_that_failed_are_left_out() -> None:
+    """Would catch: DuckDB's words in why a proposal isn't measured."""
+    assert without_values({"unmeasured": "KeyError: 4711", "error": "no 'Oslo'"}) == {
+        "unmeasured": f"KeyError: {LEFT_OUT}", "error": "no '…'",
+    }  # fmt: skip

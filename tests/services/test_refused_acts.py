@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from serve_lab import headrace, project, response, write
 
-from headrace.model import HeadraceError
+from headrace.model import HeadraceError, LakeError
 from headrace.security.access import Identity, IdentityKind, NotAllowed
+from headrace.services import logs
 from headrace.services.permissions import COMMANDS, LOOKING, check_call
 from headrace.services.refused_acts import NODE_ACTS, refused_in_project, refused_on_node
 from headrace.services.session import ProjectSession
@@ -134,3 +135,18 @@ def test_a_role_of_another_environment_is_named_with_the_environment(shop: Path)
         check_call(session, "fix:run_fix", {})
     said = str(refused.value)
     assert said.endswith("fix: the role operator doesn't hold in prod, only in dev"), said
+
+
+@pytest.mark.parametrize(("person", "shown"), [("otto", False), ("vera", True)])
+def test_an_error_says_no_values_to_somebody_who_reads_no_rows(
+    shop: Path, monkeypatch: pytest.MonkeyPatch, person: str, shown: bool
+) -> None:
+    """Would catch: a value in the message of a command that fails."""
+
+    def fails(*_: Any, **__: Any) -> None:
+        raise LakeError("files can't be read: Conversion Error: Type INT32 with value 4711")
+
+    monkeypatch.setattr(logs, "_attempt", fails)
+    with pytest.raises(LakeError) as raised:
+        logs.logs(_session(shop, person), "orders")
+    assert ("4711" in str(raised.value)) is shown

@@ -13,7 +13,7 @@ MESSAGE_CHARACTERS_MAX = 2_000
 CAUSES_MAX = 10
 ATTRIBUTABLE = (ErrorKind.DETERMINISTIC, ErrorKind.TRANSIENT)
 """Kinds of errors whose words asset code, or DuckDB about its query, has chosen."""
-_ERROR_NAME = re.compile(r"(?P<name>[A-Za-z]{1,40} ?(?:Error|Exception)): ")
+_ERROR_NAME = re.compile(r"(?P<name>[A-Za-z]{1,40} ?(?:Error|[Ee]xception)): ")
 
 _EXCERPT = re.compile(r"\n+LINE (\d+):", re.ASCII)
 _ADVICE = re.compile(r"\n+(?:Possible (?:fixes|solutions):|You can adjust this setting)")

@@ -341,7 +341,10 @@ def _message(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
         return "the function raised KeyboardInterrupt"
     text = error.msg if isinstance(error, SyntaxError) else str(error)
-    description = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    name = type(error).__name__
+    if not name.endswith(("Error", "Exception")):
+        name += " exception"  # else nothing in the message says that the words are an error's
+    description = f"{name}: {text}" if text else name
     limit = limit_of(error)
     return f"{description} (after: {limit})" if limit and not reached_by(error) else description
 

@@ -1,8 +1,8 @@
 """What somebody who may see nodes, but not read rows, gets of texts with values: the texts alone.
 
 Reasons, verdicts and evidence quote values of rows: the first value of another type, a category
-that is new, values that break a check. Asset code, commands and log lines stay as they are.
-TRUST Z4.
+that is new, values that break a check. So do errors of asset code and of DuckDB. Asset code,
+commands and log lines stay as they are. TRUST Z4.
 """
 
 from __future__ import annotations
@@ -12,12 +12,15 @@ from typing import Any
 
 import msgspec
 
+from headrace.model.errors import HeadraceError
+from headrace.services.responses import ErrorRow
+
 HIDDEN = "…"
 """Stands for a value that the reader may not read."""
 TEXTS = frozenset(
     {
-        "because", "detail", "evidence", "expected", "message", "observed", "reason",
-        "said", "summary", "verdict", "what", "why",
+        "because", "detail", "error", "evidence", "expected", "message", "observed", "reason",
+        "said", "summary", "unmeasured", "verdict", "what", "why",
     }
 )  # fmt: skip
 """Fields with texts of Headrace that may quote values."""
@@ -28,14 +31,30 @@ VALUES = {
     "DisagreedRow": ("value",), "SuggestedCheckRow": ("check", "yaml"),
 }  # fmt: skip
 """Kinds of rows → the fields that are values, or have them."""
+_BRACKETS = {"(": 1, ")": -1}
 FILES = frozenset({"ProblemRow"})
 """Rows whose texts quote files of the project, which aren't data."""
-_EXAMPLES = re.compile(r"(\b(?:rows?|values?)\b[^()]*)\((?:.*\)|.*)", re.DOTALL)
+LEFT_OUT = "its words are left out, because they may quote values"
+"""Follows the name of an error of asset code, or of DuckDB about its query."""
+_ERROR = re.compile(
+    r"\b((?:(?:[A-Z]\w*|of) )*(?:\w*(?:Error|Exception)|\w+ exception)): .*", re.DOTALL
+)
+"""An error of DuckDB or of Python: the name of its class, and its words to the end of the text."""
+_CLASS = re.compile(r"\A([^\W\d][\w ]{0,80}): .*", re.DOTALL)
+_BODY_FAILED = "body_failed"
+_CAST = re.compile(r"\b(with value) (?:.*(?= can't be cast)|\S+)", re.DOTALL)
+_OVERFLOW = re.compile(r"\b(overflow in )[\w ]+.*", re.DOTALL | re.IGNORECASE)
+"""Values that DuckDB doesn't quote; of an overflow, the rest of the text is hidden."""
+_EXAMPLES = re.compile(r"\b(?:rows?|values?)\b[^()]*\(")
 """The values that break a check, after how many rows do: `3 rows not in EWR, JFK (XXX, YYY)`."""
-_LITERAL = re.compile(r"(?<!\w)(?:'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")(?!\w)", re.DOTALL)
+_QUOTED = r"(?<!\w)(?:'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")(?!\w)"
+_LITERAL = re.compile(
+    rf"(?P<name>\b(?:column|host name|file|directory|time zone) {_QUOTED})|{_QUOTED}", re.DOTALL
+)
+"""Quoted names of these things aren't values."""
 _FROM_QUOTE = re.compile(r"(?<!\w)['\"].*", re.DOTALL)
 _OPEN_QUOTE = re.compile(r"(?<!\w)['\"]|['\"](?!\w)")
-_MODULE = re.compile(r"No module named '[\w.]{1,60}'")
+_MODULE = re.compile(r"(?:ModuleNotFoundError: )?No module named '[\w.]{1,60}'")
 """The name of a package is quoted, too, and isn't a value."""
 
 
@@ -48,23 +67,55 @@ def without_values(value: Any) -> Any:
             key: _texts(item) if key in TEXTS else without_values(item)
             for key, item in value.items()
         }
-    if isinstance(value, list):
-        return [without_values(item) for item in value]
+    if isinstance(value, list | tuple):
+        return getattr(value, "_make", type(value))(map(without_values, value))
     return value
+
+
+def error_without_values(error: HeadraceError) -> None:
+    """Take the values out of an error's message."""
+    error.args = tuple(
+        text_without_values(item) if isinstance(item, str) else item for item in error.args
+    )
 
 
 def text_without_values(text: str) -> str:
     """Return a text with HIDDEN in place of the values that it quotes or gives as examples.
 
-    Of a text whose quotes don't pair, nothing is left from the first quote on: a value may have
-    quotes itself, or may be cut.
+    Of an error of asset code or DuckDB, its name is left. Of a text whose quotes don't pair,
+    nothing is left from the first quote on: a value may have quotes itself, or may be cut.
     """
-    if _MODULE.search(text):
+    if _MODULE.fullmatch(text):
         return text
-    without = _LITERAL.sub(f"'{HIDDEN}'", _EXAMPLES.sub(rf"\1({HIDDEN})", text))
-    if _OPEN_QUOTE.search(without.replace(f"'{HIDDEN}'", HIDDEN)):
+    text = _ERROR.sub(rf"\1: {LEFT_OUT}", text)
+    text = _OVERFLOW.sub(rf"\1{HIDDEN}", _CAST.sub(rf"\1 {HIDDEN}", text))
+    text = _without_examples(text)
+    if _OPEN_QUOTE.search(_LITERAL.sub("", text)):
         return _FROM_QUOTE.sub(f"'{HIDDEN}'", text)
-    return without
+    return _LITERAL.sub(lambda match: match["name"] or f"'{HIDDEN}'", text)
+
+
+def _without_examples(text: str) -> str:
+    parts = []
+    while match := _EXAMPLES.search(text):
+        parts += [text[: match.end()], HIDDEN, ")"]
+        text = text[_end_of_examples(text, match.end()) :]
+    return "".join(parts) + text
+
+
+def _end_of_examples(text: str, begin: int) -> int:
+    """Return where a list of examples ends: after its bracket, if the next clause follows it.
+
+    Else, or if a value has a bracket without its other one, it is the rest of the text.
+    """
+    depth = 1
+    for at in range(begin, len(text)):
+        depth += _BRACKETS.get(text[at], 0)
+        if not depth:
+            rest = text[at + 1 :]
+            paired = rest.count("(") == rest.count(")")
+            return at + 1 if rest.startswith(";") and paired else len(text)
+    return len(text)
 
 
 def _struct(value: msgspec.Struct) -> msgspec.Struct:
@@ -77,6 +128,8 @@ def _struct(value: msgspec.Struct) -> msgspec.Struct:
         after = _field(row, field, before)
         if after is not before and after != before:
             changed[field] = after
+    if isinstance(value, ErrorRow) and value.code == _BODY_FAILED:
+        changed["message"] = _words(value.message)
     return msgspec.structs.replace(value, **changed) if changed else value
 
 
@@ -86,6 +139,13 @@ def _field(row: str, field: str, value: Any) -> Any:
     if field in TEXTS or (field == "text" and row in QUOTING):
         return _texts(value)
     return without_values(value)
+
+
+def _words(message: str) -> str:
+    """Return what is left of an error of asset code, whatever its class is called."""
+    if _MODULE.fullmatch(message):
+        return message
+    return _CLASS.sub(rf"\1: {LEFT_OUT}", text_without_values(message))
 
 
 def _hidden(value: Any) -> Any:

@@ -288,14 +288,22 @@ def _call(session: ProjectSession, needed: CommandPermission, function: Callable
     except HeadraceError as error:
         if error.hint and not unrestricted(session):
             error.hint = _proposals(session).hint(error.hint)
+        if _hides_values(session, needed):
+            from headrace.services.hidden_values import error_without_values
+
+            error_without_values(error)
         raise
-    if needed.permission is not READ and not reads_rows(session):
+    if _hides_values(session, needed):
         from headrace.services.hidden_values import without_values
 
         response = without_values(response)
     if session.names_roles or unrestricted(session):
         return response
     return _proposals(session).without_others(response)
+
+
+def _hides_values(session: ProjectSession, needed: CommandPermission) -> bool:
+    return needed.permission is not READ and not reads_rows(session)
 
 
 def _visible(

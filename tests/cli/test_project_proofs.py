@@ -13,8 +13,10 @@ import pytest
 from clilab import Project
 
 from headrace.advisor import partition_rules, trials
-from headrace.advisor.trials import Interval
+from headrace.advisor.trial_runs import OutOfTime, _Pair
+from headrace.advisor.trials import Compared, Interval, Side
 from headrace.cli.main import run
+from headrace.store.queries import publications
 
 NOW = "2025-03-04T06:00+00:00"
 PROVE = ("optimize", "--prove", "--partitions", "2", "--budget", "20s")
@@ -119,6 +121,32 @@ def test_an_asset_in_between_is_measured_and_repaired(shop: Project) -> None:
     assert shop.json("plan")["steps"] == []
     assert "is applied already" in shop.refused("optimize", "apply", row["id"], code=3)
     assert _row(shop.json("optimize"), "unread_asset")["command"]
+
+
+def test_a_reader_that_was_not_reached_is_named(
+    shop: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: rows said to be equal although those of one reader were never compared."""
+    compare = _Pair.compare
+
+    def slow(pair: _Pair) -> Compared:
+        if "largest" in str(pair._sides[Side.BEFORE].task.scope.asset):
+            raise OutOfTime("too late")
+        return compare(pair)
+
+    monkeypatch.setattr(_Pair, "compare", slow)
+    row = _row(shop.json("optimize", "copies", *PROVE[1:-1], "5s"), "pass_through")
+    assert (row["equality"], row["measured"], row["command"]) == (None, None, None)
+    assert row["unmeasured"].startswith("no rows of largest were compared: its part of the budget")
+
+
+def test_inputs_without_a_common_partition(shop: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Would catch: an asset with rows that is said to have no published partition."""
+    monkeypatch.setattr(publications, "keys_with_rows", lambda *_: [])
+    row = _row(shop.json("optimize", "counts", *PROVE[1:-1], "5s"), "incremental", "counts")
+    assert row["unmeasured"].startswith(
+        "no partition is published with rows of each partitioned input of counts"
+    )
 
 
 def test_columns_that_nobody_reads_are_measured_but_not_applied(shop: Project) -> None:

@@ -32,6 +32,14 @@ class FindingTrial(NamedTuple):
     parts: dict[str, Trial]
 
     @property
+    def equal(self) -> bool | None:
+        """Whether the rows of each asset are equal; None if no rows of one were compared."""
+        results = [part.equal for part in self.parts.values()]
+        if False in results:
+            return False
+        return True if all(results) else None
+
+    @property
     def is_applicable(self) -> bool:
         """Whether the trial allows the change, for each asset."""
         return all(map(is_applicable, self.parts.values()))

@@ -164,7 +164,8 @@ def _reason(row: OptimizeRow, dismissed: Collection[str]) -> str | None:
     """Return why a finding isn't measured; None if it is, or is refuted."""
     if row.id in dismissed:
         return DISMISSED
-    return NO_DIFF if row.diff is None and row.verdict != Verdict.REFUTED else None
+    without_diff = row.diff is None and row.verdict != Verdict.REFUTED
+    return row.unmeasured or (NO_DIFF if without_diff else None)
 
 
 def is_measurable(row: OptimizeRow) -> bool:
@@ -205,9 +206,9 @@ def _proved(
     measured = _with_trial(session, row, tried)
     if change.is_proven and tried.is_applicable and not change.splits:
         measured = _with_command(session, measured, change)
-    elif trial.equal and trial.interval and tried.is_inconclusive:
+    elif tried.equal and trial.interval and tried.is_inconclusive:
         measured = replace(measured, unmeasured=INCONCLUSIVE)
-    if trial.equal and change.checks and change.is_proven:
+    if tried.equal and change.checks and change.is_proven:
         measured = replace(measured, adds_checks=[str(check) for check in change.checks])
     proven = measured.command is not None
     for arguments in records_of(
@@ -223,9 +224,9 @@ def _with_trial(session: ProjectSession, row: OptimizeRow, tried: FindingTrial) 
     equality = EqualityRow(
         partitions=[item.partition for item in trial.compared],
         rows=trial.rows,
-        equal=trial.equal is True,
+        equal=tried.equal is True,
     )
-    if trial.equal is False:
+    if tried.equal is False:
         premise = PremiseRow(text=f"measured, the rows differ in {trial.difference}", guard=None)
         return replace(
             row,
@@ -233,8 +234,8 @@ def _with_trial(session: ProjectSession, row: OptimizeRow, tried: FindingTrial) 
             equality=equality,
             premises=[*row.premises, premise],
         )
-    if trial.equal is None:
-        return replace(row, equality=replace(equality, equal=True), unmeasured="no rows compared")
+    if tried.equal is None:
+        return replace(row, unmeasured=_not_compared(tried))
     verdict = row.verdict if row.verdict == Verdict.PROVEN else str(Verdict.MEASURED_EQUAL)
     interval = trial.interval
     measured = None if interval is None else _measured(trial, interval)
@@ -246,6 +247,14 @@ def _with_trial(session: ProjectSession, row: OptimizeRow, tried: FindingTrial) 
         saves_month=SavingRow(seconds=_saved(session, tried.parts)),
         unmeasured=None if measured else "equal rows, but the budget had no time for enough runs",
     )
+
+
+def _not_compared(tried: FindingTrial) -> str:
+    """Return of which assets no rows were compared, and why."""
+    without = {name: part for name, part in tried.parts.items() if part.equal is None}
+    unreached = [name for name, part in without.items() if part.unreached]
+    words = f"no rows of {', '.join(unreached or without)} were compared"
+    return f"{words}: {PART_ENDED}" if unreached else f"{words}: both queries give none"
 
 
 def _measured(trial: Trial, interval: Interval) -> MeasuredRow:

@@ -148,7 +148,11 @@ def input_partitions(store: Store, compiled: Compiled, name: str, number: int) -
         published = [publications.keys_with_rows(tx, node) for node in names]
     common = [key for key in published[0] if all(key in keys for keys in published[1:])]
     if not common:
-        raise nothing_published(name)
+        raise Refused(
+            f"no partition is published with rows of each partitioned input of {name}, so there is"
+            " nothing to compare",
+            hint="headrace run",
+        )
     return spread_over(common, number)
 
 

@@ -80,6 +80,27 @@ def test_what_reaches_beyond_the_domain_is_refused(
     assert why in why_refused(project)
 
 
+def test_findings_show_no_code_of_another_domain(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: lines of a reader that this role doesn't see, in the change of what it reads."""
+
+    def change() -> tuple[str | None, str | None]:
+        rows = project.json("optimize", "lines")
+        (row,) = [row for row in rows if row["rule"] == "pass_through"]
+        return row["diff"], row["unmeasured"]
+
+    (project.root / "consumers.yaml").write_text(
+        "- {consumer: report, owner: core, reads: [revenue], due: '07:00'}\n"
+    )
+    token = os.environ["HEADRACE_TOKEN"]
+    monkeypatch.delenv("HEADRACE_TOKEN")
+    diff, unmeasured = change()
+    assert diff is not None and "as total" in diff and unmeasured is None
+    monkeypatch.setenv("HEADRACE_TOKEN", token)
+    assert change() == (None, "its change is in files with code that your roles don't show")
+
+
 @pytest.mark.parametrize("through", ["budget", "passed"])
 def test_code_under_trial_reads_only_what_its_author_may_read(
     project: Project, monkeypatch: pytest.MonkeyPatch, through: str

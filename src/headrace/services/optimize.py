@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -13,12 +13,12 @@ from msgspec import structs
 from headrace.advisor.checking import Advice, check_query, check_text
 from headrace.advisor.project_tables import ProjectTables
 from headrace.advisor.statements import Unreadable, dialect_name
-from headrace.model import SqlBody, UsageError
+from headrace.model import Asset, Project, SqlBody, UsageError
 from headrace.plan.compiled import Compiled
 from headrace.services.changed_assets import bytes_of
 from headrace.services.dismissed import dismissals_of
 from headrace.services.parameters import Argument, Excluded, Option, Selected
-from headrace.services.permissions import authorised
+from headrace.services.permissions import authorised, visible_of
 from headrace.services.project_rules import PARTITIONS_MAX, advice_of_project, verdict
 from headrace.services.responses.optimize import EqualityRow, JoinRow, OptimizeRow, PremiseRow
 from headrace.services.selection import selected
@@ -27,6 +27,8 @@ from headrace.sql.parsing import TEXT_CHARACTERS_MAX
 
 OF_COMPLEXITY = ("unread_asset", "pass_through", "duplicate")
 """Rules about whole assets, of which `complexity` has findings, too."""
+HIDDEN_DIFF = "its change is in files with code that your roles don't show"
+"""Why a finding has no diff for some roles."""
 FILE_BYTES_MAX = 4 * TEXT_CHARACTERS_MAX
 
 
@@ -43,17 +45,19 @@ def optimize(
     compiled = usable(session.declared(progress))
     names = selected(session, select, exclude, compiled=compiled, project=compiled.project)
     tables = ProjectTables(compiled)
+    hidden = _hidden_files(session, compiled.project)
     wanted = [name for name in compiled.order if name in names]
     progress.start("assets", len(wanted))
     rows: list[OptimizeRow] = []
     try:
         for name in wanted:
             advice = asset_advice(session.root, tables, name)
-            rows += [row(item, asset=name, file=advice.file) for item in advice.items]
+            items = [row(item, asset=name, file=advice.file) for item in advice.items]
+            rows += [_without_hidden(item, {item.file}, hidden) for item in items]
             progress.advance(1)
     finally:
         progress.finish()
-    rows += _of_project(session, compiled, tables, wanted)
+    rows += _of_project(session, compiled, tables, wanted, hidden)
     rows = _with_dismissals(session, compiled, rows)
     order = {name: number for number, name in enumerate(wanted)}
     return sorted(rows, key=lambda item: order.get(item.asset or "", 0))
@@ -72,14 +76,19 @@ def proposal_of(row: OptimizeRow) -> str:
 
 
 def _of_project(
-    session: ProjectSession, compiled: Compiled, tables: ProjectTables, names: Sequence[str]
+    session: ProjectSession,
+    compiled: Compiled,
+    tables: ProjectTables,
+    names: Sequence[str],
+    hidden: frozenset[str],
 ) -> Iterator[OptimizeRow]:
     """Yield what the rules about the whole project say about assets."""
     text = partial(text_of_project, session.root)
     for finding, advice in advice_of_project(session, compiled, tables, text, names):
         declared = compiled.project.assets[finding.asset]
         file = declared.body.file if isinstance(declared.body, SqlBody) else declared.place.file
-        item = row(advice, asset=finding.asset, file=file)
+        changed = {edit.file for edit in finding.edits}
+        item = _without_hidden(row(advice, asset=finding.asset, file=file), changed, hidden)
         equality = finding.equality
         yield structs.replace(
             item,
@@ -93,6 +102,28 @@ def _of_project(
                 equal=True,
             ),
         )
+
+
+def _hidden_files(session: ProjectSession, project: Project) -> frozenset[str]:
+    """Return the files that declare nodes, or have their code, which this role may not see."""
+    if session.visible is None:
+        return frozenset()
+    nodes = project.nodes()
+    visible = visible_of(session, nodes)
+    hidden = [node for node in nodes if node.name not in visible]
+    bodies = [node.body for node in hidden if isinstance(node, Asset)]
+    return frozenset(node.place.file for node in hidden) | frozenset(
+        body.file for body in bodies if isinstance(body, SqlBody)
+    )
+
+
+def _without_hidden(
+    item: OptimizeRow, changed: Collection[str], hidden: frozenset[str]
+) -> OptimizeRow:
+    """Return a finding, without its diff if one of the changed files is hidden."""
+    if item.diff is None or hidden.isdisjoint(changed):
+        return item
+    return structs.replace(item, diff=None, unmeasured=HIDDEN_DIFF)
 
 
 def text_of_project(root: Path, file: str) -> str | None:

@@ -52,7 +52,8 @@ class SavingRow(Response, frozen=True, kw_only=True):
 class OptimizeRow(Response, frozen=True, kw_only=True):
     """One finding. `verdict` is `proven` (each premise has a guard), `measured_equal`, `refuted`
     (the finding doesn't hold, for the reasons in `premises`) or `unknown`. `diff` is a unified diff
-    of the file; null where there is nothing to edit.
+    of the file; null where there is nothing to edit, and where it has code that your roles don't
+    show, which `unmeasured` says.
 
     With `--prove`, `equality` and `measured` say what the change came to, `unmeasured` why it
     wasn't measured, and `waited_seconds` how long it waited for an idle worker slot. `command`

@@ -13,9 +13,14 @@ from typing import Any
 import duckdb
 import pytest
 from clilab import Project
+from msgspec.structs import replace
 
+from headrace.advisor.trial_runs import _Pair
+from headrace.advisor.trials import Compared
 from headrace.cli.main import run
+from headrace.model import Refused
 from headrace.model.nodes import Settings
+from headrace.services import order_trials
 from headrace.store import Store
 from headrace.store.queries import applied_versions, trials
 
@@ -35,6 +40,11 @@ FILES = {
     "assets/all_days.sql": (
         "/* headrace\nowner: core\ninputs: {lines: all}\n*/\nselect count(*) as n from lines\n"
     ),
+    "assets/sums.sql": f"{HEADER}select day, sum(id::double) as s from lines group by day\n",
+    "sources/late.yaml": (
+        "source: late\nowner: core\npartition: day\nfiles: landing/late_{date:%Y-%m-%d}.csv\n"
+    ),
+    "assets/waits.sql": f"{HEADER}select day from lines where exists (select * from late)\n",
     "assets/sorted.sql": f"{HEADER}select id, day from lines order by id\n",
 }
 AB = ("ab", "lines", "--budget", "3s", "--setting")
@@ -77,9 +87,17 @@ def _files(root: Path) -> set[str]:
     return {str(path.relative_to(lake)) for path in lake.rglob("*") if path.is_file()}
 
 
-def test_an_order_is_measured_with_its_readers(shop: Project) -> None:
+def _saved(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Let each asset of a trial save so much; runs of 1 ms on a busy machine are inconclusive."""
+    monkeypatch.setattr(order_trials, "saved_seconds", lambda *_: seconds)
+
+
+def test_an_order_is_measured_with_its_readers(
+    shop: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Would catch: readers of unsorted files on both sides, files left in the lake, or a trial of
     one asset only, which an order can't make faster."""
+    _saved(monkeypatch, 2.0)
     before = _files(shop.root)
     row = shop.json(*AB, "order_by=shop")
     assert (row["asset"], row["change"], row["equal"]) == ("lines", "order_by=shop", True)
@@ -88,16 +106,67 @@ def test_an_order_is_measured_with_its_readers(shop: Project) -> None:
     assert 0 < row["stored_bytes"]["after"] < row["stored_bytes"]["before"]
     assert row["edit"] == "`order by shop` at the end of assets/lines.sql"
     assert [reader["asset"] for reader in row["readers"]] == ["sevens", "sorted"]
+    assert row["saves_month"]["seconds"] == 6.0
     assert _files(shop.root) == before
     listed = {item["id"]: item for item in shop.json("ab")}
     reader = listed[row["readers"][0]["id"]]
     assert (reader["asset"], reader["change"]) == ("sevens", "order_by=shop of lines")
     assert (reader["equal"], reader["rows"]) == (True, 2)
     assert listed[row["id"]]["stored_bytes"] == row["stored_bytes"]
+    reasons = {item["asset"]: item["reason"] for item in row["left_out"]}
+    assert reasons.keys() == {"sums", "waits"}
+    assert "doesn't depend on the order in which it adds" in reasons["sums"]
+    assert "waits can't be tried: " in reasons["waits"]
     text = shop.text(*AB, "order_by=SHOP,id", "--partitions", "1")
+    assert "sums, which reads it, is left out: " in text
     assert "`order by shop, id` at the end of assets/lines.sql" in text
     assert "files: " in text
     assert "sevens, which reads it: " in text
+
+
+def test_a_difference_ends_the_trial_of_its_asset_only(
+    shop: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: readers that were never run and are said to be out of the budget, or an order
+    to be applied that gives other rows."""
+    compare = _Pair.compare
+
+    def differing(pair: _Pair) -> Compared:
+        result = compare(pair)
+        name = result.partition.partition("@")[0]
+        return replace(result, difference="others") if name in ("lines", "sevens") else result
+
+    monkeypatch.setattr(_Pair, "compare", differing)
+    row = shop.json(*AB, "order_by=shop")
+    listed = {item["id"]: item for item in shop.json("ab")}
+    assert (row["verdict"], row["unreached"]) == ("not_equal", ["2025-03-01"])
+    assert (row["edit"], row["saves_month"]["seconds"]) == (None, None)
+    by_asset = {reader["asset"]: reader for reader in row["readers"]}
+    assert by_asset["sevens"]["verdict"] == "not_equal"
+    assert listed[by_asset["sorted"]["id"]]["partitions"] == ["2025-03-02", "2025-03-01"]
+    text = shop.text("ab", "lines", "--budget", "1s", "--setting", "order_by=shop")
+    assert "not compared after the difference: 2025-03-01" in text
+    assert "--budget" not in text
+    assert "to apply it" not in text
+
+
+def test_an_order_that_costs_time_is_not_to_be_applied(
+    shop: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: a clause to add that makes the asset and its readers slower, or no trial at all
+    because the inputs of one reader may not be read."""
+
+    def refusing(_session: object, _compiled: object, name: str, _command: str) -> None:
+        if name == "sorted":
+            raise Refused("ab would read a node that you may not read")
+
+    _saved(monkeypatch, -1.0)
+    monkeypatch.setattr(order_trials, "refuse_inputs", refusing)
+    row = shop.json(
+        "ab", "lines", "--budget", "1s", "--setting", "order_by=shop", "--partitions", "1"
+    )
+    assert (row["edit"], row["saves_month"]["seconds"]) == (None, -2.0)
+    assert {item["asset"] for item in row["left_out"]} == {"sorted", "sums", "waits"}
 
 
 def test_orders_that_cannot_be_tried(shop: Project) -> None:
@@ -107,13 +176,19 @@ def test_orders_that_cannot_be_tried(shop: Project) -> None:
     assert "has an order or a LIMIT" in refusal
     refusal = shop.refused("ab", "sevens", "--setting", "order_by=n", code=3)
     assert "no SQL asset computes a partition from that of sevens" in refusal
+    for name in ("sevens", "sorted"):
+        (shop.root / f"assets/{name}.sql").unlink()
+    refusal = shop.refused(*AB, "order_by=shop", code=3)
+    assert "waits can't be tried: nothing of late was ever published" in refusal
+    assert "no asset that computes a partition from that of lines can be tried (sums: " in refusal
     assert "alone" in shop.refused(*AB, "order_by=shop", "--setting", "threads=1")
     assert shop.json("ab") == []
 
 
-def test_the_edit_sorts_the_files(shop: Project) -> None:
+def test_the_edit_sorts_the_files(shop: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """Would catch: an edit that gives other code than the measured one, whose real runs are never
     compared with the promise, or an order that is lost when workers write files."""
+    _saved(monkeypatch, 2.0)
     row = shop.json(*AB, "order_by=shop", "--partitions", "1")
     file = shop.root / "assets/lines.sql"
     file.write_text(f"{file.read_text().rstrip()}\norder by shop")

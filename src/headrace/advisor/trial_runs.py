@@ -104,42 +104,65 @@ class TrialRunner:
         return self._budget.left_s
 
     def run(
-        self, partitions: Sequence[TrialPartition], *, timed: bool, done: Callable[[], None]
+        self,
+        partitions: Sequence[TrialPartition],
+        *,
+        timed: bool,
+        done: Callable[[], None],
+        each_asset: bool = False,
     ) -> Trial:
         """Compare the sides over each partition, and time them; call `done` after each.
 
-        The trial ends after the first difference. Raise Refused for a query that fails, with its
-        error.
+        A difference ends the trial; with `each_asset`, only that of its asset. Raise Refused for a
+        query that fails, with its error.
         """
         return _restricted(
             self._folders,
-            lambda: self._run(partitions, timed=timed, done=done),
+            lambda: self._run(partitions, timed=timed, done=done, each_asset=each_asset),
             self._budget.end,
         )
 
     def _run(
-        self, partitions: Sequence[TrialPartition], *, timed: bool, done: Callable[[], None]
+        self,
+        partitions: Sequence[TrialPartition],
+        *,
+        timed: bool,
+        done: Callable[[], None],
+        each_asset: bool,
     ) -> Trial:
         compared: list[Compared] = []
         runs: list[TrialRun] = []
+        differing: set[str] = set()
         for number, partition in enumerate(partitions):
+            asset = partition.before.task.scope.asset
+            if asset in differing or (differing and not each_asset):
+                done()
+                continue
             until = time.monotonic() + self.left_s / (len(partitions) - number)
             try:
-                with (
-                    _sessions(self._folders.lake, self._timezone, partition) as sessions,
-                    _Pair(partition, sessions, self._budget) as pair,
-                ):
-                    compared.append(pair.compare())
-                    if compared[-1].difference is not None:
-                        break
-                    if timed:
-                        runs += pair.timed(until)
+                item, timed_runs = self._tried(partition, until, timed=timed)
             except OutOfTime:
                 break
+            compared.append(item)
+            runs += timed_runs
+            if item.difference is not None:
+                differing.add(asset)
             done()
         reached = {item.partition for item in compared}
         unreached = tuple(item.key for item in partitions if item.key not in reached)
         return Trial(tuple(compared), tuple(runs), unreached, self._budget.waited_s)
+
+    def _tried(
+        self, partition: TrialPartition, until: float, *, timed: bool
+    ) -> tuple[Compared, list[TrialRun]]:
+        """Compare the sides over a partition; return also timed runs if they are equal."""
+        with (
+            _sessions(self._folders.lake, self._timezone, partition) as sessions,
+            _Pair(partition, sessions, self._budget) as pair,
+        ):
+            compared = pair.compare()
+            is_timed = timed and compared.difference is None
+            return compared, pair.timed(until) if is_timed else []
 
 
 class _Budget:
@@ -279,16 +302,16 @@ class _Pair:
         inside = f"{quote(name)} >= {bounds.low} AND {quote(name)} < {bounds.high}"
         return f"(SELECT * FROM {Side.BEFORE} WHERE {inside})"
 
-    def _write_input(self, written: SortedInput) -> None:
+    def _write_input(self, sorted_input: SortedInput) -> None:
         """Write the rows of an input to a file for each side, which reads it from there."""
-        order = ", ".join(quote(column) for column in written.columns)
+        order = ", ".join(quote(column) for column in sorted_input.columns)
         for side, clause in ((Side.BEFORE, ""), (Side.AFTER, f" ORDER BY {order}")):
             task, session = self._sides[side].task, self._sessions[side]
-            (data,) = [each for each in task.inputs if each.name == written.name]
+            (data,) = [each for each in task.inputs if each.name == sorted_input.name]
             rows = f"SELECT * FROM ({source_sql(data)}){clause}"
             try:
                 with self._within_budget():
-                    file = write_rows(session, rows, written.table, written.partition)
+                    file = write_rows(session, rows, sorted_input.table, sorted_input.partition)
             except duckdb.Error as error:
                 raise _failed(task, side, first_line(error)) from error
             self._written.append(file)

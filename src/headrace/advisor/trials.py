@@ -71,10 +71,11 @@ class Interval(msgspec.Struct, frozen=True):
 
 
 class Trial(msgspec.Struct, frozen=True):
-    """A finished trial. `unreached` are the partitions that the budget didn't reach.
+    """A finished trial.
 
-    Of the budget, `waited_s` seconds went by without an idle worker slot. `proposal` is the id by
-    which its finding is dismissed; None if that is the finding's own.
+    `unreached` are the partitions that weren't compared: those after a difference, or those that
+    the budget didn't reach. Of the budget, `waited_s` seconds went by without an idle worker slot.
+    `proposal` is the id by which its finding is dismissed; None if that is the finding's own.
     """
 
     compared: tuple[Compared, ...]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec.structs import replace
@@ -11,18 +11,27 @@ from sqlglot import exp
 from headrace.advisor.project_tables import ProjectTables
 from headrace.advisor.trials import Trial
 from headrace.lake.session import without_semicolons
-from headrace.model import Asset, InputMode, InputSpec, Refused, SqlBody, UsageError
+from headrace.model import (
+    Asset,
+    HeadraceError,
+    InputMode,
+    InputSpec,
+    Refused,
+    SqlBody,
+    UsageError,
+)
 from headrace.model.errors import did_you_mean
 from headrace.model.partitions import command_line
 from headrace.plan import Compiled
 from headrace.services.changed_assets import compiled_with, with_query
 from headrace.services.masking import refuse_inputs
 from headrace.services.responses.optimize import SavingRow
-from headrace.services.responses.trials import ReaderTrialRow, TrialRow
+from headrace.services.responses.trials import LeftOutRow, ReaderTrialRow, TrialRow
 from headrace.services.session import Progress, ProjectSession
 from headrace.services.trial_inputs import (
     PARTITIONS_DEFAULT,
     chosen_partitions,
+    differs_in_floats,
     idle_slots,
     side_settings,
     suitable_store,
@@ -43,11 +52,10 @@ _ORDERED = ("order", "limit", "offset", "fetch")
 
 
 class _Order(NamedTuple):
-    """An order of an asset's rows, and the assets that read them."""
+    """An order of an asset's rows."""
 
     asset: str
     columns: tuple[str, ...]
-    readers: tuple[str, ...]
 
     @property
     def clause(self) -> str:
@@ -72,29 +80,40 @@ def try_order(
 ) -> TrialRow:
     """Run an asset with and without an order, and its readers over files with and without it.
 
-    The readers are SQL assets that read the same partition. The files are written for the trial
-    and deleted after it. A trial is stored for each asset. Raise UsageError for an unknown column
-    and for a query with an order, Refused where no asset reads the same partition.
+    The readers are SQL assets that read the same partition; those that can't be tried are named
+    with the reason. The files are written for the trial and deleted after it. A trial is stored
+    for each asset. Raise UsageError for an unknown column and for a query with an order, Refused
+    where no asset that can be tried reads the same partition.
     """
     from headrace.advisor.trial_runs import TrialRunner
 
     tables = ProjectTables(before)
     store = suitable_store(session, tables, name)
     _require_unordered(tables, name)
-    columns = _columns(before, name, setting.removeprefix(ORDER_BY))
-    order = _Order(name, columns, _readers(session, tables, name))
-    after = _with_order(session, before, order)
-    both = list(_partitions(session, store, order, (before, after), partitions))
+    order = _Order(name, _columns(before, name, setting.removeprefix(ORDER_BY)))
+    after, same = _with_order(session, before, order), side_settings(session)
+    keys = chosen_partitions(store, before.project.assets[name], partitions, PARTITIONS_DEFAULT)
+    asset_partitions = trial_partitions(session, store, (before, after), name, keys, (same, same))
+    of_readers, left_out = _of_readers(session, store, tables, order, asset_partitions)
+    both = [
+        item._replace(key=f"{asset}@{item.key}")
+        for asset, items in {name: asset_partitions, **of_readers}.items()
+        for item in items
+    ]
     progress.start(f"partitions of {name} and its readers", len(both))
     try:
         with idle_slots(session, progress) as slots:
             runner = TrialRunner(session.folders, session.timezone, deadline, slots)
-            trial = runner.run(both, timed=True, done=lambda: progress.advance(1))
+            trial = runner.run(both, timed=True, done=lambda: progress.advance(1), each_asset=True)
     finally:
         progress.finish()
-    parts = {asset: trial.part(f"{asset}@") for asset in (name, *order.readers)}
-    parts[name] = _with_sizes(parts[name], parts[order.readers[0]])
-    return _recorded(session, order, (before, after), parts, progress)
+    parts = {asset: trial.part(f"{asset}@") for asset in of_readers}
+    parts = {name: _with_sizes(trial.part(f"{name}@"), parts.values()), **parts}
+    row = _recorded(session, order, (before, after), parts, progress)
+    return replace(
+        row,
+        left_out=[LeftOutRow(asset=asset, reason=reason) for asset, reason in left_out.items()],
+    )
 
 
 def _require_unordered(tables: ProjectTables, name: str) -> None:
@@ -127,27 +146,75 @@ def _columns(compiled: Compiled, name: str, text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(by_lower[column.lower()] for column in typed))
 
 
-def _readers(session: ProjectSession, tables: ProjectTables, asset_name: str) -> tuple[str, ...]:
-    """Return the assets that read one partition of another to compute one. Raise Refused if none.
+def _of_readers(
+    session: ProjectSession,
+    store: Store,
+    tables: ProjectTables,
+    order: _Order,
+    asset_partitions: Sequence[TrialPartition],
+) -> tuple[dict[str, list[TrialPartition]], dict[str, str]]:
+    """Return the partitions of each reader, and why others are left out.
 
-    Those that this role doesn't see, and those that can't be tried, are left out.
+    Raise Refused if no reader is left.
     """
-    compiled = tables.compiled
+    of_readers: dict[str, list[TrialPartition]] = {}
+    left_out: dict[str, str] = {}
+    for reader in _readers(session, tables.compiled, order.asset):
+        try:
+            of_readers[reader] = _of_reader(session, store, tables, order, asset_partitions, reader)
+        except HeadraceError as error:
+            left_out[reader] = str(error)
+    if of_readers:
+        return of_readers, left_out
+    if left_out:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
+        words = f"no asset that computes a partition from that of {order.asset} can be tried"
+        raise Refused(f"{words} ({reasons})", hint=command_line("lineage", order.asset))
+    raise Refused(
+        f"no SQL asset computes a partition from that of {order.asset}: an order of its rows"
+        " can make only those that read them faster",
+        hint=command_line("lineage", order.asset),
+    )
+
+
+def _of_reader(
+    session: ProjectSession,
+    store: Store,
+    tables: ProjectTables,
+    order: _Order,
+    asset_partitions: Sequence[TrialPartition],
+    reader: str,
+) -> list[TrialPartition]:
+    """Return a reader's partitions. Raise Refused with the reason if it can't be tried."""
+    from headrace.advisor.trial_runs import SortedInput
+
+    reason = unsuitable(tables, reader) or differs_in_floats(tables, reader)
+    if reason is not None:
+        raise Refused(reason)
+    before, same = tables.compiled, side_settings(session)
+    refuse_inputs(session, before, reader, "ab")
+    of_key = {item.key: item.before.task.table for item in asset_partitions}
+    partitions = []
+    for item in trial_partitions(
+        session, store, (before, before), reader, list(of_key), (same, same)
+    ):
+        table = of_key[item.key]
+        assert table is not None  # its rows are published
+        sorted_input = SortedInput(order.asset, table, item.key, order.columns)
+        partitions.append(item._replace(sorted_input=sorted_input))
+    return partitions
+
+
+def _readers(session: ProjectSession, compiled: Compiled, asset_name: str) -> list[str]:
+    """Return the assets that read one partition of another to compute one, which this role sees."""
     asset = compiled.project.assets[asset_name]
-    readers = tuple(
+    return [
         name
         for name, reader in compiled.project.assets.items()
         for spec in compiled.nodes[name].inputs
         if spec.node == asset.name and _reads_same_partition(reader, asset, spec)
-        if session.shows(name) and unsuitable(tables, name) is None
-    )
-    if not readers:
-        raise Refused(
-            f"no SQL asset computes a partition from that of {asset.name}: an order of its rows"
-            " can make only those that read them faster",
-            hint=command_line("lineage", asset.name),
-        )
-    return readers
+        if session.shows(name)
+    ]
 
 
 def _reads_same_partition(reader: Asset, asset: Asset, spec: InputSpec) -> bool:
@@ -157,35 +224,13 @@ def _reads_same_partition(reader: Asset, asset: Asset, spec: InputSpec) -> bool:
     return is_plain and same and by_time and not asset.partition.by_delivery
 
 
-def _partitions(
-    session: ProjectSession,
-    store: Store,
-    order: _Order,
-    sides: tuple[Compiled, Compiled],
-    chosen: str | None,
-) -> Iterator[TrialPartition]:
-    """Yield the partitions of the asset and of its readers, as ASSET@PARTITION."""
-    from headrace.advisor.trial_runs import SortedInput
-
-    before, name, same = sides[0], order.asset, side_settings(session)
-    keys = chosen_partitions(store, before.project.assets[name], chosen, PARTITIONS_DEFAULT)
-    partitions = trial_partitions(session, store, sides, name, keys, (same, same))
-    yield from (item._replace(key=f"{name}@{item.key}") for item in partitions)
-    tables = {item.key: item.before.task.table for item in partitions}
-    for reader in order.readers:
-        refuse_inputs(session, before, reader, "ab")
-        for item in trial_partitions(
-            session, store, (before, before), reader, list(tables), (same, same)
-        ):
-            table = tables[item.key]
-            assert table is not None  # its rows are published
-            written = SortedInput(name, table, item.key, order.columns)
-            yield item._replace(key=f"{reader}@{item.key}", sorted_input=written)
-
-
-def _with_sizes(trial: Trial, of_reader: Trial) -> Trial:
-    """Return a trial with the sizes of the files that a reader's trial has read."""
-    sizes = {item.partition: (item.before_bytes, item.after_bytes) for item in of_reader.compared}
+def _with_sizes(trial: Trial, of_readers: Iterable[Trial]) -> Trial:
+    """Return a trial with the sizes of the files that the readers' trials have read."""
+    sizes = {
+        item.partition: (item.before_bytes, item.after_bytes)
+        for each in of_readers
+        for item in each.compared
+    }
     return replace(
         trial,
         compared=tuple(
@@ -224,10 +269,11 @@ def _recorded(
     with session.store.read() as tx:
         saved = [saved_seconds(tx, asset, trial, now_us) for asset, trial in parts.items()]
     known = [seconds for seconds in saved if seconds is not None]
+    total = round(sum(known), 3) if len(known) == len(saved) else None
     file = sides[0].project.assets[order.asset].place.file
     return replace(
         rows[order.asset],
-        edit=f"`{order.clause}` at the end of {file}",
+        edit=f"`{order.clause}` at the end of {file}" if total and total > 0 else None,
         readers=[
             ReaderTrialRow(
                 id=row.id,
@@ -239,5 +285,5 @@ def _recorded(
             for asset, row in rows.items()
             if asset != order.asset
         ],
-        saves_month=SavingRow(seconds=round(sum(known), 3) if len(known) == len(saved) else None),
+        saves_month=SavingRow(seconds=total),
     )

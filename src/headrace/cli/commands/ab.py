@@ -63,8 +63,11 @@ def _render(row: TrialRow, page: CommandOutput) -> None:
             indent=2,
         )
     if row.unreached:
+        names = joined(row.unreached, 6)
         page.say(
-            f"not reached within the budget: {joined(row.unreached, 6)}; --budget allows more",
+            f"not reached within the budget: {names}; --budget allows more"
+            if row.difference is None
+            else f"not compared after the difference: {names}",
             "warn",
             indent=2,
         )
@@ -86,6 +89,8 @@ def _render_order(row: TrialRow, page: CommandOutput) -> None:
     for reader in row.readers:
         style = STYLES.get(reader.verdict, "")
         page.say(f"{reader.asset}, which reads it: {verdict_text(reader)}", style, indent=2)
+    for left_out in row.left_out:
+        page.say(f"{left_out.asset}, which reads it, is left out: {left_out.reason}", indent=2)
     saved = None if row.saves_month is None else row.saves_month.seconds
     if saved is not None:
         page.say(

@@ -41,17 +41,26 @@ class ReaderTrialRow(Response, frozen=True, kw_only=True):
     ci95: list[float] | None
 
 
+class LeftOutRow(Response, frozen=True, kw_only=True):
+    """An asset that reads a table, wasn't run over its sorted rows, and why."""
+
+    asset: str
+    reason: str
+
+
 class TrialRow(Response, frozen=True, kw_only=True):
     """A trial. `verdict` is `faster`, `slower`, `no_effect`, `not_equal` or `inconclusive`.
 
     `change_percent` with its interval of 95 % is about durations; null with too few runs. `equal`
     is null if no rows were compared, and `difference` says how the results differ. `unreached` are
-    partitions that the budget didn't reach, and for `waited_seconds` of it no worker slot was idle.
-    `followed_up` is null until the change is applied and has run.
+    partitions that weren't compared: a difference ended the trial, or else its budget did, for
+    `waited_seconds` of which no worker slot was idle. `followed_up` is null until the change is
+    applied and has run.
 
     The trial of an order has the size of the files (`stored_bytes`), the assets that read them
-    (`readers`), what it saves a month in all of them together, and the `edit` with which `headrace
-    apply` applies it. The list of trials has only `stored_bytes` of these."""
+    (`readers`), those that weren't run (`left_out`), and what it saves a month in the asset and
+    its `readers` together. `edit` is what `headrace apply` then applies; null unless that saves.
+    The list of trials has only `stored_bytes` of these."""
 
     id: str
     asset: str
@@ -73,4 +82,5 @@ class TrialRow(Response, frozen=True, kw_only=True):
     edit: str | None = None
     stored_bytes: StoredBytesRow | None = None
     readers: list[ReaderTrialRow] = []
+    left_out: list[LeftOutRow] = []
     saves_month: SavingRow | None = None

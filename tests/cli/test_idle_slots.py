@@ -182,7 +182,7 @@ def test_a_budget_that_passes_without_a_slot(
     assert begun == []
     assert (row["verdict"], row["equal"], row["rows"]) == ("inconclusive", None, 0)
     assert (row["partitions"], row["unreached"]) == ([], ["2025-03-03"])
-    assert row["waited_seconds"] == pytest.approx(1.0, abs=0.5)
+    assert 0 < row["waited_seconds"] < 1.5, "setting up takes a part of the budget"
     (listed,) = shop.json("ab")
     assert (listed["verdict"], listed["waited_seconds"]) == ("inconclusive", row["waited_seconds"])
 

@@ -16,6 +16,7 @@ from headrace.model import Refused
 from headrace.model.access import AccessRules, Permission
 from headrace.model.errors import ColumnRefused
 from headrace.model.masks import DeclaredMask, column_classes
+from headrace.model.partitions import command_line
 from headrace.plan import Compiled
 from headrace.plan.column_limits import (
     ColumnLimits,
@@ -201,7 +202,7 @@ def column_refused(nodes: Sequence[str], column: str) -> ColumnRefused:
     return ColumnRefused(
         f"the column {column[:60]} of {' or '.join(nodes)} isn't shown here: it is classified or"
         " forbidden, or computed from such columns",
-        hint=f"headrace lineage {nodes[0]} shows from which columns",
+        hint=f"{command_line('lineage', nodes[0])} shows from which columns",
     )
 
 

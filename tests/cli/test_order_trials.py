@@ -20,7 +20,7 @@ from headrace.advisor.trials import Compared
 from headrace.cli.main import run
 from headrace.model import Refused
 from headrace.model.nodes import Settings
-from headrace.services import order_trials
+from headrace.services import order_trials, trial_outcomes
 from headrace.store import Store
 from headrace.store.queries import applied_versions, trials
 
@@ -89,7 +89,7 @@ def _files(root: Path) -> set[str]:
 
 def _saved(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
     """Let each asset of a trial save so much; runs of 1 ms on a busy machine are inconclusive."""
-    monkeypatch.setattr(order_trials, "saved_seconds", lambda *_: seconds)
+    monkeypatch.setattr(trial_outcomes, "saved_seconds", lambda *_: seconds)
 
 
 def test_an_order_is_measured_with_its_readers(

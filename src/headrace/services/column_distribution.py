@@ -118,7 +118,9 @@ def column_distribution(
     values = _frequent(known)
     listed_values = values[:VALUES_MAX]
     odd = _by_partition(read.anomalies, column)
-    expected = _expected(_usual(session, node, column, read), kind, listed_values)
+    earlier = _parts(read.earlier, [_columns(item.columns) for item in read.earlier], column)
+    usual = _usual(session, node, column, read, [*earlier, *parts])
+    expected = _expected(usual, kind, listed_values)
     return msgspec.structs.replace(
         response,
         kind=kind,
@@ -180,17 +182,19 @@ def _parts(
 
 
 def _usual(
-    session: ProjectSession, node: Source | Asset, column: str, read: _Read
+    session: ProjectSession,
+    node: Source | Asset,
+    column: str,
+    read: _Read,
+    parts: Sequence[_Partition],
 ) -> UsualDistribution:
     listed = {item.partition for item in read.profiles}
     medians = {}
-    profiles = [*read.earlier, *read.profiles]
-    for item in profiles:
-        encoded = _columns(item.columns).get(column)
-        quantiles = None if encoded is None else _VALUES.decode(encoded).quantiles
+    for stored_profile, values in parts:
+        quantiles = None if values is None else values.quantiles
         median = None if quantiles is None else quantiles[MEDIAN]
         if median is not None:
-            medians[item.partition] = median
+            medians[stored_profile.partition] = median
     return UsualDistribution(
         column=column,
         grain=node.partition.grain,
@@ -198,7 +202,7 @@ def _usual(
         measured={name: item for name, item in read.measured.items() if name in listed},
         visible=read.visible,
         medians=medians,
-        held=[item.partition for item in profiles if not item.published],
+        held=[part.stored.partition for part in parts if not part.stored.published],
     )
 
 

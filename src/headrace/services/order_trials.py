@@ -38,7 +38,7 @@ from headrace.services.trial_inputs import (
     trial_partitions,
     unsuitable,
 )
-from headrace.services.trial_outcomes import saved_seconds
+from headrace.services.trial_outcomes import saved_in_all
 from headrace.services.trial_records import RecordArguments, record
 
 if TYPE_CHECKING:
@@ -265,11 +265,8 @@ def _recorded(
         for asset, trial in parts.items()
     }
     assert session.store is not None
-    now_us = session.clock.now_us()
     with session.store.read() as tx:
-        saved = [saved_seconds(tx, asset, trial, now_us) for asset, trial in parts.items()]
-    known = [seconds for seconds in saved if seconds is not None]
-    total = round(sum(known), 3) if len(known) == len(saved) else None
+        total = saved_in_all(tx, parts, session.clock.now_us())
     file = sides[0].project.assets[order.asset].place.file
     return replace(
         rows[order.asset],

@@ -41,7 +41,7 @@ from headrace.services.responses.optimize import (
     SavingRow,
 )
 from headrace.services.session import Progress, ProjectSession, usable
-from headrace.services.trial_outcomes import saved_seconds
+from headrace.services.trial_outcomes import saved_in_all
 from headrace.services.trial_records import record
 from headrace.services.trials import Budget, NumberOfPartitions, budget_seconds
 
@@ -274,13 +274,9 @@ def _peak_bytes(trial: Trial, side: Side) -> int | None:
 
 
 def _saved(session: ProjectSession, parts: Mapping[str, Trial]) -> float | None:
-    """Return what a change saves a month in all assets; None unless it is known of each."""
     assert session.store is not None
-    now_us = session.clock.now_us()
     with session.store.read() as tx:
-        saved = [saved_seconds(tx, asset, trial, now_us) for asset, trial in parts.items()]
-    known = [seconds for seconds in saved if seconds is not None]
-    return round(sum(known), 3) if len(known) == len(saved) else None
+        return saved_in_all(tx, parts, session.clock.now_us())
 
 
 def _with_command(session: ProjectSession, row: OptimizeRow, change: FindingChange) -> OptimizeRow:

@@ -37,6 +37,13 @@ def saved_seconds(tx: Transaction, node: str, trial: Trial, now_us: int) -> floa
     return round((before_ms - after_ms) / 1000 * computed, 3)
 
 
+def saved_in_all(tx: Transaction, trial_of: Mapping[str, Trial], now_us: int) -> float | None:
+    """Return the seconds a month that a change saves in all assets; None if one isn't known."""
+    saved = [saved_seconds(tx, asset, trial, now_us) for asset, trial in trial_of.items()]
+    known = [seconds for seconds in saved if seconds is not None]
+    return round(sum(known), 3) if len(known) == len(saved) else None
+
+
 class FollowUp(NamedTuple):
     """How much the real runs changed after a change was applied, and over how many days."""
 

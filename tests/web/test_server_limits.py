@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 from pathlib import Path
@@ -39,6 +40,25 @@ def test_only_so_many_ports_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     with listen("127.0.0.1", 0) as free:
         assert not free.get_inheritable()
         assert free.getsockname()[1] > 0
+
+
+def test_the_body_of_an_answer_is_sent_at_once() -> None:
+    """Would catch: 40 ms for each answer, in which the kernel holds the body back until the
+    client has confirmed the head (Nagle's algorithm)."""
+
+    async def accepted() -> int:
+        arrived = asyncio.get_running_loop().create_future()
+        listening = listen("127.0.0.1", 0)
+        server = await asyncio.start_server(lambda _, out: arrived.set_result(out), sock=listening)
+        async with server:
+            _, out = await asyncio.open_connection(*listening.getsockname())
+            taken = (await arrived).get_extra_info("socket")
+            delay_off = taken.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            out.close()
+            (await arrived).close()
+            return int(delay_off)
+
+    assert asyncio.run(accepted())
 
 
 def test_metrics_are_written_with_their_heads_and_without_unknown_values() -> None:

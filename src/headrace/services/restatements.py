@@ -44,6 +44,16 @@ class RestatementReason(NamedTuple):
     sources: tuple[str, ...] = ()
 
 
+class ReplacedInputs(NamedTuple):
+    """What a partition reads: replacements of each source, and partitions of assets.
+
+    A partition None stands for any.
+    """
+
+    of_sources: list[Collection[Replaced]]
+    of_assets: list[tuple[str, str | None]]
+
+
 def _data_cause(*, corrects: bool) -> str:
     return "correction" if corrects else "restatement"
 
@@ -64,6 +74,7 @@ class RestatementCauses:
             for row in rows:
                 self._times.setdefault((name, row.partition), []).append(row.at)
         self._fingerprints: dict[tuple[int, str], str | None] = {}
+        self._inputs: dict[tuple[str, str | None], ReplacedInputs] = {}
 
     def groups(self, name: str) -> list[tuple[RestatementReason, list[Replaced]]]:
         """Return a node's replacements, grouped by the cause of their partition's last change.
@@ -115,14 +126,20 @@ class RestatementCauses:
 
         These are `optional` inputs, without which the partition had been computed.
         """
-        for node, item in self._needed_of_inputs(name, key):
-            first = min(publications.times(self._tx, node, item), default=_BEGINNING)
-            if not span[0] < first <= span[1]:
-                continue
-            if node in self._compiled.project.sources:
-                yield node
-            elif node in self._compiled.nodes:
-                yield from self._arrived(node, item, span)
+        waiting, seen = [(name, key)], {(name, key)}
+        while waiting:
+            for place in self._needed_of_inputs(*waiting.pop()):
+                if place in seen:
+                    continue
+                seen.add(place)
+                node, item = place
+                first = min(publications.times(self._tx, node, item), default=_BEGINNING)
+                if not span[0] < first <= span[1]:
+                    continue
+                if node in self._compiled.project.sources:
+                    yield node
+                elif node in self._compiled.nodes:
+                    waiting.append(place)
 
     def _needed_of_inputs(self, name: str, key: str) -> Iterator[tuple[str, str]]:
         """Yield node and partition of all that a partition is computed from, except its own node's.
@@ -138,14 +155,33 @@ class RestatementCauses:
 
         `key` None stands for any partition.
         """
+        waiting, seen = [(name, key)], {(name, key)}
+        while waiting:
+            reads = self._reads(*waiting.pop())
+            for rows in reads.of_sources:
+                yield from islice((row for row in rows if span[0] <= row.at <= span[1]), 1)
+            for place in reads.of_assets:
+                if place not in seen:
+                    seen.add(place)
+                    waiting.append(place)
+
+    def _reads(self, name: str, key: str | None) -> ReplacedInputs:
+        """Return what a partition reads. Kept, since everything downstream of it asks."""
+        found = self._inputs.get((name, key))
+        if found is None:
+            found = self._inputs[name, key] = self._found_reads(name, key)
+        return found
+
+    def _found_reads(self, name: str, key: str | None) -> ReplacedInputs:
+        of_sources: list[Collection[Replaced]] = []
+        of_assets: list[tuple[str, str | None]] = []
         for spec in self._compiled.nodes[name].inputs:
             needed = self._needed(name, key, spec)
             if spec.node in self._compiled.project.sources:
-                rows = self._replacements(spec.node, needed)
-                yield from islice((row for row in rows if span[0] <= row.at <= span[1]), 1)
+                of_sources.append(self._replacements(spec.node, needed))
             elif spec.node in self._compiled.nodes:
-                for item in self._replaced_keys(spec.node, needed):
-                    yield from self._sources(spec.node, item, span)
+                of_assets += ((spec.node, item) for item in self._replaced_keys(spec.node, needed))
+        return ReplacedInputs(of_sources, of_assets)
 
     def _replacements(self, name: str, needed: Collection[str] | None) -> Collection[Replaced]:
         """Return the newest replacements of these partitions of a node; None stands for all."""

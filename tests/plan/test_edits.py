@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -215,3 +216,18 @@ def test_analyses_of_another_compilation_arent_combined_with_a_former_one(
     former = Cache(cache).load(KeptCompilation)
     again = Cache(cache).load(KeptBodies)
     assert former is not None and again is not None and former.contents == again.contents
+
+
+def test_a_server_decodes_the_last_compilation_once_until_a_file_changes(tmp_path: Path) -> None:
+    """Would catch: each request for a contract decoding all nodes again, and one that still shows
+    what the files said before an edit."""
+    memory: dict[str, tuple[str, Any]] = {}
+    root, cache = _chain(tmp_path), Cache(tmp_path / "cache", memory)
+    compile_project(root, cache=cache)
+    assert compile_project(root, cache=cache) is compile_project(root, cache=cache)
+    assert len(memory) == 1
+    _append(root / "assets/a7.sql", "-- edited\n")
+    edited = compile_project(root, cache=cache)
+    assert same(edited, compile_project(root))
+    assert same(compile_project(root, cache=cache), edited)
+    assert len(memory) == 1

@@ -60,7 +60,7 @@ Progress = Callable[[int, int], None]
 def compile_project(
     root: Path,
     *,
-    cache: Path | None = None,
+    cache: Cache | Path | None = None,
     processes: int = 1,
     progress: Progress | None = None,
     learnt: LearntColumns | None = None,
@@ -79,11 +79,13 @@ def compile_project(
 
     Raises ProjectError if the folder can't be listed, and UsageError for an unknown environment.
     """
+    kept = cache if isinstance(cache, Cache) else Cache(cache)
+    if isinstance(files, ChangedFiles):
+        kept = kept.only_read()  # contents that no file has would be taken for those of the files
     with _without_collector():
         compiling = _Compiling(
             files or ProjectFiles(root),
-            # contents that no file has would be taken for those of the files
-            Cache(cache, keeps=not isinstance(files, ChangedFiles)),
+            kept,
             AnalysisPool(processes, without_parser=files is not None),
             progress,
             dict(learnt or {}),

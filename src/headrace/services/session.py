@@ -412,13 +412,14 @@ class ProjectSession:
         files: ProjectFiles | None,
         changed: Callable[[int], None] | None = None,
     ) -> Compilation:
+        from headrace.compiler.cache import Cache
         from headrace.compiler.compiling import compile_project
 
         compile_progress = _Told(progress) if progress else None
         cache = self.data_folder / "cache"
         compilation: Compilation = compile_project(
             self.root,
-            cache=cache,
+            cache=Cache(cache, self.memory),
             processes=os.cpu_count() or 1,
             progress=compile_progress,
             learnt=self.learnt(),

@@ -56,3 +56,29 @@ def test_probes_dont_wait_for_what_is_loaded(
         loaded.set()
         first.join(20)
         assert not first.is_alive()
+
+
+def test_collections_skip_what_a_server_has_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: a large project whose answers take 100 ms longer now and then, since all of it
+    is searched for garbage; that again after an apply."""
+    root, times = project(tmp_path / "shop"), []
+    headrace(root, "tick", "--now", "2025-03-04T08:00")
+    monkeypatch.setattr(project_reader, "leave_out_of_collections", lambda: times.append(1))
+    reader = ProjectReader(root, "prod")
+    reader.begin()
+    [loading] = [thread for thread in threading.enumerate() if thread.name == "headrace loading"]
+    loading.join(20)
+
+    def times_after_a_request() -> int:
+        asyncio.run(reader.response(lambda session: session.compiled, None))
+        return len(times)
+
+    assert times_after_a_request() == 1
+    assert times_after_a_request() == 1
+    with (root / "owners.yaml").open("a") as owners:
+        owners.write("another: {kind: team, contact: ['mailto:another@example.com']}\n")
+    headrace(root, "apply", "--yes")
+    assert times_after_a_request() == 2
+    assert times_after_a_request() == 2

@@ -39,6 +39,7 @@ from headrace.security.audit import Actor, ActorType
 from headrace.security.state import open_state
 from headrace.services import backups
 from headrace.services.access_recording import record_access_events
+from headrace.services.caches import leave_out_of_collections
 from headrace.services.command_context import CommandContext
 from headrace.services.commands import RequestHandler, answer, led, sender
 from headrace.services.rebuildable_cleanup import CleanupJob
@@ -384,11 +385,7 @@ class Serving:
             context.note_closed()
             raise held.closed
         leader = context.leader(self._progress)
-        # what stays until the end (modules, compiled project, partition states) isn't visited by
-        # collections any more: a full one would pause production for 30 ms and more
-        gc.unfreeze()
-        gc.collect()
-        gc.freeze()
+        leave_out_of_collections()  # modules, the compiled project, partition states
         gc.set_threshold(COLLECTED_OBJECTS)
         with self._leading(leader), ExitStack() as stack:
             self._stop.ring = lambda: wake_leader(held.store.folder)

@@ -18,7 +18,7 @@ import msgspec
 
 from headrace.model import HeadraceError
 from headrace.security.access import Identity, IdentityKind
-from headrace.services.caches import ChangesResponse, changes_since
+from headrace.services.caches import ChangesResponse, changes_since, leave_out_of_collections
 from headrace.services.graph import WARMED, load
 from headrace.services.session import ProjectSession
 from headrace.store.queries.changes import Marks
@@ -44,6 +44,8 @@ class ProjectReader:
         self._loading = threading.Lock()
         self._threads = ThreadPoolExecutor(READERS_MAX, thread_name_prefix="headrace reader")
         self._shared = SharedReads()
+        self._serves = False
+        """Whether this process serves until it ends, and what it loads first is loaded."""
 
     async def response(
         self,
@@ -135,15 +137,23 @@ class ProjectReader:
                     session.know(self._last)
             response = make(session)
             if "compiled" in session.__dict__:
-                self._last = session
+                self._remember(session)
         finally:
             session.close()
         return response
+
+    def _remember(self, session: ProjectSession) -> None:
+        applied_anew = self._last is not None and self._last.version != session.version
+        self._last = session
+        if applied_anew and self._serves:
+            leave_out_of_collections()
 
     def _warm(self) -> None:
         for make in WARMED:
             with suppress(HeadraceError):
                 self._read_after_load(make)
+        leave_out_of_collections()
+        self._serves = True
 
 
 # A tag (ETag) names the state of the project that a response was made of. Fifty browsers that ask

@@ -1,5 +1,6 @@
 // One stream of changes for all tabs of a browser: the tab that holds the lock listens and tells the others. A change makes the documents
 // on the screen be fetched again, at most once in COALESCE_MS; the server answers "not changed" for those that it doesn't concern.
+import type { Query } from "@tanstack/react-query";
 import { useSyncExternalStore } from "react";
 import { answered, type Schema } from "./client";
 import { queries } from "./responses";
@@ -9,6 +10,7 @@ export type Live = { state: "live" | "connecting" | "stale"; since: number };
 
 const STREAM = "/api/v1/events";
 const COALESCE_MS = 250;
+const OPENING_MS = 2_000;
 /** The server says every ten seconds that it is there. */
 const STALE_MS = 30_000;
 const RECONNECT_MS = 3_000;
@@ -18,7 +20,9 @@ const POLL_MS = 5_000;
 let now: Live = { state: "connecting", since: Date.now() };
 const listeners = new Set<() => void>();
 const channel = new BroadcastChannel("headrace-live");
-let waiting: number | undefined;
+/** What is fetched again, and when. */
+let due: { at: number; documents: Set<Query> | "all"; timer: number } | undefined;
+let heardBefore = false;
 let heardAt = Date.now();
 
 /** When the server last said anything, on the stream or as an answer. */
@@ -29,14 +33,26 @@ function setState(state: Live["state"]): void {
   const back = state === "live";
   now = { state, since: lastHeard() };
   for (const listener of listeners) listener();
-  if (back) refetch();
+  if (!back) return;
+  // Only what was asked for before the stream began can have missed a change. When a page opens that is milliseconds old, and can wait
+  // until the page is drawn.
+  refetch(queries.getQueryCache().getAll(), heardBefore ? COALESCE_MS : OPENING_MS);
+  heardBefore = true;
 }
 
-function refetch(): void {
-  waiting ??= window.setTimeout(() => {
-    waiting = undefined;
-    void queries.invalidateQueries({ predicate: (query) => !query.meta?.plan });
-  }, COALESCE_MS);
+/** Fetch these documents again in so many milliseconds, or all; one that is due earlier is not put off. */
+function refetch(asked?: readonly Query[], delay = COALESCE_MS): void {
+  const at = Math.min(due?.at ?? Infinity, Date.now() + delay);
+  const documents =
+    asked && due?.documents !== "all" ? new Set([...(due?.documents ?? []), ...asked]) : "all";
+  if (due) window.clearTimeout(due.timer);
+  const timer = window.setTimeout(() => {
+    due = undefined;
+    void queries.invalidateQueries({
+      predicate: (query) => !query.meta?.plan && (documents === "all" || documents.has(query)),
+    });
+  }, at - Date.now());
+  due = { at, documents, timer };
 }
 
 function receive(message: "live" | "change" | "connecting"): void {

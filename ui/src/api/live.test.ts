@@ -1,0 +1,66 @@
+// What is fetched again when the stream begins, when something changed, and when the stream is back.
+import { afterEach, expect, it, vi } from "vitest";
+import { beginLive } from "./live";
+import { queries } from "./responses";
+
+class Stream extends EventTarget {
+  static readonly CLOSED = 2;
+  static last: Stream;
+  readonly readyState = 1;
+  onopen?: () => void;
+  onerror?: () => void;
+  constructor() {
+    super();
+    Stream.last = this;
+  }
+}
+
+/** Documents of the page that opens, and of what is opened afterwards. */
+function ask(name: string): void {
+  queries.setQueryData([name], name);
+}
+
+/** Which documents are fetched again within these milliseconds. */
+async function refetched(milliseconds: number): Promise<unknown[]> {
+  const names: unknown[] = [];
+  const spy = vi.spyOn(queries, "invalidateQueries").mockImplementation((filters) => {
+    const documents = queries.getQueryCache().getAll();
+    const chosen = documents.filter((query) => filters?.predicate?.(query));
+    names.push(...chosen.map(({ queryKey }) => queryKey[0]));
+    return Promise.resolve();
+  });
+  await vi.advanceTimersByTimeAsync(milliseconds);
+  spy.mockRestore();
+  return names;
+}
+
+afterEach(() => {
+  queries.clear();
+  vi.useRealTimers();
+  vi.unstubAllGlobals();
+});
+
+it("fetches again what may have missed a change, and nothing else", async () => {
+  // Would catch: every page fetched twice as it opens; a change, or all that an outage hid, that waits until the page is drawn.
+  vi.useFakeTimers();
+  vi.stubGlobal("EventSource", Stream);
+  vi.stubGlobal("navigator", {
+    locks: { request: (_: string, held: () => unknown) => Promise.resolve(held()) },
+  });
+  queries.clear();
+  beginLive();
+
+  ask("before");
+  Stream.last.onopen?.();
+  ask("after");
+  expect(await refetched(1_900)).toEqual([]);
+  expect(await refetched(200)).toEqual(["before"]);
+
+  Stream.last.onerror?.();
+  Stream.last.onopen?.();
+  expect(await refetched(300)).toEqual(["before", "after"]);
+
+  Stream.last.dispatchEvent(new MessageEvent("changes", { data: '{"changes": [{}]}' }));
+  expect(await refetched(300)).toEqual(["before", "after"]);
+  expect(await refetched(3_000)).toEqual([]);
+});

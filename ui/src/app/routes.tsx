@@ -99,7 +99,11 @@ const pages: RouteObject[] = [
   },
   {
     path: "graph",
-    lazy: async () => ({ Component: (await import("../pages/graph/Graph")).Graph }),
+    lazy: async () => {
+      const { Graph, prepareLayout } = await import("../pages/graph/Graph");
+      prepareLayout(); // before the page is rendered: the worker takes longer to start
+      return { Component: Graph };
+    },
   },
   { path: "*", element: <NotFound /> },
 ];

@@ -1,6 +1,5 @@
 // The graph: all nodes of a small project, groups of a larger one, what is around a node, what an incident reaches. The list beside it says the same.
 import { ReactFlowProvider } from "@xyflow/react";
-import { useEffect } from "react";
 import { Link, useNavigate, useSearchParams } from "react-router";
 import type { Schema } from "../../api/client";
 import { useResponse } from "../../api/responses";
@@ -26,16 +25,16 @@ import {
   type Address,
 } from "./card";
 import { asksForPast, isOfPast, usePast, usePlayer } from "./past";
-import { prepareLayout } from "./layout";
 import { isoOf, withoutMatches } from "./replay";
 import "../../parts/filters.css";
 import "./graph.css";
+
+export { prepareLayout } from "./layout";
 
 const HOPS_MAX = 10;
 
 export function Graph() {
   usePageTitle("Graph");
-  useEffect(() => prepareLayout(), []);
   const [params, setParams] = useSearchParams();
   const mode = params.get("mode") ?? "overview";
   const root = params.get("root");

@@ -128,18 +128,19 @@ class RestatementCauses:
         """
         waiting, seen = [(name, key)], {(name, key)}
         while waiting:
-            for place in self._needed_of_inputs(*waiting.pop()):
-                if place in seen:
+            places = set(self._needed_of_inputs(*waiting.pop())) - seen
+            seen |= places
+            for place in places:
+                if not self._arrived_within(*place, span):
                     continue
-                seen.add(place)
-                node, item = place
-                first = min(publications.times(self._tx, node, item), default=_BEGINNING)
-                if not span[0] < first <= span[1]:
-                    continue
-                if node in self._compiled.project.sources:
-                    yield node
-                elif node in self._compiled.nodes:
+                if place[0] in self._compiled.project.sources:
+                    yield place[0]
+                elif place[0] in self._compiled.nodes:
                     waiting.append(place)
+
+    def _arrived_within(self, name: str, key: str, span: tuple[int, int]) -> bool:
+        first = min(publications.times(self._tx, name, key), default=_BEGINNING)
+        return span[0] < first <= span[1]
 
     def _needed_of_inputs(self, name: str, key: str) -> Iterator[tuple[str, str]]:
         """Yield node and partition of all that a partition is computed from, except its own node's.

@@ -79,13 +79,14 @@ def compile_project(
 
     Raises ProjectError if the folder can't be listed, and UsageError for an unknown environment.
     """
-    kept = cache if isinstance(cache, Cache) else Cache(cache)
+    results = cache if isinstance(cache, Cache) else Cache(cache)
     if isinstance(files, ChangedFiles):
-        kept = kept.only_read()  # contents that no file has would be taken for those of the files
+        # contents that no file has would be taken for those of the files
+        results = results.only_read()
     with _without_collector():
         compiling = _Compiling(
             files or ProjectFiles(root),
-            kept,
+            results,
             AnalysisPool(processes, without_parser=files is not None),
             progress,
             dict(learnt or {}),

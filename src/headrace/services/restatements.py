@@ -168,12 +168,12 @@ class RestatementCauses:
 
     def _reads(self, name: str, key: str | None) -> ReplacedInputs:
         """Return what a partition reads. Kept, since everything downstream of it asks."""
-        found = self._inputs.get((name, key))
-        if found is None:
-            found = self._inputs[name, key] = self._found_reads(name, key)
-        return found
+        reads = self._inputs.get((name, key))
+        if reads is None:
+            reads = self._inputs[name, key] = self._read(name, key)
+        return reads
 
-    def _found_reads(self, name: str, key: str | None) -> ReplacedInputs:
+    def _read(self, name: str, key: str | None) -> ReplacedInputs:
         of_sources: list[Collection[Replaced]] = []
         of_assets: list[tuple[str, str | None]] = []
         for spec in self._compiled.nodes[name].inputs:

@@ -6,6 +6,7 @@ import re
 import socket
 import stat
 import threading
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -191,6 +192,64 @@ def test_half_open_requests_leave_room_for_others(door, monkeypatch: pytest.Monk
         for _ in range(3):
             assert ask(door.port, "/healthz").status == 200
             assert door.get("/api/v1/status").status == 200
+
+
+ASKED = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+def answered(connection: socket.socket) -> bool:
+    """Whether a request is answered on this connection, which stays open."""
+    try:
+        connection.sendall(ASKED)
+        said = b""
+        while b'"ok"' not in said and (part := connection.recv(65536)):
+            said += part
+    except OSError:
+        return False
+    return said.startswith(b"HTTP/1.1 200 ") and b'"ok"' in said
+
+
+@pytest.fixture
+def connect(door) -> Iterator[Callable[[bytes], socket.socket]]:
+    """Opens connections that send something first, and closes them after the test."""
+    with ExitStack() as held:
+        yield lambda sent: held.enter_context(raw(door.port, sent))
+
+
+def test_idle_connections_are_not_half_open(connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Would catch: connections of browsers that have their answers abort each other, or are
+    aborted for clients that never finish a request.
+    """
+    monkeypatch.setattr(door_module, "HALF_OPEN_MAX", 4)
+    idle = [connect(b"") for _ in range(3)]
+    assert all(answered(connection) for connection in idle)
+    for _ in range(9):
+        idle.append(connect(b""))
+        assert answered(idle[-1])
+    unfinished = [connect(b"GET / HTTP/1.1\r\nHost: loc") for _ in range(12)]
+    assert all(ended(connection) for connection in unfinished[:8])
+    assert all(answered(connection) for connection in idle)
+
+
+def test_a_later_request_can_be_half_open_too(connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Would catch: who was answered once holds a connection with half a request."""
+    monkeypatch.setattr(door_module, "HALF_OPEN_MAX", 4)
+    unfinished = []
+    for _ in range(12):
+        unfinished.append(connect(b""))
+        assert answered(unfinished[-1])
+        unfinished[-1].sendall(b"GET / HTTP/1.1\r\nHost: loc")
+    assert answered(connect(b""))
+    assert ended(unfinished[0])
+
+
+def test_idle_connections_leave_room_for_others(connect) -> None:
+    """Would catch: idle connections use up all that there are, and newcomers are answered 503."""
+    idle = [connect(b"") for _ in range(3)]
+    assert all(answered(connection) for connection in idle)
+    for _ in range(door_module.CONNECTIONS_MAX):
+        assert answered(connect(b""))
+    assert [connection.recv(1) for connection in idle] == [b""] * 3
 
 
 def ended(connection: socket.socket) -> bool:

@@ -32,8 +32,11 @@ STREAMS_END, DATA_BEGINS = ("/events", "/follow", "/mcp"), "/data/"
 CONNECTIONS_MAX = 256
 """More are answered 503 at once."""
 HALF_OPEN_MAX = 64
-"""Connections without a complete request head. One more closes the one that has waited longest, so
-that clients which never finish a request can't use up all connections."""
+"""Connections whose client hasn't finished the head of a request. One more aborts the one that has
+taken longest, so that clients which never finish a request can't use up all connections."""
+IDLE_KEPT_BELOW = 192
+"""With this many connections, a new one closes the one that has been idle longest: its client has
+its answers and connects again, while without room all clients would be answered 503."""
 CLOSE_SECONDS = 3
 PORTS_TRIED = 20
 PORT_MAX = 65_535
@@ -96,42 +99,55 @@ class Patient(H11Protocol):
     """uvicorn's protocol with time limits: by itself, it has none for clients that send slowly."""
 
     _limit: asyncio.TimerHandle | None = None
+    """Aborts the connection; None while it is idle, for which uvicorn has a limit."""
     _waiting_since = 0.0
-    """On the event loop's clock."""
+    """On the event loop's clock: when the head began, or the last answer ended."""
 
     def connection_made(self, transport: Any) -> None:
         """A client connected."""
-        self._close_longest_waiting()
+        self._make_room()
         super().connection_made(transport)
-        self._waiting_since = self.loop.time()
-        self._within(HEADER_SECONDS)
+        self._begin_head()
 
-    def _close_longest_waiting(self) -> None:
-        """Close the oldest half-open connection if there are already HALF_OPEN_MAX."""
-        half_open = [
+    def _make_room(self) -> None:
+        """Abort the oldest of too many half-open connections; close an idle one of many."""
+        connections = [
             connection
             for connection in self.connections
-            if isinstance(connection, Patient)
-            and connection._waiting
-            and not connection.transport.is_closing()
+            if isinstance(connection, Patient) and not connection.transport.is_closing()
         ]
+        waiting = sorted(
+            (connection for connection in connections if connection._waiting),
+            key=lambda item: item._waiting_since,
+        )
+        half_open = [connection for connection in waiting if connection._limit is not None]
+        idle = [connection for connection in waiting if connection._limit is None]
         if len(half_open) >= HALF_OPEN_MAX:
-            min(half_open, key=lambda item: item._waiting_since).transport.abort()
+            half_open[0].transport.abort()
+        if idle and len(connections) >= IDLE_KEPT_BELOW:
+            idle[0].timeout_keep_alive_handler()
 
     def data_received(self, data: bytes) -> None:
         """The client sent bytes."""
         waiting = self._waiting
         if waiting and self._limit is None:
-            self._within(HEADER_SECONDS)
+            self._begin_head()
         super().data_received(data)
         if waiting and not self._waiting:
-            self._within(STREAM_SECONDS if self._streams else ANSWER_SECONDS)
+            self._begin_answer()
 
     def on_response_complete(self) -> None:
         """The response is complete; from here uvicorn limits the idle time."""
         self._within(None)
         self._waiting_since = self.loop.time()
         super().on_response_complete()
+
+    def _begin_head(self) -> None:
+        self._waiting_since = self.loop.time()
+        self._within(HEADER_SECONDS)
+
+    def _begin_answer(self) -> None:
+        self._within(STREAM_SECONDS if self._streams else ANSWER_SECONDS)
 
     def shutdown(self) -> None:
         """The server stops; streams are closed instead of awaited."""

@@ -252,6 +252,18 @@ def test_idle_connections_leave_room_for_others(connect) -> None:
     assert [connection.recv(1) for connection in idle] == [b""] * 3
 
 
+def test_a_request_sent_before_the_last_answer_is_limited_too(
+    door, connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: a client that pipelines requests holds a connection as long as it likes."""
+    monkeypatch.setattr(door_module, "ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr(http, "BODY_SECONDS", 300.0)
+    head = f"POST /api/v1/hooks/hooked?token={door.token} HTTP/1.1\r\nHost: localhost\r\n"
+    connection = connect(ASKED + f"{head}Content-Length: 9\r\n\r\nx".encode())
+    connection.settimeout(3)
+    assert b"".join(iter(lambda: connection.recv(65536), b"")).count(b"HTTP/1.1 200 ") == 1
+
+
 def ended(connection: socket.socket) -> bool:
     try:
         return connection.recv(1) == b""

@@ -141,6 +141,8 @@ class Patient(H11Protocol):
         self._within(None)
         self._waiting_since = self.loop.time()
         super().on_response_complete()
+        if not self._waiting:  # the client had sent its next request before this answer
+            self._begin_answer()
 
     def _begin_head(self) -> None:
         self._waiting_since = self.loop.time()

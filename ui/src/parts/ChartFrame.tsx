@@ -1,5 +1,6 @@
 // What all charts over partitions have: axes, and lines where something happened.
 import type { Frame } from "./chart";
+import { partitionName } from "./partitions";
 import "./series.css";
 
 /** What happened at a point, as a line across the chart: another code, an incident. */
@@ -33,7 +34,7 @@ export function Axes({ chart, points, width, height }: Drawn & { width: number; 
           x={chart.x(index)}
           y={height - 6}
         >
-          {points[index]?.name}
+          {partitionName(points[index]?.name ?? "")}
         </text>
       ))}
     </g>
@@ -70,7 +71,7 @@ export function Events({
             {event.text}
           </text>
         )}
-        <title>{`${event.name}: ${event.text}`}</title>
+        <title>{`${partitionName(event.name)}: ${event.text}`}</title>
       </g>
     );
   });

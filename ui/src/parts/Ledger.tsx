@@ -4,6 +4,7 @@ import type { Schema } from "../api/client";
 import { formatDuration } from "./durations";
 import { groupOf } from "./ledgerGroups";
 import { Time } from "./Time";
+import { WHOLE } from "./partitions";
 import "./ledger.css";
 
 type Segment = Schema["SegmentRow"];
@@ -75,7 +76,9 @@ export function Ledger({ ledger }: { ledger: LedgerData }) {
                     ) : (
                       segment.node
                     )}
-                    {segment.partition && <div className="muted small">{segment.partition}</div>}
+                    {segment.partition && segment.partition !== WHOLE && (
+                      <div className="muted small">{segment.partition}</div>
+                    )}
                   </div>
                 </td>
                 <td className="bars">

@@ -3,6 +3,7 @@ import { Link } from "react-router";
 import type { Schema } from "../api/client";
 import { State } from "./State";
 import { many } from "./words";
+import { nodePartition } from "./partitions";
 
 export function RunOutcome({
   document,
@@ -21,7 +22,7 @@ export function RunOutcome({
       <ul className="stack">
         {document.rejected.map((row) => (
           <li key={`${row.asset}@${row.partition}`}>
-            <State of={row.state} /> {row.asset} {row.partition}
+            <State of={row.state} /> {nodePartition(row.asset, row.partition)}
             <p className="muted small">{row.reason}</p>
           </li>
         ))}

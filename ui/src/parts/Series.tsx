@@ -6,6 +6,7 @@ import { Axes, Events, type Event } from "./ChartFrame";
 import { Table, type Column } from "./Table";
 import { Shape } from "./State";
 import { useWidth } from "./useWidth";
+import { partitionName } from "./partitions";
 import "./series.css";
 
 /** `value` is null where there was nothing, `low` and `high` where nothing is known to be usual. */
@@ -141,7 +142,7 @@ function readingOf(point: Point, format: Props["format"], events: readonly Event
   const usual = usualOf(point, format);
   const happened = events.filter(({ name }) => name === point.name).map(({ text }) => text);
   return [
-    `${point.name}: ${textOf(point, format)}${usual && `, usual ${usual}`}`,
+    `${partitionName(point.name)}: ${textOf(point, format)}${usual && `, usual ${usual}`}`,
     ...happened,
   ].join("; ");
 }
@@ -158,10 +159,12 @@ function descriptionOf(
   return [
     `${label}: ${points.length} points, ${range}`,
     ...(marked.length
-      ? [`marked: ${marked.map((point) => `${point.name} ${textOf(point, format)}`).join(", ")}`]
+      ? [
+          `marked: ${marked.map((point) => `${partitionName(point.name)} ${textOf(point, format)}`).join(", ")}`,
+        ]
       : []),
     ...(expected === undefined ? [] : [`expected: ${format(expected)}`]),
-    ...events.map((event) => `${event.name}: ${event.text}`),
+    ...events.map((event) => `${partitionName(event.name)}: ${event.text}`),
   ].join("; ");
 }
 
@@ -177,7 +180,7 @@ function columnsOf(
     cell: (point) => usualOf(point, format),
   };
   return [
-    { name: across, cell: (point) => <span className="mono">{point.name}</span> },
+    { name: across, cell: (point) => <span className="mono">{partitionName(point.name)}</span> },
     { name: quantity, className: "number", cell: (point) => textOf(point, format) },
     ...(points.some(({ low }) => low != null) ? [usual] : []),
     {

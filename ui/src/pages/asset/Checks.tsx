@@ -6,6 +6,7 @@ import { Empty, Loaded, Panel } from "../../parts/Page";
 import { Shape, State, toneOf, labelOf } from "../../parts/State";
 import { Table, type Column } from "../../parts/Table";
 import { Time } from "../../parts/Time";
+import { WHOLE, partitionName } from "../../parts/partitions";
 
 type Check = Schema["CheckStandingRow"];
 const HISTORY = 14;
@@ -31,7 +32,7 @@ const COLUMNS: readonly Column<Check>[] = [
       row.verdict && (
         <div>
           <State of={row.verdict} />
-          <div className="muted small">{row.partition}</div>
+          <div className="muted small">{row.partition !== WHOLE && row.partition}</div>
         </div>
       ),
   },
@@ -91,7 +92,9 @@ export function Checks({ name }: { name: string }) {
 }
 
 function Outcomes({ rows }: { rows: Check["history"] }) {
-  const label = rows.map((row) => `${row.partition} ${labelOf(row.outcome)}`).join(", ");
+  const label = rows
+    .map((row) => `${partitionName(row.partition)} ${labelOf(row.outcome)}`)
+    .join(", ");
   return (
     <span className="outcomes" role="img" aria-label={label || "never ran"} title={label}>
       {rows.map((row) => (

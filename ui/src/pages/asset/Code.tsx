@@ -10,6 +10,7 @@ import { Table, type Column } from "../../parts/Table";
 import { Time } from "../../parts/Time";
 import { cellText } from "../../parts/values";
 import { visibleLines } from "../../parts/visible";
+import { partitionName } from "../../parts/partitions";
 
 const Highlighted = lazy(() => import("../../parts/Highlighted"));
 
@@ -119,7 +120,7 @@ const INPUTS: readonly Column<Input>[] = [
   { name: "How", cell: (row) => row.mode },
   {
     name: "Partitions",
-    cell: (row) => row.partitions?.join(", ") ?? "all that is published",
+    cell: (row) => row.partitions?.map(partitionName).join(", ") ?? "all that is published",
   },
   {
     name: "Published",
@@ -170,7 +171,7 @@ function Bound({ render }: { render: Schema["RenderResponse"] }) {
     <>
       <dl className="body facts">
         <dt>Partition</dt>
-        <dd className="mono">{render.partition}</dd>
+        <dd className="mono">{partitionName(render.partition)}</dd>
         {values.map(([name, value]) => (
           <div key={name} style={{ display: "contents" }}>
             <dt className="mono">${name}</dt>

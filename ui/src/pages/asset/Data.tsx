@@ -9,6 +9,7 @@ import { Empty, Panel, Refusal } from "../../parts/Page";
 import { RowsTable } from "../../parts/RowsTable";
 import { cellText, tabbedText } from "../../parts/values";
 import { many } from "../../parts/words";
+import { WHOLE } from "../../parts/partitions";
 import { ColumnSummary, ProfileTable } from "./ColumnFigures";
 import {
   changed,
@@ -41,7 +42,7 @@ export function Data({ name }: { name: string }) {
   const rows = response.pages.flatMap((page) => page.rows as Record<string, unknown>[]);
   return (
     <Panel
-      title={query.partition ? `Data of ${query.partition}` : "Data"}
+      title={query.partition && query.partition !== WHOLE ? `Data of ${query.partition}` : "Data"}
       aside={first && <Summary first={first} query={query} />}
     >
       <div className="body stack">

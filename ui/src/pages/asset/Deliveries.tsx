@@ -8,6 +8,7 @@ import { State } from "../../parts/State";
 import { Table, type Column } from "../../parts/Table";
 import { formatDuration } from "../../parts/durations";
 import { Time } from "../../parts/Time";
+import { partitionName } from "../../parts/partitions";
 import { Drift } from "./Drift";
 import { Learnt } from "./Learnt";
 import { Scores } from "./Scores";
@@ -67,7 +68,11 @@ function Arrivals({ rows }: { rows: readonly Row[] }) {
         />
       )}
       {item && (
-        <div className="body chosen" role="region" aria-label={`Delivery ${item.partition}`}>
+        <div
+          className="body chosen"
+          role="region"
+          aria-label={`Delivery ${partitionName(item.partition)}`}
+        >
           <Chosen row={item} />
         </div>
       )}
@@ -87,7 +92,7 @@ function lateSeconds(row: Row): number | null {
 
 const markOf = (row: Row) => ({
   key: keyOf(row),
-  name: row.partition,
+  name: partitionName(row.partition),
   state: row.state,
   seconds: lateSeconds(row),
 });
@@ -100,7 +105,10 @@ function distance(row: Row): string {
 
 const COLUMNS: readonly Column<Row>[] = [
   { name: "State", cell: (row) => <State of={row.state} /> },
-  { name: "Partition", cell: (row) => <span className="mono asset-grain">{row.partition}</span> },
+  {
+    name: "Partition",
+    cell: (row) => <span className="mono asset-grain">{partitionName(row.partition)}</span>,
+  },
   { name: "Arrived", cell: (row) => <Time at={row.at} /> },
   { name: "Deviation", className: "number", cell: distance },
   { name: "File", className: "why", cell: (row) => <File row={row} /> },
@@ -126,7 +134,7 @@ function Chosen({ row }: { row: Row }) {
   return (
     <>
       <h3 className="row">
-        <span className="mono">{row.partition}</span> <State of={row.state} />
+        <span className="mono">{partitionName(row.partition)}</span> <State of={row.state} />
       </h3>
       {row.reason && <p>{row.reason}</p>}
       <dl className="facts">

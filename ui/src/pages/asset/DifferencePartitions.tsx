@@ -6,6 +6,7 @@ import { Empty, Panel } from "../../parts/Page";
 import { Table, type Column } from "../../parts/Table";
 import { cellText } from "../../parts/values";
 import { many } from "../../parts/words";
+import { partitionName } from "../../parts/partitions";
 import { changed, countedText, partitionText, STATES } from "./differenceTexts";
 
 type Difference = Schema["SnapshotDifferenceResponse"];
@@ -34,7 +35,7 @@ function PartitionLink({ row }: { row: PartitionRow }) {
       to={`?${changed(params, { partition: row.partition })}`}
       preventScrollReset
     >
-      {row.partition === "*" ? "all of it" : cellText(row.partition)}
+      {cellText(partitionName(row.partition))}
     </Link>
   );
 }

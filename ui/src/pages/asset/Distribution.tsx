@@ -14,6 +14,7 @@ import {
   type Distribution as Document,
   type DistributionPoint,
 } from "./distribution";
+import { partitionName } from "../../parts/partitions";
 import { PercentileBands } from "./PercentileBands";
 import { nameOf, nullShare, ValueShares } from "./ValueShares";
 import "./distribution.css";
@@ -65,7 +66,7 @@ function Aside({ document: { points, timezone } }: { document: Document }) {
       {first && last && (
         <span>
           {first.partition === last.partition
-            ? first.partition
+            ? partitionName(first.partition)
             : `${first.partition} to ${last.partition}`}
           {timezone && `; times in ${timezone}`}
         </span>
@@ -126,7 +127,7 @@ function columnsOf(document: Document, open: Props["open"]): readonly Column<Dis
       name: "Partition",
       cell: (point) => (
         <Link className="mono" to={open(point.partition)}>
-          {point.partition}
+          {partitionName(point.partition)}
         </Link>
       ),
     },

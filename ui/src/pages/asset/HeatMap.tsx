@@ -3,6 +3,7 @@ import { useEffect, useRef, type KeyboardEvent } from "react";
 import type { Schema } from "../../api/client";
 import { Shape, toneOf, labelOf } from "../../parts/State";
 import { many } from "../../parts/words";
+import { partitionName } from "../../parts/partitions";
 import { calendarOf } from "./calendar";
 import { within, type Range } from "./range";
 
@@ -98,7 +99,7 @@ export function HeatMap({ partitions, chosen, choose }: Props) {
 
 function partitionLabel(partition: Partition): string {
   return [
-    `${partition.partition}: ${labelOf(partition.state)}`,
+    `${partitionName(partition.partition)}: ${labelOf(partition.state)}`,
     partition.rows === null ? "" : many(partition.rows, "row"),
     partition.reason ?? "",
   ]

@@ -11,6 +11,7 @@ import { Shape, State, toneOf, labelOf } from "../../parts/State";
 import { Table, type Column } from "../../parts/Table";
 import { Time } from "../../parts/Time";
 import { many } from "../../parts/words";
+import { WHOLE, partitionName } from "../../parts/partitions";
 import { Acts, RETRYABLE, type ActName } from "./acts";
 import { HeatMap } from "./HeatMap";
 import { Held, useHeld } from "./Held";
@@ -119,7 +120,7 @@ function columnsOf(choose: (partition: string) => void): readonly Column<Partiti
       name: "Partition",
       cell: (row) => (
         <button type="button" className="button plain mono" onClick={() => choose(row.partition)}>
-          {row.partition === "*" ? "all of it" : row.partition}
+          {partitionName(row.partition)}
         </button>
       ),
     },
@@ -164,10 +165,13 @@ function SelectedPartition({
       names.push(word);
   if (!source) names.push(item.seen ? "again" : "run");
   return (
-    <div className="body chosen" role="region" aria-label={`Partition ${item.partition}`}>
+    <div
+      className="body chosen"
+      role="region"
+      aria-label={`Partition ${partitionName(item.partition)}`}
+    >
       <h3 className="row">
-        <span className="mono">{item.partition === "*" ? "all of it" : item.partition}</span>{" "}
-        <State of={item.state} />
+        <span className="mono">{partitionName(item.partition)}</span> <State of={item.state} />
       </h3>
       {item.reason && <p>{item.reason}</p>}
       {!seen && (
@@ -222,7 +226,7 @@ function SelectedPartition({
           partition={item.partition}
           refused={refused}
           backfill={
-            item.partition === "*"
+            item.partition === WHOLE
               ? undefined
               : {
                   label: "Backfill from here…",

@@ -15,6 +15,7 @@ import {
   type DistributionPoint,
   type Spread,
 } from "./distribution";
+import { partitionName } from "../../parts/partitions";
 
 const HEIGHT = 220;
 const MEDIAN = 2;
@@ -207,7 +208,7 @@ function Medians({
 
 /** 2025-02-10: median 12, half of them 10 to 15, 5–95 % 5 to 40, all 0 to 900; null spike. */
 function readingOf({ point, spread }: Drawn, format: (value: number) => string): string {
-  return `${point.partition}: ${[figuresOf(point, spread, format), ...remarksOf(point)].join("; ")}`;
+  return `${partitionName(point.partition)}: ${[figuresOf(point, spread, format), ...remarksOf(point)].join("; ")}`;
 }
 
 function figuresOf(

@@ -8,6 +8,7 @@ import { State } from "../../parts/State";
 import { Table, type Column } from "../../parts/Table";
 import { formatDuration } from "../../parts/durations";
 import { Time } from "../../parts/Time";
+import { partitionName } from "../../parts/partitions";
 
 type Run = Schema["RunRow"];
 /** So many of the newest attempts are shown. */
@@ -15,7 +16,10 @@ const SHOWN = 200;
 
 const RUNS: readonly Column<Run>[] = [
   { name: "State", cell: (row) => <State of={row.state} /> },
-  { name: "Partition", cell: (row) => <span className="mono asset-grain">{row.partition}</span> },
+  {
+    name: "Partition",
+    cell: (row) => <span className="mono asset-grain">{partitionName(row.partition ?? "")}</span>,
+  },
   {
     name: "Run",
     cell: (row) => (

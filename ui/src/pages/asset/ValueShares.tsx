@@ -13,6 +13,7 @@ import {
   type Distribution,
   type DistributionPoint,
 } from "./distribution";
+import { partitionName } from "../../parts/partitions";
 
 const HEIGHT = 220;
 type Props = {
@@ -155,7 +156,7 @@ function readingOf(point: DistributionPoint, values: readonly string[]): string 
       return `${name} ${percentText(share)}${expected ? ` (expected ${expected})` : ""}`;
     });
   const figures = point.recorded ? shares.join(", ") || "no rows" : "no profile";
-  return `${point.partition}: ${[figures, ...remarksOf(point)].join("; ")}`;
+  return `${partitionName(point.partition)}: ${[figures, ...remarksOf(point)].join("; ")}`;
 }
 
 function descriptionOf({ column, points, values }: Distribution, events: readonly Event[]): string {

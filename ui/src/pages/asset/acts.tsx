@@ -10,6 +10,7 @@ import { RunOutcome } from "../../parts/RunOutcome";
 import { State } from "../../parts/State";
 import { Time } from "../../parts/Time";
 import { useAsked } from "../../parts/useAsked";
+import { WHOLE, nodePartition } from "../../parts/partitions";
 import { AcceptNames } from "./AcceptNames";
 
 type Run = Schema["RunResponse"];
@@ -41,7 +42,7 @@ const COMMANDS: Record<ActName, string> = {
 export const RETRYABLE = ["failed", "rejected", "lost"];
 
 const targetOf = (node: string, partition: string | undefined) =>
-  partition === undefined || partition === "*" ? node : `${node}@${partition}`;
+  partition === undefined || partition === WHOLE ? node : `${node}@${partition}`;
 
 const NONE: readonly ActName[] = [];
 
@@ -261,7 +262,7 @@ function Decide({ act, node, partition, close }: Props) {
   const done = (document: Schema["DecisionResponse"]) => (
     <div className="stack">
       <p className="row">
-        <State of={document.state} /> {document.asset} {document.partitions.join(", ")}
+        <State of={document.state} /> {nodePartition(document.asset, ...document.partitions)}
         {document.until && (
           <span>
             as an exception until <Time at={document.until} />
@@ -270,7 +271,7 @@ function Decide({ act, node, partition, close }: Props) {
       </p>
       {document.rejected.map((row) => (
         <p key={`${row.asset}@${row.partition}`}>
-          <State of={row.state} /> {row.asset} {row.partition}: {row.reason}
+          <State of={row.state} /> {nodePartition(row.asset, row.partition)}: {row.reason}
         </p>
       ))}
     </div>

@@ -2,6 +2,7 @@
 import type { Schema } from "../../api/client";
 import { textOfValue } from "../../parts/values";
 import { many } from "../../parts/words";
+import { partitionName } from "../../parts/partitions";
 
 type Difference = Schema["SnapshotDifferenceResponse"];
 type Row = Schema["RowChange"];
@@ -33,7 +34,7 @@ export function partitionText(row: Schema["PartitionDifferenceRow"]): string {
       : left === right
         ? many(left, "row")
         : `${count(left)} → ${many(right, "row")}`;
-  return `${row.partition}: ${STATES[row.state]?.words ?? row.state}, ${rows}`;
+  return `${partitionName(row.partition)}: ${STATES[row.state]?.words ?? row.state}, ${rows}`;
 }
 
 /** 3 changed, 1 only right, 20 equal. */

@@ -6,6 +6,7 @@ import { Panel, Refusal } from "../../parts/Page";
 import { MoreButton } from "../../parts/MoreButton";
 import { State } from "../../parts/State";
 import { Table, type Column } from "../../parts/Table";
+import { nodePartition, partitionName } from "../../parts/partitions";
 
 type Row = Schema["PlannedPartitionRow"];
 type PreviewRequest = {
@@ -59,9 +60,7 @@ const COLUMNS: readonly Column<Row>[] = [
   { name: "Asset", cell: (row) => <strong>{row.asset}</strong> },
   {
     name: "Partition",
-    cell: (row) => (
-      <span className="mono key">{row.partition === "*" ? "all of it" : row.partition}</span>
-    ),
+    cell: (row) => <span className="mono key">{partitionName(row.partition)}</span>,
   },
   { name: "State", cell: (row) => <State of={row.state} /> },
   {
@@ -71,7 +70,7 @@ const COLUMNS: readonly Column<Row>[] = [
         <Link
           to={`?${new URLSearchParams({ attempt: row.attempt })}`}
           preventScrollReset
-          aria-label={`Log of ${row.asset} ${row.partition}`}
+          aria-label={`Log of ${nodePartition(row.asset, row.partition)}`}
         >
           Log
         </Link>

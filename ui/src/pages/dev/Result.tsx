@@ -8,6 +8,7 @@ import { Panel, Refusal } from "../../parts/Page";
 import { RowsTable } from "../../parts/RowsTable";
 import { State } from "../../parts/State";
 import { many } from "../../parts/words";
+import { WHOLE } from "../../parts/partitions";
 
 type Attempt = Schema["RunRow"];
 type Difference = Schema["DifferenceRow"];
@@ -64,7 +65,8 @@ function AttemptText({
   return (
     <>
       <p>
-        {attempt.partition}: {attempt.state}
+        {attempt.partition !== null && attempt.partition !== WHOLE && `${attempt.partition}: `}
+        {attempt.state}
         {attempt.rows !== null && `, ${many(attempt.rows, "row")}`}
         {attempt.seconds !== null && `, ${formatDuration(attempt.seconds)}`}
         {older && <span className="muted">, by version {attempt.version} of the code</span>}
@@ -110,7 +112,7 @@ function earlierRows(state: string): string {
 
 /** What is published: rows of an earlier attempt unless this one has published. */
 function Rows({ name, attempt: { partition, state } }: { name: string; attempt: Attempt }) {
-  const query = { limit: ROWS, ...(partition && partition !== "*" ? { partition } : {}) };
+  const query = { limit: ROWS, ...(partition && partition !== WHOLE ? { partition } : {}) };
   const page = useResponse("/api/v1/assets/{name}/rows", { path: { name }, query });
   if (page.error)
     return (

@@ -6,6 +6,7 @@ import { Panel } from "../../parts/Page";
 import { Table, type Column } from "../../parts/Table";
 import { Time } from "../../parts/Time";
 import { visibleText } from "../../parts/visible";
+import { WHOLE, partitionName } from "../../parts/partitions";
 
 type Attempt = Schema["FailedAttemptRow"];
 type Input = Schema["AttemptInputRow"];
@@ -20,10 +21,13 @@ export function Inputs({ row }: { row: Attempt }) {
       cell: (input) => <Link to={`/assets/${encodeURIComponent(input.node)}`}>{input.node}</Link>,
     },
     { name: "Partitions", cell: partitionsOf },
-    { name: "Not published", cell: (input) => input.missing.join(", ") || "–" },
+    { name: "Not published", cell: (input) => input.missing.map(partitionName).join(", ") || "–" },
     {
       name: "Other rows since",
-      cell: (input) => (input.changed === null ? "not known" : input.changed.join(", ") || "none"),
+      cell: (input) =>
+        input.changed === null
+          ? "not known"
+          : input.changed.map(partitionName).join(", ") || "none",
     },
   ];
   return (
@@ -36,7 +40,7 @@ export function Inputs({ row }: { row: Attempt }) {
 function partitionsOf({ partitions, total }: Input): string {
   if (partitions === null) return "all that is published";
   const more = (total ?? partitions.length) - partitions.length;
-  return `${partitions.join(", ") || "none"}${more > 0 ? ` and ${more} before` : ""}`;
+  return `${partitions.map(partitionName).join(", ") || "none"}${more > 0 ? ` and ${more} before` : ""}`;
 }
 
 export function Changes({ row: { good, changes, inputs } }: { row: Attempt }) {
@@ -54,8 +58,8 @@ export function Changes({ row: { good, changes, inputs } }: { row: Attempt }) {
       title="Changes since"
       aside={
         <>
-          last good run: <Link to={run}>{good.attempt}</Link> at {good.partition},{" "}
-          <Time at={good.at} />
+          last good run: <Link to={run}>{good.attempt}</Link>
+          {good.partition !== WHOLE && ` at ${good.partition}`}, <Time at={good.at} />
           {good.version !== null && `, version ${good.version}`}
         </>
       }
@@ -73,7 +77,7 @@ export function Changes({ row: { good, changes, inputs } }: { row: Attempt }) {
               ? other
                 ? "Inputs have other rows: see above."
                 : "No input that can be compared has other rows."
-              : `The data is of another partition: ${good.partition}.`}
+              : `The data is of another partition: ${partitionName(good.partition)}.`}
           </p>
         )}
         {changes.files.map((file) => (

@@ -9,6 +9,7 @@ import { Time } from "../../parts/Time";
 import { visibleText } from "../../parts/visible";
 import { many } from "../../parts/words";
 import { Why } from "../log/Log";
+import { nodePartition } from "../../parts/partitions";
 import { Changes, Inputs } from "./Changes";
 import "./failed.css";
 
@@ -31,7 +32,7 @@ export function FailedAttempt({ row }: { row: Attempt }) {
         title="Failed attempt"
         aside={
           <>
-            {row.node} {row.partitions.join(", ")}, <Time at={row.at} />,{" "}
+            {nodePartition(row.node, ...row.partitions)}, <Time at={row.at} />,{" "}
             <Link to={whole}>attempt {row.attempt}, the whole log</Link>
           </>
         }

@@ -8,6 +8,7 @@ import { Series } from "../../parts/Series";
 import { formatDuration, roundIn } from "../../parts/durations";
 import { figureName, formatOf } from "../../parts/figureNames";
 import { many } from "../../parts/words";
+import { WHOLE, partitionName } from "../../parts/partitions";
 
 type Row = Schema["IncidentRow"];
 const ARRIVALS = ["late_source", "missing_source", "source_unavailable", "access_denied"];
@@ -45,7 +46,7 @@ function Arrivals({ row: { cause, affected } }: { row: Row }) {
             ? [
                 {
                   key: `${row.partition} ${row.path} ${row.observed_at}`,
-                  name: row.partition,
+                  name: partitionName(row.partition),
                   state: row.state,
                   seconds: (Date.parse(row.at) - Date.parse(row.expected_at)) / 1000,
                 },
@@ -54,7 +55,7 @@ function Arrivals({ row: { cause, affected } }: { row: Row }) {
         );
         const missing = awaited
           .filter((key) => !rows.some((row) => row.partition === key))
-          .map((key) => ({ key, name: key, state: "missing", seconds: null }));
+          .map((key) => ({ key, name: partitionName(key), state: "missing", seconds: null }));
         const all = [...missing, ...marks];
         if (!marks.length) return null;
         const open = (delivery: string) =>
@@ -132,8 +133,8 @@ function Figure({ incidentFigure: row }: { incidentFigure: Schema["IncidentFigur
       title={title}
       aside={
         <>
-          {row.partition}: expected <strong>{format(row.expected)}</strong>, observed{" "}
-          <strong>{format(row.observed)}</strong>
+          {row.partition !== WHOLE && `${row.partition}: `}expected{" "}
+          <strong>{format(row.expected)}</strong>, observed <strong>{format(row.observed)}</strong>
         </>
       }
     >
@@ -165,7 +166,7 @@ function Seconds({ row: { cause, affected } }: { row: Row }) {
               format={formatDuration}
               unitOf={roundIn}
               points={rows.toReversed().map((row) => ({
-                name: `${row.partition ?? "*"} (${row.attempt ?? "no attempt"})`,
+                name: `${partitionName(row.partition ?? WHOLE)} (${row.attempt ?? "no attempt"})`,
                 value: row.seconds,
                 marked: marked.has(row.partition),
               }))}

@@ -14,6 +14,7 @@ import { Since, Time } from "../../parts/Time";
 import { visibleText } from "../../parts/visible";
 import { useAsked } from "../../parts/useAsked";
 import { many } from "../../parts/words";
+import { WHOLE, nodePartition } from "../../parts/partitions";
 import { Failed } from "./Failed";
 import { History } from "./History";
 import { Repair } from "./Repair";
@@ -311,8 +312,9 @@ function Affected({ affected }: { affected: Schema["AffectedRow"] }) {
   );
 }
 
-/** How many partitions, the first and the last; nothing where there is none yet. */
-function rangeOf(partitions: readonly string[]): string | undefined {
+/** How many partitions, the first and the last; nothing where there is none. */
+function rangeOf(keys: readonly string[]): string | undefined {
+  const partitions = keys.filter((key) => key !== WHOLE);
   const first = partitions[0];
   const last = partitions.at(-1);
   if (first === undefined || last === undefined) return undefined;
@@ -325,7 +327,7 @@ function Symptoms({ rows }: { rows: readonly Schema["SymptomRow"][] }) {
       <ul className="body stack">
         {rows.map((row) => (
           <li key={`${row.node} ${row.partition ?? ""} ${row.at}`}>
-            {row.node} {row.partition}
+            {nodePartition(row.node, row.partition)}
             <p className="muted small">{row.what}</p>
           </li>
         ))}

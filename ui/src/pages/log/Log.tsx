@@ -10,7 +10,7 @@ import { useZone } from "../../parts/zone";
 import { secondOf } from "../../parts/times";
 import { visibleText } from "../../parts/visible";
 import { many } from "../../parts/words";
-import { partitionRange } from "../run/attempts";
+import { nodePartition, partitionRange } from "../../parts/partitions";
 import { findError, useLines, type Lines } from "./useLines";
 import "./log.css";
 
@@ -45,7 +45,7 @@ export function Log({ attempt }: { attempt: string }) {
       <Panel
         title={
           page
-            ? `Log of ${page.node} ${partitionRange(page.partitions)}`
+            ? `Log of ${nodePartition(page.node, ...page.partitions)}`
             : `Log of attempt ${attempt}`
         }
         aside={page ? <span role="status">{summaryOf(log, grep)}</span> : `attempt ${attempt}`}
@@ -181,7 +181,10 @@ function OtherAttempts({ page }: { page: Schema["LogsResponse"] }) {
   const rows = (runs.data ?? []).filter((row) => row.attempt && row.partition === partition);
   if (rows.length < 2) return null;
   return (
-    <nav className="body row small" aria-label={`Attempts at ${partition ?? "it"}`}>
+    <nav
+      className="body row small"
+      aria-label={`Attempts at ${partitionRange(page.partitions.slice(-1)) || "it"}`}
+    >
       <span className="muted">Attempts</span>
       {rows.slice(0, ATTEMPTS).map((row) => {
         const attempt = row.attempt ?? "";

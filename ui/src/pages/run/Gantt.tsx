@@ -3,7 +3,8 @@ import { Link, useSearchParams } from "react-router";
 import { State } from "../../parts/State";
 import { Table, type Column } from "../../parts/Table";
 import { formatDuration } from "../../parts/durations";
-import { axisOf, partitionRange, triesOf, type Attempt, type Axis } from "./attempts";
+import { nodePartition, partitionRange } from "../../parts/partitions";
+import { axisOf, triesOf, type Attempt, type Axis } from "./attempts";
 import "../../parts/ledger.css";
 import "./gantt.css";
 
@@ -37,8 +38,9 @@ export function Gantt({ attempts, onPath }: Props) {
         <div>
           <Link to={`/assets/${encodeURIComponent(row.node)}`}>{row.node}</Link>
           <div className="muted small">
-            {partitionRange(row.partitions)}
-            {(tries.get(row.id) ?? 1) > 1 && `, try ${tries.get(row.id) ?? 1}`}
+            {[partitionRange(row.partitions), tryText(tries.get(row.id))]
+              .filter(Boolean)
+              .join(", ")}
             {critical.has(row.id) && <div>on the critical path</div>}
           </div>
         </div>
@@ -67,7 +69,7 @@ export function Gantt({ attempts, onPath }: Props) {
         <Link
           to={log(row)}
           preventScrollReset
-          aria-label={`Log of ${row.node} ${row.partitions[0] ?? ""}`}
+          aria-label={`Log of ${nodePartition(row.node, row.partitions[0])}`}
           aria-current={params.get("attempt") === row.id ? "true" : undefined}
         >
           Log
@@ -102,6 +104,8 @@ export function Gantt({ attempts, onPath }: Props) {
     </div>
   );
 }
+
+const tryText = (number = 1) => (number > 1 ? `try ${number}` : "");
 
 function Bar({ attempt, axis, critical }: { attempt: Attempt; axis: Axis; critical: boolean }) {
   const phases = attempt.phases

@@ -21,6 +21,7 @@ import { Since, Time } from "../../parts/Time";
 import { Visit } from "../../parts/recent";
 import { useAsked } from "../../parts/useAsked";
 import { many } from "../../parts/words";
+import { nodePartition } from "../../parts/partitions";
 import { Cancel, Retry } from "./acts";
 import { Ledger } from "../../parts/Ledger";
 import { axisOf } from "./attempts";
@@ -235,7 +236,7 @@ function Reasons({ attempts, total }: { attempts: readonly Attempt[]; total: num
         {attempts.map((attempt) => (
           <li key={attempt.id}>
             <span className="row">
-              <State of={attempt.state} /> {attempt.node} {attempt.partitions[0]}
+              <State of={attempt.state} /> {nodePartition(attempt.node, attempt.partitions[0])}
               {attempt.partitions.length > 1 && ` and ${attempt.partitions.length - 1} more`}
             </span>
             <p style={{ overflowWrap: "anywhere" }}>{attempt.reason}</p>

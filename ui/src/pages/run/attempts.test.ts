@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { axisOf, partitionRange, triesOf, type Attempt } from "./attempts";
+import { axisOf, triesOf, type Attempt } from "./attempts";
 
 const attempt = (id: string, node: string, partitions: string[], ...phases: [string, string][]) =>
   ({
@@ -43,13 +43,5 @@ describe("attempts over time", () => {
       ["2", 1],
       ["3", 2],
     ]);
-  });
-
-  it.each([
-    [[], ""],
-    [["d1"], "d1"],
-    [["d1", "d2", "d3"], "3 partitions, d1 to d3"],
-  ])("of %j are called “%s”", (partitions, text) => {
-    expect(partitionRange(partitions)).toBe(text);
   });
 });

@@ -1,6 +1,5 @@
 // What a chart of attempts needs to know of them.
 import type { Schema } from "../../api/client";
-import { many } from "../../parts/words";
 
 export type Attempt = Schema["TimedAttempt"];
 /** What a chart spans: from an instant in milliseconds. */
@@ -27,10 +26,4 @@ export function triesOf(attempts: readonly Attempt[]): Map<string, number> {
       return [attempt.id, number];
     }),
   );
-}
-
-export function partitionRange(partitions: readonly string[]): string {
-  const first = partitions[0] ?? "";
-  if (partitions.length <= 1) return first;
-  return `${many(partitions.length, "partition")}, ${first} to ${partitions.at(-1) ?? ""}`;
 }

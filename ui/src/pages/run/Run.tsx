@@ -39,8 +39,9 @@ const BY_ITSELF = "serve";
 const useAttempts = (run: string, failed: boolean) =>
   usePages("/api/v1/runs/{run}", (cursor) => ({
     path: { run },
-    query: { ...(failed ? { failed } : {}), ...(cursor ? { cursor } : {}) },
+    query: { ...(failed ? { failed, limit: FAILED_SHOWN } : {}), ...(cursor ? { cursor } : {}) },
   }));
+const FAILED_SHOWN = 100;
 
 export function Run() {
   const { run = "" } = useParams();
@@ -69,9 +70,11 @@ export function Run() {
       {attempts.length > 0 && (
         <>
           <CriticalPath response={path} />
-          <Suspense>
-            <Slots run={run} />
-          </Suspense>
+          {!path.isPending && (
+            <Suspense>
+              <Slots run={run} />
+            </Suspense>
+          )}
         </>
       )}
     </div>
@@ -225,24 +228,46 @@ function Attempts({
   );
 }
 
+/** Attempts that ended without a publication, those with the same reason together. */
 function Reasons({ attempts, total }: { attempts: readonly Attempt[]; total: number }) {
+  const groups = Map.groupBy(attempts, ({ state, reason }) => JSON.stringify([state, reason]));
   return (
-    <details open={attempts.length <= 5}>
-      <summary>
-        {attempts.length < total && `${attempts.length.toLocaleString("en")} of `}
-        {many(total, "attempt")} and why
-      </summary>
+    <div className="body stack">
+      {attempts.length < total && (
+        <p className="muted">
+          The first {attempts.length.toLocaleString("en")} of {many(total, "attempt")}
+        </p>
+      )}
       <ul className="stack reasons">
-        {attempts.map((attempt) => (
-          <li key={attempt.id}>
-            <span className="row">
-              <State of={attempt.state} /> {nodePartition(attempt.node, attempt.partitions[0])}
-              {attempt.partitions.length > 1 && ` and ${attempt.partitions.length - 1} more`}
-            </span>
-            <p style={{ overflowWrap: "anywhere" }}>{attempt.reason}</p>
-          </li>
+        {[...groups].map(([key, group]) => (
+          <Reason key={key} attempts={group} />
         ))}
       </ul>
-    </details>
+    </div>
+  );
+}
+
+const NAMED = 3;
+
+function Reason({ attempts }: { attempts: readonly Attempt[] }) {
+  const names = attempts.map(({ node, partitions: [key = "", ...others] }) =>
+    [nodePartition(node, key), others.length && `and ${others.length} more`]
+      .filter(Boolean)
+      .join(" "),
+  );
+  const [first] = attempts;
+  return (
+    <li>
+      <span className="row">
+        {first && <State of={first.state} />} {names.slice(0, NAMED).join(", ")}
+      </span>
+      <p style={{ overflowWrap: "anywhere" }}>{first?.reason}</p>
+      {names.length > NAMED && (
+        <details>
+          <summary>{many(names.length - NAMED, "more attempt")} with this reason</summary>
+          <p style={{ overflowWrap: "anywhere" }}>{names.slice(NAMED).join(", ")}</p>
+        </details>
+      )}
+    </li>
   );
 }

@@ -1,0 +1,56 @@
+import { screen, within } from "@testing-library/react";
+import { beforeEach, expect, it } from "vitest";
+import { queries } from "../../api/responses";
+import { renderAt } from "../../testing/render";
+import { serverOfTests } from "../../testing/server";
+import { Run } from "./Run";
+
+const server = serverOfTests();
+const AT = "2025-03-05T09:00:00Z";
+
+beforeEach(() => queries.clear());
+
+const failed = (node: string, reason: string) => ({
+  ...{
+    id: `1.${node}`,
+    node,
+    partitions: ["2025-03-04"],
+    kind: "produce",
+    state: "failed",
+    reason,
+  },
+  ...{ queued_at: AT, started_at: AT, finished_at: AT, phases: [], seconds: 1, rows: null },
+});
+
+it("shows each reason once, first, with the attempts that ended for it", async () => {
+  // Would catch: a run of ten thousand attempts whose one cause is folded away, or repeated for each.
+  const attempts = [
+    ...["a", "b", "c", "d", "e"].map((node) => failed(node, "disk full")),
+    failed("f", "no such column: amount"),
+  ];
+  const body = {
+    ...{
+      run_id: "9",
+      kind: "tick",
+      actor: "ada",
+      state: "failed",
+      started_at: AT,
+      finished_at: AT,
+    },
+    ...{ now: AT, counts: { failed: 10_000 }, total: 10_000, unpublished: 9_500, retryable: 0 },
+    ...{ retries: [], under_way: 0, cancels: [], cancelled_at: null, attempts, next: "more" },
+  };
+  server().answer("/api/v1/status", { body: { now: AT, timezone: "UTC" } });
+  server().answer("/api/v1/runs/9", { body }, { body });
+  server().answer("/api/v1/runs/9/path", {
+    body: { run_id: "9", ledger: null, attempts: [], hidden: false },
+  });
+  renderAt("/runs/9", <Run />, "/runs/:run");
+  const panel = within(await screen.findByRole("region", { name: "Not published" }));
+  const [first, second, ...more] = await panel.findAllByRole("listitem");
+  expect(panel.getByText("The first 6 of 9,500 attempts")).toBeDefined();
+  expect(first?.textContent).toContain("a 2025-03-04, b 2025-03-04, c 2025-03-04");
+  expect(first?.textContent).toContain("disk full2 more attempts with this reason");
+  expect(second?.textContent).toContain("no such column: amount");
+  expect(more).toEqual([]);
+});

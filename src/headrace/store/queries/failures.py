@@ -11,6 +11,7 @@ from headrace.store.transaction import Transaction
 
 _STILL_OPEN = ("failed", "rejected", "waiting", "missing")
 """States of partitions that failed, or whose attempt was lost, without a later result."""
+_KEYS = msgspec.json.Decoder(list[str])
 
 
 def failed_in_run(tx: Transaction, run_id: int) -> list[tuple[str, str]]:
@@ -20,9 +21,8 @@ def failed_in_run(tx: Transaction, run_id: int) -> list[tuple[str, str]]:
         " 'rejected', 'lost') order by epoch, n",
         {"run": run_id},
     ).fetchall()
-    results = dict.fromkeys((node, key) for node, keys in rows for key in msgspec.json.decode(keys))
-    still = {node: _still_failed(tx, node) for node in {node for node, _ in results}}
-    return [(node, key) for node, key in results if key in still[node]]
+    results = dict.fromkeys((node, key) for node, keys in rows for key in _KEYS.decode(keys))
+    return list(filter(_still_failed(tx, run_id).__contains__, results))
 
 
 def failed_at_node(
@@ -39,11 +39,16 @@ def failed_at_node(
     return [(row[0], row[1]) for row in rows]
 
 
-def _still_failed(tx: Transaction, node: str) -> set[str]:
+def _still_failed(tx: Transaction, run_id: int) -> set[tuple[str, str]]:
+    """Return the partitions without a later result of all nodes that failed in a run."""
     marks = ", ".join("?" for _ in _STILL_OPEN)
-    open_ = f"node = ? and state <> 'published' and state in ({marks})"
-    rows = tx.execute(f"select partition from partition where {open_}", (node, *_STILL_OPEN))
-    return {key for (key,) in rows.fetchall()}
+    rows = tx.execute(
+        "select node, partition from partition where state <> 'published' and state in"
+        f" ({marks}) and node in (select node from attempt where run_id = ? and state in ('failed',"
+        " 'rejected', 'lost'))",
+        (*_STILL_OPEN, run_id),
+    )
+    return {(node, key) for node, key in rows}
 
 
 def failing_nodes(tx: Transaction) -> list[str]:

@@ -30,7 +30,9 @@ ASKED = {False: 40, True: 3}
 """How often each question is asked."""
 
 
-def questions(layers: int, days: list[str], runs: int) -> dict[str, Callable[[int], str]]:
+def questions(
+    layers: int, days: list[str], runs: int, wide_run: int
+) -> dict[str, Callable[[int], str]]:
     """What is asked, by name; the number makes each time another question of it."""
     chance = random.Random(1)
 
@@ -46,6 +48,8 @@ def questions(layers: int, days: list[str], runs: int) -> dict[str, Callable[[in
         "code": lambda n: f"assets/{some(n)}/code",
         "runs": lambda n: f"runs?limit=1&since={n + 900}d",
         "run": lambda n: f"runs/{1 + n % max(1, runs)}?limit={100 + n}",
+        "run_of_10000": lambda n: f"runs/{wide_run}?limit={100 + n}",
+        "run_of_10000_failed": lambda n: f"runs/{wide_run}?failed=true&limit={100 + n}",
         "incidents": lambda n: f"incidents?all={'true' if n % 2 else 'false'}",
         "consumer": lambda n: f"consumers/c{n % CONSUMERS}?ledgers=1&limit={5 + n}",
         "why": lambda n: f"why/{some(n)}@{days[-1]}",
@@ -96,7 +100,7 @@ def measure(*, quick: bool) -> list[Figure]:
             ]
             _settled()
             for question, path in questions(
-                large.layers, large.days, large.attempts // 1_000
+                large.layers, large.days, large.runs, large.wide_run
             ).items():
                 figures += _figures(question, client, path, large.folder, ASKED[quick])
                 print(f"  {question}: {figures[-1].value:.0f} ms", file=sys.stderr, flush=True)

@@ -2,7 +2,8 @@
 API and its pages are measured on.
 
 100 sources and 9,900 assets in 40 domains, daily over ten days, ten attempts a partition: all but
-the last failed, and one partition in twenty was restated.
+the last failed, and one partition in twenty was restated. Runs have 1,000 attempts; on the last day
+each round of attempts at all nodes is one run.
 
     python -m benchmarks.large_project FOLDER    serves the one in FOLDER until its standard input ends; the first line is its address
 """
@@ -52,6 +53,9 @@ class Large(NamedTuple):
     days: list[str]
     nodes: int
     attempts: int
+    runs: int
+    wide_run: int
+    """A run of an attempt at each node; 95 in 100 of them failed."""
 
 
 def make(folder: Path, size: Size) -> Large:
@@ -65,8 +69,14 @@ def make(folder: Path, size: Size) -> Large:
         sqlite3.connect(folder / ".headrace/state.db", isolation_level=None)
     ) as database:
         attempts = history(database, names, days, size.tries)
+        [runs] = database.execute("select count(*) from run").fetchone()
     print(f"  {len(names):,} nodes, {attempts:,} attempts …", file=sys.stderr)
-    return Large(folder, size.layers, days, len(names), attempts)
+    return Large(folder, size.layers, days, len(names), attempts, runs, wide_run(runs))
+
+
+def wide_run(runs: int) -> int:
+    """The run of the last day before the one in which all was published."""
+    return runs - 1
 
 
 class Stands:
@@ -115,22 +125,29 @@ def history(database: sqlite3.Connection, names: list[str], days: list[str], tri
     """Writes the past; how many attempts that were."""
     database.execute("pragma synchronous = off")
     version = database.execute("select max(id) from version").fetchone()[0]
-    first_run = database.execute("select coalesce(max(id), 0) from run").fetchone()[0] + 1
+    [last_run] = database.execute("select coalesce(max(id), 0) from run").fetchone()
     attempts = 0
     for day in days:
         ended = int(dt.datetime.fromisoformat(f"{day}T00:00+00:00").timestamp() * 1e6) + DAY_US
         rows: dict[str, list[tuple[object, ...]]] = {
             name: [] for name in ("run", "attempt", "publication", "partition")
         }
+        # runs of 1,000 attempts; on the last day one for each round of attempts at all nodes
+        wide = day == days[-1]
+        count = tries if wide else -(-len(names) * tries // 1_000)
+        first_run, last_run = last_run + 1, last_run + count
+        rows["run"] = [
+            (run_id, ended, ended + DAY_US // 24) for run_id in range(first_run, last_run + 1)
+        ]
+        begun = attempts
         for name in names:
             restated = attempts // tries % RESTATED_EVERY == 0
             for again in range(tries):
                 attempts += 1
                 epoch, last = 1 + attempts // 1_000, again == tries - 1
                 published = last or (restated and again == tries - 2)
-                if attempts % 1_000 == 1:
-                    rows["run"].append((first_run + attempts // 1_000, ended, ended + DAY_US // 24))
-                run_id, at = first_run + (attempts - 1) // 1_000, ended + again * 1_000_000
+                run_id = first_run + (again if wide else (attempts - begun - 1) // 1_000)
+                at = ended + again * 1_000_000
                 came = (
                     ("published", at + 200_000, "passed", None)
                     if published

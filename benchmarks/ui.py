@@ -29,7 +29,7 @@ from playwright.sync_api import Error as PlaywrightError
 
 from benchmarks.harness import Figure, Measured, main
 from benchmarks.headrace_cli import COMMAND
-from benchmarks.large_project import SIZES, make
+from benchmarks.large_project import SIZES, make, wide_run
 from benchmarks.ui_browser import (
     PAN,
     SCROLL,
@@ -198,6 +198,7 @@ def _of_large(parts: Parts, chromium: Browser, folder: Path, *, quick: bool) -> 
         parts.measure(
             "large: pages", lambda: _pages(chromium, site, "large", OF_QUICK if quick else OF_LARGE)
         )
+        parts.measure("large: run", lambda: _run(chromium, site, quick=quick))  # the newest but one
         parts.measure("large: live", lambda: _live(chromium, site, "large", quick=quick))
         parts.measure("large: graph", lambda: _graph(chromium, site, quick=quick))
         parts.measure("large: table", lambda: _table(chromium, site))
@@ -232,6 +233,20 @@ def _pages(chromium: Browser, site: Site, project: str, more: tuple[str, ...]) -
             against=took,
         )
     ]
+
+
+def _run(chromium: Browser, site: Site, *, quick: bool) -> list[Figure]:
+    """A run of an attempt at each of 10,000 nodes, until what failed in it can be read."""
+    with contextlib.closing(sqlite3.connect(site.folder / ".headrace/state.db")) as database:
+        [runs] = database.execute("select count(*) from run").fetchone()
+    opened = []
+    for _ in range(ROUNDS[quick]):
+        with page_of(chromium, site.url) as page:
+            page.goto(f"/runs/{wide_run(runs)}", wait_until="commit")
+            opened.append(
+                float(page.evaluate("there(() => isThere() && document.querySelector('.reasons'))"))
+            )
+    return [_figure("run_of_10000_attempts_open_ms", opened, "ms", 1000)]
 
 
 def _live(chromium: Browser, site: Site, project: str, *, quick: bool) -> list[Figure]:

@@ -1,4 +1,4 @@
-"""The causes of restatements in projects whose nodes can be reached on very many paths."""
+"""The causes of restatements where several paths lead from a node to its sources."""
 
 from __future__ import annotations
 
@@ -10,17 +10,56 @@ from runlab import DAYS, Lab
 
 from headrace.compiler.compiling import compile_project
 from headrace.model.partitions import required
+from headrace.plan import Compiled
 from headrace.services import restatements
 from headrace.services.restatements import RestatementCauses, RestatementReason
 from headrace.store import Transaction
 from headrace.store.queries.publications import Replaced
 
 RUNGS = 40
+BEFORE, DAY = DAYS[:2]
+SOURCE = (
+    "source: orders\nowner: acme\npartition: day\nfiles: 'landing/orders_{date:%Y-%m-%d}.csv'\n"
+)
+FRONT = "partition: {by: day, column: day}"
+NO_QUERY = cast("Transaction", None)  # the rows tell the cause
 
 
-def replaced(node: str, at: int) -> Replaced:
-    """The first day of a node, published again at that time with another row."""
-    return Replaced(node, DAYS[0], 1, 2, at, 1, 1, at, corrects=False)
+def replaced(node: str, at: int, day: str = DAY, **facts: bool) -> Replaced:
+    """A day of a node, published again at that time with another row."""
+    return Replaced(node, day, 1, 2, at, 1, 1, at, **{"corrects": False, **facts})
+
+
+def compiled(lab: Lab) -> Compiled:
+    result = compile_project(lab.root).compiled
+    assert result is not None
+    return result
+
+
+@pytest.mark.parametrize(
+    ("inputs", "cause"),
+    [(("two_days", "one_day"), "correction"), (("one_day", "two_days"), "again")],
+)
+def test_of_several_deliveries_of_one_source_that_of_the_last_input_counts(
+    tmp_path: Path, inputs: tuple[str, str], cause: str
+) -> None:
+    """Would catch: a correction told of as a restatement because inputs are visited in another
+    order."""
+    lab = Lab(tmp_path / "p")
+    lab.write("sources/orders.yaml", SOURCE)
+    lab.sql("one_day", "select day from orders")
+    lab.sql("two_days", "select day from orders", f"{FRONT}\ninputs: {{orders: {{lookback: 1d}}}}")
+    lab.sql("top", f"select l.day from {inputs[0]} l join {inputs[1]} r using (day)")
+    rows = {
+        "orders": [
+            replaced("orders", 1, BEFORE, reread=True),
+            replaced("orders", 2, corrects=True),
+        ],
+        **{name: [replaced(name, 3)] for name in ("one_day", "two_days")},
+        "top": [replaced("top", 4)],
+    }
+    [(reason, _)] = RestatementCauses(NO_QUERY, compiled(lab), rows).groups("top")
+    assert reason == RestatementReason(cause, ("orders",))
 
 
 def test_each_partition_is_looked_at_once_however_many_paths_lead_to_it(
@@ -29,19 +68,11 @@ def test_each_partition_is_looked_at_once_however_many_paths_lead_to_it(
     """Would catch: a status that takes twice as long for each further pair of assets, since each
     path between them and the source is followed."""
     lab = Lab(tmp_path / "p")
-    lab.write(
-        "sources/orders.yaml",
-        "source: orders\nowner: acme\npartition: day\nfiles: 'landing/orders_{date:%Y-%m-%d}.csv'\n",
-    )
+    lab.write("sources/orders.yaml", SOURCE)
     for rung in range(RUNGS):
-        above = [f"a{rung - 1}", f"b{rung - 1}"] if rung else ["orders", "orders"]
+        left, right = (f"a{rung - 1}", f"b{rung - 1}") if rung else ("orders", "orders")
         for side in "ab":
-            lab.sql(
-                f"{side}{rung}",
-                f"select l.day from {above[0]} l join {above[1]} r using (day)",
-            )
-    compiled = compile_project(lab.root).compiled
-    assert compiled is not None
+            lab.sql(f"{side}{rung}", f"select l.day from {left} l join {right} r using (day)")
     calls = []
 
     def counted(*arguments: Any) -> Any:
@@ -50,8 +81,7 @@ def test_each_partition_is_looked_at_once_however_many_paths_lead_to_it(
         return required(*arguments)
 
     monkeypatch.setattr(restatements, "required", counted)
-    rows = {name: [replaced(name, at)] for at, name in enumerate(compiled.order)}
-    # no transaction: the rows tell the cause without a query
-    causes = RestatementCauses(cast("Transaction", None), compiled, rows)
-    group, _ = causes.groups(compiled.order[-1])[0]
-    assert group == RestatementReason("restatement", ("orders",))
+    project = compiled(lab)
+    rows = {name: [replaced(name, at)] for at, name in enumerate(project.order)}
+    [(reason, _)] = RestatementCauses(NO_QUERY, project, rows).groups(project.order[-1])
+    assert reason == RestatementReason("restatement", ("orders",))

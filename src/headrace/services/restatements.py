@@ -6,7 +6,6 @@ import bisect
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
-from itertools import islice
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -44,14 +43,8 @@ class RestatementReason(NamedTuple):
     sources: tuple[str, ...] = ()
 
 
-class ReplacedInputs(NamedTuple):
-    """What a partition reads: replacements of each source, and partitions of assets.
-
-    A partition None stands for any.
-    """
-
-    of_sources: list[Collection[Replaced]]
-    of_assets: list[tuple[str, str | None]]
+_Read = list[Replaced] | tuple[str, str | None]
+"""What a partition reads: the replacements of a source, or a partition of an asset (None: any)."""
 
 
 def _data_cause(*, corrects: bool) -> str:
@@ -74,7 +67,7 @@ class RestatementCauses:
             for row in rows:
                 self._times.setdefault((name, row.partition), []).append(row.at)
         self._fingerprints: dict[tuple[int, str], str | None] = {}
-        self._inputs: dict[tuple[str, str | None], ReplacedInputs] = {}
+        self._inputs: dict[tuple[str, str | None], list[_Read]] = {}
 
     def groups(self, name: str) -> list[tuple[RestatementReason, list[Replaced]]]:
         """Return a node's replacements, grouped by the cause of their partition's last change.
@@ -92,7 +85,7 @@ class RestatementCauses:
             cause = "again" if item.reread else _data_cause(corrects=item.corrects)
             return RestatementReason(cause, (name,))
         span = (self._replaced_before(name, item), item.at)
-        read = {source.node: source for source in self._sources(name, item.partition, span)}
+        read = self._sources(name, item.partition, span)
         redelivered = [source for source in read.values() if not source.reread]
         if redelivered:
             cause = _data_cause(corrects=all(source.corrects for source in redelivered))
@@ -151,44 +144,48 @@ class RestatementCauses:
             if spec.node != name:
                 yield from ((spec.node, item) for item in self._needed(name, key, spec) or ())
 
-    def _sources(self, name: str, key: str | None, span: tuple[int, int]) -> Iterator[Replaced]:
-        """Yield replacements of upstream sources within `span`.
+    def _sources(self, name: str, key: str | None, span: tuple[int, int]) -> dict[str, Replaced]:
+        """Return a replacement of each upstream source within `span`.
 
-        `key` None stands for any partition.
+        `key` None stands for any partition. Of several of one source, the one counts to which the
+        last of the inputs leads; that is why the walk begins with them.
         """
-        waiting, seen = [(name, key)], {(name, key)}
+        results: dict[str, Replaced] = {}
+        waiting: list[_Read] = [(name, key)]
+        seen = set()
         while waiting:
-            reads = self._reads(*waiting.pop())
-            for rows in reads.of_sources:
-                yield from islice((row for row in rows if span[0] <= row.at <= span[1]), 1)
-            for place in reads.of_assets:
-                if place not in seen:
-                    seen.add(place)
-                    waiting.append(place)
+            read = waiting.pop()
+            if isinstance(read, tuple):
+                if read not in seen:
+                    seen.add(read)
+                    waiting += self._reads(*read)
+                continue
+            row = next((row for row in read if span[0] <= row.at <= span[1]), None)
+            if row is not None:
+                results.setdefault(row.node, row)
+        return results
 
-    def _reads(self, name: str, key: str | None) -> ReplacedInputs:
-        """Return what a partition reads. Kept, since everything downstream of it asks."""
+    def _reads(self, name: str, key: str | None) -> list[_Read]:
+        """Return what a partition reads, input by input: everything downstream of it asks."""
         reads = self._inputs.get((name, key))
         if reads is None:
-            reads = self._inputs[name, key] = self._read(name, key)
+            reads = self._inputs[name, key] = list(self._read(name, key))
         return reads
 
-    def _read(self, name: str, key: str | None) -> ReplacedInputs:
-        of_sources: list[Collection[Replaced]] = []
-        of_assets: list[tuple[str, str | None]] = []
+    def _read(self, name: str, key: str | None) -> Iterator[_Read]:
         for spec in self._compiled.nodes[name].inputs:
             needed = self._needed(name, key, spec)
             if spec.node in self._compiled.project.sources:
-                of_sources.append(self._replacements(spec.node, needed))
+                yield self._replacements(spec.node, needed)
             elif spec.node in self._compiled.nodes:
-                of_assets += ((spec.node, item) for item in self._replaced_keys(spec.node, needed))
-        return ReplacedInputs(of_sources, of_assets)
+                keys = self._replaced_keys(spec.node, needed)
+                yield from ((spec.node, item) for item in keys)
 
-    def _replacements(self, name: str, needed: Collection[str] | None) -> Collection[Replaced]:
+    def _replacements(self, name: str, needed: Collection[str] | None) -> list[Replaced]:
         """Return the newest replacements of these partitions of a node; None stands for all."""
         replaced = self._at.get(name, {})
         if needed is None:
-            return replaced.values()
+            return list(replaced.values())
         return [replaced[key] for key in needed if key in replaced]
 
     def _replaced_keys(self, name: str, needed: Collection[str] | None) -> Sequence[str | None]:

@@ -22,7 +22,8 @@ const listeners = new Set<() => void>();
 const channel = new BroadcastChannel("headrace-live");
 /** What is fetched again, and when. */
 let due: { at: number; documents: Set<Query> | "all"; timer: number } | undefined;
-let heardBefore = false;
+/** Until the first stream has begun, or failed to. */
+let opening = true;
 let heardAt = Date.now();
 
 /** When the server last said anything, on the stream or as an answer. */
@@ -36,8 +37,8 @@ function setState(state: Live["state"]): void {
   if (!back) return;
   // Only what was asked for before the stream began can have missed a change. When a page opens that is milliseconds old, and can wait
   // until the page is drawn.
-  refetch(queries.getQueryCache().getAll(), heardBefore ? COALESCE_MS : OPENING_MS);
-  heardBefore = true;
+  refetch(queries.getQueryCache().getAll(), opening ? OPENING_MS : COALESCE_MS);
+  opening = false;
 }
 
 /** Fetch these documents again in so many milliseconds, or all; one that is due earlier is not put off. */
@@ -71,14 +72,17 @@ function broadcast(message: "live" | "change" | "connecting"): void {
 }
 
 function listen(): void {
+  broadcast("connecting"); // a tab that takes over from a closed one doesn't know what it missed
   const source = new EventSource(STREAM);
-  source.onopen = () => broadcast("live");
   source.addEventListener("alive", () => broadcast("live"));
   source.addEventListener("changes", (event) => {
     const { changes } = JSON.parse(event.data as string) as Schema["ChangesResponse"];
-    broadcast(changes.length ? "change" : "live"); // what a stream begins with says only how far it is
+    // What a stream begins with says only how far it is: what is asked for from here on misses nothing, unlike what is asked for once it is
+    // open.
+    broadcast(changes.length ? "change" : "live");
   });
   source.onerror = () => {
+    opening = false;
     broadcast("connecting");
     if (source.readyState === EventSource.CLOSED) window.setTimeout(listen, RECONNECT_MS); // refused: the browser doesn't try again by itself
   };

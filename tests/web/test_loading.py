@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -79,6 +81,23 @@ def test_collections_skip_what_a_server_has_loaded(
     assert times_after_a_request() == 1
     with (root / "owners.yaml").open("a") as owners:
         owners.write("another: {kind: team, contact: ['mailto:another@example.com']}\n")
+    former = reader.session()
+    assert former.compiled is not None  # of a request that began before the apply
     headrace(root, "apply", "--yes")
     assert times_after_a_request() == 2
+    reader._remember(former)
     assert times_after_a_request() == 2
+
+
+def test_what_is_left_out_of_collections_is_still_collected_before() -> None:
+    """Would catch: garbage of each version that a server has applied, kept until it ends."""
+    script = (
+        "import gc, weakref\n"
+        "from headrace.services.caches import leave_out_of_collections\n"
+        "class Circle: pass\n"
+        "circle = Circle(); circle.self = circle; seen = weakref.ref(circle)\n"
+        "leave_out_of_collections(); frozen = gc.get_freeze_count(); del circle\n"
+        "gc.collect(); assert seen() is not None\n"
+        "leave_out_of_collections(); assert seen() is None and frozen > 0\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)

@@ -143,9 +143,12 @@ class ProjectReader:
         return response
 
     def _remember(self, session: ProjectSession) -> None:
-        applied_anew = self._last is not None and self._last.version != session.version
+        """Keep what a session has loaded; a slow one may be of a version before the last."""
+        last = self._last.version if self._last is not None else None
+        if last is not None and (session.version or 0) < last:
+            return
         self._last = session
-        if applied_anew and self._serves:
+        if self._serves and session.version != last:
             leave_out_of_collections()
 
     def _warm(self) -> None:

@@ -229,5 +229,6 @@ def test_a_server_decodes_the_last_compilation_once_until_a_file_changes(tmp_pat
     _append(root / "assets/a7.sql", "-- edited\n")
     edited = compile_project(root, cache=cache)
     assert same(edited, compile_project(root))
+    assert compile_project(root, cache=cache) is compile_project(root, cache=cache)
     assert same(compile_project(root, cache=cache), edited)
     assert len(memory) == 1

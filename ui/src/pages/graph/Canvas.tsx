@@ -8,13 +8,12 @@ import {
   Panel,
   Position,
   ReactFlow,
-  useReactFlow,
   type Edge,
   type Node,
   type NodeProps,
 } from "@xyflow/react";
 import "@xyflow/react/dist/style.css";
-import { useEffect, useMemo } from "react";
+import { useMemo } from "react";
 import { useNavigate } from "react-router";
 import type { Schema } from "../../api/client";
 import { Shape, toneOf, labelOf } from "../../parts/State";
@@ -32,11 +31,10 @@ import type { ColumnLineage } from "./columnLineage";
 import { Download } from "./Download";
 import { CARD, neighbour, type Positions } from "./layout";
 import { useLayout } from "./useLayout";
+import { useBringIntoView, Viewport } from "./Viewport";
 
-const READABLE = 0.75;
 /** A view with more cards than this has a small map of all of it. */
 const MAPPED = 12;
-const EDGE = 32;
 /** `columns` are those that carry the one that is followed; null where none is. */
 type CardNode = Node<{ card: Card; root: boolean; columns: readonly string[] | null }, "card">;
 
@@ -44,13 +42,17 @@ export function Canvas({
   view,
   lineage,
   address,
+  search,
 }: {
   view: Schema["GraphView"];
   lineage: ColumnLineage | null;
   address: Address;
+  /** The search whose matches the view has; empty without one. */
+  search: string;
 }) {
   const navigate = useNavigate();
   const positions = useLayout(view);
+  const bringIntoView = useBringIntoView(positions);
   const nodes = useMemo<CardNode[]>(
     () =>
       positions instanceof Map
@@ -80,6 +82,12 @@ export function Canvas({
       onlyRenderVisibleElements={false}
       minZoom={0.2}
       maxZoom={1.6}
+      autoPanOnNodeFocus={false}
+      onFocus={({ target }) => {
+        // The card under a pointer stays there: else it would be gone before the button is let go.
+        const here = target.matches(":active") ? undefined : focusedCard();
+        if (here) bringIntoView([here], false);
+      }}
       onNodeClick={(_, clicked) => void navigate(targetOf(clicked.data.card, address))}
       onKeyDown={(event) => {
         const here = focusedCard();
@@ -96,7 +104,7 @@ export function Canvas({
       {view.cards.length > MAPPED && (
         <MiniMap pannable zoomable ariaLabel="Map of the graph" nodeColor="var(--line-strong)" />
       )}
-      <InitialViewport view={view} positions={positions} />
+      <Viewport view={view} positions={positions} search={search} />
       <Panel position="top-right">
         <Download view={view} positions={positions} />
       </Panel>
@@ -114,37 +122,6 @@ function walk(key: string, here: string, view: Schema["GraphView"], positions: P
   if (!next) return false;
   document.querySelector<HTMLElement>(`.react-flow__node[data-id="${CSS.escape(next)}"]`)?.focus();
   return true;
-}
-
-/** Moves the window: all of a small view, of a larger one its subject. */
-function InitialViewport({ view, positions }: { view: Schema["GraphView"]; positions: Positions }) {
-  const { fitView, getViewport, getNodesBounds, setCenter } = useReactFlow();
-  useEffect(() => {
-    const begin = view.root
-      ? positions.get(view.root)
-      : [...positions.values()].toSorted((a, b) => a.x - b.x || a.y - b.y)[0];
-    void fitView({ minZoom: READABLE, maxZoom: 1, padding: 0.06 }).then(() => {
-      const { zoom } = getViewport();
-      const all = getNodesBounds([...positions.keys()]);
-      const viewport = document.querySelector(".react-flow")?.getBoundingClientRect();
-      if (
-        !begin ||
-        !viewport ||
-        (all.width * zoom <= viewport.width && all.height * zoom <= viewport.height)
-      )
-        return;
-      const x =
-        view.mode === "focus"
-          ? begin.x + CARD.width / 2
-          : begin.x + viewport.width / zoom / 2 - EDGE; // what is below a node is to the right of it
-      const y =
-        !view.root && all.height * zoom <= viewport.height
-          ? all.y + all.height / 2
-          : begin.y + CARD.height / 2;
-      void setCenter(x, y, { zoom });
-    });
-  }, [positions, view.root, view.mode, fitView, getViewport, getNodesBounds, setCenter]);
-  return null;
 }
 
 function node(

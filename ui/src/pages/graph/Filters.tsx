@@ -79,7 +79,7 @@ function focusOnceDrawn(id: string, until: number) {
   const card = document.querySelector<HTMLElement>(
     `.react-flow__node[data-id="${CSS.escape(id)}"]`,
   );
-  // The graph moves a card into the window when it gets the focus.
+  // The graph brings a card into view when it gets the focus.
   if (card) card.focus();
   else if (performance.now() < until) requestAnimationFrame(() => focusOnceDrawn(id, until));
 }

@@ -1,5 +1,6 @@
 // The graph: all nodes of a small project, groups of a larger one, what is around a node, what an incident reaches. The list beside it says the same.
 import { ReactFlowProvider } from "@xyflow/react";
+import { useState } from "react";
 import { Link, useNavigate, useSearchParams } from "react-router";
 import type { Schema } from "../../api/client";
 import { useResponse } from "../../api/responses";
@@ -40,6 +41,7 @@ export function Graph() {
   const root = params.get("root");
   const by = params.get("by");
   const { values: filters, set: setFilter } = useFilters(FILTERS);
+  const search = new URLSearchParams(filters).toString();
   const past = usePast();
   // Links within the graph stay at the time that is shown.
   const kept = {
@@ -162,11 +164,12 @@ export function Graph() {
           view={view}
           lineage={lineage}
           address={address}
+          search={search}
           loading={response.isPlaceholderData}
         />
       ) : (
         <Loaded document={response}>
-          {(loaded) => <Drawn view={loaded} lineage={lineage} address={address} />}
+          {(loaded) => <Drawn view={loaded} lineage={lineage} address={address} search={search} />}
         </Loaded>
       )}
     </div>
@@ -178,20 +181,25 @@ function Drawn({
   view,
   lineage,
   address,
+  search,
   loading = false,
 }: {
   view: Schema["GraphView"];
   lineage: ColumnLineage | null;
   address: Address;
+  /** The search of the address, which the view has once it isn't loading. */
+  search: string;
   /** Whether it is shown until another one has come. */
   loading?: boolean;
 }) {
+  const [found, setFound] = useState(search);
+  if (!loading && found !== search) setFound(search);
   if (view.note) return <Absent view={view} />;
   return (
     <div className={view.at ? "graph past" : "graph"} aria-busy={loading}>
       <section className="panel canvas" aria-label={view.at ? "Graph, as it stood" : "Graph"}>
         <ReactFlowProvider key={`${view.mode} ${view.root ?? ""}`}>
-          <Canvas view={view} lineage={lineage} address={address} />
+          <Canvas view={view} lineage={lineage} address={address} search={found} />
         </ReactFlowProvider>
       </section>
       <GraphList view={view} lineage={lineage} address={address} />

@@ -315,7 +315,7 @@ class InProcesses(AnyExecutor):
         self, bench: ExecutorBench
     ) -> None:
         """Would catch: a limit that is only DuckDB's; one that counts as a lost worker, which is
-        poison after three."""
+        poison after three; an attempt that took no time and no memory, by its record."""
         attempt, good = bench.submit("eats", memory_max_bytes=300 * 2**20), bench.submit("quick")
         bench.told(attempt, good)
         (outcome,) = [
@@ -327,6 +327,8 @@ class InProcesses(AnyExecutor):
             and outcome.error.code == "out_of_memory"
         )
         assert "may use 300 MiB" in outcome.error.message
+        assert outcome.measures.peak_memory_bytes > 300 * 2**20
+        assert outcome.measures.seconds > 0
         bench.told(bench.submit("quick"))
 
     def test_memory_of_child_processes_counts(self, bench: ExecutorBench) -> None:

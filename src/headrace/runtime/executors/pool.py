@@ -409,9 +409,7 @@ class Pool:
         how = self._bury(worker)
         running, queued = worker.lost()
         if worker.over is not None and running is not None:
-            self._news.append(
-                TaskFinished(running, _used_up(running, worker.given[0].task, *worker.over))
-            )
+            self._news.append(TaskFinished(running, _used_up(running, worker, *worker.over)))
             running = None
         if running is not None or queued:
             self._news.append(LostWorker(running, queued, how))
@@ -502,17 +500,18 @@ class Pool:
             fork_server.stop()
 
 
-def _used_up(attempt: AttemptId, task: Task, used: int, limit: int) -> FailedOutcome:
+def _used_up(attempt: AttemptId, worker: WorkerHandle, used: int, limit: int) -> FailedOutcome:
     """Return the failed outcome of an attempt that exceeded its memory limit."""
+    measures = Measures(seconds=time.monotonic() - worker.began, peak_memory_bytes=used)
     message = f"it used {used / 2**20:,.0f} MiB of memory, and may use {limit / 2**20:,.0f} MiB"
     hint = MEMORY_HINT
-    if isinstance(task, ComputeTask):
+    if isinstance(worker.given[0].task, ComputeTask):
         hint = (
             "yield batches instead of one table, make partitions smaller, or set `memory_max`"
             " higher (an asset's, or that of [run])"
         )
     return FailedOutcome(
         attempt=str(attempt),
-        measures=Measures(),
+        measures=measures,
         error=BodyError(ErrorKind.RESOURCES, message, hint=hint, code="out_of_memory"),
     )

@@ -16,6 +16,7 @@ from headrace.checks.anomalies.usual import (
     MeasuredPartition,
     UsualValues,
     in_natural_units,
+    natural_range,
     unit_of,
 )
 from headrace.checks.metrics import HISTORY_PARTITIONS, MetricId, Metrics, decoded
@@ -293,14 +294,14 @@ def _column_points(
             )
             continue
         between = usual.range(partition, value, (sources, len(values)))
-        low, high = (None, None) if between is None else between
+        low, high = (None, None) if between is None else natural_range(family, between)
         outside = between is not None and not between.low <= value <= between.high
         rows.append(
             ColumnPointRow(
                 partition=partition,
                 value=in_natural_units(family, value),
-                low=None if low is None else max(in_natural_units(family, low), 0.0),
-                high=None if high is None else in_natural_units(family, high),
+                low=low,
+                high=high,
                 odd=outside and (partition, column, kind_of(family)) in history.reported,
             )
         )

@@ -88,3 +88,9 @@ def in_natural_units(family: str, value: float) -> float:
     if family in _PLUS_ONE:
         return max(math.exp(value) - 1, 0.0)
     return math.exp(value) if family in _LOGARITHMS else value
+
+
+def natural_range(family: str, usual: UsualRange) -> UsualRange:
+    """Return a usual range in natural units, within the values that the family can have."""
+    low, high = (in_natural_units(family, bound) for bound in usual)
+    return UsualRange(max(low, 0.0), min(high, 1.0) if unit_of(family) == "share" else high)

@@ -17,6 +17,7 @@ import { Columns } from "./Columns";
 import { Deliveries } from "./Deliveries";
 import { History } from "./History";
 import { Lineage } from "./Lineage";
+import { OtherIncidents } from "./OtherIncidents";
 import { Partitions } from "./Partitions";
 import { Data } from "./Data";
 import { Runs } from "./Runs";
@@ -124,6 +125,7 @@ function AssetOf({ document }: { document: Node }) {
   return (
     <div className="stack">
       <About document={document} />
+      <OtherIncidents name={node.name} shown={node.incident} />
       {node.state !== "fresh" && <Why name={node.name} incident={node.incident} />}
       <nav className="parts" aria-label="Page sections">
         {parts.map(({ part, name }) => (

@@ -357,7 +357,7 @@ def test_an_incident_of_failed_code_shows_the_error_its_line_and_the_traceback(
     write(
         root / "assets/breaks.py",
         code
-        + "    print('about to \\x1b[1;31mbreak\\x1b[0m; turned \\u202e around')\n    raise ValueError('no such <b>thing</b>')\n",
+        + "    print('step\\n' * 60 + 'about to \\x1b[1;31mbreak\\x1b[0m; turned \\u202e around')\n    raise ValueError('no such <b>thing</b>')\n",
     )
     write(
         root / "consumers.yaml",
@@ -377,6 +377,9 @@ def test_an_incident_of_failed_code_shows_the_error_its_line_and_the_traceback(
         expect(code.locator("li[data-failing]")).to_contain_text("raise ValueError(")
         expect(panel.locator(".ansi-red", has_text="break")).to_be_visible()
         expect(panel).to_contain_text(r"turned \u202e around")
+        assert panel.get_by_role("group", name="Log before it").evaluate(
+            "box => box.scrollTop > 0 && box.scrollTop + box.clientHeight >= box.scrollHeight - 1"
+        ), "the last lines are seen first"
         expect(panel).to_contain_text("headrace try breaks@2025-03-01")
         expect(page.get_by_role("region", name="Inputs")).to_contain_text("2025-03-01")
         expect(page.get_by_role("region", name="Changes since")).to_contain_text("no good run")

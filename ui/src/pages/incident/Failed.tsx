@@ -1,4 +1,5 @@
 // The attempt that failed: its error, its code as it ran, the end of its log, what it read, and what changed since the last good run.
+import { useLayoutEffect, useRef } from "react";
 import { Link } from "react-router";
 import type { Schema } from "../../api/client";
 import { useResponse } from "../../api/responses";
@@ -45,6 +46,7 @@ export function FailedAttempt({ row }: { row: Attempt }) {
         )}
         {row.log.length > 0 && (
           <Lines
+            end
             title={row.traceback.length > 0 ? "Log before it" : "Log end"}
             lines={row.log}
             aside={`${many(row.log_lines, "line")} in all`}
@@ -131,17 +133,25 @@ function Lines({
   title,
   lines,
   aside,
+  end = false,
 }: {
   title: string;
   lines: readonly Schema["LogRow"][];
   aside: string;
+  /** Whether the last lines are seen first. */
+  end?: boolean;
 }) {
+  const boxRef = useRef<HTMLDivElement>(null);
+  const last = lines.at(-1)?.number;
+  useLayoutEffect(() => {
+    if (end && boxRef.current) boxRef.current.scrollTop = boxRef.current.scrollHeight;
+  }, [end, last]);
   return (
     <div className="body">
       <h3>
         {title} <span className="muted small">{aside}</span>
       </h3>
-      <div className="log-end" tabIndex={0} role="group" aria-label={title}>
+      <div ref={boxRef} className="log-end" tabIndex={0} role="group" aria-label={title}>
         {lines.map((line) => (
           <div key={line.number}>
             <Ansi text={line.text} />

@@ -127,9 +127,11 @@ def test_a_stranger_repairs_it_with_the_mouse(demo: Site) -> None:
         hand.click(row.get_by_role("link", name="Open INC-1"))
         expect(page.get_by_role("heading", level=1)).to_contain_text("flights: 2 columns renamed")
         expect(main).to_contain_text("owner flight-feed-inc")  # whose cause
-        expect(page.get_by_role("row").filter(has_text="departure_delay")).to_contain_text(
-            "dep_delay"
-        )
+        for shown in ("Evidence", "Changed columns"):
+            table = page.get_by_role("region", name=shown)
+            expect(table.get_by_role("row").filter(has_text="departure_delay")).to_contain_text(
+                "dep_delay"
+            )
         expect(main).to_contain_text(
             "A machine can repair it. The preview says what will be done before anything is."
         )

@@ -16,6 +16,7 @@ import { useAsked } from "../../parts/useAsked";
 import { many } from "../../parts/words";
 import { WHOLE, nodePartition } from "../../parts/partitions";
 import { Failed } from "./Failed";
+import { HeldData } from "./HeldData";
 import { History } from "./History";
 import { Repair } from "./Repair";
 
@@ -76,6 +77,7 @@ function IncidentOf({ row }: { row: Row }) {
       <div className="columns">
         <div className="stack">
           <Evidence cause={cause} />
+          <HeldData row={row} />
           <Failed incident={row.id} />
           <History row={row} />
           <Timeline incident={row.id} lines={row.timeline} />

@@ -1,0 +1,76 @@
+import { screen, within } from "@testing-library/react";
+import { beforeEach, expect, it } from "vitest";
+import { queries } from "../../api/responses";
+import type { Schema } from "../../api/client";
+import { renderAt } from "../../testing/render";
+import { serverOfTests } from "../../testing/server";
+import { HeldData } from "./HeldData";
+
+const server = serverOfTests();
+beforeEach(() => queries.clear());
+
+const CHANGE = { policy: "block", used_by: ["report"], takes: null };
+const incident = (kind: string) =>
+  ({
+    state: "open",
+    cause: { node: "orders", partition: "2025-03-03", kind },
+  }) as unknown as Schema["IncidentRow"];
+const answer = () => {
+  server().answer("/api/v1/status", { body: { now: "2025-03-05T09:00:00Z", timezone: "UTC" } });
+  server().answer("/api/v1/contract/orders%402025-03-03/diff", {
+    body: {
+      changes: [
+        {
+          ...CHANGE,
+          kind: "renamed",
+          column: "amount",
+          to: "total",
+          score: "0.99",
+          evidence: ["5 % of the values are the same"],
+        },
+        {
+          ...CHANGE,
+          kind: "added",
+          column: "note",
+          to: null,
+          score: null,
+          evidence: [],
+          takes: "minor",
+        },
+      ],
+    },
+  });
+  server().answer("/api/v1/quarantine", {
+    body: [
+      {
+        ...{ attempt: "1.4", state: "held", reason: "amount is renamed", checks: [] },
+        sample: [{ total: "<b>12</b>" }, { total: "<b>12</b>" }, { total: "7" }],
+      },
+    ],
+  });
+};
+
+it("shows a renamed column beside its proposal, with values of the delivery", async () => {
+  // Would catch: a reader who has to open the repair to see why two names are taken for the same,
+  // and the quarantine to see what is in the column; a saved contract's changes among them.
+  answer();
+  renderAt("/", <HeldData row={incident("schema_change")} />);
+  const table = await screen.findByRole("region", { name: "Changed columns" });
+  await within(table).findByText("<b>12</b>");
+  expect(within(table).getAllByRole("row")).toHaveLength(2);
+  for (const text of ["renamed", "amount", "total", "7", "99 %", "5 % of the values are the same"])
+    expect(within(table).getByText(text)).toBeInTheDocument();
+});
+
+it("shows the held rows of other causes, and leads to their partition", async () => {
+  // Would catch: an anomaly whose rows have to be looked for on another page.
+  answer();
+  renderAt("/", <HeldData row={incident("volume_anomaly")} />);
+  const panel = await screen.findByRole("region", { name: "Held data" });
+  expect(within(panel).getByText("Sample rows (3)")).toBeInTheDocument();
+  expect(within(panel).getByRole("link")).toHaveAttribute(
+    "href",
+    "/assets/orders?part=partitions&partition=2025-03-03",
+  );
+  expect(screen.queryByRole("region", { name: "Changed columns" })).toBeNull();
+});

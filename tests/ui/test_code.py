@@ -52,7 +52,7 @@ def test_code_is_coloured_compared_and_says_what_a_partition_runs_with(site: Sit
             changes = page.get_by_role("region", name="Changes from version 1 to 2")
             expect(changes.locator(".added")).to_contain_text("2 as n from people")
             expect(changes.locator(".removed")).to_contain_text("1 as n from people")
-            runs = page.get_by_role("region", name="What a partition runs with")
+            runs = page.get_by_role("region", name="Parameters and inputs")
             expect(runs).to_contain_text("$partition_start")
             runs.get_by_label("Partition").fill("2025-03-01")
             runs.get_by_role("button", name="Show").click()

@@ -33,7 +33,7 @@ export function Code({ name, asset }: { name: string; asset: boolean }) {
             </Panel>
           )}
           <Text code={code} />
-          {code.versions.length > 1 && (
+          {code.versions.length > 0 && (
             <Panel title="Versions" aside="those in which the file changed, newest first">
               <Table
                 label="Versions"
@@ -136,7 +136,7 @@ function Runs({ name }: { name: string }) {
   const [partition, setPartition] = useState("");
   const target = partition ? `${name}@${partition}` : name;
   return (
-    <Panel title="What a partition runs with" aside="by the files as they are now">
+    <Panel title="Parameters and inputs" aside="by the files as they are now">
       <form
         className="body row"
         onSubmit={(event) => {

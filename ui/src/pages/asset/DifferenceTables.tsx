@@ -169,7 +169,7 @@ export function RowsPanel({ difference }: { difference: Difference }) {
         <Empty>
           {compared
             ? "No row differs in what was compared."
-            : difference.not_compared
+            : difference.not_compared || difference.partitions.length === 0
               ? "No rows were compared."
               : "All partitions are equal: there are no rows to compare."}
         </Empty>

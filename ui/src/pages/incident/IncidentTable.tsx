@@ -26,7 +26,7 @@ const COLUMNS: readonly Column<Row>[] = [
       </div>
     ),
   },
-  { name: "Holds", cell: (row) => <Affected of={row.affected} /> },
+  { name: "Affects", cell: (row) => <Affected of={row.affected} /> },
   {
     name: "Began",
     cell: (row) => (

@@ -31,6 +31,7 @@ it("filters by what is in the address, and puts there what is chosen", async () 
   expect(
     await screen.findByRole("img", { name: /^Duration of runs: 2 points.*marked: run 2/ }),
   ).toBeVisible();
+  expect(screen.getByRole("heading", { name: "Duration" })).toBeVisible();
   const asked = server().received.findLast(({ path }) => path === "/api/v1/runs/list");
   expect(asked?.query.get("actor")).toBe("ana");
   expect(asked?.query.get("since")).toBe("2025-03-01");

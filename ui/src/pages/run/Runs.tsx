@@ -318,6 +318,7 @@ function Trend({ rows }: { rows: readonly Row[] }) {
   }));
   return (
     <div className="body">
+      <h3>Duration</h3>
       <Series
         label="Duration of runs"
         quantity="Duration"

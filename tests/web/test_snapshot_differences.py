@@ -10,7 +10,7 @@ import pytest
 from door_lab import Opened, opened
 from serve_lab import headrace, project, write
 
-from headrace.services import snapshot_differences
+from headrace.services import difference_partitions
 from headrace.services.session import ProjectSession
 from headrace.services.snapshot_differences import DifferenceQuery, snapshot_difference
 
@@ -174,7 +174,7 @@ def test_partitions_with_too_many_rows_arent_compared(
     """Would catch: millions of rows read because their partition was chosen, or is the newest."""
 
     def compared(rows_max: int, partition: str | None = None) -> tuple[int, int, int]:
-        monkeypatch.setattr(snapshot_differences, "ROWS_MAX", rows_max)
+        monkeypatch.setattr(difference_partitions, "ROWS_MAX", rows_max)
         query = DifferenceQuery(left="2025-03-03T09:00", partition=partition)
         session = ProjectSession(door.root, "prod", None, "t")
         body = snapshot_difference(session, "loud", query)

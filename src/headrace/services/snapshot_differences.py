@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import accumulate
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -29,6 +28,12 @@ from headrace.services.comparisons import (
     row_change,
     spread_rows,
 )
+from headrace.services.difference_partitions import (
+    accumulates,
+    compared_partitions,
+    not_compared,
+    partition_states,
+)
 from headrace.services.permissions import authorised, check_call
 from headrace.services.read_queries import ReadQuery, note_reads, snapshot_of
 from headrace.services.responses import ColumnRow
@@ -42,17 +47,13 @@ from headrace.services.responses.inspections import MomentRow
 from headrace.services.session import ProjectSession
 from headrace.services.visible_sides import VisibleSides, visible_sides
 from headrace.store.queries import publications
-from headrace.store.queries.publications import Visible
 
 FUNCTION = "snapshot_differences:snapshot_difference"
-ROWS_MAX = 2_000_000
-"""Rows of both sides that are compared: those of the newest partitions that have no more."""
 PARTITIONS_LISTED = 400
 """Partitions of a response, the newest ones."""
 SNAPSHOTS_MAX = 30
 """Snapshots of a response, the newest ones."""
 _SNAPSHOTS_READ = 1_000
-EQUAL, CHANGED, ONLY_LEFT, ONLY_RIGHT = "equal", "changed", "only_left", "only_right"
 
 
 class DifferenceQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,9 +93,9 @@ def snapshot_difference(
     _require_rows(node)
     with _both(session, node_name, query) as (left, right):
         sides = (left.side, right.side)
-        states = _partitions(*sides)
+        states = partition_states(*sides)
         partition = _listed(node, query.partition, states)
-        compared = _compared(node, states, partition)
+        compared = compared_partitions(node, states, partition)
         files = [_files(item, node, compared) for item in (left, right)]
         tables = (left.side.table, right.side.table)
         visible = visible_sides((left.session, right.session), node_name, tables, over_network=True)
@@ -124,9 +125,9 @@ def snapshot_difference(
         ],
         counted=dict(Counter(item.state for item in states)),
         partition=partition,
-        whole=_accumulates(node),
+        whole=accumulates(node),
         compared=len(compared),
-        not_compared=_not_compared(states, partition, compared),
+        not_compared=not_compared(states, partition, compared),
         columns=_columns(tables, visible),
         column_changes=comparison.columns,
         keys=comparison.keys or None,
@@ -295,7 +296,7 @@ def _files(opened: _Opened, node: Source | Asset, keys: Sequence[str]) -> tuple[
     if store is None or not keys:
         return ()
     with store.read() as tx:
-        return files_of(tx, node.name, opened.side, None if _accumulates(node) else keys)
+        return files_of(tx, node.name, opened.side, None if accumulates(node) else keys)
 
 
 def _side_row(opened: _Opened) -> DifferenceSideRow:
@@ -316,38 +317,6 @@ def _snapshot_choice(
     )
 
 
-# Which partitions differ, and which of them are read.
-
-
-def _partitions(left: Side, right: Side) -> list[PartitionDifferenceRow]:
-    """Return the partitions of both sides, in order; two environments never share publications."""
-    same_state = left.lake == right.lake
-    rows = []
-    for key in sorted({*left.published, *right.published}):
-        was, now = left.published.get(key), right.published.get(key)
-        rows.append(
-            PartitionDifferenceRow(
-                partition=key,
-                state=_state(was, now, same_state=same_state),
-                rows_left=was.rows if was else None,
-                rows_right=now.rows if now else None,
-                compared=False,
-            )
-        )
-    return rows
-
-
-def _state(was: Visible | None, now: Visible | None, *, same_state: bool) -> str:
-    if was is None:
-        return ONLY_RIGHT
-    if now is None:
-        return ONLY_LEFT
-    if same_state and was.id == now.id:
-        return EQUAL
-    same = was.content_hash is not None and was.content_hash == now.content_hash
-    return EQUAL if same else CHANGED
-
-
 def _listed(
     node: Source | Asset, typed: str | None, states: Sequence[PartitionDifferenceRow]
 ) -> str | None:
@@ -359,41 +328,7 @@ def _listed(
         raise UsageError(
             f"{node.name}@{key[:60]} is published on neither side", hint="choose another partition"
         )
-    return None if _accumulates(node) else key
-
-
-def _accumulates(node: Source | Asset) -> bool:
-    return isinstance(node, Asset) and node.accumulates
-
-
-def _differing(states: Sequence[PartitionDifferenceRow]) -> list[PartitionDifferenceRow]:
-    return [item for item in states if item.state != EQUAL]
-
-
-def _compared(
-    node: Source | Asset, states: Sequence[PartitionDifferenceRow], partition: str | None
-) -> list[str]:
-    """Return the partitions whose rows are read: the newest ones that differ, within ROWS_MAX."""
-    candidates = _differing(states)
-    if partition is not None:
-        candidates = [item for item in states if item.partition == partition]
-    names = [item.partition for item in candidates]
-    if _accumulates(node):
-        return names if sum(map(_rows, states)) <= ROWS_MAX else []
-    totals = accumulate(_rows(item) for item in reversed(candidates))
-    fitting = sum(total <= ROWS_MAX for total in totals)
-    return names[len(names) - fitting :]
-
-
-def _not_compared(
-    states: Sequence[PartitionDifferenceRow], partition: str | None, compared: Sequence[str]
-) -> int:
-    asked = 1 if partition is not None else len(_differing(states))
-    return asked - len(compared)
-
-
-def _rows(item: PartitionDifferenceRow) -> int:
-    return (item.rows_left or 0) + (item.rows_right or 0)
+    return None if accumulates(node) else key
 
 
 def _columns(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlencode
 
+import msgspec
 import pytest
 from door_lab import Opened, opened
 from serve_lab import headrace, project, write
@@ -186,6 +188,31 @@ def test_partitions_with_too_many_rows_arent_compared(
     assert compared(3, "2025-03-03") == (1, 0, 1)
     assert compared(3) == (1, 1, 1)
     assert compared(0) == (0, 2, 0)
+
+
+def test_a_partition_that_is_too_large_leaves_room_for_older_ones(
+    door: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: no rows at all because the newest partition has too many, and a partition that
+    no choice on the page compares without the command that does.
+    """
+    monkeypatch.setattr(difference_partitions, "ROWS_MAX", 1)
+    session = ProjectSession(door.root, "prod", None, "t")
+    query = DifferenceQuery(left="2025-03-01T00:00", right="2025-03-03T09:00")
+    body = snapshot_difference(session, "loud", query)
+    assert [row.partition for row in body.partitions if row.compared] == ["2025-03-01"]
+    assert (body.compared, body.not_compared, body.too_large, body.rows_added) == (1, 1, 1, 1)
+    sides = f"--at {body.left.snapshot} --at {body.right.snapshot}"
+    assert body.command == f"headrace diff loud {sides}"
+    assert "3 added" in headrace(door.root, *shlex.split(body.command)[1:])
+    one = snapshot_difference(
+        session, "loud", msgspec.structs.replace(query, partition="2025-03-02", keys=("n",))
+    )
+    assert one.command == f"headrace diff loud@2025-03-02 {sides} --keys n"
+    assert "2 added" in headrace(door.root, *shlex.split(one.command)[1:])
+    both = snapshot_difference(session, "loud", DifferenceQuery(left="prod", right="dev"))
+    assert (both.too_large, both.command) == (3, "headrace --env dev plan")
+    assert "loud" in headrace(door.root, *shlex.split(both.command)[1:])
 
 
 def test_nothing_differs_of_what_was_never_published(door: Opened) -> None:

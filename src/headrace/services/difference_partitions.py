@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import accumulate
+from typing import NamedTuple
 
 from headrace.model import Asset, Source
 from headrace.services.comparisons import Side
@@ -11,7 +12,7 @@ from headrace.services.responses.differences import PartitionDifferenceRow
 from headrace.store.queries.publications import Visible
 
 ROWS_MAX = 2_000_000
-"""Rows of both sides that are compared: those of the newest partitions that have no more."""
+"""Rows of both sides that are compared. Partitions with more are left out, whatever their age."""
 EQUAL, CHANGED, ONLY_LEFT, ONLY_RIGHT = "equal", "changed", "only_left", "only_right"
 
 
@@ -49,31 +50,50 @@ def accumulates(node: Source | Asset) -> bool:
     return isinstance(node, Asset) and node.accumulates
 
 
-def _differing(states: Sequence[PartitionDifferenceRow]) -> list[PartitionDifferenceRow]:
-    return [item for item in states if item.state != EQUAL]
-
-
 def compared_partitions(
     node: Source | Asset, states: Sequence[PartitionDifferenceRow], partition: str | None
 ) -> list[str]:
-    """Return the partitions whose rows are read: the newest ones that differ, within ROWS_MAX."""
-    candidates = _differing(states)
-    if partition is not None:
-        candidates = [item for item in states if item.partition == partition]
-    names = [item.partition for item in candidates]
+    """Return the partitions whose rows are read, within ROWS_MAX together.
+
+    They are the newest of those that differ and have no more rows than that themselves.
+    """
+    asked = _asked(states, partition)
     if accumulates(node):
-        return names if sum(map(_rows, states)) <= ROWS_MAX else []
-    totals = accumulate(_rows(item) for item in reversed(candidates))
+        asked = asked if sum(map(_rows, states)) <= ROWS_MAX else []
+        return [item.partition for item in asked]
+    small = [item for item in asked if _rows(item) <= ROWS_MAX]
+    totals = accumulate(_rows(item) for item in reversed(small))
     fitting = sum(total <= ROWS_MAX for total in totals)
-    return names[len(names) - fitting :]
+    return [item.partition for item in small[len(small) - fitting :]]
 
 
-def not_compared(
-    states: Sequence[PartitionDifferenceRow], partition: str | None, compared: Sequence[str]
-) -> int:
-    """Return how many of the partitions asked for aren't compared."""
-    asked = 1 if partition is not None else len(_differing(states))
-    return asked - len(compared)
+class LeftOut(NamedTuple):
+    """How many partitions aren't compared, and how many of them aren't by themselves either."""
+
+    partitions: int
+    too_large: int
+
+
+def left_out(
+    node: Source | Asset,
+    states: Sequence[PartitionDifferenceRow],
+    partition: str | None,
+    compared: Sequence[str],
+) -> LeftOut:
+    """Count the partitions asked for whose rows aren't compared."""
+    asked = _asked(states, partition)
+    count = len(asked) - len(compared)
+    if accumulates(node):
+        return LeftOut(count, count)
+    return LeftOut(count, sum(_rows(item) > ROWS_MAX for item in asked))
+
+
+def _asked(
+    states: Sequence[PartitionDifferenceRow], partition: str | None
+) -> list[PartitionDifferenceRow]:
+    if partition is None:
+        return [item for item in states if item.state != EQUAL]
+    return [item for item in states if item.partition == partition]
 
 
 def _rows(item: PartitionDifferenceRow) -> int:

@@ -17,6 +17,7 @@ from msgspec import Meta
 
 from headrace.lake import PARTITION_COLUMN, FileRef, LakeTable, catalog
 from headrace.model import Asset, Source, UnknownName, UsageError
+from headrace.model.partitions import WHOLE, command_line, partition_argument
 from headrace.model.settings import PRODUCTION
 from headrace.runtime import usage
 from headrace.services import lake_files, targets
@@ -31,7 +32,7 @@ from headrace.services.comparisons import (
 from headrace.services.difference_partitions import (
     accumulates,
     compared_partitions,
-    not_compared,
+    left_out,
     partition_states,
 )
 from headrace.services.permissions import authorised, check_call
@@ -96,6 +97,7 @@ def snapshot_difference(
         states = partition_states(*sides)
         partition = _listed(node, query.partition, states)
         compared = compared_partitions(node, states, partition)
+        uncompared = left_out(node, states, partition, compared)
         files = [_files(item, node, compared) for item in (left, right)]
         tables = (left.side.table, right.side.table)
         visible = visible_sides((left.session, right.session), node_name, tables, over_network=True)
@@ -127,7 +129,9 @@ def snapshot_difference(
         partition=partition,
         whole=accumulates(node),
         compared=len(compared),
-        not_compared=not_compared(states, partition, compared),
+        not_compared=uncompared.partitions,
+        too_large=uncompared.too_large,
+        command=_command(node_name, rows, partition, query.keys) if uncompared.too_large else None,
         columns=_columns(tables, visible),
         column_changes=comparison.columns,
         keys=comparison.keys or None,
@@ -164,6 +168,24 @@ def _require_rows(node: Source | Asset) -> None:
             f"{node.name} has `materialize: {node.materialize}`: it keeps no rows to compare",
             hint="compare its inputs",
         )
+
+
+def _command(
+    name: str, sides: Sequence[DifferenceSideRow], partition: str | None, keys: Sequence[str]
+) -> str | None:
+    """Return the command that compares rows without a limit, None where no command does.
+
+    Environments are compared with production only.
+    """
+    environments = {side.env for side in sides}
+    if len(environments) > 1:
+        other = environments - {PRODUCTION}
+        return command_line("--env", *other, "plan") if len(other) == 1 else None
+    words = [] if environments == {PRODUCTION} else ["--env", *environments]
+    words += ["diff", partition_argument(name, partition or WHOLE)]
+    for side in sides:
+        words += ["--at", str(side.snapshot)]
+    return command_line(*words, *(["--keys", ",".join(keys)] if keys else []))
 
 
 # The two sides. Each is read in the state of its environment; DuckDB reads once both are closed.

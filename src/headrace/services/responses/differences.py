@@ -40,7 +40,8 @@ class SnapshotChoiceRow(Response, frozen=True, kw_only=True):
 class SnapshotDifferenceResponse(Response, frozen=True, kw_only=True):
     """Which partitions, columns and rows of an asset differ between two sides.
 
-    Rows are those of the newest differing partitions, as many as `compared` says. Without keys a
+    Rows are those of the newest differing partitions that aren't too large, as many as `compared`
+    says. Without keys a
     changed row counts as one removed and one added.
     """
 
@@ -58,7 +59,11 @@ class SnapshotDifferenceResponse(Response, frozen=True, kw_only=True):
     compared: int
     """How many partitions' rows were compared."""
     not_compared: int
-    """How many partitions were left out, because they have too many rows."""
+    """How many partitions were left out, because they have too many rows, alone or together."""
+    too_large: int
+    """How many of these have too many rows alone."""
+    command: str | None
+    """What compares the rows of these, too: between environments, of the newest partitions."""
     columns: list[ColumnRow]
     """The columns that were compared."""
     column_changes: list[ColumnChange]

@@ -1,5 +1,6 @@
 // Which columns of an asset differ on two sides and in how many of the changed rows, and which rows: old → new.
 import type { Schema } from "../../api/client";
+import { Command } from "../../parts/Command";
 import { Empty, Panel } from "../../parts/Page";
 import { Table, type Column } from "../../parts/Table";
 import { cellText } from "../../parts/values";
@@ -7,6 +8,7 @@ import { many } from "../../parts/words";
 import {
   changeText,
   COLUMNS_SHOWN,
+  commandText,
   cutText,
   differs,
   figureText,
@@ -121,13 +123,18 @@ function changedCell({ cells, changed }: ColumnRow) {
 // Which rows differ: old → new in the cells that changed.
 
 export function RowsPanel({ difference }: { difference: Difference }) {
-  const { sample, keys, columns, compared, whole } = difference;
+  const { sample, keys, columns, compared, whole, command } = difference;
   const cut = cutText(difference);
   const names = rowColumns(difference);
   return (
     <Panel title="Rows" aside={compared ? rowsText(difference) : ""}>
       <div className="body stack">
         {cut && <p>{cut}</p>}
+        {command && (
+          <p>
+            {commandText(difference)} <Command text={command} />
+          </p>
+        )}
         {compared > 0 && (
           <p className="muted small">
             {whole ? "Rows of the whole table" : `Rows of ${many(compared, "partition")}`},{" "}

@@ -82,22 +82,42 @@ export function rowsText(difference: Difference): string {
 
 /** What of all that differs is on the page; empty if it is everything. */
 export function cutText(difference: Difference): string {
-  const { sample, compared, not_compared: left, whole, partition } = difference;
   const total = difference.rows_added + difference.rows_removed + (difference.rows_changed ?? 0);
-  const texts = [];
-  if (sample.length < total)
-    texts.push(`The table has ${count(sample.length)} of ${count(total)} rows.`);
-  if (left > 0 && (whole || partition !== null))
-    texts.push("Its rows aren’t compared: there are too many for a page.");
-  else if (left > 0 && !compared)
-    texts.push(
-      "No rows are compared: the newest partition that differs has too many for a page. Choose another one above to see its rows.",
-    );
-  else if (left > 0)
-    texts.push(
-      `Rows are those of ${many(compared, "partition")}, the newest that differ; ${count(left)} more have too many rows for a page. Choose one above to see its rows.`,
-    );
-  return texts.join(" ");
+  const shown = difference.sample.length;
+  return [
+    shown < total && `The table has ${count(shown)} of ${count(total)} rows.`,
+    difference.not_compared > 0 && leftOutText(difference),
+  ]
+    .filter(Boolean)
+    .join(" ");
+}
+
+function leftOutText(difference: Difference): string {
+  const { compared, not_compared: left, too_large: large, whole, partition } = difference;
+  if (whole || partition !== null)
+    return "Its rows aren’t compared: there are too many for a page.";
+  if (!compared)
+    return left === 1
+      ? "No rows are compared: the partition that differs has too many for a page."
+      : `No rows are compared: each of the ${count(left)} partitions that differ has too many for a page.`;
+  const others = left - large;
+  const chosen = many(compared, "partition");
+  return [
+    large
+      ? `Rows are those of ${chosen}. ${count(large)} more ${large === 1 ? "has" : "have"} too many rows for a page.`
+      : `Rows are those of ${chosen}, the newest that differ.`,
+    others > 0 &&
+      `With ${count(others)} others there would be too many: choose one above to see its rows.`,
+  ]
+    .filter(Boolean)
+    .join(" ");
+}
+
+/** What the command of a difference compares, as an introduction to it. */
+export function commandText({ left, right }: Difference): string {
+  return left.env === right.env
+    ? "To compare the rows of all that differs, run"
+    : "To compare the newest partitions of all assets with production, run";
 }
 
 export type Spread = Readonly<Record<string, unknown>>;

@@ -1,5 +1,5 @@
 """The server goes away and comes back: what is shown stays, says how old it is, and goes on by
-itself.
+itself. A page that is opened meanwhile comes once the server is back.
 """
 
 from __future__ import annotations
@@ -47,3 +47,13 @@ def test_a_server_that_is_gone_makes_the_page_say_so_and_one_that_is_back_goes_o
                 assert shown.evaluate("node => getComputedStyle(node).filter") == "none"
                 expect(page.locator("main .notice.tone-bad")).to_have_count(0)
                 expect(page.get_by_role("heading", level=1)).to_contain_text(HELD)
+            heading = page.get_by_role("heading", level=1)
+            expect(page.get_by_text("Connecting")).to_be_visible()
+            page.get_by_role("link", name="Audit").click()
+            expect(heading).to_have_text("The server can’t be reached")
+            expect(page.locator("main")).to_contain_text("opens by itself once the server is back")
+            page.get_by_role("link", name="Today", exact=True).click()
+            expect(heading).to_contain_text(HELD)
+            page.get_by_role("link", name="Audit").click()
+            with serving(root, "--port", str(port)):
+                expect(heading).to_have_text("Audit")

@@ -103,6 +103,9 @@ export function beginLive(): void {
   }, POLL_MS);
 }
 
+/** Whether the server was there and isn't now. */
+export const isLost = () => !opening && now.state !== "live";
+
 export function useLive(): Live {
   return useSyncExternalStore(
     (listener) => {

@@ -80,6 +80,27 @@ test("open INC-3 searches for INC-3", async () => {
   });
 });
 
+// Would catch: roles that are blamed for a word that isn't an act here.
+test("a text that fits nothing names the acts that are known", async () => {
+  answer("waive", []);
+  await type("waive");
+  expect(await screen.findByText(/^Nothing found/)).toHaveTextContent(
+    "approve, backfill, cancel, pause, reject, repair, resume, run",
+  );
+});
+
+// Would catch: an empty list without a reason while the server is away.
+test("without the server the palette says that only pages are found", async () => {
+  const refusal = { status: 503, body: { detail: "The database is busy." } };
+  server().answer("/api/v1/search", refusal);
+  server().answer("/api/v1/possible-acts", refusal);
+  await type("audit");
+  expect(await screen.findByText(/Only pages and settings/)).toHaveTextContent(
+    "The database is busy. Only pages and settings are found.",
+  );
+  expect(options()).toEqual(["Auditpage"]);
+});
+
 // Would catch: a setting that only a reload shows.
 test("a setting is changed at once", async () => {
   answer("density comp", []);

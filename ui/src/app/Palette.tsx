@@ -6,6 +6,7 @@ import { useResponse } from "../api/responses";
 import { Dialog } from "../parts/Dialog";
 import { recentOf, useRecentKey } from "../parts/recent";
 import {
+  ACTS,
   actChoice,
   askedOf,
   isOrder,
@@ -20,7 +21,7 @@ import {
 export function Palette({ close }: { close: () => void }) {
   const [typed, setTyped] = useState("");
   const [at, setAt] = useState(0);
-  const { choices, answered } = useChoices(typed);
+  const { choices, answered, refused } = useChoices(typed);
   const navigate = useNavigate();
 
   const type = (text: string) => {
@@ -74,16 +75,23 @@ export function Palette({ close }: { close: () => void }) {
       </ul>
       <p className="visually-hidden" role="status">{`${choices.length} found`}</p>
       {answered && !choices.length && (
-        <p className="empty">Nothing is called like that, and your roles allow no such act.</p>
+        <p className="empty">
+          Nothing found. Acts that are known here, as far as your roles allow them: {ACTS}.
+        </p>
       )}
+      {refused && <p className="empty">{refused} Only pages and settings are found.</p>}
     </Dialog>
   );
 }
 
 const scrollIntoView = (option: HTMLElement | null) => option?.scrollIntoView({ block: "nearest" });
 
-/** What a text finds, the likeliest first, and whether the server has answered that text. */
-function useChoices(typed: string): { choices: readonly Choice[]; answered: boolean } {
+/** What a text finds, the likeliest first, and whether the server has answered that text, or why it hasn't. */
+function useChoices(typed: string): {
+  choices: readonly Choice[];
+  answered: boolean;
+  refused?: string | undefined;
+} {
   const asked = askedOf(typed.trim());
   const query = useDeferredValue(asked.text);
   const wanted = query !== "";
@@ -107,5 +115,9 @@ function useChoices(typed: string): { choices: readonly Choice[]; answered: bool
   const choices = isOrder(asked.text, acts)
     ? [...actChoices, ...others]
     : [...others, ...actChoices];
-  return { choices, answered: found.data !== undefined && possible.data !== undefined };
+  return {
+    choices,
+    answered: found.data !== undefined && possible.data !== undefined,
+    refused: (found.error ?? possible.error)?.message,
+  };
 }

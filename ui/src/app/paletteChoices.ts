@@ -31,6 +31,8 @@ const VERBS: Readonly<Record<string, string>> = {
   resume: "Resume",
   run: "Run",
 };
+/** The verbs that the palette knows. */
+export const ACTS = Object.keys(VERBS).join(", ");
 const OPEN = /^open\s+/i;
 
 export function askedOf(typed: string): Asked {

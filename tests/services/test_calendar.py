@@ -78,8 +78,15 @@ def test_a_paused_asset_runs_after_its_pause(shop: Path) -> None:
     """Would catch: a calendar that announces runs which don't happen."""
     response = ahead(shop)
     assert min(row.date for row in of(response, "run", "paused")) == "2025-03-31"
-    assert [row.node for row in response.pauses] == ["paused"]
-    assert ahead(shop, 3).pauses == []
+    assert [(row.node, row.until is None) for row in response.pauses] == [("paused", False)]
+
+
+def test_a_pause_without_an_end_is_named(tmp_path: Path) -> None:
+    """Would catch: an asset without runs in the calendar, and no reason why."""
+    root = project(tmp_path / "shop")
+    headrace(root, "tick", "--now", "2025-03-26T12:00")
+    headrace(root, "pause", "revenue", "--reason", "moves", "--now", NOW)
+    assert [(row.node, row.until) for row in ahead(root, 1).pauses] == [("revenue", None)]
 
 
 def test_what_has_arrived_is_no_longer_expected(shop: Path) -> None:

@@ -142,3 +142,35 @@ def test_an_empty_project_has_no_chart_and_says_what_comes_first(
         )
         open_page(page, "/use")
         expect(page.locator("main")).not_to_contain_text("no read seen")
+
+
+def test_a_project_without_nodes_is_led_through_its_first_steps(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    """Would catch: a first step that names assets which aren't there, an empty calendar and an
+    empty graph that teach nothing.
+    """
+    root = tmp_path / "bare"
+    write(root / "headrace.toml", '[project]\nname = "bare"\n')
+    with serving(root) as server, Site(chromium, server).page() as page:
+        main, first = page.locator("main"), page.get_by_text("Declare a source and an asset")
+        open_page(page, "/")
+        expect(first).to_be_visible()
+        expect(main).to_contain_text("consumers.yaml")
+        assert axed(page) == []
+        open_page(page, "/calendar")
+        expect(main).to_contain_text("Deadlines come from consumers.yaml")
+        open_page(page, "/graph")
+        expect(main).to_contain_text("No source and no asset is applied yet")
+        write(root / "sources/orders.yaml", "owner: core\npartition: day\nfile: {path: [}\n")
+        open_page(page, "/")
+        expect(main).to_contain_text("They have errors now")
+
+
+def test_a_day_of_the_calendar_is_shown_where_it_is_chosen_on_a_phone(wrong: Site) -> None:
+    """Would catch: a choice whose answer is drawn far below the screen."""
+    with wrong.page(width=390) as page:
+        open_page(page, "/calendar")
+        page.get_by_role("link", name="Sat 8", exact=True).click()
+        expect(page.get_by_role("heading", name="Sat 8 Mar")).to_be_in_viewport()
+        assert axed(page) == []

@@ -25,10 +25,10 @@ from headrace.scheduler.graph import NodeTrigger
 from headrace.services.nodes import delivery_state
 from headrace.services.permissions import authorised
 from headrace.services.responses.calendar import (
+    CalendarPauseRow,
     CalendarResponse,
     CalendarRow,
     DaysOffRow,
-    PauseEndRow,
 )
 from headrace.services.session import ProjectSession
 from headrace.services.snapshots import ProjectSnapshot, project_state
@@ -86,9 +86,9 @@ def calendar(session: ProjectSession, query: CalendarQuery) -> CalendarResponse:
         rows=rows[:ROWS_MAX],
         days_off=_days_off(session, dates),
         pauses=[
-            PauseEndRow(node=name, until=session.instant(end))
-            for name, end in ahead.pauses.items()
-            if end is not None and end <= until_us and session.shows(name)
+            CalendarPauseRow(node=name, until=None if end is None else session.instant(end))
+            for name, end in sorted(ahead.pauses.items())
+            if session.shows(name)
         ],
         limited=len(rows) > ROWS_MAX,
     )

@@ -38,11 +38,12 @@ class DaysOffRow(Response, frozen=True, kw_only=True):
     """The number of nodes and consumers that use it."""
 
 
-class PauseEndRow(Response, frozen=True, kw_only=True):
-    """A pause that ends by itself."""
+class CalendarPauseRow(Response, frozen=True, kw_only=True):
+    """A pause in force."""
 
     node: str
-    until: datetime
+    until: datetime | None
+    """When it ends by itself; null if only a person ends it."""
 
 
 class CalendarResponse(Response, frozen=True, kw_only=True):
@@ -56,5 +57,5 @@ class CalendarResponse(Response, frozen=True, kw_only=True):
     dates: list[str]
     rows: list[CalendarRow]
     days_off: list[DaysOffRow]
-    pauses: list[PauseEndRow]
+    pauses: list[CalendarPauseRow]
     limited: bool

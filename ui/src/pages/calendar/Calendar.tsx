@@ -1,4 +1,5 @@
 // What is expected on the coming days: a month at a glance, and the chosen day as a table.
+import { Fragment, useEffect, useRef, useState } from "react";
 import { Link, useSearchParams } from "react-router";
 import { useResponse } from "../../api/responses";
 import { useFilters } from "../../parts/filters";
@@ -16,6 +17,7 @@ import "./calendar.css";
 const SHOWN_MAX = 5;
 const LENGTHS = ["7", "14", "31"];
 const LENGTH = "14";
+const PAUSED_MAX = 8;
 
 export function Calendar() {
   usePageTitle("Calendar");
@@ -60,6 +62,7 @@ function Days({
   chosen: string | undefined;
 }) {
   const { dates, timezone, limited } = document;
+  const [choices, setChoices] = useState(0);
   const rows = document.rows.filter((row) => !kind || row.kind === kind);
   const byDate = rowsByDate(rows);
   const date = chosen && dates.includes(chosen) ? chosen : dates[0];
@@ -67,6 +70,7 @@ function Days({
   const aside = limited ? `only the first ${document.rows.length}, ${timezone}` : timezone;
   return (
     <>
+      <Paused rows={document.pauses} />
       <Panel title={`Next ${many(dates.length, "day")}`} aside={aside}>
         <ol className="calendar-days">
           {dates.map((each, index) => (
@@ -77,27 +81,76 @@ function Days({
               index={index}
               rows={byDate.get(each) ?? []}
               chosen={each === date}
+              choose={() => setChoices(choices + 1)}
             />
           ))}
         </ol>
       </Panel>
-      {date && (
-        <Panel title={dayText(date, true)} aside={many(today.length, "row")}>
-          {today.length ? (
-            <Table
-              label={`Expected on ${date}`}
-              columns={COLUMNS}
-              rows={today}
-              keyOf={(row) => `${row.kind} ${row.node}`}
-              opens={pageOf}
-              keys
-            />
-          ) : (
-            <Empty>Nothing is expected{date === dates[0] ? " any more" : ""} on this day.</Empty>
-          )}
-        </Panel>
+      {!rows.length && (
+        <Empty>
+          Nothing {kind ? "of this kind " : ""}is expected in these days. Deadlines come from{" "}
+          <code>consumers.yaml</code>, deliveries from <code>expect</code> of sources, runs from{" "}
+          <code>trigger</code> of assets.
+        </Empty>
+      )}
+      {date && rows.length > 0 && (
+        <Chosen date={date} rows={today} first={date === dates[0]} choices={choices} />
       )}
     </>
+  );
+}
+
+/** The chosen day. On a phone it is below all days: each choice scrolls to it. */
+function Chosen({
+  date,
+  rows,
+  first,
+  choices,
+}: {
+  date: string;
+  rows: readonly Row[];
+  first: boolean;
+  choices: number;
+}) {
+  const ref = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    if (choices) ref.current?.scrollIntoView({ block: "nearest" });
+  }, [choices, date]);
+  return (
+    <div ref={ref}>
+      <Panel title={dayText(date, true)} aside={many(rows.length, "row")}>
+        {rows.length ? (
+          <Table
+            label={`Expected on ${date}`}
+            columns={COLUMNS}
+            rows={rows}
+            keyOf={(row) => `${row.kind} ${row.node}`}
+            opens={pageOf}
+            keys
+          />
+        ) : (
+          <Empty>Nothing is expected{first ? " any more" : ""} on this day.</Empty>
+        )}
+      </Panel>
+    </div>
+  );
+}
+
+/** Why nodes have no run until their pause ends. */
+function Paused({ rows }: { rows: Document["pauses"] }) {
+  if (!rows.length) return null;
+  return (
+    <p className="muted">
+      Paused, without runs until then:{" "}
+      {rows.slice(0, PAUSED_MAX).map((row, index) => (
+        <Fragment key={row.node}>
+          {index > 0 && ", "}
+          <Link to={addressOf("asset", row.node)}>{row.node}</Link> until{" "}
+          {row.until ? <Time at={row.until} /> : "somebody resumes it"}
+        </Fragment>
+      ))}
+      {rows.length > PAUSED_MAX && ` and ${rows.length - PAUSED_MAX} more`}
+    </p>
   );
 }
 
@@ -107,15 +160,17 @@ function Day({
   index,
   rows,
   chosen,
+  choose,
 }: {
   document: Document;
   date: string;
   index: number;
   rows: readonly Row[];
   chosen: boolean;
+  choose: () => void;
 }) {
   const [params] = useSearchParams();
-  const ends = document.pauses.filter((pause) => pause.until.startsWith(date));
+  const ends = document.pauses.filter((pause) => pause.until?.startsWith(date));
   return (
     // The first day stands under its weekday.
     <li className={chosen ? "chosen" : undefined} data-weekday={index === 0 ? weekday(date) : null}>
@@ -124,6 +179,7 @@ function Day({
         to={`?${new URLSearchParams({ ...Object.fromEntries(params), date })}`}
         replace
         preventScrollReset
+        onClick={choose}
         aria-current={chosen ? "date" : undefined}
       >
         {dayText(date, index === 0)}
@@ -135,7 +191,7 @@ function Day({
       ))}
       {ends.map((pause) => (
         <p key={pause.node} className="muted small">
-          pause of {pause.node} ends <Time at={pause.until} />
+          pause of {pause.node} ends {pause.until && <Time at={pause.until} />}
         </p>
       ))}
       <ul>

@@ -5,7 +5,7 @@ import { Link, useNavigate, useSearchParams } from "react-router";
 import type { Schema } from "../../api/client";
 import { useResponse } from "../../api/responses";
 import { useKeys } from "../../app/keys";
-import { Heading, Loaded, usePageTitle } from "../../parts/Page";
+import { Empty, Heading, Loaded, usePageTitle } from "../../parts/Page";
 import { Select } from "../../parts/Select";
 import { Shape, toneOf } from "../../parts/State";
 import { useFilters } from "../../parts/filters";
@@ -195,6 +195,13 @@ function Drawn({
   const [found, setFound] = useState(search);
   if (!loading && found !== search) setFound(search);
   if (view.note) return <Absent view={view} />;
+  if (!view.total)
+    return (
+      <Empty>
+        No source and no asset is applied yet: write one into <code>sources/</code> or{" "}
+        <code>assets/</code>, then <code>headrace apply</code>.
+      </Empty>
+    );
   return (
     <div className={view.at ? "graph past" : "graph"} aria-busy={loading}>
       <section className="panel canvas" aria-label={view.at ? "Graph, as it stood" : "Graph"}>

@@ -27,7 +27,7 @@ function TodayOf({ document }: { document: Schema["StatusResponse"] }) {
   const incidents = useResponse("/api/v1/incidents", {});
   const today = useResponse("/api/v1/today", {});
   const risks = document.consumers.filter((consumer) => consumer.risk);
-  if (!document.consumers.length) return <NoConsumers />;
+  if (!document.consumers.length) return <NoConsumers document={document} />;
   return (
     <div className="stack">
       <Heading
@@ -146,21 +146,36 @@ function Held({ document }: { document: Schema["StatusResponse"] }) {
   );
 }
 
-function NoConsumers() {
+/** The first steps of a project, those that are left to do. */
+function NoConsumers({ document }: { document: Schema["StatusResponse"] }) {
+  const { assets, not_applied: notApplied } = document;
+  const applied = Object.values(assets).some((count) => count > 0);
   return (
     <div className="stack">
-      <h1>Nobody is promised anything yet</h1>
-      <Empty>
-        <p>
-          <strong>Say who needs which data by when</strong>, in <code>consumers.yaml</code>: then
-          this page says whether they have it, since when not, and why.
-        </p>
-        <pre className="mono">
-          {
-            '- consumer: morning-report\n  owner: operations\n  reads: [carrier_delays]\n  due: "07:00"'
-          }
-        </pre>
-      </Empty>
+      <h1>No consumer is declared yet</h1>
+      <ol className="empty stack">
+        {!applied && (
+          <li>
+            <strong>Declare a source and an asset</strong> in <code>sources/</code> and{" "}
+            <code>assets/</code>. In a new folder, <code>headrace init DIR --from FILE</code>{" "}
+            derives them from files of yours.
+          </li>
+        )}
+        <li>
+          <strong>Say who needs which data by when</strong> in <code>consumers.yaml</code>, with the
+          names of your assets:
+          <pre className="mono">
+            {'- consumer: REPORT\n  owner: TEAM\n  reads: [ASSET]\n  due: "07:00"'}
+          </pre>
+        </li>
+        <li>
+          <strong>Apply the files:</strong> <code>headrace apply</code>, or{" "}
+          <Link to="/plan">Plan</Link>.{" "}
+          {notApplied === null && "They have errors now; the plan lists them. "}
+          {!!notApplied && `${many(notApplied, "node")} not applied yet. `}
+          Then this page says who has their data, and why others wait.
+        </li>
+      </ol>
     </div>
   );
 }

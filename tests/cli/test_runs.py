@@ -33,6 +33,12 @@ def test_only_what_failed(shop: Project) -> None:
     assert "no such thing" in failed["reason"]
 
 
+def test_each_attempt_says_how_much_memory_it_used(shop: Project) -> None:
+    """Would catch: an incident of memory without what earlier attempts used."""
+    used = [row["peak_memory_bytes"] for row in shop.json("runs") if row["node"] == "fails"]
+    assert used and all(peak > 2**20 for peak in used)
+
+
 def test_since_a_time_or_a_duration(shop: Project) -> None:
     assert {row["run_id"] for row in shop.json("runs", "--since", "1h")} == {"2"}
     assert {row["run_id"] for row in shop.json("runs", "--since", "2025-03-06")} == {"2"}

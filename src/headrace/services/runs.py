@@ -404,6 +404,7 @@ def _row(session: ProjectSession, run: Run, attempt: Attempt | None, key: str | 
         reason=reason_of(attempt) if attempt else None,
         rows=None,
         seconds=(ended - began) / 1_000_000 if began is not None and ended is not None else None,
+        peak_memory_bytes=_peak_memory(attempt),
         run_started_at=session.instant(run.started_at),
         run_finished_at=None if run.finished_at is None else session.instant(run.finished_at),
         cancelled_at=None if run.cancelled_at is None else session.instant(run.cancelled_at),
@@ -412,6 +413,11 @@ def _row(session: ProjectSession, run: Run, attempt: Attempt | None, key: str | 
         error=error_row(attempt.error) if attempt else None,
         version=attempt.version if attempt else None,
     )
+
+
+def _peak_memory(attempt: Attempt | None) -> int | None:
+    measures = (attempt.measures if attempt else None) or {}
+    return measures.get("peak_memory_bytes") or None
 
 
 def number_of(run: str) -> int:

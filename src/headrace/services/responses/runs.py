@@ -188,6 +188,8 @@ class RunRow(Response, frozen=True, kw_only=True):
     reason: str | None
     rows: int | None = None
     seconds: float | None = None
+    peak_memory_bytes: int | None = None
+    """The most memory that its worker used during the attempt; null if it wasn't measured."""
     run_started_at: datetime
     run_finished_at: datetime | None = None
     error: ErrorRow | None = None

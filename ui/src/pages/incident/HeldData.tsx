@@ -4,6 +4,7 @@ import type { Schema } from "../../api/client";
 import { useResponse } from "../../api/responses";
 import { addressOf } from "../../parts/addresses";
 import { Panel, Placeholder } from "../../parts/Page";
+import { partitionName } from "../../parts/partitions";
 import { Table, type Column } from "../../parts/Table";
 import { cellText } from "../../parts/values";
 import { Held } from "../asset/Held";
@@ -37,7 +38,7 @@ export function HeldData({ row }: { row: Row }) {
   return (
     <>
       {changes.length > 0 && (
-        <Panel title="Changed columns" aside={partition}>
+        <Panel title="Changed columns" aside={partitionName(partition)}>
           <Table
             label="Changed columns"
             columns={columnsOf(held.flatMap(({ sample }) => sample))}
@@ -49,7 +50,11 @@ export function HeldData({ row }: { row: Row }) {
       {held.length > 0 && (
         <Panel
           title="Held data"
-          aside={<Link to={`${addressOf("asset", node)}?${query}`}>{`${node} ${partition}`}</Link>}
+          aside={
+            <Link
+              to={`${addressOf("asset", node)}?${query}`}
+            >{`${node} ${partitionName(partition)}`}</Link>
+          }
         >
           <div className="body stack">
             {held.map((item) => (

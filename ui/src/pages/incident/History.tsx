@@ -6,15 +6,17 @@ import { DeviationChart } from "../../parts/DeviationChart";
 import { Loaded, Panel } from "../../parts/Page";
 import { Series } from "../../parts/Series";
 import { formatDuration, roundIn } from "../../parts/durations";
-import { figureName, formatOf } from "../../parts/figureNames";
+import { figureName, formatBytes, formatOf } from "../../parts/figureNames";
 import { many } from "../../parts/words";
 import { WHOLE, partitionName } from "../../parts/partitions";
 
 type Row = Schema["IncidentRow"];
+type Run = Schema["RunRow"];
 const ARRIVALS = ["late_source", "missing_source", "source_unavailable", "access_denied"];
 const ROWS = ["duplicate_rows", "stale_data"];
 const FIGURES = ["null_spike", "distribution_shift", "volume_anomaly"];
-const SECONDS = ["slow_run", "resource_exhausted"];
+const RESOURCES = "resource_exhausted";
+const USED = ["slow_run", RESOURCES];
 /** So many points are drawn. */
 const POINTS = 60;
 
@@ -23,7 +25,7 @@ export function History({ row }: { row: Row }) {
   if (ARRIVALS.includes(row.cause.kind)) return <Arrivals row={row} />;
   if (ROWS.includes(row.cause.kind)) return <Rows row={row} />;
   if (FIGURES.includes(row.cause.kind)) return <Figures row={row} />;
-  return SECONDS.includes(row.cause.kind) ? <Seconds row={row} /> : null;
+  return USED.includes(row.cause.kind) ? <Used row={row} /> : null;
 }
 
 function Arrivals({ row: { cause, affected } }: { row: Row }) {
@@ -153,25 +155,40 @@ function Figure({ incidentFigure: row }: { incidentFigure: Schema["IncidentFigur
   );
 }
 
-function Seconds({ row: { cause, affected } }: { row: Row }) {
+/** What earlier attempts took: memory, too, where it ran out. */
+function Used({ row: { cause, affected } }: { row: Row }) {
   const marked = new Set([cause.partition, ...affected.partitions]);
+  const pointsOf = (rows: readonly Run[], valueOf: (row: Run) => number | null) =>
+    rows.toReversed().map((row) => ({
+      name: `${partitionName(row.partition ?? WHOLE)} (${row.attempt ?? "no attempt"})`,
+      value: valueOf(row),
+      marked: marked.has(row.partition),
+    }));
   return (
     <Loaded document={useResponse("/api/v1/runs", { query: { node: cause.node, limit: POINTS } })}>
       {(rows) =>
         rows.length > 1 && (
-          <Panel title="Earlier durations">
-            <Series
-              label={`How long ${cause.node} took`}
-              quantity="Duration"
-              format={formatDuration}
-              unitOf={roundIn}
-              points={rows.toReversed().map((row) => ({
-                name: `${partitionName(row.partition ?? WHOLE)} (${row.attempt ?? "no attempt"})`,
-                value: row.seconds,
-                marked: marked.has(row.partition),
-              }))}
-            />
-          </Panel>
+          <>
+            {cause.kind === RESOURCES && rows.some((row) => row.peak_memory_bytes !== null) && (
+              <Panel title="Earlier memory use" aside="the worker’s peak during each attempt">
+                <Series
+                  label={`Memory that ${cause.node} used`}
+                  quantity="Memory"
+                  format={formatBytes}
+                  points={pointsOf(rows, (row) => row.peak_memory_bytes)}
+                />
+              </Panel>
+            )}
+            <Panel title="Earlier durations">
+              <Series
+                label={`How long ${cause.node} took`}
+                quantity="Duration"
+                format={formatDuration}
+                unitOf={roundIn}
+                points={pointsOf(rows, (row) => row.seconds)}
+              />
+            </Panel>
+          </>
         )
       }
     </Loaded>

@@ -6,12 +6,14 @@ import re
 import socket
 import stat
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 from serve_lab import ask
+from starlette.types import Receive, Scope, Send
 
 from headrace.model import UsageError
 from headrace.runtime.runs import LeaderCounters
@@ -262,6 +264,33 @@ def test_a_request_sent_before_the_last_answer_is_limited_too(
     connection = connect(ASKED + f"{head}Content-Length: 9\r\n\r\nx".encode())
     connection.settimeout(3)
     assert b"".join(iter(lambda: connection.recv(65536), b"")).count(b"HTTP/1.1 200 ") == 1
+
+
+@pytest.mark.parametrize("connection_header", ["close", "keep-alive"])
+def test_a_client_that_does_not_read_its_answer_is_let_go_of(
+    connection_header: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: 256 clients that ask for a large answer, read none of it and stay."""
+    monkeypatch.setattr(door_module, "ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr(door_module, "IDLE_SECONDS", 0.3)
+    size = 16 << 20  # more than the buffers of two sockets
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [(b"content-length", b"%d" % size)]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": bytes(size)})
+
+    head = f"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: {connection_header}\r\n\r\n"
+    with (
+        door_module.HttpServer(app, listen("127.0.0.1", 0)) as server,
+        raw(server.port, head.encode()) as connection,
+    ):
+        time.sleep(1)
+        received = 0
+        with suppress(ConnectionResetError):
+            while part := connection.recv(1 << 20):
+                received += len(part)
+        assert 0 < received < size
 
 
 def ended(connection: socket.socket) -> bool:

@@ -141,7 +141,14 @@ class Patient(H11Protocol):
         self._within(None)
         self._waiting_since = self.loop.time()
         super().on_response_complete()
-        if not self._waiting:  # the client had sent its next request before this answer
+        if self.transport.is_closing() or not self._waiting:
+            # The client has yet to read this answer, or had already sent its next request.
+            self._begin_answer()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close the idle connection, whose client may not have read its last answer."""
+        if not self.transport.is_closing():
+            super().timeout_keep_alive_handler()
             self._begin_answer()
 
     def _begin_head(self) -> None:

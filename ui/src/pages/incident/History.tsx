@@ -155,27 +155,32 @@ function Figure({ incidentFigure: row }: { incidentFigure: Schema["IncidentFigur
   );
 }
 
+const isMeasured = (row: Run) => row.peak_memory_bytes !== null;
+
 /** What earlier attempts took: memory, too, where it ran out. */
 function Used({ row: { cause, affected } }: { row: Row }) {
   const marked = new Set([cause.partition, ...affected.partitions]);
   const pointsOf = (rows: readonly Run[], valueOf: (row: Run) => number | null) =>
-    rows.toReversed().map((row) => ({
-      name: `${partitionName(row.partition ?? WHOLE)} (${row.attempt ?? "no attempt"})`,
-      value: valueOf(row),
-      marked: marked.has(row.partition),
-    }));
+    // a run's attempts are listed in their order, runs the newest first
+    rows
+      .toSorted((a, b) => Date.parse(a.at) - Date.parse(b.at))
+      .map((row) => ({
+        name: `${partitionName(row.partition ?? WHOLE)} (${row.attempt ?? "no attempt"})`,
+        value: valueOf(row),
+        marked: marked.has(row.partition),
+      }));
   return (
     <Loaded document={useResponse("/api/v1/runs", { query: { node: cause.node, limit: POINTS } })}>
       {(rows) =>
         rows.length > 1 && (
           <>
-            {cause.kind === RESOURCES && rows.some((row) => row.peak_memory_bytes !== null) && (
+            {cause.kind === RESOURCES && rows.some(isMeasured) && (
               <Panel title="Earlier memory use" aside="the worker’s peak during each attempt">
                 <Series
                   label={`Memory that ${cause.node} used`}
                   quantity="Memory"
                   format={formatBytes}
-                  points={pointsOf(rows, (row) => row.peak_memory_bytes)}
+                  points={pointsOf(rows.filter(isMeasured), (row) => row.peak_memory_bytes)}
                 />
               </Panel>
             )}

@@ -10,6 +10,7 @@ from serve_lab import deliver, headrace, project, write
 from headrace.services.calendar import CalendarQuery, calendar
 from headrace.services.responses.calendar import CalendarResponse, CalendarRow
 from headrace.services.session import ProjectSession
+from headrace.services.today import TodayQuery, today
 
 NOW = "2025-03-28T05:00"
 """A Friday, two days before clocks go forward in Berlin."""
@@ -101,3 +102,55 @@ def test_before_the_first_apply_it_is_empty(tmp_path: Path) -> None:
     """Would catch: a first day that ends in an error."""
     response = ahead(project(tmp_path / "shop"))
     assert (response.rows, response.days_off, response.pauses) == ([], [], [])
+
+
+def test_a_deadline_that_a_pause_makes_late_is_at_risk_before_its_interval_ends(
+    tmp_path: Path,
+) -> None:
+    """Would catch: the usual time as a prediction, while what is needed doesn't run."""
+    root = project(tmp_path / "shop")
+    write(
+        root / "consumers.yaml",
+        '- {consumer: report, owner: core, reads: [revenue], due: "07:00"}\n',
+    )
+    for day in range(21, 27):
+        deliver(root, f"2025-03-{day}")
+        headrace(root, "tick", "--now", f"2025-03-{day + 1}T01:00")
+    now = "2025-03-27T05:00"
+    for until, state, predicted in (
+        ("2025-03-28T06:00", "due", True),
+        ("2025-03-28T09:00", "at_risk", True),
+        (None, "at_risk", False),
+    ):
+        ends = ("--until", until) if until else ()
+        headrace(root, "pause", "revenue", "--reason", "moves", *ends, "--now", now)
+        row = of(ahead(root, 2, now), "deadline", "report")[-1]
+        assert row.interval == "2025-03-27"
+        assert (row.state, row.predicted_at is not None) == (state, predicted)
+        headrace(root, "resume", "revenue", "--now", now)
+
+
+def test_a_deadline_that_held_data_makes_late_is_at_risk_before_its_interval_ends(
+    tmp_path: Path,
+) -> None:
+    """Would catch: a prediction for a day that reads the days before it, one of which is held."""
+    root = project(tmp_path / "shop")
+    write(
+        root / "assets/recent.sql",
+        "/* headrace\nowner: core\npartition: {by: day, column: day}\n"
+        "inputs: {orders: {lookback: 3d}}\n*/\n"
+        "select partition_start::date as day, sum(amount) as total from orders group by all\n",
+    )
+    write(
+        root / "consumers.yaml",
+        '- {consumer: report, owner: core, reads: [recent], due: "07:00"}\n',
+    )
+    deliver(root, "2025-03-25")
+    headrace(root, "tick", "--now", "2025-03-26T01:00")
+    write(root / "landing/orders_2025-03-26.csv", "day,total\n2025-03-26,1\n")
+    headrace(root, "tick", "--now", "2025-03-27T08:00")
+    deadlines = today(
+        ProjectSession(root, "prod", "2025-03-27T08:00", "t"), TodayQuery(hours=24)
+    ).deadlines
+    assert [(row.interval, row.state) for row in deadlines] == [("2025-03-27", "at_risk")]
+    assert deadlines[0].reason.startswith("orders is held")

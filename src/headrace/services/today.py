@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import msgspec
 from msgspec import Meta
@@ -21,7 +21,7 @@ from headrace.services.snapshots import ProjectSnapshot, project_state
 from headrace.slo.at_risk import Risks
 from headrace.slo.availability import minutes
 from headrace.slo.blockage import Blockage
-from headrace.slo.consumer_states import AtRisk, ConsumerStatus
+from headrace.slo.consumer_states import ConsumerStatus
 from headrace.slo.declared_promises import Terms
 from headrace.slo.obligations import Obligation
 from headrace.slo.risk import Outlooks
@@ -44,7 +44,8 @@ class TodayQuery(msgspec.Struct, frozen=True, kw_only=True):
 def today(session: ProjectSession, query: TodayQuery) -> TodayResponse:
     """Return how each consumer was served on the last days, and the deadlines of the next hours.
 
-    The state of a day is that of `consumer_history`, the risk of a deadline that of `status`.
+    The state of a day is that of `consumer_history`. The risk of a deadline is that of `status`;
+    before the interval has ended it is a pause, or a partition that somebody has to act on.
     Empty before the first apply.
     """
     now_us = session.clock.now_us()
@@ -82,6 +83,13 @@ def _days(past: ServiceHistory, days: Sequence[Day]) -> ConsumerDaysRow:
         states=[day.state for day in served],
         lost_minutes=[minutes(day.lost_us) for day in served],
     )
+
+
+class _Missed(NamedTuple):
+    """Why a deadline will be missed, and when it will be met at the earliest (None: unknown)."""
+
+    reason: str
+    predicted_us: int | None
 
 
 class Deadlines:
@@ -129,8 +137,15 @@ class Deadlines:
             reason="" if risk is None else risk.reason,
         )
 
-    def _risk(self, terms: Terms, obligation: Obligation) -> AtRisk | None:
-        """Return why `status` would call the consumer at risk, if this were its next deadline."""
-        return Risks(
+    def _risk(self, terms: Terms, obligation: Obligation) -> _Missed | None:
+        """Return why `status` would call the consumer at risk, if this were its next deadline.
+
+        Before the interval has ended, no delivery of it is late; other obstacles are known.
+        """
+        risk = Risks(
             terms, self._context, self._now, self._outlooks, self._blockage, [obligation]
         ).deadline()
+        if risk is not None:
+            return _Missed(risk.reason, risk.predicted_us)
+        obstacle = self._outlooks.obstacle(terms, obligation)
+        return None if obstacle is None else _Missed(obstacle.clause, obstacle.predicted_us)

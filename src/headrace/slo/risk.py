@@ -20,6 +20,7 @@ from headrace.scheduler.forecast import (
 )
 from headrace.scheduler.graph import Graph, GraphNode
 from headrace.scheduler.states import PartitionState
+from headrace.slo.blockage import short_reason
 from headrace.slo.declared_promises import DeclaredPromises, Node, Terms
 from headrace.slo.obligations import (
     EvaluationContext,
@@ -71,16 +72,7 @@ class Outlooks:
 
     def risk(self, terms: Terms, obligation: Obligation) -> Risk | None:
         """Return why an unmet obligation will be missed; None if it won't be."""
-        forecast = PartitionForecaster(
-            self._network,
-            partial(self._stand, terms, obligation.interval),
-            self._now,
-            seconds=self._seconds,
-            paused=self._paused,
-        )
-        outlook = self._last(
-            [self._of(node, terms, obligation.interval, forecast) for node in self._ends(terms)]
-        )
+        outlook = self._outlook(terms, obligation)
         if not outlook.steps or (outlook.at is not None and outlook.at <= obligation.due_at_us):
             return None
         first = outlook.steps[0] if outlook.at is not None else outlook.steps[-1]
@@ -96,6 +88,35 @@ class Outlooks:
             outlook.at,
             f"{first.node} {self._clause(first, outlook)}{due}",
             passed,
+        )
+
+    def obstacle(self, terms: Terms, obligation: Obligation) -> Risk | None:
+        """Return what is known to make an interval late that hasn't ended.
+
+        That is a pause, or a partition that it needs and that somebody has to act on. None if
+        neither does.
+        """
+        outlook = self._outlook(terms, obligation)
+        if outlook.at is not None and outlook.at <= obligation.due_at_us:
+            return None
+        paused = next((step for step in outlook.steps if step.node in self._paused), None)
+        step = paused or (outlook.steps[-1] if outlook.at is None else None)
+        if step is None:
+            return None
+        clause = f"{step.node} {short_reason(self._clause(step, outlook))}"
+        return Risk(step.node, step.key, outlook.at, clause, None)
+
+    def _outlook(self, terms: Terms, obligation: Obligation) -> Outlook:
+        """Return when all that an interval requires will be there."""
+        forecast = PartitionForecaster(
+            self._network,
+            partial(self._stand, terms, obligation.interval),
+            self._now,
+            seconds=self._seconds,
+            paused=self._paused,
+        )
+        return self._last(
+            [self._of(node, terms, obligation.interval, forecast) for node in self._ends(terms)]
         )
 
     def _ends(self, terms: Terms) -> list[Node]:

@@ -126,6 +126,13 @@ def test_a_card_without_a_valid_link_says_nothing_about_the_consumer(shop: Shop)
     assert "data through 2 Mar" in public and "amount" not in public
 
 
+def test_a_card_of_no_consumer_is_a_page(shop: Shop) -> None:
+    """Would catch: JSON in the frame of a page, after a consumer was renamed."""
+    answer = shop.ask("/card/nope", Authorization=f"Bearer {shop.owner}")
+    assert answer.status == 404
+    assert "No consumer has this name" in Page(answer.body).text
+
+
 def test_oembed_answers_who_has_the_link(shop: Shop) -> None:
     """Would catch: a frame of another server's page, of a size that nobody wants, a leak."""
     card = shop.link("report")["card"]

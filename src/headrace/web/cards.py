@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 from starlette.requests import Request
 from starlette.responses import Response
 
+from headrace.model import UnknownName
 from headrace.services.badges import CARD_HEIGHT, CARD_WIDTH, BadgeResponse, embedding
 from headrace.services.responses import Response as Document
 from headrace.web.badges import (
@@ -52,6 +53,7 @@ POLICY = (
     f"default-src 'none'; style-src 'sha256-{STYLE_HASH}'; base-uri 'none'; form-action 'none';"
     " frame-ancestors *"
 )
+UNKNOWN = "No consumer has this name. Ask for a new link."
 REFUSED = "The state can't be shown: the link isn't valid, or it has ended. Ask for a new one."
 
 
@@ -90,6 +92,11 @@ def drawn_card(response: BadgeResponse, query: str) -> bytes:
     return _page(name, kind, body, discovery if len(discovery) <= DISCOVERY_MAX else "")
 
 
+def _no_state(status: int, reason: str) -> Response:
+    body = _page("No state", "other", f"<h1>No state</h1><p>{reason}</p>")
+    return Response(body, status, {"content-security-policy": POLICY}, MEDIA_TYPE)
+
+
 def _page(title: str, kind: str, body: str, head: str = "") -> bytes:
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>'
@@ -106,14 +113,15 @@ class Cards:
         self._badges = badges
 
     async def page(self, request: Request) -> Response:
-        """Return a card; a page that says what to do if the link isn't valid any more."""
+        """Return a card; a page that says what to do if the link or the consumer is gone."""
         try:
             response, cache = await self._badges.state(request, request.path_params["name"])
         except HttpProblem as problem:
             if problem.status != 401:
                 raise
-            body = _page("No state", "other", f"<h1>No state</h1><p>{REFUSED}</p>")
-            return Response(body, 401, {"content-security-policy": POLICY}, MEDIA_TYPE)
+            return _no_state(401, REFUSED)
+        except UnknownName:
+            return _no_state(404, UNKNOWN)
         query = f"?{request.url.query}" if cache == "public" and request.url.query else ""
         headers = {"content-security-policy": POLICY, "refresh": str(REFRESH_SECONDS)}
         return cached_answer(request, drawn_card(response, query), MEDIA_TYPE, cache, headers)

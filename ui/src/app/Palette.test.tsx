@@ -123,3 +123,29 @@ test("an empty palette offers what this person has looked at last", async () => 
   expect(options().join()).not.toContain("INC-1");
   expect(options().join()).not.toContain("backfills/new");
 });
+
+// Would catch: a view without its filters, one that another person sees, one that can't be removed.
+test("a view is saved with its filters, opened and removed", async () => {
+  server().answer("/api/v1/status", { body: { project: "shop" } });
+  server().answer("/api/v1/session", { body: { who: "user:ana" } });
+  localStorage.setItem('headrace-views ["shop","user:bob"]', '[{"name":"bobs","path":"/runs"}]');
+  answer("", []);
+  const { unmount } = renderAt("/runs?state=failed", <Palette close={() => undefined} />);
+  await userEvent.type(screen.getByRole("combobox"), "save view my failures");
+  await screen.findByText("Save this view as “my failures”");
+  await userEvent.keyboard("{Enter}");
+  unmount();
+  const view = renderAt("/", <Palette close={() => undefined} />);
+  await screen.findByText("my failures");
+  expect(options().join()).not.toContain("bobs");
+  await userEvent.click(screen.getByText("my failures"));
+  await waitFor(() =>
+    expect(screen.getByLabelText("Address")).toHaveTextContent("/runs?state=failed"),
+  );
+  view.unmount();
+  await type("remove view fail");
+  await screen.findByText("Remove the view “my failures”");
+  await userEvent.keyboard("{Enter}");
+  await userEvent.clear(screen.getByRole("combobox"));
+  expect(screen.queryByText("my failures")).toBeNull();
+});

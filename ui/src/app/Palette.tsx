@@ -1,10 +1,11 @@
 // Find anything and do anything: pages at once, things and acts as the server finds them. An act
 // leads to the page or the dialog that shows its plan and asks.
 import { useDeferredValue, useState, type KeyboardEvent } from "react";
-import { useNavigate } from "react-router";
+import { useLocation, useNavigate } from "react-router";
 import { useResponse } from "../api/responses";
 import { Dialog } from "../parts/Dialog";
 import { recentOf, useRecentKey } from "../parts/recent";
+import { useViewsKey } from "../parts/savedViews";
 import {
   ACTS,
   actChoice,
@@ -15,6 +16,7 @@ import {
   searchedOf,
   settingChoices,
   thingChoice,
+  viewChoices,
   type Choice,
 } from "./paletteChoices";
 
@@ -51,7 +53,7 @@ export function Palette({ close }: { close: () => void }) {
         aria-controls="palette-found"
         aria-autocomplete="list"
         aria-activedescendant={choices[at] ? `palette-${at}` : undefined}
-        placeholder="A name, an owner, INC-1; or pause, backfill, approve, density…"
+        placeholder="A name, an owner, INC-1; or pause, backfill, save view, density…"
         value={typed}
         onChange={(event) => type(event.target.value)}
         onKeyDown={pressed}
@@ -102,12 +104,18 @@ function useChoices(typed: string): {
   );
   const possible = useResponse("/api/v1/possible-acts", { query: { q: query, limit: 20 } }, wanted);
   const recent = recentOf(useRecentKey());
+  const { pathname, search } = useLocation();
+  const views = viewChoices(asked.text, useViewsKey(), {
+    name: document.title.replace(/ · Headrace$/, ""),
+    path: `${pathname}${search}`,
+  });
   if (!asked.text)
-    return { choices: [...recentChoices(recent), ...pageChoices("")], answered: false };
+    return { choices: [...recentChoices(recent), ...views, ...pageChoices("")], answered: false };
 
   const acts = possible.data?.query === asked.text ? possible.data.acts : [];
   const actChoices = acts.map((row) => actChoice(row, asked.range));
   const others = [
+    ...views,
     ...pageChoices(asked.text),
     ...settingChoices(asked.text),
     ...(found.data?.found ?? []).map(thingChoice),

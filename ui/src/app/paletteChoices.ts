@@ -2,6 +2,7 @@
 import type { Schema } from "../api/client";
 import { addressOf } from "../parts/addresses";
 import type { Visited } from "../parts/recent";
+import { removeView, saveView, viewsOf, type View } from "../parts/savedViews";
 import { applyDensity } from "./density";
 import { chooseZone } from "../parts/zone";
 import { NAVIGATION } from "./navigation";
@@ -87,6 +88,34 @@ export const recentChoices = (rows: readonly Visited[]): Choice[] =>
     detail: `${kind} · recent`,
     path,
   }));
+
+const SAVE = /^save(?: view)?(?:\s+(?<name>.+))?$/i;
+const REMOVE = /^remove(?: view)?(?:\s+(?<name>.+))?$/i;
+
+/** The saved views that a text names; to save the page that is open, or to remove a view. */
+export function viewChoices(text: string, key: string | null, open: View): Choice[] {
+  if (key === null) return [];
+  const views = viewsOf(key);
+  const save = SAVE.exec(text);
+  if (save) {
+    const view = { ...open, name: save.groups?.name ?? open.name };
+    const name = `Save this view as “${view.name}”`;
+    return [{ key: "save view", name, detail: "in this browser", set: () => saveView(key, view) }];
+  }
+  const remove = REMOVE.exec(text);
+  if (remove)
+    return views
+      .filter(({ name }) => contains(name, remove.groups?.name ?? ""))
+      .map(({ name }) => ({
+        key: `remove view ${name}`,
+        name: `Remove the view “${name}”`,
+        detail: "from this browser",
+        set: () => removeView(key, name),
+      }));
+  return views
+    .filter(({ name }) => contains(name, text))
+    .map(({ name, path }) => ({ key: `view ${name}`, name, detail: "saved view", path }));
+}
 
 export function thingChoice(row: Thing): Choice {
   return {

@@ -17,14 +17,16 @@ const KINDS: ReadonlyMap<string, string> = new Map([
   ["backfills", "backfill"],
 ]);
 
-/** Where the visits of this person in this project are kept; null while that isn't known. */
-export function useRecentKey(): string | null {
+/** Where something of this person in this project is kept; null while that isn't known. */
+export function useOwnKey(prefix: string): string | null {
   const project = useStatus().data?.project;
   const who = useResponse("/api/v1/session", {}).data?.who;
   return project === undefined || who === undefined
     ? null
-    : `${PREFIX}${JSON.stringify([project, who])}`;
+    : `${prefix}${JSON.stringify([project, who])}`;
 }
+
+export const useRecentKey = () => useOwnKey(PREFIX);
 
 /** The things looked at, the last one first. What isn't of that form is left out. */
 export function recentOf(key: string | null): readonly Visited[] {

@@ -146,6 +146,23 @@ def test_the_page_names_its_day_and_its_time_zone(shop: Site, width: int) -> Non
         expect(page.get_by_role("banner")).to_contain_text("replay clock")
 
 
+def test_colours_that_say_something_stay_where_a_system_forces_its_own(shop: Site) -> None:
+    """Would catch: a legend without its squares, bars that can't be seen, a chosen day that looks
+    like the others.
+    """
+    colour = "all => new Set(all.map(one => getComputedStyle(one).backgroundColor)).size"
+    with shop.page() as page:
+        page.emulate_media(forced_colors="active")
+        open_page(page, "/consumers/report")
+        for of in (".legend .swatch", ".ledger .bar"):
+            shown = page.locator(f"main {of}")
+            shown.first.wait_for()
+            assert shown.evaluate_all(colour) > 1, of
+        open_page(page, "/calendar")
+        chosen = page.locator(".calendar-days > li.chosen")
+        assert chosen.evaluate("one => getComputedStyle(one).outlineStyle") == "solid"
+
+
 def test_times_are_those_of_the_command_line(shop: Site) -> None:
     """Would catch: `late since 15:00` beside a sentence of the server's that says 07:00 of the same
     instant.

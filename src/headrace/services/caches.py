@@ -7,6 +7,7 @@ import binascii
 import gc
 import time
 from collections.abc import Callable
+from threading import RLock
 from typing import Any, TypeVar
 
 import msgspec
@@ -118,10 +119,13 @@ def cached_by_version(
 
 
 def _cached_for(session: ProjectSession, name: str, word: str, make: Callable[[], T]) -> T:
-    known = session.memory.get(name)
-    if known is not None and known[0] == word:
-        value: T = known[1]
-        return value
-    result = make()
-    session.memory[name] = (word, result)
-    return result
+    # requests that ask at once wait for the first: each would take as long, on the same core
+    making: RLock = session.memory.setdefault(f"{name}, being made", ("", RLock()))[1]
+    with making:
+        known = session.memory.get(name)
+        if known is not None and known[0] == word:
+            value: T = known[1]
+            return value
+        result = make()
+        session.memory[name] = (word, result)
+        return result

@@ -433,8 +433,10 @@ class ProjectSession:
             from headrace.services.diagnostics import with_macros
 
             compilation = with_macros(compilation, cache)
-        if compilation.project is not None:
-            keep_names(self.data_folder, compilation.project)
+        project = compilation.project
+        if project is not None and self.memory.get("names", ("", None))[1] is not project:
+            keep_names(self.data_folder, project)
+            self.memory["names"] = ("", project)
         return compilation
 
     def learnt(self) -> dict[str, tuple[tuple[str, str], ...]]:

@@ -3,7 +3,7 @@ API and its pages are measured on.
 
 100 sources and 9,900 assets in 40 domains, daily over ten days, ten attempts a partition: all but
 the last failed, and one partition in twenty was restated. Runs have 1,000 attempts; on the last day
-each round of attempts at all nodes is one run.
+but one each round of attempts at all nodes is one run.
 
     python -m benchmarks.large_project FOLDER    serves the one in FOLDER until its standard input ends; the first line is its address
 """
@@ -70,13 +70,16 @@ def make(folder: Path, size: Size) -> Large:
     ) as database:
         attempts = history(database, names, days, size.tries)
         [runs] = database.execute("select count(*) from run").fetchone()
+        wide = wide_run(database, size.tries)
     print(f"  {len(names):,} nodes, {attempts:,} attempts …", file=sys.stderr)
-    return Large(folder, size.layers, days, len(names), attempts, runs, wide_run(runs))
+    return Large(folder, size.layers, days, len(names), attempts, runs, wide)
 
 
-def wide_run(runs: int) -> int:
-    """The run of the last day before the one in which all was published."""
-    return runs - 1
+def wide_run(database: sqlite3.Connection, tries: int) -> int:
+    """The run of all nodes before the one in which all was published, on the last day but one."""
+    rows = database.execute("select run_id from attempt where node = 's0' order by epoch, n")
+    runs = [run_id for (run_id,) in rows]
+    return runs[max(0, len(runs) - tries - 2)]
 
 
 class Stands:
@@ -132,8 +135,8 @@ def history(database: sqlite3.Connection, names: list[str], days: list[str], tri
         rows: dict[str, list[tuple[object, ...]]] = {
             name: [] for name in ("run", "attempt", "publication", "partition")
         }
-        # runs of 1,000 attempts; on the last day one for each round of attempts at all nodes
-        wide = day == days[-1]
+        # runs of 1,000 attempts, or one for each round of attempts at all nodes
+        wide = day == days[-2:][0]
         count = tries if wide else -(-len(names) * tries // 1_000)
         first_run, last_run = last_run + 1, last_run + count
         rows["run"] = [

@@ -198,7 +198,7 @@ def _of_large(parts: Parts, chromium: Browser, folder: Path, *, quick: bool) -> 
         parts.measure(
             "large: pages", lambda: _pages(chromium, site, "large", OF_QUICK if quick else OF_LARGE)
         )
-        parts.measure("large: run", lambda: _run(chromium, site, quick=quick))  # the newest but one
+        parts.measure("large: run", lambda: _run(chromium, site, quick=quick))
         parts.measure("large: live", lambda: _live(chromium, site, "large", quick=quick))
         parts.measure("large: graph", lambda: _graph(chromium, site, quick=quick))
         parts.measure("large: table", lambda: _table(chromium, site))
@@ -238,11 +238,11 @@ def _pages(chromium: Browser, site: Site, project: str, more: tuple[str, ...]) -
 def _run(chromium: Browser, site: Site, *, quick: bool) -> list[Figure]:
     """A run of an attempt at each of 10,000 nodes, until what failed in it can be read."""
     with contextlib.closing(sqlite3.connect(site.folder / ".headrace/state.db")) as database:
-        [runs] = database.execute("select count(*) from run").fetchone()
+        run = wide_run(database, SIZES[quick].tries)
     opened = []
     for _ in range(ROUNDS[quick]):
         with page_of(chromium, site.url) as page:
-            page.goto(f"/runs/{wide_run(runs)}", wait_until="commit")
+            page.goto(f"/runs/{run}", wait_until="commit")
             opened.append(
                 float(page.evaluate("there(() => isThere() && document.querySelector('.reasons'))"))
             )
@@ -418,11 +418,14 @@ def _drawn(title: str) -> str:
 
 
 def _table(chromium: Browser, site: Site) -> list[Figure]:
-    """The catalog's page with very many rows, scrolled."""
+    """The catalog's page with very many rows, scrolled once the page has asked again for what it
+    may have missed while it opened: each answer is multiplied inside the page.
+    """
     with page_of(chromium, site.url) as page:
         multiplied(page, "/api/v1/assets", ROWS)
         opened_ms(page, "/assets")
         page.locator(".scroll.many").wait_for()
+        page.wait_for_timeout(3_000)
         result = frames(page, SCROLL)
     return [
         Figure(

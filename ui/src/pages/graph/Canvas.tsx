@@ -95,6 +95,7 @@ export function Canvas({
         if (event.key === "Enter" && card) void navigate(targetOf(card, address));
         else if (here && walk(event.key, here, view, positions)) event.preventDefault();
       }}
+      aria-label="Nodes and edges"
       ariaLabelConfig={{
         "node.a11yDescription.default": "Enter opens it; arrow keys follow the edges",
       }}
@@ -147,12 +148,17 @@ function edge(row: Schema["EdgeView"]): Edge {
     id: `${row.from}>${row.to}`,
     source: row.from,
     target: row.to,
+    ariaLabel: `From ${plainName(row.from)} to ${plainName(row.to)}`,
     style: { strokeWidth: Math.min(1 + Math.log2(row.weight), 4), stroke: "var(--line-strong)" },
   };
 }
 
+/** A node's name without its kind: revenue of asset:revenue. */
+const plainName = (id: string) => id.slice(id.indexOf(":") + 1);
+
 function CardPart({ data: { card, root, columns } }: NodeProps<CardNode>) {
   const state = stateOf(card);
+  const detail = columns?.length ? columns.join(", ") : detailOf(card);
   return (
     <div
       className={`card tone-${toneOf(state)}${root ? " root" : ""}${isGroup(card) ? " group" : ""}${columns?.length === 0 || card.matching === 0 ? " aside" : ""}`}
@@ -164,9 +170,9 @@ function CardPart({ data: { card, root, columns } }: NodeProps<CardNode>) {
       </span>
       <span className="name">
         {nameOf(card)}
-        <span className="visually-hidden">, {labelOf(state)}, </span>
+        <span className="visually-hidden">{`, ${labelOf(state)}${detail && ", "}`}</span>
       </span>
-      <span className="detail">{columns?.length ? columns.join(", ") : detailOf(card)}</span>
+      <span className="detail">{detail}</span>
       <Handle type="source" position={Position.Right} isConnectable={false} />
     </div>
   );

@@ -31,7 +31,7 @@ function TodayOf({ document }: { document: Schema["StatusResponse"] }) {
   return (
     <div className="stack">
       <Heading
-        title={<span role="status">{document.headline}</span>}
+        title={<span aria-live="polite">{document.headline}</span>}
         subtitle={<Subtitle document={document} />}
       />
       <Panel title="Consumers" aside={`${document.consumers.length}, those that wait first`}>

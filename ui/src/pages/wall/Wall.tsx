@@ -60,7 +60,7 @@ function WallOf({ document }: { document: Schema["StatusResponse"] }) {
   return (
     <>
       <h1>
-        <span role="status">{document.headline}</span>
+        <span aria-live="polite">{document.headline}</span>
       </h1>
       {document.runtime !== "running" && document.clock === "live" && (
         <p className="tone-warn">The runtime is stopped: nothing runs.</p>

@@ -26,7 +26,9 @@ pytestmark = [pytest.mark.timeout(300), pytest.mark.long]
 KEPT = Path(__file__).with_name("aria_trees")
 ANEW = f"HEADRACE_FIXTURES=write .venv/bin/python -m pytest -m long tests/ui/{Path(__file__).name}"
 LINES_SHOWN = 60
-WAIT_MS = 20
+QUIET = 3
+"""How often in a row the page has nothing to do and waits for nothing."""
+IDLE = f"() => new Promise((done) => requestIdleCallback(done)).then({DRAWN})"
 FIRST = {"rowgroup": 2, "list": 20, "listbox": 3, "combobox": 3}
 """How many children of such a node are kept."""
 DAY = r"(Mon|Tue|Wed|Thu|Fri|Sat|Sun|Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
@@ -113,10 +115,10 @@ class Asked:
 
     def answered(self) -> None:
         """Return when the page has shown all that it asked for: panels that come late, too."""
-        self.page.evaluate(DRAWN)
-        while self.waits:
-            self.page.wait_for_timeout(WAIT_MS)
-            self.page.evaluate(DRAWN)
+        quiet = 0
+        while quiet < QUIET:
+            self.page.evaluate(IDLE)
+            quiet = 0 if self.waits else quiet + 1
 
     def _begun(self, request: Request) -> None:
         if request.resource_type != "eventsource":

@@ -21,7 +21,8 @@ const COLUMNS: readonly Column<Check>[] = [
           {row.check}
         </Link>
         <div className="muted small">
-          {row.kind}, {row.severity}; {row.file}:{row.line}
+          {row.kind !== row.check && `${row.kind}, `}
+          {row.severity}; {row.file}:{row.line}
         </div>
       </div>
     ),

@@ -108,17 +108,28 @@ const COLUMNS: readonly Column<Row>[] = [
     name: "History",
     cell: (row) =>
       row.published && (
-        <Link to={`?${new URLSearchParams({ part: "history", column: row.name })}`}>Figures</Link>
+        <Link
+          to={`?${new URLSearchParams({ part: "history", column: row.name })}`}
+          aria-label={`Figures of ${row.name}`}
+        >
+          Figures
+        </Link>
       ),
   },
   {
     name: "Used by",
     className: "number",
-    cell: (row) => (
-      <Link to={`?${new URLSearchParams({ part: "lineage", column: row.name })}`}>
-        {row.promised ? `${row.promised.used_by.length}` : "Show"}
-      </Link>
-    ),
+    cell: (row) => {
+      const text = row.promised ? `${row.promised.used_by.length}` : "Show";
+      return (
+        <Link
+          to={`?${new URLSearchParams({ part: "lineage", column: row.name })}`}
+          aria-label={`${text}: lineage of ${row.name}`}
+        >
+          {text}
+        </Link>
+      );
+    },
   },
 ];
 

@@ -66,7 +66,8 @@ const COLUMNS: readonly Column<Row>[] = [
           <BreakableName of={row.check} />
         </Link>
         <div className="muted small">
-          {row.kind}, {row.severity}
+          {row.kind !== row.check && `${row.kind}, `}
+          {row.severity}
         </div>
       </div>
     ),

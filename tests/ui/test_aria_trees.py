@@ -46,7 +46,7 @@ MASKS = (
     (r"(Theme: .*\n +- text: ).*", r"\1WHO"),
     (r"; #: [\w, ]+ slower", ""),
 )
-MEASURED = re.compile(r'group "(Nodes|Use|Attempts|Delay ledger|What \S+ waited for)"')
+MEASURED = re.compile(r'group "(Nodes|Use|Timeline|Attempts|Delay ledger|What \S+ waited for)"')
 """Tables whose rows come and go, or change places, with how long things took: only their columns
 are kept.
 """

@@ -1,4 +1,5 @@
 // The file that declares a node, as it was applied: its versions, what changed in each, and what runs.
+// Of a SQL asset also its query with the values of one partition.
 import { lazy, Suspense, useState } from "react";
 import { Link, useSearchParams } from "react-router";
 import type { Schema } from "../../api/client";
@@ -8,9 +9,11 @@ import { Difference } from "../../parts/Difference";
 import { Empty, Loaded, Panel } from "../../parts/Page";
 import { Table, type Column } from "../../parts/Table";
 import { Time } from "../../parts/Time";
+import { useFilters } from "../../parts/filters";
 import { cellText } from "../../parts/values";
 import { visibleLines } from "../../parts/visible";
 import { partitionName } from "../../parts/partitions";
+import { renderedSql } from "./renderedSql";
 
 const Highlighted = lazy(() => import("../../parts/Highlighted"));
 
@@ -21,32 +24,59 @@ export function Code({ name, asset }: { name: string; asset: boolean }) {
   const [params] = useSearchParams();
   const numbers = { version: Number(params.get("version")), since: Number(params.get("since")) };
   const query = Object.fromEntries(Object.entries(numbers).filter(([, number]) => number > 0));
+  const { values, set } = useFilters(["text"]);
   return (
     <Loaded document={useResponse("/api/v1/assets/{name}/code", { path: { name }, query })}>
-      {(code) => (
-        <>
-          {code.difference && (
-            <Panel title={`Changes from version ${code.difference.since} to ${code.version ?? ""}`}>
-              <div className="body">
-                <Difference of={code.file} {...code.difference} />
-              </div>
-            </Panel>
-          )}
-          <Text code={code} />
-          {code.versions.length > 0 && (
-            <Panel title="Versions" aside="those in which the file changed, newest first">
-              <Table
-                label="Versions"
-                columns={columnsOf(code)}
-                rows={code.versions}
-                keyOf={(row) => `${row.version}`}
-              />
-            </Panel>
-          )}
-          {asset && code.text !== null && <Runs name={name} />}
-        </>
-      )}
+      {(code) => {
+        const sql = asset && code.language === "sql" && !code.hidden;
+        const rendered = sql && values.text === "rendered";
+        return (
+          <>
+            {sql && <Texts rendered={rendered} choose={(text) => set("text", text)} />}
+            {rendered && <Runs name={name} sql />}
+            {!rendered && code.difference && (
+              <Panel
+                title={`Changes from version ${code.difference.since} to ${code.version ?? ""}`}
+              >
+                <div className="body">
+                  <Difference of={code.file} {...code.difference} />
+                </div>
+              </Panel>
+            )}
+            {!rendered && <Text code={code} />}
+            {code.versions.length > 0 && (
+              <Panel title="Versions" aside="those in which the file changed, newest first">
+                <Table
+                  label="Versions"
+                  columns={columnsOf(code)}
+                  rows={code.versions}
+                  keyOf={(row) => `${row.version}`}
+                />
+              </Panel>
+            )}
+            {asset && !rendered && code.text !== null && <Runs name={name} />}
+          </>
+        );
+      }}
     </Loaded>
+  );
+}
+
+function Texts({ rendered, choose }: { rendered: boolean; choose: (text: string) => void }) {
+  return (
+    <div className="row" role="group" aria-label="Text">
+      <button type="button" className="button" aria-pressed={!rendered} onClick={() => choose("")}>
+        Written
+      </button>
+      <button
+        type="button"
+        className="button"
+        aria-pressed={rendered}
+        onClick={() => choose("rendered")}
+      >
+        Rendered
+      </button>
+    </div>
   );
 }
 
@@ -65,13 +95,19 @@ function Text({ code }: { code: Schema["CodeResponse"] }) {
           )}
         </Empty>
       ) : (
-        <pre className="code" tabIndex={0} role="group" aria-label="Code">
-          <Suspense fallback={<code>{visibleLines(code.text)}</code>}>
-            <Highlighted text={code.text} language={code.language} />
-          </Suspense>
-        </pre>
+        <Coloured label="Code" text={code.text} language={code.language} />
       )}
     </Panel>
+  );
+}
+
+function Coloured({ label, text, language }: { label: string; text: string; language: string }) {
+  return (
+    <pre className="code" tabIndex={0} role="group" aria-label={label}>
+      <Suspense fallback={<code>{visibleLines(text)}</code>}>
+        <Highlighted text={text} language={language} />
+      </Suspense>
+    </pre>
   );
 }
 
@@ -130,13 +166,16 @@ const INPUTS: readonly Column<Input>[] = [
   },
 ];
 
-/** What the query of one partition is bound to, and which partitions of its inputs it reads. */
-function Runs({ name }: { name: string }) {
+/** What one partition's query is bound to and which inputs it reads; with `sql` the query, too. */
+function Runs({ name, sql = false }: { name: string; sql?: boolean }) {
   const [written, setWritten] = useState("");
   const [partition, setPartition] = useState("");
   const target = partition ? `${name}@${partition}` : name;
   return (
-    <Panel title="Parameters and inputs" aside="by the files as they are now">
+    <Panel
+      title={sql ? "Rendered SQL" : "Parameters and inputs"}
+      aside="by the files as they are now"
+    >
       <form
         className="body row"
         onSubmit={(event) => {
@@ -159,9 +198,33 @@ function Runs({ name }: { name: string }) {
         </button>
       </form>
       <Loaded document={useResponse("/api/v1/render/{target}", { path: { target } })}>
-        {(render) => <Bound render={render} />}
+        {(render) => (
+          <>
+            {sql && <Query render={render} />}
+            <Bound render={render} />
+          </>
+        )}
       </Loaded>
     </Panel>
+  );
+}
+
+function Query({ render }: { render: Schema["RenderResponse"] }) {
+  const bound = Object.keys(render.parameters).length > 0;
+  return (
+    <>
+      <Coloured
+        label="Rendered SQL"
+        text={renderedSql(render.text, render.parameters)}
+        language="sql"
+      />
+      {bound && (
+        <p className="body muted">
+          Values are written in place of <code>$names</code> for reading; the query gets them as
+          parameters.
+        </p>
+      )}
+    </>
   );
 }
 

@@ -25,6 +25,7 @@ WITHOUT_A_PROJECT = {
 }  # fmt: skip
 """They read or write no state of a project: examples, documentation, files that are made."""
 CHECKED_ELSEWHERE = {
+    "backfills:number_of",  # a page's address, checked as its page
     "badges:linked_badge",
     "badges:public_badge",
     "access_events:note_failed_sign_in", "users:note_throttled",

@@ -98,6 +98,18 @@ def test_only_a_declared_badge_is_for_everybody_and_without_the_reason(shop: Sho
     assert private.startswith("private, ")
 
 
+def test_an_unknown_consumer_has_a_badge_that_a_hidden_one_has_too(shop: Shop) -> None:
+    """Would catch: JSON for a picture, or one that tells that a hidden consumer exists."""
+    unknown, hidden = (shop.ask(f"/badge/{name}.svg", "limited") for name in ("nope", "report"))
+    assert (unknown.status, text_of(unknown.body)) == (404, "Headrace: unknown consumer")
+    assert unknown.headers["content-type"] == "image/svg+xml"
+    assert unknown.headers["cache-control"] == "no-store"
+    assert unknown.headers["content-security-policy"] == "default-src 'none'; sandbox"
+    assert (hidden.status, hidden.body) == (404, unknown.body)
+    assert shop.ask("/badge/nope.svg").body == shop.ask("/badge/report.svg").body
+    assert text_of(shop.ask("/badge/far.svg", "limited").body).startswith("far: ")
+
+
 def test_a_signed_link_opens_one_badge_until_its_end_and_holds_no_token(shop: Shop) -> None:
     """Would catch: a link that opens another badge, lasts longer than it says, or is a token."""
     assert shop.ask("/api/v1/consumers/report/badge", "viewer").status == 403

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from serve_lab import ask, project, write
+from serve_lab import ask, deliver, headrace, project, write
 
 from headrace.runtime.runs import LeaderCounters
 from headrace.web import HttpServer, listen
@@ -29,6 +29,8 @@ class Stands:
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, str]]:
     """A port, and its token. The bundle is a page, a script and a secret beside the folder."""
     root = project(tmp_path_factory.mktemp("served") / "shop")
+    deliver(root, "2025-03-01")
+    headrace(root, "tick", "--now", "2025-03-02T06:00")
     write(root / "bundle/index.html", "<!doctype html><title>ui</title>")
     write(root / "bundle/assets/main-1a2b.js", "export {}")
     write(root / "secret.js", "no")
@@ -51,7 +53,15 @@ def test_each_address_gives_the_page_and_only_with_the_token_as_such(
     """Would catch: a deep link that is 404, or one that says 200 to whoever has no token."""
     port, token = served
     alone = [f"/{name}" for name, page in PAGES.items() if page.alone]
-    for path in ("/", *alone, "/runs/1", "/assets/orders", "/sources/orders", "/consumers/report"):
+    for path in (
+        "/",
+        *alone,
+        "/backfills/new",
+        "/figures/availability",
+        "/assets/orders",
+        "/sources/orders",
+        "/consumers/report",
+    ):
         answer = ask(port, path, Authorization=f"Bearer {token}")
         assert (answer.status, b"<title>ui" in answer.body) == (200, True), path
         assert ask(port, path).status == 401, path
@@ -69,6 +79,14 @@ def test_each_address_gives_the_page_and_only_with_the_token_as_such(
         "/consumers/%E2%80%AEtroper",
         "/incidents/INC-1",
         "/incidents/x",
+        "/runs/999",
+        "/runs/x",
+        "/backfills/7",
+        "/backfills/x",
+        "/approvals/9",
+        "/approvals/A9",
+        "/contracts/xx",
+        "/figures/xx",
         "/%00",
         "/assets/%ff",
     ],

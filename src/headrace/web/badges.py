@@ -15,6 +15,7 @@ from html import escape
 from starlette.requests import Request
 from starlette.responses import Response
 
+from headrace.model import UnknownName
 from headrace.security.access import Identity
 from headrace.services.badges import BadgeResponse, badge, linked_badge, public_badge
 from headrace.services.session import ProjectSession
@@ -37,6 +38,9 @@ COLORS = {
 OTHER_COLOR = "#565c64"
 CHARACTER_WIDTH, PADDING, HEIGHT = 6.6, 8, 22
 MEDIA_TYPE = "image/svg+xml"
+UNKNOWN = BadgeResponse(consumer="Headrace", state="", texts=["unknown consumer"])
+SHARED = {"cross-origin-resource-policy": "cross-origin"}
+"""The header of what pages of other servers may show."""
 
 
 def drawn(response: BadgeResponse) -> bytes:
@@ -85,12 +89,18 @@ class Badges:
         )
 
     async def file(self, request: Request) -> Response:
-        """Return a badge as SVG. Without a valid link it needs who is signed in, or `public`."""
+        """Return a badge as SVG. Without a valid link it needs who is signed in, or `public`.
+
+        An unknown consumer's is answered with 404; it is that of a hidden one, too.
+        """
         file: str = request.path_params["name"]
         if not file.endswith(SUFFIX):
             raise HttpProblem(404, "the address says no badge", "ask for /badge/CONSUMER.svg")
-        response, cache = await self.state(request, file.removesuffix(SUFFIX))
         headers = {"content-security-policy": "default-src 'none'; sandbox"}
+        try:
+            response, cache = await self.state(request, file.removesuffix(SUFFIX))
+        except UnknownName:
+            return Response(drawn(UNKNOWN), 404, {**headers, **SHARED}, MEDIA_TYPE)
         return cached_answer(request, drawn(response), MEDIA_TYPE, cache, headers)
 
     async def state(self, request: Request, name: str) -> tuple[BadgeResponse, str]:
@@ -136,8 +146,8 @@ def cached_answer(
     headers = {
         **headers,
         "cache-control": f"{cache}, max-age={FRESH_SECONDS}",
+        **SHARED,
         "etag": tag,
-        "cross-origin-resource-policy": "cross-origin",
     }
     if cache == "private":
         headers["vary"] = "cookie, authorization"

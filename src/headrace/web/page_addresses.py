@@ -10,9 +10,13 @@ from urllib.parse import unquote
 from starlette.requests import Request
 
 from headrace.model import HeadraceError, UnknownName
+from headrace.services import approvals, backfills, runs
+from headrace.services.figures import WORKED
 from headrace.services.incidents import found_in, number_of
 from headrace.services.permissions import check_call
 from headrace.services.session import ProjectSession
+from headrace.store.queries import attempts, backfill_plans
+from headrace.store.queries import runs as stored_runs
 
 
 def _has_node(session: ProjectSession, name: str) -> bool:
@@ -26,6 +30,43 @@ def _has_incident(session: ProjectSession, name: str) -> bool:
         return False
     with session.store.read() as tx:
         return session.shows(found_in(tx, number_of(name)).node)
+
+
+def _has_run(session: ProjectSession, name: str) -> bool:
+    check_call(session, "run_pages:run_timeline", {})
+    number = runs.number_of(name)
+    if session.store is None:
+        return False
+    with session.store.read() as tx:
+        if stored_runs.get(tx, number) is None:
+            return False
+        return session.visible is None or any(
+            session.shows(attempt.node) for attempt in attempts.of_run(tx, number)
+        )
+
+
+def _has_backfill(session: ProjectSession, name: str) -> bool:
+    if name == NEW_BACKFILL:
+        return True
+    check_call(session, "backfills:get_backfill", {})
+    number = backfills.number_of(session, name)
+    if session.store is None:
+        return False
+    with session.store.read() as tx:
+        return backfill_plans.get(tx, number) is not None
+
+
+def _has_approval(session: ProjectSession, name: str) -> bool:
+    approvals.approval(session, name)  # it raises UnknownName
+    return True
+
+
+def _has_figure(_: ProjectSession, name: str) -> bool:
+    return name in WORKED
+
+
+NEW_BACKFILL = "new"
+"""`/backfills/new` is where a backfill is planned."""
 
 
 class Page(NamedTuple):
@@ -46,11 +87,11 @@ PAGES = {
     "assets": Page(exists=_has_node),
     "sources": Page(alone=False, exists=_has_node),
     "contracts": Page(alone=False, exists=_has_node),
-    "runs": Page(),
-    "backfills": Page(),
+    "runs": Page(exists=_has_run),
+    "backfills": Page(exists=_has_backfill),
     "wall": Page(second=False),
-    "approvals": Page(),
-    "figures": Page(alone=False),
+    "approvals": Page(exists=_has_approval),
+    "figures": Page(alone=False, exists=_has_figure),
     "graph": Page(second=False),
     "calendar": Page(second=False),
     "plan": Page(second=False),

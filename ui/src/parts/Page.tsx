@@ -57,14 +57,17 @@ export function Panel({
 /**
  * A document once it is there. What was shown last stays, marked, while the server is away: never zeros instead.
  * `heading` is for a document that is the whole page: what the page is about while there is nothing else on it.
+ * `name` is what it was asked for by, where that isn't the heading.
  */
 export function Loaded<D>({
   document: response,
   heading,
+  name,
   children,
 }: {
   document: UseQueryResult<D, Problem>;
   heading?: string;
+  name?: string;
   children: (document: D) => ReactNode;
 }) {
   if (response.data !== undefined && !response.isPlaceholderData) {
@@ -76,11 +79,19 @@ export function Loaded<D>({
       </>
     );
   }
-  return <Placeholder problem={response.error} {...(heading === undefined ? {} : { heading })} />;
+  return <Placeholder problem={response.error} heading={heading} name={name} />;
 }
 
 /** In place of a document: that it is on its way, or what was refused; of a whole page with its heading. */
-export function Placeholder({ problem, heading }: { problem: Problem | null; heading?: string }) {
+export function Placeholder({
+  problem,
+  heading,
+  name,
+}: {
+  problem: Problem | null;
+  heading?: string | undefined;
+  name?: string | undefined;
+}) {
   const subtitle = problem ? (
     <Refusal problem={problem} />
   ) : (
@@ -93,7 +104,7 @@ export function Placeholder({ problem, heading }: { problem: Problem | null; hea
     <div className="stack">
       <h1>{heading}</h1>
       {subtitle}
-      {problem?.status === 404 && <NearestNames to={heading} />}
+      {problem?.status === 404 && <NearestNames to={name ?? heading} />}
       {problem && (
         <p>
           <Link to="/">Today</Link> says who waits, and why. <kbd>Ctrl K</kbd> finds anything by its

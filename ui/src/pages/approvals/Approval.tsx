@@ -25,18 +25,17 @@ export function Approval() {
     query: link ? { link } : {},
   });
   return (
-    <div className="stack">
-      <Heading title={`Approval ${plan}`} subtitle={<Link to="/approvals">All approvals</Link>} />
-      <Loaded document={response}>
-        {(row) => (
-          <>
-            <Plan row={row} answer={setAnswer} />
-            {answer && (
-              <Asked row={row} answer={answer} link={link} close={() => setAnswer(null)} />
-            )}
-          </>
-        )}
-      </Loaded>
-    </div>
+    <Loaded document={response} heading={`Approval ${plan}`} name={plan}>
+      {(row) => (
+        <div className="stack">
+          <Heading
+            title={`Approval ${plan}`}
+            subtitle={<Link to="/approvals">All approvals</Link>}
+          />
+          <Plan row={row} answer={setAnswer} />
+          {answer && <Asked row={row} answer={answer} link={link} close={() => setAnswer(null)} />}
+        </div>
+      )}
+    </Loaded>
   );
 }

@@ -30,6 +30,7 @@ export function Backfill() {
     <Loaded
       document={useResponse("/api/v1/backfills/{plan}", { path: { plan } })}
       heading={`Backfill ${plan}`}
+      name={plan}
     >
       {(row) => <BackfillOf plan={plan} row={row} />}
     </Loaded>

@@ -78,24 +78,29 @@ export function Contract() {
       params.get(name) ? [[name, Number(params.get(name))]] : [],
     ),
   );
+  const versions = useResponse("/api/v1/contract/{node}/versions", {
+    path: { node },
+    query: chosen,
+  });
   return (
-    <div className="stack">
-      <Heading
-        title={`Contract of ${node}`}
-        subtitle={<Link to={addressOf("asset", node)}>All of {node}</Link>}
-      />
-      <Loaded document={useResponse("/api/v1/contract/{node}", { path: { node } })}>
-        {(contract) => <Promises contract={contract} />}
-      </Loaded>
-      <Loaded
-        document={useResponse("/api/v1/contract/{node}/versions", {
-          path: { node },
-          query: chosen,
-        })}
-      >
-        {(history) => (history.contract ? <Versions history={history} /> : null)}
-      </Loaded>
-    </div>
+    <Loaded
+      document={useResponse("/api/v1/contract/{node}", { path: { node } })}
+      heading={`Contract of ${node}`}
+      name={node}
+    >
+      {(contract) => (
+        <div className="stack">
+          <Heading
+            title={`Contract of ${node}`}
+            subtitle={<Link to={addressOf("asset", node)}>All of {node}</Link>}
+          />
+          <Promises contract={contract} />
+          <Loaded document={versions}>
+            {(history) => (history.contract ? <Versions history={history} /> : null)}
+          </Loaded>
+        </div>
+      )}
+    </Loaded>
   );
 }
 

@@ -34,6 +34,7 @@ export function Figure() {
         query: window ? { window } : {},
       })}
       heading={`Rows behind ${figure}`}
+      name={figure}
     >
       {(document) => (
         <div className="stack">

@@ -51,7 +51,7 @@ export function Run() {
   const path = useResponse("/api/v1/runs/{run}/path", { path: { run } });
   const first = response.pages[0];
   if (!first || response.isPlaceholderData)
-    return <Placeholder problem={response.error} heading={`Run ${run}`} />;
+    return <Placeholder problem={response.error} heading={`Run ${run}`} name={run} />;
   const attempts = response.pages.flatMap((page) => page.attempts);
   const attempt = params.get("attempt");
   return (

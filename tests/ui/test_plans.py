@@ -146,7 +146,7 @@ def test_files_with_errors_are_named_instead_of_a_plan(shop: tuple[Site, Path]) 
         expect(page.get_by_role("region", name="Problems")).to_contain_text(f"{REVENUE}:")
         expect(page.get_by_role("button", name="Apply…")).to_have_count(0)
         edit(root, "selec", "select")
-        page.get_by_role("button", name="Look again").click()
+        page.get_by_role("button", name="Refresh").click()
         expect(page.get_by_role("heading", level=1)).to_contain_text("Nothing to apply")
 
 

@@ -99,10 +99,7 @@ export function Checks() {
   usePageTitle("Checks");
   return (
     <div className="stack">
-      <Heading
-        title="Checks"
-        subtitle={`What is checked before anybody sees the data, and what it came to the last ${HISTORY} times.`}
-      />
+      <Heading title="Checks" subtitle={`All checks, with their last ${HISTORY} results.`} />
       <Loaded document={useResponse("/api/v1/checks", { query: { history: HISTORY } })}>
         {(rows) => (rows.length ? <All checks={rows} /> : <Nothing />)}
       </Loaded>
@@ -248,9 +245,8 @@ function Nothing() {
   return (
     <Panel title="All checks">
       <Empty>
-        <strong>Nothing is checked but the shape of the data.</strong>{" "}
-        <code>headrace checks suggest</code> says which checks would notice what nobody would notice
-        now, from what the data looked like so far.
+        <strong>No checks to show.</strong> <code>headrace checks suggest</code> proposes checks
+        based on the data so far.
       </Empty>
     </Panel>
   );

@@ -10,7 +10,7 @@ export function Consumers() {
         <div className="stack">
           <Heading
             title="Consumers"
-            subtitle="Who reads the data, what they were promised, and whether they have it."
+            subtitle="Readers of the data, with their promises (deadline or age) and current states."
           />
           <Panel title="All consumers" aside={`${consumers.length}`}>
             {consumers.length ? (

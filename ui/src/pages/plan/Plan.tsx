@@ -51,7 +51,7 @@ export function Plan() {
   };
   const refreshButton = (
     <button type="button" className="button" onClick={refresh} disabled={plan.isFetching}>
-      {plan.isFetching ? "Looking…" : "Look again"}
+      {plan.isFetching ? "Refreshing…" : "Refresh"}
     </button>
   );
   if (plan.data && !plan.error && !plan.isFetching) {

@@ -132,6 +132,13 @@ def test_a_signed_link_opens_one_badge_until_its_end_and_holds_no_token(shop: Sh
     assert (public["path"], public["until"]) == ("/badge/open-report.svg", None)
 
 
+def test_the_command_says_that_addresses_without_a_server_are_relative(shop: Shop) -> None:
+    """Would catch: a README with a link that leads nowhere."""
+    text = headrace(shop.root, "badge", "open-report")
+    assert "](/badge/open-report.svg)" in text
+    assert text.count("the addresses lack the server: declare `url` of `[serve]`") == 1
+
+
 def test_a_link_ends_with_its_day(shop: Shop) -> None:
     """Would catch: a picture in a forgotten page that tells a state for ever."""
     path = shop.ask("/api/v1/consumers/report/badge?days=1", "owner").json["path"]

@@ -6,6 +6,8 @@ from headrace.cli.declared_commands import ServiceCommand
 from headrace.cli.output import CommandOutput
 from headrace.services.badges import BadgeLinkResponse
 
+NO_SERVER = "the addresses lack the server: declare `url` of `[serve]` in headrace.toml"
+
 
 def render_badge(response: BadgeLinkResponse, page: CommandOutput) -> None:
     """Print where the badge is, until when, and the line for a README."""
@@ -16,6 +18,8 @@ def render_badge(response: BadgeLinkResponse, page: CommandOutput) -> None:
         page.say(f"whoever has the link gets it, until {response.until}", "dim")
     page.raw(f"in Markdown: {response.markdown}")
     page.raw(f"as a card: {response.iframe}")
+    if response.url is None:
+        page.say(NO_SERVER, "dim")
 
 
 badge_command = ServiceCommand("badges:badge_link", render_badge)

@@ -93,6 +93,23 @@ def test_a_response_from_the_cache_is_checked_too(door: Door) -> None:
     assert door.get("viewer", "/api/v1/audit").status == 403
 
 
+def test_people_are_found_by_who_may_read_the_audit_trail(door: Door) -> None:
+    """Would catch: names of people for a role that may not see who acted; programs as people."""
+    name = next(
+        row["actor"]
+        for row in door.get("auditor", "/api/v1/audit").json
+        if row["actor_type"] == "person"
+    )
+
+    def people(who: str, query: str) -> list[str]:
+        rows = door.get(who, f"/api/v1/search?q={query}").json["found"]
+        return [row["name"] for row in rows if row["kind"] == "person"]
+
+    assert people("auditor", name[:4]) == [name]
+    assert people("auditor", "headrace") == []
+    assert people("viewer", name[:4]) == people("scoped", name[:4]) == []
+
+
 def test_a_limited_role_gets_only_lists_that_are_filtered(door: Door) -> None:
     """B14. Would catch: a list of all nodes for a role that is limited to some."""
     for endpoint in ENDPOINTS:

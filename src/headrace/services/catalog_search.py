@@ -17,6 +17,7 @@ from headrace.model.errors import close_names
 from headrace.services.caches import cached, cached_by_version, cursor_text, place
 from headrace.services.figure_inputs import Figuring, took
 from headrace.services.ls import row
+from headrace.services.people import people_like
 from headrace.services.permissions import authorised
 from headrace.services.responses.catalog import (
     CardRow,
@@ -204,6 +205,8 @@ def search(
 ) -> SearchResponse:
     """Return the items whose names contain all words of the q; nothing for an empty q.
 
+    People who acted lately are among them for who may read the whole audit trail.
+
     Names that begin with the first word come first. With `near`, similar names of consumers, assets
     and sources are returned where no name contains the words.
     """
@@ -216,6 +219,7 @@ def search(
         (row for text, row in columns if all(word in text for word in words)), COLUMNS_MAX
     )
     rows += _numbered_record(session, q.strip())
+    rows += people_like(session, words)
     if near and not rows:
         similar = _similar(q.strip().lower(), named)
         return SearchResponse(query=q, found=similar[:limit], more=False)

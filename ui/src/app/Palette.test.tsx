@@ -149,3 +149,26 @@ test("a view is saved with its filters, opened and removed", async () => {
   await userEvent.clear(screen.getByRole("combobox"));
   expect(screen.queryByText("my failures")).toBeNull();
 });
+
+// Would catch: a person's name that leads to assets of an owner of that name.
+test("a person leads to their entries of the audit trail", async () => {
+  answer("ana", [], [{ kind: "person", name: "ana@vm", of: null, said: "last entry 2025-03-01" }]);
+  await type("ana");
+  await userEvent.click(await screen.findByText("ana@vm"));
+  await waitFor(() =>
+    expect(screen.getByLabelText("Address")).toHaveTextContent("/audit?actor=ana%40vm"),
+  );
+});
+
+// Would catch: a way out for a browser without a session, or one that ends nothing.
+test("a session is ended from the palette", async () => {
+  answer("sign out", []);
+  server().answer("/api/v1/session", { body: { who: "user:ana", session: "session-1" } });
+  server().answer("/api/v1/session/end", { body: {} });
+  await type("sign out");
+  await userEvent.click(await screen.findByText("Sign out"));
+  await waitFor(() => {
+    const posts = server().received.filter(({ method }) => method === "POST");
+    expect(posts.map(({ path }) => path)).toEqual(["/api/v1/session/end"]);
+  });
+});

@@ -14,6 +14,7 @@ import {
   pageChoices,
   recentChoices,
   searchedOf,
+  sessionChoices,
   settingChoices,
   thingChoice,
   viewChoices,
@@ -104,6 +105,7 @@ function useChoices(typed: string): {
   );
   const possible = useResponse("/api/v1/possible-acts", { query: { q: query, limit: 20 } }, wanted);
   const recent = recentOf(useRecentKey());
+  const session = useResponse("/api/v1/session", {});
   const { pathname, search } = useLocation();
   const views = viewChoices(asked.text, useViewsKey(), {
     name: document.title.replace(/ · Headrace$/, ""),
@@ -118,6 +120,7 @@ function useChoices(typed: string): {
     ...views,
     ...pageChoices(asked.text),
     ...settingChoices(asked.text),
+    ...sessionChoices(asked.text, Boolean(session.data?.session)),
     ...(found.data?.found ?? []).map(thingChoice),
   ];
   const choices = isOrder(asked.text, acts)

@@ -2,13 +2,11 @@
 import { useEffect, useRef, useState } from "react";
 import { Link, NavLink, Outlet, useLocation, useNavigate } from "react-router";
 import type { Schema } from "../api/client";
-import { queries, useResponse, useStatus } from "../api/responses";
-import { perform } from "../api/acts";
+import { useResponse, useStatus } from "../api/responses";
 import { useLive } from "../api/live";
 import { formatDuration } from "../parts/durations";
 import { Clock } from "../parts/Time";
 import { Shape } from "../parts/State";
-import { forgetVisits } from "../parts/recent";
 import { instantText } from "../parts/times";
 import { useZone } from "../parts/zone";
 import { useKeys } from "./keys";
@@ -16,6 +14,7 @@ import { Help } from "./Help";
 import { LoginNeeded } from "./LoginNeeded";
 import { NAVIGATION } from "./navigation";
 import { Palette } from "./Palette";
+import { signOut } from "./signOut";
 import { ZoneSwitch } from "./ZoneSwitch";
 import { applyTheme, theme, type Theme } from "./theme";
 
@@ -184,11 +183,6 @@ export function Person() {
   const { data } = useResponse("/api/v1/session", {});
   if (!data) return null;
   const who = data.name || data.who.replace(/^user:/, "");
-  const signOut = () =>
-    void perform("/api/v1/session/end", {}, () => undefined).finally(() => {
-      forgetVisits();
-      return queries.invalidateQueries();
-    });
   return (
     <span className="person small">
       <span className="muted" title={data.who}>

@@ -6,6 +6,7 @@ import { removeView, saveView, viewsOf, type View } from "../parts/savedViews";
 import { applyDensity } from "./density";
 import { chooseZone } from "../parts/zone";
 import { NAVIGATION } from "./navigation";
+import { signOut } from "./signOut";
 import { applyTheme } from "./theme";
 
 /** Choosing it goes to `path`, or changes a setting of this browser. */
@@ -69,6 +70,13 @@ function setting(name: string, set: () => void): Choice {
 export const settingChoices = (text: string) =>
   text ? SETTINGS.filter(({ name }) => contains(name, text)) : [];
 
+/** Signing out, for a browser that has a session. */
+export const sessionChoices = (text: string, session: boolean): Choice[] =>
+  session && text && contains(SIGN_OUT, text)
+    ? [{ key: SIGN_OUT, name: SIGN_OUT, detail: "ends this session", set: signOut }]
+    : [];
+
+const SIGN_OUT = "Sign out";
 const WALL = { path: "/wall", name: "Wall, for a team’s screen" };
 
 export const pageChoices = (text: string): Choice[] =>

@@ -10,6 +10,7 @@ const PAGES: ReadonlyMap<string, string> = new Map([
 
 export function addressOf(kind: string, name: string, of?: string | null): string {
   const page = PAGES.get(kind);
+  if (kind === "person") return `/audit?${new URLSearchParams({ actor: name })}`;
   if (page) return `/${page}/${encodeURIComponent(name)}`;
   if (of) return `/assets/${encodeURIComponent(of)}?${new URLSearchParams({ [kind]: name })}`;
   return `/assets?${new URLSearchParams({ [kind]: name })}`;

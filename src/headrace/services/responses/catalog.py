@@ -184,8 +184,8 @@ class CodeResponse(Response, frozen=True, kw_only=True):
 
 class FoundRow(Response, frozen=True, kw_only=True):
     """Something of a name like that. `kind` is `source`, `asset`, `consumer`, `column`, `owner`,
-    `domain`, `tag`, `check`, `incident`, `run` or `backfill`; `name` is what it is opened by, `of`
-    the node of a column or a check."""
+    `domain`, `tag`, `check`, `incident`, `run`, `backfill` or `person`; `name` is what it is opened
+    by, `of` the node of a column or a check."""
 
     kind: str
     name: str

@@ -27,6 +27,12 @@ def entries(tx: Transaction, *, since_us: int | None) -> Iterator[tuple[int, str
     return ((seq, event, digest) for seq, event, digest in rows)
 
 
+def newest(tx: Transaction, limit: int) -> list[str]:
+    """Return the newest events as canonical JSON, newest first."""
+    rows = tx.execute("select event from audit order by seq desc limit ?", (limit,))
+    return [event for (event,) in rows]
+
+
 def entry(tx: Transaction, seq: int) -> tuple[int, str, str] | None:
     """One entry by its number."""
     row = tx.execute("select seq, event, hash from audit where seq = ?", (seq,)).fetchone()

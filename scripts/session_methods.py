@@ -30,6 +30,7 @@ TARGET = Path(__file__).resolve().parent.parent / "src/headrace/session_methods.
 METHODS = {
     "ab": "trials:ab",
     "accept_names": "contract_accept:accept_names",
+    "assign": "incident_handling:assign",
     "approval": "approvals:approval",
     "approvals": "approvals:approvals",
     "approve": "approvals:approve",
@@ -80,6 +81,7 @@ METHODS = {
     "infer_contract": "contract_inference:infer",
     "keys": "keys:key_status",
     "list_sessions": "browser_sessions:list_sessions",
+    "link_ticket": "incident_handling:link_ticket",
     "list_tokens": "tokens:list_tokens",
     "list_users": "users:list_users",
     "logs": "logs:log_page",

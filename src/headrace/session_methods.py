@@ -188,6 +188,17 @@ class SessionMethods:
         result: ApprovalRow = self._call("approvals:approve", plan=plan, reason=reason, link=link)
         return result
 
+    def assign(self, incident: str, person: str | None) -> IncidentRow:
+        """Assign an incident to a person, or to nobody with null. No state or figure changes.
+
+        `person` is any name of at most 100 characters. Raise UsageError for another one, or
+        for an unknown incident.
+        """
+        result: IncidentRow = self._call(
+            "incident_handling:assign", incident=incident, person=person
+        )
+        return result
+
     def audit(
         self,
         *,
@@ -645,6 +656,17 @@ class SessionMethods:
         No root key is needed for it.
         """
         result: list[KeyVersionRow] = self._call("keys:key_status")
+        return result
+
+    def link_ticket(self, incident: str, url: str | None) -> IncidentRow:
+        """Link an incident to its ticket in another system, or remove the link with null.
+
+        `url` is an address with http or https, of at most 500 characters. Headrace never
+        opens it. Raise UsageError for another one, or for an unknown incident.
+        """
+        result: IncidentRow = self._call(
+            "incident_handling:link_ticket", incident=incident, url=url
+        )
         return result
 
     def list_sessions(self) -> list[SessionRow]:

@@ -149,6 +149,86 @@ def test_what_somebody_knows_stands_in_the_timeline_and_in_the_trail(shop: Proje
     assert "there is no incident" in shop.refused("incidents", "note", "INC-99", "--reason", "x")
 
 
+def test_an_incident_is_assigned_and_linked_to_its_ticket(shop: Project) -> None:
+    """Would catch: an assignment or a ticket that is lost, that nobody signed, that can't be
+    removed, or that changes what is known of a cause."""
+    before = shop.json("incidents")[0]
+    number, url = before["id"], "https://tickets.example.com/browse/DATA-12?x=<b>"
+    assert (before["assignee"], before["ticket"]) == (None, None)
+    for _ in range(2):  # the second time changes nothing, and writes nothing
+        shop.json("incidents", "assign", number, " Ana <b>Lópe</b>z ")
+        after = shop.json("incidents", "ticket", number, url)
+    assert (after["assignee"], after["ticket"]) == ("Ana <b>Lópe</b>z", url)
+    assert shop.json("incident", number) == after == shop.json("incidents")[0]
+    new = [line["what"] for line in after["timeline"][len(before["timeline"]) :]]
+    assert new == ["assigned to Ana <b>Lópe</b>z", f"ticket: {url}"]
+    fields = {"assignee": None, "ticket": None, "timeline": []}
+    assert {**after, **fields} == {**before, **fields}
+    page = " ".join(shop.text("incident", number).split())
+    assert "assigned to Ana <b>Lópe</b>z" in page
+    assert f"ticket {url}" in page
+    assert "Ana" in shop.text("incidents")
+    shop.json("incidents", "assign", number, "Bo")
+    shop.json("incidents", "assign", number, "--none")
+    cleared = shop.json("incidents", "ticket", number, "--none")
+    assert (cleared["assignee"], cleared["ticket"]) == (None, None)
+    assert "assignee" not in shop.text("incidents").splitlines()[2]
+    entries = [
+        (item["action"], item["before"], item["after"])
+        for item in shop.json("audit", "show")
+        if item["action"] in ("incident.assigned", "incident.ticket_linked")
+    ]
+    assert sorted(entries, key=str) == sorted(
+        [
+            ("incident.assigned", {"assignee": None}, {"assignee": "Ana <b>Lópe</b>z"}),
+            ("incident.ticket_linked", {"ticket": None}, {"ticket": url}),
+            ("incident.assigned", {"assignee": "Ana <b>Lópe</b>z"}, {"assignee": "Bo"}),
+            ("incident.assigned", {"assignee": "Bo"}, {"assignee": None}),
+            ("incident.ticket_linked", {"ticket": url}, {"ticket": None}),
+        ],
+        key=str,
+    )
+
+
+def test_an_assignment_isnt_what_was_done_about_a_cause(shop: Project) -> None:
+    """Would catch: "What was done then: assigned to ana", beside the repair or in its place."""
+    shop.json("incidents", "assign", "INC-1", "ana")
+    shop.json("incidents", "ticket", "INC-1", "https://tickets.example.com/1")
+    with closing(sqlite3.connect(shop.root / ".headrace/state.db")) as state, state:
+        state.execute("update incident set recurrence_of = 1 where id = 2")
+    before = shop.json("incident", "INC-2")["before"]
+    assert (before["id"], before["done"]) == ("INC-1", [])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("assign", "INC-1"), "needs PERSON or --none"),
+        (("assign", "INC-1", "ana", "--none"), "needs PERSON or --none"),
+        (("ticket", "INC-1"), "needs URL or --none"),
+        (("assign",), "which incident"),
+        (("assign", "INC-99", "ana"), "there is no incident"),
+        (("assign", "INC-1", " "), "is missing"),
+        (("assign", "INC-1", "a" * 101), "at most 100"),
+        (("assign", "INC-1", "ana\u202eb"), "invisible"),
+        (("ticket", "INC-1", "javascript:alert(1)"), "http:// or https://"),
+        (("ticket", "INC-1", "//tickets/1"), "http:// or https://"),
+        (("ticket", "INC-1", "https://"), "http:// or https://"),
+        (("ticket", "INC-1", "https://[x/1"), "http:// or https://"),
+        (("ticket", "INC-1", "https://a:b/1"), "http:// or https://"),
+        (("ticket", "INC-1", "https://a.example/" + "1" * 500), "at most 500"),
+        (("ticket", "INC-1", "https://ana:secret@a.example/1"), "no user or password"),
+        (("note", "INC-1", "ana", "--reason", "x"), "one word too many"),
+        (("note", "INC-1", "--none", "--reason", "x"), "--none belongs"),
+    ],
+)
+def test_what_is_refused_of_an_assignment_and_a_ticket(
+    shop: Project, words: tuple[str, ...], message: str
+) -> None:
+    """Would catch: a link that runs code or has a password in it, and a name that hides text."""
+    assert message in shop.refused("incidents", *words)
+
+
 def test_what_is_refused_of_a_report(shop: Project) -> None:
     """A report about nothing would open an incident that nothing can close."""
     assert "needs --reason" in shop.refused(

@@ -266,6 +266,34 @@ def test_what_somebody_knows_of_a_cause_stands_in_its_timeline(shop: tuple[Site,
         assert trail(root, "incident.noted") == (ME, MARKUP)
 
 
+def test_an_incident_is_assigned_and_linked_to_its_ticket(shop: tuple[Site, Path]) -> None:
+    """Would catch: a name that is markup in the next reader's page, a link that tells the ticket
+    system which page was left, and a list that doesn't say who handles a cause."""
+    site, root = shop
+    url = "https://tickets.example.com/browse/DATA-12?x=<b>"
+    with site.page() as page:
+        open_page(page, "/incidents/INC-1")
+        page.get_by_role("button", name="Assign…").click()
+        page.get_by_role("dialog").get_by_label("Person").fill(MARKUP)
+        page.get_by_role("button", name="Assign", exact=True).click()
+        expect(page.get_by_role("dialog")).to_contain_text(f"INC-1 is assigned to {MARKUP}.")
+        close(page)
+        page.get_by_role("button", name="Link a ticket…").click()
+        page.get_by_role("dialog").get_by_label("Address, with https://").fill(url)
+        page.get_by_role("button", name="Link", exact=True).click()
+        expect(page.get_by_role("dialog")).to_contain_text("INC-1 is linked to its ticket.")
+        close(page)
+        link = page.get_by_role("link", name="tickets.example.com")
+        expect(link).to_have_attribute("href", url)
+        expect(link).to_have_attribute("rel", "noopener noreferrer")
+        open_page(page, "/incidents?all")
+        row = page.get_by_role("row").filter(has_text="INC-1")
+        expect(row).to_contain_text(f"assigned to {MARKUP}")
+        expect(row.get_by_role("link", name="tickets.example.com")).to_be_visible()
+        assert trail(root, "incident.assigned")[0] == ME
+        assert trail(root, "incident.ticket_linked")[0] == ME
+
+
 def test_a_backfill_isnt_started_before_it_is_known_what_there_was(shop: tuple[Site, Path]) -> None:
     """Would catch: a person who is quicker than the server, whose dialog then waits until all is
     made and leads nowhere.

@@ -292,3 +292,20 @@ def test_a_refused_column_is_403_and_an_unknown_one_400(door: Door) -> None:
             for name in ("orders", "orderz")
         )
         assert refused.status == unknown.status == 404
+
+
+def test_people_to_assign_are_those_with_a_role(shop: Project, door: Door) -> None:
+    """Would catch: names for somebody who can't assign, groups and tokens, and people whose role
+    has ended."""
+    rules = (shop.root / "access.yaml").read_text()
+    (shop.root / "access.yaml").write_text(
+        rules
+        + "- {role: operator, to: [user:ana, group:ops, user:bo]}\n"
+        + "- {role: viewer, to: [user:ana, token:ci]}\n"
+        + "- {role: operator, to: [user:gone], until: 2020-01-01}\n"
+    )
+    shop.text("apply", "--yes")
+    me = shop.json("access", "whoami")["who"].removeprefix("user:")
+    assert door.opened.get("/api/v1/people").json == {"people": [me, "ana", "bo"]}
+    assert door.get("operator", "/api/v1/people").json == {"people": [me, "ana", "bo"]}
+    assert door.get("viewer", "/api/v1/people").status == 403

@@ -107,9 +107,11 @@ PARAMETERS: dict[str, tuple[CompletedParameter, ...]] = {
         CompletedParameter(("--limit",), "N"),
     ),
     "incidents": (
-        CompletedParameter((), "[report|note|fix]"),
+        CompletedParameter((), "[report|note|assign|ticket|fix]"),
         CompletedParameter((), "NODE|INC-N"),
+        CompletedParameter((), "[PERSON|URL]"),
         CompletedParameter(("--all",), None),
+        CompletedParameter(("--none",), None),
         CompletedParameter(("--from",), "K"),
         CompletedParameter(("--to",), "K"),
         CompletedParameter(("--reason",), "TEXT"),

@@ -215,6 +215,8 @@ class Action(enum.StrEnum):
     INCIDENT_FIXED = "incident.fixed"
     INCIDENT_REPORTED = "incident.reported"
     INCIDENT_NOTED = "incident.noted"
+    INCIDENT_ASSIGNED = "incident.assigned"
+    INCIDENT_TICKET_LINKED = "incident.ticket_linked"
     AGENT_ACTED = "agent.acted"
     OBLIGATION_WAIVED = "obligation.waived"
     EXPORT_TAKEN_OVER = "export.taken_over"

@@ -286,6 +286,8 @@ REQUESTABLE = {
     "fix": "fix",
     "fix_ended": "incident_records",
     "note_incident": "incident_records",
+    "assign_incident": "incident_handling",
+    "link_ticket": "incident_handling",
     "quarantine_deciding": "quarantine_decisions",
     "report_incident": "incident_records",
     "waive": "interventions",

@@ -33,7 +33,7 @@ from headrace.slo.consumer_states import ConsumerStatus
 from headrace.slo.evaluation import WAITING
 from headrace.slo.incident_impact import still_declared
 from headrace.store import Transaction
-from headrace.store.queries import attempts, exceptions, ingestion, quality
+from headrace.store.queries import attempts, exceptions, incident_handling, ingestion, quality
 from headrace.store.queries import incidents as stored
 from headrace.store.queries.attempts import Attempt
 from headrace.store.queries.incidents import EVIDENCE_MAX, Incident, IncidentEvidence, display_id
@@ -258,6 +258,7 @@ def row_of(
     )
     timeline = stored.timeline_of(tx, incident.id)
     again = opened_last_at(tx, incident)
+    handling = incident_handling.handling_of(tx, incident.id)
     return IncidentRow(
         id=incident.label,
         state=incident.state,
@@ -285,6 +286,8 @@ def row_of(
             evidence_limited=len(incident.evidence) >= EVIDENCE_MAX,
         ),
         owner=incident.owner,
+        assignee=handling.assignee,
+        ticket=handling.ticket,
         began_at=at(incident.began_at),
         opened_at=at(incident.opened_at),
         opened_again_at=None if again == incident.opened_at else at(again),
@@ -318,7 +321,11 @@ def _before(session: ProjectSession, tx: Transaction, number: int) -> Recurrence
     incident = stored.get(tx, number)
     if incident is None:
         return None
-    done = [line.what for line in stored.timeline_of(tx, number) if line.act is not None]
+    done = [
+        line.what
+        for line in stored.timeline_of(tx, number)
+        if line.act is not None and line.act not in incident_handling.ACTS
+    ]
     restored = None if incident.restored_at is None else session.instant(incident.restored_at)
     return RecurrenceRow(
         id=incident.label,

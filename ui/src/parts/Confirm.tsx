@@ -16,6 +16,14 @@ type Props<D> = {
   reasoned?: boolean;
   /** What is asked for in words. */
   fieldLabel?: string;
+  /** What an empty field means, where it may be empty. */
+  emptyMeans?: string;
+  /** The field's text at first; the act is offered once it is another one. */
+  initial?: string;
+  /** Texts that the field offers. */
+  suggestions?: readonly string[];
+  /** What the field's text is in the request. */
+  bodyOf?: (text: string) => object;
   effect: ReactNode;
   done: (document: D) => ReactNode;
   doneTitle?: (document: D) => string;
@@ -28,6 +36,8 @@ type Props<D> = {
 };
 
 const NO_FIELDS = {};
+const NO_TEXTS: readonly string[] = [];
+const asReason = (text: string) => (text ? { reason: text } : {});
 
 export function Confirm<D>({
   title,
@@ -35,7 +45,11 @@ export function Confirm<D>({
   path,
   body = NO_FIELDS,
   reasoned = false,
-  fieldLabel: fieldLabel = "Why",
+  fieldLabel = "Why",
+  emptyMeans = "may be left out",
+  initial,
+  suggestions = NO_TEXTS,
+  bodyOf = asReason,
   effect,
   done,
   doneTitle,
@@ -45,15 +59,12 @@ export function Confirm<D>({
   finish = close,
 }: Props<D>) {
   const { mutation, progress } = useAct<D>(path);
-  const [reason, setReason] = useState("");
+  const [text, setText] = useState(initial ?? "");
   const fieldId = useId();
-  const trimmed = reason.trim();
+  const trimmed = text.trim();
   const waiting = waits?.(mutation.error);
   const begin = () =>
-    mutation.mutate(
-      { ...body, ...(trimmed ? { reason: trimmed } : {}) },
-      { onError: (problem) => refused?.(problem) },
-    );
+    mutation.mutate({ ...body, ...bodyOf(trimmed) }, { onError: (problem) => refused?.(problem) });
 
   const footer = mutation.data ? (
     <button type="button" className="button main" onClick={finish}>
@@ -70,7 +81,7 @@ export function Confirm<D>({
           <button
             type="button"
             className="button main"
-            disabled={reasoned && !trimmed}
+            disabled={(reasoned && !trimmed) || trimmed === initial}
             onClick={begin}
           >
             {verb}
@@ -98,15 +109,23 @@ export function Confirm<D>({
           <div>
             <label htmlFor={fieldId}>
               {fieldLabel}
-              {reasoned ? "" : " (may be left out)"}
+              {reasoned ? "" : ` (${emptyMeans})`}
             </label>
             <input
               id={fieldId}
               className="input"
-              value={reason}
+              value={text}
               required={reasoned}
-              onChange={(event) => setReason(event.target.value)}
+              list={suggestions.length ? `${fieldId}s` : undefined}
+              onChange={(event) => setText(event.target.value)}
             />
+            {suggestions.length > 0 && (
+              <datalist id={`${fieldId}s`}>
+                {suggestions.map((name) => (
+                  <option key={name} value={name} />
+                ))}
+              </datalist>
+            )}
           </div>
         </div>
       )}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Annotated
 
@@ -34,9 +35,13 @@ INCIDENT_COLUMNS = [
     ColumnLayout("node", gives=3, least=12),
     ColumnLayout("what", gives=1, least=18),
     ColumnLayout("owner", gives=4, least=6, drops=1),
+    ColumnLayout("assignee", gives=4, least=6, drops=4),
+    ColumnLayout("ticket", gives=5, least=12, drops=5),
     ColumnLayout("began", drops=2),
     ColumnLayout("affects", drops=3),
 ]
+HANDLING = ("assignee", "ticket")
+"""Columns that are left out if no incident has a value."""
 
 
 def render_incidents(rows: list[IncidentRow], page: CommandOutput, *, every: bool) -> None:
@@ -47,13 +52,22 @@ def render_incidents(rows: list[IncidentRow], page: CommandOutput, *, every: boo
         page.next("headrace status" if every else "headrace incidents --all")
         return
     page.say()
-    page.table(INCIDENT_COLUMNS, [_incident_row(row, page) for row in rows])
+    columns = _columns_of(rows)
+    shown = {column.title for column in columns}
+    page.table(columns, [_incident_row(row, page, shown) for row in rows])
     page.next(
         f"headrace incident {next((row.id for row in rows if row.state == 'open'), rows[0].id)}"
     )
 
 
-def _incident_row(row: IncidentRow, page: CommandOutput) -> list[str | StyledCell]:
+def _columns_of(rows: list[IncidentRow]) -> list[ColumnLayout]:
+    unset = {name for name in HANDLING if all(getattr(row, name) is None for row in rows)}
+    return [column for column in INCIDENT_COLUMNS if column.title not in unset]
+
+
+def _incident_row(
+    row: IncidentRow, page: CommandOutput, shown: Collection[str]
+) -> list[str | StyledCell]:
     return [
         StyledCell(row.id, "bold"),
         output.state_cell(row.state),
@@ -61,6 +75,8 @@ def _incident_row(row: IncidentRow, page: CommandOutput) -> list[str | StyledCel
         row.cause.node,
         row.cause.summary,
         row.owner,
+        *([row.assignee or ""] if "assignee" in shown else []),
+        *([row.ticket or ""] if "ticket" in shown else []),
         page.times.time_text(row.began_at),
         _affected_text(row),
     ]
@@ -88,7 +104,9 @@ FACT_COLUMNS = [ColumnLayout("", least=8), ColumnLayout("", gives=1, least=20)]
 
 def render_incident(row: IncidentRow, page: CommandOutput) -> None:
     """Print one incident: its cause with evidence, whom it affects, its repair and its timeline."""
-    page.facts(row.id, *_cause_and_place(row), row.state, f"owner {row.owner}", style="bold")
+    owner = f"owner {row.owner}"
+    handler = [f"assigned to {row.assignee}"] if row.assignee is not None else []
+    page.facts(row.id, *_cause_and_place(row), row.state, owner, *handler, style="bold")
     later = f"{seconds(row.detect_seconds)} later" if row.detect_seconds > 0 else "at once"
     again = row.opened_again_at
     since = "" if again is None else f"; opened again {page.times.time_text(again)}"
@@ -104,6 +122,8 @@ def render_incident(row: IncidentRow, page: CommandOutput) -> None:
     if len(evidence) > len(visible):
         page.say(f"and {len(evidence) - len(visible)} more; --json has all", "dim", indent=2)
     page.table(FACT_COLUMNS, _fact_rows(row, page), header=False)
+    if row.ticket is not None:
+        page.say(f"ticket   {row.ticket}", indent=2)
     if row.ended is not None:  # not in the table, which would cut its end
         page.say(f"ended    {row.ended}", indent=2)
     _render_incident_repair(row, page)
@@ -227,7 +247,7 @@ def _fact_rows(  # complexipy: ignore (a page: a line for each thing there is to
 incident_command = ServiceCommand("incidents:incident", render_incident)
 
 
-# `headrace incidents [report|note|fix]`
+# `headrace incidents [report|note|assign|ticket|fix]`
 
 MISSING_TARGET = {
     "report": (
@@ -235,6 +255,8 @@ MISSING_TARGET = {
         "headrace incidents report NODE --from K --reason TEXT",
     ),
     "note": ("about which incident is it?", "headrace incidents note ID --reason TEXT"),
+    "assign": ("which incident is assigned?", "headrace incidents assign ID PERSON"),
+    "ticket": ("of which incident is it?", "headrace incidents ticket ID URL"),
     "fix": (
         "which incident is repaired?",
         "headrace incidents fix ID; headrace incidents lists them",
@@ -247,6 +269,8 @@ MISSING_TARGET = {
     "incidents:incidents",
     report="incident_records:report",
     note="incident_records:note",
+    assign="incident_handling:assign",
+    ticket="incident_handling:link_ticket",
     fix="fix:run_fix",
 )
 def incidents_command(
@@ -254,10 +278,10 @@ def incidents_command(
     what: Annotated[
         str | None,
         Argument(
-            "[report|note|fix]",
+            "[report|note|assign|ticket|fix]",
             help=(
-                "`report` says that published data is wrong, `note` what is known; `fix` is"
-                " `headrace fix`"
+                "`report` says that published data is wrong, `note` what is known, `assign` who"
+                " handles it, `ticket` where it is discussed; `fix` is `headrace fix`"
             ),
         ),
     ] = None,
@@ -269,8 +293,15 @@ def incidents_command(
             names="NODE|INC-N",
         ),
     ] = None,
+    value: Annotated[
+        str | None,
+        Argument("[PERSON|URL]", help="of `assign` and `ticket`; --none removes it"),
+    ] = None,
     *,
     every: bool,
+    nothing: Annotated[
+        bool, Option("--none", help="of `assign`: to nobody; of `ticket`: without a link")
+    ] = False,
     first: Annotated[FirstWrong, HelpPrefix("of `report`: ")] = None,
     last: Annotated[LastWrong, HelpPrefix("of `report`: ")] = None,
     reason: Annotated[
@@ -290,6 +321,10 @@ def incidents_command(
     _refuse_misplaced_options(
         what, of_fix=dry_run or yes, of_report=bool(first or last), reason=bool(reason)
     )
+    if nothing and what not in ("assign", "ticket"):
+        raise UsageError(
+            "--none belongs to `assign` and `ticket`", hint="headrace incidents assign ID --none"
+        )
     if what is None:
         rows = incidents(invocation.session, every=every)
         invocation.show(rows, lambda rows, page: render_incidents(rows, page, every=every))
@@ -298,16 +333,20 @@ def incidents_command(
         raise UsageError(
             f"`headrace incidents {what[:40]}` isn't known",
             hint=(
-                "headrace incidents report NODE …; headrace incidents note ID …; headrace"
-                " incident ID"
+                "headrace incidents report NODE …; headrace incidents note ID …; headrace incidents"
+                " assign ID …; headrace incident ID"
             ),
         )
     if target is None:
         raise UsageError(MISSING_TARGET[what][0], hint=MISSING_TARGET[what][1])
+    _refuse_misplaced_value(what, value, nothing=nothing)
     if what == "fix":
         from headrace.services.contract_updates import UNDECIDED
 
         return repair(invocation, target, UNDECIDED, dry_run=dry_run, yes=yes)
+    if what in ("assign", "ticket"):
+        invocation.show(_handled(invocation, what, target, value), render_incident)
+        return 0
     if what == "note":
         from headrace.services.incident_records import note
 
@@ -328,6 +367,26 @@ def incidents_command(
     )
     invocation.show(row, render_incident)
     return 0
+
+
+def _handled(invocation: Invocation, what: str, incident: str, value: str | None) -> IncidentRow:
+    """Assign an incident or link its ticket; None removes it."""
+    from headrace.services.incident_handling import assign, link_ticket
+
+    if what == "assign":
+        return assign(invocation.session, incident, person=value, progress=invocation.progress())
+    return link_ticket(invocation.session, incident, url=value, progress=invocation.progress())
+
+
+def _refuse_misplaced_value(what: str, value: str | None, *, nothing: bool) -> None:
+    sets = what in ("assign", "ticket")
+    if not sets and value is not None:
+        raise UsageError(f"{value[:40]!r} is one word too many", hint="headrace incidents --help")
+    if sets and (value is None) != nothing:
+        raise UsageError(
+            f"`incidents {what}` needs {'PERSON' if what == 'assign' else 'URL'} or --none",
+            hint=MISSING_TARGET[what][1],
+        )
 
 
 def _refuse_misplaced_options(

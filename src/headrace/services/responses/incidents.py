@@ -119,6 +119,12 @@ class RecurrenceRow(Response, frozen=True, kw_only=True):
     done: list[str]
 
 
+class PeopleResponse(Response, frozen=True, kw_only=True):
+    """Names to suggest for an assignment: the caller's first, if it is a person's."""
+
+    people: list[str]
+
+
 class IncidentRow(Response, frozen=True, kw_only=True):
     """One cause. `began_at` is the earliest evidence, `restored_at` when those affected were served
     again.
@@ -128,6 +134,10 @@ class IncidentRow(Response, frozen=True, kw_only=True):
     state: str
     cause: CauseRow
     owner: str
+    assignee: str | None = None
+    """Who handles it, as somebody has set it; it may be a name that the project doesn't know."""
+    ticket: str | None = None
+    """The address of its ticket in another system, with http or https. Headrace never opens it."""
     began_at: datetime
     opened_at: datetime
     opened_again_at: datetime | None = None

@@ -44,6 +44,7 @@ NOT_FOR_AGENTS = {
     "contract infer": "it can write a contract file, and needs no permission for changes",
     "checks suggest": "it writes files of the project",
     "classify": "it looks at clear values, and a person decides about what it proposes",
+    "incidents people": "it lists names for a form of the web UI",
     "optimize --prove": "it runs queries in the process that calls it, for up to an hour",
     "optimize apply": "it writes files of the project",
     "optimize dismiss": "a person decides what isn't proposed any more",

@@ -3,9 +3,7 @@ import { useState } from "react";
 import { Link, useParams } from "react-router";
 import type { Schema } from "../../api/client";
 import { useResponse, useStatus } from "../../api/responses";
-import { ActButtons, useRefusedActs } from "../../parts/ActButtons";
 import { Command } from "../../parts/Command";
-import { Confirm } from "../../parts/Confirm";
 import { Empty, Heading, Loaded, Panel, usePageTitle } from "../../parts/Page";
 import { State } from "../../parts/State";
 import { Table, type Column } from "../../parts/Table";
@@ -19,6 +17,8 @@ import { Failed } from "./Failed";
 import { HeldData } from "./HeldData";
 import { History } from "./History";
 import { Repair } from "./Repair";
+import { TicketLink } from "./TicketLink";
+import { Timeline } from "./Timeline";
 
 type Row = Schema["IncidentRow"];
 
@@ -80,7 +80,7 @@ function IncidentOf({ row }: { row: Row }) {
           <HeldData row={row} />
           <Failed incident={row.id} />
           <History row={row} />
-          <Timeline incident={row.id} lines={row.timeline} />
+          <Timeline row={row} />
         </div>
         <div className="stack">
           <Affected affected={row.affected} />
@@ -95,8 +95,20 @@ function IncidentOf({ row }: { row: Row }) {
 function Summary({ row }: { row: Row }) {
   return (
     <>
-      {row.id} · {row.cause.kind.replaceAll("_", " ")} · owner <strong>{row.owner}</strong> · began{" "}
-      <Time at={row.began_at} />
+      {row.id} · {row.cause.kind.replaceAll("_", " ")} · owner <strong>{row.owner}</strong>
+      {row.assignee && (
+        <>
+          {" "}
+          · assigned to <strong>{visibleText(row.assignee)}</strong>
+        </>
+      )}
+      {row.ticket && (
+        <>
+          {" "}
+          · ticket <TicketLink url={row.ticket} />
+        </>
+      )}{" "}
+      · began <Time at={row.began_at} />
       {row.state === "resolved" && row.restore_seconds !== null ? (
         `, restored after ${formatDuration(row.restore_seconds)}`
       ) : (
@@ -221,60 +233,6 @@ function Evidence({ cause }: { cause: Schema["CauseRow"] }) {
         rows={[...seen.values()]}
         keyOf={(row) => `${row.what}|${row.expected}|${row.observed}`}
       />
-    </Panel>
-  );
-}
-
-function Timeline({
-  incident,
-  lines,
-}: {
-  incident: string;
-  lines: readonly Schema["HappenedRow"][];
-}) {
-  const [noting, setNoting] = useState(false);
-  const refused = useRefusedActs();
-  const columns: readonly Column<Schema["HappenedRow"]>[] = [
-    { name: "When", cell: (row) => <Time at={row.at} /> },
-    { name: "What", className: "why", cell: (row) => visibleText(row.what) },
-    { name: "By", cell: (row) => row.by },
-  ];
-  return (
-    <Panel
-      title="Timeline"
-      aside={
-        <span className="row">
-          <ActButtons
-            acts={[
-              {
-                label: "Write a note…",
-                command: "incidents note",
-                begin: () => setNoting(true),
-              },
-            ]}
-            refused={refused}
-          />
-        </span>
-      }
-    >
-      <Table label="Timeline" columns={columns} rows={lines} keyOf={(_, index) => `${index}`} />
-      {noting && (
-        <Confirm
-          title={`A note about ${incident}`}
-          verb="Write it down"
-          fieldLabel="What is known"
-          path={`/api/v1/incidents/${encodeURIComponent(incident)}/note`}
-          reasoned
-          effect={
-            <p>
-              It stands in the timeline with your name, for whoever comes after. Nothing else
-              changes.
-            </p>
-          }
-          done={() => <p>It is written down.</p>}
-          close={() => setNoting(false)}
-        />
-      )}
     </Panel>
   );
 }

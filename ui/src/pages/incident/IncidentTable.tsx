@@ -3,7 +3,9 @@ import type { Schema } from "../../api/client";
 import { State } from "../../parts/State";
 import { Table, type Column } from "../../parts/Table";
 import { Since, Time } from "../../parts/Time";
+import { visibleText } from "../../parts/visible";
 import { many } from "../../parts/words";
+import { TicketLink } from "./TicketLink";
 
 type Row = Schema["IncidentRow"];
 const page = (row: Row) => `/incidents/${encodeURIComponent(row.id)}`;
@@ -22,6 +24,13 @@ const COLUMNS: readonly Column<Row>[] = [
         </Link>
         <div className="muted small">
           {row.id} · {row.cause.kind.replaceAll("_", " ")} · owner {row.owner}
+          {row.assignee && ` · assigned to ${visibleText(row.assignee)}`}
+          {row.ticket && (
+            <>
+              {" "}
+              · ticket <TicketLink url={row.ticket} />
+            </>
+          )}
         </div>
       </div>
     ),

@@ -1,0 +1,172 @@
+"""`incidents assign` and `ticket`: who handles an incident, and where it is discussed.
+
+Both are lines of the incident's timeline and entries of the audit trail. They change no state.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import msgspec
+
+from headrace.model import ProjectError, UsageError
+from headrace.security.audit import Action, AuditEvent, Object, append
+from headrace.services.command_context import CommandContext
+from headrace.services.commands import leader_command, perform
+from headrace.services.incidents import found_in, number_of, row_of
+from headrace.services.parameters import Argument, IncidentId
+from headrace.services.permissions import authorised, rules_of
+from headrace.services.responses.incidents import IncidentRow, PeopleResponse
+from headrace.services.session import Progress, ProjectSession
+from headrace.store import Transaction
+from headrace.store.queries.incident_handling import ASSIGNEE, TICKET, HandlingPart, handling_of
+from headrace.store.queries.incidents import Happened, display_id, happened
+
+PERSON_MAX = 100
+URL_MAX = 500
+
+
+class HandlingArguments(msgspec.Struct, frozen=True):
+    """An incident's number, and the new value; None removes it."""
+
+    number: int
+    value: str | None
+
+
+@authorised
+def assign(
+    session: ProjectSession,
+    incident: IncidentId,
+    *,
+    person: Annotated[str | None, Argument("PERSON")],
+    progress: Progress,
+) -> IncidentRow:
+    """Assign an incident to a person, or to nobody with null. No state or figure changes.
+
+    `person` is any name of at most 100 characters. Raise UsageError for another one, or for an
+    unknown incident.
+    """
+    name = None if person is None else _one_line(person, PERSON_MAX, "the name of a person")
+    arguments = HandlingArguments(number_of(incident), name)
+    return perform(session, "assign_incident", arguments, progress)  # type: ignore[no-any-return]
+
+
+@authorised
+def link_ticket(
+    session: ProjectSession,
+    incident: IncidentId,
+    *,
+    url: Annotated[str | None, Argument("URL")],
+    progress: Progress,
+) -> IncidentRow:
+    """Link an incident to its ticket in another system, or remove the link with null.
+
+    `url` is an address with http or https, of at most 500 characters. Headrace never opens it.
+    Raise UsageError for another one, or for an unknown incident.
+    """
+    address = None if url is None else _web_address(url)
+    arguments = HandlingArguments(number_of(incident), address)
+    return perform(session, "link_ticket", arguments, progress)  # type: ignore[no-any-return]
+
+
+@authorised
+def people(session: ProjectSession) -> PeopleResponse:
+    """Return the names to suggest for an assignment: the caller, and people in `access.yaml`.
+
+    Roles that have ended name nobody.
+    """
+    rules, today = rules_of(session), session.now().date()
+    subjects = [session.identity.who] + [
+        subject
+        for grant in (rules.grants if rules is not None else ())
+        if grant.until is None or grant.until >= today
+        for subject in sorted(grant.to)
+    ]
+    users = [name.removeprefix("user:") for name in subjects if name.startswith("user:")]
+    return PeopleResponse(people=list(dict.fromkeys(users)))
+
+
+@leader_command("assign_incident", HandlingArguments, IncidentRow)
+def _assign(
+    context: CommandContext, arguments: HandlingArguments, progress: Progress
+) -> IncidentRow:
+    del progress
+    return _set(context, arguments, ASSIGNEE, Action.INCIDENT_ASSIGNED)
+
+
+@leader_command("link_ticket", HandlingArguments, IncidentRow)
+def _link_ticket(
+    context: CommandContext, arguments: HandlingArguments, progress: Progress
+) -> IncidentRow:
+    del progress
+    return _set(context, arguments, TICKET, Action.INCIDENT_TICKET_LINKED)
+
+
+def _set(
+    context: CommandContext, arguments: HandlingArguments, part: HandlingPart, action: Action
+) -> IncidentRow:
+    """Write the line and the audit trail entry, unless the value is the current one."""
+    applied = context.applied()
+    if applied is None:
+        raise ProjectError(
+            "nothing is applied yet, so there are no incidents", hint="headrace apply"
+        )
+
+    def write(tx: Transaction, now: int) -> None:
+        number = found_in(tx, arguments.number).id
+        before = getattr(handling_of(tx, number), part.act)
+        if before == arguments.value:
+            return
+        line = Happened(now, part.line(arguments.value), context.actor.id, part.act)
+        happened(tx, number, [line])
+        append(
+            tx,
+            now,
+            AuditEvent(
+                action=action,
+                actor=context.actor,
+                object=Object("incident", display_id(number)),
+                before={part.act: before},
+                after={part.act: arguments.value},
+            ),
+        )
+
+    context.tell(write=write)
+    with context.store.read() as tx:
+        return row_of(context.session, applied.compiled, tx, found_in(tx, arguments.number))
+
+
+def _one_line(text: str, longest: int, what: str) -> str:
+    """Return a text without spaces around it. Raise UsageError for an unusable one."""
+    line = text.strip()
+    if not line:
+        raise UsageError(f"{what} is missing", hint="--none removes the current one")
+    if len(line) > longest:
+        raise UsageError(f"{what} has at most {longest} characters, this one {len(line):,}")
+    if not line.isprintable():
+        raise UsageError(f"{what} has no line breaks or invisible characters")
+    return line
+
+
+def _web_address(url: str) -> str:
+    """Return an address that a browser can open. Raise UsageError for another one."""
+    address = _one_line(url, URL_MAX, "the address of a ticket")
+    try:
+        parts = urlsplit(address)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and " " not in address
+        _ = parts.port  # raises ValueError for one that is no number
+        user = parts.username is not None or parts.password is not None
+    except ValueError:
+        usable = user = False
+    if not usable:
+        raise UsageError(
+            "a ticket is linked by an address with http:// or https://",
+            hint="headrace incidents ticket ID https://…",
+        )
+    if user:
+        raise UsageError(
+            "the address of a ticket has no user or password in it: every reader sees it",
+            hint="leave out what stands before the @",
+        )
+    return address

@@ -1,0 +1,52 @@
+"""Who handles an incident, and its ticket: the last lines of its timeline that set them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from headrace.store.transaction import Transaction
+
+
+class HandlingPart(NamedTuple):
+    """A part of the handling as a line of the timeline: its act, and its text with a value.
+
+    The value is in the text only, which an erasure overwrites if it quotes an erased value.
+    """
+
+    act: str
+    prefix: str
+    removed: str
+    """The line's text if the value was removed."""
+
+    def line(self, value: str | None) -> str:
+        """Return the text of the line that sets a value, or removes it."""
+        return self.removed if value is None else f"{self.prefix}{value}"
+
+    def value(self, line: str) -> str | None:
+        """Return the value that a line sets; None if it removes it."""
+        return line.removeprefix(self.prefix) if line.startswith(self.prefix) else None
+
+
+ASSIGNEE = HandlingPart("assignee", "assigned to ", "assignment removed")
+TICKET = HandlingPart("ticket", "ticket: ", "link to the ticket removed")
+ACTS = (ASSIGNEE.act, TICKET.act)
+"""Acts of lines that set the handling. They repair nothing."""
+
+
+class Handling(NamedTuple):
+    """Who handles an incident, and the address of its ticket; None where it isn't set."""
+
+    assignee: str | None
+    ticket: str | None
+
+
+def handling_of(tx: Transaction, number: int) -> Handling:
+    """Return an incident's handling."""
+    rows = tx.execute(
+        "select act, what from incident_event where incident_id = ? and act in (?, ?) order by id",
+        (number, *ACTS),
+    )
+    last = {str(act): str(what) for act, what in rows}
+    return Handling(
+        ASSIGNEE.value(last.get(ASSIGNEE.act, "")), TICKET.value(last.get(TICKET.act, ""))
+    )

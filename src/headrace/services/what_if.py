@@ -32,10 +32,10 @@ from headrace.services.parameters import Option
 from headrace.services.permissions import authorised
 from headrace.services.responses.what_if import (
     BacktestRow,
-    BottleneckRow,
-    CostRow,
     DeliveredRow,
     LoadRow,
+    NextBottleneckRow,
+    SlotCostRow,
     WhatIfConsumerRow,
     WhatIfResponse,
 )
@@ -355,13 +355,13 @@ def _ways(question: _Question, search: SearchResult) -> list[str]:
     return [text for text in added if text not in asked]
 
 
-def _cost_row(session: ProjectSession, now: float, then: float) -> CostRow | None:
+def _cost_row(session: ProjectSession, now: float, then: float) -> SlotCostRow | None:
     """Return what busy slots cost in 30 days; None without a rate for them."""
     rates = session.settings.costs
     if rates is None or not rates.slot_hour:
         return None
     before, after = (round(rates.of(seconds * 30 * 1e6, 0, 0), 2) for seconds in (now, then))
-    return CostRow(now=before, then=after, currency=rates.currency)
+    return SlotCostRow(now=before, then=after, currency=rates.currency)
 
 
 def _simulated(
@@ -384,7 +384,10 @@ def _consumers(
         now = _delivered(earlier.get(terms.consumer), before)
         then = _delivered(terms, after) or DeliveredRow()
         rows[terms.consumer] = WhatIfConsumerRow(
-            now=now, then=then, due=terms.due or terms.max_age, text=_text(terms, now, then)
+            now=now,
+            then=then,
+            due=terms.due or terms.max_age,
+            text=_text(terms, now, then, known=after is not None),
         )
     return rows
 
@@ -417,10 +420,12 @@ def _clock(terms: Terms, seconds: float | None) -> str | None:
     return f"+{days + 1}d {clock}" if days else clock
 
 
-def _text(terms: Terms, now: DeliveredRow | None, then: DeliveredRow) -> str:
-    """Return in words what changes for a consumer."""
+def _text(terms: Terms, now: DeliveredRow | None, then: DeliveredRow, *, known: bool) -> str:
+    """Return in words what changes for a consumer; without a `known` past, that nothing is."""
     name = terms.consumer
     in_time = _in_time_words(now, then)
+    if then.kept is None and known:
+        return f"{name}: none of its intervals ends in the simulated days"
     if then.kept is None:
         return f"{name}: nothing can be simulated"
     if then.p50 is None:
@@ -461,7 +466,7 @@ def _in_time_words(now: DeliveredRow | None, then: DeliveredRow) -> str:
     return f"in time {now.kept} % → {then.kept} %"
 
 
-def _bottleneck(after: Simulated) -> BottleneckRow | None:
+def _bottleneck(after: Simulated) -> NextBottleneckRow | None:
     bottleneck = next_bottleneck(after)
     if bottleneck is None:
         return None
@@ -472,7 +477,7 @@ def _bottleneck(after: Simulated) -> BottleneckRow | None:
         "pool": f"waiting for the pool {cause.name}",
         "workers": "waiting for a free worker",
     }[cause.kind]
-    return BottleneckRow(
+    return NextBottleneckRow(
         kind=cause.kind,
         name=cause.name,
         percent=part,

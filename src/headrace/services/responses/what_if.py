@@ -31,7 +31,7 @@ class WhatIfConsumerRow(Response, frozen=True, kw_only=True):
     text: str
 
 
-class BottleneckRow(Response, frozen=True, kw_only=True):
+class NextBottleneckRow(Response, frozen=True, kw_only=True):
     """What takes most of the time between the arrival of data and its delivery.
 
     `kind` is `asset`, `pool` or `workers`; `percent` is its part of that time."""
@@ -63,7 +63,7 @@ class LoadRow(Response, frozen=True, kw_only=True):
     then: float
 
 
-class CostRow(Response, frozen=True, kw_only=True):
+class SlotCostRow(Response, frozen=True, kw_only=True):
     """What busy worker slots cost in 30 days, by `slot_hour` in `[costs]`."""
 
     now: float
@@ -131,10 +131,10 @@ class WhatIfResponse(Response, frozen=True, kw_only=True):
     samples: int
     changes: list[str]
     consumers: dict[str, WhatIfConsumerRow]
-    next_bottleneck: BottleneckRow | None
+    next_bottleneck: NextBottleneckRow | None
     backtest: BacktestRow | None
     busy_seconds: LoadRow | None
-    cost_month: CostRow | None = None
+    cost_month: SlotCostRow | None = None
     """Null without a rate."""
     keep: KeepRow | None = None
     """Null without `--keep`, and where nothing can be simulated."""
@@ -142,3 +142,10 @@ class WhatIfResponse(Response, frozen=True, kw_only=True):
     """Null without `--backfill`, and where nothing can be simulated."""
     lacking: list[str]
     notes: list[str]
+
+
+class WhatIfPage(Response, frozen=True, kw_only=True):
+    """A simulation for a page, and the command with the same answer."""
+
+    command: str | None
+    simulated: WhatIfResponse

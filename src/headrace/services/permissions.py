@@ -227,6 +227,7 @@ COMMANDS: Mapping[str, CommandPermission] = {
     "users:set_password": _ROW("user password", ADMINISTER),
     "validate:validate": _ROW("validate", SEE, lists=True),
     "what_if:what_if": _ROW("what-if", SEE),
+    "what_if_page:what_if_page": _ROW("what-if page", SEE),
     "why:why": _ROW("why", SEE, "subject"),
 }
 """`module:function` of `headrace.services` → its permission.

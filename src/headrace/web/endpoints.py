@@ -75,7 +75,7 @@ class Get(Endpoint):
 
 
 class GetRows(Get):
-    """A response with rows, or computed from them: a fork for reads runs the function."""
+    """A response with rows, or one that takes the processor long: a fork for reads computes it."""
 
 
 class Post(Endpoint):
@@ -211,6 +211,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Get("/status", "status", "status:status"),
     Get("/today", "today", "today:today"),
     Get("/calendar", "calendar", "calendar:calendar"),
+    GetRows("/what-if", "what_if", "what_if_page:what_if_page"),
     Get("/figures/{figure}", "figure", "figures:explain"),
     Get("/figures/{figure}/trend", "figure_trend", "figure_trends:figure_trend"),
     Get("/consumers/{name}", "consumer", "nodes:consumer"),

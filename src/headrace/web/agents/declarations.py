@@ -53,6 +53,7 @@ NOT_FOR_AGENTS = {
     "read page": "`read` gives the same rows",
     "read profile": "`sql` gives the same figures",
     "sql page": "`sql` runs the same queries",
+    "what-if page": "`what-if` simulates the same, and more",
     "test": "it runs the code of assets in the process that calls it",
     "try": "it runs the code of assets in the process that calls it",
 }

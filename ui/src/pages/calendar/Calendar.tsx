@@ -10,6 +10,8 @@ import { Table, type Column } from "../../parts/Table";
 import { Time, TimeOfDay } from "../../parts/Time";
 import { addressOf } from "../../parts/addresses";
 import { many } from "../../parts/words";
+import { Tonight } from "./Tonight";
+import { expectedSources } from "./tonight";
 import { KINDS, dayText, daysOffOn, rowsByDate, weekday, type Document, type Row } from "./days";
 import "../../parts/filters.css";
 import "./calendar.css";
@@ -21,7 +23,7 @@ const PAUSED_MAX = 8;
 
 export function Calendar() {
   usePageTitle("Calendar");
-  const { values, set } = useFilters(["days", "kind", "date"]);
+  const { values, set } = useFilters(["days", "kind", "date", "tonight"]);
   const days = LENGTHS.includes(values.days ?? "") ? Number(values.days) : Number(LENGTH);
   const response = useResponse("/api/v1/calendar", { query: { days } });
   return (
@@ -44,9 +46,19 @@ export function Calendar() {
           choose={(length) => set("days", length)}
           inline
         />
+        {!values.tonight && (
+          <button type="button" className="button" onClick={() => set("tonight", "simulated")}>
+            Simulate tonight
+          </button>
+        )}
       </Heading>
       <Loaded document={response}>
-        {(document) => <Days document={document} kind={values.kind} chosen={values.date} />}
+        {(document) => (
+          <>
+            {values.tonight && <Tonight sources={expectedSources(document.rows)} />}
+            <Days document={document} kind={values.kind} chosen={values.date} />
+          </>
+        )}
       </Loaded>
     </div>
   );

@@ -17,12 +17,11 @@ const COLUMNS: readonly Column<Schema["HappenedRow"]>[] = [
   { name: "What", className: "why", cell: (row) => visibleText(row.what) },
   { name: "By", cell: (row) => row.by },
 ];
-const DIALOGS = { assign: Assign, ticket: Ticket, note: Note };
 
 export function Timeline({ row }: { row: Row }) {
-  const [asked, setAsked] = useState<keyof typeof DIALOGS | null>(null);
+  const [asked, setAsked] = useState<"assign" | "ticket" | "note" | null>(null);
   const refused = useRefusedActs();
-  const Asked = asked && DIALOGS[asked];
+  const dialog = { row, close: () => setAsked(null) };
   return (
     <Panel
       title="Timeline"
@@ -49,7 +48,9 @@ export function Timeline({ row }: { row: Row }) {
         rows={row.timeline}
         keyOf={(_, index) => `${index}`}
       />
-      {Asked && <Asked row={row} close={() => setAsked(null)} />}
+      {asked === "assign" && <Assign {...dialog} />}
+      {asked === "ticket" && <Ticket {...dialog} />}
+      {asked === "note" && <Note {...dialog} />}
     </Panel>
   );
 }

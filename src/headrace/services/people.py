@@ -38,8 +38,8 @@ def people_like(session: ProjectSession, words: list[str]) -> Iterator[FoundRow]
         return
     for name, at in cached(session, "people", lambda: _last_acts(session)).items():
         if all(word in name.lower() for word in words):
-            said = f"last entry {session.instant(at):%Y-%m-%d}"
-            yield FoundRow(kind="person", name=name, of=None, said=said)
+            detail = f"last entry {session.instant(at):%Y-%m-%d}"
+            yield FoundRow(kind="person", name=name, of=None, said=detail)
 
 
 def _last_acts(session: ProjectSession) -> dict[str, int]:

@@ -53,8 +53,8 @@ def render_incidents(rows: list[IncidentRow], page: CommandOutput, *, every: boo
         return
     page.say()
     columns = _columns_of(rows)
-    shown = {column.title for column in columns}
-    page.table(columns, [_incident_row(row, page, shown) for row in rows])
+    titles = {column.title for column in columns}
+    page.table(columns, [_incident_row(row, page, titles) for row in rows])
     page.next(
         f"headrace incident {next((row.id for row in rows if row.state == 'open'), rows[0].id)}"
     )
@@ -66,7 +66,7 @@ def _columns_of(rows: list[IncidentRow]) -> list[ColumnLayout]:
 
 
 def _incident_row(
-    row: IncidentRow, page: CommandOutput, shown: Collection[str]
+    row: IncidentRow, page: CommandOutput, titles: Collection[str]
 ) -> list[str | StyledCell]:
     return [
         StyledCell(row.id, "bold"),
@@ -75,8 +75,8 @@ def _incident_row(
         row.cause.node,
         row.cause.summary,
         row.owner,
-        *([row.assignee or ""] if "assignee" in shown else []),
-        *([row.ticket or ""] if "ticket" in shown else []),
+        *([row.assignee or ""] if "assignee" in titles else []),
+        *([row.ticket or ""] if "ticket" in titles else []),
         page.times.time_text(row.began_at),
         _affected_text(row),
     ]

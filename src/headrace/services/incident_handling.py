@@ -10,11 +10,12 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from headrace.model import ProjectError, UsageError
+from headrace.model import UsageError
 from headrace.security.audit import Action, AuditEvent, Object, append
 from headrace.services.command_context import CommandContext
 from headrace.services.commands import leader_command, perform
-from headrace.services.incidents import found_in, number_of, row_of
+from headrace.services.incident_records import add_to_incident
+from headrace.services.incidents import number_of
 from headrace.services.parameters import Argument, IncidentId
 from headrace.services.permissions import authorised, rules_of
 from headrace.services.responses.incidents import IncidentRow, PeopleResponse
@@ -107,14 +108,8 @@ def _set(
     context: CommandContext, arguments: HandlingArguments, part: HandlingPart, action: Action
 ) -> IncidentRow:
     """Write the line and the audit trail entry, unless the value is the current one."""
-    applied = context.applied()
-    if applied is None:
-        raise ProjectError(
-            "nothing is applied yet, so there are no incidents", hint="headrace apply"
-        )
 
-    def write(tx: Transaction, now: int) -> None:
-        number = found_in(tx, arguments.number).id
+    def write(tx: Transaction, now: int, number: int) -> None:
         before = getattr(handling_of(tx, number), part.act)
         if before == arguments.value:
             return
@@ -132,9 +127,7 @@ def _set(
             ),
         )
 
-    context.tell(write=write)
-    with context.store.read() as tx:
-        return row_of(context.session, applied.compiled, tx, found_in(tx, arguments.number))
+    return add_to_incident(context, arguments.number, write)
 
 
 def _one_line(text: str, longest: int, what: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated
 
 import msgspec
@@ -67,14 +67,8 @@ def note(
 @leader_command("note_incident", NoteArguments, IncidentRow)
 def _note(context: CommandContext, arguments: NoteArguments, progress: Progress) -> IncidentRow:
     del progress
-    applied = context.applied()
-    if applied is None:
-        raise ProjectError(
-            "nothing is applied yet, so there are no incidents", hint="headrace apply"
-        )
 
-    def write(tx: Transaction, now: int) -> None:
-        number = found_in(tx, arguments.number).id
+    def write(tx: Transaction, now: int, number: int) -> None:
         stored.happened(tx, number, [Happened(now, f"note: {arguments.text}", context.actor.id)])
         about = Object("incident", display_id(number))
         append(
@@ -88,9 +82,25 @@ def _note(context: CommandContext, arguments: NoteArguments, progress: Progress)
             ),
         )
 
-    context.tell(write=write)
+    return add_to_incident(context, arguments.number, write)
+
+
+def add_to_incident(
+    context: CommandContext, number: int, write: Callable[[Transaction, int, int], None]
+) -> IncidentRow:
+    """Write something to an incident, and return the incident as it is afterwards.
+
+    `write` gets the transaction, the time in microseconds and the incident's number. Raise
+    ProjectError before the first apply, UsageError for an unknown incident.
+    """
+    applied = context.applied()
+    if applied is None:
+        raise ProjectError(
+            "nothing is applied yet, so there are no incidents", hint="headrace apply"
+        )
+    context.tell(write=lambda tx, now: write(tx, now, found_in(tx, number).id))
     with context.store.read() as tx:
-        return row_of(context.session, applied.compiled, tx, found_in(tx, arguments.number))
+        return row_of(context.session, applied.compiled, tx, found_in(tx, number))
 
 
 # `incidents report`: a person saw wrong data. Its published partitions count as wrong from their

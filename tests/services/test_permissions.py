@@ -32,7 +32,7 @@ CHECKED_ELSEWHERE = {
     "browser_sessions:has_users", "browser_sessions:record_later",
     "browser_sessions:session_identity", "browser_sessions:signed_in", "caches:state_of",
     "figures:visible_throughputs", "graph:load",
-    "lake_files:moved_now", "permissions:check",
+    "lake_files:moved_now", "permissions:check", "run_load:visible_run",
     "permissions:check_call", "permissions:nodes_of_call", "permissions:without_hidden",
     "permissions:needed_role", "read:find", "refused_acts:refused_in_project",
     "tokens:identify", "users:sign_in",

@@ -54,7 +54,7 @@ def run_path(session: ProjectSession, run: Annotated[str, Argument("RUN")]) -> R
     compiled = session.compiled
     with project_state(session, session.clock.now_us()) as snapshot:
         tx = snapshot.tx
-        record = _visible_run(session, tx, run)
+        record = visible_run(session, tx, run)
         last = _last(session, tx, number)
         if last is None:
             return RunPath(run_id=run, ledger=None, attempts=[], hidden=False)
@@ -84,7 +84,7 @@ def run_path(session: ProjectSession, run: Annotated[str, Argument("RUN")]) -> R
     )
 
 
-def _visible_run(session: ProjectSession, tx: Transaction, run: str) -> Run:
+def visible_run(session: ProjectSession, tx: Transaction, run: str) -> Run:
     """Return a run with an attempt at a visible node. Raise UsageError for others."""
     record = runs.get(tx, number_of(run))
     if record is None:
@@ -152,7 +152,7 @@ def run_slots(
     compiled, now_us = session.compiled, session.clock.now_us()
     node_traits = cached_by_version(session, "traits", lambda: traits(compiled))
     with session.store.read() as tx:
-        record = _visible_run(session, tx, run)
+        record = visible_run(session, tx, run)
         leader = holder(tx)
         open_until = now_us if leader is not None and record.finished_at is None else None
         last = run_load.last_ended(tx, record.id)

@@ -10,13 +10,13 @@ from urllib.parse import unquote
 from starlette.requests import Request
 
 from headrace.model import HeadraceError, UnknownName
-from headrace.services import approvals, backfills, runs
+from headrace.services import approvals, backfills
 from headrace.services.figures import WORKED
 from headrace.services.incidents import found_in, number_of
 from headrace.services.permissions import check_call
+from headrace.services.run_load import visible_run
 from headrace.services.session import ProjectSession
-from headrace.store.queries import attempts, backfill_plans
-from headrace.store.queries import runs as stored_runs
+from headrace.store.queries import backfill_plans
 
 
 def _has_node(session: ProjectSession, name: str) -> bool:
@@ -34,15 +34,11 @@ def _has_incident(session: ProjectSession, name: str) -> bool:
 
 def _has_run(session: ProjectSession, name: str) -> bool:
     check_call(session, "run_pages:run_timeline", {})
-    number = runs.number_of(name)
     if session.store is None:
         return False
     with session.store.read() as tx:
-        if stored_runs.get(tx, number) is None:
-            return False
-        return session.visible is None or any(
-            session.shows(attempt.node) for attempt in attempts.of_run(tx, number)
-        )
+        visible_run(session, tx, name)  # it raises UnknownName
+    return True
 
 
 def _has_backfill(session: ProjectSession, name: str) -> bool:

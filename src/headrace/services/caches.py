@@ -88,7 +88,7 @@ def state_of(session: ProjectSession) -> str:
 def leave_out_of_collections() -> None:
     """Let later collections of garbage skip what a server has loaded, after one that visits it all.
 
-    A project of 10,000 nodes takes each full collection 100 ms, in which nobody is answered.
+    A full collection over a project of 10,000 nodes takes 100 ms, in which nobody is answered.
     """
     gc.unfreeze()
     gc.collect()

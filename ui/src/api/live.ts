@@ -41,7 +41,7 @@ function setState(state: Live["state"]): void {
   opening = false;
 }
 
-/** Fetch these documents again in so many milliseconds, or all; one that is due earlier is not put off. */
+/** Fetch these documents, or all, again after this delay in ms. What is due earlier isn’t put off. */
 function refetch(asked?: readonly Query[], delay = COALESCE_MS): void {
   const at = Math.min(due?.at ?? Infinity, Date.now() + delay);
   const documents =

@@ -40,9 +40,8 @@ class SnapshotChoiceRow(Response, frozen=True, kw_only=True):
 class SnapshotDifferenceResponse(Response, frozen=True, kw_only=True):
     """Which partitions, columns and rows of an asset differ between two sides.
 
-    Rows are those of the newest differing partitions that aren't too large, as many as `compared`
-    says. Without keys a
-    changed row counts as one removed and one added.
+    Rows are those of the newest differing partitions that aren't too large: those with `compared`.
+    Without keys a changed row counts as one removed and one added.
     """
 
     asset: str

@@ -6,7 +6,7 @@ import type { Row } from "./days";
 
 export type Simulated = Schema["WhatIfResponse"];
 type Delivered = Schema["DeliveredRow"];
-/** `source` arrives so many minutes later; 0 changes nothing. */
+/** `source` arrives later by this number of minutes; 0 changes nothing. */
 export type Delay = { source: string; minutes: number };
 
 export const MINUTES_MAX = 720;

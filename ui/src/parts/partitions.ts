@@ -8,6 +8,11 @@ export function partitionName(key: string): string {
   return key === WHOLE ? "all of it" : key;
 }
 
+/** A node and its partition as commands take it: daily@2025-03-01; only the node if that is all of it. */
+export function targetOf(node: string, partition: string | null | undefined): string {
+  return partition == null || partition === WHOLE ? node : `${node}@${partition}`;
+}
+
 /** A node and what of it: daily 2025-03-01; only the node if that is all of it. */
 export function nodePartition(node: string, ...keys: readonly (string | null | undefined)[]) {
   return [node, partitionRange(keys.flatMap((key) => key ?? []))].filter(Boolean).join(" ");

@@ -2,7 +2,7 @@
 import type { Schema } from "../../api/client";
 import { useResponse } from "../../api/responses";
 import { Table, type Column } from "../../parts/Table";
-import { WHOLE } from "../../parts/partitions";
+import { targetOf } from "../../parts/partitions";
 
 type Row = Schema["QuarantineRow"];
 const TITLES: Record<string, string> = { dropped: "Dropped", accepted: "An exception" };
@@ -11,7 +11,7 @@ const TITLES: Record<string, string> = { dropped: "Dropped", accepted: "An excep
 export function useHeld(node: string, partition: string, enabled: boolean): readonly Row[] {
   const response = useResponse(
     "/api/v1/quarantine",
-    { query: { target: partition === WHOLE ? node : `${node}@${partition}` } },
+    { query: { target: targetOf(node, partition) } },
     enabled,
   );
   return enabled && response.data && !response.isPlaceholderData ? response.data : [];

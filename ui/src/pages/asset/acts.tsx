@@ -10,7 +10,7 @@ import { RunOutcome } from "../../parts/RunOutcome";
 import { State } from "../../parts/State";
 import { Time } from "../../parts/Time";
 import { useAsked } from "../../parts/useAsked";
-import { WHOLE, nodePartition } from "../../parts/partitions";
+import { nodePartition, targetOf } from "../../parts/partitions";
 import { AcceptNames } from "./AcceptNames";
 
 type Run = Schema["RunResponse"];
@@ -40,9 +40,6 @@ const COMMANDS: Record<ActName, string> = {
 };
 /** The states of partitions that a retry takes. */
 export const RETRYABLE = ["failed", "rejected", "lost"];
-
-const targetOf = (node: string, partition: string | undefined) =>
-  partition === undefined || partition === WHOLE ? node : `${node}@${partition}`;
 
 const NONE: readonly ActName[] = [];
 

@@ -1,4 +1,6 @@
 import { screen, within } from "@testing-library/react";
+import userEvent from "@testing-library/user-event";
+import { useState } from "react";
 import { beforeEach, expect, it } from "vitest";
 import { queries } from "../../api/responses";
 import type { Schema } from "../../api/client";
@@ -73,4 +75,26 @@ it("shows the held rows of other causes, and leads to their partition", async ()
     "/assets/orders?part=partitions&partition=2025-03-03",
   );
   expect(screen.queryByRole("region", { name: "Changed columns" })).toBeNull();
+});
+
+it("shows nothing of the incident that was on the page before", async () => {
+  // Would catch: the rows and columns of another incident under the heading of this one.
+  answer();
+  const resolved = { ...incident("late"), state: "resolved" };
+  function Pages() {
+    const [row, setRow] = useState<Schema["IncidentRow"]>(() => incident("schema_change"));
+    return (
+      <>
+        <button type="button" onClick={() => setRow(resolved)}>
+          another
+        </button>
+        <HeldData row={row} />
+      </>
+    );
+  }
+  renderAt("/", <Pages />);
+  await screen.findByRole("region", { name: "Changed columns" });
+  await screen.findByRole("region", { name: "Held data" });
+  await userEvent.click(screen.getByRole("button", { name: "another" }));
+  expect(screen.queryByRole("region")).toBeNull();
 });

@@ -4,10 +4,10 @@ import type { Schema } from "../../api/client";
 import { useResponse } from "../../api/responses";
 import { addressOf } from "../../parts/addresses";
 import { Panel, Placeholder } from "../../parts/Page";
-import { partitionName } from "../../parts/partitions";
+import { WHOLE, partitionName, targetOf } from "../../parts/partitions";
 import { Table, type Column } from "../../parts/Table";
 import { cellText } from "../../parts/values";
-import { Held } from "../asset/Held";
+import { Held, useHeld } from "../asset/Held";
 
 type Row = Schema["IncidentRow"];
 type Change = Schema["ContractChangeRow"];
@@ -18,22 +18,18 @@ const VALUES_MAX = 3;
 /** Nothing where the cause has no partition, its columns don't differ, and no row of it waits. */
 export function HeldData({ row }: { row: Row }) {
   const { node, partition, kind } = row.cause;
-  const target = partition === null || partition === "*" ? node : `${node}@${partition}`;
-  const quarantine = useResponse(
-    "/api/v1/quarantine",
-    { query: { target } },
-    partition !== null && row.state !== "resolved",
-  );
+  const about = partition ?? WHOLE;
+  const held = useHeld(node, about, partition !== null && row.state !== "resolved");
   const contract = useResponse(
     "/api/v1/contract/{node}/diff",
-    { path: { node: target } },
+    { path: { node: targetOf(node, about) } },
     partition !== null && kind === "schema_change",
   );
   if (partition === null) return null;
-  if (quarantine.isLoading || contract.isLoading) return <Placeholder problem={null} />;
-  const held = quarantine.data ?? [];
+  if (contract.isLoading) return <Placeholder problem={null} />;
+  const differs = kind === "schema_change" && contract.data && !contract.isPlaceholderData;
   // the rest is what saved files change of the contract
-  const changes = contract.data?.changes.filter((change) => change.takes === null) ?? [];
+  const changes = differs ? contract.data.changes.filter((change) => change.takes === null) : [];
   const query = new URLSearchParams({ part: "partitions", partition });
   return (
     <>

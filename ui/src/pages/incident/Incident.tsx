@@ -30,7 +30,7 @@ export function Incident() {
       document={useResponse("/api/v1/incidents/{incident}", { path: { incident } })}
       heading={incident}
     >
-      {(row) => <IncidentOf row={row} />}
+      {(row) => <IncidentOf key={row.id} row={row} />}
     </Loaded>
   );
 }

@@ -244,7 +244,7 @@ def _run(chromium: Browser, site: Site, *, quick: bool) -> list[Figure]:
         with page_of(chromium, site.url) as page:
             page.goto(f"/runs/{run}", wait_until="commit")
             opened.append(
-                float(page.evaluate("there(() => isThere() && document.querySelector('.reasons'))"))
+                float(page.evaluate("there(() => isThere() && document.querySelector('[aria-label="Not published"] li'))"))
             )
     return [_figure("run_of_10000_attempts_open_ms", opened, "ms", 1000)]
 

@@ -22,24 +22,19 @@ const failed = (node: string, reason: string) => ({
   ...{ queued_at: AT, started_at: AT, finished_at: AT, phases: [], seconds: 1, rows: null },
 });
 
+const bodyOf = (attempts: unknown[]) => ({
+  ...{ run_id: "9", kind: "tick", actor: "ada", state: "failed", started_at: AT, finished_at: AT },
+  ...{ now: AT, counts: { failed: 10_000 }, total: 10_000, unpublished: 9_500, retryable: 0 },
+  ...{ retries: [], under_way: 0, cancels: [], cancelled_at: null, attempts, next: "more" },
+});
+
 it("shows each reason once, first, with the attempts that ended for it", async () => {
   // Would catch: a run of ten thousand attempts whose one cause is folded away, or repeated for each.
   const attempts = [
     ...["a", "b", "c", "d", "e"].map((node) => failed(node, "disk full")),
     failed("f", "no such column: amount"),
   ];
-  const body = {
-    ...{
-      run_id: "9",
-      kind: "tick",
-      actor: "ada",
-      state: "failed",
-      started_at: AT,
-      finished_at: AT,
-    },
-    ...{ now: AT, counts: { failed: 10_000 }, total: 10_000, unpublished: 9_500, retryable: 0 },
-    ...{ retries: [], under_way: 0, cancels: [], cancelled_at: null, attempts, next: "more" },
-  };
+  const body = bodyOf(attempts);
   server().answer("/api/v1/status", { body: { now: AT, timezone: "UTC" } });
   server().answer("/api/v1/runs/9", { body }, { body });
   server().answer("/api/v1/runs/9/path", {
@@ -53,4 +48,16 @@ it("shows each reason once, first, with the attempts that ended for it", async (
   expect(first?.textContent).toContain("disk full2 more attempts with this reason");
   expect(second?.textContent).toContain("no such column: amount");
   expect(more).toEqual([]);
+});
+
+it("says why the reasons aren't there, and not that there are none", async () => {
+  // Would catch: "the first 0 of 9,500 attempts" while they are on their way, or after a refusal.
+  server().answer("/api/v1/status", { body: { now: AT, timezone: "UTC" } });
+  const refusal = { status: 503, body: { detail: "The database is busy." } };
+  server().answer("/api/v1/runs/9", { body: bodyOf([failed("a", "disk full")]) }, refusal);
+  renderAt("/runs/9", <Run />, "/runs/:run");
+  const panel = within(await screen.findByRole("region", { name: "Not published" }));
+  expect(panel.queryByText(/^The first/)).toBeNull();
+  expect(await panel.findByText("The database is busy.")).toBeVisible();
+  expect(panel.queryByText(/^The first/)).toBeNull();
 });

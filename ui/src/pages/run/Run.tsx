@@ -134,13 +134,15 @@ function Top({ run, attempts }: { run: About; attempts: readonly Attempt[] }) {
 /** What ended without a publication, before everything else. */
 function Failures({ run }: { run: About }) {
   const response = useAttempts(run.run_id, true);
-  const failed = response.pages.flatMap((page) => page.attempts);
+  const failed = response.isPlaceholderData ? [] : response.pages.flatMap((page) => page.attempts);
   return (
     <Panel
       title="Not published"
       aside={`${run.unpublished.toLocaleString("en")} of ${many(run.total, "attempt")}`}
     >
-      <Reasons attempts={failed} total={run.unpublished} />
+      {response.error && <Refusal problem={response.error} stale={failed.length > 0} />}
+      {failed.length > 0 && <Reasons attempts={failed} total={run.unpublished} />}
+      {!failed.length && !response.error && <Placeholder problem={null} />}
       <MoreButton of={response} label="Show more" />
     </Panel>
   );
@@ -238,7 +240,7 @@ function Reasons({ attempts, total }: { attempts: readonly Attempt[]; total: num
           The first {attempts.length.toLocaleString("en")} of {many(total, "attempt")}
         </p>
       )}
-      <ul className="stack reasons">
+      <ul className="stack">
         {[...groups].map(([key, group]) => (
           <Reason key={key} attempts={group} />
         ))}

@@ -46,19 +46,18 @@ export function Calendar() {
           choose={(length) => set("days", length)}
           inline
         />
-        {!values.tonight && (
-          <button type="button" className="button" onClick={() => set("tonight", "simulated")}>
-            Simulate tonight
-          </button>
-        )}
+        <button
+          type="button"
+          className="button"
+          aria-pressed={Boolean(values.tonight)}
+          onClick={() => set("tonight", values.tonight ? "" : "simulated")}
+        >
+          Simulate tonight
+        </button>
       </Heading>
+      {values.tonight && <Tonight sources={expectedSources(response.data?.rows ?? [])} />}
       <Loaded document={response}>
-        {(document) => (
-          <>
-            {values.tonight && <Tonight sources={expectedSources(document.rows)} />}
-            <Days document={document} kind={values.kind} chosen={values.date} />
-          </>
-        )}
+        {(document) => <Days document={document} kind={values.kind} chosen={values.date} />}
       </Loaded>
     </div>
   );

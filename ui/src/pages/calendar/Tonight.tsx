@@ -1,6 +1,6 @@
 // The coming night, simulated: when consumers get their data, and what a later source would change.
 import { useQuery } from "@tanstack/react-query";
-import { useEffect, useState } from "react";
+import { useMemo, useState } from "react";
 import { Link } from "react-router";
 import { read, type Problem, type ResponseOf } from "../../api/client";
 import { Command } from "../../parts/Command";
@@ -9,6 +9,7 @@ import { Select } from "../../parts/Select";
 import { Table, type Column } from "../../parts/Table";
 import { Time } from "../../parts/Time";
 import { addressOf } from "../../parts/addresses";
+import { useSettled } from "../../parts/useSettled";
 import { many } from "../../parts/words";
 import { dayText } from "./days";
 import {
@@ -24,16 +25,21 @@ import {
 
 const PATH = "/api/v1/what-if";
 const STEP_MINUTES = 5;
+/** A delay that is dragged is simulated once it has stayed this long. */
 const SETTLED_MS = 400;
 
 export function Tonight({ sources }: { sources: readonly string[] }) {
-  const [delay, setDelay] = useState<Delay>({ source: sources[0] ?? "", minutes: 0 });
-  const settled = useSettled(delay);
+  const [choice, setChoice] = useState<Delay>({ source: "", minutes: 0 });
+  // Sources are known once the calendar is there, and can be others later.
+  const source = sources.includes(choice.source) ? choice.source : (sources[0] ?? "");
+  const { minutes } = choice;
+  const delay = useMemo(() => ({ source, minutes }), [source, minutes]);
+  const settled = useSettled(delay, SETTLED_MS);
   const { data, error, isFetching, refetch } = useSimulation(changesOf(settled));
   return (
     <Panel title="Tonight, simulated" aside="nothing is run or written">
       <div className="body stack">
-        {sources.length > 0 && <Later sources={sources} delay={delay} change={setDelay} />}
+        {sources.length > 0 && <Later sources={sources} delay={delay} change={setChoice} />}
         <div className="row">
           <button
             type="button"
@@ -47,7 +53,7 @@ export function Tonight({ sources }: { sources: readonly string[] }) {
             {isFetching && "Simulating…"}
           </span>
         </div>
-        {error && <Refusal problem={error} />}
+        {error && <Refusal problem={error} stale={data !== undefined} />}
         {data && <Result simulated={data.simulated} command={data.command} />}
       </div>
     </Panel>
@@ -60,20 +66,8 @@ function useSimulation(changes: string[]) {
   return useQuery<ResponseOf<typeof PATH>, Problem>({
     queryKey: [PATH, params],
     queryFn: ({ signal }) => read(PATH, params, signal),
-    staleTime: Infinity,
-    refetchOnWindowFocus: false,
-    meta: { plan: true },
+    staleTime: "static",
   });
-}
-
-/** The value once it hasn't changed for a moment, as while it is dragged. */
-function useSettled<V>(value: V): V {
-  const [settled, setSettled] = useState(value);
-  useEffect(() => {
-    const timer = window.setTimeout(() => setSettled(value), SETTLED_MS);
-    return () => window.clearTimeout(timer);
-  }, [value]);
-  return settled;
 }
 
 /** How much later a source delivers: dragged, by arrow keys or typed. */

@@ -16,6 +16,7 @@ import { Empty, Refusal } from "../../parts/Page";
 import { State, labelOf } from "../../parts/State";
 import { Table, type Column } from "../../parts/Table";
 import { useWidth } from "../../parts/useWidth";
+import { useSettled } from "../../parts/useSettled";
 import { addressOf } from "../../parts/addresses";
 import { many } from "../../parts/words";
 import {
@@ -67,7 +68,7 @@ export function RunGrid(props: Props) {
 function Sized({ query, filtered, width }: Props & { width: number }) {
   const scrollerRef = useRef<HTMLDivElement>(null);
   const [top, setTop] = useState(0);
-  const [settledTop, setSettledTop] = useState(0);
+  const settledTop = useSettled(top, SETTLED_MS);
   const [fast, setFast] = useState(false);
   const [hovered, setHovered] = useState<Place | null>(null);
   const [active, setActive] = useState<Place>({ row: 0, column: -1 });
@@ -87,10 +88,6 @@ function Sized({ query, filtered, width }: Props & { width: number }) {
     Math.max(CELL_PX.least, Math.floor((width - namePx - 18) / Math.max(days.length, 1))),
   );
 
-  useEffect(() => {
-    const timer = window.setTimeout(() => setSettledTop(top), SETTLED_MS);
-    return () => window.clearTimeout(timer);
-  }, [top]);
   useEffect(() => {
     // The newest days are at the right: there it begins.
     if (scrollerRef.current) scrollerRef.current.scrollLeft = scrollerRef.current.scrollWidth;

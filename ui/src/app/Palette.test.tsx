@@ -95,8 +95,8 @@ test("without the server the palette says that only pages are found", async () =
   server().answer("/api/v1/search", refusal);
   server().answer("/api/v1/possible-acts", refusal);
   await type("audit");
-  expect(await screen.findByText(/Only pages and settings/)).toHaveTextContent(
-    "The database is busy. Only pages and settings are found.",
+  expect(await screen.findByText(/Names aren’t found now/)).toHaveTextContent(
+    "The database is busy. Names aren’t found now.",
   );
   expect(options()).toEqual(["Auditpage"]);
 });

@@ -79,10 +79,10 @@ export function Palette({ close }: { close: () => void }) {
       <p className="visually-hidden" role="status">{`${choices.length} found`}</p>
       {answered && !choices.length && (
         <p className="empty">
-          Nothing found. Acts that are known here, as far as your roles allow them: {ACTS}.
+          Nothing found. Acts begin with {ACTS}; your roles may not allow all of them.
         </p>
       )}
-      {refused && <p className="empty">{refused} Only pages and settings are found.</p>}
+      {refused && <p className="empty">{refused}</p>}
     </Dialog>
   );
 }
@@ -93,7 +93,7 @@ const scrollIntoView = (option: HTMLElement | null) => option?.scrollIntoView({ 
 function useChoices(typed: string): {
   choices: readonly Choice[];
   answered: boolean;
-  refused?: string | undefined;
+  refused: string | null;
 } {
   const asked = askedOf(typed.trim());
   const query = useDeferredValue(asked.text);
@@ -107,12 +107,16 @@ function useChoices(typed: string): {
   const recent = recentOf(useRecentKey());
   const session = useResponse("/api/v1/session", {});
   const { pathname, search } = useLocation();
-  const views = viewChoices(asked.text, useViewsKey(), {
+  const views = viewChoices(typed.trim(), useViewsKey(), {
     name: document.title.replace(/ · Headrace$/, ""),
     path: `${pathname}${search}`,
   });
   if (!asked.text)
-    return { choices: [...recentChoices(recent), ...views, ...pageChoices("")], answered: false };
+    return {
+      choices: [...recentChoices(recent), ...views, ...pageChoices("")],
+      answered: false,
+      refused: null,
+    };
 
   const acts = possible.data?.query === asked.text ? possible.data.acts : [];
   const actChoices = acts.map((row) => actChoice(row, asked.range));
@@ -129,6 +133,8 @@ function useChoices(typed: string): {
   return {
     choices,
     answered: found.data !== undefined && possible.data !== undefined,
-    refused: (found.error ?? possible.error)?.message,
+    refused: found.error
+      ? `${found.error.message} Names aren’t found now.`
+      : possible.error && `${possible.error.message} Acts aren’t found now.`,
   };
 }

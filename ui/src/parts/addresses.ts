@@ -9,8 +9,8 @@ const PAGES: ReadonlyMap<string, string> = new Map([
 ]);
 
 export function addressOf(kind: string, name: string, of?: string | null): string {
-  const page = PAGES.get(kind);
   if (kind === "person") return `/audit?${new URLSearchParams({ actor: name })}`;
+  const page = PAGES.get(kind);
   if (page) return `/${page}/${encodeURIComponent(name)}`;
   if (of) return `/assets/${encodeURIComponent(of)}?${new URLSearchParams({ [kind]: name })}`;
   return `/assets?${new URLSearchParams({ [kind]: name })}`;

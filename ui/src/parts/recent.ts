@@ -28,15 +28,19 @@ export function useOwnKey(prefix: string): string | null {
 
 export const useRecentKey = () => useOwnKey(PREFIX);
 
-/** The things looked at, the last one first. What isn't of that form is left out. */
-export function recentOf(key: string | null): readonly Visited[] {
+/** The rows that the browser keeps under a key. What isn't of their form is left out. */
+export function rowsOf<R>(key: string | null, isRow: (row: unknown) => row is R): R[] {
   try {
     const rows = JSON.parse((key && localStorage.getItem(key)) ?? "[]") as unknown;
-    return Array.isArray(rows) ? rows.filter(isVisited).slice(0, LENGTH_MAX) : [];
+    return Array.isArray(rows) ? rows.filter(isRow) : [];
   } catch {
     return [];
   }
 }
+
+/** The things looked at, the last one first. */
+export const recentOf = (key: string | null): readonly Visited[] =>
+  rowsOf(key, isVisited).slice(0, LENGTH_MAX);
 
 function isVisited(row: unknown): row is Visited {
   const { path, name, kind } = (row ?? {}) as Partial<Visited>;

@@ -1,21 +1,12 @@
 // Addresses with their filters that a person has given a name, kept in the browser for each project.
-import { useOwnKey } from "./recent";
+import { rowsOf, useOwnKey } from "./recent";
 
 export type View = { name: string; path: string };
 
-const VIEWS_MAX = 50;
-
 export const useViewsKey = () => useOwnKey("headrace-views ");
 
-/** The saved views, the last one first. What isn't of that form is left out. */
-export function viewsOf(key: string | null): readonly View[] {
-  try {
-    const rows = JSON.parse((key && localStorage.getItem(key)) ?? "[]") as unknown;
-    return Array.isArray(rows) ? rows.filter(isView) : [];
-  } catch {
-    return [];
-  }
-}
+/** The saved views, the last one first. */
+export const viewsOf = (key: string | null): readonly View[] => rowsOf(key, isView);
 
 function isView(row: unknown): row is View {
   const { name, path } = (row ?? {}) as Partial<View>;
@@ -33,4 +24,4 @@ export const removeView = (key: string, name: string): void =>
   );
 
 const write = (key: string, views: readonly View[]) =>
-  localStorage.setItem(key, JSON.stringify(views.slice(0, VIEWS_MAX)));
+  localStorage.setItem(key, JSON.stringify(views));

@@ -66,4 +66,13 @@ it("fetches again what may have missed a change, and nothing else", async () => 
   tell([{}]);
   expect(await refetched(300)).toEqual(["before", "after"]);
   expect(await refetched(3_000)).toEqual([]);
+
+  // Would catch: a further tab that polls until the server next says that it is there, and fetches all of its page three times.
+  const answers: unknown[] = [];
+  const tab = new BroadcastChannel("headrace-live");
+  tab.onmessage = ({ data }) => answers.push(data);
+  tab.postMessage("hello");
+  vi.useRealTimers();
+  await vi.waitFor(() => expect(answers).toEqual(["live"]));
+  tab.close();
 });

@@ -22,6 +22,8 @@ const listeners = new Set<() => void>();
 const channel = new BroadcastChannel("headrace-live");
 /** What is fetched again, and when. */
 let due: { at: number; documents: Set<Query> | "all"; timer: number } | undefined;
+/** Whether this tab is the one that listens. */
+let leads = false;
 /** Until the first stream has begun, or failed to. */
 let opening = true;
 let heardAt = Date.now();
@@ -72,6 +74,7 @@ function broadcast(message: "live" | "change" | "connecting"): void {
 }
 
 function listen(): void {
+  leads = true;
   broadcast("connecting"); // a tab that takes over from a closed one doesn't know what it missed
   const source = new EventSource(STREAM);
   source.addEventListener("alive", () => broadcast("live"));
@@ -90,8 +93,11 @@ function listen(): void {
 
 /** Begin to listen, once. */
 export function beginLive(): void {
-  channel.onmessage = (event: MessageEvent<"live" | "change" | "connecting">) =>
-    receive(event.data);
+  channel.onmessage = ({ data }: MessageEvent<"hello" | "live" | "change" | "connecting">) => {
+    if (data !== "hello") receive(data);
+    else if (leads && now.state === "live") channel.postMessage("live");
+  };
+  channel.postMessage("hello"); // the tab that listens answers, so that a further one needn't ask for changes by itself
   void navigator.locks.request("headrace-live", () => {
     listen();
     return new Promise<never>(() => undefined); // held until the tab closes; then another tab gets it

@@ -27,7 +27,7 @@ export function Heading({
     <header className="row spread">
       <div>
         <h1>{title}</h1>
-        {hasContent(subtitle) && <p className="muted">{subtitle}</p>}
+        {hasContent(subtitle) && <p className="muted subtitle">{subtitle}</p>}
       </div>
       {hasContent(children) && <div className="row">{children}</div>}
     </header>

@@ -126,8 +126,8 @@ function Nothing({ filtered, clear }: { filtered: boolean; clear: () => void }) 
     );
   return (
     <Empty>
-      No source and no asset is applied yet: write one into <code>sources/</code> or{" "}
-      <code>assets/</code>, then <code>headrace apply</code>.
+      No source and no asset to show. Write one into <code>sources/</code> or <code>assets/</code>,
+      then run <code>headrace apply</code>.
     </Empty>
   );
 }

@@ -198,8 +198,8 @@ function Drawn({
   if (!view.total)
     return (
       <Empty>
-        No source and no asset is applied yet: write one into <code>sources/</code> or{" "}
-        <code>assets/</code>, then <code>headrace apply</code>.
+        No source and no asset to show. Write one into <code>sources/</code> or <code>assets/</code>
+        , then run <code>headrace apply</code>.
       </Empty>
     );
   return (

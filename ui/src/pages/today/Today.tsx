@@ -152,7 +152,7 @@ function NoConsumers({ document }: { document: Schema["StatusResponse"] }) {
   const applied = Object.values(assets).some((count) => count > 0);
   return (
     <div className="stack">
-      <h1>No consumer is declared yet</h1>
+      <h1>No consumer to show</h1>
       <ol className="empty stack">
         {!applied && (
           <li>

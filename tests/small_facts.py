@@ -180,6 +180,10 @@ class SmallFacts:
     def stale_nodes(self) -> set[str]:
         return self.stale
 
+    def stopped_nodes(self) -> set[str]:
+        stopped = ("held", "rejected", "failed", "withdrawn", "waived")
+        return {name for (name, _), row in self.partition_states.items() if row.state in stopped}
+
     def quarantined_nodes(self) -> set[str]:
         return {
             name

@@ -118,16 +118,42 @@ def test_a_deadline_that_a_pause_makes_late_is_at_risk_before_its_interval_ends(
         headrace(root, "tick", "--now", f"2025-03-{day + 1}T01:00")
     now = "2025-03-27T05:00"
     for until, state, predicted in (
-        ("2025-03-28T06:00", "due", True),
-        ("2025-03-28T09:00", "at_risk", True),
-        (None, "at_risk", False),
+        ("2025-03-27T06:00", "due", "2025-03-28T01:00"),
+        ("2025-03-28T06:00", "due", "2025-03-28T06:00"),
+        ("2025-03-28T09:00", "at_risk", "2025-03-28T09:00"),
+        (None, "at_risk", None),
     ):
         ends = ("--until", until) if until else ()
         headrace(root, "pause", "revenue", "--reason", "moves", *ends, "--now", now)
         row = of(ahead(root, 2, now), "deadline", "report")[-1]
         assert row.interval == "2025-03-27"
-        assert (row.state, row.predicted_at is not None) == (state, predicted)
+        assert row.state == state
+        at = None if row.predicted_at is None else f"{row.predicted_at:%Y-%m-%dT%H:%M}"
+        assert at == predicted
         headrace(root, "resume", "revenue", "--now", now)
+
+
+def test_only_the_pause_that_makes_a_deadline_late_is_named(tmp_path: Path) -> None:
+    """Would catch: a pause that ends in time as the reason, beside one that nobody ends; a pause
+    that is over long before a late source delivers."""
+    root = project(tmp_path / "shop")
+    write(
+        root / "consumers.yaml",
+        '- {consumer: report, owner: core, reads: [revenue], due: "07:00"}\n',
+    )
+    for day in range(21, 27):
+        deliver(root, f"2025-03-{day}")
+        headrace(root, "tick", "--now", f"2025-03-{day + 1}T01:00")
+    now = "2025-03-27T05:00"
+    words = ("--reason", "short", "--until", "2025-03-28T02:00", "--now", now)
+    headrace(root, "pause", "orders", *words)
+    session = ProjectSession(root, "prod", now, "t")
+    row = today(session, TodayQuery(hours=48)).deadlines[-1]
+    assert (row.interval, row.state, row.reason) == ("2025-03-27", "due", "")
+    headrace(root, "pause", "revenue", "--reason", "moves", "--now", now)
+    row = today(session, TodayQuery(hours=48)).deadlines[-1]
+    assert (row.interval, row.state) == ("2025-03-27", "at_risk")
+    assert row.reason.startswith("revenue is paused")
 
 
 def test_a_deadline_that_held_data_makes_late_is_at_risk_before_its_interval_ends(
@@ -139,14 +165,15 @@ def test_a_deadline_that_held_data_makes_late_is_at_risk_before_its_interval_end
         root / "assets/recent.sql",
         "/* headrace\nowner: core\npartition: {by: day, column: day}\n"
         "inputs: {orders: {lookback: 3d}}\n*/\n"
-        "select partition_start::date as day, sum(amount) as total from orders group by all\n",
+        "select $partition_start::date as day, sum(amount) as total from orders group by all\n",
     )
     write(
         root / "consumers.yaml",
         '- {consumer: report, owner: core, reads: [recent], due: "07:00"}\n',
     )
-    deliver(root, "2025-03-25")
-    headrace(root, "tick", "--now", "2025-03-26T01:00")
+    for day in range(19, 26):
+        deliver(root, f"2025-03-{day}")
+        headrace(root, "tick", "--now", f"2025-03-{day + 1}T01:00")
     write(root / "landing/orders_2025-03-26.csv", "day,total\n2025-03-26,1\n")
     headrace(root, "tick", "--now", "2025-03-27T08:00")
     deadlines = today(
@@ -154,3 +181,4 @@ def test_a_deadline_that_held_data_makes_late_is_at_risk_before_its_interval_end
     ).deadlines
     assert [(row.interval, row.state) for row in deadlines] == [("2025-03-27", "at_risk")]
     assert deadlines[0].reason.startswith("orders is held")
+    assert deadlines[0].predicted_at is None

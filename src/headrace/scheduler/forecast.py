@@ -26,6 +26,7 @@ seldom missing as a whole."""
 MISSING_MAX = 400
 """Maximum number of partitions of one input that are examined for one partition."""
 _SECOND_US = 1_000_000
+IS_PAUSED = "is paused"
 _STATE_CLAUSES = {
     PartitionState.HELD: "is held",
     PartitionState.REJECTED: "was rejected",
@@ -191,7 +192,7 @@ class PartitionForecaster:
             return before
         ready, steps, free = max(before.at, self._now), before.steps, self._free(node, key, stand)
         if free is None:
-            return Outlook(None, (*steps, self._stopped(node, key, "is paused")))
+            return Outlook(None, (*steps, self._stopped(node, key, IS_PAUSED)))
         at, why = free
         if at > ready:
             steps = (*steps, ForecastStep(node.name, key, ready, at, why))
@@ -217,7 +218,7 @@ class PartitionForecaster:
             until = self._paused[node.name]
             if until is None:
                 return None
-            obstacles.append((until, "is paused"))
+            obstacles.append((until, IS_PAUSED))
         return max(obstacles, key=itemgetter(0))  # the first of several that end at the same time
 
     def _fires(self, node: GraphNode, key: str) -> int | None:

@@ -24,10 +24,10 @@ from headrace.slo.blockage import Blockage
 from headrace.slo.consumer_states import ConsumerStatus
 from headrace.slo.declared_promises import Terms
 from headrace.slo.obligations import Obligation
-from headrace.slo.risk import Outlooks
+from headrace.slo.risk import Obstacle, Outlooks
 from headrace.slo.service_days import Day, days_until, service_days
 from headrace.slo.timeline import ServiceHistory
-from headrace.slo.upcoming import upcoming, usual_time
+from headrace.slo.upcoming import UsualTime, upcoming, usual_time
 
 DEADLINES_MAX = 100
 """The maximum number of deadlines, those that come first."""
@@ -117,10 +117,9 @@ class Deadlines:
         self, terms: Terms, obligation: Obligation, known: Sequence[Obligation]
     ) -> UpcomingRow:
         session = self._session
-        risk = None if obligation.settled else self._risk(terms, obligation)
-        usual = None
-        if risk is None and not obligation.settled:
-            usual = usual_time(terms, obligation.interval, known, self._now)
+        risk, usual = None, None
+        if not obligation.settled:
+            risk, usual = self._outlook(terms, obligation, known)
         predicted = usual.at_us if usual else risk.predicted_us if risk else None
         met = obligation.met_at_us
         return UpcomingRow(
@@ -137,15 +136,38 @@ class Deadlines:
             reason="" if risk is None else risk.reason,
         )
 
-    def _risk(self, terms: Terms, obligation: Obligation) -> _Missed | None:
-        """Return why `status` would call the consumer at risk, if this were its next deadline.
+    def _outlook(
+        self, terms: Terms, obligation: Obligation, known: Sequence[Obligation]
+    ) -> tuple[_Missed | None, UsualTime | None]:
+        """Return why a deadline will be missed, else when it is usually met.
 
-        Before the interval has ended, no delivery of it is late; other obstacles are known.
+        Why is what `status` would say if this were the consumer's next deadline. No delivery is
+        late before its interval has ended, but other obstacles are known by then.
         """
         risk = Risks(
             terms, self._context, self._now, self._outlooks, self._blockage, [obligation]
         ).deadline()
         if risk is not None:
-            return _Missed(risk.reason, risk.predicted_us)
+            return _Missed(risk.reason, risk.predicted_us), None
         obstacle = self._outlooks.obstacle(terms, obligation)
-        return None if obstacle is None else _Missed(obstacle.clause, obstacle.predicted_us)
+        if obstacle is not None and _makes_late(obstacle, obligation):
+            return _Missed(obstacle.clause, obstacle.at_us), None
+        usual = usual_time(terms, obligation.interval, known, self._now)
+        return None, None if usual is None else _not_before(usual, obstacle)
+
+
+def _makes_late(obstacle: Obstacle, obligation: Obligation) -> bool:
+    return obstacle.at_us is None or obstacle.at_us > obligation.due_at_us
+
+
+def _not_before(usual: UsualTime, obstacle: Obstacle | None) -> UsualTime:
+    """Return the usual time, but none of it before a pause lets the interval be met."""
+    if obstacle is None or obstacle.at_us is None:
+        return usual
+    first = obstacle.at_us
+    return UsualTime(
+        max(usual.at_us, first),
+        max(usual.low_us, first),
+        max(usual.high_us, first),
+        usual.deliveries,
+    )

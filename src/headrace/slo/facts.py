@@ -178,6 +178,9 @@ class StateFacts(Protocol):
     def stale_nodes(self) -> set[str]:
         """Return the nodes with a stale published partition."""
 
+    def stopped_nodes(self) -> set[str]:
+        """Return the nodes with a partition that stays as it is until somebody acts."""
+
     def quarantined_nodes(self) -> set[str]:
         """Return the nodes that have anything in quarantine."""
 

@@ -7,11 +7,12 @@ pauses. It is a lower bound, because it assumes free workers and pools.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import partial
+from functools import cached_property, partial
 from typing import NamedTuple
 
 from headrace.scheduler.dependencies import Network, network_of
 from headrace.scheduler.forecast import (
+    IS_PAUSED,
     THERE,
     CurrentPartitionState,
     ForecastStep,
@@ -50,6 +51,16 @@ class Risk(NamedTuple):
     since_us: int | None
 
 
+class Obstacle(NamedTuple):
+    """What is known to delay an interval that hasn't ended.
+
+    `at_us` is when the interval will be met at the earliest (None: somebody has to act first).
+    """
+
+    clause: str
+    at_us: int | None
+
+
 class Outlooks:
     """Forecasts for one point in time."""
 
@@ -72,7 +83,7 @@ class Outlooks:
 
     def risk(self, terms: Terms, obligation: Obligation) -> Risk | None:
         """Return why an unmet obligation will be missed; None if it won't be."""
-        outlook = self._outlook(terms, obligation)
+        outlook = self._outlook(terms, obligation, self._paused)
         if not outlook.steps or (outlook.at is not None and outlook.at <= obligation.due_at_us):
             return None
         first = outlook.steps[0] if outlook.at is not None else outlook.steps[-1]
@@ -90,30 +101,46 @@ class Outlooks:
             passed,
         )
 
-    def obstacle(self, terms: Terms, obligation: Obligation) -> Risk | None:
-        """Return what is known to make an interval late that hasn't ended.
+    def obstacle(self, terms: Terms, obligation: Obligation) -> Obstacle | None:
+        """Return what is known to delay an interval that hasn't ended.
 
         That is a pause, or a partition that it needs and that somebody has to act on. None if
-        neither does.
+        there is neither, or if the interval wouldn't be met earlier without the pauses.
         """
-        outlook = self._outlook(terms, obligation)
-        if outlook.at is not None and outlook.at <= obligation.due_at_us:
+        if self._delayed.isdisjoint(node.name for node in self._ends(terms)):
             return None
-        paused = next((step for step in outlook.steps if step.node in self._paused), None)
-        step = paused or (outlook.steps[-1] if outlook.at is None else None)
-        if step is None:
+        outlook = self._outlook(terms, obligation, self._paused)
+        if outlook.at is None:
+            return Obstacle(self._obstacle_clause(outlook.steps[-1], outlook), None)
+        pauses = [step for step in outlook.steps if step.why == IS_PAUSED]
+        if not pauses or self._outlook(terms, obligation, {}).at == outlook.at:
             return None
-        clause = f"{step.node} {short_reason(self._clause(step, outlook))}"
-        return Risk(step.node, step.key, outlook.at, clause, None)
+        return Obstacle(self._obstacle_clause(pauses[-1], outlook), outlook.at)
 
-    def _outlook(self, terms: Terms, obligation: Obligation) -> Outlook:
-        """Return when all that an interval requires will be there."""
+    def _obstacle_clause(self, step: ForecastStep, outlook: Outlook) -> str:
+        return f"{step.node} {short_reason(self._clause(step, outlook))}"
+
+    @cached_property
+    def _delayed(self) -> set[str]:
+        """The nodes that are paused or have a stopped partition, and all downstream of them."""
+        declared = self._context.declared
+        results = {*self._paused, *self._context.facts.stopped_nodes()}
+        if results:
+            for node in (*declared.nodes.values(), *declared.exports.values()):
+                if any(spec.node in results for spec in node.inputs):
+                    results.add(node.name)
+        return results
+
+    def _outlook(
+        self, terms: Terms, obligation: Obligation, paused: Mapping[str, int | None]
+    ) -> Outlook:
+        """Return when all that an interval requires will be there, with these nodes paused."""
         forecast = PartitionForecaster(
             self._network,
             partial(self._stand, terms, obligation.interval),
             self._now,
             seconds=self._seconds,
-            paused=self._paused,
+            paused=paused,
         )
         return self._last(
             [self._of(node, terms, obligation.interval, forecast) for node in self._ends(terms)]

@@ -150,6 +150,10 @@ class StoredFacts:
         """Return the nodes with a stale published partition."""
         return partition_states.stale_nodes(self._tx)
 
+    def stopped_nodes(self) -> set[str]:
+        """Return the nodes with a partition that stays as it is until somebody acts."""
+        return partition_states.stopped_nodes(self._tx)
+
     def quarantined_nodes(self) -> set[str]:
         """Return the nodes that have anything in quarantine."""
         return self._quarantined
@@ -398,6 +402,12 @@ class EnvironmentFacts:
         """Return the nodes with a stale published partition."""
         return (self._own.stale_nodes() - self._borrowed) | (
             self._production.stale_nodes() & self._borrowed
+        )
+
+    def stopped_nodes(self) -> set[str]:
+        """Return the nodes with a partition that stays as it is until somebody acts."""
+        return (self._own.stopped_nodes() - self._borrowed) | (
+            self._production.stopped_nodes() & self._borrowed
         )
 
     def quarantined_nodes(self) -> set[str]:

@@ -81,6 +81,15 @@ def stale_nodes(tx: Transaction) -> set[str]:
     }
 
 
+def stopped_nodes(tx: Transaction) -> set[str]:
+    """Return the nodes with partitions that stay as they are until somebody acts."""
+    rows = tx.execute(
+        "select distinct node from partition where state <> 'published' and state in ('held',"
+        " 'rejected', 'failed', 'withdrawn', 'waived')"
+    )
+    return {node for (node,) in rows}
+
+
 def stale_keys(tx: Transaction, node: str, limit: int = 100) -> list[str]:
     """Return at most `limit` newest stale published partitions of a node, oldest first."""
     rows = tx.execute(

@@ -235,6 +235,11 @@ def _pages(chromium: Browser, site: Site, project: str, more: tuple[str, ...]) -
     ]
 
 
+_FAILURES_READABLE = (
+    """there(() => isThere() && document.querySelector('[aria-label="Not published"] li'))"""
+)
+
+
 def _run(chromium: Browser, site: Site, *, quick: bool) -> list[Figure]:
     """A run of an attempt at each of 10,000 nodes, until what failed in it can be read."""
     with contextlib.closing(sqlite3.connect(site.folder / ".headrace/state.db")) as database:
@@ -243,9 +248,7 @@ def _run(chromium: Browser, site: Site, *, quick: bool) -> list[Figure]:
     for _ in range(ROUNDS[quick]):
         with page_of(chromium, site.url) as page:
             page.goto(f"/runs/{run}", wait_until="commit")
-            opened.append(
-                float(page.evaluate("there(() => isThere() && document.querySelector('[aria-label="Not published"] li'))"))
-            )
+            opened.append(float(page.evaluate(_FAILURES_READABLE)))
     return [_figure("run_of_10000_attempts_open_ms", opened, "ms", 1000)]
 
 

@@ -39,6 +39,34 @@ def test_texts_lose_hidden_names_and_no_others(text: str, visible: str) -> None:
     assert NODES.text(text) == visible
 
 
+@pytest.mark.parametrize(
+    ("text", "visible"),
+    [
+        ("ticket: https://t.example.com/secret-12", f"ticket: {HIDDEN}"),
+        ("(see http://secret.example.com/a?b=c/)", f"(see {HIDDEN})"),
+        ("ticket: https://t.example.com/DATA-12", "ticket: https://t.example.com/DATA-12"),
+    ],
+)
+def test_an_address_stays_whole_or_is_left_out(text: str, visible: str) -> None:
+    """Would catch: an address that leads elsewhere, since a word of it is replaced."""
+    assert NODES.text(text) == visible
+
+
+class Handled(Response, frozen=True, kw_only=True):
+    assignee: str | None
+    ticket: str | None
+
+
+def test_a_ticket_is_whole_or_null_and_an_assignee_is_no_node() -> None:
+    """Would catch: a person shown as `…` because a node has that name; a ticket's link with `…` in
+    it, or one that names a hidden node."""
+    row = Handled(assignee="secret", ticket="https://t.example.com/secret-12")
+    assert NODES.without(row) == Handled(assignee="secret", ticket=None)
+    whole = Handled(assignee="pay-roll", ticket="https://t.example.com/DATA-12")
+    assert NODES.without(whole) == whole
+    assert NODES.without(Handled(assignee=None, ticket=None)).ticket is None
+
+
 def test_texts_of_any_words_lose_hidden_names() -> None:
     """Would catch: a joint before or behind a name by which it is shown; the rest being lost."""
     seed = random.randrange(2**32)

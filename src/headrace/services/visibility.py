@@ -26,13 +26,18 @@ _NO_NODES = frozenset(
     {
         "columns", "column", "tags", "tag", "packages", "rows", "states", "kind",
         "action", "actor", "actor_type", "outcome", "hash", "needs", "of", "domain", "domains",
-        "owner", "owners", "who", "asked_by", "query",
+        "owner", "owners", "assignee", "who", "asked_by", "query",
     }
 )  # fmt: skip
 """Fields whose values aren't names of nodes, even if a node has the same name.
 
 A `query` is what the reader typed: without the name, it would say that there is such a node.
 """
+
+
+_WHOLE_OR_NULL = frozenset({"ticket"})
+"""Fields that are null where their text names a hidden node."""
+_ADDRESS = re.compile(r"https?://\S*[\w/]")
 
 
 class HiddenNodes:
@@ -60,7 +65,17 @@ class HiddenNodes:
         return value
 
     def text(self, text: str) -> str:
-        """Return a text with HIDDEN in place of the names."""
+        """Return a text with HIDDEN in place of the names, and of web addresses with one.
+
+        An address with another word in it would lead elsewhere.
+        """
+        whole = _ADDRESS.sub(lambda address: self._address(address[0]), text)
+        return self._words(whole)
+
+    def _address(self, address: str) -> str:
+        return address if self._words(address) == address else HIDDEN
+
+    def _words(self, text: str) -> str:
         return _WORD.sub(lambda word: self._word(word[0]), text)
 
     def _word(self, word: str) -> str:
@@ -96,7 +111,7 @@ class HiddenNodes:
                 continue
             after = self._of_columns(before) if field in _NO_NODES else self._of_nodes(before)
             if after is not before and after != before:
-                changed[field] = after
+                changed[field] = None if field in _WHOLE_OR_NULL else after
         return msgspec.structs.replace(value, **changed) if changed else value
 
     def _of_nodes(self, value: Any) -> Any:

@@ -190,6 +190,23 @@ def test_an_incident_is_assigned_and_linked_to_its_ticket(shop: Project) -> None
     )
 
 
+def test_a_long_timeline_says_that_it_isnt_whole(shop: Project) -> None:
+    """Would catch: "--json has all" of lines that are left out, and a beginning that is lost."""
+    assert shop.json("incident", "INC-1")["timeline_limited"] is False
+    with closing(sqlite3.connect(shop.root / ".headrace/state.db")) as state, state:
+        state.executemany(
+            "insert into incident_event (incident_id, at, what, actor, act) values (1, ?, ?, ?, ?)",
+            [(2**51 + at, f"assigned to p{at}", "bo", "assignee") for at in range(510)],
+        )
+    row = shop.json("incident", "INC-1")
+    assert (row["timeline_limited"], row["assignee"]) == (True, "p509")
+    assert row["timeline"][0]["what"].startswith("opened: ")
+    assert row["timeline"][-1]["what"] == "assigned to p509"
+    page = shop.text("incident", "INC-1")
+    assert "more; --json has the newest" in page
+    assert "has all" not in page
+
+
 def test_an_assignment_isnt_what_was_done_about_a_cause(shop: Project) -> None:
     """Would catch: "What was done then: assigned to ana", beside the repair or in its place."""
     shop.json("incidents", "assign", "INC-1", "ana")

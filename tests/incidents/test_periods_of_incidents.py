@@ -78,6 +78,23 @@ def test_each_time_an_incident_was_open_is_a_period(tx: Transaction) -> None:
     assert ending_of(tx, over) == "Twice."
 
 
+def test_many_lines_by_people_and_of_retries_hide_no_beginning_and_no_end(tx: Transaction) -> None:
+    """Would catch: assignments, notes or retries that push the end out of a limited timeline, so
+    that a resolved incident counts as open, or by another sentence."""
+    item = opened(tx, (12, "opened: x"))
+    many = 510
+    incidents.happened(tx, 1, [Happened(13, "retried", "headrace", "run_again")] * many)
+    incidents.happened(tx, 1, [Happened(14, "assigned to ann", "bo", "assignee")] * many)
+    incidents.happened(tx, 1, [Happened(15, "note: resolved: not at all", "bo")] * many)
+    ends = [(20, "resolved: first"), (30, "opened again: y"), (40, "resolved: twice")]
+    incidents.happened(tx, 1, [Happened(at, what, "headrace") for at, what in ends])
+    over = msgspec.structs.replace(item, state="resolved", resolved_at=40)
+    assert periods(tx, over) == [Period(10, 20, "First."), Period(30, 40, "Twice.")]
+    assert ending_of(tx, over) == "Twice."
+    assert opened_last_at(tx, over) == 30
+    assert ended("resolved", [line.what for line in incidents.timeline_of(tx, 1)]) == "Twice."
+
+
 def test_an_incident_without_its_timeline_was_open_once(tx: Transaction) -> None:
     """Would catch: a report that fails once old timelines are deleted."""
     item = opened(tx, (30, "a note"), resolved_at=40, state="resolved")

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator
 
 import msgspec
 
-from headrace.incidents.endings import RESOLVED, ending, opened_last_at
+from headrace.incidents.endings import ending, opened_last_at
 from headrace.incidents.repairs import is_made_of, rebuilding_clause
 from headrace.model.causes import HEADRACE, CauseKind
 from headrace.model.partitions import SEPARATOR
@@ -21,7 +21,7 @@ from headrace.slo.obligations import EvaluationContext
 from headrace.store.queries import changes, obligations, publications, quarantine
 from headrace.store.queries import evidence as stored_evidence
 from headrace.store.queries import incidents as stored
-from headrace.store.queries.incidents import Happened, Incident
+from headrace.store.queries.incidents import RESOLVED, Happened, Incident
 from headrace.store.transaction import Transaction
 
 # Follows each open incident to its end, and reopens a resolved one when readers see its wrong rows

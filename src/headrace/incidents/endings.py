@@ -27,10 +27,9 @@ from headrace.slo.times import arrived, dated
 from headrace.store.queries import attempts, deliveries, scheduling
 from headrace.store.queries import evidence as stored_evidence
 from headrace.store.queries import incidents as stored
-from headrace.store.queries.incidents import Happened, Incident, display_id
+from headrace.store.queries.incidents import BEGINS, RESOLVED, Happened, Incident, display_id
 from headrace.store.transaction import Transaction
 
-RESOLVED = "resolved: "
 NOTHING_LEFT = "Nothing of it is left."
 NAMED_MAX = 5
 """At most this many consumers that wait for something else are named."""
@@ -40,7 +39,6 @@ CHECKED_AGAIN = "check_again:"
 
 The node whose rows changed since follows the prefix.
 """
-BEGINS = ("opened: ", "opened again: ")
 _BY_ITSELF = {
     CauseKind.SOURCE_UNAVAILABLE: "it can be read again",
     CauseKind.ACCESS_DENIED: "access is granted again",
@@ -115,7 +113,8 @@ def ended(state: str, timeline: Sequence[str]) -> str | None:
 
 def ending_of(tx: Transaction, incident: Incident) -> str:
     """Return the sentence about how a resolved incident ended."""
-    return ended("resolved", [line.what for line in stored.timeline_of(tx, incident.id)]) or ""
+    lines = stored.state_changes_of(tx, incident.id)
+    return ended("resolved", [line.what for line in lines]) or ""
 
 
 class Period(NamedTuple):
@@ -129,7 +128,7 @@ class Period(NamedTuple):
 def periods(tx: Transaction, incident: Incident) -> list[Period]:
     """Return the spans in which an incident was open, oldest first."""
     results: list[Period] = []
-    for line in stored.timeline_of(tx, incident.id):
+    for line in stored.state_changes_of(tx, incident.id):
         is_open = bool(results) and results[-1].resolved_at is None
         if line.what.startswith(BEGINS) and not is_open:
             results.append(Period(line.at, None, ""))
@@ -146,7 +145,7 @@ def periods(tx: Transaction, incident: Incident) -> list[Period]:
 
 def opened_last_at(tx: Transaction, incident: Incident) -> int:
     """Return when an incident was last opened or reopened."""
-    lines = _since_opened(stored.timeline_of(tx, incident.id))
+    lines = _since_opened(stored.state_changes_of(tx, incident.id))
     return lines[0].at if lines and lines[0].what.startswith(BEGINS) else incident.opened_at
 
 

@@ -13,7 +13,6 @@ from typing import Annotated
 import msgspec
 
 from headrace.incidents.commands import ACT, REPAIR_BEGUN
-from headrace.incidents.endings import BEGINS
 from headrace.model import HeadraceError, Refused
 from headrace.model.causes import CauseKind
 from headrace.model.partitions import WHOLE, command_line, partition_argument
@@ -45,7 +44,7 @@ from headrace.services.status import status
 from headrace.store import Transaction
 from headrace.store.queries import incidents as stored
 from headrace.store.queries import publications
-from headrace.store.queries.incidents import Happened, Incident
+from headrace.store.queries.incidents import BEGINS, Happened, Incident
 
 WENT_WELL = ("succeeded", "nothing_due")
 """States of a backfill that did everything in its plan."""

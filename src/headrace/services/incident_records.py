@@ -28,7 +28,7 @@ from headrace.store import Transaction
 from headrace.store.queries import audit_trail, incidents, publications, quality
 from headrace.store.queries import incidents as stored
 from headrace.store.queries import quality as measured
-from headrace.store.queries.incidents import Happened, Incident, display_id
+from headrace.store.queries.incidents import NOTE, Happened, Incident, display_id
 from headrace.store.queries.quality import FactRow
 
 # `incidents note`: a person's knowledge about a cause, stored in the incident's timeline.
@@ -69,7 +69,7 @@ def _note(context: CommandContext, arguments: NoteArguments, progress: Progress)
     del progress
 
     def write(tx: Transaction, now: int, number: int) -> None:
-        stored.happened(tx, number, [Happened(now, f"note: {arguments.text}", context.actor.id)])
+        stored.happened(tx, number, [Happened(now, f"{NOTE}{arguments.text}", context.actor.id)])
         about = Object("incident", display_id(number))
         append(
             tx,

@@ -36,7 +36,13 @@ from headrace.store import Transaction
 from headrace.store.queries import attempts, exceptions, incident_handling, ingestion, quality
 from headrace.store.queries import incidents as stored
 from headrace.store.queries.attempts import Attempt
-from headrace.store.queries.incidents import EVIDENCE_MAX, Incident, IncidentEvidence, display_id
+from headrace.store.queries.incidents import (
+    EVIDENCE_MAX,
+    HELD_MAX,
+    Incident,
+    IncidentEvidence,
+    display_id,
+)
 
 if TYPE_CHECKING:
     from headrace.incidents.digest import DigestAudience
@@ -313,6 +319,7 @@ def row_of(
             for s in stored.symptoms_of(tx, incident.id)
         ],
         timeline=[HappenedRow(at=at(h.at), what=h.what, by=h.actor) for h in timeline],
+        timeline_limited=len(timeline) >= HELD_MAX,
     )
 
 

@@ -154,9 +154,25 @@ def test_where_an_incident_is_seen_and_what_happened(store: Store) -> None:
         incidents.happened(tx, 1, [retried, opened])
         incidents.happened(tx, 2, [Happened(1, "released", "bob", "release")])
         assert incidents.timeline_of(tx, 1) == [opened, retried]
-        assert incidents.timeline_of(tx, 1, limit=1) == [opened]
+        assert incidents.timeline_of(tx, 1, limit=1) == [retried]
         assert incidents.acted(tx, 1, "retry")
         assert not incidents.acted(tx, 1, "release")
+
+
+def test_a_long_timeline_loses_its_oldest_lines_but_no_beginning_and_no_end(store: Store) -> None:
+    """Would catch: lines by people that push out those of repairs, or the other way round; the
+    newest lines left out; an incident whose beginning or end is."""
+    begins = Happened(70, "opened: x", "headrace")
+    tried = [Happened(80 + at, f"try {at}", "headrace", "run_again") for at in range(3)]
+    notes = [Happened(85 + at, f"note: {at}", "ann") for at in range(3)]
+    assigned = Happened(88, "assigned to ann", "bob", "assignee")
+    ends = [Happened(90, "resolved: y", "headrace"), Happened(95, "opened again: z", "headrace")]
+    with store.write(None) as tx:
+        write(tx, FIRST)
+        incidents.happened(tx, 1, [begins, *tried, *notes, assigned, *ends])
+        lines = incidents.timeline_of(tx, 1, limit=2)
+        assert lines == [begins, *tried[1:], notes[2], assigned, *ends]
+        assert incidents.state_changes_of(tx, 1) == [begins, *ends]
 
 
 @ONLY_SQLITE

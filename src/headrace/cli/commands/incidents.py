@@ -132,8 +132,14 @@ def render_incident(row: IncidentRow, page: CommandOutput) -> None:
         if hidden <= 1 or not TIMELINE_FIRST <= number < TIMELINE_FIRST + hidden:
             page.say(f"{page.times.time_text(line.at)}  {line.what}  ({line.by})", "dim", indent=2)
         elif number == TIMELINE_FIRST:
-            page.say(f"… {hidden:,} more; --json has all", "dim", indent=2)
+            page.say(f"… {_more_lines(row, hidden)}", "dim", indent=2)
     page.next(_next_command(row))
+
+
+def _more_lines(row: IncidentRow, hidden: int) -> str:
+    if row.timeline_limited:
+        return f"at least {hidden:,} more; --json has the newest"
+    return f"{hidden:,} more; --json has all"
 
 
 def _cause_and_place(row: IncidentRow) -> list[str]:

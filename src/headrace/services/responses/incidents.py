@@ -137,7 +137,8 @@ class IncidentRow(Response, frozen=True, kw_only=True):
     assignee: str | None = None
     """Who handles it, as somebody has set it; it may be a name that the project doesn't know."""
     ticket: str | None = None
-    """The address of its ticket in another system, with http or https. Headrace never opens it."""
+    """The address of its ticket in another system, with http or https. Headrace never opens it.
+    Null, too, if it names a node that the reader may not see."""
     began_at: datetime
     opened_at: datetime
     opened_again_at: datetime | None = None
@@ -157,3 +158,5 @@ class IncidentRow(Response, frozen=True, kw_only=True):
     """Of a recurrence: the time before."""
     symptoms: list[SymptomRow]
     timeline: list[HappenedRow]
+    timeline_limited: bool = False
+    """There may be more lines: older ones that neither open nor end it are left out."""

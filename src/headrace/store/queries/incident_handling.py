@@ -10,7 +10,8 @@ from headrace.store.transaction import Transaction
 class HandlingPart(NamedTuple):
     """A part of the handling as a line of the timeline: its act, and its text with a value.
 
-    The value is in the text only, which an erasure overwrites if it quotes an erased value.
+    An erasure overwrites the lines of the timeline that quote an erased value. The audit entry of
+    the command has the value, too, and stays as it is: the audit trail is append-only.
     """
 
     act: str
@@ -43,7 +44,8 @@ class Handling(NamedTuple):
 def handling_of(tx: Transaction, number: int) -> Handling:
     """Return an incident's handling."""
     rows = tx.execute(
-        "select act, what from incident_event where incident_id = ? and act in (?, ?) order by id",
+        "select act, what from incident_event where id in (select max(id) from incident_event where"
+        " incident_id = ? and act in (?, ?) group by act)",
         (number, *ACTS),
     )
     last = {str(act): str(what) for act, what in rows}

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from headrace.store.queries import incident_handling
 from headrace.store.queries.exceptions import SAME_ROWS
 from headrace.store.queries.ingestion import delivery_of_attempt
 from headrace.store.transaction import Transaction
@@ -18,6 +19,12 @@ _COLUMNS = (
 )
 HELD_MAX = 500
 """At most this number of incidents is listed."""
+BEGINS = ("opened: ", "opened again: ")
+"""Prefixes of the lines of a timeline that open an incident."""
+RESOLVED = "resolved: "
+"""Prefix of the line that ends an incident."""
+NOTE = "note: "
+"""Prefix of the line of a person's note."""
 EVIDENCE_MAX = 40
 """At most this number of pieces of evidence, the strongest, is stored as text in an incident."""
 
@@ -94,6 +101,8 @@ def display_id(number: int) -> str:
 
 
 # Queries.
+
+_IS_STATE_CHANGE = " or ".join(f"what like '{prefix}%'" for prefix in (*BEGINS, RESOLVED))
 
 
 def open_incidents(tx: Transaction) -> list[Incident]:
@@ -230,11 +239,33 @@ def symptoms_of(tx: Transaction, number: int, limit: int = HELD_MAX) -> list[Sym
 
 
 def timeline_of(tx: Transaction, number: int, limit: int = HELD_MAX) -> list[Happened]:
-    """Return the timeline of an incident, oldest first."""
+    """Return the timeline of an incident, oldest first.
+
+    It has every line that opens or ends the incident, the newest `limit` lines of its handling and
+    notes, and the newest `limit` of the others.
+    """
+    acts = ", ".join(f"'{act}'" for act in incident_handling.ACTS)
+    group = (
+        f"case when {_IS_STATE_CHANGE} then 0"
+        f" when act in ({acts}) or what like '{NOTE}%' then 1 else 2 end"
+    )
     rows = tx.execute(
-        "select at, what, actor, act from incident_event where incident_id = :id order by at, id"
-        " limit :limit",
+        "select at, what, actor, act from (select id, at, what, actor, act, line_group,"
+        " row_number() over (partition by line_group order by at desc, id desc) as place from"
+        f" (select id, at, what, actor, act, {group} as line_group from incident_event"
+        " where incident_id = :id) as grouped) as counted"
+        " where line_group = 0 or place <= :limit order by at, id",
         {"id": number, "limit": limit},
+    )
+    return [Happened(*row) for row in rows]
+
+
+def state_changes_of(tx: Transaction, number: int) -> list[Happened]:
+    """Return all lines that open or end an incident, oldest first."""
+    rows = tx.execute(
+        "select at, what, actor, act from incident_event where incident_id = :id and"
+        f" ({_IS_STATE_CHANGE}) order by at, id",
+        {"id": number},
     )
     return [Happened(*row) for row in rows]
 

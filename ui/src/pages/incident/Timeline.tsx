@@ -48,6 +48,11 @@ export function Timeline({ row }: { row: Row }) {
         rows={row.timeline}
         keyOf={(_, index) => `${index}`}
       />
+      {row.timeline_limited && (
+        <p className="body muted small">
+          Older lines that neither open nor end the incident may be left out.
+        </p>
+      )}
       {asked === "assign" && <Assign {...dialog} />}
       {asked === "ticket" && <Ticket {...dialog} />}
       {asked === "note" && <Note {...dialog} />}

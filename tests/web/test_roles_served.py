@@ -93,8 +93,12 @@ def test_a_response_from_the_cache_is_checked_too(door: Door) -> None:
     assert door.get("viewer", "/api/v1/audit").status == 403
 
 
-def test_people_are_found_by_who_may_read_the_audit_trail(door: Door) -> None:
-    """Would catch: names of people for a role that may not see who acted; programs as people."""
+def test_people_are_found_by_who_may_read_the_audit_trail(shop: Project, door: Door) -> None:
+    """Would catch: names of people for a role that may not see who acted; programs as people; nobody
+    who has a role and never acted; a person twice who acted on the machine itself."""
+    with (shop.root / "access.yaml").open("a") as rules:
+        rules.write("- {role: operator, to: [user:never-acted, group:never]}\n")
+    shop.text("apply", "--yes")
     name = next(
         row["actor"]
         for row in door.get("auditor", "/api/v1/audit").json
@@ -107,6 +111,7 @@ def test_people_are_found_by_who_may_read_the_audit_trail(door: Door) -> None:
 
     assert people("auditor", name[:4]) == [name]
     assert people("auditor", "headrace") == []
+    assert people("auditor", "never") == ["user:never-acted"]
     assert people("viewer", name[:4]) == people("scoped", name[:4]) == []
 
 

@@ -205,7 +205,8 @@ def search(
 ) -> SearchResponse:
     """Return the items whose names contain all words of the q; nothing for an empty q.
 
-    People who acted lately are among them for who may read the whole audit trail.
+    People who acted lately or whom `access.yaml` names are among them for who may read the whole
+    audit trail.
 
     Names that begin with the first word come first. With `near`, similar names of consumers, assets
     and sources are returned where no name contains the words.

@@ -17,8 +17,10 @@ from headrace.services.commands import leader_command, perform
 from headrace.services.incident_records import add_to_incident
 from headrace.services.incidents import number_of
 from headrace.services.parameters import Argument, IncidentId
-from headrace.services.permissions import authorised, rules_of
+from headrace.services.people import declared_people
+from headrace.services.permissions import authorised
 from headrace.services.responses.incidents import IncidentRow, PeopleResponse
+from headrace.services.same_person import USER
 from headrace.services.session import Progress, ProjectSession
 from headrace.store import Transaction
 from headrace.store.queries.incident_handling import ASSIGNEE, TICKET, HandlingPart, handling_of
@@ -77,14 +79,8 @@ def people(session: ProjectSession) -> PeopleResponse:
 
     Roles that have ended name nobody.
     """
-    rules, today = rules_of(session), session.now().date()
-    subjects = [session.identity.who] + [
-        subject
-        for grant in (rules.grants if rules is not None else ())
-        if grant.until is None or grant.until >= today
-        for subject in sorted(grant.to)
-    ]
-    users = [name.removeprefix("user:") for name in subjects if name.startswith("user:")]
+    names = [session.identity.who, *declared_people(session)]
+    users = [name.removeprefix(USER) for name in names if name.startswith(USER)]
     return PeopleResponse(people=list(dict.fromkeys(users)))
 
 

@@ -1,4 +1,4 @@
-"""People who acted lately, by the audit trail: what the search finds of them."""
+"""People that the search finds: those who acted lately, and those whom `access.yaml` names."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import msgspec
 
 from headrace.model.intervals import to_us
 from headrace.services.caches import cached
-from headrace.services.permissions import may_call
+from headrace.services.permissions import may_call, rules_of
 from headrace.services.responses.catalog import FoundRow
+from headrace.services.same_person import USER, names_of_people
 from headrace.services.session import ProjectSession
 from headrace.store.queries import audit_trail
 
@@ -36,10 +37,31 @@ def people_like(session: ProjectSession, words: list[str]) -> Iterator[FoundRow]
     """Yield people whose names contain all words, for who may read the whole audit trail."""
     if session.visible is not None or not may_call(session, "audit:show", None):
         return
-    for name, at in cached(session, "people", lambda: _last_acts(session)).items():
+    last = cached(session, "people", lambda: _last_acts(session))
+    acted = names_of_people(rules_of(session), last)
+    for name in (*last, *(name for name in declared_people(session) if name not in acted)):
         if all(word in name.lower() for word in words):
-            detail = f"last entry {session.instant(at):%Y-%m-%d}"
+            at = last.get(name)
+            detail = (
+                "no entry lately" if at is None else f"last entry {session.instant(at):%Y-%m-%d}"
+            )
             yield FoundRow(kind="person", name=name, of=None, said=detail)
+
+
+def declared_people(session: ProjectSession) -> list[str]:
+    """Return the people, as `user:NAME`, to whom `access.yaml` gives a role that hasn't ended.
+
+    Members of groups aren't known.
+    """
+    rules, today = rules_of(session), session.now().date()
+    names = [
+        subject
+        for grant in (rules.grants if rules is not None else ())
+        if grant.until is None or grant.until >= today
+        for subject in sorted(grant.to)
+        if subject.startswith(USER)
+    ]
+    return list(dict.fromkeys(names))
 
 
 def _last_acts(session: ProjectSession) -> dict[str, int]:

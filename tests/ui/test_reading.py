@@ -385,6 +385,10 @@ def test_an_incident_of_failed_code_shows_the_error_its_line_and_the_traceback(
         expect(page.get_by_role("region", name="Changes since")).to_contain_text("no good run")
         expect(page.get_by_text("A machine can repair it")).to_have_count(0)
         accessible(page, "incident")
+        panel.get_by_role("link", name="Retry…").click()
+        dialog = page.get_by_role("dialog", name="Retry: breaks")
+        dialog.get_by_role("button", name="Retry").click()
+        expect(dialog).to_contain_text("no such <b>thing</b>")
 
 
 def test_a_log_has_colours_errors_to_jump_to_and_hits_among_their_neighbours(

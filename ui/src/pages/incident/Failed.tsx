@@ -3,6 +3,8 @@ import { useLayoutEffect, useRef } from "react";
 import { Link } from "react-router";
 import type { Schema } from "../../api/client";
 import { useResponse } from "../../api/responses";
+import { ActButtons, useRefusedActs } from "../../parts/ActButtons";
+import { addressOf } from "../../parts/addresses";
 import { Ansi } from "../../parts/Ansi";
 import { Command } from "../../parts/Command";
 import { Loaded, Panel } from "../../parts/Page";
@@ -17,15 +19,21 @@ import "./failed.css";
 type Attempt = Schema["FailedAttemptRow"];
 
 /** Nothing where the cause isn't a failed attempt, or its attempts aren't kept any more. */
-export function Failed({ incident }: { incident: string }) {
+export function Failed({ incident, ended }: { incident: string; ended: boolean }) {
   return (
     <Loaded document={useResponse("/api/v1/incidents/{incident}/failure", { path: { incident } })}>
-      {({ failed }) => failed && <FailedAttempt row={failed} />}
+      {({ failed }) => failed && <FailedAttempt row={failed} ended={ended} />}
     </Loaded>
   );
 }
 
-export function FailedAttempt({ row }: { row: Attempt }) {
+function FailedAttempt({ row, ended }: { row: Attempt; ended: boolean }) {
+  const refused = useRefusedActs();
+  const retry = {
+    label: "Retry…",
+    command: "retry",
+    to: `${addressOf("asset", row.node)}?act=retry`,
+  };
   const whole = `/runs/${encodeURIComponent(row.run_id)}?${new URLSearchParams({ attempt: row.attempt })}`;
   return (
     <>
@@ -54,7 +62,10 @@ export function FailedAttempt({ row }: { row: Attempt }) {
         )}
         <LogNote row={row} />
         <div className="body stack">
-          <h3>Try again</h3>
+          <div className="row">
+            <h3>Try again</h3>
+            {!ended && <ActButtons acts={[retry]} refused={refused} />}
+          </div>
           {row.commands.map((text) => (
             <Command key={text} text={text} />
           ))}

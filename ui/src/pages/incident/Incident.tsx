@@ -78,7 +78,7 @@ function IncidentOf({ row }: { row: Row }) {
         <div className="stack">
           <Evidence cause={cause} />
           <HeldData row={row} />
-          <Failed incident={row.id} />
+          <Failed incident={row.id} ended={row.state === "resolved"} />
           <History row={row} />
           <Timeline row={row} />
         </div>

@@ -46,3 +46,18 @@ it("keeps what is drawn until the next view is there", async () => {
   await screen.findByText("1 shown of 8 nodes");
   expect(drawn).toBeInTheDocument();
 });
+
+it("offers what is called alike for a root that isn't there", async () => {
+  // Would catch: a link with a mistyped name that ends at a refusal.
+  const problem = { message: "nothing is called dayly", hint: null, status: 404 };
+  server().answer("/api/v1/status", { body: { now: "2025-03-05T09:00:00Z", timezone: "UTC" } });
+  server().answer("/api/v1/graph/view", { status: 404, body: problem });
+  server().answer("/api/v1/search", {
+    body: { query: "dayly", found: [{ kind: "asset", name: "daily", of: null, said: "" }] },
+  });
+  renderAt("/graph?mode=focus&root=dayly", <Graph />);
+  expect(await screen.findByRole("link", { name: "daily" })).toHaveAttribute(
+    "href",
+    "/assets/daily",
+  );
+});

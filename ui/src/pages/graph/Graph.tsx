@@ -5,6 +5,7 @@ import { Link, useNavigate, useSearchParams } from "react-router";
 import type { Schema } from "../../api/client";
 import { useResponse } from "../../api/responses";
 import { useKeys } from "../../app/keys";
+import { NearestNames } from "../../parts/NearestNames";
 import { Empty, Heading, Loaded, usePageTitle } from "../../parts/Page";
 import { Select } from "../../parts/Select";
 import { Shape, toneOf } from "../../parts/State";
@@ -172,6 +173,7 @@ export function Graph() {
           {(loaded) => <Drawn view={loaded} lineage={lineage} address={address} search={search} />}
         </Loaded>
       )}
+      {root && response.error?.status === 404 && <NearestNames to={root} />}
     </div>
   );
 }

@@ -15,6 +15,7 @@ from headrace.checks.anomalies.usual import (
     UsualRange,
     UsualValues,
     in_natural_units,
+    natural_range,
 )
 from headrace.checks.metrics import HISTORY_PARTITIONS, MetricId, Metrics
 from headrace.model import Grain
@@ -49,7 +50,7 @@ class UsualDistribution(msgspec.Struct, frozen=True):
             between = usual.range(partition, observed, (self.sources, len(values)))
             if between is not None:
                 filled = 1 - known.nulls
-                low, high = max(between.low, 0.0), min(between.high, 1.0)
+                low, high = natural_range("share", between)
                 ranges[partition] = UsualRange(low * filled, high * filled)
         return ranges
 

@@ -49,10 +49,23 @@ def test_the_answer_is_that_of_the_command_that_it_names(door: Opened) -> None:
     assert row["then"]["p50"] > row["now"]["p50"] and row["due"] == "07:00"
 
 
-@pytest.mark.parametrize("query", ["days=8", "samples=101", "keep=07:00", "backfill=revenue"])
-def test_what_takes_long_is_refused(door: Opened, query: str) -> None:
-    """Would catch: a request that keeps the server busy for minutes."""
-    assert door.get(f"/api/v1/what-if?{query}").status == 400
+@pytest.mark.parametrize(
+    ("query", "detail"),
+    [
+        ("days=8", "`days` can't be '8': it is a whole number from 1 to 7"),
+        ("samples=101", "`samples` can't be '101': it is a whole number from 1 to 100"),
+        ("seed=x", "`seed` can't be 'x': it is a whole number from 0 to 2,147,483,648"),
+        ("keep=07:00", "there is no parameter `keep`"),
+        ("backfill=revenue", "there is no parameter `backfill`"),
+        ("set=memory%3Dmuch", "`memory=much`: 'much' isn't an amount of memory"),
+    ],
+)
+def test_what_takes_long_or_is_wrong_is_refused(door: Opened, query: str, detail: str) -> None:
+    """Would catch: a request that keeps the server busy for minutes; a refusal in the words of a
+    library, or without the parameter, what was given or what is allowed.
+    """
+    answer = door.get(f"/api/v1/what-if?{query}")
+    assert (answer.status, answer.json["detail"]) == (400, detail)
 
 
 def test_large_projects_are_simulated_on_the_command_line(

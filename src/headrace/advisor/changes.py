@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import time
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -35,6 +35,9 @@ FORMS = (
     "consumer.NAME.reads=ASSET",
 )
 """What `--set` takes."""
+
+
+T = TypeVar("T")
 
 
 class Changes(msgspec.Struct, frozen=True):
@@ -91,7 +94,7 @@ def _with(project: Project, changes: Changes, text: str) -> Changes:
     if (subject, rest) == ("workers", "lost"):
         return replace(changes, lost_at=_clock(text, value))
     if (subject, rest) == ("memory", ""):
-        memory_in_bytes(value)
+        _checked(text, memory_in_bytes, value)
         return replace(changes, memory=value)
     if (subject, rest) == ("machine", "speed"):
         return replace(changes, machine=_factor(text, value))
@@ -134,14 +137,15 @@ def _priority(setting: _Setting) -> _Field:
 
 
 def _cron(setting: _Setting) -> _Field:
-    check_cron(setting.value)
+    _checked(setting.text, check_cron, setting.value)
     return "crons", _asset(setting.project, setting.name), setting.value
 
 
 def _delay(setting: _Setting) -> _Field:
     value = setting.value
     sign = -1 if value.startswith("-") else 1
-    duration = Duration.parse(value.removeprefix("-").removeprefix("+"))
+    number = value.removeprefix("-").removeprefix("+")
+    duration = _checked(setting.text, Duration.parse, number)
     seconds = duration.days * 86_400 + duration.seconds
     if seconds > DELAY_DAYS_MAX * 86_400:
         raise UsageError(f"`{setting.text}`: at most {DELAY_DAYS_MAX} days can be simulated")
@@ -153,7 +157,7 @@ def _volume(setting: _Setting) -> _Field:
 
 
 def _due(setting: _Setting) -> _Field:
-    Offset.parse(setting.value)
+    _checked(setting.text, Offset.parse, setting.value)
     return "dues", setting.name, setting.value
 
 
@@ -184,6 +188,14 @@ _FORMS: Mapping[tuple[str, str], Callable[[_Setting], _Field]] = {
     ("consumer", "due"): _due,
     ("consumer", "reads"): _reads,
 }
+
+
+def _checked(text: str, parse: Callable[[str], T], value: str) -> T:
+    """Return the parsed value of a change. Its UsageError names the change."""
+    try:
+        return parse(value)
+    except UsageError as error:
+        raise UsageError(f"`{text[:80]}`: {error}", hint=error.hint) from error
 
 
 def _whole(text: str, value: str, most: int) -> int:

@@ -19,6 +19,7 @@ from headrace.services.agreements import INPUTS_UNCHANGED, InputsUnchanged, Plan
 from headrace.services.responses import RefusedRow
 from headrace.services.responses.access import RuleRow, refusal_fields
 from headrace.services.session import InvalidProject
+from headrace.web.parameter_errors import parameter_error
 
 # Errors as `application/problem+json` (RFC 9457): what was refused, why, and what to do.
 
@@ -213,8 +214,8 @@ def converted_parameters(values: Mapping[str, Any], kind: type[A], *, strict: bo
     """Return values as parameters. Raises HttpProblem (400) if they don't fit."""
     try:
         converted = msgspec.convert(values, kind, strict=strict)
-    except msgspec.ValidationError as error:
-        raise HttpProblem(400, str(error)) from None
+    except msgspec.ValidationError:
+        raise HttpProblem(400, *parameter_error(values, kind, strict=strict)) from None
     for field in msgspec.structs.fields(kind):
         value = getattr(converted, field.name)
         if isinstance(value, int) and abs(value) > INTEGER_MAX:

@@ -110,12 +110,8 @@ class History(msgspec.Struct, frozen=True):
         return {item.day for past in self.nodes.values() for item in past.computations}
 
 
-BACKFILL, HELD, CATCHING_UP, INITIAL = (
-    "of backfills",
-    "waited for a decision or another delivery",
-    "made up for days in the past",
-    "of the first observation",
-)
+BACKFILL, HELD, CATCHING_UP, INITIAL = ("backfill", "held", "catching_up", "initial")
+"""Why something is left out of the past."""
 
 
 def read_history(tx: Transaction, graph: Graph, timezone: str, now_us: int) -> History:

@@ -10,17 +10,15 @@ import msgspec
 from msgspec.structs import replace
 
 from headrace.advisor.backfilled_days import BackfillWork
-from headrace.advisor.backtest import Backtest, backtest
+from headrace.advisor.backtest import backtest
 from headrace.advisor.changes import Changes, parse_changes
 from headrace.advisor.history import History, read_history
 from headrace.advisor.promise_search import PromiseSearch, SearchResult
 from headrace.advisor.sampling import Span
 from headrace.advisor.simulation import (
-    Outcome,
     Simulated,
     Simulation,
     Variant,
-    next_bottleneck,
 )
 from headrace.model import Consumer, Grain, Place, Project, ProjectError, UsageError
 from headrace.model.intervals import day_start_us, from_us, local_date
@@ -31,10 +29,8 @@ from headrace.scheduler import Graph
 from headrace.services.parameters import Option
 from headrace.services.permissions import authorised
 from headrace.services.responses.what_if import (
-    BacktestRow,
     DeliveredRow,
     LoadRow,
-    NextBottleneckRow,
     SlotCostRow,
     WhatIfConsumerRow,
     WhatIfResponse,
@@ -48,14 +44,21 @@ from headrace.services.what_if_backfill import (
     wanted_backfill,
     work_of,
 )
-from headrace.services.what_if_keep import Wanted, fraction, keep_row, wanted_promise
+from headrace.services.what_if_keep import Wanted, keep_row, wanted_promise
 from headrace.services.what_if_memory import (
     AttemptMemory,
     attempt_memory,
     memory_notes,
     memory_words,
 )
-from headrace.slo.availability import percent
+from headrace.services.what_if_rows import (
+    backtest_row,
+    bottleneck_row,
+    consumer_text,
+    delivered,
+    due_text,
+    left_out_words,
+)
 from headrace.slo.declared_promises import Terms, declared_promises
 from headrace.store.queries import attempts
 
@@ -67,9 +70,6 @@ BACKFILL_NOTE = (
     "the backfill is assumed to run beside a server, with the processor time that production's"
     " workers leave; how much it slows them down by disk and memory isn't simulated"
 )
-SAME_SECONDS = 1.0
-"""Differences below this count as none."""
-_DAY_SECONDS = 86_400
 
 
 @authorised
@@ -315,8 +315,10 @@ def _response(
         samples=played,
         changes=_words(question),
         consumers=_consumers(question, before, after),
-        next_bottleneck=None if after is None else _bottleneck(after),
-        backtest=None if tested is None else _backtest(tested),
+        next_bottleneck=None
+        if after is None
+        else bottleneck_row(question.compiled.project.sources, after),
+        backtest=None if tested is None else backtest_row(tested),
         busy_seconds=None
         if before is None or after is None
         else LoadRow(now=before.busy_seconds, then=after.busy_seconds),
@@ -381,119 +383,16 @@ def _consumers(
     earlier = {terms.consumer: terms for terms in _terms(question.compiled)}
     rows = {}
     for terms in _terms(question.changed):
-        now = _delivered(earlier.get(terms.consumer), before)
-        then = _delivered(terms, after) or DeliveredRow()
+        now = delivered(earlier.get(terms.consumer), before)
+        then = delivered(terms, after) or DeliveredRow()
         rows[terms.consumer] = WhatIfConsumerRow(
             now=now,
             then=then,
             due=terms.due or terms.max_age,
-            text=_text(terms, now, then, known=after is not None),
+            due_text=due_text(terms),
+            text=consumer_text(terms, now, then, known=after is not None),
         )
     return rows
-
-
-def _delivered(terms: Terms | None, simulated: Simulated | None) -> DeliveredRow | None:
-    if terms is None:
-        return None
-    if simulated is None:
-        return DeliveredRow()
-    outcome: Outcome = simulated.consumers[terms.consumer]
-    in_time = None if outcome.kept is None else fraction(outcome.kept)
-    return DeliveredRow(
-        p50=outcome.p50,
-        p95=outcome.p95,
-        kept=percent(in_time),
-        p50_at=_clock(terms, outcome.p50),
-        p95_at=_clock(terms, outcome.p95),
-    )
-
-
-def _clock(terms: Terms, seconds: float | None) -> str | None:
-    """Return seconds after the end of an interval as a time of day; None for hourly intervals.
-
-    On days on which clocks change, the time of day is an hour off.
-    """
-    if seconds is None or terms.per is Grain.HOUR:
-        return None
-    days, rest = divmod(int(seconds), _DAY_SECONDS)
-    clock = f"{rest // 3600:02}:{rest % 3600 // 60:02}"
-    return f"+{days + 1}d {clock}" if days else clock
-
-
-def _text(terms: Terms, now: DeliveredRow | None, then: DeliveredRow, *, known: bool) -> str:
-    """Return in words what changes for a consumer; without a `known` past, that nothing is."""
-    name = terms.consumer
-    in_time = _in_time_words(now, then)
-    if then.kept is None and known:
-        return f"{name}: none of its intervals ends in the simulated days"
-    if then.kept is None:
-        return f"{name}: nothing can be simulated"
-    if then.p50 is None:
-        return f"{name}: fewer than half of its intervals are delivered; {in_time}"
-    if now is None or now.p50 is None:
-        return f"{name}: delivered {_at(then)} in the typical case; {in_time}"
-    difference = then.p50 - now.p50
-    if abs(difference) < SAME_SECONDS and _same(now.p95, then.p95) and now.kept == then.kept:
-        return f"{name}: no difference"
-    if abs(difference) < SAME_SECONDS:
-        when = f"{_at(then)} in the typical case as before"
-    else:
-        how = "later" if difference > 0 else "earlier"
-        when = (
-            f"{duration(abs(round(difference * 1_000_000)))} {how} in the typical case"
-            f" ({_at(now)} → {_at(then)})"
-        )
-    return f"{name}: {when}; {in_time}"
-
-
-def _same(before: float | None, after: float | None) -> bool:
-    return before == after or (
-        before is not None and after is not None and abs(before - after) < SAME_SECONDS
-    )
-
-
-def _at(row: DeliveredRow) -> str:
-    if row.p50_at is not None:
-        return row.p50_at
-    return f"{duration(round((row.p50 or 0.0) * 1_000_000))} after its interval"
-
-
-def _in_time_words(now: DeliveredRow | None, then: DeliveredRow) -> str:
-    if now is None or now.kept is None:
-        return f"in time {then.kept} %"
-    if now.kept == then.kept:
-        return f"in time {then.kept} %, as before"
-    return f"in time {now.kept} % → {then.kept} %"
-
-
-def _bottleneck(after: Simulated) -> NextBottleneckRow | None:
-    bottleneck = next_bottleneck(after)
-    if bottleneck is None:
-        return None
-    cause, share = bottleneck
-    part = f"{share * 100:.1f}"
-    what = {
-        "asset": f"{cause.name} itself",
-        "pool": f"waiting for the pool {cause.name}",
-        "workers": "waiting for a free worker",
-    }[cause.kind]
-    return NextBottleneckRow(
-        kind=cause.kind,
-        name=cause.name,
-        percent=part,
-        text=f"{what}: {part} % of the time from arrival to delivery",
-    )
-
-
-def _backtest(tested: Backtest) -> BacktestRow:
-    naive = tested.naive_error
-    return BacktestRow(
-        median_error=f"{tested.median_error * 100:.1f}",
-        naive_error=None if naive is None else f"{naive * 100:.1f}",
-        coverage80=f"{tested.coverage80 * 100:.1f}",
-        deliveries=tested.deliveries,
-        days=tested.days,
-    )
 
 
 def _words(question: _Question) -> list[str]:
@@ -589,7 +488,7 @@ def _notes(question: _Question, simulation: Simulation, played: int, samples: in
     for past in question.history.nodes.values():
         for reason, count in past.left_out.items():
             left_out[reason] = left_out.get(reason, 0) + count
-    if counts := [f"{count:,} {reason}" for reason, count in left_out.items() if count]:
+    if counts := [left_out_words(reason, count) for reason, count in left_out.items() if count]:
         results.append(f"left out of the past: {', '.join(counts)}")
     rates = question.compiled.project.settings.costs
     if rates is not None and (question.changes.workers or 0) > question.workers:

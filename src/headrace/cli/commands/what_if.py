@@ -75,7 +75,7 @@ def _render_load(response: WhatIfResponse, page: CommandOutput) -> None:
 
 
 def _row(name: str, row: WhatIfConsumerRow) -> list[str | StyledCell]:
-    return [StyledCell(name, "bold"), row.due or "", *_cells(row.now), *_cells(row.then)]
+    return [StyledCell(name, "bold"), row.due_text, *_cells(row.now), *_cells(row.then)]
 
 
 def _cells(row: DeliveredRow | None) -> list[str]:

@@ -23,18 +23,21 @@ class DeliveredRow(Response, frozen=True, kw_only=True):
 
 class WhatIfConsumerRow(Response, frozen=True, kw_only=True):
     """One consumer as things are (`now`; null for a consumer that is only simulated), and with the
-    changes (`then`). `due` is its deadline in the simulation."""
+    changes (`then`). `due` is its deadline in the simulation as declared. `due_text` is the same in
+    words: a time of day as in `p50_at`, or a time after the interval."""
 
     now: DeliveredRow | None
     then: DeliveredRow
     due: str | None
+    due_text: str
     text: str
 
 
 class NextBottleneckRow(Response, frozen=True, kw_only=True):
     """What takes most of the time between the arrival of data and its delivery.
 
-    `kind` is `asset`, `pool` or `workers`; `percent` is its part of that time."""
+    `kind` is `source` (its data is ingested), `asset`, `pool` or `workers`; `percent` is its part
+    of that time."""
 
     kind: str
     name: str
@@ -148,4 +151,5 @@ class WhatIfPage(Response, frozen=True, kw_only=True):
     """A simulation for a page, and the command with the same answer."""
 
     command: str | None
+    """Null for readers who may not run it."""
     simulated: WhatIfResponse

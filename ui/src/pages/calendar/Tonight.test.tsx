@@ -26,7 +26,13 @@ function page(changes: string[], then = delivered("08:00", "100.0"), samples = 1
       samples,
       changes,
       consumers: {
-        report: { now: delivered("08:00", "100.0"), then, due: "09:00", text: "report: as said" },
+        report: {
+          now: delivered("08:00", "100.0"),
+          then,
+          due: "30h",
+          due_text: "09:00",
+          text: "report: as said",
+        },
       },
       backtest: null,
       lacking: samples ? [] : ["nothing has run in the last 90 days"],

@@ -182,7 +182,7 @@ const NOW: readonly Column<Row>[] = [
       </Link>
     ),
   },
-  { name: "Due", cell: (row) => row.due },
+  { name: "Due", cell: (row) => row.due_text },
   { name: "Half by", cell: ({ now }) => now && deliveredAt(now.p50_at, now.p50) },
   { name: "95 % by", cell: ({ now }) => now && deliveredAt(now.p95_at, now.p95) },
   { name: "In time", cell: ({ now }) => inTime(now) },

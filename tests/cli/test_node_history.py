@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from clilab import GOOD, Project
+import json
+import sqlite3
+from contextlib import closing
+
+import pytest
+from clilab import GOOD, NOW, Project
 
 from headrace.services.node_history import HistoryQuery, node_history
 from headrace.services.session import ProjectSession
@@ -36,3 +41,40 @@ def test_a_mark_is_where_the_code_changed(shop: Project) -> None:
         ("2025-03-07", "code"),
         ("2025-03-08", "code"),
     ]
+
+
+def costed(shop: Project, rates: str) -> None:
+    settings = shop.root / "headrace.toml"
+    settings.write_text(settings.read_text() + f'[costs]\ncurrency = "EUR"\n{rates}\n')
+
+
+def test_costs_of_partitions_add_up_to_those_of_their_attempts(shop: Project) -> None:
+    """Would catch: a cost that isn't that of `costs`, one attempt's counted for each of its
+    partitions, storage counted as work, or an attempt that is gone drawn as free."""
+    costed(shop, "slot_hour = 3600\ngb_read = 1e6\ngb_month = 1")
+    session = ProjectSession(shop.root, "prod", None, "t")
+    history = node_history(session, "revenue", HistoryQuery())
+    parts = [point.cost for point in history.points if point.cost is not None]
+    rows = {row["of"]: row for row in shop.json("costs", "--now", NOW)["rows"]}
+    work = rows["revenue"]["slot_seconds"] + rows["revenue"]["bytes_read"] / 1e3
+    assert len(parts) == len(history.points) > 1
+    assert (history.currency, sum(parts)) == ("EUR", pytest.approx(work, rel=1e-3))
+    first, second = (point.partition for point in history.points[:2])
+    with closing(sqlite3.connect(shop.root / ".headrace/state.db")) as state, state:
+        change = "update attempt set {} where node = 'revenue' and partitions = ?"
+        both = json.dumps([first, second])
+        state.execute(change.format("measures = null"), (json.dumps([second]),))
+        state.execute(change.format(f"partitions = '{both}'"), (json.dumps([first]),))
+    changed = node_history(session, "revenue", HistoryQuery()).points
+    assert [point.cost for point in changed[:2]] == [pytest.approx(parts[0] / 2), None]
+
+
+def test_no_cost_without_a_rate_of_work(shop: Project) -> None:
+    """Would catch: work that costs 0 EUR because only storage has a rate."""
+    session = ProjectSession(shop.root, "prod", None, "t")
+    history = node_history(session, "revenue", HistoryQuery())
+    assert (history.currency, {point.cost for point in history.points}) == (None, {None})
+    costed(shop, "gb_month = 0.02")
+    session = ProjectSession(shop.root, "prod", None, "t")
+    history = node_history(session, "revenue", HistoryQuery())
+    assert (history.currency, {point.cost for point in history.points}) == (None, {None})

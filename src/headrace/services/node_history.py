@@ -11,6 +11,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from headrace.advisor.costs import CostAmount
 from headrace.checks.anomalies.metric_anomalies import kind_of
 from headrace.checks.anomalies.usual import (
     MeasuredPartition,
@@ -23,6 +24,7 @@ from headrace.checks.metrics import HISTORY_PARTITIONS, MetricId, Metrics, decod
 from headrace.model import Asset, Grain, Source, UsageError
 from headrace.model.errors import did_you_mean
 from headrace.model.intervals import bounds_us
+from headrace.model.nodes import CostRates
 from headrace.model.partitions import SEPARATOR
 from headrace.services import targets
 from headrace.services.masking import column_limits
@@ -36,7 +38,7 @@ from headrace.services.responses.history import (
 )
 from headrace.services.session import ProjectSession
 from headrace.store import Transaction
-from headrace.store.queries import applied_versions, quality
+from headrace.store.queries import applied_versions, costs, quality
 from headrace.store.queries import history as stored
 from headrace.store.queries.history import PublishedPoint
 from headrace.store.queries.incidents import display_id
@@ -162,13 +164,15 @@ def _response(session: ProjectSession, node: Source | Asset, history: _Stored) -
     names = list(dict.fromkeys(name for metrics in measured for name in metrics.columns))
     limits = column_limits(session, node.name, past=True)
     hidden = {*limits.names, *limits.left_out_of(names)}
+    rates = _rates_of_work(session)
     return HistoryResponse(
         now=session.now(),
         node=node.name,
         timezone=timezone,
         key=history.key,
         keys=history.keys,
-        points=[_point(session, node, timezone, point) for point in history.points],
+        currency=None if rates is None else rates.currency,
+        points=[_point(session, node, timezone, rates, point) for point in history.points],
         marks=history.marks,
         columns=[name for name in names if name.lower() not in hidden],
         column=None,
@@ -177,7 +181,11 @@ def _response(session: ProjectSession, node: Source | Asset, history: _Stored) -
 
 
 def _point(
-    session: ProjectSession, node: Source | Asset, timezone: str, point: PublishedPoint
+    session: ProjectSession,
+    node: Source | Asset,
+    timezone: str,
+    rates: CostRates | None,
+    point: PublishedPoint,
 ) -> PublishedPointRow:
     grain = node.partition.grain
     after = None
@@ -187,17 +195,32 @@ def _point(
     seconds = None
     if point.started_at is not None and point.finished_at is not None:
         seconds = (point.finished_at - point.started_at) / 1e6
+    shared = 1 if point.partitions is None else len(json.loads(point.partitions))
     return PublishedPointRow(
         partition=point.partition,
         rows=point.rows,
         bytes=point.bytes,
         seconds=seconds,
-        shared=1 if point.partitions is None else len(json.loads(point.partitions)),
+        shared=shared,
+        cost=_cost(point, rates, shared),
         published_at=session.instant(point.published_at),
         after_seconds=after,
         version=point.version,
         verdict=point.verdict,
     )
+
+
+def _rates_of_work(session: ProjectSession) -> CostRates | None:
+    """Return the rates; None if neither work nor reading has one."""
+    rates = session.settings.costs
+    return rates if rates is not None and (rates.slot_hour or rates.gb_read) else None
+
+
+def _cost(point: PublishedPoint, rates: CostRates | None, shared: int) -> float | None:
+    """Return a partition's part of what its attempt cost; None if that isn't known."""
+    if point.measures is None:
+        return None
+    return CostAmount(*costs.work_of(point.measures)).times(1 / shared).cost(rates)
 
 
 # What happened at a partition: other code made it, or an incident's cause was seen there.

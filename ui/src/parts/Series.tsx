@@ -26,6 +26,8 @@ type Props = {
   /** The oldest first. */
   points: readonly Point[];
   format: (value: number) => string;
+  /** What is written where there is no value. */
+  missing?: string;
   /** What was expected of the marked points: a line across. */
   expected?: number;
   events?: readonly Event[];
@@ -47,6 +49,7 @@ export function Series({
   across = "Partition",
   points,
   format,
+  missing = "nothing",
   expected,
   events = NONE,
   open = nowhere,
@@ -59,6 +62,7 @@ export function Series({
   const values = [0, expected ?? 0, ...points.map((point) => point.value ?? 0)];
   const least = Math.min(...values);
   const most = Math.max(...values);
+  const text: TextOf = ({ value }) => (value === null ? missing : format(value));
   const range = least < 0 ? `${format(least)} to ${format(most)}` : `at most ${format(most)}`;
   const current = hovered === null ? undefined : points[hovered];
   const at = (event: React.PointerEvent<SVGSVGElement> | React.MouseEvent<SVGSVGElement>) =>
@@ -66,7 +70,7 @@ export function Series({
   return (
     <figure className="series" ref={ref}>
       <figcaption className="muted small row spread">
-        <span>{current ? readingOf(current, format, events) : range}</span>
+        <span>{current ? readingOf(current, text, format, events) : range}</span>
         <span>
           {expected !== undefined && (
             <>
@@ -84,7 +88,14 @@ export function Series({
         width={width}
         height={HEIGHT}
         role="img"
-        aria-label={descriptionOf(label, points, events, format, range, expected)}
+        aria-label={descriptionOf(
+          label,
+          points,
+          events,
+          text,
+          range,
+          expected === undefined ? "" : format(expected),
+        )}
         className={open("") ? "opens" : undefined}
         onPointerMove={(event) => setHovered(points.length ? at(event) : null)}
         onPointerLeave={() => setHovered(null)}
@@ -120,7 +131,7 @@ export function Series({
         <summary>As a table ({points.length})</summary>
         <Table
           label={label}
-          columns={columnsOf(across, quantity, format, points)}
+          columns={columnsOf(across, quantity, text, format, points)}
           rows={points.toReversed()}
           keyOf={(point) => point.name}
         />
@@ -129,20 +140,23 @@ export function Series({
   );
 }
 
-function textOf({ value }: Point, format: Props["format"]): string {
-  return value === null ? "nothing" : format(value);
-}
+type TextOf = (point: Point) => string;
 
 function usualOf({ low, high }: Point, format: Props["format"]): string {
   return low == null || high == null ? "" : `${format(low)} to ${format(high)}`;
 }
 
 /** What a point says: 2025-02-10: 12 % nulls, usual 0 % to 2 %; version 3. */
-function readingOf(point: Point, format: Props["format"], events: readonly Event[]): string {
+function readingOf(
+  point: Point,
+  text: TextOf,
+  format: Props["format"],
+  events: readonly Event[],
+): string {
   const usual = usualOf(point, format);
   const happened = events.filter(({ name }) => name === point.name).map(({ text }) => text);
   return [
-    `${partitionName(point.name)}: ${textOf(point, format)}${usual && `, usual ${usual}`}`,
+    `${partitionName(point.name)}: ${text(point)}${usual && `, usual ${usual}`}`,
     ...happened,
   ].join("; ");
 }
@@ -151,19 +165,19 @@ function descriptionOf(
   label: string,
   points: readonly Point[],
   events: readonly Event[],
-  format: Props["format"],
+  text: TextOf,
   range: string,
-  expected: number | undefined,
+  expected: string,
 ): string {
   const marked = points.filter((point) => point.marked);
   return [
     `${label}: ${points.length} points, ${range}`,
     ...(marked.length
       ? [
-          `marked: ${marked.map((point) => `${partitionName(point.name)} ${textOf(point, format)}`).join(", ")}`,
+          `marked: ${marked.map((point) => `${partitionName(point.name)} ${text(point)}`).join(", ")}`,
         ]
       : []),
-    ...(expected === undefined ? [] : [`expected: ${format(expected)}`]),
+    ...(expected ? [`expected: ${expected}`] : []),
     ...events.map((event) => `${partitionName(event.name)}: ${event.text}`),
   ].join("; ");
 }
@@ -171,6 +185,7 @@ function descriptionOf(
 function columnsOf(
   across: string,
   quantity: string,
+  text: TextOf,
   format: Props["format"],
   points: readonly Point[],
 ): readonly Column<Point>[] {
@@ -181,7 +196,7 @@ function columnsOf(
   };
   return [
     { name: across, cell: (point) => <span className="mono">{partitionName(point.name)}</span> },
-    { name: quantity, className: "number", cell: (point) => textOf(point, format) },
+    { name: quantity, className: "number", cell: text },
     ...(points.some(({ low }) => low != null) ? [usual] : []),
     {
       name: "Marked",

@@ -38,6 +38,10 @@ export function formatOf(unit: string): (value: number) => string {
 
 export const formatRows = (value: number) => many(Math.round(value), "row");
 
+/** 0.0123 EUR, 1,204 EUR. */
+export const formatCostIn = (currency: string) => (value: number) =>
+  `${formatOf("number")(value)} ${currency}`;
+
 const STEPS = ["B", "kB", "MB", "GB", "TB"];
 
 /** 812 B, 4.1 kB, 1.2 GB. */

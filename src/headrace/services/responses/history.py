@@ -17,6 +17,9 @@ class PublishedPointRow(Response, frozen=True, kw_only=True):
     """Duration of the attempt that published it; null if retention has taken the attempt."""
     shared: int
     """The number of partitions that this attempt made."""
+    cost: float | None
+    """What this attempt's work and reading cost, divided by its partitions, in `currency`; null if
+    that isn't known. Storage doesn't count."""
     published_at: datetime
     after_seconds: float | None
     """From the end of its interval to its publication; null for partitions without an interval."""
@@ -66,6 +69,8 @@ class HistoryResponse(Response, frozen=True, kw_only=True):
     """The second part of the partitions' keys, for data that is partitioned by one too."""
     keys: list[str]
     """The second parts of the newest partitions' keys."""
+    currency: str | None
+    """That of `[costs]` in headrace.toml; null without a rate of work or reading there."""
     points: list[PublishedPointRow]
     marks: list[HistoryMarkRow]
     columns: list[str]

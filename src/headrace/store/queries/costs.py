@@ -48,9 +48,21 @@ def attempts(tx: Transaction, from_us: int, until_us: int) -> Iterator[AttemptCo
         {"since": from_us, "until": until_us},
     )
     for epoch, n, node, kind, state, at, run, plan, content in rows.fetchall():
-        measures = _Measures() if content is None else msgspec.json.decode(content, type=_Measures)
-        slot_us = round((measures.seconds + measures.audit_seconds) * 1e6)
-        yield AttemptCost(epoch, n, node, kind, state, at, run, plan, slot_us, measures.bytes_in)
+        work = AttemptWork(0, 0) if content is None else work_of(content)
+        yield AttemptCost(epoch, n, node, kind, state, at, run, plan, *work)
+
+
+class AttemptWork(NamedTuple):
+    """How long an attempt held a slot, in microseconds, and what it read."""
+
+    slot_us: int
+    bytes_read: int
+
+
+def work_of(measures: str) -> AttemptWork:
+    """Return the work of an attempt from its stored measures."""
+    known = msgspec.json.decode(measures, type=_Measures)
+    return AttemptWork(round((known.seconds + known.audit_seconds) * 1e6), known.bytes_in)
 
 
 class StoredPartitions(NamedTuple):

@@ -22,6 +22,8 @@ class PublishedPoint(msgspec.Struct, frozen=True, gc=False):
     finished_at: int | None
     partitions: str | None
     """JSON list of the partitions that the attempt made."""
+    measures: str | None
+    """JSON of what the attempt reported."""
 
 
 _ENDS = "substr({0}, length({0}) - length(:ending) + 1) = :ending"
@@ -34,7 +36,7 @@ def newest_points(tx: Transaction, node: str, ending: str, limit: int) -> list[P
     """
     rows = tx.execute(
         "select p.partition, p.epoch, p.n, p.rows, p.bytes, p.published_at, p.version, p.verdict,"
-        " a.started_at, a.finished_at, a.partitions from publication p left join attempt a on"
+        " a.started_at, a.finished_at, a.partitions, a.measures from publication p left join attempt a on"
         " a.epoch = p.epoch and a.n = p.n where p.node = :node and p.ended_snapshot is null and"
         " (p.rows > 0 or p.content_hash is not null) and"
         f" {_ENDS.format('p.partition')} order by p.partition desc limit :limit",

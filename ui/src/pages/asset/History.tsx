@@ -4,7 +4,13 @@ import type { Schema } from "../../api/client";
 import { useResponse } from "../../api/responses";
 import { Choice } from "../../parts/Choice";
 import { formatDuration, roundIn } from "../../parts/durations";
-import { figureName, formatBytes, formatOf, formatRows } from "../../parts/figureNames";
+import {
+  figureName,
+  formatBytes,
+  formatCostIn,
+  formatOf,
+  formatRows,
+} from "../../parts/figureNames";
 import { refusalOf, type Refused } from "../../parts/ActButtons";
 import { Empty, Loaded, Panel } from "../../parts/Page";
 import type { Event } from "../../parts/ChartFrame";
@@ -20,7 +26,7 @@ type Figure = {
   unitOf?: (most: number) => number;
 };
 
-const FIGURES: readonly Figure[] = [
+const figuresOf = ({ currency }: Document): readonly Figure[] => [
   { title: "Rows", value: (point) => point.rows, format: formatRows },
   { title: "Size", value: (point) => point.bytes, format: formatBytes },
   {
@@ -29,6 +35,7 @@ const FIGURES: readonly Figure[] = [
     format: formatDuration,
     unitOf: roundIn,
   },
+  { title: "Cost", value: (point) => point.cost, format: formatCostIn(currency ?? "") },
   {
     title: "Published after the interval's end",
     value: (point) => point.after_seconds,
@@ -76,7 +83,7 @@ function Charts({
     <>
       {keys.length > 0 && <Choice label="Key" name="key" values={keys} chosen={document.key} />}
       <div className="charts">
-        {FIGURES.map(({ title, value, format, unitOf }) => {
+        {figuresOf(document).map(({ title, value, format, unitOf }) => {
           const series = points.map((point) => ({
             name: point.partition,
             value: value(point),
@@ -89,6 +96,7 @@ function Charts({
                 label={`${title} of ${node}`}
                 quantity={title}
                 format={format}
+                missing="unknown"
                 {...(unitOf ? { unitOf } : {})}
                 points={series}
                 events={events}
@@ -98,6 +106,12 @@ function Charts({
           );
         })}
       </div>
+      {document.currency === null && (
+        <p className="muted small">
+          The cost isn’t shown: <code>[costs]</code> in <code>headrace.toml</code> has no rate of
+          work (<code>slot_hour</code>) or reading (<code>gb_read</code>).
+        </p>
+      )}
       {document.columns.length > 0 && (
         <Choice label="Column" name="column" values={document.columns} chosen={document.column} />
       )}
@@ -127,8 +141,9 @@ const withKeys = (figures: Document["figures"]) =>
   figures.map((figure, at) => ({ key: `${at} ${figure.figure} ${figure.category ?? ""}`, figure }));
 
 function asideOf(title: string, { points, timezone }: Document): string {
-  if (title === "Duration" && points.some(({ shared }) => shared > 1))
-    return "an attempt's, divided by its partitions";
+  const divided = points.some(({ shared }) => shared > 1) ? ", divided by its partitions" : "";
+  if (title === "Duration" && divided) return `an attempt's${divided}`;
+  if (title === "Cost") return `an attempt's work and reading${divided}`;
   return title === "Rows" ? `${points.length} partitions, ${timezone}` : "";
 }
 

@@ -1,5 +1,5 @@
 """What was usual before an incident and what it came to then, as the page draws it, on thirty sound
-days and two that are odd."""
+days and three that are odd."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from door_lab import Opened, opened
 from serve_lab import headrace, project, response, write
 
 FIRST = date(2025, 1, 1)
-SOUND, EMPTIED, SCALED = 30, 30, 31
+SOUND, EMPTIED, SCALED, TRIPLED = 30, 30, 31, 32
 ROWS = 200
 
 
@@ -22,13 +22,13 @@ def day(number: int) -> str:
     return (FIRST + timedelta(number)).isoformat()
 
 
-def delivered(root: Path, number: int) -> None:
+def delivered(root: Path, number: int, rows: int = ROWS) -> None:
     chance = random.Random(number)
-    rows = []
-    for at in range(ROWS):
+    lines = []
+    for at in range(rows):
         amount = f"{chance.lognormvariate(3, 0.5) * (100 if number == SCALED else 1):.2f}"
-        rows.append(f"{day(number)},{'' if number == EMPTIED and at % 2 else amount}")
-    write(root / f"landing/orders_{day(number)}.csv", "\n".join(["day,amount", *rows]) + "\n")
+        lines.append(f"{day(number)},{'' if number == EMPTIED and at % 2 else amount}")
+    write(root / f"landing/orders_{day(number)}.csv", "\n".join(["day,amount", *lines]) + "\n")
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +37,8 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
     for number in range(SOUND):
         delivered(root, number)
     headrace(root, "tick", "--now", f"{day(SOUND)}T06:00")
-    for number in (EMPTIED, SCALED):
-        delivered(root, number)
+    for number in (EMPTIED, SCALED, TRIPLED):
+        delivered(root, number, rows=3 * ROWS if number == TRIPLED else ROWS)
         headrace(root, "tick", "--now", f"{day(number + 1)}T06:00")
     with opened(root) as result:
         yield result
@@ -100,8 +100,21 @@ def test_the_history_has_what_readers_see_and_what_happened_there(door: Opened) 
     assert [(mark["partition"], mark["kind"]) for mark in result["marks"]] == [
         (day(EMPTIED), "incident"),
         (day(SCALED), "incident"),
+        (day(TRIPLED), "incident"),
     ]
     assert (result["columns"], result["column"], result["figures"]) == (["day", "amount"], None, [])
+
+
+def test_rows_are_drawn_between_what_was_usual(door: Opened) -> None:
+    """Would catch: a band in logarithms or from the first day on, and one without the number of
+    rows of the days that are held."""
+    rows = door.get("/api/v1/assets/orders/history").json["rows"]
+    assert [item["partition"] for item in rows] == [day(at) for at in range(SOUND + 3)]
+    assert [item["low"] for item in rows[:14]] == [None] * 14
+    assert all(0 < item["low"] < ROWS < item["high"] < 2 * ROWS for item in rows[14:])
+    assert {(item["rows"], item["odd"]) for item in rows[:-1]} == {(ROWS, False)}
+    assert (rows[-1]["rows"], rows[-1]["odd"]) == (3 * ROWS, True)
+    assert [item["published"] for item in rows] == [True] * SOUND + [False] * 3
 
 
 def test_a_columns_history_shows_what_was_usual_and_what_was_odd(door: Opened) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from itertools import pairwise
 from typing import Annotated
@@ -36,6 +36,7 @@ from headrace.services.responses.history import (
     HistoryResponse,
     PublishedPointRow,
 )
+from headrace.services.row_history import row_points, rows_alone
 from headrace.services.session import ProjectSession
 from headrace.store import Transaction
 from headrace.store.queries import applied_versions, costs, quality
@@ -99,9 +100,9 @@ class _Stored(msgspec.Struct, frozen=True):
     measured: dict[str, Metrics] = {}
     """Partition → its newest metrics from the first point on, also of what is held."""
     visible: list[MeasuredPartition] = []
-    """Those of the points and of the partitions before them; only to compute figures."""
+    """Those of the points and of the partitions before them; only with rows without a column."""
     reported: set[tuple[str, str, str]] = set()
-    """(partition, column in lower case, kind) of anomalies; likewise."""
+    """(partition, column in lower case, kind) of anomalies."""
 
 
 def _read(
@@ -112,19 +113,19 @@ def _read(
     points = stored.newest_points(tx, node.name, ending, limit)
     if not points:
         return _Stored(key=key, keys=keys)
-    first = points[0].partition
-    result = _Stored(
+    first, last = points[0].partition, f"{LAST}{ending}"
+    values_of = Metrics.values if with_figures else rows_alone
+    return _Stored(
         key=key,
         keys=keys,
         points=points,
         marks=_marks(tx, node, points, ending),
         measured=measured_from(tx, node.name, first, ending),
+        visible=visible_before(
+            tx, node.name, last, HISTORY_PARTITIONS + len(points), values_of=values_of
+        ),
+        reported=stored.reported_anomalies(tx, node.name, first, LAST),
     )
-    if not with_figures:
-        return result
-    visible = visible_before(tx, node.name, f"{LAST}{ending}", HISTORY_PARTITIONS + len(points))
-    reported = stored.reported_anomalies(tx, node.name, first, LAST)
-    return msgspec.structs.replace(result, visible=visible, reported=reported)
 
 
 def chosen_key(tx: Transaction, node: str, asked: str | None) -> tuple[str | None, list[str]]:
@@ -173,6 +174,14 @@ def _response(session: ProjectSession, node: Source | Asset, history: _Stored) -
         keys=history.keys,
         currency=None if rates is None else rates.currency,
         points=[_point(session, node, timezone, rates, point) for point in history.points],
+        rows=row_points(
+            {point.partition: point.rows for point in history.points},
+            history.measured,
+            history.visible,
+            history.reported,
+            node.partition.grain,
+            len(session.project().sources),
+        ),
         marks=history.marks,
         columns=[name for name in names if name.lower() not in hidden],
         column=None,
@@ -250,11 +259,16 @@ def _marks(
 
 
 def visible_before(
-    tx: Transaction, node: str, partition: str, limit: int
+    tx: Transaction,
+    node: str,
+    partition: str,
+    limit: int,
+    *,
+    values_of: Callable[[Metrics], Mapping[MetricId, float]] = Metrics.values,
 ) -> list[MeasuredPartition]:
-    """Return the newest visible partitions before one, of its key, with their metrics."""
+    """Return the newest visible partitions before one, of its key, with metrics of each."""
     return [
-        MeasuredPartition(earlier, metrics.values(), excepted)
+        MeasuredPartition(earlier, values_of(metrics), excepted)
         for earlier, vector, excepted in quality.metrics_before(tx, node, partition, limit)
         if (metrics := _decoded(vector)) is not None
     ]

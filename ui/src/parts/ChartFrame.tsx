@@ -1,10 +1,24 @@
 // What all charts over partitions have: axes, and lines where something happened.
-import type { Frame } from "./chart";
-import { partitionName } from "./partitions";
+import { runsOf, type Frame } from "./chart";
+import { partitionName, partitionRange } from "./partitions";
 import "./series.css";
 
 /** What happened at a point, as a line across the chart: another code, an incident. */
-export type Event = { name: string; text: string; bad?: boolean };
+export type Event = {
+  name: string;
+  text: string;
+  bad?: boolean;
+  /** Later points at which it happened, too, in order. */
+  others?: readonly string[];
+};
+
+/** 2025-02-10: INC-3; 41 partitions, 2025-02-01 to 2025-03-14: INC-3. */
+export function eventText({ name, text, others = [] }: Event): string {
+  return `${others.length ? partitionRange([name, ...others]) : partitionName(name)}: ${text}`;
+}
+
+export const happenedAt = (point: string, { name, others }: Event): boolean =>
+  name === point || (others?.includes(point) ?? false);
 
 const EVENT_LETTER_WIDTH = 8;
 
@@ -41,7 +55,7 @@ export function Axes({ chart, points, width, height }: Drawn & { width: number; 
   );
 }
 
-/** Lines across the chart; their texts as far as there is room, all of them in the description. */
+/** Lines across the chart, areas where it happened at neighbours; their texts as far as there is room, all of them in the description. */
 export function Events({
   chart,
   points,
@@ -49,12 +63,16 @@ export function Events({
   width,
 }: Drawn & { events: readonly Event[]; width: number }) {
   const placed = events
-    .map((event) => ({ ...event, at: points.findIndex(({ name }) => name === event.name) }))
-    .filter(({ at }) => at >= 0)
-    .toSorted((one, other) => one.at - other.at);
+    .map((event) => {
+      const runs = runsOf(points, ({ name }) => happenedAt(name, event));
+      const first = chart.x(runs[0]?.[0] ?? 0);
+      const last = chart.x(runs.at(-1)?.at(-1) ?? 0);
+      return { event, runs, first, last, middle: (first + last) / 2 };
+    })
+    .filter(({ runs }) => runs.length > 0)
+    .toSorted((one, other) => one.middle - other.middle);
   let free = 0;
-  return placed.map((event) => {
-    const x = chart.x(event.at);
+  return placed.map(({ event, runs, first, last, middle: x }) => {
     const half = (event.text.length * EVENT_LETTER_WIDTH) / 2;
     const middle = Math.min(x, width - half);
     const named = middle - half >= free;
@@ -65,13 +83,21 @@ export function Events({
         className={event.bad ? "event bad" : "event"}
         aria-hidden="true"
       >
-        <line x1={x} x2={x} y1={14} y2={chart.bottom} />
+        {last > first && <line className="extent" x1={first} x2={last} y1={14} y2={14} />}
+        {runs.map((run) => {
+          const [from, to] = [chart.x(run[0] ?? 0), chart.x(run.at(-1) ?? 0)];
+          return to > from ? (
+            <rect key={from} x={from} y={14} width={to - from} height={chart.bottom - 14} />
+          ) : (
+            <line key={from} x1={from} x2={from} y1={14} y2={chart.bottom} />
+          );
+        })}
         {named && (
           <text x={middle} y={10}>
             {event.text}
           </text>
         )}
-        <title>{`${partitionName(event.name)}: ${event.text}`}</title>
+        <title>{eventText(event)}</title>
       </g>
     );
   });

@@ -2,7 +2,7 @@
 import { useState } from "react";
 import { useNavigate } from "react-router";
 import { chartOf, type Chart } from "./chart";
-import { Axes, Events, type Event } from "./ChartFrame";
+import { Axes, Events, eventText, happenedAt, type Event } from "./ChartFrame";
 import { Table, type Column } from "./Table";
 import { Shape } from "./State";
 import { useWidth } from "./useWidth";
@@ -16,6 +16,8 @@ export type Point = {
   marked: boolean;
   low?: number | null;
   high?: number | null;
+  /** What else is to be known of it. */
+  note?: string;
 };
 type Props = {
   label: string;
@@ -62,7 +64,8 @@ export function Series({
   const values = [0, expected ?? 0, ...points.map((point) => point.value ?? 0)];
   const least = Math.min(...values);
   const most = Math.max(...values);
-  const text: TextOf = ({ value }) => (value === null ? missing : format(value));
+  const text: TextOf = ({ value, note }) =>
+    [value === null ? missing : format(value), ...(note ? [note] : [])].join(", ");
   const range = least < 0 ? `${format(least)} to ${format(most)}` : `at most ${format(most)}`;
   const current = hovered === null ? undefined : points[hovered];
   const at = (event: React.PointerEvent<SVGSVGElement> | React.MouseEvent<SVGSVGElement>) =>
@@ -154,7 +157,7 @@ function readingOf(
   events: readonly Event[],
 ): string {
   const usual = usualOf(point, format);
-  const happened = events.filter(({ name }) => name === point.name).map(({ text }) => text);
+  const happened = events.filter((event) => happenedAt(point.name, event)).map(({ text }) => text);
   return [
     `${partitionName(point.name)}: ${text(point)}${usual && `, usual ${usual}`}`,
     ...happened,
@@ -178,7 +181,7 @@ function descriptionOf(
         ]
       : []),
     ...(expected ? [`expected: ${expected}`] : []),
-    ...events.map((event) => `${partitionName(event.name)}: ${event.text}`),
+    ...events.map(eventText),
   ].join("; ");
 }
 

@@ -48,6 +48,19 @@ class ColumnPointRow(Response, frozen=True, kw_only=True):
     odd: bool
 
 
+class RowsPointRow(Response, frozen=True, kw_only=True):
+    """The number of rows of one partition: of what is published, else of what was last measured.
+    `low` and `high` are the values between which it is usual, given the earlier partitions; null
+    while too few are known. `odd`: it was reported as an anomaly."""
+
+    partition: str
+    rows: int
+    published: bool
+    low: float | None
+    high: float | None
+    odd: bool
+
+
 class ColumnFigureRow(Response, frozen=True, kw_only=True):
     """One figure of a column over time, oldest first. `figure` is a family of metrics (`nulls`,
     `distinct`, `location`: the size of the values, …), `category` the value whose share it is
@@ -72,6 +85,8 @@ class HistoryResponse(Response, frozen=True, kw_only=True):
     currency: str | None
     """That of `[costs]` in headrace.toml; null without a rate of work or reading there."""
     points: list[PublishedPointRow]
+    rows: list[RowsPointRow]
+    """Also of partitions that are held, oldest first."""
     marks: list[HistoryMarkRow]
     columns: list[str]
     """The columns whose figures are stored and may be shown."""

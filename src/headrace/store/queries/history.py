@@ -36,8 +36,9 @@ def newest_points(tx: Transaction, node: str, ending: str, limit: int) -> list[P
     """
     rows = tx.execute(
         "select p.partition, p.epoch, p.n, p.rows, p.bytes, p.published_at, p.version, p.verdict,"
-        " a.started_at, a.finished_at, a.partitions, a.measures from publication p left join attempt a on"
-        " a.epoch = p.epoch and a.n = p.n where p.node = :node and p.ended_snapshot is null and"
+        " a.started_at, a.finished_at, a.partitions, a.measures from publication p"
+        " left join attempt a on a.epoch = p.epoch and a.n = p.n"
+        " where p.node = :node and p.ended_snapshot is null and"
         " (p.rows > 0 or p.content_hash is not null) and"
         f" {_ENDS.format('p.partition')} order by p.partition desc limit :limit",
         {"node": node, "ending": ending, "limit": limit},

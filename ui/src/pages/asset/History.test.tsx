@@ -22,6 +22,15 @@ const pointOf = (partition: string): Point => ({
   version: 1,
   verdict: "passed",
 });
+const rowsAt = (partition: string, rest: Partial<Document["rows"][number]> = {}) => ({
+  partition,
+  rows: 100,
+  published: true,
+  low: null,
+  high: null,
+  odd: false,
+  ...rest,
+});
 const DOCUMENT: Document = {
   now: "2025-03-04T08:00:00Z",
   node: "orders",
@@ -30,6 +39,7 @@ const DOCUMENT: Document = {
   keys: [],
   currency: null,
   points: DAYS.map(pointOf),
+  rows: DAYS.map((partition) => rowsAt(partition)),
   marks: [],
   columns: [],
   column: null,
@@ -56,6 +66,45 @@ describe("History", () => {
     ).toBeTruthy();
     expect(screen.getByRole("cell", { name: "0.0123 EUR" })).toBeTruthy();
     expect(screen.getByRole("cell", { name: "unknown" })).toBeTruthy();
+  });
+
+  it("draws between what the number of rows was usual, and marks what was reported", async () => {
+    // Would catch: a band before enough is known, and a held partition as one that readers see.
+    const usual = { low: 90, high: 110 };
+    const { container } = showHistory({
+      rows: [
+        rowsAt("2025-03-01"),
+        rowsAt("2025-03-02", usual),
+        rowsAt("2025-03-03", usual),
+        rowsAt("2025-03-04", { ...usual, rows: 600, published: false, odd: true }),
+      ],
+    });
+    const chart = await screen.findByRole("img", { name: /^Rows of orders: / });
+    expect(chart.getAttribute("aria-label")).toBe(
+      "Rows of orders: 4 points, at most 600 rows; marked: 2025-03-04 600 rows, not published",
+    );
+    expect(container.querySelectorAll(".usual")).toHaveLength(1);
+    expect(screen.getByText("4 partitions, 1 unusual, UTC")).toBeTruthy();
+    expect(screen.getAllByRole("cell", { name: "90 rows to 110 rows" })).toHaveLength(3);
+  });
+
+  it("draws an incident once over all its partitions", async () => {
+    // Would catch: a label for each partition, and an area over partitions that it isn't about.
+    const mark = (partition: string) => ({ partition, kind: "incident", text: "INC-3" });
+    const days = [...DAYS, "2025-03-04", "2025-03-05"];
+    const { container } = showHistory({
+      points: days.map(pointOf),
+      marks: ["2025-03-01", "2025-03-02", "2025-03-05"].map(mark),
+    });
+    const chart = await screen.findByRole("img", { name: /^Size of orders: / });
+    expect(chart.getAttribute("aria-label")).toMatch(
+      /; 3 partitions, 2025-03-01 to 2025-03-05: INC-3$/,
+    );
+    expect(chart.querySelectorAll(".event")).toHaveLength(1);
+    expect(chart.querySelectorAll(".event text")).toHaveLength(1);
+    expect(chart.querySelectorAll(".event rect")).toHaveLength(1);
+    expect(chart.querySelectorAll(".event line")).toHaveLength(2);
+    expect(container.querySelectorAll(".event.bad")).toHaveLength(3);
   });
 
   it("says why there is no cost", async () => {

@@ -14,35 +14,56 @@ import {
 import { refusalOf, type Refused } from "../../parts/ActButtons";
 import { Empty, Loaded, Panel } from "../../parts/Page";
 import type { Event } from "../../parts/ChartFrame";
-import { Series } from "../../parts/Series";
+import { Series, type Point } from "../../parts/Series";
+import { many } from "../../parts/words";
 import { Distribution } from "./Distribution";
 
 type Document = Schema["HistoryResponse"];
 type Published = Schema["PublishedPointRow"];
 type Figure = {
   title: string;
-  value: (point: Published) => number | null;
+  points: (document: Document) => Point[];
   format: (value: number) => string;
   unitOf?: (most: number) => number;
 };
 
 const figuresOf = ({ currency }: Document): readonly Figure[] => [
-  { title: "Rows", value: (point) => point.rows, format: formatRows },
-  { title: "Size", value: (point) => point.bytes, format: formatBytes },
+  { title: "Rows", points: rowsOf, format: formatRows },
+  { title: "Size", points: ofPublished((point) => point.bytes), format: formatBytes },
   {
     title: "Duration",
-    value: (point) => (point.seconds === null ? null : point.seconds / point.shared),
+    points: ofPublished(({ seconds, shared }) => (seconds === null ? null : seconds / shared)),
     format: formatDuration,
     unitOf: roundIn,
   },
-  { title: "Cost", value: (point) => point.cost, format: formatCostIn(currency ?? "") },
+  {
+    title: "Cost",
+    points: ofPublished((point) => point.cost),
+    format: formatCostIn(currency ?? ""),
+  },
   {
     title: "Published after the interval's end",
-    value: (point) => point.after_seconds,
+    points: ofPublished((point) => point.after_seconds),
     format: formatDuration,
     unitOf: roundIn,
   },
 ];
+
+function ofPublished(value: (point: Published) => number | null) {
+  return ({ points }: Document): Point[] =>
+    points.map((point) => ({ name: point.partition, value: value(point), marked: false }));
+}
+
+function rowsOf({ rows }: Document): Point[] {
+  return rows.map(({ partition, rows: value, published, low, high, odd: marked }) => ({
+    name: partition,
+    value,
+    low,
+    high,
+    marked,
+    ...(published ? {} : { note: "not published" }),
+  }));
+}
 
 export function History({ name, refused }: { name: string; refused: Refused }) {
   const [params] = useSearchParams();
@@ -83,12 +104,8 @@ function Charts({
     <>
       {keys.length > 0 && <Choice label="Key" name="key" values={keys} chosen={document.key} />}
       <div className="charts">
-        {figuresOf(document).map(({ title, value, format, unitOf }) => {
-          const series = points.map((point) => ({
-            name: point.partition,
-            value: value(point),
-            marked: false,
-          }));
+        {figuresOf(document).map(({ title, points: pointsOf, format, unitOf }) => {
+          const series = pointsOf(document);
           if (series.every((point) => point.value === null)) return null;
           return (
             <Panel key={title} title={title} aside={asideOf(title, document)}>
@@ -140,19 +157,29 @@ function Charts({
 const withKeys = (figures: Document["figures"]) =>
   figures.map((figure, at) => ({ key: `${at} ${figure.figure} ${figure.category ?? ""}`, figure }));
 
-function asideOf(title: string, { points, timezone }: Document): string {
+function asideOf(title: string, { points, rows, timezone }: Document): string {
   const divided = points.some(({ shared }) => shared > 1) ? ", divided by its partitions" : "";
   if (title === "Duration" && divided) return `an attempt's${divided}`;
   if (title === "Cost") return `an attempt's work and reading${divided}`;
-  return title === "Rows" ? `${points.length} partitions, ${timezone}` : "";
+  if (title !== "Rows") return "";
+  const unusual = rows.filter(({ odd }) => odd).length;
+  return [
+    many(rows.length, "partition"),
+    ...(unusual ? [`${unusual} unusual`] : []),
+    timezone,
+  ].join(", ");
 }
 
+/** One event for each incident, and one for each change of code. */
 function eventsOf({ marks }: Document): Event[] {
-  return marks.map(({ partition, kind, text }) => ({
-    name: partition,
-    text,
-    bad: kind === "incident",
-  }));
+  const events = new Map<string, Event>();
+  for (const { partition, kind, text } of marks) {
+    const key = kind === "incident" ? text : partition;
+    const known = events.get(key);
+    const others = known ? [...(known.others ?? []), partition] : [];
+    events.set(key, { name: partition, bad: kind === "incident", ...known, text, others });
+  }
+  return [...events.values()];
 }
 
 function ColumnFigure({

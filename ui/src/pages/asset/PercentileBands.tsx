@@ -2,7 +2,7 @@
 import { useState } from "react";
 import { useNavigate } from "react-router";
 import { bandsOf, frameOf, runsOf, type Frame } from "../../parts/chart";
-import { Axes, Events, type Event } from "../../parts/ChartFrame";
+import { Axes, Events, eventText, happenedAt, type Event } from "../../parts/ChartFrame";
 import { useWidth } from "../../parts/useWidth";
 import {
   axisOf,
@@ -259,13 +259,13 @@ function descriptionOf(
 ): string {
   const newest = items.at(-1);
   const marked = items.filter(({ point }) => point.anomalies.length > 0);
-  const names = new Set(points.map(({ partition }) => partition));
+  const names = points.map(({ partition }) => partition);
   return [
     `Distribution of ${column}: ${points.length} partitions`,
     ...(newest ? [`newest: ${readingOf(newest, format)}`] : []),
     ...(marked.length
       ? [`marked: ${marked.map((item) => readingOf(item, format)).join(", ")}`]
       : []),
-    ...events.filter(({ name }) => names.has(name)).map(({ name, text }) => `${name}: ${text}`),
+    ...events.filter((event) => names.some((name) => happenedAt(name, event))).map(eventText),
   ].join("; ");
 }

@@ -2,7 +2,7 @@
 import { useState } from "react";
 import { useNavigate } from "react-router";
 import { frameOf, type Frame } from "../../parts/chart";
-import { Axes, Events, type Event } from "../../parts/ChartFrame";
+import { Axes, Events, eventText, happenedAt, type Event } from "../../parts/ChartFrame";
 import { useWidth } from "../../parts/useWidth";
 import { cellText } from "../../parts/values";
 import {
@@ -162,13 +162,13 @@ function readingOf(point: DistributionPoint, values: readonly string[]): string 
 function descriptionOf({ column, points, values }: Distribution, events: readonly Event[]): string {
   const newest = points.at(-1);
   const marked = points.filter(({ anomalies }) => anomalies.length > 0);
-  const names = new Set(points.map(({ partition }) => partition));
+  const names = points.map(({ partition }) => partition);
   return [
     `Shares of values in ${column}: ${points.length} partitions`,
     ...(newest ? [`newest: ${readingOf(newest, values)}`] : []),
     ...(marked.length
       ? [`marked: ${marked.map((point) => readingOf(point, values)).join(", ")}`]
       : []),
-    ...events.filter(({ name }) => names.has(name)).map(({ name, text }) => `${name}: ${text}`),
+    ...events.filter((event) => names.some((name) => happenedAt(name, event))).map(eventText),
   ].join("; ");
 }

@@ -22,7 +22,7 @@ export const happenedAt = (point: string, { name, others }: Event): boolean =>
 
 const EVENT_LETTER_WIDTH = 8;
 
-type Drawn = { chart: Frame; points: readonly { name: string }[] };
+type Drawn = { chart: Frame; points: readonly { name: string; at?: string }[] };
 
 export function Axes({ chart, points, width, height }: Drawn & { width: number; height: number }) {
   return (
@@ -48,7 +48,7 @@ export function Axes({ chart, points, width, height }: Drawn & { width: number; 
           x={chart.x(index)}
           y={height - 6}
         >
-          {partitionName(points[index]?.name ?? "")}
+          {points[index]?.at ?? partitionName(points[index]?.name ?? "")}
         </text>
       ))}
     </g>
@@ -83,7 +83,7 @@ export function Events({
         className={event.bad ? "event bad" : "event"}
         aria-hidden="true"
       >
-        {last > first && <line className="extent" x1={first} x2={last} y1={14} y2={14} />}
+        {last > first && <line x1={first} x2={last} y1={14} y2={14} />}
         {runs.map((run) => {
           const [from, to] = [chart.x(run[0] ?? 0), chart.x(run.at(-1) ?? 0)];
           return to > from ? (

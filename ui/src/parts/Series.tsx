@@ -1,7 +1,7 @@
 // A figure over time, the newest at the right, marked points by shape and colour; the same as a table.
 import { useState } from "react";
 import { useNavigate } from "react-router";
-import { chartOf, type Chart } from "./chart";
+import { chartOf, TIME_WIDTH, type Chart } from "./chart";
 import { Axes, Events, eventText, happenedAt, type Event } from "./ChartFrame";
 import { Table, type Column } from "./Table";
 import { Shape } from "./State";
@@ -18,6 +18,8 @@ export type Point = {
   high?: number | null;
   /** What else is to be known of it. */
   note?: string;
+  /** The time it is of: that is on the axis, not its name. */
+  at?: string;
 };
 type Props = {
   label: string;
@@ -60,7 +62,8 @@ export function Series({
   const [ref, width] = useWidth();
   const [hovered, setHovered] = useState<number | null>(null);
   const navigate = useNavigate();
-  const chart = chartOf({ points, expected, width, height: HEIGHT, format, unitOf });
+  const nameWidth = points.some(({ at }) => at) ? TIME_WIDTH : undefined;
+  const chart = chartOf({ points, expected, width, height: HEIGHT, format, unitOf, nameWidth });
   const values = [0, expected ?? 0, ...points.map((point) => point.value ?? 0)];
   const least = Math.min(...values);
   const most = Math.max(...values);
@@ -145,6 +148,9 @@ export function Series({
 
 type TextOf = (point: Point) => string;
 
+const placeOf = ({ name, at }: Point): string =>
+  [partitionName(name), ...(at ? [at] : [])].join(", ");
+
 function usualOf({ low, high }: Point, format: Props["format"]): string {
   return low == null || high == null ? "" : `${format(low)} to ${format(high)}`;
 }
@@ -158,10 +164,9 @@ function readingOf(
 ): string {
   const usual = usualOf(point, format);
   const happened = events.filter((event) => happenedAt(point.name, event)).map(({ text }) => text);
-  return [
-    `${partitionName(point.name)}: ${text(point)}${usual && `, usual ${usual}`}`,
-    ...happened,
-  ].join("; ");
+  return [`${placeOf(point)}: ${text(point)}${usual && `, usual ${usual}`}`, ...happened].join(
+    "; ",
+  );
 }
 
 function descriptionOf(
@@ -176,9 +181,7 @@ function descriptionOf(
   return [
     `${label}: ${points.length} points, ${range}`,
     ...(marked.length
-      ? [
-          `marked: ${marked.map((point) => `${partitionName(point.name)} ${text(point)}`).join(", ")}`,
-        ]
+      ? [`marked: ${marked.map((point) => `${placeOf(point)} ${text(point)}`).join(", ")}`]
       : []),
     ...(expected ? [`expected: ${expected}`] : []),
     ...events.map(eventText),
@@ -197,8 +200,10 @@ function columnsOf(
     className: "number",
     cell: (point) => usualOf(point, format),
   };
+  const began: Column<Point> = { name: "Began", cell: (point) => point.at };
   return [
     { name: across, cell: (point) => <span className="mono">{partitionName(point.name)}</span> },
+    ...(points.some(({ at }) => at) ? [began] : []),
     { name: quantity, className: "number", cell: text },
     ...(points.some(({ low }) => low != null) ? [usual] : []),
     {

@@ -6,6 +6,8 @@ const TOP = 18;
 const BOTTOM = 24;
 /** The pixels that the name of a partition needs; the first and the last aren't centred. */
 const NAME_WIDTH = 124;
+/** Those of a date with a time of day. */
+export const TIME_WIDTH = 190;
 /** The most pixels that a letter of a tick's label needs. */
 const LETTER_WIDTH = 7;
 const GAP = 14;
@@ -47,6 +49,8 @@ type Shape = {
   format: (value: number) => string;
   /** What is round in these values: 3,600 for seconds that are hours. */
   unitOf?: ((most: number) => number) | undefined;
+  /** The pixels that the name of a point needs. */
+  nameWidth?: number | undefined;
 };
 
 type FrameShape = Omit<Shape, "points" | "expected"> & {
@@ -58,7 +62,7 @@ type FrameShape = Omit<Shape, "points" | "expected"> & {
 };
 
 /** The chart of some points, the first at the left; zero and what is expected are always in it. */
-export function chartOf({ points, expected, width, height, format, unitOf }: Shape): Chart {
+export function chartOf({ points, expected, ...rest }: Shape): Chart {
   const drawn = [
     0,
     expected ?? 0,
@@ -68,10 +72,7 @@ export function chartOf({ points, expected, width, height, format, unitOf }: Sha
     count: points.length,
     least: Math.min(...drawn),
     most: Math.max(...drawn),
-    width,
-    height,
-    format,
-    unitOf,
+    ...rest,
   });
   const { x, y } = frame;
   return {
@@ -95,6 +96,7 @@ export function frameOf({
   height,
   format,
   unitOf,
+  nameWidth = NAME_WIDTH,
   padding = 0,
 }: FrameShape): Frame {
   const y = scaleLinear([least, most > least ? most : least + 1], [height - BOTTOM, TOP]);
@@ -118,7 +120,7 @@ export function frameOf({
     left,
     bottom: height - BOTTOM,
     ticks,
-    named: namedOf(count, Math.max(Math.floor((width - left - RIGHT) / NAME_WIDTH), 2)),
+    named: namedOf(count, Math.max(Math.floor((width - left - RIGHT) / nameWidth), 2)),
     nearest: (place) =>
       count > 1 ? Math.min(Math.max(Math.round((place - x(0)) / step), 0), count - 1) : 0,
   };

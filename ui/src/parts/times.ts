@@ -82,6 +82,12 @@ export function dateOf(at: string, zone: string): string {
   return `${year}-${month}-${day}`;
 }
 
+/** 2025-02-10 12:20, in a time zone. */
+export function minuteText(at: string, zone: string): string {
+  const { hour = "", minute = "" } = partsOf(new Date(at), zone);
+  return `${dateOf(at, zone)} ${hour}:${minute}`;
+}
+
 /** 23:30 on a date, Sun 03-02 23:30 where the zone has another date at that instant. */
 export function clockText(at: string, zone: string, date: string): string {
   const { hour = "", minute = "" } = partsOf(new Date(at), zone);

@@ -1,4 +1,4 @@
-import { screen } from "@testing-library/react";
+import { fireEvent, screen } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
 import { expect, it } from "vitest";
 import { renderAt } from "../../testing/render";
@@ -29,7 +29,9 @@ it("filters by what is in the address, and puts there what is chosen", async () 
   });
   renderAt("/runs?actor=ana&since=2025-03-01&until=never", <Runs />);
   expect(
-    await screen.findByRole("img", { name: /^Duration of runs: 2 points.*marked: run 2/ }),
+    await screen.findByRole("img", {
+      name: /^Duration of runs: 2 points.*marked: run 2, 2025-03-01 06:00 30 s/,
+    }),
   ).toBeVisible();
   expect(screen.getByRole("heading", { name: "Duration" })).toBeVisible();
   const asked = server().received.findLast(({ path }) => path === "/api/v1/runs/list");
@@ -45,4 +47,32 @@ it("filters by what is in the address, and puts there what is chosen", async () 
 it("asks for nothing that isn't set", () => {
   expect(queryOf({}, false)).toEqual({ failed: false });
   expect(queryOf({ since: "x", node: "n" }, true)).toEqual({ failed: true, node: "n" });
+});
+
+it("draws durations over the time at which runs began, in the reader’s zone", async () => {
+  // Would catch: numbers of runs on the axis, another zone than the one beside it, or no way to a run.
+  server().answer("/api/v1/status", {
+    body: { timezone: "Asia/Tokyo", now: "2025-03-02T00:00:00Z" },
+  });
+  server().answer("/api/v1/runs/list", {
+    body: {
+      now: "2025-03-02T00:00:00Z",
+      runs: [
+        { ...run("2", "succeeded"), started_at: "2025-03-01T16:00:00Z" },
+        { ...run("1", "succeeded"), finished_at: null },
+      ],
+      next: null,
+    },
+  });
+  renderAt("/runs", <Runs />);
+  expect(await screen.findByText("by start, Asia/Tokyo")).toBeVisible();
+  const chart = screen.getByRole("img", { name: /^Duration of runs/ });
+  const axis = [...chart.querySelectorAll(".axes text:not(.value)")].map(
+    (text) => text.textContent,
+  );
+  expect(axis).toEqual(["2025-03-01 15:00", "2025-03-02 01:00"]);
+  expect(screen.getByRole("cell", { name: "2025-03-02 01:00" })).toBeInTheDocument();
+  expect(screen.getByRole("cell", { name: "unknown" })).toBeInTheDocument();
+  fireEvent.click(chart, { clientX: 10_000 });
+  expect(screen.getByRole("status", { name: "Address" })).toHaveTextContent("/runs/2");
 });

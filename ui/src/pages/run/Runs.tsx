@@ -12,6 +12,8 @@ import { formatDuration } from "../../parts/durations";
 import { useFilters } from "../../parts/filters";
 import "../../parts/filters.css";
 import { Since, Time } from "../../parts/Time";
+import { minuteText } from "../../parts/times";
+import { useZone } from "../../parts/zone";
 import { RunGrid } from "./RunGrid";
 
 type Row = Schema["RunLine"];
@@ -309,8 +311,10 @@ function Typed({ label, name, values, set }: TypedProps) {
 
 /** How long the listed runs took, the oldest at the left; those that didn't succeed are marked. */
 function Trend({ rows }: { rows: readonly Row[] }) {
+  const zone = useZone().zone ?? "UTC";
   const points = rows.toReversed().map((row) => ({
     name: `${row.kind} ${row.run_id}`,
+    at: minuteText(row.started_at, zone),
     value: row.finished_at
       ? (Date.parse(row.finished_at) - Date.parse(row.started_at)) / 1000
       : null,
@@ -318,11 +322,15 @@ function Trend({ rows }: { rows: readonly Row[] }) {
   }));
   return (
     <div className="body">
-      <h3>Duration</h3>
+      <div className="row spread">
+        <h3>Duration</h3>
+        <span className="muted small">by start, {zone}</span>
+      </div>
       <Series
         label="Duration of runs"
         quantity="Duration"
         across="Run"
+        missing="unknown"
         points={points}
         format={formatDuration}
         open={(name) =>

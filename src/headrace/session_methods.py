@@ -1075,9 +1075,11 @@ class SessionMethods:
     ) -> list[RunRow]:
         """Return one row per attempted partition, newest run first, within a run in order.
 
-        `run` selects one run, `failed` only failed, lost or rejected attempts, `since` (a
+        `run` selects one run, `failed` only failed, lost, held or rejected attempts of runs
+        that didn't succeed (where there are none, the cancelled or skipped ones), `since` (a
         time, or a duration back from now) runs that began then or later, `node` its newest
-        `limit` attempts. Raise UsageError for an unknown run or node.
+        `limit` attempts. A run without such attempts has one row without a node. Raise
+        UsageError for an unknown run or node.
         """
         result: list[RunRow] = self._call(
             "runs:runs", run=run, failed=failed, since=since, limit=limit, node=node

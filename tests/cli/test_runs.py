@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+
+import pytest
 from clilab import Project
 
 from headrace.services.run_pages import run_timeline
@@ -26,11 +30,50 @@ def test_counts_agree_between_the_list_and_the_run(shop: Project) -> None:
 
 def test_only_what_failed(shop: Project) -> None:
     rows = shop.json("runs", "--failed")
-    assert {row["state"] for row in rows} <= {"failed", "lost", "rejected"}
+    assert {row["state"] for row in rows} <= {"failed", "lost", "rejected", "held"}
     failed = next(row for row in rows if row["node"] == "fails")
     assert failed["error"]["file"] == "assets/fails.py"
     assert failed["error"]["line"] == 6
     assert "no such thing" in failed["reason"]
+
+
+def test_what_is_held_is_among_what_failed(shop: Project) -> None:
+    """Would catch: "nothing attempted" of a run that held what it attempted."""
+    assert "1 held, 1 rejected" in shop.text("runs", "--failed")
+    assert {(row["node"], row["state"]) for row in shop.json("runs", "2", "--failed")} == {
+        ("orders", "held"),
+        ("orders_clean", "rejected"),
+    }
+    assert shop.call(shop.root, "runs", "2", "--exit-code")[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("states", "text"),
+    [
+        (["published", "held"], "1 held"),
+        (["published", "cancelled", "skipped"], "1 cancelled, 1 skipped"),
+        (["published", "published"], "no attempt failed"),
+        ([], "no attempt failed"),
+    ],
+)
+def test_a_run_that_failed_never_says_that_it_attempted_nothing(
+    shop: Project, states: list[str], text: str
+) -> None:
+    """Would catch: "nothing attempted" of a run that was cancelled, or lost its leader."""
+    with closing(sqlite3.connect(shop.root / ".headrace/state.db")) as state, state:
+        ids = state.execute("select epoch, n from attempt where run_id = 2").fetchall()
+        state.execute("update attempt set state = 'published' where run_id = 2")
+        for (epoch, n), changed in zip(ids, states, strict=False):
+            state.execute(
+                "update attempt set state = ? where epoch = ? and n = ?", (changed, epoch, n)
+            )
+        if not states:
+            state.execute("update attempt set run_id = 1 where run_id = 2")
+    [line] = [
+        line for line in shop.text("runs", "--failed").splitlines() if line.startswith("    2")
+    ]
+    assert text in line
+    assert text in shop.text("runs", "2", "--failed")
 
 
 def test_each_attempt_says_how_much_memory_it_used(shop: Project) -> None:

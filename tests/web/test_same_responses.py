@@ -14,7 +14,7 @@ import pytest
 from door_lab import Opened, opened
 from serve_lab import deliver, headrace, project, response, write
 
-from headrace.services.runs import FAILED
+from headrace.services.runs import BROKEN
 from headrace.web import openapi
 
 NOW = "2025-03-04T08:00"
@@ -260,7 +260,7 @@ def test_the_runs_of_a_node_are_those_of_all_that_are_its(door: Opened) -> None:
         result = door.get(f"/api/v1/runs?node={node}").json
         assert result == mine and len(mine) > 1, node
         assert door.get(f"/api/v1/runs?node={node}&failed=true").json == [
-            row for row in mine if row["state"] in FAILED
+            row for row in mine if row["state"] in BROKEN
         ]
     assert len(door.get("/api/v1/runs?node=revenue&limit=1").json) == 1
     assert door.get("/api/v1/runs?node=%00").status in (400, 404)

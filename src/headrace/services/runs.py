@@ -40,8 +40,10 @@ from headrace.store.queries.changes import declared_at, newest_withheld
 from headrace.store.queries.quality import renames_wait
 from headrace.store.queries.runs import Run
 
-FAILED = ("failed", "lost", "rejected")
-BROKEN = (*FAILED, "held")
+BROKEN = ("failed", "lost", "rejected", "held")
+"""States of attempts that need somebody: nothing is published until a cause is gone."""
+UNPUBLISHED = (*BROKEN, "cancelled", "skipped")
+"""States of attempts that ended without data."""
 OPEN_MAX = 200
 """Maximum number of failed, held or rejected partitions whose repair is listed."""
 
@@ -52,7 +54,7 @@ def runs(
     run: Annotated[str | None, Argument("[RUN]", help="one run, with its attempts")] = None,
     *,
     failed: Annotated[
-        bool, Option("--failed", help="only what failed, was lost or rejected")
+        bool, Option("--failed", help="only what failed or was lost, held or rejected")
     ] = False,
     since: Since = None,
     limit: Annotated[
@@ -64,9 +66,10 @@ def runs(
 ) -> list[RunRow]:
     """Return one row per attempted partition, newest run first, within a run in order.
 
-    `run` selects one run, `failed` only failed, lost or rejected attempts, `since` (a time, or a
-    duration back from now) runs that began then or later, `node` its newest `limit` attempts. Raise
-    UsageError for an unknown run or node.
+    `run` selects one run, `failed` only failed, lost, held or rejected attempts of runs that didn't
+    succeed (where there are none, the cancelled or skipped ones), `since` (a time, or a duration
+    back from now) runs that began then or later, `node` its newest `limit` attempts. A run without
+    such attempts has one row without a node. Raise UsageError for an unknown run or node.
     """
     if session.store is None:
         if run is not None:
@@ -77,7 +80,7 @@ def runs(
         node, _ = targets.target(node, session.project(), kinds=(Source, Asset, Exported))
     with session.store.read() as tx:
         if node is not None:
-            tried = attempts.of_node(tx, node, limit=limit, states=FAILED if failed else ())
+            tried = attempts.of_node(tx, node, limit=limit, states=BROKEN if failed else ())
             rows = _of_node(
                 session, tx, tried, None if run is None else number_of(run), since_us or 0
             )
@@ -355,7 +358,7 @@ def _rows(
     failed: bool,
     versions: VersionCodeCache | None = None,
 ) -> list[RunRow]:
-    selected = [attempt for attempt in results if not failed or attempt.state in FAILED]
+    selected = _failed(results) if failed else results
     if not selected:
         return [_row(session, run, None, None)]
     codes = (
@@ -375,6 +378,15 @@ def _rows(
         for attempt in selected
         for key in attempt.partitions
     ]
+
+
+def _failed(results: Sequence[Attempt]) -> list[Attempt]:
+    """Return the attempts that failed, were lost, held or rejected; without any, other ones.
+
+    A run whose attempts were only cancelled or skipped didn't succeed either.
+    """
+    broken = [attempt for attempt in results if attempt.state in BROKEN]
+    return broken or [attempt for attempt in results if attempt.state in UNPUBLISHED]
 
 
 def _verdicts(tx: Transaction, results: Sequence[Attempt]) -> dict[tuple[str, str], str]:

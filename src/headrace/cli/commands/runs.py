@@ -21,11 +21,12 @@ from headrace.model.partitions import WHOLE, command_line, partition_argument
 from headrace.services.logs import AttemptLog, follow, logs
 from headrace.services.parameters import Option
 from headrace.services.responses import LogRow, RunRow
-from headrace.services.runs import FAILED, runs
+from headrace.services.runs import BROKEN, runs
 
 # `headrace runs [RUN]`
 
 ATTEMPTS_SHOWN_MAX = 200
+NOTHING = "nothing attempted"
 
 
 @terminal_command("runs:runs")
@@ -41,11 +42,16 @@ def runs_command(
     """List runs and their outcomes; with a run, show its attempts."""
     rows = runs(invocation.session, run, failed=failed, since=since, limit=limit)
     narrowed = failed or since is not None
-    invocation.show(
-        rows,
-        _render_one_run if run else lambda rows, page: _render_runs(rows, page, narrowed=narrowed),
-    )
-    return int(exit_code and any(row.state in FAILED for row in rows))
+    nothing = "no attempt failed" if failed else NOTHING
+
+    def render(rows: list[RunRow], page: CommandOutput) -> None:
+        if run:
+            _render_one_run(rows, page, nothing)
+        else:
+            _render_runs(rows, page, nothing, narrowed=narrowed)
+
+    invocation.show(rows, render)
+    return int(exit_code and any(row.state in BROKEN for row in rows))
 
 
 RUN_COLUMNS = [
@@ -59,11 +65,13 @@ RUN_COLUMNS = [
 ]
 
 
-def _render_runs(rows: list[RunRow], page: CommandOutput, *, narrowed: bool = False) -> None:
+def _render_runs(
+    rows: list[RunRow], page: CommandOutput, nothing: str = NOTHING, *, narrowed: bool = False
+) -> None:
     grouped = [list(group) for _, group in groupby(rows, key=lambda row: row.run_id)]
     page.head("runs")
     page.say()
-    page.table(RUN_COLUMNS, [_run_row(group, page) for group in grouped])
+    page.table(RUN_COLUMNS, [_run_row(group, page, nothing) for group in grouped])
     if not grouped:
         page.say("no run is like that" if narrowed else "nothing has run yet")
     page.next(
@@ -75,7 +83,7 @@ def _render_runs(rows: list[RunRow], page: CommandOutput, *, narrowed: bool = Fa
     )
 
 
-def _run_row(rows: list[RunRow], page: CommandOutput) -> list[str | StyledCell]:
+def _run_row(rows: list[RunRow], page: CommandOutput, nothing: str) -> list[str | StyledCell]:
     first = rows[0]
     took = (
         (first.run_finished_at - first.run_started_at).total_seconds()
@@ -88,12 +96,13 @@ def _run_row(rows: list[RunRow], page: CommandOutput) -> list[str | StyledCell]:
         page.times.time_text(first.run_started_at),
         seconds(took),
         output.state_cell(first.run_state),
-        _states_text(rows),
+        _states_text(rows, nothing),
         first.actor,
     ]
 
 
-def _states_text(rows: list[RunRow]) -> str:
+def _states_text(rows: list[RunRow], nothing: str) -> str:
+    """Return the number of partitions by state, or `nothing` without a listed attempt."""
     results: dict[str, int] = {}
     for row in rows:
         if row.node is not None:
@@ -102,7 +111,7 @@ def _states_text(rows: list[RunRow]) -> str:
         ", ".join(
             f"{n:,} {state}" for state, n in sorted(results.items(), key=lambda item: -item[1])
         )
-        or "nothing attempted"
+        or nothing
     )
 
 
@@ -120,6 +129,7 @@ ATTEMPT_COLUMNS = [
 def _render_one_run(  # complexipy: ignore (a page: a line for each thing there is to say)
     rows: list[RunRow],
     page: CommandOutput,
+    nothing: str = NOTHING,
 ) -> None:
     attempted = [
         list(group)
@@ -132,7 +142,7 @@ def _render_one_run(  # complexipy: ignore (a page: a line for each thing there 
     page.facts(
         f"began {page.times.time_text(first.run_started_at)}",
         output.state_mark(first.run_state),
-        _states_text(rows),
+        _states_text(rows, nothing),
     )
     if first.cancelled_at is not None:
         why = f": {first.cancel_reason}" if first.cancel_reason else ""
@@ -168,7 +178,7 @@ def _next_command(attempted: list[list[RunRow]]) -> str:
         return command_line(
             "quarantine", partition_argument(waiting.node or "", waiting.partition or WHOLE)
         )
-    wrong = next((row for row, *_ in attempted if row.state in FAILED), None)
+    wrong = next((row for row, *_ in attempted if row.state in BROKEN), None)
     return f"headrace logs {wrong.attempt}" if wrong else "headrace status"
 
 

@@ -156,7 +156,6 @@ def head(session: ProjectSession, run: Run) -> dict[str, Any]:
 
 ATTEMPTS_MAX = 500
 _UNDER_WAY = ("queued", "running")
-_NOT_ENDED = ("published", *_UNDER_WAY)
 
 
 class PhaseRow(Response, frozen=True, kw_only=True, rename={"from_": "from"}):
@@ -185,6 +184,8 @@ class TimedAttempt(Response, frozen=True, kw_only=True):
     open: bool
     reason: str | None
     error: ErrorRow | None
+    published_since: bool = False
+    """With `failed`: whether other attempts have published all its partitions since."""
     rows: int | None
     backfill: str | None
     phases: list[PhaseRow]
@@ -214,7 +215,8 @@ class RunTimeline(RunHead, frozen=True, kw_only=True):
     total: int = 0
     """Number of all its attempts."""
     unpublished: int = 0
-    """Number of attempts that ended without a publication."""
+    """Number of attempts that failed, were lost, held, rejected or cancelled, or wait for something
+    outside, as a disk with space."""
     retryable: int = 0
     """Number of partitions that a retry would run now.
 
@@ -239,9 +241,9 @@ def run_timeline(
     *,
     failed: bool = False,
 ) -> RunTimeline:
-    """Return a page of a run's attempts, in order; with `failed`, only those without a publication.
+    """Return a page of a run's attempts, in order; with `failed`, only the `unpublished` ones.
 
-    `failed` includes only ended attempts. Raise UsageError for an unknown run, also one without a
+    Data staged by a backfill and batches ingested in other attempts aren't among them. Raise UsageError for an unknown run, also one without a
     visible node, or an invalid cursor.
     """
     number = number_of(run)
@@ -258,6 +260,10 @@ def run_timeline(
         counts = _states(session, tx, number)
         if session.visible is not None and not counts:
             raise unknown_run(run)
+        unpublished = sum(
+            count for node, count in ledger.unpublished_of_run(tx, number) if session.shows(node)
+        )
+        unresolved = ledger.open_of_run(tx, number) if failed else set()
         retries = _by_node(session, failures.failed_in_run(tx, number))
         cancels = _by_node(session, ledger.under_way_of_run(tx, number))
         page = rows[:limit]
@@ -275,13 +281,16 @@ def run_timeline(
         cancel_reason=record.reason,
         counts=counts,
         total=sum(counts.values()),
-        unpublished=sum(count for state, count in counts.items() if state not in _NOT_ENDED),
+        unpublished=unpublished,
         retryable=sum(retry.partitions for retry in retries),
         retries=retries,
         under_way=sum(counts.get(state, 0) for state in _UNDER_WAY),
         cancels=cancels,
         attempts=[
-            _attempt(session, row, try_of(node, row, now_us, epoch), count, now_us, tried)
+            msgspec.structs.replace(
+                _attempt(session, row, try_of(node, row, now_us, epoch), count, now_us, tried),
+                published_since=failed and (row.epoch, row.n) not in unresolved,
+            )
             for (node, row), count, tried in zip(page, counted, before, strict=True)
         ],
         next=None if last is None else cursor_text((last.epoch, last.n)),

@@ -481,3 +481,27 @@ def test_approvals_of_acts_are_those_that_partitions_wait_for(store: Store) -> N
         answers=[("rejected", "bob", "[]", 2), ("approved", "bob", "[]", 3)],
     )
     assert [record.replaced_at for record in records] == [None, 77, 40, None]
+
+
+def test_what_a_run_left_unpublished(store: Store) -> None:
+    """Would catch: data that a backfill has staged, a batch whose deliveries were ingested in other
+    attempts, a wait that is over, among what wasn't published."""
+    full = {"state": "skipped", "error": '{"kind": "environment"}', "queued_at": 5}
+    with store.write(None) as tx:
+        _runs(tx)
+        states = ("failed", "lost", "held", "rejected", "cancelled", "queued", "running", "staged")
+        add(
+            tx,
+            "attempt",
+            *({"n": n, "state": state, "queued_at": 5} for n, state in enumerate(states, 1)),
+            {"n": 9, "state": "skipped", "reason": "ingested alone", "queued_at": 5},
+            {"n": 10, "partitions": '["d1","d2"]'} | full,
+            {"n": 11, "partitions": '["d1"]'} | full,
+            {"n": 12, "node": "b", "partitions": '["d1"]'} | full,
+        )
+        add(tx, "publication", {"id": 1, "node": "a", "partition": "d1", "published_at": 5})
+        add(tx, "publication", {"id": 2, "node": "b", "partition": "d1", "published_at": 4})
+        listed = ledger.of_run(tx, 1, (0, 0), 99, unpublished=True)
+        assert [record.n for _, record in listed] == [1, 2, 3, 4, 5, 10, 12]
+        assert ledger.unpublished_of_run(tx, 1) == [("a", 6), ("b", 1)]
+        assert ledger.open_of_run(tx, 1) == {(1, 10), (1, 12)}

@@ -90,20 +90,55 @@ def attempts(tx: Transaction, node: str, partition: str) -> list[AttemptRecord]:
     return sorted(records.values(), key=lambda record: (record.queued_at, record.epoch, record.n))
 
 
+_NOT_SINCE = (
+    "exists (select 1 from json_each(a.partitions) as key where not exists (select 1 from"
+    " publication q where q.node = a.node and q.partition = key.value and q.ended_snapshot is null"
+    " and q.published_at >= a.queued_at))"
+)
+"""Condition that one of an attempt's partitions hasn't been published since."""
+# A skipped attempt counts with an error only (a full disk, a throttled server): deliveries of a
+# skipped batch are ingested by other attempts. Data staged by a backfill is still on its way.
+_UNPUBLISHED = (
+    "(a.state in ('failed', 'lost', 'held', 'rejected', 'cancelled') or (a.state = 'skipped' and"
+    f" a.error is not null and {_NOT_SINCE}))"
+)
+
+
 def of_run(
     tx: Transaction, run_id: int, after: tuple[int, int], limit: int, *, unpublished: bool = False
 ) -> list[tuple[str, AttemptRecord]]:
     """Return (node, attempt) of a run after `after` (epoch, n), in order.
 
-    With `unpublished`, only attempts that ended without a publication are returned.
+    With `unpublished`, only attempts that failed, were lost, held, rejected or cancelled, or wait
+    for something outside, are returned.
     """
-    only = " and a.state not in ('queued', 'running', 'published')" if unpublished else ""
+    only = f" and {_UNPUBLISHED}" if unpublished else ""
     rows = tx.execute(
         f"select a.node, {ATTEMPT.removeprefix('select')} a.run_id = :run and (a.epoch > :epoch or"
         f" (a.epoch = :epoch and a.n > :n)){only} order by a.epoch, a.n limit :limit",
         {"run": run_id, "epoch": after[0], "n": after[1], "limit": limit},
     ).fetchall()
     return [(row[0], AttemptRecord(*row[1:])) for row in rows]
+
+
+def unpublished_of_run(tx: Transaction, run_id: int) -> list[tuple[str, int]]:
+    """Return (node, number of attempts) that `of_run` returns with `unpublished`."""
+    rows = tx.execute(
+        f"select a.node, count(*) from attempt a where a.run_id = ? and {_UNPUBLISHED} group by"
+        " a.node",
+        (run_id,),
+    ).fetchall()
+    return [(str(node), int(count)) for node, count in rows]
+
+
+def open_of_run(tx: Transaction, run_id: int) -> set[tuple[int, int]]:
+    """Return (epoch, n) of a run's attempts with a partition that wasn't published since."""
+    rows = tx.execute(
+        f"select a.epoch, a.n from attempt a where a.run_id = ? and {_UNPUBLISHED} and"
+        f" {_NOT_SINCE}",
+        (run_id,),
+    ).fetchall()
+    return {(epoch, n) for epoch, n in rows}
 
 
 def states_of_run(tx: Transaction, run_id: int) -> dict[str, int]:

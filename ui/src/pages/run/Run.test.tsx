@@ -10,7 +10,7 @@ const AT = "2025-03-05T09:00:00Z";
 
 beforeEach(() => queries.clear());
 
-const failed = (node: string, reason: string) => ({
+const failed = (node: string, reason: string, published_since = false) => ({
   ...{
     id: `1.${node}`,
     node,
@@ -18,6 +18,7 @@ const failed = (node: string, reason: string) => ({
     kind: "produce",
     state: "failed",
     reason,
+    published_since,
   },
   ...{ queued_at: AT, started_at: AT, finished_at: AT, phases: [], seconds: 1, rows: null },
 });
@@ -28,12 +29,7 @@ const bodyOf = (attempts: unknown[]) => ({
   ...{ retries: [], under_way: 0, cancels: [], cancelled_at: null, attempts, next: "more" },
 });
 
-it("shows each reason once, first, with the attempts that ended for it", async () => {
-  // Would catch: a run of ten thousand attempts whose one cause is folded away, or repeated for each.
-  const attempts = [
-    ...["a", "b", "c", "d", "e"].map((node) => failed(node, "disk full")),
-    failed("f", "no such column: amount"),
-  ];
+function show(attempts: unknown[]) {
   const body = bodyOf(attempts);
   server().answer("/api/v1/status", { body: { now: AT, timezone: "UTC" } });
   server().answer("/api/v1/runs/9", { body }, { body });
@@ -41,6 +37,37 @@ it("shows each reason once, first, with the attempts that ended for it", async (
     body: { run_id: "9", ledger: null, attempts: [], hidden: false },
   });
   renderAt("/runs/9", <Run />, "/runs/:run");
+}
+
+it("says that no reason was recorded", async () => {
+  // Would catch: "2 more attempts with this reason" under no reason.
+  show(["a", "b", "c", "d", "e"].map((node) => failed(node, "")));
+  const panel = within(await screen.findByRole("region", { name: "Not published" }));
+  const [only, ...more] = await panel.findAllByRole("listitem");
+  expect(only?.textContent).toContain(
+    "No reason was recorded.2 more attempts, also without a reason",
+  );
+  expect(more).toEqual([]);
+});
+
+it("marks attempts whose partitions other attempts published since", async () => {
+  // Would catch: a batch that was split and published in parts, shown as if it still waited.
+  show([failed("a", "out of memory", true), failed("b", "out of memory")]);
+  const panel = within(await screen.findByRole("region", { name: "Not published" }));
+  const items = await panel.findAllByRole("listitem");
+  expect(items.map((item) => item.textContent)).toEqual([
+    expect.stringMatching(/a 2025-03-04published sinceout of memory/),
+    expect.stringMatching(/b 2025-03-04out of memory/),
+  ]);
+});
+
+it("shows each reason once, first, with the attempts that ended for it", async () => {
+  // Would catch: a run of ten thousand attempts whose one cause is folded away, or repeated for each.
+  const attempts = [
+    ...["a", "b", "c", "d", "e"].map((node) => failed(node, "disk full")),
+    failed("f", "no such column: amount"),
+  ];
+  show(attempts);
   const panel = within(await screen.findByRole("region", { name: "Not published" }));
   const [first, second, ...more] = await panel.findAllByRole("listitem");
   expect(panel.getByText("The first 6 of 9,500 attempts")).toBeDefined();

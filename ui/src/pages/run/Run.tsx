@@ -131,7 +131,7 @@ function Top({ run, attempts }: { run: About; attempts: readonly Attempt[] }) {
   );
 }
 
-/** What ended without a publication, before everything else. */
+/** What failed or was withheld, before everything else. */
 function Failures({ run }: { run: About }) {
   const response = useAttempts(run.run_id, true);
   const failed = response.isPlaceholderData ? [] : response.pages.flatMap((page) => page.attempts);
@@ -230,9 +230,11 @@ function Attempts({
   );
 }
 
-/** Attempts that ended without a publication, those with the same reason together. */
+/** Attempts that failed or were withheld, those with the same reason together. */
 function Reasons({ attempts, total }: { attempts: readonly Attempt[]; total: number }) {
-  const groups = Map.groupBy(attempts, ({ state, reason }) => JSON.stringify([state, reason]));
+  const groups = Map.groupBy(attempts, ({ state, reason, published_since }) =>
+    JSON.stringify([state, reason, published_since]),
+  );
   return (
     <div className="body stack">
       {attempts.length < total && (
@@ -258,15 +260,24 @@ function Reason({ attempts }: { attempts: readonly Attempt[] }) {
       .join(" "),
   );
   const [first] = attempts;
+  const reason = first?.reason;
   return (
     <li>
       <span className="row">
         {first && <State of={first.state} />} {names.slice(0, NAMED).join(", ")}
+        {first?.published_since && <span className="muted">published since</span>}
       </span>
-      <p style={{ overflowWrap: "anywhere" }}>{first?.reason}</p>
+      {reason ? (
+        <p style={{ overflowWrap: "anywhere" }}>{reason}</p>
+      ) : (
+        <p className="muted">No reason was recorded.</p>
+      )}
       {names.length > NAMED && (
         <details>
-          <summary>{many(names.length - NAMED, "more attempt")} with this reason</summary>
+          <summary>
+            {many(names.length - NAMED, "more attempt")}
+            {reason ? " with this reason" : ", also without a reason"}
+          </summary>
           <p style={{ overflowWrap: "anywhere" }}>{names.slice(NAMED).join(", ")}</p>
         </details>
       )}

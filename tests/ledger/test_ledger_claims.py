@@ -254,6 +254,22 @@ def test_what_was_published_and_is_wrong_is_its_incidents() -> None:
     assert (hold.incident, hold.note) == (3, "half is missing")
 
 
+def test_a_batch_that_left_its_deliveries_to_others_is_no_incidents_fault() -> None:
+    """Would catch: a vendor blamed for a delivery that was ingested by an attempt of its own, since
+    another delivery of the same batch was held."""
+    reason = "the first of its deliveries has to be ingested alone"
+    named = [LedgerIncident(3, NODE, "schema_change", "renamed", "acme", 5, None, of_node=True)]
+    for error, told in (("", 0), ("environment", 3)):
+        rows = Rows(
+            attempt(1, "skipped", 10, 10, 20, reason=reason, error=error),
+            attempt(2, "published", 80, 80, 90, run_us=10),
+        )
+        rows.named = named
+        stay = Stay(node=NODE, partition="*", from_us=0, to_us=90, final=(1, 2))
+        (retry,) = [item for item in DelayClaims(stay, rows).all() if item.kind == "retry"]
+        assert (retry.incident, retry.to_us) == (told, 80)
+
+
 def test_what_is_of_the_partition_explains_its_wait_first() -> None:
     """Would catch: an outage that is over, named for a file that never came after it."""
     outage = LedgerIncident(

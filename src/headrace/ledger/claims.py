@@ -594,6 +594,8 @@ class DelayClaims:
 
         If there is none, return one that was open at the time.
         """
+        if _is_given_back(item):
+            return None
         incidents = [each for each in self._named if item.id in each.attempts]
         return min(incidents, key=self._nearness, default=None) or self._incident(from_us, to_us)
 
@@ -618,6 +620,14 @@ class DelayClaims:
 
     def _nearness(self, incident: LedgerIncident) -> tuple[bool, bool, int]:
         return incident.node != self._stay.node, incident.of_node, incident.id
+
+
+def _is_given_back(item: Try) -> bool:
+    """Return whether an attempt left its deliveries to attempts of their own.
+
+    Nothing is wrong with them, unlike those that wait for a disk or a server.
+    """
+    return item.state == "skipped" and not item.error
 
 
 def first_arrival(arrivals: Sequence[LedgerDelivery], item: Try | None) -> LedgerDelivery | None:

@@ -243,8 +243,8 @@ def run_timeline(
 ) -> RunTimeline:
     """Return a page of a run's attempts, in order; with `failed`, only the `unpublished` ones.
 
-    Data staged by a backfill and batches ingested in other attempts aren't among them. Raise UsageError for an unknown run, also one without a
-    visible node, or an invalid cursor.
+    Data staged by a backfill and batches ingested in other attempts aren't among them. Raise
+    UsageError for an unknown run, also one without a visible node, or an invalid cursor.
     """
     number = number_of(run)
     begin = (0, 0) if cursor is None else place(cursor, tuple[int, int])

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from headrace.ledger.segments import SegmentKind
 from headrace.model.intervals import to_us
 from headrace.plan import Compiled
 from headrace.services.delay_ledger import Ledgers, owner_of
@@ -243,16 +244,13 @@ class _Cause(NamedTuple):
 def _cause(
     tx: Transaction, compiled: Compiled, segments: Sequence[SegmentRow] | None
 ) -> _Cause | None:
-    if not segments:
-        return None
-    lasting = {incident.label for incident in incidents.open_incidents(tx)}
-    held = [segment for segment in segments if segment.incident in lasting]
-    if not held:
+    held = _explained(tx, segments) if segments else []
+    if not segments or not held:
         return None
     longest = max(held, key=lambda row: row.seconds)
     incident_id = longest.incident or ""
     of_it = [row for row in held if row.incident == incident_id]
-    began_us = to_us(min(row.from_ for row in of_it))
+    began_us = to_us(min(row.from_ for row in segments if row.incident == incident_id))
     last = {row.incident for row in held if row.to == segments[-1].to}
     return _Cause(
         incident_id,
@@ -260,6 +258,17 @@ def _cause(
         began_us,
         is_over=incident_id not in last,
     )
+
+
+def _explained(tx: Transaction, segments: Sequence[SegmentRow]) -> list[SegmentRow]:
+    """Return the segments of open incidents, without attempts that another one followed."""
+    lasting = {incident.label for incident in incidents.open_incidents(tx)}
+    return [
+        segment
+        for segment in segments
+        if segment.incident in lasting
+        and (segment.kind != SegmentKind.RETRY or segment.to == segments[-1].to)
+    ]
 
 
 def _clause(tx: Transaction, compiled: Compiled, longest: SegmentRow, newest: SegmentRow) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,12 @@ def test_deadlines_and_deliveries_are_those_ahead(shop: Path) -> None:
     due = of(response, "deadline", "report")
     assert [row.interval for row in due][:2] == ["2025-03-27", "2025-03-28"]
     assert {row.first_at.strftime("%H:%M") for row in due} == {"07:00"}, "on both sides"
+    deliveries = of(response, "delivery", "orders")
+    for row in (*due, *deliveries):
+        assert row.interval is not None and row.ends_at is not None
+        after = dt.date.fromisoformat(row.interval) + dt.timedelta(days=1)
+        assert (row.ends_at.date(), row.ends_at.strftime("%H:%M")) == (after, "00:00")
+    assert {row.ends_at for row in response.rows if row.kind == "run"} == {None}
     assert [row.interval for row in of(response, "delivery", "orders")] == [
         "2025-03-27", "2025-03-28", "2025-03-31", "2025-04-01",
     ]  # fmt: skip

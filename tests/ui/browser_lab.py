@@ -84,6 +84,7 @@ class Site:
         zone: str = "Asia/Tokyo",
         scale: float = 1,
         bearer: str = "",
+        touch: bool = False,
     ) -> Iterator[Page]:
         """A page of a viewer, elsewhere than the project, who has been let in.
 
@@ -94,6 +95,7 @@ class Site:
             viewport={"width": width, "height": height},
             timezone_id=zone,
             device_scale_factor=scale,
+            has_touch=touch,
             base_url=f"http://127.0.0.1:{self.server.port}",
             extra_http_headers={"Authorization": f"Bearer {bearer}"} if bearer else None,
         )

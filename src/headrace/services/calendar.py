@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime, timedelta
+from functools import partial
 from itertools import islice
 from typing import Annotated, NamedTuple
 
 import msgspec
 from msgspec import Meta
 
-from headrace.model import Asset, Consumer, Source
+from headrace.model import Asset, Consumer, Grain, Source
 from headrace.model.intervals import (
     HOUR_US,
+    bounds_us,
     day_start_us,
     key_at_us,
     local_date,
@@ -100,6 +102,7 @@ class _Expected(NamedTuple):
     owner: str
     at: datetime
     interval: str | None = None
+    ends_at: datetime | None = None
     state: str | None = None
     predicted_at: datetime | None = None
 
@@ -130,16 +133,17 @@ class _Ahead:
         for status in evaluation.status.consumers:
             if not session.shows(status.name):
                 continue
-            name, owner = status.name, terms[status.name].owner
+            name, of_name = status.name, terms[status.name]
+            expected = partial(_Expected, "deadline", name, of_name.owner)
             for row in near.of(status):
-                yield _Expected(
-                    "deadline", name, owner, row.due_at, row.interval, row.state, row.predicted_at
-                )
+                ends = self._end(row.interval, of_name.per, of_name.timezone)
+                yield expected(row.due_at, row.interval, ends, row.state, row.predicted_at)
             for each in upcoming(
-                terms[name], context, status.obligations, max(soon, self._now), self._until
+                of_name, context, status.obligations, max(soon, self._now), self._until
             ):
                 at, state = session.instant(each.due_at_us), delivery_state(each, self._now)
-                yield _Expected("deadline", name, owner, at, each.interval, state)
+                ends = self._end(each.interval, of_name.per, of_name.timezone)
+                yield expected(at, each.interval, ends, state)
 
     def deliveries(self) -> Iterator[_Expected]:
         """Yield the deliveries that owners of sources promised and that aren't there yet."""
@@ -149,8 +153,12 @@ class _Ahead:
             owner, arrived = self._project.sources[node.name].owner, self._arrived(node)
             for interval, at_us in _promised(node, self._now, self._until):
                 if interval not in arrived:
-                    at = self._session.instant(at_us)
-                    yield _Expected("delivery", node.name, owner, at, interval)
+                    at, grain = self._session.instant(at_us), node.partition.grain
+                    ends = None if grain is None else self._end(interval, grain, node.timezone)
+                    yield _Expected("delivery", node.name, owner, at, interval, ends)
+
+    def _end(self, interval: str, grain: Grain, timezone: str) -> datetime:
+        return self._session.instant(bounds_us(interval, grain, timezone)[1])
 
     def _arrived(self, node: Node) -> set[str]:
         outcomes = stored_deliveries.arrivals(self._snapshot.tx, node.name, limit=EARLIER_MAX)
@@ -213,6 +221,7 @@ def _row(group: Sequence[_Expected]) -> CalendarRow:
         last_at=last.at,
         times=len(group),
         interval=first.interval,
+        ends_at=first.ends_at,
         state=next((state for state in _STATES if state in states), first.state),
         predicted_at=first.predicted_at,
     )

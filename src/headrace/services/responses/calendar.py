@@ -23,6 +23,8 @@ class CalendarRow(Response, frozen=True, kw_only=True):
     times: int
     interval: str | None
     """The first one; null for a run."""
+    ends_at: datetime | None
+    """When that interval ends. `what-if` of one night simulates those that end tomorrow."""
     state: str | None
     """Of deadlines the most urgent: `at_risk`, `due`, `met` or `waived`; null for the others."""
     predicted_at: datetime | None

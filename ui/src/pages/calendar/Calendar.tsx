@@ -11,7 +11,9 @@ import { Time, TimeOfDay } from "../../parts/Time";
 import { addressOf } from "../../parts/addresses";
 import { many } from "../../parts/words";
 import { Tonight } from "./Tonight";
-import { expectedSources } from "./tonight";
+import { isTonight } from "./timeline";
+import { changeText, expectedSources, laterText } from "./tonight";
+import { useNight, type Night } from "./useNight";
 import { KINDS, dayText, daysOffOn, rowsByDate, weekday, type Document, type Row } from "./days";
 import "../../parts/filters.css";
 import "./calendar.css";
@@ -26,6 +28,7 @@ export function Calendar() {
   const { values, set } = useFilters(["days", "kind", "date", "tonight"]);
   const days = LENGTHS.includes(values.days ?? "") ? Number(values.days) : Number(LENGTH);
   const response = useResponse("/api/v1/calendar", { query: { days } });
+  const night = useNight(expectedSources(response.data?.rows ?? []), Boolean(values.tonight));
   return (
     <div className="stack">
       <Heading
@@ -55,22 +58,42 @@ export function Calendar() {
           Simulate tonight
         </button>
       </Heading>
-      {values.tonight && <Tonight sources={expectedSources(response.data?.rows ?? [])} />}
+      {values.tonight && <Tonight document={response.data} night={night} />}
       <Loaded document={response}>
-        {(document) => <Days document={document} kind={values.kind} chosen={values.date} />}
+        {(document) => (
+          <Days
+            document={document}
+            kind={values.kind}
+            chosen={values.date}
+            whatIf={(row) => (values.tonight ? whatIfText(row, document, night) : "")}
+          />
+        )}
       </Loaded>
     </div>
   );
+}
+
+/** What the simulated night changes in a row of the calendar; empty: nothing. */
+function whatIfText(row: Row, { dates }: Document, { delays, simulation, current }: Night): string {
+  if (!current || !isTonight(row, dates)) return "";
+  if (row.kind === "delivery") {
+    const minutes = delays[row.node];
+    return minutes ? laterText(minutes * 60) : "";
+  }
+  const consumer = simulation.data?.simulated.consumers[row.node];
+  return row.kind === "deadline" && consumer ? changeText(consumer) : "";
 }
 
 function Days({
   document,
   kind,
   chosen,
+  whatIf,
 }: {
   document: Document;
   kind: string | undefined;
   chosen: string | undefined;
+  whatIf: (row: Row) => string;
 }) {
   const { dates, timezone, limited } = document;
   const [choices, setChoices] = useState(0);
@@ -92,6 +115,7 @@ function Days({
               index={index}
               rows={byDate.get(each) ?? []}
               chosen={each === date}
+              whatIf={whatIf}
               choose={() => setChoices(choices + 1)}
             />
           ))}
@@ -171,6 +195,7 @@ function Day({
   index,
   rows,
   chosen,
+  whatIf,
   choose,
 }: {
   document: Document;
@@ -178,9 +203,11 @@ function Day({
   index: number;
   rows: readonly Row[];
   chosen: boolean;
+  whatIf: (row: Row) => string;
   choose: () => void;
 }) {
   const [params] = useSearchParams();
+  const listed = rows.filter((row, place) => place < SHOWN_MAX || whatIf(row));
   const ends = document.pauses.filter((pause) => pause.until?.startsWith(date));
   return (
     // The first day stands under its weekday.
@@ -206,7 +233,7 @@ function Day({
         </p>
       ))}
       <ul>
-        {rows.slice(0, SHOWN_MAX).map((row) => (
+        {listed.map((row) => (
           <li key={`${row.kind} ${row.node}`} className="small">
             <Mark row={row} />{" "}
             <span className="mono">
@@ -214,10 +241,13 @@ function Day({
             </span>{" "}
             {row.node}
             {row.times > 1 && <span className="muted"> × {row.times}</span>}
+            {whatIf(row) && <div className="what-if-mark">what if: {whatIf(row)}</div>}
           </li>
         ))}
       </ul>
-      {rows.length > SHOWN_MAX && <p className="muted small">and {rows.length - SHOWN_MAX} more</p>}
+      {rows.length > listed.length && (
+        <p className="muted small">and {rows.length - listed.length} more</p>
+      )}
     </li>
   );
 }

@@ -1,45 +1,38 @@
 // The coming night, simulated: when consumers get their data, and what a later source would change.
-import { useQuery } from "@tanstack/react-query";
-import { useMemo, useState } from "react";
+import { useState } from "react";
 import { Link } from "react-router";
-import { read, type Problem, type ResponseOf } from "../../api/client";
 import { Command } from "../../parts/Command";
 import { Empty, Panel, Refusal } from "../../parts/Page";
 import { Select } from "../../parts/Select";
 import { Table, type Column } from "../../parts/Table";
 import { Time } from "../../parts/Time";
 import { addressOf } from "../../parts/addresses";
-import { useSettled } from "../../parts/useSettled";
 import { many } from "../../parts/words";
-import { dayText } from "./days";
+import { dayText, type Document } from "./days";
+import { Timeline } from "./Timeline";
 import {
   MINUTES_MAX,
-  changesOf,
+  changeText,
   deliveredAt,
+  expectedSources,
   inTime,
   minutesOf,
   tested,
-  type Delay,
   type Simulated,
 } from "./tonight";
+import type { Night } from "./useNight";
 
-const PATH = "/api/v1/what-if";
 const STEP_MINUTES = 5;
-/** A delay that is dragged is simulated once it has stayed this long. */
-const SETTLED_MS = 400;
 
-export function Tonight({ sources }: { sources: readonly string[] }) {
-  const [choice, setChoice] = useState<Delay>({ source: "", minutes: 0 });
-  // Sources are known once the calendar is there, and can be others later.
-  const source = sources.includes(choice.source) ? choice.source : (sources[0] ?? "");
-  const { minutes } = choice;
-  const delay = useMemo(() => ({ source, minutes }), [source, minutes]);
-  const settled = useSettled(delay, SETTLED_MS);
-  const { data, error, isFetching, refetch } = useSimulation(changesOf(settled));
+/** `document` is the calendar, once it is there. */
+export function Tonight({ document, night }: { document: Document | undefined; night: Night }) {
+  const { data, error, isFetching, refetch } = night.simulation;
+  const sources = expectedSources(document?.rows ?? []);
   return (
-    <Panel title="Tonight, simulated" aside="nothing is run or written">
+    <Panel title="Tonight, simulated" aside="nothing is run, written or changed">
       <div className="body stack">
-        {sources.length > 0 && <Later sources={sources} delay={delay} change={setChoice} />}
+        {document && <Timeline document={document} night={night} simulated={data?.simulated} />}
+        {sources.length > 0 && <Later sources={sources} night={night} />}
         <div className="row">
           <button
             type="button"
@@ -50,7 +43,7 @@ export function Tonight({ sources }: { sources: readonly string[] }) {
             Simulate again
           </button>
           <span role="status" className="muted small">
-            {isFetching && "Simulating…"}
+            {night.current ? data && <Summary simulated={data.simulated} /> : "Simulating…"}
           </span>
         </div>
         {error && <Refusal problem={error} stale={data !== undefined} />}
@@ -60,44 +53,29 @@ export function Tonight({ sources }: { sources: readonly string[] }) {
   );
 }
 
-/** The simulation with these changes. It isn't repeated whenever the project changes: it takes seconds. */
-function useSimulation(changes: string[]) {
-  const params = { query: { set: changes } };
-  return useQuery<ResponseOf<typeof PATH>, Problem>({
-    queryKey: [PATH, params],
-    queryFn: ({ signal }) => read(PATH, params, signal),
-    staleTime: "static",
-  });
-}
-
-/** How much later a source delivers: dragged, by arrow keys or typed. */
-function Later({
-  sources,
-  delay,
-  change,
-}: {
-  sources: readonly string[];
-  delay: Delay;
-  change: (delay: Delay) => void;
-}) {
-  const setMinutes = (text: string) => change({ ...delay, minutes: minutesOf(text) });
+/** How much later a source delivers: by mouse, by arrow keys or typed. */
+function Later({ sources, night }: { sources: readonly string[]; night: Night }) {
+  const [choice, setChoice] = useState("");
+  const source = sources.includes(choice) ? choice : (sources[0] ?? "");
+  const minutes = night.delays[source] ?? 0;
+  const setMinutes = (text: string) => night.delay(source, minutesOf(text));
   return (
     <div className="row what-if-later">
       <Select
         name="Source"
-        value={delay.source}
-        choices={sources.map((source) => [source, source])}
-        choose={(source) => change({ ...delay, source })}
+        value={source}
+        choices={sources.map((name) => [name, name])}
+        choose={setChoice}
         inline
       />
       <input
         type="range"
-        aria-label={`${delay.source} arrives later`}
-        aria-valuetext={`${delay.minutes} min later`}
+        aria-label={`${source} arrives later`}
+        aria-valuetext={`${minutes} min later`}
         min={0}
         max={MINUTES_MAX}
         step={STEP_MINUTES}
-        value={delay.minutes}
+        value={minutes}
         onChange={({ target }) => setMinutes(target.value)}
       />
       <label>
@@ -107,7 +85,7 @@ function Later({
           className="input inline"
           min={0}
           max={MINUTES_MAX}
-          value={delay.minutes}
+          value={minutes}
           onChange={({ target }) => setMinutes(target.value)}
         />
       </label>
@@ -115,15 +93,24 @@ function Later({
   );
 }
 
+/** What a screen reader is told once a night with changes is simulated. */
+function Summary({ simulated }: { simulated: Simulated }) {
+  if (!simulated.changes.length || !simulated.samples) return null;
+  const count = Object.values(simulated.consumers).filter(changeText).length;
+  const effect = count ? `deliveries of ${many(count, "consumer")} change` : "no delivery changes";
+  return `What if ${simulated.changes.join(", ")}: ${effect}. Nothing is changed.`;
+}
+
 function Result({ simulated, command }: { simulated: Simulated; command: string | null }) {
   const rows = Object.entries(simulated.consumers).map(([name, row]) => ({ name, ...row }));
   const changed = simulated.changes.length > 0;
-  const said = rows.filter((row) => changed || row.then.p50 === null);
+  const named = rows.filter((row) => changeText(row) || row.now === null || row.then.p50 === null);
+  const same = rows.length - named.length;
   return (
     <>
       {changed && (
         <p>
-          <strong>{simulated.changes.join(", ")}</strong>
+          <strong>What if {simulated.changes.join(", ")}</strong>: nothing is changed.
         </p>
       )}
       {simulated.samples > 0 && (
@@ -145,9 +132,14 @@ function Result({ simulated, command }: { simulated: Simulated; command: string 
             <Empty>No consumer is declared, so there is nothing to deliver.</Empty>
           )}
           <ul className="what-if-said">
-            {said.map((row) => (
+            {named.map((row) => (
               <li key={row.name}>{row.text}</li>
             ))}
+            {changed && same > 0 && (
+              <li className="muted">
+                {many(same, named.length ? "other consumer" : "consumer")}: no difference
+              </li>
+            )}
           </ul>
           <p className="muted small">{tested(simulated.backtest)}</p>
         </>

@@ -6,8 +6,9 @@ import type { Row } from "./days";
 
 export type Simulated = Schema["WhatIfResponse"];
 type Delivered = Schema["DeliveredRow"];
-/** `source` arrives later by this number of minutes; 0 changes nothing. */
-export type Delay = { source: string; minutes: number };
+type Consumer = Simulated["consumers"][string];
+/** Source → by how many minutes it arrives later. */
+export type Delays = Readonly<Record<string, number>>;
 
 export const MINUTES_MAX = 720;
 
@@ -17,9 +18,12 @@ export function expectedSources(rows: readonly Row[]): string[] {
   return [...new Set(names)].sort();
 }
 
-/** The change as the command takes it. */
-export function changesOf({ source, minutes }: Delay): string[] {
-  return source && minutes ? [`source.${source}.delay=${minutes}m`] : [];
+/** The changes as the command takes them. */
+export function changesOf(delays: Delays): string[] {
+  return Object.entries(delays)
+    .filter(([, minutes]) => minutes > 0)
+    .map(([source, minutes]) => `source.${source}.delay=${minutes}m`)
+    .sort();
 }
 
 /** Whole minutes within the limits. */
@@ -36,6 +40,32 @@ export function deliveredAt(at: string | null, seconds: number | null): string {
 
 export function inTime(row: Delivered | null): string {
   return row?.kept == null ? "" : `${row.kept} %`;
+}
+
+/** What changes for a consumer in the typical case and in how often it is in time; empty: nothing. */
+export function changeText({ now, then }: Consumer): string {
+  if (now === null) return "";
+  const texts = [];
+  if (then.p50 === null && now.p50 !== null) texts.push("fewer than half delivered");
+  if (then.p50 !== null && now.p50 !== null && differ(now.p50, then.p50))
+    texts.push(laterText(then.p50 - now.p50));
+  if (now.kept !== then.kept) texts.push(`in time ${inTime(now)} → ${inTime(then)}`);
+  if (!texts.length && differ(now.p95, then.p95))
+    texts.push(
+      `95 % by ${deliveredAt(now.p95_at, now.p95)} → ${deliveredAt(then.p95_at, then.p95)}`,
+    );
+  return texts.join(", ");
+}
+
+/** 1 h 30 min later, 5 min earlier. */
+export function laterText(seconds: number): string {
+  return `${formatDuration(Math.abs(seconds))} ${seconds < 0 ? "earlier" : "later"}`;
+}
+
+/** Differences below a second count as none, as those of the command. */
+function differ(before: number | null, after: number | null): boolean {
+  if (before === null || after === null) return before !== after;
+  return Math.abs(before - after) >= 1;
 }
 
 /** How good such forecasts of past days would have been. */

@@ -290,7 +290,7 @@ AS_FAR_AS_SEEN = "Only reads through Headrace are seen, not reads of its files"
 def sources(figuring: Figuring) -> tuple[list[str], list[SourceScoreRow]]:
     """Return the reliability and value of sources."""
     rows = [
-        _scored(_delivered(figuring, node))
+        scored(deliveries_of(figuring, node, (figuring.began, figuring.until)))
         for node in figuring.declared.nodes.values()
         if node.is_source and figuring.chosen(node.name)
     ]
@@ -302,7 +302,8 @@ def sources(figuring: Figuring) -> tuple[list[str], list[SourceScoreRow]]:
     ], rows
 
 
-def _scored(deliveries: SourceDeliveries) -> SourceScoreRow:
+def scored(deliveries: SourceDeliveries) -> SourceScoreRow:
+    """Return the scores of what a source delivered, truncated to three digits."""
     source_score = score_source(deliveries)
     return SourceScoreRow(
         source=deliveries.source,
@@ -326,15 +327,19 @@ def _truncated(value: float | None) -> str | None:
     return None if value is None else f"{int(value * 1000) / 1000:.3f}"
 
 
-def _delivered(figuring: Figuring, node: Node) -> SourceDeliveries:
-    arrived = reports.deliveries(figuring.tx, node.name, figuring.began, figuring.until)
+def deliveries_of(figuring: Figuring, node: Node, window: tuple[int, int]) -> SourceDeliveries:
+    """Return what a source delivered within a part of the figures' window.
+
+    What became of its rows is as known at the end of the figures' window.
+    """
+    arrived = reports.deliveries(figuring.tx, node.name, *window)
     accepted, refused = reports.rows_of_deliveries(
-        figuring.tx, node.name, figuring.began, figuring.until, figuring.removed_rows
+        figuring.tx, node.name, *window, figuring.removed_rows
     )
     first = _first_arrivals(arrived)
-    due = list(_expected(figuring, node))
+    due = list(_expected(figuring, node, window))
     missing = [key for key, _ in due if key not in first]
-    restated = reports.restated(figuring.tx, node.name, figuring.began, figuring.until)
+    restated = reports.restated(figuring.tx, node.name, *window)
     below = {node.name, *figuring.evaluation.assets_of(node.name)}
     return SourceDeliveries(
         source=node.name,
@@ -360,7 +365,9 @@ def _first_arrivals(arrived: Sequence[WindowDelivery]) -> dict[str, int]:
     return results
 
 
-def _expected(figuring: Figuring, node: Node) -> Iterator[tuple[str, int | None]]:
+def _expected(
+    figuring: Figuring, node: Node, window: tuple[int, int]
+) -> Iterator[tuple[str, int | None]]:
     """Yield the intervals whose deliveries fell due in the window, each with its deadline.
 
     Without a declared deadline (None) a delivery is due when its interval has ended.
@@ -369,12 +376,11 @@ def _expected(figuring: Figuring, node: Node) -> Iterator[tuple[str, int | None]
     if grain is None or oldest is None:
         return
     first = start_us(oldest.partition(SEPARATOR)[0], grain, node.timezone)
-    key = key_at_us(max(first, figuring.began), grain, node.timezone)
-    while bounds_us(key, grain, node.timezone)[1] <= figuring.until:
+    began, until = window
+    key = key_at_us(max(first, began), grain, node.timezone)
+    while bounds_us(key, grain, node.timezone)[1] <= until:
         by = promised_by(node, key)
-        if not node.no_data.covers(key, grain, node.timezone) and (
-            by is None or by <= figuring.until
-        ):
+        if not node.no_data.covers(key, grain, node.timezone) and (by is None or by <= until):
             yield key, by
         key = next_key(key, grain, node.timezone)
 

@@ -115,6 +115,7 @@ COMMANDS: Mapping[str, CommandPermission] = {
     "dismissals:reopen": _ROW("optimize reopen", DECIDE, anywhere=True),
     "doctor:doctor": _ROW("doctor", SEE),
     "failed_attempts:incident_failure": _ROW("incident failure", SEE, lists=True),
+    "source_scores:source_scores": _ROW("source scores", SEE, "source"),
     "figure_trends:figure_trend": _ROW("figure trend", SEE),
     "figures:explain": _ROW("status explain", SEE),
     "emergencies:break_glass": _ROW("access break-glass", SEE),

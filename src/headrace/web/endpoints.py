@@ -214,6 +214,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     GetRows("/what-if", "what_if", "what_if_page:what_if_page"),
     Get("/figures/{figure}", "figure", "figures:explain"),
     Get("/figures/{figure}/trend", "figure_trend", "figure_trends:figure_trend"),
+    Get("/sources/{source}/scores", "source_scores", "source_scores:source_scores"),
     Get("/consumers/{name}", "consumer", "nodes:consumer"),
     Get("/consumers/{name}/badge", "badge_link", "badges:badge_link", of_files=True),
     Get("/consumers/{name}/history", "consumer_history", "consumer_history:consumer_history"),

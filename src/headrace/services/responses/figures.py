@@ -197,6 +197,27 @@ class SourceScoreRow(Response, frozen=True, kw_only=True):
     rows_missing: int
 
 
+class SourceScoresPoint(Response, frozen=True, kw_only=True):
+    """The scores of `SourceScoreRow` over the window that ends with a day; null without enough
+    deliveries, and where retention has removed a part of the window."""
+
+    date: str
+    stability: float | None
+    quality: float | None
+
+
+class SourceScoresResponse(Response, frozen=True, kw_only=True):
+    """The scores of a source by week, oldest first; the last window ends now. `timezone` is that of
+    the days. With fewer than `deliveries_min` deliveries in a window there is no score."""
+
+    now: datetime
+    source: str
+    window: str
+    timezone: str
+    deliveries_min: int
+    points: list[SourceScoresPoint]
+
+
 class UseRow(Response, frozen=True, kw_only=True):
     """Who reads a node. A node that nobody was seen to read has one row without a reader, with what
     it cost all the same.

@@ -103,6 +103,10 @@ class Metrics(msgspec.Struct, frozen=True, array_like=True, gc=False):
             results.update(_values(name, column))
         return results
 
+    def count(self) -> int:
+        """Return the number of metrics that `values` returns."""
+        return 1 + sum(map(_count, self.columns.values()))
+
 
 def measured(profile: Mapping[str, ColumnProfile], rows: int) -> Metrics:
     """Return the metrics of a partition with that profile."""
@@ -163,9 +167,24 @@ def without_rare_values(vector: bytes, rows: int) -> bytes:
     return encoded(msgspec.structs.replace(metrics, columns=columns))
 
 
+class _RowsAlone(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The number of rows of encoded metrics."""
+
+    rows: int
+
+
+def rows_alone(vector: bytes) -> dict[MetricId, float]:
+    """Return the number of rows as `Metrics.values` does, without decoding columns.
+
+    Raises `msgspec.DecodeError` for what `encoded` didn't return.
+    """
+    return {MetricId("rows"): math.log(_ROWS_DECODER.decode(vector).rows + 1)}
+
+
 _HOURS = range(24)
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(Metrics)
+_ROWS_DECODER = msgspec.msgpack.Decoder(_RowsAlone)
 
 
 def _column(column: ColumnProfile) -> ColumnMetrics:
@@ -270,6 +289,12 @@ def _values(name: str, column: ColumnMetrics) -> Iterator[tuple[MetricId, float]
         yield ids.hour_q95, float(_hour_at(column.hours, 0.95 * total))
     for category, share in column.shares.items():
         yield ids.share(category), share
+
+
+def _count(column: ColumnMetrics) -> int:
+    """Return the number of values that `_values` yields."""
+    known = sum(getattr(column, family) is not None for family in _FAMILIES)
+    return known + (2 if any(column.hours) else 0) + len(column.shares)
 
 
 def _hour_at(hours: tuple[int, ...], below: float) -> int:

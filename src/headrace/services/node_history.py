@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from itertools import pairwise
 from typing import Annotated
@@ -20,7 +21,7 @@ from headrace.checks.anomalies.usual import (
     natural_range,
     unit_of,
 )
-from headrace.checks.metrics import HISTORY_PARTITIONS, MetricId, Metrics, decoded
+from headrace.checks.metrics import HISTORY_PARTITIONS, MetricId, Metrics, decoded, rows_alone
 from headrace.model import Asset, Grain, Source, UsageError
 from headrace.model.errors import did_you_mean
 from headrace.model.intervals import bounds_us
@@ -36,7 +37,7 @@ from headrace.services.responses.history import (
     HistoryResponse,
     PublishedPointRow,
 )
-from headrace.services.row_history import row_points, rows_alone
+from headrace.services.row_history import row_points
 from headrace.services.session import ProjectSession
 from headrace.store import Transaction
 from headrace.store.queries import applied_versions, costs, quality
@@ -114,7 +115,7 @@ def _read(
     if not points:
         return _Stored(key=key, keys=keys)
     first, last = points[0].partition, f"{LAST}{ending}"
-    values_of = Metrics.values if with_figures else rows_alone
+    values_of = _all_values if with_figures else rows_alone
     return _Stored(
         key=key,
         keys=keys,
@@ -258,20 +259,24 @@ def _marks(
 # Figures of a column: what each partition measured, beside what was usual until then.
 
 
+def _all_values(vector: bytes) -> Mapping[MetricId, float]:
+    return decoded(vector).values()
+
+
 def visible_before(
     tx: Transaction,
     node: str,
     partition: str,
     limit: int,
     *,
-    values_of: Callable[[Metrics], Mapping[MetricId, float]] = Metrics.values,
+    values_of: Callable[[bytes], Mapping[MetricId, float]] = _all_values,
 ) -> list[MeasuredPartition]:
     """Return the newest visible partitions before one, of its key, with metrics of each."""
-    return [
-        MeasuredPartition(earlier, values_of(metrics), excepted)
-        for earlier, vector, excepted in quality.metrics_before(tx, node, partition, limit)
-        if (metrics := _decoded(vector)) is not None
-    ]
+    results = []
+    for earlier, vector, excepted in quality.metrics_before(tx, node, partition, limit):
+        with suppress(msgspec.DecodeError):  # of a later version
+            results.append(MeasuredPartition(earlier, values_of(vector), excepted))
+    return results
 
 
 def measured_from(tx: Transaction, node: str, first: str, ending: str) -> dict[str, Metrics]:

@@ -19,11 +19,6 @@ from headrace.services.responses.history import RowsPointRow
 ROWS = MetricId("rows")
 
 
-def rows_alone(metrics: Metrics) -> dict[MetricId, float]:
-    """Return the number of rows as `Metrics.values` does, without the metrics of columns."""
-    return {ROWS: math.log(metrics.rows + 1)}
-
-
 def row_points(
     published: Mapping[str, int],
     measured: Mapping[str, Metrics],
@@ -63,6 +58,6 @@ def _range(
     usual: UsualValues, partition: str, rows: int, metrics: Metrics, sources: int
 ) -> UsualRange | None:
     """Return the usual numbers of rows; None while too few partitions before it are known."""
-    many = sources, len(metrics.values())
+    many = sources, metrics.count()
     between = usual.range(partition, math.log(rows + 1), many)
     return None if between is None else natural_range(ROWS.family, between)

@@ -721,6 +721,19 @@ class SessionMethods:
         result: list[NodeRow] = self._call("ls:ls", select=select, exclude=exclude)
         return result
 
+    def mute(self, incident: str, *, reason: str, until: str | None = None) -> IncidentRow:
+        """Send no messages about an open incident until a time, or until it is unmuted or
+        reopened.
+
+        No state or figure changes. Those who got a message about it before get one about its
+        end. Raise Refused without a reason, UsageError for an unknown or resolved incident,
+        a past time or a reason that is too long.
+        """
+        result: IncidentRow = self._call(
+            "incident_mutes:mute", incident=incident, reason=reason, until=until
+        )
+        return result
+
     def note(self, incident: str, *, reason: str) -> IncidentRow:
         """Add a note to an incident, without further effect.
 
@@ -1162,6 +1175,15 @@ class SessionMethods:
         Raise UsageError without a subject, and UnknownName for somebody who isn't frozen.
         """
         result: FreezeResponse = self._call("freezes:unfreeze", who=who, every=every, reason=reason)
+        return result
+
+    def unmute(self, incident: str, *, reason: str | None = None) -> IncidentRow:
+        """Send messages about a muted incident again, also about what has changed since it was
+        muted.
+
+        Raise UsageError for an unknown incident, or one that isn't muted.
+        """
+        result: IncidentRow = self._call("incident_mutes:unmute", incident=incident, reason=reason)
         return result
 
     def unpublish(self, target: str, *, reason: str) -> WithdrawResponse:

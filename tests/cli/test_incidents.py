@@ -207,10 +207,90 @@ def test_a_long_timeline_says_that_it_isnt_whole(shop: Project) -> None:
     assert "has all" not in page
 
 
+def test_an_incident_is_muted_and_unmuted(shop: Project) -> None:
+    """Would catch: a mute that nobody signed or that isn't seen, one that changes what is known of a
+    cause, one for good that was for a time, and one that can't be ended."""
+    before = shop.json("incidents")[0]
+    number = before["id"]
+    assert before["muted"] is None
+    assert "muted" not in shop.text("incidents") + shop.text("status")
+    why = ("--reason", "the vendor: at it")
+    timed = shop.json("incidents", "mute", number, *why, "--until", "2h")
+    after = shop.json("incidents", "mute", number, *why)
+    assert timed["muted"]["until"] is not None
+    assert (after["muted"]["reason"], after["muted"]["until"]) == ("the vendor: at it", None)
+    assert shop.json("incident", number) == after == shop.json("incidents")[0]
+    new = [line["what"] for line in after["timeline"][len(before["timeline"]) :]]
+    assert [what.partition(" 20")[0] for what in new] == [
+        f"muted until {new[0].split()[2]}",
+        "muted: the vendor: at it",
+    ]
+    fields = {"muted": None, "timeline": []}
+    assert {**after, **fields} == {**before, **fields}
+    page = " ".join(shop.text("incident", number).split())
+    assert " · muted " in page
+    assert f"muted by {after['muted']['by']}: the vendor: at it" in page
+    assert "muted" in shop.text("incidents").splitlines()[2]
+    assert f"{number} {before['cause']['node']}: the vendor: at it (by" in shop.text("status")
+    rows = shop.json("status")["muted"]
+    assert [(row["incident"], row["until"]) for row in rows] == [(number, None)]
+    ended = shop.json("incidents", "unmute", number, "--reason", "it goes on")
+    assert (ended["muted"], shop.json("status")["muted"]) == (None, [])
+    assert ended["timeline"][-1]["what"] == "unmuted: it goes on"
+    entries = [
+        (item["action"], item["reason"], item["before"], item["after"])
+        for item in shop.json("audit", "show")
+        if item["action"] in ("incident.muted", "incident.unmuted")
+    ]
+    by, until = after["muted"]["by"], {"until": None}
+    mutes = [entry for entry in entries if entry[0] == "incident.muted"]
+    assert [entry[1] for entry in mutes] == [why[1], why[1]]
+    assert {entry[2] is None for entry in mutes} == {True, False}
+    assert (
+        "incident.unmuted", "it goes on", {"reason": why[1], "by": by, **until}, None
+    ) in entries  # fmt: skip
+
+
+def test_a_resolved_incident_isnt_muted(shop: Project) -> None:
+    """Would catch: a mute of what is over, which would hold its recurrence back, or that is shown."""
+    shop.json("incidents", "mute", "INC-1", "--reason", "x")
+    with closing(sqlite3.connect(shop.root / ".headrace/state.db")) as state, state:
+        state.execute("update incident set state = 'resolved', resolved_at = 2 where id = 1")
+    assert shop.json("incident", "INC-1")["muted"] is None
+    assert shop.json("status")["muted"] == []
+    assert "is resolved" in shop.refused("incidents", "mute", "INC-1", "--reason", "x")
+    assert "isn't muted" in shop.refused("incidents", "unmute", "INC-1")
+
+
+@pytest.mark.parametrize(
+    ("words", "message", "code"),
+    [
+        (("mute",), "which incident", 2),
+        (("mute", "INC-1"), "needs --reason", 3),
+        (("mute", "INC-1", "2h", "--reason", "x"), "one word too many", 2),
+        (("mute", "INC-1", "--reason", "x", "--until", "2020-01-01"), "is over already", 2),
+        (("mute", "INC-1", "--reason", "x", "--until", "soon"), "--until", 2),
+        (("mute", "INC-1", "--reason", "x" * 2001), "at most 2,000", 2),
+        (("mute", "INC-99", "--reason", "x"), "there is no incident", 2),
+        (("unmute",), "which incident", 2),
+        (("unmute", "INC-1"), "isn't muted", 2),
+        (("note", "INC-1", "--reason", "x", "--until", "2h"), "--until belongs", 2),
+        (("assign", "INC-1", "ana", "--reason", "x"), "--reason to a note", 2),
+    ],
+)
+def test_what_is_refused_of_a_mute(
+    shop: Project, words: tuple[str, ...], message: str, code: int
+) -> None:
+    """Would catch: a mute without a reason, or one whose end is past or misread."""
+    assert message in shop.refused("incidents", *words, code=code)
+
+
 def test_an_assignment_isnt_what_was_done_about_a_cause(shop: Project) -> None:
     """Would catch: "What was done then: assigned to ana", beside the repair or in its place."""
     shop.json("incidents", "assign", "INC-1", "ana")
     shop.json("incidents", "ticket", "INC-1", "https://tickets.example.com/1")
+    shop.json("incidents", "mute", "INC-1", "--reason", "x")
+    shop.json("incidents", "unmute", "INC-1")
     with closing(sqlite3.connect(shop.root / ".headrace/state.db")) as state, state:
         state.execute("update incident set recurrence_of = 1 where id = 2")
     before = shop.json("incident", "INC-2")["before"]

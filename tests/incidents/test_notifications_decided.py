@@ -21,7 +21,9 @@ from headrace.model.nodes import Consumer, Owner, PartitionSpec, Place, Source
 from headrace.slo.consumer_states import AtRisk
 from headrace.store import Store
 from headrace.store.queries import incidents, notifications
-from headrace.store.queries.incidents import Affected, Incident, IncidentEvidence
+from headrace.store.queries.incident_handling import UNMUTED
+from headrace.store.queries.incident_mutes import Mute, mute_line, mute_of
+from headrace.store.queries.incidents import Affected, Happened, Incident, IncidentEvidence
 
 PLACE = Place(file="owners.yaml", line=1)
 MINUTE = 60_000_000
@@ -380,6 +382,129 @@ def test_what_nobody_looked_through_is_told_although_it_is_over_when_it_is_found
     assert board.send(now + 25 * HOUR) == [("resolved", "readers")]
     board.judge(people, now + 26 * HOUR, over(incident(2), now + 26 * HOUR))
     assert board.send(now + 26 * HOUR) == []
+
+
+def mute(board: Board, now: int, until: int | None = None) -> None:
+    with board.store.write(None) as tx:
+        act, line = mute_line(until, "then", "the vendor is at it: really")
+        incidents.happened(tx, 1, [Happened(now, line, "ana", act)])
+        notifications.forget_waiting(tx, 1)
+
+
+def test_nobody_is_told_of_a_muted_incident_until_its_mute_is_over(board: Board) -> None:
+    """Would catch: a message that waited for the morning, a warning, an escalation or another cause
+    of a muted incident; and nothing, or each of them, after the mute."""
+    team = owner("team", "mailto:t@x.example", quiet="22:00-05:00", manager="boss", escalate="2h")
+    people = project(VENDOR, team, owner("boss", "mailto:b@x.example"), READERS)
+    item, now, until = incident(), at(NIGHT), at(NIGHT) + 3 * HOUR
+    board.judge(people, now, item)
+    assert board.send(now) == [("opened", "readers")]
+    mute(board, now + MINUTE, until)
+    item = msgspec.structs.replace(item, kind="type_change")
+    for hours in (1, 2, 3):
+        at_us = now + hours * HOUR - MINUTE
+        board.judge(people, at_us, item, risk=True, late={"report": now} if hours > 1 else None)
+        assert board.send(at_us) == []
+    for minutes in range(2):
+        board.judge(people, until + minutes * MINUTE, item)
+    assert board.send(until + MINUTE) == [
+        ("opened", "team"), ("changed", "readers"), ("escalated", "boss"),
+    ]  # fmt: skip
+
+
+def test_the_end_of_a_muted_incident_is_told_to_whom_it_was_told_before(board: Board) -> None:
+    """Would catch: a ticket that stays open, and an end told to whom the beginning wasn't."""
+    item, now = incident(), at(NIGHT)
+    board.judge(project(VENDOR, READERS), now, item)
+    assert board.send(now) == [("opened", "readers")]
+    mute(board, now + MINUTE)
+    people = project(VENDOR, TEAM, READERS)
+    board.judge(people, now + HOUR, item)
+    board.judge(people, now + 2 * HOUR, over(item, now + 2 * HOUR))
+    assert board.send(now + 2 * HOUR) == [("resolved", "readers")]
+
+
+def test_a_mute_ends_when_its_incident_is_opened_again(board: Board) -> None:
+    """Would catch: a mute for good, whose recurrence nobody hears of; messages about the end of an
+    outage that was muted, or none about one that was unmuted before."""
+    people, item, now = project(VENDOR, TEAM), incident(), at(NIGHT)
+    board.judge(people, now, item)
+    mute(board, now + MINUTE)
+    assert board.rows() == []
+    ended = over(item, now + HOUR)
+    for minutes in range(2):
+        board.judge(people, now + HOUR + minutes * MINUTE, ended)
+    assert board.rows() == []
+    with board.store.write(None) as tx:
+        line = Happened(now + 2 * HOUR, "opened again: the same has come back", "headrace")
+        incidents.happened(tx, 1, [line])
+    board.judge(people, now + 2 * HOUR, item)
+    assert board.send(now + 2 * HOUR) == [("opened", "team")]
+
+
+@pytest.mark.parametrize("unmuted", [False, True])
+def test_an_outage_that_is_muted_to_its_end_is_told_to_nobody(board: Board, unmuted: bool) -> None:
+    """Would catch: a mail about deadlines that were missed during a muted outage."""
+    people, now = project(VENDOR, READERS), at(NIGHT)
+    own = incident(owner="headrace", node="headrace", kind="runtime_down", opened_at=now)
+    board.judge(people, now, own)
+    mute(board, now)
+    if unmuted:
+        with board.store.write(None) as tx:
+            incidents.happened(tx, 1, [Happened(now, UNMUTED, "ana", UNMUTED)])
+    board.judge(people, now + HOUR, over(own, now + HOUR))
+    assert board.rows("kind, recipient") == ([("resolved", "readers")] if unmuted else [])
+
+
+def test_a_message_that_is_being_sent_stays(board: Board) -> None:
+    """Would catch: a message sent a second time after the mute, and a retry during the mute."""
+    people, now = project(VENDOR, TEAM, READERS), at(NIGHT)
+    board.judge(people, now, incident())
+    with board.store.write(None) as tx:
+        first, second = notifications.take(tx, now, 2)
+        notifications.again(tx, second.id, now + MINUTE, "no answer")
+    mute(board, now)
+    assert board.rows("recipient") == [(first.recipient,)]
+
+
+def test_what_is_known_of_a_mute(board: Board) -> None:
+    """Would catch: a reason that is cut, a mute that holds at its end, one of another incident, and
+    one that was replaced."""
+    now = at(NIGHT)
+    with board.store.write(None) as tx:
+        incidents.write(tx, incident())
+        assert mute_of(tx, 1, now) is None
+    mute(board, now, now + HOUR)
+    with board.store.read() as tx:
+        known = Mute(now, now + HOUR, "ana", "the vendor is at it: really")
+        assert mute_of(tx, 1, now + HOUR - 1) == known
+        assert mute_of(tx, 1, now + HOUR) is None
+        assert mute_of(tx, 1, now - 1) is None
+        assert mute_of(tx, 2, now) is None
+    mute(board, now + MINUTE)
+    with board.store.read() as tx:
+        assert mute_of(tx, 1, now + 100 * HOUR) == known._replace(since=now + MINUTE, until=None)
+
+
+def test_a_digest_marks_what_is_muted(board: Board) -> None:
+    """Would catch: a digest that leaves a muted incident out, or that doesn't say why nobody wrote
+    about it."""
+    people = project(VENDOR, owner("readers", "mailto:r@x.example", digest="08:00"))
+    promises = declare([node("flights", Grain.DAY, source=True)])
+    with board.store.write(None) as tx:
+        incidents.write(tx, incident())
+    mute(board, at("2025-01-10T05:00"))
+    bodies = []
+    for day in ("2025-01-10", "2025-01-11"):
+        with board.store.write(None) as tx:
+            now = at(f"{day}T08:00")
+            queued = list(digests(tx, people, promises, Unserved(), now))
+            notifications.put(tx, queued, now)
+        bodies += [item.body.splitlines() for item in queued]
+    assert bodies == [
+        ["new: INC-1 flights: 1 column renamed (muted)"],
+        ["open still: INC-1 (muted)"],
+    ]
 
 
 def test_the_digest_says_what_changed_and_nothing_else(board: Board) -> None:

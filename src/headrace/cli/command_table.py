@@ -167,7 +167,7 @@ NOT_BUILT = {
     "expect": "use `expect:` in the source's file",
     "handover": "use `headrace status` and `headrace runs --failed`",
     "maintenance": "nothing can be declared ahead yet",
-    "mute": "use `quiet:` in owners.yaml",
+    "mute": "use `headrace incidents mute ID`, or `quiet:` in owners.yaml",
     "report": "use `headrace status`",
 }
 """Commands that aren't built yet, with what to use instead."""

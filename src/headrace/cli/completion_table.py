@@ -107,7 +107,7 @@ PARAMETERS: dict[str, tuple[CompletedParameter, ...]] = {
         CompletedParameter(("--limit",), "N"),
     ),
     "incidents": (
-        CompletedParameter((), "[report|note|assign|ticket|fix]"),
+        CompletedParameter((), "[report|note|assign|ticket|mute|unmute|fix]"),
         CompletedParameter((), "NODE|INC-N"),
         CompletedParameter((), "[PERSON|URL]"),
         CompletedParameter(("--all",), None),
@@ -115,6 +115,7 @@ PARAMETERS: dict[str, tuple[CompletedParameter, ...]] = {
         CompletedParameter(("--from",), "K"),
         CompletedParameter(("--to",), "K"),
         CompletedParameter(("--reason",), "TEXT"),
+        CompletedParameter(("--until",), "T"),
         CompletedParameter(("--dry-run",), None),
         CompletedParameter(("--yes",), None),
         CompletedParameter(("--exit-code",), None),

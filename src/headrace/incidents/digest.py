@@ -29,6 +29,7 @@ from headrace.model.times import time_of_day
 from headrace.slo.declared_promises import DeclaredPromises
 from headrace.slo.times import dated
 from headrace.store.queries import deliveries, incidents, notifications, publications
+from headrace.store.queries.incident_mutes import mutes
 from headrace.store.queries.incidents import Incident
 from headrace.store.queries.notifications import Queued
 from headrace.store.queries.publications import Publication
@@ -208,7 +209,9 @@ def _lines(
     Later news are for the next digest, however late this one is built.
     """
     reported = list(_incidents_in_window(tx, to, window))
-    yield from _opened_and_over(reported, window)
+    muted = mutes(tx, (incident for incident, _ in reported), window.until)
+    marks = dict.fromkeys(muted, " (muted)")
+    yield from _opened_and_over(reported, window, marks)
     consumers = (("late since", unserved.late), ("never served, due since", unserved.never))
     for text, since_by_name in consumers:
         for name, since in since_by_name.items():
@@ -217,7 +220,7 @@ def _lines(
                 yield f"{text} {at}: {name} ({command_line('why', name)})"
     yield from _throughput(tx, project, declared, to, window)
     older = [
-        incident.label
+        f"{incident.label}{marks.get(incident.id, '')}"
         for incident, period in reported
         if period.resolved_at is None and not window.holds(period.opened_at)
     ]
@@ -226,13 +229,16 @@ def _lines(
 
 
 def _opened_and_over(
-    periods: Sequence[tuple[Incident, endings.Period]], window: DigestWindow
+    periods: Sequence[tuple[Incident, endings.Period]],
+    window: DigestWindow,
+    marks: Mapping[int, str],
 ) -> Iterator[str]:
     """Yield the incidents that were opened in the window, then those that ended, newest first."""
     for incident, period in periods:
         if period.resolved_at is None and window.holds(period.opened_at):
             begun = "new" if period.opened_at == incident.opened_at else "open again"
-            yield f"{begun}: {incident.label} {subject(incident)}"
+            mark = marks.get(incident.id, "")
+            yield f"{begun}: {incident.label} {subject(incident)}{mark}"
     for incident, period in sorted(periods, key=lambda each: -(each[1].resolved_at or 0)):
         if period.resolved_at is not None:
             yield from wrapped(f"over: {incident.label} {subject(incident)}. {period.ended}")

@@ -25,6 +25,7 @@ from headrace.slo.evaluation import Evaluation
 from headrace.slo.obligations import EvaluationContext
 from headrace.store.queries import evidence as stored_evidence
 from headrace.store.queries import incidents, notifications
+from headrace.store.queries.incident_mutes import mutes
 from headrace.store.queries.incidents import Incident
 from headrace.store.queries.notifications import PriorNotification, Queued
 from headrace.store.transaction import Transaction
@@ -67,6 +68,8 @@ class NotificationFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Consumer whose next deadline is far enough away for the digest → that deadline."""
     warnings: frozenset[int] = frozenset()
     """The incidents that hold nothing back and so make nobody late."""
+    muted: Collection[int] = ()
+    """The incidents that are muted, or were muted when they were resolved."""
     counts: Mapping[str, int] = {}
     repair: RepairOf
     ended: Mapping[int, str] = {}
@@ -107,7 +110,7 @@ class _Deciding:
         for incident in self._matters.incidents:
             if incident.state == "resolved":
                 self._over(incident)
-            else:
+            elif incident.id not in self._matters.muted:
                 self._open(incident)
         for name, risk in self._matters.risks.items():
             if name not in self._matters.distant and not self._explained(name):
@@ -229,10 +232,14 @@ class _Deciding:
                 )
 
     def _over(self, incident: Incident) -> None:
-        """Notify everybody who was notified of the open incident that it is over."""
+        """Notify everybody who was notified of the open incident that it is over.
+
+        A mute doesn't change that: who was told of an incident waits for its end.
+        """
         before = self._matters.prior_notifications.get(incident.id, ())
         if came_and_went(incident, before):
-            self._came_and_went(incident)
+            if incident.id not in self._matters.muted:
+                self._came_and_went(incident)
             return
         for channel in dict.fromkeys(t.channel for t in before):
             self._over_at(incident, channel)
@@ -486,6 +493,7 @@ def tell(
         late_known={name: since for name, since in deadlines.late.items() if name in known},
         wrong_known=deadlines.wrong_known,
         warnings=warnings,
+        muted=mutes(tx, results, now),
         counts={
             name: notifications.count_since(tx, name, now - HOUR_US) for name in project.owners
         },

@@ -217,6 +217,8 @@ class Action(enum.StrEnum):
     INCIDENT_NOTED = "incident.noted"
     INCIDENT_ASSIGNED = "incident.assigned"
     INCIDENT_TICKET_LINKED = "incident.ticket_linked"
+    INCIDENT_MUTED = "incident.muted"
+    INCIDENT_UNMUTED = "incident.unmuted"
     AGENT_ACTED = "agent.acted"
     OBLIGATION_WAIVED = "obligation.waived"
     EXPORT_TAKEN_OVER = "export.taken_over"

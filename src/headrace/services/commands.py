@@ -288,6 +288,8 @@ REQUESTABLE = {
     "note_incident": "incident_records",
     "assign_incident": "incident_handling",
     "link_ticket": "incident_handling",
+    "mute_incident": "incident_mutes",
+    "unmute_incident": "incident_mutes",
     "quarantine_deciding": "quarantine_decisions",
     "report_incident": "incident_records",
     "waive": "interventions",

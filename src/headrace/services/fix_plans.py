@@ -54,9 +54,10 @@ def plan_fix(
     number = number_of(target)
     if session.store is None or session.compiled is None:
         raise Refused("nothing has run yet, so nothing is wrong", hint="headrace tick")
+    now_us = session.clock.now_us()
     with session.store.read() as tx:
         incident = found_in(tx, number)
-        row = row_of(session, session.compiled, tx, incident)
+        row = row_of(session, session.compiled, tx, incident, now_us)
         if incident.state == "resolved" or resolved_only:
             return PlannedFix(incident, row, Mending(), session.compiled.project)
         how = find_repair(tx, session.compiled, incident, again=again)

@@ -100,7 +100,8 @@ def add_to_incident(
         )
     context.tell(write=lambda tx, now: write(tx, now, found_in(tx, number).id))
     with context.store.read() as tx:
-        return row_of(context.session, applied.compiled, tx, found_in(tx, number))
+        incident = found_in(tx, number)
+        return row_of(context.session, applied.compiled, tx, incident, context.clock.now_us())
 
 
 # `incidents report`: a person saw wrong data. Its published partitions count as wrong from their
@@ -206,7 +207,8 @@ def _report(context: CommandContext, arguments: ReportArguments, progress: Progr
 
     context.tell(write=write)
     with context.store.read() as tx:
-        return row_of(context.session, applied.compiled, tx, found_in(tx, incident_numbers[0]))
+        incident = found_in(tx, incident_numbers[0])
+        return row_of(context.session, applied.compiled, tx, incident, context.clock.now_us())
 
 
 def _span(arguments: ReportArguments) -> str:

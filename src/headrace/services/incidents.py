@@ -25,6 +25,7 @@ from headrace.services.responses.incidents import (
     EvidenceRow,
     HappenedRow,
     IncidentRow,
+    MuteRow,
     RecurrenceRow,
     SymptomRow,
 )
@@ -36,6 +37,7 @@ from headrace.store import Transaction
 from headrace.store.queries import attempts, exceptions, incident_handling, ingestion, quality
 from headrace.store.queries import incidents as stored
 from headrace.store.queries.attempts import Attempt
+from headrace.store.queries.incident_mutes import mute_of
 from headrace.store.queries.incidents import (
     EVIDENCE_MAX,
     HELD_MAX,
@@ -67,9 +69,10 @@ def incidents(session: ProjectSession, *, every: Every = False) -> list[Incident
     """
     if session.store is None or session.compiled is None:
         return []
+    now_us = session.clock.now_us()
     with session.store.read() as tx:
         return [
-            row_of(session, session.compiled, tx, incident)
+            row_of(session, session.compiled, tx, incident, now_us)
             for incident in (stored.newest(tx) if every else stored.open_incidents(tx))
             if session.shows(incident.node)
         ]
@@ -88,9 +91,10 @@ def incident(
     number = number_of(incident)
     if session.store is None or session.compiled is None:
         raise unknown_incident(number)
+    now_us = session.clock.now_us()
     with session.store.read() as tx:
         facts = visible_in(session, tx, number)
-        return row_of(session, session.compiled, tx, facts)
+        return row_of(session, session.compiled, tx, facts, now_us)
 
 
 def number_of(text: str) -> int:
@@ -245,9 +249,9 @@ def _seen_in(tx: Transaction, incident_evidence: IncidentEvidence) -> str | None
 
 
 def row_of(
-    session: ProjectSession, compiled: Compiled, tx: Transaction, incident: Incident
+    session: ProjectSession, compiled: Compiled, tx: Transaction, incident: Incident, now_us: int
 ) -> IncidentRow:
-    """Return an incident as a row of the response."""
+    """Return an incident as a row of the response, at a time in microseconds."""
     from headrace.services.repair_actions import repair_of
 
     at, incident = session.instant, still_declared(incident, compiled.project)
@@ -294,6 +298,7 @@ def row_of(
         owner=incident.owner,
         assignee=handling.assignee,
         ticket=handling.ticket,
+        muted=_muted(session, tx, incident, now_us),
         began_at=at(incident.began_at),
         opened_at=at(incident.opened_at),
         opened_again_at=None if again == incident.opened_at else at(again),
@@ -323,6 +328,21 @@ def row_of(
     )
 
 
+def _muted(
+    session: ProjectSession, tx: Transaction, incident: Incident, now_us: int
+) -> MuteRow | None:
+    """Return who muted an open incident; None if it isn't muted now."""
+    mute = mute_of(tx, incident.id, now_us)
+    if mute is None or incident.state == "resolved":
+        return None
+    return MuteRow(
+        by=mute.actor,
+        since=session.instant(mute.since),
+        until=None if mute.until is None else session.instant(mute.until),
+        reason=mute.reason,
+    )
+
+
 def _before(session: ProjectSession, tx: Transaction, number: int) -> RecurrenceRow | None:
     """Return the previous incident with what people and repairs did about it."""
     incident = stored.get(tx, number)
@@ -331,7 +351,7 @@ def _before(session: ProjectSession, tx: Transaction, number: int) -> Recurrence
     done = [
         line.what
         for line in stored.timeline_of(tx, number)
-        if line.act is not None and line.act not in incident_handling.ACTS
+        if line.act is not None and not incident_handling.is_handling(line.act)
     ]
     restored = None if incident.restored_at is None else session.instant(incident.restored_at)
     return RecurrenceRow(

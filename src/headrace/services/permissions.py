@@ -143,6 +143,8 @@ COMMANDS: Mapping[str, CommandPermission] = {
     "incident_handling:assign": _ROW("incidents assign", OPERATE),
     "incident_handling:link_ticket": _ROW("incidents ticket", OPERATE),
     "incident_handling:people": _ROW("incidents people", OPERATE),
+    "incident_mutes:mute": _ROW("incidents mute", OPERATE),
+    "incident_mutes:unmute": _ROW("incidents unmute", OPERATE),
     "incident_records:incident_figures": _ROW("incident figures", SEE),
     "incident_records:note": _ROW("incidents note", OPERATE),
     "incident_records:report": _ROW("incidents report", OPERATE, "node"),

@@ -29,6 +29,7 @@ from headrace.services.responses import (
     FilesRow,
     HoldingRow,
     LakeFilesRow,
+    MutedRow,
     ObservedRow,
     OutageRow,
     PausedRow,
@@ -59,6 +60,7 @@ from headrace.store.lease import holder
 from headrace.store.queries import availability as stored_availability
 from headrace.store.queries import incidents, lake_maintenance, notifications, publications
 from headrace.store.queries import quarantine as stored_quarantine
+from headrace.store.queries.incident_mutes import mutes
 from headrace.store.queries.quarantine import QuarantineTotals
 
 UNDELIVERED_US = 7 * DAY_US
@@ -133,7 +135,7 @@ def of_consumers(
             for status in consumer_status
         ]
         incidents_open = incidents.count_open(tx)
-        outages = _outages(session, tx, now_us)
+        outages, muted = _outages(session, tx, now_us), _muted(session, tx, now_us)
         weakened = stored_availability.count_weakenings(tx, began_us, now_us)
         undelivered = notifications.count_failed(tx, now_us - UNDELIVERED_US)
         causes = evaluation.causes(consumer_status) if incidents_open else []
@@ -177,6 +179,7 @@ def of_consumers(
         lake=lake,
         files=files,
         paused=held,
+        muted=muted,
         retention=retained,
         rebuildable=early,
         not_rebuilt=not_rebuilt,
@@ -280,6 +283,23 @@ def _limited(
         "promises_weakened": 0,
         "undelivered": 0,
     }
+
+
+def _muted(session: ProjectSession, tx: Transaction, now_us: int) -> list[MutedRow]:
+    """Return the open incidents that are muted, oldest first."""
+    visible = [each for each in incidents.open_incidents(tx) if session.shows(each.node)]
+    by_incident = mutes(tx, visible, now_us)
+    return [
+        MutedRow(
+            incident=incident.label,
+            node=incident.node,
+            reason=mute.reason,
+            by=mute.actor,
+            until=None if mute.until is None else session.instant(mute.until),
+        )
+        for incident in visible
+        if (mute := by_incident.get(incident.id)) is not None
+    ]
 
 
 def _outages(session: ProjectSession, tx: Transaction, now_us: int) -> list[OutageRow]:

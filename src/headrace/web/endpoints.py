@@ -302,6 +302,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Post("/incidents/{incident}/note", "do_note", "incident_records:note"),
     Post("/incidents/{incident}/assign", "do_assign", "incident_handling:assign"),
     Post("/incidents/{incident}/ticket", "do_ticket", "incident_handling:link_ticket"),
+    Post("/incidents/{incident}/mute", "do_mute", "incident_mutes:mute"),
+    Post("/incidents/{incident}/unmute", "do_unmute", "incident_mutes:unmute"),
     Post("/backfills", "do_backfill", "backfills:run_backfill"),
     Post("/backfills/{plan}/pause", "do_pause_backfill", "backfills:pause_backfill"),
     Post("/backfills/{plan}/resume", "do_resume_backfill", "backfills:resume_backfill"),

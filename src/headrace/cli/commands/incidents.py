@@ -18,7 +18,7 @@ from headrace.model.partitions import command_line
 from headrace.services.incidents import incidents
 from headrace.services.parameters import Argument, FirstWrong, LastWrong, Option
 from headrace.services.repair_texts import AWAITED
-from headrace.services.responses.incidents import EvidenceRow, IncidentRow
+from headrace.services.responses.incidents import EvidenceRow, IncidentRow, MuteRow
 
 # The list of incidents, and one incident with its evidence. Equal evidence is printed once with
 # its count; the middle of a long timeline is left out.
@@ -37,10 +37,11 @@ INCIDENT_COLUMNS = [
     ColumnLayout("owner", gives=4, least=6, drops=1),
     ColumnLayout("assignee", gives=4, least=6, drops=4),
     ColumnLayout("ticket", gives=5, least=12, drops=5),
+    ColumnLayout("muted", drops=4),
     ColumnLayout("began", drops=2),
     ColumnLayout("affects", drops=3),
 ]
-HANDLING = ("assignee", "ticket")
+HANDLING = ("assignee", "ticket", "muted")
 """Columns that are left out if no incident has a value."""
 
 
@@ -77,9 +78,16 @@ def _incident_row(
         row.owner,
         *([row.assignee or ""] if "assignee" in titles else []),
         *([row.ticket or ""] if "ticket" in titles else []),
+        *([_mute_end(row.muted, page)] if "muted" in titles else []),
         page.times.time_text(row.began_at),
         _affected_text(row),
     ]
+
+
+def _mute_end(mute: MuteRow | None, page: CommandOutput) -> str:
+    if mute is None:
+        return ""
+    return "yes" if mute.until is None else f"until {page.times.time_text(mute.until)}"
 
 
 def _affected_text(row: IncidentRow) -> str:
@@ -104,9 +112,7 @@ FACT_COLUMNS = [ColumnLayout("", least=8), ColumnLayout("", gives=1, least=20)]
 
 def render_incident(row: IncidentRow, page: CommandOutput) -> None:
     """Print one incident: its cause with evidence, whom it affects, its repair and its timeline."""
-    owner = f"owner {row.owner}"
-    handler = [f"assigned to {row.assignee}"] if row.assignee is not None else []
-    page.facts(row.id, *_cause_and_place(row), row.state, owner, *handler, style="bold")
+    page.facts(row.id, *_cause_and_place(row), row.state, *_people_and_mute(row), style="bold")
     later = f"{seconds(row.detect_seconds)} later" if row.detect_seconds > 0 else "at once"
     again = row.opened_again_at
     since = "" if again is None else f"; opened again {page.times.time_text(again)}"
@@ -122,8 +128,7 @@ def render_incident(row: IncidentRow, page: CommandOutput) -> None:
     if len(evidence) > len(visible):
         page.say(f"and {len(evidence) - len(visible)} more; --json has all", "dim", indent=2)
     page.table(FACT_COLUMNS, _fact_rows(row, page), header=False)
-    if row.ticket is not None:
-        page.say(f"ticket   {row.ticket}", indent=2)
+    _render_handling(row, page)
     if row.ended is not None:  # not in the table, which would cut its end
         page.say(f"ended    {row.ended}", indent=2)
     _render_incident_repair(row, page)
@@ -134,6 +139,20 @@ def render_incident(row: IncidentRow, page: CommandOutput) -> None:
         elif number == TIMELINE_FIRST:
             page.say(f"… {_more_lines(row, hidden)}", "dim", indent=2)
     page.next(_next_command(row))
+
+
+def _people_and_mute(row: IncidentRow) -> list[str]:
+    handler = [f"assigned to {row.assignee}"] if row.assignee is not None else []
+    muted = ["muted"] if row.muted is not None else []
+    return [f"owner {row.owner}", *handler, *muted]
+
+
+def _render_handling(row: IncidentRow, page: CommandOutput) -> None:
+    if row.ticket is not None:
+        page.say(f"ticket   {row.ticket}", indent=2)
+    if row.muted is not None:
+        end = f" {_mute_end(row.muted, page)}" if row.muted.until is not None else ""
+        page.say(f"muted    by {row.muted.by}{end}: {row.muted.reason}", indent=2)
 
 
 def _more_lines(row: IncidentRow, hidden: int) -> str:
@@ -253,7 +272,7 @@ def _fact_rows(  # complexipy: ignore (a page: a line for each thing there is to
 incident_command = ServiceCommand("incidents:incident", render_incident)
 
 
-# `headrace incidents [report|note|assign|ticket|fix]`
+# `headrace incidents [report|note|assign|ticket|mute|unmute|fix]`
 
 MISSING_TARGET = {
     "report": (
@@ -263,12 +282,16 @@ MISSING_TARGET = {
     "note": ("about which incident is it?", "headrace incidents note ID --reason TEXT"),
     "assign": ("which incident is assigned?", "headrace incidents assign ID PERSON"),
     "ticket": ("of which incident is it?", "headrace incidents ticket ID URL"),
+    "mute": ("which incident is muted?", "headrace incidents mute ID --reason TEXT"),
+    "unmute": ("which incident is unmuted?", "headrace incidents unmute ID"),
     "fix": (
         "which incident is repaired?",
         "headrace incidents fix ID; headrace incidents lists them",
     ),
 }
 """Action → the error message and the hint if its node or incident is missing."""
+REASONED = ("report", "note", "mute", "unmute")
+"""Actions with `--reason`."""
 
 
 @terminal_command(
@@ -277,6 +300,8 @@ MISSING_TARGET = {
     note="incident_records:note",
     assign="incident_handling:assign",
     ticket="incident_handling:link_ticket",
+    mute="incident_mutes:mute",
+    unmute="incident_mutes:unmute",
     fix="fix:run_fix",
 )
 def incidents_command(
@@ -284,10 +309,11 @@ def incidents_command(
     what: Annotated[
         str | None,
         Argument(
-            "[report|note|assign|ticket|fix]",
+            "[report|note|assign|ticket|mute|unmute|fix]",
             help=(
                 "`report` says that published data is wrong, `note` what is known, `assign` who"
-                " handles it, `ticket` where it is discussed; `fix` is `headrace fix`"
+                " handles it, `ticket` where it is discussed; `mute` holds messages about it back,"
+                " `unmute` ends that; `fix` is `headrace fix`"
             ),
         ),
     ] = None,
@@ -313,8 +339,14 @@ def incidents_command(
     reason: Annotated[
         str | None,
         Option(
-            "--reason", metavar="TEXT", help="of `report`: what is wrong; of `note`: what is known"
+            "--reason",
+            metavar="TEXT",
+            help="of `report`: what is wrong; of `note`: what is known; of `mute`, `unmute`: why",
         ),
+    ] = None,
+    until: Annotated[
+        str | None,
+        Option("--until", metavar="T", help="of `mute`: a time, or from now: 2h, 3d"),
     ] = None,
     dry_run: Annotated[DryRun, HelpPrefix("of `fix`: ")] = False,
     yes: Annotated[Yes, HelpPrefix("of `fix`: ")] = False,
@@ -327,10 +359,7 @@ def incidents_command(
     _refuse_misplaced_options(
         what, of_fix=dry_run or yes, of_report=bool(first or last), reason=bool(reason)
     )
-    if nothing and what not in ("assign", "ticket"):
-        raise UsageError(
-            "--none belongs to `assign` and `ticket`", hint="headrace incidents assign ID --none"
-        )
+    _refuse_misplaced_handling(what, nothing=nothing, until=until is not None)
     if what is None:
         rows = incidents(invocation.session, every=every)
         invocation.show(rows, lambda rows, page: render_incidents(rows, page, every=every))
@@ -340,7 +369,7 @@ def incidents_command(
             f"`headrace incidents {what[:40]}` isn't known",
             hint=(
                 "headrace incidents report NODE …; headrace incidents note ID …; headrace incidents"
-                " assign ID …; headrace incident ID"
+                " assign ID …; headrace incidents mute ID …; headrace incident ID"
             ),
         )
     if target is None:
@@ -353,13 +382,8 @@ def incidents_command(
     if what in ("assign", "ticket"):
         invocation.show(_handled(invocation, what, target, value), render_incident)
         return 0
-    if what == "note":
-        from headrace.services.incident_records import note
-
-        invocation.show(
-            note(invocation.session, target, reason=reason or "", progress=invocation.progress()),
-            render_incident,
-        )
+    if what != "report":
+        invocation.show(_remarked(invocation, what, target, reason, until), render_incident)
         return 0
     from headrace.services.incident_records import report
 
@@ -384,6 +408,22 @@ def _handled(invocation: Invocation, what: str, incident: str, value: str | None
     return link_ticket(invocation.session, incident, url=value, progress=invocation.progress())
 
 
+def _remarked(
+    invocation: Invocation, what: str, incident: str, reason: str | None, until: str | None
+) -> IncidentRow:
+    """Mute or unmute an incident, or add a note to it."""
+    session, progress = invocation.session, invocation.progress()
+    if what == "note":
+        from headrace.services.incident_records import note
+
+        return note(session, incident, reason=reason or "", progress=progress)
+    from headrace.services.incident_mutes import mute, unmute
+
+    if what == "mute":
+        return mute(session, incident, reason=reason or "", until=until, progress=progress)
+    return unmute(session, incident, reason=reason, progress=progress)
+
+
 def _refuse_misplaced_value(what: str, value: str | None, *, nothing: bool) -> None:
     sets = what in ("assign", "ticket")
     if not sets and value is not None:
@@ -395,13 +435,23 @@ def _refuse_misplaced_value(what: str, value: str | None, *, nothing: bool) -> N
         )
 
 
+def _refuse_misplaced_handling(what: str | None, *, nothing: bool, until: bool) -> None:
+    if nothing and what not in ("assign", "ticket"):
+        raise UsageError(
+            "--none belongs to `assign` and `ticket`", hint="headrace incidents assign ID --none"
+        )
+    if until and what != "mute":
+        raise UsageError("--until belongs to `mute`", hint=MISSING_TARGET["mute"][1])
+
+
 def _refuse_misplaced_options(
     what: str | None, *, of_fix: bool, of_report: bool, reason: bool
 ) -> None:
     if of_fix and what != "fix":
         raise UsageError("--dry-run and --yes belong to a repair", hint="headrace incidents fix ID")
-    if (of_report and what != "report") or (reason and what not in ("report", "note")):
+    if (of_report and what != "report") or (reason and what not in REASONED):
         raise UsageError(
-            "--from, --to and --reason belong to a report, --reason to a note, too",
+            "--from, --to and --reason belong to a report; --reason to a note, `mute` and `unmute`"
+            ", too",
             hint=MISSING_TARGET["report"][1],
         )

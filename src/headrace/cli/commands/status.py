@@ -23,6 +23,7 @@ from headrace.services.status_facts import WINDOW
 
 PATHS_SHOWN_MAX = 5
 PAUSED_SHOWN_MAX = 5
+MUTED_SHOWN_MAX = 5
 REPAIRS_SHOWN_MAX = 3
 RETENTION_SHOWN_MAX = 3
 
@@ -187,7 +188,19 @@ def _fact_rows(  # complexipy: ignore (a page: a line for each thing there is to
                 f"and {len(response.paused) - PAUSED_SHOWN_MAX} more: headrace pause",
             ]
         )
-    return [*rows, *_retention_rows(response)]
+    return [*rows, *_muted_rows(response, page), *_retention_rows(response)]
+
+
+def _muted_rows(response: StatusResponse, page: CommandOutput) -> list[list[str | StyledCell]]:
+    rows: list[list[str | StyledCell]] = []
+    for row in response.muted[:MUTED_SHOWN_MAX]:
+        until = f", until {page.times.time_text(row.until)}" if row.until else ""
+        text = f"{row.incident} {row.node}: {row.reason} (by {row.by}{until})"
+        rows.append([StyledCell("muted", "dim"), text])
+    if len(response.muted) > MUTED_SHOWN_MAX:
+        more = len(response.muted) - MUTED_SHOWN_MAX
+        rows.append([StyledCell("", "dim"), f"and {more} more: headrace incidents"])
+    return rows
 
 
 def _retention_rows(response: StatusResponse) -> Iterator[list[str | StyledCell]]:

@@ -125,6 +125,15 @@ class PeopleResponse(Response, frozen=True, kw_only=True):
     people: list[str]
 
 
+class MuteRow(Response, frozen=True, kw_only=True):
+    """Who muted it, when, why and until when; null: until somebody unmutes it."""
+
+    by: str
+    since: datetime
+    until: datetime | None
+    reason: str
+
+
 class IncidentRow(Response, frozen=True, kw_only=True):
     """One cause. `began_at` is the earliest evidence, `restored_at` when those affected were served
     again.
@@ -139,6 +148,8 @@ class IncidentRow(Response, frozen=True, kw_only=True):
     ticket: str | None = None
     """The address of its ticket in another system, with http or https. Headrace never opens it.
     Null, too, if it names a node that the reader may not see."""
+    muted: MuteRow | None = None
+    """Whether messages about it are held back; null also if it is resolved."""
     began_at: datetime
     opened_at: datetime
     opened_again_at: datetime | None = None

@@ -58,6 +58,17 @@ class PausedRow(Response, frozen=True, kw_only=True):
     until: datetime | None
 
 
+class MutedRow(Response, frozen=True, kw_only=True):
+    """An open incident about which no messages are sent: who muted it, why, and until when; null:
+    until somebody unmutes it."""
+
+    incident: str
+    node: str
+    reason: str
+    by: str
+    until: datetime | None
+
+
 class AvailabilityRow(Response, frozen=True, kw_only=True):
     """How a consumer was served over a window, since its first deadline in it. Percentages are
     rounded down, minutes that are lost up; null: nothing was due yet."""
@@ -202,6 +213,8 @@ class StatusResponse(Response, frozen=True, kw_only=True):
     files: list[FilesRow]
     paused: list[PausedRow] = []
     """All that is paused, by name."""
+    muted: list[MutedRow] = []
+    """The open incidents that are muted, oldest first."""
     retention: list[RetentionRow] = []
     """Nodes with `retain:`, and what it removes next."""
     rebuildable: list[RebuildableRow] = []

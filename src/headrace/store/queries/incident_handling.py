@@ -1,4 +1,7 @@
-"""Who handles an incident, and its ticket: the last lines of its timeline that set them."""
+"""Who handles an incident, and its ticket: the last lines of its timeline that set them.
+
+The lines that mute an incident are of its handling, too (`incident_mutes`).
+"""
 
 from __future__ import annotations
 
@@ -30,8 +33,21 @@ class HandlingPart(NamedTuple):
 
 ASSIGNEE = HandlingPart("assignee", "assigned to ", "assignment removed")
 TICKET = HandlingPart("ticket", "ticket: ", "link to the ticket removed")
-ACTS = (ASSIGNEE.act, TICKET.act)
-"""Acts of lines that set the handling. They repair nothing."""
+_SET = (ASSIGNEE.act, TICKET.act)
+MUTE = "mute:"
+"""Prefix of the act of a line that mutes an incident; the end in microseconds follows, if any.
+
+The reason follows the first `: ` of the line.
+"""
+UNMUTED = "unmuted"
+"""Act, and beginning, of a line that ends a mute."""
+IS_HANDLING = f"(act in ('{ASSIGNEE.act}', '{TICKET.act}', '{UNMUTED}') or act like '{MUTE}%')"
+"""SQL condition: a line of the timeline is about the handling."""
+
+
+def is_handling(act: str) -> bool:
+    """Return whether an act is about the handling. It repairs nothing."""
+    return act in (*_SET, UNMUTED) or act.startswith(MUTE)
 
 
 class Handling(NamedTuple):
@@ -46,7 +62,7 @@ def handling_of(tx: Transaction, number: int) -> Handling:
     rows = tx.execute(
         "select act, what from incident_event where id in (select max(id) from incident_event where"
         " incident_id = ? and act in (?, ?) group by act)",
-        (number, *ACTS),
+        (number, *_SET),
     )
     last = {str(act): str(what) for act, what in rows}
     return Handling(

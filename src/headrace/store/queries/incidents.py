@@ -19,7 +19,8 @@ _COLUMNS = (
 )
 HELD_MAX = 500
 """At most this number of incidents is listed."""
-BEGINS = ("opened: ", "opened again: ")
+REOPENED = "opened again: "
+BEGINS = ("opened: ", REOPENED)
 """Prefixes of the lines of a timeline that open an incident."""
 RESOLVED = "resolved: "
 """Prefix of the line that ends an incident."""
@@ -244,10 +245,9 @@ def timeline_of(tx: Transaction, number: int, limit: int = HELD_MAX) -> list[Hap
     It has every line that opens or ends the incident, the newest `limit` lines of its handling and
     notes, and the newest `limit` of the others.
     """
-    acts = ", ".join(f"'{act}'" for act in incident_handling.ACTS)
     group = (
         f"case when {_IS_STATE_CHANGE} then 0"
-        f" when act in ({acts}) or what like '{NOTE}%' then 1 else 2 end"
+        f" when {incident_handling.IS_HANDLING} or what like '{NOTE}%' then 1 else 2 end"
     )
     rows = tx.execute(
         "select at, what, actor, act from (select id, at, what, actor, act, line_group,"

@@ -205,6 +205,18 @@ def hasten(tx: Transaction, number: int, at: int) -> None:
     )
 
 
+def forget_waiting(tx: Transaction, incident: int) -> None:
+    """Delete the waiting notifications of an open incident, as if they had never been queued.
+
+    One that is being sent for the first time stays.
+    """
+    tx.execute(
+        "delete from notice where incident_id = ? and state = 'waiting' and kind <> 'resolved' and"
+        " (tries = 0 or error is not null)",
+        (incident,),
+    )
+
+
 def drop(tx: Transaction, number: int, why: str) -> None:
     """Drop a waiting notification."""
     tx.execute(

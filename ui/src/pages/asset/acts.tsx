@@ -4,6 +4,7 @@ import type { Schema } from "../../api/client";
 import { useResponse } from "../../api/responses";
 import { ActButtons, refusalOf, type Refused } from "../../parts/ActButtons";
 import { Confirm } from "../../parts/Confirm";
+import { DurationField } from "../../parts/DurationField";
 import { Loaded } from "../../parts/Page";
 import { Impact } from "../../parts/Impact";
 import { RunOutcome } from "../../parts/RunOutcome";
@@ -317,33 +318,5 @@ function HeldData({ target }: { target: string }) {
         )
       }
     </Loaded>
-  );
-}
-
-function DurationField({
-  until,
-  choose,
-  choices,
-}: {
-  until: string;
-  choose: (until: string) => void;
-  choices: Record<string, string>;
-}) {
-  return (
-    <label className="row">
-      How long
-      <select
-        className="input"
-        style={{ width: "auto" }}
-        value={until}
-        onChange={(event) => choose(event.target.value)}
-      >
-        {Object.entries(choices).map(([value, label]) => (
-          <option key={value} value={value}>
-            {label}
-          </option>
-        ))}
-      </select>
-    </label>
   );
 }

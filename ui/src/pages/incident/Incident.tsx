@@ -64,6 +64,7 @@ function IncidentOf({ row }: { row: Row }) {
         </Link>
       </Heading>
       <RepairNotice row={row} again={() => setRepairing(true)} />
+      {row.muted && <MuteNotice muted={row.muted} />}
       {row.before && (
         <div className="notice tone-warn">
           <p>
@@ -88,6 +89,26 @@ function IncidentOf({ row }: { row: Row }) {
         </div>
       </div>
       {repairing && <Repair incident={row.id} close={() => setRepairing(false)} />}
+    </div>
+  );
+}
+
+function MuteNotice({ muted }: { muted: Schema["MuteRow"] }) {
+  return (
+    <div className="notice">
+      <p>
+        <strong>
+          Muted
+          {muted.until && (
+            <>
+              {" "}
+              until <Time at={muted.until} />
+            </>
+          )}
+          .
+        </strong>{" "}
+        By {visibleText(muted.by)}, <Time at={muted.since} />: {visibleText(muted.reason)}
+      </p>
     </div>
   );
 }

@@ -31,6 +31,18 @@ const COLUMNS: readonly Column<Row>[] = [
               · ticket <TicketLink url={row.ticket} />
             </>
           )}
+          {row.muted && (
+            <>
+              {" "}
+              · muted
+              {row.muted.until && (
+                <>
+                  {" "}
+                  until <Time at={row.muted.until} />
+                </>
+              )}
+            </>
+          )}
         </div>
       </div>
     ),

@@ -1,9 +1,10 @@
-// What happened to an incident, and what people add to it: notes, who handles it, and its ticket.
+// What happened to an incident, and what people add to it: notes, who handles it, its ticket, mutes.
 import { useState } from "react";
 import type { Schema } from "../../api/client";
 import { useResponse } from "../../api/responses";
 import { ActButtons, useRefusedActs } from "../../parts/ActButtons";
 import { Confirm } from "../../parts/Confirm";
+import { DurationField } from "../../parts/DurationField";
 import { Panel } from "../../parts/Page";
 import { Table, type Column } from "../../parts/Table";
 import { Time } from "../../parts/Time";
@@ -11,6 +12,7 @@ import { visibleText } from "../../parts/visible";
 
 type Row = Schema["IncidentRow"];
 type DialogProps = { row: Row; close: () => void };
+type Act = "assign" | "ticket" | "note" | "mute" | "unmute";
 
 const COLUMNS: readonly Column<Schema["HappenedRow"]>[] = [
   { name: "When", cell: (row) => <Time at={row.at} /> },
@@ -19,7 +21,7 @@ const COLUMNS: readonly Column<Schema["HappenedRow"]>[] = [
 ];
 
 export function Timeline({ row }: { row: Row }) {
-  const [asked, setAsked] = useState<"assign" | "ticket" | "note" | null>(null);
+  const [asked, setAsked] = useState<Act | null>(null);
   const refused = useRefusedActs();
   const dialog = { row, close: () => setAsked(null) };
   return (
@@ -36,6 +38,11 @@ export function Timeline({ row }: { row: Row }) {
                 begin: () => setAsked("ticket"),
               },
               { label: "Write a note…", command: "incidents note", begin: () => setAsked("note") },
+              ...muteOf(row).map((act) => ({
+                label: act === "mute" ? "Mute…" : "Unmute…",
+                command: `incidents ${act}`,
+                begin: () => setAsked(act),
+              })),
             ]}
             refused={refused}
           />
@@ -56,9 +63,15 @@ export function Timeline({ row }: { row: Row }) {
       {asked === "assign" && <Assign {...dialog} />}
       {asked === "ticket" && <Ticket {...dialog} />}
       {asked === "note" && <Note {...dialog} />}
+      {asked === "mute" && <Mute {...dialog} />}
+      {asked === "unmute" && <Unmute {...dialog} />}
     </Panel>
   );
 }
+
+/** The act that changes whether messages are sent; none of a resolved incident. */
+const muteOf = (row: Row): ("mute" | "unmute")[] =>
+  row.state === "resolved" ? [] : [row.muted ? "unmute" : "mute"];
 
 const pathOf = (row: Row, act: string) => `/api/v1/incidents/${encodeURIComponent(row.id)}/${act}`;
 
@@ -122,6 +135,65 @@ function Note({ row, close }: DialogProps) {
         </p>
       }
       done={() => <p>It is written down.</p>}
+      close={close}
+    />
+  );
+}
+
+const MUTES = {
+  "": "until somebody unmutes it",
+  "1h": "for an hour",
+  "8h": "for eight hours",
+  "1d": "for a day",
+  "7d": "for a week",
+};
+
+function Mute({ row, close }: DialogProps) {
+  const [until, setUntil] = useState("");
+  return (
+    <Confirm<Row>
+      title={`Mute ${row.id}`}
+      verb="Mute it"
+      path={pathOf(row, "mute")}
+      body={until ? { until } : {}}
+      reasoned
+      effect={
+        <>
+          <p>
+            Nobody gets messages about it meanwhile, and no warnings of deadlines that it endangers.
+            It stays open and is shown as before. Whoever got a message about it gets one when it
+            ends. If it is opened again after its end, the mute is over.
+          </p>
+          <DurationField until={until} choose={setUntil} choices={MUTES} />
+        </>
+      }
+      done={({ muted }) => (
+        <p>
+          {row.id} is muted
+          {muted?.until ? (
+            <>
+              {" "}
+              until <Time at={muted.until} />
+            </>
+          ) : (
+            " until somebody unmutes it"
+          )}
+          .
+        </p>
+      )}
+      close={close}
+    />
+  );
+}
+
+function Unmute({ row, close }: DialogProps) {
+  return (
+    <Confirm<Row>
+      title={`Unmute ${row.id}`}
+      verb="Unmute it"
+      path={pathOf(row, "unmute")}
+      effect={<p>Messages about it are sent again, also about what has changed meanwhile.</p>}
+      done={() => <p>{row.id} isn’t muted any more.</p>}
       close={close}
     />
   );

@@ -1,0 +1,157 @@
+"""`incidents mute` and `unmute`: whether messages about an incident are sent.
+
+Both are lines of the incident's timeline and entries of the audit trail. They change no state.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from headrace.model import UsageError
+from headrace.security.audit import Action, AuditEvent, Object, append, rfc3339
+from headrace.services.command_context import CommandContext
+from headrace.services.commands import leader_command, perform, required_reason
+from headrace.services.incident_records import TEXT_MAX, add_to_incident
+from headrace.services.incidents import found_in, number_of
+from headrace.services.parameters import IncidentId, Option, Reason, RequiredReason
+from headrace.services.pause import lapses_at
+from headrace.services.permissions import authorised
+from headrace.services.responses.incidents import IncidentRow
+from headrace.services.session import Progress, ProjectSession
+from headrace.slo.times import dated
+from headrace.store import Transaction
+from headrace.store.clock import instant
+from headrace.store.queries import notifications
+from headrace.store.queries.incident_handling import UNMUTED
+from headrace.store.queries.incident_mutes import Mute, mute_line, mute_of
+from headrace.store.queries.incidents import Happened, display_id, happened
+
+
+class MuteArguments(msgspec.Struct, frozen=True):
+    """An incident's number, and why it is muted; `until` is a time, or a duration from now."""
+
+    number: int
+    reason: str
+    until: str | None
+
+
+class UnmuteArguments(msgspec.Struct, frozen=True):
+    """An incident's number, and why it is unmuted."""
+
+    number: int
+    reason: str
+
+
+@authorised
+def mute(
+    session: ProjectSession,
+    incident: IncidentId,
+    *,
+    reason: RequiredReason,
+    until: Annotated[
+        str | None,
+        Option("--until", metavar="T", help="a time, or from now: 2h, 3d; then it ends by itself"),
+    ] = None,
+    progress: Progress,
+) -> IncidentRow:
+    """Send no messages about an open incident until a time, or until it is unmuted or reopened.
+
+    No state or figure changes. Those who got a message about it before get one about its end.
+    Raise Refused without a reason, UsageError for an unknown or resolved incident, a past time or
+    a reason that is too long.
+    """
+    text = required_reason(reason, "incidents mute", "who misses a message has to know why")
+    if len(text) > TEXT_MAX:
+        raise UsageError(f"a reason has at most {TEXT_MAX:,} characters, this one {len(text):,}")
+    arguments = MuteArguments(number_of(incident), text, until)
+    return perform(session, "mute_incident", arguments, progress)  # type: ignore[no-any-return]
+
+
+@authorised
+def unmute(
+    session: ProjectSession,
+    incident: IncidentId,
+    *,
+    reason: Reason = None,
+    progress: Progress,
+) -> IncidentRow:
+    """Send messages about a muted incident again, also about what has changed since it was muted.
+
+    Raise UsageError for an unknown incident, or one that isn't muted.
+    """
+    arguments = UnmuteArguments(number_of(incident), (reason or "").strip())
+    return perform(session, "unmute_incident", arguments, progress)  # type: ignore[no-any-return]
+
+
+@leader_command("mute_incident", MuteArguments, IncidentRow)
+def _mute(context: CommandContext, arguments: MuteArguments, progress: Progress) -> IncidentRow:
+    del progress
+    now_us = context.clock.now_us()
+    until = None if arguments.until is None else lapses_at(context, arguments.until, now_us)
+    end = "" if until is None else dated(until, context.session.timezone)
+    act, text = mute_line(until, end, arguments.reason)
+
+    def write(tx: Transaction, now: int, number: int) -> None:
+        if found_in(tx, number).state == "resolved":
+            raise UsageError(
+                f"{display_id(number)} is resolved: only an open incident can be muted",
+                hint="headrace incidents",
+            )
+        before = mute_of(tx, number, now)
+        happened(tx, number, [Happened(now, text, context.actor.id, act)])
+        notifications.forget_waiting(tx, number)
+        append(
+            tx,
+            now,
+            AuditEvent(
+                action=Action.INCIDENT_MUTED,
+                actor=context.actor,
+                object=Object("incident", display_id(number)),
+                reason=arguments.reason,
+                before=_as_recorded(before),
+                after={"until": _timestamp(until)},
+            ),
+        )
+
+    return add_to_incident(context, arguments.number, write)
+
+
+@leader_command("unmute_incident", UnmuteArguments, IncidentRow)
+def _unmute(context: CommandContext, arguments: UnmuteArguments, progress: Progress) -> IncidentRow:
+    del progress
+    why = f": {arguments.reason}" if arguments.reason else ""
+
+    def write(tx: Transaction, now: int, number: int) -> None:
+        before = mute_of(tx, number, now)
+        if before is None or found_in(tx, number).state == "resolved":
+            raise UsageError(
+                f"{display_id(number)} isn't muted",
+                hint=f"headrace incident {display_id(number)}",
+            )
+        happened(tx, number, [Happened(now, f"{UNMUTED}{why}", context.actor.id, UNMUTED)])
+        append(
+            tx,
+            now,
+            AuditEvent(
+                action=Action.INCIDENT_UNMUTED,
+                actor=context.actor,
+                object=Object("incident", display_id(number)),
+                reason=arguments.reason,
+                before=_as_recorded(before),
+            ),
+        )
+
+    return add_to_incident(context, arguments.number, write)
+
+
+def _as_recorded(mute: Mute | None) -> dict[str, str | None] | None:
+    """Return a mute for the audit trail."""
+    if mute is None:
+        return None
+    return {"reason": mute.reason, "by": mute.actor, "until": _timestamp(mute.until)}
+
+
+def _timestamp(us: int | None) -> str | None:
+    return None if us is None else rfc3339(instant(us))

@@ -60,12 +60,12 @@ def test_a_delivery_is_dragged_and_put_back(site: Site) -> None:
         panel = simulation(page)
         handle = panel.get_by_role("slider", name="Delivery of orders")
         expect(handle).to_have_attribute("aria-valuetext", "05:00, as promised")
-        lane = panel.get_by_role("listitem").filter(has_text="orders delivery")
+        lane = panel.get_by_role("listitem").filter(has_text="orders promised")
         x, y = middle(handle)
         page.mouse.move(x, y)
         page.mouse.down()
         page.mouse.move(x + pixels(handle, 180), y, steps=4)
-        expect(lane).to_contain_text("→ 08:00, 3 h 00 min later")
+        expect(lane).to_contain_text("promised 05:00 → 08:00, 3 h 00 min later")
         assert requests == [("GET", [])]
         page.mouse.up()
         expect(panel.get_by_role("status")).to_have_text(

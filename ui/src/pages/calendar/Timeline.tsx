@@ -33,7 +33,7 @@ export function Timeline({
       <p id={helpId} className="muted small">
         {dayText(hours.date, true)} by the hour, {document.timezone}. A delivery is at the time that
         its owner promised. Drag it, or press the arrow keys, to simulate that its source delivers
-        so much later than it usually does. Escape puts it back.{" "}
+        so much later than it usually does; that can be before the time shown. Escape puts it back.{" "}
         <strong>What if: nothing is changed.</strong>
       </p>
       <ol className="night" aria-label="Tonight by the hour">
@@ -113,7 +113,7 @@ function DeliveryLane({
   return (
     <li className="night-delivery">
       <span className="night-label">
-        <Link to={addressOf("source", row.node)}>{row.node}</Link> delivery{" "}
+        <Link to={addressOf("source", row.node)}>{row.node}</Link> promised{" "}
         <TimeOfDay at={row.first_at} date={row.date} />
         {row.times > 1 && <span className="muted"> × {row.times}</span>}
         {moved > 0 && (

@@ -112,6 +112,7 @@ def test_a_commands_help_is_plain_and_short(tmp_path: Path) -> None:
         ("daemon", "headrace serve"),
         ("stauts", "did you mean `headrace status`"),
         ("\x1b[31m", "there is no command"),
+        ("asign", "if `assign` is meant: here that is `headrace incidents assign ID PERSON`"),
         ("--frobnicate", "no such option"),
     ],
 )

@@ -176,6 +176,7 @@ OTHER_TOOLS = {
     "add": "write a file in assets/, then `headrace validate`",
     "airflow": "`headrace --help` lists what there is",
     "asset": "`headrace ls`",
+    "assign": "`headrace incidents assign ID PERSON`",
     "assets": "`headrace ls`",
     "build": "`headrace run` (checks run with every attempt)",
     "check": "`headrace validate` for declarations, `headrace try ASSET@K` for data",

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import inspect
 import types
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import cached_property
 from importlib import import_module
 from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
@@ -28,7 +28,7 @@ import msgspec
 from headrace.cli.command_table import BY_NAME
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput
-from headrace.model.errors import UsageError
+from headrace.model.errors import UsageError, close_names
 from headrace.services import parameters as services
 from headrace.services.parameters import Argument, Option
 
@@ -297,3 +297,19 @@ def settings_of(settings: list[str] | None) -> dict[str, str]:
             raise UsageError(f"--set {text!r} is no parameter", hint="write --set name=value")
         results[name.strip()] = value
     return results
+
+
+def unknown_action(
+    command: str, action: str, known: Collection[str], *, target: str = ""
+) -> UsageError:
+    """Return the error for an unknown action of a command.
+
+    Its hint is the most similar action, else all of them, and the `target` that is possible in
+    their place.
+    """
+    close = close_names(action, known, 1)
+    every = ", ".join(known) + (f", and {target}" if target else "")
+    return UsageError(
+        f"`headrace {command} {action[:40]}` isn't known",
+        hint=f"did you mean `headrace {command} {close[0]}`?" if close else f"one of {every}",
+    )

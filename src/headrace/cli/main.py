@@ -142,13 +142,16 @@ def _unknown(name: str) -> int:
         return _refuse(f"`headrace {name}` is not built yet", NOT_BUILT[name])
     if name in OTHER_TOOLS:
         return _refuse(f"there is no command `{name}`", f"here that is {OTHER_TOOLS[name]}")
-    import difflib
+    from headrace.model.errors import close_names
 
-    close = difflib.get_close_matches(name, BY_NAME, n=1, cutoff=0.5)
-    return _refuse(
-        f"there is no command `{name}`",
-        f"did you mean `headrace {close[0]}`?" if close else "headrace --help",
-    )
+    close = next(iter(close_names(name, [*BY_NAME, *OTHER_TOOLS], 1)), None)
+    if close is None:
+        hint = "headrace --help"
+    elif close in BY_NAME:
+        hint = f"did you mean `headrace {close}`?"
+    else:
+        hint = f"if `{close}` is meant: here that is {OTHER_TOOLS[close]}"
+    return _refuse(f"there is no command `{name}`", hint)
 
 
 def _help() -> int:

@@ -133,8 +133,12 @@ def _one_line(text: str, longest: int, what: str) -> str:
         raise UsageError(f"{what} is missing", hint="--none removes the current one")
     if len(line) > longest:
         raise UsageError(f"{what} has at most {longest} characters, this one {len(line):,}")
-    if not line.isprintable():
-        raise UsageError(f"{what} has no line breaks or invisible characters")
+    wrong = next((number for number, sign in enumerate(line) if not sign.isprintable()), None)
+    if wrong is not None:
+        raise UsageError(
+            f"{what} has no line breaks or invisible characters; character {wrong + 1} is"
+            f" U+{ord(line[wrong]):04X}"
+        )
     return line
 
 

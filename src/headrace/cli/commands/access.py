@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 from headrace.cli.commands.read import replace_file
-from headrace.cli.declared_commands import HelpPrefix, terminal_command
+from headrace.cli.declared_commands import HelpPrefix, terminal_command, unknown_action
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput
 from headrace.cli.terminal import ColumnLayout, StyledCell, plural
@@ -96,9 +96,7 @@ def access_command(
         response = access.explain(invocation.session, who, command, node)
         invocation.show(response, _render_decision, clock=False)
         return 0
-    raise UsageError(
-        f"`headrace access {what[:40]}` isn't known", hint=f"one of {', '.join(ACTIONS)}"
-    )
+    raise unknown_action("access", what, ACTIONS)
 
 
 REVIEW_FIELDS = ("who", "kind", "name", "scope", "columns", "until", "ended", "rule", "last_used")

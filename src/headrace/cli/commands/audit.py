@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
-from headrace.cli.declared_commands import HelpPrefix, terminal_command
+from headrace.cli.declared_commands import HelpPrefix, terminal_command, unknown_action
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput
 from headrace.cli.terminal import ColumnLayout, StyledCell, plural
@@ -83,10 +83,7 @@ def audit_command(
         )
         return 0
     if what != "show":
-        raise UsageError(
-            f"`headrace audit {what[:40]}` isn't known",
-            hint="write headrace audit show, verify or checkpoint",
-        )
+        raise unknown_action("audit", what, ("show", "verify", "checkpoint"))
     if entry is not None:
         if not entry.isdecimal():
             raise UsageError(

@@ -7,7 +7,7 @@ from typing import Annotated
 from headrace.cli import output
 from headrace.cli.agreement import DryRun, Yes, ask_agreement, refusal_as_json
 from headrace.cli.commands.approvals import render_needed_approval
-from headrace.cli.declared_commands import terminal_command
+from headrace.cli.declared_commands import terminal_command, unknown_action
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput, data_table, seconds
 from headrace.cli.terminal import ColumnLayout, StyledCell, joined, plural
@@ -485,10 +485,7 @@ def backfills_command(
         invocation.show(response, render_backfill)
         return int(what == "resume" and response.state != "succeeded")
     if plan is not None:
-        raise UsageError(
-            f"`headrace backfills {(what or '')[:40]}` isn't known",
-            hint=f"one of {', '.join(BACKFILL_ACTIONS)}, and a number",
-        )
+        raise unknown_action("backfills", what or "", BACKFILL_ACTIONS, target="a number")
     if what is None:
         invocation.show(backfills.backfills(invocation.session), render_backfills)
     else:

@@ -6,7 +6,7 @@ import sys
 from typing import Annotated
 
 from headrace.cli.agreement import refusal_as_json
-from headrace.cli.declared_commands import HelpPrefix, terminal_command
+from headrace.cli.declared_commands import HelpPrefix, terminal_command, unknown_action
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput
 from headrace.cli.run_results import partition_span, render_learnt_source
@@ -256,9 +256,7 @@ def contract_command(
     from published data, with the evidence of each rule.
     """
     if action not in ACTIONS:
-        raise UsageError(
-            f"`headrace contract {action[:40]}` isn't known", hint=f"one of {', '.join(ACTIONS)}"
-        )
+        raise unknown_action("contract", action, ACTIONS)
     if target is None:
         raise UsageError(
             f"headrace contract {action} needs a source", hint="headrace ls 'source:*'"

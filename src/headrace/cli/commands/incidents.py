@@ -9,7 +9,13 @@ from typing import Annotated
 from headrace.cli import output
 from headrace.cli.agreement import DryRun, Yes
 from headrace.cli.commands.fix import repair
-from headrace.cli.declared_commands import ExitCode, HelpPrefix, ServiceCommand, terminal_command
+from headrace.cli.declared_commands import (
+    ExitCode,
+    HelpPrefix,
+    ServiceCommand,
+    terminal_command,
+    unknown_action,
+)
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput, seconds
 from headrace.cli.terminal import ColumnLayout, StyledCell, joined, plural
@@ -365,13 +371,7 @@ def incidents_command(
         invocation.show(rows, lambda rows, page: render_incidents(rows, page, every=every))
         return int(exit_code and any(row.state != "resolved" for row in rows))
     if what not in MISSING_TARGET:
-        raise UsageError(
-            f"`headrace incidents {what[:40]}` isn't known",
-            hint=(
-                "headrace incidents report NODE …; headrace incidents note ID …; headrace incidents"
-                " assign ID …; headrace incidents mute ID …; headrace incident ID"
-            ),
-        )
+        raise unknown_action("incidents", what, MISSING_TARGET)
     if target is None:
         raise UsageError(MISSING_TARGET[what][0], hint=MISSING_TARGET[what][1])
     _refuse_misplaced_value(what, value, nothing=nothing)
@@ -428,9 +428,17 @@ def _refuse_misplaced_value(what: str, value: str | None, *, nothing: bool) -> N
     sets = what in ("assign", "ticket")
     if not sets and value is not None:
         raise UsageError(f"{value[:40]!r} is one word too many", hint="headrace incidents --help")
-    if sets and (value is None) != nothing:
+    if not sets:
+        return
+    argument = "PERSON" if what == "assign" else "URL"
+    if value is not None and nothing:
         raise UsageError(
-            f"`incidents {what}` needs {'PERSON' if what == 'assign' else 'URL'} or --none",
+            f"`incidents {what}` takes {argument} or --none, not both",
+            hint=command_line("incidents", what, "ID", argument),
+        )
+    if value is None and not nothing:
+        raise UsageError(
+            f"`incidents {what}` needs {argument} or --none",
             hint=MISSING_TARGET[what][1],
         )
 

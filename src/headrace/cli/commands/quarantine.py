@@ -5,7 +5,12 @@ from __future__ import annotations
 from typing import Annotated
 
 from headrace.cli import output
-from headrace.cli.declared_commands import ExitCode, ServiceCommand, terminal_command
+from headrace.cli.declared_commands import (
+    ExitCode,
+    ServiceCommand,
+    terminal_command,
+    unknown_action,
+)
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput, data_table
 from headrace.cli.run_results import partition_span, render_repair
@@ -53,10 +58,7 @@ def quarantine_command(
     if what in DECISIONS and target is not None:
         return _decide(invocation, what, target, reason, until)
     if target is not None:
-        raise UsageError(
-            f"`headrace quarantine {(what or '')[:40]}` isn't known",
-            hint=f"one of {', '.join(DECISIONS)}, and ASSET@K",
-        )
+        raise unknown_action("quarantine", what or "", DECISIONS, target="ASSET@K")
     if reason is not None or until is not None:
         raise UsageError(
             "--reason and --until belong to a decision",

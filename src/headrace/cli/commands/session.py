@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from headrace.cli.declared_commands import HelpPrefix, terminal_command
+from headrace.cli.declared_commands import HelpPrefix, terminal_command, unknown_action
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput
 from headrace.cli.terminal import ColumnLayout, StyledCell
@@ -40,7 +40,7 @@ def session_command(
         )
         invocation.show(response, _render_ended)
         return 0
-    raise UsageError(f"`headrace session {what[:40]}` isn't known", hint="one of list, end")
+    raise unknown_action("session", what, ("list", "end"))
 
 
 def _render_sessions(rows: list[SessionRow], page: CommandOutput) -> None:

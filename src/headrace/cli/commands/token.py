@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from headrace.cli.declared_commands import HelpPrefix, terminal_command
+from headrace.cli.declared_commands import HelpPrefix, terminal_command, unknown_action
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput
 from headrace.cli.terminal import ColumnLayout, StyledCell
@@ -58,9 +58,7 @@ def token_command(
         )
         invocation.show(revoked, lambda row, page: page.say(f"the token {row.name} is revoked"))
         return 0
-    raise UsageError(
-        f"`headrace token {what[:40]}` isn't known", hint="one of create, list, revoke"
-    )
+    raise unknown_action("token", what, ("create", "list", "revoke"))
 
 
 def _render_new_token(response: NewTokenResponse, page: CommandOutput) -> None:

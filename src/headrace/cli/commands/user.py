@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Annotated
 
-from headrace.cli.declared_commands import HelpPrefix, terminal_command
+from headrace.cli.declared_commands import HelpPrefix, terminal_command, unknown_action
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput
 from headrace.cli.terminal import ColumnLayout, StyledCell
@@ -15,7 +15,7 @@ from headrace.services.parameters import Argument, Reason
 from headrace.services.responses.access import UserRow
 
 PASSWORD_LINE_CHARACTERS_MAX = 4_096
-_ACTIONS = "one of add, list, password, remove"
+_ACTIONS = ("add", "list", "password", "remove")
 
 
 @terminal_command(
@@ -43,7 +43,7 @@ def user_command(
         invocation.show(users.list_users(session), _render_users)
         return 0
     if what not in ("add", "password", "remove"):
-        raise UsageError(f"`headrace user {what[:40]}` isn't known", hint=_ACTIONS)
+        raise unknown_action("user", what, _ACTIONS)
     if name is None:
         raise UsageError(f"headrace user {what} needs a name", hint="headrace user list")
     if what == "remove":

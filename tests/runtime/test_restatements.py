@@ -73,6 +73,26 @@ def test_as_many_rows_as_before_are_said_to_be_others(lab: Lab) -> None:
     )
 
 
+def test_files_are_said_to_be_published_again(lab: Lab) -> None:
+    """Would catch: "0 rows as before, with other values", of files, of which no rows are known."""
+    lab.python(
+        "page",
+        "def page(ctx: Context, orders):\n"
+        "    (ctx.output_directory / 'page.txt').write_text(str(orders.to_pylist()))",
+        partition="day",
+        inputs=["orders"],
+        materialize="files",
+    )
+    apply(lab.session(), confirm=lambda _: True, progress=Silent())
+    assert lab.run("page", partitions=[DAYS[3]]).state == "succeeded"
+    lab.orders(DAYS[3], n=2, amount="2.50")
+    (page,) = [row for row in lab.tick().restated if row.node == "page"]
+    assert (page.rows_before, page.rows_after) == (None, None)
+    assert restated_text(page).startswith(
+        f"the past of page changed: {DAYS[3]}, published again, because orders delivered again"
+    )
+
+
 def test_a_correction_isnt_said_to_be_of_an_exception(lab: Lab) -> None:
     """Would catch: "what had been accepted as an exception", of a delivery that an incident had
     named, which nobody accepted.

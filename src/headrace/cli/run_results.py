@@ -316,14 +316,20 @@ def restated_text(row: RestatedRow) -> str:
         "correction": f"{joined(row.because)} delivered a correction",
         "arrival": f"{joined(row.because)} came after it was computed without",
     }
-    rows = f"{row.rows_before:,} → {plural(row.rows_after, 'row')}"
-    if row.rows_before == row.rows_after:
-        rows = f"{plural(row.rows_after, 'row')} as before, with other values"
     text = (
-        f"the past of {row.node} changed: {_interval_text(row)}, {rows}, because"
+        f"the past of {row.node} changed: {_interval_text(row)}, {_rows_text(row)}, because"
         f" {causes[row.cause]}"
     )
     return text + (f"; read by {joined(row.consumers)}" if row.consumers else "")
+
+
+def _rows_text(row: RestatedRow) -> str:
+    """Return how the number of rows changed; for files, which have none, that they are new ones."""
+    if row.rows_before is None or row.rows_after is None:
+        return "published again"
+    if row.rows_before == row.rows_after:
+        return f"{plural(row.rows_after, 'row')} as before, with other values"
+    return f"{row.rows_before:,} → {plural(row.rows_after, 'row')}"
 
 
 def _interval_text(row: RestatedRow | ProposedRow) -> str:

@@ -366,13 +366,15 @@ def _row(
     first, last = _by_partition(results, newest=False), _by_partition(results, newest=True)
     keys = _ordered(compiled, name, last)
     at = max(item.at for item in last.values())
+    asset = compiled.project.assets.get(name)
+    has_rows = asset is None or asset.materialize not in ("files", "none")
     return RestatedRow(
         node=name,
         partitions=len(keys),
         from_=keys[0],
         to=keys[-1],
-        rows_before=sum(item.rows_before for item in first.values()),
-        rows_after=sum(item.rows for item in last.values()),
+        rows_before=sum(item.rows_before for item in first.values()) if has_rows else None,
+        rows_after=sum(item.rows for item in last.values()) if has_rows else None,
         at=instant(at).astimezone(zone),
         cause=cause.cause,
         because=list(cause.sources),

@@ -66,8 +66,9 @@ class RestatedRow(Response, frozen=True, kw_only=True, rename={"from_": "from"})
     partitions: int
     from_: str
     to: str
-    rows_before: int
-    rows_after: int
+    rows_before: int | None
+    """Null, as `rows_after`, of an asset without a table (`materialize: files` or `none`)."""
+    rows_after: int | None
     at: datetime
     cause: str
     because: list[str]

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from typing import Any
 
 import pytest
 from clilab import Project
 
 from headrace import Session
-from headrace.model import Refused
+from headrace.model import Refused, UnknownName
 from headrace.security.access import Identity, IdentityKind
+from headrace.services.approvals import approval
+from headrace.services.session import ProjectSession
 
 RULE = '[policy]\nbackfill_approval = "partitions > 1"\n'
 BACKFILL = (
@@ -126,6 +129,10 @@ def test_another_person_approves_and_it_runs(
     assert events["plan.started"]["actor"] == row["asked_by"]
     assert "is approved" in asked.refused("approve", row["id"], "--reason", "again")
     assert "no plan 99 needs" in asked.refused("approve", "99", "--reason", "x")
+    with closing(ProjectSession.open(asked.root, "prod", None, "tester")) as session:
+        for text in ("abc", "A99", "p-0123456789abcdef"):
+            with pytest.raises(UnknownName, match="there is no approval"):
+                approval(session, text)
 
 
 def test_a_rejected_plan_never_runs(asked: Project, monkeypatch: pytest.MonkeyPatch) -> None:

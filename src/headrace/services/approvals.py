@@ -235,7 +235,12 @@ def _subject(session: ProjectSession, text: str) -> Subject:
             request = stored.newest_of_plan(tx, text)
         if request is not None:
             return Subject(request=request.id)
-    return Subject(plan=number_of(session, text))
+    try:
+        return Subject(plan=number_of(session, text))
+    except UnknownName as why:
+        raise UnknownName(
+            f"there is no approval {text[:40]!r}", hint="headrace approvals lists them"
+        ) from why
 
 
 def _can_meet(session: ProjectSession, need: Need) -> bool:
@@ -375,8 +380,13 @@ def _response(context: CommandContext, subject: Subject) -> ApprovalRow:
 
 
 def _unknown(subject: Subject) -> UnknownName:
-    number = subject.plan if subject.request is None else f"{PREFIX}{subject.request}"
-    return UnknownName(f"no plan {number} needs an approval", hint="headrace approvals lists them")
+    if subject.request is not None:
+        return UnknownName(
+            f"there is no approval {PREFIX}{subject.request}", hint="headrace approvals lists them"
+        )
+    return UnknownName(
+        f"no plan {subject.plan} needs an approval", hint="headrace approvals lists them"
+    )
 
 
 def _refused(context: CommandContext, pending: Pending, message: str, hint: str) -> Refused:

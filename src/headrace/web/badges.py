@@ -39,6 +39,7 @@ OTHER_COLOR = "#565c64"
 CHARACTER_WIDTH, PADDING, HEIGHT = 6.6, 8, 22
 MEDIA_TYPE = "image/svg+xml"
 UNKNOWN = BadgeResponse(consumer="Headrace", state="", texts=["unknown consumer"])
+REFUSED = BadgeResponse(consumer="Headrace", state="", texts=["needs a valid link"])
 SHARED = {"cross-origin-resource-policy": "cross-origin"}
 """The header of what pages of other servers may show."""
 
@@ -91,7 +92,8 @@ class Badges:
     async def file(self, request: Request) -> Response:
         """Return a badge as SVG. Without a valid link it needs who is signed in, or `public`.
 
-        An unknown consumer's is answered with 404; it is that of a hidden one, too.
+        An unknown consumer's is answered with 404; it is that of a hidden one, too. A refusal
+        is a picture as well, because a page can't show JSON in its place.
         """
         file: str = request.path_params["name"]
         if not file.endswith(SUFFIX):
@@ -101,6 +103,10 @@ class Badges:
             response, cache = await self.state(request, file.removesuffix(SUFFIX))
         except UnknownName:
             return Response(drawn(UNKNOWN), 404, {**headers, **SHARED}, MEDIA_TYPE)
+        except HttpProblem as problem:
+            if problem.status != 401:
+                raise
+            return Response(drawn(REFUSED), 401, {**headers, **SHARED}, MEDIA_TYPE)
         return cached_answer(request, drawn(response), MEDIA_TYPE, cache, headers)
 
     async def state(self, request: Request, name: str) -> tuple[BadgeResponse, str]:

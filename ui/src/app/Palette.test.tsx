@@ -85,8 +85,18 @@ test("a text that fits nothing names the acts that are known", async () => {
   answer("waive", []);
   await type("waive");
   expect(await screen.findByText(/^Nothing found/)).toHaveTextContent(
-    "approve, backfill, cancel, pause, reject, repair, resume, run",
+    "approve, backfill, cancel, pause, reject, repair, resume, run. In this browser: save view, remove view, density, time zone, theme.",
   );
+});
+
+// Would catch: a view whose name reverses the text beside it, or hides a part of itself.
+test("characters that can't be seen are shown as escapes", async () => {
+  server().answer("/api/v1/status", { body: { project: "shop" } });
+  server().answer("/api/v1/session", { body: { who: "user:ana" } });
+  answer("", []);
+  renderAt("/runs", <Palette close={() => undefined} />);
+  await userEvent.type(screen.getByRole("combobox"), "save view invoice\u202Efdp.exe");
+  expect(await screen.findByText("Save this view as “invoice\\u202efdp.exe”")).toBeInTheDocument();
 });
 
 // Would catch: an empty list without a reason while the server is away.

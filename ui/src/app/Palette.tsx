@@ -6,6 +6,7 @@ import { useResponse } from "../api/responses";
 import { Dialog } from "../parts/Dialog";
 import { recentOf, useRecentKey } from "../parts/recent";
 import { useViewsKey } from "../parts/savedViews";
+import { visibleText } from "../parts/visible";
 import {
   ACTS,
   actChoice,
@@ -16,6 +17,7 @@ import {
   searchedOf,
   sessionChoices,
   settingChoices,
+  settingsOf,
   thingChoice,
   viewChoices,
   type Choice,
@@ -24,7 +26,7 @@ import {
 export function Palette({ close }: { close: () => void }) {
   const [typed, setTyped] = useState("");
   const [at, setAt] = useState(0);
-  const { choices, answered, refused } = useChoices(typed);
+  const { choices, answered, refused, settings } = useChoices(typed);
   const navigate = useNavigate();
 
   const type = (text: string) => {
@@ -71,15 +73,16 @@ export function Palette({ close }: { close: () => void }) {
             onClick={() => go(choice)}
             onMouseMove={() => setAt(index)}
           >
-            <span>{choice.name}</span>
-            <span className="muted small">{choice.detail}</span>
+            <span>{visibleText(choice.name)}</span>
+            <span className="muted small">{visibleText(choice.detail)}</span>
           </li>
         ))}
       </ul>
       <p className="visually-hidden" role="status">{`${choices.length} found`}</p>
       {answered && !choices.length && (
         <p className="empty">
-          Nothing found. Acts begin with {ACTS}; your roles may not allow all of them.
+          Nothing found. Acts begin with {ACTS}; your roles may not allow all of them. In this
+          browser: {settings}.
         </p>
       )}
       {refused && <p className="empty">{refused}</p>}
@@ -94,6 +97,7 @@ function useChoices(typed: string): {
   choices: readonly Choice[];
   answered: boolean;
   refused: string | null;
+  settings: string;
 } {
   const asked = askedOf(typed.trim());
   const query = useDeferredValue(asked.text);
@@ -105,7 +109,8 @@ function useChoices(typed: string): {
   );
   const possible = useResponse("/api/v1/possible-acts", { query: { q: query, limit: 20 } }, wanted);
   const recent = recentOf(useRecentKey());
-  const session = useResponse("/api/v1/session", {});
+  const signedIn = Boolean(useResponse("/api/v1/session", {}).data?.session);
+  const settings = settingsOf(signedIn);
   const { pathname, search } = useLocation();
   const views = viewChoices(typed.trim(), useViewsKey(), {
     name: document.title.replace(/ · Headrace$/, ""),
@@ -116,6 +121,7 @@ function useChoices(typed: string): {
       choices: [...recentChoices(recent), ...views, ...pageChoices("")],
       answered: false,
       refused: null,
+      settings,
     };
 
   const acts = possible.data?.query === asked.text ? possible.data.acts : [];
@@ -124,7 +130,7 @@ function useChoices(typed: string): {
     ...views,
     ...pageChoices(asked.text),
     ...settingChoices(asked.text),
-    ...sessionChoices(asked.text, Boolean(session.data?.session)),
+    ...sessionChoices(asked.text, signedIn),
     ...(found.data?.found ?? []).map(thingChoice),
   ];
   const choices = isOrder(asked.text, acts)
@@ -136,5 +142,6 @@ function useChoices(typed: string): {
     refused: found.error
       ? `${found.error.message} Names aren’t found now.`
       : possible.error && `${possible.error.message} Acts aren’t found now.`,
+    settings,
   };
 }

@@ -70,6 +70,17 @@ function setting(name: string, set: () => void): Choice {
 export const settingChoices = (text: string) =>
   text ? SETTINGS.filter(({ name }) => contains(name, text)) : [];
 
+/** What else can be typed, beside acts and names. */
+export const settingsOf = (session: boolean) =>
+  [
+    "save view",
+    "remove view",
+    "density",
+    "time zone",
+    "theme",
+    ...(session ? ["sign out"] : []),
+  ].join(", ");
+
 /** Signing out, for a browser that has a session. */
 export const sessionChoices = (text: string, session: boolean): Choice[] =>
   session && text && contains(SIGN_OUT, text)

@@ -31,11 +31,8 @@ type ColumnRow = {
 };
 
 function columnRows(difference: Difference): ColumnRow[] {
-  const { columns, column_changes: changes, cells, rows_changed: total, spreads } = difference;
-  const names = [
-    ...new Set([...changes.map(({ column }) => column), ...columns.map(({ name }) => name)]),
-  ];
-  return names
+  const { column_changes: changes, cells, rows_changed: total, spreads } = difference;
+  return columnNames(difference)
     .map((name) => {
       const change = changes.find(({ column }) => column === name);
       const spread = spreads.find(({ column }) => column === name);
@@ -48,9 +45,17 @@ function columnRows(difference: Difference): ColumnRow[] {
         after: spread?.after,
       };
     })
-    .filter((row) => row.cells > 0 || row.kind || row.before)
-    .toSorted((one, other) => other.cells - one.cells);
+    .filter((row) => itselfDiffers(row) || row.before)
+    .toSorted((one, other) => rank(other) - rank(one));
 }
+
+/** Whether the column changed; rows on one side only change its figures alone. */
+const itselfDiffers = (row: ColumnRow) => row.cells > 0 || row.kind !== "";
+const rank = (row: ColumnRow) => (itselfDiffers(row) ? 1 + row.cells : 0);
+
+const columnNames = ({ columns, column_changes: changes }: Difference): string[] => [
+  ...new Set([...changes.map(({ column }) => column), ...columns.map(({ name }) => name)]),
+];
 
 function changeOf({ change, before, after }: Schema["ColumnChange"]): string {
   if (change === "added") return `only right: ${after ?? ""}`;
@@ -67,7 +72,10 @@ const FIGURES = [
 
 export function ColumnsPanel({ difference }: { difference: Difference }) {
   const rows = columnRows(difference);
-  const { columns, rows_changed: total } = difference;
+  const total = difference.rows_changed;
+  // without keys nobody knows which rows changed, and figures are all there is to compare
+  const differing = rows.filter((row) => (total === null ? row.before : itselfDiffers(row)));
+  const share = `${differing.length} of ${many(columnNames(difference).length, "column")}`;
   const described: Column<ColumnRow>[] = [
     { name: "Column", cell: (row) => <span className="mono">{cellText(row.name)}</span> },
     ...(total === null ? [] : [{ name: "Changed values", cell: changedCell }]),
@@ -83,17 +91,15 @@ export function ColumnsPanel({ difference }: { difference: Difference }) {
     ),
   ];
   return (
-    <Panel title="Columns" aside={`${rows.length} of ${many(columns.length, "column")} differ`}>
+    <Panel title="Columns" aside={`${share} ${total === null ? "with other figures" : "differ"}`}>
       {rows.length ? (
         <>
-          <Table
-            label="Columns that differ"
-            columns={described}
-            rows={rows}
-            keyOf={(row) => row.name}
-          />
+          <Table label="Columns" columns={described} rows={rows} keyOf={(row) => row.name} />
           <p className="body muted small">
             Figures are of the rows that were compared, left → right; distinct values are estimated.
+            {total !== null &&
+              differing.length < rows.length &&
+              " Rows that are only on one side change the figures of columns that don't differ."}
           </p>
         </>
       ) : (

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { many, neededBy, windowOf } from "./words";
+import { capitalised, many, neededBy, windowOf } from "./words";
 
 it.each([
   [many(0, "row"), "0 rows"],
@@ -10,6 +10,10 @@ it.each([
 ])("counts %s", (text, expected) => {
   // Would catch: "1 rows", "2 deliverys", and figures that nobody can read.
   expect(text).toBe(expected);
+});
+
+it("capitalises the first letter only", () => {
+  expect([capitalised("the iPhone"), capitalised("")]).toEqual(["The iPhone", ""]);
 });
 
 it.each([

@@ -3,6 +3,9 @@ export function many(count: number, word: string, plural = `${word}s`): string {
   return `${count.toLocaleString("en")} ${count === 1 ? word : plural}`;
 }
 
+/** The text with its first letter as a capital. */
+export const capitalised = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
+
 /** What a consumer was promised, in a sentence: by 07:00 daily, at most 30 h old. */
 export function neededBy(needs: string): string {
   if (!needs) return "whenever there is some";

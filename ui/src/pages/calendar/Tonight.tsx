@@ -7,7 +7,7 @@ import { Select } from "../../parts/Select";
 import { Table, type Column } from "../../parts/Table";
 import { Time } from "../../parts/Time";
 import { addressOf } from "../../parts/addresses";
-import { many } from "../../parts/words";
+import { capitalised, many } from "../../parts/words";
 import { dayText, type Document } from "./days";
 import { Timeline } from "./Timeline";
 import {
@@ -145,11 +145,11 @@ function Result({ simulated, command }: { simulated: Simulated; command: string 
         </>
       )}
       {simulated.lacking.map((text) => (
-        <p key={text}>{sentence(text)}</p>
+        <p key={text}>{capitalised(text)}.</p>
       ))}
       {simulated.notes.map((text) => (
         <p key={text} className="muted small">
-          {sentence(text)}
+          {capitalised(text)}.
         </p>
       ))}
       {command && (
@@ -160,8 +160,6 @@ function Result({ simulated, command }: { simulated: Simulated; command: string 
     </>
   );
 }
-
-const sentence = (text: string) => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
 
 type Row = Simulated["consumers"][string] & { name: string };
 

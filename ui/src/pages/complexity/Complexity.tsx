@@ -10,7 +10,7 @@ import { Table, type Column } from "../../parts/Table";
 import { addressOf } from "../../parts/addresses";
 import { formatDuration } from "../../parts/durations";
 import { formatBytes } from "../../parts/figureNames";
-import { many } from "../../parts/words";
+import { capitalised, many } from "../../parts/words";
 import {
   eventsOf,
   kindsOf,
@@ -90,9 +90,7 @@ function Counts({ kinds, document }: { kinds: readonly Kind[]; document: Documen
           </li>
         ))}
       </ul>
-      <p className="body muted">
-        {document.note.charAt(0).toUpperCase() + document.note.slice(1)}.
-      </p>
+      <p className="body muted">{capitalised(document.note)}.</p>
     </Panel>
   );
 }

@@ -7,7 +7,7 @@ import { State } from "../../parts/State";
 import { Table, type Column } from "../../parts/Table";
 import { formatDuration } from "../../parts/durations";
 import { Time } from "../../parts/Time";
-import { many } from "../../parts/words";
+import { capitalised, many } from "../../parts/words";
 import { Trend } from "./Trend";
 
 type Row = Record<string, unknown>;
@@ -76,7 +76,7 @@ function Rows({ rows }: { rows: readonly Row[] }) {
 function labelOf(name: string): string {
   if (name === "seconds") return "Duration";
   const words = name.replace(/_seconds$/, "").replaceAll("_", " ");
-  return words.charAt(0).toUpperCase() + words.slice(1);
+  return capitalised(words);
 }
 
 function Value({ name, value }: { name: string; value: unknown }) {

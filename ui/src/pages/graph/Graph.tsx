@@ -10,6 +10,7 @@ import { Empty, Heading, Loaded, usePageTitle } from "../../parts/Page";
 import { Select } from "../../parts/Select";
 import { Shape, toneOf } from "../../parts/State";
 import { useFilters } from "../../parts/filters";
+import { many } from "../../parts/words";
 import { Absent, AsItStood, OpenPast } from "./AsItStood";
 import { Canvas } from "./Canvas";
 import { FILTERS, Filters } from "./Filters";
@@ -94,7 +95,7 @@ export function Graph() {
           view &&
           [
             `${view.shown || view.cards.length} shown of ${view.total} nodes`,
-            typeof view.matching === "number" && `${view.matching} match`,
+            typeof view.matching === "number" && many(view.matching, "match", "matches"),
             stays && response.isPlaceholderData && "loading…",
           ]
             .filter(Boolean)

@@ -2,6 +2,7 @@
 import { useReactFlow } from "@xyflow/react";
 import { useCallback, useEffect, useRef } from "react";
 import type { Schema } from "../../api/client";
+import { reducesMotion } from "../../parts/motion";
 import { centreOf, EDGE, READABLE } from "./inView";
 import { CARD, type Positions } from "./layout";
 
@@ -22,7 +23,7 @@ export function useBringIntoView(positions: Positions | "failed" | null) {
       const pane = document.querySelector(".react-flow")?.getBoundingClientRect();
       if (!pane || !(positions instanceof Map)) return;
       const centre = centreOf(ids, positions, pane, getViewport());
-      const still = !smoothly || matchMedia("(prefers-reduced-motion: reduce)").matches;
+      const still = !smoothly || reducesMotion();
       if (centre)
         void setCenter(centre.x, centre.y, { zoom: centre.zoom, duration: still ? 0 : MOVE_MS });
     },

@@ -4,6 +4,7 @@ import { useSearchParams } from "react-router";
 import type { UseQueryResult } from "@tanstack/react-query";
 import type { Problem, Schema } from "../../api/client";
 import { useResponse, useStatus } from "../../api/responses";
+import { reducesMotion } from "../../parts/motion";
 import { appliedBetween, isoOf, neighbourOf, replayed, stopsOf, type Changes } from "./replay";
 
 type View = Schema["GraphView"];
@@ -105,9 +106,8 @@ export function usePlayer(past: Past | null, response: UseQueryResult<View, Prob
   const pause = () => moveTo(at);
   const advance = () => {
     if (!base || !changes || played === null) return;
-    const reduced = matchMedia("(prefers-reduced-motion: reduce)").matches;
     const stop = neighbourOf(stops, played, 1);
-    const next = reduced
+    const next = reducesMotion()
       ? stop > played
         ? stop
         : until
@@ -126,8 +126,8 @@ export function usePlayer(past: Past | null, response: UseQueryResult<View, Prob
   const playing = played !== null;
   useEffect(() => {
     if (!playing) return;
-    const reduced = matchMedia("(prefers-reduced-motion: reduce)").matches;
-    const timer = setInterval(() => advanceRef.current(), reduced ? STEP_MS : PLAYED_MS / FRAMES);
+    const frame = reducesMotion() ? STEP_MS : PLAYED_MS / FRAMES;
+    const timer = setInterval(() => advanceRef.current(), frame);
     return () => clearInterval(timer);
   }, [playing]);
 

@@ -16,7 +16,7 @@ from headrace.checks.column_similarity import (
     traits,
 )
 from headrace.checks.drift import ColumnRename
-from headrace.checks.renames import chosen, pooled, propose
+from headrace.checks.renames import PAIRS_MAX, RIVAL, chosen, pooled, propose
 
 SEED = 20_261_121
 PAIRS = 200
@@ -133,7 +133,44 @@ def test_all_held_intervals_are_pooled_and_the_rival_is_named() -> None:
     assert (rename.to, rename.score >= SURE) == ("f_17", True)
     assert rename.evidence[0] == "100% of 100 rows have the same value"
     (contested,) = chosen({"sales": [near, same]})
-    assert any(clause.startswith("rival: `") for clause in contested.evidence)
+    assert [rival.to for rival in contested.rivals or ()] == ["f_17"]
+    assert "the same value in 100% of 20 rows" in (contested.rivals or ())[0].why
+
+
+def test_rivals_come_with_score_and_reason_the_best_first() -> None:
+    """Would catch: four rivals, a column that didn't come close among them, or no reason."""
+    candidates = [
+        RenameCandidate(to="sales_total", base=2.0, overlap=0.9),
+        RenameCandidate(to="total_sales", base=1.0, overlap=0.5),
+        RenameCandidate(to="sums", base=0.5, overlap=0.6),
+        RenameCandidate(to="revenue", base=0.0, overlap=0.0),
+        RenameCandidate(to="turnover", base=-0.5, overlap=0.0),
+        RenameCandidate(to="kpi", base=-3.9, overlap=0.0),
+    ]
+    (rename,) = chosen({"sales": candidates})
+    rivals = rename.rivals or ()
+    assert rename.to == "sales_total"
+    assert [(rival.to, rival.why) for rival in rivals] == [
+        (
+            "total_sales",
+            "the names have words in common; 50% of the values are the same",
+        ),
+        ("sums", "60% of the values are the same"),
+        ("revenue", ""),
+    ]
+    assert rename.score > rivals[0].score > rivals[1].score > rivals[2].score >= RIVAL
+
+
+def test_a_proposal_without_rivals_says_so_only_if_all_were_compared() -> None:
+    """Would catch: *no other came close* said of columns that nobody compared."""
+    cells: Column = [str(number) for number in range(100)]
+    missing = [traits("amount", "BIGINT", 1.0, cells)]
+    new = [traits("amount_total", "BIGINT", 1.0, cells)]
+    (rename,) = propose(missing, new)
+    assert rename.rivals == ()
+    others = [traits(f"x{number}", "VARCHAR", 2.0, []) for number in range(PAIRS_MAX)]
+    (rename,) = propose(missing, [*new, *others])
+    assert (rename.to, rename.rivals) == ("amount_total", None)
 
 
 def test_a_factor_is_an_agreement_too_and_accidents_are_none() -> None:

@@ -279,6 +279,16 @@ class RenameCandidate(msgspec.Struct, frozen=True, kw_only=True):
         return self.overlap if self.rows is None else self.rows.share
 
 
+class RenameRival(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A new column that came close to being proposed as the new name of a missing column."""
+
+    to: str
+    score: float
+    """Its score, from 0 to 1, against the same columns as the score of the proposed name."""
+    why: str = ""
+    """How it resembles the missing column; empty if nothing in particular does."""
+
+
 def pooled_agreement(some: Sequence[Agreement]) -> Agreement:
     """Merge the agreements of several intervals for one pair; differing factors count as none."""
     one_factor = len({round(agreement.factor, 6) for agreement in some if agreement.equal}) <= 1

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from headrace.checks.column_similarity import RenameCandidate
+from headrace.checks.column_similarity import RenameCandidate, RenameRival
 from headrace.checks.facts import Differs, DriftChange, DriftKind, Fact, FactSeverity, Policy
 from headrace.model import ContractColumn
 
@@ -73,6 +73,8 @@ class ColumnRename(msgspec.Struct, frozen=True, kw_only=True):
     evidence: tuple[str, ...] = ()
     candidates: tuple[RenameCandidate, ...] = ()
     """All candidates, the most probable first."""
+    rivals: tuple[RenameRival, ...] | None = None
+    """Other new columns that came close, the best score first; None if they weren't compared."""
     differs: tuple[Differs, ...] = ()
     """Other differences between the two columns."""
 
@@ -324,6 +326,7 @@ def _renamed(rename: ColumnRename, rules: DriftRules) -> DriftChange:
         policy=policy,
         used_by=rules.users(rename.column),
         candidates=rename.candidates,
+        rivals=rename.rivals,
         differs=rename.differs,
     )
 

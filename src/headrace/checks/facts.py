@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from headrace.checks.column_similarity import Agreement, ColumnTraits, RenameCandidate
+from headrace.checks.column_similarity import Agreement, ColumnTraits, RenameCandidate, RenameRival
 from headrace.checks.metrics import ColumnMetrics
 
 # How a column's values differ from those in earlier sound partitions: type, unit, sign, nulls.
@@ -221,6 +221,8 @@ class DriftChange(msgspec.Struct, frozen=True, kw_only=True):
     """The assets and consumers that use the column."""
     candidates: tuple[RenameCandidate, ...] = ()
     """What a renamed column may be called now, the most probable name first."""
+    rivals: tuple[RenameRival, ...] | None = None
+    """Other new columns that came close to `to`; None if they weren't compared."""
     differs: tuple[Differs, ...] = ()
     """How the values of a renamed column differ from earlier ones."""
     was: str = ""
@@ -238,6 +240,8 @@ class RenameFindings(msgspec.Struct, frozen=True, omit_defaults=True):
 
     candidates: tuple[RenameCandidate, ...] = ()
     differs: tuple[Differs, ...] = ()
+    rivals: tuple[RenameRival, ...] | None = None
+    """None if other columns weren't compared, and of deliveries read before Headrace kept them."""
 
 
 class FactSeverity(enum.StrEnum):

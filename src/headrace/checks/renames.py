@@ -21,6 +21,7 @@ from headrace.checks.column_similarity import (
     Alike,
     ColumnTraits,
     RenameCandidate,
+    RenameRival,
     alike,
     pooled_agreement,
 )
@@ -54,7 +55,10 @@ AS_WELL = 0.5
 CLEARLY = 0.25
 """… or, with matched rows, agree at most this much less."""
 RIVAL = 0.02
-"""The minimum score of a rival that the evidence names."""
+"""The minimum score of a rival that is reported; one whose values agree better always is."""
+RIVALS_MAX = 3
+OVERLAP = 0.05
+"""The minimum share of equal values that the evidence mentions."""
 CANDIDATES_MAX = 8
 _FAMILIES = {
     "TINYINT": "whole",
@@ -92,7 +96,8 @@ def propose(
         was = next(column for column in missing if column.name == rename.column)
         now = next(column for column in new if column.name == rename.to)
         evidence = (*_evidence(was, now), *rename.evidence)
-        renames.append(msgspec.structs.replace(rename, evidence=evidence))
+        rivals = rename.rivals or (() if len(missing) * len(new) <= PAIRS_MAX else None)
+        renames.append(msgspec.structs.replace(rename, evidence=evidence, rivals=rivals))
     return tuple(renames)
 
 
@@ -113,13 +118,13 @@ def chosen(
         free = [by_pair[rival] for rival in rival_pairs if rival[1] not in used]
         score = _unrivalled(scores[pair], candidate, free)
         rivals = [(scores[rival], by_pair[rival]) for rival in rival_pairs]
-        rivals.sort(key=_by_agreement)
         renames.append(
             ColumnRename(
                 column=columns[row],
                 to=candidate.to,
                 score=round(min(score, 0.99), 2),
-                evidence=tuple(_against(candidate, rivals)),
+                evidence=tuple(_matched_rows(candidate)),
+                rivals=tuple(_close(columns[row], candidate, rivals)),
                 candidates=tuple(sorted(candidates[columns[row]], key=_by_odds)[:CANDIDATES_MAX]),
             )
         )
@@ -200,24 +205,49 @@ def _speaks_against(rival: RenameCandidate, candidate: RenameCandidate) -> bool:
     return candidate.agreement > BETTER and rival.agreement >= candidate.agreement - CLEARLY
 
 
-def _against(
-    candidate: RenameCandidate, rivals: Sequence[tuple[float, RenameCandidate]]
-) -> Iterator[str]:
-    """Return clauses about matched rows and the nearest rival, without values."""
+def _matched_rows(candidate: RenameCandidate) -> Iterator[str]:
+    """Return the clause about matched rows, without values."""
     if candidate.rows is not None and candidate.rows.equal:
         times = "" if candidate.rows.factor == 1.0 else f" times {candidate.rows.factor:g}"
         share = candidate.rows.equal / candidate.rows.rows
         yield f"{share:.0%} of {candidate.rows.rows:,} rows have the same value{times}"
-    if rivals and (rivals[0][0] >= RIVAL or rivals[0][1].agreement > candidate.agreement):
-        score, rival = rivals[0]
-        yield f"rival: `{rival.to}` ({score:.2f}), {_agrees(rival)}"
 
 
-def _agrees(candidate: RenameCandidate) -> str:
-    if candidate.rows is not None:
-        share = candidate.rows.equal / candidate.rows.rows if candidate.rows.rows else 0.0
-        return f"the same value in {share:.0%} of {candidate.rows.rows:,} rows"
-    return f"{candidate.overlap:.0%} of the values are the same"
+def _close(
+    column: str, candidate: RenameCandidate, rivals: Iterable[tuple[float, RenameCandidate]]
+) -> list[RenameRival]:
+    """Return at most `RIVALS_MAX` rivals that came close, the best score first.
+
+    If there are more, those whose values agree best are returned.
+    """
+    close = [
+        (score, rival)
+        for score, rival in rivals
+        if score >= RIVAL or rival.agreement > candidate.agreement
+    ]
+    nearest = sorted(close, key=_by_agreement)[:RIVALS_MAX]
+    return [
+        RenameRival(
+            to=rival.to,
+            score=round(score, 2),
+            why="; ".join([*_alike_names(column, rival.to), *_agrees(rival)]),
+        )
+        for score, rival in sorted(nearest, key=lambda scored: -scored[0])
+    ]
+
+
+def _agrees(candidate: RenameCandidate) -> Iterator[str]:
+    if candidate.rows is not None and candidate.rows.rows:
+        share = candidate.rows.equal / candidate.rows.rows
+        yield f"the same value in {share:.0%} of {candidate.rows.rows:,} rows"
+    elif candidate.overlap >= OVERLAP:
+        yield f"{candidate.overlap:.0%} of the values are the same"
+
+
+def _alike_names(item: str, other: str) -> Iterator[str]:
+    name = similarity(item, other)
+    if name >= 0.5:
+        yield "the names are the same words" if name >= 1.0 else "the names have words in common"
 
 
 def _candidates(
@@ -327,9 +357,7 @@ def _family(kind: str) -> str:
 
 def _evidence(traits: ColumnTraits, other: ColumnTraits) -> Iterator[str]:
     """Return the evidence in clauses for people, without values."""
-    name = similarity(traits.name, other.name)
-    if name >= 0.5:
-        yield "the names are the same words" if name >= 1.0 else "the names have words in common"
+    yield from _alike_names(traits.name, other.name)
     yield (
         f"both are {traits.type}"
         if traits.type == other.type
@@ -341,7 +369,7 @@ def _evidence(traits: ColumnTraits, other: ColumnTraits) -> Iterator[str]:
     if result is None:
         yield "there are no values to compare"
         return
-    if result.overlap >= 0.05:
+    if result.overlap >= OVERLAP:
         yield f"{result.overlap:.0%} of the values are the same"
     what = "numbers" if traits.numbers and other.numbers else "lengths of the texts"
     yield f"the {what} are spread alike to {result.spread:.0%}"

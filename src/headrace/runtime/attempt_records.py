@@ -194,7 +194,7 @@ def _drift_row(
         msgspec.json.encode(item).decode() for item in (change.evidence, change.used_by)
     )
     kind, policy = change.kind.value, change.policy.value
-    findings = RenameFindings(change.candidates, change.differs)
+    findings = RenameFindings(change.candidates, change.differs, change.rivals)
     measured = None if findings == RenameFindings() else msgspec.json.encode(findings).decode()
     return DriftRow(
         node,

@@ -26,7 +26,9 @@ from headrace.services import deliveries, targets
 from headrace.services.contract_agreements import agreements_of, newest_agreements
 from headrace.services.parameters import Argument
 from headrace.services.permissions import authorised
+from headrace.services.rename_rivals import stored_rivals
 from headrace.services.responses import LearntRow, Response
+from headrace.services.responses.incidents import RivalRow
 from headrace.services.responses.plans import AgreementGivenRow
 from headrace.services.session import ProjectSession, usable
 from headrace.store import Transaction
@@ -103,6 +105,9 @@ class ContractChangeRow(Response, frozen=True, kw_only=True):
     to: str | None
     score: str | None
     evidence: list[str]
+    rivals: list[RivalRow] | None = None
+    """Of a delivery's rename: other new columns that came close; null where they weren't
+    compared."""
     policy: str | None
     used_by: list[str]
     takes: str | None
@@ -267,6 +272,7 @@ def _of_delivery(row: quality.DriftRow) -> ContractChangeRow:
         to=row.to,
         score=row.score,
         evidence=evidence,
+        rivals=stored_rivals(row),
         policy=row.policy,
         used_by=users,
         takes=None,

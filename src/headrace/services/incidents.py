@@ -17,6 +17,7 @@ from headrace.model.partitions import WHOLE
 from headrace.plan import Compiled
 from headrace.services.parameters import IncidentId, Option
 from headrace.services.permissions import authorised
+from headrace.services.rename_rivals import rename_rows
 from headrace.services.repair_texts import AWAITED
 from headrace.services.responses import HoldingRow
 from headrace.services.responses.incidents import (
@@ -27,6 +28,7 @@ from headrace.services.responses.incidents import (
     IncidentRow,
     MuteRow,
     RecurrenceRow,
+    RenameRow,
     SymptomRow,
 )
 from headrace.services.session import ProjectSession
@@ -313,6 +315,7 @@ def row_of(
             partitions=list(incident.affected.partitions),
         ),
         repair=repair_of(tx, compiled, incident),
+        renames=_renames(tx, incident),
         recurrence_of=(
             None if incident.recurrence_of is None else display_id(incident.recurrence_of)
         ),
@@ -341,6 +344,15 @@ def _muted(
         until=None if mute.until is None else session.instant(mute.until),
         reason=mute.reason,
     )
+
+
+def _renames(tx: Transaction, incident: Incident) -> list[RenameRow]:
+    """Return the undecided renames of the delivery that an unresolved incident is about."""
+    if incident.kind != CauseKind.SCHEMA_CHANGE or incident.state == "resolved":
+        return []
+    if not incident.partition:
+        return []
+    return rename_rows(quality.newest_drift(tx, incident.node, incident.partition))
 
 
 def _before(session: ProjectSession, tx: Transaction, number: int) -> RecurrenceRow | None:

@@ -10,12 +10,17 @@ from typing import Any, NamedTuple
 import msgspec
 
 from headrace.checks.drift import ColumnRename
-from headrace.checks.facts import DriftKind, Policy, RenameFindings
 from headrace.checks.facts import conversion as undone
 from headrace.checks.renames import chosen, pooled
 from headrace.model import Refused, UsageError
 from headrace.model.contracts import CONVERT_PROPERTY, NAMES_PROPERTY
 from headrace.services.agreements import VALUES_DIFFER
+from headrace.services.rename_rivals import (
+    is_undecided,
+    rename_evidence,
+    rival_rows,
+    stored_rivals,
+)
 from headrace.services.responses import RefusedRow
 from headrace.services.responses.repairs import DiffersRow, MappingRow
 from headrace.sql.parsing import InvalidSelect
@@ -30,26 +35,26 @@ from headrace.store.queries.quality import DriftRow
 
 def proposed_renames(tx: Transaction, source: str, rows: Sequence[DriftRow]) -> list[MappingRow]:
     """Return the proposed renames of a delivery, by the evidence of all intervals held for them."""
-    waiting = [row for row in rows if _waits(row)]
+    waiting = [row for row in rows if is_undecided(row)]
     if not waiting:
         return []
     held = _held(tx, source, rows)
     renames = {rename.column: rename for rename in _by_all_intervals(waiting, held)}
-    mapping_rows = []
-    for row in waiting:
-        rename = renames.get(row.column)
-        mapping = _row(row)
-        if rename is not None and rename.to != row.to:
-            mapping = msgspec.structs.replace(
-                mapping,
-                to=rename.to,
-                score=rename.score,
-                evidence=[*rename.evidence, "by all held intervals"],
-            )
-        elif rename is not None:
-            mapping = msgspec.structs.replace(mapping, score=rename.score)
-        mapping_rows.append(_with_differences(mapping, held))
-    return mapping_rows
+    return [_with_differences(_pooled_row(row, renames.get(row.column)), held) for row in waiting]
+
+
+def _pooled_row(row: DriftRow, rename: ColumnRename | None) -> MappingRow:
+    """Return a delivery's rename with the score and rivals of all held intervals, if any."""
+    mapping = _row(row)
+    if rename is None:
+        return mapping
+    mapping = msgspec.structs.replace(mapping, score=rename.score)
+    if rename.rivals or mapping.rivals is not None:
+        mapping = msgspec.structs.replace(mapping, rivals=rival_rows(rename.rivals or ()))
+    if rename.to == row.to:
+        return mapping
+    evidence = [*rename.evidence, "by all held intervals"]
+    return msgspec.structs.replace(mapping, to=rename.to, evidence=evidence)
 
 
 def _by_all_intervals(
@@ -69,25 +74,12 @@ def _held(tx: Transaction, source: str, rows: Sequence[DriftRow]) -> list[DriftR
     """Return the undecided renames of every held interval of the source, including `rows`."""
     keys = {item.partition for item in quarantined.waiting(tx, node=source)} - {rows[0].partition}
     others = [row for key in sorted(keys) for row in stored.newest_drift(tx, source, key)]
-    return [row for row in (*rows, *others) if _waits(row)]
-
-
-def _waits(row: DriftRow) -> bool:
-    return row.kind == DriftKind.RENAMED and row.policy != Policy.MAP and row.to is not None
-
-
-def rename_evidence(row: DriftRow) -> RenameFindings:
-    """Return the measured evidence of a rename; empty if only the spelling was compared."""
-    return (
-        RenameFindings()
-        if row.measured is None
-        else msgspec.json.decode(row.measured, type=RenameFindings)
-    )
+    return [row for row in (*rows, *others) if is_undecided(row)]
 
 
 def possible_renames(rows: Iterable[DriftRow]) -> set[tuple[str, str]]:
     """Return (column, name) of every rename that a delivery may contain."""
-    waiting = [row for row in rows if _waits(row)]
+    waiting = [row for row in rows if is_undecided(row)]
     results = {(row.column, row.to or "") for row in waiting}
     return results | {
         (row.column, candidate.to)
@@ -102,6 +94,7 @@ def _row(row: DriftRow) -> MappingRow:
         to=row.to or "",
         score=None if row.score is None else float(row.score),
         evidence=msgspec.json.decode(row.evidence),
+        rivals=stored_rivals(row),
         used_by=msgspec.json.decode(row.used_by),
     )
 

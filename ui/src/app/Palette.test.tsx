@@ -85,7 +85,7 @@ test("a text that fits nothing names the acts that are known", async () => {
   answer("waive", []);
   await type("waive");
   expect(await screen.findByText(/^Nothing found/)).toHaveTextContent(
-    "approve, backfill, cancel, pause, reject, repair, resume, run. In this browser: save view, remove view, density, time zone, theme.",
+    "approve, backfill, cancel, pause, reject, repair, resume, run; your roles may not allow all of them. In this browser: save view, remove view, density, time zone, theme.",
   );
 });
 

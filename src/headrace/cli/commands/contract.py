@@ -9,6 +9,7 @@ from headrace.cli.agreement import refusal_as_json
 from headrace.cli.declared_commands import HelpPrefix, terminal_command, unknown_action
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput
+from headrace.cli.rename_texts import evidence_text
 from headrace.cli.run_results import partition_span, render_learnt_source
 from headrace.cli.terminal import ColumnLayout, StyledCell, joined, plural
 from headrace.model.errors import UsageError
@@ -159,7 +160,7 @@ def _change_row(row: ContractChangeRow, does: str) -> list[str | StyledCell]:
     how = (
         ([f"→ {row.to}"] if row.to else [])
         + ([f"({float(row.score):.2f})"] if row.score else [])
-        + ["; ".join(row.evidence)]
+        + [evidence_text(row.evidence, row.rivals)]
     )
     return [
         row.kind,
@@ -203,7 +204,8 @@ def render_accepted(response: AcceptResponse, page: CommandOutput) -> None:
 
 
 def _mapping_text(row: MappingRow) -> str:
-    score = "" if row.score is None else f" ({row.score:.2f}: {'; '.join(row.evidence)})"
+    evidence = evidence_text(row.evidence, row.rivals)
+    score = "" if row.score is None else f" ({row.score:.2f}: {evidence})"
     users = f", used by {joined(row.used_by)}" if row.used_by else ""
     return f"{row.column} ← {row.convert or row.to}{score}{users}"
 

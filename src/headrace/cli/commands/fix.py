@@ -10,6 +10,7 @@ from headrace.cli.commands import backfills
 from headrace.cli.declared_commands import terminal_command
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput, seconds
+from headrace.cli.rename_texts import rival_texts, score_text
 from headrace.cli.terminal import ColumnLayout, StyledCell, joined
 from headrace.model.errors import Refused
 from headrace.services.responses.repairs import FixResponse
@@ -48,9 +49,10 @@ def render_fix_plan(  # complexipy: ignore (a page: a line for each thing there 
     for mapping in response.mappings:
         for differs in mapping.differs:
             page.say(f"{mapping.column} → {mapping.to}: {differs.text}", "warn", indent=2)
-        rival = next((text for text in mapping.evidence if text.startswith("rival: ")), None)
-        if rival is not None:
-            page.say(f"{mapping.column} → {mapping.to} ({mapping.score}); {rival}", "dim", indent=2)
+        if mapping.rivals and mapping.score is not None:
+            rivals = "; ".join(rival_texts(mapping.rivals))
+            proposal = f"{mapping.column} → {mapping.to} ({score_text(mapping.score)})"
+            page.say(f"{proposal}; {rivals}", "dim", indent=2)
     touched = [
         *response.affected.consumers,
         *(response.backfill.affects.owners if response.backfill is not None else []),

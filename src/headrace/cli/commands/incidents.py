@@ -18,6 +18,7 @@ from headrace.cli.declared_commands import (
 )
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput, seconds
+from headrace.cli.rename_texts import rival_texts, score_text
 from headrace.cli.terminal import ColumnLayout, StyledCell, joined, plural
 from headrace.model.errors import UsageError
 from headrace.model.partitions import command_line
@@ -30,6 +31,7 @@ from headrace.services.responses.incidents import EvidenceRow, IncidentRow, Mute
 # its count; the middle of a long timeline is left out.
 
 EVIDENCE_SHOWN_MAX = 8
+RENAMES_SHOWN_MAX = 8
 SYMPTOMS_SHOWN_MAX = 6
 TIMELINE_FIRST = 2
 TIMELINE_LAST = 10
@@ -133,6 +135,7 @@ def render_incident(row: IncidentRow, page: CommandOutput) -> None:
     )
     if len(evidence) > len(visible):
         page.say(f"and {len(evidence) - len(visible)} more; --json has all", "dim", indent=2)
+    _render_renames(row, page)
     page.table(FACT_COLUMNS, _fact_rows(row, page), header=False)
     _render_handling(row, page)
     if row.ended is not None:  # not in the table, which would cut its end
@@ -165,6 +168,17 @@ def _more_lines(row: IncidentRow, hidden: int) -> str:
     if row.timeline_limited:
         return f"at least {hidden:,} more; --json has the newest"
     return f"{hidden:,} more; --json has all"
+
+
+def _render_renames(row: IncidentRow, page: CommandOutput) -> None:
+    """Print the proposed names of renamed columns, each with the columns that came close."""
+    for rename in row.renames[:RENAMES_SHOWN_MAX]:
+        score = "" if rename.score is None else f" ({score_text(rename.score)})"
+        page.say(f"proposed  {rename.column} → {rename.to}{score}", indent=2)
+        for text in rival_texts(rename.rivals):
+            page.say(text, "dim", indent=12)
+    if len(row.renames) > RENAMES_SHOWN_MAX:
+        page.say(f"and {len(row.renames) - RENAMES_SHOWN_MAX} more; --json has all", indent=2)
 
 
 def _cause_and_place(row: IncidentRow) -> list[str]:

@@ -66,6 +66,26 @@ class IncidentFigureRow(Response, frozen=True, kw_only=True):
     points: list[MeasuredRow]
 
 
+class RivalRow(Response, frozen=True, kw_only=True):
+    """A new column that came close to being proposed instead. `why` is null where it resembles the
+    missing column in nothing in particular."""
+
+    column: str
+    score: float
+    why: str | None
+
+
+class RenameRow(Response, frozen=True, kw_only=True):
+    """A column that the delivery lacks, and the new column that is proposed for it. `rivals` are
+    the other new columns that came close, the best score first; null where they weren't compared,
+    or where the delivery was read before they were kept."""
+
+    column: str
+    to: str
+    score: float | None
+    rivals: list[RivalRow] | None
+
+
 class AffectedRow(Response, frozen=True, kw_only=True):
     """What it holds back or makes wrong; `partitions` are the cause's own."""
 
@@ -164,6 +184,8 @@ class IncidentRow(Response, frozen=True, kw_only=True):
     """How it ended, in a sentence; null while it isn't resolved."""
     affected: AffectedRow
     repair: IncidentRepairRow | None
+    renames: list[RenameRow] = msgspec.field(default_factory=list)
+    """The undecided renames of the newest changed delivery of the cause's partition."""
     recurrence_of: str | None
     before: RecurrenceRow | None
     """Of a recurrence: the time before."""

@@ -8,7 +8,7 @@ import msgspec
 
 from headrace.services.responses.backfills import BackfillResponse
 from headrace.services.responses.base import Response
-from headrace.services.responses.incidents import IncidentRow
+from headrace.services.responses.incidents import IncidentRow, RivalRow
 from headrace.services.responses.plans import CountsRow, NeededRow, RefusedRow, StaleRow
 
 # Responses of `contract accept` and `contract infer`.
@@ -34,6 +34,8 @@ class MappingRow(Response, frozen=True, kw_only=True):
     to: str
     score: float | None = None
     evidence: list[str]
+    rivals: list[RivalRow] | None = None
+    """Other new columns that came close; null where they weren't compared."""
     used_by: list[str]
     differs: list[DiffersRow] = msgspec.field(default_factory=list)
     proposed: str | None = None

@@ -3,6 +3,7 @@ import { Link } from "react-router";
 import type { Schema } from "../../api/client";
 import { useResponse } from "../../api/responses";
 import { Empty, Loaded, Panel } from "../../parts/Page";
+import { Rivals, scoreText } from "../../parts/Rivals";
 import { Table, type Column } from "../../parts/Table";
 import { Time } from "../../parts/Time";
 
@@ -33,7 +34,8 @@ const COLUMNS: readonly Column<Change>[] = [
     cell: (row) => (
       <>
         {row.evidence.join("; ")}
-        {row.score !== null && <div className="muted small">score {row.score}</div>}
+        {row.score !== null && <div className="muted small">score {scoreText(row.score)}</div>}
+        <Rivals rows={row.rivals} />
       </>
     ),
   },

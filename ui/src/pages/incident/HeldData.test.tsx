@@ -1,4 +1,4 @@
-import { screen, within } from "@testing-library/react";
+import { render, screen, within } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
 import { useState } from "react";
 import { beforeEach, expect, it } from "vitest";
@@ -6,6 +6,7 @@ import { queries } from "../../api/responses";
 import type { Schema } from "../../api/client";
 import { renderAt } from "../../testing/render";
 import { serverOfTests } from "../../testing/server";
+import { Rivals } from "../../parts/Rivals";
 import { HeldData } from "./HeldData";
 
 const server = serverOfTests();
@@ -27,7 +28,11 @@ const answer = () => {
           kind: "renamed",
           column: "amount",
           to: "total",
-          score: "0.99",
+          score: "0.2900",
+          rivals: [
+            { column: "total_net", score: 0.12, why: "12% of the values are the same" },
+            { column: "<i>x</i>", score: 0.001, why: null },
+          ],
           evidence: ["5 % of the values are the same"],
         },
         {
@@ -36,6 +41,7 @@ const answer = () => {
           column: "note",
           to: null,
           score: null,
+          rivals: null,
           evidence: [],
           takes: "minor",
         },
@@ -60,8 +66,21 @@ it("shows a renamed column beside its proposal, with values of the delivery", as
   const table = await screen.findByRole("region", { name: "Changed columns" });
   await within(table).findByText("<b>12</b>");
   expect(within(table).getAllByRole("row")).toHaveLength(2);
-  for (const text of ["renamed", "amount", "total", "7", "99 %", "5 % of the values are the same"])
+  for (const text of ["renamed", "amount", "total", "7", "29 %", "5 % of the values are the same"])
     expect(within(table).getByText(text)).toBeInTheDocument();
+  const rivals = within(table).getAllByRole("listitem");
+  expect(rivals.map((item) => item.textContent)).toEqual([
+    "total_net 12 %: 12% of the values are the same",
+    "<i>x</i> < 1 %",
+  ]);
+});
+
+it("says that no column came close only where columns were compared", () => {
+  // Would catch: the sentence over an incident that was stored before rivals were kept.
+  const { container, rerender } = render(<Rivals rows={null} />);
+  expect(container).toBeEmptyDOMElement();
+  rerender(<Rivals rows={[]} />);
+  expect(container).toHaveTextContent("No other new column came close.");
 });
 
 it("shows the held rows of other causes, and leads to their partition", async () => {

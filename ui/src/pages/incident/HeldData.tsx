@@ -5,6 +5,7 @@ import { useResponse } from "../../api/responses";
 import { addressOf } from "../../parts/addresses";
 import { Panel, Placeholder } from "../../parts/Page";
 import { WHOLE, partitionName, targetOf } from "../../parts/partitions";
+import { Rivals, scoreText } from "../../parts/Rivals";
 import { Table, type Column } from "../../parts/Table";
 import { cellText } from "../../parts/values";
 import { Held, useHeld } from "../asset/Held";
@@ -73,7 +74,15 @@ const columnsOf = (sample: Sample): readonly Column<Change>[] => [
       </>
     ),
   },
-  { name: "Proposal", cell: (row) => row.to !== null && <code>{cellText(row.to)}</code> },
+  {
+    name: "Proposal",
+    cell: (row) => (
+      <>
+        {row.to !== null && <code>{cellText(row.to)}</code>}
+        <Rivals rows={row.rivals} />
+      </>
+    ),
+  },
   {
     name: "Values",
     cell: (row) =>
@@ -86,7 +95,7 @@ const columnsOf = (sample: Sample): readonly Column<Change>[] => [
   {
     name: "Score",
     className: "number",
-    cell: (row) => (row.score === null ? "" : `${Math.floor(Number(row.score) * 100)} %`),
+    cell: (row) => (row.score === null ? "" : scoreText(row.score)),
   },
   { name: "Evidence", className: "why", cell: (row) => row.evidence.join("; ") },
 ];

@@ -6,6 +6,7 @@ import { useStatus } from "../../api/responses";
 import { Dialog } from "../../parts/Dialog";
 import { ActProgress } from "../../parts/ActProgress";
 import { Refusal } from "../../parts/Page";
+import { Rivals, scoreText } from "../../parts/Rivals";
 import { State } from "../../parts/State";
 import { formatEstimate } from "../../parts/durations";
 import { many } from "../../parts/words";
@@ -203,8 +204,9 @@ function Mappings({ rows }: { rows: readonly Schema["MappingRow"][] }) {
         {rows.map((row) => (
           <li key={row.column}>
             <code>{row.column}</code> ← <code>{row.to}</code>
-            {row.score !== null && ` ${Math.floor(row.score * 100)} %`}
+            {row.score !== null && ` ${scoreText(row.score)}`}
             <p className="muted small">{row.evidence.join(" · ")}</p>
+            <Rivals rows={row.rivals} />
           </li>
         ))}
       </ul>

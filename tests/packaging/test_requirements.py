@@ -105,7 +105,7 @@ def test_without_a_network_it_says_so_and_leaves_nothing(tmp_path: Path) -> None
     alone = hidden | {"PIP_CONFIG_FILE": os.devnull, "XDG_CACHE_HOME": str(tmp_path / "cache")}
     command = ["unshare", "-n", "make", "demo"]
     done = subprocess.run(
-        command, cwd=tmp_path, env=alone, capture_output=True, text=True, timeout=30, check=False
+        command, cwd=tmp_path, env=alone, capture_output=True, text=True, timeout=90, check=False
     )
     assert done.returncode != 0
     assert "can't be fetched" in done.stderr

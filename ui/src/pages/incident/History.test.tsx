@@ -13,7 +13,7 @@ it("shows how much memory earlier attempts used where it ran out", async () => {
   // Would catch: an incident of memory with a chart of durations alone; attempts of a run from its
   // last to its first; an attempt that wasn't measured as one that used nothing.
   const run = (partition: string, hour: number, peak_memory_bytes: number | null) => ({
-    ...{ attempt: `1.${partition}`, partition, seconds: hour, peak_memory_bytes },
+    ...{ attempt: `1.${hour}`, partition, seconds: hour, peak_memory_bytes },
     at: `2025-03-01T0${hour}:00:00Z`,
   });
   server().answer("/api/v1/runs", {
@@ -31,8 +31,8 @@ it("shows how much memory earlier attempts used where it ran out", async () => {
     [...table.querySelectorAll("tbody tr")].map((row) => row.firstElementChild?.textContent),
   );
   expect(names).toEqual([
-    ["3 (1.3)", "2 (1.2)", "1 (1.1)"],
-    ["3 (1.3)", "2 (1.2)", "3 (1.3)", "1 (1.1)"],
+    ["3 (1.4)", "2 (1.3)", "1 (1.1)"],
+    ["3 (1.4)", "2 (1.3)", "3 (1.2)", "1 (1.1)"],
   ]);
   expect(screen.getByRole("heading", { name: "Earlier durations" })).toBeVisible();
 });

@@ -29,6 +29,11 @@ import { Gantt } from "./Gantt";
 import { Log } from "../log/Log";
 
 const Slots = lazy(async () => ({ default: (await import("./Load")).Slots }));
+const SLOTS_LOADING = (
+  <Panel title="Slots and pools">
+    <Placeholder problem={null} />
+  </Panel>
+);
 
 type Attempt = Schema["TimedAttempt"];
 type About = Schema["RunTimeline"];
@@ -71,7 +76,7 @@ export function Run() {
         <>
           <CriticalPath response={path} />
           {!path.isPending && (
-            <Suspense>
+            <Suspense fallback={SLOTS_LOADING}>
               <Slots run={run} />
             </Suspense>
           )}

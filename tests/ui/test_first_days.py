@@ -161,7 +161,7 @@ def test_a_project_without_nodes_is_led_through_its_first_steps(
         open_page(page, "/calendar")
         expect(main).to_contain_text("Deadlines come from consumers.yaml")
         open_page(page, "/graph")
-        expect(main).to_contain_text("No source and no asset is applied yet")
+        expect(main).to_contain_text("No source and no asset to show. Write one into sources")
         write(root / "sources/orders.yaml", "owner: core\npartition: day\nfile: {path: [}\n")
         open_page(page, "/")
         expect(main).to_contain_text("They have errors now")

@@ -132,6 +132,7 @@ def test_what_comes_out_the_same_is_not_made_again(lab: Lab) -> None:
         "first": first,
         "note": None,
         "same": False,
+        "expected_at": None,
         "commands": ["headrace tick"],
         "text": first,
     }

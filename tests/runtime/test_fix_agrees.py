@@ -80,6 +80,7 @@ def test_the_same_rows_are_refused_before_anything_runs(lab: Lab) -> None:
         "first": "correct assets/totals.sql:1, or what it reads",
         "note": None,
         "same": True,
+        "expected_at": None,
         "commands": ["headrace apply", "headrace fix INC-1"],
         "text": "correct assets/totals.sql:1, or what it reads",
     }

@@ -58,6 +58,7 @@ def test_lost_workers_are_replaced_three_times(tmp_path: Path) -> None:
         "automatic": False,
         "first": first,
         "same": False,
+        "expected_at": None,
         "note": None,
         "commands": commands,
         "text": first,

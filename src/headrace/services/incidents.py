@@ -18,13 +18,14 @@ from headrace.plan import Compiled
 from headrace.services.parameters import IncidentId, Option
 from headrace.services.permissions import authorised
 from headrace.services.rename_rivals import rename_rows
-from headrace.services.repair_texts import AWAITED
+from headrace.services.repair_texts import AWAITED, AWAY
 from headrace.services.responses import HoldingRow
 from headrace.services.responses.incidents import (
     AffectedRow,
     CauseRow,
     EvidenceRow,
     HappenedRow,
+    IncidentRepairRow,
     IncidentRow,
     MuteRow,
     RecurrenceRow,
@@ -403,7 +404,15 @@ def repair_message(
         return "", row.commands[:1]
     if row.first is not None:
         return f"{row.text}, then", row.commands
-    if row.automatic and row.note is None and incident.kind not in AWAITED:
-        away = incident.kind in (CauseKind.SOURCE_UNAVAILABLE, CauseKind.DESTINATION_UNAVAILABLE)
-        return f"{row.text}; {'to try it now' if away else 'at once'}", row.commands[:1]
-    return row.text, [] if row.automatic or row.note is not None else row.commands[:1]
+    return _without_a_person(incident, row, row.text)
+
+
+def _without_a_person(
+    incident: Incident, row: IncidentRepairRow, text: str
+) -> tuple[str, list[str]]:
+    """Return the text of a repair before which nobody has to act, and its commands."""
+    if not row.automatic:
+        return text, [] if row.note is not None else row.commands[:1]
+    if row.note is not None or incident.state == "recovering" or incident.kind in AWAITED:
+        return text, []
+    return f"{text}; {'to try it now' if incident.kind in AWAY else 'at once'}", row.commands[:1]

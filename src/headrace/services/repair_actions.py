@@ -23,6 +23,7 @@ from headrace.incidents.repairs import except_paused, is_made_of
 from headrace.model import Place, Project, Source
 from headrace.model.causes import HEADRACE, CauseKind
 from headrace.model.connectors import origin_of
+from headrace.model.intervals import from_us
 from headrace.model.partitions import WHOLE, command_line, partition_argument
 from headrace.plan import Compiled
 from headrace.plan.backfills import Mode
@@ -37,6 +38,7 @@ from headrace.services.incident_partitions import (
     stuck_among,
     withdrawn_of,
 )
+from headrace.services.repair_forecast import expected_us
 from headrace.services.repair_steps import Mending, RepairAction, declared_place, with_backfill
 from headrace.services.repair_texts import repair_text
 from headrace.services.repairs import (
@@ -50,10 +52,16 @@ from headrace.services.responses.incidents import IncidentRepairRow
 from headrace.slo.declared_promises import declared_promises
 from headrace.slo.obligations import EvaluationContext
 from headrace.slo.stored_facts import StoredFacts
+from headrace.slo.times import time_text
 from headrace.store import Transaction
 from headrace.store.clock import last_written
 from headrace.store.queries import incidents as stored
-from headrace.store.queries import ingestion, lake_maintenance, partition_states, scheduling
+from headrace.store.queries import (
+    ingestion,
+    lake_maintenance,
+    partition_states,
+    scheduling,
+)
 from headrace.store.queries.incidents import Incident
 
 _LOOK_AGAIN = (
@@ -80,7 +88,14 @@ def repair_of(tx: Transaction, compiled: Compiled, incident: Incident) -> Incide
     row = None if incident.state == "resolved" else _repair_of(tx, compiled, incident)
     if row is None:
         return None
-    paused = except_paused(tx, incident, last_written(tx)) if row.automatic else ""
+    now_us = last_written(tx)
+    paused = except_paused(tx, incident, now_us) if row.automatic else ""
+    if row.automatic and incident.state == "recovering":
+        zone = compiled.project.settings.timezone
+        at_us = expected_us(tx, compiled, incident, now_us)
+        if at_us is not None:
+            row = msgspec.structs.replace(row, expected_at=from_us(at_us, zone))
+            paused = f"{paused}; expected at {time_text(at_us, now_us, zone)} at the earliest"
     return msgspec.structs.replace(row, text=repair_text(row, incident, paused))
 
 

@@ -8,19 +8,21 @@ from headrace.store.queries.incidents import Incident
 
 AWAITED = (CauseKind.LATE_SOURCE, CauseKind.MISSING_SOURCE)
 """Causes that no command ends: a file from outside must arrive."""
+AWAY = (CauseKind.SOURCE_UNAVAILABLE, CauseKind.DESTINATION_UNAVAILABLE)
+"""Causes that Headrace only tries again: somebody examines a server or a folder."""
 
 
 def repair_text(row: IncidentRepairRow, incident: Incident, paused: str = "") -> str | None:
     """Return what a person must do first, or how the incident ends; None if the command suffices.
 
     `paused` is appended to automatic endings: it names the paused nodes, for which they don't
-    happen.
+    happen, and says when the others are expected.
     """
     if row.note is not None:
         return row.note
     if row.first is not None:
         return row.first
-    if row.automatic and incident.kind in AWAITED:
+    if row.automatic and incident.kind in AWAITED and incident.state == "open":
         return (
             f"Headrace goes on by itself as soon as the file comes{paused}; {incident.owner}"
             " answers for it"

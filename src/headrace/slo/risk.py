@@ -83,7 +83,7 @@ class Outlooks:
 
     def risk(self, terms: Terms, obligation: Obligation) -> Risk | None:
         """Return why an unmet obligation will be missed; None if it won't be."""
-        outlook = self._outlook(terms, obligation, self._paused)
+        outlook = self._outlook(terms, obligation.interval, self._paused)
         if not outlook.steps or (outlook.at is not None and outlook.at <= obligation.due_at_us):
             return None
         first = outlook.steps[0] if outlook.at is not None else outlook.steps[-1]
@@ -101,6 +101,10 @@ class Outlooks:
             passed,
         )
 
+    def earliest_us(self, terms: Terms, interval: str) -> int | None:
+        """Return when an interval can be met at the earliest; None if somebody has to act first."""
+        return self._outlook(terms, interval, self._paused).at
+
     def obstacle(self, terms: Terms, obligation: Obligation) -> Obstacle | None:
         """Return what is known to delay an interval that hasn't ended.
 
@@ -109,11 +113,11 @@ class Outlooks:
         """
         if self._delayed.isdisjoint(node.name for node in self._ends(terms)):
             return None
-        outlook = self._outlook(terms, obligation, self._paused)
+        outlook = self._outlook(terms, obligation.interval, self._paused)
         if outlook.at is None:
             return Obstacle(self._obstacle_clause(outlook.steps[-1], outlook), None)
         pauses = [step for step in outlook.steps if step.why == IS_PAUSED]
-        if not pauses or self._outlook(terms, obligation, {}).at == outlook.at:
+        if not pauses or self._outlook(terms, obligation.interval, {}).at == outlook.at:
             return None
         return Obstacle(self._obstacle_clause(pauses[-1], outlook), outlook.at)
 
@@ -131,20 +135,16 @@ class Outlooks:
                     results.add(node.name)
         return results
 
-    def _outlook(
-        self, terms: Terms, obligation: Obligation, paused: Mapping[str, int | None]
-    ) -> Outlook:
+    def _outlook(self, terms: Terms, interval: str, paused: Mapping[str, int | None]) -> Outlook:
         """Return when all that an interval requires will be there, with these nodes paused."""
         forecast = PartitionForecaster(
             self._network,
-            partial(self._stand, terms, obligation.interval),
+            partial(self._stand, terms, interval),
             self._now,
             seconds=self._seconds,
             paused=paused,
         )
-        return self._last(
-            [self._of(node, terms, obligation.interval, forecast) for node in self._ends(terms)]
-        )
+        return self._last([self._of(node, terms, interval, forecast) for node in self._ends(terms)])
 
     def _ends(self, terms: Terms) -> list[Node]:
         """Return the last nodes of an interval: its export if there is one, else the reads.

@@ -24,8 +24,13 @@ from headrace.model.errors import UsageError
 from headrace.model.partitions import command_line
 from headrace.services.incidents import incidents
 from headrace.services.parameters import Argument, FirstWrong, LastWrong, Option
-from headrace.services.repair_texts import AWAITED
-from headrace.services.responses.incidents import EvidenceRow, IncidentRow, MuteRow
+from headrace.services.repair_texts import AWAY
+from headrace.services.responses.incidents import (
+    EvidenceRow,
+    IncidentRepairRow,
+    IncidentRow,
+    MuteRow,
+)
 
 # The list of incidents, and one incident with its evidence. Equal evidence is printed once with
 # its count; the middle of a long timeline is left out.
@@ -222,12 +227,17 @@ def _occurrences_text(same: list[EvidenceRow], least: str) -> str:
 
 
 def _next_command(row: IncidentRow) -> str | None:
-    """Return the repair's command; without one, `why` of an affected consumer, or `status`."""
-    awaited = row.repair is not None and row.repair.automatic and row.cause.kind in AWAITED
-    if row.repair is not None and not awaited:
+    """Return the repair's command; if nothing has to be done, `why` of a consumer, or `status`."""
+    if row.repair is not None and not _goes_on_alone(row, row.repair):
         return row.repair.command
     waits = row.state != "resolved" and row.affected.consumers
     return command_line("why", row.affected.consumers[0]) if waits else "headrace status"
+
+
+def _goes_on_alone(row: IncidentRow, repair: IncidentRepairRow) -> bool:
+    """Whether Headrace repairs it and nobody has anything to look at meanwhile."""
+    is_away = row.state == "open" and row.cause.kind in AWAY
+    return repair.automatic and repair.note is None and not is_away
 
 
 def _cause_partitions_text(row: IncidentRow) -> str:

@@ -108,6 +108,8 @@ class IncidentRepairRow(Response, frozen=True, kw_only=True):
     only looks."""
     same: bool = False
     commands: list[str] = msgspec.field(default_factory=list)
+    expected_at: datetime | None = None
+    """When Headrace has repaired it by itself at the earliest; null: nothing says when."""
     text: str | None = None
     """What a person does before the commands, when it ends by itself, or which incidents the
     command repairs; null: the command repairs this one."""

@@ -185,6 +185,11 @@ function RepairNotice({ row, again }: { row: Row; again: () => void }) {
           ) : automatic ? (
             <>
               <strong>Headrace goes on by itself</strong> as soon as it can: no command is needed.{" "}
+              {row.repair.expected_at && (
+                <>
+                  Expected <Time at={row.repair.expected_at} />, at the earliest.{" "}
+                </>
+              )}
               {row.owner} answers for the cause.
             </>
           ) : first ? (

@@ -15,6 +15,7 @@ from headrace.model import Asset, ContractColumn, Project, Source
 from headrace.model.errors import FRACTIONS, SIZE
 from headrace.model.file_names import visible_name
 from headrace.model.partitions import WHOLE, command_line, order_of, partition_argument, range_of
+from headrace.plan.backfills import Mode
 from headrace.runtime.observations import read_again_every
 from headrace.services.responses import ErrorRow, RepairRow
 from headrace.store import Transaction
@@ -360,7 +361,7 @@ def _commands(
     )
     if not isinstance(declared, Asset) or at_once:
         return [command_line("retry", node if len(keys) > 1 else partition_argument(node, keys[0]))]
-    return ["headrace apply", _again(declared, keys, because)]
+    return ["headrace apply", _again(declared, keys, because, partitions)]
 
 
 def _after_other_data(node: str, partitions: Sequence[BrokenPartition]) -> list[str]:
@@ -396,15 +397,25 @@ def _is_denied(broken: BrokenPartition) -> bool:
     )
 
 
-def _again(asset: Asset, keys: Sequence[str], because: str) -> str:
-    """Return the command for a range if possible: published partitions that aren't stale stay."""
+def _again(
+    asset: Asset, keys: Sequence[str], because: str, partitions: Iterable[BrokenPartition]
+) -> str:
+    """Return the command that recomputes partitions, for a range if possible.
+
+    Published partitions that aren't stale stay, unless it is about wrong rows in them: a corrected
+    reference makes none of them stale.
+    """
     if asset.partition.grain is None:
         listed = asset.partition.key is not None and not any(
             "," in key or key != key.strip() for key in keys
         )
         return command_line("run", asset.name, *(["--partition", ",".join(keys)] if listed else []))
     first, last = range_of(keys)
-    return command_line("backfill", asset.name, "--from", first, "--to", last, "--reason", because)
+    seen = any(partition.state in ("warned", "published") for partition in partitions)
+    again = ("--mode", Mode.ALL.value) if seen else ()
+    return command_line(
+        "backfill", asset.name, "--from", first, "--to", last, *again, "--reason", because
+    )
 
 
 def by_partition(rows: Iterable[RepairRow]) -> Mapping[tuple[str, str], RepairRow]:

@@ -108,6 +108,43 @@ def test_a_warning_upstream_explains_a_failed_check_made_of_its_column_only() ->
     assert set(result[0].explains) == {warned.id, failed.id}
 
 
+@pytest.mark.parametrize("partition", ["2013-02-11", ""])
+@pytest.mark.parametrize("kind", ["reference_broken", "null_spike", "volume_anomaly"])
+def test_a_failure_of_code_isnt_put_down_to_a_warning(partition: str, kind: str) -> None:
+    """Would catch: code that fails over nothing of its data, put down to a check that has warned
+    every day, so that what readers have had all the time is wrong."""
+    graph = lines(delays={"delay": ("flights.dep_delay",), "wind": ("weather.wind",)})
+    at = f"delays@{partition}"
+    warned = seen(at, Family.CHECK, kind, detail="delay_not_null", held=False, hour=-24)
+    failed = seen(at, Family.ERROR, error_kind="deterministic", observed="Conversion Error")
+    (cause,) = diagnose([warned, failed], graph, NOW)
+    assert (cause.kind, cause.node) == ("code_error", "delays")
+    assert cause.own == (failed.id,)
+
+
+@pytest.mark.parametrize(
+    ("since", "known"), [(-48, []), (1, ["code_error"]), (None, ["code_error"])]
+)
+def test_new_code_isnt_to_blame_for_a_check_that_warned_before(
+    since: int | None, known: list[str]
+) -> None:
+    """Would catch: an incident of new code over a check that has warned alike every day."""
+    graph = lines(delays={"delay": ("flights.dep_delay",)})
+    alike = None if since is None else NOW + since * HOUR_US
+    change = seen("delays", Family.CHANGE, held=False, detail="body")
+    warned = seen(
+        "delays@2013-02-11",
+        Family.CHECK,
+        "null_spike",
+        detail="delay_not_null",
+        held=False,
+        hour=2,
+        alike_since_us=alike,
+    )
+    result = diagnose([change, warned], graph, NOW + 3 * HOUR_US)
+    assert [cause.kind.value for cause in result] == known
+
+
 def test_a_warning_that_does_no_harm_is_no_incident() -> None:
     """Would catch: false alarms in clean months."""
     assert (

@@ -116,6 +116,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """For a failed attempt: nothing of its node was ever published, so its code never worked."""
     repeated: bool = False
     """For a warning: the replaced publication has it too, or holds the same rows."""
+    alike_since_us: int | None = None
+    """For a check's warning: since when each result of the check was like it."""
     corrected: bool = False
     """For a warning: a correct delivery came since, so it was no false alarm."""
     lapsed: str = ""

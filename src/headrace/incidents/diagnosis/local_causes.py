@@ -37,6 +37,8 @@ The days are those of the data, so months that are loaded at once don't belong t
 REMEMBERED = 4_096
 """Number of cached results: ten thousand equal failures are evaluated once."""
 OF_FORM = frozenset({CauseKind.SCHEMA_CHANGE, CauseKind.TYPE_CHANGE, CauseKind.FORMAT_CHANGE})
+_OF_ATTEMPTS = frozenset({Family.ERROR, Family.LOST, Family.RESOURCES})
+"""Families about an attempt that failed, whatever its data is like."""
 OF_DATA = BROKEN - {Family.ERROR}
 """Families about delivered data."""
 _RENAMED = "renamed"
@@ -375,9 +377,22 @@ def _covers(cause: CauseCandidate, evidence: Evidence) -> bool:
         return False
     if cause.rule.kind in OF_FORM and _is_beside(cause, evidence):
         return False
-    if cause.rule.covers is Covers.ROWS:
+    if cause.rule.covers in (Covers.ROWS, Covers.COLUMNS):
+        return _covers_part(cause, cause.rule, evidence)
+    return not _outweighs(evidence, cause)
+
+
+def _covers_part(cause: CauseCandidate, rule: Rule, evidence: Evidence) -> bool:
+    """Return whether a cause in some of a partition's rows or columns explains evidence there.
+
+    An attempt that failed is explained only if such rows make code fail: a check that has warned
+    of its results for long doesn't.
+    """
+    if evidence.family in _OF_ATTEMPTS and evidence.family not in rule.shows_in:
+        return False
+    if rule.covers is Covers.ROWS:
         return not evidence.column or evidence.strength <= cause.own_evidence[0].strength
-    if cause.rule.covers is Covers.COLUMNS and evidence.column:
+    if evidence.column:
         return evidence.column in cause.columns and not _remains(cause, evidence)
     return not _outweighs(evidence, cause)
 

@@ -70,10 +70,13 @@ class NodeEvidence:
     def rewritten(self, evidence: Evidence) -> bool:
         """Return whether the code changed before something was seen.
 
-        What readers had before a recomputation as well isn't due to new code.
+        What readers had before a recomputation as well isn't due to new code, nor is what a check
+        has warned of since before the change.
         """
+        alike = evidence.alike_since_us
         return not evidence.repeated and any(
-            change.at_us <= evidence.at_us for change in self.bodies
+            change.at_us <= evidence.at_us and (alike is None or change.at_us < alike)
+            for change in self.bodies
         )
 
     def redeclared(self, evidence: Evidence) -> bool:

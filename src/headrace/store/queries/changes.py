@@ -257,6 +257,35 @@ def repeated(tx: Transaction, fact: FactNews) -> bool:
     return tx.execute(sql, parameters).fetchone() is not None
 
 
+ALIKE = 1.5
+"""Up to this factor more failing rows, in proportion, a check warns as it did before."""
+RESULTS_COMPARED = 30
+"""At most this number of a check's newest results is compared."""
+
+
+def alike_since(tx: Transaction, fact: FactNews, check: str) -> int | None:
+    """Return since when a check has warned in each result as a fact says, in microseconds.
+
+    None if the result before it was another one.
+    """
+    epoch, _, n = fact.attempt.partition(".")
+    results = tx.execute(
+        "select epoch, n, partition, at, failing, rows from check_result where node = :node and"
+        " name = :name and at <= :at order by at desc limit :limit",
+        {"node": fact.node, "name": check, "at": fact.at, "limit": RESULTS_COMPARED},
+    ).fetchall()
+    own = (int(epoch), int(n), fact.partition)
+    shares = {(*of, at_us): failing / max(rows, 1) for *of, at_us, failing, rows in results}
+    now = next((share for (*of, _), share in shares.items() if tuple(of) == own), None)
+    since_us = None
+    for (*of, at_us), share in shares.items():
+        if now is None or share * ALIKE < now:
+            break
+        if tuple(of) != own:
+            since_us = at_us
+    return since_us
+
+
 def cured(tx: Transaction, fact: FactNews) -> list[FactNews]:
     """Return the anomalies of the replaced publication that a fact's publication doesn't have.
 

@@ -106,6 +106,27 @@ def test_nothing_wrong_was_published_only_if_that_is_known() -> None:
     assert "Nothing wrong" not in said(facts("unknown", held={"s": NodeQuarantine(1, 5)}))
 
 
+@pytest.mark.parametrize("named", [frozenset(), frozenset({"INC-1"})])
+def test_a_node_that_fails_is_counted_with_its_incident(named: frozenset[str]) -> None:
+    """Would catch: "2 other incidents, hungry fails", where one of the incidents is hungry's, and a
+    consumer whose reason is an incident at a node that "fails" once more."""
+    incidents = [
+        IncidentFact("INC-1", "clean", "code_error", frozenset({"clean", "total"})),
+        IncidentFact("INC-2", "hungry", "resource_exhausted", frozenset({"hungry"})),
+        IncidentFact("INC-3", "rates", "late_source", frozenset({"rates"})),
+    ]
+    result = facts("wrong", incidents=incidents, failing=["clean", "total", "hungry", "odd"])
+    text = headline(result, None, Explained(named), wrong_visible=True)
+    others = (
+        "2 other incidents (hungry fails)"
+        if named
+        else "3 incidents (clean, hungry and total fail)"
+    )
+    assert text == f"1 of 1 consumer isn't served: c0 (wrong). Also open: {others}, odd fails."
+    failing = next(item for item in open_items(result) if item.kind is OpenKind.FAILING)
+    assert failing.count == 4
+
+
 def test_what_a_cause_explains_is_not_said_twice() -> None:
     """Would catch: one renamed column told as a cause, an incident, held rows and
     failing assets.
@@ -162,7 +183,7 @@ def test_a_fault_of_its_own_is_not_explained_by_another_cause() -> None:
         wrong_visible=False,
     )
     assert (
-        text == "1 cause holds 2 assets and 1 consumer. Also open: 1 other incident, broken fails."
+        text == "1 cause holds 2 assets and 1 consumer. Also open: 1 other incident (broken fails)."
     )
 
 

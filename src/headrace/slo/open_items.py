@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 import shlex
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -228,18 +228,30 @@ def headline(
     if states & {"late", "never"} and "wrong" not in states and not wrong_visible and facts.held:
         sentences.append("Nothing wrong was published.")
     waiting = explained if causes is not None else Explained(explained.incidents)
-    items = open_items(facts, waiting)
-    also = [_beside(item, waiting) for item in items if item.kind is not OpenKind.CONSUMER]
+    apart = set(facts.failing) - _covered(facts.incidents)
+    items = open_items(msgspec.structs.replace(facts, failing=apart), waiting)
+    also = [_beside(item, facts, waiting) for item in items if item.kind is not OpenKind.CONSUMER]
     if also:
         sentences.append(f"Also open: {', '.join(also)}.")
     return " ".join(sentences)
 
 
-def _beside(item: OpenItem, explained: Explained) -> str:
-    """Return an item's text, where incidents are "other" if some are named already."""
-    if item.kind is OpenKind.INCIDENT and explained.incidents:
-        return _count(item.count, "other incident")
-    return item.text
+def _covered(incidents: Iterable[IncidentFact]) -> set[str]:
+    """Return the nodes of incidents, and those that they reach."""
+    return {name for incident in incidents for name in (incident.node, *incident.reach)}
+
+
+def _beside(item: OpenItem, facts: OpenFacts, explained: Explained) -> str:
+    """Return an item's text, where incidents are "other" if some are named already.
+
+    Nodes that fail because of these incidents are named with them, not counted once more.
+    """
+    if item.kind is not OpenKind.INCIDENT:
+        return item.text
+    text = _count(item.count, "other incident") if explained.incidents else item.text
+    others = [each for each in facts.incidents if each.display_id not in explained.incidents]
+    failing = sorted(set(facts.failing) & _covered(others) - explained.nodes)
+    return f"{text} ({_fails(failing)})" if failing else text
 
 
 def _served(facts: OpenFacts, causes: str | None) -> str:
@@ -336,8 +348,11 @@ def _failing(facts: OpenFacts, explained: Explained) -> OpenItem | None:
     nodes = tuple(sorted(set(facts.failing) - explained.nodes - facts.unobserved.keys()))
     if not nodes:
         return None
-    text = f"{_few(nodes)} {'fails' if len(nodes) == 1 else 'fail'}"
-    return OpenItem(OpenKind.FAILING, len(nodes), nodes, text, "headrace runs --failed")
+    return OpenItem(OpenKind.FAILING, len(nodes), nodes, _fails(nodes), "headrace runs --failed")
+
+
+def _fails(nodes: Sequence[str]) -> str:
+    return f"{_few(nodes)} {'fails' if len(nodes) == 1 else 'fail'}"
 
 
 def _unobserved(facts: OpenFacts, explained: Explained) -> OpenItem | None:

@@ -274,14 +274,14 @@ def alike_since(tx: Transaction, fact: FactNews, check: str) -> int | None:
         " name = :name and at <= :at order by at desc limit :limit",
         {"node": fact.node, "name": check, "at": fact.at, "limit": RESULTS_COMPARED},
     ).fetchall()
-    own = (int(epoch), int(n), fact.partition)
+    attempt_key = (int(epoch), int(n), fact.partition)
     shares = {(*of, at_us): failing / max(rows, 1) for *of, at_us, failing, rows in results}
-    now = next((share for (*of, _), share in shares.items() if tuple(of) == own), None)
+    now = next((share for (*of, _), share in shares.items() if tuple(of) == attempt_key), None)
     since_us = None
     for (*of, at_us), share in shares.items():
         if now is None or share * ALIKE < now:
             break
-        if tuple(of) != own:
+        if tuple(of) != attempt_key:
             since_us = at_us
     return since_us
 

@@ -162,6 +162,12 @@ function RepairNotice({ row, again }: { row: Row; again: () => void }) {
         <p>
           <strong>Recovering.</strong> The cause is gone; it closes when its repair is published and
           those affected are served.
+          {row.repair?.expected_at && (
+            <>
+              {" "}
+              Expected <Time at={row.repair.expected_at} />, at the earliest.
+            </>
+          )}
         </p>
       </div>
     );
@@ -185,11 +191,6 @@ function RepairNotice({ row, again }: { row: Row; again: () => void }) {
           ) : automatic ? (
             <>
               <strong>Headrace goes on by itself</strong> as soon as it can: no command is needed.{" "}
-              {row.repair.expected_at && (
-                <>
-                  Expected <Time at={row.repair.expected_at} />, at the earliest.{" "}
-                </>
-              )}
               {row.owner} answers for the cause.
             </>
           ) : first ? (

@@ -490,3 +490,37 @@ def test_restatements_of_one_observation_belong_together(store: Store) -> None:
         assert changes.restated_with(tx, facts[0]) == [facts[1], facts[6]]
         assert changes.restated_with(tx, facts[2]) == []
         assert changes.restated_with(tx, facts[6]) == [facts[0]]
+
+
+# Since when a check has warned alike
+
+
+def test_since_when_a_check_has_warned_alike(store: Store) -> None:
+    """Would catch: more failing rows than before called as before, a result of another check or of
+    later, and a check of no rows that divides by them."""
+    fact = FactNews(
+        *(1, "orders", DAY, "1.5", "null_spike", "", "warn", "", "", 1.0, "check filled", 50),
+        *(None, None),
+    )
+
+    def result(tx: Transaction, n: int, failing: int, rows: int, name: str = "filled") -> None:
+        insert(
+            tx, "check_result", epoch=1, n=n, node="orders", partition=DAY, name=name,
+            kind="not_null", severity="warning", outcome="failed", rows=rows, failing=failing,
+            detail="", at=10 * n,
+        )  # fmt: skip
+
+    with store.write(None) as tx:
+        assert changes.alike_since(tx, fact, "filled") is None, "without its own result"
+        result(tx, 5, 30, 100)
+        assert changes.alike_since(tx, fact, "filled") is None, "the first"
+        result(tx, 6, 0, 100)
+        result(tx, 4, 25, 100)
+        result(tx, 3, 40, 100)
+        assert changes.alike_since(tx, fact, "filled") == 30
+        result(tx, 2, 19, 100)
+        result(tx, 1, 40, 100)
+        assert changes.alike_since(tx, fact, "filled") == 30
+        result(tx, 5, 1, 0, "counted")
+        result(tx, 4, 0, 0, "counted")
+        assert changes.alike_since(tx, fact, "counted") is None

@@ -34,6 +34,19 @@ describe("a chart", () => {
     expect(y(-3)).toBeLessThan(y(-10));
   });
 
+  it("has no tick between whole numbers that are written alike", () => {
+    // Would catch: an axis of one row that says "0 rows" and "1 row" three times each.
+    const labels = (format: (value: number) => string) =>
+      chartOf({
+        points: [{ value: 1 }],
+        width: WIDTH,
+        height: HEIGHT,
+        format,
+      }).ticks.map(({ label }) => label);
+    expect(labels((rows) => rows.toFixed(0))).toEqual(["0", "1"]);
+    expect(labels((share) => `${(share * 100).toFixed(0)} %`)).toContain("60 %");
+  });
+
   it("draws no line over a partition without a value", () => {
     // Would catch: a missing day that looks like one between its neighbours.
     const { segments } = of([1, null, 2, 3, null]);

@@ -101,12 +101,15 @@ export function frameOf({
 }: FrameShape): Frame {
   const y = scaleLinear([least, most > least ? most : least + 1], [height - BOTTOM, TOP]);
   const unit = unitOf?.(Math.max(most, -least)) ?? 1;
+  const labelOf = (tick: number) => format(tick * unit);
   const ticks = scaleLinear(
     y.domain().map((value) => value / unit),
     y.range(),
   )
     .ticks(TICKS)
-    .map((tick) => ({ value: tick * unit, label: format(tick * unit) }));
+    // half a row has the label of one row
+    .filter((tick) => Number.isInteger(tick) || labelOf(tick) !== labelOf(Math.round(tick)))
+    .map((tick) => ({ value: tick * unit, label: labelOf(tick) }));
   const left = GAP + LETTER_WIDTH * Math.max(...ticks.map(({ label }) => label.length));
   const across = scalePoint(
     [...Array(count).keys()],

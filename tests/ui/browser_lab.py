@@ -128,7 +128,12 @@ def open_page(page: Page, path: str) -> None:
     """Go there, until its documents are there."""
     page.goto(path)
     page.locator("h1").first.wait_for()
-    for waiting_for in ("Loading…", "Laying it out…", "Working out what would be done…"):
+    for waiting_for in (
+        "Loading…",
+        "Comparing…",
+        "Laying it out…",
+        "Working out what would be done…",
+    ):
         expect(page.get_by_text(waiting_for)).to_have_count(0)
 
 

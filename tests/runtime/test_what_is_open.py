@@ -83,7 +83,7 @@ def test_a_failing_asset_that_nobody_reads(served: Lab) -> None:
     body = "def broken(ctx: Context, clean):\n    raise ValueError('no')\n"
     served.python("broken", body, partition="day", inputs=["clean"])
     apply(served)
-    assert headline(served) == "The consumer is served. Also open: 1 incident, broken fails."
+    assert headline(served) == "The consumer is served. Also open: 1 incident (broken fails)."
 
 
 def test_a_source_that_was_restated_too_late(served: Lab) -> None:
@@ -206,8 +206,8 @@ def test_the_reason_for_a_consumer_is_not_counted_again(served: Lab) -> None:
     apply(served)
     said = headline(served)
     assert (
-        said == "1 of 1 consumer isn't served: report (wrong). Also open: 1 other incident, broken"
-        " fails."
+        said == "1 of 1 consumer isn't served: report (wrong). Also open: 1 other incident (broken"
+        " fails)."
     )
 
 

@@ -193,7 +193,8 @@ def test_rules_are_in_force_once_they_are_applied(governed: Project) -> None:
         (["freeze", "token:x", "--reason", "x"], "there is no token 'x'"),
         (["freeze", "robot:x", "--reason", "x"], "is nobody"),
         (["unfreeze", "--all", "--reason", "x"], "everybody but admins isn't frozen"),
-        (["access", "whois"], "one of whoami, explain, matrix"),
+        (["access", "whois"], "did you mean `headrace access whoami`?"),
+        (["access", "zzz"], "one of whoami, explain, matrix"),
     ],
     ids=str,
 )

@@ -5,17 +5,16 @@ Both are lines of the incident's timeline and entries of the audit trail. They c
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import msgspec
 
 from headrace.model import UsageError
+from headrace.model.partitions import command_line
 from headrace.security.audit import Action, AuditEvent, Object, append, rfc3339
 from headrace.services.command_context import CommandContext
 from headrace.services.commands import leader_command, perform, required_reason
 from headrace.services.incident_records import TEXT_MAX, add_to_incident
 from headrace.services.incidents import found_in, number_of
-from headrace.services.parameters import IncidentId, Option, Reason, RequiredReason
+from headrace.services.parameters import IncidentId, MutedUntil, Reason, RequiredReason
 from headrace.services.pause import lapses_at
 from headrace.services.permissions import authorised
 from headrace.services.responses.incidents import IncidentRow
@@ -50,10 +49,7 @@ def mute(
     incident: IncidentId,
     *,
     reason: RequiredReason,
-    until: Annotated[
-        str | None,
-        Option("--until", metavar="T", help="a time, or from now: 2h, 3d; then it ends by itself"),
-    ] = None,
+    until: MutedUntil = None,
     progress: Progress,
 ) -> IncidentRow:
     """Send no messages about an open incident until a time, or until it is unmuted or reopened.
@@ -128,7 +124,7 @@ def _unmute(context: CommandContext, arguments: UnmuteArguments, progress: Progr
         if before is None or found_in(tx, number).state == "resolved":
             raise UsageError(
                 f"{display_id(number)} isn't muted",
-                hint=f"headrace incident {display_id(number)}",
+                hint=command_line("incident", display_id(number)),
             )
         happened(tx, number, [Happened(now, f"{UNMUTED}{why}", context.actor.id, UNMUTED)])
         append(

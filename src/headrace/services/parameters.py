@@ -106,6 +106,10 @@ Until = Annotated[
     str | None,
     Option("--until", metavar="T", help="when the exception lapses: a time, or `7d` from now"),
 ]
+MutedUntil = Annotated[
+    str | None,
+    Option("--until", metavar="T", help="a time, or from now: 2h, 3d; then it ends by itself"),
+]
 Pairs = Annotated[
     Sequence[str],
     Option(

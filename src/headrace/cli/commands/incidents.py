@@ -23,7 +23,7 @@ from headrace.cli.terminal import ColumnLayout, StyledCell, joined, plural
 from headrace.model.errors import UsageError
 from headrace.model.partitions import command_line
 from headrace.services.incidents import incidents
-from headrace.services.parameters import Argument, FirstWrong, LastWrong, Option
+from headrace.services.parameters import Argument, FirstWrong, LastWrong, MutedUntil, Option
 from headrace.services.repair_texts import AWAY
 from headrace.services.responses.incidents import (
     EvidenceRow,
@@ -374,10 +374,7 @@ def incidents_command(
             help="of `report`: what is wrong; of `note`: what is known; of `mute`, `unmute`: why",
         ),
     ] = None,
-    until: Annotated[
-        str | None,
-        Option("--until", metavar="T", help="of `mute`: a time, or from now: 2h, 3d"),
-    ] = None,
+    until: Annotated[MutedUntil, HelpPrefix("of `mute`: ")] = None,
     dry_run: Annotated[DryRun, HelpPrefix("of `fix`: ")] = False,
     yes: Annotated[Yes, HelpPrefix("of `fix`: ")] = False,
     exit_code: ExitCode = False,

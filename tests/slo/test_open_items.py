@@ -127,6 +127,18 @@ def test_a_node_that_fails_is_counted_with_its_incident(named: frozenset[str]) -
     assert failing.count == 4
 
 
+def test_a_node_that_fails_from_damage_is_named_with_the_damage() -> None:
+    """Would catch: a failing node that the headline leaves out, or gives to another incident; a
+    source that can't be observed counted twice."""
+    damage = IncidentFact("INC-1", "clean", "data_corrupted", frozenset({"clean", "total"}))
+    other = IncidentFact("INC-2", "rates", "source_unavailable", frozenset({"rates", "total"}))
+    more = {"failing": ["total", "rates"], "unobserved": {"rates": THURSDAY}}
+    alone = said(facts("served", incidents=[damage], **more))
+    assert "Also open: 1 incident of damaged data (total fails), 1 source" in alone
+    both = said(facts("served", incidents=[damage, other], **more))
+    assert "1 incident of damaged data (total fails), 1 incident, 1 source" in both
+
+
 def test_what_a_cause_explains_is_not_said_twice() -> None:
     """Would catch: one renamed column told as a cause, an incident, held rows and
     failing assets.

@@ -246,12 +246,18 @@ def _beside(item: OpenItem, facts: OpenFacts, explained: Explained) -> str:
 
     Nodes that fail because of these incidents are named with them, not counted once more.
     """
-    if item.kind is not OpenKind.INCIDENT:
-        return item.text
-    text = _count(item.count, "other incident") if explained.incidents else item.text
     others = [each for each in facts.incidents if each.display_id not in explained.incidents]
-    failing = sorted(set(facts.failing) & _covered(others) - explained.nodes)
-    return f"{text} ({_fails(failing)})" if failing else text
+    damage = _covered(each for each in others if each.kind == OpenKind.DATA_CORRUPTED)
+    failing = set(facts.failing) - explained.nodes - facts.unobserved.keys()
+    text = item.text
+    if item.kind is OpenKind.DATA_CORRUPTED:
+        failing &= damage
+    elif item.kind is OpenKind.INCIDENT:
+        failing &= _covered(others) - damage
+        text = _count(item.count, "other incident") if explained.incidents else text
+    else:
+        return text
+    return f"{text} ({_fails(sorted(failing))})" if failing else text
 
 
 def _served(facts: OpenFacts, causes: str | None) -> str:

@@ -497,17 +497,21 @@ def test_restatements_of_one_observation_belong_together(store: Store) -> None:
 
 def test_since_when_a_check_has_warned_alike(store: Store) -> None:
     """Would catch: more failing rows than before called as before, a result of another check or of
-    later, and a check of no rows that divides by them."""
+    later, a check of no rows that divides by them, one that passed or that new code made impossible
+    to evaluate, and a warning that is forgotten once new code has recomputed many partitions."""
     fact = FactNews(
         *(1, "orders", DAY, "1.5", "null_spike", "", "warn", "", "", 1.0, "check filled", 50),
         *(None, None),
     )
 
-    def result(tx: Transaction, n: int, failing: int, rows: int, name: str = "filled") -> None:
+    def result(
+        tx: Transaction, n: int, failing: int, rows: int, name: str = "filled", day: str = DAY,
+        outcome: str = "failed", at: int | None = None,
+    ) -> None:  # fmt: skip
         insert(
-            tx, "check_result", epoch=1, n=n, node="orders", partition=DAY, name=name,
-            kind="not_null", severity="warning", outcome="failed", rows=rows, failing=failing,
-            detail="", at=10 * n,
+            tx, "check_result", epoch=1, n=n, node="orders", partition=day, name=name,
+            kind="not_null", severity="warning", outcome=outcome, rows=rows, failing=failing,
+            detail="", at=10 * n if at is None else at,
         )  # fmt: skip
 
     with store.write(None) as tx:
@@ -524,3 +528,13 @@ def test_since_when_a_check_has_warned_alike(store: Store) -> None:
         result(tx, 5, 1, 0, "counted")
         result(tx, 4, 0, 0, "counted")
         assert changes.alike_since(tx, fact, "counted") is None
+        result(tx, 5, 30, 100, "passed")
+        result(tx, 4, 30, 100, "passed", outcome="passed")
+        assert changes.alike_since(tx, fact, "passed") is None
+        result(tx, 5, 0, 100, "unmeasured")
+        result(tx, 4, 0, 100, "unmeasured", outcome="passed")
+        assert changes.alike_since(tx, fact, "unmeasured") is None
+        for number in range(100):
+            result(tx, 5, 30, 100, "many", day=DAY if not number else f"2024-{number:03}", at=50)
+        result(tx, 4, 30, 100, "many")
+        assert changes.alike_since(tx, fact, "many") == 40

@@ -259,30 +259,37 @@ def repeated(tx: Transaction, fact: FactNews) -> bool:
 
 ALIKE = 1.5
 """Up to this factor more failing rows, in proportion, a check warns as it did before."""
-RESULTS_COMPARED = 30
-"""At most this number of a check's newest results is compared."""
+RESULTS_COMPARED = 200
+"""At most this number of a check's newest results is compared: more partitions may be recomputed by
+new code at once."""
 
 
 def alike_since(tx: Transaction, fact: FactNews, check: str) -> int | None:
     """Return since when a check has warned in each result as a fact says, in microseconds.
 
-    None if the result before it was another one.
+    None if the result before it was another one, or if the check couldn't be evaluated.
     """
     epoch, _, n = fact.attempt.partition(".")
-    results = tx.execute(
-        "select epoch, n, partition, at, failing, rows from check_result where node = :node and"
-        " name = :name and at <= :at order by at desc limit :limit",
-        {"node": fact.node, "name": check, "at": fact.at, "limit": RESULTS_COMPARED},
-    ).fetchall()
-    attempt_key = (int(epoch), int(n), fact.partition)
-    shares = {(*of, at_us): failing / max(rows, 1) for *of, at_us, failing, rows in results}
-    now = next((share for (*of, _), share in shares.items() if tuple(of) == attempt_key), None)
+    own = {"epoch": int(epoch), "n": int(n), "partition": fact.partition, "name": check}
+    result = tx.execute(
+        "select failing, rows from check_result where epoch = :epoch and n = :n and"
+        " partition = :partition and name = :name",
+        own,
+    ).fetchone()
+    if result is None or result[0] == 0:
+        return None
+    share = result[0] / max(result[1], 1)
+    earlier = tx.execute(
+        "select at, outcome, failing, rows from check_result where node = :node and name = :name"
+        " and at <= :at and not (epoch = :epoch and n = :n and partition = :partition)"
+        " order by at desc, epoch desc, n desc, partition desc limit :limit",
+        {"node": fact.node, "at": fact.at, "limit": RESULTS_COMPARED, **own},
+    )
     since_us = None
-    for (*of, at_us), share in shares.items():
-        if now is None or share * ALIKE < now:
+    for at_us, outcome, failing, rows in earlier:
+        if outcome != "failed" or failing / max(rows, 1) * ALIKE < share:
             break
-        if tuple(of) != attempt_key:
-            since_us = at_us
+        since_us = at_us
     return since_us
 
 

@@ -74,6 +74,10 @@ def test_a_run_that_failed_never_says_that_it_attempted_nothing(
     ]
     assert text in line
     assert text in shop.text("runs", "2", "--failed")
+    with closing(sqlite3.connect(shop.root / ".headrace/state.db")) as state, state:
+        state.execute("update run set state = 'succeeded' where id = 2")
+    if "held" not in states:
+        assert "no attempt failed" in shop.text("runs", "2", "--failed"), "it succeeded"
 
 
 def test_each_attempt_says_how_much_memory_it_used(shop: Project) -> None:

@@ -358,7 +358,7 @@ def _rows(
     failed: bool,
     versions: VersionCodeCache | None = None,
 ) -> list[RunRow]:
-    selected = _failed(results) if failed else results
+    selected = _failed(run, results) if failed else results
     if not selected:
         return [_row(session, run, None, None)]
     codes = (
@@ -380,13 +380,14 @@ def _rows(
     ]
 
 
-def _failed(results: Sequence[Attempt]) -> list[Attempt]:
-    """Return the attempts that failed, were lost, held or rejected; without any, other ones.
+def _failed(run: Run, results: Sequence[Attempt]) -> list[Attempt]:
+    """Return the attempts that failed, were lost, held or rejected.
 
-    A run whose attempts were only cancelled or skipped didn't succeed either.
+    Of a run without any that didn't succeed either, return those cancelled or skipped.
     """
-    broken = [attempt for attempt in results if attempt.state in BROKEN]
-    return broken or [attempt for attempt in results if attempt.state in UNPUBLISHED]
+    states = {attempt.state for attempt in results}
+    wanted = BROKEN if run.state == "succeeded" or states.intersection(BROKEN) else UNPUBLISHED
+    return [attempt for attempt in results if attempt.state in wanted]
 
 
 def _verdicts(tx: Transaction, results: Sequence[Attempt]) -> dict[tuple[str, str], str]:

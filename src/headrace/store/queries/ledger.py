@@ -93,7 +93,7 @@ def attempts(tx: Transaction, node: str, partition: str) -> list[AttemptRecord]:
 _NOT_SINCE = (
     "exists (select 1 from json_each(a.partitions) as key where not exists (select 1 from"
     " publication q where q.node = a.node and q.partition = key.value and q.ended_snapshot is null"
-    " and q.published_at >= a.queued_at))"
+    " and q.published_at >= coalesce(a.finished_at, a.queued_at)))"
 )
 """Condition that one of an attempt's partitions hasn't been published since."""
 # A skipped attempt counts with an error only (a full disk, a throttled server): deliveries of a

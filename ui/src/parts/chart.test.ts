@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { chartOf } from "./chart";
+import { chartOf, frameOf } from "./chart";
 
 const WIDTH = 640;
 const HEIGHT = 170;
@@ -45,6 +45,29 @@ describe("a chart", () => {
       }).ticks.map(({ label }) => label);
     expect(labels((rows) => rows.toFixed(0))).toEqual(["0", "1"]);
     expect(labels((share) => `${(share * 100).toFixed(0)} %`)).toContain("60 %");
+  });
+
+  it("keeps a tick where all are written alike", () => {
+    // Would catch: an axis without ticks, whose width and places across are no numbers.
+    const frame = frameOf({
+      count: 2,
+      least: 123_456.1,
+      most: 123_456.4,
+      width: WIDTH,
+      height: HEIGHT,
+      format: (value) => value.toFixed(0),
+    });
+    expect(frame.ticks.map(({ label }) => label)).toEqual(["123456"]);
+    const wide = frameOf({
+      count: 2,
+      least: 123_456.1,
+      most: 123_456.9,
+      width: WIDTH,
+      height: HEIGHT,
+      format: (value) => value.toFixed(0),
+    });
+    expect(wide.ticks.map(({ label }) => label)).toEqual(["123456", "123457"]);
+    expect([frame.x(0), wide.x(1)]).toSatisfy((places: number[]) => places.every(Number.isFinite));
   });
 
   it("draws no line over a partition without a value", () => {

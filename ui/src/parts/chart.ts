@@ -102,15 +102,15 @@ export function frameOf({
   const y = scaleLinear([least, most > least ? most : least + 1], [height - BOTTOM, TOP]);
   const unit = unitOf?.(Math.max(most, -least)) ?? 1;
   const labelOf = (tick: number) => format(tick * unit);
-  const ticks = scaleLinear(
+  const round = scaleLinear(
     y.domain().map((value) => value / unit),
     y.range(),
-  )
-    .ticks(TICKS)
-    // half a row has the label of one row
-    .filter((tick) => Number.isInteger(tick) || labelOf(tick) !== labelOf(Math.round(tick)))
-    .map((tick) => ({ value: tick * unit, label: labelOf(tick) }));
-  const left = GAP + LETTER_WIDTH * Math.max(...ticks.map(({ label }) => label.length));
+  ).ticks(TICKS);
+  const ticks = round
+    .filter((tick) => !isWrittenAsWhole(tick, round, labelOf))
+    .map((tick) => ({ value: tick * unit, label: labelOf(tick) }))
+    .filter(({ label }, index, all) => label !== all[index - 1]?.label);
+  const left = GAP + LETTER_WIDTH * Math.max(0, ...ticks.map(({ label }) => label.length));
   const across = scalePoint(
     [...Array(count).keys()],
     [left, Math.max(width - RIGHT, left)],
@@ -127,6 +127,16 @@ export function frameOf({
     nearest: (place) =>
       count > 1 ? Math.min(Math.max(Math.round((place - x(0)) / step), 0), count - 1) : 0,
   };
+}
+
+/** Half a row has the label of one row, which is a tick of its own. */
+function isWrittenAsWhole(
+  tick: number,
+  ticks: readonly number[],
+  labelOf: (tick: number) => string,
+): boolean {
+  const whole = Math.round(tick);
+  return whole !== tick && ticks.includes(whole) && labelOf(whole) === labelOf(tick);
 }
 
 /** The outlines between two values of neighbouring points, as points of polygons. */

@@ -22,6 +22,19 @@ it("moves in quarters of an hour, within what can be simulated", () => {
 const row = (kind: string, node: string, at: string, ends_at: string | null, times = 1) =>
   ({ kind, node, first_at: at, last_at: at, ends_at, times }) as Row;
 
+it.each([
+  ["2025-03-05T00:30:00+01:00", "2025-03-05T23:30:00+01:00", "2025-03-04T22:00:00+01:00", true],
+  ["2025-03-06T00:30:00+01:00", "2025-03-06T23:30:00+01:00", "2025-03-05T22:00:00+01:00", false],
+  ["2025-03-04T09:30:00+01:00", "2025-03-04T23:30:00+01:00", "2025-03-04T07:00:00+01:00", false],
+])(
+  "has hourly times from %s until %s, the first of which is for %s: %s",
+  (first, last, ends, is) => {
+    // Would catch: hourly deliveries with a lag that the day after tomorrow has.
+    const hourly = { ...row("delivery", "events", first, ends, 24), last_at: last };
+    expect(isTonight(hourly, ["2025-03-04", "2025-03-05"])).toBe(is);
+  },
+);
+
 it("shows what the simulated night has", () => {
   // Would catch: a handle on a delivery that isn't simulated, such as one that is late today.
   const tomorrow = "2025-03-05T00:00:00+01:00";

@@ -55,9 +55,12 @@ export type Hours = {
   length: number;
 };
 
-/** Whether the simulated night has this row: its interval ends tomorrow. */
-export function isTonight(row: Row, dates: readonly string[]): boolean {
-  return row.ends_at !== null && row.ends_at.slice(0, 10) === dates[1];
+/** Whether the simulated night has this row: the interval of its last time ends tomorrow. */
+export function isTonight(row: Row, [, date]: readonly string[]): boolean {
+  if (row.ends_at === null || date === undefined) return false;
+  const span = minutesAt(row.last_at, date) - minutesAt(row.first_at, date);
+  const end = minutesAt(row.ends_at, date) + span;
+  return end >= 0 && end < DAY_MINUTES;
 }
 
 /** The hours of tomorrow, and of the days after it that a late delivery reaches. */

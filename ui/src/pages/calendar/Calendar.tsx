@@ -12,7 +12,7 @@ import { addressOf } from "../../parts/addresses";
 import { many } from "../../parts/words";
 import { Tonight } from "./Tonight";
 import { isTonight } from "./timeline";
-import { changeText, expectedSources, laterText } from "./tonight";
+import { changeText, laterThanUsual } from "./tonight";
 import { useNight, type Night } from "./useNight";
 import { KINDS, dayText, daysOffOn, rowsByDate, weekday, type Document, type Row } from "./days";
 import "../../parts/filters.css";
@@ -28,7 +28,7 @@ export function Calendar() {
   const { values, set } = useFilters(["days", "kind", "date", "tonight"]);
   const days = LENGTHS.includes(values.days ?? "") ? Number(values.days) : Number(LENGTH);
   const response = useResponse("/api/v1/calendar", { query: { days } });
-  const night = useNight(expectedSources(response.data?.rows ?? []), Boolean(values.tonight));
+  const night = useNight(response.data, Boolean(values.tonight));
   return (
     <div className="stack">
       <Heading
@@ -74,13 +74,13 @@ export function Calendar() {
 }
 
 /** What the simulated night changes in a row of the calendar; empty: nothing. */
-function whatIfText(row: Row, { dates }: Document, { delays, simulation, current }: Night): string {
-  if (!current || !isTonight(row, dates)) return "";
+function whatIfText(row: Row, { dates }: Document, { delays, simulated, current }: Night): string {
+  if (!current || !simulated || !isTonight(row, dates)) return "";
   if (row.kind === "delivery") {
     const minutes = delays[row.node];
-    return minutes ? laterText(minutes * 60) : "";
+    return minutes ? laterThanUsual(minutes) : "";
   }
-  const consumer = simulation.data?.simulated.consumers[row.node];
+  const consumer = simulated.consumers[row.node];
   return row.kind === "deadline" && consumer ? changeText(consumer) : "";
 }
 

@@ -2,30 +2,22 @@
 import { useId } from "react";
 import { Link } from "react-router";
 import { addressOf } from "../../parts/addresses";
-import { formatDuration } from "../../parts/durations";
 import { TimeOfDay } from "../../parts/Time";
 import { clockText } from "../../parts/times";
 import { many } from "../../parts/words";
 import { useZone } from "../../parts/zone";
 import { dayText, type Document, type Row } from "./days";
 import { AXIS_STEP_MINUTES, hoursOf, laterBy, minutesAt, type Hours, type Lane } from "./timeline";
-import { MINUTES_MAX, type Simulated } from "./tonight";
+import { MINUTES_MAX, laterThanUsual, type Simulated } from "./tonight";
 import { useDrag } from "./useDrag";
 import type { Night } from "./useNight";
 import "./timeline.css";
 
 type Delivered = Simulated["consumers"][string];
 
-export function Timeline({
-  document,
-  night,
-  simulated,
-}: {
-  document: Document;
-  night: Night;
-  simulated: Simulated | undefined;
-}) {
+export function Timeline({ document, night }: { document: Document; night: Night }) {
   const helpId = useId();
+  const { simulated } = night;
   const hours = hoursOf(document, simulated);
   if (!hours.deliveries.length) return null;
   return (
@@ -106,9 +98,8 @@ function DeliveryLane({
 }) {
   const { zone } = useZone();
   const { moved, dragging, handlers } = useDrag(minutes, hours.length, change);
-  const at = laterBy(row.first_at, moved);
-  const later = `${formatDuration(moved * 60)} later`;
-  const clock = clockText(at, zone ?? "UTC", row.date);
+  const promised = clockText(row.first_at, zone ?? "UTC", row.date);
+  const later = moved > 0 ? laterThanUsual(moved) : "";
   const last = minutesAt(row.last_at, hours.date) - minute;
   return (
     <li className="night-delivery">
@@ -116,11 +107,10 @@ function DeliveryLane({
         <Link to={addressOf("source", row.node)}>{row.node}</Link> promised{" "}
         <TimeOfDay at={row.first_at} date={row.date} />
         {row.times > 1 && <span className="muted"> × {row.times}</span>}
-        {moved > 0 && (
-          <strong>
-            {" "}
-            → <TimeOfDay at={at} date={row.date} />, {later}
-          </strong>
+        {later && (
+          <>
+            , <strong>{later}</strong>
+          </>
         )}
       </span>
       <span className="night-track">
@@ -142,9 +132,7 @@ function DeliveryLane({
           aria-valuemin={0}
           aria-valuemax={MINUTES_MAX}
           aria-valuenow={moved}
-          aria-valuetext={
-            moved > 0 ? `${clock}, ${later}; what if: nothing is changed` : `${clock}, as promised`
-          }
+          aria-valuetext={`${later || "as usual"}; promised ${promised}`}
           {...handlers}
         />
       </span>
@@ -174,6 +162,11 @@ function DeadlineLane({
         <Link to={addressOf("consumer", row.node)}>{row.node}</Link> due{" "}
         <TimeOfDay at={row.first_at} date={row.date} />
         {then !== null && <Predicted before={before} then={then} row={row} late={late} />}
+        {delivered?.then.kept != null && then === null && (
+          <>
+            , <strong className="tone-bad">fewer than half delivered</strong>
+          </>
+        )}
       </span>
       <span className="night-track" aria-hidden="true">
         <span className="night-due" style={leftOf(minute, hours)} />
@@ -203,7 +196,7 @@ function Predicted({
   const same = before === null || Math.abs(minutesBetween(before, then)) < 1;
   return (
     <>
-      , half by{" "}
+      , typically by{" "}
       {!same && (
         <>
           <TimeOfDay at={before} date={row.date} /> →{" "}

@@ -1,6 +1,10 @@
-import { fireEvent, screen, within } from "@testing-library/react";
+import { QueryClientProvider } from "@tanstack/react-query";
+import { fireEvent, render, screen, within } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
-import { describe, expect, it, vi } from "vitest";
+import type { ReactNode } from "react";
+import { MemoryRouter } from "react-router";
+import { beforeEach, describe, expect, it, vi } from "vitest";
+import { queries } from "../../api/responses";
 import { renderAt } from "../../testing/render";
 import { serverOfTests } from "../../testing/server";
 import { Tonight } from "./Tonight";
@@ -9,6 +13,7 @@ import { useNight } from "./useNight";
 import type { Document, Row } from "./days";
 
 const server = serverOfTests();
+beforeEach(() => queries.clear());
 const COMMAND = "headrace what-if --days 1 --samples 100 --seed 1";
 const delivered = (clock: string, kept: string) => ({
   p50: Number(clock.slice(0, 2)) * 3_600 + Number(clock.slice(3)) * 60,
@@ -17,8 +22,9 @@ const delivered = (clock: string, kept: string) => ({
   p50_at: clock,
   p95_at: clock,
 });
+type Delivered = Omit<ReturnType<typeof delivered>, "p50"> & { p50: number | null };
 
-function page(changes: string[], then = delivered("08:00", "100.0"), samples = 100) {
+function page(changes: string[], then: Delivered = delivered("08:00", "100.0"), samples = 100) {
   return {
     command: `${COMMAND}${changes.length ? " --set …" : ""}`,
     simulated: {
@@ -73,9 +79,9 @@ const ROWS = [
   expected("deadline", "report", "2025-03-05T09:00:00+01:00"),
 ];
 
-function Simulated({ rows }: { rows: Row[] }) {
-  const night = useNight(expectedSources(rows), true);
-  return <Tonight document={{ ...DOCUMENT, rows }} night={night} />;
+function Simulated({ rows, dates = DOCUMENT.dates }: { rows: Row[]; dates?: string[] }) {
+  const document = { ...DOCUMENT, rows, dates };
+  return <Tonight document={document} night={useNight(document, true)} />;
 }
 
 describe("tonight, simulated", () => {
@@ -133,6 +139,15 @@ describe("the hours of tonight", () => {
     server()
       .received.filter(({ path }) => path === "/api/v1/what-if")
       .map(({ query }) => query.getAll("set"));
+  const laneOf = (name: string) =>
+    within(screen.getByRole("list", { name: "Tonight by the hour" }))
+      .getByRole("link", { name })
+      .closest("li");
+  const inQueries = (element: ReactNode) => (
+    <QueryClientProvider client={queries}>
+      <MemoryRouter>{element}</MemoryRouter>
+    </QueryClientProvider>
+  );
   const dragged = (handle: HTMLElement, x: number) => {
     fireEvent.pointerDown(handle, { clientX: 100, pointerId: 1, isPrimary: true, button: 0 });
     fireEvent.pointerMove(handle, { clientX: x, pointerId: 1, isPrimary: true });
@@ -150,15 +165,18 @@ describe("the hours of tonight", () => {
     renderAt("/calendar", <Simulated rows={ROWS} />);
     await screen.findByText(/^Not tested on past days/);
     const handle = screen.getByRole("slider", { name: "Delivery of orders" });
-    expect(handle).toHaveAttribute("aria-valuetext", "04:00, as promised");
+    expect(handle).toHaveAttribute("aria-valuetext", "as usual; promised 04:00");
     dragged(handle, 160);
     expect(handle).toHaveAttribute("aria-valuenow", "180");
     fireEvent.keyDown(handle, { key: "Escape" });
     expect(handle).toHaveAttribute("aria-valuenow", "0");
     fireEvent.pointerUp(handle);
     dragged(handle, 130);
-    const text = "05:30, 1 h 30 min later; what if: nothing is changed";
+    const text = "1 h 30 min later than usual; promised 04:00";
     expect(handle).toHaveAttribute("aria-valuetext", text);
+    expect(handle.closest("li")).toHaveTextContent(
+      /orders promised .*04:00.*, 1 h 30 min later than usual$/,
+    );
     expect(simulations()).toEqual([[]]);
     fireEvent.pointerUp(handle);
     expect(screen.getByRole("slider", { name: "orders arrives later" })).toHaveValue("90");
@@ -167,6 +185,34 @@ describe("the hours of tonight", () => {
     expect(await screen.findByText(told)).toHaveAttribute("role", "status");
     expect(simulations()).toEqual([[], ["source.orders.delay=90m"]]);
     expect(screen.getByText("late")).toBeVisible();
+    expect(laneOf("report")).toHaveTextContent(/typically by .*07:00.* → .*08:30.* late$/);
+  });
+
+  it("says that fewer than half are delivered", async () => {
+    // Would catch: a deadline without a word where most of its deliveries never come.
+    const body = page([], { ...delivered("08:00", "12.0"), p50: null });
+    server().answer("/api/v1/what-if", { body });
+    renderAt("/calendar", <Simulated rows={ROWS} />);
+    await screen.findByText(/^Not tested on past days/);
+    expect(laneOf("report")).toHaveTextContent(/due .*08:00.*, fewer than half delivered$/);
+  });
+
+  it("shows nothing of another night than the calendar's, and asks for that after midnight", async () => {
+    // Would catch: yesterday's forecast beside the deadlines of today.
+    server().answer("/api/v1/what-if", { body: page([]) }, { body: page([]) });
+    const { rerender } = render(inQueries(<Simulated rows={ROWS} />));
+    await screen.findByText(/^Not tested on past days/);
+    expect(laneOf("report")).toHaveTextContent("typically by");
+    const rows = ROWS.map((row) => ({
+      ...row,
+      ends_at: "2025-03-06T00:00:00+01:00",
+      first_at: row.first_at.replace("03-05", "03-06"),
+      last_at: row.last_at.replace("03-05", "03-06"),
+    }));
+    rerender(inQueries(<Simulated rows={rows} dates={["2025-03-05", "2025-03-06"]} />));
+    expect(laneOf("report")).not.toHaveTextContent("typically by");
+    await expect.poll(() => simulations().length).toBe(2);
+    expect(laneOf("report")).not.toHaveTextContent("typically by");
   });
 
   it("moves several deliveries by keys", async () => {

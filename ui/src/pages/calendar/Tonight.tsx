@@ -31,7 +31,7 @@ export function Tonight({ document, night }: { document: Document | undefined; n
   return (
     <Panel title="Tonight, simulated" aside="nothing is run, written or changed">
       <div className="body stack">
-        {document && <Timeline document={document} night={night} simulated={data?.simulated} />}
+        {document && <Timeline document={document} night={night} />}
         {sources.length > 0 && <Later sources={sources} night={night} />}
         <div className="row">
           <button

@@ -62,6 +62,9 @@ export function laterText(seconds: number): string {
   return `${formatDuration(Math.abs(seconds))} ${seconds < 0 ? "earlier" : "later"}`;
 }
 
+/** What is simulated of a source: its delay counts from when it usually delivers. */
+export const laterThanUsual = (minutes: number): string => `${laterText(minutes * 60)} than usual`;
+
 /** Differences below a second count as none, as those of the command. */
 function differ(before: number | null, after: number | null): boolean {
   if (before === null || after === null) return before !== after;

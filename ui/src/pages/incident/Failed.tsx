@@ -62,13 +62,18 @@ function FailedAttempt({ row, ended }: { row: Attempt; ended: boolean }) {
         )}
         <LogNote row={row} />
         <div className="body stack">
-          <div className="row">
-            <h3>Try again</h3>
-            {!ended && <ActButtons acts={[retry]} refused={refused} />}
-          </div>
+          <h3>Try again</h3>
           {row.commands.map((text) => (
             <Command key={text} text={text} />
           ))}
+          {!ended && (
+            <div className="row">
+              <span>
+                These publish nothing. To run it again and publish what passes its checks:
+              </span>
+              <ActButtons acts={[retry]} refused={refused} />
+            </div>
+          )}
         </div>
       </Panel>
       <Inputs row={row} />

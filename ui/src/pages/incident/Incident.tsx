@@ -79,7 +79,7 @@ function IncidentOf({ row }: { row: Row }) {
         <div className="stack">
           <Evidence cause={cause} />
           <HeldData row={row} />
-          <Failed incident={row.id} ended={row.state === "resolved"} />
+          <Failed incident={row.id} ended={row.state !== "open"} />
           <History row={row} />
           <Timeline row={row} />
         </div>

@@ -1,4 +1,5 @@
 // How the figures of a column are named and written.
+import { visibleText } from "./visible";
 import { many } from "./words";
 
 const FAMILIES: Record<string, string> = {
@@ -28,7 +29,7 @@ const UNITS: Record<string, (value: number) => string> = {
 /** Nulls; Share of “paid”. */
 export function figureName(figure: string, category: string | null): string {
   const family = FAMILIES[figure] ?? figure;
-  return category === null ? family : `${family} of “${category}”`;
+  return category === null ? family : `${family} of “${visibleText(category)}”`;
 }
 
 /** How values of a unit are written: 12 %, 7.5 h, 1,204. */

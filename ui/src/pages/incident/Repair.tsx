@@ -9,6 +9,7 @@ import { Refusal } from "../../parts/Page";
 import { Rivals, scoreText } from "../../parts/Rivals";
 import { State } from "../../parts/State";
 import { formatEstimate } from "../../parts/durations";
+import { cellText } from "../../parts/values";
 import { many } from "../../parts/words";
 import { PublishedNodes } from "../backfill/tables";
 import { Decision, UNDECIDED, VALUES_DIFFER, type Decided } from "./Decision";
@@ -203,7 +204,7 @@ function Mappings({ rows }: { rows: readonly Schema["MappingRow"][] }) {
       <ul className="stack" style={{ marginTop: "0.5rem" }}>
         {rows.map((row) => (
           <li key={row.column}>
-            <code>{row.column}</code> ← <code>{row.to}</code>
+            <code>{cellText(row.column)}</code> ← <code>{cellText(row.to)}</code>
             {row.score !== null && ` ${scoreText(row.score)}`}
             <p className="muted small">{row.evidence.join(" · ")}</p>
             <Rivals rows={row.rivals} />

@@ -44,6 +44,14 @@ it("mutes an incident for a while with a reason, and unmutes it", async () => {
   expect(sent.map(({ body }) => body)).toEqual(['{"until":"1h","reason":"vendor is at it"}', "{}"]);
 });
 
+it("shows what can't be seen in a name", () => {
+  // Would catch: a name that reverses the text after it.
+  server().answer("/api/v1/session", { body: { refused_acts: [] } });
+  const line = { at: "2025-03-05T06:00:00Z", what: "a note", by: "a\u202eb" };
+  renderAt("/", <Timeline row={asRow({ ...OPEN, timeline: [line] })} />);
+  expect(screen.getByRole("cell", { name: "a\\u202eb" })).toBeVisible();
+});
+
 it("offers no mute of a resolved incident", () => {
   server().answer("/api/v1/session", { body: { refused_acts: [] } });
   renderAt("/", <Timeline row={asRow({ ...OPEN, state: "resolved" })} />);

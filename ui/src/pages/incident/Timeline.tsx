@@ -17,7 +17,7 @@ type Act = "assign" | "ticket" | "note" | "mute" | "unmute";
 const COLUMNS: readonly Column<Schema["HappenedRow"]>[] = [
   { name: "When", cell: (row) => <Time at={row.at} /> },
   { name: "What", className: "why", cell: (row) => visibleText(row.what) },
-  { name: "By", cell: (row) => row.by },
+  { name: "By", cell: (row) => visibleText(row.by) },
 ];
 
 export function Timeline({ row }: { row: Row }) {

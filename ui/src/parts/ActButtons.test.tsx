@@ -1,5 +1,6 @@
 import { screen } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
+import { useState } from "react";
 import { beforeEach, expect, test, vi } from "vitest";
 import { queries } from "../api/responses";
 import { addressServer, serverOfTests } from "../testing/server";
@@ -45,6 +46,19 @@ test("without roles each act is offered, and nothing is said about it", () => {
   expect(screen.getByRole("button", { name: "Run…" })).toBeEnabled();
   expect(screen.getByRole("link", { name: "Backfill…" })).toHaveAttribute("href", "/backfills/new");
   expect(container.querySelector(".refused")).toBeNull();
+});
+
+// Would catch: a focus that is lost with the button "Mute…", which "Unmute…" takes the place of.
+test("an act that takes another's place keeps its focus", async () => {
+  function Acts() {
+    const [muted, setMuted] = useState(false);
+    const label = muted ? "Unmute…" : "Mute…";
+    const begin = () => setMuted(!muted);
+    return <ActButtons acts={[{ key: "mute", label, command: "mute", begin }]} refused={[]} />;
+  }
+  renderAt("/", <Acts />);
+  await userEvent.click(screen.getByRole("button", { name: "Mute…" }));
+  expect(screen.getByRole("button", { name: "Unmute…" })).toHaveFocus();
 });
 
 // Would catch: a request for each button.

@@ -9,6 +9,8 @@ export type ActButton = {
   label: string;
   /** Its command, as in `headrace access matrix`. */
   command: string;
+  /** Of an act that takes another's place and its focus; without it, the label. */
+  key?: string;
   main?: boolean;
   disabled?: boolean;
 } & ({ begin: () => void } | { to: string });
@@ -45,13 +47,13 @@ export function ActButtons({ acts, refused }: { acts: readonly ActButton[]; refu
         const className = `button${act.main ? " main" : ""}`;
         if ("to" in act && !reason)
           return (
-            <Link key={act.label} className={className} to={act.to}>
+            <Link key={act.key ?? act.label} className={className} to={act.to}>
               {act.label}
             </Link>
           );
         return (
           <button
-            key={act.label}
+            key={act.key ?? act.label}
             type="button"
             className={className}
             disabled={reason !== undefined || act.disabled}

@@ -39,6 +39,7 @@ export function Timeline({ row }: { row: Row }) {
               },
               { label: "Write a note…", command: "incidents note", begin: () => setAsked("note") },
               ...muteOf(row).map((act) => ({
+                key: "mute",
                 label: act === "mute" ? "Mute…" : "Unmute…",
                 command: `incidents ${act}`,
                 begin: () => setAsked(act),
@@ -161,8 +162,8 @@ function Mute({ row, close }: DialogProps) {
         <>
           <p>
             Nobody gets messages about it meanwhile, and no warnings of deadlines that it endangers.
-            It stays open and is shown as before. Whoever got a message about it gets one when it
-            ends. If it is opened again after its end, the mute is over.
+            Whoever got a message gets one when the incident is resolved. Its state doesn’t change.
+            Reopening it ends the mute.
           </p>
           <DurationField until={until} choose={setUntil} choices={MUTES} />
         </>

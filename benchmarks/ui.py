@@ -236,7 +236,7 @@ def _pages(chromium: Browser, site: Site, project: str, more: tuple[str, ...]) -
 
 
 _FAILURES_READABLE = (
-    """there(() => isThere() && document.querySelector('[aria-label="Not published"] li'))"""
+    """there(() => isThere() && document.querySelector('[aria-label="Unsuccessful attempts"] li'))"""
 )
 
 

@@ -116,7 +116,7 @@ def test_what_wasnt_published_of_a_run_stands_inside_its_panel(wrong: Site) -> N
     """Would catch: reasons that stick to the edge of what they are in."""
     with wrong.page() as page:
         open_page(page, "/runs/2")
-        panel = page.get_by_role("region", name="Not published")
+        panel = page.get_by_role("region", name="Unsuccessful attempts")
         reason = panel.get_by_text("1 row below 0")
         assert reason.bounding_box()["x"] - panel.bounding_box()["x"] >= 8
 

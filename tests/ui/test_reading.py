@@ -255,7 +255,7 @@ def test_a_run_shows_what_failed_first_however_long_it_is(
     )
     with serving(root) as server, Site(seen[0].browser, server).page() as page:
         open_page(page, "/runs/1")
-        panel = page.get_by_role("region", name="Not published")
+        panel = page.get_by_role("region", name="Unsuccessful attempts")
         expect(panel).to_contain_text("it broke")
         expect(panel).to_contain_text("1 of 70")
         expect(page.get_by_role("button", name="Retry what failed…")).to_be_visible()

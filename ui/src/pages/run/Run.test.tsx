@@ -42,7 +42,7 @@ function show(attempts: unknown[]) {
 it("says that no reason was recorded", async () => {
   // Would catch: "2 more attempts with this reason" under no reason.
   show(["a", "b", "c", "d", "e"].map((node) => failed(node, "")));
-  const panel = within(await screen.findByRole("region", { name: "Not published" }));
+  const panel = within(await screen.findByRole("region", { name: "Unsuccessful attempts" }));
   const [only, ...more] = await panel.findAllByRole("listitem");
   expect(only?.textContent).toContain(
     "No reason was recorded.2 more attempts, also without a reason",
@@ -53,7 +53,7 @@ it("says that no reason was recorded", async () => {
 it("marks attempts whose partitions other attempts published since", async () => {
   // Would catch: a batch that was split and published in parts, shown as if it still waited.
   show([failed("a", "out of memory", true), failed("b", "out of memory")]);
-  const panel = within(await screen.findByRole("region", { name: "Not published" }));
+  const panel = within(await screen.findByRole("region", { name: "Unsuccessful attempts" }));
   const items = await panel.findAllByRole("listitem");
   expect(items.map((item) => item.textContent)).toEqual([
     expect.stringMatching(/a 2025-03-04published sinceout of memory/),
@@ -68,7 +68,7 @@ it("shows each reason once, first, with the attempts that ended for it", async (
     failed("f", "no such column: amount"),
   ];
   show(attempts);
-  const panel = within(await screen.findByRole("region", { name: "Not published" }));
+  const panel = within(await screen.findByRole("region", { name: "Unsuccessful attempts" }));
   const [first, second, ...more] = await panel.findAllByRole("listitem");
   expect(panel.getByText("The first 6 of 9,500 attempts")).toBeDefined();
   expect(first?.textContent).toContain("a 2025-03-04, b 2025-03-04, c 2025-03-04");
@@ -77,13 +77,24 @@ it("shows each reason once, first, with the attempts that ended for it", async (
   expect(more).toEqual([]);
 });
 
+it("says that an answered list is empty", async () => {
+  // Would catch: "Loading…" for good, where the attempts aren't unsuccessful any more.
+  server().answer("/api/v1/status", { body: { now: AT, timezone: "UTC" } });
+  const empty = { ...bodyOf([]), next: null };
+  server().answer("/api/v1/runs/9", { body: bodyOf([failed("a", "")]) }, { body: empty });
+  renderAt("/runs/9", <Run />, "/runs/:run");
+  const panel = within(await screen.findByRole("region", { name: "Unsuccessful attempts" }));
+  expect(await panel.findByText("None of them is listed.")).toBeVisible();
+  expect(panel.queryByText("Loading…")).toBeNull();
+});
+
 it("says why the reasons aren't there, and not that there are none", async () => {
   // Would catch: "the first 0 of 9,500 attempts" while they are on their way, or after a refusal.
   server().answer("/api/v1/status", { body: { now: AT, timezone: "UTC" } });
   const refusal = { status: 503, body: { detail: "The database is busy." } };
   server().answer("/api/v1/runs/9", { body: bodyOf([failed("a", "disk full")]) }, refusal);
   renderAt("/runs/9", <Run />, "/runs/:run");
-  const panel = within(await screen.findByRole("region", { name: "Not published" }));
+  const panel = within(await screen.findByRole("region", { name: "Unsuccessful attempts" }));
   expect(panel.queryByText(/^The first/)).toBeNull();
   expect(await panel.findByText("The database is busy.")).toBeVisible();
   expect(panel.queryByText(/^The first/)).toBeNull();

@@ -139,15 +139,17 @@ function Top({ run, attempts }: { run: About; attempts: readonly Attempt[] }) {
 /** What failed or was withheld, before everything else. */
 function Failures({ run }: { run: About }) {
   const response = useAttempts(run.run_id, true);
-  const failed = response.isPlaceholderData ? [] : response.pages.flatMap((page) => page.attempts);
+  const pages = response.isPlaceholderData ? [] : response.pages;
+  const failed = pages.flatMap((page) => page.attempts);
   return (
     <Panel
-      title="Not published"
+      title="Unsuccessful attempts"
       aside={`${run.unpublished.toLocaleString("en")} of ${many(run.total, "attempt")}`}
     >
       {response.error && <Refusal problem={response.error} stale={failed.length > 0} />}
       {failed.length > 0 && <Reasons attempts={failed} total={run.unpublished} />}
-      {!failed.length && !response.error && <Placeholder problem={null} />}
+      {!pages.length && !response.error && <Placeholder problem={null} />}
+      {pages.length > 0 && !failed.length && <Empty>None of them is listed.</Empty>}
       <MoreButton of={response} label="Show more" />
     </Panel>
   );

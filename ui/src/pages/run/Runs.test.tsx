@@ -44,6 +44,22 @@ it("filters by what is in the address, and puts there what is chosen", async () 
   expect(screen.getByRole("status", { name: "Address" })).toHaveTextContent("state=failed");
 });
 
+it.each([
+  [["1"], ["2"]],
+  [[], ["1", "2"]],
+])("draws no duration of runs that aren't over: %j are, %j run", async (over, running) => {
+  // Would catch: "at most 0 s" of runs that have just begun.
+  server().answer("/api/v1/status", { status: 404, body: {} });
+  const runs = [
+    ...running.map((id) => ({ ...run(id, "running"), finished_at: null })),
+    ...over.map((id) => run(id, "succeeded")),
+  ];
+  server().answer("/api/v1/runs/list", { body: { now: "2025-03-02T00:00:00Z", runs, next: null } });
+  renderAt("/runs", <Runs />);
+  expect(await screen.findByRole("link", { name: "run 2" })).toBeVisible();
+  expect(screen.queryByRole("img", { name: /^Duration/ })).toBeNull();
+});
+
 it("asks for nothing that isn't set", () => {
   expect(queryOf({}, false)).toEqual({ failed: false });
   expect(queryOf({ since: "x", node: "n" }, true)).toEqual({ failed: true, node: "n" });

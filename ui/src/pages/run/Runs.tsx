@@ -180,7 +180,7 @@ function RunList({
       aside={response.isFetching && rows.length > 0 ? "looking…" : undefined}
     >
       {response.error && <Refusal problem={response.error} stale={rows.length > 0} />}
-      {rows.length > 1 && <Trend rows={rows} />}
+      <Trend rows={rows.filter(({ state }) => state !== "running")} />
       {rows.length > 0 && (
         <Table
           label="Runs"
@@ -309,9 +309,10 @@ function Typed({ label, name, values, set }: TypedProps) {
   );
 }
 
-/** How long the listed runs took, the oldest at the left; those that didn't succeed are marked. */
+/** How long the runs took, the oldest at the left; those that didn't succeed are marked. */
 function Trend({ rows }: { rows: readonly Row[] }) {
   const zone = useZone().zone ?? "UTC";
+  if (rows.length < 2 || rows.every(({ finished_at }) => finished_at === null)) return null;
   const points = rows.toReversed().map((row) => ({
     name: `${row.kind} ${row.run_id}`,
     at: minuteText(row.started_at, zone),

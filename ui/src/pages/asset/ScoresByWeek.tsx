@@ -1,6 +1,6 @@
 // The scores of a source over time: each point is what the score beside it was at the end of a day.
-import type { Schema } from "../../api/client";
-import { useResponse } from "../../api/responses";
+import { useQuery } from "@tanstack/react-query";
+import { read, type Problem, type Schema } from "../../api/client";
 import { Empty, Loaded, Panel } from "../../parts/Page";
 import { Series, type Point } from "../../parts/Series";
 import { windowOf } from "../../parts/words";
@@ -12,15 +12,17 @@ const SCORES: readonly { title: string; value: (point: Scored) => number | null 
   { title: "Stability", value: (point) => point.stability },
   { title: "Quality", value: (point) => point.quality },
 ];
+const PATH = "/api/v1/sources/{source}/scores";
 const format = (score: number) => score.toFixed(3);
-const deliveries = () => `?${new URLSearchParams({ part: "deliveries" })}`;
 
 export function ScoresByWeek({ name }: { name: string }) {
-  return (
-    <Loaded document={useResponse("/api/v1/sources/{source}/scores", { path: { source: name } })}>
-      {(document) => <Charts document={document} />}
-    </Loaded>
-  );
+  const params = { path: { source: name } };
+  const response = useQuery<Document, Problem>({
+    queryKey: [PATH, params],
+    queryFn: ({ signal }) => read(PATH, params, signal),
+    staleTime: "static", // a delivery hardly moves 13 windows of 90 days, and all of them are read
+  });
+  return <Loaded document={response}>{(document) => <Charts document={document} />}</Loaded>;
 }
 
 function Charts({ document }: { document: Document }) {
@@ -54,7 +56,6 @@ function Charts({ document }: { document: Document }) {
             })}
             format={format}
             missing="no score"
-            open={deliveries}
           />
         </Panel>
       ))}

@@ -270,11 +270,11 @@ def alike_since(tx: Transaction, fact: FactNews, check: str) -> int | None:
     None if the result before it was another one, or if the check couldn't be evaluated.
     """
     epoch, _, n = fact.attempt.partition(".")
-    own = {"epoch": int(epoch), "n": int(n), "partition": fact.partition, "name": check}
+    identity = {"epoch": int(epoch), "n": int(n), "partition": fact.partition, "name": check}
     result = tx.execute(
         "select failing, rows from check_result where epoch = :epoch and n = :n and"
         " partition = :partition and name = :name",
-        own,
+        identity,
     ).fetchone()
     if result is None or result[0] == 0:
         return None
@@ -283,7 +283,7 @@ def alike_since(tx: Transaction, fact: FactNews, check: str) -> int | None:
         "select at, outcome, failing, rows from check_result where node = :node and name = :name"
         " and at <= :at and not (epoch = :epoch and n = :n and partition = :partition)"
         " order by at desc, epoch desc, n desc, partition desc limit :limit",
-        {"node": fact.node, "at": fact.at, "limit": RESULTS_COMPARED, **own},
+        {"node": fact.node, "at": fact.at, "limit": RESULTS_COMPARED, **identity},
     )
     since_us = None
     for at_us, outcome, failing, rows in earlier:

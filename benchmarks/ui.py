@@ -235,9 +235,8 @@ def _pages(chromium: Browser, site: Site, project: str, more: tuple[str, ...]) -
     ]
 
 
-_FAILURES_READABLE = (
-    """there(() => isThere() && document.querySelector('[aria-label="Unsuccessful attempts"] li'))"""
-)
+_FAILURE = '[aria-label="Unsuccessful attempts"] li'
+_FAILURES_READABLE = f"there(() => isThere() && document.querySelector('{_FAILURE}'))"
 
 
 def _run(chromium: Browser, site: Site, *, quick: bool) -> list[Figure]:

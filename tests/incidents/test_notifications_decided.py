@@ -20,10 +20,11 @@ from headrace.model import Grain, Project, Settings
 from headrace.model.nodes import Consumer, Owner, PartitionSpec, Place, Source
 from headrace.slo.consumer_states import AtRisk
 from headrace.store import Store
-from headrace.store.queries import incidents, notifications
+from headrace.store.queries import incident_mutes, incidents, notifications
 from headrace.store.queries.incident_handling import UNMUTED
 from headrace.store.queries.incident_mutes import Mute, mute_line, mute_of
 from headrace.store.queries.incidents import Affected, Happened, Incident, IncidentEvidence
+from headrace.store.transaction import Transaction
 
 PLACE = Place(file="owners.yaml", line=1)
 MINUTE = 60_000_000
@@ -457,14 +458,62 @@ def test_an_outage_that_is_muted_to_its_end_is_told_to_nobody(board: Board, unmu
 
 
 def test_a_message_that_is_being_sent_stays(board: Board) -> None:
-    """Would catch: a message sent a second time after the mute, and a retry during the mute."""
+    """Would catch: a message sent a second time after the mute, a retry during the mute, and an end
+    of which nobody hears who got a retry that was under way."""
     people, now = project(VENDOR, TEAM, READERS), at(NIGHT)
     board.judge(people, now, incident())
     with board.store.write(None) as tx:
-        first, second = notifications.take(tx, now, 2)
-        notifications.again(tx, second.id, now + MINUTE, "no answer")
-    mute(board, now)
-    assert board.rows("recipient") == [(first.recipient,)]
+        for message in notifications.take(tx, now, 2):
+            notifications.again(tx, message.id, now + MINUTE, "no answer")
+        delivered, failed = notifications.take(tx, now + MINUTE, 2)
+    mute(board, now + MINUTE)
+    with board.store.write(None) as tx:
+        notifications.sent(tx, delivered.id, now + MINUTE, None)
+        notifications.again(tx, failed.id, now + 2 * MINUTE, "no answer")
+    assert board.send(now + 2 * MINUTE) == []
+    assert board.rows("recipient") == [(delivered.recipient,)]
+    board.judge(people, now + HOUR, over(incident(), now + HOUR))
+    assert board.send(now + HOUR) == [("resolved", delivered.recipient)]
+
+
+def test_a_first_try_that_fails_during_a_mute_is_sent_after_it(board: Board) -> None:
+    """Would catch: a message tried for hours although its incident is muted, the sending process
+    started over and over for it, and a recipient who never hears of the incident."""
+    people, now = project(VENDOR, TEAM), at(NIGHT)
+    board.judge(people, now, incident())
+    with board.store.write(None) as tx:
+        (message,) = notifications.take(tx, now, 1)
+    mute(board, now, now + HOUR)
+    with board.store.write(None) as tx:
+        notifications.again(tx, message.id, now + MINUTE, "no answer")
+    assert board.send(now + MINUTE) == []
+    with board.store.read() as tx:
+        assert notifications.next_at(tx) is None
+    board.judge(people, now + HOUR)
+    assert board.send(now + HOUR) == [("opened", "team")]
+
+
+def test_only_incidents_that_were_muted_are_asked_for_their_mute(
+    board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: a query for each incident, with each evaluation and each `status`."""
+    asked = list[int]()
+
+    def recorded(tx: Transaction, number: int, at: int) -> Mute | None:
+        asked.append(number)
+        return mute_of(tx, number, at)
+
+    monkeypatch.setattr(incident_mutes, "mute_of", recorded)
+    items = [incident(number, fingerprint=f"{number}") for number in (1, 2, 3)]
+    with board.store.write(None) as tx:
+        for item in items:
+            incidents.write(tx, item)
+        assert incident_mutes.mutes(tx, items, at(NIGHT)) == {}
+    mute(board, at(NIGHT))
+    with board.store.read() as tx:
+        assert list(incident_mutes.mutes(tx, items, at(NIGHT))) == [1]
+        assert incident_mutes.mutes(tx, items[1:], at(NIGHT)) == {}
+    assert asked == [1]
 
 
 def test_what_is_known_of_a_mute(board: Board) -> None:

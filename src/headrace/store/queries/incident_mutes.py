@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
+
+import msgspec
 
 from headrace.store.queries.incident_handling import MUTE, UNMUTED
 from headrace.store.queries.incidents import REOPENED, Incident
@@ -48,8 +50,24 @@ def mute_of(tx: Transaction, number: int, at: int) -> Mute | None:
 
 def mutes(tx: Transaction, incidents: Iterable[Incident], at: int) -> dict[int, Mute]:
     """Return incident → its mute in force at a time, or at its end if it was resolved before."""
-    results = {
-        incident.id: mute_of(tx, incident.id, min(at, incident.resolved_at or at))
-        for incident in incidents
-    }
+    times = {incident.id: min(at, incident.resolved_at or at) for incident in incidents}
+    return _in_force(tx, times)
+
+
+def mutes_of(tx: Transaction, numbers: Iterable[int], at: int) -> dict[int, Mute]:
+    """Return the number of an incident → its mute in force at a time."""
+    return _in_force(tx, dict.fromkeys(numbers, at))
+
+
+def _in_force(tx: Transaction, times: Mapping[int, int]) -> dict[int, Mute]:
+    """Return incident → its mute in force at its time. Only those ever muted are looked at."""
+    if not times:
+        return {}
+    rows = tx.execute(
+        "select distinct incident_id from incident_event where incident_id in"
+        " (select cast(value as bigint) from json_each(:numbers))"
+        f" and act like '{MUTE}%' order by incident_id",
+        {"numbers": msgspec.json.encode(list(times)).decode()},
+    ).fetchall()
+    results = {number: mute_of(tx, number, times[number]) for (number,) in rows}
     return {number: mute for number, mute in results.items() if mute is not None}

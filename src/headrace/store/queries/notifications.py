@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from headrace.store.queries.incident_mutes import mutes_of
 from headrace.store.transaction import Transaction
 
 CLAIMED_US = 120_000_000
@@ -206,13 +207,13 @@ def hasten(tx: Transaction, number: int, at: int) -> None:
 
 
 def forget_waiting(tx: Transaction, incident: int) -> None:
-    """Delete the waiting notifications of an open incident, as if they had never been queued.
+    """Delete the untried notifications of an open incident, as if they had never been queued.
 
-    One that is being sent for the first time stays.
+    Those tried before may be under way; `take` deletes what is left of them.
     """
     tx.execute(
         "delete from notice where incident_id = ? and state = 'waiting' and kind <> 'resolved' and"
-        " (tries = 0 or error is not null)",
+        " tries = 0",
         (incident,),
     )
 
@@ -226,7 +227,11 @@ def drop(tx: Transaction, number: int, why: str) -> None:
 
 
 def take(tx: Transaction, now: int, limit: int) -> list[DueNotification]:
-    """Take the due notifications, oldest first, and reserve them for CLAIMED_US."""
+    """Take the due notifications, oldest first, and reserve them for CLAIMED_US.
+
+    Those about muted incidents are deleted, so that they are queued again after the mute.
+    """
+    _forget_muted(tx, now)
     rows = tx.execute(
         "select n.id, n.incident_id, n.kind, n.subject, n.recipient, n.channel, n.title, n.body,"
         " n.tries, n.created_at, (select min(o.reference) from notice o where o.incident_id ="
@@ -240,6 +245,17 @@ def take(tx: Transaction, now: int, limit: int) -> list[DueNotification]:
         [(now + CLAIMED_US, notification.id) for notification in notifications],
     )
     return notifications
+
+
+def _forget_muted(tx: Transaction, now: int) -> None:
+    due = "state = 'waiting' and kind <> 'resolved' and not_before <= ?"
+    rows = tx.execute(
+        f"select distinct incident_id from notice where {due} and incident_id is not null", (now,)
+    )
+    tx.executemany(
+        f"delete from notice where {due} and incident_id = ?",
+        [(now, number) for number in mutes_of(tx, [row[0] for row in rows], now)],
+    )
 
 
 def sent(tx: Transaction, number: int, now: int, reference: str | None) -> None:

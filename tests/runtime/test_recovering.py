@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 from runlab import Lab
 from warm_fork_servers import headrace
+
+from headrace.model.intervals import to_us
+from headrace.plan import Compiled
+from headrace.services import repair_forecast
+from headrace.services.incidents import rows_of
+from headrace.slo.declared_promises import DeclaredPromises, declared_promises
+from headrace.store.queries import incidents as stored
 
 SOURCE = """source: orders
 owner: acme
@@ -49,7 +57,7 @@ def page(lab: Lab, incident: str) -> str:
 
 def test_nothing_is_next_while_headrace_repairs_it_itself(lab: Lab) -> None:
     """Would catch: "Headrace goes on as soon as the file comes" after it came, and "next: headrace
-    fix" of what Headrace does by itself."""
+    fix" of what Headrace does by itself, and a time that has passed."""
     (incident,) = lab.headrace("incidents")
     assert (incident["state"], incident["cause"]["kind"]) == ("recovering", "missing_source")
     assert incident["repair"]["automatic"]
@@ -57,5 +65,34 @@ def test_nothing_is_next_while_headrace_repairs_it_itself(lab: Lab) -> None:
     text = page(lab, incident["id"])
     assert "repair   Headrace does it by itself; expected at 09:00 at the earliest" in text
     assert text.splitlines()[-1].startswith("next: headrace why report")
+    for later in ("2025-01-11T09:01:00+00:00", "2025-01-12T08:00:00+00:00"):
+        lab.now = datetime.fromisoformat(later)
+        text = page(lab, incident["id"])
+        assert "repair   Headrace does it by itself\n" in text
     at(lab, "2025-01-11T09:05:00+00:00")
     assert lab.headrace("incidents") == []
+
+
+def test_the_forecast_is_made_once_for_all_incidents(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: the promises of the whole project derived again for each recovering incident."""
+    derived = list[DeclaredPromises]()
+
+    def recorded(compiled: Compiled) -> DeclaredPromises:
+        derived.append(declared_promises(compiled))
+        return derived[-1]
+
+    monkeypatch.setattr(repair_forecast, "declared_promises", recorded)
+    with closing(lab.session()) as session:
+        assert session.store is not None
+        assert session.compiled is not None
+        now_us = to_us(lab.now)
+        with session.store.read() as tx:
+            (item,) = stored.open_incidents(tx)
+            rows = rows_of(session, session.compiled, tx, [item, item], now_us)
+    assert [row.repair is not None and row.repair.expected_at is not None for row in rows] == [
+        True,
+        True,
+    ]
+    assert len(derived) == 1

@@ -9,6 +9,7 @@ import pytest
 from headrace.model import Project, Settings
 from headrace.plan import Compiled
 from headrace.services import repair_actions
+from headrace.services.repair_forecast import RepairForecast
 from headrace.services.repair_steps import Mending, RepairAction
 from headrace.store import Store
 from headrace.store.queries import incidents
@@ -39,6 +40,6 @@ def test_what_is_recomputed_only_if_asked_for_isnt_automatic(
             (int(proposed),),
         )
         compiled = Compiled(project=Project(settings=Settings(name="t")), nodes={}, order=())
-        repair = repair_actions.repair_of(tx, compiled, incident)
+        repair = repair_actions.repair_of(tx, compiled, incident, RepairForecast(tx, compiled, 0))
     assert repair is not None
     assert (repair.command, repair.automatic) == ("headrace fix INC-1", not proposed)

@@ -37,10 +37,11 @@ from headrace.slo.consumer_states import ConsumerStatus
 from headrace.slo.evaluation import WAITING
 from headrace.slo.incident_impact import still_declared
 from headrace.store import Transaction
+from headrace.store.clock import last_written
 from headrace.store.queries import attempts, exceptions, incident_handling, ingestion, quality
 from headrace.store.queries import incidents as stored
 from headrace.store.queries.attempts import Attempt
-from headrace.store.queries.incident_mutes import mute_of
+from headrace.store.queries.incident_mutes import Mute, mutes_of
 from headrace.store.queries.incidents import (
     EVIDENCE_MAX,
     HELD_MAX,
@@ -51,6 +52,7 @@ from headrace.store.queries.incidents import (
 
 if TYPE_CHECKING:
     from headrace.incidents.digest import DigestAudience
+    from headrace.services.repair_forecast import RepairForecast
 
 ID = re.compile(r"(?:inc-)?(\d{1,15})", re.IGNORECASE)
 _OF_ATTEMPT = re.compile(r"(?:backfills|attempt):(?P<epoch>\d+)\.(?P<n>\d+)@(?P<key>.*)", re.DOTALL)
@@ -74,11 +76,12 @@ def incidents(session: ProjectSession, *, every: Every = False) -> list[Incident
         return []
     now_us = session.clock.now_us()
     with session.store.read() as tx:
-        return [
-            row_of(session, session.compiled, tx, incident, now_us)
+        visible = [
+            incident
             for incident in (stored.newest(tx) if every else stored.open_incidents(tx))
             if session.shows(incident.node)
         ]
+        return rows_of(session, session.compiled, tx, visible, now_us)
 
 
 @authorised
@@ -138,14 +141,16 @@ def holds(
     compiled: Compiled,
     consumers: Sequence[ConsumerStatus],
     causes: Sequence[Incident],
+    now_us: int,
 ) -> HoldingRow | None:
     """Return what the causes hold back from waiting consumers; None without causes."""
     from headrace.services.repair_actions import repair_of
+    from headrace.services.repair_forecast import RepairForecast
 
     if not causes:
         return None
     waiting = [consumer for consumer in consumers if consumer.state in WAITING]
-    repair = repair_of(tx, compiled, causes[0])
+    repair = repair_of(tx, compiled, causes[0], RepairForecast(tx, compiled, now_us))
     assets = {
         name
         for cause in causes
@@ -255,6 +260,35 @@ def row_of(
     session: ProjectSession, compiled: Compiled, tx: Transaction, incident: Incident, now_us: int
 ) -> IncidentRow:
     """Return an incident as a row of the response, at a time in microseconds."""
+    return rows_of(session, compiled, tx, [incident], now_us)[0]
+
+
+def rows_of(
+    session: ProjectSession,
+    compiled: Compiled,
+    tx: Transaction,
+    incidents: Sequence[Incident],
+    now_us: int,
+) -> list[IncidentRow]:
+    """Return incidents as rows of the response, at a time in microseconds."""
+    from headrace.services.repair_forecast import RepairForecast
+
+    forecast = RepairForecast(tx, compiled, now_us)
+    muted = mutes_of(tx, [incident.id for incident in incidents], now_us)
+    return [
+        _row(session, compiled, tx, incident, forecast, muted.get(incident.id))
+        for incident in incidents
+    ]
+
+
+def _row(
+    session: ProjectSession,
+    compiled: Compiled,
+    tx: Transaction,
+    incident: Incident,
+    forecast: RepairForecast,
+    mute: Mute | None,
+) -> IncidentRow:
     from headrace.services.repair_actions import repair_of
 
     at, incident = session.instant, still_declared(incident, compiled.project)
@@ -301,7 +335,7 @@ def row_of(
         owner=incident.owner,
         assignee=handling.assignee,
         ticket=handling.ticket,
-        muted=_muted(session, tx, incident, now_us),
+        muted=_muted(session, incident, mute),
         began_at=at(incident.began_at),
         opened_at=at(incident.opened_at),
         opened_again_at=None if again == incident.opened_at else at(again),
@@ -315,7 +349,7 @@ def row_of(
             consumers=list(incident.affected.consumers),
             partitions=list(incident.affected.partitions),
         ),
-        repair=repair_of(tx, compiled, incident),
+        repair=repair_of(tx, compiled, incident, forecast),
         renames=_renames(tx, incident),
         recurrence_of=(
             None if incident.recurrence_of is None else display_id(incident.recurrence_of)
@@ -332,11 +366,8 @@ def row_of(
     )
 
 
-def _muted(
-    session: ProjectSession, tx: Transaction, incident: Incident, now_us: int
-) -> MuteRow | None:
+def _muted(session: ProjectSession, incident: Incident, mute: Mute | None) -> MuteRow | None:
     """Return who muted an open incident; None if it isn't muted now."""
-    mute = mute_of(tx, incident.id, now_us)
     if mute is None or incident.state == "resolved":
         return None
     return MuteRow(
@@ -394,8 +425,9 @@ def repair_message(
     from headrace.services.repair_actions import (
         repair_of,
     )  # imports all planning code: only if there is something to notify
+    from headrace.services.repair_forecast import RepairForecast
 
-    row = repair_of(tx, compiled, incident)
+    row = repair_of(tx, compiled, incident, RepairForecast(tx, compiled, last_written(tx)))
     if row is None:
         return None
     if row.first is not None and incident.kind == CauseKind.DATA_CORRUPTED:

@@ -38,7 +38,7 @@ from headrace.services.incident_partitions import (
     stuck_among,
     withdrawn_of,
 )
-from headrace.services.repair_forecast import expected_us
+from headrace.services.repair_forecast import RepairForecast
 from headrace.services.repair_steps import Mending, RepairAction, declared_place, with_backfill
 from headrace.services.repair_texts import repair_text
 from headrace.services.repairs import (
@@ -80,19 +80,21 @@ _A_PATH = re.compile(r"(?:^|[\s'\"(=:])/[^\s'\"]")
 """A path in the observation, which names the disk."""
 
 
-def repair_of(tx: Transaction, compiled: Compiled, incident: Incident) -> IncidentRepairRow | None:
+def repair_of(
+    tx: Transaction, compiled: Compiled, incident: Incident, forecast: RepairForecast
+) -> IncidentRepairRow | None:
     """Return the command that repairs an incident, or with which a person begins.
 
-    None if none is needed.
+    None if none is needed. The text is as of the forecast's time.
     """
     row = None if incident.state == "resolved" else _repair_of(tx, compiled, incident)
     if row is None:
         return None
-    now_us = last_written(tx)
+    now_us = forecast.now_us
     paused = except_paused(tx, incident, now_us) if row.automatic else ""
     if row.automatic and incident.state == "recovering":
         zone = compiled.project.settings.timezone
-        at_us = expected_us(tx, compiled, incident, now_us)
+        at_us = forecast.expected_us(incident)
         if at_us is not None:
             row = msgspec.structs.replace(row, expected_at=from_us(at_us, zone))
             paused = f"{paused}; expected at {time_text(at_us, now_us, zone)} at the earliest"

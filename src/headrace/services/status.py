@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -61,6 +61,7 @@ from headrace.store.queries import availability as stored_availability
 from headrace.store.queries import incidents, lake_maintenance, notifications, publications
 from headrace.store.queries import quarantine as stored_quarantine
 from headrace.store.queries.incident_mutes import mutes
+from headrace.store.queries.incidents import Incident
 from headrace.store.queries.quarantine import QuarantineTotals
 
 UNDELIVERED_US = 7 * DAY_US
@@ -115,7 +116,8 @@ def of_consumers(
         evaluation = stood.evaluation(session, (began_us, now_us))
         status = evaluation.status
         chosen = _visible_consumers(session, compiled, chosen)
-        limited = _limited(session, compiled, tx, stood)
+        open_incidents = incidents.open_incidents(tx)
+        limited = _limited(session, compiled, tx, open_incidents, stood)
         consumer_status = [
             consumer for consumer in status.consumers if chosen is None or consumer.name in chosen
         ]
@@ -134,13 +136,12 @@ def of_consumers(
             _consumer(session, compiled.project, status, row_of(past_of[status.name], over))
             for status in consumer_status
         ]
-        incidents_open = incidents.count_open(tx)
-        outages, muted = _outages(session, tx, now_us), _muted(session, tx, now_us)
+        outages, muted = _outages(session, tx, now_us), _muted(session, tx, open_incidents, now_us)
         weakened = stored_availability.count_weakenings(tx, began_us, now_us)
         undelivered = notifications.count_failed(tx, now_us - UNDELIVERED_US)
-        causes = evaluation.causes(consumer_status) if incidents_open else []
+        causes = evaluation.causes(consumer_status) if open_incidents else []
         causes = list(filter(lambda cause: session.shows(cause.node), causes))
-        holding = None if limited else holds(tx, compiled, consumer_status, causes)
+        holding = None if limited else holds(tx, compiled, consumer_status, causes, now_us)
         lake = _lake(tx, now_us)
         files = _files(session, tx, compiled.project, consumers)
         broken = open_repairs(tx, compiled.project)
@@ -156,6 +157,7 @@ def of_consumers(
                 compiled.project,
                 consumer_status,
                 undecided,
+                open_incidents,
                 now_us=now_us,
                 not_applied=not_applied,
                 damaged=damaged,
@@ -215,7 +217,7 @@ def of_consumers(
         ],
         window=window,
         consumers_unserved=sum(status.state not in SERVED for status in consumer_status),
-        incidents_open=incidents_open,
+        incidents_open=len(open_incidents),
         outages=outages,
         undelivered=undelivered,
         not_applied=not_applied,
@@ -258,7 +260,11 @@ def _visible_consumers(
 
 
 def _limited(
-    session: ProjectSession, compiled: Compiled, tx: Transaction, stood: ProjectSnapshot
+    session: ProjectSession,
+    compiled: Compiled,
+    tx: Transaction,
+    open_incidents: Iterable[Incident],
+    stood: ProjectSnapshot,
 ) -> dict[str, Any]:
     """Return the fields that differ where some nodes are hidden: no counts over hidden ones."""
     if session.visible is None:
@@ -272,9 +278,7 @@ def _limited(
             quarantined=len(stored_quarantine.nodes(tx) & set(names)),
             unchecked=sum(item is not None and item.verdict == "unchecked" for item in newest),
         ),
-        "incidents_open": sum(
-            session.shows(incident.node) for incident in incidents.open_incidents(tx)
-        ),
+        "incidents_open": sum(session.shows(incident.node) for incident in open_incidents),
         "lake": LakeFilesRow(files=0, looked_at_24h=0, damaged=0),
         "classic_uptime": None,
         "uptime_text": slo_availability.uptime(None),
@@ -285,9 +289,11 @@ def _limited(
     }
 
 
-def _muted(session: ProjectSession, tx: Transaction, now_us: int) -> list[MutedRow]:
+def _muted(
+    session: ProjectSession, tx: Transaction, open_incidents: Iterable[Incident], now_us: int
+) -> list[MutedRow]:
     """Return the open incidents that are muted, oldest first."""
-    visible = [each for each in incidents.open_incidents(tx) if session.shows(each.node)]
+    visible = [each for each in open_incidents if session.shows(each.node)]
     by_incident = mutes(tx, visible, now_us)
     return [
         MutedRow(

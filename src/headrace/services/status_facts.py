@@ -59,6 +59,7 @@ def open_facts(
     project: Project,
     consumers: Sequence[ConsumerStatus],
     proposed: Sequence[ProposedRow],
+    open_incidents: Sequence[Incident],
     *,
     now_us: int,
     not_applied: int | None,
@@ -71,7 +72,7 @@ def open_facts(
         now_us=now_us,
         timezone=project.settings.timezone,
         consumers=[_consumer(project, row) for row in consumers],
-        incidents=[_incident(tx, incident) for incident in incidents.open_incidents(tx)],
+        incidents=[_incident(tx, incident) for incident in open_incidents],
         held={
             node: NodeQuarantine(*counts)
             for node, counts in quarantine.by_node(tx).items()

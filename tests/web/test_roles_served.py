@@ -95,9 +95,10 @@ def test_a_response_from_the_cache_is_checked_too(door: Door) -> None:
 
 def test_people_are_found_by_who_may_read_the_audit_trail(shop: Project, door: Door) -> None:
     """Would catch: names of people for a role that may not see who acted; programs as people; nobody
-    who has a role and never acted; a person twice who acted on the machine itself."""
+    who has a role and never acted; a person twice who acted on the machine itself; nobody by one
+    of two names of a person, or by that name somebody who never acted."""
     with (shop.root / "access.yaml").open("a") as rules:
-        rules.write("- {role: operator, to: [user:never-acted, group:never]}\n")
+        rules.write("- {role: operator, to: [user:never-acted, user:byname, group:never]}\n")
     shop.text("apply", "--yes")
     name = next(
         row["actor"]
@@ -105,13 +106,21 @@ def test_people_are_found_by_who_may_read_the_audit_trail(shop: Project, door: D
         if row["actor_type"] == "person"
     )
 
-    def people(who: str, query: str) -> list[str]:
+    with (shop.root / "access.yaml").open("a") as rules:
+        rules.write(f"- {{same_person: [user:byname, user:{name.partition('@')[0]}]}}\n")
+    shop.text("apply", "--yes")
+
+    def people(who: str, query: str, field: str = "name") -> list[str]:
         rows = door.get(who, f"/api/v1/search?q={query}").json["found"]
-        return [row["name"] for row in rows if row["kind"] == "person"]
+        return [row[field] for row in rows if row["kind"] == "person"]
 
     assert people("auditor", name[:4]) == [name]
     assert people("auditor", "headrace") == []
     assert people("auditor", "never") == ["user:never-acted"]
+    assert people("auditor", "never", "said") == ["no entry lately"]
+    assert people("auditor", "byname") == ["user:byname"]
+    (detail,) = people("auditor", "byname", "said")
+    assert detail.startswith("last entry ")
     assert people("viewer", name[:4]) == people("scoped", name[:4]) == []
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 import msgspec
 
+from headrace.model.access import AccessRules
 from headrace.model.intervals import to_us
 from headrace.services.caches import cached
 from headrace.services.permissions import may_call, rules_of
@@ -38,14 +39,27 @@ def people_like(session: ProjectSession, words: list[str]) -> Iterator[FoundRow]
     if session.visible is not None or not may_call(session, "audit:show", None):
         return
     last = cached(session, "people", lambda: _last_acts(session))
-    acted = names_of_people(rules_of(session), last)
-    for name in (*last, *(name for name in declared_people(session) if name not in acted)):
-        if all(word in name.lower() for word in words):
-            at = last.get(name)
-            detail = (
-                "no entry lately" if at is None else f"last entry {session.instant(at):%Y-%m-%d}"
-            )
-            yield FoundRow(kind="person", name=name, of=None, said=detail)
+    rules = rules_of(session)
+    acted = {name: last[name] for name in _matching(last, words)}
+    found_already = names_of_people(rules, acted)
+    declared = {
+        name: _last_act_of(rules, last, name)
+        for name in _matching(declared_people(session), words)
+        if name not in found_already
+    }
+    for name, at in {**acted, **declared}.items():
+        detail = "no entry lately" if at is None else f"last entry {session.instant(at):%Y-%m-%d}"
+        yield FoundRow(kind="person", name=name, of=None, said=detail)
+
+
+def _matching(names: Iterable[str], words: list[str]) -> list[str]:
+    return [name for name in names if all(word in name.lower() for word in words)]
+
+
+def _last_act_of(rules: AccessRules | None, last: dict[str, int], name: str) -> int | None:
+    """Return the time of the last entry under any name of the person that a name is of."""
+    times = (at for other, at in last.items() if name in names_of_people(rules, [other]))
+    return max(times, default=None)
 
 
 def declared_people(session: ProjectSession) -> list[str]:

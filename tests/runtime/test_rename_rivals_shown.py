@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 import msgspec
+import pytest
 from runlab import DAYS, Lab, built_once
 from warm_fork_servers import headrace
 
@@ -76,6 +77,22 @@ def test_an_incident_shows_the_columns_that_came_close(lab: Lab) -> None:
     text = printed(lab, "incident", row.id)
     assert f"proposed amount → amount_gross ({rename.score:.2f})" in text
     assert f"rival: amount_net ({rival.score:.2f}: {rival.why})" in text
+
+
+@pytest.mark.parametrize(
+    "decision",
+    [
+        ("contract", "accept", HELD),
+        ("quarantine", "drop", HELD, "--reason", "test data"),
+    ],
+)
+def test_an_incident_proposes_nothing_that_is_decided(lab: Lab, decision: tuple[str, ...]) -> None:
+    """Would catch: "proposed amount → amount_gross" after the names were accepted, or after the
+    delivery was dropped."""
+    lab.headrace(*decision)
+    with closing(lab.session()) as session:
+        (row,) = incidents(session)
+    assert row.renames == []
 
 
 def test_deliveries_read_before_rivals_were_kept_say_nothing_of_them(lab: Lab) -> None:

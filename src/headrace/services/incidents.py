@@ -379,12 +379,18 @@ def _muted(session: ProjectSession, incident: Incident, mute: Mute | None) -> Mu
 
 
 def _renames(tx: Transaction, incident: Incident) -> list[RenameRow]:
-    """Return the undecided renames of the delivery that an unresolved incident is about."""
+    """Return the renames about which a person has to decide, of an unresolved incident's delivery.
+
+    None once they are accepted, or once the delivery is dropped or replaced.
+    """
     if incident.kind != CauseKind.SCHEMA_CHANGE or incident.state == "resolved":
         return []
-    if not incident.partition:
+    place = (incident.node, incident.partition)
+    if not incident.partition or not (
+        quality.renames_wait(tx, *place) or quality.renames_published(tx, *place)
+    ):
         return []
-    return rename_rows(quality.newest_drift(tx, incident.node, incident.partition))
+    return rename_rows(quality.newest_drift(tx, *place))
 
 
 def _before(session: ProjectSession, tx: Transaction, number: int) -> RecurrenceRow | None:

@@ -362,7 +362,9 @@ def _row(
             for s in stored.symptoms_of(tx, incident.id)
         ],
         timeline=[HappenedRow(at=at(h.at), what=h.what, by=h.actor) for h in timeline],
-        timeline_limited=len(timeline) >= HELD_MAX,
+        timeline_limited=(
+            len(timeline) >= HELD_MAX and len(timeline) < stored.count_lines(tx, incident.id)
+        ),
     )
 
 

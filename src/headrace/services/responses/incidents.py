@@ -194,4 +194,4 @@ class IncidentRow(Response, frozen=True, kw_only=True):
     symptoms: list[SymptomRow]
     timeline: list[HappenedRow]
     timeline_limited: bool = False
-    """There may be more lines: older ones that neither open nor end it are left out."""
+    """There are more lines: older ones that neither open nor end it are left out."""

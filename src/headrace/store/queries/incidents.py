@@ -260,6 +260,15 @@ def timeline_of(tx: Transaction, number: int, limit: int = HELD_MAX) -> list[Hap
     return [Happened(*row) for row in rows]
 
 
+def count_lines(tx: Transaction, number: int) -> int:
+    """Return the number of all lines of an incident's timeline."""
+    return int(
+        tx.execute(
+            "select count(*) from incident_event where incident_id = ?", (number,)
+        ).fetchone()[0]
+    )
+
+
 def state_changes_of(tx: Transaction, number: int) -> list[Happened]:
     """Return all lines that open or end an incident, oldest first."""
     rows = tx.execute(

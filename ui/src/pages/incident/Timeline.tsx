@@ -58,7 +58,7 @@ export function Timeline({ row }: { row: Row }) {
       />
       {row.timeline_limited && (
         <p className="body muted small">
-          Older lines that neither open nor end the incident may be left out.
+          Older lines that neither open nor end the incident are left out.
         </p>
       )}
       {asked === "assign" && <Assign {...dialog} />}

@@ -29,7 +29,8 @@ _WEEK_DAYS = 7
 def source_scores(session: ProjectSession, source: str) -> SourceScoresResponse:
     """Return the scores of a source by week, oldest first; the last window ends now.
 
-    They are of all that is known now: a delivery that was released since counts as accepted. There
+    They are of all that is known now: a delivery that was released since counts as accepted. The
+    last point is of what is stored, even where retention has removed a part of its window. There
     are no points before the first apply. Raise UnknownName for an unknown source.
     """
     if not isinstance(session.project().node(source), Source):
@@ -67,7 +68,10 @@ def _windows(now_us: int, timezone: str) -> Iterator[tuple[str, tuple[int, int]]
 def _points(
     figuring: Figuring, node: Node, windows: list[tuple[str, tuple[int, int]]]
 ) -> Iterator[SourceScoresPoint]:
-    """Yield the scores of each window; none where retention may have removed a part of it."""
+    """Yield the scores of each window; none where retention may have removed a part of it.
+
+    Those of the last window, which ends now, are always yielded.
+    """
     whole_from = max(cut(RetentionPolicy.declared(figuring.project), figuring.until).values())
     for day, window in windows:
         row = scored(deliveries_of(figuring, node, window))

@@ -199,7 +199,7 @@ class SourceScoreRow(Response, frozen=True, kw_only=True):
 
 class SourceScoresPoint(Response, frozen=True, kw_only=True):
     """The scores of `SourceScoreRow` over the window that ends with a day; null without enough
-    deliveries, and where retention has removed a part of the window."""
+    deliveries, and, except for the last point, where retention has removed a part of the window."""
 
     date: str
     stability: float | None

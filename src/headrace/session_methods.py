@@ -1181,7 +1181,8 @@ class SessionMethods:
         """Send messages about a muted incident again, also about what has changed since it was
         muted.
 
-        Raise UsageError for an unknown incident, or one that isn't muted.
+        Raise UsageError for an unknown incident, one that isn't muted, or a reason that is
+        too long.
         """
         result: IncidentRow = self._call("incident_mutes:unmute", incident=incident, reason=reason)
         return result

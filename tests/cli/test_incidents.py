@@ -191,13 +191,21 @@ def test_an_incident_is_assigned_and_linked_to_its_ticket(shop: Project) -> None
 
 
 def test_a_long_timeline_says_that_it_isnt_whole(shop: Project) -> None:
-    """Would catch: "--json has all" of lines that are left out, and a beginning that is lost."""
-    assert shop.json("incident", "INC-1")["timeline_limited"] is False
-    with closing(sqlite3.connect(shop.root / ".headrace/state.db")) as state, state:
-        state.executemany(
-            "insert into incident_event (incident_id, at, what, actor, act) values (1, ?, ?, ?, ?)",
-            [(2**51 + at, f"assigned to p{at}", "bo", "assignee") for at in range(510)],
-        )
+    """Would catch: "--json has all" of lines that are left out, a beginning that is lost, and
+    "lines are left out" of a timeline that is long but whole."""
+
+    def assign(numbers: range) -> None:
+        with closing(sqlite3.connect(shop.root / ".headrace/state.db")) as state, state:
+            state.executemany(
+                "insert into incident_event (incident_id, at, what, actor, act) values (1, ?, ?, ?,"
+                " ?)",
+                [(2**51 + at, f"assigned to p{at}", "bo", "assignee") for at in numbers],
+            )
+
+    assign(range(500))
+    whole = shop.json("incident", "INC-1")
+    assert (whole["timeline_limited"], len(whole["timeline"]) > 500) == (False, True)
+    assign(range(500, 510))
     row = shop.json("incident", "INC-1")
     assert (row["timeline_limited"], row["assignee"]) == (True, "p509")
     assert row["timeline"][0]["what"].startswith("opened: ")
@@ -254,6 +262,8 @@ def test_an_incident_is_muted_and_unmuted(shop: Project) -> None:
 def test_a_resolved_incident_isnt_muted(shop: Project) -> None:
     """Would catch: a mute of what is over, which would hold its recurrence back, or that is shown."""
     shop.json("incidents", "mute", "INC-1", "--reason", "x")
+    long = shop.refused("incidents", "unmute", "INC-1", "--reason", "x" * 2_001)
+    assert "at most 2,000 characters" in long
     with closing(sqlite3.connect(shop.root / ".headrace/state.db")) as state, state:
         state.execute("update incident set state = 'resolved', resolved_at = 2 where id = 1")
     assert shop.json("incident", "INC-1")["muted"] is None

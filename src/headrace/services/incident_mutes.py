@@ -59,9 +59,7 @@ def mute(
     a reason that is too long.
     """
     text = required_reason(reason, "incidents mute", "who misses a message has to know why")
-    if len(text) > TEXT_MAX:
-        raise UsageError(f"a reason has at most {TEXT_MAX:,} characters, this one {len(text):,}")
-    arguments = MuteArguments(number_of(incident), text, until)
+    arguments = MuteArguments(number_of(incident), _short_enough(text), until)
     return perform(session, "mute_incident", arguments, progress)  # type: ignore[no-any-return]
 
 
@@ -75,10 +73,17 @@ def unmute(
 ) -> IncidentRow:
     """Send messages about a muted incident again, also about what has changed since it was muted.
 
-    Raise UsageError for an unknown incident, or one that isn't muted.
+    Raise UsageError for an unknown incident, one that isn't muted, or a reason that is too long.
     """
-    arguments = UnmuteArguments(number_of(incident), (reason or "").strip())
+    arguments = UnmuteArguments(number_of(incident), _short_enough((reason or "").strip()))
     return perform(session, "unmute_incident", arguments, progress)  # type: ignore[no-any-return]
+
+
+def _short_enough(reason: str) -> str:
+    """Return the reason. Raise UsageError if it is too long."""
+    if len(reason) > TEXT_MAX:
+        raise UsageError(f"a reason has at most {TEXT_MAX:,} characters, this one {len(reason):,}")
+    return reason
 
 
 @leader_command("mute_incident", MuteArguments, IncidentRow)

@@ -10,6 +10,7 @@ import { Rivals, scoreText } from "../../parts/Rivals";
 import { State } from "../../parts/State";
 import { formatEstimate } from "../../parts/durations";
 import { cellText } from "../../parts/values";
+import { visibleText } from "../../parts/visible";
 import { many } from "../../parts/words";
 import { PublishedNodes } from "../backfill/tables";
 import { Decision, UNDECIDED, VALUES_DIFFER, type Decided } from "./Decision";
@@ -159,7 +160,7 @@ function Preview({ fix }: { fix: Fix }) {
             {step.what === ATOMICALLY ? (
               "all of it at once, or nothing"
             ) : (
-              <span className="mono">{step.what}</span>
+              <span className="mono">{visibleText(step.what)}</span>
             )}
             <p className="muted">{step.text}</p>
           </li>
@@ -206,7 +207,7 @@ function Mappings({ rows }: { rows: readonly Schema["MappingRow"][] }) {
           <li key={row.column}>
             <code>{cellText(row.column)}</code> ← <code>{cellText(row.to)}</code>
             {row.score !== null && ` ${scoreText(row.score)}`}
-            <p className="muted small">{row.evidence.join(" · ")}</p>
+            <p className="muted small">{visibleText(row.evidence.join(" · "))}</p>
             <Rivals rows={row.rivals} />
           </li>
         ))}

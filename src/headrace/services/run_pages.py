@@ -263,10 +263,10 @@ def run_timeline(
         unpublished = sum(
             count for node, count in ledger.unpublished_of_run(tx, number) if session.shows(node)
         )
-        unresolved = ledger.open_of_run(tx, number) if failed else set()
         retries = _by_node(session, failures.failed_in_run(tx, number))
         cancels = _by_node(session, ledger.under_way_of_run(tx, number))
         page = rows[:limit]
+        published = _published_since(tx, number, page) if failed else set()
         before = [ledger.tried_before(tx, *row) for row in page]
         counted = [
             rows_read(tx, node, (row.epoch, row.n), row.state, _measures(row)) for node, row in page
@@ -289,12 +289,22 @@ def run_timeline(
         attempts=[
             msgspec.structs.replace(
                 _attempt(session, row, try_of(node, row, now_us, epoch), count, now_us, tried),
-                published_since=failed and (row.epoch, row.n) not in unresolved,
+                published_since=(row.epoch, row.n) in published,
             )
             for (node, row), count, tried in zip(page, counted, before, strict=True)
         ],
         next=None if last is None else cursor_text((last.epoch, last.n)),
     )
+
+
+def _published_since(
+    tx: Transaction, run: int, page: list[tuple[str, AttemptRecord]]
+) -> set[tuple[int, int]]:
+    """Return (epoch, n) of the attempts whose partitions others have published since."""
+    places = [(row.epoch, row.n) for _, row in page]
+    if not places:
+        return set()
+    return set(places) - ledger.open_of_run(tx, run, places[0], places[-1])
 
 
 def _visible_attempts(

@@ -504,4 +504,5 @@ def test_what_a_run_left_unpublished(store: Store) -> None:
         listed = ledger.of_run(tx, 1, (0, 0), 99, unpublished=True)
         assert [record.n for _, record in listed] == [1, 2, 3, 4, 5, 10, 12]
         assert ledger.unpublished_of_run(tx, 1) == [("a", 6), ("b", 1)]
-        assert ledger.open_of_run(tx, 1) == {(1, 10), (1, 12)}
+        assert ledger.open_of_run(tx, 1, (0, 0), (9, 99)) == {(1, 10), (1, 12)}
+        assert ledger.open_of_run(tx, 1, (1, 2), (1, 10)) == {(1, 10)}

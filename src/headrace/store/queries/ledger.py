@@ -131,12 +131,15 @@ def unpublished_of_run(tx: Transaction, run_id: int) -> list[tuple[str, int]]:
     return [(str(node), int(count)) for node, count in rows]
 
 
-def open_of_run(tx: Transaction, run_id: int) -> set[tuple[int, int]]:
-    """Return (epoch, n) of a run's attempts with a partition that wasn't published since."""
+def open_of_run(
+    tx: Transaction, run_id: int, first: tuple[int, int], last: tuple[int, int]
+) -> set[tuple[int, int]]:
+    """Return (epoch, n) of a run's attempts from one to another with a partition that wasn't
+    published since."""
     rows = tx.execute(
-        f"select a.epoch, a.n from attempt a where a.run_id = ? and {_UNPUBLISHED} and"
-        f" {_NOT_SINCE}",
-        (run_id,),
+        "select a.epoch, a.n from attempt a where a.run_id = ? and (a.epoch, a.n) >= (?, ?)"
+        f" and (a.epoch, a.n) <= (?, ?) and {_UNPUBLISHED} and {_NOT_SINCE}",
+        (run_id, *first, *last),
     ).fetchall()
     return {(epoch, n) for epoch, n in rows}
 

@@ -56,12 +56,7 @@ from headrace.slo.times import time_text
 from headrace.store import Transaction
 from headrace.store.clock import last_written
 from headrace.store.queries import incidents as stored
-from headrace.store.queries import (
-    ingestion,
-    lake_maintenance,
-    partition_states,
-    scheduling,
-)
+from headrace.store.queries import ingestion, lake_maintenance, partition_states, scheduling
 from headrace.store.queries.incidents import Incident
 
 _LOOK_AGAIN = (

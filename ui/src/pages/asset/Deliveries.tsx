@@ -12,7 +12,6 @@ import { partitionName } from "../../parts/partitions";
 import { Drift } from "./Drift";
 import { Learnt } from "./Learnt";
 import { Scores } from "./Scores";
-import { ScoresByWeek } from "./ScoresByWeek";
 
 type Row = Schema["DeliveryRow"];
 /** As many as are drawn. */
@@ -44,7 +43,6 @@ export function Deliveries({ name, learnt }: { name: string; learnt: Schema["Lea
       {learnt && <Learnt row={learnt} />}
       <Drift name={name} />
       <Scores name={name} />
-      <ScoresByWeek name={name} />
     </>
   );
 }

@@ -4,6 +4,7 @@ import type { Schema } from "../../api/client";
 import { useResponse } from "../../api/responses";
 import { Empty, Loaded, Panel } from "../../parts/Page";
 import { many } from "../../parts/words";
+import { ScoresByWeek } from "./ScoresByWeek";
 
 type Row = Schema["SourceScoreRow"];
 
@@ -18,16 +19,19 @@ export function Scores({ name }: { name: string }) {
       {({ rows, said: notes, window }) => {
         const row = (rows as Row[]).find((row) => row.source === name);
         return (
-          <Panel
-            title="Reliability"
-            aside={<Link to="/figures/sources">All sources, last {window}</Link>}
-          >
-            {row ? (
-              <Of row={row} notes={notes} />
-            ) : (
-              <Empty>Nothing is scored of it: nobody is served by it.</Empty>
-            )}
-          </Panel>
+          <>
+            <Panel
+              title="Reliability"
+              aside={<Link to="/figures/sources">All sources, last {window}</Link>}
+            >
+              {row ? (
+                <Of row={row} notes={notes} />
+              ) : (
+                <Empty>Nothing is scored of it: nobody is served by it.</Empty>
+              )}
+            </Panel>
+            {row && <ScoresByWeek row={row} />}
+          </>
         );
       }}
     </Loaded>

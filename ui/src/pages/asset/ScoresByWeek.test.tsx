@@ -1,5 +1,6 @@
 import { screen } from "@testing-library/react";
 import { expect, it } from "vitest";
+import type { Schema } from "../../api/client";
 import { renderAt } from "../../testing/render";
 import { serverOfTests } from "../../testing/server";
 import { ScoresByWeek } from "./ScoresByWeek";
@@ -22,7 +23,8 @@ function showScores(points: readonly ReturnType<typeof pointOf>[]) {
       points,
     },
   });
-  return renderAt("/", <ScoresByWeek name="orders" />);
+  const row = { source: "orders", stability: "0.912", quality: "0.456" };
+  return renderAt("/", <ScoresByWeek row={row as Schema["SourceScoreRow"]} />);
 }
 
 it("draws each score from the first that there is, with what it is of", async () => {

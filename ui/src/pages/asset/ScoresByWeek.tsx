@@ -1,5 +1,5 @@
 // The scores of a source over time: each point is what the score beside it was at the end of a day.
-import { useQuery } from "@tanstack/react-query";
+import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { read, type Problem, type Schema } from "../../api/client";
 import { Empty, Loaded, Panel } from "../../parts/Page";
 import { Series, type Point } from "../../parts/Series";
@@ -15,12 +15,14 @@ const SCORES: readonly { title: string; value: (point: Scored) => number | null 
 const PATH = "/api/v1/sources/{source}/scores";
 const format = (score: number) => score.toFixed(3);
 
-export function ScoresByWeek({ name }: { name: string }) {
-  const params = { path: { source: name } };
+/** They are read again when the score beside them, which is the last point, is another. */
+export function ScoresByWeek({ row }: { row: Schema["SourceScoreRow"] }) {
+  const params = { path: { source: row.source } };
   const response = useQuery<Document, Problem>({
-    queryKey: [PATH, params],
+    queryKey: [PATH, params, row.stability, row.quality],
     queryFn: ({ signal }) => read(PATH, params, signal),
-    staleTime: "static", // a delivery hardly moves 13 windows of 90 days, and all of them are read
+    placeholderData: keepPreviousData,
+    staleTime: "static", // other changes hardly move 13 windows of 90 days, and all of them are read
   });
   return <Loaded document={response}>{(document) => <Charts document={document} />}</Loaded>;
 }

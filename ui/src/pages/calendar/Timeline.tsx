@@ -52,7 +52,7 @@ export function Timeline({ document, night }: { document: Document; night: Night
       {hours.left > 0 && (
         <p className="muted small">
           {many(hours.left, "more delivery or deadline", "more deliveries and deadlines")} of the
-          night: choose a source below.
+          night: sources can be chosen, and deadlines are listed, below.
         </p>
       )}
     </div>

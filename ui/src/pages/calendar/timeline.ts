@@ -17,7 +17,7 @@ export function minutesAt(at: string, date: string): number {
   return days * DAY_MINUTES + Number(clock.slice(0, 2)) * 60 + Number(clock.slice(3, 5));
 }
 
-/** An instant so many minutes later. */
+/** The instant that is this number of minutes later. */
 export function laterBy(at: string, minutes: number): string {
   return new Date(Date.parse(at) + minutes * MINUTE_MS).toISOString();
 }

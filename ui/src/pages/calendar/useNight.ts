@@ -12,7 +12,7 @@ const SETTLED_MS = 400;
 
 export type Night = {
   delays: Delays;
-  /** Lets a source deliver so many minutes later. */
+  /** Lets a source deliver later by a number of minutes. */
   delay: (source: string, minutes: number) => void;
   simulation: UseQueryResult<ResponseOf<typeof PATH>, Problem>;
   /** The answer, if it is of the calendar's coming night. */

@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 import msgspec
 
 from headrace.model import UsageError
-from headrace.security.audit import Action, AuditEvent, Object, append
+from headrace.security.audit import Action
 from headrace.services.command_context import CommandContext
 from headrace.services.commands import leader_command, perform
-from headrace.services.incident_records import add_to_incident
+from headrace.services.incident_records import Addition, add_to_incident
 from headrace.services.incidents import number_of
 from headrace.services.parameters import Argument, IncidentId
 from headrace.services.people import declared_people
@@ -24,7 +24,6 @@ from headrace.services.same_person import USER
 from headrace.services.session import Progress, ProjectSession
 from headrace.store import Transaction
 from headrace.store.queries.incident_handling import ASSIGNEE, TICKET, HandlingPart, handling_of
-from headrace.store.queries.incidents import Happened, display_id, happened
 
 PERSON_MAX = 100
 URL_MAX = 500
@@ -104,26 +103,16 @@ def _set(
     context: CommandContext, arguments: HandlingArguments, part: HandlingPart, action: Action
 ) -> IncidentRow:
     """Write the line and the audit trail entry, unless the value is the current one."""
+    value = arguments.value
 
-    def write(tx: Transaction, now: int, number: int) -> None:
+    def addition_of(tx: Transaction, _now: int, number: int) -> Addition | None:
         before = getattr(handling_of(tx, number), part.act)
-        if before == arguments.value:
-            return
-        line = Happened(now, part.line(arguments.value), context.actor.id, part.act)
-        happened(tx, number, [line])
-        append(
-            tx,
-            now,
-            AuditEvent(
-                action=action,
-                actor=context.actor,
-                object=Object("incident", display_id(number)),
-                before={part.act: before},
-                after={part.act: arguments.value},
-            ),
-        )
+        if before == value:
+            return None
+        line, after = part.line(value), {part.act: value}
+        return Addition(action, line, part.act, before={part.act: before}, after=after)
 
-    return add_to_incident(context, arguments.number, write)
+    return add_to_incident(context, arguments.number, addition_of)
 
 
 def _one_line(text: str, longest: int, what: str) -> str:

@@ -9,10 +9,10 @@ import msgspec
 
 from headrace.model import UsageError
 from headrace.model.partitions import command_line
-from headrace.security.audit import Action, AuditEvent, Object, append, rfc3339
+from headrace.security.audit import Action, rfc3339
 from headrace.services.command_context import CommandContext
 from headrace.services.commands import leader_command, perform, required_reason
-from headrace.services.incident_records import TEXT_MAX, add_to_incident
+from headrace.services.incident_records import Addition, add_to_incident, short_enough
 from headrace.services.incidents import found_in, number_of
 from headrace.services.parameters import IncidentId, MutedUntil, Reason, RequiredReason
 from headrace.services.pause import lapses_at
@@ -25,7 +25,7 @@ from headrace.store.clock import instant
 from headrace.store.queries import notifications
 from headrace.store.queries.incident_handling import UNMUTED
 from headrace.store.queries.incident_mutes import Mute, mute_line, mute_of
-from headrace.store.queries.incidents import Happened, display_id, happened
+from headrace.store.queries.incidents import display_id
 
 
 class MuteArguments(msgspec.Struct, frozen=True):
@@ -59,7 +59,7 @@ def mute(
     a reason that is too long.
     """
     text = required_reason(reason, "incidents mute", "who misses a message has to know why")
-    arguments = MuteArguments(number_of(incident), _short_enough(text), until)
+    arguments = MuteArguments(number_of(incident), short_enough(text, "a reason"), until)
     return perform(session, "mute_incident", arguments, progress)  # type: ignore[no-any-return]
 
 
@@ -75,15 +75,9 @@ def unmute(
 
     Raise UsageError for an unknown incident, one that isn't muted, or a reason that is too long.
     """
-    arguments = UnmuteArguments(number_of(incident), _short_enough((reason or "").strip()))
+    why = short_enough((reason or "").strip(), "a reason")
+    arguments = UnmuteArguments(number_of(incident), why)
     return perform(session, "unmute_incident", arguments, progress)  # type: ignore[no-any-return]
-
-
-def _short_enough(reason: str) -> str:
-    """Return the reason. Raise UsageError if it is too long."""
-    if len(reason) > TEXT_MAX:
-        raise UsageError(f"a reason has at most {TEXT_MAX:,} characters, this one {len(reason):,}")
-    return reason
 
 
 @leader_command("mute_incident", MuteArguments, IncidentRow)
@@ -94,29 +88,18 @@ def _mute(context: CommandContext, arguments: MuteArguments, progress: Progress)
     end = "" if until is None else dated(until, context.session.timezone)
     act, text = mute_line(until, end, arguments.reason)
 
-    def write(tx: Transaction, now: int, number: int) -> None:
+    def addition_of(tx: Transaction, now: int, number: int) -> Addition:
         if found_in(tx, number).state == "resolved":
             raise UsageError(
                 f"{display_id(number)} is resolved: only an open incident can be muted",
                 hint="headrace incidents",
             )
-        before = mute_of(tx, number, now)
-        happened(tx, number, [Happened(now, text, context.actor.id, act)])
+        before = _as_recorded(mute_of(tx, number, now))
         notifications.forget_waiting(tx, number)
-        append(
-            tx,
-            now,
-            AuditEvent(
-                action=Action.INCIDENT_MUTED,
-                actor=context.actor,
-                object=Object("incident", display_id(number)),
-                reason=arguments.reason,
-                before=_as_recorded(before),
-                after={"until": _timestamp(until)},
-            ),
-        )
+        after = {"until": _timestamp(until)}
+        return Addition(Action.INCIDENT_MUTED, text, act, arguments.reason, before, after)
 
-    return add_to_incident(context, arguments.number, write)
+    return add_to_incident(context, arguments.number, addition_of)
 
 
 @leader_command("unmute_incident", UnmuteArguments, IncidentRow)
@@ -124,27 +107,17 @@ def _unmute(context: CommandContext, arguments: UnmuteArguments, progress: Progr
     del progress
     why = f": {arguments.reason}" if arguments.reason else ""
 
-    def write(tx: Transaction, now: int, number: int) -> None:
+    def addition_of(tx: Transaction, now: int, number: int) -> Addition:
         before = mute_of(tx, number, now)
         if before is None or found_in(tx, number).state == "resolved":
             raise UsageError(
                 f"{display_id(number)} isn't muted",
                 hint=command_line("incident", display_id(number)),
             )
-        happened(tx, number, [Happened(now, f"{UNMUTED}{why}", context.actor.id, UNMUTED)])
-        append(
-            tx,
-            now,
-            AuditEvent(
-                action=Action.INCIDENT_UNMUTED,
-                actor=context.actor,
-                object=Object("incident", display_id(number)),
-                reason=arguments.reason,
-                before=_as_recorded(before),
-            ),
-        )
+        line, recorded = f"{UNMUTED}{why}", _as_recorded(before)
+        return Addition(Action.INCIDENT_UNMUTED, line, UNMUTED, arguments.reason, recorded)
 
-    return add_to_incident(context, arguments.number, write)
+    return add_to_incident(context, arguments.number, addition_of)
 
 
 def _as_recorded(mute: Mute | None) -> dict[str, str | None] | None:

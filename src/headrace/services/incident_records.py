@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Annotated
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
@@ -56,49 +56,76 @@ def note(
     Raise Refused without a text, UsageError for an unknown incident or a text that is too long.
     """
     text = commands.required_reason(reason, "incidents note", "it is what is written down")
-    if len(text) > TEXT_MAX:
-        raise UsageError(
-            f"a note has at most {TEXT_MAX:,} characters, this one {len(text):,}",
-            hint="write where the rest can be read",
-        )
-    return perform(session, "note_incident", NoteArguments(number_of(incident), text), progress)  # type: ignore[no-any-return]
+    arguments = NoteArguments(number_of(incident), short_enough(text, "a note"))
+    return perform(session, "note_incident", arguments, progress)  # type: ignore[no-any-return]
 
 
 @leader_command("note_incident", NoteArguments, IncidentRow)
 def _note(context: CommandContext, arguments: NoteArguments, progress: Progress) -> IncidentRow:
     del progress
+    text = arguments.text
+    addition = Addition(Action.INCIDENT_NOTED, f"{NOTE}{text}", reason=text)
+    return add_to_incident(context, arguments.number, lambda *_: addition)
 
-    def write(tx: Transaction, now: int, number: int) -> None:
-        stored.happened(tx, number, [Happened(now, f"{NOTE}{arguments.text}", context.actor.id)])
-        about = Object("incident", display_id(number))
-        append(
-            tx,
-            now,
-            AuditEvent(
-                action=Action.INCIDENT_NOTED,
-                actor=context.actor,
-                object=about,
-                reason=arguments.text,
-            ),
+
+def short_enough(text: str, what: str) -> str:
+    """Return a text. Raise UsageError if it is too long for a timeline."""
+    if len(text) > TEXT_MAX:
+        raise UsageError(
+            f"{what} has at most {TEXT_MAX:,} characters, this one {len(text):,}",
+            hint="write where the rest can be read",
         )
+    return text
 
-    return add_to_incident(context, arguments.number, write)
+
+class Addition(NamedTuple):
+    """What somebody adds to an incident: a line of its timeline, and an audit trail entry."""
+
+    action: Action
+    line: str
+    act: str | None = None
+    reason: str = ""
+    before: Any = None
+    after: Any = None
 
 
 def add_to_incident(
-    context: CommandContext, number: int, write: Callable[[Transaction, int, int], None]
+    context: CommandContext,
+    number: int,
+    addition_of: Callable[[Transaction, int, int], Addition | None],
 ) -> IncidentRow:
-    """Write something to an incident, and return the incident as it is afterwards.
+    """Add something to an incident, and return the incident as it is afterwards.
 
-    `write` gets the transaction, the time in microseconds and the incident's number. Raise
-    ProjectError before the first apply, UsageError for an unknown incident.
+    `addition_of` gets the transaction, the time in microseconds and the incident's number; None
+    adds nothing. Raise ProjectError before the first apply, UsageError for an unknown incident.
     """
     applied = context.applied()
     if applied is None:
         raise ProjectError(
             "nothing is applied yet, so there are no incidents", hint="headrace apply"
         )
-    context.tell(write=lambda tx, now: write(tx, now, found_in(tx, number).id))
+
+    def write(tx: Transaction, now: int) -> None:
+        identity = found_in(tx, number).id
+        addition = addition_of(tx, now, identity)
+        if addition is None:
+            return
+        action, line, act, reason, before, after = addition
+        stored.happened(tx, identity, [Happened(now, line, context.actor.id, act)])
+        append(
+            tx,
+            now,
+            AuditEvent(
+                action=action,
+                actor=context.actor,
+                object=Object("incident", display_id(identity)),
+                reason=reason,
+                before=before,
+                after=after,
+            ),
+        )
+
+    context.tell(write=write)
     with context.store.read() as tx:
         incident = found_in(tx, number)
         return row_of(context.session, applied.compiled, tx, incident, context.clock.now_us())

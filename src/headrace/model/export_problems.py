@@ -32,7 +32,6 @@ from headrace.model.nodes import (
 
 EXPORT_DATABASES = ("postgresql", "sqlite")
 """Kinds of connections that support exports to tables."""
-_MATERIALIZED_WITHOUT_TABLE = ("files", "none")
 
 
 class Exported(Value, kw_only=True):
@@ -135,7 +134,7 @@ def _cut(node: Source | Asset, consumer: Consumer) -> PartitionSpec:
 def _of_reads(project: Project, consumer: Consumer) -> Iterator[Problem]:
     for name in consumer.reads:
         asset: Asset | None = project.assets.get(name)
-        if asset is not None and asset.materialize in _MATERIALIZED_WITHOUT_TABLE:
+        if asset is not None and not asset.readable:
             message = (
                 f"{shown(name)} has `materialize: {asset.materialize}`: there are no rows that"
                 f" {shown(consumer.name)} could export"

@@ -397,6 +397,11 @@ class Asset(Value, kw_only=True):
         """True if each publication updates one table across all partitions (merge, snapshot)."""
         return self.materialize in ACCUMULATING
 
+    @property
+    def readable(self) -> bool:
+        """False without a table or view to read rows from (files, none)."""
+        return self.materialize not in ("files", "none")
+
 
 class BadgeAccess(enum.StrEnum):
     """Who gets a consumer's badge."""

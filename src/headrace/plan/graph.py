@@ -105,7 +105,7 @@ def unreadable(specs: Iterable[InputSpec], project: Project) -> list[Problem]:
     problems = []
     for spec in specs:
         asset = project.assets.get(spec.node)
-        if asset is not None and asset.materialize in ("none", "files"):
+        if asset is not None and not asset.readable:
             message = (
                 f"{shown(spec.node)} has `materialize: {asset.materialize}`: there is no table to"
                 " read"

@@ -367,7 +367,7 @@ def _row(
     keys = _ordered(compiled, name, last)
     at = max(item.at for item in last.values())
     asset = compiled.project.assets.get(name)
-    has_rows = asset is None or asset.materialize not in ("files", "none")
+    has_rows = asset is None or asset.readable
     return RestatedRow(
         node=name,
         partitions=len(keys),

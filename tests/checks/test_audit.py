@@ -459,6 +459,15 @@ def us(text: str) -> int:
         ("NULL::DATE", "2013-02-12T01:00:00-05:00", True),
         ("'infinity'::TIMESTAMP", "2013-02-12T01:00:00-05:00", True),
         ("TIMESTAMP '290000-01-01 00:00:00'", "2013-02-12T01:00:00-05:00", True),
+        # In the future there is no age: measured from now, also where the interval ended before.
+        ("TIMESTAMP '2099-01-01 00:00:00'", "2013-02-12T01:00:00-05:00", True),
+        ("DATE '2013-02-13'", "2013-02-12T01:00:00-05:00", False),  # tomorrow, a day is allowed
+        ("DATE '2013-02-14'", "2013-02-12T01:00:00-05:00", True),
+        (
+            "TIMESTAMPTZ '2013-03-01 00:00:00-05'",
+            "2013-03-02T00:00:00-05:00",
+            False,
+        ),  # written late
     ],
 )
 def test_freshness_is_the_age_of_the_newest_value(
@@ -474,6 +483,21 @@ def test_freshness_is_the_age_of_the_newest_value(
         now_us=us(now),
     )
     assert (result.results[0].outcome is CheckState.FAILED) is fails, result.results[0]
+
+
+def test_freshness_names_a_future_value_and_its_limit(bench: Bench) -> None:
+    """Would catch: a year 2099 that keeps a table fresh for decades, a limit that isn't heard."""
+    staged = bench.stage("SELECT TIMESTAMP '2099-01-01 00:00:00' AS at")
+    spec = {"column": "at", "max_age": "2d"}
+    refused, allowed = (
+        bench.audit(
+            staged, check("freshness", **spec, **ahead), partition_check=None, now_us=NOW_US
+        ).results[0]
+        for ahead in ({}, {"max_ahead": "36500d"})
+    )
+    assert (refused.outcome, allowed.outcome) == (CheckState.FAILED, CheckState.PASSED)
+    assert "at: newest is 2099-01-01 00:00:00" in refused.detail
+    assert "in the future, at most 1 day, 0:00:00 allowed (`max_ahead`)" in refused.detail
 
 
 def test_what_is_not_cut_by_time_is_compared_with_now(bench: Bench) -> None:

@@ -63,6 +63,8 @@ def texts(root: Path, was: dict[str, str], now: dict[str, str]) -> list[str]:
         ("freshness: {column: at, max_age: 2h}", "freshness: {column: at, max_age: 3h}",
          ["a: check: freshness_at max_age 2h → max_age 3h"]),
         ("freshness: {column: at, max_age: 2h}", "freshness: {column: at, max_age: 90m}", []),
+        ("freshness: {column: at, max_age: 2h}", "freshness: {column: at, max_age: 2h, max_ahead: 2d}",
+         ["a: check: freshness_at max_ahead open → max_ahead 2d"]),
     ],
 )  # fmt: skip
 def test_a_looser_rule_is_said_with_what_changed(

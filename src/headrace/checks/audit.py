@@ -428,7 +428,7 @@ def _parts(
         partition.key: partition.rows for partition in staged.partitions
     }
     return [
-        CheckedPartition(key, count, _as_of(key, partition_check, now_us))
+        CheckedPartition(key, count, _as_of(key, partition_check, now_us), now_us)
         for key, count in rows.items()
     ]
 

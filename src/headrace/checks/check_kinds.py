@@ -53,12 +53,13 @@ class CheckedPartition(msgspec.Struct, frozen=True):
 
     `as_of_us` is the point in time that ages are measured from, in microseconds since 1970 UTC:
     now, or the end of the partition's interval if that is earlier, so that history can be
-    recomputed.
+    recomputed. `now_us` is now: later values lie in the future.
     """
 
     key: str
     rows: int
     as_of_us: int
+    now_us: int
 
 
 class CheckFinding(msgspec.Struct, frozen=True):

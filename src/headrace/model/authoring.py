@@ -168,10 +168,11 @@ class References(TypedDict, total=False):
 
 
 class Freshness(TypedDict, total=False):
-    """Arguments of the check `freshness`: `max_age` is a duration such as `2d`."""
+    """Arguments of the check `freshness`: both are durations such as `2d`."""
 
     column: str
     max_age: str
+    max_ahead: str
     name: str
     severity: Literal["blocking", "warning"]
     where: str

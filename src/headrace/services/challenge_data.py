@@ -58,6 +58,7 @@ class NodeData(msgspec.Struct, frozen=True):
     everything: InputData | None
     """All published partitions, if `history` lacks some of them."""
     as_of_us: int
+    now_us: int
     references: tuple[InputData, ...]
     routing: tuple[str, Grain, str] | None
     step: str
@@ -140,6 +141,7 @@ def _whole(
         data,
         None,
         now_us,
+        now_us,
         references,
         None,
         "",
@@ -180,6 +182,7 @@ def _cut(
         if len(everything) > len(keys)
         else None,
         as_of_us=min(now_us, bounds[1]),
+        now_us=now_us,
         references=lookup.references(tx, node.name, snapshot),
         routing=_routing(lookup, node, grain, interval),
         step="" if before is None or grain is None else _step(node, before, bounds[0], grain),

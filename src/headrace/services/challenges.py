@@ -229,7 +229,13 @@ def _subject(item: NodeData) -> ChallengeSubject:
 
     columns = own_columns(item.data)
     about = About(
-        columns, item.partition, item.as_of_us, item.node.timezone, item.routing, item.references
+        columns,
+        item.partition,
+        item.as_of_us,
+        item.now_us,
+        item.node.timezone,
+        item.routing,
+        item.references,
     )
     before = "" if item.before is None else source_sql(item.before)
     return ChallengeSubject(

@@ -66,7 +66,7 @@ def _result(spec: CheckSpec, rows: Sequence[Row], now_us: int) -> CheckResult:
             select = f"SELECT * FROM read_parquet({literal(str(file))}, hive_partitioning = false)"
             described = session.connection.execute(f"DESCRIBE {select}").fetchall()
             columns = {str(name): str(kind) for name, kind, *_ in described}
-            about = About(columns, "*", now_us, "UTC")
+            about = About(columns, "*", now_us, now_us, "UTC")
             (result,) = ask(session, about, [spec], select, len(rows))
             return result
 

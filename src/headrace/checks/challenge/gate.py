@@ -46,6 +46,7 @@ class About(msgspec.Struct, frozen=True):
     columns: Mapping[str, str]
     key: str
     as_of_us: int
+    now_us: int
     timezone: str
     routing: tuple[str, Grain, str] | None = None
     """The column that routes rows, the grain and the partition's time, which every audit checks."""
@@ -110,7 +111,8 @@ def _subject(about: About, rows: int) -> CheckSubject:
 def _asked(
     session: DuckDBSession, about: About, items: list[Item], select: str, rows: int
 ) -> list[CheckResult]:
-    staged, part = _Given(session, about, select), CheckedPartition(about.key, rows, about.as_of_us)
+    staged = _Given(session, about, select)
+    part = CheckedPartition(about.key, rows, about.as_of_us, about.now_us)
     measure(items, staged, [])
     return [conclude(item, [part], staged).result for item in items]
 

@@ -234,7 +234,7 @@ def _holding(
     if deadline.over:
         return set()
     passed = {result.name for result in results if result.outcome is CheckState.PASSED}
-    smallest = CheckedPartition(about.key, int(least or 0), about.as_of_us)
+    smallest = CheckedPartition(about.key, int(least or 0), about.as_of_us, about.now_us)
     return passed | {
         check.name for check in of_partition if _holds_by_count(check, about, smallest)
     }

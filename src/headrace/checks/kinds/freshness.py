@@ -23,9 +23,13 @@ from headrace.model.fields import Fields
 from headrace.model.intervals import EPOCH, from_us, local_us, to_us
 from headrace.model.times import Duration, parse_duration
 
+MAX_AHEAD = "1d"
+"""How far after now the newest value may lie, unless declared: zones and clocks differ."""
+
 
 class Freshness(CheckKind):
-    """`freshness: {column: time_hour, max_age: 2d}`: the newest value is no older than that.
+    """`freshness: {column: time_hour, max_age: 2d}`: the newest value is no older than that, and
+    lies at most `max_ahead` (default: `1d`) in the future, where it has no age.
 
     Age is measured from now, or from the end of the partition's interval where that is earlier:
     rebuilding last year's partition must not fail for being last year's. A date counts from its
@@ -33,23 +37,29 @@ class Freshness(CheckKind):
     """
 
     name = "freshness"
-    fields = ("column", "max_age")
+    fields = ("column", "max_age", "max_ahead")
     example = "freshness: {column: time_hour, max_age: 2d}"
     cause = "stale_data"
     of_single_rows = False
     reads_only_rows = True
 
     def read(self, fields: Fields) -> dict[str, Any] | None:
-        """Return the column and the duration."""
+        """Return the column and the durations."""
         column, max_age = read_column(fields), fields.duration("max_age", "")
         if "max_age" not in fields:
             fields.required("max_age", "write max_age: 2d")
-        return {"column": column, "max_age": max_age} if column and max_age else None
+        if not column or not max_age:
+            return None
+        arguments = {"column": column, "max_age": max_age}
+        if "max_ahead" in fields:
+            arguments["max_ahead"] = fields.duration("max_ahead", MAX_AHEAD)
+        return arguments
 
     def measure(self, check: CheckSpec, subject: CheckSubject) -> AggregateCheck:
-        """Find the newest value in the audit's scan and compare its age with `max_age`."""
+        """Find the newest value in the audit's scan and compare it with both durations."""
         column = subject.column(check.arguments["column"])
         max_age = parse_duration(check.arguments["max_age"])
+        max_ahead = parse_duration(check.arguments.get("max_ahead", MAX_AHEAD))
         zoned = _zoned(column, subject.columns[column])
         newest = f"max({quote(column)}) FILTER (WHERE isfinite({quote(column)}) AND {scope(check)})"
 
@@ -62,6 +72,9 @@ class Freshness(CheckKind):
                     f"{column}: no value, so its age is unknown" if counted else "",
                 )
             at = _instant(int(newest_us), zoned, subject.timezone)
+            ahead = timedelta(microseconds=to_us(at) - part.now_us)
+            if ahead > max_ahead:
+                return CheckFinding(counted, 1, _in_future(column, at, ahead, max_ahead))
             age = timedelta(microseconds=part.as_of_us - to_us(at))
             return (
                 CheckFinding(counted)
@@ -78,12 +91,18 @@ class Freshness(CheckKind):
         )
 
     def looser(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
-        """Return whether the age may be greater."""
-        return _length_us(after["max_age"]) > _length_us(before["max_age"])
+        """Return whether values may be older, or lie further in the future."""
+        return _length_us(after["max_age"]) > _length_us(before["max_age"]) or _ahead_us(
+            after
+        ) > _ahead_us(before)
 
     def implied(self, arguments: Mapping[str, Any], by: Mapping[str, Any]) -> bool:
-        """Return whether the other check of the column allows the same age."""
-        return same_column(arguments, by) and bool(arguments["max_age"] == by["max_age"])
+        """Return whether the other check of the column allows no more."""
+        return same_column(arguments, by) and not self.looser(arguments, by)
+
+
+def _ahead_us(arguments: Mapping[str, Any]) -> int:
+    return _length_us(arguments.get("max_ahead", MAX_AHEAD))
 
 
 def _length_us(duration: str) -> int:
@@ -94,6 +113,13 @@ def _too_old(column: str, at: datetime, age: timedelta, max_age: timedelta) -> s
     return (
         f"{column}: newest is {at.isoformat(sep=' ')}, {_days(age)} old, at most {_days(max_age)}"
         " allowed"
+    )
+
+
+def _in_future(column: str, at: datetime, ahead: timedelta, max_ahead: timedelta) -> str:
+    return (
+        f"{column}: newest is {at.isoformat(sep=' ')}, {_days(ahead)} in the future, at most"
+        f" {_days(max_ahead)} allowed (`max_ahead`)"
     )
 
 

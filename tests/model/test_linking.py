@@ -264,7 +264,7 @@ def test_a_start_is_kept_in_its_one_written_form(load: Load, written: str) -> No
     front = f'owner: core\npartition: hour\nstart: "{written}"\n'
     project, problems = load(
         **{
-            "sources/m.yaml": f"source: m\n{front}files: landing/m_{{date:%Y-%m-%dT%H}}.csv\n",
+            "sources/m.yaml": f"source: m\n{front}files: landing/m_{{date:%Y-%m-%dT%H%z}}.csv\n",
             "assets/hourly.sql": f"/* headrace\n{front}*/\nselect 1 as x\n",
         }
     )

@@ -486,3 +486,29 @@ def test_an_asset_without_partitions_waits_for_the_source_that_delivered_nothing
     lab.write("landing/p.csv", "tail,seats\nN1,150\n")
     tick(lab, "2025-01-02T06:10:00+00:00")
     assert ask(lab, "largest", "2025-01-02T06:11:00+00:00").state == "published"
+
+
+@pytest.mark.parametrize("column", [None, "at"])
+def test_the_second_of_two_hours_with_one_name_is_said_to_be_so(
+    lab: Lab, column: str | None
+) -> None:
+    """Would catch: a wait for a file that nobody can name, without a word of how it ends."""
+    name, partition = (
+        ("{date:%Y-%m-%d_%H}", "hour") if column is None else ("*", "{by: hour, column: at}")
+    )
+    lab.write(
+        "sources/h.yaml",
+        f"source: h\nowner: acme\npartition: {partition}\ntimezone: America/New_York\n"
+        f"files: landing/h_{name}.csv\n",
+    )
+    rows = {f"{hour:02}": f"at,n\n2026-11-01 {hour:02}:30:00,1\n" for hour in range(5)}
+    for hour, text in rows.items():
+        lab.write(f"landing/h_2026-11-01_{hour}.csv", text)
+    tick(lab, "2026-11-01T12:00:00+00:00")
+    now, key = "2026-11-01T12:05:00+00:00", "2026-11-01T01:00-05:00"
+    said = ask(lab, f"h@{key}", now)
+    assert "it is the second of two hours with one name" in said.verdict
+    if column is None:
+        assert said.next == f"headrace receive h FILE --for {key} --reason TEXT"
+    else:
+        assert "Without an offset, times in `at` are in the first one" in said.verdict

@@ -13,7 +13,9 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from headrace.model.errors import ProjectError
-from headrace.model.intervals import key_at, key_of_date
+from headrace.model.exports import formatted_date
+from headrace.model.intervals import interval_of, key_at, key_of_date
+from headrace.model.locations import names_interval
 from headrace.model.nodes import Grain
 
 UNFINISHED = (".tmp", ".part", ".partial", ".crdownload", ".filepart")
@@ -26,22 +28,6 @@ DIRECTIVES = {
     "G": r"[0-9]{4}", "V": r"[0-9]{2}", "u": r"[1-7]", "q": r"[1-4]", "b": r"[A-Za-z]{3}",
 }  # fmt: skip
 """The strftime directives that a file name may hold (`%q` is the quarter) → their regexes."""
-
-_SAME = str.maketrans("yb", "Ym")
-_DAY = tuple(map(frozenset, ("Ymd", "Yj", "GVu")))
-_MONTH = (frozenset("Ym"), frozenset("Yj"))
-_ENOUGH: dict[Grain, tuple[frozenset[str], ...]] = {
-    Grain.HOUR: tuple(day | {"H"} for day in _DAY),
-    Grain.DAY: _DAY,
-    Grain.WEEK: (frozenset("GV"), *_DAY),
-    Grain.MONTH: _MONTH,
-    Grain.QUARTER: (frozenset("Yq"), *_MONTH),
-    Grain.YEAR: (frozenset("Y"),),
-}
-"""Sets of directives that identify an interval of each grain (`%y` counts as `%Y`, `%b` as `%m`).
-
-Any superset does too.
-"""
 
 STARS_MAX = 3
 """Maximum number of `*` in one path component; each multiplies the time of a failing match."""
@@ -83,11 +69,10 @@ def compile_pattern(
             f"files: {text}: {{date:…}} needs a partition",
             hint="write `partition: day` (or another grain), or drop {date:…}",
         )
-    date_parts = {directive.translate(_SAME) for directive in directives}
     if (
         grain is not None
         and (directives or not rows_have_partition)
-        and not any(enough <= date_parts for enough in _ENOUGH[grain])
+        and not names_interval(directives, grain)
     ):
         example = {
             Grain.HOUR: "%Y-%m-%dT%H",
@@ -232,6 +217,19 @@ def key_of(parts: dict[str, str], grain: Grain, zone: str) -> str:
     if at.astimezone(UTC).astimezone(where).replace(fold=0) != at:
         raise ValueError(f"{at} doesn't exist")
     return key_at(at, grain, zone)
+
+
+def is_taken_for_another(date_format: str, key: str, grain: Grain, zone: str) -> bool:
+    """Return whether a file named by the start of an interval is taken for another interval.
+
+    Without `%z` that is the case for the second of two hours of one name.
+    """
+    name = formatted_date(date_format, interval_of(key, grain, zone).start)
+    match = re.fullmatch(_dated(date_format, date_format, set()), name)
+    try:
+        return match is None or key_of(match.groupdict(), grain, zone) != key
+    except ValueError:
+        return True
 
 
 def _date_of(parts: dict[str, str]) -> date:

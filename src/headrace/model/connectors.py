@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -22,7 +22,8 @@ from headrace.model.database_fields import (
 )
 from headrace.model.errors import Report, shown
 from headrace.model.fields import Fields, LocatedMapping, kind_of, plain
-from headrace.model.nodes import PartitionSpec, Source
+from headrace.model.locations import directives_of, names_interval
+from headrace.model.nodes import Grain, PartitionSpec, Source
 from headrace.model.plugin_fields import (
     SourceDeclaration,
     SourceField,
@@ -434,8 +435,10 @@ def _check_intervals(fields: Fields, http: LocatedMapping | str, partition: Part
             code="conflicting_fields",
         )
     results = list(_placeholders(http))
+    known = True
     for _, directives in results:
         if not directives or not re.fullmatch(rf"(?:%[{DIRECTIVES}]|[^%])+", directives):
+            known = False
             fields.refuse(
                 "http", f"{shown(directives)} is no way to write a date", "write {date:%Y-%m-%d}"
             )
@@ -454,6 +457,34 @@ def _check_intervals(fields: Fields, http: LocatedMapping | str, partition: Part
             " body",
             code="conflicting_fields",
         )
+    elif partition.grain is not None and known and not _ask_for_interval(results, partition.grain):
+        fields.refuse(
+            "http",
+            f"the dates in `http` don't tell one {partition.grain.value} from another: several"
+            " would get the same answer",
+            "write for example {date:%Y-%m-%d}",
+        )
+
+
+def _ask_for_interval(placeholders: Sequence[tuple[str, str]], grain: Grain) -> bool:
+    """Return whether the dates of intervals' starts, or of their ends, differ by interval."""
+    return any(
+        names_interval(
+            [
+                letter
+                for name, date_format in placeholders
+                if name == instant
+                for letter in directives_of(date_format)
+            ],
+            grain,
+        )
+        for instant in ("date", "end")
+    )
+
+
+def request_dates(http: Any) -> list[str]:
+    """Return the formats of all dates in an `http:` field, in order."""
+    return [date_format for _, date_format in _placeholders(http)]
 
 
 def _placeholders(value: Any) -> Iterator[tuple[str, str]]:

@@ -17,12 +17,12 @@ from headrace.model.exports import (
     export_of,
     export_partition,
 )
+from headrace.model.hour_names import REPEATED, hours_share_names
 from headrace.model.locations import DATE_PLACEHOLDER
 from headrace.model.masks import column_classes
 from headrace.model.nodes import (
     Asset,
     Consumer,
-    Grain,
     PartitionSpec,
     Place,
     Project,
@@ -148,8 +148,8 @@ def _of_reads(project: Project, consumer: Consumer) -> Iterator[Problem]:
 
 
 def _of_dates(project: Project, consumer: Consumer, export: Export) -> Iterator[Problem]:
-    grain = export_partition(consumer, reads_of(project, consumer)).grain
-    name = shown(consumer.name)
+    partition = export_partition(consumer, reads_of(project, consumer))
+    grain, name = partition.grain, shown(consumer.name)
     if export.path is None:
         if export.interval_column is None and grain is not None:
             message = (
@@ -178,16 +178,8 @@ def _of_dates(project: Project, consumer: Consumer, export: Export) -> Iterator[
     elif grain is not None and not formats:
         message = f"every {grain} that {name} exports would overwrite {shown(export.path)}"
         yield _problem(consumer, "bad_path", message, "put {date:%Y-%m-%d} into the name")
-    elif (
-        grain is Grain.HOUR
-        and formats
-        and "%z" not in formats[0]
-        and consumer.timezone not in ("UTC", "Etc/UTC")
-    ):
-        message = (
-            f"{shown(export.path)} doesn't tell the two hours apart that have one name when clocks"
-            " go back"
-        )
+    elif formats and hours_share_names(formats[0], partition, consumer.timezone):
+        message = f"{shown(export.path)} doesn't tell the {REPEATED}"
         yield _problem(
             consumer,
             "bad_path",

@@ -167,7 +167,7 @@ def path_of(pattern: str, start: datetime | None, asset: str) -> str:
     dated = (
         pattern
         if start is None
-        else DATE_PLACEHOLDER.sub(lambda match: _formatted(match[1], start), pattern)
+        else DATE_PLACEHOLDER.sub(lambda match: formatted_date(match[1], start), pattern)
     )
     return dated.replace(ASSET_PLACEHOLDER, asset)
 
@@ -175,7 +175,7 @@ def path_of(pattern: str, start: datetime | None, asset: str) -> str:
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
-def _formatted(spec: str, start: datetime) -> str:
+def formatted_date(spec: str, start: datetime) -> str:
     """Format `start` by strftime directives, in English regardless of the machine's locale."""
     week = start.isocalendar()
     values = {

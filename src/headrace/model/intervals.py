@@ -16,6 +16,7 @@ instant after the gap; a repeated local time means the first of the two.
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 import zoneinfo
 from collections.abc import Iterator
@@ -418,6 +419,24 @@ _STEADY_DAY_MAX = (date(YEAR_MAX, 12, 29) - EPOCH.date()).days
 def _day_text(day: int) -> str:
     """Return the date of a day counted from 1970."""
     return (EPOCH.date() + day * _DAY).isoformat()
+
+
+_CLOCKS_FROM = 2020
+"""Zones that gave up summer time before that year aren't warned of."""
+_CLOCKS_UNTIL = 2038
+"""Time zone files list changes until 2037; later ones follow the same rule."""
+
+
+@functools.cache
+def clocks_go_back(timezone: str) -> bool:
+    """Return whether the zone has summer time, so that an hour of each year comes twice."""
+    months = (
+        datetime(year, month, 1, tzinfo=UTC)
+        for year in range(_CLOCKS_FROM, _CLOCKS_UNTIL)
+        for month in range(1, 13)
+    )
+    offsets = [_offset(month.astimezone(zone(timezone))) for month in months]
+    return any(later < earlier for earlier, later in itertools.pairwise(offsets))
 
 
 def _hour_instant(key: str) -> int:

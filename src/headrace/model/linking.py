@@ -16,6 +16,7 @@ from headrace.model.contract_checks import asset_by_contract, source_by_contract
 from headrace.model.database_fields import as_delivered, misused
 from headrace.model.errors import Problem, ProblemLevel, UsageError, did_you_mean, shown
 from headrace.model.export_problems import export_problems
+from headrace.model.hour_names import hour_name_problems
 from headrace.model.intervals import parse_key
 from headrace.model.link_problems import (
     access_problems,
@@ -498,6 +499,7 @@ class _Linker:
                 )
         self._problems.extend(problems_of_tests(project))
         self._problems.extend(export_problems(project))
+        self._problems.extend(hour_name_problems(project))
         self._problems.extend(key_problems(project))
         self._problems.extend(scheduling_problems(project))
         self._problems.extend(retention_problems(project))

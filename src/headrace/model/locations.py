@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from headrace.model.errors import shown
 from headrace.model.fields import Fields
@@ -213,9 +214,20 @@ def _names_partition(fields: Fields, name: str, date_format: str, partition: Par
     return tells_apart(fields, name, date_format, partition.grain)
 
 
+def directives_of(date_format: str) -> list[str]:
+    """Return the letters of a date's directives, such as `Y` of `%Y`."""
+    return re.findall(r"%(.)", date_format.replace("%%", ""))
+
+
+def names_interval(directives: Iterable[str], grain: Grain) -> bool:
+    """Return whether known directives together differ between intervals of the grain."""
+    parts = {_DIRECTIVES[directive] for directive in directives}
+    return any(needed <= parts for needed in _ENOUGH[grain])
+
+
 def tells_apart(fields: Fields, name: str, date_format: str, grain: Grain) -> bool:
     """Return whether a `{date:…}` is valid and differs between intervals of the grain."""
-    directives = re.findall(r"%(.)", date_format.replace("%%", ""))
+    directives = directives_of(date_format)
     for directive in directives:
         if directive not in _DIRECTIVES:
             fields.refuse(
@@ -225,8 +237,7 @@ def tells_apart(fields: Fields, name: str, date_format: str, grain: Grain) -> bo
                 code="bad_path",
             )
             return False
-    parts = {_DIRECTIVES[directive] for directive in directives}
-    if any(needed <= parts for needed in _ENOUGH[grain]):
+    if names_interval(directives, grain):
         return True
     fields.refuse(
         name,

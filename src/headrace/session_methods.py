@@ -96,7 +96,7 @@ class SessionMethods:
         *,
         change: Path | None = None,
         setting: Sequence[str] = (),
-        partitions: str | None = None,
+        partitions: Sequence[str] = (),
         budget: str = "60s",
     ) -> TrialRow:
         """Run an asset before and after a change over the same published partitions, and

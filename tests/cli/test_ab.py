@@ -104,7 +104,10 @@ def test_setting(shop: Project) -> None:
 def test_chosen_partitions(shop: Project) -> None:
     """Would catch: other partitions than those that were named, or invented ones."""
     typed = ("ab", "revenue", "--setting", "threads=1", *SHORT, "--partitions")
-    assert shop.json(*typed, "2025-03-01,2025-03-02")["partitions"] == ["2025-03-01", "2025-03-02"]
+    assert shop.json(*typed, "2025-03-01", "--partitions", "2025-03-02")["partitions"] == [
+        "2025-03-01",
+        "2025-03-02",
+    ]
     assert shop.json(*typed, "2")["partitions"] == ["2025-03-03", "2025-03-01"]
     assert "isn't published" in shop.refused(*typed, "2024-01-01", code=3)
     shop.refused(*typed, "0")

@@ -33,7 +33,15 @@ def test_run_again_needs_a_reason_and_replaces(shop: Project) -> None:
     assert "needs --reason" in shop.refused("run", "revenue", "--again")
     assert "needs --reason" in shop.refused("run", "revenue", "--again", "--reason", " ")
     response = shop.json(
-        "run", "revenue", "--partition", "2025-03-01,2025-03-02", "--again", "--reason", "to see it"
+        "run",
+        "revenue",
+        "--partition",
+        "2025-03-01",
+        "--partition",
+        "2025-03-02",
+        "--again",
+        "--reason",
+        "to see it",
     )
     assert {row["partition"] for row in response["published"] if row["asset"] == "revenue"} == {
         "2025-03-01",

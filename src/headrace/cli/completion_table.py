@@ -145,7 +145,7 @@ PARAMETERS: dict[str, tuple[CompletedParameter, ...]] = {
     ),
     "read": (
         CompletedParameter((), "ASSET"),
-        CompletedParameter(("--partition",), "K,…"),
+        CompletedParameter(("--partition",), "K"),
         CompletedParameter(("--at",), "T"),
         CompletedParameter(("--version",), "N"),
         CompletedParameter(("--limit",), "N"),
@@ -156,7 +156,7 @@ PARAMETERS: dict[str, tuple[CompletedParameter, ...]] = {
     "diff": (
         CompletedParameter((), "ASSET[@K]"),
         CompletedParameter(("--at",), "T"),
-        CompletedParameter(("--partition",), "K,…"),
+        CompletedParameter(("--partition",), "K"),
         CompletedParameter(("--keys",), "C,…"),
         CompletedParameter(("--exit-code",), None),
     ),
@@ -210,7 +210,7 @@ PARAMETERS: dict[str, tuple[CompletedParameter, ...]] = {
         CompletedParameter((), "[SELECT]...", many=True),
         CompletedParameter(("--select", "-s"), "SELECT"),
         CompletedParameter(("--exclude",), "SELECT"),
-        CompletedParameter(("--partition",), "K,…"),
+        CompletedParameter(("--partition",), "K"),
         CompletedParameter(("--from",), "K"),
         CompletedParameter(("--to",), "K"),
         CompletedParameter(("--again",), None),
@@ -338,7 +338,7 @@ PARAMETERS: dict[str, tuple[CompletedParameter, ...]] = {
         CompletedParameter((), "[ASSET]"),
         CompletedParameter(("--change",), "FILE"),
         CompletedParameter(("--setting",), "K=V"),
-        CompletedParameter(("--partitions",), "N|K,…"),
+        CompletedParameter(("--partitions",), "N|K"),
         CompletedParameter(("--budget",), "D"),
     ),
     "plan": (

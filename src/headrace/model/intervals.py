@@ -265,7 +265,8 @@ def parse_key(text: str, grain: Grain, timezone: str) -> str:
 
 def _refuse(key: str, grain: Grain, why: str = "") -> UsageError:
     text = f"{key[:40]!r} isn't a partition of grain {grain}{why}"
-    return UsageError(text, hint=f"write it like {_EXAMPLES[grain]}")
+    several = "; give each key by itself, with the option again" if "," in key else ""
+    return UsageError(text, hint=f"write it like {_EXAMPLES[grain]}{several}")
 
 
 def _first_day(key: str, grain: Grain) -> date:

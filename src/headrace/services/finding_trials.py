@@ -80,7 +80,7 @@ def trial_of_change(
         keys = (
             input_partitions(store, after, asset, partitions)
             if change.splits
-            else chosen_partitions(store, base.project.assets[asset], None, partitions)
+            else chosen_partitions(store, base.project.assets[asset], (), partitions)
         )
         prefix = _prefix(asset, change.assets)
         both += [

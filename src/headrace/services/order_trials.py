@@ -74,7 +74,7 @@ def try_order(
     before: Compiled,
     name: str,
     setting: str,
-    partitions: str | None,
+    partitions: Sequence[str],
     deadline: float,
     progress: Progress,
 ) -> TrialRow:

@@ -55,6 +55,7 @@ class Option(NamedTuple):
 SELECT_HELP = (
     "names, globs, +ancestors, descendants+, tag:, owner:, domain:, source:, path:, consumer:"
 )
+PARTITION_HELP = "only this partition; again for each further one, as a key may have commas"
 Selected = Annotated[Sequence[str], Argument("[SELECT]...", SELECT_HELP)]
 Window = Annotated[str, Option("--window", metavar="D", help="how far back from now: 7d, 4w (30d)")]
 Excluded = Annotated[Sequence[str], Option("--exclude", metavar="SELECT", help="leave these out")]

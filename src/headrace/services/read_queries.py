@@ -13,7 +13,7 @@ from headrace.model import UsageError
 from headrace.model.intervals import SECOND_US, to_us
 from headrace.runtime import usage
 from headrace.runtime.garbage import SNAPSHOTS_KEPT
-from headrace.services.parameters import Argument, Option, RowsMax
+from headrace.services.parameters import PARTITION_HELP, Argument, Option, RowsMax
 from headrace.services.session import ProjectSession
 from headrace.store import Transaction
 from headrace.store.queries import applied_versions
@@ -27,7 +27,7 @@ class ReadQuery(msgspec.Struct, frozen=True):
 
     asset: Annotated[str, Argument("ASSET", help="an asset or a source")]
     partitions: Annotated[
-        tuple[str, ...], Option("--partition", metavar="K,…", help="only these partitions")
+        tuple[str, ...], Option("--partition", metavar="K", help=PARTITION_HELP)
     ] = ()
     at: Annotated[str | None, Option("--at", metavar="T", help="as it was at a time")] = None
     version: Annotated[

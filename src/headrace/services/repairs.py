@@ -406,10 +406,9 @@ def _again(
     reference makes none of them stale.
     """
     if asset.partition.grain is None:
-        listed = asset.partition.key is not None and not any(
-            "," in key or key != key.strip() for key in keys
-        )
-        return command_line("run", asset.name, *(["--partition", ",".join(keys)] if listed else []))
+        chosen = keys if asset.partition.key is not None else ()
+        options = (word for key in chosen for word in ("--partition", key))
+        return command_line("run", asset.name, *options)
     first, last = range_of(keys)
     seen = any(partition.state in ("warned", "published") for partition in partitions)
     again = ("--mode", Mode.ALL.value) if seen else ()

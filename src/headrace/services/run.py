@@ -32,7 +32,16 @@ from headrace.services import plan_inputs, targets
 from headrace.services.command_context import CommandContext
 from headrace.services.commands import PendingRun, leader_command, perform
 from headrace.services.consequences import in_force, of_computation, required
-from headrace.services.parameters import Argument, Excluded, First, Last, Option, Reason, Selected
+from headrace.services.parameters import (
+    PARTITION_HELP,
+    Argument,
+    Excluded,
+    First,
+    Last,
+    Option,
+    Reason,
+    Selected,
+)
 from headrace.services.permissions import authorised
 from headrace.services.plan_inputs import count_partitions
 from headrace.services.responses import CountsRow, RunResponse
@@ -317,7 +326,7 @@ def run(  # noqa: PLR0913 - as many as the command has options
     *,
     exclude: Excluded = (),
     partitions: Annotated[
-        Sequence[str], Option("--partition", metavar="K,…", help="these partitions")
+        Sequence[str], Option("--partition", metavar="K", help=PARTITION_HELP)
     ] = (),
     first: First = None,
     last: Last = None,

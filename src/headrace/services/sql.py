@@ -31,7 +31,7 @@ from headrace.services.comparisons import (
     row_change,
 )
 from headrace.services.masked_views import MaskedViews, without_values
-from headrace.services.parameters import Argument, Option, RowsMax
+from headrace.services.parameters import PARTITION_HELP, Argument, Option, RowsMax
 from headrace.services.permissions import authorised, unrestricted
 from headrace.services.read_queries import ReadQuery, note_reads, snapshot_of
 from headrace.services.render import defaults, guessed, typed
@@ -733,7 +733,7 @@ class DiffQuery(msgspec.Struct, frozen=True):
     before: str
     after: str | None = None
     partitions: Annotated[
-        tuple[str, ...], Option("--partition", metavar="K,…", help="only these partitions")
+        tuple[str, ...], Option("--partition", metavar="K", help=PARTITION_HELP)
     ] = ()
     keys: Annotated[
         tuple[str, ...],

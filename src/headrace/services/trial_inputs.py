@@ -109,8 +109,8 @@ def nothing_published(name: str) -> Refused:
     )
 
 
-def chosen_partitions(store: Store, asset: Asset, text: str | None, default: int) -> list[str]:
-    """Return the partitions of a trial: a number of them, or keys with commas between.
+def chosen_partitions(store: Store, asset: Asset, asked: Sequence[str], default: int) -> list[str]:
+    """Return the partitions of a trial: a number of them, or those with the keys `asked`.
 
     A number takes the newest, and others spread over the history. Raise Refused if none is
     published, UsageError for an unknown partition.
@@ -119,13 +119,13 @@ def chosen_partitions(store: Store, asset: Asset, text: str | None, default: int
         published = publications.keys_with_rows(tx, asset.name)
     if not published:
         raise nothing_published(asset.name)
-    if text is None:
+    if not asked:
         return spread_over(published, default)
-    number = _number(text) if text not in published else None
+    number = _number(asked[0]) if len(asked) == 1 and asked[0] not in published else None
     if number is not None:
         return spread_over(published, number)
-    keys = [targets.partition(asset, key.strip()) for key in text.split(",") if key.strip()]
-    if not keys or len(keys) > PARTITIONS_MAX:
+    keys = [targets.partition(asset, key) for key in asked]
+    if len(keys) > PARTITIONS_MAX:
         raise UsageError(f"--partitions takes 1 to {PARTITIONS_MAX} partitions")
     absent = [key for key in keys if key not in published]
     if absent:

@@ -64,9 +64,9 @@ def ab(
         ),
     ] = (),
     partitions: Annotated[
-        str | None,
-        Option("--partitions", metavar="N|K,…", help="how many, or which partitions (3)"),
-    ] = None,
+        Sequence[str],
+        Option("--partitions", metavar="N|K", help="how many (3), or one of them; again for each"),
+    ] = (),
     budget: Budget = "60s",
     progress: Progress,
 ) -> TrialRow:

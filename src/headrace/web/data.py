@@ -59,7 +59,7 @@ PREVIEW_ROWS = 100
 
 
 class DataAsked(RequestParameters, frozen=True, kw_only=True):
-    """Parameters of `headrace read`; `columns` and `partition` may be repeated, or have commas."""
+    """Parameters of `headrace read`; `columns` and `partition` may be repeated."""
 
     asset: str
     partition: tuple[str, ...] = ()
@@ -101,7 +101,7 @@ class Data:
         parameters = query_parameters(DataAsked, {"asset": path.stem}, request.query_params)
         query = ReadQuery(
             asset=parameters.asset,
-            partitions=_split_commas(parameters.partition),
+            partitions=parameters.partition,
             at=parameters.at,
             version=parameters.version,
             limit=parameters.limit,

@@ -20,7 +20,7 @@ def ab_command(
     asset: str | None = None,
     change: Path | None = None,
     setting: list[str] | None = None,
-    partitions: str | None = None,
+    partitions: list[str] | None = None,
     budget: str = "60s",
 ) -> int:
     """Run an asset before and after a change over the same published partitions, and compare.
@@ -43,7 +43,7 @@ def ab_command(
         asset,
         change=change,
         setting=setting or (),
-        partitions=partitions,
+        partitions=partitions or (),
         budget=budget,
         progress=invocation.progress(),
     )

@@ -622,15 +622,15 @@ def diff_command(
     from headrace.services.sql import DiffQuery, diff
 
     query = DiffQuery(
-        at[0], at[1] if len(at) == 2 else None, _split_commas(partitions), _split_commas(keys)
+        at[0], at[1] if len(at) == 2 else None, tuple(partitions), _split_commas(keys)
     )
     response = diff(invocation.session, target, query)
     invocation.show(response, _render_diff)
     return 1 if exit_code and (response.partitions or response.columns) else 0
 
 
-def _split_commas(texts: list[str] | None) -> tuple[str, ...]:
-    return tuple(word.strip() for text in texts or [] for word in text.split(",") if word.strip())
+def _split_commas(texts: list[str]) -> tuple[str, ...]:
+    return tuple(word.strip() for text in texts for word in text.split(",") if word.strip())
 
 
 def _render_diff(response: DiffResponse, page: CommandOutput) -> None:

@@ -111,13 +111,8 @@ def read_command(
     ] = None,
 ) -> int:
     """Read published data as a table, or all rows as CSV, JSON, Parquet or Arrow."""
-    name, _, key = asset.partition("@")
-    keys = tuple(
-        item.strip()
-        for text in [*([key] if key else []), *partitions]
-        for item in text.split(",")
-        if item.strip()
-    )
+    name, at_key, key = asset.partition("@")
+    keys = (*([key] if at_key else []), *partitions)
     chosen = chosen_format(form, out, json=invocation.options.json)
     query = ReadQuery(asset=name, partitions=keys, at=at, version=version, limit=limit)
     if chosen in ("csv", *BINARY_FORMATS):

@@ -51,8 +51,7 @@ def run_command(
                 " `parameters:`, then headrace apply"
             ),
         )
-    keys = _split_keys(partitions)
-    if keys and (first or last):
+    if partitions and (first or last):
         raise UsageError(
             "--partition and --from/--to exclude each other",
             hint="a range is --from A --to B, both included",
@@ -67,7 +66,7 @@ def run_command(
         invocation.session,
         select,
         exclude=exclude,
-        partitions=keys,
+        partitions=partitions,
         first=first,
         last=last,
         again=again,
@@ -76,11 +75,6 @@ def run_command(
     )
     invocation.show(response, render_run)
     return 0 if response.state in ("succeeded", "nothing_due") else 1
-
-
-def _split_keys(partition: list[str] | None) -> list[str]:
-    """Return the keys of `--partition a,b --partition c`: a, b and c."""
-    return [key.strip() for text in partition or [] for key in text.split(",") if key.strip()]
 
 
 retry_command = ServiceCommand(

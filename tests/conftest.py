@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 
 from drawn_numbers import drawn_numbers
+from mariadb_server import mariadb, mariadb_server
 from postgres_cluster import cluster, own_cluster, postgresql
 from state_kinds import state_settings
 from system_tests import pytest_collection_modifyitems, pytest_ignore_collect
@@ -16,6 +17,8 @@ __all__ = [
     "cold_fork_servers",
     "cold_helpers",
     "drawn_numbers",
+    "mariadb",
+    "mariadb_server",
     "own_cluster",
     "postgresql",
     "pytest_collection_modifyitems",

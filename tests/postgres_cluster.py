@@ -1,10 +1,5 @@
-"""A real PostgreSQL for tests: one cluster for the whole test session, a fresh database for each
-test.
-
-Test processes (pytest-xdist's workers too) share one cluster. Each holds a shared lock on a file; a
-supervisor process, which is `postgres`' parent, waits for the exclusive lock, which it gets when
-the last of them has ended, however it ended, and then stops the cluster and removes its folder.
-PostgreSQL refuses to run as root: there it runs as `postgres` or `nobody`.
+"""A real PostgreSQL for tests: one cluster for the whole test session (`shared_server`), a fresh
+database for each test. As root it runs as `postgres` or `nobody`.
 
 Fixtures: `cluster` (session) and `postgresql` (a fresh database); tests/conftest.py offers them to
 all tests. A test that stops or freezes the server takes one of its own: `own_cluster`.
@@ -13,18 +8,12 @@ all tests. A test that stops or freezes the server takes one of its own: `own_cl
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import fcntl
 import itertools
-import json
 import os
-import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -33,11 +22,19 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import pytest
+from shared_server import (
+    answering,
+    child_of,
+    give_folder,
+    on_a_free_port,
+    sharing,
+    short_folder,
+    supervise,
+)
 
 MISSING = "PostgreSQL isn't installed: skipped; apt install postgresql"
 USER, PASSWORD = "headrace", "s3cret/p@ss:w0rd%41"
 """A password that breaks whoever doesn't escape it in a URL."""
-START_SECONDS = 100.0
 _TUNING = {  # nothing here must outlive a power cut
     "fsync": "off",
     "full_page_writes": "off",
@@ -142,7 +139,7 @@ class Cluster:
         bin_folder = binaries()
         assert bin_folder is not None
         self.end()
-        self._again = _run(folder, bin_folder, _child_of(folder), self.main.port)
+        self._again = _run(folder, bin_folder, child_of(folder, "postgres"), self.main.port)
         self._server, self._crashed = self._again.pid, False
 
     def end(self) -> None:
@@ -211,107 +208,33 @@ def _cluster(session: str) -> Iterator[Cluster]:
     )
     if binaries() is None:
         pytest.skip(MISSING)
-    short = (
-        Path("/tmp") if Path("/tmp").is_dir() else Path(tempfile.gettempdir())
-    )  # a socket's path has 107 characters at most
-    with sharing(short / f"headrace-pg-{session}") as address:
+    with sharing(short_folder() / f"headrace-pg-{session}", __file__) as address:
         server = address.pop("server")
         yield Cluster(address, server)
-
-
-@contextlib.contextmanager
-def sharing(folder: Path) -> Iterator[dict[str, Any]]:
-    """The address of the cluster in a folder, started by whoever comes first."""
-    with _shared_lock(folder):
-        with (folder / "start.lock").open("w") as starting:
-            fcntl.flock(starting, fcntl.LOCK_EX)
-            if not (folder / "address.json").exists():
-                _spawn(folder)
-        yield json.loads((folder / "address.json").read_text())
-
-
-@contextlib.contextmanager
-def _shared_lock(folder: Path) -> Iterator[None]:
-    """Held while this process uses the cluster. Tried again where the supervisor removed the folder
-    meanwhile.
-    """
-    while True:
-        folder.mkdir(mode=0o755, exist_ok=True)
-        path = folder / "users.lock"
-        users = path.open("a")
-        with users:
-            fcntl.flock(users, fcntl.LOCK_SH)
-            if path.exists() and path.stat().st_ino == os.fstat(users.fileno()).st_ino:
-                yield
-                return
-
-
-def _spawn(folder: Path) -> None:
-    """Start the supervisor, as nobody's child: it outlives us by design."""
-    start = "import subprocess, sys; subprocess.Popen(sys.argv[1:], start_new_session=True)"
-    subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", start, sys.executable, __file__, str(folder)],
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
-    until = time.monotonic() + START_SECONDS
-    while not (folder / "address.json").exists():
-        if (folder / "failure").exists() or time.monotonic() > until:
-            said = [
-                (folder / name).read_text()
-                for name in ("failure", "log")
-                if (folder / name).exists()
-            ]
-            raise RuntimeError("PostgreSQL doesn't start: " + "\n".join(said))
-        time.sleep(0.02)
 
 
 # The supervisor
 # --------------------------------------------------------------------------------------------------
 
 
-def _serve(folder: Path) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupted test session still ends its tests
+def _started(folder: Path) -> tuple[subprocess.Popen[bytes], dict[str, Any]]:
     bin_folder = binaries()
     assert bin_folder is not None
-    child = _child_of(folder)
+    child = child_of(folder, "postgres")
     _make(folder, bin_folder, child)
-    server, port = _start(folder, bin_folder, child)
-    address = {
+    server, port = on_a_free_port(lambda port: _run(folder, bin_folder, child, port))
+    return server, {
         "host": "127.0.0.1",
         "port": port,
         "user": USER,
         "password": PASSWORD,
         "socket_folder": str(folder / "run"),
-        "server": server.pid,
     }
-    (folder / "address.new").write_text(json.dumps(address))
-    (folder / "address.new").rename(folder / "address.json")
-    with (folder / "users.lock").open("a") as users:
-        fcntl.flock(users, fcntl.LOCK_EX)
-        (folder / "address.json").unlink()
-        server.send_signal(signal.SIGQUIT)
-        server.send_signal(signal.SIGCONT)  # it may have been frozen
-        server.wait()
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _other_user() -> dict[str, Any]:
-    """Who runs it, if we are root."""
-    if os.getuid() != 0:
-        return {}
-    for name in ("postgres", "nobody"):
-        with contextlib.suppress(KeyError):
-            result = pwd.getpwnam(name)
-            return {"user": result.pw_uid, "group": result.pw_gid, "extra_groups": []}
-    raise RuntimeError("there is no user postgres, and no nobody")
 
 
 def _make(folder: Path, bin_folder: Path, child: dict[str, Any]) -> None:
     for name, mode in (("data", 0o700), ("run", 0o755)):
-        (folder / name).mkdir(mode=mode)
-        if "user" in child:
-            os.chown(folder / name, child["user"], child["group"])
+        give_folder(folder / name, child, mode)
     (folder / "password").write_text(PASSWORD)
     arguments = [
         "--username",
@@ -339,16 +262,6 @@ def _make(folder: Path, bin_folder: Path, child: dict[str, Any]) -> None:
         )
 
 
-def _start(
-    folder: Path, bin_folder: Path, child: dict[str, Any]
-) -> tuple[subprocess.Popen[bytes], int]:
-    for _ in range(5):  # another process may take the port between our look and its start
-        port = _free_port()
-        with contextlib.suppress(ChildProcessError):
-            return _run(folder, bin_folder, child, port), port
-    raise RuntimeError("no attempt to start it succeeded")
-
-
 def _run(
     folder: Path, bin_folder: Path, child: dict[str, Any], port: int
 ) -> subprocess.Popen[bytes]:
@@ -361,46 +274,10 @@ def _run(
     }
     settings = [part for name, value in given.items() for part in ("-c", f"{name}={value}")]
     command = [str(bin_folder / "postgres"), "-D", str(folder / "data"), *settings]
-    with (folder / "log").open("a") as log:
-        server = subprocess.Popen(
-            command,
-            stdout=log,
-            stderr=log,
-            preexec_fn=_die_with_parent,  # noqa: PLW1509
-            **child,
-        )
-    while server.poll() is None:
-        if (
-            subprocess.run(
-                [bin_folder / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)], check=False
-            ).returncode
-            == 0
-        ):
-            return server
-        time.sleep(0.02)
-    raise ChildProcessError("it ended before it answered")
-
-
-def _child_of(folder: Path) -> dict[str, Any]:
-    return {"cwd": folder, **_other_user()}
-
-
-def _die_with_parent() -> None:
-    """Linux: a supervisor that is killed takes the server with it."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(1, int(signal.SIGQUIT))
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    probe = [str(bin_folder / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)]
+    return answering(command, folder, child, probe, signal.SIGQUIT)
 
 
 if __name__ == "__main__":
     where = Path(sys.argv[1])
-    try:
-        _serve(where)
-    except BaseException as error:
-        (where / "failure").write_text(repr(error))
-        raise
+    supervise(where, lambda: _started(where), signal.SIGQUIT)

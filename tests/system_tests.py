@@ -1,7 +1,7 @@
 """Which tests are of the whole product: those with the marker `system`, for `make test-system`.
 
 A test is one of them if it is in a folder of `FOLDERS`, if its file imports one of `STARTERS`, or
-if it takes a PostgreSQL database. The marker is set here and nowhere else.
+if it takes a database of a server. The marker is set here and nowhere else.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ STARTERS = {
     "warm_fork_servers.headrace",
 }
 """What starts leaders with their workers, servers, commands as processes."""
-DATABASES = {"cluster", "own_cluster", "postgresql", "postgresql_lake"}
-"""Fixtures that start PostgreSQL; the parameters of others name them."""
+DATABASES = {"cluster", "mariadb", "own_cluster", "postgresql", "postgresql_lake"}
+"""Fixtures that start a server; the parameters of others name them."""
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -42,7 +42,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if _in_system_folder(item) or _takes_postgresql(item) or _imports_a_starter(item):
+        if _in_system_folder(item) or _takes_a_server(item) or _imports_a_starter(item):
             item.add_marker("system")
 
 
@@ -50,7 +50,7 @@ def _in_system_folder(item: pytest.Item) -> bool:
     return item.path.relative_to(TESTS).parts[0] in FOLDERS
 
 
-def _takes_postgresql(item: pytest.Item) -> bool:
+def _takes_a_server(item: pytest.Item) -> bool:
     parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
     asked = {*getattr(item, "fixturenames", ()), *map(str, parameters)}
     return not DATABASES.isdisjoint(asked)

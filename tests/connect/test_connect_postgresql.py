@@ -221,11 +221,48 @@ def test_types_are_kept(bank: Bank) -> None:
     assert [row for row in taken.rows if row[0] is None] == [(None,) * len(TYPES)]
 
 
-def test_a_number_that_would_be_rounded_is_refused(bank: Bank) -> None:
-    """Would catch: `numeric` without a scale that loses its last digits in silence."""
-    bank.run("create table t (x numeric)", "insert into t values (0.12345678901)")
+@pytest.mark.parametrize(
+    ("kind", "value", "shown"),
+    [
+        ("date", "'0044-03-15 BC'", "`0044-03-15 BC` isn't a date"),
+        ("timestamp", "'0044-03-15 BC'", "`0044-03-15 00:00:00 BC` isn't a date"),
+        ("timestamptz", "'0044-03-15 BC'", "BC` isn't a date"),
+        ("timestamp", "'294276-01-01'", "`294276-01-01 00:00:00` isn't a date"),
+        ("date[]", "'{2024-01-01,0044-03-15 BC}'", "isn't a list of one dimension, each a date"),
+        ("date[]", "'{infinity}'", "isn't a list of one dimension, each a date"),
+        ("timestamp[]", "'{10000-01-01}'", "isn't a list of one dimension, each a date"),
+        ("int[]", "'{{1,2},{3,4}}'", "isn't a list of one dimension"),
+        ("text[]", "'{{a},{b}}'", "isn't a list of one dimension"),
+        ("numeric(12,2)", "'NaN'", "at most 10 digits before the point and 2 after it"),
+        ("numeric(50,10)", "'1e30'", "at most 28 digits before the point and 10 after it"),
+        ("numeric", "'Infinity'", "`Infinity` isn't a number"),
+        ("numeric", "0.12345678901", "write numeric(p, s)"),
+    ],
+)
+def test_a_value_that_no_column_holds_is_refused(
+    bank: Bank, kind: str, value: str, shown: str
+) -> None:
+    """Would catch: a year BC that becomes AD, two dimensions as a list of texts, `numeric` that
+    loses its last digits, and a good row that is blamed."""
+    bank.run(
+        f"create table t (id int, x {kind})",
+        f"insert into t values (1, null), (2, {value}), (3, null)",
+    )
     outcome = bank.far(table="t").take()
-    assert isinstance(outcome, UnreadableFile) and "numeric(p, s)" in outcome.reason
+    assert isinstance(outcome, UnreadableFile), outcome
+    assert outcome.reason.startswith("row 2, column x: `") and shown in outcome.reason
+
+
+@pytest.mark.parametrize("kind", ["date", "timestamp", "timestamptz"])
+def test_a_table_of_one_column(bank: Bank, kind: str) -> None:
+    """Would catch: rows that are lost where the only column is NULL, and an infinite date that is
+    refused, or taken for the last one."""
+    bank.run(f"create table t (x {kind})", "insert into t values (null), ('infinity'), (null)")
+    taken = bank.far(table="t").take()
+    assert isinstance(taken, Taken), taken
+    assert sorted(row[0] is None for row in taken.rows) == [False, True, True]
+    (infinite,) = (row[0] for row in taken.rows if row[0] is not None)
+    assert infinite.year == 9999, "as Python has it"
 
 
 DAYS = PartitionSpec(grain=Grain.DAY, column="at")

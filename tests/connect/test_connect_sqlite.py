@@ -226,11 +226,37 @@ def test_a_queries_expressions_have_the_types_of_their_values(
 
 
 @pytest.mark.parametrize(
+    ("kind", "value", "expected"),
+    [
+        ("decimal(18,2)", 12345678901234.56, "12345678901234.56"),
+        ("decimal(18,2)", -9007199254740.99, "-9007199254740.99"),
+        ("decimal(9,2)", 0.1 + 0.2, "0.30"),
+        ("decimal(30,20)", 0.1, "0.10000000000000000000"),
+        ("decimal(38,20)", 123456789012345678, "123456789012345678.00000000000000000000"),
+        ("numeric(12)", 1e11, "100000000000"),
+        ("decimal(9,2)", -0.0, "0.00"),
+    ],
+)
+def test_a_decimal_keeps_its_digits(
+    erp: sqlite3.Connection, far: Far, kind: str, value: Any, expected: str
+) -> None:
+    """Would catch: a float cut to 15 digits: .56 that becomes .60."""
+    erp.execute(f"create table t (x {kind})")
+    erp.execute("insert into t values (?)", [value])
+    taken = far(table="t").take()
+    assert isinstance(taken, Taken), taken
+    assert f"{taken.column('x')[0]:f}" == expected
+
+
+@pytest.mark.parametrize(
     ("declared", "value"),
     [
         ("integer", "many"),
         ("date", "31.12.2024"),
         ("decimal(5,2)", 1.005),
+        ("decimal(18,2)", 12345678901234.565),
+        ("datetime", "2024-01-01 10:00:00.1234567"),
+        ("", b"\xff"),
         ("boolean", 2),
         ("text", b"\xff"),
     ],
@@ -240,12 +266,11 @@ def test_a_value_that_isnt_what_its_column_says_is_refused(
 ) -> None:
     """Would catch: SQLite's loose types that turn a column into something else, or into NULL."""
     erp.execute(f"create table t (x {declared})")
-    erp.execute("insert into t values (?)", [value])
+    erp.executemany("insert into t values (?)", [("" if not declared else None,), (value,)])
     bench = far(table="t")
     outcome = bench.take()
-    assert isinstance(outcome, UnreadableFile) and "`x`" in outcome.reason.replace(
-        "column x", "column `x`"
-    ), outcome
+    assert isinstance(outcome, UnreadableFile), outcome
+    assert outcome.reason.startswith("row 2, column x: `") and "` isn't" in outcome.reason
     assert bench.left() == []
 
 

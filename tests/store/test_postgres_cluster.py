@@ -15,8 +15,8 @@ import pytest
 from postgres_cluster import Cluster, Database
 
 _USER_OF_A_CLUSTER = """
-import pathlib, sys, time, postgres_cluster
-with postgres_cluster.sharing(pathlib.Path(sys.argv[1])) as address:
+import pathlib, sys, time, postgres_cluster, shared_server
+with shared_server.sharing(pathlib.Path(sys.argv[1]), postgres_cluster.__file__) as address:
     print(address["port"], flush=True)
     time.sleep(60)
 """

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pymysql
 from pymysql.constants import CR, ER, FIELD_TYPE
-from pymysql.cursors import SSCursor
+from pymysql.converters import conversions
+from pymysql.cursors import Cursor, SSCursor
 
 from headrace.connect.connectors import Unavailable
 from headrace.connect.deliveries import printable
@@ -56,8 +57,19 @@ _NO_SUCH_ZONE = 1298
 _INTEGERS = frozenset(
     (FIELD_TYPE.TINY, FIELD_TYPE.SHORT, FIELD_TYPE.INT24, FIELD_TYPE.LONG, FIELD_TYPE.YEAR)
 )
+_EXACT = {
+    FIELD_TYPE.FLOAT: "{name} * 1e0",
+    FIELD_TYPE.TIMESTAMP: "if({name} = 0, '0000-00-00 00:00:00', unix_timestamp({name}))",
+}
+"""What is selected instead of a column, whose text isn't exact.
+
+The server writes a FLOAT with six digits, and a TIMESTAMP in the session's zone, which has an hour
+twice.
+"""
+_CONVERSIONS = {key: value for key, value in conversions.items() if key != FIELD_TYPE.TIME}
+"""A TIME is text, as the server writes it: it may be negative, or have more than 24 hours."""
 _TYPES = {
-    FIELD_TYPE.FLOAT: pa.float64(),
+    FIELD_TYPE.FLOAT: pa.float32(),
     FIELD_TYPE.DOUBLE: pa.float64(),
     FIELD_TYPE.DATE: pa.date32(),
     FIELD_TYPE.NEWDATE: pa.date32(),
@@ -79,7 +91,6 @@ class MysqlSource(SourceDatabase):
     backslashes = True
 
     def __init__(self, address: Address, timezone: str) -> None:
-        self._zone = ZoneInfo(timezone)
         with _translated_errors():
             self._connection = pymysql.connect(
                 host=address.host or "127.0.0.1",
@@ -92,6 +103,7 @@ class MysqlSource(SourceDatabase):
                 read_timeout=READ_SECONDS,
                 local_infile=False,
                 cursorclass=SSCursor,
+                conv=_CONVERSIONS,
                 **_encryption(address.options),
             )
             self._run("set session transaction isolation level repeatable read", {})
@@ -107,20 +119,20 @@ class MysqlSource(SourceDatabase):
         return "`" + name.replace("`", "``").replace("%", "%%") + "`"
 
     def columns(self, sql: str, values: Values) -> list[str]:
-        with _translated_errors(), self._connection.cursor() as cursor:
-            cursor.execute(f"select * from ({sql}) as headrace_rows limit 0", dict(values))
-            return checked_names([name for name, *_ in cursor.description or ()])
+        return checked_names([field.name for field in self._described(sql, values)])
 
     def rows(self, sql: str, values: Values) -> list[tuple[Any, ...]]:
         with _translated_errors():
             return self._run(sql, values)
 
     def copy(self, sql: str, values: Values, target: Path) -> None:
+        fields = self._described(sql, values)
+        checked_names([field.name for field in fields])
+        selected = ", ".join(self._exact(field) for field in fields)
+        statement = f"select {selected} from ({sql}) as headrace_rows"
         with _translated_errors(), self._connection.cursor() as cursor:
-            cursor.execute(sql, dict(values))
-            fields = cursor._result.fields  # the description doesn't tell text from bytes
-            checked_names([field.name for field in fields])
-            rows_to_parquet([self._column(field) for field in fields], _batches(cursor), target)
+            batches = _batches(cursor, statement, values)
+            rows_to_parquet([_column(field) for field in fields], batches, target)
 
     def close(self) -> None:
         with contextlib.suppress(pymysql.Error, OSError):
@@ -131,29 +143,42 @@ class MysqlSource(SourceDatabase):
             cursor.execute(sql, dict(values))
             return list(cursor.fetchall())
 
-    def _column(self, field: Any) -> ValueColumn:
-        kind = field.type_code
-        if kind in (FIELD_TYPE.DECIMAL, FIELD_TYPE.NEWDECIMAL):
-            precision = field.length - (field.scale > 0) - (not field.flags & _UNSIGNED)
-            return ValueColumn(
-                field.name, pa.decimal128(min(max(precision, field.scale, 1), 38), field.scale)
-            )
-        if kind == FIELD_TYPE.LONGLONG:
-            return ValueColumn(field.name, pa.uint64() if field.flags & _UNSIGNED else pa.int64())
-        if kind in _INTEGERS:
-            return ValueColumn(
-                field.name,
-                pa.int64() if kind == FIELD_TYPE.LONG and field.flags & _UNSIGNED else pa.int32(),
-            )
-        if kind == FIELD_TYPE.TIMESTAMP:
-            return ValueColumn(
-                field.name, _TYPES[kind], lambda value: value.replace(tzinfo=self._zone)
-            )
-        if kind in _TYPES:
-            return ValueColumn(field.name, _TYPES[kind])
-        if field.charsetnr == _BINARY and kind not in (FIELD_TYPE.TIME, FIELD_TYPE.JSON):
-            return ValueColumn(field.name, pa.binary())
-        return ValueColumn(field.name, pa.string(), _text)
+    def _described(self, sql: str, values: Values) -> list[Any]:
+        """Return the fields of a SELECT; only they tell text from bytes."""
+        with _translated_errors(), self._connection.cursor(Cursor) as cursor:
+            cursor.execute(f"select * from ({sql}) as headrace_rows limit 0", dict(values))
+            return list(cursor._result.fields)
+
+    def _exact(self, field: Any) -> str:
+        name = self.quoted(field.name)
+        return f"{_EXACT.get(field.type_code, '{name}').format(name=name)} as {name}"
+
+
+def _column(field: Any) -> ValueColumn:
+    kind = field.type_code
+    if kind in (FIELD_TYPE.DECIMAL, FIELD_TYPE.NEWDECIMAL):
+        precision = field.length - (field.scale > 0) - (not field.flags & _UNSIGNED)
+        return ValueColumn(
+            field.name, pa.decimal128(min(max(precision, field.scale, 1), 38), field.scale)
+        )
+    if kind == FIELD_TYPE.LONGLONG:
+        return ValueColumn(field.name, pa.uint64() if field.flags & _UNSIGNED else pa.int64())
+    if kind in _INTEGERS:
+        return ValueColumn(
+            field.name,
+            pa.int64() if kind == FIELD_TYPE.LONG and field.flags & _UNSIGNED else pa.int32(),
+        )
+    if kind == FIELD_TYPE.TIMESTAMP:
+        return ValueColumn(field.name, _TYPES[kind], _microseconds)
+    if kind in _TYPES:
+        return ValueColumn(field.name, _TYPES[kind])
+    if field.charsetnr == _BINARY and kind not in (FIELD_TYPE.TIME, FIELD_TYPE.JSON):
+        return ValueColumn(field.name, pa.binary())
+    return ValueColumn(field.name, pa.string(), _text)
+
+
+def _microseconds(seconds: str) -> int:
+    return int(Decimal(seconds) * 1_000_000)
 
 
 def _text(value: Any) -> str:
@@ -183,7 +208,8 @@ def _encryption(options: dict[str, str]) -> dict[str, Any]:
     return {**{f"ssl_{name}": value for name, value in files.items() if value}, **verified}
 
 
-def _batches(cursor: SSCursor) -> Iterator[Any]:
+def _batches(cursor: SSCursor, sql: str, values: Values) -> Iterator[Any]:
+    cursor.execute(sql, dict(values))
     while rows := cursor.fetchmany(BATCH_ROWS):
         yield rows
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import re
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,23 @@ import pyarrow.parquet as pq
 
 from headrace.connect.deliveries import CannotRead, printable
 from headrace.lake.sqltext import literal, quote
+
+POINTS_IN_TIME = "a date or time that can be kept (years 1 to 9999)"
+
+
+def number_in_words(precision: int, scale: int) -> str:
+    """Return the numbers that a decimal column holds."""
+    return f"a number of at most {precision - scale} digits before the point and {scale} after it"
+
+
+def _refusal(row: int, column: str, value: object, holds: str) -> CannotRead:
+    """Return the error for a value, at `row` (from 1) of those read, that its column can't hold."""
+    text = f"x'{value.hex()}'" if isinstance(value, bytes) else value
+    return CannotRead(
+        f"row {row:,}, column {printable(column)}: `{printable(text)}` isn't {holds}; cast it, or"
+        " leave it out, in a `query`"
+    )
+
 
 # Rows as Python values, batch by batch.
 
@@ -66,12 +83,14 @@ def _write(
 ) -> None:
     writer: pq.ParquetWriter | None = None
     waiting: list[pa.RecordBatch] = []
+    rows_before = 0
     try:
         for rows in _at_least_one(batches):
             if writer is None:
                 columns, schema = _typed_columns(columns, rows)
                 writer = pq.ParquetWriter(target, schema, compression="zstd")
-            waiting.append(_batch(columns, rows, writer.schema))
+            waiting.append(_batch(columns, rows, writer.schema, rows_before))
+            rows_before += len(rows)
             rows_waiting = sum(batch.num_rows for batch in waiting)
             bytes_waiting = sum(batch.nbytes for batch in waiting)
             if rows_waiting >= GROUP_ROWS or bytes_waiting >= GROUP_BYTES:
@@ -109,42 +128,64 @@ def _typed(column: ValueColumn, values: Sequence[Any]) -> ValueColumn:
         result = pa.float64()
     elif kinds and kinds <= {bytes}:
         result = pa.binary()
-    convert = str if result == pa.string() and kinds - {str} else None
+    convert = _plain_text if result == pa.string() and kinds - {str} else None
     return msgspec.structs.replace(column, type=result, convert=convert)
 
 
+def _plain_text(value: Any) -> str:
+    if isinstance(value, bytes):
+        raise TypeError
+    return str(value)
+
+
 def _batch(
-    columns: Sequence[ValueColumn], rows: Sequence[Sequence[Any]], schema: pa.Schema
+    columns: Sequence[ValueColumn],
+    rows: Sequence[Sequence[Any]],
+    schema: pa.Schema,
+    rows_before: int,
 ) -> pa.RecordBatch:
     cut = list(zip(*rows, strict=True)) if rows else [()] * len(columns)
-    return pa.record_batch(
-        [_array(column, values) for column, values in zip(columns, cut, strict=True)], schema=schema
-    )
+    arrays = [
+        _array(column, values, rows_before) for column, values in zip(columns, cut, strict=True)
+    ]
+    return pa.record_batch(arrays, schema=schema)
 
 
-def _array(column: ValueColumn, values: Sequence[Any]) -> pa.Array:
+def _array(column: ValueColumn, values: Sequence[Any], rows_before: int) -> pa.Array:
     try:
-        if column.convert is not None:
-            values = [None if value is None else column.convert(value) for value in values]
-        return pa.array(values, type=column.type)
-    except (pa.ArrowException, ValueError, TypeError, ArithmeticError) as error:
-        raise _misfit(column, values, error) from None
+        return _converted(column, values)
+    except _MISFITS as error:
+        raise _misfit(column, values, rows_before, error) from None
 
 
-def _misfit(column: ValueColumn, values: Sequence[Any], error: Exception) -> CannotRead:
+_MISFITS = (pa.ArrowException, ValueError, TypeError, ArithmeticError)
+
+
+def _converted(column: ValueColumn, values: Sequence[Any]) -> pa.Array:
+    if column.convert is not None:
+        values = [None if value is None else column.convert(value) for value in values]
+    return pa.array(values, type=column.type)
+
+
+def _misfit(
+    column: ValueColumn, values: Sequence[Any], rows_before: int, error: Exception
+) -> CannotRead:
     """Return the error for the batch's bad value, found by converting one value at a time."""
-    for value in values:
+    for row, value in enumerate(values, rows_before + 1):
         try:
-            if value is not None:
-                pa.array(
-                    [value if column.convert is None else column.convert(value)], type=column.type
-                )
-        except (pa.ArrowException, ValueError, TypeError, ArithmeticError):
-            return CannotRead(
-                f"the column {printable(column.name)} holds {printable(repr(value))}, which is no"
-                f" {column.type}"
-            )
+            _converted(column, [value])
+        except _MISFITS:
+            return _refusal(row, column.name, value, _in_words(column.type))
     return CannotRead(f"the column {printable(column.name)}: {printable(error, 200)}")
+
+
+def _in_words(kind: pa.DataType) -> str:
+    if pa.types.is_decimal(kind):
+        return number_in_words(kind.precision, kind.scale)
+    if pa.types.is_temporal(kind):
+        return POINTS_IN_TIME
+    words = {pa.bool_(): "true or false", pa.string(): "text", pa.binary(): "bytes"}
+    return words.get(kind, "a whole number" if pa.types.is_integer(kind) else "a number")
 
 
 # Rows as CSV text that one thread sends and DuckDB converts in another: neither the text nor the
@@ -153,18 +194,19 @@ def _misfit(column: ValueColumn, values: Sequence[Any], error: Exception) -> Can
 MEMORY_MAX = "1GB"
 VALUE_BYTES_MAX = 32 * 1024 * 1024
 """32 MiB: maximum text of one row."""
-_COLUMN = re.compile(r"source column c(\d+)")
 
 
 class TextColumn(msgspec.Struct, frozen=True):
-    """A column of the Parquet file.
+    """A column of the Parquet file, as expressions of DuckDB.
 
-    `cast` is DuckDB's expression for its value; the text of the n-th column, from 0, is called
-    `c<n>`.
+    The text of the n-th column, from 0, is called `c<n>`. `value` is its value; `bad` is the
+    condition for a text that must not be cast, and `holds` says in words what can.
     """
 
     name: str
-    cast: str
+    value: str
+    bad: str = "false"
+    holds: str = "a value that can be read"
 
 
 Write = Callable[[bytes | bytearray | memoryview], object]
@@ -176,25 +218,59 @@ def text_to_parquet(columns: Sequence[TextColumn], target: Path, send: Send) -> 
     """Convert CSV text to a Parquet file.
 
     Raises the errors of `send`, and CannotRead for a value that doesn't fit its column's type; no
-    file is left then.
+    file is left then. To find that value, the text is sent a second time.
     """
     import duckdb
-    import pyarrow as pa
 
     target.touch()
+    try:
+        with _sent(columns, send) as sent:
+            _convert(columns, sent, target)
+    except duckdb.Error as error:
+        target.unlink(missing_ok=True)
+        raise _first_bad(columns, send) or CannotRead(printable(error, 300)) from None
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def _sent(columns: Sequence[TextColumn], send: Send) -> Iterator[pa.RecordBatchReader]:
+    """Yield the rows while they are sent. Raises the errors of `send`, and CannotRead."""
     read_end, write_end = os.pipe()
     sender = _Sender(send, write_end)
-    failure: CannotRead | None = None
     try:
-        _convert(columns, read_end, target)
-    except (duckdb.Error, pa.ArrowException) as error:
-        failure = _unreadable(error, columns)
+        with os.fdopen(read_end, "rb") as pipe:  # once closed, a sender that still writes fails
+            yield _parsed(pipe, [f"c{n}" for n in range(len(columns))])
+    except pa.ArrowException:
+        raise CannotRead(f"a row has more than {VALUE_BYTES_MAX >> 20} MiB of text") from None
     finally:
-        os.close(read_end)  # makes a sender that still writes fail
         sender.join()
-    if sender.error is not None or failure is not None:
-        target.unlink(missing_ok=True)
-        raise sender.error or failure or AssertionError
+        if sender.error is not None:
+            raise sender.error
+
+
+def _first_bad(columns: Sequence[TextColumn], send: Send) -> CannotRead | None:
+    """Return the error for the first row with a bad value."""
+    import duckdb
+
+    firsts = ", ".join(
+        f"min(n) FILTER ({column.bad} OR TRY({column.value}) IS NULL AND c{at} IS NOT NULL)"
+        for at, column in enumerate(columns)
+    )
+    rows_before = 0
+    with _sent(columns, send) as sent, duckdb.connect(config=_CONFIG) as connection:
+        for batch in sent:
+            connection.register("sent", pa.Table.from_batches([batch]))
+            numbered = "SELECT *, row_number() OVER () - 1 AS n FROM sent"
+            found = connection.execute(f"SELECT {firsts} FROM ({numbered})").fetchone()
+            bad = [(row, at) for at, row in enumerate(found or ()) if row is not None]
+            if bad:
+                row, at = min(bad)
+                value = batch.column(at)[row].as_py()
+                return _refusal(rows_before + row + 1, columns[at].name, value, columns[at].holds)
+            rows_before += batch.num_rows
+    return None
 
 
 class _Sender(threading.Thread):
@@ -216,40 +292,42 @@ class _Sender(threading.Thread):
             self.error = error
 
 
-def _convert(columns: Sequence[TextColumn], read_end: int, target: Path) -> None:
-    """Parse the text with Arrow, block by block.
+_CONFIG: dict[str, str | bool | int | float | list[str]] = {
+    "autoload_known_extensions": False,
+    "autoinstall_known_extensions": False,
+    "memory_limit": MEMORY_MAX,
+    "threads": 2,
+    "preserve_insertion_order": False,
+    "temp_directory": "",
+    "python_enable_replacements": False,
+}
 
-    DuckDB's own reader would keep all of a pipe's blocks, in memory or on disk.
+
+def _convert(columns: Sequence[TextColumn], sent: pa.RecordBatchReader, target: Path) -> None:
+    """Write the rows, block by block.
+
+    Arrow parses the text: DuckDB's own reader would keep all of a pipe's blocks, in memory or on
+    disk.
     """
     import duckdb
 
-    config: dict[str, str | bool | int | float | list[str]] = {
-        "autoload_known_extensions": False,
-        "autoinstall_known_extensions": False,
-        "memory_limit": MEMORY_MAX,
-        "threads": 2,
-        "preserve_insertion_order": False,
-        "temp_directory": "",
-        "python_enable_replacements": False,
-    }
-    values = ", ".join(f"{column.cast} AS {quote(column.name)}" for column in columns)
-    with (
-        os.fdopen(read_end, "rb", closefd=False) as pipe,
-        duckdb.connect(config=config) as connection,
-    ):
-        connection.register("sent", _parsed(pipe, [f"c{n}" for n in range(len(columns))]))
+    values = ", ".join(
+        f"CASE WHEN {column.bad} THEN error('') ELSE {column.value} END AS {quote(column.name)}"
+        for column in columns
+    )
+    with duckdb.connect(config=_CONFIG) as connection:
+        connection.register("sent", sent)
         connection.execute(
             f"COPY (SELECT {values} FROM sent) TO {literal(str(target))} (FORMAT parquet,"
             " COMPRESSION zstd)"
         )
 
 
-def _parsed(pipe: BufferedReader, names: list[str]) -> Any:
+def _parsed(pipe: BufferedReader, names: list[str]) -> pa.RecordBatchReader:
     """Return the rows as text, in batches.
 
-    Quoted values are text, even if empty; NULL isn't quoted.
+    Quoted values are text, even if empty; NULL isn't quoted. A row of one NULL is an empty line.
     """
-    import pyarrow as pa
     from pyarrow import csv
 
     schema = pa.schema([(name, pa.string()) for name in names])
@@ -257,7 +335,7 @@ def _parsed(pipe: BufferedReader, names: list[str]) -> Any:
         return csv.open_csv(
             pipe,
             read_options=csv.ReadOptions(column_names=names, block_size=VALUE_BYTES_MAX),
-            parse_options=csv.ParseOptions(newlines_in_values=True),
+            parse_options=csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),
             convert_options=csv.ConvertOptions(
                 column_types=schema,
                 null_values=[""],
@@ -267,12 +345,5 @@ def _parsed(pipe: BufferedReader, names: list[str]) -> Any:
         )
     except pa.ArrowInvalid as error:
         if "Empty CSV" in str(error):
-            return pa.Table.from_batches([], schema)
+            return pa.RecordBatchReader.from_batches(schema, [])
         raise
-
-
-def _unreadable(error: Exception, columns: Sequence[TextColumn]) -> CannotRead:
-    text = str(error).partition("\n\nLINE")[0]
-    match = _COLUMN.search(text)
-    where = f"the column {printable(columns[int(match[1])].name)}: " if match else ""
-    return CannotRead(f"{where}{printable(_COLUMN.sub('it', ' '.join(text.split())), 300)}")

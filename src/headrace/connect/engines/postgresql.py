@@ -17,7 +17,13 @@ from psycopg.conninfo import make_conninfo
 from headrace.connect.connectors import Unavailable
 from headrace.connect.deliveries import printable
 from headrace.connect.engines.engine import Address, SourceDatabase, Values, checked_names
-from headrace.connect.engines.parquet_files import TextColumn, Write, text_to_parquet
+from headrace.connect.engines.parquet_files import (
+    POINTS_IN_TIME,
+    TextColumn,
+    Write,
+    number_in_words,
+    text_to_parquet,
+)
 from headrace.model.errors import message_of
 
 _ALIVE = {
@@ -130,7 +136,7 @@ class PostgresqlSource(SourceDatabase):
             f"copy (select {sent} from ({sql}) as headrace_rows ({aliases})) to stdout (format csv,"
             " force_quote *)"
         )
-        read = [TextColumn(item.name, self._cast(item, f"c{n}")) for n, item in enumerate(columns)]
+        read = [self._read(item, f"c{n}") for n, item in enumerate(columns)]
         with _translated_errors():
             text_to_parquet(read, target, lambda write: self._send(statement, values, write))
 
@@ -147,6 +153,7 @@ class PostgresqlSource(SourceDatabase):
 
     def _send(self, statement: str, values: Values, write: Write) -> None:
         with (
+            self._connection.transaction(),  # one that breaks off leaves the snapshot usable
             self._connection.cursor() as cursor,
             cursor.copy(statement.encode(), dict(values)) as rows,
         ):
@@ -161,36 +168,46 @@ class PostgresqlSource(SourceDatabase):
         info = self._connection.adapters.types.get(column.type_code)
         return info.oid if info is not None and info.array_oid == column.type_code else None
 
-    def _cast(self, column: psycopg.Column, text: str) -> str:
-        """Return the exact cast from COPY's text to DuckDB's value."""
+    def _read(self, column: psycopg.Column, text: str) -> TextColumn:
+        """Return how COPY's text becomes DuckDB's value: exactly, or not at all."""
         element = self._element(column)
         if element is not None:
-            return (
-                f"CAST(CAST(CAST({text} AS JSON) AS VARCHAR[]) AS"
-                f" {_TYPES.get(element, 'VARCHAR')}[])"
-            )
+            return _list(column.name, text, _TYPES.get(element, "VARCHAR"))
         if column.type_code == _BYTEA:
-            return f"unhex(substr({text}, 3))"
+            return TextColumn(column.name, f"unhex(substr({text}, 3))")
         if column.type_code == _NUMERIC:
             if column.scale is None and column.name.lower() in self.as_doubles:
-                return f"CAST({text} AS DOUBLE)"
+                return TextColumn(column.name, f"CAST({text} AS DOUBLE)")
             return _decimal(column, text)
-        kind = _TYPES.get(column.type_code)
-        return text if kind is None else f"CAST({text} AS {kind})"
+        kind = _TYPES.get(column.type_code, "VARCHAR")
+        # DuckDB's cast of a date drops the era
+        bad = f"suffix({text}, ' BC')" if kind == "DATE" else "false"
+        return TextColumn(column.name, f"CAST({text} AS {kind})", bad, POINTS_IN_TIME)
 
 
-def _decimal(column: psycopg.Column, text: str) -> str:
+def _list(name: str, text: str, element: str) -> TextColumn:
+    """Return a list of one dimension: arrays of more have the same type."""
+    value = f"CAST(CAST(CAST({text} AS JSON) AS VARCHAR[]) AS {element}[])"
+    bad, holds = f"prefix({text}, '[[')", "a list of one dimension"
+    if element.startswith(("DATE", "TIMESTAMP")):
+        # readers of lists know no infinity, and no years after 9999
+        bad += f" OR regexp_matches({text}, ' BC\"|infinity|\"[0-9]{{5}}')"
+        holds += f", each {POINTS_IN_TIME}"
+    return TextColumn(name, value, bad, holds)
+
+
+def _decimal(column: psycopg.Column, text: str) -> TextColumn:
     precision, scale = column.precision, column.scale
     if precision is not None and scale is not None and 0 <= scale <= DECIMAL_DIGITS_MAX:
-        return f"CAST({text} AS DECIMAL({min(max(precision, scale), DECIMAL_DIGITS_MAX)}, {scale}))"
-    finer = f"regexp_matches({text}, '[.][0-9]{{{DECIMALS_OF_ANY}}}0*[1-9]')"
-    message = (
-        f"a numeric without a scale has more than {DECIMALS_OF_ANY} decimals: cast it in a `query`,"
-        " to numeric(p, s) or double precision"
-    )
-    return (
-        f"CAST(CASE WHEN {finer} THEN error('{message}') ELSE {text} END AS"
-        f" DECIMAL({DECIMAL_DIGITS_MAX}, {DECIMALS_OF_ANY}))"
+        precision = min(max(precision, scale), DECIMAL_DIGITS_MAX)
+        value = f"CAST({text} AS DECIMAL({precision}, {scale}))"
+        return TextColumn(column.name, value, "false", number_in_words(precision, scale))
+    return TextColumn(
+        column.name,
+        f"CAST({text} AS DECIMAL({DECIMAL_DIGITS_MAX}, {DECIMALS_OF_ANY}))",
+        f"regexp_matches({text}, '[.][0-9]{{{DECIMALS_OF_ANY}}}0*[1-9]')",
+        f"{number_in_words(DECIMAL_DIGITS_MAX, DECIMALS_OF_ANY)}, as a numeric without precision"
+        " is read: write numeric(p, s)",
     )
 
 

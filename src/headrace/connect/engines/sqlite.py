@@ -12,6 +12,7 @@ import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -36,6 +37,8 @@ BUSY_SECONDS = 10.0
 _IDENTITY_AT = 68
 """Offset of the application's number in an SQLite file's header."""
 _DECIMAL = re.compile(r"(?:decimal|numeric)\s*\(\s*(\d+)\s*(?:,\s*(\d+)\s*)?\)", re.IGNORECASE)
+_NANOSECONDS = re.compile(r"\.\d{6}\d*[1-9]")
+"""Digits that a time in microseconds would lose."""
 _ALLOWED = frozenset(
     (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE)
 )
@@ -215,7 +218,8 @@ def column_of(  # complexipy: ignore (SQLite's rules of types, in order)
     if match := _DECIMAL.fullmatch(kind):
         precision, scale = min(int(match[1]), 38), int(match[2] or 0)
         if precision and scale <= precision:
-            return ValueColumn(name, pa.decimal128(precision, scale), _decimal)
+            convert = partial(_decimal, scale=scale)
+            return ValueColumn(name, pa.decimal128(precision, scale), convert)
     if "BOOL" in kind:
         return ValueColumn(name, pa.bool_(), _boolean)
     if kind == "DATE":
@@ -231,9 +235,19 @@ def column_of(  # complexipy: ignore (SQLite's rules of types, in order)
     return ValueColumn(name, pa.binary()) if "BLOB" in kind else ValueColumn(name)
 
 
-def _decimal(value: Any) -> Decimal:
-    """Convert a float as SQLite writes it, with 15 digits: 0.1 + 0.2 is 0.3."""
-    return Decimal(format(value, ".15g") if isinstance(value, float) else value)
+def _decimal(value: Any, scale: int) -> Decimal:
+    """Return a float as the decimal of the column's scale that it stands for.
+
+    That is the one whose nearest float it is, or is but for its last digits: 0.1 + 0.2 is 0.3. No
+    other is rounded.
+    """
+    if not isinstance(value, float):
+        return Decimal(value)
+    written = Decimal(repr(value))
+    if -int(written.as_tuple().exponent) <= scale:
+        return written
+    rounded = round(written, scale)
+    return rounded if float(rounded) in (value, float(f"{value:.15g}")) else written
 
 
 def _boolean(value: Any) -> bool:
@@ -243,6 +257,8 @@ def _boolean(value: Any) -> bool:
 
 
 def _timestamp(value: Any) -> datetime:
+    if _NANOSECONDS.search(value):
+        raise ValueError(value)
     result = datetime.fromisoformat(value)
     return result if result.tzinfo is None else result.astimezone(UTC).replace(tzinfo=None)
 

@@ -198,6 +198,7 @@ def test_what_a_person_must_decide(tmp_path: Path, body: str, ids: str) -> None:
 
 
 PROJECT = """
+from airflow.operators.email import EmailOperator
 default_args = {"owner": "sales team", "retries": 2, "email": ["a@example.com"]}
 with DAG("sales", default_args=default_args, schedule="0 6 * * *", start_date=START) as dag:
     start = EmptyOperator(task_id="start")
@@ -209,11 +210,12 @@ with DAG("sales", default_args=default_args, schedule="0 6 * * *", start_date=ST
     top = PostgresOperator(
         task_id="top", postgres_conn_id="shop",
         sql="INSERT INTO rep.top (customer, n) SELECT customer, count(*) FROM clean.orders GROUP BY 1")
-    mail = BashOperator(task_id="mail", bash_command="mail {{ ds }}")
-    start >> wait >> clean >> clear >> top >> mail
+    mail = EmailOperator(task_id="mail", to="a@example.com", subject="{{ ds }}")
+    start >> clean >> clear >> top >> [wait, mail]
+    wait >> mail
 with DAG("after", schedule="0 6 * * *", start_date=START):
     w = ExternalTaskSensor(task_id="w", external_dag_id="sales", external_task_id="clean")
-    w >> BashOperator(task_id="use", bash_command="x")
+    w >> EmailOperator(task_id="use", to="a@example.com", subject="x")
 """
 CLEAN = (
     "-- one day of orders\nDELETE FROM clean.orders WHERE day = '{{ ds }}';\n"
@@ -237,14 +239,14 @@ def test_a_whole_project(tmp_path: Path) -> None:
     }
     clean = project.files["assets/orders.sql"]
     for part in (
-        "owner: sales-team", "attempts_max: 3", "timeout: 30m", "pool: pg", "depends: [raw]",
+        "owner: sales-team", "attempts_max: 3", "timeout: 30m", "pool: pg",
         "start: 2024-01-01", "-- Orders without tests.", "-- one day of orders", "FROM shop_orders",
         "partition: {by: day, column: day}", "o.customer",
     ):  # fmt: skip
         assert part in clean
     assert "files: landing/data/{date:%Y-%m-%d}/raw.csv" in project.files["sources/raw.yaml"]
     assert "table: shop.orders" in project.files["sources/shop_orders.yaml"]
-    assert "depends: [top]" in project.files["assets/sales_mail.yaml"]
+    assert "depends: [top, raw]" in project.files["assets/sales_mail.yaml"]
     assert "sales, mail, '06:00'" in project.files["assets/sales_mail.yaml"]
     assert "depends: [orders]" in project.files["assets/after_use.yaml"]
     assert "mailto:a@example.com" in project.files["owners.yaml"]
@@ -261,8 +263,6 @@ def test_definitions_of_tables_that_assets_write(tmp_path: Path) -> None:
                 with DAG("setup", schedule="@once", start_date=START):
                     PostgresOperator(task_id="t", sql="CREATE TABLE IF NOT EXISTS a.t (x int)")
                     PostgresOperator(task_id="u", sql="CREATE TABLE IF NOT EXISTS a.u (x int)")
-                    PostgresOperator(task_id="both", sql="CREATE TABLE a.t (x int);"
-                                     "CREATE TABLE a.u (x int)")
             """),
             "load.py": textwrap.dedent("""
                 with DAG("load", schedule="@daily", start_date=START):
@@ -271,7 +271,7 @@ def test_definitions_of_tables_that_assets_write(tmp_path: Path) -> None:
         },
     )
     assert verdicts(project) == {
-        "setup.t": "carried", "setup.u": "command", "setup.both": "command", "load.t": "carried",
+        "setup.t": "carried", "setup.u": "command", "load.t": "carried",
     }  # fmt: skip
     assert by_id(project)["setup.t"].created == by_id(project)["load.t"].created
 
@@ -281,22 +281,29 @@ def test_a_template_whose_folder_is_one_of_airflows_machine(tmp_path: Path) -> N
     dag = """
 with DAG("d", schedule="@daily", start_date=START, template_searchpath="/usr/local/airflow/sql"):
     PostgresOperator(task_id="one", sql="load/t.sql")
+"""
+    other = (
+        dag.replace('"d"', '"e"')
+        + """
     PostgresOperator(task_id="two", sql="load/twice.sql")
     PostgresOperator(task_id="out", sql="../load/t.sql")
 """
-    query = "TRUNCATE a.t; INSERT INTO a.t SELECT x FROM s"
-    project = imported(
-        tmp_path,
-        {
-            "example/dags/d.py": dag,
-            "example/sql/load/t.sql": query,
-            "old/sql/load/t.sql": query.replace("x", "y"),
-            "one/sql/load/twice.sql": query,
-            "two/sql/load/twice.sql": query,
-        },
     )
-    assert verdicts(project) == {"d.one": "carried", "d.two": "person", "d.out": "person"}
+    query = "TRUNCATE a.t; INSERT INTO a.t SELECT x FROM s"
+    files = {
+        "example/dags/d.py": dag,
+        "example/sql/load/t.sql": query,
+        "old/sql/load/t.sql": query.replace("x", "y"),
+        "one/sql/load/twice.sql": query,
+        "two/sql/load/twice.sql": query,
+    }
+    project = imported(tmp_path, files)
+    assert verdicts(project) == {"d.one": "carried"}
     assert "x\nFROM" in project.files[by_id(project)["d.one"].created[0]]
+    project = imported(tmp_path, files | {"example/dags/e.py": other})
+    assert verdicts(project) == {
+        "d.one": "command", "e.one": "command", "e.two": "person", "e.out": "person",
+    }  # fmt: skip
 
 
 def test_two_writers_of_one_table_run_unchanged(tmp_path: Path) -> None:

@@ -77,7 +77,8 @@ def brought_over(root: Path, name: str, dags: str) -> tuple[Path, ImportResponse
     """Import these DAGs into a folder; return it and the response."""
     origin = root / "airflow"
     (origin / "dags").mkdir(parents=True, exist_ok=True)
-    head = HEAD + "from airflow.providers.sqlite.operators.sqlite import SqliteOperator\n"
+    head = HEAD + "from airflow.operators.email import EmailOperator\n"
+    head += "from airflow.providers.sqlite.operators.sqlite import SqliteOperator\n"
     (origin / "dags/d.py").write_text(head + "START = datetime(2026, 3, 1)\n" + dags)
     response = import_project("airflow", origin, root / name, "test", Silent())
     assert response.validate is not None
@@ -123,7 +124,7 @@ def test_two_tasks_with_the_same_query_become_one_asset(tmp_path: Path, database
     dags = dag("x", sql("totals", TOTALS)) + dag(
         "y",
         sql("totals", TOTALS),
-        "    after = BashOperator(task_id='after', bash_command='mail')\n    totals >> after\n",
+        "    after = EmailOperator(task_id='after', to='a@example.com')\n    totals >> after\n",
     )
     faithful, response = brought_over(tmp_path, "faithful", dags)
     assert of_kind(response, "duplicate_tasks").keys() == {"duplicate_tasks-1"}
@@ -178,43 +179,6 @@ def test_a_schedule_becomes_a_deadline(tmp_path: Path, database: Path) -> None:
     assert len(found["best"]) == 2
     consumers = (simpler / "consumers.yaml").read_text()
     assert "reads: [best]\n  due: 08:30\n" in consumers
-
-
-@pytest.mark.parametrize(
-    ("query", "offered"),
-    [
-        ("SELECT count(*) FROM totals WHERE day = '{{ ds }}'", True),
-        ("SELECT count(*) FROM totals WHERE day = '{{ macros.ds_add(ds, -1) }}'", False),
-        ("SELECT count(*) FROM totals WHERE day = '{{ ds }}' AND net > 0", False),
-        ("SELECT count(*) FROM totals", False),
-    ],
-)
-def test_a_sensor_on_a_table_becomes_a_dependency(
-    tmp_path: Path, database: Path, query: str, *, offered: bool
-) -> None:
-    """Would catch: assets that no longer wait for the table, and sensors that wait for more."""
-    assert database.exists()
-    dags = dag("x", sql("totals", TOTALS)) + dag(
-        "reader",
-        f"    wait = SqlSensor(task_id='wait', conn_id='shop', sql={query!r})\n",
-        "    mail = BashOperator(task_id='mail', bash_command='mail')\n    wait >> mail\n",
-    )
-    dags = "from airflow.providers.common.sql.sensors.sql import SqlSensor\n" + dags
-    faithful, response = brought_over(tmp_path, "faithful", dags)
-    assert bool(of_kind(response, "sensor_to_dependency")) == offered
-    if not offered:
-        return
-    simpler, _ = brought_over(tmp_path, "simpler", dags)
-    apply_suggestions("sensor_to_dependency", simpler, "test", Silent())
-    assert not (simpler / "assets/reader_wait.yaml").exists()
-    assert "depends: [totals]" in (simpler / "assets/reader_mail.yaml").read_text()
-    assert tables(simpler, "totals") == tables(faithful, "totals")
-    calls = sorted((tmp_path / "calls.txt").read_text().split("\n"))
-    days = ["2026-03-01", "2026-03-02"]
-    assert [line for line in calls if line] == [
-        *(f"reader.mail {day}" for day in days for _ in ("simpler", "faithful")),
-        *(f"reader.wait {day}" for day in days),
-    ]
 
 
 def test_no_change_where_work_would_be_lost(tmp_path: Path, database: Path) -> None:

@@ -21,7 +21,7 @@ from headrace.services.session import ProjectSession, Silent
 
 DAG = '''import datetime
 from airflow import DAG
-from airflow.operators.bash import BashOperator
+from airflow.operators.email import EmailOperator
 from airflow.providers.sqlite.operators.sqlite import SqliteOperator
 with DAG("sales", schedule="@daily", start_date=datetime.datetime({start})):
     clean = SqliteOperator(task_id="clean", sqlite_conn_id="shop", sql="""
@@ -31,7 +31,7 @@ with DAG("sales", schedule="@daily", start_date=datetime.datetime({start})):
     total = SqliteOperator(task_id="total", sqlite_conn_id="shop", sql="""
         DELETE FROM total; INSERT INTO total (day, net) SELECT day, sum(net) FROM clean GROUP BY day
     """)
-    clean >> total >> BashOperator(task_id="mail", bash_command="mail")
+    clean >> total >> EmailOperator(task_id="mail", to="a@example.com", subject="x")
 '''
 TODAY = dt.datetime.now(dt.UTC).date()
 DAYS = [TODAY - dt.timedelta(days=n) for n in (3, 2, 1)]

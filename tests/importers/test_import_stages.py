@@ -37,16 +37,16 @@ with DAG("{dag}", schedule="@daily", start_date=datetime.datetime(2026, 3, 1)):
     one >> two
 """
 COMMAND = """
-from airflow.operators.bash import BashOperator
+from airflow.operators.email import EmailOperator
 with DAG("mails", schedule="@daily", start_date=datetime.datetime(2026, 3, 1)):
     table = SQLExecuteQueryOperator(
         task_id="table", conn_id="duckdb_x", sql="create or replace table addresses as select 1 as n"
     )
-    table >> BashOperator(task_id="send", bash_command="send-mails")
+    table >> EmailOperator(task_id="send", to="a@example.com", subject="x")
 """
 COMMAND += """
 with DAG("feeds", schedule="@daily", start_date=datetime.datetime(2026, 3, 1)):
-    BashOperator(task_id="fetch", bash_command="fetch") >> SQLExecuteQueryOperator(
+    EmailOperator(task_id="fetch", to="a@example.com", subject="x") >> SQLExecuteQueryOperator(
         task_id="feed", conn_id="duckdb_x", sql="create or replace table feed as select 1 as n"
     )
 """
@@ -55,7 +55,8 @@ from airflow.operators.python import BranchPythonOperator
 with DAG("bills", schedule="@daily", start_date=datetime.datetime(2026, 3, 1)):
     SQLExecuteQueryOperator(
         task_id="one", conn_id="duckdb_x", sql="create or replace table bills as select 1 as n"
-    ) >> BranchPythonOperator(task_id="choose", python_callable=print)
+    )
+    BranchPythonOperator(task_id="choose", python_callable=print)
 """
 SOURCE = """source: sales_runs
 owner: airflow

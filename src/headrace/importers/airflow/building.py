@@ -377,6 +377,7 @@ class Builder(Expressions):
         task.variant = value.variant or "python"
         task.task_id = self._numbered(task.task_id)
         task.role = value.kind if value.kind in _NOT_DECORATORS else ""
+        task.called_with = [*args, kwargs, value.partial]
         for other in xcoms_in([args, kwargs, value.partial]):
             task.follows(other)
             task.values_from[id(other)] = other

@@ -180,7 +180,7 @@ def _distance(plan: Plan, other: Schedule, delta: dt.timedelta | None) -> str:
     """Both run once for each partition; the delta must lead to the same one."""
     if plan.schedule.grain == "hour" or not (plan.schedule.cron and other.cron):
         return "" if not delta else "for a run of another interval"
-    mine, theirs = _minutes(plan.schedule.cron), _minutes(other.cron)
+    mine, theirs = minutes_of(plan.schedule.cron), minutes_of(other.cron)
     expected = mine - theirs
     given = int((delta or dt.timedelta(0)).total_seconds() // 60)
     if given == expected:
@@ -192,7 +192,8 @@ def _distance(plan: Plan, other: Schedule, delta: dt.timedelta | None) -> str:
     )
 
 
-def _minutes(cron: str) -> int:
+def minutes_of(cron: str) -> int:
+    """Return the minute of the day at which a daily cron expression fires."""
     minute, hour = cron.split()[:2]
     return int(hour) * 60 + int(minute) if hour.isdigit() and minute.isdigit() else 0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from headrace.importers.airflow.origin import Origin, UnreadableFile
 from headrace.importers.airflow.outcomes import Plan, Plans
 from headrace.importers.airflow.queries import AssetQuery
 from headrace.importers.airflow.schedules import Schedule, duration
-from headrace.importers.airflow.statements_sql import NotCarried, TableName
+from headrace.importers.airflow.statements_sql import TableName
 from headrace.importers.airflow.utc_intervals import first_of
 from headrace.importers.airflow.values import Dag, text_of
 from headrace.importers.imported import UNRESTRICTED, OriginTable, Verdict
@@ -52,9 +52,9 @@ class NewProject:
     def name_all(self) -> None:
         """Give each asset and source its name."""
         self._collect_tables()
-        self._one_writer_each()
         for plan in self.plans:
             if plan.query is not None:
+                self.assets[self._written_table(plan, plan.query)] = plan
                 plan.name = self.names.take(*_asset_names(plan.query, plan.id))
         for plan in self.plans:
             if plan.source is not None:
@@ -78,31 +78,6 @@ class NewProject:
         """The table that an asset computes; that of a task that only selects is nobody else's."""
         return self.table(plan, query.table) if query.fills_table else ("", (plan.id,))
 
-    def _one_writer_each(self) -> None:
-        """An asset is one table's only writer; several writers run unchanged."""
-        writers: dict[Table, list[Plan]] = {}
-        for plan in self.plans:
-            if plan.query is not None:
-                writers.setdefault(self._written_table(plan, plan.query), []).append(plan)
-        for table, plans in writers.items():
-            if len(plans) == 1:
-                self.assets[table] = plans[0]
-                continue
-            for plan in plans:
-                self._not_alone(plan, table, [other.id for other in plans if other is not plan])
-
-    def _not_alone(self, plan: Plan, table: Table, others: list[str]) -> None:
-        plan.query, plan.shared, plan.verdict = None, plan.query, Verdict.COMMAND
-        plan.why = (
-            f"it runs unchanged in Airflow: {others[0]} writes {'.'.join(table[1])} too, and an"
-            " asset has one query"
-        )
-        plan.todo = ["join both queries into one asset"]
-        for other in self.plans:
-            if other.part_of is plan:
-                other.part_of, other.verdict = None, Verdict.COMMAND
-                other.why = f"it runs unchanged in Airflow, as {plan.id} does"
-
     # Files
 
     def write_all(self) -> None:
@@ -121,11 +96,8 @@ class NewProject:
 
     def drop(self, plan: Plan, reason: str) -> None:
         """Leave a task to a person because its files aren't valid."""
-        table = self._written_table(plan, plan.query) if plan.query else None
         plan.refuse(f"its asset isn't valid: {reason}", "write the asset by hand")
         plan.created = ()
-        if table is not None:
-            self.assets.pop(table, None)
         for other in self.plans:
             if other.part_of is plan:
                 other.refuse(f"it is a part of {plan.id}, which isn't carried", "")
@@ -136,15 +108,8 @@ class NewProject:
         for name in query.reads:
             names[name], path = self._read_name(plan, name)
             created += [path] if path else []
-        try:
-            text = query.text(names)
-        except NotCarried as refusal:
-            self.assets.pop(self._written_table(plan, query), None)
-            plan.query, plan.verdict = None, Verdict.COMMAND
-            plan.why = f"it runs unchanged in Airflow: {refusal.reason}"
-            plan.todo = []
-            self._write_command(plan)
-            return
+        text = query.text(names)
+        plan.todo += self._read_from_sources(names)
         front = self._common(plan, set(names.values()))
         front |= _partition(plan, query)
         if query.materialize == "view":
@@ -169,6 +134,14 @@ class NewProject:
             self._write_table_source(plan, table)
         source = self.sources[table]
         return source, f"sources/{source}.yaml"
+
+    def _read_from_sources(self, names: Mapping[TableName, str]) -> list[str]:
+        tables = [".".join(table) for table, name in names.items() if name in self.sources.values()]
+        note = (
+            f"it reads {', '.join(tables)} from sources, which Headrace reads once a day or as"
+            " their `every:` says; Airflow read them at each run"
+        )
+        return [note] if tables else []
 
     def _write_table_source(self, plan: Plan, table: Table) -> None:
         source, full = self.sources[table], ".".join(table[1])

@@ -26,7 +26,7 @@ class Plan:
     todo: list[str] = field(default_factory=list)
     query: AssetQuery | None = None
     shared: AssetQuery | None = None
-    """Its query, if it runs unchanged only because other tasks write the table, too."""
+    """Its query, if it runs unchanged only because of other tasks."""
     part_of: Plan | None = None
     """The task of whose asset this one is a part."""
     prepares: Statements | None = None
@@ -40,6 +40,8 @@ class Plan:
     connection: str = ""
     dialect: str = ""
     is_sql: bool = False
+    statements: list[str] | None = None
+    """Its SQL with `UNKNOWN_PART` for what isn't known; None if it isn't in the project."""
     writes: tuple[str, ...] = ()
     """The table that it writes, if its SQL says one."""
     name: str = ""
@@ -87,20 +89,26 @@ class Plans:
         earlier = [self.by_task[key] for key in plan.task.edges if key in self.by_task]
         return [other for other in earlier if other is not plan]
 
+    def all_before(self, plan: Plan) -> list[Plan]:
+        """Plans of tasks directly before, also those of other DAGs."""
+        direct = [*self.before(plan), *plan.waits_for, *plan.starts_after]
+        return [*direct, *(other.part_of for other in direct if other.part_of is not None)]
+
 
 def fields_of(task: Task) -> Iterator[str]:
     """Texts of a task's own arguments."""
-    yield from _texts_in({name: value for name, value in task.kwargs.items() if name != "dag"})
+    yield from texts_in({name: value for name, value in task.kwargs.items() if name != "dag"})
 
 
-def _texts_in(value: Value, depth: int = 0) -> Iterator[str]:
+def texts_in(value: Value, depth: int = 0) -> Iterator[str]:
+    """Yield the texts within a value."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Text):
         yield from (piece for piece in value.pieces if isinstance(piece, str))
     elif depth < 10 and isinstance(value, list | tuple):
         for item in value:
-            yield from _texts_in(item, depth + 1)
+            yield from texts_in(item, depth + 1)
     elif depth < 10 and isinstance(value, dict):
         for item in value.values():
-            yield from _texts_in(item, depth + 1)
+            yield from texts_in(item, depth + 1)

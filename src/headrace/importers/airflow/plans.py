@@ -163,6 +163,7 @@ def _read_sql(plan: Plan, sql_reader: SqlReader, before: Sequence[Statements]) -
         sql = sql_reader.read(plan.task, plan.schedule, before)
     except NotCarried as refusal:
         plan.is_sql = True
+        plan.statements = sql_reader.statements(plan.task)
         if refusal.person:
             plan.refuse(refusal.reason, refusal.todo)
             return
@@ -179,6 +180,7 @@ def _read_sql(plan: Plan, sql_reader: SqlReader, before: Sequence[Statements]) -
     plan.verdict, plan.query, plan.prepares = Verdict.CARRIED, sql.query, None
     plan.writes = sql.query.table if sql.query.materialize else ()
     plan.dialect, plan.connection = sql.dialect, sql.connection
+    plan.statements = sql_reader.statements(plan.task)
     plan.why = sql.why
     plan.todo = list(sql.todo)
 

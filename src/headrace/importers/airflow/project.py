@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from headrace.importers.airflow.left_outside import leave_together
 from headrace.importers.airflow.new_project import NewProject
 from headrace.importers.airflow.origin import Origin, UnreadableFile
 from headrace.importers.airflow.outcomes import Plan, Plans
 from headrace.importers.airflow.plans import plan_tasks
 from headrace.importers.airflow.reading import Reading, read_files
-from headrace.importers.airflow.rewrites import awaited_tables, merged_writers
+from headrace.importers.airflow.rewrites import merged_writers
 from headrace.importers.airflow.secrets_found import Secrets
 from headrace.importers.airflow.suggestions import suggestions
 from headrace.importers.airflow.validity import invalid_files
@@ -39,6 +40,7 @@ def read_project(root: Path) -> ImportedProject:
     origin = Origin(root)
     reading = read_files(origin)
     plans = plan_tasks(reading, origin)
+    leave_together(plans, origin)
     secrets = Secrets(origin)
     project = _valid_project(plans, origin, secrets)
     _name_missing(project)
@@ -58,7 +60,6 @@ def _suggestions(
     plans: Plans, origin: Origin, secrets: Secrets, files: Mapping[str, str]
 ) -> tuple[Suggestion, ...]:
     changes = [
-        *awaited_tables(plans, files),
         *merged_writers(plans, files, lambda: _written(plans, origin).files),
     ]
     safe = [
@@ -93,6 +94,7 @@ def _forget_notes(plans: Plans, notes: Mapping[str, list[str]]) -> None:
 
 
 def _written(plans: Plans, origin: Origin) -> NewProject:
+    leave_together(plans, origin)
     project = NewProject(plans, origin)
     for plan in plans:
         plan.name, plan.created, plan.table = "", (), None
@@ -122,7 +124,7 @@ def _name_missing(project: NewProject) -> None:
     for plan in project.plans:
         if plan.verdict is Verdict.PERSON or plan.is_order:
             continue
-        before = project.plans.before(plan)
+        before = _before(plan, project.plans)
         missing = [other.id for other in before if other.verdict is Verdict.PERSON]
         more = f" and {len(missing) - LISTED_MAX} more" if len(missing) > LISTED_MAX else ""
         if missing:
@@ -130,6 +132,18 @@ def _name_missing(project: NewProject) -> None:
                 f"it came after {', '.join(missing[:LISTED_MAX])}{more}: add `depends:` once a"
                 " person has carried that"
             )
+
+
+def _before(plan: Plan, plans: Plans) -> Iterator[Plan]:
+    """Yield what comes before a task, through tasks that only order."""
+    seen = {plan.id}
+    waiting = list(plans.all_before(plan))
+    while waiting:
+        other = waiting.pop(0)
+        if other.id not in seen:
+            seen.add(other.id)
+            yield other
+            waiting += plans.all_before(other) if other.is_order else []
 
 
 def _item(plan: Plan, origin: Origin, secrets: Secrets) -> ImportedItem:

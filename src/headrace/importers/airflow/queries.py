@@ -291,14 +291,15 @@ def _check_meaning(query: exp.Query, kind: str, dialect: str) -> None:
 
 
 @lru_cache(maxsize=1)
-def _known_functions() -> frozenset[str]:
+def known_functions() -> frozenset[str]:
+    """Return the names of DuckDB's functions."""
     lines = files("headrace.sql").joinpath("functions.txt").read_text(encoding="utf-8")
     return frozenset(line.partition("|")[0] for line in lines.splitlines() if line[:1] != "#")
 
 
 def _check_functions(query: exp.Query) -> None:
     for node in query.find_all(exp.Anonymous):
-        if node.name.lower() not in _known_functions():
+        if node.name.lower() not in known_functions():
             raise NotCarried(f"its function `{node.name}` isn't one of DuckDB")
     for table in query.find_all(exp.Table):
         if not isinstance(table.this, exp.Identifier):

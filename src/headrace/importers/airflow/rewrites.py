@@ -6,17 +6,13 @@ if all but one only fill its past, the table is the asset of one of them.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from itertools import islice
 from typing import Any
 
-from headrace.importers.airflow import operators
 from headrace.importers.airflow.outcomes import Plan, Plans
-from headrace.importers.airflow.values import Task
 from headrace.importers.imported import Suggestion, Verdict
-from headrace.importers.removals import taken_out
 
 REWRITES_MAX = 20
 """At most this number of changes are written out; further ones are only evidence."""
@@ -39,6 +35,8 @@ def merged_writers(
     """
     for merge in islice(_merges(plans), REWRITES_MAX):
         after = _written_with(merge, plans, write)
+        if not after:
+            continue
         changed = {
             path: after.get(path)
             for path in sorted(files.keys() | after.keys())
@@ -52,11 +50,15 @@ def merged_writers(
 def _written_with(
     merge: _Merge, plans: Plans, write: Callable[[], Mapping[str, str]]
 ) -> Mapping[str, str]:
-    """Return the files with one writer for the table; the plans are the same afterwards."""
+    """Return the files with one writer for the table, none if that isn't an asset.
+
+    The plans are the same afterwards.
+    """
     saved = [(plan, _state(plan)) for plan in plans]
     try:
         _apply(merge)
-        return write()
+        files = write()
+        return files if merge.kept.query is not None else {}
     finally:
         for plan, state in saved:
             for name, value in state.items():
@@ -136,92 +138,3 @@ def _work(plan: Plan) -> Any:
         plan.connection, plan.schedule.grain, query.query.sql(), query.materialize,
         query.partitioned, query.column, query.merge_keys, query.parameters,
     )  # fmt: skip
-
-
-# Sensors that poll for rows of a table that an asset computes
-
-_SQL = re.compile(
-    r"\s*select\s+(?:count\(\s*\*\s*\)|1|\*)\s+from\s+([\w.]+)\s+where\s+(\w+)\s*=\s*"
-    r"'\{\{\s*ds\s*\}\}'(?:\s+limit\s+1)?\s*;?\s*",
-    re.IGNORECASE,
-)
-_PARTITION = re.compile(r"(\w+)\s*=\s*(['\"]?)\{\{\s*ds\s*\}\}\2")
-
-
-def awaited_tables(plans: Plans, files: Mapping[str, str]) -> Iterator[Suggestion]:
-    """Yield the changes that take out a sensor; the assets after it depend on the table's asset."""
-    found: dict[str, tuple[Plan, Plan]] = {}
-    for plan in plans:
-        awaited = _awaited(plan)
-        writer = _writer(plan, *awaited, plans) if awaited is not None else None
-        if writer is not None:
-            found[plan.created[0]] = plan, writer
-    removals = [(path, [writer.name]) for path, (_, writer) in found.items()]
-    for nodes, changes in taken_out(files, removals):
-        pairs = [found[node.path] for node in nodes]
-        yield Suggestion(
-            "sensor_to_dependency",
-            tuple(dict.fromkeys(plan.id for pair in pairs for plan in pair)),
-            "; ".join(map(_polls, pairs)),
-            changes,
-        )
-
-
-def _polls(pair: tuple[Plan, Plan]) -> str:
-    plan, writer = pair
-    return (
-        f"{plan.task.file}:{plan.task.line}: the sensor polls for a day of"
-        f" {'.'.join(writer.writes)}, which {writer.id} computes; what comes after it can depend on"
-        f" the asset `{writer.name}`"
-    )
-
-
-def _awaited(plan: Plan) -> tuple[tuple[str, ...], str] | None:
-    """Return the table and column that a sensor waits for a day of; None for other tasks."""
-    task = plan.task
-    if plan.verdict is not Verdict.COMMAND or not plan.created:
-        return None
-    if task.base in ("SqlSensor", "SQLSensor"):
-        match = _SQL.fullmatch(_argument(task, "sql"))
-        return (_name(match[1]), match[2].lower()) if match else None
-    if task.base == "HivePartitionSensor":
-        match = _PARTITION.fullmatch(_argument(task, "partition").strip())
-        table = _argument(task, "table")
-        return (_name(table), match[1].lower()) if match and table else None
-    return None
-
-
-def _argument(task: Task, name: str) -> str:
-    value = task.argument(name)
-    return value if isinstance(value, str) else ""
-
-
-def _name(text: str) -> tuple[str, ...]:
-    return tuple(part.lower() for part in text.split("."))
-
-
-def _writer(plan: Plan, table: tuple[str, ...], column: str, plans: Plans) -> Plan | None:
-    """Return the one task whose asset is the table, partitioned by the column and by day."""
-    writers = [
-        other
-        for other in plans
-        if other.query is not None
-        and other.created
-        and _ends_alike(tuple(part.lower() for part in other.writes), table)
-        and other.query.column.lower() == column
-        and other.schedule.grain == plan.schedule.grain == "day"
-        and _same_database(plan, other)
-    ]
-    return writers[0] if len(writers) == 1 else None
-
-
-def _ends_alike(left: tuple[str, ...], right: tuple[str, ...]) -> bool:
-    length = min(len(left), len(right))
-    return length > 0 and left[-length:] == right[-length:]
-
-
-def _same_database(plan: Plan, other: Plan) -> bool:
-    if plan.task.base == "HivePartitionSensor":
-        return other.dialect in ("hive", "spark", "trino", "presto")
-    names = (_argument(plan.task, name) for name in operators.CONNECTION_ARGUMENTS)
-    return next(filter(None, names), "") == other.connection

@@ -27,11 +27,13 @@ from headrace.importers.airflow.values import (
     Unknown,
     Value,
     dag_params,
+    pieces_of,
     text_of,
 )
 
 _FILE = re.compile(r"\.(sql|hql|bql|ddl)\s*$", re.IGNORECASE)
-_MARK = "hrunknownpart"
+UNKNOWN_PART = "hrunknownpart"
+"""Stands for what of a statement is known only at run time."""
 
 
 @dataclass(slots=True)
@@ -73,16 +75,26 @@ class SqlReader:
 
         `before` are statements of earlier tasks that cleared or defined tables.
         """
-        if task.base in operators.SQL_OPERATORS:
-            given = self._of_operator(task)
-        elif task.base in ("BashOperator", "SSHOperator") and not task.variant:
-            origin = self._of_bash(task)
-            if origin is None:
-                return None
-            given = origin
-        else:
+        given = self._given(task)
+        return None if given is None else self._read(task, schedule, given, before)
+
+    def statements(self, task: Task) -> list[str] | None:
+        """Return a task's SQL with `UNKNOWN_PART` for what isn't known; None if it isn't here."""
+        try:
+            given = self._given(task)
+            texts = [] if given is None else self._texts(task, given.statements)
+        except NotCarried:
             return None
-        return self._read(task, schedule, given, before)
+        return [
+            "".join(piece if isinstance(piece, str) else UNKNOWN_PART for piece in pieces_of(text))
+            for text in texts
+        ]
+
+    def _given(self, task: Task) -> _Origin | None:
+        if task.base in operators.SQL_OPERATORS:
+            return self._of_operator(task)
+        is_bash = task.base in ("BashOperator", "SSHOperator") and not task.variant
+        return self._of_bash(task) if is_bash else None
 
     def _read(
         self, task: Task, schedule: Schedule, given: _Origin, before: Sequence[Statements]
@@ -168,13 +180,13 @@ class SqlReader:
         pieces = value.pieces if isinstance(value, Text) else (value,)
         if not all(isinstance(piece, str | Unknown) for piece in pieces):
             return None
-        command = "".join(piece if isinstance(piece, str) else _MARK for piece in pieces)
+        command = "".join(piece if isinstance(piece, str) else UNKNOWN_PART for piece in pieces)
         if not mentions_sql(command):
             return None
         parsed = shell_sql(command)
         if parsed is None:
             raise NotCarried(why_not(command))
-        if _MARK in parsed.sql + parsed.file + parsed.target + parsed.database:
+        if UNKNOWN_PART in parsed.sql + parsed.file + parsed.target + parsed.database:
             raise NotCarried("a part of its SQL is known only at run time")
         text: Value = parsed.sql or parsed.file
         if parsed.file and not _FILE.search(parsed.file):
@@ -231,6 +243,8 @@ def _connection(task: Task) -> str:
         value = task.argument(name)
         if isinstance(value, str):
             return value
+        if value is not None:
+            raise NotCarried("its connection is known only at run time")
     return ""
 
 

@@ -222,6 +222,8 @@ class Task:
     variant: str = ""
     role: str = ""
     """`setup` or `teardown`."""
+    called_with: list[Value] = field(default_factory=list)
+    """Arguments of the call of a function below `@task`."""
     rival: str = ""
     """Another file that builds a DAG with the same id."""
     only_in_rival: bool = False

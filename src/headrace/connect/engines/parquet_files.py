@@ -263,8 +263,8 @@ def _first_bad(columns: Sequence[TextColumn], send: Send) -> CannotRead | None:
         for batch in sent:
             connection.register("sent", pa.Table.from_batches([batch]))
             numbered = "SELECT *, row_number() OVER () - 1 AS n FROM sent"
-            found = connection.execute(f"SELECT {firsts} FROM ({numbered})").fetchone()
-            bad = [(row, at) for at, row in enumerate(found or ()) if row is not None]
+            first_rows = connection.execute(f"SELECT {firsts} FROM ({numbered})").fetchone()
+            bad = [(row, at) for at, row in enumerate(first_rows or ()) if row is not None]
             if bad:
                 row, at = min(bad)
                 value = batch.column(at)[row].as_py()

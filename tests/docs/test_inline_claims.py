@@ -252,7 +252,7 @@ NO_FIELDS = {"mailto", "tag", "tell", "known", "memory"}
 """What stands before a colon and is no field: schemes, selections, columns of a document."""
 
 
-OF_CONTRACTS = {"type: custom"}
+OF_CONTRACTS = {"type: custom", "type: text"}
 """Of ODCS, not of Headrace's own files."""
 
 

@@ -199,10 +199,8 @@ def test_a_rule_that_cannot_be_run_is_an_error(parse: Parse, old: str, new: str)
 def test_rules_that_leave_one_number_contradict_nothing(parse: Parse) -> None:
     """Would catch: a contract refused for bounds that meet."""
     more = "mustBeGreaterThan: 10}\n      - {metric: rowCount, mustBeLessThan: 12}"
-    assert (
-        parse("contracts/orders.odcs.yaml", RULES.replace("mustBeGreaterThan: 10}", more)).problems
-        == ()
-    )
+    problems = parse("contracts/orders.odcs.yaml", RULES.replace("mustBeGreaterThan: 10}", more))
+    assert [problem.code for problem in problems.problems] == ["not_built"]  # text and retention
 
 
 LINKED = (

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from headrace.model.contract_options import ColumnRule, Unenforced, column_statements
 from headrace.model.errors import Report, shown
 from headrace.model.fields import LocatedMapping, plain
 from headrace.model.nodes import (
@@ -53,17 +54,52 @@ VALUES_MAX = 10_000
 
 def read_rules(
     table: LocatedMapping, columns: Sequence[ContractColumn], report: Report
-) -> tuple[CheckSpec, ...]:
-    """Return the checks of a contract's table and of its columns, with unique names."""
-    checks = list(
-        _of_items(table, None, str(table.get("physicalName") or table.get("name") or ""), report)
-    )
+) -> tuple[tuple[CheckSpec, ...], tuple[Unenforced, ...]]:
+    """Return the checks of a contract's table and of its columns, with unique names.
+
+    The second part is what the contract says of quality without a check that covers it.
+    """
+    name = str(table.get("physicalName") or table.get("name") or "")
+    checks = list(_of_items(table, None, name, report))
+    unenforced = list(_unenforced_rules(table, "the table"))
+    if table.get("relationships"):
+        line = table.lines.get("relationships", table.line)
+        unenforced.append(Unenforced(line, "`relationships`: a `references` check says it"))
     for column, written in zip(columns, table.get("properties") or (), strict=True):
-        checks += _of_items(
-            written, column.name, str(table.get("physicalName") or table.get("name") or ""), report
-        )
+        checks += _of_items(written, column.name, name, report)
+        unenforced += _unenforced_rules(written, shown(column.name))
+        for statement in column_statements(written, column):
+            if isinstance(statement, Unenforced):
+                unenforced.append(statement)
+            else:
+                checks.append(_option_check(statement, written, column.name, report))
     _report_no_number_of_rows(checks, report)
-    return tuple(_named(checks))
+    return tuple(_named(checks)), tuple(unenforced)
+
+
+def _unenforced_rules(block: LocatedMapping, of: str) -> Iterator[Unenforced]:
+    """Yield the rules for people and for other tools, which nothing runs."""
+    for item in block.get("quality") or ():
+        if item.get("type") == "custom":
+            engine = shown(item.get("engine"))
+            yield Unenforced(item.line, f"a rule for {engine} of {of}: `type: sql` says it")
+        elif item.get("type") == "text":
+            what = " ".join(str(item.get("description") or item.get("name") or "").split())
+            yield Unenforced(item.line, f"a text of {of}: {shown(what)}")
+
+
+def _option_check(
+    rule: ColumnRule, written: LocatedMapping, column: str, report: Report
+) -> CheckSpec:
+    options = written.get("logicalTypeOptions")
+    lines = options.lines if isinstance(options, LocatedMapping) else written.lines
+    name = " ".join(f"contract_{rule.option}_{column}".split())[:_NAME_CHARACTERS_MAX]
+    return CheckSpec(
+        kind=rule.kind,
+        name=name,
+        arguments=rule.arguments,
+        place=report.place(lines.get(rule.option, written.line)),
+    )
 
 
 def _report_no_number_of_rows(checks: Sequence[CheckSpec], report: Report) -> None:
@@ -113,13 +149,6 @@ def _of_items(
             rule = _of_sql(item, column, table, report)
         elif kind == "library":
             rule = _of_library(item, column, report)
-        elif kind == "custom":
-            report.warning(
-                "not_built",
-                item.line,
-                f"a rule for {shown(item.get('engine'))}: it isn't run",
-                "say it with type: sql",
-            )
         if rule is not None:
             yield _rule_check(item, *rule, column, report)
 
@@ -358,6 +387,7 @@ _INTEGER_TYPES = (
 )
 _FRACTION_TYPES = ("DOUBLE", "FLOAT", "DECIMAL")
 _TIMESTAMP_TYPES = ("TIMESTAMP", "TIMESTAMP WITH TIME ZONE")
+LATENCY = ("latency", "ly")
 LATENCY_MAX = 10_000
 
 
@@ -479,7 +509,7 @@ def _latency(contract: Contract) -> str | None:
     for level in contract.service:
         number = level.value.removesuffix(".0")
         if (
-            level.property.lower() not in ("latency", "ly")
+            level.property.lower() not in LATENCY
             or not number.isdecimal()
             or not 0 < int(number) <= LATENCY_MAX
         ):

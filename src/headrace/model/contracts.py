@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from headrace.model.contract_checks import read_rules
+from headrace.model.contract_checks import LATENCY, read_rules
+from headrace.model.contract_options import Unenforced
 from headrace.model.errors import Report, did_you_mean, shown
 from headrace.model.fields import Items, LocatedMapping, check_owner, kind_of, plain
 from headrace.model.masks import COLUMN_FIELDS, MASK_PROPERTY, read_column_class
@@ -110,6 +111,7 @@ CONVERT_PROPERTY = "headrace.convert"
 BREAKS_PROPERTY = "headrace.breaks"
 COLUMNS_MAX = 10_000
 _REPORTED_MAX = 50
+_UNENFORCED_NAMED_MAX = 5
 _LOGICAL = {
     "string": "VARCHAR",
     "date": "DATE",
@@ -178,17 +180,44 @@ def read_contract(document: object, report: Report) -> tuple[Contract, ...]:
     place = report.place(document.line)
     table = _table(name, document, report)
     columns = () if table is None else _columns(table, report)
+    checks, unenforced = read_rules(table, columns, report) if table and columns else ((), ())
+    unenforced = (*unenforced, *_unenforced_service(document))
+    _report_unenforced(name, unenforced, report)
     contract = Contract(
         name=name,
         version=document["version"],
         status=document.get("status", "active"),
         columns=columns,
-        checks=read_rules(table, columns, report) if table is not None and columns else (),
+        checks=checks,
+        unenforced=tuple(statement.text for statement in unenforced),
         service=_service(document),
         breaks=_breaks(document),
         place=place,
     )
     return (contract,)
+
+
+def _unenforced_service(document: LocatedMapping) -> Iterator[Unenforced]:
+    """Yield the service levels that nothing follows; a latency sets when a source is expected."""
+    for item in document.get("slaProperties") or ():
+        if str(item["property"]).lower() not in LATENCY:
+            text = f"`slaProperties`: {item['property']} {item['value']} {item.get('unit') or ''}"
+            yield Unenforced(item.line, text.rstrip())
+
+
+def _report_unenforced(name: str, unenforced: Sequence[Unenforced], report: Report) -> None:
+    if not unenforced:
+        return
+    named = [f"{item.text} (line {item.line})" for item in unenforced[:_UNENFORCED_NAMED_MAX]]
+    more = len(unenforced) - len(named)
+    report.warning(
+        "not_built",
+        min(item.line for item in unenforced),
+        f"no check covers this of the contract: {'; '.join(named)}"
+        + (f"; and {more} more" if more else ""),
+        f"declare a check for it where it matters; `headrace contract show` of a node with the"
+        f" contract {name} lists all",
+    )
 
 
 def _breaks(document: LocatedMapping) -> tuple[str, ...]:

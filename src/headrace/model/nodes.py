@@ -469,7 +469,9 @@ class Contract(Value, kw_only=True):
     status: str
     columns: tuple[ContractColumn, ...] = ()
     checks: tuple[CheckSpec, ...] = ()
-    """Its quality rules."""
+    """Its quality rules, and the options of its columns."""
+    unenforced: tuple[str, ...] = ()
+    """What it says of quality and service without a check that covers it."""
     service: tuple[ServiceLevel, ...] = ()
     breaks: tuple[str, ...] = ()
     """Consumers that this version knowingly breaks (customProperty `headrace.breaks`)."""

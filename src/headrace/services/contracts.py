@@ -86,6 +86,8 @@ class ContractShowResponse(Response, frozen=True, kw_only=True):
     columns: list[ContractColumnRow]
     rules: list[ContractRuleRow]
     service: list[ServiceRow]
+    unenforced: list[str] = msgspec.field(default_factory=list)
+    """What the contract says of quality and service without a check that covers it."""
     learnt: LearntRow | None = None
     """Of a published source: the deliveries that its columns were learnt from."""
     agreed: list[AgreementGivenRow] = msgspec.field(default_factory=list)
@@ -171,6 +173,7 @@ def show(session: ProjectSession, node: Annotated[str, Argument("NODE")]) -> Con
             ServiceRow(property=level.property, value=level.value, unit=level.unit)
             for level in (contract.service if contract else ())
         ],
+        unenforced=list(contract.unenforced) if contract else [],
         learnt=deliveries.learned_schema(compiled.project, name, pinned) if pinned else None,
         agreed=newest_agreements(session, name),
     )

@@ -73,20 +73,27 @@ def render_contract(response: ContractShowResponse, page: CommandOutput) -> None
         page.say(f"and {len(response.columns) - ROWS_SHOWN_MAX} more; --json has all", "dim")
     if response.learnt is not None:
         render_learnt_source(response.learnt, page, columns=False)
+    _render_statements(response, page)
+    page.next(
+        f"headrace contract diff {response.node}"
+        if response.version
+        else f"headrace contract infer {response.node}"
+    )
+
+
+def _render_statements(response: ContractShowResponse, page: CommandOutput) -> None:
+    """Print the rules and service levels, what no check covers, and who agreed."""
     for rule in response.rules:
         page.say(f"rule {rule.name}: {rule.kind.replace('_', ' ')}, {rule.severity}", indent=2)
     for service_row in response.service:
         page.say(
             f"{service_row.property}: {service_row.value} {service_row.unit}".rstrip(), indent=2
         )
+    for text in response.unenforced:
+        page.say(f"not checked: {text}", "warn", indent=2)
     for item in response.agreed:
         text = f"agreed for {joined(item.domains)}: {item.by}, {item.at:%Y-%m-%d}: {item.reason}"
         page.say(text, "dim", indent=2)
-    page.next(
-        f"headrace contract diff {response.node}"
-        if response.version
-        else f"headrace contract infer {response.node}"
-    )
 
 
 def _column_row(row: ContractColumnRow) -> list[str | StyledCell]:

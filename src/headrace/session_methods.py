@@ -439,9 +439,11 @@ class SessionMethods:
         return result
 
     def db_check(self, *, deep: bool = False, repaired: int = 0) -> CheckResponse:
-        """Check the state, the catalog and the files; `deep` reads every byte of the files.
+        """Check the state, the catalog and the files; `deep` reads all files instead of a
+        sample.
 
-        Raise UsageError if there is no state, StoreError if it can't be read.
+        Files are read before the state is, in no transaction: nothing waits for them. Raise
+        UsageError if there is no state, StoreError if it can't be read.
         """
         result: CheckResponse = self._call("database_check:check", deep=deep, repaired=repaired)
         return result

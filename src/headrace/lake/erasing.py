@@ -16,7 +16,7 @@ from headrace.lake.erased_files import (
     StagedPositions,
     matches_sql,
 )
-from headrace.lake.files import file_written, protect, sync
+from headrace.lake.files import file_written, seal, sync
 from headrace.lake.session import DuckDBSession
 from headrace.lake.sqltext import AS_WRITTEN, ROW_ID, SNAPSHOT, literal, quote
 from headrace.lake.staging import KeyExpression, copied, described_file
@@ -134,7 +134,8 @@ class _TableScan:
             return erased
         key = KeyExpression(quote(PARTITION_COLUMN))
         staged = described_file(self._session, path, written, table, key, hashed=True)
-        deletes = tuple(self._moved(file, item, path, table) for item in file.deletes)
+        self.written[-1] = staged.path
+        deletes = tuple(self._moved(file, item, staged.path, table) for item in file.deletes)
         return msgspec.structs.replace(erased, staged=staged, deletes=deletes)
 
     def _rest(self, file: ErasableFile, columns: Sequence[LakeColumn]) -> str:
@@ -171,8 +172,8 @@ class _TableScan:
             " RETURN_STATS)"
         )[0]
 
-        protect(target)
-        return StagedPositions(deletes.id, target_path, row[1], row[2], row[3])
+        sealed = self.written[-1] = seal(self._session.data_folder, target_path)
+        return StagedPositions(deletes.id, sealed, row[1], row[2], row[3])
 
     def _source(self, path: str, *, numbered: bool = False) -> str:
         extra = ", file_row_number = true" if numbered else ""

@@ -16,7 +16,14 @@ from typing import NamedTuple
 import msgspec
 
 from headrace.faults import FaultPoint, reached
-from headrace.lake.tables import SCHEMA_FOLDER, StagedDeletes, StagedFile, lost_with
+from headrace.lake.tables import (
+    SCHEMA_FOLDER,
+    StagedDeletes,
+    StagedFile,
+    digest_in,
+    lost_with,
+    sealed_name,
+)
 from headrace.model.errors import LakeError
 
 # Before the catalog names a file, the file is durable, complete, and the one that was checked.
@@ -220,6 +227,33 @@ def _check_open_file(
 def file_written() -> None:
     """Mark the place where a staged file is complete and nothing refers to it yet."""
     reached(FaultPoint.FILE_WRITTEN)
+
+
+def seal(data_folder: Path, path: str) -> str:
+    """Put the digest of a complete file into its name, protect it, and return its new path.
+
+    Paths are relative to the data folder.
+    """
+    place = data_folder / path
+    sealed = place.with_name(sealed_name(place.name, file_digest(place)))
+    place.rename(sealed)
+    protect(sealed)
+    return sealed.relative_to(data_folder).as_posix()
+
+
+def has_its_digest(path: Path) -> bool | None:
+    """Whether a file has the bytes that it was written with; None if its name has no digest.
+
+    Raises OSError if it can't be read.
+    """
+    digest = digest_in(path.name)
+    return None if digest is None else file_digest(path).startswith(digest)
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def protect(path: Path) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from headrace.lake.files import footer_hash, protect, read_tail
+from headrace.lake.files import footer_hash, read_tail, seal
 from headrace.lake.schema import (
     CodeTypes,
     Given,
@@ -427,7 +427,7 @@ class _Merge:
             " COMPRESSION zstd, RETURN_STATS)"
         )[0]
         tail = read_tail(target, results[3])
-        protect(target)
+        path = self._written[-1] = seal(self._session.data_folder, path)
         return StagedDeletes(ref.path, path, results[1], results[2], results[3], footer_hash(tail))
 
     def _replacement(

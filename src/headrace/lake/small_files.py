@@ -7,6 +7,7 @@ of plain types that are the table's already are written here; `lake.staging` tak
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 from collections.abc import Sequence
@@ -27,6 +28,7 @@ from headrace.lake.tables import (
     StagedFile,
     StagedPartition,
     new_path,
+    sealed_name,
 )
 
 if TYPE_CHECKING:
@@ -84,7 +86,7 @@ def stage_batch(
     if len(bounds) < len(arrays):
         return None
     content, sizes = _parquet(partitions, arrays, target.columns)
-    path = new_path(target)
+    path = sealed_name(new_path(target), hashlib.sha256(content).hexdigest())
     _write(session.data_folder / path, content)
     footer_bytes = int.from_bytes(content[-TAIL_BYTES:-4], "little")
     statistics = {PARTITION_COLUMN: _partition_statistics(partitions, sizes[0])}

@@ -24,7 +24,7 @@ from headrace.lake.catalog.columns import (
     upper_bound,
 )
 from headrace.lake.encodings import FORMAT, is_readable, version_of
-from headrace.lake.files import file_written, footer_hash, protect, read_tail
+from headrace.lake.files import file_written, footer_hash, read_tail, seal
 from headrace.lake.schema import (
     CodeTypes,
     Given,
@@ -77,17 +77,23 @@ def count_partitions(
     session: DuckDBSession, files: Sequence[FileRef], columns: Sequence[LakeColumn], *, hashed: bool
 ) -> tuple[StagedPartition, ...]:
     """Like `hash_partitions`; the hash is computed only if `hashed`."""
-    hashes = hash_aggregate(columns) if hashed else "NULL"
-    source = relation_sql(files, columns if hashed else (), with_partition=True)
-    rows = session.connection.execute(
-        f"SELECT {quote(PARTITION_COLUMN)}, count(*), {hashes} FROM ({source}) AS file GROUP BY 1"
-        " ORDER BY 1"
-    ).fetchall()
     return tuple(
         StagedPartition(key, count, hash_text(count, total, columns) if hashed else None)
-        for key, count, total in rows
-        if key is not None
+        for key, count, total in sorted(sum_hashes(session, files, columns, hashed=hashed))
     )
+
+
+def sum_hashes(
+    session: DuckDBSession, files: Sequence[FileRef], columns: Sequence[LakeColumn], *, hashed: bool
+) -> list[tuple[str, int, int]]:
+    """Return each partition's key, rows, and the sum from which its hash derives (else 0)."""
+    hashes = hash_aggregate(columns) if hashed else "0"
+    source = relation_sql(files, columns if hashed else (), with_partition=True)
+    key = quote(PARTITION_COLUMN)
+    return session.connection.execute(
+        f"SELECT {key}, count(*), {hashes} FROM ({source}) AS file WHERE {key} IS NOT NULL GROUP BY"
+        " 1"
+    ).fetchall()
 
 
 def hash_aggregate(columns: Sequence[LakeColumn]) -> str:
@@ -512,7 +518,7 @@ def described_file(
     *,
     hashed: bool,
 ) -> StagedFile:
-    """Return the written file at `path` as the lake's; nobody can write to it any more.
+    """Return the file at `path` as the lake's, under its final name; nobody can write to it.
 
     `written` is what COPY returns: rows, bytes, footer bytes, and statistics by quoted path.
     """
@@ -531,9 +537,9 @@ def described_file(
         statistics[PARTITION_COLUMN], [part.key for part in keys if part.rows]
     )
     tail = read_tail(target, footer)
-    protect(target)
+    sealed = seal(session.data_folder, path)
     return StagedFile(
-        path, rows, size, footer, statistics, keys, nested, table.columns, footer_hash(tail)
+        sealed, rows, size, footer, statistics, keys, nested, table.columns, footer_hash(tail)
     )
 
 

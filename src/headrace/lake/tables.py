@@ -235,6 +235,20 @@ def new_path(table: LakeTable) -> str:
     return f"{_of(table)}{uuid.uuid4()}.parquet"
 
 
+_SEALED = re.compile(r"[0-9a-f-]{36}(?:-delete)?-([0-9a-f]{32})\.parquet")
+
+
+def sealed_name(name: str, digest: str) -> str:
+    """Return the name of a complete file, which ends with half of the SHA-256 of its bytes."""
+    return f"{name.removesuffix('.parquet')}-{digest[:32]}.parquet"
+
+
+def digest_in(name: str) -> str | None:
+    """Return the part of the SHA-256 that a name has from `sealed_name`; None for any other."""
+    match = _SEALED.fullmatch(name)
+    return match[1] if match else None
+
+
 def file_name(path: str, folder: str) -> str:
     """Return the file's name if `path` lies directly in `folder`.
 

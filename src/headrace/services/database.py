@@ -102,9 +102,11 @@ class Unchecked(Response, frozen=True, kw_only=True):
 class CheckResponse(Response, frozen=True, kw_only=True):
     """`db check`: `ok` is false if any finding is an error.
 
-    `checked` counts the rows of each table that were compared with the event log. `repair` is the
-    command that corrects all differences, if there is one; `repaired` counts the differences that
-    `--repair` corrected.
+    `files_read` are compared with the SHA-256 in their names: a sample, or with `--deep` all of
+    them. `partitions_compared` counts those whose rows were compared with the content hash of
+    their publication, `checked` the rows of each table that were compared with the event log.
+    `repair` is the command that corrects all differences, if there is one; `repaired` counts the
+    differences that `--repair` corrected.
     """
 
     ok: bool
@@ -114,6 +116,9 @@ class CheckResponse(Response, frozen=True, kw_only=True):
     audit_entries: int
     audit_head: str
     findings: list[Finding]
+    files_read: int
+    bytes_read: int
+    partitions_compared: int
     checked: dict[str, int]
     differences: list[Difference]
     unchecked: list[Unchecked]

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, NamedTuple
 
 from headrace.lake import catalog
-from headrace.lake.files import check_file, orphans
+from headrace.lake.files import check_file, file_digest, orphans
 from headrace.lake.tables import lost_with
 from headrace.model import LakeError, UsageError
-from headrace.model.errors import first_line
 from headrace.model.partitions import WHOLE, command_line
+from headrace.runtime.content_check import (
+    FilesRead,
+    OtherContent,
+    read_files,
+)
 from headrace.runtime.event_log import checkpoint_differences, compared
 from headrace.runtime.folders import Folders
 from headrace.runtime.garbage import LONGEST_ATTEMPT
@@ -46,7 +49,7 @@ from headrace.services.session import ProjectSession
 from headrace.store import Transaction
 from headrace.store.migrations import known
 from headrace.store.queries import audit_trail, retention
-from headrace.store.queries.audit_trail import dropped_triggers
+from headrace.store.queries.audit_trail import PublishedRows, dropped_triggers
 
 AGAIN_REASON = "lost file"
 _OF_EARLIER = (
@@ -56,25 +59,28 @@ _OF_EARLIER = (
 """Advice for a missing file of an earlier snapshot, whose data was recomputed or replaced since."""
 SHOWN_MAX = 100
 """Maximum number of findings of one kind; further ones are only counted."""
-_MAGIC = b"PAR1"
 SHA256_DIGITS = 64
+RECOMPUTED_MAX = 5
+"""Maximum number of partitions of a damaged file that a printed command computes again."""
 
 
 @authorised
 def check(
     session: ProjectSession,
     *,
-    deep: Annotated[bool, Option("--deep", help="read every file to its end")] = False,
+    deep: Annotated[bool, Option("--deep", help="read every file, and compare all rows")] = False,
     repaired: int = 0,
 ) -> CheckResponse:
-    """Check the state, the catalog and the files; `deep` reads every byte of the files.
+    """Check the state, the catalog and the files; `deep` reads all files instead of a sample.
 
+    Files are read before the state is, in no transaction: nothing waits for them.
     Raise UsageError if there is no state, StoreError if it can't be read.
     """
     session.lake_may_be_empty = True
     if session.store is None:
         raise UsageError("there is no state yet", hint="headrace tick makes it")
     accumulating = _accumulating(session)
+    reading = read_files(session.store, session.folders.lake, deep=deep)
     with session.store.read() as tx, compared(tx, session.folders) as compared_now:
         readers = Readers(session, tx)
         from_log = list(difference_rows(compared_now, readers))
@@ -85,8 +91,9 @@ def check(
             *_place(tx, session),
             *_integrity(tx),
             *_audit(trail, dropped_triggers(tx)),
-            *_files(tx, session.folders, files, deep=deep),
-            *_deletes(tx, session.folders),
+            *_files(tx, session.folders, files, reading),
+            *_deletes(tx, session.folders, reading),
+            *_contents(tx, reading),
             *_quarantine_findings(tx, session.folders, deep=deep),
             *(_raw(session.folders) if deep else ()),
             *_agreement(tx, accumulating),
@@ -108,9 +115,12 @@ def check(
         audit_entries=trail.entries,
         audit_head=trail.head,
         findings=results,
+        files_read=reading.files,
+        bytes_read=reading.size_bytes,
+        partitions_compared=reading.contents.compared,
         checked=compared_now.checked,
         differences=differences,
-        unchecked=[*unchecked(compared_now), *_unseen(before), *_unread(deep=deep)],
+        unchecked=[*unchecked(compared_now), *_unseen(before), *_unread(reading)],
         repair=repair if only_rows else None,
         repaired=repaired,
     )
@@ -125,14 +135,26 @@ def _unseen(before: str | None) -> list[Unchecked]:
     return [] if before is None else [Unchecked(what="history", why=before)]
 
 
-def _unread(*, deep: bool) -> list[Unchecked]:
-    if deep:
-        return []
-    why = (
-        "their size and footer were compared, not what is between; `headrace db check --deep` reads"
-        " every byte"
-    )
-    return [Unchecked(what="files", why=why)]
+def _unread(reading: FilesRead) -> Iterator[Unchecked]:
+    """Yield what wasn't read, and what even `--deep` can't compare with anything."""
+    if reading.unread:
+        why = (
+            f"of {reading.unread:,} only size and footer were compared, not what is between;"
+            " `headrace db check --deep` reads all"
+        )
+        yield Unchecked(what="files", why=why)
+    if reading.unproved:
+        why = (
+            f"DuckLake or an earlier version wrote {reading.unproved:,}, and their rows have no"
+            " hash: they can be read, and nothing says what was in them"
+        )
+        yield Unchecked(what="files without a digest", why=why)
+    if reading.contents.unclear:
+        why = (
+            f"{reading.contents.unclear:,} partitions were written again in other types: only the"
+            " bytes of their files were compared"
+        )
+        yield Unchecked(what="rows", why=why)
 
 
 class LocatedFinding(NamedTuple):
@@ -214,7 +236,7 @@ def _place(tx: Transaction, session: ProjectSession) -> Iterator[LocatedFinding]
 
 
 def _files(
-    tx: Transaction, folders: Folders, files: list[catalog.Registered], *, deep: bool
+    tx: Transaction, folders: Folders, files: list[catalog.Registered], reading: FilesRead
 ) -> Iterator[LocatedFinding]:
     for file in files:
         path = folders.lake / file.path
@@ -224,14 +246,23 @@ def _files(
         if lost_file is not None:
             reason = f"has no rows to be read: {file.rows:,} were lost with {lost_file}.parquet"
         else:
-            reason = _fault(path, file, deep=deep)
+            reason = _wrong(path, file.size_bytes) or reading.damaged.get(file.path, "")
         if reason:
-            lost = "; it is of earlier snapshots only" if file.ended else ""
-            error = _error(file.table, f"the file {file.path} {reason}{lost}", _todo(tx, file))
-            yield LocatedFinding(error, DifferenceSource.FILE, file.table, {"path": file.path})
+            yield _damaged_file(tx, file, reason)
 
 
-def _deletes(tx: Transaction, folders: Folders) -> Iterator[LocatedFinding]:
+def _damaged_file(tx: Transaction, file: catalog.Registered, reason: str) -> LocatedFinding:
+    lost = "; it is of earlier snapshots only" if file.ended else ""
+    held = sorted(file.keys or ())
+    todo = _OF_EARLIER if file.ended else _todo(tx, file.table, held)
+    error = _error(file.table, f"the file {file.path} {reason}{lost}", todo)
+    partitions = {"partition": ", ".join(held)} if held else {}
+    return LocatedFinding(
+        error, DifferenceSource.FILE, file.table, {"path": file.path, **partitions}
+    )
+
+
+def _deletes(tx: Transaction, folders: Folders, reading: FilesRead) -> Iterator[LocatedFinding]:
     """Yield missing or damaged positional delete files of the current snapshot.
 
     Merges write such files, and so do other DuckLake writers.
@@ -239,26 +270,44 @@ def _deletes(tx: Transaction, folders: Folders) -> Iterator[LocatedFinding]:
     for delete in catalog.current_deletes(tx):
         reason = check_file(
             folders.lake / delete.path, delete.size_bytes, delete.footer_bytes
-        ).wrong
+        ).wrong or reading.damaged.get(delete.path)
         if reason:
             error = _error(delete.table, f"the delete file {delete.path} {reason}", RESTORE)
             yield LocatedFinding(error, DifferenceSource.FILE, delete.table, {"path": delete.path})
 
 
-def _todo(tx: Transaction, item: catalog.Registered) -> str:
-    if item.ended:
-        return _OF_EARLIER
-    held = audit_trail.visible_partition(tx, item.table, item.key)
-    if held is None:
+def _contents(tx: Transaction, reading: FilesRead) -> Iterator[LocatedFinding]:
+    """Yield partitions whose rows differ in files that are as they were written."""
+    published = audit_trail.published_rows(tx) if reading.contents.differences else {}
+    for found in reading.contents.differences:
+        if not reading.damaged.keys().isdisjoint(found.paths) or not _is_current(published, found):
+            continue
+        files = ", ".join(found.paths) or "no file"
+        message = f"{found.node}@{found.partition} has other rows than were published, in {files}"
+        yield LocatedFinding(
+            _error(found.node, message, _todo(tx, found.node, [found.partition])),
+            DifferenceSource.FILE,
+            found.node,
+            {"partition": found.partition, "path": files},
+        )
+
+
+def _is_current(published: Mapping[str, list[PublishedRows]], found: OtherContent) -> bool:
+    """Whether the partition is still the one that was compared."""
+    return any(
+        (item.partition, item.content_hash) == (found.partition, found.content_hash)
+        for item in published.get(found.node, ())
+    )
+
+
+def _todo(tx: Transaction, node: str, keys: Sequence[str]) -> str:
+    """Return how partitions of one file are repaired: together, so that nothing of it stays."""
+    visible = [audit_trail.visible_partition(tx, node, key) for key in keys[:RECOMPUTED_MAX]]
+    if not keys or len(keys) > RECOMPUTED_MAX or None in visible:
         return RESTORE
-    of_partition = [] if held == WHOLE else ["--partition", held]
-    again = command_line("run", item.table, *of_partition, "--again", "--reason", AGAIN_REASON)
+    of_partition = [part for key in keys if key != WHOLE for part in ("--partition", key)]
+    again = command_line("run", node, *of_partition, "--again", "--reason", AGAIN_REASON)
     return f"{RESTORE}, or compute it again: {again}"
-
-
-def _fault(path: Path, file: catalog.Registered, *, deep: bool) -> str:
-    """Return what is wrong with a file's size or, if `deep`, its content; empty for nothing."""
-    return _wrong(path, file.size_bytes) or (_damaged(path, file) if deep else "")
 
 
 def _wrong(path: Path, size_bytes: int) -> str:
@@ -267,23 +316,6 @@ def _wrong(path: Path, size_bytes: int) -> str:
     except OSError as error:
         return f"can't be found ({error.strerror})"
     return "" if result == size_bytes else f"has {result:,} bytes and not {size_bytes:,}"
-
-
-def _damaged(path: Path, item: catalog.Registered) -> str:
-    """Return how a file's footer or rows differ from the catalog; reads every page."""
-    from pyarrow import parquet
-
-    with path.open("rb") as file:
-        file.seek(-8, 2)
-        tail = file.read(8)
-    if tail[4:] != _MAGIC or int.from_bytes(tail[:4], "little") != item.footer_bytes:
-        return "isn't the Parquet file that was registered"
-    try:
-        with parquet.ParquetFile(path) as opened:
-            rows = sum(batch.num_rows for batch in opened.iter_batches())
-    except Exception as error:  # noqa: BLE001 - a damaged file may make the reader fail in any way
-        return f"can't be read ({first_line(error)[:200]})"
-    return "" if rows == item.rows else f"has {rows:,} rows and not {item.rows:,}"
 
 
 def _quarantine_findings(
@@ -296,7 +328,7 @@ def _quarantine_findings(
             yield LocatedFinding(error, DifferenceSource.FILE, key={"path": path})
     for path, entry in retention.published_files(tx, time.time_ns() // 1000).items():
         reason = _wrong(Path(folders.data, path), entry["size"])
-        if not reason and deep and _digest(Path(folders.data, path)) != entry["sha256"]:
+        if not reason and deep and file_digest(Path(folders.data, path)) != entry["sha256"]:
             reason = "isn't what was published"
         if reason:
             error = _error("files", f"{path} {reason}", RESTORE)
@@ -306,15 +338,10 @@ def _quarantine_findings(
 def _raw(folders: Folders) -> Iterator[LocatedFinding]:
     """Yield raw deliveries whose bytes don't match the SHA-256 in their names."""
     for path in sorted(folders.raw.glob("*/*")):
-        if len(path.name) == SHA256_DIGITS and _digest(path) != path.name:
+        if len(path.name) == SHA256_DIGITS and file_digest(path) != path.name:
             inside = path.relative_to(folders.data_path).as_posix()
             error = _error("raw", f"{inside} isn't what was delivered", RESTORE)
             yield LocatedFinding(error, DifferenceSource.FILE, key={"path": inside})
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _accumulating(session: ProjectSession) -> frozenset[str]:
@@ -332,7 +359,7 @@ def _agreement(tx: Transaction, accumulating: frozenset[str]) -> Iterator[Locate
     newest = catalog.newest_snapshot(tx)
     for node, partitions in audit_trail.published_rows(tx).items():
         holds = _holder(tx, node)
-        for partition, rows, snapshot in partitions:
+        for partition, rows, snapshot, _ in partitions:
             key = {"node": node, "partition": partition}
             if snapshot > newest:
                 message = (

@@ -159,8 +159,8 @@ def test_the_lake_must_have_what_readers_see(store: Store) -> None:
         publication(tx, 4, "2025-01-04", rows=8, snapshot=80, manifest="[]")
         publication(tx, 5, "", rows=9, snapshot=90, node="daily")
         assert audit_trail.published_rows(tx) == {
-            "daily": [("", 9, 90)],
-            "orders": [("2025-01-01", 6, 60), ("2025-01-02", 5, 50)],
+            "daily": [("", 9, 90, None)],
+            "orders": [("2025-01-01", 6, 60, None), ("2025-01-02", 5, 50, None)],
         }
         assert audit_trail.visible_partition(tx, "orders", "2025-01-04") == "2025-01-04"
         assert audit_trail.visible_partition(tx, "orders", "2025-01-03") is None

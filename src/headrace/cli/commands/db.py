@@ -181,6 +181,8 @@ def _render_check(response: CheckResponse, page: CommandOutput) -> None:
         f"{plural(response.files, 'file')}, {response.size_bytes:,} bytes,"
         f" {plural(response.audit_entries, 'audit entry', 'audit entries')}"
     )
+    if response.partitions_compared:
+        checked += f", rows of {plural(response.partitions_compared, 'partition')}"
     if response.ok:
         page.say(
             f"✓ state, catalog and files agree: {checked}, {plural(rows, 'row')} compared with the"

@@ -40,6 +40,7 @@ from headrace.lake.catalog.inventory import (
 )
 from headrace.lake.catalog.reading import (
     FileRow,
+    column_versions,
     exact_as_double,
     files,
     named_paths,
@@ -91,6 +92,7 @@ __all__ = [
     "add_indexes",
     "any_lost",
     "check_version",
+    "column_versions",
     "count_current",
     "count_elsewhere",
     "create",

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from headrace.lake.catalog.columns import leaves_of, lower_bound, upper_bound
-from headrace.lake.catalog.reading import FileRow, View, table_row
+from headrace.lake.catalog.reading import FileRow, View, decoded_keys, table_row
 from headrace.lake.catalog.schema import CatalogTransaction, microseconds
 from headrace.lake.tables import (
     LOST,
@@ -150,7 +150,7 @@ def _files(rows: Sequence[Sequence[Any]]) -> list[CurrentFile]:
 class Registered(NamedTuple):
     """A data file of any snapshot.
 
-    `path` is relative to the data folder; `key` is its partition, None if it holds several.
+    `path` is relative to the data folder; `keys` are its partitions, None if they aren't known.
     """
 
     table: str
@@ -159,7 +159,12 @@ class Registered(NamedTuple):
     footer_bytes: int
     rows: int
     ended: bool
-    key: str | None
+    keys: frozenset[str] | None
+
+    @property
+    def key(self) -> str | None:
+        """The only partition, None if it holds several."""
+        return next(iter(self.keys)) if self.keys is not None and len(self.keys) == 1 else None
 
 
 def registered(tx: CatalogTransaction) -> list[Registered]:
@@ -167,10 +172,10 @@ def registered(tx: CatalogTransaction) -> list[Registered]:
     rows = tx.execute(
         "SELECT t.table_name, s.path, t.path, t.path_is_relative, f.path, f.path_is_relative,"
         " f.file_size_bytes, f.footer_size, f.record_count, f.end_snapshot, c.min_value,"
-        " c.max_value FROM ducklake_data_file f JOIN ducklake_table t ON t.table_id = f.table_id"
-        " JOIN ducklake_schema s ON s.schema_id = t.schema_id LEFT JOIN ducklake_file_column_stats"
-        " c ON c.data_file_id = f.data_file_id AND c.table_id = f.table_id AND c.column_id = 1"
-        " WHERE t.end_snapshot IS NULL ORDER BY 1, 5"
+        " c.max_value, c.extra_stats FROM ducklake_data_file f JOIN ducklake_table t ON"
+        " t.table_id = f.table_id JOIN ducklake_schema s ON s.schema_id = t.schema_id LEFT JOIN"
+        " ducklake_file_column_stats c ON c.data_file_id = f.data_file_id AND"
+        " c.table_id = f.table_id AND c.column_id = 1 WHERE t.end_snapshot IS NULL ORDER BY 1, 5"
     ).fetchall()
     results = []
     for (
@@ -186,6 +191,7 @@ def registered(tx: CatalogTransaction) -> list[Registered]:
         ended,
         least,
         most,
+        extra,
     ) in rows:
         whole = f"{schema if in_schema else ''}{folder}{path}" if in_folder else path
         results.append(
@@ -196,7 +202,7 @@ def registered(tx: CatalogTransaction) -> list[Registered]:
                 footer or 0,
                 count,
                 ended is not None,
-                least if least == most else None,
+                decoded_keys(extra, least, most),
             )
         )
     return results

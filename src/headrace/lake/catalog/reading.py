@@ -19,7 +19,7 @@ from headrace.lake.catalog.schema import (
     sayable,
     snapshot_time,
 )
-from headrace.lake.tables import ColumnLookup, DeleteRef, FileRef, LakeTable
+from headrace.lake.tables import ColumnLookup, DeleteRef, FileRef, LakeColumn, LakeTable
 from headrace.lake.types import DOUBLE_EXACT_MAX
 from headrace.model.errors import LakeError
 
@@ -223,6 +223,20 @@ def table_of(tx: CatalogTransaction, row: TableRow, snapshot: int) -> LakeTable:
     return LakeTable(
         row.name, read_columns(tx, row.id, snapshot), next_column_id(tx, row.id), row.folder
     )
+
+
+def column_versions(tx: CatalogTransaction, name: str) -> list[tuple[int, tuple[LakeColumn, ...]]]:
+    """Return each snapshot that changed a table's columns, with the columns from then on."""
+    row = table_row(tx, name, None)
+    if row is None:
+        return []
+    sql = (
+        "SELECT begin_snapshot FROM ducklake_column WHERE table_id = :table UNION SELECT"
+        " end_snapshot FROM ducklake_column WHERE table_id = :table AND end_snapshot IS NOT NULL"
+        " ORDER BY 1"
+    )
+    snapshots = tx.execute(sql, {"table": row.id}).fetchall()
+    return [(snapshot, read_columns(tx, row.id, snapshot)) for (snapshot,) in snapshots]
 
 
 def exact_as_double(tx: CatalogTransaction, name: str) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
+from typing import NamedTuple
 
 import msgspec
 
@@ -300,16 +301,25 @@ def page_checksums(tx: Transaction) -> bool | None:
     return bool(tx.execute("show data_checksums").fetchone()[0] == "on")
 
 
-def published_rows(tx: Transaction) -> dict[str, list[tuple[str, int, int]]]:
-    """Node → (partition, rows, snapshot) of what readers see in the lake: publications of files and
-    exports have a manifest."""
+class PublishedRows(NamedTuple):
+    """What a partition's publication recorded of its rows."""
+
+    partition: str
+    rows: int
+    snapshot: int
+    content_hash: str | None
+
+
+def published_rows(tx: Transaction) -> dict[str, list[PublishedRows]]:
+    """Return what readers see in the lake, by node: publications of files and exports have a
+    manifest."""
     rows = tx.execute(
-        "select node, partition, rows, snapshot from publication where ended_snapshot is null and"
-        " manifest is null order by node, partition"
+        "select node, partition, rows, snapshot, content_hash from publication where"
+        " ended_snapshot is null and manifest is null order by node, partition"
     ).fetchall()
-    results: dict[str, list[tuple[str, int, int]]] = {}
-    for node, partition, count, snapshot in rows:
-        results.setdefault(node, []).append((partition, count, snapshot))
+    results: dict[str, list[PublishedRows]] = {}
+    for node, *recorded in rows:
+        results.setdefault(node, []).append(PublishedRows(*recorded))
     return results
 
 

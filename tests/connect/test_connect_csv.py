@@ -93,7 +93,20 @@ def test_rows_that_are_no_rows(bench: Workbench, case: str, pinned: bool) -> Non
 
 KIND = {  # what DuckDB's own casts make of them is in `casts`
     "BIGINT": (b"5", [b"1.5", b"0x10", b"1e3", b"1_000", b"abc", b"9223372036854775808"]),
-    "DOUBLE": (b"1.5", [b"nan", b"inf", b"1e400", b"1,5x", b"--1"]),
+    "DOUBLE": (
+        b"1.5",
+        [
+            b"nan",
+            b"inf",
+            b"1e400",
+            b"1,5x",
+            b"--1",
+            b"1_5.5",
+            b"19.999999999999999999",
+            b"9007199254740993",
+            b"1e-400",
+        ],
+    ),
     "DATE": (
         b"2013-02-28",
         [
@@ -119,11 +132,17 @@ KIND = {  # what DuckDB's own casts make of them is in `casts`
             b"infinity",
             b"10000-01-01 10:00:00",
             b"0044-03-15 (BC) 10:00:00",
+            b"2013-02-03 10:00:00.123456789",
         ],
     ),
     "TIMESTAMP WITH TIME ZONE": (
         b"2013-02-28T10:00:00Z",
-        [b"2013-02-30T10:00:00Z", b"2013-02-03T25:00:00Z", b"yesterday"],
+        [
+            b"2013-02-30T10:00:00Z",
+            b"2013-02-03T25:00:00Z",
+            b"yesterday",
+            b"2013-02-28T10:00:00.0000001Z",
+        ],
     ),
     "BOOLEAN": (b"true", [b"maybe", b"2"]),
 }
@@ -142,6 +161,27 @@ def test_values_that_a_kind_cast_would_bend(bench: Workbench, kind: str, bad: by
     drift = bench.take(b"k,v\na," + good + b'\nb,"' + bad + b'"\n', "x.csv", schema)
     assert isinstance(drift, TypeDrift)
     assert [(column.column, column.line, column.rows) for column in drift.columns] == [("v", 3, 1)]
+    assert bad.decode() in drift.reason
+
+
+PROMISED = {
+    "REAL": (b"0.1", b"16777217"),
+    "TIME": (b"23:59:59.5", b"10:00:00.1234567"),
+    "TIME ": (b"7:05", b"24:00:00"),
+    "TIME  ": (b"10:00", b"10:00:00+05"),
+    "INTERVAL": (b"36:00:00.000001", b"00:00:00.0000001"),
+}
+
+
+@pytest.mark.parametrize("kind", PROMISED)
+def test_promised_types_do_not_cut_values(bench: Workbench, kind: str) -> None:
+    """Would catch: 16777217 as 16777216, nanoseconds or an offset cut, in types never inferred."""
+    promised = (ContractColumn(name="v", type=kind.strip()),)
+    good, bad = PROMISED[kind]
+    taken = bench.take(b"k,v\na," + good + b"\n", "x.csv", promised=promised)
+    assert isinstance(taken, Taken), taken
+    drift = bench.take(b"k,v\na," + bad + b"\n", "x.csv", promised=promised)
+    assert isinstance(drift, TypeDrift), drift
     assert bad.decode() in drift.reason
 
 
@@ -176,6 +216,15 @@ LEARNT: dict[str, tuple[list[str], str]] = {
     "American timestamps": (["1/22/2020 17:00", "1/23/2020 8:05"], "TIMESTAMP"),
     "nothing at all": (["", ""], "VARCHAR"),
     "hexadecimal": (["0x10", "0x11"], "VARCHAR"),
+    "codes with an E stay text": (["1E5", "7E2", "2e7"], "VARCHAR"),
+    "a code with an E among numbers": (["100", "12E3"], "VARCHAR"),
+    "what programs write as an exponent": (["1e-07", "1.5E+300", "2.5e16", "-1E+05"], "DOUBLE"),
+    "more digits than a double has stay text": (["19.999999999999999999", "1.5"], "VARCHAR"),
+    "digits that a double has": (["0.1", "0.30000000000000004", "0.10000000000000001"], "DOUBLE"),
+    "too small for a double": (["1e-400", "1.5"], "VARCHAR"),
+    "nanoseconds stay text": (["2013-01-31 10:00:00.123456789"], "VARCHAR"),
+    "nanoseconds with a zone": (["2013-01-31T10:00:00.0000001Z"], "VARCHAR"),
+    "zeros behind microseconds": (["2013-01-31 10:00:00.123456000"], "TIMESTAMP"),
 }
 
 

@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 from connect_contract import ORDERS, Columns, TextContract
-from connect_workbench import Taken, Workbench
+from connect_workbench import Outcome, Taken, Workbench
 
-from headrace.connect.deliveries import Drift, TypeDrift, UnreadableFile
+from headrace.connect.deliveries import Drift, SourceSchema, TypeDrift, UnreadableFile
 
 
 def lines_of(columns: Columns) -> bytes:
@@ -283,6 +283,48 @@ def test_bad_values_among_lone_carriage_returns(bench: Workbench, data: bytes) -
 def test_learning_among_lone_carriage_returns(bench: Workbench) -> None:
     """Would catch: a first delivery that crashes instead of being explained."""
     data = b'[{"a":1e400,"b":1},\n\n{"a":null,"b":1.5\r}]'
-    outcome = bench.take(data, "x.json")
-    assert isinstance(outcome, TypeDrift)
-    assert outcome.columns[0].value == "1e400"
+    taken = bench.take(data, "x.json")
+    assert isinstance(taken, Taken)
+    assert taken.rows == [("1e400", 1.0), (None, 1.5)]
+
+
+LONG, SHORT = "9007199254740993", "1.5"
+
+
+@pytest.mark.parametrize("form", ["jsonl", "json", "flat", "list", "object"])
+def test_a_long_whole_number_beside_a_fraction(bench: Workbench, form: str) -> None:
+    """Would catch: 9007199254740993 published as …992, because 1.5 made its column a double; on
+    the first day, and held on a later one.
+    """
+    inside = {
+        "list": '{"a": {"b": [%s]}}',
+        "object": '{"a": {"b": %s}}',
+        "flat": '{"a": {"b": %s}}',
+    }
+    rows = [inside.get(form, '{"a": %s}') % number for number in (LONG, SHORT)]
+    options = {"json": {"flatten": form == "flat"}}
+
+    def take(some: list[str], pinned: SourceSchema | None = None) -> Outcome:
+        if form == "jsonl":
+            return bench.take("\n".join(some).encode(), "x.jsonl", pinned)
+        data = f"[{', '.join(some)}]".encode()
+        return bench.take(data, "x.json", pinned, options=options)
+
+    both = take(rows)
+    assert isinstance(both, Taken), both
+    assert LONG in str(both.rows[0][0])
+    assert "DOUBLE" not in both.schema.columns[0].type
+    first = take(rows[1:])
+    assert isinstance(first, Taken)
+    assert "DOUBLE" in first.schema.columns[0].type
+    assert isinstance(take(rows[:1], first.schema), TypeDrift)
+    # a double holds these exactly
+    assert isinstance(take([rows[0].replace(LONG, "900719925474099")], first.schema), Taken)
+
+
+@pytest.mark.parametrize("number", ["1e400", "-1E-400", "4.95e-324"])
+def test_numbers_beyond_a_double_stay_text(bench: Workbench, number: str) -> None:
+    """Would catch: 1e-400 published as 0, and infinity inside of a list."""
+    taken = bench.take(f'[{{"a": {number}, "b": [{number}]}}]'.encode(), "x.json")
+    assert isinstance(taken, Taken)
+    assert taken.rows == [(number, [number])]

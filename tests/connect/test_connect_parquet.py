@@ -155,3 +155,64 @@ def test_damaged_pages(bench: Workbench) -> None:
         if isinstance(outcome, UnreadableFile):
             assert outcome.reason.isprintable()
             assert str(bench.root) not in outcome.reason
+
+
+NS = 1_600_000_000_123_456_789
+EXACT = {
+    "39 digits": (pa.array([Decimal("0.10")], pa.decimal256(39, 2)), "39 digits"),
+    "76 digits in a list": (pa.array([[Decimal("0.10")]], pa.list_(pa.decimal256(76, 2))), "76"),
+    "a zone": (pa.array([None, NS], pa.timestamp("ns", tz="Europe/Paris")), "123456789"),
+    "INT96": (pa.array([NS], pa.timestamp("ns")), "123456789"),
+    "a time of the day": (pa.array([NS % 86_400_000_000_000], pa.time64("ns")), "123456789"),
+    "in a list of structs": (
+        pa.array([[{"x": NS}]], pa.list_(pa.struct([("x", pa.timestamp("ns", tz="UTC"))]))),
+        "123456789",
+    ),
+    "in a map": (pa.array([[("k", NS)]], pa.map_(pa.string(), pa.time64("ns"))), "nanoseconds"),
+}
+
+
+@pytest.mark.parametrize("case", EXACT)
+def test_values_that_are_bent_while_they_are_read(bench: Workbench, case: str) -> None:
+    """Would catch: 0.10 published as 1677721.6, and nanoseconds cut, both without a word."""
+    values, said = EXACT[case]
+    if case == "in a map":
+        values = pa.array([[("k", 1)]], values.type)
+    table = pa.table({"a": values, "b": pa.array([1] * len(values))})
+    old = case == "INT96"
+    outcome = bench.take(write(table, use_deprecated_int96_timestamps=old), "x.parquet")
+    assert isinstance(outcome, UnreadableFile), outcome
+    assert "column a" in outcome.reason
+    assert said in outcome.reason
+
+
+def test_whole_microseconds_of_any_unit_are_read(bench: Workbench) -> None:
+    """Would catch: files of pandas refused for their unit, and years that 64 bits of nanoseconds
+    don't hold taken for nanoseconds.
+    """
+    whole = NS // 1_000 * 1_000
+    far = pa.array([253_402_214_400_000_000, None], pa.timestamp("us"))  # 9999-12-31
+    old = write(pa.table({"a": far}), use_deprecated_int96_timestamps=True)
+    taken = bench.take(old, "x.parquet")
+    assert isinstance(taken, Taken), taken
+    assert taken.column("a") == [dt.datetime(9999, 12, 31), None]  # noqa: DTZ001
+    zoned = pa.array([whole], pa.timestamp("ns", tz="UTC"))
+    table = pa.table({"a": zoned, "t": pa.array([1_000], pa.time64("ns"))})
+    taken = bench.take(write(table), "x.parquet")
+    assert isinstance(taken, Taken), taken
+    assert taken.rows[0][0].microsecond == 123_456
+
+
+def test_nanoseconds_without_a_zone(bench: Workbench) -> None:
+    """Would catch: nanoseconds cut on the first day (text keeps them) or on a later one (held)."""
+    fine, whole = (
+        write(pa.table({"a": pa.array([n], pa.timestamp("ns"))})) for n in (NS, NS // 1_000 * 1_000)
+    )
+    taken = bench.take(fine, "x.parquet")
+    assert isinstance(taken, Taken), taken
+    assert taken.rows == [("2020-09-13 12:26:40.123456789",)]
+    schema = bench.schema(whole, "x.parquet")
+    assert schema.columns[0].type == "TIMESTAMP"
+    drift = bench.take(fine, "x.parquet", schema)
+    assert isinstance(drift, TypeDrift)
+    assert "2020-09-13 12:26:40.123456789" in drift.reason

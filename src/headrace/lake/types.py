@@ -185,7 +185,8 @@ _DIGITS = {
 DOUBLE_EXACT_MAX = 2**53
 """2^53: every integer up to this value is exact as a DOUBLE."""
 _DECIMAL = re.compile(r"DECIMAL\((\d+),(\d+)\)")
-_DECIMAL_DIGITS_MAX = 38
+DECIMAL_DIGITS_MAX = 38
+"""Maximum number of digits of a DECIMAL."""
 _DECIMAL_DIGITS_USUAL = 18
 """Digits of the largest DECIMAL that DuckDB stores in eight bytes."""
 _SIMPLE_FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -272,7 +273,7 @@ def decimal_of(item: Type, other: Type) -> Type | None:
     )
     return (
         Type(f"DECIMAL({whole + scale},{scale})")
-        if len(known) == len(sizes) and whole + scale <= _DECIMAL_DIGITS_MAX
+        if len(known) == len(sizes) and whole + scale <= DECIMAL_DIGITS_MAX
         else None
     )
 
@@ -304,7 +305,7 @@ def with_room(kind: Type) -> Type:
         return kind
     digits, scale = int(match[1]), int(match[2])
     wide = digits > _DECIMAL_DIGITS_USUAL
-    return Type(f"DECIMAL({_DECIMAL_DIGITS_MAX if wide else _DECIMAL_DIGITS_USUAL},{scale})")
+    return Type(f"DECIMAL({DECIMAL_DIGITS_MAX if wide else _DECIMAL_DIGITS_USUAL},{scale})")
 
 
 def _digits(kind: Type) -> tuple[int, int] | None:

@@ -36,6 +36,7 @@ from headrace.connect.formats.jsonl import (
     objects_sql,
     reason_of,
     require_no_nul,
+    rounded_columns,
     rows_sql,
     told_keys_of,
     type_of,
@@ -132,8 +133,11 @@ class JsonRecordReader:
             formats=False,
             sampled=opened.large,
         ).types
+        rounded = rounded_columns(connection, rows, [frozenset(kinds) for kinds in header.kinds])
         types = [
-            self._type(header, position, inferred[position])
+            "VARCHAR"
+            if position + 1 in rounded
+            else self._type(header, position, inferred[position])
             for position in range(len(header.names))
         ]
         columns = tuple(
@@ -239,10 +243,7 @@ class JsonRecordReader:
         _refuse_repeated(raw)
         present = _present(connection, opened, paths)
         types = tuple(_type_of_leaf(kind) for _, kind in results)
-        kinds = tuple(
-            (kind,) if type_ == VALUE else ()
-            for type_, (_, kind) in zip(types, results, strict=True)
-        )
+        kinds = tuple(_kinds_of_leaf(kind) for _, kind in results)
         optional = tuple(
             name for name, count in zip(names, present, strict=True) if count < counted
         )
@@ -424,6 +425,13 @@ def _refuse_repeated(names: tuple[str, ...]) -> None:
             raise CannotRead(
                 f"flattened, two values are called `{printable(name)}`", code="delivery_header"
             )
+
+
+def _kinds_of_leaf(kind: Any) -> tuple[str, ...]:
+    """Return the kinds of a leaf's plain values; whole numbers may be among fractions."""
+    if isinstance(kind, list) or kind == "NULL":
+        return ()
+    return ("DOUBLE", "BIGINT") if kind == "DOUBLE" else (kind,)
 
 
 def _type_of_leaf(kind: Any) -> str:

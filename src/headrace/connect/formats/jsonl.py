@@ -39,6 +39,7 @@ from headrace.connect.formats.registry import FileHeader, reads
 from headrace.connect.formats.structures import learnt, missing_keys_clause, otherwise, structures
 from headrace.connect.formats.text_values import (
     bad_columns,
+    bad_value_condition,
     column_types,
     drift_of,
     located,
@@ -403,7 +404,25 @@ def _types(
         formats=False,
         sampled=opened.large,
     ).types
-    return [type_of(key.kinds, inferred) for key, inferred in zip(keys, shown_as, strict=True)]
+    rounded = rounded_columns(connection, rows, [key.kinds for key in keys])
+    return [
+        "VARCHAR" if number in rounded else type_of(key.kinds, inferred)
+        for number, (key, inferred) in enumerate(zip(keys, shown_as, strict=True), 1)
+    ]
+
+
+def rounded_columns(
+    connection: duckdb.DuckDBPyConnection, rows: str, kinds: Sequence[frozenset[str]]
+) -> list[int]:
+    """Return the positions (from 1) of fractions beside whole numbers that no double holds."""
+    mixed = [number for number, of in enumerate(kinds, 1) if "DOUBLE" in of and of & WHOLE_NUMBERS]
+    if not mixed:
+        return []
+    form = Format(kind=JsonLines.kind)
+    flags = ", ".join(f"bool_or({bad_value_condition(f'c{n}', 'DOUBLE', form)})" for n in mixed)
+    row = connection.execute(f"SELECT {flags} FROM {rows}").fetchone()
+    assert row is not None
+    return [number for number, bad in zip(mixed, row, strict=True) if bad]
 
 
 def type_of(kinds: frozenset[str], inferred: str) -> str:

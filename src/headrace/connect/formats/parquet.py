@@ -4,7 +4,7 @@ was promised without loss.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,13 +24,23 @@ from headrace.connect.formats.text_values import drift_of
 from headrace.connect.raw_files import Opened, UnpackLimits
 from headrace.lake import LakeColumn
 from headrace.lake.sqltext import literal, quote
-from headrace.lake.types import DOUBLE_EXACT_MAX, Type, decimal_of, parse, storable, widens
+from headrace.lake.types import (
+    DECIMAL_DIGITS_MAX,
+    DOUBLE_EXACT_MAX,
+    Type,
+    decimal_of,
+    parse,
+    storable,
+    widens,
+)
 from headrace.model.errors import LakeError
 
 if TYPE_CHECKING:
     import duckdb
+    import pyarrow as pa
 
 MAGIC = b"PAR1"
+NANOSECONDS = "TIMESTAMP_NS"
 WHOLE_NUMBERS = frozenset(
     ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
 )
@@ -91,6 +101,7 @@ class Parquet:
             raise CannotRead(
                 f"the Parquet file is damaged: {first_line(error, opened.path)}"
             ) from error
+        _require_exact(connection, opened)
         names = [row[0] for row in described]
         return FileHeader(
             column_names(names),
@@ -102,9 +113,22 @@ class Parquet:
     def learn(
         self, connection: duckdb.DuckDBPyConnection, opened: Opened
     ) -> tuple[SourceSchema, FileHeader]:
-        """Use the file's own types; timestamps of any precision become microseconds."""
+        """Use the file's own types; timestamps of any precision become microseconds.
+
+        Those with nanoseconds are text.
+        """
         header = self.header(connection, opened, Format(kind=self.kind))
         types = ["TIMESTAMP" if kind in TIMESTAMPS else kind for kind in header.types]
+        exact = [
+            f"bool_or({_inexact(f'c{n}', kind, 'TIMESTAMP')})"
+            for n, kind in enumerate(header.types, 1)
+        ]
+        if NANOSECONDS in header.types:
+            row = connection.execute(
+                f"SELECT {', '.join(exact)} FROM {_rows_sql(opened, header)}"
+            ).fetchone()
+            assert row is not None
+            types = ["VARCHAR" if cut else kind for kind, cut in zip(types, row, strict=True)]
         return (
             SourceSchema(
                 tuple(
@@ -264,17 +288,103 @@ def _value(column: str, states: str, pinned: str) -> str:
     return (
         cast
         if inexact == "false"
-        else (
-            f"CASE WHEN {inexact} THEN error('a whole number is too large for {pinned}') ELSE"
-            f" {cast} END"
-        )
+        else (f"CASE WHEN {inexact} THEN error('a value isn''t exact as {pinned}') ELSE {cast} END")
     )
 
 
 def _inexact(column: str, states: str, pinned: str) -> str:
     if states in WHOLE_NUMBERS and pinned == "DOUBLE":
         return f"{column} NOT BETWEEN -{DOUBLE_EXACT_MAX} AND {DOUBLE_EXACT_MAX}"
+    if states == NANOSECONDS and pinned == "TIMESTAMP":
+        return f"epoch_ns({column}) % 1000 <> 0"
     return "false"
+
+
+def _require_exact(connection: duckdb.DuckDBPyConnection, opened: Opened) -> None:
+    """Raise CannotRead for values that DuckDB 1.5.5 would bend without an error.
+
+    It scales decimals of more than 38 digits wrong, and cuts nanoseconds of times of the day, of
+    points in time with a zone and of INT96.
+    """
+    fine = []
+    for column, physical, precision, logical in _leaves(connection, opened):
+        if precision > DECIMAL_DIGITS_MAX:
+            raise CannotRead(
+                f"column {printable(column)} has decimals of {precision} digits; at most"
+                f" {DECIMAL_DIGITS_MAX} can be ingested"
+            )
+        if physical == "INT96" or ("NanoSeconds" in logical and _is_cut(logical)):
+            fine.append(column)
+    if fine:
+        _require_microseconds(Path(opened.path), tuple(dict.fromkeys(fine)))
+
+
+def _is_cut(logical: str) -> bool:
+    return logical.startswith("TimeType") or "isAdjustedToUTC=1" in logical
+
+
+def _leaves(
+    connection: duckdb.DuckDBPyConnection, opened: Opened
+) -> Iterator[tuple[str, str, int, str]]:
+    """Yield each element of the footer's schema, after the name of its column."""
+    rows = connection.execute(
+        "SELECT name, coalesce(num_children, 0), coalesce(type, ''), coalesce(precision, 0),"
+        f" coalesce(logical_type, '') FROM parquet_schema({literal(opened.path)})"
+    ).fetchall()
+    column, parts = "", 0
+    for name, children, *stated in rows[1:]:
+        if not parts:
+            column, parts = name, 1
+        parts += children - 1
+        yield column, *stated
+
+
+def _require_microseconds(path: Path, columns: Sequence[str]) -> None:
+    """Raise CannotRead for the first time among these columns that has nanoseconds."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    with pa.OSFile(str(path)) as source:
+        file = parquet.ParquetFile(source)
+        cut = parquet.ParquetFile(source, coerce_int96_timestamp_unit="us")
+        for name in columns:
+            each = zip(
+                file.iter_batches(columns=[name]), cut.iter_batches(columns=[name]), strict=True
+            )
+            for batch, of_microseconds in each:
+                _refuse_nanoseconds(name, batch.column(0), of_microseconds.column(0))
+
+
+def _refuse_nanoseconds(name: str, values: pa.Array, cut: pa.Array) -> None:
+    import pyarrow as pa
+    from pyarrow import compute
+
+    if pa.types.is_nested(values.type):
+        for inner, of_microseconds in zip(_parts(values), _parts(cut), strict=True):
+            _refuse_nanoseconds(name, inner, of_microseconds)
+        return
+    if not pa.types.is_temporal(values.type) or values.type.unit != "ns":
+        return
+    numbers, whole = values.cast(pa.int64()), cut.cast(pa.int64())
+    if values.type == cut.type:
+        whole = compute.divide(numbers, 1_000)
+    # INT96 holds years that nanoseconds of 64 bits don't: both products are cut alike
+    wrong = compute.not_equal(numbers, compute.multiply(whole, 1_000))
+    first = compute.index(wrong, True).as_py()
+    if first >= 0:
+        value = values[first].cast(pa.string()).as_py()
+        raise CannotRead(
+            f"column {printable(name)} has nanoseconds ({value}); times are kept to the microsecond"
+        )
+
+
+def _parts(values: pa.Array) -> Sequence[pa.Array]:
+    """Return the arrays that a nested array consists of."""
+    import pyarrow as pa
+
+    if pa.types.is_map(values.type):
+        return [values.keys, values.items]
+    return values.flatten() if pa.types.is_struct(values.type) else [values.flatten()]
 
 
 def _stored(kind: str, name: str) -> str:

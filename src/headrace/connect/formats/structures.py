@@ -5,6 +5,7 @@ A structure is what DuckDB's `json_group_structure` returns for all values of a 
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -28,8 +29,11 @@ LEVELS_MAX = 16
 
 20 levels take it a second, 30 a quarter of an hour.
 """
+LONG = "whole numbers of 16 digits or more"
+"""The kind of whole numbers that a double may not hold."""
 KINDS = {
     "NULL": "VARCHAR",
+    LONG: "BIGINT",
     "UBIGINT": "BIGINT",
     "BIGINT": "BIGINT",
     "DOUBLE": "DOUBLE",
@@ -37,10 +41,10 @@ KINDS = {
     "VARCHAR": "VARCHAR",
 }
 FITTING = {
-    "BIGINT": {"UBIGINT", "BIGINT"},
+    "BIGINT": {"UBIGINT", "BIGINT", LONG},
     "DOUBLE": {"UBIGINT", "BIGINT", "DOUBLE"},
     "BOOLEAN": {"BOOLEAN"},
-    "VARCHAR": {"VARCHAR", "UBIGINT", "BIGINT", "DOUBLE"},
+    "VARCHAR": {"VARCHAR", "UBIGINT", "BIGINT", "DOUBLE", LONG},
 }
 """Pinned type of a nested value → the kinds that it holds without loss."""
 
@@ -168,7 +172,9 @@ def _word(structure: Any) -> str:
 # delivery lacks or has with another kind.
 
 RECORD_LEVELS_MAX = 1_000
-_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]')
+_NUMBER = re.compile('"(DOUBLE|U?BIGINT)"')
+_QUOTED = r'"(?:[^"\\]|\\.)*"'
+_BRACKETS = re.compile(rf"{_QUOTED}|[\[\]{{}}]")
 """Brackets, and quoted texts, which may contain brackets."""
 _SAID = {
     "object": "an object",
@@ -189,14 +195,34 @@ def structures(
     if not keys:
         return []
     require_shallow(connection, objects)
-    facts = ", ".join(
-        f"json_group_structure(v[{position}])" for position in range(1, len(keys) + 1)
-    )
-    row = connection.execute(
-        f"SELECT {facts} FROM ({extracted(objects, [(key,) for key in keys])})"
-    ).fetchone()
+    rows = extracted(objects, [(key,) for key in keys])
+    numbers = range(1, len(keys) + 1)
+    results = _facts(connection, rows, [f"json_group_structure(v[{n}])" for n in numbers])
+    return _with_long(connection, rows, [str(structure) for structure in results])
+
+
+def _with_long(connection: duckdb.DuckDBPyConnection, rows: str, results: list[str]) -> list[str]:
+    """Return the structures with the `LONG` numbers in them; fractions beside those stay JSON."""
+    numeric = [at for at, structure in enumerate(results) if _NUMBER.search(structure)]
+    if numeric:
+        texts = [f"CAST(v[{at + 1}] AS VARCHAR)" for at in numeric]
+        flags = _facts(connection, rows, [_has_long(text) for text in texts])
+        for at in itertools.compress(numeric, flags):
+            fractions_out = results[at].replace('"DOUBLE"', '"JSON"')
+            results[at] = re.sub('"U?BIGINT"', f'"{LONG}"', fractions_out)
+    return results
+
+
+def _facts(connection: duckdb.DuckDBPyConnection, rows: str, facts: Sequence[str]) -> list[Any]:
+    row = connection.execute(f"SELECT {', '.join(facts)} FROM ({rows})").fetchone()
     assert row is not None
-    return [str(structure) for structure in row]
+    return list(row)
+
+
+def _has_long(text: str) -> str:
+    """Return SQL for whether JSON has a whole number of 16 digits or more, outside of its texts."""
+    bare = f"regexp_replace({text}, {literal(_QUOTED)}, '', 'g')"
+    return f"bool_or(regexp_matches({bare}, '(^|[^0-9.])[0-9]{{16,}}([^0-9.eE]|$)'))"
 
 
 def learnt(

@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 # Strict casts from text to a type. DuckDB's own casts (and its CSV reader) are too lenient for
 # numbers that must be right:
 #
-# `'1.5'::BIGINT` is 2, `'0x10'::BIGINT` 16, `'2013-02-03x'::DATE` a date,
-# `'…10:00:00+05'::TIMESTAMP` drops the offset, `'1.005'::DECIMAL(9,2)` rounds, `'1e400'::DOUBLE` is
-# infinite; and `read_csv` with a TIMESTAMPTZ column turns `2013-02-30 10:00:00` into NULL. So files
-# are read as text, and each column has a value and a condition for bad values.
+# `'1.5'::BIGINT` is 2, `'0x10'::BIGINT` 16, `'2013-02-03x'::DATE` a date, `'1e400'::DOUBLE` is
+# infinite, `'19.999999999999999999'::DOUBLE` 20, `'1.005'::DECIMAL(9,2)` rounds,
+# `'…10:00:00+05'::TIMESTAMP` drops the offset and nanoseconds; and `read_csv` with a TIMESTAMPTZ
+# column turns `2013-02-30 10:00:00` into NULL. So files are read as text, and each column has a
+# value and a condition for bad values.
 
 _WHOLE_NUMBERS = {
     "TINYINT",
@@ -38,19 +39,21 @@ _WHOLE_NUMBERS = {
     "UBIGINT",
     "UHUGEINT",
 }
+_FLOAT_DIGITS = {"DOUBLE": 17, "FLOAT": 9}
+"""Digits that tell each number of the type from all others."""
+_SHORT = {"DOUBLE": 16, "FLOAT": 7}
+"""Numbers with fewer characters, and without an exponent, survive the type."""
 _DECIMAL_TYPE = re.compile(r"DECIMAL\((\d+),\s*(\d+)\)")
 _ISO_DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
-_ISO_TIMESTAMP = _ISO_DATE + r"([ T][0-9:.]+)?"
-_ISO_INSTANT = _ISO_DATE + r"([ T][0-9:.]+ ?([zZ]|[-+][0-9:]+|[A-Za-z_/]+)?)?"
+_CLOCK = r"[0-9:]+(\.[0-9]{0,6}0*)?"
 _SHAPES = {
     "DATE": _ISO_DATE,
-    "TIMESTAMP": _ISO_TIMESTAMP,
-    "TIMESTAMP_S": _ISO_TIMESTAMP,
-    "TIMESTAMP_MS": _ISO_TIMESTAMP,
-    "TIMESTAMP_NS": _ISO_TIMESTAMP,
-    "TIMESTAMP WITH TIME ZONE": _ISO_INSTANT,
+    "TIME": rf"([01]?[0-9]|2[0-3]):{_CLOCK}",
+    "TIMESTAMP": rf"{_ISO_DATE}([ T]{_CLOCK})?",
+    "TIMESTAMP WITH TIME ZONE": rf"{_ISO_DATE}([ T]{_CLOCK} ?([zZ]|[-+][0-9:]+|[A-Za-z_/]+)?)?",
+    "INTERVAL": r"[^.]*(\.[0-9]{0,6}0*([^0-9.][^.]*)?)*",
 }
-"""Types of ISO 8601 text, each with the only texts that are accepted.
+"""Types of times, each with the only texts that are accepted: in ISO 8601, to the microsecond.
 
 A pinned date format is accepted as well, but never instead: ISO 8601 is unambiguous.
 """
@@ -90,8 +93,8 @@ def strict_cast(text: str, type_name: str, form: Format, *, trying: bool = False
             f"CASE WHEN CAST({plain} AS VARCHAR) = {text} THEN false ELSE ltrim({text}, '"
             " +-0123456789') <> '' END",
         )
-    if name in ("DOUBLE", "FLOAT"):
-        return Cast(plain, f"NOT isfinite({plain})")
+    if name in _FLOAT_DIGITS:
+        return Cast(plain, f"NOT isfinite({plain}) OR {_rounded(text, plain, name)}")
     if match := _DECIMAL_TYPE.fullmatch(name):
         more = rf"[eExX_]|\.[0-9]{{{match[2]}}}[0-9]*[1-9]"
         return Cast(plain, f"regexp_matches({text}, {literal(more)})")
@@ -114,6 +117,27 @@ def strict_cast(text: str, type_name: str, form: Format, *, trying: bool = False
         f"CASE WHEN {iso} THEN {plain} ELSE {cast}({parsed} AS {type_name}) END",
         f"NOT {iso} AND (year({parsed}) < 1000{cut})",
     )
+
+
+def _rounded(text: str, plain: str, name: str) -> str:
+    """Return the condition for a number that isn't the text's, rounded to the digits written there.
+
+    `19.999999999999999999` would be 20.0 as a DOUBLE, 9007199254740993 one less, 1e-400 zero, and
+    `1_5` is no number.
+    """
+    digits = _significant(text)
+    shown = f"greatest(least(length({digits}), {_FLOAT_DIGITS[name]}) - 1, 0)"
+    written = _significant(f"format('{{:.' || {shown} || 'e}}', {plain})")
+    return (
+        f"CASE WHEN length({text}) < {_SHORT[name]} AND translate({text}, 'eE_', '') = {text}"
+        f" OR CAST({plain} AS VARCHAR) = {text} THEN false"
+        f" ELSE length({digits}) > {_FLOAT_DIGITS[name]} OR {written} <> {digits} END"
+    )
+
+
+def _significant(number: str) -> str:
+    """Return SQL for a number's digits without the zeros before and after them."""
+    return f"trim(translate(split_part(lower({number}), 'e', 1), ' +-.', ''), '0')"
 
 
 def _not_iso(text: str, name: str, plain: str, iso: str) -> str:

@@ -1,6 +1,7 @@
 """Types of text columns, inferred from all values: once per source, when nothing is pinned.
 
-Careful where a guess could lose information: `007`, `+45…` and twenty-digit ids stay text. Dates
+Careful where a guess could lose information: `007`, `+45…`, `1E5`, twenty-digit ids, fractions that
+no double holds and nanoseconds stay text. Dates
 are ISO 8601, or in the only order of day and month that fits all values (01/02/2013 alone leaves it
 open). Words for "no value" (`NA`, `NULL`, …) count as null if a column of numbers or dates uses
 them.
@@ -15,7 +16,7 @@ import msgspec
 
 from headrace.connect.deliveries import AlmostTyped, Format
 from headrace.connect.formats.structures import together
-from headrace.connect.formats.text_values import bad_value_condition
+from headrace.connect.formats.text_values import bad_value_condition, strict_cast
 from headrace.lake.sqltext import literal
 from headrace.lake.types import parse
 
@@ -34,10 +35,10 @@ COLUMNS_PER_PASS = 32
 _WORDS = "(" + ", ".join(map(literal, NULL_WORDS)) + ")"
 
 _DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
-_TIME = r"[ T][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?"
+_TIME = r"[ T][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6}0{0,3})?)?"
 _SHAPES = {
     "BIGINT": r"-?(0|[1-9][0-9]{0,18})",
-    "DOUBLE": r"-?(0|[1-9][0-9]{0,14})?(\.[0-9]+|\.)?([eE][-+]?[0-9]{1,3})?",
+    "DOUBLE": r"-?(0|[1-9][0-9]{0,14})?(\.[0-9]*([eE][-+]?[0-9]{1,3})?|[eE][-+][0-9]{1,3})?",
     "BOOLEAN": r"(?i:true|false)",
     "DATE": _DAY,
     "TIMESTAMP": rf"{_DAY}({_TIME})?",
@@ -58,6 +59,7 @@ _DATES = (
     "%d-%b-%Y",
     "%d %b %Y",
 )
+_NO_FORMAT = Format(kind="")
 _TIMES = (" %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
 _DATE_LIKE = (
     r"[0-9]{1,4}[-/. ]([0-9]{1,2}|[A-Za-z]{3})[-/. ][0-9]{2,4}( [0-9]{1,2}:[0-9]{2}(:[0-9]{2})?("
@@ -276,7 +278,7 @@ def _upright(rows_sql: str, width: int) -> str:
 def _fits(value: str, name: str) -> str:
     cast = f"TRY_CAST({value} AS {name})"
     right = (
-        f"isfinite({cast}) AND {value} NOT IN ('', '-', '.', '-.')"
+        f"NOT ({strict_cast(value, name, _NO_FORMAT, trying=True).bad})"
         if name == "DOUBLE"
         else f"{cast} IS NOT NULL"
     )

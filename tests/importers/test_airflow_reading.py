@@ -216,8 +216,11 @@ def test_two_files_with_one_dag_id(tmp_path: Path) -> None:
     text = "with DAG('same', start_date=START):\n    EmptyOperator(task_id='t')\n"
     more = "    EmptyOperator(task_id='u')\n"
     project = imported(tmp_path, {"dags/a.py": text, "dags/b.py": text + more})
-    assert verdicts(project) == {"same.t": "carried", "same.u": "person"}
-    kept, other = by_id(project).values()
+    assert verdicts(project) == {
+        "same.t": "carried", "same.u": "person", "dags/b.py": "person",
+    }  # fmt: skip
+    kept, other, second = by_id(project).values()
+    assert "the DAG same, and so does dags/a.py" in second.why
     assert "dags/b.py builds the DAG same with this task too" in kept.todo
     assert "dags/a.py builds the DAG same too" in other.why
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import json
+import sys
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -46,7 +48,7 @@ TASKS_MAX = 20_000
 CALLS_DEEP_MAX = 12
 NAME_CHARACTERS_MAX = 60
 _OPERATOR_ENDINGS = ("Operator", "Sensor", "OperatorAsync", "SensorAsync", "ExternalTaskMarker")
-_DAG_NAMES = frozenset(("DAG", "DbtDag"))
+DAG_NAMES = frozenset(("DAG", "DbtDag"))
 _CHAINS = frozenset(("chain", "chain_linear", "cross_downstream"))
 _TASK_DECORATORS = {
     "": "PythonOperator",
@@ -65,7 +67,22 @@ _TASK_DECORATORS = {
     "run_if": "ShortCircuitOperator",
     "skip_if": "ShortCircuitOperator",
 }
+_DECORATORS = frozenset(("dag", "task", "task_group", "setup", "teardown"))
 _NOT_DECORATORS = ("setup", "teardown")
+UNKNOWN_CALLEES = (External, ExternalCall, Unknown)
+_DATA_PACKAGES = frozenset(
+    (*sys.stdlib_module_names, *dir(builtins), "airflow", "attr", "attrs", "backoff", "boto3",
+     "click", "croniter", "dateutil", "jinja2", "kubernetes", "numpy", "pandas", "pendulum",
+     "pydantic", "pytest", "pytz", "requests", "sqlalchemy", "tenacity", "typing_extensions",
+     "yaml")
+)  # fmt: skip
+"""Packages whose functions build no tasks; Airflow's operators and groups are known by name."""
+DATA_METHODS = frozenset(
+    ("add", "append", "copy", "debug", "endswith", "error", "exception", "exists", "extend",
+     "format", "get", "info", "isoformat", "items", "join", "keys", "lower", "pop", "read",
+     "replace", "setdefault", "sort", "split", "splitlines", "startswith", "strftime", "strip",
+     "update", "upper", "values", "warning")
+)  # fmt: skip
 
 
 def is_operator(name: str) -> bool:
@@ -88,6 +105,17 @@ class Builder(Expressions):
         self._dag_stack: list[Dag] = []
         self._group_stack: list[Group] = []
         self._sites: list[ast.expr] = []
+        self._calls: list[ast.expr] = []
+        self._data_deep = 0
+        """How many calls around the present one take data, not tasks, as arguments."""
+        self._arguments_deep = 0
+        """How many calls it is an argument of."""
+        self.hidden_deep = 0
+        """How many `with` around it are over a DAG that isn't known."""
+        self.covered: set[int] = set()
+        """Ids of the nodes that built a task or a DAG, or that were followed and built none."""
+        self.not_followed: list[str] = []
+        """What the module itself calls, may build DAGs, and isn't in the project."""
         self._running: list[Function] = []
 
     @abstractmethod
@@ -96,16 +124,72 @@ class Builder(Expressions):
 
     # Calls
 
+    def callee(self, node: ast.expr, scope: Scope) -> Value:
+        self._data_deep += 1  # of `a().b()`, the outer call is the one that may build a task
+        try:
+            return self.evaluate(node, scope)
+        finally:
+            self._data_deep -= 1
+
     def call(self, function: Value, node: ast.Call, scope: Scope) -> Value:
         at_home = scope.file == self.file
         if at_home:
             self._sites.append(node)
+        self._calls.append(node)
+        known = not isinstance(function, UNKNOWN_CALLEES) or is_data(node.func, scope)
         try:
-            args, kwargs = self.arguments(node, scope)
-            return self._called(function, args, kwargs, node)
+            args, kwargs = self._given(function, node, scope, known=known)
+            value = self._called(function, args, kwargs, node)
+            if known or not isinstance(value, ExternalCall | Unknown):
+                return value
+            return self._not_followed(value, args, kwargs, node, scope)
         finally:
+            self._calls.pop()
             if at_home:
                 self._sites.pop()
+
+    def _given(
+        self, function: Value, node: ast.Call, scope: Scope, *, known: bool
+    ) -> tuple[list[Value], dict[str, Value]]:
+        takes_data = self._takes_data(function, known=known)
+        self._data_deep += takes_data
+        self._arguments_deep += 1
+        try:
+            return self.arguments(node, scope)
+        finally:
+            self._data_deep -= takes_data
+            self._arguments_deep -= 1
+
+    @staticmethod
+    def _takes_data(function: Value, *, known: bool) -> bool:
+        if isinstance(function, External):
+            return is_operator(function.last) or (known and function.last not in _CHAINS)
+        return isinstance(function, Class)
+
+    def _not_followed(
+        self,
+        value: Value,
+        args: list[Value],
+        kwargs: dict[str, Value],
+        node: ast.Call,
+        scope: Scope,
+    ) -> Value:
+        """A call of something outside the project: in a DAG, it may build tasks."""
+        name = ast.unparse(node.func)[:NAME_CHARACTERS_MAX]
+        given = [*args, *kwargs.values()]
+        builds = (Dag, Task, XComArg, Group, GroupResult)
+        within = self._dag_stack or self.hidden_deep or "dag" in name.lower()
+        is_data_class = self._arguments_deep and last_name(node.func)[:1].isupper()
+        if self._data_deep or is_data_class:
+            return value
+        if not within and not any(isinstance(item, builds) for item in given):
+            if scope.parent is None and scope.file == self.file:
+                self.not_followed.append(name)
+            return value
+        dag = next((item for item in given if isinstance(item, Dag)), None)
+        task = self.new_task(name, name, [], {**kwargs, "task_id": Unknown(), "dag": dag}, node)
+        task.called_with, task.unfollowed = args, True
+        return XComArg(task)
 
     def _called(
         self, function: Value, args: list[Value], kwargs: dict[str, Value], node: ast.Call
@@ -132,14 +216,14 @@ class Builder(Expressions):
         self, function: External, args: list[Value], kwargs: dict[str, Value], node: ast.Call
     ) -> Value:
         last = function.last
-        if last in _DAG_NAMES:
+        if last in DAG_NAMES:
             return self.new_dag(args, kwargs, node, function.name)
         if last.endswith("TaskGroup"):
             return self.new_group(args, kwargs, node, last)
-        if function.name == "functools.partial" and args:
-            return Applied(args[0], tuple(args[1:]), kwargs)
         if last in _CHAINS:
             return self._chain(last, args)
+        if args and (decorator_kind(function) or function.name == "functools.partial"):
+            return self._applied(function, args, kwargs, node)
         if last == "partial" and is_operator(function.name.split(".")[-2]):
             operator = function.name.split(".")[-2]
             return Partial(operator, operator, kwargs, node)
@@ -151,6 +235,17 @@ class Builder(Expressions):
         if computed is not None:
             return _compute(lambda: computed(*args, **kwargs))
         return self._reading(function, args, kwargs, node)
+
+    def _applied(
+        self, function: External, args: list[Value], kwargs: dict[str, Value], node: ast.Call
+    ) -> Value:
+        """What `partial(f, …)` or `task(f)` gives."""
+        if function.name == "functools.partial":
+            self.covered.add(id(node))
+            return Applied(args[0], tuple(args[1:]), kwargs)
+        if isinstance(args[0], Function):
+            return decorated(function, args[0], kwargs)
+        return ExternalCall(function.name, tuple(args), kwargs, node.lineno)
 
     def _reading(
         self, function: External, args: list[Value], kwargs: dict[str, Value], node: ast.Call
@@ -183,6 +278,7 @@ class Builder(Expressions):
     ) -> Value:
         owner, name = method.owner, method.name
         if isinstance(owner, Task | Group | GroupResult | XComArg):
+            self.covered.add(id(node))
             return self._task_method(owner, name, args, kwargs)
         if isinstance(owner, OpenFile | PurePosixPath):
             return self._file_method(owner, name, args, kwargs)
@@ -224,14 +320,18 @@ class Builder(Expressions):
         return instance
 
     def run(self, function: Function, args: list[Value], kwargs: dict[str, Value]) -> Value:
+        self.covered |= {id(call) for call in self._calls[-1:]}
         repeats = sum(1 for running in self._running if running.node is function.node)
         if len(self._running) >= CALLS_DEEP_MAX or repeats > 3:
             return Unknown("calls that are nested too deeply")
         scope = Scope(bind(function, args, kwargs, self), function.scope, function.scope.file)
         self._running.append(function)
+        outer = self._data_deep, self._arguments_deep
+        self._data_deep = self._arguments_deep = 0
         try:
             return self.execute_function(function, scope)
         finally:
+            self._data_deep, self._arguments_deep = outer
             self._running.pop()
 
     # DAGs, groups and tasks
@@ -245,6 +345,7 @@ class Builder(Expressions):
         version = 3 if name.startswith("airflow.sdk") else 2
         dag = Dag(dag_id, kwargs, self.file, self._line(node), version)
         self.dags.append(dag)
+        self.covered |= {id(node), *map(id, self._calls)}
         return dag
 
     def new_group(
@@ -258,6 +359,7 @@ class Builder(Expressions):
         prefixed = kwargs.get("prefix_group_id") is not False
         group_path = f"{above}.{group_id}" if above else group_id
         group = Group(group_id, group_path if prefixed else above, parent)
+        self.covered.add(id(node))
         defaults = kwargs.get("default_args")
         group.default_args = defaults if isinstance(defaults, dict) else {}
         if kind != "TaskGroup":
@@ -316,6 +418,7 @@ class Builder(Expressions):
         task.repeated = bool(self.repeating)
         task.mapped = any(outer.mapped for outer in _with_outer(group))
         self.tasks.append(task)
+        self.covered |= {id(node), *map(id, self._calls)}
         self.setup_blocks.add(task)
         for outer in _with_outer(group):
             outer.tasks.append(task)
@@ -400,6 +503,7 @@ class Builder(Expressions):
         node: ast.Call,
     ) -> Value:
         if name == "override":
+            self.covered.add(id(node))
             return value.with_(kwargs)
         if name == "partial":
             result = value.with_({})
@@ -408,9 +512,7 @@ class Builder(Expressions):
         if name in ("expand", "expand_kwargs"):
             before = len(self.tasks)
             result = self._decorated(value, args, _item_of_each(kwargs), node)
-            for task in self.tasks[before:]:
-                task.mapped = True
-            self._values_of(args, kwargs, self.tasks[before:])
+            self._expand(self.tasks[before:], args, kwargs)
             return result
         return Unknown()
 
@@ -418,9 +520,14 @@ class Builder(Expressions):
         self, partial: Partial, args: list[Value], kwargs: dict[str, Value], node: ast.Call
     ) -> Value:
         task = self.new_task(partial.name, partial.base, [], {**partial.kwargs, **kwargs}, node)
-        task.mapped = True
-        self._values_of(args, {}, [task])
+        self.covered.add(id(partial.node))
+        self._expand([task], args, {})
         return task
+
+    def _expand(self, tasks: list[Task], args: list[Value], kwargs: dict[str, Value]) -> None:
+        for task in tasks:
+            task.mapped = True
+        self._values_of(args, kwargs, tasks)
 
     def _values_of(self, args: list[Value], kwargs: dict[str, Value], tasks: list[Task]) -> None:
         for other in xcoms_in([args, kwargs]):
@@ -455,14 +562,16 @@ class Builder(Expressions):
         self, owner: Value, name: str, args: list[Value], kwargs: dict[str, Value]
     ) -> Value:
         others = [*args, *kwargs.values()]
-        if name == "set_downstream":
-            self.links += [(owner, other) for other in others]
-        elif name == "set_upstream":
-            self.links += [(other, owner) for other in others]
-        elif name in ("as_setup", "as_teardown"):
-            self._set_role(owner, name.removeprefix("as_"), kwargs)
-        elif isinstance(owner, Group) and name == "add":
-            owner.tasks += [task for task in tasks_in(others) if task not in owner.tasks]
+        match name:
+            case "set_downstream" | "set_upstream":
+                pairs = [(owner, other) for other in others]
+                self.links += pairs if name == "set_downstream" else [pair[::-1] for pair in pairs]
+            case "as_setup" | "as_teardown":
+                self._set_role(owner, name.removeprefix("as_"), kwargs)
+            case "expand" | "expand_kwargs":
+                self._expand(list(tasks_in(owner)), args, kwargs)
+            case "add" if isinstance(owner, Group):
+                owner.tasks += [task for task in tasks_in(others) if task not in owner.tasks]
         return owner
 
     def _set_role(self, owner: Value, role: str, kwargs: dict[str, Value]) -> None:
@@ -505,6 +614,42 @@ class Builder(Expressions):
         if name == "dag":
             return owner.dag
         return Method(owner, name)
+
+
+def decorator_kind(named: External) -> str:
+    """Return what a decorator makes of a function: `dag`, `task` …; empty for other decorators."""
+    return next((part for part in named.name.split(".") if part in _DECORATORS), "")
+
+
+def decorated(named: External, function: Function, kwargs: dict[str, Value]) -> Decorated:
+    """Return a function below a decorator, or given to one as its argument."""
+    kind = decorator_kind(named)
+    variant = named.name.partition(f"{kind}.")[2] if kind == "task" else named.name
+    return Decorated(kind, variant if kind in ("task", "dag") else "", function, kwargs)
+
+
+def last_name(node: ast.expr) -> str:
+    """Return the last part of a dotted name; empty for other expressions."""
+    if isinstance(node, ast.Attribute):
+        return node.attr
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def is_data(function: ast.expr, scope: Scope) -> bool:
+    """Whether what is called is known to build no task: of Python, of Airflow, or of a value."""
+    if isinstance(function, ast.Attribute) and function.attr in DATA_METHODS:
+        return True
+    node = function
+    while isinstance(node, ast.Attribute | ast.Call | ast.Subscript):
+        node = node.func if isinstance(node, ast.Call) else node.value
+    if not isinstance(node, ast.Name):
+        return True
+    is_bound, value = scope.lookup(node.id)
+    if not is_bound and hasattr(builtins, node.id):
+        return True
+    if isinstance(value, External | ExternalCall):
+        return value.name.partition(".")[0] in _DATA_PACKAGES
+    return isinstance(function, ast.Attribute) and isinstance(value, Dag | Task | Group | str)
 
 
 def _is_label(value: Value) -> bool:

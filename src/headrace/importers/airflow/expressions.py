@@ -403,11 +403,15 @@ class Expressions:
 
     def _call(self, node: ast.expr, scope: Scope) -> Value:
         assert isinstance(node, ast.Call)
-        return self.call(self.evaluate(node.func, scope), node, scope)
+        return self.call(self.callee(node.func, scope), node, scope)
 
     def _lambda(self, node: ast.expr, scope: Scope) -> Value:
         assert isinstance(node, ast.Lambda)
         return Function(node, scope)
+
+    def callee(self, node: ast.expr, scope: Scope) -> Value:
+        """Evaluate what is called."""
+        return self.evaluate(node, scope)
 
     def _named(self, node: ast.expr, scope: Scope) -> Value:
         assert isinstance(node, ast.NamedExpr)

@@ -95,6 +95,7 @@ class _Sharing:
             plan for plan in plans if plan.verdict is not Verdict.CARRIED and not _only_tells(plan)
         ]
         self._texts = texts
+        self._missed = plans.missed
         self._before = {plan.id: _reached(plan, plans.all_before) for plan in plans}
         names: dict[str, list[TableName]] = {}
         for plan in self.carried:
@@ -111,7 +112,8 @@ class _Sharing:
     def reason(self, plan: Plan) -> str:
         """Why a query can't be carried as things are; empty if it can."""
         return (
-            self._not_translated(plan)
+            self._missed.get(plan.task.file, "")
+            or self._not_translated(plan)
             or self._from_before(plan)
             or self._from_after(plan)
             or self._from_named(plan)

@@ -224,6 +224,7 @@ class NewProject:
         owner = owner_name(given.replace("*", ""))
         emails = plan.task.argument("email")
         emails = [emails] if isinstance(emails, str) else emails
+        owner = next((name for name in self.owners if name.lower() == owner.lower()), owner)
         known = self.owners.setdefault(owner, set())
         if isinstance(emails, list | tuple):
             known |= {item for item in emails if isinstance(item, str) and _EMAIL.fullmatch(item)}

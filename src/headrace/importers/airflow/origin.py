@@ -54,9 +54,12 @@ class Origin:
 
     def __init__(self, root: Path) -> None:
         self.root = root if root.is_dir() else root.parent
+        self._only = "" if root.is_dir() else root.name
+        """The only file whose tasks are read; others are found beside it."""
+        self._package = root.resolve().parts if root.is_dir() else ()
         self._refused: dict[str, str] = {}
         """What isn't read at all, with the reason: a folder, or the first file beyond the limit."""
-        self.paths = sorted(self._walk()) if root.is_dir() else [root.name]
+        self.paths = sorted(self._walk())
         self._known = set(self.paths)
         self._modules: dict[str, Module] = {}
 
@@ -94,6 +97,8 @@ class Origin:
     @property
     def python_files(self) -> list[str]:
         """The Python files, and what isn't read at all: `module` says why."""
+        if self._only:
+            return [self._only]
         return [*(path for path in self.paths if path.endswith(".py")), *sorted(self._refused)]
 
     def module(self, path: str) -> Module:
@@ -145,14 +150,13 @@ class Origin:
         if parts and parts[0] == "airflow":
             return None
         folders = [here, *here.parents, *(Path(folder) for folder in SEARCHED_FOLDERS)]
-        return next(
-            (
-                module_file
-                for folder in folders
-                if (module_file := self._module_file(folder, parts))
-            ),
-            None,
-        )
+        places = [(folder, parts) for folder in folders]
+        places += [
+            (Path(), parts[length:])
+            for length in range(1, len(parts) + 1)
+            if tuple(parts[:length]) == self._package[-length:]  # PATH is the package itself
+        ]
+        return next(filter(None, (self._module_file(*place) for place in places)), None)
 
     def _module_file(self, folder: Path, parts: list[str]) -> str | None:
         base = folder.joinpath(*parts)

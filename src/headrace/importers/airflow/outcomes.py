@@ -78,6 +78,8 @@ class Plans:
     pulls: list[tuple[Plan, Plan]] = field(default_factory=list)
     """Which task's value (first) another one (second) reads."""
     orders_by_value: list[tuple[Plan, Plan]] = field(default_factory=list)
+    missed: dict[str, str] = field(default_factory=dict)
+    """File → why a call in it may build tasks which aren't known."""
     others: list[tuple[Plan, Plan, DependencyKind]] = field(default_factory=list)
     """Dependencies of other kinds: datasets, tables, runs that a task starts."""
 

@@ -29,7 +29,7 @@ def task_id_of(task: Task) -> str:
 
 def plan_tasks(reading: Reading, origin: Origin) -> Plans:
     """Decide about each task by itself, then about those that depend on others."""
-    plans = Plans()
+    plans = Plans(missed={item.file: item.reason for item in reading.problems if item.line})
     schedules: dict[int, Schedule] = {}
     sql_reader = SqlReader(origin, reading.tasks)
     for task in reading.tasks:
@@ -37,6 +37,9 @@ def plan_tasks(reading: Reading, origin: Origin) -> Plans:
         schedule = schedules.setdefault(id(task.dag), schedule_of(task.dag))
         item = task_id_of(task)
         known = plans.by_id.get(item)
+        if known is not None and "*" in item and known.task.line != task.line:
+            item = f"{item} ({task.file}:{task.line})"
+            known = plans.by_id.get(item)
         if known is not None:
             plans.by_task[id(task)] = known
             _merge(known, task)
@@ -70,7 +73,17 @@ def _decide(plan: Plan, sql_reader: SqlReader) -> None:
 def _structure(plan: Plan) -> None:
     """Tasks of which only a run knows whether, or how often, there is one."""
     task = plan.task
-    if task.only_in_rival:
+    if task.unfollowed:
+        plan.refuse(
+            f"which tasks `{task.operator}(…)` builds isn't known: it isn't in the project",
+            "write its tasks by hand, or import the folder in which it is defined, too",
+        )
+    elif task.dag is not None and task.dag.unknown:
+        plan.refuse(
+            "the DAG that it belongs to is known only at run time",
+            "decide in which DAG it runs, and write its asset by hand",
+        )
+    elif task.only_in_rival:
         plan.refuse(
             f"{task.rival} builds the DAG {plan.dag_id} too, without this task: Airflow keeps one"
             " of the two",

@@ -175,21 +175,23 @@ def _original(plan: Plan, origin: Origin, secrets: Secrets) -> str:
 
 
 def _file_items(reading: Reading, secrets: Secrets) -> list[ImportedItem]:
-    reasons: dict[str, list[str]] = {}
+    reasons: dict[tuple[str, int], list[str]] = {}
     for problem in reading.problems:
-        reasons.setdefault(problem.file, []).append(problem.reason)
+        reasons.setdefault((problem.file, problem.line), []).append(problem.reason)
     return [
         ImportedItem(
-            id=file,
+            id=f"{file}:{line}" if line else file,
             file=file,
-            line=1,
+            line=line or 1,
             verdict=Verdict.PERSON,
             created=(),
             why=secrets.redacted("; ".join(dict.fromkeys(file_reasons))),
-            todo="correct the file, or import its tasks by hand",
+            todo="write its tasks by hand"
+            if line
+            else "correct the file, or import its tasks by hand",
             original="",
         )
-        for file, file_reasons in reasons.items()
+        for (file, line), file_reasons in reasons.items()
     ]
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 
+from headrace.importers.airflow.missed import DAG_WORDS, may_build, missed_calls
 from headrace.importers.airflow.origin import Origin, UnreadableFile
 from headrace.importers.airflow.statements import Interpreter
 from headrace.importers.airflow.values import (
@@ -18,7 +20,6 @@ from headrace.importers.airflow.values import (
 )
 from headrace.importers.origin_files import working_on
 
-DAG_WORDS = ("dag", "DAG", "airflow")
 TEARDOWNS_DEEP_MAX = 10
 
 
@@ -28,6 +29,8 @@ class FileProblem:
 
     file: str
     reason: str
+    line: int = 0
+    """The line of the only call that is meant; 0 for the whole file."""
 
 
 @dataclass(slots=True)
@@ -37,6 +40,8 @@ class Reading:
     dags: list[Dag] = field(default_factory=list)
     tasks: list[Task] = field(default_factory=list)
     problems: list[FileProblem] = field(default_factory=list)
+    covered: set[int] = field(default_factory=set)
+    """Ids of the nodes that built something, or that were followed and built nothing."""
 
 
 def read_files(origin: Origin) -> Reading:
@@ -47,7 +52,17 @@ def read_files(origin: Origin) -> Reading:
         with working_on(path):
             _read_file(origin, path, modules, reading)
     _merge_same_dags(reading)
+    reading.problems += _missed(origin, reading)
     return reading
+
+
+def _missed(origin: Origin, reading: Reading) -> Iterator[FileProblem]:
+    for path in origin.python_files:
+        with suppress(UnreadableFile), working_on(path):
+            module = origin.module(path)
+            missed = missed_calls(module, reading.covered) if may_build(module) else {}
+            for line, name in sorted(missed.items()):
+                yield FileProblem(path, f"`{name}(…)` may build tasks, and isn't reached", line)
 
 
 def _read_file(origin: Origin, path: str, modules: dict[str, Scope], reading: Reading) -> None:
@@ -62,8 +77,12 @@ def _read_file(origin: Origin, path: str, modules: dict[str, Scope], reading: Re
     problem = interpreter.read()
     _resolve_links(interpreter.links)
     _adopt(interpreter.tasks)
-    tasks = [task for task in interpreter.tasks if task.dag is not None]
+    tasks = interpreter.tasks
+    unknown = Dag("*", {}, path, 1, unknown=True)
+    for task in tasks:
+        task.dag = task.dag or unknown
     _nest_subdags(tasks)
+    reading.covered |= interpreter.covered
     if problem:
         reading.problems.append(FileProblem(path, problem))
     reading.dags += interpreter.dags
@@ -177,6 +196,11 @@ def _merge_same_dags(reading: Reading) -> None:
         kept_dag = first.setdefault(dag.dag_id, dag)
         if kept_dag.file != dag.file and "*" not in dag.dag_id:
             dropped[id(dag)] = kept_dag
+            reason = (
+                f"it builds the DAG {dag.dag_id}, and so does {kept_dag.file}: Airflow keeps one of"
+                f" the two, and the import follows {kept_dag.file}"
+            )
+            reading.problems.append(FileProblem(dag.file, reason))
     if dropped:
         reading.dags = [dag for dag in reading.dags if id(dag) not in dropped]
         reading.tasks = _without_duplicates(reading.tasks, dropped)

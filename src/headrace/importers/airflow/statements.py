@@ -6,7 +6,13 @@ import ast
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from headrace.importers.airflow.building import Builder, is_operator
+from headrace.importers.airflow.building import (
+    Builder,
+    decorated,
+    decorator_kind,
+    is_data,
+    is_operator,
+)
 from headrace.importers.airflow.expressions import TooMuchWork
 from headrace.importers.airflow.origin import FAKE_ROOT, Origin, UnreadableFile
 from headrace.importers.airflow.values import (
@@ -28,7 +34,6 @@ from headrace.importers.airflow.values import (
 
 IMPORTS_DEEP_MAX = 20
 LOOPS_MAX = 1_000
-_DECORATORS = frozenset(("dag", "task", "task_group", "setup", "teardown"))
 
 
 class _Return(Exception):
@@ -88,8 +93,16 @@ class Interpreter(Builder):
         except RecursionError:
             return "its code is nested too deeply to be followed"
         except (_Return, _Leave):
-            return ""
+            pass
+        if self.not_followed and not self.dags and not self.tasks and self._is_dag_file():
+            names = ", ".join(f"`{name}(…)`" for name in dict.fromkeys(self.not_followed[:3]))
+            return f"which DAGs it builds isn't known: it calls {names}"
         return ""
+
+    def _is_dag_file(self) -> bool:
+        """Whether Airflow would import the file, by the words that it looks for."""
+        text = self.origin.module(self.file).text.lower()
+        return "airflow" in text and "dag" in text and not self.file.endswith("setup.py")
 
     @staticmethod
     def _module_scope(file: str, tree: ast.Module | None = None) -> Scope:
@@ -176,6 +189,7 @@ class Interpreter(Builder):
         assert isinstance(node, ast.If)
         truth = self.truth(self.evaluate(node.test, scope))
         if truth is not None:
+            self.cover(node.orelse if truth else node.body)
             self.block(node.body if truth else node.orelse, scope)
             return
         text = ast.unparse(node.test)[:100]
@@ -184,6 +198,10 @@ class Interpreter(Builder):
         taken, scope.names = scope.names, dict(before)
         self._possibly(node.orelse, scope, f"unless {text}")
         scope.names = _merged(taken, scope.names, text)
+
+    def cover(self, body: Sequence[ast.stmt]) -> None:
+        """Note statements that are known not to run."""
+        self.covered |= {id(inner) for part in body for inner in ast.walk(part)}
 
     def _possibly(self, body: Sequence[ast.stmt], scope: Scope, condition: str) -> None:
         """Follow statements that only some runs reach."""
@@ -204,6 +222,7 @@ class Interpreter(Builder):
         items = self.iterated(value)
         unknown = len(items) == 1 and isinstance(items[0], Unknown)
         self.repeating += unknown
+        self.cover([] if items else node.body)
         try:
             for item in items:
                 self.count_step()
@@ -251,6 +270,10 @@ class Interpreter(Builder):
         if isinstance(value, Dag | Group):
             with self.within(value):
                 self._with_items(items[1:], body, scope)
+        elif isinstance(value, Unknown | ExternalCall) and "dag" in ast.unparse(items[0]).lower():
+            self.hidden_deep += 1
+            self._with_items(items[1:], body, scope)
+            self.hidden_deep -= 1
         else:
             with self.setup_blocks.within(value):
                 self._with_items(items[1:], body, scope)
@@ -289,16 +312,29 @@ class Interpreter(Builder):
         kwargs = self.arguments(call, scope)[1] if call else {}
         if call and call.args:
             kwargs.setdefault("dag_id", self.evaluate(call.args[0], scope))
-        if not isinstance(named, External):
-            return value
-        parts = named.name.split(".")
-        kind = next((part for part in parts if part in _DECORATORS), "")
+        if isinstance(named, Function):
+            result = self.run(named, [value], {})
+            return result if isinstance(result, Decorated | ExternalCall) else value
+        if isinstance(named, External):
+            return self._decorated_by(named, value, kwargs, decorator, scope)
+        return value
+
+    def _decorated_by(
+        self,
+        named: External,
+        value: Value,
+        kwargs: dict[str, Value],
+        decorator: ast.expr,
+        scope: Scope,
+    ) -> Value:
+        kind = decorator_kind(named)
         if kind in ("setup", "teardown"):
             return self._with_role(value, kind, kwargs)
+        if not kind and not is_data(decorator, scope):
+            return ExternalCall(named.name, (value,), kwargs, decorator.lineno)
         if not kind or not isinstance(value, Function):
             return value
-        variant = named.name.partition(f"{kind}.")[2] if kind == "task" else named.name
-        return Decorated(kind, _variant(variant, kind), value, kwargs)
+        return decorated(named, value, kwargs)
 
     @staticmethod
     def _with_role(value: Value, role: str, kwargs: dict[str, Value]) -> Value:
@@ -373,10 +409,6 @@ class Interpreter(Builder):
             reader.block(self.origin.module(path).tree.body, scope)
         self._importing.pop()
         return ProjectModule(path, scope)
-
-
-def _variant(name: str, kind: str) -> str:
-    return name if kind in ("task", "dag") else ""
 
 
 def _operator_of(bases: Sequence[Value]) -> str:

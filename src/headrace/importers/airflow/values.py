@@ -179,6 +179,8 @@ class Dag:
     file: str
     line: int
     version: int = 2
+    unknown: bool = False
+    """Whether it stands for the DAGs of a file which only a run knows."""
     parent: Dag | None = None
     used_labels: dict[str, int] = field(default_factory=dict)
 
@@ -222,6 +224,8 @@ class Task:
     variant: str = ""
     role: str = ""
     """`setup` or `teardown`."""
+    unfollowed: bool = False
+    """Whether it is a call of something outside the project, which may build tasks."""
     called_with: list[Value] = field(default_factory=list)
     """Arguments of the call of a function below `@task`."""
     rival: str = ""

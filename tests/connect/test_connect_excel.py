@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import openpyxl
 import pytest
 import xlsxwriter
 from connect_contract import Columns, ReadingContract
@@ -305,3 +306,93 @@ def test_a_name_twice_in_the_header(bench: Workbench) -> None:
     prepared.discard()
     said = "the header names both columns 1 and 2 `amount` (the second as `Amount`)"
     assert prepared.header.doubled == (("Amount_2", said),)
+
+
+Cells = list[Any]
+
+
+def shown(cells: Cells, *, from_1904: bool = False) -> bytes:
+    """A workbook of one column `v`; a pair is a number and the format that shows it."""
+    out = io.BytesIO()
+    with xlsxwriter.Workbook(out, {"date_1904": from_1904}) as made:
+        sheet = made.add_worksheet("Data")
+        sheet.write(0, 0, "v")
+        for row, cell in enumerate(cells, 1):
+            if isinstance(cell, tuple):
+                sheet.write_number(row, 0, cell[0], made.add_format({"num_format": cell[1]}))
+            elif cell is not None:
+                sheet.write(row, 0, cell)
+    return out.getvalue()
+
+
+HOURS = dt.timedelta(hours=1)
+SHOWN: list[tuple[Cells, str, list[Any]]] = [
+    ([(1.5, "[h]:mm"), (0.25, "[hh]:mm:ss"), None], "INTERVAL", [36 * HOURS, 6 * HOURS]),
+    ([(1.5, "[h]:mm"), (0.25, "hh:mm")], "INTERVAL", [36 * HOURS, 6 * HOURS]),
+    ([(1.5, "[h]:mm"), (1 / 86_400, "[s]"), "n/a"], "VARCHAR", ["36:00:00", "00:00:01", "n/a"]),
+    ([(0.25, "hh:mm"), (0.5, "h:mm AM/PM")], "TIME", [dt.time(6), dt.time(12)]),
+    ([(45000.25, "hh:mm")], "TIMESTAMP", [dt.datetime.fromisoformat("2023-03-15 06:00")]),
+    ([(501, "00000"), (90210, "00000"), None], "VARCHAR", ["00501", "90210"]),
+    ([(7, "[Red]000;-000"), (12, "General"), (-7, "000")], "VARCHAR", ["007", "12", "-007"]),
+    ([(5010001, "00000\\-0000"), (7, '"ID-0"00')], "VARCHAR", ["00501-0001", "ID-007"]),
+    ([(2024, "0000"), (1999, "0000")], "BIGINT", [2024, 1999]),
+    ([(0, "0"), (7, "#,##0"), (0, "0;0")], "BIGINT", [0, 7, 0]),
+    ([(1.5, "000.00"), (2, "0.00")], "DOUBLE", [1.5, 2.0]),
+]
+
+
+@pytest.mark.parametrize(("cells", "kind", "values"), SHOWN)
+@pytest.mark.parametrize("writer", ["xlsxwriter", "openpyxl"])
+def test_a_cells_format_is_part_of_its_value(
+    bench: Workbench, writer: str, cells: Cells, kind: str, values: list[Any]
+) -> None:
+    """Would catch: 36 hours as Python's text of them, a postal code without its zeros, and a year
+    that becomes text because its format has four digits."""
+    data = shown(cells)
+    if writer == "openpyxl":
+        out = io.BytesIO()
+        openpyxl.load_workbook(io.BytesIO(data)).save(out)
+        data = out.getvalue()
+    taken = bench.take(data, "x.xlsx")
+    assert isinstance(taken, Taken), taken
+    assert taken.types() == {"v": kind}
+    assert [value for value in taken.column("v") if value is not None] == values
+
+
+@pytest.mark.parametrize(
+    ("cell", "from_1904", "means"),
+    [
+        ((1, "hh:mm"), False, "a time of the day; give a duration the format [h]:mm"),
+        ((1.5, "h:mm:ss AM/PM"), False, "a time of the day"),
+        ((-0.5, "hh:mm"), False, "a time of the day"),
+        ((0.9999999999, "hh:mm"), False, "a time of the day"),
+        ((0, "yyyy-mm-dd"), False, "a date"),
+        ((0, "yyyy-mm-dd"), True, "a date"),
+        ((60, "d mmm yy"), False, "a date"),
+        ((1e300, "yyyy-mm-dd"), False, "a date"),
+        ((-0.5, "[h]:mm"), False, "a duration from 0 on"),
+        ((1e300, "[h]:mm"), False, "a duration from 0 on"),
+    ],
+)
+def test_a_number_that_isnt_what_its_format_says_is_refused(
+    bench: Workbench, cell: tuple[float, str], from_1904: bool, means: str
+) -> None:
+    """Would catch: 24:00 as a day of 1900, the first day of 1904 as midnight, 29 February 1900."""
+    outcome = bench.take(shown([None, cell], from_1904=from_1904), "x.xlsx")
+    assert isinstance(outcome, UnreadableFile), outcome
+    assert outcome.reason.startswith("cell A3 holds the number ")
+    assert f"which isn't {means}" in outcome.reason
+    assert (outcome.code, outcome.line) == ("delivery_cell_error", 3)
+
+
+def test_a_first_sheet_without_rows(bench: Workbench) -> None:
+    """Would catch: an error of ours for a header alone, and a cover that is read instead of the
+    table behind it."""
+    taken = bench.take(book(("Data", [["a", "b"]])), "x.xlsx")
+    assert isinstance(taken, Taken) and (taken.names, taken.rows) == (("a", "b"), [])
+    covered = book(("Cover", [["Orders of March"]]), ("Notes", []), ("Data", [["a"], [1]]))
+    outcome = bench.take(covered, "x.xlsx")
+    assert isinstance(outcome, UnreadableFile) and outcome.code == "delivery_sheet"
+    assert "excel: {sheet: NAME}; rows are in `Data`" in outcome.reason
+    taken = bench.take(covered, "x.xlsx", options={"excel": {"sheet": "Data"}})
+    assert isinstance(taken, Taken) and taken.rows == [(1,)]

@@ -6,6 +6,8 @@ import random
 from pathlib import Path
 
 import pytest
+import xlsxwriter
+import yaml
 
 from headrace.connect.patterns import compile_pattern
 from headrace.model import Grain
@@ -20,6 +22,7 @@ from headrace.services.file_inference import (
     quoted,
     source_yaml,
 )
+from headrace.services.init import init
 
 
 def named(*names: str) -> list[Path]:
@@ -149,3 +152,32 @@ def test_what_is_written_holds_every_column_once() -> None:
 def test_words_of_sql_become_other_names(word: str) -> None:
     """Catches `init --from some.csv`: a project whose first run fails on `from some`."""
     assert node_name(word, set()) == f"{word}_data"
+
+
+def test_each_sheet_with_rows_is_a_source(tmp_path: Path) -> None:
+    """Would catch: the second sheet that is left out in silence, a cover that is read, and a sheet
+    that is no table as an error of all."""
+    with xlsxwriter.Workbook(tmp_path / "shop.xlsx") as book:
+        for name in ("Cover", "Orders", "2024", "Notes"):
+            book.add_worksheet(name).write(0, 0, "Sent by Ann")
+        for name in ("Orders", "2024"):
+            book.get_worksheet_by_name(name).write_column(0, 0, ["id", 7])
+        book.get_worksheet_by_name("Notes").write_row(3, 5, ["unlike", "a table"])
+    with xlsxwriter.Workbook(tmp_path / "one.xlsx") as book:
+        book.add_worksheet("Cover").write(0, 0, "Sent by Ann")
+        book.add_worksheet("Data").write_column(0, 0, ["id", 7])
+    answer = init(tmp_path / "new", [tmp_path / "shop.xlsx", tmp_path / "one.xlsx"])
+    assert answer.sources == ["shop_orders", "shop_2024", "one"]
+    assert len(answer.notes) == 1 and "'Notes' isn't read" in answer.notes[0]
+    sheets = {
+        name: yaml.safe_load((tmp_path / f"new/sources/{name}.yaml").read_text())["excel"]
+        for name in answer.sources
+    }
+    assert sheets == {
+        "shop_orders": {"sheet": "Orders"},
+        "shop_2024": {"sheet": "2024"},
+        "one": {"sheet": "Data"},
+    }
+    for name in answer.sources:
+        contract = (tmp_path / f"new/contracts/{name}.odcs.yaml").read_text()
+        assert "name: id, logicalType: integer" in contract

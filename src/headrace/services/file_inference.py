@@ -59,6 +59,8 @@ class FileGroup(NamedTuple):
     files: dict[str, Path]
     """Name in landing/ → the original file."""
     warnings: tuple[str, ...] = ()
+    sheet: str = ""
+    """The sheet that is read; empty for the first one, and for files without sheets."""
 
 
 class InferredColumns(NamedTuple):
@@ -72,7 +74,10 @@ class InferredColumns(NamedTuple):
 
 
 def groups(paths: Sequence[Path]) -> list[FileGroup]:
-    """Group the files whose names differ only in a date; every other file is a group of its own."""
+    """Group the files whose names differ only in a date; every other file is a group of its own.
+
+    A workbook of several sheets with rows makes a group of each.
+    """
     used_names: set[str] = set()
     file_groups: list[FileGroup] = []
     for shape, members in _by_shape(paths).items():
@@ -81,7 +86,22 @@ def groups(paths: Sequence[Path]) -> list[FileGroup]:
             file_groups += [_whole(path, used_names) for path in members]
         else:
             file_groups.append(_daily(shape, members, *dated, used_names))
-    return file_groups
+    return [sheet for group in file_groups for sheet in _sheets(group, used_names)]
+
+
+def _sheets(group: FileGroup, used_names: set[str]) -> list[FileGroup]:
+    from headrace.connect.formats.excel import Excel, sheets_with_rows
+
+    path = next(iter(group.files.values()))
+    if not path.name.lower().endswith(Excel.endings):
+        return [group]
+    first, names = sheets_with_rows(path)
+    if len(names) == 1:
+        return [group._replace(sheet=names[0] if names[0] != first else "")]
+    return [
+        group._replace(name=node_name(f"{group.name}_{name}", used_names), sheet=name)
+        for name in names
+    ] or [group]
 
 
 def _by_shape(paths: Iterable[Path]) -> dict[str, list[Path]]:
@@ -197,6 +217,7 @@ def source_yaml(group: FileGroup) -> str:
     return (
         f"source: {group.name}\nowner: me\n{partition}\nfiles:"
         f" {_text(f'landing/{group.pattern}')}\ncontract: {group.name}\n"
+        + (f"excel: {{sheet: {_text(group.sheet)}}}\n" if group.sheet else "")
     )
 
 
@@ -354,6 +375,7 @@ def learn(group: FileGroup) -> InferredColumns:
                 temporary=temporary,
                 pinned=None,
                 samples=others[:SAMPLES_MAX],
+                options={"excel": {"sheet": group.sheet}} if group.sheet else {},
             )
             if not isinstance(delivery, PreparedDelivery):
                 reason = getattr(delivery, "reason", "") or getattr(delivery, "detail", "")
@@ -361,7 +383,7 @@ def learn(group: FileGroup) -> InferredColumns:
                 where = f"{next(iter(group.files.values()))}{f':{line}' if line else ''}"
                 raise UsageError(
                     f"{where} can't be read as data: {reason}",
-                    hint="name CSV, JSON lines or Parquet files, with a header in CSV",
+                    hint="name CSV, JSON lines, Parquet or Excel files, with column names",
                 )
             try:
                 columns = tuple((column.name, column.type) for column in delivery.schema.columns)

@@ -309,9 +309,9 @@ def init(
             ["morning-report"],
             [],
         )
-    groups = file_inference.groups([_readable(path) for path in files])
-    learnt = [learn(group) for group in groups]
-    new, copies = _derived(directory, name, timezone, list(zip(groups, learnt, strict=True)))
+    sources, notes = _learnt(file_inference.groups([_readable(path) for path in files]))
+    new, copies = _derived(directory, name, timezone, sources)
+    groups = [group for group, _ in sources]
     return _written(
         directory,
         new,
@@ -319,8 +319,25 @@ def init(
         [group.name for group in groups],
         [f"{group.name}_clean" for group in groups],
         [f"{group.name}-report" for group in groups],
-        [note for group in groups for note in group.warnings],
+        [*(note for group in groups for note in group.warnings), *notes],
     )
+
+
+def _learnt(groups: list[FileGroup]) -> tuple[list[tuple[FileGroup, InferredColumns]], list[str]]:
+    """Return the groups with their columns, and notes on sheets that can't be read as tables.
+
+    Raise UsageError for other files that can't be read, and if no group is left.
+    """
+    sources: list[tuple[FileGroup, InferredColumns]] = []
+    notes: list[str] = []
+    for group in groups:
+        try:
+            sources.append((group, learn(group)))
+        except UsageError as error:
+            if not group.sheet or (group is groups[-1] and not sources):
+                raise
+            notes.append(f"the sheet {group.sheet!r} isn't read: {error}")
+    return sources, notes
 
 
 def _derived(

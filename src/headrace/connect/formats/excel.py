@@ -5,7 +5,7 @@ of several is text.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -21,6 +21,7 @@ from headrace.connect.deliveries import (
     first_line,
     printable,
 )
+from headrace.connect.formats.cell_formats import CellFormats, Codes
 from headrace.connect.formats.headers import column_names, doubled_names
 from headrace.connect.formats.registry import FileHeader, reads
 from headrace.connect.formats.text_values import bad_columns, drift_of, located, selected
@@ -43,12 +44,14 @@ DOUBLED = b"doubled"
 """The metadata key in a converted sheet for names that its header has twice."""
 KINDS = {
     "DOUBLE": "number",
+    "BIGINT": "interval",
     "VARCHAR": "text",
     "DATE": "date",
     "TIMESTAMP": "timestamp",
     "BOOLEAN": "boolean",
     "TIME": "time",
 }
+"""Types of the converted sheet's columns. Parquet has no durations: they are whole microseconds."""
 
 
 class SheetSelection(NamedTuple):
@@ -78,7 +81,7 @@ class Excel:
         opened: Opened,
         temporary: Path,
         bounds: UnpackLimits,
-        pinned: SourceSchema | None,  # noqa: ARG002
+        pinned: SourceSchema | None,
     ) -> Opened:
         """Write the sheet to a Parquet file: row numbers, then its columns.
 
@@ -87,13 +90,14 @@ class Excel:
         settings = opened.options.get("excel") or {}
         suspect_members = suspects(Path(opened.path), bounds)
         book = _workbook(opened)
-        name = _sheet_name(book, settings.get("sheet"))
+        name = _sheet_name(book, settings.get("sheet"), chooses=pinned is None)
         cells = cells_of(settings.get("range"))
+        formats = CellFormats(Path(opened.path), name)
+        formats.refuse_impossible(cells)
         output = place_for(opened, temporary)
         try:
-            cut = _written(
-                book.get_sheet_by_name(name), name, cells, settings.get("header"), output
-            )
+            sheet = _Sheet(book.get_sheet_by_name(name), name, cells, settings.get("header"))
+            cut = _written(sheet, formats, output)
             _refuse_errors(Path(opened.path), name, cut, suspect_members)
         except BaseException:
             Path(output.path).unlink(missing_ok=True)
@@ -129,15 +133,11 @@ class Excel:
         """Learn the cells' own types; columns of whole numbers become BIGINT."""
         header = self.header(connection, opened, Format(kind=self.kind))
         numbers = [position for position, kind in enumerate(header.types, 1) if kind == "number"]
-        facts = (
-            ", ".join(
-                f"coalesce(bool_and({_is_whole(f'c{position}')}), false)" for position in numbers
-            )
-            or "0"
-        )
-        results = connection.execute(f"SELECT {facts} FROM {_columns(opened, header)}").fetchone()
-        assert results is not None
-        whole = dict(zip(numbers, results, strict=False))
+        facts = [f"coalesce(bool_and({_is_whole(f'c{at}')}), false)" for at in numbers]
+        (results,) = connection.execute(
+            f"SELECT [{', '.join(facts)}], count(*) FROM {_columns(opened, header)}"
+        ).fetchall()
+        whole = dict(zip(numbers, results[0], strict=True))
         types = [
             _type(kind, is_whole=bool(whole.get(position)))
             for position, kind in enumerate(header.types, 1)
@@ -206,24 +206,68 @@ def _workbook(opened: Opened) -> CalamineWorkbook:
         ) from error
 
 
-def _sheet_name(book: CalamineWorkbook, requested: str | int | None) -> str:
-    """Find the sheet by name or by number from 1, else take the first."""
+def _sheet_name(
+    book: CalamineWorkbook, requested: str | int | None, *, chooses: bool = False
+) -> str:
+    """Find the sheet by name or by number from 1, else take the first.
+
+    With `chooses`, a first sheet without rows isn't taken if others have some.
+    """
     names = book.sheet_names
     if not names:
         raise CannotRead("the workbook has no sheet", code="delivery_sheet")
     if requested is None:
+        if chooses and (tables := _with_rows(book)) and names[0] not in tables:
+            raise CannotRead(
+                f"the first sheet {printable(names[0])} has no rows below its first; say which one"
+                f" is read: excel: {{sheet: NAME}}; rows are in {_listed(tables)}",
+                code="delivery_sheet",
+            )
         return names[0]
     if isinstance(requested, int) and requested <= len(names):
         return names[requested - 1]
     if requested in names:
         return str(requested)
-    listed = ", ".join(f"`{printable(name)}`" for name in names[:10]) + (
-        " …" if len(names) > 10 else ""
-    )
     raise CannotRead(
-        f"there is no sheet {printable(requested)}; the workbook has {listed}",
+        f"there is no sheet {printable(requested)}; the workbook has {_listed(names)}",
         code="delivery_sheet",
     )
+
+
+def sheets_with_rows(path: Path) -> tuple[str, list[str]]:
+    """Return a workbook's first sheet, and those that have rows below a header.
+
+    Without any if it can't be read.
+    """
+    try:
+        book = _workbook(Opened(str(path), path.name))
+    except CannotRead:
+        return "", []
+    return next(iter(book.sheet_names), ""), _with_rows(book)
+
+
+def _with_rows(book: CalamineWorkbook) -> list[str]:
+    return [name for name in book.sheet_names if book.get_sheet_by_name(name).height > 1]
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(f"`{printable(name)}`" for name in names[:10]) + (
+        " …" if len(names) > 10 else ""
+    )
+
+
+class _Sheet(NamedTuple):
+    """A sheet, and which part of it is read as declared."""
+
+    content: CalamineSheet
+    name: str
+    cells: CellRange
+    header: int | None
+
+    @property
+    def left(self) -> int:
+        """The column, from 0, of each row's first value."""
+        return max((self.content.start or (0, 0))[1], self.cells.left)
 
 
 def _names_row(rows: Iterator[tuple[int, Sequence[Any]]], number: int, name: str) -> Sequence[Any]:
@@ -238,17 +282,16 @@ def _names_row(rows: Iterator[tuple[int, Sequence[Any]]], number: int, name: str
     return names_row
 
 
-def _written(
-    sheet: CalamineSheet, name: str, cells: CellRange, header: int | None, output: Opened
-) -> SheetSelection:
+def _written(sheet: _Sheet, formats: CellFormats, output: Opened) -> SheetSelection:
     """Read the sheet in batches of rows, and write the rows that aren't empty."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    rows = _rows(sheet, cells)
-    first = (header - 1) if header else cells.top
+    rows = _rows(sheet)
+    name, first = sheet.name, (sheet.header - 1) if sheet.header else sheet.cells.top
     names_row = _names_row(rows, first, name)
-    table = _Table(len(names_row))
+    table = _Table(len(names_row), formats_known=formats.known)
+    rows = _with_codes(rows, formats.codes(), sheet.left)
     while batch := list(islice(rows, BATCH_ROWS)):
         table.add([item for item in batch if _holds(item[1])])
     positions = [at for at, name in enumerate(names_row) if name != "" or table.used(at)]
@@ -260,32 +303,40 @@ def _written(
             line=first + 1,
             code="delivery_header",
         )
-    cells_of_names = [_text(names_row[at]) or "" for at in positions]
+    cells_of_names = [_text(names_row[at]) for at in positions]
     names = column_names(cells_of_names)
-    left = (sheet.start or (0, 0))[1]
-    made_of = pa.table([table.rows(), *(table.column(at) for at in positions)], names=[ROW, *names])
+    columns = [table.column(at, named) for at, named in zip(positions, names, strict=True)]
+    made_of = pa.table([table.rows(), *columns], names=[ROW, *names])
     metadata = {DOUBLED: msgspec.json.encode(doubled_names(cells_of_names))}
     pq.write_table(made_of.replace_schema_metadata(metadata), output.path, compression="none")
     return SheetSelection(
-        cells._replace(top=first),
+        sheet.cells._replace(top=first),
         first,
-        tuple(max(left, cells.left) + at for at in positions),
+        tuple(sheet.left + at for at in positions),
         names,
     )
 
 
-def _rows(sheet: CalamineSheet, cells: CellRange) -> Iterator[tuple[int, Sequence[Any]]]:
+def _rows(sheet: _Sheet) -> Iterator[tuple[int, Sequence[Any]]]:
     """Yield the rows inside the range with their number from 0.
 
     The library leaves out empty columns on the left, but no rows.
     """
-    left = (sheet.start or (0, 0))[1]
-    begin, end = max(0, cells.left - left), max(0, cells.right - left + 1)
-    for number, row in enumerate(sheet.iter_rows()):
-        if number > cells.bottom:
+    left = (sheet.content.start or (0, 0))[1]
+    begin, end = max(0, sheet.cells.left - left), max(0, sheet.cells.right - left + 1)
+    for number, row in enumerate(sheet.content.iter_rows()):
+        if number > sheet.cells.bottom:
             return
-        if number >= cells.top:
+        if number >= sheet.cells.top:
             yield number, row[begin:end]
+
+
+def _with_codes(
+    rows: Iterator[tuple[int, Sequence[Any]]], codes: Codes, left: int
+) -> Iterator[tuple[int, Sequence[Any]]]:
+    if not codes.by_column:
+        return rows
+    return ((number, codes.as_text(number + 1, row, left)) for number, row in rows)
 
 
 def _holds(row: Sequence[Any]) -> bool:
@@ -295,7 +346,8 @@ def _holds(row: Sequence[Any]) -> bool:
 class _Table:
     """Columns as Arrow arrays, added in batches, so that a sheet needs little extra memory."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, *, formats_known: bool) -> None:
+        self._types: list[set[type]] = [] if formats_known else [set() for _ in range(width)]
         self._numbers: list[pa.Array] = []
         self._chunks: list[list[pa.Array]] = [[] for _ in range(width)]
 
@@ -305,10 +357,11 @@ class _Table:
         if not rows:
             return
         self._numbers.append(pa.array([number + 1 for number, _ in rows], pa.int32()))
-        for chunks, values in zip(
-            self._chunks, zip(*(row for _, row in rows), strict=True), strict=True
-        ):
+        columns = list(zip(*(row for _, row in rows), strict=True))
+        for chunks, values in zip(self._chunks, columns, strict=True):
             chunks.append(_array(values))
+        for types, values in zip(self._types, columns, strict=False):
+            types.update(map(type, values))
 
     def used(self, at: int) -> bool:
         return any(chunk.null_count < len(chunk) for chunk in self._chunks[at])
@@ -318,23 +371,33 @@ class _Table:
 
         return pa.chunked_array(self._numbers, pa.int32())
 
-    def column(self, at: int) -> pa.ChunkedArray:
+    def column(self, at: int, name: str) -> pa.ChunkedArray:
         """Return a column with the type of all its values.
 
-        It is a timestamp for days and points in time together, and text for other mixtures.
+        It is a timestamp for days and points in time together, durations for times of the day and
+        longer ones together, and text for other mixtures.
+
+        Raises CannotRead for times and dates together in a kind of workbook that shows neither's
+        format: 24:00 is 1900-01-01 there.
         """
         import pyarrow as pa
 
         chunks = self._chunks[at]
         kinds = {chunk.type for chunk in chunks if chunk.null_count < len(chunk)}
-        moments = {pa.date32(), pa.timestamp("us")}
-        kind = (
-            kinds.pop()
-            if len(kinds) == 1
-            else pa.timestamp("us")
-            if kinds and kinds <= moments
-            else pa.string()
-        )
+        types = self._types[at] if self._types else set()
+        if dt.time in types and types & {dt.date, dt.datetime}:
+            raise CannotRead(
+                f"column {printable(name)} has times of the day and dates, or durations of 24 hours"
+                " and more: write them as text, or save the workbook as .xlsx"
+            )
+        if len(kinds) == 1:
+            kind = kinds.pop()
+        elif kinds and kinds <= {pa.date32(), pa.timestamp("us")}:
+            kind = pa.timestamp("us")
+        elif kinds and kinds <= {pa.time64("us"), pa.duration("us")}:
+            kind = pa.duration("us")
+        else:
+            kind = pa.string()
         return pa.chunked_array([_as(chunk, kind) for chunk in chunks], kind)
 
 
@@ -354,12 +417,15 @@ def _array(values: Sequence[Any]) -> pa.Array:  # complexipy: ignore (a case per
         dt.date: pa.date32(),
         dt.datetime: pa.timestamp("us"),
         dt.time: pa.time64("us"),
+        dt.timedelta: pa.duration("us"),
     }
     if len(kinds) == 1 and (kind := single.get(next(iter(kinds)))) is not None:
         return pa.array(values, kind)
     if kinds == {dt.date, dt.datetime}:
-        return pa.array([_as_datetime(value) for value in values], pa.timestamp("us"))
-    return pa.array([_text(value) for value in values], pa.string())
+        return _converted(values, pa.timestamp("us"))
+    if kinds == {dt.time, dt.timedelta}:
+        return _converted(values, pa.duration("us"))
+    return _converted(values, pa.string())
 
 
 def _as(chunk: pa.Array, kind: pa.DataType) -> pa.Array:
@@ -369,34 +435,49 @@ def _as(chunk: pa.Array, kind: pa.DataType) -> pa.Array:
         return chunk
     if chunk.null_count == len(chunk):
         return pa.nulls(len(chunk), kind)
-    values = chunk.to_pylist()
-    return pa.array(
-        (
-            [_as_datetime(value) for value in values]
-            if kind == pa.timestamp("us")
-            else [_text(value) for value in values]
-        ),
-        kind,
-    )
+    return _converted(chunk.to_pylist(), kind)
 
 
-def _as_datetime(value: dt.date | None) -> dt.datetime | None:
-    if value is None or isinstance(value, dt.datetime):
+def _converted(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    """Return values of several types as timestamps, durations or text."""
+    import pyarrow as pa
+
+    convert: Callable[[Any], Any] = _text
+    if kind == pa.timestamp("us"):
+        convert = _as_datetime
+    elif kind == pa.duration("us"):
+        convert = _as_duration
+    return pa.array([None if value is None else convert(value) for value in values], kind)
+
+
+def _as_datetime(value: dt.date) -> dt.datetime:
+    return value if isinstance(value, dt.datetime) else dt.datetime.combine(value, dt.time())
+
+
+def _as_duration(value: dt.time | dt.timedelta) -> dt.timedelta:
+    if isinstance(value, dt.timedelta):
         return value
-    return dt.datetime.combine(value, dt.time())
+    return dt.timedelta(0, value.second, value.microsecond, 0, value.minute, value.hour)
 
 
-def _text(value: Any) -> str | None:
-    """Return a cell's value as text: `5` for 5.0, `true`, ISO 8601."""
-    if value is None or isinstance(value, str):
-        return value
+def _text(value: Any) -> str:
+    """Return a cell's value as text: `5` for 5.0, `true`, ISO 8601, `36:00:00`."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
         return str(int(value)) if value.is_integer() and abs(value) <= WHOLE_MAX else repr(value)
     if isinstance(value, dt.datetime):
         return value.isoformat(sep=" ")
+    if isinstance(value, dt.timedelta):
+        return _clock(value)
     return str(value)
+
+
+def _clock(value: dt.timedelta) -> str:
+    seconds, fraction = divmod(abs(value) // dt.timedelta(microseconds=1), 1_000_000)
+    clock = f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+    sign = "-" if value < dt.timedelta() else ""
+    return f"{sign}{clock}.{fraction:06}" if fraction else f"{sign}{clock}"
 
 
 def _type(kind: str, *, is_whole: bool) -> str:
@@ -433,6 +514,8 @@ def _rows_sql(opened: Opened, header: FileHeader, *, numbered: bool = False) -> 
 def _as_text(column: str, kind: str) -> str:
     if kind == "text":
         return column
+    if kind == "interval":
+        column = f"to_microseconds({column})"
     plain = f"CAST({column} AS VARCHAR)"
     return (
         f"CASE WHEN {_is_whole(column)} THEN CAST(CAST({column} AS BIGINT) AS VARCHAR) ELSE"

@@ -98,7 +98,7 @@ def suspects(path: Path, bounds: UnpackLimits) -> frozenset[str]:
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
             rest = b""
-            for chunk in _chunks(archive, member.filename):
+            for chunk in member_chunks(archive, member.filename):
                 unpacked_bytes += len(chunk)
                 most.check(unpacked_bytes, packed)
                 data = rest + chunk
@@ -128,12 +128,12 @@ def _refuse_entities(data: bytes, member: str) -> None:
 def _first_error(data: bytes, cells: CellRange, columns: Collection[int]) -> CellError | None:
     if b't="e"' in data or b"t='e'" in data:
         for match in _ERROR.finditer(data):
-            if error := _error(match, cells, columns):
-                return error
+            if place := _selected(match[1], cells, columns):
+                text = printable(match[2].decode(errors="replace"), 20)
+                return CellError(place.name, place.row, text)
     for result in _NO_VALUE.finditer(data):
-        place = None if _TEXT.search(result[1]) else _located(result[1], cells, columns)
-        if place is not None:
-            return CellError(*place, "a formula without a saved value")
+        if not _TEXT.search(result[1]) and (place := _selected(result[1], cells, columns)):
+            return CellError(place.name, place.row, "a formula without a saved value")
     return None
 
 
@@ -145,11 +145,11 @@ def formula_error(
     Only `.xlsx` and `.xlsm` contain that information. `among` are the zip's members to search.
     """
     with zipfile.ZipFile(path) as archive:
-        member = _member(archive, sheet)
+        member = sheet_member(archive, sheet)
         if member is None or member not in among:
             return None
         rest = b""
-        for chunk in _chunks(archive, member):
+        for chunk in member_chunks(archive, member):
             data = rest + chunk
             if error := _first_error(data, cells, columns):
                 return error
@@ -157,50 +157,57 @@ def formula_error(
     return None
 
 
-def _error(match: re.Match[bytes], cells: CellRange, columns: Collection[int]) -> CellError | None:
-    place = _located(match[1], cells, columns)
-    return (
-        None
-        if place is None
-        else CellError(*place, printable(match[2].decode(errors="replace"), 20))
-    )
+class Place(NamedTuple):
+    """Where a cell is: `B3`, its row from 1 and its column from 0."""
+
+    name: str
+    row: int
+    column: int
 
 
-def _located(
-    attributes: bytes, cells: CellRange, columns: Collection[int]
-) -> tuple[str, int] | None:
-    """Return the name and row of a selected cell; None for other cells."""
-    place = _PLACE.search(attributes)
-    if place is None:
+def located(attributes: bytes, cells: CellRange) -> Place | None:
+    """Return the place of a cell inside of `cells`, by its attributes; None for other cells."""
+    match = _PLACE.search(attributes)
+    if match is None:
         return None
-    name, row = place[1].decode(), int(place[2])
-    if not cells.top <= row - 1 <= cells.bottom or _column(name) not in columns:
-        return None
-    return f"{name}{row}", row
+    name, row = match[1].decode(), int(match[2])
+    place = Place(f"{name}{row}", row, _column(name))
+    inside = cells.top <= row - 1 <= cells.bottom and cells.left <= place.column <= cells.right
+    return place if inside else None
 
 
-def _member(archive: zipfile.ZipFile, sheet: str) -> str | None:
+def _selected(attributes: bytes, cells: CellRange, columns: Collection[int]) -> Place | None:
+    place = located(attributes, cells)
+    return place if place and place.column in columns else None
+
+
+def sheet_member(archive: zipfile.ZipFile, sheet: str) -> str | None:
     """Return the sheet's file in the zip; None for formats other than Office's XML."""
-    book, links = _part(archive, "xl/workbook.xml"), _part(archive, "xl/_rels/workbook.xml.rels")
+    book, links = (
+        part_text(archive, "xl/workbook.xml"),
+        part_text(archive, "xl/_rels/workbook.xml.rels"),
+    )
     relationship_id, target = None, None
     for tag in re.findall(r"<(?:\w+:)?sheet\b[^>]*>", book):
-        if _attribute(tag, "name") == sheet:
-            relationship_id = _attribute(tag, r"(?:\w+:)id")
+        if attribute(tag, "name") == sheet:
+            relationship_id = attribute(tag, r"(?:\w+:)id")
     for tag in re.findall(r"<(?:\w+:)?Relationship\b[^>]*>", links):
-        if target is None and _attribute(tag, "Id") == relationship_id:
-            target = _attribute(tag, "Target")
+        if target is None and attribute(tag, "Id") == relationship_id:
+            target = attribute(tag, "Target")
     if relationship_id is None or target is None:
         return None
     member = "xl/" + target.lstrip("/").removeprefix("xl/")
     return member if member in archive.namelist() else None
 
 
-def _attribute(tag: str, name: str) -> str | None:
+def attribute(tag: str, name: str) -> str | None:
+    """Return an attribute of an XML tag; `name` is a pattern."""
     match = re.search(rf"\s{name}=(?:\"([^\"]*)\"|'([^']*)')", tag)
     return unescape(match[1] or match[2] or "", {"&quot;": '"', "&apos;": "'"}) if match else None
 
 
-def _part(archive: zipfile.ZipFile, name: str) -> str:
+def part_text(archive: zipfile.ZipFile, name: str) -> str:
+    """Return a member's text, at most PART_BYTES_MAX of it; empty if it can't be read."""
     try:
         with archive.open(name) as stream:
             return stream.read(PART_BYTES_MAX).decode("utf-8", errors="replace")
@@ -219,7 +226,8 @@ _DAMAGED = (
 )
 
 
-def _chunks(archive: zipfile.ZipFile, member: str) -> Iterator[bytes]:
+def member_chunks(archive: zipfile.ZipFile, member: str) -> Iterator[bytes]:
+    """Yield a member's bytes. Raises CannotRead for a damaged one."""
     try:
         with archive.open(member) as stream:
             while chunk := stream.read(CHUNK_BYTES):

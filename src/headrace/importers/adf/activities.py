@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from headrace.importers.adf.evaluate import resolve, text_value
@@ -84,9 +84,10 @@ def read_pipeline(resource: Resource, identity: str, scope: Scope, obstacle: str
     `obstacle` says why it can't be said whether the pipeline runs, empty if it does.
     """
     variables = _variables(resource.raw, scope)
-    pipeline_scope = Scope(
-        resource.name, scope.parameters, scope.global_parameters, variables=variables
-    )
+    assured = scope.assured
+    if assured is not None:
+        assured = replace(assured, variables=_variables(resource.raw, assured))
+    pipeline_scope = replace(scope, variables=variables, assured=assured)
     pipeline = Pipeline(
         identity, resource, pipeline_scope, assigned=frozenset(_assigned(resource.raw))
     )
@@ -269,8 +270,12 @@ def _of_switch(activity: Activity) -> Iterator[tuple[list[JsonObject], list[Scop
 
 def decision(activity: Activity) -> Value:
     """Return what decides an If or a Switch: its value in every scope, or an Unknown."""
+    return _decision(activity, activity.scopes)
+
+
+def _decision(activity: Activity, scopes: list[Scope]) -> Value:
     key = "on" if activity.type.lower() == "switch" else "expression"
-    values = [resolve(activity.settings.get(key), scope) for scope in activity.scopes]
+    values = [resolve(activity.settings.get(key), scope) for scope in scopes]
     if not values or any(value != values[0] for value in values):
         return Unknown("it differs from item to item")
     value = values[0]
@@ -288,40 +293,50 @@ def _whether(activity: Activity, decided: Value, branch: Value) -> str:
         return f"only a run knows whether `{activity.name}` runs it: {decided.reason}"
     if decided == branch and type(decided) is type(branch):
         return ""
+    assured = _decision(activity, _assured(activity.scopes))
+    if isinstance(assured, Unknown):
+        return f"only a run knows whether `{activity.name}` runs it: {assured.reason}"
     if isinstance(decided, bool):
         return f"{NEVER}: the condition of `{activity.name}` is always {str(decided).lower()}"
     return f"{NEVER}: the value of `{activity.name}` is always `{decided}`"
+
+
+def _assured(scopes: list[Scope]) -> list[Scope]:
+    return [scope.assured or scope for scope in scopes]
 
 
 def _of_foreach(activity: Activity) -> tuple[list[JsonObject], list[Scope], str]:
     listed = objects_of(activity.settings, "activities")
     items = foreach_items(activity)
     if isinstance(items, Unknown):
-        blind = [_with_item(scope, None) for scope in activity.scopes]
+        blind = [scope.with_item(None) for scope in activity.scopes]
         return listed, blind, f"only a run knows the items of `{activity.name}`: {items.reason}"
     if len(items) > UNROLLED_MAX:
         reason = f"`{activity.name}` has {len(items):,} items, more than {UNROLLED_MAX}"
         return listed, activity.scopes, reason
-    scopes = [_with_item(scope, (item,)) for scope in activity.scopes for item in items]
+    assured = _items(activity, _assured(activity.scopes))
+    scopes = [scope.with_item((item,)) for scope in activity.scopes for item in items]
+    if isinstance(assured, Unknown):
+        # decisions by an item are then as unknown as the list itself
+        scopes = [replace(scope, assured=Scope(scope.pipeline)) for scope in scopes]
+        reason = f"only a run knows the items of `{activity.name}`: {assured.reason}"
+        return listed, scopes, "" if scopes else reason
     return listed, scopes, "" if scopes else f"{NEVER}: `{activity.name}` has no items"
 
 
 def foreach_items(activity: Activity) -> list[Value] | Unknown:
     """Return the items of a ForEach, or why only a run knows them."""
-    if len(activity.scopes) != 1:
+    return _items(activity, activity.scopes)
+
+
+def _items(activity: Activity, scopes: list[Scope]) -> list[Value] | Unknown:
+    if len(scopes) != 1:
         return Unknown("it is within another ForEach")
-    items = resolve(activity.settings.get("items"), activity.scopes[0])
+    items = resolve(activity.settings.get("items"), scopes[0])
     unknown = unknown_in(items)
     if unknown is not None:
         return unknown
     return items if isinstance(items, list) else Unknown("its items aren't a list")
-
-
-def _with_item(scope: Scope, item: tuple[Value] | None) -> Scope:
-    return Scope(
-        scope.pipeline, scope.parameters, scope.global_parameters, variables=scope.variables,
-        item=item,
-    )  # fmt: skip
 
 
 def global_parameters(origin: Origin, factory: str) -> Mapping[str, Value]:

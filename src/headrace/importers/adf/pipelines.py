@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -24,6 +25,8 @@ from headrace.importers.adf.schedules import Schedule, schedules
 from headrace.importers.adf.values import Scope, Unknown, Value
 
 _NONE = Schedule()
+_Arguments = tuple[dict[str, Value], dict[str, Value]]
+"""What a call passes, and the same without what only a parameter's default says."""
 _PARAMETER = re.compile(r"\[\w+\]")
 
 
@@ -57,7 +60,7 @@ def read_pipelines(origin: Origin) -> Pipelines:
     called = {id(resource): _called(resource, origin) for resource in resources}
     timed = schedules(origin)
     result = Pipelines()
-    passed: dict[int, list[dict[str, Value]]] = {}
+    passed: dict[int, list[_Arguments]] = {}
     calling: dict[int, list[Activity]] = {}
     inherited: dict[int, list[Schedule]] = {}
     by_resource: dict[int, Pipeline] = {}
@@ -77,7 +80,9 @@ def read_pipelines(origin: Origin) -> Pipelines:
             calling.setdefault(id(target), []).append(activity)
             if activity.obstacle.startswith(NEVER):
                 continue
-            passed.setdefault(id(target), []).append(_arguments(activity))
+            assured = [scope.assured or scope for scope in activity.scopes]
+            given = (_arguments(activity, activity.scopes), _arguments(activity, assured))
+            passed.setdefault(id(target), []).append(given)
             inherited.setdefault(id(target), []).append(_inherited(schedule))
     for pipeline in result.all:
         _link(pipeline, origin, by_resource, result)
@@ -122,20 +127,35 @@ def _read(
     identity: str,
     origin: Origin,
     own_schedules: list[Schedule],
-    passed: list[dict[str, Value]],
+    passed: list[_Arguments],
     obstacle: str,
 ) -> Pipeline:
     shared = global_parameters(origin, resource.factory)
     bare = Scope(resource.name, global_parameters=shared)
     values = parameter_defaults(resource.raw, bare)
-    given = [
+    timed = [
         {k: resolve(v, bare) for k, v in schedule.parameters.items()} for schedule in own_schedules
-    ] + passed
+    ]
+    defaults = {
+        name: Unknown(f"the parameter `{name}` has only a default, which a run may replace")
+        for name in values
+    }
+    assured = _agreed(defaults, [*timed, *(arguments for _, arguments in passed)])
+    scope = Scope(
+        resource.name, _agreed(values, [*timed, *(arguments for arguments, _ in passed)]), shared,
+        assured=Scope(resource.name, assured, shared),
+    )  # fmt: skip
+    return read_pipeline(resource, identity, scope, obstacle)
+
+
+def _agreed(defaults: Mapping[str, Value], given: list[dict[str, Value]]) -> dict[str, Value]:
+    """Return the values of parameters, as far as all callers and triggers agree on them."""
+    values = dict(defaults)
     for name in {name for arguments in given for name in arguments}:
-        given_values = [arguments.get(name, values.get(name)) for arguments in given]
+        given_values = [arguments.get(name, defaults.get(name)) for arguments in given]
         agreed = all(value == given_values[0] for value in given_values)
         values[name] = given_values[0] if agreed else Unknown(f"the callers differ in `{name}`")
-    return read_pipeline(resource, identity, Scope(resource.name, values, shared), obstacle)
+    return values
 
 
 def _calls(pipeline: Pipeline, origin: Origin) -> list[tuple[Activity, Resource]]:
@@ -149,9 +169,9 @@ def _calls(pipeline: Pipeline, origin: Origin) -> list[tuple[Activity, Resource]
     return found
 
 
-def _arguments(activity: Activity) -> dict[str, Value]:
+def _arguments(activity: Activity, scopes: list[Scope]) -> dict[str, Value]:
     given = object_of(activity.settings, "parameters")
-    sets = [{k: resolve(v, scope) for k, v in given.items()} for scope in activity.scopes]
+    sets = [{k: resolve(v, scope) for k, v in given.items()} for scope in scopes]
     merged: dict[str, Value] = {}
     for name in given:
         item_values = [arguments[name] for arguments in sets]

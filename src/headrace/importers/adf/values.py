@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 
@@ -58,6 +58,13 @@ class Scope:
     linked_service: Mapping[str, Value] = field(default_factory=dict)
     variables: Mapping[str, Value] = field(default_factory=dict)
     item: tuple[Value] | None = None
+    assured: Scope | None = None
+    """The same without what only a parameter's default says, which a run may replace."""
+
+    def with_item(self, item: tuple[Value] | None) -> Scope:
+        """Return the scope of an item of a ForEach; None for one that only a run knows."""
+        inner = self.assured and self.assured.with_item(item)
+        return replace(self, item=item, assured=inner)
 
 
 def unknown_in(value: Value) -> Unknown | None:

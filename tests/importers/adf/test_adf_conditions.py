@@ -143,3 +143,49 @@ def test_nested_containers_are_decided_from_the_outside(root: Path) -> None:
     for name in ("S/Inner/No", "S/Default", "U", "U/Again"):
         assert found[f"child/{name}"] == "person"
     assert verdicts(imported(root, root.parent / "again")) == found
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "@equals(pipeline().parameters.run, 'yes')",
+        "@equals(variables('v'), 'yes')",
+        "@bool(pipeline().parameters.flag)",
+    ],
+)
+def test_a_default_is_no_decision(root: Path, condition: str) -> None:
+    """Would catch 222 of 228 items that "never run" because of a default, which a run replaces."""
+    guarded = _if("If", condition, [_notebook("Yes"), _call("Call", "child")], [_notebook("No")])
+    each = activity(
+        "Each", "ForEach",
+        settings={"items": expression("@pipeline().parameters.list"), "activities": [_notebook("E")]},
+    )  # fmt: skip
+    parameters = {
+        "run": {"type": "string", "defaultValue": "no"},
+        "flag": {"type": "bool", "defaultValue": False},
+        "list": {"type": "array", "defaultValue": []},
+    }
+    variable = {"v": {"type": "String", "defaultValue": ""}}
+    setting = activity(
+        "Set", "SetVariable",
+        settings={"variableName": "v", "value": expression("@pipeline().parameters.run")},
+    )  # fmt: skip
+    pipeline(root, "child", [_notebook("C")])
+    guarded["dependsOn"] = [{"activity": "Set", "dependencyConditions": ["Succeeded"]}]
+    pipeline(root, "p", [setting, guarded, each], parameters=parameters, variables=variable)
+    found = _imported(root)
+    for name in ("p/If/Yes", "p/If/Call", "p/Each/E", "child/C"):
+        assert str(found[name].verdict) == "person"
+        assert "never" not in found[name].why, found[name].why
+        assert "default" in found[name].why or "variables" in condition, found[name].why
+    assert "only a run knows" in found["p/If/Yes"].why
+
+
+def test_what_a_trigger_passes_is_a_decision(root: Path) -> None:
+    """Would catch a condition that is called unknown although the trigger gives its value."""
+    guarded = _if("If", "@equals(pipeline().parameters.run, 'yes')", [_notebook("Yes")], [])
+    parameters = {"run": {"type": "string", "defaultValue": "yes"}}
+    pipeline(root, "p", [guarded], parameters=parameters)
+    recurrence = {"frequency": "Day", "interval": 1, "startTime": "2025-01-01T00:00:00"}
+    trigger(root, "t", "ScheduleTrigger", "p", {"recurrence": recurrence}, parameters={"run": "no"})
+    assert _imported(root)["p/If/Yes"].why.startswith("it never runs")

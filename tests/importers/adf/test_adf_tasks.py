@@ -76,10 +76,8 @@ def test_a_tumbling_window_becomes_partitions(root: Path, tmp_path: Path) -> Non
     notebook = activity("Enrich", "DatabricksNotebook", ["Load"], settings={
         "notebookPath": "/enrich", "baseParameters": {"d": expression("@pipeline().parameters.start")},
     })  # fmt: skip
-    pipeline(
-        root, "hourly", [copy("Load", "events", "orders_table", parameters={"day": day}), notebook],
-        parameters={"start": {"type": "string"}},
-    )  # fmt: skip
+    load = copy("Load", "events", "orders_table", parameters={"day": day})
+    pipeline(root, "hourly", [load], parameters={"start": {"type": "string"}})
     trigger(
         root, "window", "TumblingWindowTrigger", "hourly",
         {"frequency": "Hour", "interval": 24, "startTime": "2025-03-01T00:00:00Z", "delay": "02:30:00",
@@ -87,12 +85,15 @@ def test_a_tumbling_window_becomes_partitions(root: Path, tmp_path: Path) -> Non
         parameters={"start": "@trigger().outputs.windowStartTime"},
     )  # fmt: skip
     project = imported(root, tmp_path / "new")
-    assert verdicts(project) == {"hourly/Load": "carried", "hourly/Enrich": "command"}
+    assert verdicts(project) == {"hourly/Load": "carried"}
     assert "az://raw/events/{date:%Y/%m/%d}/events.parquet" in project.files["sources/orders.yaml"]
+    pipeline(root, "hourly", [load, notebook], parameters={"start": {"type": "string"}})
+    project = imported(root, tmp_path / "with_notebook")
+    assert verdicts(project) == {"hourly/Load": "command", "hourly/Enrich": "command"}
     enrich = project.files["assets/hourly/enrich.yaml"]
     assert "partition: day" in enrich
     assert "--start, start" in enrich
-    assert "depends: [orders]" in enrich
+    assert "depends: [load]" in enrich
     assert "concurrency: 4" in enrich
 
 
@@ -459,3 +460,58 @@ def test_a_copy_of_a_query_that_means_something_else_stays(root: Path, tmp_path:
     pipeline(root, "daily", [_query_copy("orders_table", "SELECT TOP 5 x FROM dbo.B")])
     found = items(imported(root, tmp_path / "new"))["daily/Load"]
     assert (str(found.verdict), "without an order" in found.why) == ("command", True), found.why
+
+
+TOTALS = "TRUNCATE TABLE dbo.Totals; INSERT INTO dbo.Totals (n) SELECT o.n FROM dbo.Sales o"
+_PROCEDURE = activity("X", "SqlServerStoredProcedure", settings={"storedProcedureName": "dbo.p"})
+OUTSIDE = {
+    "an update after it": [
+        script("Sum", TOTALS),
+        script("X", "UPDATE dbo.Totals SET n = 5", ["Sum"]),
+    ],
+    "an update in no order": [script("Sum", TOTALS), script("X", "UPDATE dbo.Totals SET n = 5")],
+    "an update of what it reads": [script("Sum", TOTALS), script("X", "DELETE FROM dbo.Sales")],
+    "a procedure": [script("Sum", TOTALS), _PROCEDURE],
+    "a notebook before it": [activity("X", "DatabricksNotebook"), script("Sum", TOTALS, ["X"])],
+    "a notebook after it": [script("Sum", TOTALS), activity("X", "DatabricksNotebook", ["Sum"])],
+    "a reader by another schema's name": [
+        script("Sum", TOTALS),
+        script(
+            "X", "TRUNCATE TABLE dbo.Y; INSERT INTO dbo.Y (n) SELECT n FROM other.Totals", ["Sum"]
+        ),
+    ],
+    "a reader in no order": [
+        script("Sum", TOTALS),
+        script("X", "TRUNCATE TABLE dbo.Y; INSERT INTO dbo.Y (n) SELECT n FROM dbo.Totals"),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_a_table_that_something_outside_shares_stays_in_the_factory(
+    root: Path, tmp_path: Path, name: str, *, elsewhere: bool
+) -> None:
+    """Would catch an asset whose table the factory goes on changing, filling or reading."""
+    activities = OUTSIDE[name]
+    if elsewhere and any(one["dependsOn"] for one in activities):
+        call = {"pipeline": {"referenceName": "first"}, "waitOnCompletion": True}
+        pipeline(root, "first", activities[:1])
+        then = [{**one, "dependsOn": []} for one in activities[1:]]
+        pipeline(root, "then", then)
+        second = {"pipeline": {"referenceName": "then"}, "waitOnCompletion": True}
+        pipeline(
+            root, "main",
+            [activity("A", "ExecutePipeline", settings=call),
+             activity("B", "ExecutePipeline", ["A"], settings=second)],
+        )  # fmt: skip
+    elif elsewhere:
+        for number, one in enumerate(activities):
+            pipeline(root, f"p{number}", [one])
+    else:
+        pipeline(root, "p", activities)
+    found = {
+        key.rpartition("/")[2]: value
+        for key, value in verdicts(imported(root, tmp_path / "n")).items()
+    }
+    assert (found["Sum"], found["X"]) == ("command", "command")

@@ -27,6 +27,7 @@ class Graph:
     ) -> None:
         self._outcomes, self._callers = outcomes, callers
         self._calls, self._before = calls, before
+        self._all_before: dict[str, set[str]] = {}
 
     def nodes_before(self, activity: Activity) -> list[str]:
         """Return the names of the nearest nodes that come before an activity."""
@@ -75,24 +76,23 @@ class Graph:
             if other.name.lower() in names and other is not activity:
                 yield other
 
-    def comes_after(self, activity: Activity) -> set[str]:
-        """Return the ids of the activities of the same pipeline that come after an activity."""
-        after: set[str] = {activity.id}
-        grown = True
-        while grown:
-            more = {
-                other.id
-                for other in activity.pipeline.activities
-                if any(earlier.id in after for earlier in self._directly_before(other))
-            }
-            grown = not more <= after
-            after |= more
-        return after - {activity.id}
+    def all_before(self, activity: Activity) -> set[str]:
+        """Return the ids of all activities that come before an activity, in all pipelines."""
+        if activity.id not in self._all_before:
+            steps = self._all_steps(("before", activity))
+            before = {name for step, name in steps if step == "of"}
+            self._all_before[activity.id] = before - {activity.id}
+        return self._all_before[activity.id]
 
-    def _directly_before(self, activity: Activity) -> Iterator[Activity]:
-        yield from self.upstream(activity)
-        if activity.container is not None:
-            yield activity.container
+    def _all_steps(self, start: tuple[str, Activity]) -> set[tuple[str, str]]:
+        seen: set[tuple[str, str]] = set()
+        pending = [start]
+        while pending and len(seen) < _PASSED_MAX:
+            step, current = pending.pop()
+            if (step, current.id) not in seen:
+                seen.add((step, current.id))
+                pending += [*self._further(step, current), ("before", current)]
+        return seen
 
     def dependencies(self, activity: Activity) -> Iterator[Dependency]:
         """Yield what an activity comes after, as the origin says it."""

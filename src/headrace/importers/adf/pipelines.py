@@ -80,9 +80,7 @@ def read_pipelines(origin: Origin) -> Pipelines:
             calling.setdefault(id(target), []).append(activity)
             if activity.obstacle.startswith(NEVER):
                 continue
-            assured = [scope.assured or scope for scope in activity.scopes]
-            given = (_arguments(activity, activity.scopes), _arguments(activity, assured))
-            passed.setdefault(id(target), []).append(given)
+            passed.setdefault(id(target), []).append(_passed(activity))
             inherited.setdefault(id(target), []).append(_inherited(schedule))
     for pipeline in result.all:
         _link(pipeline, origin, by_resource, result)
@@ -167,6 +165,11 @@ def _calls(pipeline: Pipeline, origin: Origin) -> list[tuple[Activity, Resource]
             if target is not None:
                 found.append((activity, target))
     return found
+
+
+def _passed(activity: Activity) -> _Arguments:
+    assured = [scope.assured or scope for scope in activity.scopes]
+    return _arguments(activity, activity.scopes), _arguments(activity, assured)
 
 
 def _arguments(activity: Activity, scopes: list[Scope]) -> dict[str, Value]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
 from headrace.importers.adf.activities import DEACTIVATED, NEVER, Activity
 from headrace.importers.adf.drafts import Draft, Outcome, TableKey
@@ -13,57 +13,66 @@ from headrace.importers.adf.reading import list_of, object_of, objects_of, text_
 from headrace.importers.adf.stores import Stores
 from headrace.importers.imported import Verdict
 
+_EXECUTES = re.compile(r"(?i)\b(exec|execute|call)\b|storedProcedureName")
+_CONTROL = re.compile(
+    r"wait|fail|filter|setvariable|appendvariable|foreach|ifcondition|switch|until|executepipeline"
+)
+"""Activities that touch no table themselves."""
+
 
 class TableUsers:
-    """The activities by the linked services from which they may read tables."""
+    """What stays in the factory, with all that its text and its datasets say."""
 
     def __init__(self, outcomes: Mapping[str, Outcome], stores: Stores, graph: Graph) -> None:
         self._graph, self._stores = graph, stores
-        self._by_store: dict[str, list[tuple[Outcome, str]]] = {}
-        for outcome in outcomes.values():
-            if not outcome.activity.obstacle.startswith((NEVER, DEACTIVATED)):
-                text = self._text(outcome.activity)
-                for store in {store.name.lower() for store in self._read(outcome.activity)}:
-                    self._by_store.setdefault(store, []).append((outcome, text))
+        self._users = [
+            (outcome, self._text(outcome.activity))
+            for outcome in outcomes.values()
+            if not outcome.activity.obstacle.startswith((NEVER, DEACTIVATED))
+            and not _CONTROL.fullmatch(outcome.activity.type.lower())
+        ]
 
     def user(self, key: TableKey, writer: Activity) -> Outcome | None:
-        """Return an activity that goes on reading a database and may read a table there.
+        """Return an activity that may read or change a table where it is now.
 
-        It comes after the table's writer, or belongs to another pipeline and names the table.
+        It comes after the table's writer, calls a procedure, or names the table.
         """
-        after = self._graph.comes_after(writer)
-        named = re.compile(rf"(?<!\w){re.escape(key.table)}(?!\w)")
-        for other, text in self._by_store.get(key.store, []):
+        named = _name(key.table)
+        for other, text in self._users:
             if other.activity is writer or not _reads_there(other):
                 continue
-            is_elsewhere = other.activity.pipeline is not writer.pipeline
-            if other.activity.id in after or (is_elsewhere and named.search(text)):
+            is_outside = other.verdict is not Verdict.CARRIED
+            after = is_outside and writer.id in self._graph.all_before(other.activity)
+            if after or (is_outside and _calls(other)) or named.search(text):
                 return other
         return None
 
-    def _read(self, activity: Activity) -> Iterator[Resource]:
-        factory = activity.pipeline.resource.factory
-        references = [activity.raw.get("linkedServiceName")]
-        references += self.services(self._inputs(activity), factory)
-        for reference in references:
-            store = self._stores.linked_service(reference, factory)
-            if store is not None:
-                yield store
+    def filler(self, tables: Iterable[str], reader: Activity) -> Outcome | None:
+        """Return an activity outside that may fill tables which a source reads too early."""
+        named = [_name(table) for table in tables]
+        before = self._graph.all_before(reader)
+        for other, text in self._users:
+            if other.verdict is Verdict.CARRIED or other.activity is reader:
+                continue
+            is_named = any(name.search(text) for name in named)
+            if other.activity.id in before or _calls(other) or is_named:
+                return other
+        return None
 
-    def _inputs(self, activity: Activity) -> list[object]:
+    def is_after(self, writer: Activity, reader: Activity) -> bool:
+        """Whether one activity comes after another."""
+        return writer.id in self._graph.all_before(reader)
+
+    def _datasets_of(self, activity: Activity) -> list[object]:
         datasets = [*list_of(activity.raw, "inputs"), activity.settings.get("dataset")]
-        return datasets + self._of_data_flow(activity)
+        return datasets + list_of(activity.raw, "outputs") + self._of_data_flow(activity)
 
     def _text(self, activity: Activity) -> str:
-        """Return all that an activity says about what it reads, in lower case."""
+        """Return all that an activity says about what it reads and writes, in lower case."""
         factory = activity.pipeline.resource.factory
-        datasets = self._datasets(self._inputs(activity), factory)
+        datasets = self._datasets(self._datasets_of(activity), factory)
         texts = [activity.raw.original, *(dataset.raw.original for dataset in datasets)]
         return "\n".join(texts).lower()
-
-    def services(self, datasets: Iterable[object], factory: str) -> list[object]:
-        """Return the references to linked services of references to datasets."""
-        return [d.raw.get("linkedServiceName") for d in self._datasets(datasets, factory)]
 
     def _datasets(self, references: Iterable[object], factory: str) -> list[Resource]:
         names = [text_at(reference, "referenceName") for reference in references]
@@ -78,6 +87,19 @@ class TableUsers:
         flow = self._stores.origin.find("data flow", name, factory) if name else None
         sources = objects_of(flow.raw, "typeProperties", "sources") if flow is not None else []
         return [source.get("dataset") for source in sources]
+
+
+def _name(table: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<!\w){re.escape(table.lower())}(?!\w)")
+
+
+def _calls(outcome: Outcome) -> bool:
+    """Whether an activity runs a procedure, which may use any table."""
+    activity = outcome.activity
+    script = activity.type.lower() in ("script", "lookup")
+    return "storedprocedure" in activity.type.lower() or (
+        script and _EXECUTES.search(activity.raw.original) is not None
+    )
 
 
 def _reads_there(outcome: Outcome) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 
 from headrace.importers.adf.activities import Activity, Pipeline
@@ -9,7 +10,8 @@ from headrace.importers.adf.commands import command_draft, command_todo
 from headrace.importers.adf.copying import Context
 from headrace.importers.adf.drafts import Draft, Names, Outcome, TableKey
 from headrace.importers.adf.graph import Graph
-from headrace.importers.adf.reading import list_of, text_at
+from headrace.importers.adf.reading import text_at
+from headrace.importers.adf.schedules import Schedule
 from headrace.importers.adf.sql_tasks import with_tables
 from headrace.importers.adf.stores import DATABASES, Stores, table_name
 from headrace.importers.adf.table_users import TableUsers, is_database_source, why_needed
@@ -35,7 +37,7 @@ class Tables:
         for outcome, reason in list(_shared(outcomes)):
             _to_command(outcome, context, reason)
         users = TableUsers(outcomes, self._stores, graph)
-        while self._give_up_needed(outcomes, graph, context, users):
+        while self._give_up_needed(outcomes, context, users):
             pass
         while (circle := _circle(outcomes)) is not None:
             _to_command(circle, context, "its table is computed from itself through others")
@@ -47,57 +49,72 @@ class Tables:
     def _give_up_needed(
         self,
         outcomes: Mapping[str, Outcome],
-        graph: Graph,
         context: Callable[[Pipeline], Context],
         users: TableUsers,
     ) -> bool:
-        needed = [(o, self._still_needed(o, outcomes, graph, users)) for o in outcomes.values()]
+        needed = [(o, self._still_needed(o, outcomes, context, users)) for o in outcomes.values()]
         for outcome, reason in needed:
             if reason:
                 _to_command(outcome, context, reason)
         return any(reason for _, reason in needed)
 
     def _still_needed(
-        self, outcome: Outcome, outcomes: Mapping[str, Outcome], graph: Graph, users: TableUsers
+        self,
+        outcome: Outcome,
+        outcomes: Mapping[str, Outcome],
+        context: Callable[[Pipeline], Context],
+        users: TableUsers,
     ) -> str:
         """Return why a table must go on being written in its own database; empty if not."""
         if outcome.verdict is not Verdict.CARRIED:
             return ""
+        drafts = _all_drafts(outcomes)
+        written = {draft.target: other.activity for other, draft in drafts if draft.target}
         for draft in outcome.drafts:
             user = users.user(draft.target, outcome.activity) if draft.target else None
             if user is not None:
                 return why_needed(user)
-            if is_database_source(draft):
-                before = self._preparing(draft, outcome.activity, outcomes, graph, users)
-                if before:
-                    return f"`{before}` prepares what it reads"
+            reason = self._filled_elsewhere(draft, outcome.activity, written, context, users)
+            if reason:
+                return reason
         return ""
 
-    def _preparing(
+    def _filled_elsewhere(
         self,
         draft: Draft,
         activity: Activity,
-        outcomes: Mapping[str, Outcome],
-        graph: Graph,
+        written: Mapping[TableKey, Activity],
+        context: Callable[[Pipeline], Context],
         users: TableUsers,
     ) -> str:
-        for other in outcomes.values():
-            is_elsewhere = other.verdict is Verdict.CARRIED
-            if is_elsewhere or other.activity.pipeline is not activity.pipeline:
-                continue
-            prepares = self._written_store(other.activity, users) == draft.connection
-            if prepares and activity.id in graph.comes_after(other.activity):
-                return other.activity.name
-        return ""
+        """Return why a draft would read a table too early; empty if it doesn't."""
+        unordered = self._unordered(draft, activity, written, context, users)
+        if unordered:
+            return unordered
+        tables = [key.table for key in draft.reads if key not in written]
+        same = next((key for key in written if key.table in tables), None)
+        if same is not None:
+            return f"`{written[same].name}` writes a table `{same.table}`, which may be the same"
+        if is_database_source(draft):
+            tables.append(str(draft.fields.get("table", "")).rpartition(".")[2])
+        filler = users.filler(tables, activity) if tables else None
+        return f"`{filler.activity.name}` prepares what it reads" if filler is not None else ""
 
-    def _written_store(self, activity: Activity, users: TableUsers) -> str:
-        """Return the connection of the database in which an activity works or writes."""
-        factory = activity.pipeline.resource.factory
-        references = [activity.raw.get("linkedServiceName")]
-        references += users.services(list_of(activity.raw, "outputs"), factory)
-        stores = [self._stores.linked_service(reference, factory) for reference in references]
-        names = (self._stores.connection(store) for store in stores if store is not None)
-        return next(filter(None, names), "")
+    @staticmethod
+    def _unordered(
+        draft: Draft,
+        activity: Activity,
+        written: Mapping[TableKey, Activity],
+        context: Callable[[Pipeline], Context],
+        users: TableUsers,
+    ) -> str:
+        schedule = context(activity.pipeline).schedule
+        for key in draft.reads:
+            writer = written.get(key, activity)
+            is_ordered = writer is activity or users.is_after(writer, activity)
+            if not is_ordered and not _earlier(context(writer.pipeline).schedule, schedule):
+                return f"it reads `{key.table}`, and nothing says that `{writer.name}` runs before"
+        return ""
 
     def _name_tables(self, draft: Draft) -> None:
         if draft.kind != "sql" or not draft.reads:
@@ -148,6 +165,17 @@ class Tables:
             for writer in (writers.get(name) for name in draft.inputs):
                 if writer is not None and writer != outcome.activity.id:
                     yield Dependency(writer, outcome.activity.id, DependencyKind.TABLE)
+
+
+_DAILY = re.compile(r"(\d+) (\d+) \* \* \*")
+
+
+def _earlier(first: Schedule, second: Schedule) -> bool:
+    """Whether the one schedule starts its pipeline before the other, on each day."""
+    times = [_DAILY.fullmatch(schedule.cron or "") for schedule in (first, second)]
+    minutes = [int(time[2]) * 60 + int(time[1]) for time in times if time is not None]
+    same = first.timezone == second.timezone and not first.stopped and not second.stopped
+    return same and len(minutes) == 2 and minutes[0] < minutes[1]
 
 
 def _all_drafts(outcomes: Mapping[str, Outcome]) -> Iterator[tuple[Outcome, Draft]]:

@@ -29,7 +29,7 @@ CARRIED = [
      " SET v = EXCLUDED.v"), "materialize: merge|keys: [id]"),
     (("INSERT INTO t SELECT id, v FROM s ON CONFLICT (id) DO UPDATE SET v = EXCLUDED.v"),
      "materialize: merge|keys: [id]"),
-    ("TRUNCATE t; INSERT INTO t SELECT s.a::text, b FROM s", "CAST(s.a AS TEXT) AS a,"),
+    ("TRUNCATE t; INSERT INTO t SELECT s.a::date, b FROM s", "CAST(s.a AS DATE) AS a,"),
     (("MERGE INTO t USING (SELECT id, v FROM s WHERE d = '{{ ds }}') s ON t.id = s.id WHEN MATCHED"
      " THEN UPDATE SET v = s.v WHEN NOT MATCHED THEN INSERT (id, v) VALUES (s.id, s.v)"),
      "materialize: merge"),
@@ -45,7 +45,7 @@ CARRIED = [
       " FROM u WHERE day = '{{ ds }}') AS v"), "partition: {by: day, column: day}"),
     (("DELETE FROM t WHERE day = '{{ ds }}'; INSERT INTO t SELECT o.day, p.n FROM o JOIN p"
       " ON o.k = p.k AND o.day = '{{ ds }}'"), "partition: {by: day, column: day}"),
-    ("TRUNCATE t; INSERT INTO t SELECT price / 100.0 AS h, age(a, b) AS g FROM s", "/ 100.0"),
+    ("TRUNCATE t; INSERT INTO t SELECT price / 100.0 AS h FROM s", "/ 100.0"),
 ]  # fmt: skip
 
 
@@ -84,14 +84,13 @@ NOT_CARRIED = [
     ("TRUNCATE t; INSERT INTO t SELECT my_udf(a) AS a FROM s", "my_udf"),
     ("TRUNCATE t_{{ ds_nodash }}; INSERT INTO t_{{ ds_nodash }} SELECT a FROM s", "from run to run"),
     ("{% for x in [1] %}SELECT 1{% endfor %}", "{% for"),
-    ("TRUNCATE t; INSERT INTO t SELECT 5/2 AS h FROM s", "whole number"),
     ("TRUNCATE t; INSERT INTO t SELECT price / 100 AS h FROM s", "whole number"),
     ("TRUNCATE t; INSERT INTO t SELECT age(day) AS g FROM s", "time of the run"),
     ("TRUNCATE t; INSERT INTO t SELECT a FROM s WHERE d < 'now'::timestamp", "time of the run"),
     ("TRUNCATE t; INSERT INTO t SELECT user AS u FROM s", "session"),
     ("CREATE OR REPLACE VIEW v AS SELECT a FROM s WHERE u = current_user", "session"),
     ("TRUNCATE t; INSERT INTO t SELECT a FROM s LIMIT 10", "without an order"),
-    ("TRUNCATE t; INSERT INTO t SELECT to_char(d, 'YYYY-Q') AS q FROM s", "format"),
+    ("TRUNCATE t; INSERT INTO t SELECT to_char(d, 'YYYY-Q') AS q FROM s", "%Y-Q"),
     (("DELETE FROM o.a WHERE day = '{{ ds }}'; INSERT INTO o.a SELECT day, count(*) AS n FROM i.b"
       " GROUP BY day"), "no condition limits the column `day`"),
     (("DELETE FROM t WHERE day = '{{ ds }}'; INSERT INTO t SELECT p.day FROM o JOIN p ON o.k = p.k"

@@ -24,7 +24,8 @@ from headrace.importers.airflow.statements_sql import (
 )
 from headrace.importers.airflow.templates import DATE, NO_DASHES, Instant, Setting
 from headrace.importers.airflow.values import Value
-from headrace.importers.sql_meaning import depends_on_run, differences
+from headrace.importers.sql_guard import check
+from headrace.importers.sql_meaning import depends_on_run
 from headrace.model.errors import first_line
 
 _DAY = dt.timedelta(days=1)
@@ -100,7 +101,7 @@ def asset_query(
         raise NotCarried("it changes tables without writing the result of a query")
     table = statements.target or (task,)
     _check_structure(query, table, statements)
-    _check_meaning(query, statements.kind, dialect)
+    query, notes = _meaning(query, statements.kind, dialect)
     deleted = _deleted(statements, table)
     columns = statements.columns or statements.defined.get(table, [])
     query = _with_names(query) if statements.kind == "select" else _named(query, columns)
@@ -132,7 +133,8 @@ def asset_query(
         _reads(query),
         parameters,
         [f"{lost}: grant and describe the table anew" for lost in statements.lost[:1]]
-        + statements.notes,
+        + statements.notes
+        + notes,
         statements.comments,
         fills_table=bool(statements.target),
     )
@@ -280,14 +282,16 @@ def _check_names(parts: Sequence[exp.Expr]) -> None:
 # What DuckDB knows
 
 
-def _check_meaning(query: exp.Query, kind: str, dialect: str) -> None:
-    """Refuse what depends on the run, or what DuckDB takes for something else."""
+def _meaning(query: exp.Query, kind: str, dialect: str) -> tuple[exp.Query, list[str]]:
+    """Return a query whose SQL for DuckDB means the same, with notes. Raises `NotCarried`."""
     reason = depends_on_run(query, of_session=kind == "view")
     if reason:
         raise NotCarried(f"in its query, {reason}")
-    differing = differences(query, dialect)
-    if differing:
-        raise NotCarried(f"in its query, {differing[0]}")
+    checked = check(query, dialect, names_matter=False)
+    if checked.unproven:
+        raise NotCarried(f"in its query, {checked.unproven[0]}")
+    assert isinstance(checked.tree, exp.Query)
+    return checked.tree, checked.notes
 
 
 @lru_cache(maxsize=1)

@@ -13,7 +13,7 @@ from sqlglot.errors import ErrorLevel, SqlglotError, UnsupportedError
 
 from headrace.importers.dbt.stars import NotOneTable, expand_stars
 from headrace.importers.sql_depth import parse_statement, parse_statements
-from headrace.importers.sql_meaning import differences
+from headrace.importers.sql_guard import Unproven, check
 
 DUCKDB = "duckdb"
 DIALECTS: Mapping[str, str] = {
@@ -42,11 +42,15 @@ logging.getLogger("sqlglot").setLevel(logging.ERROR)
 
 @dataclass(frozen=True, slots=True)
 class Translated:
-    """SQL for DuckDB. `problems` are what may differ; `changed` is false for the same text."""
+    """SQL for DuckDB. `changed` is false for the same text."""
 
     sql: str
-    problems: tuple[str, ...] = ()
     changed: bool = False
+    unproven: tuple[Unproven, ...] = ()
+    inexact: tuple[Unproven, ...] = ()
+    """What isn't the same if an input has fractions that dbt's warehouse keeps exactly."""
+    fractions: bool = False
+    notes: tuple[str, ...] = ()
 
 
 class NotSelect(Exception):
@@ -54,27 +58,33 @@ class NotSelect(Exception):
 
 
 @lru_cache(maxsize=8192)
-def translate(text: str, dialect: str) -> Translated:
+def translate(text: str, dialect: str, *, names_matter: bool = True) -> Translated:
     """Return a SELECT for DuckDB; the text stays as it is where both read it alike.
 
-    Raise NotSelect.
+    `names_matter`: whether somebody reads its columns by their names. Raise NotSelect.
     """
     plain = text.replace("$self", _SELF)
     tree = _parsed(plain, dialect or DUCKDB)
-    if dialect in ("", DUCKDB):
+    if dialect == DUCKDB:
         return Translated(_with_stars(text))
-    problems = differences(tree, dialect)
+    checked = check(tree, dialect, text=plain, names_matter=names_matter)
+    unproven = list(checked.unproven)
     try:
-        result = tree.sql(DUCKDB, pretty=True, unsupported_level=ErrorLevel.RAISE)
+        result = checked.tree.sql(DUCKDB, pretty=True, unsupported_level=ErrorLevel.RAISE)
     except UnsupportedError as error:
-        problems.append(" ".join(str(error).split()))
-        result = tree.sql(DUCKDB, pretty=True, unsupported_level=ErrorLevel.IGNORE)
+        unproven.append(Unproven("its SQL", " ".join(str(error).split()), 0))
+        result = checked.tree.sql(DUCKDB, pretty=True, unsupported_level=ErrorLevel.IGNORE)
     except (SqlglotError, ValueError, RecursionError) as error:
         raise NotSelect(f"its SQL can't be translated from {dialect}: {_first(error)}") from None
-    if not problems and _same(plain, result):
-        return Translated(_with_stars(text))
-    translated = _with_stars(result.replace(_SELF, "$self"))
-    return Translated(translated, tuple(dict.fromkeys(problems)), True)
+    same = _same(plain, result)
+    return Translated(
+        _with_stars(text if same else result.replace(_SELF, "$self")),
+        not same,
+        tuple(unproven),
+        tuple(checked.inexact),
+        checked.fractions,
+        tuple(checked.notes),
+    )
 
 
 def _with_stars(sql: str) -> str:
@@ -121,15 +131,18 @@ def in_dialect(text: object, dialect: str) -> str:
 
 
 def condition_in_duckdb(text: str, dialect: str) -> str:
-    """Return a condition for DuckDB; its text stays where both read it alike. Raise NotSelect."""
-    if dialect in ("", DUCKDB):
+    """Return a condition for DuckDB; its text stays where both read it alike.
+
+    Raise NotSelect, also for one that isn't proven to mean the same.
+    """
+    select = "select * from t where "
+    translated = translate(f"{select}{text}", dialect, names_matter=False)
+    if translated.unproven:
+        raise NotSelect(str(translated.unproven[0]))
+    if not translated.changed:
         return text
-    try:
-        result = parse_statement(text, dialect).sql(DUCKDB)
-        same = parse_statement(text, DUCKDB) == parse_statement(result, DUCKDB)
-    except (SqlglotError, RecursionError, ValueError) as error:
-        raise NotSelect(f"its condition can't be read as {dialect}: {_first(error)}") from None
-    return text if same else result
+    where = _parsed(translated.sql.replace("$self", _SELF), DUCKDB).args["where"]
+    return str(where.this.sql(DUCKDB)).replace(_SELF, "$self")
 
 
 def tables_read(sql: str) -> list[str]:

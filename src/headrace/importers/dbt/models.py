@@ -20,6 +20,7 @@ from headrace.importers.dbt.templates import MissingNode, NotStatic, Unreadable,
 from headrace.importers.dbt.writing import flow, sql_file, yaml_file
 from headrace.importers.imported import Verdict
 from headrace.importers.origin_files import working_on
+from headrace.importers.sql_guard import Unproven
 
 _HOOKS = ("pre_hook", "post_hook", "pre-hook", "post-hook")
 DBT_SCRIPT = "jobs/run-dbt.sh"
@@ -51,8 +52,27 @@ def read_models(outcome: Outcome) -> dict[str, Model]:
             _command(outcome, model.node, f"as SQL of DuckDB it isn't valid: {refused}")
     _run_with_dbt(outcome, models)
     _break_circles(outcome, models)
+    _doubt_fractions(outcome, models)
     _store_inputs_of_appends(models)
     return models
+
+
+def _doubt_fractions(outcome: Outcome, models: Mapping[str, Model]) -> None:
+    """Doubt what rounds a column that may be a fraction: another model has a DOUBLE for it here."""
+    fractions = {uid for uid, model in models.items() if model.fractions}
+    for uid, model in models.items():
+        if fractions & outcome.ancestors(uid):
+            model.doubts += model.inexact
+
+
+def _located(model: Model, source: str, unproven: Unproven) -> str:
+    """Return a construct that isn't proven with its line in the model's file, if that is known."""
+    lines, written = source.splitlines(), model.node.text.splitlines()
+    text = lines[unproven.line - 1].strip() if 0 < unproven.line <= len(lines) else ""
+    places = [number for number, line in enumerate(written, start=1) if line.strip() == text]
+    line = places[0] if text and len(places) == 1 else 0
+    model.line = model.line or line
+    return str(replace(unproven, line=line))
 
 
 def _store_inputs_of_appends(models: Mapping[str, Model]) -> None:
@@ -140,9 +160,13 @@ def _compiled(outcome: Outcome, node: Node, reason: NotStatic) -> Model | None:
 def _body(outcome: Outcome, model: Model) -> None:
     """Set the SQL and the fields of the asset. Raise NotStatic, NotSelect."""
     _materialize(outcome, model)
-    translated = translate(model.sql or model.rendered.text, outcome.dialect)
+    source = model.sql or model.rendered.text
+    translated = translate(source, outcome.dialect)
     model.sql = translated.sql
-    model.doubts += translated.problems
+    model.doubts += [_located(model, source, unproven) for unproven in translated.unproven]
+    model.inexact = [_located(model, source, unproven) for unproven in translated.inexact]
+    model.fractions = translated.fractions
+    model.notes += translated.notes
     if model.rendered.marks and "* exclude (" in model.sql:
         model.notes.append(
             "it fails if a column in the `except` of dbt_utils.star isn't there, which dbt ignores"
@@ -266,8 +290,9 @@ def _item(outcome: Outcome, model: Model, path: str) -> None:
     if model.doubts:
         verdict, why = Verdict.PERSON, "; ".join([*model.doubts, *model.notes])
         todo = f"compare {path} with the original, and decide"
+    line = model.line or node.line
     outcome.add(
-        node.uid, node.file, node.line, verdict, why, todo=todo, created=created, original=node.text
+        node.uid, node.file, line, verdict, why, todo=todo, created=created, original=node.text
     )
 
 

@@ -50,6 +50,12 @@ class Model:
     """Why a person must look at the asset."""
     notes: list[str] = field(default_factory=list)
     """What became of this and that; for the item's `why`."""
+    line: int = 0
+    """Of the first doubt, in its file; 0 if that isn't known."""
+    fractions: bool = False
+    """Whether its rows have fractions as DOUBLE that dbt's warehouse keeps exactly."""
+    inexact: list[str] = field(default_factory=list)
+    """Doubts if one of its inputs has such fractions."""
 
 
 @dataclass(slots=True)

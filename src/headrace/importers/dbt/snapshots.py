@@ -58,7 +58,7 @@ def _read(outcome: Outcome, node: Node) -> dict[str, Any] | None:
     except (NotStatic, NotSelect) as error:
         _person(outcome, node, str(error), "write it as an asset with materialize: snapshot")
         return None
-    doubts += translated.problems
+    doubts += map(str, translated.unproven)
     doubts += [f"{option} isn't carried: {why}" for option, why in _CHANGED if config.get(option)]
     if rendered.environment:
         doubts.append("an environment variable is written in by its default")

@@ -231,11 +231,11 @@ def _relation_argument(outcome: Outcome, node: str, value: Any) -> Any:
 def query_of(outcome: Outcome, text: str) -> str:
     """Return a check's query for DuckDB, on one line if it has no comments. Raise NoCheck."""
     try:
-        translated = translate(text.strip().rstrip(";"), outcome.dialect)
+        translated = translate(text.strip().rstrip(";"), outcome.dialect, names_matter=False)
     except NotSelect as error:
         raise NoCheck(str(error)) from None
-    if translated.problems:
-        raise NoCheck(translated.problems[0])
+    if translated.unproven:
+        raise NoCheck(str(translated.unproven[0]))
     lines = [line.rstrip() for line in translated.sql.strip().split("\n")]
     if any("--" in line for line in lines):
         return "\n".join(line for line in lines if line)

@@ -139,6 +139,53 @@ def test_nested_elements(bench: Workbench) -> None:
     assert isinstance(take(bench, text.replace("age", "size"), flat.schema, flatten=True), Drift)
 
 
+@pytest.mark.parametrize("flat", [False, True])
+@pytest.mark.parametrize(
+    ("record", "name"),
+    [
+        ('<row id="1"><id>2</id></row>', "id"),
+        ('<row id="1"><id>2</id><id>3</id></row>', "id"),
+        ('<row><id a="1">2<a>3</a></id></row>', "a"),
+        ("<row>free<text>1</text></row>", "text"),
+        ('<row text="1">free<b>2</b></row>', "text"),
+        ('<row xmlns:p="p" xmlns:q="q" p:id="1" q:id="2"/>', "id"),
+        ('<row xmlns:p="p" xmlns:q="q"><p:id>1</p:id><q:id>2</q:id></row>', "id"),
+        ('<row xmlns:p="p"><id>1</id><p:id>2</p:id><id>3</id></row>', "id"),
+    ],
+)
+def test_two_values_of_one_name_are_refused(
+    bench: Workbench, record: str, name: str, flat: bool
+) -> None:
+    """Would catch: the first value replaced by the second, or put into its list, in silence."""
+    sound = "<row><other>0</other></row>"
+    for number, text in ((1, f"<r>{record}</r>"), (2, f"<r>{sound}{record}{sound}</r>")):
+        outcome = take(bench, text, flatten=flat)
+        assert isinstance(outcome, UnreadableFile), outcome
+        expected = f"record {number} has two values called `{name}`"
+        assert outcome.reason.replace("id_a", "a").startswith(expected)
+
+
+def test_a_path_and_an_element_of_one_name_are_refused(bench: Workbench) -> None:
+    """Would catch: `a_b` lost beside the flattened path of `b` in `a`."""
+    text = '<r><row><a_b>1</a_b><a><b>2</b></a></row><row><c d="1"/></row></r>'
+    outcome = take(bench, text, flatten=True)
+    assert isinstance(outcome, UnreadableFile) and "called `a_b`" in outcome.reason
+    taken = take(bench, text)
+    assert isinstance(taken, Taken)
+    assert (taken.column("a_b")[0], taken.column("a")[0]) == (1, {"b": "2"})
+
+
+def test_a_records_own_text_is_a_column(bench: Workbench) -> None:
+    """Would catch: the text beside a record's elements lost where values are flattened, and records
+    of nothing but text refused."""
+    for flat in (False, True):
+        taken = take(bench, "<r><row>1</row><row/></r>", flatten=flat)
+        assert isinstance(taken, Taken) and taken.column("text") == [1, None]
+        taken = take(bench, "<r><row>free<id>1</id></row></r>", flatten=flat)
+        assert isinstance(taken, Taken)
+        assert (taken.column("id"), taken.column("text")) == ([1], ["free"])
+
+
 HOSTILE = {
     "billion laughs": (
         '<!DOCTYPE r [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;">]><r><row><v>&b;</v></row></r>'

@@ -77,9 +77,10 @@ class ElementShape:
         """
         if not self.complex or (element.text and not element.text.isspace()):
             return None
-        results: dict[str, str | None] = {
-            local_name(name): value for name, value in element.items()
-        }
+        attributes = element.items()
+        results: dict[str, str | None] = {local_name(name): value for name, value in attributes}
+        if len(results) < len(attributes):
+            return None
         by_tag = self.by_tag
         for child in element:
             name, shape = by_tag.get(child.tag, _UNKNOWN)
@@ -92,47 +93,82 @@ class ElementShape:
         return results
 
     def value(self, element: Element) -> Any:
-        """Return the element as JSON: text, or an object of its attributes, children and text."""
+        """Return the element as JSON: text, or an object of its attributes, children and text.
+
+        Raises CannotRead for two of them with one name.
+        """
         if not self.complex:
             return _text(element)
-        results: dict[str, Any] = {
-            local_name(name): value for name, value in element.attrib.items()
-        }
-        for child in element:
-            name = local_name(child.tag)
-            shape = self.children[name]
-            if shape.repeated:
-                results.setdefault(name, [])
-                if not isinstance(results[name], list):
-                    results[name] = [results[name]]
-                results[name].append(shape.value(child))
+        results: dict[str, Any] = {}
+        for name, part in _parts(element):
+            if isinstance(part, list):
+                values = [self.children[name].value(child) for child in part]
+                _add(results, name, values if self.children[name].repeated else values[0])
             else:
-                results[name] = shape.value(child)
+                _add(results, name, part)
         if (text := _text(element)) is not None:
-            results[TEXT] = text
+            _add(results, TEXT, text)
         return results
 
-    def flat(self, element: Element, prefix: str = "") -> dict[str, Any]:
-        """Return the element as one flat object: paths name nested values, lists stay lists."""
-        results: dict[str, Any] = {
-            prefix + local_name(name): value for name, value in element.attrib.items()
-        }
-        for child in element:
-            name = local_name(child.tag)
-            shape = self.children[name]
-            if shape.repeated:
-                results.setdefault(prefix + name, []).append(shape.value(child))
-                continue
-            if (text := _text(child)) is not None or not shape.complex:
-                results[prefix + name] = text
-            if shape.complex:
-                results |= shape.flat(child, f"{prefix}{name}_")
+    def flat(self, element: Element) -> dict[str, Any]:
+        """Return the element as one flat object: paths name nested values, lists stay lists.
+
+        Raises CannotRead for two values with one name.
+        """
+        results: dict[str, Any] = {}
+        self._flatten(element, "", results)
+        if (text := _text(element)) is not None:
+            _add(results, TEXT, text)
         return results
+
+    def _flatten(self, element: Element, prefix: str, results: dict[str, Any]) -> None:
+        """Add all values inside an element but its own text."""
+        for name, part in _parts(element):
+            if not isinstance(part, list):
+                _add(results, prefix + name, part)
+            elif self.children[name].repeated:
+                values = [self.children[name].value(child) for child in part]
+                _add(results, prefix + name, values)
+            else:
+                self.children[name]._add_flat(part[0], prefix + name, results)
+
+    def _add_flat(self, element: Element, path: str, results: dict[str, Any]) -> None:
+        if (text := _text(element)) is not None or not self.complex:
+            _add(results, path, text)
+        if self.complex:
+            self._flatten(element, f"{path}_", results)
+
+
+def _parts(element: Element) -> Iterator[tuple[str, str | list[Element]]]:
+    """Yield attributes as texts and children by their name.
+
+    Children of one name are a list, unless they are of different namespaces.
+    """
+    for name, value in element.items():
+        yield local_name(name), value
+    children: dict[str, list[Element]] = {}
+    for child in element:
+        children.setdefault(child.tag, []).append(child)
+    for tag, same in children.items():
+        yield local_name(tag), same
+
+
+def _add(results: dict[str, Any], name: str, value: Any) -> None:
+    if name in results:
+        raise CannotRead(
+            f"two values called `{printable(name)}`: an attribute, an element, a path or a text, or"
+            " elements of two namespaces"
+        )
+    results[name] = value
 
 
 def shape_of(pinned: SourceSchema | None) -> ElementShape:
-    """Return the shape in a pinned schema: its lists stay lists, even for single elements."""
+    """Return the shape of records: lists of the pinned schema stay lists, even of one element.
+
+    A record is an object even if it has only text.
+    """
     shape = ElementShape()
+    shape.complex = True
     for column in pinned.columns if pinned else ():
         try:
             _pin(shape.children.setdefault(column.name, ElementShape()), parse(column.type))
@@ -230,18 +266,25 @@ def _lines(records: Iterator[Element], shape: ElementShape, *, flat: bool) -> It
     encode = msgspec.json.Encoder().encode_lines
     batch: list[Any] = []
     written_any = False
-    for record in records:
+    for number, record in enumerate(records, 1):
         value: Any = shape.plain(record)
         if value is None:
             if shape.learn(record) and written_any:
                 raise _Reshaped
-            value = shape.flat(record) if flat else shape.value(record)
+            value = _object(record, number, shape, flat=flat)
         written_any = True
         batch.append(value)
         if len(batch) == RECORDS_PER_BATCH:
             yield encode(batch)
             batch.clear()
     yield encode(batch)
+
+
+def _object(record: Element, number: int, shape: ElementShape, *, flat: bool) -> dict[str, Any]:
+    try:
+        return shape.flat(record) if flat else shape.value(record)
+    except CannotRead as error:
+        raise CannotRead(f"record {number:,} has {error}") from None
 
 
 def _refuse_document_type(path: Path, encoding: str | None) -> None:

@@ -119,7 +119,7 @@ def test_everything_is_an_item_once(tmp_path: Path) -> None:
         "revenue": "command",
         "left": "command",
         "other": "command",
-        "by_letter": "person",
+        "by_letter": "command",
         "warehouse_orders": "person",
         "revenue:revenue_is_positive": "command",
         "nightly": "command",
@@ -230,3 +230,52 @@ def test_the_program_names_the_partition(tmp_path: Path) -> None:
     assert called == [
         "asset", "materialize", "-f", "a.py", "--select", "raw/x", "--partition", "2024-03-01-05:00",
     ]  # fmt: skip
+
+
+def test_partitions_by_key_are_carried(tmp_path: Path) -> None:
+    """Would catch: `[day × static key]` for a person, or a key in another order than Dagster's."""
+    text = """
+import dagster as dg
+
+day = dg.DailyPartitionsDefinition("2024-03-01")
+areas = dg.StaticPartitionsDefinition(["eu", "us"])
+
+@dg.asset(partitions_def=areas, group_name="g", owners=["team:Data"])
+def by_area(): ...
+
+@dg.asset(partitions_def=dg.MultiPartitionsDefinition({"day": day, "area": areas}))
+def crossed(): ...
+
+@dg.asset(partitions_def=dg.MultiPartitionsDefinition({"a": areas, "b": areas}))
+def two_keys(): ...
+
+@dg.asset(partitions_def=dg.StaticPartitionsDefinition(keys()))
+def unknown(): ...
+
+@dg.asset(partitions_def=day, owners=["team:data"])
+def daily(): ...
+
+job = dg.define_asset_job("job", selection=dg.AssetSelection.assets(daily))
+each_day = dg.build_schedule_from_partitioned_job(job, hour_of_day=5)
+group = dg.define_asset_job("group", selection=dg.AssetSelection.groups("g"))
+weekly = dg.ScheduleDefinition(job=group, cron_schedule="0 7 * * 1")
+"""
+    root = project(tmp_path / "origin", **{"shop/assets.py": text})
+    imported = read_project(root)
+    found = verdicts(imported)
+    assert {name: found[name] for name in ("by_area", "crossed", "two_keys", "unknown")} == {
+        "by_area": "command", "crossed": "command", "two_keys": "person", "unknown": "person",
+    }  # fmt: skip
+    assert (found["job_schedule"], found["group_schedule"]) == ("carried", "carried")
+    both = yaml.safe_load(imported.files["assets/crossed.yaml"])
+    assert both["partition"] == ["day", {"key": "area", "values": ["eu", "us"]}]
+    assert both["command"][-1] == "{key}|%Y-%m-%d"
+    by_area = yaml.safe_load(imported.files["assets/by_area.yaml"])
+    assert by_area["partition"] == {"key": "key", "values": ["eu", "us"]}
+    assert by_area["trigger"]["cron"] == "0 7 * * 1"
+    daily = yaml.safe_load(imported.files["assets/daily.yaml"])
+    assert daily["trigger"]["cron"] == "0 5 * * *"
+    assert imported.files["owners.yaml"].lower().count("data") == 1
+    response = import_project("dagster", root, tmp_path / "new", "test", Silent())
+    assert response.validate is not None
+    assert response.validate.ok, response.validate.problems

@@ -44,7 +44,9 @@ class OriginTask:
     tags: tuple[str, ...] = ()
     trigger: Mapping[str, Any] | str | None = None
     """A trigger of Headrace; `UPSTREAM` starts the asset after the last one that it depends on."""
-    partition: str = ""
+    partition: Any = ""
+    grain: str = ""
+    """The grain of a partition by time alone."""
     start: str = ""
     timezone: str = ""
     depends: list[str] = field(default_factory=list)
@@ -91,8 +93,7 @@ class CommandProject:
         owners: set[str] = set()
         for task in self.tasks:
             if task.command:
-                owner = owner_name(task.owner or self.title.lower())
-                owners.add(owner)
+                owner = _one_owner(task.owner or self.title.lower(), owners)
                 path = f"assets/{assets[task.id]}.yaml"
                 self.files[path] = self._asset(task, assets, owner)
                 self.created[task.id] = path
@@ -147,6 +148,14 @@ class CommandProject:
     def _created_of(self, task: OriginTask) -> tuple[str, ...]:
         path = self.created.get(task.part_of or task.id)
         return (path,) if path and task.verdict is not Verdict.PERSON else ()
+
+
+def _one_owner(text: str, owners: set[str]) -> str:
+    """Add an owner, and return its name: names that differ in case are one."""
+    wanted = owner_name(text)
+    owner = next((name for name in owners if name.lower() == wanted.lower()), wanted)
+    owners.add(owner)
+    return owner
 
 
 def cron_trigger(cron: str) -> dict[str, str] | None:

@@ -6,7 +6,9 @@ import ast
 import datetime as dt
 import re
 from dataclasses import dataclass
+from typing import Any
 
+from headrace.importers.airflow.naming import cleaned
 from headrace.importers.python_definitions import Definitions, argument
 
 GRAINS = {
@@ -21,12 +23,19 @@ _DATE = re.compile(r"(\d{4})-(\d{2})-(\d{2})(?:-(\d{2}):(\d{2}))?$")
 
 @dataclass(frozen=True, slots=True)
 class Partitions:
-    """A grain with its first partition, and how Dagster writes a key."""
+    """What `partition:` says, with its first interval, and how Dagster writes a key.
 
-    grain: str
+    `key_format` is a format of dates in which `{key}` stands for the key that isn't a date.
+    """
+
+    by: Any
     start: str
     timezone: str
     key_format: str
+    grain: str = ""
+
+
+_NONE = Partitions("", "", "", "")
 
 
 class NotCarried(Exception):
@@ -45,8 +54,16 @@ def partitions_of(file: Definitions, node: ast.expr | None) -> Partitions | None
     if not isinstance(node, ast.Call):
         raise NotCarried("its partitions are defined elsewhere")
     kind = file.name_of(node.func).rpartition(".")[2]
+    if kind == "MultiPartitionsDefinition":
+        return _of_both(file, argument(node, "partitions_defs", 0))
+    if kind == "StaticPartitionsDefinition":
+        return _of_keys(file, argument(node, "partition_keys", 0), "key")
     if kind not in GRAINS:
         raise NotCarried(f"its partitions are a {kind or 'value of a run'}")
+    return _of_time(file, node, kind)
+
+
+def _of_time(file: Definitions, node: ast.Call, kind: str) -> Partitions:
     names = {item.arg for item in node.keywords}
     if not names <= KNOWN_ARGUMENTS or len(node.args) > 1:
         raise NotCarried("its partitions begin or end at other times than a calendar's")
@@ -55,7 +72,30 @@ def partitions_of(file: Definitions, node: ast.expr | None) -> Partitions | None
         raise NotCarried("its weeks don't begin on Monday")
     given = file.text(argument(node, "fmt"))
     start = _start(grain, file.text(argument(node, "start_date", 0)))
-    return Partitions(grain, start, file.text(argument(node, "timezone")), given or key_format)
+    zone = file.text(argument(node, "timezone"))
+    return Partitions(grain, start, zone, given or key_format, grain)
+
+
+def _of_keys(file: Definitions, node: ast.expr | None, name: str) -> Partitions:
+    keys = file.known(node)
+    if not isinstance(keys, list) or not keys or not all(isinstance(key, str) for key in keys):
+        raise NotCarried("the keys of its partitions aren't in the file")
+    return Partitions({"key": cleaned(name), "values": keys}, "", "", "{key}")
+
+
+def _of_both(file: Definitions, node: ast.expr | None) -> Partitions:
+    """Return the partitions of a time and of a key; Dagster orders its dimensions by name."""
+    if not isinstance(node, ast.Dict) or len(node.keys) != 2:
+        raise NotCarried("the dimensions of its partitions aren't in the file")
+    parts = {file.text(key): value for key, value in zip(node.keys, node.values, strict=True)}
+    known = {name: partitions_of(file, parts[name]) or _NONE for name in sorted(parts)}
+    times = [part for part in known.values() if part.grain]
+    keys = [name for name, part in known.items() if isinstance(part.by, dict)]
+    if len(times) != 1 or len(keys) != 1:
+        raise NotCarried("its partitions aren't those of a time and a key")
+    by = [times[0].by, {**known[keys[0]].by, "key": cleaned(keys[0])}]
+    key_format = "|".join(part.key_format for part in known.values())
+    return Partitions(by, times[0].start, times[0].timezone, key_format)
 
 
 def _start(grain: str, text: str) -> str:

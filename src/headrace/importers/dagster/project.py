@@ -33,7 +33,7 @@ RUNNER = "jobs/dagster_work.py"
 RUNNER_TEXT = '''"""Run one asset or one job of the Dagster project in DAGSTER_PROJECT's folder.
 
 Arguments: `asset` or `job`, how Dagster finds the code (`-f FILE` or `-m MODULE`), the name, and
-for a partitioned asset the format of Dagster's partition keys.
+for a partitioned asset the format of Dagster's partition keys, `{key}` for one that is no date.
 """
 
 import json
@@ -50,9 +50,11 @@ if kind == "asset":
     command = ["dagster", "asset", "materialize", option, code, "--select", name]
 else:
     command = ["dagster", "job", "execute", option, code, "--job", name]
-if key_format and context["interval"]:
-    start = datetime.fromisoformat(context["interval"]["start"])
-    command += ["--partition", start.strftime(key_format[0])]
+if key_format:
+    key = key_format[0]
+    if context["interval"]:
+        key = datetime.fromisoformat(context["interval"]["start"]).strftime(key)
+    command += ["--partition", key.replace("{key}", str(context.get("partition_key")))]
 sys.exit(subprocess.call(command, cwd=os.environ["DAGSTER_PROJECT"]))
 '''
 PASSED = ("DAGSTER_PROJECT", "DAGSTER_HOME")
@@ -166,7 +168,8 @@ class _Items:
         words = ["python3", RUNNER, "asset", *self._code_location(item), select]
         if partitions is not None:
             words.append(partitions.key_format)
-            task.partition, task.start = partitions.grain, partitions.start
+            task.partition, task.start = partitions.by, partitions.start
+            task.grain = partitions.grain
             task.timezone = partitions.timezone
         task.command = tuple(words)
         task.name = task.id.replace("/", "_")
@@ -375,12 +378,9 @@ class _Items:
         """Give assets and jobs the cron of the schedule that starts them."""
         scheduled: set[str] = set()
         for schedule in schedules:
-            trigger = cron_trigger(schedule.cron)
-            if trigger is None or schedule.computed:
-                continue
-            if schedule.timezone:
-                trigger["timezone"] = schedule.timezone
-            for task in self._targets(schedule):
+            targets = self._targets(schedule)
+            trigger = _trigger_of(schedule, targets)
+            for task in targets if trigger is not None else ():
                 schedule.targets.append(task.id)
                 if task.id not in scheduled:
                     scheduled.add(task.id)
@@ -418,13 +418,25 @@ class _Items:
         text = job.file.text(node)
         if node is None or text == "*" or _is_all(job, node):
             return set(self._assets)
+        if isinstance(node, ast.Call):
+            return self._selection(job, node)
         names = [text] if text else job.file.known(node, [])
         if isinstance(names, list) and names and all(isinstance(name, str) for name in names):
             return {name for name in names if name in self._assets}
-        if isinstance(node, ast.List | ast.Tuple):
-            return {self._key(job, element) for element in node.elts}
-        key = self._key(job, node) if isinstance(node, ast.Name) else ""
-        return {key} & set(self._assets)
+        elements = node.elts if isinstance(node, ast.List | ast.Tuple) else [node]
+        return {self._key(job, element) for element in elements} & set(self._assets)
+
+    def _selection(self, job: Defined, call: ast.Call) -> set[str]:
+        """Return the keys of `AssetSelection.assets(…)`, `keys(…)` and `groups(…)`."""
+        kind = job.file.name_of(call.func).rpartition(".AssetSelection.")[2]
+        if kind in ("assets", "keys"):
+            return {self._key(job, element) for element in call.args}
+        groups = {job.file.text(element) for element in call.args} if kind == "groups" else set()
+        return {
+            key
+            for key, (item, _) in self._assets.items()
+            if item.file.text(item.argument("group_name")) in groups
+        }
 
     def _add_schedule(self, schedule: Schedule) -> None:
         task = self._add(schedule.item, schedule.name)
@@ -442,6 +454,23 @@ class _Items:
             named = ", ".join(schedule.targets[:3]) + (" …" if len(schedule.targets) > 3 else "")
             task.verdict, task.why = Verdict.CARRIED, f"its cron is the trigger of {named}"
             task.part_of = schedule.targets[0]
+
+
+def _trigger_of(schedule: Schedule, targets: list[OriginTask]) -> dict[str, str] | None:
+    cron = schedule.cron
+    if schedule.offset is not None:
+        cron = _cron_of_partitions(targets, *schedule.offset)
+    trigger = cron_trigger(cron)
+    if trigger is None or schedule.computed:
+        return None
+    return trigger | ({"timezone": schedule.timezone} if schedule.timezone else {})
+
+
+def _cron_of_partitions(targets: list[OriginTask], hour: int, minute: int) -> str:
+    """Return when a schedule of a partitioned job fires; empty if its partitions differ."""
+    grains = {task.grain for task in targets}
+    times = {"hour": f"{minute} * * * *", "day": f"{minute} {hour} * * *"}
+    return times.get(grains.pop(), "") if len(grains) == 1 else ""
 
 
 def _keys_of_several(item: Defined) -> Iterator[str]:

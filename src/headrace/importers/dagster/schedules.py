@@ -19,6 +19,8 @@ class Schedule:
     job: Defined | None
     computed: bool
     """Whether a function computes what each run does."""
+    offset: tuple[int, int] | None = None
+    """Hour and minute, if it fires at the end of the partitions of its job."""
     targets: list[str] = field(default_factory=list)
     """Ids of the tasks that get its cron as trigger."""
 
@@ -38,12 +40,23 @@ def _schedule(project: DagsterFiles, item: Defined) -> Schedule:
     zone = item.file.text(item.argument("execution_timezone"))
     computed = item.function is not None and not _is_plain(item.function)
     computed = computed or item.argument("execution_fn") is not None
-    return Schedule(item, name, cron, zone, job, computed)
+    return Schedule(item, name, cron, zone, job, computed, _offset(item))
+
+
+def _offset(item: Defined) -> tuple[int, int] | None:
+    """Return hour and minute of a schedule of a partitioned job; None for any other one."""
+    called = item.file.name_of(item.node.func) if isinstance(item.node, ast.Call) else ""
+    if not called.endswith("build_schedule_from_partitioned_job"):
+        return None
+    hour = item.file.known(item.argument("hour_of_day"), 0)
+    minute = item.file.known(item.argument("minute_of_hour"), 0)
+    return (hour, minute) if isinstance(hour, int) and isinstance(minute, int) else None
 
 
 def _job(project: DagsterFiles, item: Defined) -> Defined | None:
     """Return the job that it starts: by its name, by its variable, or by its text."""
-    node = item.argument("job") or item.argument("target") or item.argument("job_name")
+    position = 0 if _offset(item) is not None else None
+    node = item.argument("job", position) or item.argument("target") or item.argument("job_name")
     text = item.file.text(node)
     jobs = project.of("job", "asset_job")
     if text:

@@ -46,6 +46,7 @@ class Owners:
 
     def add(self, name: str, email: object) -> str:
         """Remember an owner; the first e-mail address counts."""
+        name = next((known for known in self.by_name if known.lower() == name.lower()), name)
         entry = self.by_name.setdefault(name, {"kind": "team"})
         address = str(listed(email)[0]) if listed(email) else ""
         if re.fullmatch(r"[^@\s\"'<>]+@[^@\s\"'<>]+", address):

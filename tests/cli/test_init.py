@@ -48,6 +48,18 @@ def test_from_one_file_without_a_date(tmp_path: Path, call: Call) -> None:
     assert shop.json("status")["consumers"][0]["state"] == "served"
 
 
+def test_lines_above_the_header_are_declared(tmp_path: Path, call: Call) -> None:
+    """Would catch: `init` that refuses a file with titles, or a source that can't read it."""
+    (tmp_path / "bank.csv").write_text(
+        '"Source","Bank",\n\n"id","name","1960",\n1,"a",,\n2,"b",7,\n'
+    )
+    assert call(tmp_path, "init", "shop", "--from", "bank.csv")[0] == 0
+    assert "csv: {skip: 2}" in (tmp_path / "shop/sources/bank.yaml").read_text()
+    contract = (tmp_path / "shop/contracts/bank.odcs.yaml").read_text()
+    assert "Source" not in contract
+    assert '"1960"' in contract
+
+
 def test_from_daily_files_as_a_shell_gives_them(tmp_path: Path, call: Call) -> None:
     names = []
     for day in range(1, 4):

@@ -5,6 +5,7 @@ import datetime as dt
 import io
 from typing import Any
 
+import msgspec
 import pytest
 from connect_contract import ORDERS, Columns, TextContract
 from connect_workbench import Outcome, Taken, Workbench
@@ -468,3 +469,102 @@ def test_a_decimal_comma(bench: Workbench) -> None:
     )
     assert isinstance(drift, TypeDrift)
     assert drift.columns[0].column == "v"
+
+
+PREAMBLES: dict[str, tuple[str, dict[str, Any]]] = {
+    "titles and a blank line": ("Sales,2024,\n\nid,name\n", {"skip": 2}),
+    "a title": ("My report\nid,name\n", {"skip": 1}),
+    "titles and a blank line, with an empty last cell": ("Bank,x,\n\nid,name\n", {"skip": 2}),
+    "a title with as many cells": ("My report,\nid,name\n", {"skip": 1}),
+    "comments": ("# one\n# two, three\nid,name\n", {"comment": "#"}),
+    "a comment with as many cells": ("# by me, 2024\nid,name\n", {"comment": "#"}),
+}
+
+
+@pytest.mark.parametrize("case", PREAMBLES)
+def test_lines_above_the_header(bench: Workbench, case: str) -> None:
+    """Would catch: a title published as the header with junk columns, an error that doesn't say
+    what to declare, or a declaration that drops something else.
+    """
+    above, declared = PREAMBLES[case]
+    data = (above + '1,"a\n# no comment"\n2,b\n').encode()
+    line = above.count("\n")
+    outcome = bench.take(data, "x.csv")
+    assert isinstance(outcome, UnreadableFile), outcome
+    written = f"{next(iter(declared))}: "
+    assert f"line {line}" in outcome.reason, outcome.reason
+    assert written in outcome.reason
+    for options in (declared, {"header": line} if line and "skip" in declared else declared):
+        taken = bench.take(data, "x.csv", options={"csv": options})
+        assert isinstance(taken, Taken), taken
+        assert taken.rows == [(1, "a\n# no comment"), (2, "b")]
+    bad = data.replace(b'"a\n# no comment"', b"a").replace(b"2,b", b"2,b,c")
+    wrong = bench.take(bad, "x.csv", options={"csv": declared})
+    assert isinstance(wrong, UnreadableFile)
+    assert wrong.line == line + 2, "lines are those of the delivery"
+    pinned = bench.schema((above.splitlines()[-1] + "\n1,a\n").encode(), "x.csv")
+    later = bench.take(data, "x.csv", pinned)
+    assert not isinstance(later, Taken)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [b",a,b\n0,1,2\n1,3,4\n", b"#id,name\n1,a\n2,b\n", b"a,,b,\n1,x,2,y\n", b"a,b\n\nx,1\ny,2\n"],
+)
+def test_odd_headers_are_no_titles(bench: Workbench, header: bytes) -> None:
+    """Would catch: the header of a data frame with an index refused as a title."""
+    assert isinstance(bench.take(header, "x.csv"), Taken)
+
+
+def test_comments_between_rows(bench: Workbench) -> None:
+    """Would catch: a comment as a row, or one in a value cut."""
+    data = b'# head\r\nid;v\r\n1;"x\n#y"\r\n# middle; of it\r\n2;z # no\r\n'
+    taken = bench.take(data, "x.csv", options={"csv": {"comment": "#"}})
+    assert isinstance(taken, Taken), taken
+    assert taken.rows == [(1, "x\n#y"), (2, "z # no")]
+
+
+@pytest.mark.parametrize("line", [b"sep=;\n", b'"sep=;"\r\n', b"\xef\xbb\xbfSEP=;\n", b"sep=\t\n"])
+def test_the_separator_line_of_excel(bench: Workbench, line: bytes) -> None:
+    """Would catch: columns `sep=` and `column_2`, with the header as a row."""
+    sign = b"\t" if b"\t" in line else b";"
+    data = b"id;name;c\n1;a,b;x\n".replace(b";", sign)
+    taken = bench.take(line + data, "x.csv")
+    assert isinstance(taken, Taken), taken
+    assert (taken.names, taken.rows) == (("id", "name", "c"), [(1, "a,b", "x")])
+    again = bench.take(data, "x.csv", taken.schema)
+    assert isinstance(again, Taken), "with or without the line"
+    assert isinstance(bench.take(line + data, "x.csv", again.schema), Taken)
+
+
+@pytest.mark.parametrize("pinned", [False, True])
+@pytest.mark.parametrize("rows", [b"a,b\nx,y\n", b"1,b\n2,y\n"])
+def test_a_header_that_comes_again(bench: Workbench, rows: bytes, pinned: bool) -> None:
+    """Would catch: the header of a second, joined file as a row, or numbers as text for its sake."""
+    header = b"id,name\n"
+    schema = bench.schema(header + rows, "x.csv")
+    data = header + rows + header + rows
+    drift = bench.take(data, "x.csv", schema if pinned else None)
+    assert isinstance(drift, TypeDrift), drift
+    assert drift.columns[0].line == 4
+    assert "the header comes again in line 4" in drift.reason
+    assert drift.columns[0].type == schema.columns[0].type
+
+
+def test_quoted_values_are_text(bench: Workbench) -> None:
+    """Would catch: an empty text published as NULL, though our own exports write the difference."""
+    data = b'n,t,d\n1,"",2026-01-01\n"",,""\nNA,"NA",NA\n4,NA,\n'
+    taken = bench.take(data, "x.csv")
+    assert isinstance(taken, Taken), taken
+    assert taken.column("t") == ["", None, "NA", None]
+    assert taken.column("n") == [1, None, None, 4]
+    assert taken.column("d")[1:] == [None, None, None]
+    older = msgspec.structs.replace(
+        taken.schema, format=msgspec.structs.replace(taken.schema.format, empty_text=False)
+    )
+    as_before = bench.take(data, "x.csv", older)
+    assert isinstance(as_before, Taken)
+    assert as_before.column("t") == [None] * 4, "a schema that an older version pinned goes on"
+    declared = bench.take(data, "x.csv", options={"csv": {"null": ["", "NA"]}})
+    assert isinstance(declared, Taken)
+    assert declared.column("t") == [None] * 4

@@ -107,6 +107,11 @@ class Format(msgspec.Struct, frozen=True):
     """The encoding that a file has instead of the pinned one; never pinned."""
     lenient: tuple[str, ...] = ()
     """Columns whose values become null if they aren't of the pinned type; never pinned."""
+    empty_text: bool = False
+    """CSV: whether quoted values of text columns are text if they are empty or a null word.
+
+    They are null for schemas that an older version pinned.
+    """
 
 
 class Inside(msgspec.Struct, frozen=True):

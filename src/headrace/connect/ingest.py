@@ -583,4 +583,5 @@ def _rereading(
         date_format=shown_now.format.date_format,
         timestamp_format=shown_now.format.timestamp_format,
     )
-    return msgspec.structs.replace(prepared.schema, columns=columns, format=form)
+    other = msgspec.structs.replace(prepared.schema, columns=columns, format=form)
+    return None if other == prepared.schema else other

@@ -102,8 +102,11 @@ def fingerprint(schema: SourceSchema, sha256: str) -> str:
 
     The same content under another schema is another delivery.
     """
+    form = msgspec.to_builtins(schema.format)
+    if not schema.format.empty_text:  # hashes of older versions lack it
+        del form["empty_text"]
     encoded = msgspec.json.encode(
-        [[(column.name, column.type) for column in schema.columns], schema.format, sha256]
+        [[(column.name, column.type) for column in schema.columns], form, sha256]
     )
     return hashlib.sha256(encoded).hexdigest()
 

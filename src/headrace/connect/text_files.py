@@ -223,6 +223,21 @@ def one_line_end(
     return normalized
 
 
+def blanked(
+    path: Path, line_bytes_max: int, quoting: Quoting | None, skip: int, comment: str
+) -> Iterator[bytes]:
+    """Yield lines that end in LF; the first `skip`, and those that begin with `comment`, are blank.
+
+    A line in a quoted value isn't a comment.
+    """
+    yield from [b"\n"] * skip
+    before, mark = b"", comment.encode()
+    for line, ending in _Lines(line_bytes_max, quoting).of(path, skip):
+        text = line.removeprefix(codecs.BOM_UTF8)
+        yield b"\n" if mark and before != QUOTED and text.startswith(mark) else line
+        before = ending
+
+
 def _rows_differ(path: Path, lines: _Lines) -> bool:
     """Whether rows end in both ways, not just lines in quoted values, and all quotes are closed."""
     results, ending = set(), b""
@@ -244,9 +259,11 @@ class _Lines:
         self._quote = quoting.quote.encode() if quoting else b""
         self._open_quote = _open_quote(quoting) if quoting else None
 
-    def of(self, path: Path) -> Iterator[tuple[bytes, bytes]]:
+    def of(self, path: Path, skip: int = 0) -> Iterator[tuple[bytes, bytes]]:
         inside = False
         with path.open("rb") as file:
+            for _ in range(skip):
+                file.readline()
             while line := file.readline(self.bytes_max + 1):
                 inside = self._ends_inside(self._quote + line if inside else line)
                 if inside:

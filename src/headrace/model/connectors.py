@@ -152,9 +152,19 @@ def read_csv(fields: Fields, partition: PartitionSpec) -> None:  # noqa: ARG001
     block = fields.block_of("csv")
     if block is None:
         return
-    known = ("delimiter", "quote", "encoding", "header", "columns", "null", "decimal")
+    known = (
+        "delimiter",
+        "quote",
+        "encoding",
+        "header",
+        "skip",
+        "comment",
+        "columns",
+        "null",
+        "decimal",
+    )
     inner = Fields(block, fields.report, known, what="`csv`")
-    for name in ("delimiter", "quote"):
+    for name in ("delimiter", "quote", "comment"):
         sign = inner.raw(name)
         if name in inner and (
             not isinstance(sign, str) or len(sign) != 1 or sign in "\r\n\0" or not sign.isascii()
@@ -162,8 +172,9 @@ def read_csv(fields: Fields, partition: PartitionSpec) -> None:  # noqa: ARG001
             inner.refuse(name, f"`{name}` must be one character", f'write {name}: ";"')
     inner.choice("encoding", ENCODINGS, "utf-8")
     inner.choice("decimal", (",", "."), ".")
-    inner.texts("null")
-    header = inner.flag("header")
+    _check_null_words(inner)
+    inner.whole("skip", minimum=0, maximum=RECORD_MAX)
+    header = _header_line(inner)
     columns = inner.texts("columns")
     if header is False and not columns:
         inner.refuse("header", "without a header the columns need names", "add columns: [a, b]")
@@ -175,6 +186,31 @@ def read_csv(fields: Fields, partition: PartitionSpec) -> None:  # noqa: ARG001
             code="conflicting_fields",
         )
     _once(inner.report, inner.line("columns"), columns)
+
+
+def _header_line(fields: Fields) -> bool | int | None:
+    """Check `header`, a flag or the header's line; it is returned."""
+    at = fields.raw("header")
+    if not isinstance(at, int) or isinstance(at, bool):
+        return fields.flag("header")
+    if "skip" in fields:
+        fields.refuse(
+            "skip",
+            "`skip` counts the lines above the header, whose line `header` says",
+            "leave one of them out",
+            code="conflicting_fields",
+        )
+    return fields.whole("header", minimum=1, maximum=RECORD_MAX)
+
+
+def _check_null_words(fields: Fields) -> None:
+    """Check `null`, a list of texts; an empty one makes quoted empty values null, too."""
+    words = fields.raw("null")
+    if words == "" or (isinstance(words, list) and "" in words):
+        words = [word for word in words if word != ""]
+        if all(isinstance(word, str) and word.strip() for word in words):
+            return
+    fields.texts("null")
 
 
 def _read_layout(fields: Fields, written: LocatedMapping) -> Any:

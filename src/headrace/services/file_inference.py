@@ -7,6 +7,7 @@ import re
 import tempfile
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -71,6 +72,8 @@ class InferredColumns(NamedTuple):
     """Columns without a null in the sampled file."""
     unique: frozenset[str]
     """Those of them whose values are all different."""
+    csv: str = ""
+    """How lines above the header are declared: `csv: {skip: 4}`; empty if there are none."""
 
 
 def groups(paths: Sequence[Path]) -> list[FileGroup]:
@@ -207,8 +210,8 @@ def node_name(text: str, used_names: set[str]) -> str:
     return name
 
 
-def source_yaml(group: FileGroup) -> str:
-    """Return the text of sources/NAME.yaml."""
+def source_yaml(group: FileGroup, csv: str = "") -> str:
+    """Return the text of sources/NAME.yaml; `csv` is its declaration of the format."""
     partition = (
         "partition: day"
         if group.daily
@@ -218,6 +221,7 @@ def source_yaml(group: FileGroup) -> str:
         f"source: {group.name}\nowner: me\n{partition}\nfiles:"
         f" {_text(f'landing/{group.pattern}')}\ncontract: {group.name}\n"
         + (f"excel: {{sheet: {_text(group.sheet)}}}\n" if group.sheet else "")
+        + (f"{csv}\n" if csv else "")
     )
 
 
@@ -356,6 +360,8 @@ COLUMNS_MAX = 20
 def learn(group: FileGroup) -> InferredColumns:
     """Read the group's first file as a delivery. Raise UsageError if it can't be read as data."""
     # imports DuckDB: only this command needs it, and it opens no state
+    from headrace.connect.deliveries import CSV_ENDINGS
+    from headrace.connect.formats.csv_dialect import above_header, beginning, declaration
     from headrace.connect.ingest import prepare
     from headrace.connect.prepared import PreparedDelivery
     from headrace.lake.session import DuckDBSession
@@ -368,7 +374,8 @@ def learn(group: FileGroup) -> InferredColumns:
         readable = [temporary, Path(folder), *(path.resolve() for path in group.files.values())]
         with DuckDBSession(data, readable=readable) as session:
             first, *others = files
-            delivery = prepare(
+            read = partial(
+                prepare,
                 first[0],
                 first[1],
                 connection=session.connection,
@@ -377,6 +384,14 @@ def learn(group: FileGroup) -> InferredColumns:
                 samples=others[:SAMPLES_MAX],
                 options={"excel": {"sheet": group.sheet}} if group.sheet else {},
             )
+            delivery, csv = read(), ""
+            is_csv = Path(first[1]).suffix in CSV_ENDINGS
+            if (
+                not isinstance(delivery, PreparedDelivery)
+                and is_csv
+                and (above := above_header(beginning(first[0])))
+            ):
+                delivery, csv = read(options={"csv": above[0]}), declaration(above[0])
             if not isinstance(delivery, PreparedDelivery):
                 reason = getattr(delivery, "reason", "") or getattr(delivery, "detail", "")
                 line = getattr(delivery, "line", None)
@@ -387,9 +402,8 @@ def learn(group: FileGroup) -> InferredColumns:
                 )
             try:
                 columns = tuple((column.name, column.type) for column in delivery.schema.columns)
-                return InferredColumns(
-                    columns, *_keys(session, delivery.select_sql, [name for name, _ in columns])
-                )
+                names = [name for name, _ in columns]
+                return InferredColumns(columns, *_keys(session, delivery.select_sql, names), csv)
             finally:
                 delivery.discard()
 

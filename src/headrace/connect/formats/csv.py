@@ -5,11 +5,9 @@ strictly.
 from __future__ import annotations
 
 import csv
-import io
 import re
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +16,7 @@ import msgspec
 from headrace.connect.deliveries import (
     CSV_ENDINGS,
     EMPTY,
+    BadColumn,
     CannotRead,
     Format,
     SourceSchema,
@@ -25,6 +24,17 @@ from headrace.connect.deliveries import (
     UnreadableFile,
     first_line,
     printable,
+)
+from headrace.connect.formats.csv_dialect import (
+    SEPARATOR_LINE,
+    above_header,
+    beginning,
+    declaration,
+    dialect,
+    from_header,
+    hidden_header,
+    lines_above,
+    rows_of,
 )
 from headrace.connect.formats.headers import column_names, doubled_names
 from headrace.connect.formats.registry import FileHeader, reads
@@ -36,10 +46,11 @@ from headrace.connect.formats.text_values import (
     selected,
 )
 from headrace.connect.formats.type_inference import InferredTypes, almost_typed, infer_types
-from headrace.connect.raw_files import Opened, UnpackLimits
+from headrace.connect.raw_files import Opened, UnpackLimits, written
 from headrace.connect.text_files import (
     UTF8,
     Quoting,
+    blanked,
     has_both_line_ends,
     in_utf8,
     is_cut_in_line,
@@ -53,10 +64,7 @@ if TYPE_CHECKING:
     import duckdb
 
 HEADER_BYTES_MAX = 1 << 20
-SAMPLE_BYTES = 1 << 16
-SAMPLE_ROWS = 200
 LINE_BYTES_MAX = 2_000_000
-DELIMITERS = (",", ";", "\t", "|")
 FILE_COLUMN = "file"
 DELIMITER_NAMES = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
 
@@ -71,13 +79,19 @@ class Csv:
     def unfold(
         self, opened: Opened, temporary: Path, bounds: UnpackLimits, pinned: SourceSchema | None
     ) -> Opened:
-        """Convert to UTF-8 from the declared or detected encoding, with one kind of line end."""
-        text = in_utf8(
-            opened, _csv_options(opened).get("encoding", UTF8), pinned, temporary, bounds
+        """Convert to UTF-8 from the declared or detected encoding, with one kind of line end.
+
+        Lines above the header and comments become blank lines.
+        """
+        text = _bare(
+            in_utf8(opened, _csv_options(opened).get("encoding", UTF8), pinned, temporary, bounds),
+            temporary,
+            bounds,
+            intermediate=opened,
         )
         if not has_both_line_ends(Path(text.path)):
             return text
-        form = _declared(text, dialect(Path(text.path)))
+        form = _declared(text, dialect(beginning(Path(text.path))))
         quoting = Quoting(form.delimiter, form.quote, form.escape) if form.quote else None
         return one_line_end(
             text, temporary, bounds, LINE_BYTES_MAX, quoting, intermediate=text is not opened
@@ -100,12 +114,14 @@ class Csv:
 
         Only the file's beginning is read.
         """
-        cells, skip = _first_row(_beginning(Path(opened.path), HEADER_BYTES_MAX), form)
+        cells, skip = _first_row(beginning(Path(opened.path), HEADER_BYTES_MAX), form)
         if form.header:
             return FileHeader(form.header, skip=skip)
         if not _has_header(opened):
             return FileHeader(column_names(_csv_options(opened)["columns"]), skip=skip)
-        return FileHeader(column_names(cells), skip=skip, doubled=doubled_names(cells))
+        return FileHeader(
+            column_names(cells), tuple(cells), skip=skip, doubled=doubled_names(cells)
+        )
 
     def learn(
         self, connection: duckdb.DuckDBPyConnection, opened: Opened
@@ -114,14 +130,18 @@ class Csv:
 
         Raises CannotRead if the first line is data rather than a header.
         """
+        shows = dialect(beginning(Path(opened.path)))
         form = _declared(
-            opened, msgspec.structs.replace(dialect(Path(opened.path)), encoding=opened.encoding)
+            opened, msgspec.structs.replace(shows, encoding=opened.encoding, empty_text=True)
         )
         header = self.header(connection, opened, form)
-        rows = _rows_sql(opened, form, header, numbers=header.names)
+        if not _is_located(opened):
+            _refuse_title(opened, header)
+        typed = [LakeColumn(name, "DOUBLE", 0) for name in header.names]
+        rows = _rows_sql(opened, form, header, typed, _WITHOUT)
         learnt = infer_types(connection, rows, len(header.names), sampled=opened.large)
         form = _with_learnt(form, learnt)
-        if _has_header(opened):
+        if _has_header(opened) and not _is_located(opened):
             _require_header(connection, opened, form, learnt)
         columns = tuple(
             LakeColumn(name, kind, 0) for name, kind in zip(header.names, learnt.types, strict=True)
@@ -133,9 +153,7 @@ class Csv:
         self, opened: Opened, form: Format, header: FileHeader, columns: Sequence[LakeColumn]
     ) -> str:
         """Read text columns by position, then select `columns` by name."""
-        return selected(
-            _rows_sql(opened, form, header, numbers=_numeric(columns)), form, header, columns
-        )
+        return selected(_rows_sql(opened, form, header, columns), form, header, columns)
 
     def select_each_sql(
         self,
@@ -150,7 +168,7 @@ class Csv:
 
         `keys` maps the path of each file to its value in `key_column`, which comes last.
         """
-        rows = _rows_sql(opened, form, header, numbers=_numeric(columns), files=tuple(keys))
+        rows = _rows_sql(opened, form, header, columns, files=tuple(keys))
         listed = ", ".join(f"({literal(path)}, {literal(key)})" for path, key in keys.items())
         files = f"(VALUES {listed}) AS files(path, key) ON files.path = each.{FILE_COLUMN}"
         named = f"(SELECT each.*, files.key FROM {rows} AS each JOIN {files})"
@@ -159,7 +177,7 @@ class Csv:
     def another_format(self, opened: Opened, pinned: SourceSchema) -> tuple[Format, str] | None:
         """Detect another delimiter, another escape for quotes, or a missing header."""
         known = pinned.format
-        shows = _declared(opened, dialect(Path(opened.path)))
+        shows = _declared(opened, dialect(beginning(Path(opened.path))))
         form = msgspec.structs.replace(known, delimiter=shows.delimiter, escape=shows.escape)
         if form == known:
             return _without_header(opened, pinned)
@@ -191,9 +209,11 @@ class Csv:
         broken = _broken(error, opened)
         if broken:
             return broken
+        if repeated := _repeated_header(connection, opened, schema, header):
+            return repeated
         bad = bad_columns(
             connection,
-            _rows_sql(opened, schema.format, header, numbers=_numeric(schema.columns)),
+            _rows_sql(opened, schema.format, header, schema.columns),
             header,
             schema,
         )
@@ -210,10 +230,43 @@ class Csv:
         return UnreadableFile(f"can't be read: {first_line(error, opened.path)}")
 
 
+def _bare(opened: Opened, temporary: Path, bounds: UnpackLimits, *, intermediate: Opened) -> Opened:
+    """Return `opened`, or a copy with blank lines instead of those that aren't header or rows.
+
+    `opened` is deleted then, unless it is `intermediate` itself.
+    """
+    options, text = _csv_options(opened), beginning(Path(opened.path))
+    skip, comment = lines_above(options), options.get("comment", "")
+    if not skip and (separator := SEPARATOR_LINE.match(text)):
+        skip, options = 1, {"delimiter": separator[1], **options}
+    if not skip and not comment:
+        return opened
+    form = _declared(opened, dialect(from_header(text, skip, comment)))
+    form = msgspec.structs.replace(form, delimiter=options.get("delimiter", form.delimiter))
+    quoting = Quoting(form.delimiter, form.quote, form.escape) if form.quote else None
+    lines = blanked(Path(opened.path), LINE_BYTES_MAX, quoting, skip, comment)
+    try:
+        bare = written(opened, temporary, bounds, lines)
+    finally:
+        if opened is not intermediate:
+            opened.discard()
+    return msgspec.structs.replace(bare, options={**opened.options, "csv": options})
+
+
 def _csv_options(opened: Opened) -> Mapping[str, Any]:
     """Return the source's declaration under `csv:`."""
     results: Mapping[str, Any] = opened.options.get("csv") or {}
     return results
+
+
+def _is_located(opened: Opened) -> bool:
+    """Whether the source declares in which line the header is."""
+    return not {"skip", "comment", "header"}.isdisjoint(_csv_options(opened))
+
+
+def _null_words(opened: Opened) -> tuple[str, ...]:
+    declared = _csv_options(opened).get("null", ())
+    return (declared,) if isinstance(declared, str) else tuple(declared)
 
 
 def _has_header(opened: Opened) -> bool:
@@ -223,7 +276,7 @@ def _has_header(opened: Opened) -> bool:
 def _declared(opened: Opened, form: Format) -> Format:
     """Return the detected format, overridden by the source's declaration."""
     declared = _csv_options(opened)
-    null = tuple(dict.fromkeys(("", *declared.get("null", ()))))
+    null = tuple(dict.fromkeys(("", *_null_words(opened))))
     quote = declared.get("quote", form.quote)
     escape = quote if form.escape == form.quote else form.escape
     return msgspec.structs.replace(
@@ -241,7 +294,7 @@ def _without_header(opened: Opened, pinned: SourceSchema) -> tuple[Format, str] 
     Reading shows later whether the values fit. Text columns fit any value, so at least half of the
     columns must have another type.
     """
-    cells, skip = _first_row(_beginning(Path(opened.path), HEADER_BYTES_MAX), pinned.format)
+    cells, skip = _first_row(beginning(Path(opened.path), HEADER_BYTES_MAX), pinned.format)
     typed = sum(column.type not in ("VARCHAR", "JSON") for column in pinned.columns)
     if (
         pinned.format.header
@@ -257,53 +310,20 @@ def _without_header(opened: Opened, pinned: SourceSchema) -> tuple[Format, str] 
     return msgspec.structs.replace(pinned.format, header=pinned.names), detail
 
 
-def _numeric(columns: Sequence[LakeColumn]) -> tuple[str, ...]:
-    return tuple(
-        column.name
-        for column in columns
-        if column.type.startswith(("DECIMAL", "DOUBLE", "FLOAT")) or column.type.endswith("INT")
-    )
+def _is_numeric(type_name: str) -> bool:
+    return type_name.startswith(("DECIMAL", "DOUBLE", "FLOAT")) or type_name.endswith("INT")
 
 
-def dialect(path: Path) -> Format:
-    """Return the delimiter and escape that give the first rows most columns of equal number."""
-    text = _beginning(path, SAMPLE_BYTES)
-    if len(text) >= SAMPLE_BYTES // 4 and "\n" in text:
-        text = text[: text.rindex("\n") + 1]
-    best, form = (0.0, 0), Format(kind="csv")
-    for escape in ('"', "\\"):
-        for delimiter in DELIMITERS:
-            candidate = Format(kind="csv", delimiter=delimiter, escape=escape)
-            score = _score(text, candidate)
-            if score > best:
-                best, form = score, candidate
-    return form
-
-
-def _score(text: str, form: Format) -> tuple[float, int]:
-    """Return the share of sample rows as wide as the header, and the header's width.
-
-    Both are 0 for a single column, or if the rows can't be split.
-    """
-    try:
-        widths = [len(row) for row in islice(_reader(text, form), SAMPLE_ROWS) if row]
-    except csv.Error:
-        return 0.0, 0
-    if not widths or widths[0] < 2:
-        return 0.0, 0
-    return sum(width == widths[0] for width in widths) / len(widths), widths[0]
-
-
-def _reader(text: str, form: Format) -> Iterator[list[str]]:
-    doubled = form.escape == form.quote
-    return csv.reader(
-        io.StringIO(text, newline=""),
-        delimiter=form.delimiter,
-        quotechar=form.quote,
-        doublequote=doubled,
-        escapechar=None if doubled else form.escape,
-        strict=True,
-    )
+def _refuse_title(opened: Opened, header: FileHeader) -> None:
+    """Raise CannotRead if a first file's first line is a title or a comment above the header."""
+    if header.raw and (found := hidden_header(header.raw, beginning(Path(opened.path)))):
+        options, line = found
+        raise CannotRead(
+            f"the header seems to be in line {line}, below other lines: declare"
+            f" {declaration(options)}, or skip: 0 if it is in the first line",
+            line=line,
+            code="delivery_header",
+        )
 
 
 def _require_header(
@@ -313,7 +333,7 @@ def _require_header(
 
     It is if each column of numbers, dates or booleans has such a value in that line too.
     """
-    cells, skip = _first_row(_beginning(Path(opened.path), HEADER_BYTES_MAX), form)
+    cells, skip = _first_row(beginning(Path(opened.path), HEADER_BYTES_MAX), form)
     typed = [
         cell.strip() for cell, kind in zip(cells, learnt.types, strict=True) if kind != "VARCHAR"
     ]
@@ -331,20 +351,13 @@ def _require_header(
         )
 
 
-def _beginning(path: Path, limit: int) -> str:
-    """Return the first `limit` bytes as text, without a byte order mark or a partial character."""
-    with path.open("rb") as file:
-        data = file.read(limit)
-    return data.decode("utf-8-sig", errors="ignore")
-
-
 def _first_row(text: str, form: Format) -> tuple[list[str], int]:
     """Return the first row's cells, and the number of blank lines before it."""
     blank = re.match(r"(?:[^\S\r\n]*(?:\r\n|\r|\n))*", text)
     assert blank is not None
     skip, rest = len(re.findall(r"\r\n|\r|\n", blank[0])), text[blank.end() :]
     try:
-        cells = next(_reader(rest, form), [])
+        cells = next(rows_of(rest, form), [])
     except csv.Error as error:
         raise CannotRead(
             f"line {skip + 1}: the header can't be read ({printable(error)})",
@@ -366,17 +379,27 @@ def _first_row(text: str, form: Format) -> tuple[list[str], int]:
     return cells, skip
 
 
+_REFUSED, _WITHOUT, _ONLY = (
+    "CASE WHEN {} THEN error('the header comes again') ELSE true END",
+    "NOT ({})",
+    "{}",
+)
+"""What becomes of rows that repeat the header: the condition for rows that are read."""
+
+
 def _rows_sql(
     opened: Opened,
     form: Format,
     header: FileHeader,
-    numbers: Sequence[str] = (),
+    columns: Sequence[LakeColumn],
+    repeated: str = _REFUSED,
     files: Sequence[str] = (),
 ) -> str:
     """Return SQL for the file as text columns `c1 … cn`, split strictly.
 
-    Columns in `numbers` get a decimal point if the source or the format has a decimal comma. If
-    `files` are given, they are read instead, and `FILE_COLUMN` has the path of each row's file.
+    The types of `columns` decide which of them get a decimal point if the source or the format has
+    a decimal comma, and in which a quoted value may be null. If `files` are given, they are read
+    instead, and `FILE_COLUMN` has the path of each row's file.
     """
     names = [f"c{position}" for position in range(1, len(header.names) + 1)]
     options = {
@@ -389,6 +412,7 @@ def _rows_sql(
         "escape": literal(form.escape),
         "comment": "''",
         "nullstr": "[" + ", ".join(map(literal, form.null)) + "]",
+        "allow_quoted_nulls": str(not form.empty_text).lower(),
         "strict_mode": "true",
         "null_padding": "false",
         "compression": "'none'",
@@ -399,14 +423,61 @@ def _rows_sql(
         options["filename"] = literal(FILE_COLUMN)
     paths = f"[{', '.join(map(literal, files))}]" if files else literal(opened.path)
     read = f"read_csv({paths}, {', '.join(f'{name}={value}' for name, value in options.items())})"
-    if "," not in (form.decimal, _csv_options(opened).get("decimal")) or not numbers:
-        return read
+    types = {column.name: column.type for column in columns}
     values = [
-        f"{_with_point(column) if name in numbers else column} AS {column}"
-        for column, name in zip(names, header.names, strict=True)
+        f"{_value_sql(opened, form, c, types.get(name, 'VARCHAR'))} AS {c}"
+        for c, name in zip(names, header.names, strict=True)
     ]
     values += [FILE_COLUMN] if files else []
-    return f"(SELECT {', '.join(values)} FROM {read})"
+    where = f" WHERE {repeated.format(again)}" if (again := _is_header_sql(header)) else ""
+    return f"(SELECT {', '.join(values)} FROM {read}{where})"
+
+
+def _value_sql(opened: Opened, form: Format, column: str, type_name: str) -> str:
+    """Return SQL for the text of a column of this type.
+
+    Quoted, an empty value or a null word is text, unless the source declares it to be null.
+    """
+    null = _null_words(opened) if type_name == "VARCHAR" else form.null
+    if form.empty_text and null:
+        words = ", ".join(map(literal, null))
+        column = f"CASE WHEN {column} IN ({words}) THEN NULL ELSE {column} END"
+    comma = "," in (form.decimal, _csv_options(opened).get("decimal"))
+    return _with_point(column) if comma and _is_numeric(type_name) else column
+
+
+def _is_header_sql(header: FileHeader) -> str:
+    """Return the condition for a row that repeats the header; empty if a value may be its name."""
+    if len(header.raw) < 2:
+        return ""
+    return " AND ".join(
+        f"coalesce(c{position}, '') = {literal(cell)}"
+        for position, cell in enumerate(header.raw, 1)
+    )
+
+
+def _repeated_header(
+    connection: duckdb.DuckDBPyConnection, opened: Opened, schema: SourceSchema, header: FileHeader
+) -> TypeDrift | None:
+    """Return the drift for rows that repeat the header; None if there are none."""
+    form = schema.format
+    if not _is_header_sql(header):
+        return None
+    rows = connection.execute(
+        f"SELECT count(*) FROM {_rows_sql(opened, form, header, (), _ONLY)}"
+    ).fetchone()
+    assert rows is not None
+    if not rows[0]:
+        return None
+    again = ((line, row) for line, row in _lines(opened, form, header) if tuple(row) == header.raw)
+    line, name = next(again, (None, ()))[0], header.names[0]
+    kind = next((column.type for column in schema.columns if column.name == name), "VARCHAR")
+    where = "" if line is None else f" in line {line}"
+    times = "" if rows[0] == 1 else f", and {_count(str(rows[0] - 1), 'more time')}"
+    return TypeDrift(
+        (BadColumn(name, kind, rows[0], printable(header.raw[0]), line),),
+        f"the header comes again{where}{times}: files may have been joined",
+    )
 
 
 def _with_point(column: str) -> str:
@@ -466,7 +537,9 @@ def _broken(  # complexipy: ignore (a case per message of DuckDB)
     at = f"line {line}: " if line else ""
     if widths := re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", message):
         text = f"{_count(widths[2], 'value')} where the header has {_count(widths[1], 'column')}"
-        if line and int(widths[2]) < int(widths[1]) and is_cut_in_line(Path(opened.path), line):
+        if not _is_located(opened) and (found := above_header(beginning(Path(opened.path)))):
+            text += f"; line {found[1]} looks like the header: declare {declaration(found[0])}"
+        elif line and int(widths[2]) < int(widths[1]) and is_cut_in_line(Path(opened.path), line):
             return _cut_off(line, text)
         return UnreadableFile(f"{at}{text}", line)
     if "unterminated quote" in message:

@@ -162,7 +162,10 @@ def other_document(opened: str, pinned: SourceSchema) -> UnreadableFile | None:
             item = before == 1
             text = f"{before} line{' comes' if item else 's come'} before the header"
             return UnreadableFile(
-                f"{text}, which is line {before + 1}", before + 1, "delivery_header"
+                f"{text}, which is line {before + 1}; if they always do, declare csv: {{skip:"
+                f" {before}}}",
+                before + 1,
+                "delivery_header",
             )
     return None
 

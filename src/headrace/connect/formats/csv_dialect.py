@@ -1,0 +1,167 @@
+"""The dialect of a CSV file, and its lines that are neither a header nor rows: titles and comments
+above the header, and Excel's `sep=;`.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import dropwhile, islice
+from pathlib import Path
+from typing import Any
+
+from headrace.connect.deliveries import Format
+
+DELIMITERS = (",", ";", "\t", "|")
+SAMPLE_BYTES = 1 << 16
+SAMPLE_ROWS = 200
+LINES_ABOVE_MAX = 50
+"""A header after more than this number of lines isn't searched for."""
+SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[ \t]*(?:\r\n|\r|\n|\Z)', re.IGNORECASE)
+_COMMENTS = "#%;!"
+_NUMBER = re.compile(r"[-+]?[0-9]*[.,]?[0-9]+")
+
+
+def beginning(path: Path, limit: int = SAMPLE_BYTES) -> str:
+    """Return the first `limit` bytes as text, without a byte order mark or a partial character."""
+    with path.open("rb") as file:
+        data = file.read(limit)
+    return data.decode("utf-8-sig", errors="ignore")
+
+
+def dialect(text: str) -> Format:
+    """Return the delimiter and escape that give the first rows most columns of equal number."""
+    return _scored(text)[1]
+
+
+def _scored(text: str) -> tuple[tuple[float, int], Format]:
+    if len(text) >= SAMPLE_BYTES // 4 and "\n" in text:
+        text = text[: text.rindex("\n") + 1]
+    best, form = (0.0, 0), Format(kind="csv")
+    for escape in ('"', "\\"):
+        for delimiter in DELIMITERS:
+            candidate = Format(kind="csv", delimiter=delimiter, escape=escape)
+            score = _score(text, candidate)
+            if score > best:
+                best, form = score, candidate
+    return best, form
+
+
+def _score(text: str, form: Format) -> tuple[float, int]:
+    """Return the share of sample rows as wide as the header, and the header's width.
+
+    Both are 0 for a single column, or if the rows can't be split.
+    """
+    try:
+        widths = [len(row) for row in islice(rows_of(text, form), SAMPLE_ROWS) if row]
+    except csv.Error:
+        return 0.0, 0
+    if not widths or widths[0] < 2:
+        return 0.0, 0
+    return sum(width == widths[0] for width in widths) / len(widths), widths[0]
+
+
+def rows_of(text: str, form: Format) -> Iterator[list[str]]:
+    """Yield the cells of each row; raise csv.Error for rows that can't be split."""
+    doubled = form.escape == form.quote
+    return csv.reader(
+        io.StringIO(text, newline=""),
+        delimiter=form.delimiter,
+        quotechar=form.quote,
+        doublequote=doubled,
+        escapechar=None if doubled else form.escape,
+        strict=True,
+    )
+
+
+def lines_above(options: Mapping[str, Any]) -> int:
+    """Return the declared number of lines above the header."""
+    header = options.get("header", True)
+    return int(options.get("skip", 0 if isinstance(header, bool) else header - 1))
+
+
+def from_header(text: str, skip: int, comment: str) -> str:
+    """Return text without its first lines and without the comments and blank lines after them."""
+    lines = text.splitlines(keepends=True)[skip:]
+    return "".join(
+        dropwhile(
+            lambda line: not line.strip() or bool(comment and line.startswith(comment)), lines
+        )
+    )
+
+
+def above_header(text: str, *, above_numbers: bool = False) -> tuple[dict[str, Any], int] | None:
+    """Return what `csv:` should declare for lines above a header, and the header's line (from 1).
+
+    None unless, from that line on, all rows have as many cells. `above_numbers`: only a header with
+    a name above numbers counts.
+    """
+    lines = text.splitlines(keepends=True)
+    sign = lines[0][:1] if lines and lines[0][0] in _COMMENTS else ""
+    for number in range(1, min(LINES_ABOVE_MAX, len(lines) - 2) + 1):
+        line = lines[number]
+        if line.strip() and not (sign and line.startswith(sign)):
+            rows = _even_rows("".join(lines[number:]))
+            if _is_filled(rows) and (not above_numbers or _is_above_numbers(rows)):
+                return _declared(lines[:number], sign), number + 1
+    return None
+
+
+def _declared(above: Sequence[str], sign: str) -> dict[str, Any]:
+    comments = sign and all(line.startswith(sign) for line in above if line.strip())
+    return {"comment": sign} if comments else {"skip": len(above)}
+
+
+def _even_rows(text: str) -> list[list[str]]:
+    """Return the first rows if all of them have as many cells; else none."""
+    (share, _), form = _scored(text)
+    rows = islice(rows_of(text, form), SAMPLE_ROWS) if share == 1 else ()
+    return [row for row in rows if row]
+
+
+def hidden_header(cells: Sequence[str], text: str) -> tuple[dict[str, Any], int] | None:
+    """Return `above_header` if the first row, `cells`, is a title or a comment; None if not.
+
+    Certainly a title are cells of which most, or all but the first, are empty; and certainly
+    comments are two lines with `#`. Otherwise the numbers below names show which row is the header.
+    """
+    filled = [bool(cell.strip()) for cell in cells]
+    few = sum(filled) == 1 or sum(filled) * 2 <= len(filled)
+    first, *others = text.splitlines() or [""]
+    comments = first.startswith("#") and others[:1] and others[0].startswith("#")
+    if comments or (len(filled) > 1 and few and filled[0]):
+        return above_header(text)
+    if first.startswith("#") or (others and not others[0].strip()):
+        return above_header(text, above_numbers=True)
+    return None
+
+
+def _is_filled(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether the first row's cells differ, and none but the last is empty."""
+    if not rows:
+        return False
+    *named, last = [cell.strip() for cell in rows[0]]
+    return all(named) and len(set(named)) == len(named) and last not in named
+
+
+def _is_above_numbers(rows: Sequence[Sequence[str]]) -> bool:
+    header, *others = rows
+    below = (
+        (name, [cell for cell in cells if cell])
+        for name, cells in zip(header, zip(*others, strict=False), strict=False)
+    )
+    return any(
+        cells and all(map(_NUMBER.fullmatch, cells)) and not _NUMBER.fullmatch(name)
+        for name, cells in below
+    )
+
+
+def declaration(options: Mapping[str, Any]) -> str:
+    """Return options as they are written in a source: `csv: {skip: 4}`."""
+    written = ", ".join(
+        f'{name}: "{value}"' if isinstance(value, str) else f"{name}: {value}"
+        for name, value in options.items()
+    )
+    return f"csv: {{{written}}}"

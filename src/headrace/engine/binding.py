@@ -24,10 +24,11 @@ import duckdb
 import msgspec
 
 from headrace.compiler.frames import receive, send
-from headrace.engine.failures import shortened
+from headrace.engine.failures import UNTYPED_SELF_HINT, shortened
 from headrace.engine.macros import faults
 from headrace.lake.session import DuckDBSession, without_semicolons
 from headrace.lake.sqltext import literal, quote
+from headrace.plan.compiled import Columns
 from headrace.plan.schemas import (
     Bind,
     BindRequest,
@@ -37,6 +38,7 @@ from headrace.plan.schemas import (
     SelectStatement,
     StatementTable,
 )
+from headrace.sql.values import ANY_TYPE, SELF
 
 _MEMORY_MAX_BYTES = 512 * 2**20
 _REFUSED = (
@@ -129,6 +131,7 @@ class Binder:
             if len(results) != 1:
                 return BindResult()
             used = results[0].named_parameters
+            statement = self._with_types_of_self(text, statement)
             return (
                 self._described(text, statement, used)
                 if statement.complete
@@ -139,7 +142,45 @@ class Binder:
         except (duckdb.Error, RecursionError, UnicodeError):
             return BindResult()
 
+    def _with_types_of_self(self, text: str, statement: SelectStatement) -> SelectStatement:
+        """Return the statement with the columns of `$self` as the first run derives them.
+
+        They stay unknown while those of an input are.
+        """
+        own = next((table for table in statement.tables if table.name == SELF), None)
+        if own is None or own.columns is None or all(kind != ANY_TYPE for _, kind in own.columns):
+            return statement
+        if not _with_self(statement, ()).complete:
+            return _with_self(statement, None)
+        try:
+            return _with_self(statement, self._columns_of_self(text, statement, own.columns))
+        except duckdb.Error:
+            return statement if own.columns[0][0] != "*" else _with_self(statement, None)
+
+    def _columns_of_self(self, text: str, statement: SelectStatement, own: Columns) -> Columns:
+        from headrace.engine.self_types import columns_of_self  # sqlglot, which most don't need
+
+        def described(sql: str, columns: Columns) -> Columns:
+            named = self._connection.extract_statements(sql)[0].named_parameters
+            return self._columns(sql, _with_self(statement, columns), named) or ()
+
+        inputs = {
+            table.name.lower(): table.columns or ()
+            for table in statement.tables
+            if table.name != SELF
+        }
+        return columns_of_self(described, text, inputs, own)
+
     def _described(self, text: str, statement: SelectStatement, used: set[str]) -> BindResult:
+        try:
+            return BindResult(columns=self._columns(text, statement, used))
+        except duckdb.ParserException:  # the text alone was parsed, so an input's type wasn't
+            return BindResult()
+        except _REFUSED as error:
+            return self._refused(error, text, 1)
+
+    def _columns(self, text: str, statement: SelectStatement, used: set[str]) -> Columns | None:
+        """Return the columns of a statement's result; None if a value isn't known."""
         tables = ", ".join(
             f"{quote(table.name)} AS NOT MATERIALIZED ({_empty(table)})"
             for table in statement.tables
@@ -150,15 +191,10 @@ class Binder:
             for name, value in {**statement.parameters, **_bounds(statement)}.items()
         }
         if any(name.lower() not in available for name in used):
-            return BindResult()
+            return None
         parameters = {name: available[name.lower()] for name in used}
-        try:
-            rows = self._session.run(f"{before}{text}\n)", parameters or None).fetchall()
-        except duckdb.ParserException:  # the text alone was parsed, so an input's type wasn't
-            return BindResult()
-        except _REFUSED as error:
-            return self._refused(error, text, 1)
-        return BindResult(columns=tuple((row[0], row[1]) for row in rows))
+        rows = self._session.run(f"{before}{text}\n)", parameters or None).fetchall()
+        return tuple((row[0], row[1]) for row in rows)
 
     def _without_columns(self, text: str, statement: SelectStatement, used: set[str]) -> BindResult:
         """Check a statement whose inputs have unknown columns: functions, types and structure.
@@ -262,6 +298,11 @@ def _empty(table: StatementTable) -> str:
     return f"SELECT {columns or '1'} WHERE false"
 
 
+def _with_self(statement: SelectStatement, columns: Columns | None) -> SelectStatement:
+    others = (table for table in statement.tables if table.name != SELF)
+    return msgspec.structs.replace(statement, tables=(*others, StatementTable(SELF, columns)))
+
+
 def _bounds(statement: SelectStatement) -> dict[str, Any]:
     """Return bounds of the right types; binding doesn't depend on their values."""
     if statement.bounds is BoundsType.INSTANT:
@@ -321,6 +362,8 @@ def _function_hint(name: str, near: str = "") -> str:
 
 
 def _type_hint(message: str) -> str:
+    if ANY_TYPE in message:
+        return UNTYPED_SELF_HINT
     if "explicit cast" in message or "explicit type cast" in message:
         return (
             "convert one side, such as cast(amount as decimal(18, 2)); try_cast gives NULL where a"

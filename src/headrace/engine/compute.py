@@ -31,6 +31,7 @@ from headrace.engine.attempts import (
     is_called_each,
 )
 from headrace.engine.failures import (
+    UNTYPED_SELF_HINT,
     BodyFailed,
     failed,
     is_out_of_memory,
@@ -43,7 +44,7 @@ from headrace.engine.logs import LogFile
 from headrace.engine.macros import defined
 from headrace.engine.processes import Meter, rows_and_bytes
 from headrace.faults import FaultPoint, reached
-from headrace.lake import FileRef, LakeTable, Replacement, StagedFile
+from headrace.lake import FileRef, LakeColumn, LakeTable, Replacement, StagedFile
 from headrace.lake.merging import stage_merge
 from headrace.lake.row_routing import bounds_of, key_expression
 from headrace.lake.schema import CodeTypes, SchemaMismatch, ValueMismatch
@@ -55,13 +56,14 @@ from headrace.lake.tables import folder_of
 from headrace.lake.types import UnsupportedType
 from headrace.model import CommandBody, Grain, HeadraceError, LakeError, PythonBody, SqlBody
 from headrace.model.nodes import MaterializationKind
-from headrace.sql.values import UNKNOWN, canonical_type
+from headrace.sql.values import ANY_TYPE, SELF, UNKNOWN, canonical_type
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from headrace.engine.partition_calls import Captured
     from headrace.lake.session import DuckDBSession
+    from headrace.plan.compiled import Columns
     from headrace.security.secrets import Redactor
 
 
@@ -70,8 +72,6 @@ if TYPE_CHECKING:
 
 _UNBOUND = (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException)
 """Errors that are the same in each partition, since all have the same input columns."""
-SELF = "__self__"
-"""The name of `$self` in the statement: the asset's own rows before this partition."""
 
 
 class Composed(msgspec.Struct, frozen=True):
@@ -82,21 +82,79 @@ class Composed(msgspec.Struct, frozen=True):
     lines_before: int
 
 
-def composed_of(task: BodyTask) -> Composed:
+def composed_of(task: BodyTask, inputs: Sequence[InputData] | None = None) -> Composed:
     """Return the SELECT to run, with its parameters and the position of the user's text.
 
-    Raises `BodyFailed`.
+    It is over the task's inputs, or over `inputs`. Raises `BodyFailed`.
     """
     body = task.body
     assert isinstance(body, SqlBody)
-    text = without_semicolons(task.sql if task.sql is not None else body.text)
+    text = _text(task, body)
     parameters = _bound(text, task.scope, body)
-    inputs = ", ".join(
-        f"{quote(_name(each, task.scope))} AS NOT MATERIALIZED ({source_sql(each)})"
-        for each in task.inputs
-    )
-    before = (f"WITH {inputs} " if inputs else "") + "SELECT * FROM (\n"
+    before = _over(task, task.inputs if inputs is None else inputs)
     return Composed(f"{before}{text}\n)", parameters, before.count("\n"))
+
+
+def _text(task: BodyTask, body: SqlBody) -> str:
+    return without_semicolons(task.sql if task.sql is not None else body.text)
+
+
+def _over(task: BodyTask, inputs: Sequence[InputData]) -> str:
+    """Return the beginning of a statement over inputs."""
+    named = ", ".join(
+        f"{quote(_name(each, task.scope))} AS NOT MATERIALIZED ({source_sql(each)})"
+        for each in inputs
+    )
+    return (f"WITH {named} " if named else "") + "SELECT * FROM (\n"
+
+
+def _inputs_of(task: BodyTask, body: SqlBody, session: DuckDBSession) -> Sequence[InputData]:
+    """Return the inputs, with the columns of `$self` if nothing of the asset is published yet."""
+    own = next((each for each in task.inputs if _name(each, task.scope) == SELF), None)
+    if own is None or own.files or _are_typed(own):
+        return task.inputs
+    others = [each for each in task.inputs if each is not own]
+    try:
+        return [*others, _with_columns(own, _columns_of_self(task, body, session, own, others))]
+    except duckdb.Error as error:
+        raise located(error, body, _over(task, task.inputs).count("\n")) from error
+
+
+def _columns_of_self(
+    task: BodyTask,
+    body: SqlBody,
+    session: DuckDBSession,
+    own: InputData,
+    others: Sequence[InputData],
+) -> Columns:
+    from headrace.engine.self_types import columns_of_self  # sqlglot, which most don't need
+
+    hidden = task.merge.delete if task.merge is not None else None
+
+    def described(sql: str, columns: Columns) -> Columns:
+        over = _over(task, [*others, _with_columns(own, columns)])
+        returned = _described(session, f"{over}{sql}\n)", _bound(sql, task.scope, body))
+        return tuple(column for column in returned if column[0] != hidden)
+
+    inputs = {each.name.lower(): _described(session, source_sql(each)) for each in others}
+    known = tuple((column.name, column.type) for column in own.columns)
+    return columns_of_self(described, _text(task, body), inputs, known)
+
+
+def _described(
+    session: DuckDBSession, sql: str, parameters: dict[str, Any] | None = None
+) -> Columns:
+    rows = session.run(f"DESCRIBE {sql}", parameters or None).fetchall()
+    return tuple((row[0], row[1]) for row in rows)
+
+
+def _are_typed(data: InputData) -> bool:
+    return all(column.type != ANY_TYPE for column in data.columns)
+
+
+def _with_columns(data: InputData, columns: Columns) -> InputData:
+    numbered = (LakeColumn(name, type_, n) for n, (name, type_) in enumerate(columns, 1))
+    return msgspec.structs.replace(data, columns=tuple(numbered))
 
 
 def located(error: duckdb.Error, body: SqlBody, lines_before: int) -> Exception:
@@ -104,7 +162,8 @@ def located(error: duckdb.Error, body: SqlBody, lines_before: int) -> Exception:
     failure = of_duckdb(error, file=body.file, first_line=body.line, lines_before=lines_before)
     if not isinstance(error, _UNBOUND):
         return failure
-    return BodyFailed(msgspec.structs.replace(failure.error, everywhere=True))
+    hint = UNTYPED_SELF_HINT if ANY_TYPE in str(error) else failure.error.hint
+    return BodyFailed(msgspec.structs.replace(failure.error, everywhere=True, hint=hint))
 
 
 def _name(data: InputData, scope: AttemptScope) -> str:
@@ -326,7 +385,7 @@ def _small(
 
 
 def _sql(task: BodyTask, body: SqlBody, session: DuckDBSession) -> AssetOutput:
-    composed = composed_of(task)
+    composed = composed_of(task, _inputs_of(task, body, session))
     with _failures(task, body=body, lines_before=composed.lines_before):
         return _rows(task, session, composed.text, composed.parameters, alike=_alike(task))
 

@@ -128,6 +128,12 @@ def without_advice(text: str) -> str:
     return " ".join(_ADVICE.split(text, maxsplit=1)[0].split())
 
 
+UNTYPED_SELF_HINT = (
+    "nothing of the asset is published yet, and the types of its columns can't be derived: say the"
+    " type where `$self` is read, such as `max(cast(day as date))`"
+)
+
+
 def of_duckdb(
     error: Exception, *, file: str | None = None, first_line: int = 1, lines_before: int = 0
 ) -> BodyFailed:

@@ -27,7 +27,7 @@ from headrace.model import (
 from headrace.model.checks import ADDED_BY_SNAPSHOT
 from headrace.model.errors import did_you_mean, shown
 from headrace.plan.compiled import Columns
-from headrace.sql.values import UNKNOWN, Analysis, Edge, Transformation
+from headrace.sql.values import ANY_TYPE, UNKNOWN, Analysis, Edge, Transformation
 
 # Analysis of one asset's SQL: its text alone, and its output columns once the inputs' columns are
 # known.
@@ -214,6 +214,16 @@ def table_columns(asset: Asset, body: Columns | None) -> Columns | None:
             ),
         )
     return body
+
+
+def untyped_columns(asset: Asset, names: Sequence[str] | None) -> Columns:
+    """Return the columns of a table whose types aren't known, as `ANY_TYPE`.
+
+    Those that the materialisation adds have their types. Without names, `*` stands for the others.
+    """
+    added = dict(table_columns(asset, ()) or ())
+    known = ("*", *added) if names is None else names
+    return tuple((name, added.get(name, ANY_TYPE)) for name in known)
 
 
 def validity_type(asset: Asset) -> str:

@@ -18,11 +18,11 @@ from headrace.plan.schemas import (
     OutputSchema,
     OutputSchemaRequest,
 )
-from headrace.sql.analysis import SELF, analyse
+from headrace.sql.analysis import analyse
 from headrace.sql.partitions import not_separable_because, routing_column
 from headrace.sql.queries import MALFORMED, BoundQuery, not_followed, resolve, resolved_values
 from headrace.sql.thresholds import UnsafeThreshold, check_threshold
-from headrace.sql.values import Resolved
+from headrace.sql.values import SELF, Resolved
 
 
 def analyse_text(text: AssetText) -> AssetTextAnalysis:

@@ -206,7 +206,7 @@ class IngestTask(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag=
     private_addresses: tuple[str, ...] = ALL_NETWORKS
     """Networks of private addresses that requests may be sent to."""
     macros: dict[str, str] = {}
-    """File → text of the project's CREATE MACROs, if a check may use one."""
+    """File → text of the project's CREATE MACROs."""
     accepted: bool = False
     """Whether a user accepted the delivery as it is; later deliveries aren't compared with it."""
     used: dict[str, tuple[str, ...]] = {}
@@ -321,7 +321,7 @@ class ComputeTask(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag
     """Current files that hold these and other partitions: publishing needs a rewrite of each."""
     now_us: int = 0
     macros: dict[str, str] = {}
-    """SQL: file → text of the project's CREATE MACROs, if the query may use one."""
+    """File → text of the project's CREATE MACROs."""
     without: tuple[str, ...] = ()
     """Missing optional inputs: the partition is published with a warning."""
     key_column: str | None = None
@@ -398,6 +398,8 @@ class ExportTask(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag=
     """Identity of the state, by which targets recognise a rebuilt project."""
     take_over: str = ""
     """Name of the newest take-over of the target."""
+    macros: dict[str, str] = {}
+    """The project's macros, which views may call."""
     limits: dict[str, ColumnLimits] = msgspec.field(default_factory=dict)
     """Read → its columns that are masked or left out; without reads that are written as they are.
     """

@@ -47,7 +47,9 @@ from headrace.plan.schemas import (
     StatementTable,
     digest,
     table_columns,
+    untyped_columns,
 )
+from headrace.sql.values import SELF
 
 # DuckDB parses and binds every SQL statement of a project in a worker process. Results are cached
 # by content. This process may have the state open, so it never loads DuckDB; `engine.binding` does.
@@ -63,7 +65,6 @@ STATEMENT_SECONDS_MAX = 30.0
 Binding takes below a millisecond.
 """
 LOST_WORKERS_MAX = 3
-SELF = "__self__"
 
 
 class BindingResult(NamedTuple):
@@ -241,7 +242,8 @@ class _Binding:
             if spec.node != asset.name
         ]
         if node.uses_self:
-            tables.append(StatementTable(SELF, node.columns))
+            own = node.columns or untyped_columns(asset, node.column_names)
+            tables.append(StatementTable(SELF, own))
         bounds = (
             BoundsType.NONE
             if asset.partition.grain is None

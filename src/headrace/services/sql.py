@@ -224,7 +224,7 @@ def prepared(
     with (
         lake_files.naming_damage(session, files),
         reading.session_over(read.tables, timezone=session.timezone, beside=beside) as duckdb,
-        defined(duckdb, _macros(session)),
+        defined(duckdb, _macros(session, views)),
         without_values(views, hiding=hidden is not None),
         _naming_refused(text, seen.tables, read.tables, hidden),
     ):
@@ -340,7 +340,7 @@ def view_columns(
     with (
         lake_files.naming_damage(session, files),
         reading.session_over((), timezone=session.timezone, beside=beside) as duckdb,
-        defined(duckdb, _macros(session)),
+        defined(duckdb, _macros(session, views)),
         reading.in_plain_words(),
     ):
         return hidden.columns(duckdb, view)
@@ -430,8 +430,13 @@ def _masked_table(
     return msgspec.structs.replace(table, columns=columns, masks=masks)
 
 
-def _macros(session: ProjectSession) -> dict[str, str]:
-    """Return the macros of the current files: a macro that no asset uses yet can't be applied."""
+def _macros(session: ProjectSession, views: Sequence[str]) -> dict[str, str]:
+    """Return the macros of the current files: a macro that no asset uses yet can't be applied.
+
+    Views have the macros that are applied with them.
+    """
+    if views:
+        return session.project().macros
     reports = [
         (file, Report(file.path))
         for file in scan(session.root).files

@@ -17,6 +17,7 @@ from headrace.engine import logs
 from headrace.lake import FileRef, LakeTable, catalog
 from headrace.lake.catalog import newest_snapshot
 from headrace.model import Asset, Settings, UsageError
+from headrace.model.partitions import delivery_key
 from headrace.plan import Compiled
 from headrace.runtime.applied_versions import AppliedVersion
 from headrace.runtime.executors import LostWorker, ObservationFinished, TaskFinished
@@ -105,7 +106,8 @@ def _newest(store: Store, compiled: Compiled, asset: Asset) -> str:
                 else None
             )
             if publication is not None:
-                return publication.partition
+                follows = asset.partition.by_delivery and not node.partition.by_delivery
+                return delivery_key(publication.id) if follows else publication.partition
     raise UsageError(
         f"nothing that {asset.name} reads is published yet",
         hint=f"name a partition: {asset.name}@K, or `headrace run` first",

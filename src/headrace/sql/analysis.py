@@ -12,12 +12,9 @@ from sqlglot.tokenizer_core import Token, TokenType
 from headrace.model import Place, Problem
 from headrace.sql.parsing import InvalidSelect, Parsed, normalised, parse, tokenise
 from headrace.sql.types import VOLATILE, function_name, is_known_function
-from headrace.sql.values import Analysis, Reference
+from headrace.sql.values import SELF, Analysis, Reference
 
 # The tables that an asset's query reads, its placeholders, and whether it is one SELECT.
-
-SELF = "__self__"
-"""The table name that replaces `$self` in the statement that runs."""
 
 _NAMED_PARAMETER = "write `$name` and declare it under `parameters:`"
 _TABLE_FUNCTIONS = {

@@ -16,6 +16,10 @@ from headrace.model import Problem
 
 UNKNOWN = "UNKNOWN"
 """The type of a column whose type can't be known before it runs; Headrace never guesses one."""
+SELF = "__self__"
+"""The name of `$self` in a statement: the asset's own rows before this partition."""
+ANY_TYPE = '"NULL"'
+"""DuckDB's type of NULL, for an empty relation whose types aren't known: it adapts to its use."""
 
 
 class Transformation(enum.StrEnum):

@@ -231,10 +231,7 @@ def _evaluated(
                 session, source_sql(data), table_name=name, partition="*", table=None, hashed=False
             )
         try:
-            with lent(
-                session,
-                view.macros if any(check.kind == CommonCheck.SQL for check in view.checks) else {},
-            ):
+            with lent(session, view.macros):
                 results = audit(
                     session,
                     file,

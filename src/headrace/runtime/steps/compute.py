@@ -28,7 +28,6 @@ from headrace.faults import FaultPoint, reached
 from headrace.lake import LakeTable, StagedFile
 from headrace.lake.session import DuckDBSession
 from headrace.model import CommandBody, Grain, SqlBody
-from headrace.model.check_kinds import CommonCheck
 from headrace.model.errors import UNRESOLVED
 from headrace.model.nodes import Severity
 from headrace.plan.impact import ALL_COLUMNS
@@ -242,10 +241,7 @@ def _hash_of(produced: AssetOutput) -> str | None:
 def _audited(
     task: ComputeTask, context: WorkerContext, outcome: StagedOutcome, produced: AssetOutput
 ) -> StagedOutcome | WithheldOutcome:
-    with lent(
-        _session(task, context),
-        task.macros if any(check.kind == CommonCheck.SQL for check in task.checks) else {},
-    ):
+    with lent(_session(task, context), task.macros if task.checks else {}):
         return _evaluated(task, context, outcome, produced)
 
 

@@ -31,6 +31,7 @@ from headrace.connect.exports.registry import (
 from headrace.engine import InputData, Measures
 from headrace.engine.attempts import BodyError, ErrorKind
 from headrace.engine.failures import ATTRIBUTABLE, kind_of, shortened, without_words
+from headrace.engine.macros import lent
 from headrace.engine.processes import Meter
 from headrace.lake import PARTITION_COLUMN, LakeColumn
 from headrace.lake.masked_queries import masked_query, unregister
@@ -203,10 +204,13 @@ def _masking(task: ExportTask, session: DuckDBSession, store: KeyStore) -> Itera
     The session forgets the masks afterwards, because it lives on.
     """
     used: list[ColumnMask] = []
+    views = any(data.sql for data in task.reads)
     try:
-        yield [
-            _portion(data, session, task.limits.get(data.name), store, used) for data in task.reads
-        ]
+        with lent(session, task.macros if views else {}):
+            yield [
+                _portion(data, session, task.limits.get(data.name), store, used)
+                for data in task.reads
+            ]
     finally:
         unregister(session.connection, used)
 

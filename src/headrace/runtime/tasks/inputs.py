@@ -30,7 +30,7 @@ from headrace.model.retention import first_kept
 from headrace.plan.compiled import expand_view_names, expand_views, is_view
 from headrace.plan.impact import ALL_COLUMNS
 from headrace.plan.node_graph import NodeGraph
-from headrace.plan.schemas import delivering_input
+from headrace.plan.schemas import delivering_input, untyped_columns
 from headrace.runtime.messages import AnomalyContext, ViewCheck, ViewCheckReads
 from headrace.runtime.tasks.deliveries import peers_of
 from headrace.runtime.tasks.lookup import TaskLookup, Undeliverable
@@ -46,7 +46,6 @@ from headrace.store.queries import (
 
 # Required partitions of each input, and optional inputs that are missing.
 
-_ANY_TYPE = '"NULL"'
 STEPS_MAX = 400
 """Most intervals without a publication between a partition and the one before it."""
 
@@ -200,8 +199,7 @@ def self_of(
 ) -> InputData:
     """Return the rows of `$self`: the partition before the first of `keys`.
 
-    For an unpartitioned asset, its published rows. Empty for the first partition. Raises
-    Undeliverable if not even the column names are known.
+    For an unpartitioned asset, its published rows. Empty for the first partition.
     """
     if lookup.table(tx, asset.name) is None:
         return InputData(name=asset.name, files=(), columns=_own_columns(lookup, asset), rows=0)
@@ -215,15 +213,9 @@ def self_of(
 
 
 def _own_columns(lookup: TaskLookup, asset: Asset) -> tuple[LakeColumn, ...]:
-    """Return the columns of the future table; those with unknown types adapt to their use."""
+    """Return the columns of the future table; the worker derives those with unknown types."""
     node = lookup.compiled.nodes[asset.name]
-    columns = node.columns or tuple((name, _ANY_TYPE) for name in node.column_names or ())
-    if not columns:
-        raise Undeliverable(
-            f"$self of {asset.name} has no columns yet",
-            hint="name the body's columns instead of writing *",
-        )
-    return _numbered(columns)
+    return _numbered(node.columns or untyped_columns(asset, node.column_names))
 
 
 def _numbered(columns: Iterable[tuple[str, str]]) -> tuple[LakeColumn, ...]:

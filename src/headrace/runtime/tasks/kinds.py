@@ -13,14 +13,13 @@ from headrace.engine.attempts import CodePackages, CodeSandbox
 from headrace.lake.catalog import exact_as_double, shared_files
 from headrace.lake.tables import MergeState
 from headrace.model import Asset, CommandBody, Consumer, Project, PythonBody, Source
-from headrace.model.check_kinds import CommonCheck
 from headrace.model.export_problems import reads_of
 from headrace.model.exports import export_of, export_partition
 from headrace.model.fields import memory_in_bytes
 from headrace.model.intervals import interval_of, previous_key
 from headrace.model.nodes import Sandbox, SandboxMode
 from headrace.model.partitions import WHOLE, split
-from headrace.plan.compiled import expand_view_names, is_view
+from headrace.plan.compiled import expand_view_names
 from headrace.runtime.exports import export_inputs
 from headrace.runtime.messages import (
     BatchPartition,
@@ -163,9 +162,7 @@ def ingest_task(
             views=view_checks(lookup, tx, source, keys, snapshot),
             beside=other_reads(lookup, tx, source, keys),
         ),
-        macros=lookup.project.macros
-        if any(check.kind == CommonCheck.SQL for check in source.checks)
-        else {},
+        macros=lookup.project.macros,
     )
     return ingest_task, delivery.id
 
@@ -333,9 +330,7 @@ def compute_task(
             imported=lookup.packages(asset.name) if is_code else (),
             named=asset.code_packages,
         ),
-        macros=lookup.project.macros
-        if lookup.project.macros and _may_use_macros(lookup, asset)
-        else {},
+        macros=lookup.project.macros,
         shared=tuple(shared_files(tx, asset.name, keys))
         if known is not None and not asset.accumulates
         else (),
@@ -466,16 +461,6 @@ def _span(asset: Asset, keys: tuple[str, ...]) -> tuple[datetime | None, datetim
     return min(i.start for i in intervals), max(i.end for i in intervals)
 
 
-def _may_use_macros(lookup: TaskLookup, asset: Asset) -> bool:
-    node = lookup.compiled.nodes[asset.name]
-    reads_views = any(is_view(lookup.project, spec.node) for spec in node.inputs)
-    return (
-        node.sql is not None
-        or reads_views
-        or any(check.kind == CommonCheck.SQL for check in asset.checks)
-    )
-
-
 # The task that writes an export: a consumer's data of one interval.
 
 
@@ -523,6 +508,7 @@ def export_task(
         now_us=now,
         project=state.state_identity(tx) or "",
         take_over=obligations.newest_take_over(tx, consumer.name),
+        macros=lookup.project.macros,
         limits={name: limit for name, limit in limits.items() if limit.limited},
         classified_inputs=tuple(name for name in sorted(read) if lookup.classified[name]),
         keys=lookup.project.settings.keys if any(each.masks for each in limits.values()) else {},

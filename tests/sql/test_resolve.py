@@ -39,6 +39,8 @@ def test_lineage(case: Case) -> None:
     ]
     if result.filters:
         shown.append(f"*: {_shown(result.filters)}")
+    if result.mentions:
+        shown.append(f"mentions: {_shown(result.mentions)}")
     assert shown == list(case.expected)
 
 

@@ -5,13 +5,7 @@ from __future__ import annotations
 from headrace.model.declassification import declassified
 from headrace.model.masks import column_classes
 from headrace.plan.compiled import Compiled
-from headrace.plan.impact import ALL_COLUMNS, Lineage
-from headrace.sql.values import Transformation
-
-WITHOUT_VALUES = frozenset(
-    {Transformation.FILTER, Transformation.JOIN_KEY, Transformation.GROUP_KEY}
-)
-"""Transformations that pass on no values. (Aggregates may: the greatest name is a name.)"""
+from headrace.plan.impact import ALL_COLUMNS, Lineage, deciding_edges
 
 
 def classified_columns(compiled: Compiled, lineage: Lineage) -> dict[str, frozenset[str]]:
@@ -27,10 +21,9 @@ def classified_columns(compiled: Compiled, lineage: Lineage) -> dict[str, frozen
         lines = lineage.of(name)
         derived = {
             column.lower()
-            for column, edges in lines.columns.items()
-            for edge in (*edges, *lines.filters)
-            if edge.transformation not in WITHOUT_VALUES
-            and _is_among(edge.column, result.get(canonical.get(edge.input, ""), frozenset()))
+            for column in lines.columns
+            for edge in deciding_edges(lines, column)
+            if _is_among(edge.column, result.get(canonical.get(edge.input, ""), frozenset()))
         }
         result[name] |= derived - declassified(compiled.project.source_or_asset(name)).keys()
     return result

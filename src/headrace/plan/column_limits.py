@@ -16,7 +16,6 @@ from headrace.model import Project
 from headrace.model.declassification import declassified
 from headrace.model.masks import NO_DOMAIN, DeclaredMask, column_classes
 from headrace.model.nodes import ColumnClass
-from headrace.plan.classification import WITHOUT_VALUES
 from headrace.plan.compiled import Compiled
 from headrace.plan.impact import ALL_COLUMNS, Lineage
 from headrace.plan.thresholds import threshold_mask
@@ -201,11 +200,10 @@ def _matches(step: _Step, columns: Collection[tuple[str, str]]) -> bool:
 
 
 def _above(project: Project, lineage: Lineage | None, step: _Step) -> Iterator[_Step]:
-    """Yield the columns whose values a column has or is computed from."""
+    """Yield the columns whose values a column has, is computed from, or is decided by."""
     if lineage is None:
         return
     is_open = step.open and step.column not in declassified(project.source_or_asset(step.node))
-    for node, column, transformation in lineage.above(step.node, step.column):
-        if transformation not in WITHOUT_VALUES:
-            unchanged = step.unchanged and transformation is Transformation.IDENTITY
-            yield _Step(node, column.lower(), unchanged, is_open)
+    for node, column, transformation in lineage.deciding(step.node, step.column):
+        unchanged = step.unchanged and transformation is Transformation.IDENTITY
+        yield _Step(node, column.lower(), unchanged, is_open)

@@ -17,7 +17,7 @@ from headrace.model import Asset, Project, SqlBody, UsageError, Value
 from headrace.model.errors import did_you_mean
 from headrace.plan.compiled import ChangeKind, Columns, Compiled, CompiledNode, NodeChange
 from headrace.plan.schemas import ColumnLineage, KeptLines, lines_key
-from headrace.sql.values import UNKNOWN, Edge, Transformation
+from headrace.sql.values import UNKNOWN, WITHOUT_VALUES, Edge, Transformation
 
 # Column lineage of a compiled project.
 
@@ -40,6 +40,26 @@ class LineageStep(Value, kw_only=True):
     column: str
     via: str
     transformation: Transformation
+
+
+def _of_column(lines: ColumnLineage, column: str) -> tuple[Edge, ...]:
+    edges = lines.columns.get(column)
+    if edges is not None:
+        return edges
+    return next(
+        (edges for name, edges in lines.columns.items() if name.lower() == column.lower()),
+        lines.columns.get(ALL_COLUMNS, ()),
+    )
+
+
+def deciding_edges(lines: ColumnLineage, column: str) -> list[Edge]:
+    """Return the edges that decide a column's values, each once.
+
+    A filter or a join of the whole query decides which rows there are; one inside a column's own
+    expression, or before an aggregate, decides its value.
+    """
+    rows = (edge for edge in lines.filters if edge.transformation not in WITHOUT_VALUES)
+    return list(dict.fromkeys((*_of_column(lines, column), *rows)))
 
 
 class Lineage:
@@ -88,7 +108,7 @@ class Lineage:
             elif read.column_names is not None:
                 schemas[spec.node.lower()] = tuple((name, "UNKNOWN") for name in read.column_names)
         result = resolve(analyse(sql, file=node.name, line=1, name=node.name), schemas)
-        return ColumnLineage(result.lineage, result.filters)
+        return ColumnLineage(result.lineage, result.filters, result.mentions)
 
     def _opaque(self, asset: Asset, node: CompiledNode) -> ColumnLineage:
         """Return the lineage of opaque asset code.
@@ -154,15 +174,22 @@ class Lineage:
                     waiting.append((other, name))
 
     def above(self, node: str, column: str) -> Iterator[tuple[str, str, Transformation]]:
-        """Yield what a column is computed from directly: (node, column, transformation)."""
+        """Yield what a column depends on directly: (node, column, transformation), values first."""
         lines = self.of(node)
-        column_edges = lines.columns.get(column)
-        if column_edges is None:
-            column_edges = next(
-                (edges for name, edges in lines.columns.items() if name.lower() == column.lower()),
-                lines.columns.get(ALL_COLUMNS, ()),
-            )
-        for edge in dict.fromkeys((*column_edges, *lines.filters)):
+        edges = (*_of_column(lines, column), *lines.filters, *lines.mentions)
+        yield from self._named(
+            sorted(dict.fromkeys(edges), key=lambda edge: edge.transformation in WITHOUT_VALUES)
+        )
+
+    def deciding(self, node: str, column: str) -> Iterator[tuple[str, str, Transformation]]:
+        """Yield what a column's values are computed from or decided by, as `above` does.
+
+        What decides only which rows there are isn't among them.
+        """
+        yield from self._named(deciding_edges(self.of(node), column))
+
+    def _named(self, edges: Iterable[Edge]) -> Iterator[tuple[str, str, Transformation]]:
+        for edge in edges:
             name = self._canonical.get(edge.input)
             if name is not None:
                 yield name, edge.column, edge.transformation
@@ -193,10 +220,10 @@ class Lineage:
     def _uses(self, name: str) -> Iterator[tuple[str, Edge]]:
         lines = self.of(name)
         for column, edges in lines.columns.items():
-            for edge in dict.fromkeys((*edges, *lines.filters)):
+            for edge in dict.fromkeys((*edges, *lines.filters, *lines.mentions)):
                 yield column, edge
         if not lines.columns:
-            for edge in lines.filters:
+            for edge in (*lines.filters, *lines.mentions):
                 yield ALL_COLUMNS, edge
 
     def users(self, node: str, columns: Iterable[str]) -> tuple[list[str], list[str]]:
@@ -441,11 +468,10 @@ class _ImpactAnalysis:
         if gone:
             return False
         lines = self._after.of(other)
-        edges = [edge for column in lines.columns.values() for edge in column] + list(lines.filters)
         return any(
             edge.input == name.lower()
             and (column is None or edge.column.lower() in (column, ALL_COLUMNS))
-            for edge in edges
+            for edge in lines.uses
         )
 
 

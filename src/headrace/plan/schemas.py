@@ -93,10 +93,17 @@ class OutputSchemaRequest(msgspec.Struct, frozen=True, array_like=True):
 
 
 class ColumnLineage(msgspec.Struct, frozen=True, array_like=True):
-    """The lineage of one query: by column, and the edges that affect all columns."""
+    """The lineage of one query: by column, the edges that affect all columns, and mere mentions."""
 
     columns: dict[str, tuple[Edge, ...]]
     filters: tuple[Edge, ...] = ()
+    mentions: tuple[Edge, ...] = ()
+
+    @property
+    def uses(self) -> Iterator[Edge]:
+        """All edges, with repetitions."""
+        for edges in (*self.columns.values(), self.filters, self.mentions):
+            yield from edges
 
 
 class OutputSchema(msgspec.Struct, frozen=True, array_like=True):

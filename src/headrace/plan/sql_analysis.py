@@ -73,7 +73,7 @@ def _analysed_output(request: OutputSchemaRequest) -> tuple[OutputSchema, Column
         return OutputSchema(
             None, (not_followed(analysis, error),), None, "its structure isn't known"
         ), ColumnLineage({})
-    lines = ColumnLineage(result.lineage, result.filters)
+    lines = ColumnLineage(result.lineage, result.filters, result.mentions)
     return OutputSchema(
         result.columns,
         (

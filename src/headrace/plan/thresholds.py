@@ -11,9 +11,8 @@ import msgspec
 from headrace.model import Project
 from headrace.model.declassification import thresholds
 from headrace.model.masks import NO_DOMAIN, THRESHOLD, DeclaredMask
-from headrace.plan.classification import WITHOUT_VALUES
 from headrace.plan.impact import Lineage
-from headrace.sql.values import Transformation
+from headrace.sql.values import WITHOUT_VALUES, Transformation
 
 _OF_ONE_ROW = frozenset({Transformation.IDENTITY, Transformation.CAST, Transformation.EXPRESSION})
 """Transformations whose results have values of one row of the input only."""

@@ -9,7 +9,7 @@ import msgspec
 from msgspec.structs import replace
 from sqlglot import exp
 
-from headrace.sql.expressions import bind
+from headrace.sql.expressions import bind, unattributed
 from headrace.sql.scopes import (
     EXPRESSION,
     FILTER,
@@ -43,8 +43,11 @@ def bind_from(context: BindingContext, select: exp.Expr, scope: NameScope) -> No
     from_ = select.args.get("from_")
     if from_ is not None:
         _add(context, scope, from_.this)
+    first = 0
     for join in select.args.get("joins") or []:
-        _join(context, scope, join)
+        if _is_comma(join):
+            first = len(scope.sources)
+        _join(context, scope, join, first)
     for lateral in select.args.get("laterals") or []:
         _add(context, scope, lateral)
 
@@ -59,14 +62,19 @@ def _add(context: BindingContext, scope: NameScope, node: exp.Expr) -> None:
     if bracketed or isinstance(node, exp.Paren):
         _add(context, scope, node.this)
     else:
-        source = _source(context, scope, node)
+        seen = _outside(scope)
+        source = _source(context, scope, node, seen)
+        if seen.correlated:  # each row before it decides about its rows
+            relation = source.relation.decided_by(source.relation.filters)
+            source = source._replace(relation=relation)
         scope.sources.append(source)
         merge(scope.filters, source.relation.filters)
+    first = len(scope.sources) - 1
     for join in node.args.get("joins") or []:
-        _join(context, scope, join)
+        _join(context, scope, join, first)
 
 
-def _source(context: BindingContext, scope: NameScope, node: exp.Expr) -> FromItem:
+def _source(context: BindingContext, scope: NameScope, node: exp.Expr, seen: NameScope) -> FromItem:
     alias = (
         node.alias_or_name.lower()
         if isinstance(node, exp.Table | exp.DerivedTable | exp.UDTF)
@@ -74,14 +82,16 @@ def _source(context: BindingContext, scope: NameScope, node: exp.Expr) -> FromIt
     )
     names = column_names(node)
     if isinstance(node, exp.Table):
-        return _table(context, scope, node, alias, names)
+        return _table(context, scope, seen, node, alias, names)
     if isinstance(node, exp.Lateral):
-        return _lateral(context, scope, node, alias, names)
+        return _lateral(context, seen, node, alias, names)
     if isinstance(node, exp.Unnest):
-        return FromItem(alias or "unnest", named(_unnest_source(context, scope, node), names))
-    relation = context.bind_query(context, node, _outside(scope))
+        return FromItem(
+            alias or "unnest", named(context, _unnest_source(context, seen, node), names)
+        )
+    relation = context.bind_query(context, node, seen)
     inner = node.this if isinstance(node, exp.Subquery) else node
-    return FromItem(alias, named(relation, names), query=inner)
+    return FromItem(alias, named(context, relation, names), query=inner)
 
 
 def _outside(scope: NameScope) -> NameScope:
@@ -102,13 +112,14 @@ def column_names(node: exp.Expr) -> list[str]:
     )
 
 
-def named(relation: Relation, names: list[str]) -> Relation:
+def named(context: BindingContext, relation: Relation, names: list[str]) -> Relation:
     """Return the relation with the column names of `AS t(a, b)`.
 
     A name of incomplete columns may be that of any of them.
     """
     if not names:
         return relation
+    context.mentions.update(relation.everything())  # by position
     if not relation.complete:
         edges = raised(relation.everything(), OPAQUE)
         others = edges if relation.columns or relation.rest else None  # without a name here
@@ -122,33 +133,32 @@ def named(relation: Relation, names: list[str]) -> Relation:
 
 
 def _table(
-    context: BindingContext, scope: NameScope, node: exp.Table, alias: str, names: list[str]
+    context: BindingContext,
+    scope: NameScope,
+    seen: NameScope,
+    node: exp.Table,
+    alias: str,
+    names: list[str],
 ) -> FromItem:
     if isinstance(node.this, exp.Func):
-        relation = _table_function(context, scope, node.this)
+        relation = _table_function(context, seen, node.this)
         name = function_name(node.this, context.sql)
-        return FromItem(alias or name, named(relation, names))
+        return FromItem(alias or name, named(context, relation, names))
     name = node.name.lower()
     cte = scope.ctes.get(name)
     relation = cte.relation if cte else context.input(name)
     if node.args.get("pivots"):
-        relation = Relation(
-            [],
-            filters=raised(relation.filters, FILTER),
-            opaque=raised(relation.everything(), OPAQUE),
-        )
-        return FromItem(alias or name, relation, input=None if cte else name)
+        return FromItem(alias or name, context.opaque(relation), input=None if cte else name)
     return FromItem(
         alias or name,
-        named(relation, names),
+        named(context, relation, names),
         input=None if cte else name,
         query=cte.query if cte else None,
     )
 
 
-def _table_function(context: BindingContext, scope: NameScope, node: exp.Func) -> Relation:
+def _table_function(context: BindingContext, seen: NameScope, node: exp.Func) -> Relation:
     name = function_name(node, context.sql)
-    seen = _outside(scope)
     edges: list[Edges] = []
     types: list[str] = []
     for child in node.iter_expressions():
@@ -157,10 +167,11 @@ def _table_function(context: BindingContext, scope: NameScope, node: exp.Func) -
             edges.append(bound.edges)
             types.append(bound.type)
     reached = union(edges, EXPRESSION)
+    rows = raised(reached, FILTER)
     if name in ("range", "generate_series"):
-        return Relation([Output(name, _series_type(types), reached)])
+        return Relation([Output(name, _series_type(types), reached)], rows)
     if name == "unnest":
-        return Relation([Output(name, element(types[0]) if types else UNKNOWN, reached)])
+        return Relation([Output(name, element(types[0]) if types else UNKNOWN, reached)], rows)
     return Relation([], filters=reached, opaque=reached)
 
 
@@ -171,8 +182,7 @@ def _series_type(types: list[str]) -> str:
     return "TIMESTAMP" if first == "DATE" else first
 
 
-def _unnest_source(context: BindingContext, scope: NameScope, node: exp.Expr) -> Relation:
-    seen = _outside(scope)
+def _unnest_source(context: BindingContext, seen: NameScope, node: exp.Expr) -> Relation:
     bounds = [bind(context, seen, part) for part in node.expressions]
     if (
         len(bounds) == 1
@@ -180,39 +190,90 @@ def _unnest_source(context: BindingContext, scope: NameScope, node: exp.Expr) ->
         and not bounds[0].type.startswith("STRUCT")
     ):
         return Relation(
-            [Output("unnest", element(bounds[0].type), raised(bounds[0].edges, EXPRESSION))]
+            [Output("unnest", element(bounds[0].type), raised(bounds[0].edges, EXPRESSION))],
+            raised(bounds[0].edges, FILTER),
         )
     edges = union([bound.edges for bound in bounds], EXPRESSION)
-    return Relation([], opaque=edges)
+    return Relation([], filters=raised(edges, FILTER), opaque=edges)
 
 
 def _lateral(
-    context: BindingContext, scope: NameScope, node: exp.Expr, alias: str, names: list[str]
+    context: BindingContext, seen: NameScope, node: exp.Expr, alias: str, names: list[str]
 ) -> FromItem:
     inner = node.this
     if isinstance(inner, exp.Subquery | exp.Query):
         query = inner.this if isinstance(inner, exp.Subquery) else inner
         return FromItem(
-            alias, named(context.bind_query(context, inner, _outside(scope)), names), query=query
+            alias, named(context, context.bind_query(context, inner, seen), names), query=query
         )
-    edges = bind(context, _outside(scope), inner).edges
-    return FromItem(alias, named(Relation([], opaque=edges), names))
+    edges = bind(context, seen, inner).edges
+    return FromItem(alias, named(context, Relation([], raised(edges, FILTER), opaque=edges), names))
 
 
-def _join(context: BindingContext, scope: NameScope, join: exp.Expr) -> None:
-    left = list(scope.sources)
+def _is_comma(join: exp.Expr) -> bool:
+    """Return whether a join is a comma, which binds less than the others."""
+    return not any(join.args.get(key) for key in ("on", "using", "method", "side", "kind"))
+
+
+def _join(context: BindingContext, scope: NameScope, join: exp.Expr, first: int) -> None:
+    """Add a join to the scope; `first` is the first source on its left."""
+    left = len(scope.sources)
+    before, scope.filters = scope.filters, {}
     _add(context, scope, join.this)
-    added = scope.sources[len(left) :]
-    on = join.args.get("on")
-    if on is not None:
-        merge(scope.filters, raised(bind(context, scope, on).edges, JOIN_KEY))
+    added = scope.sources[left:]
+    _condition(context, scope, join, first)
     names = [part.name.lower() for part in join.args.get("using") or []]
     if str(join.args.get("method") or "").upper() == "NATURAL":
-        names = _common(left, added)
+        names = _common(scope.sources[first:left], added)
+        if any(not source.relation.complete for source in scope.sources[first:]):
+            for source in scope.sources[first:]:  # any column may be a key
+                merge(scope.filters, raised(source.relation.everything(), JOIN_KEY))
     if names:
-        _merge_columns(context, scope, join, left, added, names)
+        _merge_columns(context, scope, join, scope.sources[first:left], added, names)
     if str(join.args.get("kind") or "").upper() in ("SEMI", "ANTI"):
-        del scope.sources[len(left) :]
+        del scope.sources[left:]
+    _decide(scope, join, (first, left), before)
+    merge(scope.filters, before)
+
+
+def _condition(context: BindingContext, scope: NameScope, join: exp.Expr, first: int) -> None:
+    """Add a join's ON to the filters; its own sides come before those that a comma separates."""
+    on = join.args.get("on")
+    if on is not None:
+        outer = NameScope(scope.ctes, scope.parent)
+        outer.sources = scope.sources[:first]
+        sides = NameScope(scope.ctes, outer)
+        sides.sources, sides.using, sides.filters = (
+            scope.sources[first:],
+            scope.using,
+            scope.filters,
+        )
+        merge(scope.filters, raised(bind(context, sides, on).edges, JOIN_KEY))
+
+
+def _decide(scope: NameScope, join: exp.Expr, sides: tuple[int, int], before: Edges) -> None:
+    """Let a join's condition decide the values of the side that may have no match.
+
+    `sides` are the first sources on the left and on the right; the filters of the left are
+    `before`. An ASOF join chooses among the rows on the right.
+    """
+    side = str(join.args.get("side") or "").upper()
+    asof = str(join.args.get("method") or "").upper() == "ASOF"
+    if side in ("LEFT", "FULL") or asof:
+        _decide_sources(scope, sides[1], len(scope.sources), scope.filters)
+    if side in ("RIGHT", "FULL"):
+        both = union([scope.filters, before])
+        _decide_sources(scope, *sides, both)
+        merged = {part.name.lower() for part in join.args.get("using") or []}
+        for name in scope.using.keys() - merged:
+            column = scope.using[name]
+            scope.using[name] = replace(column, edges={**both, **column.edges})
+
+
+def _decide_sources(scope: NameScope, start: int, end: int, edges: Edges) -> None:
+    for at in range(start, min(end, len(scope.sources))):
+        source = scope.sources[at]
+        scope.sources[at] = source._replace(relation=source.relation.decided_by(edges))
 
 
 def _common(left: list[FromItem], added: list[FromItem]) -> list[str]:
@@ -322,12 +383,23 @@ def project(context: BindingContext, scope: NameScope, select: exp.Expr) -> list
 
 def _expression(context: BindingContext, scope: NameScope, item: exp.Expr) -> Projection:
     bound = bind(context, scope, item)
+    if rest := unattributed(context, scope, item):
+        bound = replace(bound, edges=union([bound.edges, rest], EXPRESSION))
     if isinstance(item, exp.Alias):
         scope.aliases.setdefault(item.alias.lower(), bound)
         return Projection(item.alias, bound, item.this)
-    if type(item) is not exp.Column and item.find(exp.Columns) is not None:
+    if type(item) is not exp.Column and _is_several(item):
         return Projection(None, bound, item, unlisted=True)
     return Projection(generated_name(scope, item), bound, item)
+
+
+def _is_several(item: exp.Expr) -> bool:
+    """Return whether an expression stands for several columns: `COLUMNS(…)`, `* LIKE 'a%'`."""
+    return any(
+        isinstance(part, exp.Columns)
+        or (isinstance(part, exp.Star) and not isinstance(part.parent, exp.Count | exp.Column))
+        for part in item.walk(prune=lambda node: isinstance(node, exp.Query))
+    )
 
 
 def _unnested_column(context: BindingContext, scope: NameScope, item: exp.Expr) -> Projection:
@@ -338,6 +410,8 @@ def _unnested_column(context: BindingContext, scope: NameScope, item: exp.Expr) 
     bound = bind(context, scope, item)
     inner = item.this if isinstance(item, exp.Alias) else item
     kind = bind(context, scope, inner.this).type
+    if isinstance(item, exp.Alias):
+        scope.aliases.setdefault(item.alias.lower(), bound)
     if not kind.endswith("[]") or kind.startswith("STRUCT") or inner.args.get("expressions"):
         return Projection(None, bound, item, unlisted=True)
     return Projection(item.alias if isinstance(item, exp.Alias) else None, bound, inner)
@@ -508,7 +582,10 @@ def _columns_expression(
     named = all(projection.name and not projection.unlisted for projection in everything)
     pattern = _simple_pattern(what)
     if pattern is not None and named:
-        return [projection for projection in everything if pattern.search(projection.name or "")]
+        chosen = [item for item in everything if pattern.search(item.name or "")]
+        context.mentions.update(*(item.bound.edges for item in chosen))
+        return chosen
+    context.mentions.update(*(item.bound.edges for item in everything))
     return [
         Projection(
             None,

@@ -5,6 +5,7 @@ Other kinds combine the lineage of their parts, with type `UNKNOWN`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 
 from sqlglot import exp
@@ -21,10 +22,11 @@ from headrace.sql.scopes import (
     BindingContext,
     BoundExpression,
     Edges,
+    FromItem,
     NameScope,
     Output,
-    Relation,
     bind_column,
+    merge,
     raised,
     union,
 )
@@ -48,7 +50,8 @@ from headrace.sql.values import UNKNOWN
 _Handler = Callable[[BindingContext, NameScope, exp.Expr], BoundExpression]
 PLACE_DIGITS = 6
 """Longer numbers can't be the place of a column."""
-_LEAVES = (exp.Identifier, exp.Var, exp.DataType, exp.JSONPath, exp.Star)
+_LEAVES = (exp.Identifier, exp.Var, exp.DataType, exp.JSONPath)
+_UNIT_OF_A_COLUMN = re.compile(r"\bdate_?trunc\s*\(\s*[^\s']", re.IGNORECASE)
 
 
 def bind(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
@@ -67,6 +70,26 @@ def bind(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpr
     return BoundExpression(UNKNOWN, _edges(context, scope, node, EXPRESSION))
 
 
+def unattributed(context: BindingContext, scope: NameScope, node: exp.Expr) -> Edges:
+    """Bind each column and query below `node` that no rule has bound, and return their edges.
+
+    What a rule forgets is used nevertheless: somebody wrote it for a reason.
+    """
+    edges: list[Edges] = []
+    stack = [node]
+    while stack:
+        part = stack.pop()
+        if isinstance(part, exp.Star):
+            continue  # `exclude` and `rename` pass no values on
+        if not isinstance(part, exp.Column | exp.Query):
+            stack.extend(part.iter_expressions())
+        elif id(part) not in context.bound and not isinstance(part.parent, exp.Pivot):
+            quiet, context.quiet = context.quiet, True
+            edges.append(bind(context, scope, part).edges)
+            context.quiet = quiet
+    return union(edges, EXPRESSION)
+
+
 def _parts(context: BindingContext, scope: NameScope, node: exp.Expr) -> Iterator[BoundExpression]:
     for child in node.iter_expressions():
         if not isinstance(child, _LEAVES):
@@ -80,18 +103,20 @@ def _edges(context: BindingContext, scope: NameScope, node: exp.Expr, rank: int)
 def _column(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
     assert isinstance(node, exp.Column)
     if isinstance(node.args["this"], exp.Star):
-        return BoundExpression(
-            UNKNOWN,
-            union(
-                [
-                    source.relation.everything()
-                    for source in scope.sources
-                    if source.alias == node.table.lower()
-                ],
-                EXPRESSION,
-            ),
-        )
+        context.bound.add(id(node))
+        return _whole_rows(context, [s for s in scope.sources if s.alias == node.table.lower()])
     return bind_column(context, scope, node)
+
+
+def _star(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
+    """Bind `*` inside an expression."""
+    return CONSTANT if isinstance(node.parent, exp.Count) else _whole_rows(context, scope.sources)
+
+
+def _whole_rows(context: BindingContext, sources: list[FromItem]) -> BoundExpression:
+    edges = union([source.relation.everything() for source in sources], EXPRESSION)
+    context.mentions.update(edges)
+    return BoundExpression(UNKNOWN, edges)
 
 
 def _inner(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
@@ -296,9 +321,18 @@ def _json_text(context: BindingContext, scope: NameScope, node: exp.Expr) -> Bou
 
 
 def _truncated(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
-    """Bind `date_trunc('day', x)`: sqlglot has two nodes for it, in which the unit isn't a part."""
+    """Bind `date_trunc('day', x)`, for which sqlglot has two nodes."""
     value = bind(context, scope, node.this)
-    return BoundExpression(return_type("date_trunc", [value.type]), raised(value.edges, EXPRESSION))
+    edges = value.edges
+    unit = node.args.get("unit")
+    if isinstance(unit, exp.Var | exp.Literal):
+        if _UNIT_OF_A_COLUMN.search(context.sql):  # sqlglot has the same unit for `day` and `'day'`
+            quiet, context.quiet = context.quiet, True
+            edges = union([edges, bind(context, scope, exp.column(unit.name)).edges])
+            context.quiet = quiet
+    elif unit is not None:
+        edges = union([edges, bind(context, scope, unit).edges])
+    return BoundExpression(return_type("date_trunc", [value.type]), raised(edges, EXPRESSION))
 
 
 def _extract(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
@@ -342,6 +376,10 @@ def _window(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundE
             edges.append(value.edges)
         elif not isinstance(child, _LEAVES):
             edges.append(bind(context, scope, child).edges)
+    name = node.args.get("alias")
+    definition = scope.windows.get(name.name.lower()) if isinstance(name, exp.Identifier) else None
+    if definition is not None and definition is not node:
+        edges.append(_window(context, scope, definition).edges)
     return BoundExpression(type_, union(edges, WINDOW))
 
 
@@ -362,18 +400,10 @@ def _ordered(context: BindingContext, scope: NameScope, node: exp.Expr) -> Bound
 
 def _scalar(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
     relation = context.bind_query(context, node, scope)
-    if not relation.columns:
-        return BoundExpression(UNKNOWN, raised(relation.everything(), EXPRESSION))
-    first = relation.columns[0]
-    return BoundExpression(first.type, union([first.edges, raised(relation.filters, FILTER)]))
-
-
-def _predicate_over(context: BindingContext, scope: NameScope, query: exp.Expr) -> Edges:
-    relation: Relation = context.bind_query(context, query, scope)
-    return union(
-        [*(column.edges for column in relation.columns[:1]), raised(relation.filters, FILTER)],
-        EXPRESSION,
-    )
+    single = len(relation.columns) == 1 and relation.complete
+    values = relation.everything() if single else raised(relation.everything(), EXPRESSION)
+    type_ = relation.columns[0].type if relation.columns else UNKNOWN
+    return BoundExpression(type_, union([values, raised(relation.filters, FILTER)]))
 
 
 def _exists(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
@@ -386,7 +416,7 @@ def _in(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpre
     edges += [bind(context, scope, item).edges for item in node.expressions]
     query = node.args.get("query")
     if query is not None:
-        edges.append(_predicate_over(context, scope, query))
+        edges.append(_scalar(context, scope, query).edges)
     for key in ("field", "unnest"):
         part = node.args.get(key)
         if isinstance(part, exp.Expr):
@@ -440,8 +470,12 @@ def _dot(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpr
 
 
 def _property(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
-    """Bind `name := value` or a field of a struct: the name isn't a column."""
-    return bind(context, scope, node.args["expression"])
+    """Bind `name := value`, a field of a struct, or an entry of a map, whose key has a value."""
+    value = bind(context, scope, node.args["expression"])
+    if isinstance(node.this, _LEAVES):
+        return value
+    key = bind(context, scope, node.this)
+    return BoundExpression(value.type, union([key.edges, value.edges], EXPRESSION))
 
 
 def _comprehension(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
@@ -479,6 +513,7 @@ def _positional(context: BindingContext, scope: NameScope, node: exp.Expr) -> Bo
 
 def _explode(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
     value = bind(context, scope, node.this)
+    merge(scope.filters, raised(value.edges, FILTER))  # a list without elements gives no row
     return BoundExpression(element(value.type), raised(value.edges, EXPRESSION))
 
 
@@ -581,6 +616,7 @@ _HANDLERS: dict[type[exp.Expr], _Handler] = {
     exp.PropertyEQ: _property,
     exp.Kwarg: _property,
     exp.Comprehension: _comprehension,
+    exp.Star: _star,
     exp.Columns: _columns,
     exp.PositionalColumn: _positional,
     exp.Explode: _explode,

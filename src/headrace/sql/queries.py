@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
+from msgspec.structs import replace
 from sqlglot import exp
 
 from headrace.model import Place, Problem, ProblemLevel
 from headrace.model.errors import words_of
 from headrace.sql.clauses import Projection, bind_from, column_names, named, project
-from headrace.sql.expressions import bind
+from headrace.sql.expressions import bind, unattributed
 from headrace.sql.parsing import InvalidSelect, parse
 from headrace.sql.scopes import (
     FILTER,
     GROUP_KEY,
+    MENTION,
     NO_EDGES,
     OPAQUE,
     BindingContext,
+    BoundExpression,
     BoundSelect,
     Edges,
     FromItem,
@@ -28,7 +31,7 @@ from headrace.sql.scopes import (
     raised,
     union,
 )
-from headrace.sql.types import settled, unify
+from headrace.sql.types import AGGREGATES, function_name, settled, unify
 from headrace.sql.values import UNKNOWN, Analysis, Edge, Resolved
 
 # SELECT, set operations and VALUES, with scopes for CTEs, correlation and lateral joins.
@@ -41,24 +44,26 @@ def bind_query(context: BindingContext, node: exp.Expr, scope: NameScope) -> Rel
 
     The scope has its visible CTEs, and outer columns if the query is correlated or lateral.
     """
+    context.bound.add(id(node))
+    inside = _with_ctes(context, node, scope)
+    relation = _bound(context, node, inside)
+    scope.correlated = scope.correlated or inside.correlated
+    return relation
+
+
+def _bound(context: BindingContext, node: exp.Expr, scope: NameScope) -> Relation:
     if isinstance(node, exp.Subquery):
-        inner = bind_query(context, node.this, _with_ctes(context, node, scope))
+        inner = bind_query(context, node.this, scope)
         if node.args.get("pivots"):
-            return opaque(inner)
-        return _limited(node, inner)
+            return context.opaque(inner)
+        return _limited(context, scope, node, inner)
     if isinstance(node, exp.SetOperation):
-        return _set_operation(context, node, _with_ctes(context, node, scope))
+        return _set_operation(context, node, scope)
     if isinstance(node, exp.Select):
-        return _select(context, node, _with_ctes(context, node, scope))
+        return _select(context, node, scope)
     if isinstance(node, exp.Values):
         return _values(context, node, scope)
     return opaque_below(context, node, scope)
-
-
-def opaque(relation: Relation) -> Relation:
-    """Return a relation of which only the inputs are known."""
-    edges = raised(union([relation.everything(), relation.filters]), OPAQUE)
-    return Relation([], filters=edges, opaque=edges)
 
 
 def opaque_below(context: BindingContext, node: exp.Expr, scope: NameScope) -> Relation:
@@ -71,10 +76,9 @@ def opaque_below(context: BindingContext, node: exp.Expr, scope: NameScope) -> R
         if isinstance(table.this, exp.Identifier):
             name = table.name.lower()
             source = scope.ctes.get(name)
-            merge(
-                edges, source.relation.everything() if source else context.input(name).everything()
-            )
-    return opaque(Relation([], opaque=edges))
+            relation = source.relation if source else context.input(name)
+            merge(edges, union([relation.everything(), relation.filters]))
+    return context.opaque(Relation([], opaque=edges))
 
 
 def _with_ctes(context: BindingContext, node: exp.Expr, scope: NameScope) -> NameScope:
@@ -92,15 +96,21 @@ def _with_ctes(context: BindingContext, node: exp.Expr, scope: NameScope) -> Nam
     )
     for cte in with_.expressions:
         name = cte.alias.lower()
-        recursive = bool(with_.args.get("recursive")) and isinstance(cte.this, exp.SetOperation)
         relation = (
             _recursive(context, cte, inner, ctes)
-            if recursive
+            if with_.args.get("recursive") and _reads_itself(cte)
             else bind_query(context, cte.this, inner)
         )
-        ctes[name] = FromItem(name, named(relation, column_names(cte)), query=cte.this)
+        ctes[name] = FromItem(name, named(context, relation, column_names(cte)), query=cte.this)
         inner.ctes = dict(ctes)
     return inner
+
+
+def _reads_itself(cte: exp.Expr) -> bool:
+    name = cte.alias.lower()
+    return isinstance(cte.this, exp.SetOperation) and any(
+        table.name.lower() == name for table in cte.this.find_all(exp.Table)
+    )
 
 
 def _recursive(
@@ -113,11 +123,11 @@ def _recursive(
     union_ = cte.this
     name = cte.alias.lower()
     columns = column_names(cte)
-    current = named(bind_query(context, union_.this, scope), columns)
+    current = named(context, bind_query(context, union_.this, scope), columns)
     for _ in range(RECURSION_ROUNDS_MAX):
         inner = NameScope({**ctes, name: FromItem(name, current, query=union_)}, scope.parent)
         step = bind_query(context, union_.args["expression"], inner)
-        if not (current.complete and step.complete):
+        if not (current.complete and step.complete) or cte.args.get("key_expressions"):
             return _of_everything(current, step)
         widened = _widened(current, step)
         same = (
@@ -126,15 +136,20 @@ def _recursive(
         )
         current = widened
         if same:
-            break
-    return current
+            return _distinct_rows(current) if union_.args.get("distinct") else current
+    return _of_everything(current, current)
+
+
+def _distinct_rows(relation: Relation) -> Relation:
+    keys = raised(relation.everything(), GROUP_KEY)
+    return Relation(relation.columns, union([relation.filters, keys]))
 
 
 def _of_everything(anchor: Relation, step: Relation) -> Relation:
     """Return the anchor's columns, each computed from everything that both parts read."""
     everything = raised(union([anchor.everything(), step.everything()]), OPAQUE)
     columns = [Output(column.name, UNKNOWN, everything) for column in anchor.columns]
-    filters = union([anchor.filters, step.filters])
+    filters = union([anchor.filters, step.filters, raised(everything, FILTER)])
     return Relation(columns, filters, opaque=None if anchor.complete else everything)
 
 
@@ -163,7 +178,7 @@ def _set_operation(context: BindingContext, node: exp.Expr, scope: NameScope) ->
     for operation in reversed(chain):
         right = bind_query(context, operation.args["expression"], scope)
         relation = _combined(operation, relation, right)
-    return _limited(node, relation)
+    return _limited(context, scope, node, relation)
 
 
 def _combined(operation: exp.Expr, left: Relation, right: Relation) -> Relation:
@@ -230,6 +245,8 @@ def _values(context: BindingContext, node: exp.Expr, scope: NameScope) -> Relati
         cells = row.expressions if isinstance(row, exp.Tuple) else [row]
         for at, cell in enumerate(cells):
             value = bind(context, scope, cell)
+            edges = union([value.edges, unattributed(context, scope, cell)])
+            value = BoundExpression(value.type, edges)
             if at == len(columns):
                 columns.append(Output(f"col{at}", value.type, value.edges))
             else:
@@ -242,9 +259,16 @@ def _values(context: BindingContext, node: exp.Expr, scope: NameScope) -> Relati
 
 def _select(context: BindingContext, node: exp.Expr, outer: NameScope) -> Relation:
     scope = NameScope(outer.ctes, outer)
+    scope.windows = {item.name.lower(): item for item in node.args.get("windows") or ()}
     bind_from(context, node, scope)
     projections = project(context, scope, node)
+    where = node.args.get("where")
+    if where is not None:
+        merge(scope.filters, raised(bind(context, scope, where.this).edges, FILTER))
+    if scope.filters:
+        projections = _over_rows(context, projections, dict(scope.filters))
     _conditions(context, scope, node, projections)
+    merge(scope.filters, raised(unattributed(context, scope, node), FILTER))
     relation = _relation(scope, projections)
     context.selected[id(node)] = BoundSelect(
         scope, [(item.name, item.node, item.source) for item in projections], relation
@@ -270,18 +294,69 @@ def _relation(scope: NameScope, projections: list[Projection]) -> Relation:
 def _conditions(
     context: BindingContext, scope: NameScope, node: exp.Expr, projections: list[Projection]
 ) -> None:
-    for key in ("where", "having", "qualify"):
+    for key in ("having", "qualify"):
         clause = node.args.get(key)
         if clause is not None:
             merge(scope.filters, raised(bind(context, scope, clause.this).edges, FILTER))
     _grouping(context, scope, node, projections)
     _distinct(context, scope, node, projections)
-    order, limit = node.args.get("order"), node.args.get("limit") or node.args.get("offset")
-    if order is not None and limit is not None:
-        for item in order.expressions:
-            named = _named_output(item.this, projections)
-            edges = _key(context, scope, item.this, projections) if named is None else named
-            merge(scope.filters, raised(edges, FILTER))
+    _limits(context, scope, node)
+    order = node.args.get("order")
+    decides = _order_decides(context, node) or node.args.get("distinct") is not None
+    for item in order.expressions if order is not None else ():
+        named = _named_output(item.this, projections)
+        if named is None:
+            context.quiet, quiet = context.quiet or not decides, context.quiet
+            named = _key(context, scope, item.this, projections)
+            context.quiet = quiet
+        context.bound.add(id(item.this))
+        if decides:
+            merge(scope.filters, raised(named, FILTER))
+
+
+def _limits(context: BindingContext, scope: NameScope, node: exp.Expr) -> None:
+    """Add what LIMIT and OFFSET are computed from to the filters."""
+    for key in ("limit", "offset"):
+        for part in node.args[key].iter_expressions() if node.args.get(key) is not None else ():
+            merge(scope.filters, raised(bind(context, scope, part).edges, FILTER))
+
+
+def _order_decides(context: BindingContext, node: exp.Expr) -> bool:
+    """Return whether a query's order may decide its result, or that of a query around it.
+
+    `first`, `list` and LIMIT around it see its order. At the end of the statement, it decides
+    nothing.
+    """
+    limit = node.args.get("limit") or node.args.get("offset")
+    return limit is not None or id(node) not in context.last
+
+
+def _over_rows(
+    context: BindingContext, projections: list[Projection], rows: Edges
+) -> list[Projection]:
+    """Add the edges of the rows to each value that is computed over several of them."""
+    names: set[str] = set()
+    results = []
+    for item in projections:
+        if item.node is not None and _is_over_rows(context, item.node, names):
+            if item.name:
+                names.add(item.name.lower())
+            bound = replace(item.bound, edges={**rows, **item.bound.edges})
+            item = replace(item, bound=bound)  # noqa: PLW2901
+        results.append(item)
+    return results
+
+
+def _is_over_rows(context: BindingContext, node: exp.Expr, names: set[str]) -> bool:
+    """Return whether a value is of several rows, or has the name of such a value."""
+    for part in node.walk(prune=lambda inner: isinstance(inner, exp.Query)):
+        if isinstance(part, exp.AggFunc | exp.Window):
+            return True
+        if isinstance(part, exp.Column) and part.name.lower() in names:
+            return True
+        if isinstance(part, exp.Anonymous) and function_name(part, context.sql) in AGGREGATES:
+            return True
+    return False
 
 
 def _named_output(node: exp.Expr, projections: list[Projection]) -> Edges | None:
@@ -314,7 +389,7 @@ def _grouping(
     group = node.args.get("group")
     if group is None:
         return
-    keys = [_key(context, scope, item, projections) for item in group.expressions]
+    keys = [_key(context, scope, item, projections) for item in _group_keys(group)]
     if group.args.get("all"):
         keys += [
             item.bound.edges
@@ -323,6 +398,15 @@ def _grouping(
         ]
     for key in keys:
         merge(scope.filters, raised(key, GROUP_KEY))
+
+
+def _group_keys(node: exp.Expr) -> Iterator[exp.Expr]:
+    """Yield each key of GROUP BY, also in GROUPING SETS, ROLLUP and CUBE."""
+    for part in node.iter_expressions():
+        if isinstance(part, exp.GroupingSets | exp.Rollup | exp.Cube | exp.Tuple | exp.Paren):
+            yield from _group_keys(part)
+        else:
+            yield part
 
 
 def aggregates(node: exp.Expr) -> bool:
@@ -341,7 +425,7 @@ def _distinct(
         return
     on = distinct.args.get("on")
     keys = (
-        [bind(context, scope, item).edges for item in on.expressions]
+        [_key(context, scope, item, projections) for item in on.expressions]
         if on is not None
         else [item.bound.edges for item in projections]
     )
@@ -349,20 +433,24 @@ def _distinct(
         merge(scope.filters, raised(key, GROUP_KEY))
 
 
-def _limited(node: exp.Expr, relation: Relation) -> Relation:
-    """Add the edges of ORDER BY … LIMIT around a set operation or a bracketed query.
+def _limited(
+    context: BindingContext, scope: NameScope, node: exp.Expr, relation: Relation
+) -> Relation:
+    """Add the edges of ORDER BY and LIMIT around a set operation or a bracketed query.
 
     They determine the set of rows.
     """
+    around = NameScope(scope.ctes, scope)
+    around.sources = [FromItem("", relation)]
+    _limits(context, around, node)
     order = node.args.get("order")
-    if order is None or (node.args.get("limit") is None and node.args.get("offset") is None):
+    if order is not None and _order_decides(context, node):
+        merge(around.filters, raised(relation.everything(), FILTER))
+        merge(around.filters, raised(unattributed(context, around, order), FILTER))
+    if not around.filters:
         return relation
-    return Relation(
-        relation.columns,
-        union([relation.filters, raised(relation.everything(), FILTER)]),
-        relation.rest,
-        relation.opaque,
-    )
+    filters = union([relation.filters, around.filters])
+    return Relation(relation.columns, filters, relation.rest, relation.opaque)
 
 
 # Columns, types and lineage of an asset's query, given its inputs' columns.
@@ -383,7 +471,18 @@ class BoundQuery:
             schemas, parameters, analysis.sql, Place(file=analysis.file, line=analysis.line)
         )
         self.context.bind_query = bind_query
+        self.context.last = set(_last(self.tree))
         self.relation: Relation = bind_query(self.context, self.tree, NameScope({}))
+
+
+def _last(tree: exp.Expr) -> Iterator[int]:
+    """Yield the id of each query whose order is that of the result."""
+    yield id(tree)
+    while isinstance(tree, exp.Subquery) and not any(
+        tree.args.get(key) for key in ("limit", "offset", "pivots")
+    ):
+        tree = tree.this
+        yield id(tree)
 
 
 def resolve(
@@ -444,10 +543,13 @@ def resolved_values(binding: BoundQuery, analysis: Analysis) -> Resolved:
     columns = (
         tuple((column.name or "", column.type) for column in relation.columns) if known else None
     )
+    reached = {(edge.input, edge.column) for edges in lineage.values() for edge in edges}
+    mentions = context.mentions - reached - relation.filters.keys()
     return Resolved(
         columns=columns,
         lineage=lineage,
         filters=as_edges(relation.filters),
+        mentions=as_edges(dict.fromkeys(mentions, MENTION)),
         problems=tuple(problems),
     )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import NamedTuple
 
@@ -34,6 +34,7 @@ _RANKED = tuple(Transformation)
     JOIN_KEY,
     FILTER,
     OPAQUE,
+    MENTION,
 ) = range(len(_RANKED))
 
 PROBLEMS_MAX = 50
@@ -101,6 +102,16 @@ class Relation:
         rank = IDENTITY if len(self.rest) == 1 else OPAQUE
         return Output(name, UNKNOWN, {(input_, name): rank for input_ in self.rest})
 
+    def decided_by(self, edges: Edges) -> Relation:
+        """Return the relation whose values `edges` decide, too: a row without a match has none."""
+        if not edges:
+            return self
+        columns = [
+            Output(column.name, column.type, {**edges, **column.edges}) for column in self.columns
+        ]
+        opaque = None if self.opaque is None else {**edges, **self.opaque}
+        return Relation(columns, self.filters, self.rest, opaque)
+
     def everything(self) -> Edges:
         """Return edges to everything that this relation can contain."""
         edges: Edges = dict(self.opaque or NO_EDGES)
@@ -125,7 +136,10 @@ class FromItem(NamedTuple):
 class NameScope:
     """The names visible at one place of a query."""
 
-    __slots__ = ("aliases", "ctes", "filters", "locals", "parent", "sources", "using")
+    __slots__ = (
+        "aliases", "correlated", "ctes", "filters", "locals",
+        "parent", "sources", "using", "windows",
+    )  # fmt: skip
 
     def __init__(self, ctes: Mapping[str, FromItem], parent: NameScope | None = None) -> None:
         self.ctes: Mapping[str, FromItem] = ctes
@@ -135,6 +149,10 @@ class NameScope:
         self.aliases: dict[str, BoundExpression] = {}
         self.locals: dict[str, BoundExpression] = {}
         self.filters: Edges = {}
+        self.windows: Mapping[str, exp.Expr] = {}
+        """The definitions of `WINDOW name AS (…)`."""
+        self.correlated = False
+        """Whether a query inside uses a column of this scope."""
 
 
 class BoundSelect(NamedTuple):
@@ -161,6 +179,14 @@ class BindingContext:
         self.sql = sql
         self.problems: list[Problem] = []
         self.selected: dict[int, BoundSelect] = {}
+        self.bound: set[int] = set()
+        """The columns and queries that are bound; `unattributed` binds the others."""
+        self.mentions: set[tuple[str, str]] = set()
+        """Each (input, column) that the text names."""
+        self.last: set[int] = set()
+        """The queries whose order is that of the whole result."""
+        self.quiet = False
+        """Whether problems aren't recorded."""
         self.bind_query: Callable[[BindingContext, exp.Expr, NameScope], Relation]
         self._schemas, self._place = schemas, place
         self._inputs: dict[str, Relation] = {}
@@ -170,6 +196,12 @@ class BindingContext:
     def bare_point(self) -> bool:
         """Whether the text has a number such as `.5`; few statements ask."""
         return _BARE_DECIMAL_POINT.search(self.sql) is not None
+
+    def opaque(self, relation: Relation) -> Relation:
+        """Return a relation of which only the inputs are known; the text names all of them."""
+        edges = raised(union([relation.everything(), relation.filters]), OPAQUE)
+        self.mentions.update(edges)
+        return Relation([], filters=edges, opaque=edges)
 
     def input(self, name: str) -> Relation:
         """Return the columns of an input; if they are unknown, a relation that accepts any name."""
@@ -183,6 +215,8 @@ class BindingContext:
 
     def say(self, code: str, message: str, node: exp.Expr | None, hint: str = "") -> None:
         """Record a problem at the line of `node`, once."""
+        if self.quiet:
+            return
         line = self._place.line + (line_of(node) or 1) - 1
         if (code, message, line) not in self._said and len(self.problems) < PROBLEMS_MAX:
             self._said.add((code, message, line))
@@ -275,12 +309,12 @@ def bind_column(context: BindingContext, scope: NameScope, node: exp.Column) -> 
     """
     parts = _parts(node)
     first = parts[0].lower()
-    at: NameScope | None = scope
-    while at is not None:
-        expression = _in_scope(context, at, node, parts, first)
-        if expression is not None:
-            return expression
-        at = at.parent
+    context.bound.add(id(node))
+    results = list(_found(context, scope, node, parts))
+    if len(results) == 1:
+        return results[0]
+    if results:  # a table of unknown columns may have it, or one around
+        return BoundExpression(UNKNOWN, union([item.edges for item in results], EXPRESSION))
     if len(parts) == 1 and first in _CONSTANT_NAMES:
         return BoundExpression("VARCHAR", NO_EDGES)
     _say_unknown(context, scope, node, parts)
@@ -310,6 +344,34 @@ def _in_scope(
     if expression is None or len(parts) == 1:
         return expression
     return _field_of(expression, parts[1:])
+
+
+def _found(
+    context: BindingContext, scope: NameScope, node: exp.Column, parts: list[str]
+) -> Iterator[BoundExpression]:
+    """Yield what a name may mean, from the innermost scope to the first that surely has it."""
+    quiet, first = context.quiet, parts[0].lower()
+    at: NameScope | None = scope
+    while at is not None:
+        expression = _in_scope(context, at, node, parts, first)
+        if expression is not None:
+            at.correlated = at.correlated or at is not scope
+            context.mentions.update(expression.edges)
+            context.quiet = True
+            yield expression
+            if _is_certain(at, parts, first):
+                break
+        at = at.parent
+    context.quiet = quiet
+
+
+def _is_certain(scope: NameScope, parts: list[str], first: str) -> bool:
+    """Return whether no scope around can have what was found: a column of unknown columns can."""
+    if all(source.relation.complete for source in scope.sources):
+        return True
+    if len(parts) > 1 and any(source.alias == first for source in scope.sources):
+        return True
+    return first in scope.locals or first in scope.using or bool(_listed(scope, first))
 
 
 def _qualified(

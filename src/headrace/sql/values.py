@@ -35,6 +35,19 @@ class Transformation(enum.StrEnum):
     JOIN_KEY = "join_key"
     FILTER = "filter"
     OPAQUE = "opaque"
+    MENTION = "mention"
+    """The text names it, but neither values nor rows depend on it: the order at the end."""
+
+
+WITHOUT_VALUES = frozenset(
+    {
+        Transformation.FILTER,
+        Transformation.JOIN_KEY,
+        Transformation.GROUP_KEY,
+        Transformation.MENTION,
+    }
+)
+"""Transformations that pass on no values. (Aggregates may: the greatest name is a name.)"""
 
 
 class Edge(msgspec.Struct, frozen=True, array_like=True, order=True):
@@ -91,13 +104,16 @@ class Analysis(msgspec.Struct, frozen=True, array_like=True):
 class Resolved(msgspec.Struct, frozen=True, array_like=True):
     """The output of a query, given the columns of its inputs.
 
-    `columns` is None if even the names are unknown; an unknown type is `UNKNOWN`. `filters` are the
-    edges that affect every column: columns in filters, joins and GROUP BY.
+    `columns` is None if even the names are unknown; an unknown type is `UNKNOWN`. `lineage` has for
+    each column what its values are computed from or decided by. `filters` are the edges that affect
+    every column: columns in filters, joins and GROUP BY. `mentions` are the other columns that the
+    text names.
     """
 
     columns: tuple[tuple[str, str], ...] | None
     lineage: dict[str, tuple[Edge, ...]] = {}
     filters: tuple[Edge, ...] = ()
+    mentions: tuple[Edge, ...] = ()
     problems: tuple[Problem, ...] = ()
     partition_column: str | None = None
     not_separable_because: str | None = None

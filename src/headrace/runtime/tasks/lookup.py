@@ -35,14 +35,14 @@ from headrace.plan.classification import classified_columns
 from headrace.plan.column_limits import ClassifiedLimits, ColumnLimits
 from headrace.plan.compiled import expand_view_names, imported_packages, is_view, view_inputs
 from headrace.plan.earlier_code import Code, EarlierCode
-from headrace.plan.impact import ALL_COLUMNS, Lineage
+from headrace.plan.impact import ALL_COLUMNS, Lineage, deciding_edges
 from headrace.plan.node_graph import NodeGraph
 from headrace.plan.schemas import ColumnLineage, is_join_key
 from headrace.runtime.applied_versions import AppliedVersion, Production
 from headrace.runtime.stored_versions import stored_versions
 from headrace.runtime.task_environments import secrets_of
 from headrace.slo.damaged_files import damaged_files
-from headrace.sql.values import Edge, Transformation
+from headrace.sql.values import WITHOUT_VALUES, Edge
 from headrace.store import Transaction
 from headrace.store.clock import instant
 from headrace.store.queries import applied_versions, leader_writes, publications
@@ -261,12 +261,10 @@ class Uses:
 
     def _value_edges(self, asset: str, column: str) -> Iterator[Edge]:
         """Yield the edges that provide the values of an asset's column, given in lower case."""
-        lineage = self._lineage.of(asset)
-        yield from next(
-            (edges for name, edges in lineage.columns.items() if name.lower() == column), ()
-        )
         yield from (
-            edge for edge in lineage.filters if edge.transformation is Transformation.OPAQUE
+            edge
+            for edge in deciding_edges(self._lineage.of(asset), column)
+            if edge.transformation not in WITHOUT_VALUES
         )
 
     def joined(self, source: str, columns: Iterable[str]) -> frozenset[str]:
@@ -311,9 +309,7 @@ class Uses:
 
     def _read_columns(self, node: str, source: str) -> Iterator[str]:
         """Yield the columns of a source, named in lower case, that a node reads."""
-        lineage = self._lineage.of(node)
-        for edges in (*lineage.columns.values(), lineage.filters):
-            yield from (edge.column for edge in edges if edge.input == source)
+        yield from (edge.column for edge in self._lineage.of(node).uses if edge.input == source)
 
 
 def _declared_columns(source: Source) -> Iterator[str]:

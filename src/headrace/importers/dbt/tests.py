@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from headrace.importers.dbt.check_kinds import KINDS, Call, NoCheck
+from headrace.importers.dbt.check_kinds import KINDS, Call, NoCheck, literal
 from headrace.importers.dbt.compiled import CompiledProject
 from headrace.importers.dbt.dialects import NotSelect, condition_in_duckdb, translate
 from headrace.importers.dbt.generic_tests import DeclaredTest, declared_tests, unique_id
@@ -248,7 +248,9 @@ def _finish(outcome: Outcome, test: DeclaredTest, declaration: dict[str, Any], w
     if kind == "sql":
         query = query_of(outcome, declaration["sql"]["query"])
         declaration["sql"] = {"name": _name(test), "query": query}
-    elif test.given_name:
+    else:
+        query_of(outcome, _asked(kind, declaration[kind]))
+    if kind != "sql" and test.given_name:
         declaration["name"] = clean_check(test.given_name)
     if where and kind not in ("sql", "row_count"):
         declaration["where"] = _condition(outcome, where)
@@ -257,6 +259,23 @@ def _finish(outcome: Outcome, test: DeclaredTest, declaration: dict[str, Any], w
         outcome.nodes.files, "data_tests", folder, ""
     )
     set_severity(declaration, {**default, **test.config})
+
+
+def _asked(kind: str, value: Any) -> str:
+    """Return what a check asks of its columns as SQL: how the warehouse of dbt compares them."""
+    if kind == "unique":
+        columns = ", ".join(value)
+        return f"select {columns} from t group by {columns}"
+    if kind == "accepted_values":
+        texts = ", ".join(map(literal, value["values"]))
+        return f"select * from t where {value['column']} in ({texts})"
+    if kind == "references":
+        return f"select t.* from t join u on t.{value['column']} = u.{value['column']}"
+    if kind == "range":
+        bounds = [bound for key in ("min", "max") if (bound := value.get(key)) is not None]
+        texts = " and ".join(f"{value['column']} >= {bound}" for bound in bounds)
+        return f"select * from t where {texts or '1 = 1'}"
+    return "select * from t"
 
 
 def set_severity(declaration: dict[str, Any], config: Mapping[str, Any]) -> None:

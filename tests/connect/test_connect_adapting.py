@@ -25,6 +25,14 @@ LATER = [
 def written(rows: list[dict[str, object]], kind: str) -> bytes:
     if kind == "jsonl":
         return "".join(json.dumps(row) + "\n" for row in rows).encode()
+    if kind == "json":
+        return json.dumps(rows).encode()
+    if kind == "xml":
+        elements = (
+            "".join(f"<{name}>{'' if v is None else v}</{name}>" for name, v in row.items())
+            for row in rows
+        )
+        return f"<d>{''.join(f'<r>{row}</r>' for row in elements)}</d>".encode()
     if kind == "parquet":
         sink = io.BytesIO()
         pq.write_table(pa.Table.from_pylist(rows), sink)
@@ -36,19 +44,24 @@ def written(rows: list[dict[str, object]], kind: str) -> bytes:
     return ("\n".join(lines) + "\n").encode()
 
 
-@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+RECORDS = {"json": {"json": {"records": "$"}}, "xml": {"xml": {"records": "/d/r"}}}
+
+
+@pytest.mark.parametrize("kind", ["csv", "json", "jsonl", "parquet", "xml"])
 def test_other_names_more_columns_and_fewer(bench: Workbench, kind: str) -> None:
     """Catches: a value under the wrong name, a missing column that is an error, a new one without
     its type, one without values that gets a type by guessing, a kind of file for which none of it
     works."""
-    first = bench.take(written(FIRST, kind), f"a.{kind}")
+    options = RECORDS.get(kind)
+    first = bench.take(written(FIRST, kind), f"a.{kind}", options=options)
     assert isinstance(first, Taken)
 
     def adapt(header: FileHeader) -> Adapted:
         assert set(header.names) == {"late", "id", "more", "none"}
         return Adapted({"late": "delay", "id": "id"}, ("more", "none"))
 
-    later = bench.take(written(LATER, kind), f"b.{kind}", first.schema, adapt=adapt)
+    data = written(LATER, kind)
+    later = bench.take(data, f"b.{kind}", first.schema, adapt=adapt, options=options)
     assert isinstance(later, Taken), later
     assert later.learnt, "what came is to be pinned"
     assert {name: later.column(name) for name in ("id", "delay", "gone", "more")} == {
@@ -59,7 +72,7 @@ def test_other_names_more_columns_and_fewer(bench: Workbench, kind: str) -> None
     }
     assert later.types()["more"] == "DOUBLE"
     assert "none" not in later.types()
-    again = bench.take(written(LATER, kind), f"b.{kind}", later.schema, adapt=adapt)
+    again = bench.take(data, f"b.{kind}", later.schema, adapt=adapt, options=options)
     assert isinstance(again, Taken)
     assert not again.learnt
 

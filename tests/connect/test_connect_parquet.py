@@ -216,3 +216,25 @@ def test_nanoseconds_without_a_zone(bench: Workbench) -> None:
     drift = bench.take(fine, "x.parquet", schema)
     assert isinstance(drift, TypeDrift)
     assert "2020-09-13 12:26:40.123456789" in drift.reason
+
+
+def test_a_column_without_values_has_no_type(bench: Workbench) -> None:
+    """Would catch: the nulls that pandas and polars write without a type, held as INTEGER."""
+    nothing = write(
+        pa.table({"a": pa.nulls(2), "l": pa.array([[None], None], pa.list_(pa.null()))})
+    )
+    taken = bench.take(nothing, "x.parquet")
+    assert isinstance(taken, Taken) and taken.types()["a"] == "VARCHAR"
+    day = pa.array([dt.date(2013, 1, 31)])
+    for values in (day, pa.array([b"x"]), pa.array([[1, 2]]), pa.array([1.5])):
+        pinned = bench.schema(write(pa.table({"a": values})), "x.parquet")
+        again = bench.take(write(pa.table({"a": pa.nulls(3)})), "x.parquet", pinned)
+        assert isinstance(again, Taken) and again.rows == [(None,)] * 3
+
+
+def test_bytes_dont_become_text(bench: Workbench) -> None:
+    """Would catch: bytes published as the text of their escapes in a column of text."""
+    pinned = bench.schema(write(pa.table({"a": ["x"]})), "x.parquet")
+    outcome = bench.take(write(pa.table({"a": [b"\x00\xff"]})), "x.parquet", pinned)
+    assert isinstance(outcome, TypeDrift)
+    assert outcome.reason == "column a is BLOB, VARCHAR is pinned"

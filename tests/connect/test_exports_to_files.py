@@ -327,6 +327,9 @@ class TestExcel(FileContract):
             datetime(2013, 2, 11, 13, 14, 15, 250_000),  # noqa: DTZ001
         )
         assert result["tz"] == datetime(2013, 2, 11, 13, 14, 15)  # noqa: DTZ001
+        long = 219.52549332853914  # 17 digits
+        bench.export(self.declared(), bench.rows(f"select {long!r}::double as x"))
+        assert self.cells(self.path(bench)) == [("x",), (long,)]
 
     def test_each_read_has_a_sheet(self, bench: Bench) -> None:
         """Would catch: the second read missing, or in the first one's sheet."""

@@ -466,9 +466,8 @@ def _filled(
     header: FileHeader,
     added: Sequence[str],
 ) -> tuple[str, ...]:
-    """Return the columns that have at least one value."""
-    stated = dict(zip(header.names, header.types, strict=True)) if header.types else {}
-    columns = [LakeColumn(name, stated.get(name) or "VARCHAR", 0) for name in added]
+    """Return the columns that have at least one value, whatever type the file states."""
+    columns = [LakeColumn(name, "VARCHAR", 0) for name in added]
     rows = kind.select_sql(opened, schema.format, header, columns)
     counts = connection.execute(
         f"SELECT {', '.join(f'count({quote(name)})' for name in added)} FROM ({rows})"

@@ -50,6 +50,13 @@ _MADE = datetime(2000, 1, 1, tzinfo=UTC)
 """Creation time in every workbook, so that the same rows give the same bytes."""
 
 
+class _ExactFloat(float):
+    """A number that is written with all of its digits; XlsxWriter formats others with 16."""
+
+    def __format__(self, _: str) -> str:
+        return float.__repr__(self)
+
+
 @writes(ExportFormat.EXCEL)
 def write(
     connection: duckdb.DuckDBPyConnection,
@@ -146,7 +153,7 @@ def _putter(
             case int() if abs(value) <= _EXACT:
                 sheet.write_number(row, place, value)
             case float() if math.isfinite(value):
-                sheet.write_number(row, place, value)
+                sheet.write_number(row, place, _ExactFloat(value))
             case float():
                 sheet.write_string(
                     row,

@@ -4,7 +4,7 @@ was promised without loss.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -89,7 +89,10 @@ class Parquet:
         opened: Opened,
         form: Format,  # noqa: ARG002
     ) -> FileHeader:
-        """Return the names and types in the footer."""
+        """Return the names and types in the footer; no type for a column that has only nulls.
+
+        pandas and polars give a column without any value the type of nothing.
+        """
         import duckdb
 
         try:
@@ -101,12 +104,17 @@ class Parquet:
             raise CannotRead(
                 f"the Parquet file is damaged: {first_line(error, opened.path)}"
             ) from error
-        _require_exact(connection, opened)
+        leaves = tuple(_leaves(connection, opened))
+        _require_exact(opened, leaves)
         names = [row[0] for row in described]
+        untyped = {column for column, _, _, logical in leaves if logical == "NullType()"}
         return FileHeader(
             column_names(names),
             doubled=doubled_names(names),
-            types=tuple(_stored(row[1], row[0]) for row in described),
+            types=tuple(
+                "" if name in untyped and kind == "INTEGER" else _stored(kind, name)
+                for name, kind, *_ in described
+            ),
             rows=rows[0] if rows else None,
         )
 
@@ -118,7 +126,7 @@ class Parquet:
         Those with nanoseconds are text.
         """
         header = self.header(connection, opened, Format(kind=self.kind))
-        types = ["TIMESTAMP" if kind in TIMESTAMPS else kind for kind in header.types]
+        types = ["TIMESTAMP" if kind in TIMESTAMPS else kind or "VARCHAR" for kind in header.types]
         exact = [
             f"bool_or({_inexact(f'c{n}', kind, 'TIMESTAMP')})"
             for n, kind in enumerate(header.types, 1)
@@ -160,7 +168,7 @@ class Parquet:
             position, kind = at.get(column.name, (None, column.type))
             value = (
                 f"CAST(NULL AS {column.type})"
-                if position is None
+                if position is None or not kind
                 else _value(f"c{position}", kind, column.type)
             )
             values.append(f"{value} AS {quote(column.name)}")
@@ -176,7 +184,7 @@ class Parquet:
         bad = [
             column
             for column in pinned.columns
-            if column.name in states and not holds(parse(states[column.name]), parse(column.type))
+            if states.get(column.name) and not holds(parse(states[column.name]), parse(column.type))
         ]
         if not bad:
             return None
@@ -187,9 +195,7 @@ class Parquet:
         )
         more = f"; and {len(bad) - 5} more" if len(bad) > 5 else ""
         columns = tuple(
-            LakeColumn(
-                column.name, _of_both(column.type, states.get(column.name, column.type)), column.id
-            )
+            LakeColumn(column.name, _of_both(column.type, states.get(column.name)), column.id)
             for column in pinned.columns
         )
         return TypeDrift(
@@ -217,11 +223,7 @@ class Parquet:
 
         types = {column.name: column.type for column in schema.columns}
         states = dict(zip(header.names, header.types, strict=True))
-        cast = [
-            (f"c{n}", name)
-            for n, (name, kind) in enumerate(zip(header.names, header.types, strict=True), 1)
-            if types.get(name, kind) != kind
-        ]
+        cast = _cast_columns(header, types)
         if isinstance(error, duckdb.ConversionException | duckdb.InvalidInputException) and cast:
             facts = []
             for c, name in cast:
@@ -247,11 +249,22 @@ class Parquet:
         return UnreadableFile(f"the Parquet file is damaged: {first_line(error, opened.path)}")
 
 
+def _cast_columns(header: FileHeader, types: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return the place and name of each column whose values are read as another type."""
+    return [
+        (f"c{n}", name)
+        for n, (name, kind) in enumerate(zip(header.names, header.types, strict=True), 1)
+        if kind and types.get(name, kind) != kind
+    ]
+
+
 def holds(states: Type, pinned: Type) -> bool:
     """Whether the pinned type has an exact value, or an error, for each value of the file's type.
 
     Errors are whole numbers that are out of range or too large for a double.
     """
+    if states.name == "BLOB" and pinned.name == "VARCHAR":
+        return False  # its text would be one of escapes
     if states == pinned or widens(states, pinned) or pinned.name in ("VARCHAR", "JSON"):
         return pinned.name != "JSON" or states.name == "JSON" or bool(states.fields)
     if states.fields or pinned.fields:
@@ -267,11 +280,13 @@ def holds(states: Type, pinned: Type) -> bool:
     return states.name in TIMESTAMPS and pinned.name in TIMESTAMPS
 
 
-def _of_both(pinned: str, states: str) -> str:
+def _of_both(pinned: str, states: str | None) -> str:
     """Return the type that reads a column whose type isn't the pinned one.
 
     It is the file's type; a decimal becomes one that holds the pinned type's numbers too.
     """
+    if not states:
+        return pinned
     result = decimal_of(parse(pinned), parse(states)) if states.startswith("DECIMAL") else None
     return states if result is None else result.text
 
@@ -300,14 +315,18 @@ def _inexact(column: str, states: str, pinned: str) -> str:
     return "false"
 
 
-def _require_exact(connection: duckdb.DuckDBPyConnection, opened: Opened) -> None:
+_Leaf = tuple[str, str, int, str]
+"""Column, physical type, precision and logical type of an element of the footer's schema."""
+
+
+def _require_exact(opened: Opened, leaves: Sequence[_Leaf]) -> None:
     """Raise CannotRead for values that DuckDB 1.5.5 would bend without an error.
 
     It scales decimals of more than 38 digits wrong, and cuts nanoseconds of times of the day, of
     points in time with a zone and of INT96.
     """
     fine = []
-    for column, physical, precision, logical in _leaves(connection, opened):
+    for column, physical, precision, logical in leaves:
         if precision > DECIMAL_DIGITS_MAX:
             raise CannotRead(
                 f"column {printable(column)} has decimals of {precision} digits; at most"
@@ -323,9 +342,7 @@ def _is_cut(logical: str) -> bool:
     return logical.startswith("TimeType") or "isAdjustedToUTC=1" in logical
 
 
-def _leaves(
-    connection: duckdb.DuckDBPyConnection, opened: Opened
-) -> Iterator[tuple[str, str, int, str]]:
+def _leaves(connection: duckdb.DuckDBPyConnection, opened: Opened) -> Iterator[_Leaf]:
     """Yield each element of the footer's schema, after the name of its column."""
     rows = connection.execute(
         "SELECT name, coalesce(num_children, 0), coalesce(type, ''), coalesce(precision, 0),"

@@ -89,7 +89,7 @@ class ElementShape:
             # `attrib` would make a dict for each element
             if len(child) or child.keys() or ((tail := child.tail) and not tail.isspace()):
                 return None
-            results[name] = (text.strip() or None) if (text := child.text) else None
+            results[name] = (text.strip(BLANKS) or None) if (text := child.text) else None
         return results
 
     def value(self, element: Element) -> Any:
@@ -187,10 +187,14 @@ def _pin(shape: ElementShape, kind: Type) -> None:
             _pin(shape.children.setdefault(name, ElementShape()), inner)
 
 
+BLANKS = " \t\r\n"
+"""XML's white space; other blanks, such as U+00A0, belong to the text."""
+
+
 def _text(element: Element) -> str | None:
     """Return the element's own text without surrounding blanks; None if it is empty."""
     parts = [element.text or "", *(child.tail or "" for child in element)]
-    return "".join(parts).strip() or None
+    return "".join(parts).strip(BLANKS) or None
 
 
 def local_name(tag: str) -> str:

@@ -329,6 +329,7 @@ HOURS = dt.timedelta(hours=1)
 SHOWN: list[tuple[Cells, str, list[Any]]] = [
     ([(1.5, "[h]:mm"), (0.25, "[hh]:mm:ss"), None], "INTERVAL", [36 * HOURS, 6 * HOURS]),
     ([(1.5, "[h]:mm"), (0.25, "hh:mm")], "INTERVAL", [36 * HOURS, 6 * HOURS]),
+    ([(49.75, "[h]:mm"), (669.5, "[h]:mm")], "INTERVAL", [1194 * HOURS, 16068 * HOURS]),
     ([(1.5, "[h]:mm"), (1 / 86_400, "[s]"), "n/a"], "VARCHAR", ["36:00:00", "00:00:01", "n/a"]),
     ([(0.25, "hh:mm"), (0.5, "h:mm AM/PM")], "TIME", [dt.time(6), dt.time(12)]),
     ([(45000.25, "hh:mm")], "TIMESTAMP", [dt.datetime.fromisoformat("2023-03-15 06:00")]),
@@ -396,3 +397,32 @@ def test_a_first_sheet_without_rows(bench: Workbench) -> None:
     assert "excel: {sheet: NAME}; rows are in `Data`" in outcome.reason
     taken = bench.take(covered, "x.xlsx", options={"excel": {"sheet": "Data"}})
     assert isinstance(taken, Taken) and taken.rows == [(1,)]
+
+
+@pytest.mark.parametrize(
+    ("digits", "value"),
+    [
+        ("9007199254740992", 2**53),
+        ("9007199254740993", None),
+        ("1234567890123456789", None),
+        ("12345678901234567.891", None),
+        ("0.35416666666666669", 0.3541666666666667),
+        ("1234567890123456800.00", 1234567890123456800.0),
+    ],
+)
+def test_digits_that_a_number_loses_are_refused(
+    bench: Workbench, digits: str, value: float | None
+) -> None:
+    """Would catch: an id of 19 digits, as some programs write it, with others at its end."""
+    with zipfile.ZipFile(io.BytesIO(shown([1, 77777]))) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, part in parts.items():
+            archive.writestr(name, part.replace(b">77777<", f">{digits}<".encode()))
+    outcome = bench.take(out.getvalue(), "x.xlsx")
+    if value is None:
+        assert isinstance(outcome, UnreadableFile), outcome
+        assert outcome.reason.startswith(f"cell A3 holds {digits}, which has more digits")
+    else:
+        assert isinstance(outcome, Taken) and outcome.column("v") == [1, value]

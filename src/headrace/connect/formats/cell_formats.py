@@ -1,8 +1,8 @@
-"""How a workbook shows its cells, as far as that changes their values.
+"""How a workbook writes and shows its cells, as far as that changes their values.
 
 A cell holds a number; its format alone says that it is a time of the day or a date, and shows the
-leading zeros of a code. The library that reads workbooks tells neither. Only `.xlsx` and `.xlsm`
-are looked into.
+leading zeros of a code. Some programs write more digits than a number keeps. The library that reads
+workbooks tells none of it. Only `.xlsx` and `.xlsm` are looked into.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import zipfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,6 +36,9 @@ _MIDNIGHT = 1 - 0.5 / 86_400_000
 _TIME = "a time of the day; give a duration the format [h]:mm"
 _DATE = "a date that can be read"
 _DURATION = "a duration from 0 on"
+_LONG = rb"-?[0-9]+[0-9.]{14,}"
+_DIGITS_MAX = 17
+"""Digits with which programs write numbers, so that none is lost."""
 _BUILT_IN = {
     **dict.fromkeys((14, 15, 16, 17, 22), _DATE),
     **dict.fromkeys((18, 19, 20, 21, 45, 47), _TIME),
@@ -93,6 +97,18 @@ class CellFormats:
                     code="delivery_cell_error",
                 )
 
+    def refuse_long(self, cells: CellRange) -> None:
+        """Raise CannotRead for the first cell with a number whose last digits would be lost."""
+        for attributes, _, text in self._numbers(None, _LONG):
+            place = located(attributes, cells)
+            if place and _loses_digits(text):
+                raise CannotRead(
+                    f"cell {place.name} holds {text}, which has more digits than a number keeps;"
+                    " have it written as text",
+                    line=place.row,
+                    code="delivery_cell_error",
+                )
+
     def _possible(self, number: float, kind: str) -> bool:
         if not 0 <= number < DAYS_END:
             return False
@@ -114,15 +130,20 @@ class CellFormats:
                     padded.add(place.column)
         return Codes(forms, {column: marks[column] for column in padded})
 
-    def _numbers(self, styles: Collection[int]) -> Iterator[tuple[bytes, int, str]]:
-        """Yield attributes, style and value of each number in one of these styles."""
-        if self._member is None or not styles:
+    def _numbers(
+        self, styles: Collection[int] | None, number: bytes = rb"[-+.0-9eE]+"
+    ) -> Iterator[tuple[bytes, int, str]]:
+        """Yield attributes, style and text of each number in one of these styles; None for any."""
+        if self._member is None or (styles is not None and not styles):
             return
-        listed = b"|".join(str(style).encode() for style in styles)
+        styled = rb"()"
+        if styles is not None:
+            listed = b"|".join(b"%d" % style for style in styles)
+            styled = rb"(?=[^>]*\bs=[\"'](" + listed + rb")[\"'])"
         pattern = re.compile(
-            rb"<(?:\w+:)?c\b(?=[^>]*\bs=[\"'](" + listed + rb")[\"'])([^>]*[^/>])>\s*"
+            rb"<(?:\w+:)?c\b" + styled + rb"([^>]*[^/>])>\s*"
             rb"(?:<(?:\w+:)?f\b(?:[^>]*/>|[^>]*>[^<]*</(?:\w+:)?f>)\s*)?"
-            rb"<(?:\w+:)?v>([-+.0-9eE]+)</"
+            rb"<(?:\w+:)?v>(" + number + rb")</"
         )
         rest = b""
         with zipfile.ZipFile(self._path) as archive:
@@ -130,8 +151,16 @@ class CellFormats:
                 data = rest + chunk
                 for match in pattern.finditer(data):
                     if not re.search(rb"\bt=[\"'](?!n[\"'])", match[2]):
-                        yield match[2], int(match[1]), match[3].decode()
+                        yield match[2], int(match[1] or 0), match[3].decode()
                 rest = data[-OVERLAP_BYTES:]
+
+
+def _loses_digits(text: str) -> bool:
+    whole, _, fraction = text.partition(".")
+    digits = (whole + fraction).lstrip("-0").rstrip("0")
+    if fraction.strip("0") and len(digits) <= _DIGITS_MAX:
+        return False
+    return Decimal(text) != Decimal(repr(float(text)))
 
 
 class Codes(NamedTuple):

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from python_calamine import CalamineSheet, CalamineWorkbook
 
 BATCH_ROWS = 4_096
+DAY_US = 86_400_000_000
+PARQUET_HOURS_US = 2**32 * 1000
+"""What a Parquet file has room for besides the days of an INTERVAL; DuckDB cuts what is longer."""
 WHOLE_MAX = 2**53
 """2^53: Excel's numbers are doubles, and larger integers aren't exact."""
 ROW = "row"
@@ -94,6 +97,7 @@ class Excel:
         cells = cells_of(settings.get("range"))
         formats = CellFormats(Path(opened.path), name)
         formats.refuse_impossible(cells)
+        formats.refuse_long(cells)
         output = place_for(opened, temporary)
         try:
             sheet = _Sheet(book.get_sheet_by_name(name), name, cells, settings.get("header"))
@@ -515,7 +519,11 @@ def _as_text(column: str, kind: str) -> str:
     if kind == "text":
         return column
     if kind == "interval":
-        column = f"to_microseconds({column})"
+        column = (
+            f"CASE WHEN {column} < {PARQUET_HOURS_US} THEN to_microseconds({column}) ELSE"
+            f" to_days(CAST({column} // {DAY_US} AS INTEGER)) +"
+            f" to_microseconds({column} % {DAY_US}) END"
+        )
     plain = f"CAST({column} AS VARCHAR)"
     return (
         f"CASE WHEN {_is_whole(column)} THEN CAST(CAST({column} AS BIGINT) AS VARCHAR) ELSE"

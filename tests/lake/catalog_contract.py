@@ -14,6 +14,8 @@ from lakelab import DuckLakeError, Lake
 
 from headrace.lake import catalog
 from headrace.lake.catalog import FileMoved, NeedsRewrite, Rewrite, TableMoved, reading
+from headrace.lake.schema import ValueMismatch
+from headrace.lake.sqltext import relation_sql
 from headrace.lake.staging import KeyExpression, stage_rewrite
 from headrace.lake.tables import LakeTable, StagedFile
 from headrace.model.errors import LakeError
@@ -46,6 +48,22 @@ def _add(lake: Lake, table: LakeTable, staged: StagedFile) -> None:
     with lake.change() as change:
         change.create_table(table)
         change.replace(table.name, [item.key for item in staged.partitions], [staged])
+
+
+RETYPED = [
+    ("BIGINT", "5", "DOUBLE", "5.5", {"n > 4.9": 3, "n = 4.9": 0, "n < 5.1": 2, "n <> 4.9": 3}),
+    ("BIGINT", "5", "DECIMAL(18,2)", "5.5", {"n >= 5": 3, "n > 4.9": 3, "n = 5.50": 1}),
+    ("INTEGER", "5", "BIGINT", "3000000000", {"n < 2999999999": 2, "n = 5": 2}),
+    ("DECIMAL(9,2)", "5.25", "DECIMAL(18,4)", "5.2501", {"n > 5.2499": 3, "n < 5.2501": 2}),
+    ("DECIMAL(9,2)", "5.25", "DOUBLE", "5.3", {"n > 5.2499": 3}),
+    ("FLOAT", "5.1", "DOUBLE", "5.1", {"n > 5.09": 3, "n = 5.1": 1}),
+    ("DATE", "'2024-01-02'", "TIMESTAMP", "'2024-01-02 03:00:00'", {"n > '2024-01-01 23:00'": 3}),
+    ("TIMESTAMP", "'2024-01-02 03:00:00'", "TIMESTAMPTZ", "'2024-01-03 00:00:00+00'", {}),
+    ("VARCHAR", "'2024-01-02'", "DATE", "'2024-01-03'", {"n < '2024-01-03'": 2}),
+    ("BIGINT", "5", "VARCHAR", "'x'", {"n = '5'": 2, "n >= '5'": 3}),
+    ("STRUCT(a INTEGER)", "{'a': 5}", "STRUCT(a BIGINT, b VARCHAR)", "{'a': 6, 'b': 'z'}", {}),
+    ("INTEGER[]", "[5]", "BIGINT[]", "[3000000000]", {"n[1] > 4": 3}),
+]
 
 
 class CatalogContract:
@@ -131,7 +149,7 @@ class CatalogContract:
         assert len({ref.path for ref in result}) == len(result) == asked
         with lake.change() as change:
             assert (
-                change.shared_files("t", FEBRUARY[:asked])
+                change.shared_files("t", FEBRUARY[:asked], retyped=False)
                 == catalog.shared_files(lake.tx, "t", FEBRUARY[:asked])
                 == []
             )
@@ -256,17 +274,56 @@ class CatalogContract:
         ], "a dropped column that comes back is another column"
         assert lake.ducklake("SELECT count(*) FROM t WHERE extra IS NULL") == [[5]]
 
-    def test_a_wider_type_keeps_old_values_and_another_type_does_not(self, lake: Lake) -> None:
-        lake.publish("t", "a", "SELECT 1::INTEGER AS n, 2::INTEGER AS m, 1.5::DECIMAL(5,2) AS d")
-        lake.publish(
-            "t",
-            "b",
-            "SELECT 3000000000::BIGINT AS n, 'x' AS m, 1.5::DECIMAL(12,3) AS d",
-            evolve=True,
-        )
+    @pytest.mark.parametrize(("before", "value", "after", "new", "conditions"), RETYPED)
+    def test_values_are_carried_into_another_type(
+        self,
+        lake: Lake,
+        before: str,
+        value: str,
+        after: str,
+        new: str,
+        conditions: dict[str, int],
+    ) -> None:
+        """The engine compared with the older file's type, so `> 4.9` missed a 5; or the column of
+        another type lost its published values. Readers with DuckLake see the same."""
+        lake.publish("t", "a", f"SELECT {value}::{before} AS n, 'a' AS k")
+        both = f"SELECT {value}::{before} AS n, k FROM (VALUES ('b'), ('c')) AS keys(k)"
+        lake.publish_many("t", ["b", "c"], both)
+        first = lake.newest
+        lake.publish("t", "c", f"SELECT {new}::{after} AS n, 'c' AS k", evolve=True)
         lake.check("t")
-        assert lake.rows("t") == [["a", "1", "1.500", None], ["b", "3000000000", "1.500", "x"]]
-        assert lake.ducklake("SELECT count(*) FROM t WHERE n = 1") == [[1]]
+        ((carried,),) = lake.ducklake(f"SELECT CAST({value}::{before}::{after} AS VARCHAR)")
+        ((last,),) = lake.ducklake(f"SELECT CAST({new}::{after} AS VARCHAR)")
+        expected = [["a", carried, "a"], ["b", carried, "b"], ["c", last, "c"]]
+        assert lake.rows("t") == lake.ducklake_rows("t") == expected
+        assert len(lake.rows("t", snapshot=first)) == len(lake.ducklake_rows("t", first)) == 3
+        table = lake.table("t")
+        ours = relation_sql(catalog.files(lake.tx, "t", None), table.columns)
+        for condition, count in conditions.items():
+            query = f"SELECT count(*) FROM {{}} WHERE {condition}"
+            assert lake.ducklake(query.format("t")) == [[count]], condition
+            found = lake.session.connection.execute(query.format(f"({ours}) AS t")).fetchall()
+            assert found == [(count,)], condition
+
+    def test_values_that_would_change_refuse_another_type(self, lake: Lake) -> None:
+        lake.publish("t", "a", "SELECT 5.5::DOUBLE AS n")
+        with pytest.raises(ValueMismatch, match="published values can't be written so"):
+            lake.publish("t", "b", "SELECT DATE '2024-01-01' AS n", evolve=True)
+        lake.check("t")
+        lake.publish("t", "a", "SELECT DATE '2024-01-01' AS n", evolve=True)
+        lake.check("t")
+        assert lake.rows("t") == [["a", "2024-01-01"]]
+
+    def test_files_of_an_older_type_are_refused_beside_a_newer_one(self, lake: Lake) -> None:
+        """A change that leaves a file of the old type is refused, and with it the new type."""
+        lake.publish("t", "a", "SELECT 5::BIGINT AS n")
+        staged, table = lake.stage("t", "b", "SELECT 5.5::DOUBLE AS n", evolve=True)
+        with lake.change() as change:
+            change.evolve_table(table)
+            with pytest.raises(NeedsRewrite):
+                change.replace("t", ["b"], [staged])
+        assert [column.type for column in lake.table("t").columns] == ["VARCHAR", "BIGINT"]
+        lake.check("t")
 
     def test_nested_columns_are_added_changed_and_dropped(self, lake: Lake) -> None:
         lake.publish(

@@ -24,7 +24,7 @@ from headrace.lake.files import sync, verify
 from headrace.lake.session import DuckDBSession
 from headrace.lake.sqltext import quote, relation_sql
 from headrace.lake.staging import KeyExpression, stage, stage_rewrite
-from headrace.lake.tables import PARTITION_COLUMN, LakeTable, StagedFile
+from headrace.lake.tables import PARTITION_COLUMN, LakeTable, StagedFile, reshaped
 from headrace.store.address import PostgresqlAddress, parts_of
 from headrace.store.engines.postgresql import PostgresqlEngine, PostgresqlTransaction
 
@@ -187,11 +187,12 @@ class Lake:
     def _publish(
         self, name: str, keys: Sequence[str], staged: Sequence[StagedFile], table: LakeTable
     ) -> int:
-        rewrites = []
         known = catalog.table(self.tx, name)
-        for file in catalog.shared_files(self.tx, name, keys):
-            assert known is not None
-            rewrites.append(Rewrite(file.path, stage_rewrite(self.session, file, table, keys)))
+        retyped = known is not None and reshaped(known, table).retyped
+        rewrites = [
+            Rewrite(file.path, stage_rewrite(self.session, file, table, keys))
+            for file in catalog.shared_files(self.tx, name, keys, retyped=retyped)
+        ]
         with self.change() as change:
             if known is None:
                 change.create_table(table)

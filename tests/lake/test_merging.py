@@ -14,7 +14,7 @@ from mergelab import merge, publish, values
 from headrace.lake import catalog
 from headrace.lake.catalog import FileMoved
 from headrace.lake.merging import stage_merge
-from headrace.lake.schema import SchemaMismatch
+from headrace.lake.schema import SchemaMismatch, ValueMismatch
 from headrace.lake.tables import Deletes, KeyRefused, MergeRule, MergeState, SnapshotRule
 
 BY_ID = MergeRule(keys=("id",))
@@ -211,8 +211,11 @@ def test_columns_come_and_go_with_the_code(lake: Lake) -> None:
     merge(lake, "t", "SELECT range AS id, 1::INTEGER AS n FROM range(10)", BY_ID)
     merge(lake, "t", "SELECT 3::BIGINT AS id, 5000000000 AS n, 'x' AS added", BY_ID, evolve=True)
     assert (table(lake)["2"], table(lake)["3"]) == (["1", None], ["5000000000", "x"])
-    merge(lake, "t", "SELECT 4::BIGINT AS id, DATE '2024-01-01' AS n", BY_ID, evolve=True)
-    assert (table(lake)["2"], table(lake)["4"]) == ([None], ["2024-01-01"])
+    merge(lake, "t", "SELECT 4::BIGINT AS id, 'text' AS n", BY_ID, evolve=True)
+    assert (table(lake)["2"], table(lake)["4"]) == (["1"], ["text"])
+    lake.check("t")
+    with pytest.raises(ValueMismatch, match="published values can't be written so"):
+        merge(lake, "t", "SELECT 5::BIGINT AS id, DATE '2024-01-01' AS n", BY_ID, evolve=True)
     lake.check("t")
 
 

@@ -156,11 +156,9 @@ def by_hand(
     to_us = bounds_us(span[1], Grain.DAY, ZONE)[1]
     for node in graph.nodes:
         if node.is_source:
-            result = (
-                {key for key in arrived if span[0] <= key <= span[1]}
-                if node.name in names
-                else set()
-            )
+            every = arrived | (published["s"] if mode is Mode.ALL else set())
+            result = {key for key in every if span[0] <= key <= span[1]}
+            result = result if node.name in names else set()
             chosen[node.name] = result
             continue
         grain = node.partition.grain

@@ -17,6 +17,8 @@ from headrace.lake.tables import (
     StagedFile,
     StagedPartition,
     StateFile,
+    as_other_columns,
+    reshaped,
 )
 
 __all__ = [
@@ -32,4 +34,6 @@ __all__ = [
     "StagedFile",
     "StagedPartition",
     "StateFile",
+    "as_other_columns",
+    "reshaped",
 ]

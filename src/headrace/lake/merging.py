@@ -21,6 +21,7 @@ from headrace.lake.schema import (
     CodeTypes,
     Given,
     SchemaMismatch,
+    carried,
     cast_columns,
     check_names,
     propose,
@@ -44,6 +45,7 @@ from headrace.lake.tables import (
     StagedDeletes,
     StagedFile,
     StateFile,
+    as_other_columns,
     new_deletes_path,
 )
 
@@ -99,12 +101,11 @@ def stage_merge(  # noqa: PLR0913 - all but the first three arguments are keywor
     target = propose(
         table_name, (*table_columns, *_added(table_columns, rule)), table, evolve=evolve, code=code
     )
-    work = _Merge(
-        session, target, rule, state, reshaped=table is None or target.columns != table.columns
-    )
+    work = _Merge(session, target, rule, state)
     try:
         work.take(body, parameters, table_columns)
-        return work.staged()
+        with refused(target):
+            return work.staged()
     except BaseException:
         work.undo()
         raise
@@ -175,8 +176,6 @@ class _Merge:
         table: LakeTable,
         rule: MergeRule,
         state: MergeState,
-        *,
-        reshaped: bool,
     ) -> None:
         self._session, self._table, self._rule, self._state = session, table, rule, state
         self.columns = tuple(column for column in table.columns if column.name != PARTITION_COLUMN)
@@ -184,7 +183,7 @@ class _Merge:
             column.name.lower(): f"c{number}" for number, column in enumerate(self.columns)
         }
         self._keys = [self._places[key.lower()] for key in rule.keys]
-        self._files = tuple(_by_id(file) if reshaped else file for file in state.files)
+        self._files = state.files
         self._fresh = _FRESH
         self._written: list[str] = []
 
@@ -259,12 +258,18 @@ class _Merge:
         deleted = dict(self._rows(f"SELECT file, count(*) FROM {_REPLACED} GROUP BY file"))
         fresh = int(self._value(f"SELECT count(*) FROM {self._fresh}"))
         again = self._written_again(fresh, deleted)
+        if self._table.retyped:
+            again = set(range(len(self._files)))
         staged = write_rows(self._session, self._all_rows(again), self._table, WHOLE)
         self._written.append(staged.path)
         deletes = tuple(self._deletions(number) for number in sorted(deleted.keys() - again))
         unchanged_files = [number for number in range(len(self._files)) if number not in again]
         replacement = self._replacement(
-            staged, unchanged_files, deleted, deletes, changed=bool(deleted or fresh)
+            staged,
+            unchanged_files,
+            deleted,
+            deletes,
+            changed=bool(deleted or fresh or self._table.retyped),
         )
         return StagedMerge(
             staged, self._table, replacement, self._after(staged, unchanged_files, deletes)
@@ -356,12 +361,27 @@ class _Merge:
 
         `columns` restricts them.
         """
-        text = numbered_sql([file.ref for file in self._files], self.columns)
+        text = self._published(self._files)
         return (
             text
             if columns is None
             else f"SELECT file, pos, {', '.join(columns)} FROM ({text}) AS state"
         )
+
+    def _published(self, files: Sequence[StateFile]) -> str:
+        """Return `numbered_sql` of published files, their values carried into the columns of now.
+
+        The columns may be changed by this merge.
+        """
+        refs = [file.ref for file in files]
+        if not self._table.changed_from:
+            return numbered_sql(refs, self.columns)
+        before = [c for c in self._table.changed_from if c.name != PARTITION_COLUMN]
+        values = {column.id: (f"c{n}", column.type) for n, column in enumerate(before)}
+        select = ", ".join(
+            f"{value} AS c{n}" for n, value in enumerate(carried(values, self._table)[1:])
+        )
+        return f"SELECT file, pos, {select} FROM ({numbered_sql(refs, before)}) AS published"
 
     def _on(self, left: str, right: str) -> str:
         return " AND ".join(f"{left}.{key} = {right}.{key}" for key in self._keys)
@@ -397,7 +417,7 @@ class _Merge:
         text = f"SELECT {names} FROM {self._fresh}"
         if again:
             files = {number: place for place, number in enumerate(sorted(again))}
-            rest = numbered_sql([self._files[number].ref for number in files], self.columns)
+            rest = self._published([self._files[number] for number in files])
             moved = ", ".join(f"({number}, {place})" for number, place in files.items())
             lost = (
                 f"(SELECT moved.place AS file, pos FROM {_REPLACED} JOIN (VALUES {moved}) AS"
@@ -475,7 +495,7 @@ class _Merge:
         old = [self._files[number].ref for number in unchanged_files]
         stay = [
             FileRef(ref.path, None, lost.get(ref.path, ref.deletes), None, ref.lookup)
-            for ref in old
+            for ref in (map(as_other_columns, old) if self._table.changed_from else old)
         ]
         return (
             (*stay, FileRef(staged.path, lookup=ColumnLookup.SAME)) if staged.rows else tuple(stay)
@@ -523,15 +543,6 @@ class _Merge:
     @property
     def _place_names(self) -> list[str]:
         return list(self._places.values())
-
-
-def _by_id(file: StateFile) -> StateFile:
-    """Match columns by id: the table's columns change, so no file has exactly these."""
-    if file.ref.lookup is not ColumnLookup.SAME:
-        return file
-    return msgspec.structs.replace(
-        file, ref=msgspec.structs.replace(file.ref, lookup=ColumnLookup.ID)
-    )
 
 
 def _rows(count: int) -> str:

@@ -22,7 +22,7 @@ from headrace.lake.types import (
 from headrace.model.errors import LakeError
 
 COLUMNS_MAX = 10_000
-_LOSSY = re.compile(r"Invalid Input Error: headrace-lossy-(\d+)")
+_LOSSY = re.compile(r"Invalid Input Error: headrace-(lossy|carried)-(\d+)")
 _AS_TEXT = {("ENUM", "VARCHAR"), ("BIT", "VARCHAR"), ("JSON", "VARCHAR"), ("BIGNUM", "VARCHAR")}
 
 
@@ -147,14 +147,21 @@ def _widened(table: LakeTable, types: Mapping[str, Type]) -> LakeTable:
     for column in table.columns[1:]:
         wider = wider_number(parse(column.type), types[column.name.lower()])
         columns.append(
-            column
-            if wider is None
-            else LakeColumn(column.name, wider.text, column.id, column.field_ids, column.default)
+            column if wider is None else msgspec.structs.replace(column, type=wider.text)
         )
-    return (
-        table
-        if tuple(columns) == table.columns
-        else LakeTable(table.name, tuple(columns), table.next_id, table.folder)
+    return _changed(table, tuple(columns))
+
+
+def _changed(table: LakeTable, columns: tuple[LakeColumn, ...]) -> LakeTable:
+    """Return the table with other columns, or itself."""
+    if columns == table.columns:
+        return table
+    return LakeTable(
+        table.name,
+        columns,
+        table.next_id,
+        folder=table.folder,
+        changed_from=table.changed_from or table.columns,
     )
 
 
@@ -170,32 +177,31 @@ def _differs(table: LakeTable, new: Sequence[str], missing: Sequence[str]) -> Sc
 
 
 def _evolved(table: LakeTable, target_columns: Sequence[tuple[str, Type]]) -> LakeTable:
-    """Keep columns of the same name, with the wider of both types.
+    """Keep columns of the same name, in a type that holds the new values.
 
-    A column whose new type is incomparable is dropped and added anew.
+    That is the column's own type where it is the wider one. Published values are carried into
+    another type when the change is published (`carried`).
     """
     gives = {name.lower(): (name, kind) for name, kind in target_columns}
-    lake_columns = [table.columns[0]]
+    lake_columns, next_id = [table.columns[0]], table.next_id
     for column in table.columns[1:]:
         name, kind = gives.get(column.name.lower(), ("", None))
         if kind is None:
             continue
         was = parse(column.type)
         if kind == was or widens(kind, was) or widens_where_exact(kind, was):
-            lake_columns.append(
-                LakeColumn(name, column.type, column.id, column.field_ids, column.default)
-            )
-        elif widens(was, kind) or widens_where_exact(was, kind):
-            lake_columns.append(
-                LakeColumn(name, kind.text, column.id, column.field_ids, column.default)
-            )
+            lake_columns.append(msgspec.structs.replace(column, name=name))
+            continue
+        inner = tuple(range(next_id, next_id + field_count(kind) - 1))
+        next_id += len(inner)
+        lake_columns.append(LakeColumn(name, kind.text, column.id, inner))
     have = {column.name.lower() for column in lake_columns}
     columns = _numbered(
         lake_columns,
         [(name, kind) for name, kind in target_columns if name.lower() not in have],
-        table.next_id,
+        next_id,
     )
-    return LakeTable(table.name, columns, folder=table.folder)
+    return _changed(table, columns)
 
 
 def _numbered(
@@ -211,28 +217,40 @@ def _numbered(
 def cast_columns(query_columns: Given, table: LakeTable) -> list[str]:
     """Return the expressions that cast a query's columns to the table's, without `_partition`."""
     sources = {name.lower(): (name, text) for name, text in query_columns}
-    return [
-        f"{_cast(number, *sources[column.name.lower()], parse(column.type))} AS"
-        f" {quote(column.name)}"
-        for number, column in enumerate(table.columns)
-        if number
-    ]
+    results = []
+    for number, column in enumerate(table.columns[1:], 1):
+        name, source = sources[column.name.lower()]
+        value = _cast(f"lossy-{number}", quote(name), source, parse(column.type))
+        results.append(f"{value} AS {quote(column.name)}")
+    return results
 
 
-def _cast(number: int, name: str, source: str, target: Type) -> str:
+def carried(values: Mapping[int, tuple[str, str]], table: LakeTable) -> list[str]:
+    """Return an expression for each of the table's columns, from published values.
+
+    `values` has an SQL expression and its type by column id. A column without one is NULL. A value
+    that would change raises an error (`carried_column`).
+    """
+    results = []
+    for number, column in enumerate(table.columns):
+        expression, source = values.get(column.id, ("NULL", "NULL"))
+        results.append(_cast(f"carried-{number}", expression, source, parse(column.type)))
+    return results
+
+
+def _cast(mark: str, value: str, source: str, target: Type) -> str:
     """Return the cast; one that could change values is checked for each value.
 
     A value that doesn't survive the cast there and back raises an error. `source` is DuckDB's own
     name of the type, so DuckDB can parse it.
     """
-    plain = quote(name)
     if parse(source) == target:
-        return plain
+        return value
     if _fits(parse(source), target):
-        return f"CAST({plain} AS {target.text})"
-    there = f"TRY_CAST({plain} AS {target.text})"
-    lossy = f"TRY_CAST({there} AS {source}) IS DISTINCT FROM {plain}"
-    return f"CASE WHEN {lossy} THEN error({literal(f'headrace-lossy-{number}')}) ELSE {there} END"
+        return f"CAST({value} AS {target.text})"
+    there = f"TRY_CAST({value} AS {target.text})"
+    lossy = f"TRY_CAST({there} AS {source}) IS DISTINCT FROM {value}"
+    return f"CASE WHEN {lossy} THEN error({literal(f'headrace-{mark}')}) ELSE {there} END"
 
 
 def _fits(source: Type, target: Type) -> bool:
@@ -258,11 +276,33 @@ def _fits(source: Type, target: Type) -> bool:
     )
 
 
-def lossy_column(message: str, table: LakeTable) -> LakeColumn | None:
-    """Return the column whose values an error of `cast_columns` is about; None for other errors."""
+def value_mismatch(message: str, table: LakeTable) -> ValueMismatch | None:
+    """Return what an error of `cast_columns` or `carried` says; None for other errors."""
     match = _LOSSY.fullmatch(message.strip())
-    number = int(match[1]) if match else len(table.columns)
-    return table.columns[number] if number < len(table.columns) else None
+    if match is None or int(match[2]) >= len(table.columns):
+        return None
+    column = table.columns[int(match[2])]
+    if match[1] == "carried":
+        return ValueMismatch(
+            f"column `{column.name}` of table `{table.name}` is to become {column.type}, and"
+            " published values can't be written so without a change",
+            column=column.name,
+            kind=column.type,
+            hint=(
+                "recompute all that is published (`headrace backfill` with `--mode all` and the"
+                " whole range), or give the column of the new type another name"
+            ),
+        )
+    return ValueMismatch(
+        f"column `{column.name}` of table `{table.name}` is {column.type}: values were computed"
+        " that don't fit it",
+        column=column.name,
+        kind=column.type,
+        hint=(
+            "cast it in the body, or change the table's type with `headrace apply`"
+            f" (`{column.name}::…`)"
+        ),
+    )
 
 
 def _list(names: Sequence[str]) -> str:

@@ -166,16 +166,34 @@ def _by_id(files: Sequence[FileRef], columns: Sequence[LakeColumn], *, numbered:
     )
 
 
+def _cast_by_id(files: Sequence[FileRef], columns: Sequence[LakeColumn], *, numbered: bool) -> str:
+    """Like `_by_id`; no comparison with a column reaches the files (`ColumnLookup.CAST`)."""
+    names = [quote(name) for name in dict.fromkeys((PARTITION_COLUMN, *_names(columns)))]
+    if files[0].snapshot_max is not None:
+        names.append(quote(SNAPSHOT.name))
+    cast = ", ".join(f"coalesce({name}, NULL) AS {name}" for name in names)
+    extra = ", file_row_number" if numbered else ""
+    return f"(SELECT {cast}{extra} FROM {_by_id(files, columns, numbered=numbered)})"
+
+
+def _names(columns: Sequence[LakeColumn]) -> list[str]:
+    return [column.name for column in columns]
+
+
 def _default(column: LakeColumn) -> str:
     return "NULL" if column.default is None else literal(column.default)
 
 
 def _by_name(files: Sequence[FileRef], columns: Sequence[LakeColumn], *, numbered: bool) -> str:
-    """Read files without field ids; the empty first branch supplies columns that a file lacks."""
+    """Read files without field ids; the empty first branch supplies columns that a file lacks.
+
+    Their types may differ, so no comparison reaches them (`ColumnLookup.CAST`).
+    """
     needed = [_PARTITION, *(column for column in columns if column.name != PARTITION_COLUMN)]
     empty = ", ".join(f"CAST(NULL AS {column.type}) AS {quote(column.name)}" for column in needed)
     cast = ", ".join(
-        f"CAST({quote(column.name)} AS {column.type}) AS {quote(column.name)}" for column in needed
+        f"CAST(coalesce({quote(column.name)}, NULL) AS {column.type}) AS {quote(column.name)}"
+        for column in needed
     )
     extra = ", file_row_number" if numbered else ""
     source = (
@@ -200,7 +218,12 @@ AS_WRITTEN = "hive_partitioning = false"
 """Option of `read_parquet`: without it, a folder above the lake that is called `name=value` would
 be taken for a column, and its value for that of each row."""
 _FOLDER = f"getvariable('{DATA_FOLDER_VARIABLE}')"
-_SOURCES = {ColumnLookup.SAME: _same, ColumnLookup.ID: _by_id, ColumnLookup.NAME: _by_name}
+_SOURCES = {
+    ColumnLookup.SAME: _same,
+    ColumnLookup.ID: _by_id,
+    ColumnLookup.CAST: _cast_by_id,
+    ColumnLookup.NAME: _by_name,
+}
 
 
 # Inputs of asset code, as the text of a SELECT: a table's files, or a view's statement over the

@@ -29,11 +29,11 @@ from headrace.lake.schema import (
     CodeTypes,
     Given,
     SchemaMismatch,
-    ValueMismatch,
+    carried,
     cast_columns,
     check_names,
-    lossy_column,
     propose,
+    value_mismatch,
 )
 from headrace.lake.session import DuckDBSession
 from headrace.lake.sqltext import AS_WRITTEN, literal, quote, relation_sql
@@ -346,19 +346,10 @@ def refused(table: LakeTable) -> Iterator[None]:
     try:
         yield
     except duckdb.Error as error:
-        column = lossy_column(str(error), table)
-        if column is None:
+        mismatch = value_mismatch(str(error), table)
+        if mismatch is None:
             raise
-        raise ValueMismatch(
-            f"column `{column.name}` of table `{table.name}` is {column.type}: values were computed"
-            " that don't fit it",
-            column=column.name,
-            kind=column.type,
-            hint=(
-                "cast it in the body, or change the table's type with `headrace apply`"
-                f" (`{column.name}::…`)"
-            ),
-        ) from error
+        raise mismatch from error
 
 
 def stage_rewrite(
@@ -366,13 +357,22 @@ def stage_rewrite(
 ) -> StagedFile | None:
     """Copy a file without some of its partitions (copy on write); None if no rows are left.
 
-    `file` is one that the catalog lists as shared by several partitions.
+    `file` is one of the table's current files. Where the columns change, its values are carried
+    into them. Raises ValueMismatch for a value that would change.
     """
+    columns = table.changed_from or table.columns
     source = relation_sql(
         [FileRef(file.path, None, file.deletes, file.snapshot_max, file.lookup)],
-        table.columns,
+        columns,
         with_partition=True,
     )
+    if table.changed_from:
+        values = {column.id: (quote(column.name), column.type) for column in columns}
+        select = ", ".join(
+            f"{value} AS {quote(column.name)}"
+            for value, column in zip(carried(values, table), table.columns, strict=True)
+        )
+        source = f"SELECT {select} FROM ({source}) AS published"
     dropped_keys = ", ".join(literal(key) for key in without) or "NULL"
     rows = (
         f"SELECT * FROM ({source}) AS file WHERE {quote(PARTITION_COLUMN)} NOT IN ({dropped_keys})"

@@ -51,6 +51,19 @@ class LakeTable(msgspec.Struct, frozen=True):
     Empty for a proposed table, whose folder follows from its name. A renamed table keeps its
     folder.
     """
+    changed_from: tuple[LakeColumn, ...] = ()
+    """Of a proposed change: the columns that the table had. Empty for a table as it is, or new."""
+
+    @property
+    def retyped(self) -> bool:
+        """Whether the proposed change gives a column another type, so that files are rewritten."""
+        was = {column.id: column.type for column in self.changed_from}
+        return any(was.get(column.id, column.type) != column.type for column in self.columns)
+
+
+def reshaped(table: LakeTable, proposed: LakeTable | None) -> LakeTable:
+    """Return a proposed change of a table; the table itself if it has these columns by now."""
+    return table if proposed is None or proposed.columns == table.columns else proposed
 
 
 class ColumnLookup(enum.StrEnum):
@@ -62,7 +75,13 @@ class ColumnLookup(enum.StrEnum):
     Cheapest.
     """
     ID = "id"
-    """By field id: the file may be older than the table's columns."""
+    """By field id: the file may be older than the table's columns, and has their types."""
+    CAST = "cast"
+    """By field id, and the file's types may be others: values are cast before a query sees them.
+
+    DuckDB 1.5.5 pushes a filter into the file with its constant cast to the file's type, so that
+    `> 4.9` over a file of integers finds 5 missing (duckdb#24900, mended in 2.0.1).
+    """
     NAME = "name"
     """By name: a foreign writer registered a file without field ids."""
 
@@ -91,6 +110,13 @@ class FileRef(msgspec.Struct, frozen=True):
     snapshot_max: int | None = None
     """Last snapshot whose rows count, in a file that DuckLake merged from several snapshots."""
     lookup: ColumnLookup = ColumnLookup.ID
+
+
+def as_other_columns(file: FileRef) -> FileRef:
+    """Return a file to be read with other columns than those that it was found for."""
+    if file.lookup is ColumnLookup.NAME:
+        return file
+    return msgspec.structs.replace(file, lookup=ColumnLookup.CAST)
 
 
 class ColumnStatistics(msgspec.Struct, frozen=True):

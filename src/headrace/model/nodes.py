@@ -666,3 +666,8 @@ class Project(Value, kw_only=True):
     def source_or_asset(self, name: str) -> Source | Asset | None:
         """Return the source or asset of that name, or None."""
         return self.sources.get(name) or self.assets.get(name)
+
+    def timezone_of(self, name: str) -> str:
+        """Return the time zone of a source or asset; UTC if there is none of that name."""
+        node = self.source_or_asset(name)
+        return "UTC" if node is None else node.timezone

@@ -119,9 +119,15 @@ class _Chooser:
         if node.name not in self._wanted.limits:
             return NO_PARTITIONS, ""
         requested = self._wanted.limits[node.name].within(extents.known)
-        failed = self._wanted.mode is Mode.FAILED
-        extent = requested & (extents.failed if failed else extents.arrived)
-        if not failed:
+        match self._wanted.mode:
+            case Mode.ALL:
+                again = extents.visible - extents.held - extents.failed
+                why, extent = "ingested again", requested & (extents.arrived | again)
+            case Mode.FAILED:
+                why, extent = "failed", requested & extents.failed
+            case _:
+                why, extent = "arrived", requested & extents.arrived
+        if self._wanted.mode is not Mode.FAILED:
             self._pass(
                 node, (requested & extents.held) - extent, f"held: headrace quarantine {node.name}"
             )
@@ -136,7 +142,7 @@ class _Chooser:
                 "ingested already",
             )
         self._never_came(node, extents.known)
-        return extent, "failed" if failed else "arrived"
+        return extent, why
 
     def _never_came(self, node: GraphNode, heard: Extent) -> None:
         limits = self._wanted.limits[node.name]

@@ -36,6 +36,7 @@ from headrace.plan.steps import (
     Rename,
     Repartition,
     Retire,
+    Retype,
     Step,
     Unpin,
     Weaken,
@@ -98,6 +99,8 @@ class PlanFacts(Value):
     """Source → held, rejected or failed partitions whose declaration changed."""
     removed: Mapping[str, PartitionRangeSummary] = {}
     """Node with a new or shortened `retain` → its published partitions that are older."""
+    retyped: Mapping[str, tuple[tuple[str, str, str], ...]] = {}
+    """Published node → its columns that get another type: name, type before, type after."""
     promoted: tuple[Promote, ...] = ()
 
 
@@ -273,6 +276,7 @@ def _steps(
         if change.change is ChangeKind.SCHEMA:
             yield Unpin(node=change.node, learnt=change.node in after.project.sources)
     former = _renamed(before, after)
+    yield from _retyped(former, facts)
     for name, was in former.items():
         yield Rename(node=name, former=was)
     if old is not None:
@@ -290,6 +294,12 @@ def _steps(
                 range=facts.published.get(change.node, NO_PARTITIONS),
             )
     yield from facts.promoted
+
+
+def _retyped(former: Mapping[str, str], facts: PlanFacts) -> Iterator[Retype]:
+    for name, columns in sorted(facts.retyped.items()):
+        range_ = facts.published.get(former.get(name, name), NO_PARTITIONS)
+        yield Retype(node=name, columns=columns, range=range_)
 
 
 def _declared(

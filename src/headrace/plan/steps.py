@@ -23,6 +23,7 @@ class PlanStepKind(enum.StrEnum):
     DECLARE = "declare"
     WEAKEN = "weaken"
     UNPIN = "unpin"
+    RETYPE = "retype"
     RENAME = "rename"
     REPARTITION = "repartition"
     REMAP = "remap"
@@ -124,6 +125,29 @@ class Unpin(Value, tag=PlanStepKind.UNPIN.value):
     def decision(self) -> dict[str, Any]:
         """The approved part."""
         return {"learnt": self.learnt}
+
+
+class Retype(Value, tag=PlanStepKind.RETYPE.value):
+    """Columns of a published table get other types, into which their values are carried."""
+
+    node: str
+    columns: tuple[tuple[str, str, str], ...]
+    """Name, type of what is published, and type from now on."""
+    range: PartitionRangeSummary = NO_PARTITIONS
+
+    @property
+    def detail(self) -> str:
+        """Text for users."""
+        columns = ", ".join(f"{name} {was} → {now}" for name, was, now in self.columns)
+        return (
+            f"{columns}: the next publication converts what is published, and is refused if a value"
+            " would change"
+        )
+
+    @property
+    def decision(self) -> dict[str, Any]:
+        """The approved part."""
+        return {"columns": [list(column) for column in self.columns]}
 
 
 class Rename(Value, tag=PlanStepKind.RENAME.value):
@@ -269,7 +293,7 @@ class Promote(Value, tag=PlanStepKind.PROMOTE.value):
 
 
 Step: TypeAlias = (
-    Declare | Weaken | Unpin | Rename | Repartition | Remap | Invalidate | Retire | Promote
+    Declare | Weaken | Unpin | Retype | Rename | Repartition | Remap | Invalidate | Retire | Promote
 )
 
 

@@ -35,6 +35,7 @@ from headrace.plan.steps import (
     Rename,
     Repartition,
     Retire,
+    Retype,
     Step,
     Unpin,
     Weaken,
@@ -236,6 +237,8 @@ def _take(  # complexipy: ignore (a table: kind of step → what it stores)
             availability.record_weakenings(tx, version, weakened, actor.id, now)
         elif kind is Unpin:
             _unpin(tx, steps)
+        elif kind is Retype:
+            applied_versions.may_reshape(tx, [step.node for step in steps])
         elif kind is Rename:
             rename(tx, {step.node: step.former for step in steps}, now)
         elif kind is Repartition and before is not None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 
 from headrace.checks.drift import conversion_at, in_force
 from headrace.compiler.project_files import ProjectFiles
+from headrace.lake import LakeTable, catalog
+from headrace.lake.schema import propose
 from headrace.model import ContractColumn, Project, Source
+from headrace.model.errors import LakeError
 from headrace.model.export_problems import exported
 from headrace.model.nodes import PartitionSpec
 from headrace.model.retention import first_kept
@@ -280,7 +284,32 @@ def _facts(
         withheld_deliveries={
             name: tuple(keys) for name, keys in withheld_partitions(tx, *projects).items()
         },
+        retyped=dict(_retyped(tx, after, former, published)),
         promoted=tuple(promoted),
+    )
+
+
+def _retyped(
+    tx: Transaction, after: Compiled, former: Mapping[str, str], published: Collection[str]
+) -> Iterator[tuple[str, tuple[tuple[str, str, str], ...]]]:
+    """Yield the nodes whose published columns get other types, with these columns."""
+    for name, node in after.nodes.items():
+        was = former.get(name, name)
+        table = catalog.table(tx, was) if was in published else None
+        if table is None or node.columns is None:
+            continue
+        with suppress(LakeError):  # the attempt says what is wrong with the columns
+            target = propose(name, node.columns, table, evolve=True)
+            if target.retyped:
+                yield name, _other_types(table, target)
+
+
+def _other_types(table: LakeTable, target: LakeTable) -> tuple[tuple[str, str, str], ...]:
+    types = {column.id: column.type for column in table.columns}
+    return tuple(
+        (column.name, types[column.id], column.type)
+        for column in target.columns
+        if types.get(column.id, column.type) != column.type
     )
 
 

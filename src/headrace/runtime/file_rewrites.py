@@ -22,22 +22,28 @@ SECONDS_MAX = 3_600
 
 
 class RewriteRequest(msgspec.Struct, frozen=True):
-    """The lake's folder, a table, its files to copy, and the partitions to leave out."""
+    """The lake's folder, a table, its files to copy, and the partitions to leave out.
+
+    `timezone` is the node's.
+    """
 
     lake: str
     table: LakeTable
     files: tuple[FileRef, ...]
     keys: tuple[str, ...]
+    timezone: str
 
 
 def rewritten(
-    lake: Path, table: LakeTable, files: Sequence[FileRef], keys: Sequence[str]
+    lake: Path, table: LakeTable, files: Sequence[FileRef], keys: Sequence[str], timezone: str
 ) -> tuple[RewrittenFile, ...]:
     """Return synced copies of files without these partitions; nothing refers to them yet.
 
     Raises LakeError if that fails.
     """
-    request = msgspec.msgpack.encode(RewriteRequest(str(lake), table, tuple(files), tuple(keys)))
+    request = msgspec.msgpack.encode(
+        RewriteRequest(str(lake), table, tuple(files), tuple(keys), timezone)
+    )
     done = subprocess.run(
         [sys.executable, "-m", __name__],
         input=request,
@@ -64,7 +70,7 @@ def main() -> None:
 
     request = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=RewriteRequest)
     lake = Path(request.lake)
-    with DuckDBSession(lake) as session:
+    with DuckDBSession(lake, timezone=request.timezone) as session:
         files = tuple(
             RewrittenFile(file.path, stage_rewrite(session, file, request.table, request.keys))
             for file in request.files

@@ -8,7 +8,7 @@ from functools import cached_property
 import msgspec
 
 from headrace.faults import FaultPoint, reached
-from headrace.lake.catalog import CatalogChange, Rewrite
+from headrace.lake.catalog import CatalogChange
 from headrace.lake.files import sync, verify
 from headrace.model import Asset, InputMode, InputSpec, LakeError
 from headrace.plan import Compiled
@@ -19,6 +19,7 @@ from headrace.runtime.applied_versions import AppliedVersion
 from headrace.runtime.folders import Folders
 from headrace.runtime.promotion_copies import CopiedJob, CopiedPart
 from headrace.runtime.publishing import HEADRACE
+from headrace.runtime.table_writes import write_partitions
 from headrace.runtime.tasks.inputs import wanted_of
 from headrace.runtime.tasks.lookup import TaskLookup
 from headrace.scheduler import AttemptId, Promoted
@@ -429,17 +430,8 @@ class Publisher:
         return counts
 
     def _register(self, change: CatalogChange, job: CopiedJob) -> None:
-        if change.table(job.node) is None:
-            change.create_table(job.table)
-        else:
-            change.evolve_table(job.table)
-        rewrites = [Rewrite(file.path, file.staged) for file in job.rewritten]
-        change.replace(
-            job.node,
-            [part.key for part in job.parts],
-            [part.staged for part in job.parts],
-            rewrites=rewrites,
-        )
+        keys, staged = [part.key for part in job.parts], [part.staged for part in job.parts]
+        write_partitions(self._tx, change, job.node, keys, staged, job.rewritten, job.table)
 
     def _job(
         self,

@@ -36,7 +36,7 @@ class Job(msgspec.Struct, frozen=True):
     """The partitions to copy of one table.
 
     `columns` are the environment's. `table` is production's, if it exists; `shared` are its files
-    that hold some of these partitions and others.
+    that hold some of these partitions and others, `others` all that hold others.
     """
 
     node: str
@@ -44,6 +44,9 @@ class Job(msgspec.Struct, frozen=True):
     table: LakeTable | None
     parts: tuple[PartitionCopy, ...]
     shared: tuple[FileRef, ...] = ()
+    others: tuple[FileRef, ...] = ()
+    timezone: str = "UTC"
+    """The node's."""
 
 
 class CopyRequest(msgspec.Struct, frozen=True):
@@ -114,12 +117,16 @@ def _done(order: CopyRequest) -> CopyResult:
     import duckdb
 
     try:
-        with DuckDBSession(Path(order.lake), readable=[Path(order.from_lake)]) as session:
-            return CopyResult(
-                tuple(job for item in order.jobs if (job := _copy(session, item)) is not None)
-            )
+        done = (_copied(order, item) for item in order.jobs)
+        return CopyResult(tuple(job for job in done if job is not None))
     except (HeadraceError, OSError, duckdb.Error) as error:
         return CopyResult(error=str(error))
+
+
+def _copied(order: CopyRequest, job: Job) -> CopiedJob | None:
+    readable = [Path(order.from_lake)]
+    with DuckDBSession(Path(order.lake), readable=readable, timezone=job.timezone) as session:
+        return _copy(session, job)
 
 
 def _copy(session: DuckDBSession, job: Job) -> CopiedJob | None:
@@ -189,10 +196,10 @@ def _copy_part(
 def _rewritten(
     session: DuckDBSession, job: Job, table: LakeTable, keys: tuple[str, ...]
 ) -> tuple[RewrittenFile, ...]:
-    """Return production's files that hold these and other partitions, without these."""
-
+    """Return production's files that must be rewritten, without these partitions."""
+    files = job.others if table.retyped else job.shared
     return tuple(
-        RewrittenFile(file.path, stage_rewrite(session, file, table, keys)) for file in job.shared
+        RewrittenFile(file.path, stage_rewrite(session, file, table, keys)) for file in files
     )
 
 

@@ -33,6 +33,7 @@ from headrace.runtime.applied_versions import AppliedVersion
 from headrace.runtime.folders import Folders
 from headrace.runtime.graph import load, paused
 from headrace.runtime.messages import RewrittenFile, WithheldOutcome
+from headrace.runtime.table_writes import write_partitions
 from headrace.scheduler import Core, PartitionUpdate, Promoted, TakenBack
 from headrace.security.audit import Action, Actor, AuditEvent, Object, append
 from headrace.store import Transaction
@@ -320,13 +321,16 @@ class Accepting:
 
     def _into_the_lake(self, tx: Transaction, now: int) -> int:
         node, change = self._one.node, CatalogChange.begin(tx, now)
-        rewrites = [Rewrite(file.path, file.staged) for file in self._rewritten]
         try:
-            if self._outcome.table is not None and table(tx, node) is None:
-                change.create_table(self._outcome.table)
-            elif self._outcome.table is not None:
-                change.evolve_table(self._outcome.table)
-            change.replace(node, self._one.keys, [self._staged], rewrites=rewrites)
+            write_partitions(
+                tx,
+                change,
+                node,
+                self._one.keys,
+                [self._staged],
+                self._rewritten,
+                self._outcome.table,
+            )
         except (NeedsRewrite, FileMoved, TableMoved) as error:
             raise RewriteOutdated(str(error), hint="try again") from error
         except LakeError as error:

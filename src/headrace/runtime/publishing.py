@@ -14,12 +14,11 @@ from headrace.checks.drift import with_users
 from headrace.checks.facts import Policy
 from headrace.engine import ErrorKind
 from headrace.faults import FaultPoint, reached
-from headrace.lake import LakeTable
+from headrace.lake import reshaped
 from headrace.lake.catalog import (
     CatalogChange,
     FileMoved,
     NeedsRewrite,
-    Rewrite,
     TableMoved,
     shared_files,
 )
@@ -50,6 +49,7 @@ from headrace.runtime.runs import (
     warnings,
     withheld,
 )
+from headrace.runtime.table_writes import set_columns, write_partitions
 from headrace.runtime.tasks import TaskBuilder
 from headrace.runtime.tasks.deliveries import OUT_OF_MEMORY, TOO_LARGE, is_to_blame
 from headrace.scheduler import (
@@ -249,13 +249,25 @@ class Batch:
 
         Call it after `write`. The copies leave out the attempt's partitions.
         """
-        return [(attempt, self._errand(attempt)) for attempt in self._crowded]
+        return [self._errand(attempt) for attempt in self._crowded]
 
-    def _errand(self, attempt: RunningAttempt) -> Prune:
-        known = self._tasks.table(self._tx, attempt.node)
+    def _errand(self, attempt: RunningAttempt) -> tuple[RunningAttempt, Prune]:
+        """Return the attempt with the copies that are still of use, and the task for the others."""
+        known, outcome = self._tasks.table(self._tx, attempt.node), attempt.staged_outcome
         assert known is not None, "files are there, so it has columns"
-        files = tuple(shared_files(self._tx, attempt.node, attempt.keys))
-        return Prune(str(attempt.id), known, files, (attempt.keys,) * len(files), "UTC")
+        assert outcome is not None, "the copies are for what was staged"
+        target = reshaped(known, outcome.table)
+        files = shared_files(self._tx, attempt.node, attempt.keys, retyped=target.retyped)
+        needed = {file.path: file for file in files}
+        usable = tuple(copy for copy in outcome.rewritten if copy.path in needed)
+        copied = {copy.path for copy in usable}
+        missing = tuple(file for path, file in needed.items() if path not in copied)
+        waiting = msgspec.structs.replace(
+            attempt, staged_outcome=msgspec.structs.replace(outcome, rewritten=usable)
+        )
+        without = (attempt.keys,) * len(missing)
+        zone = self._tasks.timezone(attempt.node)
+        return waiting, Prune(str(attempt.id), target, missing, without, zone)
 
     def _overtaken(self, attempt: RunningAttempt) -> bool:
         """Whether the checks of views missed rows published since or in this commit."""
@@ -348,11 +360,7 @@ class Batch:
 
         The copies leave out these partitions.
         """
-        if (
-            isinstance(error, TableMoved)
-            or outcome.table is not None
-            or outcome.replacement is not None
-        ):
+        if isinstance(error, TableMoved) or outcome.replacement is not None:
             return False
         return attempt.copied < COPIED_MAX
 
@@ -374,28 +382,29 @@ class Batch:
             return
         if self._change is None:
             self._change = CatalogChange.begin(self._tx, self._now)
-        if outcome.table is not None:
-            self._set_columns(attempt, self._change, outcome.table)
+        is_new = self._change.table(attempt.node) is None
         if outcome.replacement is not None:
+            if outcome.table is not None:
+                set_columns(self._change, outcome.table)
             self._change.merge(attempt.node, staged, outcome.replacement)
-            return
-        rewrites = [Rewrite(file.path, file.staged) for file in outcome.rewritten]
-        self._change.replace(attempt.node, attempt.keys, [staged], rewrites=rewrites)
+        else:
+            write_partitions(
+                self._tx,
+                self._change,
+                attempt.node,
+                attempt.keys,
+                [staged],
+                outcome.rewritten,
+                outcome.table,
+            )
+        if outcome.table is not None:
+            if not is_new and isinstance(attempt.prepared.task, IngestTask):
+                self._tasks.grown(self._tx, attempt.node)
+            self._tasks.forget(attempt.node)
         if outcome.learnt is not None:
             ingestion.pin_schema(
                 self._tx, attempt.node, msgspec.json.encode(outcome.learnt).decode(), self._now
             )
-
-    def _set_columns(
-        self, attempt: RunningAttempt, change: CatalogChange, table: LakeTable
-    ) -> None:
-        if change.table(attempt.node) is None:
-            change.create_table(table)
-        else:
-            change.evolve_table(table)
-            if isinstance(attempt.prepared.task, IngestTask):
-                self._tasks.grown(self._tx, attempt.node)
-        self._tasks.forget(attempt.node)
 
     def _publication(
         self,

@@ -326,11 +326,10 @@ def as_repeated(outcome: TaskOutcome, message: str) -> FailedOutcome:
 
 def completed(attempt: RunningAttempt, outcome: StagedOutcome) -> StagedOutcome:
     """Return the attempt's outcome, with the file copies requested since."""
-    return (
-        outcome
-        if attempt.staged_outcome is None
-        else msgspec.structs.replace(attempt.staged_outcome, rewritten=outcome.rewritten)
-    )
+    staged = attempt.staged_outcome
+    if staged is None:
+        return outcome
+    return msgspec.structs.replace(staged, rewritten=(*staged.rewritten, *outcome.rewritten))
 
 
 def has_facts_to_keep(attempt: RunningAttempt, outcome: TaskOutcome) -> bool:

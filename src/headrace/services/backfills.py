@@ -284,6 +284,7 @@ def order(
 ) -> RunRequest:
     """Return the run request: observe the ingested sources first, then run the plan."""
     ingested_items = [chosen for chosen in backfill.chosen if chosen.how == INGESTED]
+    nodes = frozenset(item.node for item in ingested_items)
     return RunRequest(
         kind="backfill",
         targets=tuple(
@@ -294,7 +295,8 @@ def order(
         actor=context.actor,
         request=msgspec.to_builtins(arguments),
         reason=arguments.reason,
-        retry=frozenset(item.node for item in ingested_items if backfill.mode is Mode.FAILED),
+        retry=nodes if backfill.mode is Mode.FAILED else frozenset(),
+        again=nodes if backfill.mode is Mode.ALL else frozenset(),
         plan=number,
     )
 

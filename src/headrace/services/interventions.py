@@ -244,7 +244,8 @@ def _published_again(node: str, key: str) -> Refused:
 def _prepared(
     session: ProjectSession, target: str, reason: str, approved_one: int | None
 ) -> WithdrawArguments:
-    node, key = _partition(session.project(), target)
+    project = session.project()
+    node, key = _partition(project, target)
     if session.store is None:
         raise _unpublished(node, key)
     with session.store.read() as tx:
@@ -255,7 +256,9 @@ def _prepared(
             raise _published_again(node, key)
         table, files = publication_decisions.files_shared_with(tx, node, key)
     rewritten_files = (
-        rewritten(session.folders.lake, table, files, [key]) if table is not None and files else ()
+        rewritten(session.folders.lake, table, files, [key], project.timezone_of(node))
+        if table is not None and files
+        else ()
     )
     return WithdrawArguments(node, key, reason, rewritten_files, approved_one)
 

@@ -11,6 +11,7 @@ import msgspec
 
 from headrace.compiler.lineage import compile_lineage
 from headrace.compiler.project_files import ProjectFiles
+from headrace.lake import catalog
 from headrace.model import Asset, Consumer, Refused, Source, UsageError
 from headrace.model.intervals import to_us
 from headrace.model.policy import Approval
@@ -100,6 +101,12 @@ def nodes_to_keep(
         )
     old = session.compiled.project if session.compiled is not None else None
     for name in results:
+        if new := _new_columns(session, compiled, name):
+            raise UsageError(
+                f"what is published of {name} can't be kept: its rows have no `{new[0]}`, which the"
+                " code returns from now on",
+                hint="apply without --keep: then it is stale until it is computed again",
+            )
         if not asks(old, compiled.project.assets[name]):
             raise UsageError(
                 f"what is published of {name} can't be kept: its table is built in another way from"
@@ -107,6 +114,16 @@ def nodes_to_keep(
                 hint="apply without --keep: it is computed again",
             )
     return results
+
+
+def _new_columns(session: ProjectSession, compiled: Compiled, name: str) -> list[str]:
+    """Return the columns of an asset's code that its published table lacks."""
+    assert session.store is not None, "what is published is in a store"
+    with session.store.read() as tx:
+        table = catalog.table(tx, name)
+    known = {column.name.lower() for column in table.columns} if table is not None else set()
+    columns = compiled.nodes[name].columns if known else None
+    return [column for column, _ in columns or () if column.lower() not in known]
 
 
 # The changes of the files, compared with an applied project or a commit.

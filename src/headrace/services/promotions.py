@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from headrace.lake import catalog
 from headrace.lake.reading import absolute
@@ -152,19 +151,23 @@ def _prepared(session: ProjectSession, name: str, offers: list[Offer]) -> Pendin
     there = ProjectSession(session.root, name, None, session.actor)
     lake = there.folders.lake
     with _opened(session, name) as theirs, session.store.read() as tx:
-        jobs = tuple(_jobs(tx, theirs, lake, offers)) if theirs is not None else ()
+        jobs = tuple(_jobs(tx, theirs, there, offers)) if theirs is not None else ()
     answer = copy_in_process(CopyRequest(str(session.folders.lake), str(lake), jobs))
     return PendingPromotion(name, answer.jobs)
 
 
-def _jobs(tx: Transaction, theirs: Transaction, lake: Path, offers: list[Offer]) -> Iterator[Job]:
+def _jobs(
+    tx: Transaction, theirs: Transaction, there: ProjectSession, offers: list[Offer]
+) -> Iterator[Job]:
     """Yield one copy job per node, in the order of the offers."""
+    assert there.compiled is not None, "what it built was applied there"
+    lake, project = there.folders.lake, there.compiled.project
     by_node: dict[str, list[Offer]] = {}
     for offer in offers:
         by_node.setdefault(offer.node, []).append(offer)
     for node, results in by_node.items():
-        there = catalog.table(theirs, node)
-        if there is None:
+        built = catalog.table(theirs, node)
+        if built is None:
             continue
         parts = tuple(
             PartitionCopy(
@@ -180,8 +183,12 @@ def _jobs(tx: Transaction, theirs: Transaction, lake: Path, offers: list[Offer])
             )
             for offer in results
         )
-        shared = tuple(catalog.shared_files(tx, node, [offer.key for offer in results]))
-        yield Job(node, there.columns, catalog.table(tx, node), parts, shared)
+        keys = [offer.key for offer in results]
+        shared, others = (
+            tuple(catalog.shared_files(tx, node, keys, retyped=every)) for every in (False, True)
+        )
+        zone = project.timezone_of(node)
+        yield Job(node, built.columns, catalog.table(tx, node), parts, shared, others, zone)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import msgspec
 
-from headrace.lake import catalog
+from headrace.lake import catalog, reshaped
 from headrace.model import HeadraceError, Project, Refused, UsageError
 from headrace.model.partitions import WHOLE, command_line, partition_argument
 from headrace.runtime import publication_decisions
@@ -191,14 +191,16 @@ def _prepared(
         rows = stored.of_attempt(tx, row.epoch, row.n)
         outcome = staged_of(tx, rows)
         known = catalog.table(tx, row.node)
-        keys = [row.partition for row in rows]
-        files = (
-            catalog.shared_files(tx, row.node, keys)
-            if outcome is not None and known is not None
-            else []
-        )
+        keys, files = [row.partition for row in rows], []
+        if outcome is not None and known is not None:
+            known = reshaped(known, outcome.table)
+            files = catalog.shared_files(tx, row.node, keys, retyped=known.retyped)
+    assert session.compiled is not None, "what was withheld was computed as applied"
+    zone = session.compiled.project.timezone_of(row.node)
     rewritten_files = (
-        rewritten(session.folders.lake, known, files, keys) if known is not None and files else ()
+        rewritten(session.folders.lake, known, files, keys, zone)
+        if known is not None and files
+        else ()
     )
     return DecideArguments(ACCEPT, row.node, row.partition, row.id, reason, until, rewritten_files)
 

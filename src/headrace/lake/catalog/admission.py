@@ -5,7 +5,7 @@ DuckLake checks nothing about files that it didn't write itself.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -23,7 +23,6 @@ from headrace.lake.catalog.reading import (
 from headrace.lake.catalog.schema import CatalogTransaction, sayable
 from headrace.lake.tables import (
     PARTITION_COLUMN,
-    ColumnLookup,
     ColumnStatistics,
     FileRef,
     LakeColumn,
@@ -32,10 +31,11 @@ from headrace.lake.tables import (
     StagedDeletes,
     StagedFile,
     StateFile,
+    as_other_columns,
     file_name,
     lost_with,
 )
-from headrace.lake.types import parse, storable, widens, widens_where_exact
+from headrace.lake.types import parse, storable
 from headrace.model.errors import LakeError
 
 # Reasons to refuse a change of the lake. A refusal leaves the change as it was; its other
@@ -105,15 +105,16 @@ def next_id(columns: Iterable[LakeColumn]) -> int:
 
 
 def difference(  # complexipy: ignore (a case per kind of change of a column)
-    now: LakeTable, table: LakeTable, exact: Collection[str]
+    now: LakeTable, table: LakeTable
 ) -> tuple[list[LakeColumn], list[LakeColumn]]:
     """Return the columns that end and those that are added, to turn `now` into `table`.
 
-    A column that is widened, or whose name changes its case, is in both with its id. `exact`:
-    integer columns whose values a DOUBLE holds exactly. Raises TableMoved if an id now means
-    something else, and LakeError for numbers that the wider type can't hold.
+    A column with another type, or whose name changes its case, is in both with its id. Raises
+    TableMoved if `now` isn't what `table` was derived from.
     """
-    if table.next_id and table.next_id != now.next_id:
+    if (table.next_id and table.next_id != now.next_id) or (
+        table.changed_from and table.changed_from != now.columns
+    ):
         raise TableMoved(f"table `{now.name}` has got other columns meanwhile")
     known = {column.id: column for column in now.columns}
     remaining_ids = {column.id for column in table.columns}
@@ -130,27 +131,9 @@ def difference(  # complexipy: ignore (a case per kind of change of a column)
         elif old != column:
             if old.name.lower() != column.name.lower():
                 raise TableMoved(f"column id {column.id} of table `{now.name}` is `{old.name}` now")
-            _check_type(now.name, old, column.type, exact)
             ended.append(old)
             new.append(column)
     return ended, new
-
-
-def _check_type(table_name: str, old: LakeColumn, new_type: str, exact: Collection[str]) -> None:
-    was, kind = parse(old.type), parse(new_type)
-    if was == kind or widens(was, kind):
-        return
-    if not widens_where_exact(was, kind):
-        raise TableMoved(
-            f"column `{old.name}` of table `{table_name}` has become {old.type} meanwhile, and this"
-            f" was computed as {new_type}"
-        )
-    if old.name not in exact:
-        raise LakeError(
-            f"column `{old.name}` of table `{table_name}` has whole numbers that are too large for"
-            f" {new_type}",
-            hint="give it a DECIMAL that holds them, for example DECIMAL(38,6), or another name",
-        )
 
 
 def check_staged(table: LakeTable, staged: StagedFile) -> None:
@@ -390,12 +373,9 @@ def _stays(file: FileRow, now: dict[str, FileRow]) -> bool:
 def _kept_lookup(file: FileRow, now: dict[str, FileRow]) -> FileRef:
     """Return the file with its current lookup: columns may have changed since the snapshot."""
     ref, current = file.ref, now.get(file.ref.path)
-    lookup = current.ref.lookup if current is not None else _safest(ref)
-    return FileRef(ref.path, ref.partitions, ref.deletes, ref.snapshot_max, lookup)
-
-
-def _safest(ref: FileRef) -> ColumnLookup:
-    return ColumnLookup.NAME if ref.lookup is ColumnLookup.NAME else ColumnLookup.ID
+    if current is None:
+        return as_other_columns(ref)
+    return msgspec.structs.replace(ref, lookup=current.ref.lookup)
 
 
 def _deleted(tx: CatalogTransaction, row: TableRow, snapshot: int | None) -> dict[int, int]:

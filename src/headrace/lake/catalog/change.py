@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -28,7 +29,6 @@ from headrace.lake.catalog.reading import (
     FileRow,
     TableRow,
     View,
-    exact_as_double,
     is_changed,
     must_be_rewritten,
     table_of,
@@ -71,6 +71,12 @@ _NEW_COLUMN = (
 _END_COLUMN = (
     "UPDATE ducklake_column SET end_snapshot = :snapshot WHERE table_id = :table AND column_id ="
     " :id AND end_snapshot IS NULL AND begin_snapshot < :snapshot"
+)
+
+
+_FORGET_BOUNDS = (
+    "UPDATE ducklake_table_column_stats SET contains_null = NULL, contains_nan = NULL, min_value ="
+    " NULL, max_value = NULL WHERE table_id = :table AND column_id = :column"
 )
 
 
@@ -162,6 +168,11 @@ class _Open(msgspec.Struct):
     ended_with_deletes: set[int] = set()
     deletions: Deletions | None = None
     published: set[str] = set()
+    before_columns: tuple[LakeTable, int] | None = None
+    """The table before `evolve_table`, and the number of statements then; None once the change is
+    complete."""
+    retyped: set[int] = set()
+    """Ids of columns that get another type, so that all files must be replaced."""
     view: View | None = None
     held: tuple[frozenset[str], list[FileRow]] | None = None
     """Cache of the last query: partition keys, and the files that hold or may hold them."""
@@ -245,9 +256,11 @@ class CatalogChange:
     def evolve_table(self, table: LakeTable) -> None:
         """Change the table's columns to those of `table`, derived from its current columns.
 
-        Columns with a known id stay or are widened, missing ones are dropped, columns with a new id
-        are added. Does nothing if the columns are the same. Raises TableMoved if the table has
-        changed since, so that ids mean something else.
+        Columns with a known id stay or get another type, missing ones are dropped, columns with a
+        new id are added. Does nothing if the columns are the same. Where a type changes, the
+        following `replace` or `merge` must replace all files: no column has files of two types. If
+        that raises, the columns are what they were. Raises TableMoved if the table has changed
+        since `table` was derived from it.
         """
         check_columns(table)
         opened = self._opened(table.name)
@@ -255,7 +268,15 @@ class CatalogChange:
             return
         if opened.is_new or opened.is_altered or opened.files:
             raise TableMoved(f"table `{table.name}` is changed by this change already")
-        ended, new = difference(opened.table, table, exact_as_double(self._tx, opened.row.name))
+        ended, new = difference(opened.table, table)
+        was = {column.id: column.type for column in opened.table.columns}
+        opened.before_columns = opened.table, len(self._ddl)
+        opened.retyped = {
+            column_id
+            for column in new
+            if was.get(column.id, column.type) != column.type
+            for column_id in ids_of(column)
+        }
         self._end_columns(opened.row.id, ended)
         self._insert_columns(opened.row.id, new)
         opened.table = LakeTable(
@@ -294,12 +315,15 @@ class CatalogChange:
         opened.is_renamed = True
         self._tables[new_name.lower()] = self._tables.pop(name.lower())
 
-    def shared_files(self, table_name: str, partitions: Sequence[str]) -> list[FileRef]:
+    def shared_files(
+        self, table_name: str, partitions: Sequence[str], *, retyped: bool
+    ) -> list[FileRef]:
         """Like `reading.shared_files`, cached for `replace` of the same partitions."""
         opened, keys = self._find(table_name), frozenset(partitions)
         if opened is None:
             return []
-        return [file.ref for file in self._holding(opened, keys) if must_be_rewritten(file, keys)]
+        replaced = self._replaced(opened, keys, retyped=retyped)
+        return [file.ref for file in replaced if must_be_rewritten(file, keys)]
 
     def replace(
         self,
@@ -323,13 +347,16 @@ class CatalogChange:
                 f"partition {min(keys & opened.published)!r} of table `{table_name}` is published"
                 " twice in one change"
             )
-        current = self._holding(opened, keys)
-        _check_rewrites(opened, current, keys, rewrites)
-        new = [*staged, *(rewrite.staged for rewrite in rewrites if rewrite.staged is not None)]
-        new += [
-            left for file in current if (left := self._still_lost(opened, file, keys)) is not None
-        ]
-        self._check_new(opened, new)
+        current = self._replaced(opened, keys, retyped=bool(opened.retyped))
+        with self._columns_kept_unless_done(opened):
+            _check_rewrites(opened, current, keys, rewrites)
+            new = [*staged, *(rewrite.staged for rewrite in rewrites if rewrite.staged is not None)]
+            new += [
+                left
+                for file in current
+                if (left := self._still_lost(opened, file, keys)) is not None
+            ]
+            self._check_new(opened, new)
         _end(opened, current)
         opened.published |= keys
         for file in new:
@@ -377,12 +404,15 @@ class CatalogChange:
         """
         opened = self._opened(table_name)
         files = View(self._tx, opened.row, None).all() if not opened.is_new else []
-        if names_of(files) != replacement.seen or opened.files or opened.ended:
-            raise FileMoved(f"table `{opened.row.name}` isn't as the merge found it")
         current = {file.ref.path: file for file in files}
-        check_replacement(current, replacement)
         new = [] if staged is None else [staged]
-        self._check_new(opened, new)
+        with self._columns_kept_unless_done(opened):
+            if names_of(files) != replacement.seen or opened.files or opened.ended:
+                raise FileMoved(f"table `{opened.row.name}` isn't as the merge found it")
+            if opened.retyped and set(replacement.ended) != current.keys():
+                raise TableMoved(f"table `{opened.row.name}` keeps files of other types")
+            check_replacement(current, replacement)
+            self._check_new(opened, new)
         if replacement.deletes or replacement.restored:
             opened.deletions = self._deletions(opened, current, replacement)
         _end(opened, [current[path] for path in replacement.ended])
@@ -433,6 +463,38 @@ class CatalogChange:
         if opened is None:
             raise LakeError(f"the lake has no table `{name}`")
         return opened
+
+    @contextmanager
+    def _columns_kept_unless_done(self, opened: _Open) -> Iterator[None]:
+        """Undo `evolve_table` if what must come with it is refused."""
+        try:
+            yield
+        except LakeError:
+            if opened.before_columns is not None:
+                opened.table, statements = opened.before_columns
+                del self._ddl[statements:]
+                opened.before_columns, opened.retyped, opened.is_altered = None, set(), False
+            raise
+        if opened.retyped:
+            self._forget_bounds(opened)
+        opened.before_columns, opened.retyped = None, set()
+
+    def _forget_bounds(self, opened: _Open) -> None:
+        """Forget the table's bounds of columns with another type: its new files state them."""
+        self._ddl.append(
+            (
+                _FORGET_BOUNDS,
+                [{"table": opened.row.id, "column": each} for each in sorted(opened.retyped)],
+            )
+        )
+
+    def _replaced(self, opened: _Open, keys: frozenset[str], *, retyped: bool) -> list[FileRow]:
+        """Return the files that replacing these partitions ends: all if a column's type changes."""
+        if not retyped or opened.is_new:
+            return self._holding(opened, keys)
+        if opened.view is None:
+            opened.view = View(self._tx, opened.row, None)
+        return opened.view.all()
 
     def _holding(self, opened: _Open, keys: frozenset[str]) -> list[FileRow]:
         if opened.is_new:

@@ -291,20 +291,22 @@ def files(
     return [_narrowed(file, keys) for file in view.holding(keys)]
 
 
-def shared_files(tx: CatalogTransaction, name: str, partitions: Sequence[str]) -> list[FileRef]:
+def shared_files(
+    tx: CatalogTransaction, name: str, partitions: Sequence[str], *, retyped: bool = False
+) -> list[FileRef]:
     """Return the current files that hold (or may hold) some of these partitions *and* others.
 
-    To replace one of the partitions, each file must be rewritten without them
-    (`staging.stage_rewrite`) and passed to `CatalogChange.replace`. Empty for an unknown table.
-    Lost rows are in no file: `replace` itself registers what is left of them.
+    With `retyped`, all files that hold others. To replace one of the partitions, each file must be
+    rewritten without them (`staging.stage_rewrite`) and passed to `CatalogChange.replace`. Empty
+    for an unknown table. Lost rows are in no file: `replace` itself registers what is left of them.
     """
     row = table_row(tx, name, None)
     if row is None:
         return []
-    replaced = frozenset(partitions)
+    replaced, view = frozenset(partitions), View(tx, row, None)
     return [
         file.ref
-        for file in View(tx, row, None).holding(partitions)
+        for file in (view.all() if retyped else view.holding(partitions))
         if must_be_rewritten(file, replaced)
     ]
 
@@ -332,10 +334,11 @@ class View:
         self._tx, self._table, self._snapshot = tx, table, snapshot
         self._visible = _NOW if snapshot is None else _THEN
         self._several: list[FileRow] | None = None
-        inlined, hive, deletes, self._changed = tx.execute(
+        inlined, hive, deletes, self._changed, retyped = tx.execute(
             _STATE, {"table": table.id, "snapshot": FAR if snapshot is None else snapshot}
         ).fetchone()
         _refuse_unreadable(table, inlined=inlined, hive=hive)
+        self._retyped = retyped or 0
         self._deletes = _deletes(tx, table, snapshot) if deletes else {}
 
     def all(self) -> list[FileRow]:
@@ -384,7 +387,11 @@ class View:
         ).fetchall()
         return [
             _file_row(
-                row, self._table, self._deletes.get(row[0], ()), self._snapshot, self._changed
+                row,
+                self._table,
+                self._deletes.get(row[0], ()),
+                self._snapshot,
+                (self._changed, self._retyped),
             )
             for row in rows
         ]
@@ -412,13 +419,16 @@ _STATE = (
     " (SELECT 1 FROM ducklake_column_mapping c JOIN ducklake_name_mapping n ON n.mapping_id ="
     " c.mapping_id WHERE c.table_id = :table AND n.is_partition), EXISTS (SELECT 1 FROM"
     " ducklake_delete_file WHERE table_id = :table), max(CASE WHEN end_snapshot <= :snapshot THEN"
-    " end_snapshot ELSE begin_snapshot END) FROM ducklake_column WHERE table_id = :table AND"
+    " end_snapshot ELSE begin_snapshot END), (SELECT max(c.begin_snapshot) FROM ducklake_column c"
+    " JOIN ducklake_column b ON b.table_id = c.table_id AND b.column_id = c.column_id AND"
+    " b.begin_snapshot < c.begin_snapshot AND b.column_type <> c.column_type WHERE c.table_id ="
+    " :table AND c.begin_snapshot <= :snapshot) FROM ducklake_column WHERE table_id = :table AND"
     " begin_snapshot <= :snapshot"
 )
 """State of a table.
 
 Whether another writer put rows into the catalog, or values into names of folders; whether rows were
-ever deleted by position; and the snapshot that last changed its columns.
+ever deleted by position; and the snapshots that last changed its columns, and the type of one.
 """
 _NOW = "f.end_snapshot IS NULL"
 _THEN = "f.begin_snapshot <= :snapshot AND (f.end_snapshot IS NULL OR f.end_snapshot > :snapshot)"
@@ -513,7 +523,7 @@ def _file_row(
     table: TableRow,
     deletes: tuple[DeleteRef, ...],
     snapshot: int | None,
-    changed: int,
+    changes: tuple[int, int],
 ) -> FileRow:
     file_id, path, relative, first, last, extra, rows, partial_max, mapping, key, kind, begin = row
     if key is not None or kind != "parquet":
@@ -522,12 +532,7 @@ def _file_row(
             " Parquet files can be read here"
         )
     partial = partial_max is not None and snapshot is not None and partial_max > snapshot
-    # a foreign transaction may insert rows before it changes the columns; Headrace's own files have
-    # the changed columns
-    same = begin > changed or (begin == changed and not path.startswith(FOREIGN_FILES))
-    lookup = ColumnLookup.SAME if same else ColumnLookup.ID
-    if mapping is not None:
-        lookup = ColumnLookup.NAME
+    lookup = ColumnLookup.NAME if mapping is not None else _lookup(path, begin, changes)
     ref = FileRef(
         f"{table.folder}{path}" if relative else path,
         None,
@@ -541,6 +546,19 @@ def _file_row(
     return FileRow(
         file_id, ref, first, last, keys, rows, lost, (begin, max(begin, partial_max or begin))
     )
+
+
+def _lookup(path: str, begin: int, changes: tuple[int, int]) -> ColumnLookup:
+    """Return how a file's columns are found, by the snapshots of `_STATE` that changed them.
+
+    A foreign transaction may insert rows before it changes the columns; Headrace's own files have
+    the changed columns.
+    """
+    first = begin if path.startswith(FOREIGN_FILES) else begin + 1
+    columns_changed, type_changed = (first <= at for at in changes)
+    if not columns_changed:
+        return ColumnLookup.SAME
+    return ColumnLookup.CAST if type_changed else ColumnLookup.ID
 
 
 def _narrowed(file: FileRow, keys: Sequence[str]) -> FileRef:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from headrace.faults import FaultPoint, reached
-from headrace.lake import LakeTable
+from headrace.lake import LakeTable, reshaped
 from headrace.lake.catalog import CatalogChange, FilesFound
 from headrace.model import LakeError
 from headrace.plan.backfills import (
@@ -260,8 +260,9 @@ class Backfilling:
 
     @property
     def again(self) -> frozenset[str]:
-        """The nodes whose partitions production recomputes in any case."""
-        return self.nodes(AFTERWARDS) if self.backfill.mode is Mode.ALL else frozenset()
+        """The nodes whose partitions production ingests or recomputes in any case."""
+        again = self.backfill.mode is Mode.ALL
+        return self.nodes(INGESTED) | self.nodes(AFTERWARDS) if again else frozenset()
 
     @property
     def step(self) -> BackfillStep | None:
@@ -367,23 +368,34 @@ class Backfilling:
         assert self.overlay is not None
         results = []
         for node, keys in self._computed_partitions():
-            copies = production_state.copies_missing(
-                production_state.copies_needed(change, self.overlay.staged, node, keys),
-                self._copies,
+            staged, known = self.overlay.staged, tasks.table(tx, node)
+            proposed = staged.tables.get(node)
+            target = reshaped(known, proposed) if known is not None else proposed
+            assert target is not None
+            needed = (
+                (
+                    target,
+                    production_state.production_copies(change, node, keys, retyped=target.retyped),
+                ),
+                (
+                    msgspec.structs.replace(target, changed_from=()),
+                    production_state.staged_copies(staged, node, keys),
+                ),
             )
-            if copies:
-                table = self.overlay.staged.tables.get(node) or tasks.table(tx, node)
-                assert table is not None
-                results.append(self._errand(table, copies))
+            for table, copies in needed:
+                if missing := production_state.copies_missing(copies, self._copies):
+                    results.append(self._errand(table, missing, tasks.timezone(node)))
         return results
 
-    def _errand(self, table: LakeTable, copies: list[Copy]) -> tuple[AttemptId, Prune]:
+    def _errand(
+        self, table: LakeTable, copies: list[Copy], timezone: str
+    ) -> tuple[AttemptId, Prune]:
         assert self.overlay is not None
         self._last_errand += 1
         number = AttemptId(
             self.overlay.epoch, first_attempt_of(self.id) + ERRANDS_FROM + self._last_errand
         )
-        task = production_state.prune_task(number, table, copies)
+        task = production_state.prune_task(number, table, copies, timezone)
         self._errands[number] = (task, copies)
         return number, task
 
@@ -506,6 +518,7 @@ def run_request_of(item: Backfilling, row: PlanRecord) -> RunRequest:
     return RunRequest(
         kind="backfill",
         targets=item.targets(INGESTED),
+        again=item.again & item.nodes(INGESTED),
         actor=actor,
         request=request,
         reason=row.reason,

@@ -227,4 +227,4 @@ def file_ref(file: StagedFile, keys: Collection[str], table: LakeTable | None) -
     held = [part.key for part in file.partitions if part.rows]
     narrowed = None if set(held) <= set(keys) else tuple(sorted(keys))
     alike = table is not None and file.columns == table.columns
-    return FileRef(file.path, narrowed, lookup=ColumnLookup.SAME if alike else ColumnLookup.ID)
+    return FileRef(file.path, narrowed, lookup=ColumnLookup.SAME if alike else ColumnLookup.CAST)

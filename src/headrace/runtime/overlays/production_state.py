@@ -9,14 +9,15 @@ import msgspec
 from msgspec.structs import replace
 
 from headrace.faults import FaultPoint, reached
-from headrace.lake import FileRef, LakeTable, StagedFile
-from headrace.lake.catalog import CatalogChange, Rewrite
+from headrace.lake import FileRef, LakeTable, StagedFile, reshaped
+from headrace.lake.catalog import CatalogChange
 from headrace.model.reachability import reachable
 from headrace.plan import Compiled
 from headrace.runtime.applied_versions import AppliedVersion
 from headrace.runtime.messages import Prune, RewrittenFile
 from headrace.runtime.overlays.partitions import OverlayPartitions
 from headrace.runtime.runs import News, NewsState
+from headrace.runtime.table_writes import write_partitions
 from headrace.runtime.tasks import TaskBuilder
 from headrace.scheduler import (
     AttemptId,
@@ -295,23 +296,24 @@ class Copy(NamedTuple):
 Copies = Mapping[Copy, RewrittenFile]
 
 
-def copies_needed(
-    change: CatalogChange, staged: OverlayPartitions, node: str, keys: Iterable[str]
-) -> list[Copy]:
-    """Return the copies needed before a change can publish these partitions of a node."""
-    replaced = frozenset(keys)
-    staged_copies = (
+def staged_copies(staged: OverlayPartitions, node: str, keys: Iterable[str]) -> list[Copy]:
+    """Return the copies of staged files needed before these partitions can be published."""
+    return [
         Copy(FileRef(file.path), outdated)
-        for file, outdated in _staged_files(staged, node, replaced)
+        for file, outdated in _staged_files(staged, node, frozenset(keys))
         if outdated
-    )
-    return [*production_files(change, node, replaced), *staged_copies]
+    ]
 
 
-def production_files(change: CatalogChange, node: str, keys: frozenset[str]) -> list[Copy]:
-    """Return the published files that hold these and other partitions."""
+def production_copies(
+    change: CatalogChange, node: str, keys: Iterable[str], *, retyped: bool
+) -> list[Copy]:
+    """Return the published files that hold other partitions than these, and must be rewritten.
+
+    They hold some of these as well, or a column gets another type (`retyped`).
+    """
     without = tuple(sorted(keys))
-    return [Copy(file, without) for file in change.shared_files(node, without)]
+    return [Copy(file, without) for file in change.shared_files(node, without, retyped=retyped)]
 
 
 def copies_missing(copies: Iterable[Copy], files: Copies) -> list[Copy]:
@@ -319,7 +321,9 @@ def copies_missing(copies: Iterable[Copy], files: Copies) -> list[Copy]:
     return [copy for copy in copies if copy not in files]
 
 
-def prune_task(attempt: AttemptId, table: LakeTable, copies: Iterable[Copy]) -> Prune:
+def prune_task(
+    attempt: AttemptId, table: LakeTable, copies: Iterable[Copy], timezone: str
+) -> Prune:
     """Return the task that makes the copies."""
     files = tuple(copies)
     return Prune(
@@ -327,7 +331,7 @@ def prune_task(attempt: AttemptId, table: LakeTable, copies: Iterable[Copy]) -> 
         table,
         tuple(file.file for file in files),
         tuple(copy.without for copy in files),
-        "UTC",
+        timezone,
     )
 
 
@@ -440,24 +444,22 @@ class Promoting:
         table = self._staged.tables.get(node)
         self._tasks.forget(node)
         known = self._tasks.table(self._tx, node)
-        if known is None:
-            assert table is not None, (
-                "the first attempt that staged something said for which columns"
-            )
-            self._change.create_table(table)
-        elif table is not None and table.columns != known.columns:
-            self._change.evolve_table(table)
-        self._tasks.forget(node)
-        rewrites = [
-            Rewrite(copy.file.path, self._made[copy].staged)
-            for copy in production_files(self._change, node, keys)
-        ]
-        self._change.replace(
+        assert known is not None or table is not None, (
+            "the first attempt that staged something said for which columns"
+        )
+        proposed = reshaped(known, table) if known is not None else table
+        retyped = known is not None and proposed is not None and proposed.retyped
+        copies = production_copies(self._change, node, keys, retyped=retyped)
+        write_partitions(
+            self._tx,
+            self._change,
             node,
             keys,
             list(files_to_register(self._staged, node, keys, self._made)),
-            rewrites=rewrites,
+            [self._made[copy] for copy in copies],
+            None if proposed is known else proposed,
         )
+        self._tasks.forget(node)
 
     def _taken_out(self, rows: Sequence[OverlayRow]) -> Iterator[QuarantineRecord]:
         """Yield quarantine records of rows that broke a check, while all others become visible."""

@@ -17,7 +17,14 @@ from headrace.engine import InputData
 from headrace.engine.failures import BodyFailed
 from headrace.engine.macros import defined, lent
 from headrace.incidents.diagnosis.evidence import DECLARED_AT
-from headrace.lake import PARTITION_COLUMN, ColumnLookup, FileRef, LakeTable, StagedFile
+from headrace.lake import (
+    PARTITION_COLUMN,
+    ColumnLookup,
+    FileRef,
+    LakeTable,
+    StagedFile,
+    as_other_columns,
+)
 from headrace.lake.session import DuckDBSession
 from headrace.lake.sqltext import Readable, source_sql
 from headrace.lake.staging import stage, write_rows
@@ -274,16 +281,12 @@ def _over(data: InputData, table: LakeTable, files: tuple[FileRef, ...]) -> Inpu
     if data.name != table.name:
         return data
     columns = tuple(column for column in table.columns if column.name != PARTITION_COLUMN)
-    old = data.files if data.columns == columns else tuple(_by_id(file) for file in data.files)
-    return msgspec.structs.replace(data, files=(*old, *files), columns=columns)
-
-
-def _by_id(file: FileRef) -> FileRef:
-    return (
-        msgspec.structs.replace(file, lookup=ColumnLookup.ID)
-        if file.lookup is ColumnLookup.SAME
-        else file
+    old = (
+        data.files
+        if data.columns == columns
+        else tuple(as_other_columns(file) for file in data.files)
     )
+    return msgspec.structs.replace(data, files=(*old, *files), columns=columns)
 
 
 # `on_fail: quarantine_rows`: rows that fail a check go to quarantine, all others are published with

@@ -73,6 +73,10 @@ class TaskBuilder:
         """Return the lake's table of a node; None while its columns aren't known."""
         return self._lookup.table(tx, name)
 
+    def timezone(self, name: str) -> str:
+        """Return the time zone in which a source's or an asset's values are computed."""
+        return self._lookup.timezone(name)
+
     def reshaped(self, tx: Transaction, name: str) -> bool:
         """Note that a table has the applied code's columns; return whether that is news.
 

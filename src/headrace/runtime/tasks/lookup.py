@@ -11,7 +11,7 @@ import msgspec
 from headrace.checks.facts import DriftChange
 from headrace.compiler.lineage import compile_lineage
 from headrace.engine import AttemptScope, InputData
-from headrace.lake import PARTITION_COLUMN, ColumnLookup, FileRef, LakeColumn, LakeTable
+from headrace.lake import PARTITION_COLUMN, FileRef, LakeColumn, LakeTable, as_other_columns
 from headrace.lake.catalog import files, newest_snapshot, seen, snapshot_exists, state, table
 from headrace.lake.tables import Deletes, MergeRule, MergeState, SnapshotRule
 from headrace.model import (
@@ -174,16 +174,9 @@ def files_read(
         or not snapshot_exists(tx, newest.snapshot)
     ):
         return tuple(files(tx, asset.name, None, snapshot)), newest.rows
-    return tuple(by_id(file) for file in files(tx, asset.name, None, newest.snapshot)), newest.rows
-
-
-def by_id(file: FileRef) -> FileRef:
-    """Return a file of an older snapshot, to be read with the current columns."""
-    return (
-        msgspec.structs.replace(file, lookup=ColumnLookup.ID)
-        if file.lookup is ColumnLookup.SAME
-        else file
-    )
+    return tuple(
+        as_other_columns(file) for file in files(tx, asset.name, None, newest.snapshot)
+    ), newest.rows
 
 
 # The nodes that use each column of a source, and so what a change of it would affect. Derived from
@@ -470,6 +463,10 @@ class TaskLookup:
         )
         self._reshaping = None
 
+    def timezone(self, name: str) -> str:
+        """Return the time zone of a source or an asset."""
+        return self.project.timezone_of(name)
+
     def table(self, tx: Transaction, name: str) -> LakeTable | None:
         """Return the lake's table of a node; None while its columns aren't known."""
         lake_table = self._tables.get(name)
@@ -529,7 +526,7 @@ class TaskLookup:
         columns = tuple(c for c in known.columns if c.name != PARTITION_COLUMN)
         return InputData(
             name=name,
-            files=tuple(by_id(file) for file in files(tx, name, None, snapshot)),
+            files=tuple(as_other_columns(file) for file in files(tx, name, None, snapshot)),
             columns=columns,
         )
 

@@ -201,7 +201,7 @@ class PlanCodeResponse(Response, frozen=True, kw_only=True):
 
 
 class StepRow(Response, frozen=True, kw_only=True, rename={"from_": "from"}):
-    """One step of a plan, `n` from 1. `kind` is `declare`, `weaken`, `unpin`, `rename`,
+    """One step of a plan, `n` from 1. `kind` is `declare`, `weaken`, `unpin`, `retype`, `rename`,
     `repartition`, `remap`, `invalidate`, `retire` or `promote`; `partitions` is null for a step
     that touches none by itself."""
 

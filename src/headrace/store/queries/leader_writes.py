@@ -6,7 +6,7 @@ inside the leader's transaction, whose epoch has been checked. Times are integer
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -495,6 +495,15 @@ def quarantine(tx: Transaction, rows: Sequence[QuarantineRecord]) -> None:
             )
             for r in rows
         ],
+    )
+
+
+def rehash(tx: Transaction, node: str, hashes: Mapping[str, str | None]) -> None:
+    """Set the content hashes of visible partitions whose values are stored in other types now."""
+    tx.executemany(
+        "update publication set content_hash = ? where node = ? and partition = ? and"
+        " ended_snapshot is null and content_hash is not null",
+        [(content, node, key) for key, content in hashes.items()],
     )
 
 

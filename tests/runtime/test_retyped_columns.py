@@ -1,0 +1,171 @@
+"""A column gets another type: what is published is carried into it, or nothing changes.
+
+Readers got NULL for it, while their consumer was served; or a filter over files of both types gave
+other rows.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from overlay_lab import do, planned
+from runlab import DAYS, Lab, built_once, three_days
+
+from headrace.model import UsageError
+from headrace.services.apply import apply
+from headrace.services.plans import plan
+from headrace.services.session import ProjectSession, Silent
+
+BERLIN = '[project]\nname = "lab"\ntimezone = "Europe/Berlin"\n[environments.dev]\nworkers = 1\n'
+PAIRS = [
+    ("cast(2 as BIGINT)", "cast(2 as DECIMAL(18,2))", "2.00"),
+    ("cast(2.25 as DECIMAL(9,2))", "cast(0.1 as DOUBLE)", "2.25"),
+    ("DATE '2024-01-02'", "TIMESTAMP '2024-01-02 03:00:00'", "2024-01-02 00:00:00"),
+    (
+        "TIMESTAMP '2024-07-02 00:00:00'",
+        "TIMESTAMPTZ '2024-07-03 00:00:00+00'",
+        "2024-07-01 22:00:00",
+    ),
+    ("'2024-01-02'", "DATE '2024-01-03'", "2024-01-02"),
+    ("cast(2 as BIGINT)", "'x'", "2"),
+]
+KINDS = ["table", "merge", "snapshot"]
+
+
+@built_once
+def lab(root: Any) -> Lab:
+    """Three days of orders, cleaned and summed, published in production."""
+    total = "select day, sum(amount) as total, count(amount) as n from clean group by day"
+    return three_days(root, BERLIN, total=total)
+
+
+def applied(lab: Lab, **how: Any) -> Any:
+    return apply(lab.session(), confirm=lambda _: True, progress=Silent(), **how)
+
+
+def query(lab: Lab, sql: str) -> list[list[Any]]:
+    return [list(row.values()) for row in lab.headrace("sql", sql)["rows"]]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_values_are_carried_into_the_new_type(sqlite_lab: Lab, kind: str) -> None:
+    lab = sqlite_lab
+    lab.write("headrace.toml", BERLIN)
+    keys = f"{kind}: {{keys: [order_id]}}\n" if kind != "table" else ""
+    front = (
+        f"partition: {{by: day, column: day}}\nmaterialize: {kind}\n{keys}checks: [not_null: [v0]]"
+    )
+    for place in (0, 1):
+        columns = ", ".join(f"{pair[place]} as v{n}" for n, pair in enumerate(PAIRS))
+        lab.sql("t", f"select order_id, cast(day as date) as day, {columns} from orders", front)
+        if place:
+            (step,) = [
+                s for s in plan(lab.session(), progress=Silent()).steps if s.kind == "retype"
+            ]
+            assert "v0 BIGINT → DECIMAL(18,2), v1 DECIMAL(9,2) → DOUBLE, v2 DATE →" in step.detail
+            applied(lab)
+            assert query(lab, "select distinct v0::varchar from t") == [["2"]], "until then"
+        lab.orders(DAYS[place], 2)
+        assert lab.tick().state == "succeeded"
+    texts = ", ".join(
+        f"(v{n} at time zone 'UTC')::varchar" if n == 3 else f"v{n}::varchar" for n in range(6)
+    )
+    first = query(lab, f"select distinct {texts} from t where day = '{DAYS[0]}'")
+    assert first == [[carried for _, _, carried in PAIRS]]
+    assert query(lab, "select count(*), count(v0), count(v5) from t") == [[4, 4, 4]]
+
+
+def test_a_value_that_would_change_refuses_the_type_until_all_is_recomputed(lab: Lab) -> None:
+    """1.5 isn't a whole number: the new code's partition failed over NULLs, or came out beside."""
+    lab.sql("clean", "select order_id, amount > 1 as amount, cast(day as date) as day from orders")
+    lab.sql("total", "select day, count(amount) as total, count(*) as n from clean group by day")
+    applied(lab)
+    lab.orders(DAYS[3])
+    (attempt,) = [item for item in lab.tick().attempts if item.asset == "clean"]
+    assert attempt.state == "failed"
+    assert attempt.error is not None
+    assert "published values can't be written so without a change" in attempt.error.message
+    assert query(lab, "select count(*), min(amount)::varchar from clean") == [[30, "1.5"]]
+    days = {"clean": (DAYS[0], DAYS[2]), "total": (DAYS[0], DAYS[2])}
+    assert do(lab, planned(days))[1].state == "succeeded"
+    lab.headrace("retry", "clean")
+    assert query(lab, "select count(*), min(amount)::varchar from clean") == [[40, "true"]]
+
+
+def test_a_backfill_carries_the_partitions_that_it_does_not_compute(lab: Lab) -> None:
+    lab.sql(
+        "clean",
+        "select order_id, amount::decimal(18,4) as amount, cast(day as date) as day from orders",
+    )
+    applied(lab)
+    assert do(lab, planned({"clean": (DAYS[1], DAYS[1])}))[1].state == "succeeded"
+    assert query(lab, "select distinct typeof(amount), amount::varchar from clean") == [
+        ["DECIMAL(18,4)", "1.5000"]
+    ]
+
+
+def test_what_an_environment_built_in_another_type_is_promoted_with_the_rest(lab: Lab) -> None:
+    lab.sql(
+        "clean", "select order_id, amount::varchar as amount, cast(day as date) as day from orders"
+    )
+    lab.sql("total", "select day, count(amount) as total, count(*) as n from clean group by day")
+    dev = ProjectSession.open(lab.root, "dev", None, "tester")
+    apply(dev, confirm=lambda _: True, progress=Silent())
+    lab.headrace("run", "clean", "--partition", DAYS[2], "--env", "dev")
+    applied(lab)
+    assert query(lab, "select typeof(amount), count(*) from clean group by 1") == [["VARCHAR", 30]]
+
+
+def test_filters_see_all_rows_of_a_source_whose_type_widened(lab: Lab) -> None:
+    """`> 4.9` missed the fives of files written as whole numbers, and `= 4.9` counted them."""
+    lab.write(
+        "sources/n.yaml",
+        "source: n\nowner: acme\npartition: day\nfiles: landing/n_{date:%Y-%m-%d}.csv\n",
+    )
+    lab.write(
+        "assets/big.sql",
+        "/* headrace\nowner: core\ninputs: {n: {all: true}}\n*/\nselect count(*) as n, sum(amount) as total from n where amount > 4.9\n",
+    )
+    applied(lab)
+    for day, values in zip(DAYS, ("5\n7", "5\n3", "5.5\n1", "5"), strict=False):
+        path = lab.root / f"landing/n_{day}.csv"
+        path.write_text(f"amount\n{values}\n")
+        if day != DAYS[0]:
+            lab.tick()
+    lab.tick()
+    assert lab.read("big")[0] == {"n": 5, "total": 27.5}
+    for condition, count in {
+        "> 4.9": 5,
+        "= 4.9": 0,
+        "<= 4.9": 2,
+        "<> 4.9": 7,
+        "in (4.9, 5)": 3,
+        "> (select 4.9)": 5,
+    }.items():
+        assert query(lab, f"select count(*) from n where amount {condition}") == [[count]], (
+            condition
+        )
+    lab.headrace(
+        "backfill",
+        "n",
+        "--from",
+        DAYS[0],
+        "--to",
+        DAYS[3],
+        "--mode",
+        "all",
+        "--reason",
+        "x",
+        "--yes",
+    )
+    assert lab.headrace("incidents") == [], "the same bytes aren't another past"
+
+
+def test_kept_partitions_need_the_columns_of_the_new_code(lab: Lab) -> None:
+    """`--keep` after a rename said that the data was kept, and its rows read null."""
+    lab.sql(
+        "total", "select day, sum(amount) as amount, count(amount) as n from clean group by day"
+    )
+    with pytest.raises(UsageError, match="its rows have no `amount`"):
+        applied(lab, keep=["total"], reason="x")

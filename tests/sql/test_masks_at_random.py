@@ -1,0 +1,103 @@
+"""What decides a value, against DuckDB: with other values in a classified column, the values of a
+column that isn't computed from it or decided by it are the same."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from drawn_queries import INT, Draw, Item, Scope
+from test_lineage_at_random import SEEDS, Data, Rows, resolved
+
+from headrace.plan.impact import deciding_edges
+from headrace.plan.schemas import ColumnLineage
+
+QUERIES = 150
+"""Queries of each seed."""
+CLASSIFIED = "w"
+"""The column of each table that is classified."""
+
+
+class DrawValues(Draw):
+    """Queries with one row for each row of `t`, so that a change is one of values."""
+
+    def decided(self, depth: int) -> str:
+        """Draw FROM and a select list whose column x the classified column may decide."""
+        base: Scope = [Item("p", [("id", INT), ("a", INT), ("b", INT), ("w", INT)])]
+        beside: Scope = [Item("o", [("z", INT), ("w", INT), ("x", INT)])]
+        both = [*base, *beside]
+        key = f"{self.integer(base, 0)} = {self.integer(beside, 0)}"
+        condition = self.rng.choice((key, self.truth(both, depth)))
+        truth, inner = self.truth(base, depth), self.truth(both, 1)
+        return self.one(
+            lambda: f"{self.integer(base, depth)} as x from t as p",
+            lambda: f"{truth} as x from t as p",
+            lambda: f"{self.window(base, depth, [])} as x from t as p",
+            lambda: f"{self.window(base, 1, ['k'])} as x from t as p window k as"
+            f" ({self.window_of(base, depth)})",
+            lambda: f"o.x as x from t as p left join u as o on {condition}",
+            lambda: f"o.x as x, p.a as y from u as o right join t as p on {condition}",
+            lambda: f"o.x as x from t as p full join u as o on {condition}",
+            lambda: f"o.x as x from t as p left join (select * from u where {CLASSIFIED} > 1) as o"
+            f" on p.a = o.a",
+            lambda: f"o.x as x from t as p asof left join u as o on p.a = o.a and"
+            f" {self.integer(base, 0)} >= {self.integer(beside, 0)}",
+            lambda: f"r.x as x from t as p left join lateral (select max(o.x) as x from u as o"
+            f" where {inner}) as r on true",
+            lambda: f"r.x as x from t as p, (select count(*) as x from u as o where {inner}) as r",
+            lambda: f"{self.aggregate(base, depth)} as x from t as p group by p.id",
+            lambda: f"{self.aggregate(base, 1)} as x from t as p where {truth} group by p.id",
+            lambda: "p.a in (select a from chosen) as x, (select count(*) from chosen) as y"
+            " from t as p",
+            lambda: "c.a as x, count(c.b) as y from t as p left join chosen as c using (id)"
+            " group by p.id, c.a",
+        )  # fmt: skip
+
+    def values(self, depth: int) -> str:
+        chosen = (
+            f"select * from t as p where {self.truth([Item('p', [('a', INT), ('w', INT)])], 1)}"
+        )
+        return f"with chosen as ({chosen}) select p.id as id, {self.decided(depth)}"
+
+
+def by_id(rows: Rows | str) -> dict[str, set[str]]:
+    """Return the rows by their first value; an error is a row, too."""
+    results: dict[str, set[str]] = {}
+    for row in [rows] if isinstance(rows, str) else rows:
+        results.setdefault(row.partition(",")[0], set()).add(row)
+    return results
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_values_that_a_classified_column_decides_follow_it(seed: int) -> None:
+    """Would catch: a column that a viewer reads, and whose values tell a classified one (A.2)."""
+    rng = random.Random(f"masks {seed}")
+    data = Data(rng)
+    lost = [("t", CLASSIFIED), ("u", CLASSIFIED), ("v", CLASSIFIED)]
+    wrong, count, shown_columns = [], 0, 0
+    while count < QUERIES:
+        sql = DrawValues(rng).values(1)
+        if isinstance(data.rows(sql), str):
+            continue
+        count += 1
+        lines = resolved(sql)
+        lineage = ColumnLineage(lines.lineage, lines.filters)
+        shown = [
+            name
+            for name in lines.lineage
+            if all(edge.column != CLASSIFIED for edge in deciding_edges(lineage, name))
+        ]
+        shown_columns += len(shown)
+        for how in ("null", "other") if shown else ():
+            query = f"select distinct {', '.join(shown)} from ({sql}) as q"
+            before, after = by_id(data.rows(query)), by_id(data.rows_without(query, lost, how))
+            if shown[0] == "id":  # rows may come and go
+                after, before = (
+                    {key: after[key] for key in after.keys() & before.keys()},
+                    {key: before[key] for key in after.keys() & before.keys()},
+                )
+            if before != after:
+                wrong.append((how, shown, sql))
+    print(f"seed {seed}: {count} queries, {shown_columns} columns shown")
+    assert not wrong, "\n".join(map(str, wrong[:5]))
+    assert shown_columns > count, "all queries show the id at least"

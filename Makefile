@@ -13,6 +13,7 @@
 #   make simulate [SEEDS=10000 | SEED=7]   the core in simulated worlds where everything goes wrong; or one of them again
 #   make evaluations [SEEDS=500 | SEED=7]   random histories in which every view has to say the same; or one of them again
 #   make lineage [SEEDS=200 | SEED=7]   random queries, in which each column that matters must be in the lineage; or one seed again
+#   make values [SEED=…] [TABLES=10000] [ONLY="csv by polars"]   random tables of every format and database, delivered, read and exported; what differs is shrunk
 #   make mutants [N=200] [SEED=…] [ARGS="--package plan"]   changes drawn by lot, each tried by its package's tests; prints survivors
 #   make advice [ARGS="--queries 10000 --seed 1"]   random queries and projects before and after what the advisor proves, on rows that try to break it
 #   make bench [ARGS=--stale]   the measurements, into benchmarks/RESULTS.md; --stale lists those that are older than the code
@@ -28,7 +29,7 @@
 #   make lock            resolve requirements/ again from pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test test-system test-dbt lint faults lab simulate evaluations lineage mutants advice bench ratios docs leaks sbom lock ui ui-dev ui-test screenshots ui-gallery test-languages test-adf test-airflow
+.PHONY: help demo check test test-system test-dbt lint faults lab simulate evaluations values lineage mutants advice bench ratios docs leaks sbom lock ui ui-dev ui-test screenshots ui-gallery test-languages test-adf test-airflow
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
@@ -130,6 +131,9 @@ evaluations: .venv/.dev
 
 lineage: .venv/.dev
 	@SEEDS="$(or $(SEEDS),200)" SEED="$(SEED)" $(BIN)/python -m pytest -q -n 2 tests/sql/test_lineage_at_random.py $(ARGS)
+
+values: .venv/.dev
+	@env -u PYTHONDONTWRITEBYTECODE SEED="$(SEED)" TABLES="$(TABLES)" ONLY="$(ONLY)" $(BIN)/python -m pytest -q -s -m slow tests/values $(ARGS)
 
 mutants: .venv/.dev
 	@$(BIN)/python -m scripts.mutants $(or $(N),200) $(if $(SEED),--seed $(SEED)) $(ARGS)

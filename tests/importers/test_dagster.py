@@ -10,6 +10,7 @@ from pathlib import Path
 
 import yaml
 
+import headrace
 from headrace.importers import ImportedProject
 from headrace.importers.dagster import read_project
 from headrace.services.import_project import import_project
@@ -279,3 +280,90 @@ weekly = dg.ScheduleDefinition(job=group, cron_schedule="0 7 * * 1")
     response = import_project("dagster", root, tmp_path / "new", "test", Silent())
     assert response.validate is not None
     assert response.validate.ok, response.validate.problems
+
+
+PURE = """
+import pandas as pd
+import dagster as dg
+
+day = dg.DailyPartitionsDefinition("2024-03-01")
+areas = dg.StaticPartitionsDefinition(["eu", "us"])
+both = dg.MultiPartitionsDefinition({"day": day, "area": areas})
+RATE = 2
+
+@dg.asset
+def orders() -> pd.DataFrame:
+    return pd.DataFrame({"id": [1, 2, 3], "who": ["a", "b", "a"], "net": [1.5, 2.0, 4.0]})
+
+@dg.asset
+def totals(orders: pd.DataFrame) -> pd.DataFrame:
+    sums = orders.groupby("who", as_index=False)["net"].sum()
+    return sums.assign(net=sums["net"] * RATE)
+
+@dg.asset
+def large(orders: pd.DataFrame) -> list[dict]:
+    return [{"id": int(row.id), "net": row.net} for row in orders.itertuples() if row.net > 1.9]
+
+@dg.asset(deps=[totals])
+def count(large: list[dict]) -> list[dict]:
+    return [{"n": len(large), "net": sum(row["net"] for row in large)}]
+
+@dg.asset(partitions_def=both)
+def sales(context: dg.AssetExecutionContext) -> list[dict]:
+    keys = context.partition_key.keys_by_dimension
+    context.log.info("sales")
+    return [{"what": context.partition_key, "day": keys["day"], "area": keys["area"]}]
+
+nightly = dg.define_asset_job("nightly", selection="*")
+at_two = dg.ScheduleDefinition(job=nightly, cron_schedule="0 2 * * *")
+"""
+
+
+def test_functions_of_rows_are_carried_with_their_rows(tmp_path: Path) -> None:
+    """Would catch: a plain project of which nothing is carried, and rows that differ."""
+    root = project(tmp_path / "origin", **{"shop/assets.py": PURE})
+    response = import_project("dagster", root, tmp_path / "new", "test", Silent())
+    assert response.validate is not None
+    assert response.validate.ok, response.validate.problems
+    found = verdicts(read_project(root))
+    assert set(found.values()) == {"carried"}, found
+    session = headrace.Session(tmp_path / "new", now="2024-03-03T04:00:00+00:00")
+    for name in ("orders", "totals", "large", "count"):
+        session.run(name)
+    session.run("sales", partitions=["2024-03-02/eu"])
+    read = headrace.Session(tmp_path / "new").read
+    assert [tuple(row.values()) for row in read("orders").rows()] == [
+        (1, "a", 1.5), (2, "b", 2.0), (3, "a", 4.0),
+    ]  # fmt: skip
+    assert [tuple(row.values()) for row in read("large").rows()] == [(2, 2.0), (3, 4.0)]
+    assert [tuple(row.values()) for row in read("totals").rows()] == [("a", 11.0), ("b", 4.0)]
+    assert [tuple(row.values()) for row in read("count").rows()] == [(2, 6.0)]
+    sold = [tuple(row.values()) for row in read("sales").rows()]
+    assert ("eu|2024-03-02", "2024-03-02", "eu") in [row[:3] for row in sold]
+
+
+OUTSIDE = [
+    "@dg.asset\ndef report(orders):\n    print(orders)",
+    "@dg.asset(deps=['orders'])\ndef report():\n    run('dbt')",
+    "@dg.asset_check(asset='orders')\ndef report(orders):\n    return dg.AssetCheckResult(passed=True)",
+    "defs = dg.Definitions(resources={'io_manager': other()})",
+]
+IMPURE = [
+    "return pd.read_csv('x.csv')", "return pd.DataFrame({'t': [pd.Timestamp.now()]})",
+    "return pd.DataFrame({'t': [open('x').read()]})", "return helper()",
+    "import os\n    return pd.DataFrame({'t': [os.environ['X']]})",
+    "return pd.DataFrame({'t': [context.run_id]})", "return pd.DataFrame(list({'a', 'b'}))",
+]  # fmt: skip
+
+
+def test_what_something_outside_shares_stays_in_dagster(tmp_path: Path) -> None:
+    """Would catch: an asset whose rows a command goes on reading where Dagster stored them."""
+    plain = (
+        "import dagster as dg\nimport pandas as pd\n@dg.asset\n"
+        "def orders({}) -> pd.DataFrame:\n    {}\n"
+    )
+    texts = [plain.format("", "return pd.DataFrame({'a': [1]})") + more for more in OUTSIDE]
+    texts += [plain.format("context" if "context" in body else "", body) for body in IMPURE]
+    for number, text in enumerate(texts):
+        root = project(tmp_path / str(number), **{"shop/assets.py": text})
+        assert verdicts(read_project(root))["orders"] == "command", text

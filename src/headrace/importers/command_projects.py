@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,10 +52,15 @@ class OriginTask:
     depends: list[str] = field(default_factory=list)
     """Ids of tasks whose assets come before its own."""
     comments: list[str] = field(default_factory=list)
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    """Argument of its function → id of the task whose rows it is; for assets with `code`."""
+    code: Callable[[Mapping[str, Any], Mapping[str, str]], str] | None = None
+    """Writes the Python file of its asset from the asset's fields and its inputs' names."""
 
     def refuse(self, why: str, todo: str) -> None:
         """Leave it to a person."""
         self.verdict, self.why, self.todo, self.command = Verdict.PERSON, why, [todo], ()
+        self.code = None
 
 
 @dataclass(slots=True)
@@ -94,7 +99,7 @@ class CommandProject:
         for task in self.tasks:
             if task.command:
                 owner = _one_owner(task.owner or self.title.lower(), owners)
-                path = f"assets/{assets[task.id]}.yaml"
+                path = f"assets/{assets[task.id]}.{'py' if task.code else 'yaml'}"
                 self.files[path] = self._asset(task, assets, owner)
                 self.created[task.id] = path
         passed = ", ".join(f'"{name}"' for name in self.passed)
@@ -105,8 +110,12 @@ class CommandProject:
         self.files["owners.yaml"] = mapping(
             {owner: {"kind": "team"} for owner in sorted(owners or {self.title.lower()})}
         )
-        if assets:
-            self.files[self.runner[0]] = self.runner[1]
+        self.files |= self._program()
+
+    def _program(self) -> dict[str, str]:
+        """Return the program that starts the origin's work, if a command needs it."""
+        path, text = self.runner
+        return {path: text} if any(t.command and t.code is None for t in self.tasks) else {}
 
     def _asset(self, task: OriginTask, assets: Mapping[str, str], owner: str) -> str:
         depends = [assets[before] for before in dict.fromkeys(task.depends) if before in assets]
@@ -125,9 +134,23 @@ class CommandProject:
             "materialize": "none",
             "command": list(task.command),
         }
+        if task.code is not None:
+            return self._python(task, given, assets)
         fields = {name: value for name, value in given.items() if value}
         lines = [f"{self.title}: {task.id} ({task.file}:{task.line})", *task.comments]
         return _comments(lines) + mapping(fields)
+
+    @staticmethod
+    def _python(task: OriginTask, given: Mapping[str, Any], assets: Mapping[str, str]) -> str:
+        assert task.code is not None
+        inputs = {argument: assets[before] for argument, before in task.inputs.items()}
+        left_out = ("asset", "timeout", "materialize", "command")
+        fields = {name: value for name, value in given.items() if name not in left_out}
+        fields["depends"] = [name for name in given["depends"] if name not in inputs.values()]
+        if task.trigger == UPSTREAM and inputs:
+            fields["trigger"] = None
+        listed = {"inputs": list(dict.fromkeys(inputs.values()))}
+        return task.code({"name": assets[task.id], **fields, **listed}, inputs)
 
     def items(self, secrets: Secrets) -> list[ImportedItem]:
         """Return an item for each task."""

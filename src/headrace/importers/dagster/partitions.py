@@ -33,6 +33,8 @@ class Partitions:
     timezone: str
     key_format: str
     grain: str = ""
+    dimensions: tuple[str, ...] = ("partition",)
+    """Dagster's names of the parts of its key, in their order."""
 
 
 _NONE = Partitions("", "", "", "")
@@ -95,7 +97,8 @@ def _of_both(file: Definitions, node: ast.expr | None) -> Partitions:
         raise NotCarried("its partitions aren't those of a time and a key")
     by = [times[0].by, {**known[keys[0]].by, "key": cleaned(keys[0])}]
     key_format = "|".join(part.key_format for part in known.values())
-    return Partitions(by, times[0].start, times[0].timezone, key_format)
+    names = tuple(known)
+    return Partitions(by, times[0].start, times[0].timezone, key_format, dimensions=names)
 
 
 def _start(grain: str, text: str) -> str:

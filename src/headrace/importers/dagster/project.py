@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from headrace.importers.airflow.origin import Origin
@@ -24,6 +25,7 @@ from headrace.importers.dagster.definitions import (
     texts_of,
 )
 from headrace.importers.dagster.partitions import NotCarried, Partitions, partitions_of
+from headrace.importers.dagster.pure import inputs_of, is_pure, module_text
 from headrace.importers.dagster.schedules import Schedule, schedules_of
 from headrace.importers.imported import Dependency, DependencyKind, ImportedProject, Verdict
 from headrace.importers.origin_files import working_on
@@ -91,6 +93,7 @@ class _Items:
         self._assets: dict[str, tuple[Defined, OriginTask]] = {}
         """Key of an asset → its definition and its task."""
         self._external: dict[str, OriginTask] = {}
+        self._partitions: dict[str, Partitions | None] = {}
 
     def add_all(self) -> None:
         """Add everything; what refers to assets comes after them."""
@@ -108,6 +111,7 @@ class _Items:
         self._apply_schedules(schedules)
         for schedule in schedules:
             self._add_schedule(schedule)
+        self._carry_pure()
         for item in self._project.of("sensor"):
             self._add(item, item.name).refuse(
                 "a sensor decides at run time what starts",
@@ -162,9 +166,51 @@ class _Items:
             return
         self._describe(item, first, partitions, ",".join(keys))
 
+    def _carry_pure(self) -> None:
+        """Carry assets that only compute rows, if nothing that stays in Dagster shares them."""
+        if any("io_manager" in file.module.text for file in self._project.files.values()):
+            return  # others may read what another IO manager than Dagster's own writes
+        if any(problem for problem in self._project.problems) or self._has_loaded_prefix():
+            return
+        pure = {
+            task.id: (item, task)
+            for item, task in self._assets.values()
+            if task.command and item.kind == "asset" and is_pure(item)
+        }
+        while left := [name for name, pair in pure.items() if not self._is_closed(*pair, pure)]:
+            for name in left:
+                del pure[name]
+        for item, task in pure.values():
+            task.verdict, task.todo = Verdict.CARRIED, []
+            task.why = "its function only computes rows: it is that of a Python asset"
+            task.inputs = self._inputs_of(item)
+            task.code = partial(module_text, item, partitions=self._partitions[task.id])
+
+    def _is_closed(
+        self, item: Defined, task: OriginTask, pure: Mapping[str, tuple[Defined, OriginTask]]
+    ) -> bool:
+        """Whether all assets before and after it are pure, too, and have its partitions."""
+        near = {edge.origin for edge in self.dependencies if edge.target == task.id}
+        near |= {edge.target for edge in self.dependencies if edge.origin == task.id}
+        inputs = self._inputs_of(item)
+        own = self._partitions[task.id]
+        same = all(self._partitions.get(name) in (own, None) for name in inputs.values())
+        wanted = {parameter.arg for parameter in inputs_of(item)}
+        return near <= pure.keys() and same and wanted == inputs.keys()
+
+    def _inputs_of(self, item: Defined) -> dict[str, str]:
+        """Return argument → id of the asset that it is."""
+        results: dict[str, str] = {}
+        for parameter in inputs_of(item):
+            pair = self._assets.get(parameter.arg) or self._by_last_part(parameter.arg)
+            if pair is not None and pair[0] is not item:
+                results[parameter.arg] = pair[1].id
+        return results
+
     def _describe(
         self, item: Defined, task: OriginTask, partitions: Partitions | None, select: str
     ) -> None:
+        self._partitions[task.id] = partitions
         words = ["python3", RUNNER, "asset", *self._code_location(item), select]
         if partitions is not None:
             words.append(partitions.key_format)

@@ -272,3 +272,5 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
 
     Readers then saw wrong data until now.
     """
+    let_through: bool = False
+    """Whether its size would hold the data, and only the declared policy makes it a warning."""

@@ -36,6 +36,11 @@ class StoredMetrics(NamedTuple):
     vector: bytes
     excepted: bool = False
     """Whether someone accepted its anomalies: its level counts, but it doesn't show sound data."""
+    doubtful: tuple[str, ...] = ()
+    """Columns with anomalies that a policy let through and nobody accepted; empty name: its rows.
+
+    They don't become the normal.
+    """
 
 
 class MetricId(NamedTuple):

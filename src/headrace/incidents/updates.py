@@ -15,6 +15,8 @@ from headrace.incidents.commands import MERGED
 from headrace.incidents.diagnosis.candidates import HISTORY
 from headrace.incidents.diagnosis.evidence import Evidence, Family
 from headrace.incidents.diagnosis.graph import OF_ROWS, CauseGraph, made_of
+from headrace.incidents.diagnosis.rule_terms import certain
+from headrace.incidents.diagnosis.rules import BY_KIND
 from headrace.incidents.diagnosis.wording import exceptions_lapsed, listed
 from headrace.incidents.evidence import people
 from headrace.incidents.evidence.attempts import BACKFILLS
@@ -392,6 +394,8 @@ def _shows_wrong_publication(evidence: Evidence, bar: float) -> bool:
         return False
     if evidence.kind in _WRONG_AS_PUBLISHED:
         return True
+    if evidence.let_through and BY_KIND[CauseKind(evidence.kind)].opens is not certain:
+        return False  # figures unlike the history, which the declared policy publishes
     return not evidence.held and evidence.strength >= bar
 
 

@@ -233,4 +233,5 @@ def _fact_row(
         strength,
         fact.detail,
         now,
+        int(fact.let_through),
     )

@@ -21,6 +21,7 @@ from headrace.runtime.recomputation import checks_changed, differs
 from headrace.services.incident_partitions import (
     is_waiting,
     is_withdrawn,
+    let_through_of,
     ordered_keys,
     places_of,
     recomputed_on_request,
@@ -97,11 +98,25 @@ def of_data(tx: Transaction, compiled: Compiled, incident: Incident) -> Mending:
             commands=("headrace status",),
         )
     keys = ordered_keys(compiled.project, incident) or whole_key(node)
-    return (
+    mending = (
         _of_decision(tx, compiled.project, incident, node, keys)
         or _of_stuck(tx, compiled, incident, node, keys)
         or _of_published(tx, compiled, incident, node)
     )
+    return _or_accept(mending, incident, let_through_of(tx, incident))
+
+
+def _or_accept(
+    mending: Mending, incident: Incident, let_through: Sequence[tuple[str, str]]
+) -> Mending:
+    """Return the repair with the choice to accept anomalies that a policy let through."""
+    if not let_through:
+        return mending
+    one = len(let_through) == 1
+    what = partition_argument(*let_through[0]) if one else incident.label
+    command = command_line("quarantine", "accept", what, "--reason", "TEXT")
+    choice = f"accept {'it' if one else 'them'} as what is normal now ({command})"
+    return msgspec.structs.replace(mending, first=f"{mending.first}, or {choice}")
 
 
 def _of_decision(

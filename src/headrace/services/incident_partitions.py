@@ -9,7 +9,7 @@ from headrace.model.partitions import WHOLE, order_of
 from headrace.services.repairs import BrokenPartition
 from headrace.store import Transaction
 from headrace.store.queries import incidents as stored
-from headrace.store.queries import partition_states, publications, quarantine
+from headrace.store.queries import partition_states, publications, quality, quarantine
 from headrace.store.queries.incidents import Incident
 
 PLACES_MAX = 200
@@ -67,6 +67,11 @@ def places_of(tx: Transaction, incident: Incident) -> list[tuple[str, str]]:
     return [
         (node, key or WHOLE) for node, key in stored.partitions_of(tx, incident.id)[:PLACES_MAX]
     ]
+
+
+def let_through_of(tx: Transaction, incident: Incident) -> list[tuple[str, str]]:
+    """Return the cause's partitions with anomalies that a policy let through, not yet accepted."""
+    return [place for place in places_of(tx, incident) if quality.let_through_at(tx, *place)]
 
 
 def stuck_among(tx: Transaction, places: Sequence[tuple[str, str]]) -> list[BrokenPartition]:

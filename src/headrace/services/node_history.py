@@ -273,9 +273,11 @@ def visible_before(
 ) -> list[MeasuredPartition]:
     """Return the newest visible partitions before one, of its key, with metrics of each."""
     results = []
-    for earlier, vector, excepted in quality.metrics_before(tx, node, partition, limit):
+    for earlier, vector, excepted, doubtful in quality.metrics_before(tx, node, partition, limit):
         with suppress(msgspec.DecodeError):  # of a later version
-            results.append(MeasuredPartition(earlier, values_of(vector), excepted))
+            values = values_of(vector)
+            usual = {metric: values[metric] for metric in values if metric.column not in doubtful}
+            results.append(MeasuredPartition(earlier, usual if doubtful else values, excepted))
     return results
 
 

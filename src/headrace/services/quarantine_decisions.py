@@ -28,12 +28,13 @@ from headrace.runtime.publication_decisions import (
 )
 from headrace.runtime.runs import RunRequest, RunResult
 from headrace.scheduler import Target
-from headrace.security.audit import Action
+from headrace.security.audit import Action, AuditEvent, Object, append
 from headrace.services import commands, targets
 from headrace.services.act_approvals import Act, approved
 from headrace.services.command_context import CommandContext
 from headrace.services.commands import PendingRun, leader_command, perform
 from headrace.services.consequences import of_act
+from headrace.services.incident_partitions import let_through_of
 from headrace.services.incidents import found_in, number_of
 from headrace.services.parameters import Argument, RequiredReason, Until
 from headrace.services.pause import lapses_at
@@ -152,14 +153,19 @@ def _waiting(session: ProjectSession, target: str) -> Quarantined:
 
 
 def _renewable(session: ProjectSession, target: str) -> tuple[str, str] | None:
-    """Return the partition if it is published by an exception and has no quarantined data."""
+    """Return the partition if it is published, with nothing in quarantine, and can be accepted.
+
+    It is published by an exception, or with anomalies that a policy let through.
+    """
     node, key = targets.target(target, session.project())
     if session.store is None or node in session.borrowed:
         return None
     with session.store.read() as tx:
         if stored.waiting(tx, node=node, partition=key or WHOLE):
             return None
-        return (node, key or WHOLE) if _in_force(tx, node, key or WHOLE) is not None else None
+        place = (node, key or WHOLE)
+        acceptable = _in_force(tx, *place) is not None or quality.let_through_at(tx, *place)
+        return place if acceptable else None
 
 
 def _in_force(tx: Transaction, node: str, key: str) -> ExceptionRecord | None:
@@ -260,7 +266,10 @@ def _renewed(
 ) -> DecisionResponse:
     with context.store.read() as tx:
         before = _in_force(tx, arguments.node, arguments.key)
+        let_through = before is None and quality.let_through_at(tx, arguments.node, arguments.key)
         row = stored.get(tx, before.quarantine_id) if before is not None else None
+    if let_through:
+        return _accepted_as_usual(context, leader, arguments)
     if before is None or row is None:
         raise _nothing(f"{arguments.node}@{arguments.key}")
     decision = ExceptionDecision(
@@ -277,6 +286,46 @@ def _renewed(
     leader.tell(write=write)
     leader.settle()
     return _response(context, leader, decision, "published")
+
+
+def _accepted_as_usual(
+    context: CommandContext, leader: Leader, arguments: DecideArguments
+) -> DecisionResponse:
+    """Accept anomalies of published data that a policy let through: they may be the normal now."""
+    if arguments.until is not None:
+        raise Refused("published data is accepted for good", hint="leave --until out")
+    node, key = arguments.node, arguments.key
+
+    def write(tx: Transaction, now: int) -> None:
+        quality.accept_let_through(tx, node, key, now)
+        warned = [id_ for id_, _, held in evidence.active_at(tx, node, key) if not held]
+        evidence.end(tx, warned, now)
+        event = AuditEvent(
+            action=Action.QUARANTINE_ACCEPTED,
+            actor=context.actor,
+            object=Object("partition", f"{node}@{key}"),
+            before={"state": "warned"},
+            reason=arguments.reason,
+        )
+        append(tx, now, event)
+
+    leader.tell(write=write)
+    leader.settle()
+    project = leader.applied.compiled.project
+    return DecisionResponse(
+        now=context.now(),
+        clock=context.clock.kind,
+        asset=node,
+        partitions=[key],
+        state="accepted",
+        rows=None,
+        by=context.actor.id,
+        reason=arguments.reason,
+        until=None,
+        why="",
+        consumers=_readers(project, node),
+        next="headrace status",
+    )
 
 
 def _until(context: CommandContext, arguments: DecideArguments) -> int | None:
@@ -593,6 +642,8 @@ def _places(session: ProjectSession, target: str, *, lapsed: bool) -> list[tuple
             else []
         )
         waiting = [(row.node, row.partition) for row in waiting_for(tx, incident)]
+        if lapsed:
+            again += let_through_of(tx, incident)
     return list(dict.fromkeys([*waiting, *again]))
 
 

@@ -296,7 +296,10 @@ def test_an_exception_is_marked_among_the_metrics(store: Store) -> None:
             "insert into accepted (node, partition, quarantine_id, publication_id, actor, reason,"
             " at) values ('a', 'd2', 1, 2, 'ann', 'known', 1)"
         )
-        assert quality.metrics_before(tx, "a", "d3", 9) == [("d1", b"1", False), ("d2", b"2", True)]
+        assert quality.metrics_before(tx, "a", "d3", 9) == [
+            ("d1", b"1", False, ()),
+            ("d2", b"2", True, ()),
+        ]
         assert quality.metrics_of_attempt(tx, 1, 2, "d2") == b"2"
         assert quality.metrics_of_attempt(tx, 1, 2, "d1") is None
 

@@ -84,8 +84,8 @@ class MetricHistory:
     """The metrics of sound partitions, oldest first; those of another version are left out."""
 
     def __init__(self, past: Sequence[StoredMetrics], grain: Grain | None) -> None:
-        self._past, self._grain = [metrics for metrics in past if not metrics.excepted], grain
-        self._levels = list(past)
+        self._levels, self._grain = [item for item in past if "" not in item.doubtful], grain
+        self._past = [metrics for metrics in self._levels if not metrics.excepted]
         """All earlier partitions, including those that someone accepted."""
         self._all: list[Metrics] = []
         self._all_of = 0
@@ -109,7 +109,7 @@ class MetricHistory:
 
         Includes accepted partitions.
         """
-        result = (_read(level.vector) for level in self._levels)
+        result = map(_usual, self._levels)
         return [
             metrics.open_end
             for metrics in result
@@ -151,7 +151,7 @@ class MetricHistory:
 
     def metrics(self, at: int) -> Metrics | None:
         """Return the metrics of one partition, or None if they can't be decoded."""
-        return _read(self._past[at].vector)
+        return _usual(self._past[at])
 
     def newest(self, count: int) -> list[tuple[str, Metrics]]:
         """Return the last `count` partitions that can be decoded, with their metrics."""
@@ -165,7 +165,7 @@ class MetricHistory:
     def all(self) -> Sequence[Metrics]:
         """Return all metrics that can be decoded, oldest first; `add` may have extended them."""
         for metrics in self._past[self._all_of :]:
-            if (result := _read(metrics.vector)) is not None:
+            if (result := _usual(metrics)) is not None:
                 self._all.append(result)
         self._all_of = len(self._past)
         return self._all
@@ -175,13 +175,17 @@ class MetricHistory:
         result = (
             read.columns[column].unknown
             for level in self._levels
-            if (read := _read(level.vector)) is not None and column in read.columns
+            if (read := _usual(level)) is not None and column in read.columns
         )
         return [item for item in result if item is not None]
 
     def values(self, at: int) -> Mapping[MetricId, float]:
         """Return the metrics of one partition as a vector."""
-        return _values(self._past[at].vector)
+        past = self._past[at]
+        values = _values(past.vector)
+        if not past.doubtful:
+            return values
+        return {metric: values[metric] for metric in values if metric.column not in past.doubtful}
 
     def series(self, metric: MetricId) -> Seasonal:
         """Return a metric over all partitions that have it; an absent category has the share 0.
@@ -221,7 +225,7 @@ class MetricHistory:
         added = [
             shares_of(metrics.columns[column])
             for level in self._past[known.read :]
-            if (metrics := _read(level.vector)) is not None and column in metrics.columns
+            if (metrics := _usual(level)) is not None and column in metrics.columns
         ]
         known.read = len(self._past)
         for shares in filter(None, added):
@@ -283,6 +287,16 @@ def _read(vector: bytes) -> Metrics | None:
         return None
 
 
+def _usual(stored_metrics: StoredMetrics) -> Metrics | None:
+    """Return a partition's metrics without columns whose values nobody accepted."""
+    metrics = _read(stored_metrics.vector)
+    if metrics is None or not stored_metrics.doubtful:
+        return metrics
+    doubtful = stored_metrics.doubtful
+    columns = {name: column for name, column in metrics.columns.items() if name not in doubtful}
+    return msgspec.structs.replace(metrics, columns=columns)
+
+
 @lru_cache(KEPT)
 def _values(vector: bytes) -> Mapping[MetricId, float]:
     metrics = _read(vector)
@@ -302,7 +316,7 @@ def _recur(shares: Sequence[Mapping[str, float]]) -> bool:
 
 
 def _value(stored_metrics: StoredMetrics, metric: MetricId) -> float | None:
-    metrics = _read(stored_metrics.vector)
+    metrics = _usual(stored_metrics)
     if metrics is None:
         return None
     if metric.family == "rows":

@@ -356,6 +356,8 @@ def _short(value: float) -> str:
 # The reaction to an anomaly: by its severity, or by `on_anomaly` of the node or the column.
 
 IGNORE = "ignore"
+ACCEPTED = "accepted"
+"""The policy for what somebody accepted beforehand: warn, without a question."""
 _TIMES = re.compile(r"× (\d[\d,]*(?:\.\d+)?)")
 """The ratio of the number of rows to the expected one."""
 _OF_VALUES = ("null_spike", "distribution_shift", "format_change")
@@ -371,9 +373,15 @@ def apply_policy(
         policy = columns.get(fact.column.lower(), on_anomaly) if fact.column else on_anomaly
         if policy == IGNORE:
             continue
-        yield (
-            fact if policy is None else msgspec.structs.replace(fact, severity=FactSeverity(policy))
-        )
+        yield fact if policy is None else _with_policy(fact, policy)
+
+
+def _with_policy(fact: Fact, policy: str) -> Fact:
+    if policy == ACCEPTED:
+        return msgspec.structs.replace(fact, severity=FactSeverity.WARN)
+    severity = FactSeverity(policy)
+    let_through = fact.severity is FactSeverity.HOLD and severity is FactSeverity.WARN
+    return msgspec.structs.replace(fact, severity=severity, let_through=let_through)
 
 
 def milder_for_computed(

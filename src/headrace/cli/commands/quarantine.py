@@ -92,7 +92,7 @@ def _decide(
             invocation.session, target, reason=reason or "", progress=invocation.progress()
         )
     invocation.show(response, render_decision)
-    return int(response.state not in ("published", "dropped"))
+    return int(response.state not in ("published", "accepted", "dropped"))
 
 
 QUARANTINE_COLUMNS = [
@@ -197,21 +197,16 @@ def _render_detail(  # complexipy: ignore (a page: a line for each thing there i
     page.say()
 
 
-def render_decision(  # complexipy: ignore (a page: a line for each thing there is to say)
-    response: DecisionResponse,
-    page: CommandOutput,
+def _render_outcome(  # complexipy: ignore (a page: a line for each thing there is to say)
+    response: DecisionResponse, name: str, page: CommandOutput
 ) -> None:
-    """Print a decision about quarantined data, and its consequences."""
-    name = (
-        response.asset
-        if response.partitions == ["*"]
-        else f"{response.asset} {partition_span(response.partitions)}"
-    )
     if response.state == "published":
         lapses = (
             f" until {page.times.time_text(response.until)}" if response.until is not None else ""
         )
         page.say(f"✓ {name} is published as an exception of {response.by}{lapses}", "good")
+    elif response.state == "accepted":
+        page.say(f"✓ {name} is accepted as it is: later partitions may be like it", "good")
     elif response.state == "dropped":
         page.say(f"✓ {name} is dropped: readers will never see it", "good")
     elif response.undecided:
@@ -227,7 +222,21 @@ def render_decision(  # complexipy: ignore (a page: a line for each thing there 
         page.say(f"✗ {name}: not all of it can be published even so", "bad")
     else:
         page.say(f"✗ {name} can't be published even so: it is {response.state}", "bad")
-    page.say(f"it waited because: {response.why}", indent=2)
+
+
+def render_decision(
+    response: DecisionResponse,
+    page: CommandOutput,
+) -> None:
+    """Print a decision about quarantined data, and its consequences."""
+    name = (
+        response.asset
+        if response.partitions == ["*"]
+        else f"{response.asset} {partition_span(response.partitions)}"
+    )
+    _render_outcome(response, name, page)
+    if response.why:
+        page.say(f"it waited because: {response.why}", indent=2)
     for row in response.published:
         if row.asset != response.asset:
             page.say(

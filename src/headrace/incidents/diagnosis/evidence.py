@@ -118,6 +118,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """For a warning: the replaced publication has it too, or holds the same rows."""
     alike_since_us: int | None = None
     """For a check's warning: since when each result of the check was like it."""
+    let_through: bool = False
+    """For a warning: its size would hold the data, and only a declared policy lets it through."""
     corrected: bool = False
     """For a warning: a correct delivery came since, so it was no false alarm."""
     lapsed: str = ""

@@ -110,8 +110,11 @@ def _nothing_against(_place: NodeEvidence, _evidence: Sequence[Evidence]) -> flo
 
 
 def held(evidence: Evidence, _place: NodeEvidence) -> bool:
-    """Return whether evidence is held; most warnings alone aren't worth an incident."""
-    return evidence.held
+    """Return whether evidence is held, or would be without a policy that lets it through.
+
+    Most other warnings alone aren't worth an incident.
+    """
+    return evidence.held or evidence.let_through
 
 
 def always(_evidence: Evidence, _place: NodeEvidence) -> bool:
@@ -119,12 +122,9 @@ def always(_evidence: Evidence, _place: NodeEvidence) -> bool:
     return True
 
 
-def certain(evidence: Evidence, _place: NodeEvidence) -> bool:
-    """Return whether evidence is held, or from an exact comparison.
-
-    The second is worth an incident even if a policy lets the data through.
-    """
-    return evidence.held or (
+def certain(evidence: Evidence, place: NodeEvidence) -> bool:
+    """Return whether evidence is worth an incident by itself, or from an exact comparison."""
+    return held(evidence, place) or (
         evidence.strength >= EXACT_NATS and evidence.family is not Family.CHECK
     )
 

@@ -21,6 +21,7 @@ from headrace.incidents.diagnosis.rule_terms import (
     Rule,
     always,
     certain,
+    held,
     is_declared_wrongly,
     named,
     rewritten,
@@ -327,7 +328,7 @@ def lost_partners(evidence: Evidence, place: NodeEvidence) -> bool:
 
 
 def _opens_reference_broken(evidence: Evidence, place: NodeEvidence) -> bool:
-    return evidence.held or lost_partners(evidence, place)
+    return held(evidence, place) or lost_partners(evidence, place)
 
 
 REFERENCE_BROKEN = Rule(
@@ -463,7 +464,7 @@ def _opens_code_error(evidence: Evidence, place: NodeEvidence) -> bool:
 
     With normal inputs, such an anomaly is no coincidence, however weak.
     """
-    return evidence.held or place.rewritten(evidence)
+    return held(evidence, place) or place.rewritten(evidence)
 
 
 CODE_ERROR = Rule(

@@ -384,6 +384,7 @@ def _of_fact(tx: Transaction, fact: FactNews, history: ObservationHistory) -> Ev
         detail=fact.detail if check is None else check,
         history=history.intervals(fact.node, fact.observed_at) if held else 0,
         repeated=not held and _repeats(tx, fact),
+        let_through=bool(fact.let_through),
         alike_since_us=None if held or check is None else changes.alike_since(tx, fact, check),
     )
 

@@ -45,7 +45,7 @@ from headrace.runtime.messages import (
     NeighbouringIntervals,
     StagedOutcome,
 )
-from headrace.runtime.steps.anomalies import LargerSample, evaluated_audit
+from headrace.runtime.steps.anomalies import EvaluatedAudit, LargerSample, evaluated_audit
 from headrace.runtime.steps.checks import blocking
 from headrace.runtime.steps.delivery_bytes import bytes_of
 from headrace.runtime.steps.delivery_verdicts import PUBLISHABLE, unexpected_row_count
@@ -326,14 +326,17 @@ class _Earlier:
         files = tuple(file for data in known[:LATELY] for file in data.files)
         return msgspec.structs.replace(known[0], files=files)
 
-    def add(self, key: str, evaluated: Audit, rows: StagedRows) -> None:
-        """Count a delivery as published."""
-        self._history.append(StoredMetrics(key, evaluated.metrics))
+    def add(self, key: str, evaluated: EvaluatedAudit, rows: StagedRows) -> None:
+        """Count a delivery as published, but for columns with anomalies that were let through."""
+        doubtful = tuple(fact.column for fact in evaluated.facts if fact.let_through)
+        metrics_of_it = evaluated.audit.metrics
+        self._history.append(StoredMetrics(key, metrics_of_it, doubtful=doubtful))
         self._rows[key] = InputData(
             name=self._first.source.name, files=(rows.file,), columns=self._columns, rows=rows.rows
         )
-        if evaluated.content_hash is not None and not self._first.source.expect.unchanged:
-            self._versions.insert(0, PublishedContent(key, evaluated.content_hash))
+        content_hash = evaluated.audit.content_hash
+        if content_hash is not None and not self._first.source.expect.unchanged:
+            self._versions.insert(0, PublishedContent(key, content_hash))
             self._versions.sort(key=lambda version: version.partition, reverse=True)
 
 
@@ -380,7 +383,7 @@ def _evaluated(
         )
         if not _is_published(first, evaluated.audit, of_one.rows):
             return
-        earlier.add(delivery.key, evaluated.audit, of_one)
+        earlier.add(delivery.key, evaluated, of_one)
         yield _Evaluated(delivery, evaluated.audit, (*texts, *evaluated.facts), evaluated.reason)
 
 

@@ -10,6 +10,7 @@ import msgspec
 
 from headrace.checks import metrics
 from headrace.checks.anomalies.explanations import BEFORE_MIN, PEERS_MIN, Peer
+from headrace.checks.anomalies.metric_anomalies import ACCEPTED
 from headrace.checks.facts import DriftKind, Policy
 from headrace.model import Grain, Project, Source
 from headrace.model.yaml_files import DRIFTS
@@ -168,7 +169,7 @@ def with_accepted_rules(tx: Transaction, node: str, keys: tuple[str, ...], task:
         return task  # its results aren't evaluated
     if exceptions.expected_exceptions(tx, node).isdisjoint(keys):
         return task
-    around = msgspec.structs.replace(task.around, on_anomaly="warn", of_columns={})
+    around = msgspec.structs.replace(task.around, on_anomaly=ACCEPTED, of_columns={})
     if isinstance(task, IngestTask):
         return msgspec.structs.replace(
             task,

@@ -8,9 +8,8 @@ from functools import partial
 import msgspec
 
 from headrace.checks.anomalies.expectations import country_of
-from headrace.checks.anomalies.metric_anomalies import IGNORE
+from headrace.checks.anomalies.metric_anomalies import ACCEPTED, IGNORE
 from headrace.checks.anomalies.row_anomalies import PublishedContent
-from headrace.checks.facts import FactSeverity
 from headrace.checks.metrics import HISTORY_PARTITIONS, StoredMetrics
 from headrace.engine import InputData
 from headrace.lake import PARTITION_COLUMN, LakeColumn
@@ -372,7 +371,7 @@ def context_of_asset(
         )
     # a batch with an anomaly is computed again until each partition is alone
     if every is None and len(keys) == 1 and _based_on_exception(lookup, tx, asset, keys):
-        every = FactSeverity.WARN.value
+        every = ACCEPTED
     above = sorted(_above(lookup, asset.name))
     unusual = quality.unusual_partitions(tx, above, min(keys), max(keys))
     rewritten = lookup.rewritten(tx, asset.name)

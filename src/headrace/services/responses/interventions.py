@@ -88,8 +88,9 @@ class UndecidedRow(Response, frozen=True, kw_only=True):
 
 
 class DecisionResponse(Response, frozen=True, kw_only=True):
-    """`quarantine accept` and `quarantine drop`: `state` is `published`, `dropped`, or what it came
-    to where it could not be published; `partial` where several came to different states."""
+    """`quarantine accept` and `quarantine drop`: `state` is `published`, `dropped`, `accepted`
+    (anomalies of published data), or what it came to where it could not be published; `partial`
+    where several came to different states."""
 
     now: datetime
     clock: str

@@ -161,6 +161,8 @@ class FactNews(msgspec.Struct, frozen=True, gc=False):
     """Arrival time of its delivery."""
     observed_at: int | None
     """When the delivery that it is of was observed."""
+    let_through: int = 0
+    """1 if its size would hold the data, and only the declared policy makes it a warning."""
 
 
 class Withheld(msgspec.Struct, frozen=True, gc=False):
@@ -218,8 +220,9 @@ def facts_after(tx: Transaction, after: int, limit: int) -> list[FactNews]:
     """Return the facts after a number, in order."""
     rows = tx.execute(
         "select f.id, f.node, f.partition, f.epoch, f.n, f.kind, f.column_name, f.severity,"
-        " f.expected, f.observed, f.strength, f.detail, f.at, d.arrived_at, d.observed_at from fact"
-        " f left join delivery d on d.id = f.delivery_id where f.id > ? order by f.id limit ?",
+        " f.expected, f.observed, f.strength, f.detail, f.at, d.arrived_at, d.observed_at,"
+        " f.let_through from fact f left join delivery d on d.id = f.delivery_id where f.id > ?"
+        " order by f.id limit ?",
         (after, limit),
     )
     return [_fact(row) for row in rows]

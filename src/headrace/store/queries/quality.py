@@ -119,7 +119,7 @@ _DRIFT = (
 )
 _FACT = (
     "node, partition, epoch, n, delivery_id, kind, column_name, severity, expected, observed,"
-    " strength, detail, at"
+    " strength, detail, at, let_through"
 )
 
 UNUSUAL_KINDS = (
@@ -183,6 +183,8 @@ class FactRow(msgspec.Struct, frozen=True, gc=False):
     strength: str
     detail: str
     at: int
+    let_through: int = 0
+    """1 if its size would hold the data, and only the declared policy makes it a warning."""
 
 
 def write_drift(tx: Transaction, rows: Iterable[DriftRow]) -> None:
@@ -378,6 +380,13 @@ An exception shows a level that metrics may have, but doesn't count as sound.
 """
 
 
+_LET_THROUGH = (
+    "select distinct f.partition, f.column_name, f.accepted_at from fact f join publication p on"
+    " p.epoch = f.epoch and p.n = f.n and p.partition = f.partition and p.ended_snapshot is null"
+    " where f.let_through = 1 and f.node = ?"
+)
+
+
 def write_metrics(tx: Transaction, rows: Iterable[tuple[int, int, str, str, bytes]]) -> None:
     """Insert (epoch, n, node, partition, vector) for each audited partition."""
     tx.executemany(
@@ -387,16 +396,56 @@ def write_metrics(tx: Transaction, rows: Iterable[tuple[int, int, str, str, byte
 
 def metrics_before(
     tx: Transaction, node: str, partition: str, limit: int
-) -> list[tuple[str, bytes, bool]]:
-    """Return (partition, vector, is an exception) of earlier visible partitions, oldest first.
+) -> list[tuple[str, bytes, bool, tuple[str, ...]]]:
+    """Return (partition, vector, is an exception, doubtful columns) of earlier visible partitions.
 
-    They are the newest ones; for data partitioned by a key too, those of the same key.
+    They are the newest ones, oldest first; for data partitioned by a key too, those of the same
+    key. A column is doubtful, and so are the rows (empty name), if a policy let an anomaly of it
+    through that nobody accepted.
     """
     interval, slash, key = partition.partition("/")
     key_parameters = (len(interval) + 1, slash + key) if slash else ()
     sql = _SOUND.format(key=" and substr(p.partition, ?) = ?" if slash else "")
     rows = tx.execute(sql, (node, interval, *key_parameters, limit)).fetchall()
-    return [(result, bytes(vector), bool(excepted)) for result, vector, excepted in reversed(rows)]
+    doubtful, accepted = _let_through(tx, node, interval)
+    return [
+        (key, bytes(vector), bool(excepted) or key in accepted, tuple(doubtful.get(key, ())))
+        for key, vector, excepted in reversed(rows)
+    ]
+
+
+def _let_through(tx: Transaction, node: str, before: str) -> tuple[dict[str, list[str]], set[str]]:
+    """Return partition → columns of anomalies that a policy let through, and accepted partitions.
+
+    Of visible publications of partitions before one.
+    """
+    doubtful: dict[str, list[str]] = {}
+    accepted = set()
+    for partition, column, accepted_at in tx.execute(
+        f"{_LET_THROUGH} and f.partition < ?", (node, before)
+    ).fetchall():
+        if accepted_at is None:
+            doubtful.setdefault(partition, []).append(column)
+        else:
+            accepted.add(partition)
+    return doubtful, accepted
+
+
+def let_through_at(tx: Transaction, node: str, partition: str) -> bool:
+    """Return whether a policy let anomalies of a visible partition through, not yet accepted."""
+    rows = tx.execute(
+        f"{_LET_THROUGH} and f.partition = ? and f.accepted_at is null limit 1", (node, partition)
+    )
+    return rows.fetchone() is not None
+
+
+def accept_let_through(tx: Transaction, node: str, partition: str, now: int) -> None:
+    """Record that somebody accepted the anomalies of a partition."""
+    tx.execute(
+        "update fact set accepted_at = ? where node = ? and partition = ? and let_through = 1 and"
+        " accepted_at is null",
+        (now, node, partition),
+    )
 
 
 def metrics_of_attempt(tx: Transaction, epoch: int, n: int, partition: str) -> bytes | None:

@@ -43,6 +43,11 @@ VANISHED = {
     "a factory of tasks": (
         "from company.factory import loads\ndag = DAG('d')\nloads(dag, ['x', 'y'])\n", "d.*"
     ),
+    "assets of Airflow 3, which are DAGs": (
+        ("from airflow.sdk import Asset, asset\n@asset(schedule='@daily')\ndef raw():\n    pass\n"
+        "@asset.multi(schedule=raw, outlets=[Asset('x')])\ndef both():\n    pass\n"),
+        "raw.raw both.both",
+    ),
     "a registry": (
         "MAKERS = registry()\nwith DAG('d'):\n    MAKERS['load']('x')\n", "d.*"
     ),

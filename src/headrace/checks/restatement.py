@@ -31,6 +31,22 @@ Deviations are those of a version's shares from the usual ones.
 """
 
 
+LOAD_COLUMNS = frozenset(
+    {
+        *("_dlt_id", "_dlt_load_id", "_dlt_parent_id", "_dlt_root_id"),
+        "_fivetran_synced",
+        *("_airbyte_raw_id", "_airbyte_extracted_at", "_airbyte_meta", "_airbyte_generation_id"),
+        *("_airbyte_ab_id", "_airbyte_emitted_at", "_airbyte_loaded_at", "_airbyte_normalized_at"),
+        *("_sdc_batched_at", "_sdc_extracted_at", "_sdc_received_at", "_sdc_sequence"),
+        *("_sdc_sync_started_at", "_sdc_table_version"),
+    }
+)
+"""Columns that dlt, Fivetran, Airbyte, Stitch and Meltano write anew with each load, in lower case.
+
+Marks of deleted rows (`_fivetran_deleted`, `_sdc_deleted_at`) are data.
+"""
+
+
 class PreviousPublication(msgspec.Struct, frozen=True, gc=False):
     """The current publication of an interval, as far as a new delivery is compared with it."""
 
@@ -74,14 +90,16 @@ def restatement_facts(
     now: Mapping[str, tuple[int, str | None]],
     sha256: str,
     differences: Mapping[str, RestatementCounts],
+    ignored: Sequence[str] = (),
 ) -> tuple[Fact, ...]:
     """Return a fact for each partition that the delivery changes.
 
     `now` maps a partition to its staged rows and their content hash. The same bytes read again
     (after a mapping was accepted, or on request) restate nothing. One of many partitions in a file
     is restated if its rows differ; a file of one partition also if the same rows are written
-    differently.
+    differently. `ignored` are the columns that weren't compared.
     """
+    apart = f"; not compared: {', '.join(ignored)}" if ignored else ""
     alone = len(now) == 1
     facts = []
     for key, (rows, content_hash) in now.items():
@@ -91,7 +109,12 @@ def restatement_facts(
         same = content_hash is not None and content_hash == was.content_hash
         if not same or alone:
             facts.append(
-                _fact(key, was, rows, SAME if same else _difference_text(differences.get(key)))
+                _fact(
+                    key,
+                    was,
+                    rows,
+                    SAME if same else f"{_difference_text(differences.get(key))}{apart}",
+                )
             )
     return tuple(facts)
 

@@ -261,6 +261,13 @@ SOURCE = (
         "7d",
     ),
     FieldDescription(
+        "ignore_in_comparison",
+        TEXTS,
+        "columns that loading changes, besides those of dlt, Fivetran, Airbyte and Stitch: a"
+        " delivery that differs in them alone restates nothing",
+        "none",
+    ),
+    FieldDescription(
         "columns",
         texts_by_name(_COLUMN_CLASS),
         "classified columns, besides those that the contract classifies, and their masks",

@@ -222,6 +222,8 @@ class Source(Value, kw_only=True):
     on_drift: dict[str, str] = {}
     retain_raw: str = "90d"
     restate_within: str = "7d"
+    ignore_in_comparison: tuple[str, ...] = ()
+    """Columns that loading changes, besides `LOAD_COLUMNS`: deliveries are compared without."""
     checks: tuple[CheckSpec, ...] = ()
     on_fail: str = "reject"
     on_anomaly: str | dict[str, str] | None = None

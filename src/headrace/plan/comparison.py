@@ -34,7 +34,14 @@ _Node = Source | Asset | Consumer
 _ASPECTS: dict[type, dict[ChangeKind, tuple[str, ...]]] = {
     Source: {
         ChangeKind.CHECKS: ("checks", "on_fail", "on_anomaly", "on_drift"),
-        ChangeKind.PROMISE: ("expect", "complete", "start", "calendar", "restate_within"),
+        ChangeKind.PROMISE: (
+            "expect",
+            "complete",
+            "start",
+            "calendar",
+            "restate_within",
+            "ignore_in_comparison",
+        ),
     },
     Asset: {
         ChangeKind.CHECKS: ("checks", "on_fail", "on_anomaly"),

@@ -516,6 +516,9 @@ class StagedOutcome(_OutcomeWithData, frozen=True, kw_only=True, tag="staged"):
     """Attempts of a backfill: partition → difference from its published rows, if there is one."""
     ingested: dict[str, IngestedDelivery] = {}
     """Batches of deliveries: by partition."""
+    alike: tuple[str, ...] = ()
+    """Partitions of a delivery with the published rows, but for columns that nothing downstream
+    uses and that loading changes: nothing is recomputed over them."""
     given_back: tuple[str, ...] = ()
     """Batches of deliveries: partitions that wait again; the first has to be ingested alone."""
 

@@ -431,7 +431,8 @@ class Batch:
             size_bytes=size_bytes_of(outcome, rows),
             verdict=verdict,
             content_hash=content_hash,
-            identical=before is not None and content_hash is not None and before[1] == content_hash,
+            identical=key in outcome.alike
+            or (before is not None and content_hash is not None and before[1] == content_hash),
             version=self._version,
             delivery_id=attempt.prepared.delivery_of(key),
             manifest=msgspec.json.encode(outcome.manifest).decode()

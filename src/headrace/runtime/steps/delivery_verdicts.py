@@ -143,7 +143,16 @@ def concluded(  # noqa: PLR0913, PLR0917 - a delivery in all its forms, called a
     restated = restatements(
         task, outcome.staged or staged, context.session(task.source.timezone), copy.sha256
     )
-    return msgspec.structs.replace(outcome, rewritten=rewritten, facts=(*outcome.facts, *restated))
+    used = task.around.used
+    apart = ", ".join(restated.ignored)
+    text = f"as published before, but for {apart}" if restated.alike else ""
+    return msgspec.structs.replace(
+        outcome,
+        rewritten=rewritten,
+        facts=(*outcome.facts, *restated.facts),
+        alike=() if used is None or set(restated.ignored) & set(used) else restated.alike,
+        reason="; ".join(filter(None, (outcome.reason, text))),
+    )
 
 
 def _decided(task: IngestTask, drifting: Drifting) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -13,6 +14,7 @@ from headrace.checks.anomalies.metric_anomalies import apply_policy
 from headrace.checks.facts import Fact
 from headrace.checks.metrics import CATEGORIES_MAX, StoredMetrics, decoded
 from headrace.checks.restatement import (
+    LOAD_COLUMNS,
     ColumnValueChange,
     PreviousPublication,
     RestatementCounts,
@@ -28,6 +30,7 @@ from headrace.engine.failures import BodyFailed
 from headrace.lake import PARTITION_COLUMN, LakeColumn, StagedFile
 from headrace.lake.session import DuckDBSession
 from headrace.lake.sqltext import quote
+from headrace.model import Source
 from headrace.runtime.messages import IngestTask, RowChangeCounts
 from headrace.runtime.steps.repeated_rows import CONTENTS_MIN, COPIES_ROWS_MAX
 from headrace.runtime.steps.row_changes import after_sql, before_sql, differences
@@ -323,9 +326,20 @@ count doubled.
 """
 
 
+_Compared = tuple[tuple[Fact, ...], dict[str, RestatementCounts], tuple[str, ...]]
+
+
+class Restatements(NamedTuple):
+    """Facts on restated partitions, and those with the same rows but for `ignored` columns."""
+
+    facts: tuple[Fact, ...] = ()
+    alike: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+
+
 def restatements(
     task: IngestTask, staged: StagedFile, session: DuckDBSession, sha256: str
-) -> tuple[Fact, ...]:
+) -> Restatements:
     """Return a fact for each sound published partition that is delivered with other rows.
 
     None for unpartitioned sources that Headrace queries for their current rows: their values are
@@ -333,25 +347,47 @@ def restatements(
     """
     before, previous = task.known.before, task.known.previous
     if not before or previous is None:
-        return ()
+        return Restatements()
     if task.source.partition.whole and connector_name(task.source) is not None:
-        return ()
+        return Restatements()
     now = {part.key: (part.rows, part.content_hash) for part in staged.partitions}
     now |= {key: (0, None) for key in task.keys if key not in now}
-    corrections, counts = _compared(task, previous, staged, session)
+    compared = _compared(task, previous, staged, session)
+    if compared is None:  # its files are gone: a restatement of unknown size
+        return Restatements(restatement_facts(before, now, sha256, {}))
+    return _restated(task, now, sha256, compared)
+
+
+def _restated(
+    task: IngestTask, now: dict[str, tuple[int, str | None]], sha256: str, compared: _Compared
+) -> Restatements:
+    """Return the facts on partitions whose rows differ in columns that are compared."""
+    before = task.known.before
+    corrections, counts, ignored = compared
+    alike = tuple(key for key in before if ignored and key in now and key not in counts)
     if task.source.partition.whole and not _much(before, counts):
-        return corrections
-    return (*corrections, *restatement_facts(before, now, sha256, counts))
+        return Restatements(corrections, alike, ignored)
+    others = {key: now[key] for key in now if key not in alike}
+    facts = restatement_facts(before, others, sha256, counts, ignored)
+    return Restatements((*corrections, *facts), alike, ignored)
+
+
+def _ignored(source: Source, columns: Sequence[LakeColumn]) -> tuple[str, ...]:
+    """Return the columns that loading changes, and that deliveries are compared without."""
+    names = LOAD_COLUMNS | {name.lower() for name in source.ignore_in_comparison}
+    return tuple(column.name for column in columns if column.name.lower() in names)
 
 
 def _compared(
     task: IngestTask, previous: InputData, staged: StagedFile, session: DuckDBSession
-) -> tuple[tuple[Fact, ...], dict[str, RestatementCounts]]:
-    """Return facts on corrected faults, and partition → how its rows differ from the published.
+) -> _Compared | None:
+    """Return facts on corrected faults, partition → how its rows differ, and ignored columns.
 
-    Both are empty if the published files are gone: it is a restatement of unknown size.
+    None if the published files are gone.
     """
-    before = task.known.before
+    before, ignored = task.known.before, _ignored(task.source, staged.columns)
+    previous = msgspec.structs.replace(previous, columns=_without(previous.columns, ignored))
+    staged = msgspec.structs.replace(staged, columns=_without(staged.columns, ignored))
     hashes = {
         key: publication.content_hash
         for key, publication in before.items()
@@ -366,11 +402,17 @@ def _compared(
         changed_before = {key: before[key] for key in before if key in changed}
         corrections = corrected(changed_before, previous, delivered_again, task.history, session)
     except BodyFailed:
-        return (), {}
-    return corrections, {
+        return None
+    differing = {
         key: RestatementCounts(counts.added, counts.removed, counts.changed, columns.get(key, ()))
         for key, counts in changed.items()
     }
+    return corrections, differing, ignored
+
+
+def _without(columns: Sequence[LakeColumn], names: Sequence[str]) -> tuple[LakeColumn, ...]:
+    left_out = {name.lower() for name in names}
+    return tuple(column for column in columns if column.name.lower() not in left_out)
 
 
 def cut_off(task: IngestTask, staged: StagedFile, copy: RawCopy, raw: Path) -> tuple[Fact, ...]:

@@ -592,6 +592,25 @@ def test_an_interval_is_asked_for_in_the_sources_zone(far: Far, server: Server) 
     )
 
 
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_page_that_isnt_there_ends_the_pages_if_declared(
+    far: Far, server: Server, ends: bool
+) -> None:
+    """Would catch: an API that answers 404 after its last page, which couldn't be read at all."""
+
+    def answer(asked: Asked) -> Reply:
+        n = int(asked.query.get("page", ["1"])[0])
+        return reply(json.dumps([{"n": n}])) if n < 3 else reply("no such page", 404)
+
+    server.answers["/x"] = answer
+    if ends:
+        http = {"page": {"by": "page", "end": 404}}
+        assert far.get("/x", **http)[1] == b'{"n": 1}\n{"n": 2}\n'
+    else:
+        with pytest.raises(Unavailable, match="end: 404"):
+            far.get("/x", page={"by": "page"})
+
+
 def test_a_posted_query_carries_its_pages_in_its_body(far: Far, server: Server) -> None:
     """Would catch: a body whose paging stands in the URL, where the server doesn't look."""
 

@@ -162,6 +162,24 @@ def test_pages_that_go_in_circles_are_refused() -> None:
     assert len(urls(Paging("page"), ROWS[0], ROWS[1], ROWS[0])) == 4
 
 
+def test_pages_end_where_the_server_says_so() -> None:
+    """Would catch: rows lost at an empty page in between, a request beyond the last page, and a
+    misspelt flag that leaves one page of a hundred.
+    """
+    more, last = '{"meta": {"more": true}}', '{"meta": {"more": false}}'
+    paging = Paging("page", has_more="$.meta.more")
+    assert len(urls(paging, page("1", body=more), page(body=more), page("2", body=last))) == 3
+    assert len(urls(Paging("offset", has_more="$.more"), page("1", body='{"more": null}'))) == 1
+    for body, said in ((more, r"\$\.more"), ('{"more": "no"}', "neither true nor false")):
+        with pytest.raises(CannotRead, match=said):
+            urls(Paging("page", has_more="$.more"), page("1", body=body))
+    for by, cursor in (("offset", None), ("cursor", "$.next")):
+        with pytest.raises(CannotRead, match="nothing leads to the next page"):
+            urls(Paging(by, next=cursor, has_more="$.meta.more"), page(body=more))
+    ends = HttpPage(URL, b"{}", (), is_end=True)
+    assert len(urls(paging, page("1", body=more), ends)) == 2
+
+
 def test_there_are_at_most_as_many_pages_as_allowed() -> None:
     """Would catch: an endless listing, and a listing of exactly that length refused."""
     paging = Paging("page", pages_max=3)

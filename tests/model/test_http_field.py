@@ -62,6 +62,8 @@ def test_everything_that_may_be_said(parse: Parse) -> None:
         ("{url: 'https://x', page: {}}", "missing_field"),
         ("{url: 'https://x', page: {by: magic}}", "wrong_value"),
         ("{url: 'https://x', page: {by: cursor}}", "wrong_value"),
+        ("{url: 'https://x', page: {by: page, end: 500}}", "wrong_value"),
+        ("{url: 'https://x', page: {by: page, has_more: more}}", "wrong_value"),
         ("{url: 'https://x', page: {by: page, next: $.a}}", "conflicting_fields"),
         ("{url: 'https://x', page: {by: link, parameter: p}}", "conflicting_fields"),
         ("{url: 'https://x', page: {by: page, size: 0}}", "wrong_value"),

@@ -132,8 +132,10 @@ class Http:
                         )
                     return _fetched(server, spec, request, target, access)
                 except HttpNotFound:
+                    pages = "; if the page after the last one isn't there, declare `end: 404`"
                     raise Unavailable(
                         f"{server.shown} was there when it was looked for, and isn't any more"
+                        f"{pages if spec.page is not None else ''}"
                     ) from None
         except BaseException:
             target.unlink(missing_ok=True)
@@ -329,7 +331,7 @@ class Paged:
             with self._target.open("xb" if before is None else "ab") as out:
                 while request is not None and not (now is not None and now.complete):
                     position = pages.position
-                    page = self._page(request, out)
+                    page = self._page(request, out, position.number)
                     result = hash_of(page.records)
                     number += 1
                     written = (now.written if now is not None else 0) + _write(page.records, out)
@@ -351,10 +353,17 @@ class Paged:
         assert now is not None
         return before is None or self._unchanged(cache, now)
 
-    def _page(self, request: HttpRequest, out: BinaryIO) -> HttpPage:
-        page = self._server.with_retries(
-            lambda: _page(self._server, self._spec, request, out, self._deadline, self._access)
-        )
+    def _page(self, request: HttpRequest, out: BinaryIO, number: int) -> HttpPage:
+        """Return a page; `number` is that of the pages before it."""
+        assert self._spec.page is not None
+        try:
+            page = self._server.with_retries(
+                lambda: _page(self._server, self._spec, request, out, self._deadline, self._access)
+            )
+        except HttpNotFound:
+            if not number or self._spec.page.end is None:
+                raise
+            return HttpPage(request.url, b"{}", (), is_end=True)
         assert isinstance(page, HttpPage), "what has pages is never a file that is kept as it came"
         return page
 
@@ -369,7 +378,7 @@ class Paged:
         try:
             with self._target.open("ab") as out:
                 for request, known in checks[checked:]:
-                    if hash_of(self._page(request, out).records) != known:
+                    if hash_of(self._page(request, out, checked).records) != known:
                         return False
                     checked += 1
         except Unavailable as error:
@@ -410,7 +419,7 @@ def _page(
             response.charset_encoding,
         )
     if response.status_code == 204:
-        return HttpPage(url, b"{}", ())
+        return HttpPage(url, b"{}", (), is_end=True)
     text = in_utf8(body, charset)
     return HttpPage(url, text, records_in(text, spec.records), link)
 

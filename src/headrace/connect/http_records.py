@@ -109,6 +109,14 @@ def cursor_in(page: bytes, path: str) -> str | None:
     return result.decode()
 
 
+def flag_in(page: bytes, path: str) -> bool:
+    """Return the truth value below `path`; null is false. Raises CannotRead for anything else."""
+    result = value_below(page, json_path(path) or (), path)
+    if result not in (b"true", b"false", b"null"):
+        raise CannotRead(f"{path} is neither true nor false: {printable(result.decode(), 20)}")
+    return result == b"true"
+
+
 class _NotThere(CannotRead):
     """A path that leads to nothing."""
 

@@ -16,7 +16,7 @@ import msgspec
 
 from headrace.connect.connectors import Access, Unavailable
 from headrace.connect.deliveries import CannotRead, printable
-from headrace.connect.http_records import cursor_in
+from headrace.connect.http_records import cursor_in, flag_in
 from headrace.model import Source
 from headrace.model.intervals import Interval, interval_of
 
@@ -38,6 +38,8 @@ class Paging(msgspec.Struct, frozen=True):
     size_parameter: str | None = None
     start: int | None = None
     next: str | None = None
+    has_more: str | None = None
+    end: int | None = None
     pages_max: int = PAGES_MAX
 
 
@@ -216,6 +218,8 @@ class HttpPage(msgspec.Struct, frozen=True):
     body: bytes
     records: Sequence[bytes]
     link: str = ""
+    is_end: bool = False
+    """Whether it is the answer that the source declares as the end of the pages."""
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -290,6 +294,23 @@ class Pages:
         return request
 
     def _next(self, paging: Paging, page: HttpPage) -> HttpRequest | None:
+        if page.is_end:
+            return None
+        if paging.has_more is None:
+            return self._asked(paging, page, page.records)
+        if not flag_in(page.body, paging.has_more):
+            return None
+        following = self._asked(paging, page, page.records or paging.by == "page")
+        if following is None:
+            raise CannotRead(
+                f"page {self._number:,}: {printable(paging.has_more)} is true, but nothing leads to"
+                " the next page"
+            )
+        return following
+
+    def _asked(
+        self, paging: Paging, page: HttpPage, goes_on: Sequence[bytes] | bool
+    ) -> HttpRequest | None:
         if paging.by == "cursor":
             assert paging.next is not None, "validated"
             cursor = cursor_in(page.body, paging.next)
@@ -297,7 +318,7 @@ class Pages:
         if paging.by == "link":
             link = page.link if paging.next is None else cursor_in(page.body, paging.next)
             return self._by_link(page, link) if link else None
-        if not page.records:  # only an empty page is surely the last
+        if not goes_on:  # only an empty page is surely the last
             return None
         self._position += 1 if paging.by == "page" else len(page.records)
         return self._base.asking({**self._sized(paging), **self._positioned(paging)})

@@ -324,7 +324,17 @@ _HTTP_FIELDS = (
     "timeout",
     "retries",
 )
-_PAGE_FIELDS = ("by", "parameter", "size", "size_parameter", "start", "next", "pages_max")
+_PAGE_FIELDS = (
+    "by",
+    "parameter",
+    "size",
+    "size_parameter",
+    "start",
+    "next",
+    "has_more",
+    "end",
+    "pages_max",
+)
 _RATE = re.compile(r"(\d{1,6})\s*/\s*(s|m|h)", re.ASCII)
 _URL = re.compile(r"https?://[^/?#\s]+([/?][^\s#]*)?", re.IGNORECASE)
 _PLACEHOLDER = re.compile(r"\{(date|end):([^{}]*)\}")
@@ -393,6 +403,8 @@ def _read_page(fields: Fields) -> None:
     if "size_parameter" in fields and "size" not in fields:
         fields.refuse("size_parameter", "`size_parameter` without `size`", "add `size: 100`")
     _check_path(fields, "next")
+    _check_path(fields, "has_more")
+    fields.whole("end", minimum=404, maximum=404)
     for name in ("parameter", "size_parameter"):
         if name in fields:
             fields.text(name)

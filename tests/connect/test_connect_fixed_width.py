@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import datetime as dt
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -208,3 +209,35 @@ def test_a_mainframes_accounts_are_the_same_in_ebcdic_and_in_ascii(bench: Workbe
     assert isinstance(ascii_, Taken)
     assert len(ebcdic.rows) == 50
     assert ebcdic.rows == ascii_.rows
+
+
+def test_trimmed_lines_an_end_mark_and_dates_without_separators(bench: Workbench) -> None:
+    """Would catch: cut blanks that reject a file, 0x1A as a row, a file without it taken for whole,
+    and 20260301 as a number.
+    """
+    columns = [
+        {"name": "id", "width": 2},
+        {"name": "d", "width": 8, "format": "%Y%m%d"},
+        {"name": "t", "width": 10, "type": "timestamp", "format": "%d%m%y%H%M"},
+        {"name": "note", "width": 4},
+    ]
+    options = {"fixed_width": {"columns": columns, "trimmed": True, "end": "0x1A"}}
+    data = b"01202603010103262359ab c\r\n0220240229\r\n03        0103260000x\r\n"
+    for end in (b"\x1a", b"\x1a" * 90, b"\x1a\r\n"):
+        taken = bench.take(data + end, "x.txt", options=options)
+        assert isinstance(taken, Taken), taken
+        assert taken.rows == [
+            ("01", dt.date(2026, 3, 1), dt.datetime(2026, 3, 1, 23, 59), "ab c"),  # noqa: DTZ001
+            ("02", dt.date(2024, 2, 29), None, None),
+            ("03", None, dt.datetime(2026, 3, 1), "x"),  # noqa: DTZ001
+        ]
+    cut = bench.take(data[:-9], "x.txt", options=options)
+    assert isinstance(cut, UnreadableFile)
+    assert cut.code == "delivery_truncated"
+    for bad in (b"20260230", b"2026031 ", b" 2026-3-1"[:8]):
+        drift = bench.take(b"04" + bad + b"\x1a", "x.txt", taken.schema, options=options)
+        assert isinstance(drift, TypeDrift), (bad, drift)
+        assert bad.decode().strip() in drift.reason
+    long = bench.take(data + b"04" + b"x" * 23 + b"\r\n\x1a", "x.txt", options=options)
+    assert isinstance(long, UnreadableFile)
+    assert long.line == 4

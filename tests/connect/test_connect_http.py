@@ -600,7 +600,7 @@ def test_a_page_that_isnt_there_ends_the_pages_if_declared(
 
     def answer(asked: Asked) -> Reply:
         n = int(asked.query.get("page", ["1"])[0])
-        return reply(json.dumps([{"n": n}])) if n < 3 else reply("no such page", 404)
+        return reply(json.dumps([{"n": n}])) if n < 3 else Reply(404)
 
     server.answers["/x"] = answer
     if ends:

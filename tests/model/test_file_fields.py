@@ -23,6 +23,9 @@ RIGHT = [
     "fixed_width: {columns: [{name: id, width: 8}], skip: 1, encoding: cp037, record: 80}",
     'csv: {delimiter: ";", quote: "\'", encoding: cp1252, null: ["-"], decimal: ","}',
     "csv: {header: false, columns: [a, b]}",
+    'csv: {skip: 4, comment: "#", null: ["", "-"]}',
+    "csv: {header: 5}",
+    'fixed_width: {columns: [{name: d, width: 8, format: "%Y%m%d"}], trimmed: true, end: "0x1A"}',
     f"complete: {{marker: {'x' * 100}}}",
 ]
 WRONG = [
@@ -54,6 +57,13 @@ WRONG = [
     ("csv: {delimiter: ab}", "wrong_value"),
     ("csv: {header: false}", "wrong_value"),
     ("csv: {columns: [a]}", "conflicting_fields"),
+    ("csv: {header: 5, skip: 4}", "conflicting_fields"),
+    ("csv: {header: 0}", "wrong_value"),
+    ("csv: {comment: '//'}", "wrong_value"),
+    ("csv: {null: [1]}", "wrong_type"),
+    ('fixed_width: {columns: [{name: a, width: 1}], end: "1A"}', "wrong_value"),
+    ('fixed_width: [{name: a, width: 1, format: "%Q"}]', "wrong_value"),
+    ('fixed_width: [{name: a, width: 8, type: bigint, format: "%Y%m%d"}]', "conflicting_fields"),
     ('csv: {decimal: ";"}', "wrong_value"),
 ]
 

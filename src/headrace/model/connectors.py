@@ -83,6 +83,9 @@ ENCODINGS = ("utf-8", *SINGLE_BYTE)
 EXCEL_RANGE = re.compile(r"([A-Za-z]{1,3})([1-9][0-9]{0,6})?:([A-Za-z]{1,3})([1-9][0-9]{0,6})?")
 _JSON_PATH = re.compile(r"\$(\.[A-Za-z_][\w-]*|\['[^'\"\\\]]{1,200}'\])*")
 _XML_PATH = re.compile(r"/{0,2}[\w.-]+(/[\w.-]+)*")
+_BYTE = re.compile(r"0x[0-9A-Fa-f]{2}")
+_DATE_FORMAT = re.compile(r"(%[YymdHMSfjbBIp]|[^%'])*%[Yy]([^%']|%[YymdHMSfjbBIp])*")
+_OF_DATES = ("date", "timestamp")
 _TYPE = re.compile(
     r"(tinyint|smallint|integer|int|bigint|double|float|boolean|bool|date|time|timestamp|timestamptz|varchar|text"
     r"|(decimal|numeric)\(\s*([1-9]|[12]\d|3[0-8])\s*,\s*\d{1,2}\s*\))",
@@ -215,10 +218,19 @@ def _check_null_words(fields: Fields) -> None:
 
 def _read_layout(fields: Fields, written: LocatedMapping) -> Any:
     """Validate the options of a mapping; return its columns as written."""
-    inner = Fields(
-        written, fields.report, ("columns", "skip", "encoding", "record"), what="`fixed_width`"
-    )
+    known = ("columns", "skip", "encoding", "record", "trimmed", "end")
+    inner = Fields(written, fields.report, known, what="`fixed_width`")
     columns = inner.raw("columns")
+    if inner.flag("trimmed") and "record" in inner:
+        inner.refuse(
+            "trimmed",
+            "records of bytes have no ends of lines to be cut",
+            "leave it out",
+            code="conflicting_fields",
+        )
+    end = inner.text("end")
+    if end is not None and not _BYTE.fullmatch(end):
+        inner.refuse("end", f"{shown(end)} is no byte", 'write end: "0x1A"')
     inner.whole("skip", minimum=0, maximum=RECORD_MAX)
     record = inner.whole("record", minimum=1, maximum=RECORD_MAX)
     if record and inner.choice("encoding", ENCODINGS, "utf-8") not in SINGLE_BYTE:
@@ -269,7 +281,7 @@ def _column(item: Any, fields: Fields) -> str | None:
     inner = Fields(
         item,
         fields.report,
-        ("name", "width", "type", "start", "scale", "sign"),
+        ("name", "width", "type", "start", "scale", "sign", "format"),
         what="a column of `fixed_width`",
     )
     if "width" not in inner:
@@ -286,6 +298,18 @@ def _column(item: Any, fields: Fields) -> str | None:
             "type",
             f"{shown(kind)} is no type of a column",
             "write type: bigint, date, decimal(9,2) or varchar",
+        )
+    form = inner.text("format")
+    if form is not None and not _DATE_FORMAT.fullmatch(form):
+        inner.refuse(
+            "format", f"{shown(form)} is no format of dates", 'write format: "%Y%m%d" or "%d%m%y"'
+        )
+    if form is not None and kind is not None and kind.strip().lower() not in _OF_DATES:
+        inner.refuse(
+            "format",
+            f"`format` is how dates are written, the column is {shown(kind)}",
+            "write type: date, or timestamp",
+            code="conflicting_fields",
         )
     return inner.text("name")
 

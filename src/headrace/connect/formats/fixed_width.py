@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 LINE_BYTES_MAX = 4_000_000
 RECORDS_PER_CHUNK = 10_000
+END_BYTES_MAX = 1 << 12
+"""The bytes that end a file, repeated to fill a block, and line ends behind them."""
 OVERPUNCH = "{ABCDEFGHI}JKLMNOPQR"
 """The last digit of a signed number in mainframe notation: 0 to 9, then -0 to -9."""
 SEPARATOR = "\x01"
@@ -59,6 +61,8 @@ class FixedWidthColumn(NamedTuple):
     type: str | None
     scale: int
     overpunched: bool
+    format: str = ""
+    """How dates or times are written, such as `%Y%m%d`; empty for ISO 8601."""
 
 
 class Layout(msgspec.Struct, frozen=True):
@@ -71,6 +75,14 @@ class Layout(msgspec.Struct, frozen=True):
     encoding: str
     record: int | None
     """Number of bytes per record; None for files with lines."""
+    trimmed: bool = False
+    """Whether blanks at the ends of lines are cut, so that lines may be shorter."""
+    end: bytes = b""
+    """The byte that ends the file; empty if there is none."""
+
+    def fits(self, length: int) -> bool:
+        """Whether a line may have that many characters."""
+        return length == self.length or (self.trimmed and length < self.length)
 
 
 def layout(declared: Any) -> Layout:
@@ -91,6 +103,7 @@ def layout(declared: Any) -> Layout:
                     kind,
                     column.get("scale", 0),
                     column.get("sign") == "overpunch",
+                    column.get("format", ""),
                 )
             )
     record = options.get("record")
@@ -100,6 +113,8 @@ def layout(declared: Any) -> Layout:
         options.get("skip", 0),
         options.get("encoding", "utf-8"),
         record,
+        options.get("trimmed", False),
+        bytes.fromhex(options.get("end", "").removeprefix("0x")),
     )
 
 
@@ -113,17 +128,16 @@ class FixedWidth:
     def unfold(
         self, opened: Opened, temporary: Path, bounds: UnpackLimits, pinned: SourceSchema | None
     ) -> Opened:
-        """Convert to lines in UTF-8, one per record."""
+        """Convert to lines in UTF-8, one per record, without the byte that ends the file."""
         how = _layout(opened)
-        if how.record is not None:
-            _require_whole(Path(opened.path), how)
-            return written(opened, temporary, bounds, _records(Path(opened.path), how))
-        text = in_utf8(opened, how.encoding, pinned, temporary, bounds)
-        if not has_both_line_ends(Path(text.path)):
-            return text
-        return one_line_end(
-            text, temporary, bounds, LINE_BYTES_MAX, intermediate=text is not opened
-        )
+        whole = opened if not how.end else _without_end(opened, how.end, temporary, bounds)
+        result = None
+        try:
+            result = _unfolded(whole, how, temporary, bounds, pinned)
+        finally:
+            if whole is not opened and result is not whole:
+                whole.discard()
+        return result
 
     # the columns are always known
     def inspect(self, opened: Opened, *, known: bool) -> int | None:  # noqa: ARG002
@@ -207,6 +221,49 @@ class FixedWidth:
         return UnreadableFile(f"can't be read as fixed width: {first_line(error, opened.path)}")
 
 
+def _unfolded(
+    opened: Opened,
+    how: Layout,
+    temporary: Path,
+    bounds: UnpackLimits,
+    pinned: SourceSchema | None,
+) -> Opened:
+    if how.record is not None:
+        _require_whole(Path(opened.path), how)
+        return written(opened, temporary, bounds, _records(Path(opened.path), how))
+    text = in_utf8(opened, how.encoding, pinned, temporary, bounds)
+    if not has_both_line_ends(Path(text.path)):
+        return text
+    return one_line_end(text, temporary, bounds, LINE_BYTES_MAX, intermediate=text is not opened)
+
+
+def _without_end(opened: Opened, end: bytes, temporary: Path, bounds: UnpackLimits) -> Opened:
+    """Return a copy without the bytes that end the file, and line ends behind them.
+
+    Raises CannotRead if they are missing: the file is cut off then.
+    """
+    size = Path(opened.path).stat().st_size
+    with Path(opened.path).open("rb") as file:
+        file.seek(max(0, size - END_BYTES_MAX))
+        tail = file.read()
+    bare = tail.rstrip(b"\r\n")
+    if not bare.endswith(end):
+        raise CannotRead(
+            f"the file is cut off: it doesn't end with 0x{end.hex().upper()}, as is declared",
+            code="delivery_truncated",
+        )
+    return written(
+        opened, temporary, bounds, _first_bytes(opened, size - len(tail) + len(bare.rstrip(end)))
+    )
+
+
+def _first_bytes(opened: Opened, count: int) -> Iterator[bytes]:
+    with Path(opened.path).open("rb") as file:
+        while count and (chunk := file.read(min(count, 1 << 20))):
+            count -= len(chunk)
+            yield chunk
+
+
 def _layout(opened: Opened) -> Layout:
     return layout(opened.options["fixed_width"])
 
@@ -272,11 +329,12 @@ def _rows_sql(opened: Opened, null: Sequence[str] = ("",)) -> str:
         f"read_csv({literal(opened.path)},"
         f" {', '.join(f'{name}={value}' for name, value in options.items())})"
     )
+    other = ">" if how.trimmed else "<>"
     checked = (
-        f"CASE WHEN length(line) IS DISTINCT FROM {how.length} THEN error('a line of another"
+        f"CASE WHEN coalesce(length(line), 0) {other} {how.length} THEN error('a line of another"
         " length') ELSE line END AS line"
     )
-    steps = (_cut_out, _signed, _scaled, partial(_or_null, null=null))
+    steps = (_cut_out, _signed, _scaled, _dated, partial(_or_null, null=null))
     rows = f"(SELECT {checked} FROM {lines})"
     for step in steps:
         values = [f"{step(place, f'c{n}')} AS c{n}" for n, place in enumerate(how.places, 1)]
@@ -313,6 +371,19 @@ def _scaled(place: FixedWidthColumn, text: str) -> str:
     return f"CASE WHEN regexp_full_match({text}, '[-+]?[0-9]+') THEN {scaled} ELSE {text} END"
 
 
+def _dated(place: FixedWidthColumn, text: str) -> str:
+    """Return SQL that writes a date or time in ISO 8601; text that isn't in its format stays."""
+    if not place.format:
+        return text
+    parsed, form = f"try_strptime({text}, {literal(place.format)})", literal(place.format)
+    has_time = re.search("%[HIMSf]", place.format)
+    iso = literal("%Y-%m-%d %H:%M:%S.%f" if has_time else "%Y-%m-%d")
+    return (
+        f"CASE WHEN strftime({parsed}, {form}) = {text} THEN strftime({parsed}, {iso})"
+        f" ELSE {text} END"
+    )
+
+
 def _or_null(place: FixedWidthColumn, text: str, null: Sequence[str]) -> str:  # noqa: ARG001
     """Return SQL that turns empty text and null words into NULL."""
     return (
@@ -331,13 +402,13 @@ def _blank_line(path: Path, skipped: int) -> int | None:
     return None
 
 
-def _line_problem(number: int, line: str, length: int) -> UnreadableFile | None:
-    bare = line.rstrip("\r\n")
-    if bare == line and len(bare) < length:
+def _line_problem(number: int, line: str, how: Layout) -> UnreadableFile | None:
+    bare, length = line.rstrip("\r\n"), how.length
+    if bare == line and len(bare) < length and not how.trimmed:
         reason = f"the file is cut off: line {number}, its last one, ends after"
         reason = f"{reason} {len(bare):,} of {length:,} characters"
         return UnreadableFile(reason, number, code="delivery_truncated")
-    if len(bare) != length:
+    if not how.fits(len(bare)):
         text = "1 character" if len(bare) == 1 else f"{len(bare):,} characters"
         return UnreadableFile(f"line {number}: {text} where {length:,} are declared", number)
     if SEPARATOR in bare:
@@ -354,7 +425,7 @@ def _broken_line(path: Path, how: Layout) -> UnreadableFile | None:
         for number, line in enumerate(file, 1):
             if number <= _skipped(how):
                 continue
-            if problem := _line_problem(number, line, how.length):
+            if problem := _line_problem(number, line, how):
                 return problem
             result = line[len(line.rstrip("\r\n")) :]
             if ending is not None and result and result != ending:

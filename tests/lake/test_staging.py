@@ -168,6 +168,32 @@ def test_a_sum_too_large_is_an_error_not_another_number(lake: Lake) -> None:
         lake.stage("t", "k", "SELECT sum(9223372036854775807) AS total FROM range(2)")
 
 
+@pytest.mark.parametrize("value", ["1193:02:47.295", "2 months 3 days", "0 days"])
+def test_an_interval_that_parquet_holds_is_kept(lake: Lake, value: str) -> None:
+    lake.publish("t", "a", f"SELECT INTERVAL '{value}' AS i, TIMETZ '10:00:00+00' AS t")
+    text = lake.session.connection.execute(f"SELECT CAST(INTERVAL '{value}' AS VARCHAR)").fetchone()
+    assert text is not None
+    assert lake.rows("t") == [["a", text[0], "10:00:00+00"]]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "INTERVAL '1 microsecond'",
+        "INTERVAL '2000 hours'",
+        "INTERVAL '-1 day'",
+        "INTERVAL '1 day -1 second'",
+        "TIMETZ '10:00:00+05:30'",
+    ],
+)
+def test_intervals_and_times_that_parquet_changes_are_refused(lake: Lake, value: str) -> None:
+    """Would catch: 2000 hours stored as 806:57:12.704, and an offset or microseconds lost."""
+    with pytest.raises(SchemaMismatch, match="`a`"):
+        lake.stage("t", "k", f"SELECT {value} AS a")
+    with pytest.raises(UnsupportedType, match="`a`"):
+        lake.stage("t", "k", f"SELECT [{value}] AS a")
+
+
 @pytest.mark.parametrize(
     "select",
     [

@@ -83,7 +83,11 @@ def test_what_duckdb_prints_is_read_and_what_we_print_duckdb_reads(text: str) ->
         ).fetchone() or ("",)
     except duckdb.Error:
         return
-    kind = storable(parse(printed), "x")
+    try:
+        kind = storable(parse(printed), "x")
+    except UnsupportedType:
+        assert "INTERVAL" in printed or "TIME WITH TIME ZONE" in printed
+        return
     (again,) = connection.execute(
         f"SELECT column_type FROM (DESCRIBE SELECT CAST(NULL AS {kind.text}) AS x)"
     ).fetchone() or ("",)

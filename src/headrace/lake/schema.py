@@ -24,6 +24,20 @@ from headrace.model.errors import LakeError
 COLUMNS_MAX = 10_000
 _LOSSY = re.compile(r"Invalid Input Error: headrace-(lossy|carried)-(\d+)")
 _AS_TEXT = {("ENUM", "VARCHAR"), ("BIT", "VARCHAR"), ("JSON", "VARCHAR"), ("BIGNUM", "VARCHAR")}
+_PARTS = ", ".join(
+    f"date_part('{part}', {{0}})"
+    for part in ("year", "month", "day", "hour", "minute", "microsecond")
+)
+_CHANGED = {
+    "INTERVAL": f"least({_PARTS}) < 0 OR date_part('microsecond', {{0}}) % 1000 <> 0"
+    " OR date_part('hour', {0}) * 3600000 + date_part('minute', {0}) * 60000"
+    " + date_part('microsecond', {0}) // 1000 >= 4294967296",
+    "TIME WITH TIME ZONE": "date_part('timezone', {0}) <> 0",
+}
+"""The condition for values that Parquet doesn't keep.
+
+Its intervals are positive months, days and milliseconds of 32 bits, its times of the day are UTC.
+"""
 
 
 class SchemaMismatch(LakeError):
@@ -245,12 +259,16 @@ def _cast(mark: str, value: str, source: str, target: Type) -> str:
     name of the type, so DuckDB can parse it.
     """
     if parse(source) == target:
-        return value
+        changed = _CHANGED.get(target.name)
+        return value if changed is None else _checked(mark, changed.format(value), value)
     if _fits(parse(source), target):
         return f"CAST({value} AS {target.text})"
     there = f"TRY_CAST({value} AS {target.text})"
-    lossy = f"TRY_CAST({there} AS {source}) IS DISTINCT FROM {value}"
-    return f"CASE WHEN {lossy} THEN error({literal(f'headrace-{mark}')}) ELSE {there} END"
+    return _checked(mark, f"TRY_CAST({there} AS {source}) IS DISTINCT FROM {value}", there)
+
+
+def _checked(mark: str, lossy: str, value: str) -> str:
+    return f"CASE WHEN {lossy} THEN error({literal(f'headrace-{mark}')}) ELSE {value} END"
 
 
 def _fits(source: Type, target: Type) -> bool:

@@ -184,6 +184,7 @@ _DIGITS = {
 """Maximum number of digits of each integer type."""
 DOUBLE_EXACT_MAX = 2**53
 """2^53: every integer up to this value is exact as a DOUBLE."""
+_CHECKED_ALONE = ("INTERVAL", "TIME WITH TIME ZONE")
 _DECIMAL = re.compile(r"DECIMAL\((\d+),(\d+)\)")
 DECIMAL_DIGITS_MAX = 38
 """Maximum number of digits of a DECIMAL."""
@@ -208,8 +209,15 @@ def storable(kind: Type, column: str) -> Type:
 
     HUGEINT (the type of `sum` over integers) becomes BIGINT and raises on overflow, ENUM and BIT
     become text, a fixed-size array becomes a list, NULL becomes INTEGER. Raises UnsupportedType for
-    UNION, VARIANT, GEOMETRY and unknown types; its message names `column`.
+    UNION, VARIANT, GEOMETRY and unknown types, and for INTERVAL and TIME WITH TIME ZONE inside of
+    others, whose values `schema.cast_columns` doesn't check; its message names `column`.
     """
+    inside = next((part.name for _, part in kind.fields if part.name in _CHECKED_ALONE), None)
+    if inside is not None:
+        raise UnsupportedType(
+            f"column `{column}` has {inside} inside of {kind.name}, which Parquet doesn't keep",
+            hint="make it text or a number there, or a column of its own",
+        )
     if kind.fields and kind.name != "UNION":
         return Type(
             "LIST" if kind.name == "ARRAY" else kind.name,

@@ -135,6 +135,8 @@ class Csv:
             opened, msgspec.structs.replace(shows, encoding=opened.encoding, empty_text=True)
         )
         header = self.header(connection, opened, form)
+        if len(header.names) == 1:  # writers put `""` for a missing value: others are blank lines
+            form = msgspec.structs.replace(form, empty_text=False)
         if not _is_located(opened):
             _refuse_title(opened, header)
         typed = [LakeColumn(name, "DOUBLE", 0) for name in header.names]

@@ -68,8 +68,8 @@ def plain(value: Any, kind: str, ending: str) -> Any:
         return value if isinstance(value, bool) else str(value).lower() == "true"
     if kind.startswith(("DATE", "TIMESTAMP")):
         moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
-        if ending == "xlsx" and kind.endswith("ZONE") and moment.tzinfo is None:
-            moment = moment.replace(tzinfo=ZoneInfo(ZONE))
+        if ending == "xlsx" and moment.tzinfo is not None:
+            moment = moment.astimezone(ZoneInfo(ZONE)).replace(tzinfo=None)
         moment = moment if moment.tzinfo is None else moment.astimezone(UTC)
         if ending == "xlsx":
             moment += timedelta(microseconds=round(moment.microsecond, -3) - moment.microsecond)

@@ -196,7 +196,7 @@ def table_of(seed: int, kinds: tuple[str, ...]) -> Table:
 # Whether a stored value is the delivered one. Stored values are those of `read` (JSON), with the
 # type of their column.
 
-_NUMBER = re.compile(r"-?(0|[1-9]\d*|(?=\.))(\.\d+)?([eE][-+]?\d+)?")
+_NUMBER = re.compile(r"-?(0|[1-9]\d*|(?=\.))(\.\d*)?([eE][-+]?\d+)?")
 _EXPONENT_ID = re.compile(r"\d+[eE]\d+")
 
 

@@ -53,6 +53,8 @@ OUTSIDE = [
      "def f():\n    g()", "PythonOperator(task_id='p', python_callable=f)"],
     [FILL, "@task\ndef load(table):\n    hook.run(table)\nload('raw.s')"],
     [FILL, "BashOperator(task_id='b', bash_command='python fill.py')"],
+    [FILL, "class Job:\n    def run(self):\n        hook.run('insert into raw.s values (1)')",
+     "def f():\n    Job().run()", "PythonOperator(task_id='p', python_callable=f)"],
     # what comes after reads a table that nobody fills any more
     [FILL, "m >> BashOperator(task_id='b', bash_command='report')"],
     [FILL, "BashOperator(task_id='b', bash_command='psql -c \"copy mart.m to stdout\"')"],

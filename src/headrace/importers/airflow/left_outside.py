@@ -266,9 +266,9 @@ class _Texts:
             case Function():
                 yield from self._of_node(value, seen, depth)
             case Class() | Instance():
-                yield from self._of_value(list(value.names.values()), file, seen, depth + 1)
-                inner = value.bases if isinstance(value, Class) else (value.cls,)
-                yield from self._of_value(list(inner), file, seen, depth + 1)
+                outer = value.bases if isinstance(value, Class) else (value.cls,)
+                for item in (*value.names.values(), *outer):
+                    yield from self._of_value(item, file, seen, depth + 1)
             case ProjectModule():
                 yield self._origin.module(value.path).text
             case list() | tuple() | set() | dict() | ExternalCall():

@@ -38,6 +38,7 @@ from headrace.plan.schemas import (
     SelectStatement,
     StatementTable,
 )
+from headrace.sql.engine_faults import CODE, WrongResult, refuse_faulty
 from headrace.sql.values import ANY_TYPE, SELF
 
 _MEMORY_MAX_BYTES = 512 * 2**20
@@ -127,6 +128,7 @@ class Binder:
         """Return DuckDB's result for a statement. Never raises DuckDB's errors."""
         text = without_semicolons(statement.sql)
         try:
+            refuse_faulty(text)
             results = self._connection.extract_statements(text)
             if len(results) != 1:
                 return BindResult()
@@ -139,6 +141,8 @@ class Binder:
             )
         except _REFUSED as error:
             return self._refused(error, text, 0)
+        except WrongResult as wrong:
+            return BindResult(code=CODE, message=str(wrong), hint=wrong.hint)
         except (duckdb.Error, RecursionError, UnicodeError):
             return BindResult()
 

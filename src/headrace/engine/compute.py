@@ -56,6 +56,7 @@ from headrace.lake.tables import folder_of
 from headrace.lake.types import UnsupportedType
 from headrace.model import CommandBody, Grain, HeadraceError, LakeError, PythonBody, SqlBody
 from headrace.model.nodes import MaterializationKind
+from headrace.sql.engine_faults import CODE, WrongResult, refuse_faulty
 from headrace.sql.values import ANY_TYPE, SELF, UNKNOWN, canonical_type
 
 if TYPE_CHECKING:
@@ -90,6 +91,12 @@ def composed_of(task: BodyTask, inputs: Sequence[InputData] | None = None) -> Co
     body = task.body
     assert isinstance(body, SqlBody)
     text = _text(task, body)
+    try:
+        refuse_faulty(text)
+    except WrongResult as wrong:
+        raise failed(
+            str(wrong), hint=wrong.hint, code=CODE, file=body.file, line=body.line, everywhere=True
+        ) from wrong
     parameters = _bound(text, task.scope, body)
     before = _over(task, task.inputs if inputs is None else inputs)
     return Composed(f"{before}{text}\n)", parameters, before.count("\n"))

@@ -17,6 +17,7 @@ import duckdb
 
 from headrace.engine.failures import failed, of_duckdb
 from headrace.lake.sqltext import quote
+from headrace.sql.engine_faults import WrongResult, refuse_faulty
 
 if TYPE_CHECKING:
     from headrace.lake.session import DuckDBSession
@@ -151,7 +152,10 @@ def _fault(connection: duckdb.DuckDBPyConnection, file: str, text: str) -> Macro
                     f"a macro can't use ${name}: give it an argument, and hand ${name} in where it"
                     " is called",
                 )
+            refuse_faulty(statement.query)
             connection.execute(statement)
+    except WrongResult as wrong:
+        return MacroProblem(file, line, f"{wrong}: {wrong.hint}")
     except duckdb.Error as error:
         message = str(error)
         at = re.search(r"LINE (\d+):", message)

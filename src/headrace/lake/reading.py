@@ -32,6 +32,7 @@ from headrace.lake.sqltext import literal, quote, relation_sql
 from headrace.lake.tables import PARTITION_COLUMN, FileRef, LakeColumn, LakeTable
 from headrace.lake.types import parse
 from headrace.model.errors import HeadraceError, LakeError, UsageError, first_line
+from headrace.sql.engine_faults import refuse_faulty
 
 if TYPE_CHECKING:
     import duckdb
@@ -468,6 +469,7 @@ def aliases_in(query: str) -> dict[str, set[str]]:
 def _tree_of(query: str) -> Any:
     import duckdb
 
+    refuse_faulty(query)
     with parser() as connection:
         try:
             statements = connection.extract_statements(query)

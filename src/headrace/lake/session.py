@@ -23,6 +23,7 @@ import msgspec
 
 from headrace.lake.sqltext import DATA_FOLDER_VARIABLE, literal
 from headrace.model.errors import LakeError
+from headrace.sql.engine_faults import DISABLED_OPTIMIZERS
 
 if TYPE_CHECKING:
     import duckdb
@@ -288,6 +289,7 @@ _FIXED = {
 }
 """Settings that a database can get only when it is opened."""
 _ALWAYS = {
+    "disabled_optimizers": literal(DISABLED_OPTIMIZERS),
     "allocator_bulk_deallocation_flush_threshold": literal(FLUSHED_BYTES_MIN),
     "max_temp_directory_size": literal(f"{TEMPORARY_BYTES_MAX}B"),
     "python_enable_replacements": "false",

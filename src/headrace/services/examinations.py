@@ -39,6 +39,7 @@ from headrace.services.lake_files import CORRECT, moved, recompute_command
 from headrace.services.permissions import rules_of
 from headrace.services.session import ProjectSession
 from headrace.slo.damaged_files import damaged_files
+from headrace.sql.engine_faults import ENGINE_FAULTS
 from headrace.store.lease import holder
 from headrace.store.queries import audit_trail, freezes
 
@@ -478,6 +479,8 @@ def _duckdb() -> Iterator[ExaminationFinding]:
         )
     else:
         yield ok("DuckDB", duckdb.__version__)
+    guarded = ", ".join(fault.source for fault in ENGINE_FAULTS)
+    yield ok("DuckDB's wrong results", f"guarded against (docs/limits.md): {guarded}")
     connection = duckdb.connect()
     for name in EXTENSIONS:
         try:

@@ -10,6 +10,7 @@ from sqlglot import exp
 from sqlglot.tokenizer_core import Token, TokenType
 
 from headrace.model import Place, Problem
+from headrace.sql.engine_faults import CODE, WrongResult, refuse_faulty
 from headrace.sql.parsing import InvalidSelect, Parsed, normalised, parse, tokenise
 from headrace.sql.types import VOLATILE, function_name, is_known_function
 from headrace.sql.values import SELF, Analysis, Reference
@@ -72,9 +73,14 @@ def analyse(text: str, *, file: str, line: int, name: str) -> Analysis:
     try:
         sql, uses_self = _without_self(text)
         parsed = parse(sql)
+        refuse_faulty(sql)
         return _Analyser(parsed, file=file, line=line, name=name).analysis(sql, uses_self)
     except InvalidSelect as wrong:
         return Analysis(name=name, file=file, line=line, problems=(_as_problem(wrong, file, line),))
+    except WrongResult as wrong:
+        place = Place(file=file, line=line)
+        problem = Problem(code=CODE, message=str(wrong), hint=wrong.hint, place=place)
+        return Analysis(name=name, file=file, line=line, problems=(problem,))
 
 
 def _as_problem(wrong: InvalidSelect, file: str, line: int) -> Problem:

@@ -1,0 +1,94 @@
+"""Wrong results of the pinned DuckDB that are known, each with its guard.
+
+A row goes when the pin moves to a version without the fault: `tests/engine/test_engine_faults.py`
+runs each on the installed DuckDB. `headrace doctor` and docs/limits.md name them from here. This
+module doesn't load sqlglot until a text may have one of the refused forms.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from headrace.model import UsageError
+
+CODE = "engine_wrong_result"
+"""The problem code of a refused statement."""
+
+
+class EngineFault(NamedTuple):
+    """A known wrong result."""
+
+    source: str
+    """The issue or commit in DuckDB's repository."""
+    what: str
+    optimizer: str = ""
+    """The optimizer that causes it, and that every session turns off; empty: it is refused."""
+    instead: str = ""
+    """What to write instead of a refused form."""
+
+
+ENGINE_FAULTS = (
+    EngineFault(
+        "#24985",
+        "`sum` and `avg` over an ordered window whose frame is the whole partition are wrong for"
+        " some of more than a million keys",
+        instead="leave out ORDER BY and the frame: sum(amount) over (partition by key) is the same",
+    ),
+    EngineFault(
+        "#24629",
+        "an expression that is twice in a PARTITION BY gives other windows of the query its"
+        " partitions",
+        instead="name each expression of PARTITION BY once",
+    ),
+    EngineFault(
+        "72882df1ac0",
+        "`strptime` with several formats keeps the zone of an earlier row (`%z`, `%Z`)",
+        instead="one format for each call: coalesce(try_strptime(s, '…%z'), try_strptime(s, '…'))",
+    ),
+    EngineFault(
+        "#25992",
+        "`c is distinct from 1 or c = 2` (and `is not true`) loses the rows of files in which `c`"
+        " is always null",
+        instead="write c is null or c <> 1 or c = 2",
+    ),
+    EngineFault(
+        "#24363",
+        "the first rows of each window (`row_number() … <= n`) are lost when all order by NULL,"
+        " misordered by NaN, repeated too seldom after a join, and a row of nulls over no rows",
+        optimizer="top_n_window_elimination",
+    ),
+    EngineFault(
+        "#24302",
+        "a window over rows that are drawn by chance (`random()`) draws them twice",
+        optimizer="window_self_join",
+    ),
+)
+DISABLED_OPTIMIZERS = ",".join(fault.optimizer for fault in ENGINE_FAULTS if fault.optimizer)
+"""The value of DuckDB's setting `disabled_optimizers` in every session."""
+_MAY_HAVE = re.compile(
+    r"unbounded\s+following|partition\s+by|strptime\s*\(|distinct\s+from"
+    r"|\bis\s+(?:not\s+)?(?:true|false)\b",
+    re.IGNORECASE,
+)
+
+
+class WrongResult(UsageError):
+    """A statement has a form of which the pinned DuckDB gives wrong results."""
+
+    def __init__(self, fault: EngineFault) -> None:
+        super().__init__(
+            f"DuckDB gives wrong results for this form: {fault.what} (duckdb {fault.source})",
+            hint=fault.instead,
+        )
+
+
+def refuse_faulty(text: str) -> None:
+    """Raise WrongResult for SQL with one of the refused forms; a text that isn't SQL has none."""
+    if _MAY_HAVE.search(text):
+        from headrace.sql.faulty_forms import faults_in  # loads sqlglot
+
+        found = set(faults_in(text))
+        for fault in ENGINE_FAULTS:
+            if fault.source in found:
+                raise WrongResult(fault)

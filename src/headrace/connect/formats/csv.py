@@ -318,8 +318,8 @@ def _is_numeric(type_name: str) -> bool:
 
 def _refuse_title(opened: Opened, header: FileHeader) -> None:
     """Raise CannotRead if a first file's first line is a title or a comment above the header."""
-    if header.raw and (found := hidden_header(header.raw, beginning(Path(opened.path)))):
-        options, line = found
+    if header.raw and (above := hidden_header(header.raw, beginning(Path(opened.path)))):
+        options, line = above
         raise CannotRead(
             f"the header seems to be in line {line}, below other lines: declare"
             f" {declaration(options)}, or skip: 0 if it is in the first line",
@@ -539,8 +539,8 @@ def _broken(  # complexipy: ignore (a case per message of DuckDB)
     at = f"line {line}: " if line else ""
     if widths := re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", message):
         text = f"{_count(widths[2], 'value')} where the header has {_count(widths[1], 'column')}"
-        if not _is_located(opened) and (found := above_header(beginning(Path(opened.path)))):
-            text += f"; line {found[1]} looks like the header: declare {declaration(found[0])}"
+        if not _is_located(opened) and (above := above_header(beginning(Path(opened.path)))):
+            text += f"; line {above[1]} looks like the header: declare {declaration(above[0])}"
         elif line and int(widths[2]) < int(widths[1]) and is_cut_in_line(Path(opened.path), line):
             return _cut_off(line, text)
         return UnreadableFile(f"{at}{text}", line)

@@ -126,8 +126,8 @@ def _rounded(text: str, plain: str, name: str) -> str:
     `1_5` is no number.
     """
     digits = _significant(text)
-    shown = f"greatest(least(length({digits}), {_FLOAT_DIGITS[name]}) - 1, 0)"
-    written = _significant(f"format('{{:.' || {shown} || 'e}}', {plain})")
+    decimals = f"greatest(least(length({digits}), {_FLOAT_DIGITS[name]}) - 1, 0)"
+    written = _significant(f"format('{{:.' || {decimals} || 'e}}', {plain})")
     return (
         f"CASE WHEN length({text}) < {_SHORT[name]} AND translate({text}, 'eE_', '') = {text}"
         f" OR CAST({plain} AS VARCHAR) = {text} THEN false"

@@ -602,7 +602,12 @@ def test_a_syntax_error_of_an_imported_module_is_the_codes(bench: Bench) -> None
 @pytest.mark.parametrize(
     ("line", "hint"),
     [
-        ("import no_such_package", "pip install no_such_package"),
+        ("import sklearn", "pip install scikit-learn"),
+        ("import xgboost.core", "pip install xgboost"),
+        ("import pandsa", "did you mean `pandas`? Correct the import"),
+        ("import jsno", "did you mean `json`? Correct the import"),
+        ("import zzqx_of_us", "correct the import, or install where Headrace runs what it is of"),
+        ("import msgspec.nothing", "`msgspec` is installed, and has no such module"),
         ("import sys; sys.exit(0)", "return to be done"),
         ("raise MemoryError", "yield batches instead of one table"),
         ("raise ValueError('no')", ""),

@@ -16,7 +16,7 @@ def test_all_assets_that_lack_a_package_are_tried_again_once_it_is_installed(
     """Would catch: "correct assets/a.py" of code that is right, and a command for the first of two
     assets only."""
     lab = Lab(tmp_path / "p")
-    for name, package in {"a": "no_such_one", "b": "no_such_one", "c": "no_such_other"}.items():
+    for name, package in {"a": "xgboost", "b": "xgboost", "c": "lightgbm"}.items():
         lab.python(
             name, NEEDS.format(name=name, package=package), partition="day", inputs=["orders"]
         )
@@ -27,24 +27,22 @@ def test_all_assets_that_lack_a_package_are_tried_again_once_it_is_installed(
         incident["repair"]["first"]: incident["repair"]["commands"] for incident in incidents
     }
     assert repairs == {
-        "install what is missing where Headrace runs: pip install no_such_one": [
+        "install what is missing where Headrace runs: pip install xgboost": [
             "headrace retry a",
             "headrace retry b",
         ],
-        "install what is missing where Headrace runs: pip install no_such_other": [
-            "headrace retry c"
-        ],
+        "install what is missing where Headrace runs: pip install lightgbm": ["headrace retry c"],
     }
     rows = {
         row["node"]: (row["first"], row["commands"]) for row in lab.headrace("status")["repairs"]
     }
     assert rows["b"] == (
-        "install what is missing where Headrace runs: pip install no_such_one",
+        "install what is missing where Headrace runs: pip install xgboost",
         [f"headrace retry b@{DAYS[0]}"],
     )
-    (lab.root / "no_such_one.py").write_text("")
+    (lab.root / "xgboost.py").write_text("")
     lab.headrace("apply", "--yes")
-    for command in repairs["install what is missing where Headrace runs: pip install no_such_one"]:
+    for command in repairs["install what is missing where Headrace runs: pip install xgboost"]:
         lab.headrace(*command.split()[1:])
     assert lab.rows("select node from partition where state = 'failed'") == [("c",)]
 
@@ -60,19 +58,17 @@ def test_a_package_that_a_backfill_lacks_is_to_be_installed_before_it_is_compute
     )
     lab.orders(DAYS[0])
     lab.tick()
-    lab.python(
-        "a", NEEDS.format(name="a", package="no_such_one"), partition="day", inputs=["orders"]
-    )
+    lab.python("a", NEEDS.format(name="a", package="xgboost"), partition="day", inputs=["orders"])
     lab.headrace("apply", "--yes")
     tried = lab.headrace(
         "backfill", "a", "--from", DAYS[0], "--to", DAYS[0], "--reason", "new", "--yes", code=1
     )
-    first = "install what is missing where Headrace runs: pip install no_such_one"
+    first = "install what is missing where Headrace runs: pip install xgboost"
     assert [item["first"] for item in tried["failures"]] == [first]
     (incident,) = lab.headrace("incidents")
     assert incident["repair"]["first"] == first
     (command,) = incident["repair"]["commands"]
-    (lab.root / "no_such_one.py").write_text("")
+    (lab.root / "xgboost.py").write_text("")
     lab.headrace("apply", "--yes")
     lab.headrace(*shlex.split(command)[1:], "--yes")
     lab.tick()

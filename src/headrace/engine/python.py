@@ -32,6 +32,7 @@ from headrace.engine.attempts import (
 )
 from headrace.engine.failures import BodyFailed, failed, kind_of, limit_of, shortened
 from headrace.engine.isolation import LOADER, limits_restored, process_restored, resolved
+from headrace.engine.missing_modules import hint_for_module
 from headrace.lake.sqltext import AS_WRITTEN, literal, quote
 from headrace.model import PythonBody
 from headrace.model.authoring import Context
@@ -353,7 +354,7 @@ def _hint(error: BaseException) -> str:
     if isinstance(error, SystemExit):
         return "raise an exception to fail, return to be done"
     if isinstance(error, ModuleNotFoundError):
-        return f"install it where Headrace runs: pip install {error.name}" if error.name else ""
+        return hint_for_module(error.name) if error.name else ""
     if isinstance(error, MemoryError):
         return "yield batches instead of one table, or make the partitions smaller"
     return ""

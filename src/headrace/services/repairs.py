@@ -29,7 +29,7 @@ _PASSING = ("transient", "resources", "lost_worker")
 """Kinds of failures that may disappear without any change."""
 
 
-_INSTALLED = re.compile(r"^install it where Headrace runs: pip install ([\w.]{1,60})$")
+_INSTALLED = re.compile(r"^install it where Headrace runs: pip install ([\w.-]{1,60})$")
 """The hint of an attempt whose code imports a missing package (`engine.python`)."""
 
 

@@ -1,0 +1,83 @@
+"""What to do about a module that can't be found; an unknown name is never named to be installed.
+
+A misspelt name may be that of somebody's package.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import packages_distributions
+
+from headrace.model.errors import did_you_mean, shown
+
+_PACKAGES = {
+    **dict.fromkeys(
+        [
+            "boto3",
+            "catboost",
+            "dask",
+            "duckdb",
+            "fsspec",
+            "gcsfs",
+            "geopandas",
+            "httpx",
+            "lightgbm",
+            "lxml",
+            "matplotlib",
+            "msgspec",
+            "networkx",
+            "nltk",
+            "numpy",
+            "openpyxl",
+            "orjson",
+            "pandas",
+            "paramiko",
+            "polars",
+            "prophet",
+            "psycopg",
+            "psycopg2",
+            "pyarrow",
+            "pydantic",
+            "pytz",
+            "redis",
+            "requests",
+            "s3fs",
+            "scipy",
+            "seaborn",
+            "shapely",
+            "spacy",
+            "statsmodels",
+            "tensorflow",
+            "torch",
+            "tqdm",
+            "transformers",
+            "xgboost",
+        ]
+    ),
+    "PIL": "pillow",
+    "bs4": "beautifulsoup4",
+    "cv2": "opencv-python",
+    "dateutil": "python-dateutil",
+    "ibis": "ibis-framework",
+    "jinja2": "Jinja2",
+    "pymysql": "PyMySQL",
+    "sklearn": "scikit-learn",
+    "sqlalchemy": "SQLAlchemy",
+    "xlsxwriter": "XlsxWriter",
+    "yaml": "PyYAML",
+}
+"""Modules that data code often imports → what pip calls them, if that is another name."""
+
+
+def hint_for_module(name: str) -> str:
+    """Return what to do about a missing module: install a known package, or correct the name."""
+    top = name.partition(".")[0]
+    installed = {*sys.stdlib_module_names, *packages_distributions()}
+    if top in installed:
+        return f"{shown(top)} is installed, and has no such module: correct the import"
+    if top in _PACKAGES:
+        return f"install it where Headrace runs: pip install {_PACKAGES[top] or top}"
+    other = did_you_mean(top, {*_PACKAGES, *installed})
+    if other:
+        return f"{other} Correct the import"
+    return "correct the import, or install where Headrace runs what it is of"

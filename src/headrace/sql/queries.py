@@ -537,8 +537,11 @@ def resolved_values(binding: BoundQuery, analysis: Analysis) -> Resolved:
     for column in relation.columns:
         if column.name is not None:
             lineage.setdefault(column.name, as_edges(column.edges))
+    unnamed = [column.edges for column in relation.columns if column.name is None]
     if not relation.complete:
         lineage["*"] = as_edges(relation.everything())
+    elif any(unnamed):
+        lineage["*"] = as_edges(union(unnamed, OPAQUE))
     known = relation.complete and None not in names and bool(names)
     columns = (
         tuple((column.name or "", column.type) for column in relation.columns) if known else None

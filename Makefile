@@ -9,6 +9,7 @@
 #   make test-languages  examples/any-language in C#, Java, R and shell; installs them where there is apt-get
 #   make test-airflow [ARGS=…]   a DAG moved from a real Airflow and back, and edges beside its own; installs Airflow on first use
 #   make test-adf [SEED=…]   the importer of Azure Data Factory against data-factory-testing-framework; installs Mono where there is apt-get
+#   make test-constructs [CONSTRUCTS=2000] [SEED=…]   SQL that importers carry beside PostgreSQL, MariaDB, SQLite and Spark, over hostile rows; installs Spark on first use
 #   make lint            format, lint, types, import directions, dead code, complexity, of Python and of the web UI
 #   make simulate [SEEDS=10000 | SEED=7]   the core in simulated worlds where everything goes wrong; or one of them again
 #   make evaluations [SEEDS=500 | SEED=7]   random histories in which every view has to say the same; or one of them again
@@ -29,7 +30,7 @@
 #   make lock            resolve requirements/ again from pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test test-system test-dbt lint faults lab simulate evaluations values lineage mutants advice bench ratios docs leaks sbom lock ui ui-dev ui-test screenshots ui-gallery test-languages test-adf test-airflow
+.PHONY: help demo check test test-system test-dbt test-constructs lint faults lab simulate evaluations values lineage mutants advice bench ratios docs leaks sbom lock ui ui-dev ui-test screenshots ui-gallery test-languages test-adf test-airflow
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
@@ -86,6 +87,9 @@ test-airflow: .venv/.dev
 # dbt-core and dbt-duckdb are installed into an environment of their own; they run beside imported projects.
 test-dbt: .venv/.dev
 	@$(if $(JAFFLE_SHOP),JAFFLE_SHOP="$(JAFFLE_SHOP)") $(BIN)/python -m pytest -q tests/importers/test_dbt_equality.py -m slow $(ARGS)
+
+test-constructs: .venv/.dev
+	@$(if $(CONSTRUCTS),CONSTRUCTS=$(CONSTRUCTS)) $(if $(SEED),SEED=$(SEED)) $(BIN)/python -m pytest -q tests/importers/test_sql_constructs.py -m "slow or not slow" $(ARGS)
 
 lab: .venv/.dev
 	@$(BIN)/python -m benchmarks.lab $(if $(SEEDS),--seeds $(SEEDS)) $(ARGS)

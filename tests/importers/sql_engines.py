@@ -69,6 +69,23 @@ def tables(types: dict[str, str] | None = None, backslash: str = "\\") -> list[s
     ]
 
 
+def views(types: dict[str, str]) -> dict[str, str]:
+    """Return a query with the rows of each table, for a database without tables."""
+    known = COLUMNS | types
+    rows = [
+        *_VALUES,
+        ("11", "4", "1", "4.00", "3.5", r"'\\_bad'", "'a%'", "'1970-01-01'", "null", "false"),
+    ]
+
+    def query(values: Sequence[tuple[str, ...]]) -> str:
+        names = list(known)[: len(values[0])]
+        casts = ", ".join(f"cast({name} as {known[name]}) as {name}" for name in names)
+        listed = ", ".join("(" + ", ".join(row) + ")" for row in values)
+        return f"select {casts} from values {listed} as v({', '.join(names)})"
+
+    return {"t": query(rows), "u": query(_OTHER)}
+
+
 def duckdb_engine(types: dict[str, str] | None = None) -> Engine:
     """DuckDB, as Headrace's workers set it; `types` are those of columns that differ."""
     connection = duckdb.connect()

@@ -7,9 +7,13 @@ have the origin's rows wherever the origin gives rows. `CONSTRUCTS=20000` draws 
 
 from __future__ import annotations
 
+import json
 import os
+import pickle
 import random
+import shutil
 import sqlite3
+import subprocess
 import tomllib
 from collections.abc import Iterator
 from contextlib import closing
@@ -21,10 +25,11 @@ import pymysql
 import pytest
 from mariadb_server import MariaDatabase
 from postgres_cluster import Database
-from sql_engines import COLUMNS, Engine, Rows, difference, duckdb_engine, tables
+from sql_engines import COLUMNS, Engine, Rows, difference, duckdb_engine, tables, views
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
+from benchmarks.peers import Unavailable, environment
 from headrace.importers import sql_guard
 from headrace.importers.sql_depth import parse_statement
 from headrace.importers.sql_guard import CONDITIONS, REWRITES, check, constructs
@@ -175,6 +180,31 @@ def test_what_is_carried_has_the_rows_of_mariadb(mariadb: MariaDatabase) -> None
             return list(cursor.fetchall())
 
         _assert_same_rows(Engine("mysql", query), {"ok": "integer"}, stops_max=0.5)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("ansi", [True, False])
+def test_what_is_carried_has_the_rows_of_spark(ansi: bool, tmp_path: Path) -> None:
+    """Would catch: an entry of the table under which other rows are published."""
+    try:
+        python = environment("spark") / "python"
+    except Unavailable as error:
+        pytest.skip(f"Spark isn't here: {error}")
+    if shutil.which("java") is None:
+        pytest.skip("java isn't installed: skipped; apt install openjdk-17-jre-headless")
+    asked = [query for query in queries("spark", SEED, QUERIES) if translated(query, "spark")]
+    question, answers = tmp_path / "asked.json", tmp_path / "answers.pickle"
+    content = {
+        "ansi": ansi,
+        "tables": views({"f": "double", "b": "string", "c": "string"}),
+        "queries": asked,
+    }
+    question.write_text(json.dumps(content), encoding="utf-8")
+    program = Path(__file__).with_name("spark_program.py")
+    subprocess.run([python, program, question, answers], check=True, capture_output=True)
+    rows = dict(zip(asked, pickle.loads(answers.read_bytes()), strict=True))
+    _assert_same_rows(Engine("spark", rows.get), stops_max=0.2)
 
 
 DIFFERENT = [

@@ -10,6 +10,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from value_exports import FORMATS, plain, read_export
 from value_tables import Difference, Table, same, table_of
 from value_writers import Values, Writer, as_text
@@ -19,6 +20,7 @@ from headrace.connect.connectors import Access, connector_of
 from headrace.connect.deliveries import printable
 from headrace.engine import InputData
 from headrace.lake import PARTITION_COLUMN, FileRef, LakeTable
+from headrace.lake.catalog.columns import ids_of
 from headrace.lake.reading import read
 from headrace.lake.sqltext import relation_sql
 from headrace.lake.staging import stage
@@ -78,7 +80,9 @@ class Lake:
             raise Refused(f"{outcome.state}: {outcome.reason} {facts}")
         assert outcome.staged is not None, outcome.reason
         self.pinned = outcome.learnt or self.pinned
-        self.table = outcome.table or self.table
+        if outcome.table is not None:  # the catalog counts the columns' ids
+            ids = [number for item in outcome.table.columns for number in ids_of(item)]
+            self.table = msgspec.structs.replace(outcome.table, next_id=max(ids) + 1)
         self.files.append(FileRef(outcome.staged.path))
 
     def _file(self, data: bytes, number: int, ending: str) -> DetectedDelivery:

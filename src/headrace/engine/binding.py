@@ -151,17 +151,25 @@ class Binder:
 
         They stay unknown while those of an input are.
         """
-        own = next((table for table in statement.tables if table.name == SELF), None)
-        if own is None or own.columns is None or all(kind != ANY_TYPE for _, kind in own.columns):
+        table_of_self = next((table for table in statement.tables if table.name == SELF), None)
+        if (
+            table_of_self is None
+            or table_of_self.columns is None
+            or all(kind != ANY_TYPE for _, kind in table_of_self.columns)
+        ):
             return statement
         if not _with_self(statement, ()).complete:
             return _with_self(statement, None)
         try:
-            return _with_self(statement, self._columns_of_self(text, statement, own.columns))
+            return _with_self(
+                statement, self._columns_of_self(text, statement, table_of_self.columns)
+            )
         except duckdb.Error:
-            return statement if own.columns[0][0] != "*" else _with_self(statement, None)
+            return statement if table_of_self.columns[0][0] != "*" else _with_self(statement, None)
 
-    def _columns_of_self(self, text: str, statement: SelectStatement, own: Columns) -> Columns:
+    def _columns_of_self(
+        self, text: str, statement: SelectStatement, table_of_self: Columns
+    ) -> Columns:
         from headrace.engine.self_types import columns_of_self  # sqlglot, which most don't need
 
         def described(sql: str, columns: Columns) -> Columns:
@@ -173,7 +181,7 @@ class Binder:
             for table in statement.tables
             if table.name != SELF
         }
-        return columns_of_self(described, text, inputs, own)
+        return columns_of_self(described, text, inputs, table_of_self)
 
     def _described(self, text: str, statement: SelectStatement, used: set[str]) -> BindResult:
         try:

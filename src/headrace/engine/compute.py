@@ -117,12 +117,17 @@ def _over(task: BodyTask, inputs: Sequence[InputData]) -> str:
 
 def _inputs_of(task: BodyTask, body: SqlBody, session: DuckDBSession) -> Sequence[InputData]:
     """Return the inputs, with the columns of `$self` if nothing of the asset is published yet."""
-    own = next((each for each in task.inputs if _name(each, task.scope) == SELF), None)
-    if own is None or own.files or _are_typed(own):
+    input_of_self = next((each for each in task.inputs if _name(each, task.scope) == SELF), None)
+    if input_of_self is None or input_of_self.files or _are_typed(input_of_self):
         return task.inputs
-    others = [each for each in task.inputs if each is not own]
+    others = [each for each in task.inputs if each is not input_of_self]
     try:
-        return [*others, _with_columns(own, _columns_of_self(task, body, session, own, others))]
+        return [
+            *others,
+            _with_columns(
+                input_of_self, _columns_of_self(task, body, session, input_of_self, others)
+            ),
+        ]
     except duckdb.Error as error:
         raise located(error, body, _over(task, task.inputs).count("\n")) from error
 
@@ -131,7 +136,7 @@ def _columns_of_self(
     task: BodyTask,
     body: SqlBody,
     session: DuckDBSession,
-    own: InputData,
+    input_of_self: InputData,
     others: Sequence[InputData],
 ) -> Columns:
     from headrace.engine.self_types import columns_of_self  # sqlglot, which most don't need
@@ -139,12 +144,12 @@ def _columns_of_self(
     hidden = task.merge.delete if task.merge is not None else None
 
     def described(sql: str, columns: Columns) -> Columns:
-        over = _over(task, [*others, _with_columns(own, columns)])
+        over = _over(task, [*others, _with_columns(input_of_self, columns)])
         returned = _described(session, f"{over}{sql}\n)", _bound(sql, task.scope, body))
         return tuple(column for column in returned if column[0] != hidden)
 
     inputs = {each.name.lower(): _described(session, source_sql(each)) for each in others}
-    known = tuple((column.name, column.type) for column in own.columns)
+    known = tuple((column.name, column.type) for column in input_of_self.columns)
     return columns_of_self(described, _text(task, body), inputs, known)
 
 

@@ -28,7 +28,7 @@ def columns_of_self(
     described: Callable[[str, Columns], Columns],
     sql: str,
     inputs: Mapping[str, Columns],
-    own: Columns,
+    own_columns: Columns,
 ) -> Columns:
     """Return the columns of `$self`, with the types with which the query `sql` returns them.
 
@@ -39,7 +39,7 @@ def columns_of_self(
     if the types can't be derived.
     """
     known = resolve(analyse(sql, file="", line=1, name=""), inputs).columns or ()
-    guess = _typed(own, tuple((name, _any(type_)) for name, type_ in known))
+    guess = _typed(own_columns, tuple((name, _any(type_)) for name, type_ in known))
     if not guess:
         raise duckdb.BinderException(
             "the columns of $self aren't known: name the query's columns instead of writing *"
@@ -50,7 +50,7 @@ def columns_of_self(
         result = described(_without_conditions(sql), guess)
     typed = guess
     for _ in range(_STEPS_MAX):
-        typed = _typed(own, result)
+        typed = _typed(own_columns, result)
         returned = described(sql, typed)
         if returned == result:
             break
@@ -62,9 +62,9 @@ def _any(type_: str) -> str:
     return ANY_TYPE if type_ == UNKNOWN else type_
 
 
-def _typed(own: Columns, result: Columns) -> Columns:
+def _typed(own_columns: Columns, result: Columns) -> Columns:
     types, typed = {name.lower(): type_ for name, type_ in result}, list[tuple[str, str]]()
-    for name, type_ in own:
+    for name, type_ in own_columns:
         if name == "*":
             typed += result
         else:

@@ -228,8 +228,8 @@ def _values(node: exp.Expr, key: str) -> list[exp.Expr]:
     value = node.args.get(key)
     if isinstance(node, exp.Distinct) and not value and isinstance(node.parent, exp.Select):
         value = node.parent.selects
-    found = value if isinstance(value, list) else [value]
-    return [part for part in found if isinstance(part, exp.Expr)]
+    values = value if isinstance(value, list) else [value]
+    return [part for part in values if isinstance(part, exp.Expr)]
 
 
 def _kind(guard: _Guard, node: exp.Expr, words: list[str]) -> str:

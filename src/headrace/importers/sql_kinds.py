@@ -69,9 +69,9 @@ class Kinds:
             self._depth -= 1
 
     def _of(self, node: exp.Expr) -> str:
-        for kind, found in self._nodes.items():
+        for kind, kind_of in self._nodes.items():
             if isinstance(node, kind):
-                return found(node)
+                return kind_of(node)
         gives = self._gives.get(type(node).__name__, "")
         if gives == "this":
             return self.of(node.this)
@@ -119,9 +119,9 @@ class Kinds:
         while select is not None:
             sources = [*_sources(select)]
             named = [s for s in sources if s.alias_or_name.lower() == column.table.lower()]
-            found = named if column.table else sources
-            if found:
-                return self._in_source(found[0], column.name) if len(found) == 1 else ""
+            candidates = named if column.table else sources
+            if candidates:
+                return self._in_source(candidates[0], column.name) if len(candidates) == 1 else ""
             select = select.find_ancestor(exp.Select)
         return ""
 

@@ -176,9 +176,9 @@ class Lineage:
     def above(self, node: str, column: str) -> Iterator[tuple[str, str, Transformation]]:
         """Yield what a column depends on directly: (node, column, transformation), values first."""
         lines = self.of(node)
-        own = _of_column(lines, column)
-        values = (edge for edge in own if edge.transformation not in WITHOUT_VALUES)
-        yield from self._named(dict.fromkeys((*values, *lines.filters, *own, *lines.mentions)))
+        deciding = _of_column(lines, column)
+        values = (edge for edge in deciding if edge.transformation not in WITHOUT_VALUES)
+        yield from self._named(dict.fromkeys((*values, *lines.filters, *deciding, *lines.mentions)))
 
     def deciding(self, node: str, column: str) -> Iterator[tuple[str, str, Transformation]]:
         """Yield what a column's values are computed from or decided by, as `above` does.

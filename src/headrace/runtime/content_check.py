@@ -308,11 +308,11 @@ class _Sums:
             for key in file.partitions or ():
                 self.paths[key].append(file.path)
             try:
-                found = sum_hashes(session, [file], table.columns, hashed=True)
+                hashed = sum_hashes(session, [file], table.columns, hashed=True)
             except duckdb.Error as error:
                 self.unreadable[file.path] = first_line(error)
                 continue
-            for key, rows, total in found:
+            for key, rows, total in hashed:
                 self._rows[key] += rows
                 self._totals[key] += total
 

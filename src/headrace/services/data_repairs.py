@@ -112,10 +112,10 @@ def _or_accept(
     """Return the repair with the choice to accept anomalies that a policy let through."""
     if not let_through:
         return mending
-    one = len(let_through) == 1
-    what = partition_argument(*let_through[0]) if one else incident.label
+    is_single = len(let_through) == 1
+    what = partition_argument(*let_through[0]) if is_single else incident.label
     command = command_line("quarantine", "accept", what, "--reason", "TEXT")
-    choice = f"accept {'it' if one else 'them'} as what is normal now ({command})"
+    choice = f"accept {'it' if is_single else 'them'} as what is normal now ({command})"
     return msgspec.structs.replace(mending, first=f"{mending.first}, or {choice}")
 
 

@@ -279,24 +279,27 @@ def _deletes(tx: Transaction, folders: Folders, reading: FilesRead) -> Iterator[
 def _contents(tx: Transaction, reading: FilesRead) -> Iterator[LocatedFinding]:
     """Yield partitions whose rows differ in files that are as they were written."""
     published = audit_trail.published_rows(tx) if reading.contents.differences else {}
-    for found in reading.contents.differences:
-        if not reading.damaged.keys().isdisjoint(found.paths) or not _is_current(published, found):
+    for difference in reading.contents.differences:
+        if not reading.damaged.keys().isdisjoint(difference.paths) or not _is_current(
+            published, difference
+        ):
             continue
-        files = ", ".join(found.paths) or "no file"
-        message = f"{found.node}@{found.partition} has other rows than were published, in {files}"
+        files = ", ".join(difference.paths) or "no file"
+        at = f"{difference.node}@{difference.partition}"
+        message = f"{at} has other rows than were published, in {files}"
         yield LocatedFinding(
-            _error(found.node, message, _todo(tx, found.node, [found.partition])),
+            _error(difference.node, message, _todo(tx, difference.node, [difference.partition])),
             DifferenceSource.FILE,
-            found.node,
-            {"partition": found.partition, "path": files},
+            difference.node,
+            {"partition": difference.partition, "path": files},
         )
 
 
-def _is_current(published: Mapping[str, list[PublishedRows]], found: OtherContent) -> bool:
+def _is_current(published: Mapping[str, list[PublishedRows]], difference: OtherContent) -> bool:
     """Whether the partition is still the one that was compared."""
     return any(
-        (item.partition, item.content_hash) == (found.partition, found.content_hash)
-        for item in published.get(found.node, ())
+        (item.partition, item.content_hash) == (difference.partition, difference.content_hash)
+        for item in published.get(difference.node, ())
     )
 
 

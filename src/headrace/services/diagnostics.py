@@ -242,8 +242,8 @@ class _Binding:
             if spec.node != asset.name
         ]
         if node.uses_self:
-            own = node.columns or untyped_columns(asset, node.column_names)
-            tables.append(StatementTable(SELF, own))
+            columns = node.columns or untyped_columns(asset, node.column_names)
+            tables.append(StatementTable(SELF, columns))
         bounds = (
             BoundsType.NONE
             if asset.partition.grain is None

@@ -88,7 +88,7 @@ def refuse_faulty(text: str) -> None:
     if _MAY_HAVE.search(text):
         from headrace.sql.faulty_forms import faults_in  # loads sqlglot
 
-        found = set(faults_in(text))
+        faults = set(faults_in(text))
         for fault in ENGINE_FAULTS:
-            if fault.source in found:
+            if fault.source in faults:
                 raise WrongResult(fault)

@@ -310,7 +310,7 @@ def bind_column(context: BindingContext, scope: NameScope, node: exp.Column) -> 
     parts = _parts(node)
     first = parts[0].lower()
     context.bound.add(id(node))
-    results = list(_found(context, scope, node, parts))
+    results = list(_matching(context, scope, node, parts))
     if len(results) == 1:
         return results[0]
     if results:  # a table of unknown columns may have it, or one around
@@ -346,7 +346,7 @@ def _in_scope(
     return _field_of(expression, parts[1:])
 
 
-def _found(
+def _matching(
     context: BindingContext, scope: NameScope, node: exp.Column, parts: list[str]
 ) -> Iterator[BoundExpression]:
     """Yield what a name may mean, from the innermost scope to the first that surely has it."""

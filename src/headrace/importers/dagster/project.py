@@ -193,8 +193,8 @@ class _Items:
         near = {edge.origin for edge in self.dependencies if edge.target == task.id}
         near |= {edge.target for edge in self.dependencies if edge.origin == task.id}
         inputs = self._inputs_of(item)
-        own = self._partitions[task.id]
-        same = all(self._partitions.get(name) in (own, None) for name in inputs.values())
+        own_partitions = self._partitions[task.id]
+        same = all(self._partitions.get(name) in (own_partitions, None) for name in inputs.values())
         wanted = {parameter.arg for parameter in inputs_of(item)}
         return near <= pure.keys() and same and wanted == inputs.keys()
 

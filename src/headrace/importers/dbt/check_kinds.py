@@ -276,8 +276,8 @@ def _at_least_one(call: Call) -> dict[str, Any]:
 def _proportion(call: Call) -> dict[str, Any]:
     call.known("at_least", "at_most")
     low, high = call.argument("at_least"), call.get("at_most")
-    found = f"sum(case when {call.column} is null then 0 else 1 end)"
-    share = f"{found} / cast(nullif(count(*), 0) as double)"
+    present = f"sum(case when {call.column} is null then 0 else 1 end)"
+    share = f"{present} / cast(nullif(count(*), 0) as double)"
     upper = f" or {share} > {high}" if high is not None else ""
     return sql(f"select {share} as figure from {call.rows} having {share} < {low}{upper}")
 

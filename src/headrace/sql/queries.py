@@ -533,15 +533,7 @@ def resolved_values(binding: BoundQuery, analysis: Analysis) -> Resolved:
     relation, context = binding.relation, binding.context
     names = [column.name for column in relation.columns]
     problems = [*context.problems, *_duplicate_names(names, analysis), *_unnamed(names, analysis)]
-    lineage: dict[str, tuple[Edge, ...]] = {}
-    for column in relation.columns:
-        if column.name is not None:
-            lineage.setdefault(column.name, as_edges(column.edges))
-    unnamed = [column.edges for column in relation.columns if column.name is None]
-    if not relation.complete:
-        lineage["*"] = as_edges(relation.everything())
-    elif any(unnamed):
-        lineage["*"] = as_edges(union(unnamed, OPAQUE))
+    lineage = _edges_by_column(relation)
     known = relation.complete and None not in names and bool(names)
     columns = (
         tuple((column.name or "", column.type) for column in relation.columns) if known else None
@@ -555,6 +547,20 @@ def resolved_values(binding: BoundQuery, analysis: Analysis) -> Resolved:
         mentions=as_edges(dict.fromkeys(mentions, MENTION)),
         problems=tuple(problems),
     )
+
+
+def _edges_by_column(relation: Relation) -> dict[str, tuple[Edge, ...]]:
+    """Return the edges of each column by name; `*` are those of columns without one."""
+    lineage: dict[str, tuple[Edge, ...]] = {}
+    for column in relation.columns:
+        if column.name is not None:
+            lineage.setdefault(column.name, as_edges(column.edges))
+    unnamed = [column.edges for column in relation.columns if column.name is None]
+    if not relation.complete:
+        lineage["*"] = as_edges(relation.everything())
+    elif any(unnamed):
+        lineage["*"] = as_edges(union(unnamed, OPAQUE))
+    return lineage
 
 
 def _unnamed(names: list[str | None], analysis: Analysis) -> list[Problem]:

@@ -341,14 +341,14 @@ class CatalogChange:
         staged rows of another partition or a partition that this change has already published.
         """
         opened, keys = self._opened(table_name), frozenset(partitions)
-        check_keys(opened.table, keys, staged)
-        if not keys.isdisjoint(opened.published):
-            raise LakeError(
-                f"partition {min(keys & opened.published)!r} of table `{table_name}` is published"
-                " twice in one change"
-            )
-        current = self._replaced(opened, keys, retyped=bool(opened.retyped))
         with self._columns_kept_unless_done(opened):
+            check_keys(opened.table, keys, staged)
+            if not keys.isdisjoint(opened.published):
+                raise LakeError(
+                    f"partition {min(keys & opened.published)!r} of table `{table_name}` is"
+                    " published twice in one change"
+                )
+            current = self._replaced(opened, keys, retyped=bool(opened.retyped))
             _check_rewrites(opened, current, keys, rewrites)
             new = [*staged, *(rewrite.staged for rewrite in rewrites if rewrite.staged is not None)]
             new += [

@@ -473,6 +473,7 @@ def test_a_decimal_comma(bench: Workbench) -> None:
 
 PREAMBLES: dict[str, tuple[str, dict[str, Any]]] = {
     "titles and a blank line": ("Sales,2024,\n\nid,name\n", {"skip": 2}),
+    "titles below a blank line": ("\nSales,2024,\n\nid,name\n", {"skip": 3}),
     "a title": ("My report\nid,name\n", {"skip": 1}),
     "titles and a blank line, with an empty last cell": ("Bank,x,\n\nid,name\n", {"skip": 2}),
     "a title with as many cells": ("My report,\nid,name\n", {"skip": 1}),

@@ -318,10 +318,7 @@ def _is_numeric(type_name: str) -> bool:
 
 def _refuse_title(opened: Opened, header: FileHeader) -> None:
     """Raise CannotRead if a first file's first line is a title or a comment above the header."""
-    first = beginning(Path(opened.path))
-    if first[:1] in ("", "\r", "\n"):
-        return  # blank lines above the header say nothing
-    if header.raw and (above := hidden_header(header.raw, first)):
+    if header.raw and (above := hidden_header(header.raw, beginning(Path(opened.path)))):
         options, line = above
         raise CannotRead(
             f"the header seems to be in line {line}, below other lines: declare"

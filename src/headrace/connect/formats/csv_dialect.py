@@ -126,7 +126,18 @@ def hidden_header(cells: Sequence[str], text: str) -> tuple[dict[str, Any], int]
 
     Certainly a title are cells of which most, or all but the first, are empty; and certainly
     comments are two lines with `#`. Otherwise the numbers below names show which row is the header.
+    Blank lines before the first row say nothing.
     """
+    rows = text.lstrip("\r\n")
+    above = _above_row(cells, rows)
+    blank = len(text.splitlines()) - len(rows.splitlines())
+    if above is None or not blank:
+        return above
+    options, line = above
+    return {"skip": options["skip"] + blank} if "skip" in options else options, line + blank
+
+
+def _above_row(cells: Sequence[str], text: str) -> tuple[dict[str, Any], int] | None:
     filled = [bool(cell.strip()) for cell in cells]
     few = sum(filled) == 1 or sum(filled) * 2 <= len(filled)
     first, *others = text.splitlines() or [""]

@@ -33,7 +33,7 @@ def columns_of_self(
     """Return the columns of `$self`, with the types with which the query `sql` returns them.
 
     `described` binds a query where `$self` has the given columns, and returns the columns of its
-    result; `inputs` are the other tables by lower-case name. `own` are the columns of the asset's
+    result; `inputs` are the other tables by lower-case name. `own_columns` are those of the asset's
     table, with `ANY_TYPE` for unknown types and `*` for unknown names. Where the query can't be
     bound yet, its conditions are left out: no column's type depends on them. Raises DuckDB's errors
     if the types can't be derived.

@@ -8,6 +8,7 @@ module doesn't load sqlglot until a text may have one of the refused forms.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 from headrace.model import UsageError
@@ -85,10 +86,17 @@ class WrongResult(UsageError):
 
 def refuse_faulty(text: str) -> None:
     """Raise WrongResult for SQL with one of the refused forms; a text that isn't SQL has none."""
-    if _MAY_HAVE.search(text):
-        from headrace.sql.faulty_forms import faults_in  # loads sqlglot
+    fault = _fault_of(text)
+    if fault is not None:
+        raise WrongResult(fault)
 
-        faults = set(faults_in(text))
-        for fault in ENGINE_FAULTS:
-            if fault.source in faults:
-                raise WrongResult(fault)
+
+@lru_cache(maxsize=1024)
+def _fault_of(text: str) -> EngineFault | None:
+    """Return the first fault of a text, which a worker is asked about for each partition."""
+    if _MAY_HAVE.search(text) is None:
+        return None
+    from headrace.sql.faulty_forms import faults_in  # loads sqlglot
+
+    faults = set(faults_in(text))
+    return next((fault for fault in ENGINE_FAULTS if fault.source in faults), None)

@@ -77,6 +77,39 @@ def test_who_asks_again_sees_it_tried_again() -> None:
     assert d.state("b", D[3]) is S.PUBLISHED
 
 
+def test_what_was_never_attempted_is_tried_once_the_code_works() -> None:
+    """It stayed failed, with nothing due and no incident, although its sibling had succeeded."""
+    d = started()
+    fail(d)
+    fail(d)
+    d.ask(Target("b", D[3], D[3]), retry=frozenset({"b"}))
+    d.publish(next(iter(d.running)))
+    assert {d.state("b", day) for day in (*D[2:3], *D[4:])} == {S.WAITING}, "due again"
+    d.ask()
+    for _ in D:
+        for attempt in list(d.running):
+            d.publish(attempt)
+    assert {d.state("b", day) for day in D[2:]} == {S.PUBLISHED}
+    assert {d.state("b", day) for day in D[:2]} == {S.FAILED}, "these have failures of their own"
+
+
+def test_a_core_that_starts_anew_tries_them_too() -> None:
+    rows = [LoadedPartition(node="a", key=day, state=S.PUBLISHED, published=True) for day in D]
+    rows += [
+        LoadedPartition(node="b", key=day, state=S.FAILED, reason=f"fails like {D[0]}: {SAID}")
+        for day in D[:3]
+    ]
+    rows += [LoadedPartition(node="b", key=day, state=S.WAITING) for day in D[3:]]
+    d = Driver(source("a"), asset("b", "a"), slots=1)
+    d.at("2013-02-09 06:00")
+    d.give(Loaded(Graph(d.nodes), tuple(rows)))
+    d.ask()
+    for _ in D:
+        for attempt in list(d.running):
+            d.publish(attempt)
+    assert {d.state("b", day) for day in D} == {S.PUBLISHED}
+
+
 def restarted(until: int | None) -> Driver:
     """A core that starts from a store in which the first day has failed as all would."""
     tracked_partitions = [

@@ -26,7 +26,7 @@ from headrace.scheduler.events import (
 from headrace.scheduler.graph import Graph, GraphNode
 from headrace.scheduler.partition_states import PartitionStates, groups_partitions
 from headrace.scheduler.ranges import IntegerSet, PartitionSet, interval_exists
-from headrace.scheduler.state import Queue, Running, SchedulerState
+from headrace.scheduler.state import Queue, Running, SchedulerState, failed_unattempted
 from headrace.scheduler.states import (
     AT_REST,
     PartitionState,
@@ -356,6 +356,9 @@ def start_from_store(scheduler_state: SchedulerState, queue: Queue, event: Loade
     scheduler_state.alike.update(
         (alike.node, alike) for alike in event.alike if alike.node in scheduler_state.nodes
     )
+    scheduler_state.unattempted |= {
+        name for name in scheduler_state.nodes if _has_unattempted(scheduler_state, name)
+    }
     for item in event.running:
         _go_on(scheduler_state, queue, item)
     if event.checkpoint is not None and event.checkpoint.complete:
@@ -366,6 +369,13 @@ def start_from_store(scheduler_state: SchedulerState, queue: Queue, event: Loade
     for name, tracked in scheduler_state.partition_states.tracked_partitions.items():
         _resume_waits(scheduler_state, name, tracked)
     heapq.heapify(scheduler_state.later)
+
+
+def _has_unattempted(scheduler_state: SchedulerState, name: str) -> bool:
+    partition_states = scheduler_state.partition_states
+    groups = (group.state for group in partition_states.groups[name])
+    tracked = partition_states.tracked_partitions[name].values()
+    return any(map(failed_unattempted, (*groups, *tracked)))
 
 
 def _restore(scheduler_state: SchedulerState, event: Loaded) -> list[LoadedPartition]:

@@ -292,6 +292,7 @@ class Core:
     def _published(self, event: AttemptPublished) -> None:
         node = self._all.running[event.attempt].node
         self._waves.published(event)
+        self._queue.works(self._all.nodes[node])
         self._releases.published(node)
 
     def _refreshed(self, event: Refreshed) -> None:

@@ -16,6 +16,7 @@ from headrace.scheduler.events import (
     Command,
     FailsAlike,
     PartitionUpdate,
+    failed_like,
 )
 from headrace.scheduler.gates import Demand, Demands, Gates
 from headrace.scheduler.graph import (
@@ -43,6 +44,11 @@ from headrace.scheduler.states import (
 
 # Everything that the core knows at one point in time, and the small changes that all parts of the
 # core share.
+
+
+def failed_unattempted(tracked: TrackedPartition) -> bool:
+    """Whether a partition failed without an attempt, because the code failed in another one."""
+    return tracked.state is PartitionState.FAILED and failed_like(tracked.reason) is not None
 
 
 class Running(NamedTuple):
@@ -93,6 +99,8 @@ class SchedulerState:
         self.alike: dict[str, FailsAlike] = {}
         """Node whose code fails in every partition → the first failure. Its other partitions fail
         without an attempt until one is requested again or the code changes."""
+        self.unattempted: set[str] = set()
+        """Nodes of which partitions may have failed without an attempt."""
         self.earlier: dict[str, bool] = {}
         """Sources that turned out to begin earlier, until the partitions expected from that were
         found → whether nothing was known of the source before."""
@@ -359,7 +367,19 @@ class Queue:
             del self._all.alike[node.name]
             return False
         self._all.put_aside(node.name, key, PartitionTransition.FAILS_ALIKE, like.text)
+        self._all.unattempted.add(node.name)
         return True
+
+    def works(self, node: GraphNode) -> None:
+        """Request what failed without an attempt: an attempt has shown that the node's code works.
+
+        Nothing else would: neither a failure of its own nor an incident is about these partitions.
+        """
+        if node.name not in self._all.unattempted:
+            return
+        self._all.unattempted.discard(node.name)
+        for key, _ in list(self._partition_states.open(node.name, failed_unattempted)):
+            self.want(node, key, force=True)
 
     def next_delivery(self, node: GraphNode) -> None:
         """Reconsider a source's other deliveries, which wait until its first one ends."""

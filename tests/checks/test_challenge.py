@@ -34,6 +34,7 @@ from headrace.checks.results import CheckResult, CheckState
 from headrace.lake.session import DuckDBSession
 from headrace.model import CheckSpec, Grain, Place, Severity
 
+AS_OF_US = 1_741_000_000_000_000
 COLUMNS = {
     "id": "BIGINT",
     "Kind; drop": "VARCHAR",
@@ -75,7 +76,7 @@ def subject(
     *checks: CheckSpec, rows: int = 40, routed: bool = False, before: bool = False
 ) -> ChallengeSubject:
     routing = ("day", Grain.DAY, "2025-03-02") if routed else None
-    about = About(COLUMNS, "2025-03-02", 1_741_000_000_000_000, "UTC", routing)
+    about = About(COLUMNS, "2025-03-02", AS_OF_US, AS_OF_US, "UTC", routing)
     earlier = (
         ROWS.format(first=1000, beyond=1000 + rows).replace("03-02", "03-01") if before else ""
     )
@@ -171,7 +172,7 @@ def test_what_does_not_fit_stays_as_it_was(session: DuckDBSession) -> None:
     result = challenge(
         session,
         ChallengeSubject(
-            About(columns, "*", 0, "UTC"), rows, (check("not_null", columns=["tiny"]),)
+            About(columns, "*", 0, 0, "UTC"), rows, (check("not_null", columns=["tiny"]),)
         ),
         60,
         lambda: None,
@@ -360,7 +361,7 @@ def test_a_bound_is_suggested_only_where_it_notices_something(session: DuckDBSes
     """
     columns = {"price": "DOUBLE", "month": "INTEGER"}
     rows = "SELECT CAST(2.78 + i % 190 AS DOUBLE) AS price, 2 AS month FROM range(40) AS r(i)"
-    about = ChallengeSubject(About(columns, "2025-02-02", 0, "UTC"), rows, ())
+    about = ChallengeSubject(About(columns, "2025-02-02", 0, 0, "UTC"), rows, ())
     result = challenge(session, about, 60, lambda: None)
     history = (
         f"SELECT '2025-02-01' AS _partition, * FROM ({rows}) UNION ALL SELECT '2025-01-31', price,"

@@ -307,9 +307,9 @@ def test_a_guard_that_has_gone_withdraws(sales: Project) -> None:
     "query",
     [
         "select distinct id, random() as amount, day from order_lines",
-        "select distinct id, now() as at, day from order_lines",
+        "select distinct id, now() as amount, day from order_lines",
         "select id, amount, day from (select distinct id, amount, day from order_lines limit 3)",
-        "select day, sum(amount::double) as a from (select distinct * from order_lines) group by 1",
+        "select day, sum(amount::double) as amount from (select distinct * from order_lines) group by 1",
     ],
 )
 def test_unrepeatable_queries_are_never_applied(sales: Project, query: str) -> None:

@@ -119,7 +119,7 @@ def test_keys_are_data(shop: Project) -> None:
         "x'; rm -rf ~ #",
     ]
     (row,) = repairs(declared, [BrokenPartition("revenue", "a,b", "rejected")], "because")
-    assert row.commands[1] == "headrace run revenue"
+    assert row.commands[1] == "headrace run revenue --partition a,b"
 
 
 def test_what_may_pass_by_itself_is_only_tried_again(shop: Project) -> None:

@@ -139,26 +139,34 @@ JSON = "the file is a JSON document, not rows under a header"
         (b"%PDF-1.7", "the file is a PDF document, not rows under a header", 1),
         (
             b"Report\nid,name\n1,a\n",
-            "1 line comes before the header, which is line 2; if they always do, declare csv:"
-            " {skip: 1}",
+            (
+                "1 line comes before the header, which is line 2; if they always do, declare csv:"
+                " {skip: 1}"
+            ),
             2,
         ),
         (
             b"Report\r\n\r\n 'id' , name ,note\r\n",
-            "2 lines come before the header, which is line 3; if they always do, declare csv:"
-            " {skip: 2}",
+            (
+                "2 lines come before the header, which is line 3; if they always do, declare csv:"
+                " {skip: 2}"
+            ),
             3,
         ),
         (
             b"Report\r\rname,id,more\r",
-            "2 lines come before the header, which is line 3; if they always do, declare csv:"
-            " {skip: 2}",
+            (
+                "2 lines come before the header, which is line 3; if they always do, declare csv:"
+                " {skip: 2}"
+            ),
             3,
         ),
         (
             b"x\n" * 50 + b"id,name\n",
-            "50 lines come before the header, which is line 51; if they always do, declare csv:"
-            " {skip: 50}",
+            (
+                "50 lines come before the header, which is line 51; if they always do, declare csv:"
+                " {skip: 50}"
+            ),
             51,
         ),
         (b"x\n" * 51 + b"id,name\n", None, None),

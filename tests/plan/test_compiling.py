@@ -399,3 +399,36 @@ def test_layers_hold_each_name_once_after_what_it_reads() -> None:
     edges = {"b": ["a"], "c": ["b", "a", "b", "elsewhere"], "d": ["d"], "e": ["f"], "f": ["e"]}
     assert layers(edges, "fedcba") == [["d", "a"], ["b"], ["c"], ["f"], ["e"]]
     assert layers({}, []) == []
+
+
+def test_modules_that_cant_be_found_are_named_before_anything_runs(tmp_path: Path) -> None:
+    """A misspelt import failed in the night, and its message told to install whatever has that
+    name. Code that can do without a module, and what a command's own Python imports, is left
+    alone."""
+    code = (
+        "from headrace import asset\nimport pandsa as pd\nimport json, numpy\nimport shared\n"
+        "try:\n    import not_here_either\nexcept ImportError:\n    pass\n\n"
+        '@asset(owner="core", code_packages=["sklearn", "no-such-thing"])\n'
+        "def a():\n    import only_when_called\n    return []\n"
+    )
+    files = {
+        **DAILY,
+        "assets/a.py": code,
+        "shared.py": "import zzqq.inner\n",
+        "assets/b.yaml": "asset: b\nowner: core\ncommand: [python3, own.py]\n",
+        "own.py": "import its_own\n",
+    }
+    write(tmp_path, files)
+    problems = compile_project(tmp_path).problems
+    told = [(p.place.file, p.place.line, p.hint) for p in problems if p.code == "module_missing"]
+    assert told == [
+        ("assets/a.py", 2, "did you mean `pandas`? Correct the import"),
+        ("shared.py", 1, "correct the import, or install where Headrace runs what it is of"),
+    ]
+    packages = [problem.hint for problem in problems if problem.code == "code_package_missing"]
+    assert packages == [
+        "install it, or take it out",
+        "write `scikit-learn`, as pip calls it, or take it out",
+    ]
+    (tmp_path / "shared.py").write_text("import json\n")
+    assert "shared.py" not in {problem.place.file for problem in compile_project(tmp_path).problems}

@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import functools
 import gc
-import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -34,18 +33,19 @@ from headrace.compiler.cache import (
 from headrace.compiler.code_files import CodeTree, code_unchanged
 from headrace.compiler.edited import EditAssembler
 from headrace.compiler.installed import installed_versions
+from headrace.compiler.missing_modules import found_modules, hint_for_module, hint_for_package
 from headrace.compiler.project_files import ChangedFiles, ProjectFiles, report_unreadable
 from headrace.compiler.worker import FilesRead, ReadFiles
 from headrace.compiler.workers import CHUNK, AnalysisPool
-from headrace.model import Asset, Problem, ProblemLevel, Project
-from headrace.model.errors import Report
+from headrace.model import Asset, Place, Problem, ProblemLevel, Project, PythonBody
+from headrace.model.errors import Report, shown
 from headrace.model.files import Content, FileKind, ProjectFile, Scan
 from headrace.model.linking import link
 from headrace.model.parsing import Declared
 from headrace.model.plugins import plugin_state
 from headrace.model.settings import PRODUCTION
 from headrace.plan.closure import find
-from headrace.plan.compiled import Code, Compilation, LearntColumns
+from headrace.plan.compiled import Code, Compilation, LearntColumns, code_closure
 from headrace.plan.schemas import digest
 
 EDITED_MAX = 100
@@ -276,10 +276,11 @@ class _Compiling:
     def _same_code(self, compilation: KeptCompilation, *, exactly: bool) -> bool:
         """Return whether code files, counted packages and used plugins equal the cached ones."""
         compiled = compilation.compilation.compiled
-        packages = compiled.code.installed if compiled is not None else {}
+        code = compiled.code if compiled is not None else Code()
         return (
             code_unchanged(self._files.root, compilation.code, self._read_code, exactly=exactly)
-            and installed_versions(packages) == packages
+            and installed_versions(code.installed) == code.installed
+            and found_modules(code.modules) == code.modules
             and _same_plugins(compilation.plugins)
         )
 
@@ -318,7 +319,12 @@ class _Compiling:
             for name in asset.code_packages
             if versions[name] is None
         ]
-        return msgspec.structs.replace(code, installed=versions), tree
+        imported = _imported(assets, code, tree)
+        modules = found_modules(imported)
+        problems += [
+            _not_found(name, place) for name, place in imported.items() if not modules[name]
+        ]
+        return msgspec.structs.replace(code, installed=versions, modules=modules), tree
 
     def _read_code(self, path: str) -> bytes:
         return self._files.read_code(path).data
@@ -423,6 +429,32 @@ def _same_plugins(states: Mapping[str, Mapping[str, str]]) -> bool:
     )
 
 
+def _imported(assets: Iterable[Asset], code: Code, tree: CodeTree) -> dict[str, Place]:
+    """Return the modules from outside the project that Python assets import as they are loaded.
+
+    With the first place of each. Imports in `try`, `if` and functions may never run.
+    """
+    results: dict[str, Place] = {}
+    python = [asset.name for asset in assets if isinstance(asset.body, PythonBody)]
+    for path in dict.fromkeys(file.path for name in python for file in code_closure(code, name)):
+        packages = code.files[path].packages
+        for item in tree.facts(path).imports if packages else ():
+            top = item.module.partition(".")[0]
+            if item.certain and not item.level and top in packages:
+                results.setdefault(top, Place(file=path, line=item.line))
+    return results
+
+
+def _not_found(module: str, place: Place) -> Problem:
+    return Problem(
+        code="module_missing",
+        message=f"no module {shown(module)} can be found where this runs, so its import fails",
+        hint=hint_for_module(module),
+        place=place,
+        level=ProblemLevel.WARNING,
+    )
+
+
 def _not_installed(asset: Asset, name: str) -> Problem:
     return Problem(
         code="code_package_missing",
@@ -430,7 +462,7 @@ def _not_installed(asset: Asset, name: str) -> Problem:
             f"`code_packages` of `{asset.name}` names `{name}`, which isn't installed where this"
             " runs"
         ),
-        hint=f"pip install {shlex.quote(name)}, or take it out",
+        hint=f"{hint_for_package(name)}, or take it out",
         place=asset.place,
         level=ProblemLevel.WARNING,
     )

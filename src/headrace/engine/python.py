@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import msgspec
 
+from headrace.compiler.missing_modules import hint_for_module
 from headrace.engine.attempts import (
     AttemptScope,
     BodyError,
@@ -32,7 +33,6 @@ from headrace.engine.attempts import (
 )
 from headrace.engine.failures import BodyFailed, failed, kind_of, limit_of, shortened
 from headrace.engine.isolation import LOADER, limits_restored, process_restored, resolved
-from headrace.engine.missing_modules import hint_for_module
 from headrace.lake.sqltext import AS_WRITTEN, literal, quote
 from headrace.model import PythonBody
 from headrace.model.authoring import Context

@@ -314,6 +314,8 @@ class Import(Value, omit_defaults=True):
     level: int = 0
     names: tuple[str, ...] = ()
     whole: bool = False
+    certain: bool = False
+    """Whether it runs with the file: a statement at the top level, in no `try` or `if`."""
 
 
 class Unfollowed(Value):
@@ -365,14 +367,24 @@ def facts_of_tree(tree: ast.Module) -> ModuleFacts:  # complexipy: ignore (a cas
     unfollowed: list[Unfollowed] = []
     called: set[int] = set()
     moves_path = False
+    certain = {id(statement) for statement in tree.body}
     for node in _running(tree):
         match node:
             case ast.Import(names=names):
-                imports += [Import(module=name.name, line=node.lineno) for name in names]
+                imports += [
+                    Import(module=name.name, line=node.lineno, certain=id(node) in certain)
+                    for name in names
+                ]
             case ast.ImportFrom(module=module, names=names, level=level):
                 imported_names = tuple(name.name for name in names)
                 imports.append(
-                    Import(module=module or "", line=node.lineno, level=level, names=imported_names)
+                    Import(
+                        module=module or "",
+                        line=node.lineno,
+                        level=level,
+                        names=imported_names,
+                        certain=id(node) in certain,
+                    )
                 )
             case ast.Call(func=function) if (name := _name_of(function, renamed)) is not None:
                 called.add(id(function))

@@ -63,6 +63,9 @@ class Code(Value, omit_defaults=True):
     starts: dict[str, tuple[Use, ...]] = msgspec.field(default_factory=dict)
     installed: dict[str, str | None] = msgspec.field(default_factory=dict)
     """Versions of the distributions in `code_packages`; None for one that isn't installed."""
+    modules: dict[str, bool] = msgspec.field(default_factory=dict)
+    """Top-level modules that Python assets import from outside the project → whether they can be
+    found where this was compiled."""
 
     def renamed(self, former: str, name: str) -> Code:
         """Return the same code with an asset under its new name."""

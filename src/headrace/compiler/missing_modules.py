@@ -6,7 +6,8 @@ A misspelt name may be that of somebody's package.
 from __future__ import annotations
 
 import sys
-from importlib.metadata import packages_distributions
+from collections.abc import Iterable
+from importlib.util import find_spec
 
 from headrace.model.errors import did_you_mean, shown
 
@@ -69,8 +70,32 @@ _PACKAGES = {
 """Modules that data code often imports → what pip calls them, if that is another name."""
 
 
+def found_modules(names: Iterable[str]) -> dict[str, bool]:
+    """Return whether each top-level module can be found here, without importing any."""
+    return {name: _is_found(name) for name in names}
+
+
+def _is_found(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except (ImportError, ValueError):  # it is loaded already, without a specification
+        return name in sys.modules
+
+
+def hint_for_package(name: str) -> str:
+    """Return what to do about a distribution that isn't installed; an unknown one isn't named."""
+    if _PACKAGES.get(name):
+        return f"write `{_PACKAGES[name]}`, as pip calls it"
+    known = {pip or module for module, pip in _PACKAGES.items()}
+    if name in known:
+        return f"pip install {name}"
+    return did_you_mean(name, known).removesuffix("?") or "install it"
+
+
 def hint_for_module(name: str) -> str:
     """Return what to do about a missing module: install a known package, or correct the name."""
+    from importlib.metadata import packages_distributions  # slower than most commands
+
     top = name.partition(".")[0]
     installed = {*sys.stdlib_module_names, *packages_distributions()}
     if top in installed:

@@ -438,10 +438,10 @@ def _imported(assets: Iterable[Asset], code: Code, tree: CodeTree) -> dict[str, 
     python = [asset.name for asset in assets if isinstance(asset.body, PythonBody)]
     for path in dict.fromkeys(file.path for name in python for file in code_closure(code, name)):
         packages = code.files[path].packages
-        for item in tree.facts(path).imports if packages else ():
-            top = item.module.partition(".")[0]
-            if item.certain and not item.level and top in packages:
-                results.setdefault(top, Place(file=path, line=item.line))
+        if packages:
+            for item in tree.facts(path).imports:
+                if item.certain and item.top in packages:
+                    results.setdefault(item.top, Place(file=path, line=item.line))
     return results
 
 

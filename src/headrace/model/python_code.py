@@ -317,6 +317,11 @@ class Import(Value, omit_defaults=True):
     certain: bool = False
     """Whether it runs with the file: a statement at the top level, in no `try` or `if`."""
 
+    @property
+    def top(self) -> str:
+        """The top-level module of an absolute import; empty for a relative one."""
+        return "" if self.level else self.module.partition(".")[0]
+
 
 class Unfollowed(Value):
     """A line with code that can't be located without running the file; `what` is its text."""

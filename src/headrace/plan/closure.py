@@ -222,7 +222,7 @@ class _Finding:
                 base = _folder(base)
             return self._at(base, imported)
         results = self._absolute(imported, self._bases(path))
-        if not results and self._moves_path and _top(imported) not in sys.stdlib_module_names:
+        if not results and self._moves_path and imported.top not in sys.stdlib_module_names:
             results = self._anywhere(imported)
         return results
 
@@ -247,7 +247,7 @@ class _Finding:
         Python's own modules take precedence over the project's, except for modules next to a
         script.
         """
-        if _top(imported) in sys.stdlib_module_names and not self._scripts.intersection(bases):
+        if imported.top in sys.stdlib_module_names and not self._scripts.intersection(bases):
             return []
         for base in bases:
             if results := self._at(base, imported):
@@ -321,7 +321,7 @@ class _Finding:
         absolute = (
             item for item in facts.imports if not item.level and not self._resolve(item, path)
         )
-        return tuple(sorted({_top(item) for item in absolute} - sys.stdlib_module_names))
+        return tuple(sorted({item.top for item in absolute} - sys.stdlib_module_names))
 
 
 def _not_followed(path: str, line: int, what: str, folder: str) -> Problem:
@@ -362,10 +362,6 @@ def _import_text(imported: Import) -> str:
     if imported.names and not imported.whole:
         return f"from {dots}{imported.module} import {', '.join(imported.names)}"
     return f"import {dots}{imported.module}" + (".…" if imported.whole else "")
-
-
-def _top(imported: Import) -> str:
-    return imported.module.partition(".")[0]
 
 
 def _folder(path: str) -> str:

@@ -43,6 +43,7 @@ from headrace.model.files import Content, FileKind, ProjectFile, Scan
 from headrace.model.linking import link
 from headrace.model.parsing import Declared
 from headrace.model.plugins import plugin_state
+from headrace.model.python_code import Import
 from headrace.model.settings import PRODUCTION
 from headrace.plan.closure import find
 from headrace.plan.compiled import Code, Compilation, LearntColumns, code_closure
@@ -434,15 +435,19 @@ def _imported(assets: Iterable[Asset], code: Code, tree: CodeTree) -> dict[str, 
 
     With the first place of each. Imports in `try`, `if` and functions may never run.
     """
-    results: dict[str, Place] = {}
     python = [asset.name for asset in assets if isinstance(asset.body, PythonBody)]
-    for path in dict.fromkeys(file.path for name in python for file in code_closure(code, name)):
-        packages = code.files[path].packages
-        if packages:
-            for item in tree.facts(path).imports:
-                if item.certain and item.top in packages:
-                    results.setdefault(item.top, Place(file=path, line=item.line))
-    return results
+    paths = dict.fromkeys(file.path for name in python for file in code_closure(code, name))
+    places: dict[str, Place] = {}
+    for path in paths:
+        for item in _certain_imports(code, tree, path):
+            places.setdefault(item.top, Place(file=path, line=item.line))
+    return places
+
+
+def _certain_imports(code: Code, tree: CodeTree, path: str) -> list[Import]:
+    packages = code.files[path].packages
+    imports = tree.facts(path).imports if packages else ()
+    return [item for item in imports if item.certain and item.top in packages]
 
 
 def _not_found(module: str, place: Place) -> Problem:

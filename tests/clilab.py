@@ -71,7 +71,7 @@ class Project(NamedTuple):
     def json(self, *arguments: str) -> Any:
         """The document on standard output, which holds nothing else."""
         code, out, err = self.call(self.root, *arguments, "--json")
-        assert code in (0, 1), err
+        assert code in (0, 1) and out, err
         return json.loads(out)
 
     def text(self, *arguments: str, code: int = 0) -> str:

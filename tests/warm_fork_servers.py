@@ -134,6 +134,10 @@ class Forked:
         if self.returncode is None:
             os.kill(self.pid, signal.SIGKILL)
 
+    def terminate(self) -> None:
+        if self.returncode is None:
+            os.kill(self.pid, signal.SIGTERM)
+
     def poll(self) -> int | None:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.wait(0)

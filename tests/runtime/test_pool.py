@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
-from executor_contract import BODIES, ExecutorBench, InProcesses
+from executor_contract import BODIES, PATIENCE, ExecutorBench, InProcesses
 
 from headrace.runtime.disk_priority import IDLE, disk_priority
 from headrace.runtime.executors import WorkersBroken, workers
@@ -261,6 +262,31 @@ def test_workers_outlive_the_process_that_forked_them(bench: PoolBench) -> None:
     (bench.folder / "go").touch()
     bench.told(attempt, bench.submit("quick"), bench.submit("quick"))
     assert bench.states()[attempt] == "staged"
+
+
+def test_a_pool_that_ends_leaves_no_worker_that_was_just_starting(tmp_path: Path) -> None:
+    """Would catch: a worker whose leader ends before it knows of it, and that goes on to make
+    folders where everything is being removed."""
+    made = PoolBench(tmp_path)
+    with Pool(made.settings, 2) as made.executor:
+        fork_server = made.executor._fork_server
+        assert fork_server is not None
+        server = fork_server._process.pid
+        children = Path(f"/proc/{server}/task/{server}/children")
+        deadline = time.monotonic() + PATIENCE
+        while len(starting := children.read_text().split()) < 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+        assert [worker.pid for worker in made.executor._all] == [0, 0]
+    assert [pid for pid in starting if _lives(pid)] == []
+
+
+def _lives(pid: str) -> bool:
+    """Whether a process still runs; one that has ended may not have been waited for."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
 
 
 def test_an_environment_in_which_no_worker_starts_is_told(tmp_path: Path) -> None:

@@ -34,11 +34,14 @@ class Invocation:
     def __init__(self, options: Options) -> None:
         self.options = options
         self.screen = Screen(no_color=options.no_color)
+        self._progress: list[LineProgress | Bar] = []
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
+        for progress in self._progress:
+            progress.stop()
         opened = self.__dict__.get("session")
         if opened is not None:
             opened.close()
@@ -155,7 +158,8 @@ class Invocation:
         """Return the progress display of a long operation."""
         from headrace.cli.progress import progress
 
-        return progress(no_color=self.options.no_color)
+        self._progress.append(progress(no_color=self.options.no_color))
+        return self._progress[-1]
 
     @property
     def suffix(self) -> str:

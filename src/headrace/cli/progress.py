@@ -67,11 +67,16 @@ class LineProgress:
             self._notes_left -= 1
             self._line(f"  {clean(line)}")
 
+    def stop(self) -> None:
+        """Print no more of the phase, which an error may have ended."""
+        if self._phase_ended is not None:
+            with self._lock:
+                self._phase_ended.set()
+            self._phase_ended = None
+
     def finish(self) -> None:
         """End the phase; print its steps and its duration."""
-        if self._phase_ended is not None:
-            self._phase_ended.set()
-            self._phase_ended = None
+        self.stop()
         if self._phase and (self._done or self._total):
             self._line(
                 f"{self._phase}: {self._count_text()} in {time.monotonic() - self._began:.1f} s"
@@ -155,11 +160,13 @@ class Bar:
                 f"  {clean(line)}", markup=False, highlight=False, overflow="ellipsis", no_wrap=True
             )
 
-    def finish(self) -> None:
+    def stop(self) -> None:
         """Stop the bar and leave it on the screen."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = self._task = None
+
+    finish = stop
 
 
 def progress(*, no_color: bool) -> LineProgress | Bar:

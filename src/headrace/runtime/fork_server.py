@@ -66,12 +66,15 @@ def main() -> None:
     gc.enable()
     while (request := _next(control)) is not None:
         kind, number, descriptors = request
+        # the leader learns of every worker, even if it ends this process at the same time
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         reply = (
             _fork(control, settings, descriptors, background=number == BACKGROUND)
             if kind == FORK
             else _reap(number)
         )
         control.sendall(REPLY.pack(kind, *reply))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
 
 def _make_array() -> None:
@@ -112,6 +115,7 @@ def _live(settings: WorkerSettings, descriptors: list[int], *, background: bool)
     """Run as a worker; never returns to the fork server's code."""
     try:
         os.setsid()  # its children end with it, and a terminal's Ctrl-C goes to the leader alone
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         if background:
             background_priority.give_way()
             settings = msgspec.structs.replace(

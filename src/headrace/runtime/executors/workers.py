@@ -6,6 +6,7 @@ import contextlib
 import errno
 import math
 import os
+import selectors
 import signal
 import socket
 import subprocess
@@ -112,12 +113,15 @@ class ForkServer:
 
     def listen(self) -> None:
         """Process replies, waiting for one if there is none; detects the end of the process."""
+        if not self._receive():
+            self._record_exit()
+
+    def _receive(self) -> bool:
+        """Process the next replies; return False once the process has ended."""
         try:
             data = self.control.recv(64 * REPLY.size)
         except OSError:
             data = b""
-        if not data:
-            self._record_exit()
         self._bytes += data
         while len(self._bytes) >= REPLY.size:
             kind, pid, status = REPLY.unpack_from(self._bytes)
@@ -129,6 +133,7 @@ class ForkServer:
                 )
             else:
                 self._reaped.append((pid, status))
+        return bool(data)
 
     def last_words(self) -> str:
         """Return the last line written by the process or by a starting worker, after a colon.
@@ -145,15 +150,22 @@ class ForkServer:
         return f": {clean(lines[-1])[:SAID_MAX]}" if lines else ""
 
     def stop(self) -> None:
-        """End the process. Its running workers lose only their fork server."""
-        self.control.close()
+        """End the process. Its running workers lose only their fork server.
+
+        `started` is called for the workers that it has forked by then.
+        """
         if self._waiting:
-            self._process.kill()
+            self._process.terminate()
+        with contextlib.suppress(OSError):
+            self.control.shutdown(socket.SHUT_WR)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(STOP_SECONDS)
         if self._process.returncode is None:
             self._process.kill()
             self._process.wait()
+        while self._receive():
+            pass
+        self.control.close()
         self._said = self.last_words()
         self._complaints.close()
         self.alive = False
@@ -411,6 +423,10 @@ class WorkerHandle:
         Returns how the process ended, as a clause.
         """
         status = self._fork_server.reap(self.pid) if self.pid else None
+        if status is None and self.pidfd >= 0:  # without its fork server, only this tells its end
+            with selectors.DefaultSelector() as selector:
+                selector.register(self.pidfd, selectors.EVENT_READ)
+                selector.select(STOP_SECONDS)
         if self.given:
             head = self.given[0]
             self._channel.rescue(

@@ -245,6 +245,9 @@ class Pool:
 
     def stop(self) -> None:
         """End all workers, even busy ones."""
+        # a listener that was closed before may still be registered, and its number be reused
+        self._selector.close()
+        self._selector = selectors.DefaultSelector()
         if not all(worker.pid for worker in self._all):
             self._forget_fork_server()  # pending workers never start, or find their pipes closed
         for worker in self._all:

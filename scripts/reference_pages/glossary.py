@@ -106,7 +106,7 @@ TRUTH = {
         " known incident."
     ),
     "served": "The consumer has sound data for every obligation that is due.",
-    "late": "The newest obligation that is due isn't met, or the data is too old.",
+    "late": "An obligation that is due is neither met nor waived, or the data is too old.",
     "wrong": "What a reader gets now isn't sound.",
     "at risk": "Served now, with a known reason why that will end.",
     "never": "The consumer hasn't been served once.",

@@ -264,27 +264,25 @@ def test_a_promise_over_very_old_data_is_judged_from_a_limit_on() -> None:
     assert len(intervals) == 10_001
 
 
-@pytest.mark.parametrize("every", [False, True])
-def test_what_was_waived_was_open_until_then(every: bool) -> None:
+def test_what_was_waived_was_open_until_then() -> None:
     """Would catch: "served since Saturday" beside 181 minutes that were lost on Sunday, until
     somebody let the interval go."""
     met = Obligation("2025-01-03", due_at_us=100, met_at_us=90)
     waived = Obligation("2025-01-04", due_at_us=200, met_at_us=None, waived_at_us=260)
     assert [waived.open_at(at) for at in (250, 260, 300)] == [True, False, False]
-    assert served_since([met, waived], [], every=every) == 260
+    assert served_since([met, waived], []) == 260
     following = Obligation("2025-01-05", due_at_us=300, met_at_us=290)
-    assert served_since([met, waived, following], [], every=every) == 260
+    assert served_since([met, waived, following], []) == 260
     still = Obligation("2025-01-06", due_at_us=400, met_at_us=None)
-    assert late_run([met, waived, following, still], 500, every=every)[0] is still
+    assert late_run([met, waived, following, still], 500)[0] is still
     until = Obligation("2025-01-04", due_at_us=200, met_at_us=None, waived_at_us=310)
     late = Obligation("2025-01-05", due_at_us=300, met_at_us=None)
-    assert late_run([met, until, late], 500, every=every)[0] is until, (
+    assert late_run([met, until, late], 500)[0] is until, (
         "late without a break: the next fell due before it was waived"
     )
 
 
-@pytest.mark.parametrize("every", [False, True])
-def test_what_made_it_late_is_told_before_older_and_newer_holes(every: bool) -> None:
+def test_what_made_it_late_is_told_before_newer_holes() -> None:
     """Catches `status` naming the incident of one interval, and `why` or the next command that of
     another."""
     old, met, first, newer = (
@@ -294,13 +292,13 @@ def test_what_made_it_late_is_told_before_older_and_newer_holes(every: bool) -> 
         Obligation("newer", 400, None),
     )
     ahead = Obligation("ahead", 900, None)
-    said = [item.interval for item in unserved([old, met, first, newer, ahead], 500, every=every)]
-    assert said == (["old", "first", "newer"] if every else ["first", "newer", "old"])
+    said = [item.interval for item in unserved([old, met, first, newer, ahead], 500)]
+    assert said == ["old", "first", "newer"]
     recovered = [
         old,
         msgspec.structs.replace(first, met_at_us=350),
         msgspec.structs.replace(newer, met_at_us=380),
     ]
-    assert [item.interval for item in unserved(recovered, 500, every=every)] == ["old"], (
+    assert [item.interval for item in unserved(recovered, 500)] == ["old"], (
         "a hole in what is served"
     )

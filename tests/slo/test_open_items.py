@@ -82,18 +82,12 @@ def test_without_anything_open_the_headline_claims_nothing_more() -> None:
 
 
 def test_consumers_that_miss_something() -> None:
-    """Would catch: a consumer at risk, or one with a hole in its past, that is said to be served
-    and no more.
-    """
+    """Would catch: a consumer at risk that is said to be served and no more."""
     assert said(facts("served", "at_risk")) == "Both consumers are served, c1 at risk."
     assert (
         said(facts("wrong", "served", "at_risk"))
         == "1 of 3 consumers isn't served: c0 (wrong), c2 at risk."
     )
-    hole = ConsumerFact("report", "served", ("2013-02-11",), "day")
-    result = OpenFacts(now_us=THURSDAY, timezone="UTC", consumers=[hole])
-    assert said(result) == "The consumer is served. Also open: report misses 1 day."
-    assert open_items(result)[0].command == "headrace why report@2013-02-11"
 
 
 def test_nothing_wrong_was_published_only_if_that_is_known() -> None:

@@ -62,8 +62,7 @@ class History:
 
     def late(self, at: int) -> bool:
         due = [day for day in range(400) if self.due(day) <= at and day * 24 <= self.now_hours]
-        unmet = [day for day in due if (met := self.met(day)) is None or met > at]
-        return bool(unmet) if self.by_age else bool(due) and due[-1] in unmet
+        return any((met := self.met(day)) is None or met > at for day in due)
 
     def began(self, at: int) -> bool:
         """Whether its first interval was met, or due, by then; while none is due, any

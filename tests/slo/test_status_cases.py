@@ -323,7 +323,10 @@ def test_data_that_never_had_rows_is_too_old_from_the_first_deadline() -> None:
     )
 
 
-def test_a_hole_of_long_ago_is_backlog_under_due_and_said_beside_served() -> None:
+def test_a_hole_of_long_ago_is_late_until_it_is_filled_or_waived() -> None:
+    """Would catch: "✓ served" for days, and all of them counted as available, while readers of the
+    table miss a day of it.
+    """
     small = facts()
     for day in range(3, 9):
         for name in ("src", "a", "b"):
@@ -331,14 +334,12 @@ def test_a_hole_of_long_ago_is_backlog_under_due_and_said_beside_served() -> Non
     small.look("src", at("2013-02-09 08:00"))
     result = judged(small, now="2013-02-09 08:00")
     assert (result.state, result.backlog, result.data_through) == (
-        ConsumerState.SERVED,
+        ConsumerState.LATE,
         ("2013-02-02",),
         "2013-02-08",
     )
-    assert result.reason == "1 day missing: 2013-02-02"
-    assert result.since_us == at(
-        "2013-02-04 07:00"
-    )  # until then the newest that was due was the hole
+    assert (result.since_us, result.missing_besides) == (at("2013-02-03 07:00"), 0)
+    assert "2013-02-02" in result.reason
 
 
 # Assets

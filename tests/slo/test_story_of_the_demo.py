@@ -188,20 +188,18 @@ def test_after_the_repair_everybody_is_served_since_then(facts: SmallFacts) -> N
         assert repaired <= (result.since_us or 0) < now, result.name
 
 
-def test_one_missing_day_is_backlog_of_who_is_served_and_too_old_for_max_age(
-    facts: SmallFacts,
-) -> None:
-    """*served, 1 day missing: 02-11*; the age counts from before the hole."""
+def test_one_missing_day_keeps_every_reader_of_it_late(facts: SmallFacts) -> None:
+    """Under `max_age` the age counts from before the hole."""
     publish(facts, date(2013, 2, 12), at("2013-02-14 07:10"))
     publish(facts, date(2013, 2, 13), at("2013-02-14 07:10"))
     status = evaluate_status(PROJECT, facts, at("2013-02-14 07:20"))
     report, dashboard = named(status, "morning-report"), named(status, "ops-dashboard")
     assert (report.state, report.backlog, report.data_through) == (
-        ConsumerState.SERVED,
+        ConsumerState.LATE,
         ("2013-02-11",),
         "2013-02-13",
     )
-    assert report.reason == "1 day missing: 2013-02-11"
+    assert report.since_us == at("2013-02-12 07:00")
     assert report.next == "headrace quarantine flights@2013-02-11"
     assert (dashboard.state, dashboard.since_us, dashboard.data_through) == (
         ConsumerState.LATE,

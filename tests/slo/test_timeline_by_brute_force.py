@@ -84,9 +84,8 @@ class History:
 
     def late(self, at: float) -> bool:
         due = [day for day in range(60) if self.due(day) <= at]
-        if not self.by_age:
-            return bool(due) and not self.met(due[-1], at)
-        return any(not self.met(day, at) for day in due) or self.too_old(at)
+        missing = any(not self.met(day, at) for day in due)
+        return missing or (self.by_age and self.too_old(at))
 
     def too_old(self, at: float) -> bool:
         """The newest day with rows before any hole, and its age."""

@@ -372,7 +372,7 @@ def rolled_up_differs(shown: Views) -> Iterator[str]:
 def other_windows_differ(shown: Views) -> Iterator[str]:
     """A selection, and a shorter window: the same states, and figures that are of them alone."""
     session, document = shown.session, shown.status
-    of_kind = {row.kind: row for row in document.open if row.kind not in ("consumer", "gap")}
+    of_kind = {row.kind: row for row in document.open if row.kind != "consumer"}
     week = status(session, window="2d")
     spans = explain(session, "availability", window="2d").rows
     due = explain(session, "promises", window="2d").rows
@@ -405,7 +405,7 @@ def other_windows_differ(shown: Views) -> Iterator[str]:
             document=(alone.honest_availability, alone.minutes_lost),
             row=mine,
         )
-        others = {row.kind: row for row in alone.open if row.kind not in ("consumer", "gap")}
+        others = {row.kind: row for row in alone.open if row.kind != "consumer"}
         yield from differ(f"open beside {whole.name}", alone=others, among=of_kind)
 
 

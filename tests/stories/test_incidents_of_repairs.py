@@ -709,7 +709,7 @@ def test_the_end_of_a_cause_names_all_others_that_hold_the_same_back(
     assert f"next: headrace incident {max(result['visits'], result['rates'])}" in listed[-1], listed
 
 
-def test_what_is_named_of_a_late_consumer_is_what_serves_it_again(
+def test_what_is_named_of_a_late_consumer_is_what_can_be_repaired(
     shop: Callable[..., Project],
 ) -> None:
     """Would catch: a vendor waited for whose older file never comes, where the repair of the newest
@@ -733,8 +733,12 @@ def test_what_is_named_of_a_late_consumer_is_what_serves_it_again(
     assert (why["interval"], why["next"]) == (day(11), f"headrace incident {renamed['id']}")
     assert f"{day(11)} waits since" in why["verdict"] and missing["id"] in why["verdict"]
     project.json("fix", renamed["id"], "--yes", *now)
-    (served,) = project.json("status", "--now", at(11, "07:00"))["consumers"]
-    assert (served["state"], served["backlog"]) == ("served", [day(10)])
+    later = ("--now", at(11, "07:00"))
+    (late,) = project.json("status", *later)["consumers"]
+    assert (late["state"], late["backlog"], late["incident"]) == ("late", [day(10)], missing["id"])
+    project.json("waive", f"tax-office@{day(10)}", "--reason", "never came", *later)
+    (served,) = project.json("status", *later)["consumers"]
+    assert (served["state"], served["backlog"]) == ("served", [])
 
 
 def test_the_rows_of_a_held_delivery_are_told(shop: Callable[..., Project]) -> None:

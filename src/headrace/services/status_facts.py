@@ -71,7 +71,7 @@ def open_facts(
     return OpenFacts(
         now_us=now_us,
         timezone=project.settings.timezone,
-        consumers=[_consumer(project, row) for row in consumers],
+        consumers=[ConsumerFact(row.name, row.state.value) for row in consumers],
         incidents=[_incident(tx, incident) for incident in open_incidents],
         held={
             node: NodeQuarantine(*counts)
@@ -171,12 +171,6 @@ def _incident(tx: Transaction, incident: Incident) -> IncidentFact:
         incident.kind,
         frozenset({incident.node, *incidents.nodes_of(tx, incident.id), *incident.affected.assets}),
     )
-
-
-def _consumer(project: Project, status: ConsumerStatus) -> ConsumerFact:
-    declared = project.consumers.get(status.name)
-    per = declared.per.value if declared is not None else "day"
-    return ConsumerFact(status.name, status.state.value, status.backlog, per)
 
 
 def _superseded(project: Project, row: ProposedRow) -> Superseded:

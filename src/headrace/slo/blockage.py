@@ -23,7 +23,6 @@ from headrace.slo.obligations import (
     Obligation,
     counts_as_empty,
     covered,
-    late_run,
     needed,
     paced_inputs,
     unserved,
@@ -98,14 +97,8 @@ class Blockage:
 
         The obligation that explains why the consumer is still late comes first.
         """
-        every = terms.max_age is not None
-        due = unserved(obligations, self._now, every=every)
-        late = late_run(
-            [obligation for obligation in obligations if obligation.due_at_us <= self._now],
-            self._now,
-            every=every,
-        )
-        keeps = self.keeps_late(terms, late)
+        due = unserved(obligations, self._now)
+        keeps = self.keeps_late(terms, due)
         return (
             due
             if keeps is None

@@ -389,44 +389,32 @@ def _no_data(terms: Terms, interval: str) -> bool:
 
 
 # Since when a consumer is late, or served, without a gap. Obligations are in the order of their
-# deadlines. Under `due` a consumer is late while the newest obligation that has fallen due isn't
-# met, and older ones are backlog. Under `max_age` any gap makes the readable data too old
-# (`every`).
+# deadlines. A consumer is late while any obligation that has fallen due is neither met nor waived:
+# its readers have the whole history, so a hole in it is data that they miss
+# (docs/decisions/0183-gaps-are-late.md).
 
 
-def late_run(due: Sequence[Obligation], now_us: int, *, every: bool) -> Sequence[Obligation]:
+def late_run(due: Sequence[Obligation], now_us: int) -> Sequence[Obligation]:
     """Return the obligations since which a consumer is late without a gap until now.
 
     The first of them made it late; the result is empty if it isn't late. `due` are the obligations
     whose deadline has passed.
     """
-    if every:
-        first = next(
-            (place for place, obligation in enumerate(due) if obligation.open_at(now_us)), len(due)
-        )
-        while (before := _open_before(due, first)) is not None:
-            first = before
-        return due[first:]
-    if not due or not due[-1].open_at(now_us):
-        return ()
-    first = len(due) - 1
-    while first > 0 and due[first - 1].open_until(due[first].due_at_us):
-        first -= 1
+    first = next(
+        (place for place, obligation in enumerate(due) if obligation.open_at(now_us)), len(due)
+    )
+    while (before := _open_before(due, first)) is not None:
+        first = before
     return due[first:]
 
 
-def unserved(obligations: Sequence[Obligation], now_us: int, *, every: bool) -> list[Obligation]:
-    """Return what is due and neither met nor waived, in the order of relevance.
-
-    The obligation for which the consumer became late comes first, then its successors, then older
-    ones, newest first.
-    """
-    due = [obligation for obligation in obligations if obligation.due_at_us <= now_us]
-    late = [
-        obligation for obligation in late_run(due, now_us, every=every) if not obligation.settled
+def unserved(obligations: Sequence[Obligation], now_us: int) -> list[Obligation]:
+    """Return what is due and neither met nor waived; that for which it became late comes first."""
+    return [
+        obligation
+        for obligation in obligations
+        if obligation.due_at_us <= now_us and not obligation.settled
     ]
-    older = due[: due.index(late[0])] if late else due
-    return [*late, *(obligation for obligation in reversed(older) if not obligation.settled)]
 
 
 def _open_before(due: Sequence[Obligation], place: int) -> int | None:
@@ -438,9 +426,7 @@ def _open_before(due: Sequence[Obligation], place: int) -> int | None:
     )
 
 
-def served_since(
-    due: Sequence[Obligation], obligations: Sequence[Obligation], *, every: bool
-) -> int | None:
+def served_since(due: Sequence[Obligation], obligations: Sequence[Obligation]) -> int | None:
     """Return since when a consumer that isn't late now hasn't been late.
 
     If it never was late, return when its first interval was met. `obligations` includes those that
@@ -455,26 +441,10 @@ def served_since(
             ),
             default=None,
         )
-    return _since_all_settled(due) if every else _since_newest_settled(due)
-
-
-def _since_all_settled(due: Sequence[Obligation]) -> int:
     ends = [
         _settled(obligation) for obligation in due if _settled(obligation) > obligation.due_at_us
     ]
     return max(ends) if ends else _settled(due[0])
-
-
-def _since_newest_settled(due: Sequence[Obligation]) -> int:
-    since = _settled(due[-1])
-    if since > due[-1].due_at_us:
-        return since
-    for later, obligation in zip(reversed(due), reversed(due[:-1]), strict=False):
-        if obligation.open_at(later.due_at_us):
-            return later.due_at_us  # late until this one fell due, which was met by then
-        if _settled(obligation) > obligation.due_at_us:
-            return _settled(obligation)
-    return _settled(due[0])
 
 
 def _settled(obligation: Obligation) -> int:

@@ -30,7 +30,6 @@ class OpenKind(enum.StrEnum):
     FAILING = "failing"
     SOURCE_UNREACHABLE = "source_unreachable"
     SOURCE_THROTTLED = "source_throttled"
-    GAP = "gap"
     SUPERSEDED_UPSTREAM = "superseded_upstream"
     APPROVAL = "approval"
     NOT_APPLIED = "not_applied"
@@ -50,12 +49,10 @@ class OpenItem(msgspec.Struct, frozen=True):
 
 
 class ConsumerFact(msgspec.Struct, frozen=True):
-    """A consumer's state; `backlog` are its older unmet intervals, each one `per` long."""
+    """A consumer's state."""
 
     name: str
     state: str
-    backlog: tuple[str, ...] = ()
-    per: str = "day"
 
 
 class IncidentFact(msgspec.Struct, frozen=True):
@@ -190,7 +187,6 @@ def open_items(facts: OpenFacts, explained: Explained = Explained()) -> tuple[Op
         _failing(facts, explained),
         _unobserved(facts, explained),
         _throttled(facts),
-        _gaps(facts),
         _superseded(facts),
         _approvals(facts),
         _not_applied(facts),
@@ -391,32 +387,6 @@ def _throttled(facts: OpenFacts) -> OpenItem | None:
         text,
         command,
     )
-
-
-def _gaps(facts: OpenFacts) -> OpenItem | None:
-    """Return the older intervals that consumers miss although they are served now."""
-    consumer_facts = [
-        consumer
-        for consumer in facts.consumers
-        if consumer.backlog and consumer.state not in _NOT_SERVED
-    ]
-    if not consumer_facts:
-        return None
-    count = sum(len(fact.backlog) for fact in consumer_facts)
-    each = [
-        f"{fact.name} misses {days(len(fact.backlog), fact.per)}"
-        for fact in consumer_facts[:NAMES_MAX]
-    ]
-    more = (
-        f" and {len(consumer_facts) - NAMES_MAX} more consumers miss some"
-        if len(consumer_facts) > NAMES_MAX
-        else ""
-    )
-    command = (
-        f"headrace why {shlex.quote(f'{consumer_facts[0].name}@{consumer_facts[0].backlog[0]}')}"
-    )
-    names = tuple(fact.name for fact in consumer_facts)
-    return OpenItem(OpenKind.GAP, count, names, f"{', '.join(each)}{more}", command)
 
 
 def _superseded(facts: OpenFacts) -> OpenItem | None:

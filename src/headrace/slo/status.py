@@ -45,7 +45,7 @@ from headrace.slo.obligations import (
     served_since,
 )
 from headrace.slo.risk import Outlooks
-from headrace.slo.times import days, time_text
+from headrace.slo.times import time_text
 
 NOTHING_WRONG: Mapping[str, Wronged] = MappingProxyType({})
 
@@ -111,8 +111,7 @@ class _ConsumerEvaluation:
         self._all = obligations(terms, context, now_us)
         self._risks = Risks(terms, context, now_us, outlooks, blockage, self._all)
         self._due = [obligation for obligation in self._all if obligation.due_at_us <= now_us]
-        self._every = terms.max_age is not None
-        self._late = late_run(self._due, now_us, every=self._every)
+        self._late = late_run(self._due, now_us)
 
     @cached_property
     def _through(self) -> str | None:
@@ -200,7 +199,7 @@ class _ConsumerEvaluation:
         if state is ConsumerState.AT_RISK and risk is not None:
             return risk.reason, risk.next, self._at_risk_since(risk)
         if state is ConsumerState.SERVED:
-            return self._served_reason(), self._backlog_command(), self._served_since()
+            return self._served_reason(), None, self._served_since()
         results = self._blocked(state)
         since = late_since if state is ConsumerState.LATE else None
         if results is None:
@@ -216,8 +215,6 @@ class _ConsumerEvaluation:
 
     def _missing_besides(self, state: ConsumerState) -> int:
         missing = sum(not obligation.settled for obligation in self._due)
-        if state is ConsumerState.SERVED:
-            return 0  # the reason names them
         return (
             max(0, missing - 1) if state in (ConsumerState.LATE, ConsumerState.NEVER) else missing
         )
@@ -242,7 +239,7 @@ class _ConsumerEvaluation:
         Before anything was due, return since when its reads are readable. The result isn't before
         the start of the promise, unless that start is still to come.
         """
-        since = served_since(self._due, self._all, every=self._every)
+        since = served_since(self._due, self._all)
         if since is None and self._through is not None:
             since = met_at(self._terms, self._through, self._context)
         promised = self._promised_since()
@@ -373,11 +370,8 @@ class _ConsumerEvaluation:
 
     def _served_reason(self) -> str:
         unmet = [obligation.interval for obligation in self._due if not obligation.settled]
-        if unmet:
-            return (
-                f"{days(len(unmet), self._terms.per)} missing:"
-                f" {', '.join(unmet[:3])}{' …' if len(unmet) > 3 else ''}"
-            )
+        if unmet:  # of a promise that has ended, while the next one is still to begin
+            return f"nothing is promised now; {', '.join(unmet[:3])} was missed before"
         text = "all that is due can be read" if self._due else "all it reads can be read"
         newest = self._due[-1] if self._due else None
         if newest is not None and newest.met_at_us is None:
@@ -387,11 +381,6 @@ class _ConsumerEvaluation:
             for partition in self._excepted[:1]
         )
         return f"{text}{by}{' and others' if len(self._excepted) > 1 else ''}"
-
-    def _backlog_command(self) -> str | None:
-        unmet = [obligation for obligation in self._due if not obligation.settled]
-        results = self._blockage.of(self._terms, unmet[0].interval) if unmet else []
-        return next_command(results[0]) if results else None
 
     def _reads(self, fresh: Mapping[str, FreshnessState]) -> Iterator[ConsumedAsset]:
         """Yield the state of each read; a view has the worst state of what it reads."""

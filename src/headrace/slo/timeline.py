@@ -74,9 +74,8 @@ def holds(spans: Moments, at_us: int) -> bool:
     return any(began <= at_us < ended for began, ended in spans)
 
 
-# When a consumer was late. Under `due` it is late while the newest obligation that has fallen due
-# isn't met. Under `max_age` it is late while any obligation is open past its deadline, and while
-# the newest readable interval with rows, before any gap, is too old.
+# When a consumer was late: while any obligation is open past its deadline. Under `max_age` also
+# while the newest readable interval with rows, before any gap, is too old.
 
 
 class Duty(msgspec.Struct, frozen=True):
@@ -109,18 +108,6 @@ class Duty(msgspec.Struct, frozen=True):
             for began, ended in outside(self.met)
             if ended > self.due_us
         )
-
-
-def late_by_due(duties: Sequence[Duty]) -> Moments:
-    """Return the spans in which the newest due obligation wasn't met.
-
-    `duties` are in the order of their deadlines.
-    """
-    results: list[tuple[int, int]] = []
-    for place, duty in enumerate(duties):
-        next_due = duties[place + 1].due_us if place + 1 < len(duties) else EVER
-        results += [(began, min(ended, next_due)) for began, ended in duty.open if began < next_due]
-    return union(results)
 
 
 def late_by_age(duties: Sequence[Duty], max_age: str, timezone: str) -> Moments:
@@ -296,7 +283,7 @@ def late(past: ServiceHistory) -> Moments:
 
 def _late_under(past: ServiceHistory, max_age: str | None) -> Moments:
     if max_age is None:
-        return late_by_due(past.duties)
+        return union(span for duty in past.duties for span in duty.open)
     if past.republished is not None:
         return late_by_republishing(past.republished, max_age, past.timezone)
     return late_by_age(past.duties, max_age, past.timezone)

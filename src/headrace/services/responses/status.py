@@ -164,7 +164,7 @@ class HoldingRow(Response, frozen=True, kw_only=True):
 
 class OpenRow(Response, frozen=True, kw_only=True):
     """One kind of open things: `consumer`, `data_corrupted`, `incident`, `quarantine`, `failing`,
-    `source_unreachable`, `source_throttled`, `gap`, `superseded_upstream`, `approval` or
+    `source_unreachable`, `source_throttled`, `superseded_upstream`, `approval` or
     `not_applied`. `text` is a noun phrase with the count."""
 
     kind: str

@@ -44,7 +44,8 @@ def test_a_watermark_completes_an_interval_when_a_later_one_is_delivered() -> No
     """Catches the newest interval being computed before it is complete, and never being computed
     after.
     """
-    d = Driver(said(source("flights"), watermark=True), asset("clean", "flights"))
+    d = Watch(said(source("flights"), watermark=True), asset("clean", "flights"))
+    d.moment("2013-02-05 12:00")
     d.ask()
     d.arrive("flights", D[0])
     assert d.work() == [("flights", D[0])]
@@ -59,6 +60,36 @@ def test_a_watermark_completes_an_interval_when_a_later_one_is_delivered() -> No
     assert d.work() == [("clean", D[1]), ("flights", D[3])]
     d.arrive("flights", D[2])  # late: a later one is there already
     assert d.work() == [("flights", D[2]), ("clean", D[2])]
+
+
+def test_a_delivery_far_ahead_completes_nothing() -> None:
+    """Catches one file dated 2099 that makes each unfinished interval count as complete, for ever."""
+    d = Watch(said(source("flights"), watermark=True), asset("clean", "flights"))
+    d.moment("2013-02-01 12:00")
+    d.ask()
+    d.arrive("flights", D[0])
+    d.arrive("flights", "2099-01-01")
+    assert sorted(d.work()) == [("flights", D[0]), ("flights", "2099-01-01")]
+    [waiting] = d.core.waiting_for("clean", D[0])
+    assert waiting.until == at("2098-12-31 00:00")
+    d.moment("2013-02-02 12:00")
+    d.arrive("flights", D[1])
+    assert d.work() == [("clean", D[0]), ("flights", D[1])]
+    d.arrive("flights", D[4])
+    assert d.work() == [("flights", D[4])]
+    d.moment("2013-02-03 23:59")
+    assert not d.running
+    d.moment("2013-02-04 00:00")  # a day before the start of what was delivered early
+    assert d.work() == [("clean", D[1])]
+
+
+def test_a_delivery_of_the_next_day_in_another_zone_completes_an_interval() -> None:
+    d = Watch(said(source("flights"), watermark=True), asset("clean", "flights"))
+    d.moment("2013-02-01 23:00")
+    d.ask()
+    d.arrive("flights", D[0])
+    d.arrive("flights", D[1])
+    assert sorted(d.work()) == [("clean", D[0]), ("flights", D[0]), ("flights", D[1])]
 
 
 def test_a_delay_completes_an_interval_when_its_time_has_come() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from headrace.model import Grain, InputMode, InputSpec
-from headrace.model.intervals import bounds_us, key_at_us, keys_between, previous_key
+from headrace.model.intervals import DAY_US, bounds_us, key_at_us, keys_between, previous_key
 from headrace.model.times import Duration, Offset
 from headrace.scheduler.graph import Graph, GraphNode
 from simulation.scenario import DAY
@@ -256,7 +256,9 @@ class SimulatedRules:
         """Return whether a delivered interval of a source is complete."""
         if source.watermark:
             begins = span(source, key)[0]
-            if not any(span(source, other)[0] > begins for other in self.heard[source.name]):
+            if not any(
+                begins < span(source, other)[0] <= now + DAY_US for other in self.heard[source.name]
+            ):
                 return False
         if source.complete_after is not None:
             return (

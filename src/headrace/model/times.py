@@ -106,6 +106,10 @@ def local_instant_us(text: str, timezone: str) -> int:
     raise UsageError(f"the year of {text[:40]!r} isn't {between}", hint=hint)
 
 
+MAX_AHEAD = "1d"
+"""How far after now data may lie, unless declared: zones and clocks differ."""
+
+
 def parse_duration(text: str) -> timedelta:
     """Parse a duration as elapsed time, with days of 24 hours. Raises UsageError if invalid."""
     duration = Duration.parse(text)

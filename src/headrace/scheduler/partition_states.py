@@ -383,6 +383,26 @@ class PartitionStates:
         result = (join(interval, data) for data in spec.values or self.seen(node.name, interval))
         return [item for item in result if self.known(node.name, item)]
 
+    def neighbours(self, node: GraphNode, key: str) -> tuple[str | None, str | None]:
+        """Return the nearest known intervals before and after a partition's, as keys.
+
+        The cost is proportional to ranges and to partitions that are neither terminal nor in a
+        group.
+        """
+        partitions = self.resting[node.name]
+        number, _ = partitions.place(key)
+        if number is None:
+            return None, None
+        sets = (partitions, *(group.partitions for group in self.groups[node.name]))
+        runs = [numbers for each in sets for numbers in each.runs.values()]
+        runs += self.changing_numbers(node.name).values()
+        before = [found for numbers in runs if (found := numbers.before(number)) is not None]
+        after = [found for numbers in runs if (found := numbers.after(number)) is not None]
+        return (
+            partitions.key(max(before)) if before else None,
+            partitions.key(min(after)) if after else None,
+        )
+
     def seen(self, name: str, time_key: str) -> Collection[str]:
         """Return the known data keys of an interval, for a node with a growing set of keys."""
         listed = self._data_keys.get(name)

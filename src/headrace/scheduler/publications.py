@@ -54,12 +54,12 @@ class Propagation:
             self._queue.add(node.name, event.key, TrackedPartition())
         self._partition_states.bundle(node.name, event.key, event.bundle)
         self._queue.want(node, event.key, force=True)
-        if (
-            node.watermark
-            and known is not None
-            and known != self._partition_states.newest[node.name]
-        ):
-            self._completed(node, known[1])
+        if node.watermark and known is not None:
+            before: str | None = known[1]
+            if known == self._partition_states.newest[node.name]:
+                before = self._all.needs.before_one_ahead(node, event.key, self._all.now)
+            if before is not None:
+                self._completed(node, before)
 
     def refreshed(self, event: Refreshed) -> None:
         """Propagate a publication by someone else: its readers may run now, or are stale."""
@@ -192,9 +192,9 @@ class Propagation:
         if publication:
             self._partition_states.publications[node.name] = publication
 
-    def _completed(self, node: GraphNode, newest: str) -> None:
-        """Complete the newest interval so far of a source, because a later one was delivered."""
-        for key in self._partition_states.beside(node, newest):
+    def _completed(self, node: GraphNode, before: str) -> None:
+        """Run what reads the interval before a delivered one: that is complete now."""
+        for key in self._partition_states.beside(node, before):
             for child, link in self._network.children[node.name]:
                 for touch in link.touches(key):
                     self._queue.consider(child, touch)

@@ -14,7 +14,7 @@ from headrace.model.intervals import (
     start_us,
 )
 from headrace.model.partitions import SEPARATOR, WHOLE, join, split
-from headrace.model.times import Offset
+from headrace.model.times import MAX_AHEAD, Duration, Offset
 from headrace.scheduler.dependencies import InputLink, Network
 from headrace.scheduler.events import AwaitedPartition, Target
 from headrace.scheduler.graph import GraphNode
@@ -26,6 +26,9 @@ from headrace.scheduler.states import STOPPED, PartitionState
 
 NUMBER_MIN = -(1 << 62)
 """Less than the number of any interval."""
+AHEAD_US = Duration.parse(MAX_AHEAD).after_us(0, "UTC")
+"""A delivery completes earlier intervals if its own starts at most this long after now."""
+_NOT_PASSED = "complete once a later interval was delivered"
 STEPS_MAX = 400
 """Maximum number of consecutive intervals that may not be due between a partition and the previous
 one."""
@@ -162,24 +165,40 @@ class Needs:
         """Return why a published partition isn't complete yet (SEMANTICS §3); None if it is."""
         if node.partition.grain is None:
             return None
-        if node.watermark:
-            newest = time_key(node, self._partition_states.newest[node.name][1])
-            if bounds(node, newest)[0] <= bounds(node, key)[0]:
-                return AwaitedPartition(
-                    node.name,
-                    key,
-                    PartitionState.PUBLISHED,
-                    "complete once a later interval was delivered",
-                )
+        if node.watermark and (waiting := self._unpassed(node, key, now)) is not None:
+            return waiting
         if node.complete_after is not None:
             at = Offset.parse(node.complete_after).after_us(
                 bounds(node, key)[1], node.timezone, node.days_off.holds
             )
             if now < at:
-                return AwaitedPartition(
-                    node.name, key, PartitionState.PUBLISHED, "complete later", at
-                )
+                return AwaitedPartition(node.name, key, PartitionState.PUBLISHED, "", at)
         return None
+
+    def before_one_ahead(self, node: GraphNode, key: str, now: int) -> str | None:
+        """Return the interval before a partition's, if the newest one completes nothing yet."""
+        newest = self._partition_states.newest[node.name][1]
+        if node.partition.grain is None or bounds(node, newest)[0] <= now + AHEAD_US:
+            return None
+        return self._partition_states.neighbours(node, key)[0]
+
+    def _unpassed(self, node: GraphNode, key: str, now: int) -> AwaitedPartition | None:
+        """Return what a partition waits for before a later delivery completes it; None if one has.
+
+        A delivery that lies far ahead completes nothing: its date is probably wrong.
+        """
+        start = bounds(node, key)[0]
+        newest = bounds(node, self._partition_states.newest[node.name][1])[0]
+        if start < newest <= now + AHEAD_US:
+            return None
+        _, after = self._partition_states.neighbours(node, key) if start < newest else (None, None)
+        if after is None:
+            return AwaitedPartition(node.name, key, PartitionState.PUBLISHED, _NOT_PASSED)
+        counts = bounds(node, after)[0] - AHEAD_US
+        if counts <= now:
+            return None
+        reason = f"or once an interval before {time_key(node, after)} was delivered"
+        return AwaitedPartition(node.name, key, PartitionState.PUBLISHED, reason, counts)
 
     def _blocked_by_order(
         self, node: GraphNode, key: str, now: int, *, alike: bool

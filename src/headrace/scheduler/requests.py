@@ -172,7 +172,8 @@ class _ReasonSearch:
     def _awaited_clause(self, awaited: AwaitedPartition) -> str:
         """Return why an upstream partition isn't usable yet; empty if no reason is recorded."""
         if awaited.until is not None and awaited.state is PartitionState.PUBLISHED:
-            return f", complete from {self._time_text(awaited.until)}"
+            otherwise = f", {awaited.reason}" if awaited.reason else ""
+            return f", complete from {self._time_text(awaited.until)}{otherwise}"
         if awaited.until is not None:
             return f", but no longer than until {self._time_text(awaited.until)}"
         if awaited.state in _STOPPED_CLAUSES:

@@ -21,10 +21,7 @@ from headrace.model import CheckSpec
 from headrace.model.check_kinds import read_column
 from headrace.model.fields import Fields
 from headrace.model.intervals import EPOCH, from_us, local_us, to_us
-from headrace.model.times import Duration, parse_duration
-
-MAX_AHEAD = "1d"
-"""How far after now the newest value may lie, unless declared: zones and clocks differ."""
+from headrace.model.times import MAX_AHEAD, Duration, duration, parse_duration
 
 
 class Freshness(CheckKind):
@@ -105,22 +102,27 @@ def _ahead_us(arguments: Mapping[str, Any]) -> int:
     return _length_us(arguments.get("max_ahead", MAX_AHEAD))
 
 
-def _length_us(duration: str) -> int:
-    return Duration.parse(duration).after_us(0, "UTC")
+def _length_us(text: str) -> int:
+    return Duration.parse(text).after_us(0, "UTC")
 
 
 def _too_old(column: str, at: datetime, age: timedelta, max_age: timedelta) -> str:
     return (
-        f"{column}: newest is {at.isoformat(sep=' ')}, {_days(age)} old, at most {_days(max_age)}"
-        " allowed"
+        f"{column}: newest is {at.isoformat(sep=' ')}, {_duration(age)} old,"
+        f" {_duration(age - max_age)} more than the {_duration(max_age)} allowed (`max_age`)"
     )
 
 
 def _in_future(column: str, at: datetime, ahead: timedelta, max_ahead: timedelta) -> str:
     return (
-        f"{column}: newest is {at.isoformat(sep=' ')}, {_days(ahead)} in the future, at most"
-        f" {_days(max_ahead)} allowed (`max_ahead`)"
+        f"{column}: newest is {at.isoformat(sep=' ')}, {_duration(ahead)} in the future,"
+        f" {_duration(ahead - max_ahead)} more than the {_duration(max_ahead)} allowed"
+        " (`max_ahead`)"
     )
+
+
+def _duration(span: timedelta) -> str:
+    return duration(span // timedelta(microseconds=1))
 
 
 def _zoned(column: str, column_type: str) -> bool:
@@ -139,7 +141,3 @@ def _instant(microseconds: int, zoned: bool, timezone: str) -> datetime:
         return from_us(microseconds, timezone)
     wall = EPOCH + timedelta(microseconds=microseconds)
     return from_us(local_us(wall.date(), wall.time(), timezone), timezone)
-
-
-def _days(span: timedelta) -> str:
-    return str(timedelta(seconds=round(span.total_seconds())))

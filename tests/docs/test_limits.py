@@ -14,12 +14,16 @@ import pytest
 from page_lab import ROOT, Shell
 from test_inline_claims import options_of
 
+from headrace.cli.command_table import BY_NAME
+from headrace.model.settings import _TABLES
+from headrace.model.yaml_access import GRANT_FIELDS
 from headrace.security.secrets import SecretMissing, Secrets
 from headrace.web.data import DataAsked
 from headrace.web.openapi import description
 
 TEXT = (ROOT / "docs" / "limits.md").read_text(encoding="utf-8")
 PAGE = " ".join(TEXT.split())
+WHY = (ROOT / "docs" / "why.md").read_text(encoding="utf-8")
 LEVELS = {"guaranteed", "attempted", "recorded", "yours"}
 ROWS = [
     tuple(cell.strip() for cell in row.strip("|").split(" | "))
@@ -270,3 +274,16 @@ def test_each_subject_says_what_is_guaranteed_and_what_is_yours() -> None:
     for subject in TEXT.split("\n## ")[1:]:
         assert all(f"| {level} |" in subject for level in LEVELS), subject.splitlines()[0]
         assert "\nLimits:\n\n- **" in subject, subject.splitlines()[0]
+
+
+def test_what_headrace_is_said_to_lack_isnt_a_command_or_a_setting_of_it() -> None:
+    """Would catch: "no roles, no single sign-on, no approvals" beside `access` and `approvals`."""
+    lacks = WHY.partition("## What Headrace lacks")[2].partition("\n## ")[0]
+    said = _words(" ".join(re.findall(r"\b(?:has|is|are) no ([^.:;]*)", lacks)))
+    there = [*BY_NAME, *_TABLES, *GRANT_FIELDS]
+    assert said, lacks
+    assert not said & _words(" ".join(there)), said & _words(" ".join(there))
+
+
+def _words(text: str) -> set[str]:
+    return {word.removesuffix("s") for word in re.findall(r"[a-z]{4,}", text.lower())}

@@ -72,6 +72,27 @@ def test_what_was_held_and_is_repaired_was_delivered_once() -> None:
     )
 
 
+@pytest.mark.parametrize(("deliveries", "delivered"), [((1, 2), 5), ((None, None), 10)])
+def test_what_comes_again_unchanged_takes_nothing_from_what_was_good(
+    deliveries: tuple[int | None, ...], delivered: int
+) -> None:
+    """Would catch: 54 % of sound rows after files were touched or delivered twice, their rows
+    counted as superseded and as identical; a vendor delivered them once, an asset staged them twice.
+    """
+    result = only(
+        attempt(1, "published", 5, made(5, at=1, ended=2), delivery=deliveries[0]),
+        attempt(2, "published", 5, made(5, at=2, identical=True), delivery=deliveries[1]),
+    )
+    assert (result.delivered, result.good) == (delivered, 5)
+    assert (result.places["superseded"], result.places["identical"]) == (0, 5)
+
+
+def test_what_was_published_before_the_window_is_not_delivered_in_it() -> None:
+    """Would catch: 0.0 % of a copied project, whose files are all looked at again."""
+    result = only(attempt(1, "published", 5, made(5, at=1, identical=True), delivery=1))
+    assert (result.delivered, result.good) == (0, 0)
+
+
 def test_a_sound_delivery_that_is_ingested_again_is_as_good_as_before() -> None:
     """Would catch: 90 % of ten sound deliveries, one of which was ingested again with the same
     result; its rows counted as delivered twice and as good not once."""

@@ -102,8 +102,9 @@ class Goodput(msgspec.Struct, frozen=True):
     delivered: int
     """For a source, the rows that its vendor delivered, each counted once.
 
-    A delivery counts with its largest attempt; one that was ingested before the window counts only
-    the rows that were decided anew. For an asset, all rows that attempts staged.
+    A delivery counts with its largest attempt, without rows that were published already; one that
+    was ingested before the window counts only the rows that were decided anew. For an asset, all
+    rows that attempts staged.
     """
     places: dict[str, int]
     good_bytes: int = 0
@@ -178,7 +179,7 @@ def _good_bytes(attempt: GoodputAttempt) -> int:
 def _sum(node: str, attempts: Sequence[GoodputAttempt]) -> Goodput:
     deliveries: dict[int, list[GoodputAttempt]] = {}
     counted: list[tuple[GoodputAttempt, dict[str, int]]] = []
-    for attempt in attempts:
+    for attempt in _with_corrected_ends(attempts):
         if attempt.delivery is not None:
             deliveries.setdefault(attempt.delivery, []).append(attempt)
         else:
@@ -229,7 +230,7 @@ def _delivered_rows(by_attempt: Sequence[Mapping[str, int]], *, before_window: b
 
 
 def _all(rows: Mapping[str, int]) -> int:
-    return sum(rows.values())
+    return sum(rows.values()) - rows[IDENTICAL]
 
 
 def _anew(results: Mapping[str, int]) -> int:
@@ -246,7 +247,7 @@ def _of_delivery(
     decides nothing.
     """
     last = max((n for n, attempt in enumerate(attempts) if attempt.state in _SETTLED), default=0)
-    for n, attempt in enumerate(_with_corrected_ends(attempts)):
+    for n, attempt in enumerate(attempts):
         if n < last and not attempt.publications:
             yield attempt, {**dict.fromkeys(PLACES, 0), RETRY: attempt.rows}
         else:
@@ -254,7 +255,7 @@ def _of_delivery(
 
 
 def _with_corrected_ends(attempts: Sequence[GoodputAttempt]) -> list[GoodputAttempt]:
-    """Return the same attempts with corrected ends of publications.
+    """Return the attempts of one node with corrected ends of publications.
 
     A publication that an identical one replaced stays current as long as its replacement.
     """

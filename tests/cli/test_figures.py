@@ -240,12 +240,8 @@ def served_of(db: sqlite3.Connection, consumer: str) -> tuple[int, int]:
         if any(began <= at < ended for began, ended in gaps):
             continue
         due = [row for row in rows if row[1] <= at]
-        late = (
-            any(map(_open(at), due)) or _too_old(rows, at)
-            if consumer == "dashboard"
-            else any(map(_open(at), due[-1:]))
-        )
-        served += not late
+        missing = any(map(_open(at), due))
+        served += not (missing or (consumer == "dashboard" and _too_old(rows, at)))
     return counts, served
 
 

@@ -488,6 +488,29 @@ def test_an_asset_without_partitions_waits_for_the_source_that_delivered_nothing
     assert ask(lab, "largest", "2025-01-02T06:11:00+00:00").state == "published"
 
 
+def test_a_pass_says_that_no_name_tells_the_second_of_two_hours(lab: Lab) -> None:
+    """Would catch: `which hasn't arrived`, of a file that nobody can name."""
+    for name, date in ("h", "%Y-%m-%d_%H"), ("z", "%Y-%m-%d_%H%z"):
+        lab.write(
+            f"sources/{name}.yaml",
+            f"source: {name}\nowner: acme\npartition: hour\ntimezone: America/New_York\n"
+            f"files: landing/{name}_{{date:{date}}}.csv\n",
+        )
+    lab.sql(
+        "c", "select h.n from h join z using (n)", "partition: hour\ntimezone: America/New_York"
+    )
+    for hour in ("00", "01", "02"):
+        lab.write(f"landing/h_2026-11-01_{hour}.csv", f"n\n{hour}\n")
+    for hour in ("00-0400", "01-0400", "01-0500", "02-0500"):
+        lab.write(f"landing/z_2026-11-01_{hour}.csv", f"n\n{hour[:2]}\n")
+    lab.now = datetime.fromisoformat("2026-11-01T12:00:00+00:00")
+    assert (
+        "c@2026-11-01T01:00-05:00 waits for h 2026-11-01T01:00-05:00, which hasn't arrived: it is"
+        " the second of two hours with one name, for which no file can be named. Put %z into the"
+        " date of `files:`, or hand a file in"
+    ) in (lab.tick().reason or "")
+
+
 @pytest.mark.parametrize("column", [None, "at"])
 def test_the_second_of_two_hours_with_one_name_is_said_to_be_so(
     lab: Lab, column: str | None

@@ -13,8 +13,7 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from headrace.model.errors import ProjectError
-from headrace.model.exports import formatted_date
-from headrace.model.intervals import interval_of, key_at, key_of_date
+from headrace.model.intervals import key_at, key_of_date
 from headrace.model.locations import names_interval
 from headrace.model.nodes import Grain
 
@@ -217,19 +216,6 @@ def key_of(parts: dict[str, str], grain: Grain, zone: str) -> str:
     if at.astimezone(UTC).astimezone(where).replace(fold=0) != at:
         raise ValueError(f"{at} doesn't exist")
     return key_at(at, grain, zone)
-
-
-def is_taken_for_another(date_format: str, key: str, grain: Grain, zone: str) -> bool:
-    """Return whether a file named by the start of an interval is taken for another interval.
-
-    Without `%z` that is the case for the second of two hours of one name.
-    """
-    name = formatted_date(date_format, interval_of(key, grain, zone).start)
-    match = re.fullmatch(_dated(date_format, date_format, set()), name)
-    try:
-        return match is None or key_of(match.groupdict(), grain, zone) != key
-    except ValueError:
-        return True
 
 
 def _date_of(parts: dict[str, str]) -> date:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 
 from headrace.model.connectors import request_dates
 from headrace.model.errors import Problem, ProblemLevel, shown
-from headrace.model.intervals import clocks_go_back
+from headrace.model.intervals import clocks_go_back, previous_key
 from headrace.model.locations import DATE_PLACEHOLDER, directives_of
 from headrace.model.nodes import Grain, PartitionSpec, Project, Source
+from headrace.model.partitions import SEPARATOR, WHOLE
 
 REPEATED = "two hours that have one name when clocks go back"
 
@@ -61,3 +63,29 @@ def _of_requests(source: Source) -> Iterator[Problem]:
             hint="put %z into the date: {date:%Y-%m-%dT%H%z}, or add timezone: UTC",
             place=source.place,
         )
+
+
+def second_hour_reason(source: Source, timezone: str) -> str:
+    """Return why nothing names the second of two hours with one name; empty if something can."""
+    column = source.partition.column
+    dates = DATE_PLACEHOLDER.findall(source.files or "")
+    if column is not None:
+        dates = dates or ["%Y-%m-%dT%H:%M"]
+    if not any(hours_share_names(date, source.partition, timezone) for date in dates):
+        return ""
+    return "it is the second of two hours with one name" + (
+        ", for which no file can be named. Put %z into the date of `files:`, or hand a file in"
+        if column is None
+        else f". Without an offset, times in `{column}` are in the first one"
+    )
+
+
+def is_second_hour(key: str, partition: PartitionSpec, timezone: str) -> bool:
+    """Return whether a partition's interval is the second of two hours with one name."""
+    if partition.grain is not Grain.HOUR or key == WHOLE:
+        return False
+    hour = key.partition(SEPARATOR)[0]
+    before = previous_key(hour, Grain.HOUR, timezone)
+    return datetime.fromisoformat(before).replace(tzinfo=None) == datetime.fromisoformat(
+        hour
+    ).replace(tzinfo=None)

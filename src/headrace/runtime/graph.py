@@ -13,6 +13,7 @@ from headrace.connect.connectors import connector_name, is_routed_by_rows
 from headrace.connect.deliveries import CSV_ENDINGS, CSV_FIELDS
 from headrace.engine import BodyError
 from headrace.model import Asset, Consumer, PythonBody, Source
+from headrace.model.hour_names import second_hour_reason
 from headrace.model.nodes import MaterializationKind, ReferenceEffect, Severity
 from headrace.model.times import days_off, parse_duration
 from headrace.plan import Compiled, CompiledNode
@@ -222,6 +223,7 @@ def _promises(declared: Source | Asset) -> dict[str, Any]:
         "watermark": declared.complete.watermark is not None,
         "complete_after": declared.complete.after,
         "restate_within": declared.restate_within,
+        "no_second_hour": second_hour_reason(declared, declared.timezone),
     }
 
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from headrace.model import Asset, Grain, InputSpec, PartitionSpec, Project
+from headrace.model.hour_names import is_second_hour
 from headrace.model.nodes import CatchUp
 from headrace.model.times import NO_DAYS_OFF, DaysOff, days_off, parse_duration
 
@@ -98,6 +99,8 @@ class GraphNode(msgspec.Struct, frozen=True):
     restate_within: str | None = None
     """For a source: how long after an interval's end a restatement recomputes its readers without a
     request; None for always."""
+    no_second_hour: str = ""
+    """For a source: why nothing names the second of two hours with one name; empty if it can."""
     days_off: DaysOff = NO_DAYS_OFF
     """Days on which nothing is due."""
     takes: tuple[Take, ...] = ()
@@ -116,6 +119,11 @@ class GraphNode(msgspec.Struct, frozen=True):
     def parents(self) -> tuple[str, ...]:
         """The nodes directly upstream: inputs, and nodes that only have to run first."""
         return (*(spec.node for spec in self.inputs), *self.depends)
+
+    def second_hour_reason(self, key: str) -> str:
+        """Return why a partition of a source can't be delivered by name; empty if it can."""
+        twice = self.no_second_hour and is_second_hour(key, self.partition, self.timezone)
+        return self.no_second_hour if twice else ""
 
 
 class Graph(msgspec.Struct, frozen=True):

@@ -184,13 +184,12 @@ class _ReasonSearch:
 
     def _undelivered(self, node: GraphNode, key: str) -> Reason:
         """Return the reason for a missing delivery, with the time by which it was promised."""
-        if node.partition.grain is None or key == WHOLE or node.expect_by is None:
-            return Reason(
-                WaitKind.INPUT,
-                f"waits for {node.name}{'' if key == WHOLE else ' ' + key}, which hasn't arrived",
-                node.name,
-                key,
-            )
+        unnamed = node.second_hour_reason(key)
+        if node.partition.grain is None or key == WHOLE or node.expect_by is None or unnamed:
+            text = f"waits for {node.name}{'' if key == WHOLE else ' ' + key}, which hasn't arrived"
+            if unnamed:
+                text += f": {unnamed}"
+            return Reason(WaitKind.INPUT, text, node.name, key)
         by = Offset.parse(node.expect_by).after_us(
             bounds(node, key)[1], node.timezone, node.days_off.holds
         )

@@ -7,10 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from headrace.connect.patterns import is_taken_for_another
-from headrace.model import Grain
 from headrace.model.intervals import bounds_us
-from headrace.model.locations import DATE_PLACEHOLDER
 from headrace.model.partitions import SEPARATOR, WHOLE, command_line
 from headrace.plan import Compiled
 from headrace.runtime.recomputation import unchanged
@@ -297,8 +294,8 @@ class WaitCauses:
         )
         if observed_us is not None:
             return self._not_observed(node, key, by, observed_us)
-        if self._is_unnameable(node, key):
-            return self._unnameable(node, key, by)
+        if why := self.nodes[node].second_hour_reason(key):
+            return self._unnameable(node, key, by, why)
         if by is None:
             clause = ", of which nothing was delivered yet"
         else:
@@ -310,34 +307,17 @@ class WaitCauses:
         )
         return WaitCause(msgspec.structs.replace(row, next=f"headrace deliveries {node}"), clause)
 
-    def _unnameable(self, node: str, key: str, by: int | None) -> WaitCause:
+    def _unnameable(self, node: str, key: str, by: int | None, why: str) -> WaitCause:
         """Return the cause for an hour that comes twice, named or timed without an offset."""
-        column = self._project.sources[node].partition.column
-        why = "it is the second of two hours with one name" + (
-            ", for which no file can be named. Put %z into the date of `files:`, or hand a file in"
-            if column is None
-            else f". Without an offset, times in `{column}` are in the first one"
-        )
         text, target = f"hasn't been delivered: {why}", partition_target(node, key)
         row = self.row("delivery", node, key, text, target, state="missing", until=by)
         command = (
             f"headrace receive {node} FILE --for {shlex.quote(key)} --reason TEXT"
-            if column is None
+            if self._project.sources[node].partition.column is None
             else f"headrace deliveries {node}"
         )
         clause = f", which hasn't arrived: {why}"
         return WaitCause(msgspec.structs.replace(row, next=command), clause)
-
-    def _is_unnameable(self, node: str, key: str) -> bool:
-        """Return whether no name, or no time without an offset, can say that it is for `key`."""
-        source = self._project.sources[node]
-        if source.partition.grain is not Grain.HOUR:
-            return False
-        dates = DATE_PLACEHOLDER.findall(source.files or "")
-        if source.partition.column is not None:
-            dates = dates or ["%Y-%m-%dT%H:%M"]
-        hour, zone = key.partition(SEPARATOR)[0], source.timezone or self._zone
-        return any(is_taken_for_another(date, hour, Grain.HOUR, zone) for date in dates)
 
     def _not_observed(self, node: str, key: str, by: int | None, observed_us: int) -> WaitCause:
         """Return the cause for a source that wasn't observed since its deadline.

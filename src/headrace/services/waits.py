@@ -100,7 +100,7 @@ class Waits:
         if partition.until is not None:
             until = time_text(partition.until, self._now, self._zone)
             clause = (
-                f", complete from {until}"
+                f", complete from {until}{f', {partition.reason}' if partition.reason else ''}"
                 if partition.state == "published"
                 else f", but no longer than until {until}"
             )

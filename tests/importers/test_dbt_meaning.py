@@ -96,7 +96,38 @@ def test_an_ordinary_project_on_postgresql_is_carried(tmp_path: Path) -> None:
     assert left["model.shop.rounded"].line == 1
 
 
+WHOLE = "rows between unbounded preceding and unbounded following"
+FAULTY = [
+    (f"select sum(id) over (partition by v order by w {WHOLE}) as x", "#24985"),
+    (
+        f"select avg(id) over k as x from s window k as (partition by v order by w {WHOLE})",
+        "#24985",
+    ),
+    ("select count(*) over (partition by v, v) as x", "#24629"),
+    ("select id from s where id is distinct from 1 or id = 2", "#25992"),
+    ("select strptime(v, ['%Y-%m-%d %H%z', '%Y-%m-%d %H']) as x", "72882df1ac0"),
+]
+
+
+@pytest.mark.parametrize("dialect", ["duckdb", "postgres"])
+@pytest.mark.parametrize(("sql", "fault"), FAULTY)
+def test_a_form_with_wrong_results_in_duckdb_is_for_a_person(
+    tmp_path: Path, dialect: str, sql: str, fault: str
+) -> None:
+    """Would catch: a model that is carried, and that `validate` refuses then."""
+    if dialect == "postgres" and "strptime" in sql:
+        pytest.skip("PostgreSQL has no strptime")
+    table = "{{ ref('s') }} as s"
+    model = sql.replace("from s", f"from {table}") if "from s" in sql else f"{sql} from {table}"
+    files = {"seeds/s.csv": "id,v,w\n1,a,b\n", "models/m.sql": model}
+    found = imported(tmp_path, files, dialect=dialect)
+    item = found.model("m")
+    assert (item.verdict, fault in item.why) == (Verdict.PERSON, True), item.why
+    assert "assets/m.sql" not in found.files
+
+
 CHECKED = [
+    ("duckdb", "unique: {config: {where: 'v is distinct from 1 or v = 2'}}", "#25992"),
     ("postgres", "not_null: {config: {where: \"v ~ '(a|b)'\"}}", "`v ~ '(a|b)'`"),
     ("postgres", "unique: {config: {where: 'round(v::float8) = 1'}}", "`round("),
     (

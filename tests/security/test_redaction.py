@@ -200,6 +200,23 @@ def test_a_secret_is_found_as_programs_write_it(value: str, written: str) -> Non
     assert Redactor([value]).text(f"<{written}>") == "<***>"
 
 
+def test_the_values_inside_a_secret_that_is_json_are_secrets() -> None:
+    """Would catch: a program that prints the key out of the JSON that it got."""
+    key = {
+        "type": "service_account", "project_id": "orders-prod", "private_key": "one\nMIIEvTwo\nend",
+        "client_email": "a@example.com", "token_uri": "https://example.com/token",
+        "nested": [{"password": "correct horse"}, {"host": "db.example.com"}], "pin": "1234",
+    }  # fmt: skip
+    redactor = Redactor([json.dumps(key)])
+    assert redactor.text("private MIIEvTwo") == "private ***"
+    assert redactor.stream().feed(b"got correct horse\n") == b"got ***\n"
+    plain = (
+        "service_account orders-prod a@example.com https://example.com/token db.example.com 1234"
+    )
+    assert redactor.text(plain) == plain
+    assert Redactor(['{"password": "not json"']).text("not json") == "not json"
+
+
 def test_lines_of_a_secret_that_are_too_short_stay() -> None:
     """Would catch: each `}` removed from every text, because a key file has one in a line."""
     redactor = Redactor(["first\n   }\nlast"])

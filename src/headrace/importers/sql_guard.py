@@ -21,6 +21,7 @@ from typing import Any
 from sqlglot import exp
 
 from headrace.importers.sql_kinds import Kinds, type_name
+from headrace.sql.engine_faults import WrongResult, refuse_faulty
 
 _TEXT_CHARACTERS_MAX = 60
 _LEAVES = (exp.Identifier, exp.Var, exp.DataType, exp.TableAlias)
@@ -112,6 +113,15 @@ def check(tree: exp.Expr, dialect: str, *, text: str = "", names_matter: bool = 
     if names_matter:
         guard.check_names()
     return guard.result
+
+
+def wrong_in_duckdb(sql: str) -> str:
+    """Return why a query for DuckDB can't be an asset: it has a form with a known wrong result."""
+    try:
+        refuse_faulty(sql)
+    except WrongResult as wrong:
+        return f"{wrong}; {wrong.hint}"
+    return ""
 
 
 class _Guard:

@@ -33,6 +33,13 @@ PROMISED_CHARACTERS_MIN = 6
 
 `validate` warns of shorter values.
 """
+_OPEN_KEY = re.compile(
+    r"(?i)(?:.*[_-])?(?:type|name|user|email|host|port|db|dbname|database|schema|region|role"
+    r"|account|warehouse|engine|project|domain|ur[il]|endpoint)(?:[_-]?(?:id|name))?"
+    r"|username|client_?id"
+)
+"""Keys of a JSON secret whose values say where it is used: their words are in names and messages.
+"""
 _CUT = re.compile(r"…|\.\.\.")
 """A mark where a text was shortened, possibly in the middle of a secret."""
 
@@ -41,7 +48,7 @@ class Redactor:
     """Replaces the given values in all their written forms by `***`. Immutable and thread-safe."""
 
     def __init__(self, values: Iterable[str]) -> None:
-        values = {value for value in values if value}
+        values = set(_with_parts(values))
         long = {
             form
             for value in values
@@ -162,6 +169,30 @@ def written_forms(value: str) -> Iterator[str]:
     yield repr(value)[1:-1]
     yield value.replace("'", "''")
     yield from _in_base64(raw)
+
+
+def _with_parts(values: Iterable[str]) -> Iterator[str]:
+    for value in filter(None, values):
+        yield value
+        yield from _values_in_json(value)
+
+
+def _values_in_json(text: str) -> Iterator[str]:
+    """Yield the values inside a secret that is JSON, such as the key of a service account."""
+    if not text.lstrip().startswith(("{", "[")):
+        return
+    try:
+        pending = [json.loads(text)]
+    except (ValueError, RecursionError):
+        return
+    while pending:
+        node = pending.pop()
+        if isinstance(node, dict):
+            pending += [value for key, value in node.items() if not _OPEN_KEY.fullmatch(key)]
+        elif isinstance(node, list):
+            pending += node
+        elif isinstance(node, str) and len(node) >= PROMISED_CHARACTERS_MIN:
+            yield node
 
 
 def _in_base64(value: bytes) -> Iterator[str]:

@@ -66,6 +66,12 @@ def test_what_differs_in_duckdb_is_refused(expression: str) -> None:
         "SELECT TOP 5 PERCENT a FROM t ORDER BY a",
         "SELECT TOP 5 WITH TIES a FROM t ORDER BY a",
         "SELECT a FROM t WITH (READPAST)",
+        (
+            "SELECT SUM(a) OVER (PARTITION BY b ORDER BY c ROWS BETWEEN UNBOUNDED PRECEDING AND"
+            " UNBOUNDED FOLLOWING) AS x FROM t"
+        ),
+        "SELECT COUNT(*) OVER (PARTITION BY b, b) AS n FROM t",
+        "SELECT a FROM t WHERE a IS DISTINCT FROM 1 OR a = 2",
     ],
 )
 def test_rows_that_differ_in_duckdb_are_refused(query: str) -> None:

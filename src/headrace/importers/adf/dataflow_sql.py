@@ -21,6 +21,7 @@ from headrace.importers.adf.dataflow_script import (
     Typed,
     option,
 )
+from headrace.importers.sql_guard import wrong_in_duckdb
 
 _TYPES = {
     "string": "varchar",
@@ -118,7 +119,10 @@ class Translation:
             quoted(field.sql) if field.sql == name else f"{quoted(field.sql)} as {quoted(name)}"
             for name, field in stream
         )
-        return f"with {withs}\nselect\n    {columns}\nfrom {self.streams[last].cte}"
+        query = f"with {withs}\nselect\n    {columns}\nfrom {self.streams[last].cte}"
+        if wrong := wrong_in_duckdb(query):
+            raise NoCounterpartError(wrong)
+        return query
 
     def _add(self, name: str, sql: str, fields: tuple[Field, ...], uses: tuple[str, ...]) -> None:
         cte = quoted(name) if name.lower() == "table" else quoted(name.replace("@", "_").lower())

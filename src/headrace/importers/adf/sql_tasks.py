@@ -17,6 +17,7 @@ from headrace.importers.adf.json_text import JsonObject
 from headrace.importers.adf.reading import object_of, objects_of
 from headrace.importers.adf.stores import table_key
 from headrace.importers.sql_depth import TooDeep, parse_statements
+from headrace.importers.sql_guard import wrong_in_duckdb
 
 STATEMENT_CHARACTERS_MAX = 200_000
 logging.getLogger("sqlglot").addFilter(
@@ -256,6 +257,8 @@ def _generated(query: exp.Query, dialect: str) -> str:
     except (SqlglotError, ValueError, RecursionError) as error:
         first = str(error).partition("\n")[0]
         raise NotTranslatedError(f"DuckDB has no counterpart: {first[:120]}") from None
+    if wrong := wrong_in_duckdb(sql):
+        raise NotTranslatedError(wrong)
     return re.sub(r"\bheadrace_table_(\d+)_", r"{table:\1}", sql)
 
 

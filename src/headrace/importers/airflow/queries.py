@@ -24,7 +24,7 @@ from headrace.importers.airflow.statements_sql import (
 )
 from headrace.importers.airflow.templates import DATE, NO_DASHES, Instant, Setting
 from headrace.importers.airflow.values import Value
-from headrace.importers.sql_guard import check
+from headrace.importers.sql_guard import check, wrong_in_duckdb
 from headrace.importers.sql_meaning import depends_on_run
 from headrace.model.errors import first_line
 
@@ -65,6 +65,8 @@ class AssetQuery:
         except (SqlglotError, ValueError) as error:
             message = first_line(error)[:120]
             raise NotCarried(f"DuckDB has no equivalent for a part of its SQL: {message}") from None
+        if wrong := wrong_in_duckdb(text):
+            raise NotCarried(wrong)
         return text
 
 

@@ -13,7 +13,7 @@ from sqlglot.errors import ErrorLevel, SqlglotError, UnsupportedError
 
 from headrace.importers.dbt.stars import NotOneTable, expand_stars
 from headrace.importers.sql_depth import parse_statement, parse_statements
-from headrace.importers.sql_guard import Unproven, check
+from headrace.importers.sql_guard import Unproven, check, wrong_in_duckdb
 
 DUCKDB = "duckdb"
 DIALECTS: Mapping[str, str] = {
@@ -57,6 +57,10 @@ class NotSelect(Exception):
     """The text isn't one SELECT that can be read."""
 
 
+class WrongResult(NotSelect):
+    """DuckDB gives wrong results for a form of the SELECT."""
+
+
 @lru_cache(maxsize=8192)
 def translate(text: str, dialect: str, *, names_matter: bool = True) -> Translated:
     """Return a SELECT for DuckDB; the text stays as it is where both read it alike.
@@ -66,7 +70,7 @@ def translate(text: str, dialect: str, *, names_matter: bool = True) -> Translat
     plain = text.replace("$self", _SELF)
     tree = _parsed(plain, dialect or DUCKDB)
     if dialect == DUCKDB:
-        return Translated(_with_stars(text))
+        return Translated(_finished(text))
     checked = check(tree, dialect, text=plain, names_matter=names_matter)
     unproven = list(checked.unproven)
     try:
@@ -78,7 +82,7 @@ def translate(text: str, dialect: str, *, names_matter: bool = True) -> Translat
         raise NotSelect(f"its SQL can't be translated from {dialect}: {_first(error)}") from None
     same = _same(plain, result)
     return Translated(
-        _with_stars(text if same else result.replace(_SELF, "$self")),
+        _finished(text if same else result.replace(_SELF, "$self")),
         not same,
         tuple(unproven),
         tuple(checked.inexact),
@@ -87,7 +91,9 @@ def translate(text: str, dialect: str, *, names_matter: bool = True) -> Translat
     )
 
 
-def _with_stars(sql: str) -> str:
+def _finished(sql: str) -> str:
+    if wrong := wrong_in_duckdb(sql):
+        raise WrongResult(wrong)
     try:
         return expand_stars(sql)
     except NotOneTable as error:

@@ -8,7 +8,13 @@ from dataclasses import replace
 from typing import Any
 
 from headrace.importers.dbt.descriptions import column_descriptions, description_of
-from headrace.importers.dbt.dialects import NotSelect, hidden_tables, tables_read, translate
+from headrace.importers.dbt.dialects import (
+    NotSelect,
+    WrongResult,
+    hidden_tables,
+    tables_read,
+    translate,
+)
 from headrace.importers.dbt.incremental import incremental
 from headrace.importers.dbt.model_contracts import NotCarried, is_enforced, write_contract
 from headrace.importers.dbt.model_versions import settings_left_out
@@ -33,6 +39,7 @@ exec dbt "$@"
 _BUILD = ("build", "--indirect-selection", "buildable")
 """With the tests that read only what is built: others may read tables that dbt left behind."""
 _KINDS = {"append": "a table that new rows are appended to", "merge": "a merged table"}
+_FORM = "write the query without this form, and import again"
 _STORED = {"table", "materialized_view", "external", "dynamic_table"}
 
 
@@ -116,6 +123,9 @@ def _read(outcome: Outcome, node: Node) -> Model | None:
         return None
     except NotStatic as error:
         return _compiled(outcome, node, error)
+    except WrongResult as error:
+        _person(outcome, node, str(error), _FORM)
+        return None
     except NotSelect as error:
         _command(outcome, node, str(error))
         return None
@@ -150,6 +160,9 @@ def _compiled(outcome: Outcome, node: Node, reason: NotStatic) -> Model | None:
                 " --full-refresh"
             )
         _body(outcome, model)
+    except WrongResult as error:
+        _person(outcome, node, str(error), _FORM)
+        return None
     except (NotStatic, NotSelect) as error:
         _command(outcome, node, f"{reason.reason}; {error}", reason.line)
         return None

@@ -10,16 +10,16 @@ import enum
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from numbers import Real
+from numbers import Integral, Real
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
 
 from headrace.engine.attempts import InputData
-from headrace.engine.failures import failed
+from headrace.engine.failures import BodyFailed, failed
 from headrace.lake import PARTITION_COLUMN, LakeTable
 from headrace.lake.small_files import SMALL_BYTES_MAX
 from headrace.lake.sqltext import quote, source_sql
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 _DECIMAL_DIGITS_MAX = 38
 BATCH_ROWS = 8_192
+KINDS_MAX = 3
+"""Maximum number of kinds of values that a message names."""
 SCHEMAS_MAX = 1_000
 """Maximum number of tables whose Arrow schemas a process keeps."""
 _SCHEMAS: dict[tuple[tuple[str, str], ...], pa.Schema] = {}
@@ -210,12 +212,23 @@ def _from_pandas(frame: Any) -> pa.Table:
         return pa.Table.from_pandas(
             frame.set_axis([str(name) for name in frame.columns], axis=1), preserve_index=False
         )
-    except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
-        raise failed(
-            f"the frame can't be stored: {error}",
-            code="wrong_result",
-            hint="a column has one name and holds values of one type",
-        ) from error
+    except _MISFITS as error:
+        raise _misfit_of_frame(frame) from error
+
+
+def _misfit_of_frame(frame: Any) -> BodyFailed:
+    """Return the failure of the first column of a pandas frame that can't be stored."""
+    for position, name in enumerate(frame.columns):
+        column = frame.iloc[:, position]
+        try:
+            pa.Array.from_pandas(column)
+        except _MISFITS:
+            return _misfit(str(name), column.tolist(), whole=True)
+    return failed(
+        "the frame can't be stored",
+        code="wrong_result",
+        hint="a column has one name and holds values of one type",
+    )
 
 
 def _rows(
@@ -364,12 +377,60 @@ def _typed(field: pa.Field, rows: list[Mapping[str, Any]]) -> pa.Array:
 def _array(name: str, values: list[Any], arrow_type: pa.DataType | None) -> pa.Array:
     try:
         return _exact_array(values, arrow_type)
-    except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
-        raise failed(
-            f"column `{name}`: {error}",
-            code="wrong_result",
-            hint="a column holds values of one type",
-        ) from error
+    except _MISFITS as error:
+        whole = arrow_type is None or pa.types.is_integer(arrow_type)
+        raise _misfit(name, values, whole=whole) from error
+
+
+_MISFITS = (pa.ArrowException, OverflowError, TypeError, ValueError)
+BIGINT_BEYOND = 1 << 63
+OTHER_OBJECTS = "objects that no column can hold"
+_KINDS = {
+    bool: "true or false",
+    int: "whole numbers",
+    float: "numbers with a fraction",
+    Decimal: "decimal numbers",
+    str: "text",
+    bytes: "bytes",
+    date: "dates",
+    datetime: "points in time",
+    time: "times of day",
+    timedelta: "durations",
+    dict: "structures",
+    list: "lists",
+    tuple: "lists",
+}
+"""What values are in messages. Neither Arrow's text nor a value: a reader may not see it."""
+
+
+def _misfit(name: str, values: Iterable[Any], *, whole: bool) -> BodyFailed:
+    """Return the failure of a column whose values can't be stored, with their kinds.
+
+    With `whole`, the column has no type that holds larger numbers than BIGINT does.
+    """
+    known = [value for value in values if value is not None]
+    kinds = list(dict.fromkeys(map(_kind, known)))
+    hint = "a column holds values of one type: convert them before they are returned"
+    if whole and any(isinstance(value, int) and not _is_bigint(value) for value in known):
+        fault = "has a whole number that is too large for BIGINT"
+        hint = "return it as decimal.Decimal (at most 38 digits) or as text"
+    elif len(kinds) > 1:
+        fault = f"has values of different kinds: {', '.join(kinds[:KINDS_MAX])}"
+    else:
+        fault = f"has {kinds[0] if kinds else 'values'}, which don't all fit into its type"
+    return failed(f"column `{name}` {fault}", code="wrong_result", hint=hint)
+
+
+def _kind(value: Any) -> str:
+    if type(value).__name__ == "NaTType":  # a subclass of datetime
+        return "NaT, which is no time (return None)"
+    known = (_KINDS[each] for each in type(value).__mro__ if each in _KINDS)
+    numbers = "whole numbers" if isinstance(value, Integral) else _KINDS[float]
+    return next(known, numbers if isinstance(value, Real) else OTHER_OBJECTS)
+
+
+def _is_bigint(value: int) -> bool:
+    return -BIGINT_BEYOND <= value < BIGINT_BEYOND
 
 
 _NEVER_CUT = {int, bool, str, bytes, date, NoneType}
@@ -384,7 +445,7 @@ def _exact_array(values: list[Any], arrow_type: pa.DataType | None) -> pa.Array:
     result = pa.array(values, arrow_type)
     is_cut = _cut_test(result.type)
     if is_cut is not None and _any_cut(values, is_cut):
-        raise ValueError(f"{next(filter(is_cut, values))!r} doesn't fit into {result.type}")
+        raise ValueError("a value would be cut")
     return result
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,9 +12,9 @@ from typing import Annotated, NamedTuple
 
 from headrace.lake import catalog
 from headrace.lake.files import check_file, file_digest, orphans
-from headrace.lake.tables import lost_with
+from headrace.lake.tables import ColumnLookup, lost_with
 from headrace.model import LakeError, UsageError
-from headrace.model.partitions import WHOLE, command_line
+from headrace.model.partitions import WHOLE, command_line, range_of
 from headrace.runtime.content_check import (
     FilesRead,
     OtherContent,
@@ -102,6 +103,7 @@ def check(
         results = [
             *_some(wrong),
             *findings(_unsaid(from_log, trail), repair=repair is not None),
+            *_older_types(tx),
             *_leftovers(tx, session.folders),
         ]
         differences = [*from_log, *(_difference(item, readers) for item in wrong)]
@@ -407,6 +409,47 @@ def _checkpoint(tx: Transaction, session: ProjectSession) -> Iterator[LocatedFin
         yield LocatedFinding(
             _error("checkpoint", message, todo), DifferenceSource.EVENT_LOG, node, where
         )
+
+
+def _older_types(tx: Transaction) -> Iterator[Finding]:
+    """Yield tables with files from before a column's type changed, as earlier versions left them.
+
+    Headrace casts their values. DuckLake compares a constant in the file's type (duckdb#24900).
+    """
+    for table in catalog.tables(tx):
+        files = [
+            each for each in catalog.files_of(tx, table) if each.ref.lookup is ColumnLookup.CAST
+        ]
+        if not files:
+            continue
+        versions = catalog.column_versions(tx, table)
+        starts, now = [snapshot for snapshot, _ in versions], versions[-1][1]
+        counts: Counter[tuple[str, str, str]] = Counter()
+        for file in files:
+            columns = versions[bisect_right(starts, file.snapshots[0]) - 1][1]
+            before = {column.id: column.type for column in columns}
+            counts.update(
+                (column.name, before[column.id], column.type)
+                for column in now
+                if before.get(column.id, column.type) != column.type
+            )
+        for (column, old, new), count in counts.items():
+            message = (
+                f"{count:,} {'file' if count == 1 else 'files'} of `{table}` hold `{column}` as"
+                f" {old}; the table has {new}. Headrace converts the values as it reads; other"
+                " readers of DuckLake may find other rows where they compare them"
+            )
+            again = _again(table, files)
+            yield Finding(severity="note", about=table, message=message, todo=again)
+
+
+def _again(table: str, files: Sequence[catalog.FileRow]) -> str:
+    """Return the command that writes the partitions of files again, in the table's types."""
+    keys = sorted({key for file in files for key in file.keys or ()})
+    is_dated = bool(keys) and keys[0][:4].isdigit()
+    first, last = range_of(keys) if is_dated else ("", "")
+    ends = ("--from", first, "--to", last) if is_dated else ()
+    return command_line("backfill", table, *ends, "--mode", "all", "--reason", "types of files")
 
 
 def _leftovers(tx: Transaction, folders: Folders) -> Iterator[Finding]:

@@ -1,0 +1,61 @@
+"""`headrace db check` names files that hold a column in a type that it had before."""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+from contextlib import closing
+from pathlib import Path
+
+from headrace.lake import catalog
+from headrace.lake.schema import propose
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "runtime"))
+
+from runlab import DAYS, Lab
+
+
+def _widen_as_earlier_versions(lab: Lab) -> None:
+    """Change the type of `amount` in the catalog alone."""
+    path = lab.root / ".headrace/state.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as tx:
+        table = catalog.table(tx, "clean")
+        assert table is not None
+        tx.execute("BEGIN IMMEDIATE")
+        change = catalog.CatalogChange.begin(tx, 1)
+        widened = [("order_id", "VARCHAR"), ("amount", "DOUBLE"), ("day", "DATE")]
+        change.evolve_table(propose("clean", widened, table, evolve=True))
+        change.finish("headrace", "publish")
+        tx.execute("COMMIT")
+
+
+def test_files_of_an_earlier_type_are_named_until_they_are_written_again(tmp_path: Path) -> None:
+    """Would catch: a reader of DuckLake that misses rows of files of which nobody speaks."""
+    lab = Lab(tmp_path / "p")
+    lab.sql(
+        "clean",
+        "select order_id::varchar as order_id, 5::bigint as amount, day::date as day from orders",
+    )
+    for day in DAYS[:2]:
+        lab.orders(day)
+    lab.tick()
+    lab.headrace("db", "check")
+    _widen_as_earlier_versions(lab)
+    (note,) = _notes(lab)
+    assert note["message"].startswith(
+        "2 files of `clean` hold `amount` as BIGINT; the table has DOUBLE."
+    )
+    assert note["todo"] == (
+        f"headrace backfill clean --from {DAYS[0]} --to {DAYS[1]} --mode all --reason"
+        " 'types of files'"
+    )
+    lab.headrace(
+        "backfill", "clean", "--from", DAYS[0], "--to", DAYS[1], "--mode", "all", "--reason", "t",
+        "--yes",
+    )  # fmt: skip
+    assert _notes(lab) == []
+
+
+def _notes(lab: Lab) -> list[dict[str, str]]:
+    found = lab.headrace("db", "check", code=None)["findings"]
+    return [finding for finding in found if finding["about"] == "clean"]

@@ -12,7 +12,7 @@ from headrace.importers import ImportedItem, Verdict
 SHOP = {
     "models/staging/stg_customers.sql": (
         "with source as (\n    select * from {{ source('shop', 'customers') }}\n),\n"
-        "renamed as (\n    select\n        id as customer_id,\n        lower(email) as email,\n"
+        "renamed as (\n    select\n        id as customer_id,\n        trim(email) as email,\n"
         "        trim(first_name) as first_name,\n        created_at::date as created_on,\n"
         "        coalesce(is_active, false) as is_active\n    from source\n)\n"
         "select * from renamed\n"
@@ -21,7 +21,8 @@ SHOP = {
         "select\n    id as order_id,\n    customer_id,\n    order_date,\n    status,\n"
         "    amount_cents::bigint / 100.0 as amount,\n"
         "    case when status in ('returned', 'return_pending') then true else false end as returned,\n"
-        "    row_number() over (partition by customer_id order by order_date, id) as order_number\n"
+        "    row_number() over (partition by customer_id order by order_date::date, id::int) as"
+        " order_number\n"
         "from {{ source('shop', 'orders') }}\nwhere status <> 'test'\n"
     ),
     "models/staging/stg_payments.sql": (
@@ -29,7 +30,7 @@ SHOP = {
         "where amount > 0 and method is not null\n"
     ),
     "models/marts/customer_orders.sql": (
-        "select customer_id, min(order_date) as first_order, max(order_date) as most_recent_order,\n"
+        "select customer_id, min(order_date::date) as first_order, max(order_date::date) as newest,\n"
         "    count(order_id) as number_of_orders, count(distinct status) as states,\n"
         "    sum(case when returned then 1 else 0 end) as returns\n"
         "from {{ ref('stg_orders') }}\ngroup by customer_id\n"
@@ -52,8 +53,8 @@ SHOP = {
         "having count(*) > 1\norder by 1\n"
     ),
     "models/marts/latest.sql": (
-        "with ranked as (\n    select *, rank() over (partition by customer_id order by order_date desc)"
-        " as place,\n        lag(order_date) over (partition by customer_id order by order_date) as"
+        "with ranked as (\n    select *, rank() over (partition by customer_id order by order_date::date desc)"
+        " as place,\n        lag(order_date) over (partition by customer_id order by order_date::date) as"
         " previous\n    from {{ ref('stg_orders') }}\n)\n"
         "select order_id, customer_id, order_date - interval '7 days' as week_before, previous\n"
         "from ranked\nwhere place = 1\n"

@@ -403,14 +403,14 @@ def _ordering(guard: _Guard, node: exp.Expr, words: list[str]) -> str:
     )
     if is_text:
         return "compares text, whose order depends on the database's collation"
-    if kinds <= {"", "null", "string"}:
-        guard.note(_ORDER_NOTE)
+    is_written = any(isinstance(value, exp.Literal) for value in values)
+    if guard.dialect == "postgres" and not is_written and kinds <= {"", "null"}:
+        return "depends on the database's collation if it is text, and its type isn't known"
     return ""
 
 
 _TIME_TEXT = re.compile(r"\d{4}-\d\d-\d\d([ T].*)?$|-?\d+(\.\d+)?$|hrtoken\d+x$")
 """Texts that stand for times and numbers; `hrtoken1x` is a date of Airflow, which follows."""
-_ORDER_NOTE = "text comes in the order of its code points, as in the collation C"
 
 
 def _is_last_order(node: exp.Expr) -> bool:
@@ -422,24 +422,15 @@ def _is_last_order(node: exp.Expr) -> bool:
     )
 
 
-def _letters(guard: _Guard, _node: exp.Expr, _words: list[str]) -> str:
-    """`letters`: letters beyond ASCII have cases, too, unlike in the collation C, which is said."""
-    guard.note("letters beyond ASCII change their case, too")
-    return ""
-
-
-def _zone_of_run(guard: _Guard, _node: exp.Expr, _words: list[str]) -> str:
-    """`zone_of_run`: the day of the run is that of UTC, which is said."""
-    guard.note(_UTC)
-    return ""
-
-
 _UTC = "a timestamp with a zone has its day and hour in UTC"
 
 
 def _zone(guard: _Guard, node: exp.Expr, words: list[str]) -> str:
-    """`zone KEY`: a time with a zone is taken as one of UTC, which is said."""
-    if any(guard.kinds.of(value) in ("", "timestamptz") for value in _values(node, words[0])):
+    """`zone KEY`: no time with a zone; one that an input may have is said to be taken as of UTC."""
+    kinds = {guard.kinds.of(value) for value in _values(node, words[0])}
+    if "timestamptz" in kinds:
+        return "is a day or an hour of the session's time zone, which isn't known"
+    if "" in kinds:
         guard.note(_UTC)
     return ""
 
@@ -503,9 +494,7 @@ CONDITIONS: Mapping[str, Callable[[_Guard, exp.Expr, list[str]], str]] = {
     "word": _word,
     "ordered": _ordered,
     "ordering": _ordering,
-    "letters": _letters,
     "zone": _zone,
-    "zone_of_run": _zone_of_run,
     "single": _one_of_each,
     "condition": _condition,
     "alike": _alike,

@@ -417,23 +417,8 @@ def _older_types(tx: Transaction) -> Iterator[Finding]:
     Headrace casts their values. DuckLake compares a constant in the file's type (duckdb#24900).
     """
     for table in catalog.tables(tx):
-        files = [
-            each for each in catalog.files_of(tx, table) if each.ref.lookup is ColumnLookup.CAST
-        ]
-        if not files:
-            continue
-        versions = catalog.column_versions(tx, table)
-        starts, now = [snapshot for snapshot, _ in versions], versions[-1][1]
-        counts: Counter[tuple[str, str, str]] = Counter()
-        for file in files:
-            columns = versions[bisect_right(starts, file.snapshots[0]) - 1][1]
-            before = {column.id: column.type for column in columns}
-            counts.update(
-                (column.name, before[column.id], column.type)
-                for column in now
-                if before.get(column.id, column.type) != column.type
-            )
-        for (column, old, new), count in counts.items():
+        files = [each for each in catalog.files_of(tx, table) if _is_cast(each)]
+        for (column, old, new), count in _changed_types(tx, table, files).items():
             message = (
                 f"{count:,} {'file' if count == 1 else 'files'} of `{table}` hold `{column}` as"
                 f" {old}; the table has {new}. Headrace converts the values as it reads; other"
@@ -441,6 +426,28 @@ def _older_types(tx: Transaction) -> Iterator[Finding]:
             )
             again = _again(table, files)
             yield Finding(severity="note", about=table, message=message, todo=again)
+
+
+def _is_cast(file: catalog.FileRow) -> bool:
+    return file.ref.lookup is ColumnLookup.CAST
+
+
+def _changed_types(
+    tx: Transaction, table: str, files: Sequence[catalog.FileRow]
+) -> Counter[tuple[str, str, str]]:
+    """Count the files that were written before a column's type changed: name, old and new type."""
+    versions = catalog.column_versions(tx, table) if files else []
+    starts = [snapshot for snapshot, _ in versions]
+    counts: Counter[tuple[str, str, str]] = Counter()
+    for file in files:
+        columns = versions[bisect_right(starts, file.snapshots[0]) - 1][1]
+        before = {column.id: column.type for column in columns}
+        counts.update(
+            (column.name, before[column.id], column.type)
+            for column in versions[-1][1]
+            if before.get(column.id, column.type) != column.type
+        )
+    return counts
 
 
 def _again(table: str, files: Sequence[catalog.FileRow]) -> str:

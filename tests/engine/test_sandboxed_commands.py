@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import socket
 import sys
 from pathlib import Path
@@ -41,7 +42,9 @@ def outcome(bench: Bench, code: str, allowed: CodeSandbox = ON, **more: Any) -> 
         bench.run_logged(task)
     except BodyFailed as failure:
         access = command_access(task, task.body, bench, bench.code / (task.code or ""))
-        error = sandbox.explained(failure.error, [line.text for line in bench.logged], access)
+        error = sandbox.explained(
+            failure.error, [line.text for line in bench.logged], access, bench.lake.parent
+        )
         return f"{error.message} | {error.hint}"
     return ""
 
@@ -74,7 +77,9 @@ def test_files_of_others_are_refused_and_named(bench: Bench, home: Path, path: s
     said = outcome(bench, f"open({path!r}, 'rb').read(1)")
     assert path in said, said
     assert "is outside of what this asset may read or write" in said
-    assert f"sandbox: {{read: [{path}]}}" in said
+    of_the_project = ".headrace/" in path
+    assert (f"sandbox: {{read: [{path}]}}" in said) is not of_the_project
+    assert ("no declaration opens" in said) is of_the_project
 
 
 def test_a_link_leads_nowhere(bench: Bench, home: Path) -> None:
@@ -181,14 +186,34 @@ def test_ports_are_those_declared(bench: Bench) -> None:
 def test_temporary_files_and_children_work(bench: Bench) -> None:
     """Would catch: a sandbox without a folder for temporary files, or that breaks programs."""
     code = f"""{WRITTEN}
-import multiprocessing, subprocess, sys, tempfile
+import subprocess, sys, tempfile
 with tempfile.NamedTemporaryFile() as file:
     file.write(b"x")
 subprocess.run([sys.executable, "-c", "import ssl, json"], check=True)
 subprocess.run(["sh", "-c", "ls /usr | sort > /dev/null; cat /proc/self/maps > /dev/null"], check=True)
-multiprocessing.Lock().acquire()
 """
     assert outcome(bench, code) == ""
+
+
+def test_shared_memory_is_open_only_if_it_is_declared(bench: Bench) -> None:
+    """Would catch: memory of other programs, and of other assets, that any asset reads."""
+    code = f"{WRITTEN}\nimport multiprocessing; multiprocessing.Lock().acquire()"
+    assert "sandbox: {write: [/dev/shm]}" in outcome(bench, code)
+    assert outcome(bench, code, CodeSandbox(on=True, write=("/dev/shm",))) == ""
+    assert "/dev/shm" in outcome(bench, "import os; os.listdir('/dev/shm')")
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="numbers of another processor")
+@pytest.mark.parametrize("ports", [None, (), (443,)])
+def test_the_keyring_of_the_kernel_is_refused(bench: Bench, ports: tuple[int, ...] | None) -> None:
+    """Would catch: keys of the user, which are outside of the file system, read by an asset."""
+    code = f"""{WRITTEN}
+import ctypes
+libc = ctypes.CDLL(None, use_errno=True)
+for call in (248, 249, 250):
+    assert libc.syscall(call, 0, 0, 0, 0, 0) == -1 and ctypes.get_errno() == 13
+"""
+    assert outcome(bench, code, CodeSandbox(on=True, ports=ports)) == ""
 
 
 def test_off_is_off(bench: Bench, home: Path) -> None:

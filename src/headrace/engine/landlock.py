@@ -19,7 +19,7 @@ import sys
 from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
-from headrace.engine.socket_filter import refuse_uncovered_sockets
+from headrace.engine.call_filter import refuse_uncovered_calls
 
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 """Numbers of the system calls, the same on every architecture but Alpha."""
@@ -108,13 +108,13 @@ def restrict(rules: int, *, ports: Collection[int] | None) -> None:
     """Restrict the calling thread, and all that it starts from now on. Raises OSError.
 
     `ports` are the ports that the rules allow; None: the rules aren't about ports. Connections that
-    no such rule covers are refused with them, too, and without any port all sockets of TCP. Root
+    no such rule covers are refused with them, too, and without any port all sockets of TCP. The
+    kernel's keyring is refused in any case. Root
     also loses the capabilities by which it could read other processes' memory.
     """
     give_up_privileges()
     _call(_RESTRICT_SELF, rules, 0)
-    if ports is not None and _ports():
-        refuse_uncovered_sockets(tcp=bool(ports))
+    refuse_uncovered_calls(ports if _ports() else None)
 
 
 def give_up_privileges() -> None:

@@ -50,17 +50,17 @@ SYSTEM = (
     *map(str, sorted(Path("/etc").glob("java-*-openjdk"))),  # Debian's settings of each Java
 )
 """Programs, libraries and settings of the system, to read and execute."""
-DEVICES = (
-    *("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"),
-    "/dev/shm",  # noqa: S108 - locks and shared memory of Python's multiprocessing
-)
+DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 """Devices to read and write."""
+SHARED_MEMORY = "/dev/shm"  # noqa: S108 - a folder of all programs of the user, so only if declared
 LINES_LOOKED_AT = 50
 """The number of last lines of a program's output in which a refused path is searched."""
 _DENIED = re.compile(
     r"""['"`‘]?(/[^\s'"`’:,;]+)['"`’]?[^/\n]{0,40}Permission denied"""
     r"""|Permission denied[^/\n]{0,20}['"`‘]?(/[^\s'"`’:,;)]+)"""
 )
+_OF_SHARED_MEMORY = re.compile(r"multiprocessing/(synchronize|shared_memory|sharedctypes)\.py")
+"""Python's calls for shared memory name no path in their errors."""
 _NOT_PERMITTED = re.compile(r"Operation not permitted")
 
 
@@ -203,15 +203,26 @@ def _declared(
         yield real
 
 
-def explained(error: BodyError, lines: Sequence[str], access: Access) -> BodyError:
-    """Return a failure with the path or act that was refused, if its texts name one."""
+def explained(error: BodyError, lines: Sequence[str], access: Access, data: Path) -> BodyError:
+    """Return a failure with the path or act that was refused, if its texts name one.
+
+    `data` is the project's data folder, which no declaration opens.
+    """
     texts = [*reversed(lines[-LINES_LOOKED_AT:]), error.message]
     path = next((path for text in texts if (path := _refused_path(text, access))), None)
     if path is not None:
         return msgspec.structs.replace(
             error,
             message=f"{error.message}: {path} is outside of what this asset may read or write",
-            hint=f"declare it, if it needs it: `sandbox: {{read: [{path}]}}`, or `write`",
+            hint="no declaration opens the project's data folder: make other assets' data an input"
+            if _is_below(os.path.realpath(path), str(data))
+            else f"declare it, if it needs it: `sandbox: {{read: [{path}]}}`, or `write`",
+        )
+    if any(_OF_SHARED_MEMORY.search(text) for text in texts) and SHARED_MEMORY not in access.write:
+        return msgspec.structs.replace(
+            error,
+            hint=f"locks and memory that processes share: `sandbox: {{write: [{SHARED_MEMORY}]}}`"
+            " opens those of all programs of this user",
         )
     if any(_NOT_PERMITTED.search(text) for text in texts):
         return msgspec.structs.replace(

@@ -396,8 +396,8 @@ class PartitionStates:
         sets = (partitions, *(group.partitions for group in self.groups[node.name]))
         runs = [numbers for each in sets for numbers in each.runs.values()]
         runs += self.changing_numbers(node.name).values()
-        before = [found for numbers in runs if (found := numbers.before(number)) is not None]
-        after = [found for numbers in runs if (found := numbers.after(number)) is not None]
+        before = [near for numbers in runs if (near := numbers.before(number)) is not None]
+        after = [near for numbers in runs if (near := numbers.after(number)) is not None]
         return (
             partitions.key(max(before)) if before else None,
             partitions.key(min(after)) if after else None,

@@ -116,7 +116,9 @@ def _explained(
     if isinstance(task.body, SqlBody) or not sandbox.is_restricted(task):
         return error
     with contextlib.suppress(BodyFailed):
-        explained = sandbox.explained(error, texts, _access(task, context))
+        explained = sandbox.explained(
+            error, texts, _access(task, context), context.folders.lake.parent
+        )
         if explained.message != error.message:
             log.say("warning", f"{explained.message.removeprefix(f'{error.message}: ')}")
             log.close()

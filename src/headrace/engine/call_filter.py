@@ -1,11 +1,12 @@
-"""A seccomp filter that refuses the sockets which Landlock's rules for TCP ports don't cover.
+"""A seccomp filter that refuses what Landlock's rules don't cover: the keyring and some sockets.
 
-Landlock looks at bind(2) and connect(2) of TCP. A program reaches any host and port without them:
-by data sent with the request to connect (TCP Fast Open), and by MPTCP, which falls back to TCP.
-The filter refuses both, and io_uring, whose requests no filter sees. listen(2) without bind(2)
-takes a port that the kernel chooses, and a filter can't tell such a socket from one of the file
-system: without any port to connect to, all sockets of TCP are refused, so that none listens. The
-filter holds for the calling thread and for all threads and processes that it starts later.
+The kernel keeps keys of a user for all its processes, outside of the file system. Landlock looks at
+bind(2) and connect(2) of TCP. A program reaches any host and port without them: by data sent with
+the request to connect (TCP Fast Open), and by MPTCP, which falls back to TCP. Where ports are
+restricted, the filter refuses both, and io_uring, whose requests no filter sees. listen(2) without
+bind(2) takes a port that the kernel chooses, and a filter can't tell such a socket from one of the
+file system: without any port to connect to, all sockets of TCP are refused, so that none listens.
+The filter holds for the calling thread and for all threads and processes that it starts later.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import errno
 import functools
 import platform
 import struct
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 _LOAD, _JUMP_EQUAL, _JUMP_AT_LEAST, _JUMP_ANY_BIT, _AND, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x54, 6
@@ -41,10 +42,13 @@ class _Calls(NamedTuple):
     flags: tuple[tuple[int, int], ...]
     """Calls that send, each with the index of its flags."""
     seccomp: int
+    keyring: tuple[int, ...]
+    """add_key(2), request_key(2) and keyctl(2)."""
     foreign: int
     """The 32-bit architecture whose programs run here, too."""
     foreign_calls: tuple[int, ...]
-    """Its calls to open sockets and to send, which are all refused."""
+    """Its calls to open sockets and to send, which are all refused with ports."""
+    foreign_keyring: tuple[int, ...]
 
 
 _MACHINES = {
@@ -53,16 +57,20 @@ _MACHINES = {
         socket=41,
         flags=((44, 3), (46, 2), (307, 3)),
         seccomp=317,
+        keyring=(248, 249, 250),
         foreign=0x40000003,
         foreign_calls=(102, 345, 359, 369, 370),
+        foreign_keyring=(286, 287, 288),
     ),
     "aarch64": _Calls(
         architecture=0xC00000B7,
         socket=198,
         flags=((206, 3), (211, 2), (269, 3)),
         seccomp=277,
+        keyring=(217, 218, 219),
         foreign=0x40000028,
         foreign_calls=(281, 290, 296, 374),
+        foreign_keyring=(309, 310, 311),
     ),
 }
 
@@ -71,17 +79,17 @@ class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("code", ctypes.c_char_p))
 
 
-def refuse_uncovered_sockets(*, tcp: bool) -> None:
+def refuse_uncovered_calls(ports: Collection[int] | None) -> None:
     """Restrict the calling thread, which must have given up new privileges (`engine.landlock`).
 
-    `tcp` says whether it may open sockets of TCP, to connect to the ports that Landlock allows.
-    Nothing happens on processors whose system calls aren't known, and where the system has no
-    filters: `headrace doctor` tries what holds.
+    `ports` are the TCP ports that Landlock allows; None: it restricts no ports, so no sockets are
+    refused. Nothing happens on processors whose system calls aren't known, and where the system has
+    no filters: `headrace doctor` tries what holds.
     """
     calls = _MACHINES.get(platform.machine())
     if calls is None:
         return
-    code = _encoded(platform.machine(), tcp)
+    code = _encoded(platform.machine(), ports is not None, bool(ports))
     program = _Program(len(code) // 8, code)
     libc = ctypes.CDLL(None, use_errno=True)
     arguments = map(ctypes.c_long, (calls.seccomp, _SET_MODE_FILTER, _ALLOW_SPECULATION))
@@ -92,17 +100,20 @@ def refuse_uncovered_sockets(*, tcp: bool) -> None:
 
 
 @functools.cache
-def _encoded(machine: str, tcp: bool) -> bytes:
+def _encoded(machine: str, sockets: bool, tcp: bool) -> bytes:
     calls = _MACHINES[machine]
     here = [
         (_LOAD, 0, 0, _NUMBER),
         *_unless(_JUMP_AT_LEAST, _X32, [_refused(errno.ENOSYS)]),
-        *_unless(_JUMP_EQUAL, _IO_URING_SETUP, [_refused(errno.ENOSYS)]),
-        *_unless(_JUMP_EQUAL, calls.socket, _socket_checks(tcp)),
+        *_all_refused(calls.keyring),
     ]
-    for number, index in calls.flags:
-        here += _unless(_JUMP_EQUAL, number, _flag_checks(index))
-    foreign = [(_LOAD, 0, 0, _NUMBER), *_all_refused((*calls.foreign_calls, _IO_URING_SETUP))]
+    foreign = [(_LOAD, 0, 0, _NUMBER), *_all_refused(calls.foreign_keyring)]
+    if sockets:
+        here += _unless(_JUMP_EQUAL, _IO_URING_SETUP, [_refused(errno.ENOSYS)])
+        here += _unless(_JUMP_EQUAL, calls.socket, _socket_checks(tcp))
+        for number, index in calls.flags:
+            here += _unless(_JUMP_EQUAL, number, _flag_checks(index))
+        foreign += _all_refused((*calls.foreign_calls, _IO_URING_SETUP))
     code = [
         (_LOAD, 0, 0, _ARCHITECTURE),
         *_unless(_JUMP_EQUAL, calls.architecture, [*here, _ALLOWED]),

@@ -4,6 +4,7 @@ import datetime as dt
 import io
 import random
 from decimal import Decimal
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -238,3 +239,23 @@ def test_bytes_dont_become_text(bench: Workbench) -> None:
     outcome = bench.take(write(pa.table({"a": [b"\x00\xff"]})), "x.parquet", pinned)
     assert isinstance(outcome, TypeDrift)
     assert outcome.reason == "column a is BLOB, VARCHAR is pinned"
+
+
+@pytest.mark.parametrize(
+    ("values", "states"),
+    [
+        ([{"x": 8, "y": "null"}], "STRUCT(x BIGINT, y VARCHAR)"),
+        ([["p", "q, r"]], "VARCHAR[]"),
+        (pa.array([[("k", 1)]], pa.map_(pa.string(), pa.int64())), "MAP(VARCHAR, BIGINT)"),
+    ],
+)
+@pytest.mark.parametrize("first", [pa.array(["x"]), pa.nulls(1)])
+def test_nested_values_dont_become_text(
+    bench: Workbench, first: pa.Array, values: Any, states: str
+) -> None:
+    """Would catch: `{'x': 8, 'y': 'null'}` published in a column of text, which is no JSON and
+    doesn't say whether `null` was text."""
+    pinned = bench.schema(write(pa.table({"a": first})), "x.parquet")
+    outcome = bench.take(write(pa.table({"a": values})), "x.parquet", pinned)
+    assert isinstance(outcome, TypeDrift)
+    assert outcome.reason == f"column a is {states}, VARCHAR is pinned"

@@ -72,7 +72,8 @@ def plain(value: Any, kind: str, ending: str) -> Any:
             moment = moment.astimezone(ZoneInfo(ZONE)).replace(tzinfo=None)
         moment = moment if moment.tzinfo is None else moment.astimezone(UTC)
         if ending == "xlsx":
-            moment += timedelta(microseconds=round(moment.microsecond, -3) - moment.microsecond)
+            rounded = (moment.microsecond + 500) // 1000 * 1000  # halves up
+            moment += timedelta(microseconds=rounded - moment.microsecond)
         return moment.isoformat()
     if kind.startswith("TIME"):
         return str(value if isinstance(value, time) else time.fromisoformat(str(value)))

@@ -20,6 +20,8 @@ from decimal import Context, Decimal
 from typing import Any
 
 Dice = random.Random
+NULL_WORDS = ("NA", "N/A", "NULL", "null", "\\N", "NaN", "nan", "None")
+"""No value, in columns of numbers or dates that have one of them when their type is inferred."""
 WORDS = (
     *("ann", "Bob O'Hara", "naïve ☃", "日本", "🙂 smile", 'say "hi"', "a,b;c|d", "x" * 300),
     *("NA", "null", "None", "N/A", "-", "nan", "True", "yes", "#N/A", "=1+1", "\\N", "\\n", "a\\"),
@@ -205,8 +207,8 @@ def same(delivered: Any, stored: Any, kind: str) -> bool:
     match delivered:
         case None:
             return stored is None
-        case _ if stored is None:  # quoted, and nothing between the quotes: no number or date
-            return delivered == "" and not _is_text(kind)
+        case _ if stored is None:  # quoted, and nothing between the quotes, or a word for it
+            return delivered in ("", *NULL_WORDS) and not _is_text(kind)
         case bool():
             return stored is delivered or (
                 _is_text(kind) and stored.lower() == str(delivered).lower()
@@ -286,6 +288,8 @@ def _says(text: str, stored: Any, kind: str) -> bool:
 
 
 def _same_text_moment(text: str, stored: str, kind: str) -> bool:
+    """A text without a zone is local; the sources' zone is UTC."""
+    text = re.sub(r"^(\d\d)\.(\d\d)\.(\d{4})$", r"\3-\2-\1", text)
     if re.search(r"\.\d{7,}", text):
         return False  # finer than microseconds
     try:
@@ -296,9 +300,9 @@ def _same_text_moment(text: str, stored: str, kind: str) -> bool:
         return False
     if len(text) < len("2024-01-01") and "-" not in text:
         return False
-    if delivered.tzinfo is None or read.tzinfo is None:
-        return delivered == read if delivered.tzinfo is read.tzinfo else False
-    return delivered == read
+    if delivered.tzinfo is None and read.tzinfo is not None:
+        delivered = delivered.replace(tzinfo=UTC)
+    return delivered == read if (delivered.tzinfo is None) is (read.tzinfo is None) else False
 
 
 @dataclass

@@ -32,7 +32,8 @@ from sqlglot.errors import SqlglotError
 from benchmarks.peers import Unavailable, environment
 from headrace.importers import sql_guard
 from headrace.importers.sql_depth import parse_statement
-from headrace.importers.sql_guard import CONDITIONS, REWRITES, check, constructs
+from headrace.importers.sql_guard import CONDITIONS, check, constructs
+from headrace.importers.sql_rewrites import REWRITES
 
 QUERIES = int(os.environ.get("CONSTRUCTS", "700"))
 SEED = int(os.environ.get("SEED", "1"))
@@ -244,6 +245,8 @@ DIFFERENT = [
     ("postgres", "select a from t where day < current_timestamp::date", "time zone"),
     ("mysql", "select n from t where b = 'ab'", "`b`"),
     ("mysql", "select b, count(*) as c from t group by b", "`b`"),
+    ("mysql", "select case b when 'ab' then 1 else 2 end as x from t", "write CASE WHEN"),
+    ("redshift", "select case b when 'ab' then 1 else 2 end as x from t", "write CASE WHEN"),
     ("mysql", "select length(b) as x from t", "LENGTH"),
     ("mysql", "select distinct b from t", "`b`"),
     ("spark", "select cast(f as int) as x from t", "CAST"),

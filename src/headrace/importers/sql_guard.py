@@ -20,10 +20,12 @@ from typing import Any
 
 from sqlglot import exp
 
-from headrace.importers.sql_kinds import Kinds, type_name
+from headrace.importers.sql_kinds import DIGITS_MAX, ColumnKinds, Kinds, type_name
+from headrace.importers.sql_rewrites import REWRITES, plain
 from headrace.sql.engine_faults import WrongResult, refuse_faulty
 
 _TEXT_CHARACTERS_MAX = 60
+_TSQL = ("tsql", "fabric")
 _LEAVES = (exp.Identifier, exp.Var, exp.DataType, exp.TableAlias)
 
 
@@ -100,15 +102,22 @@ def _conditions(texts: Iterable[str]) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(text.split(" ")) for text in texts)
 
 
-def check(tree: exp.Expr, dialect: str, *, text: str = "", names_matter: bool = True) -> Checked:
+def check(
+    tree: exp.Expr,
+    dialect: str,
+    *,
+    text: str = "",
+    names_matter: bool = True,
+    columns: ColumnKinds | None = None,
+) -> Checked:
     """Return a statement of a dialect as one that DuckDB's SQL can say, with what isn't proven.
 
     `text` is what it was read from, if that is known. `names_matter`: whether somebody reads its
-    columns by their names.
+    columns by their names. `columns` returns the kinds of a table's columns, by name in lower case.
     """
     if dialect == "duckdb":
         return Checked(tree)
-    guard = _Guard(tree.copy(), dialect, text)
+    guard = _Guard(plain(tree) if dialect in _TSQL else tree.copy(), dialect, text, columns)
     guard.walk(guard.result.tree)
     if names_matter:
         guard.check_names()
@@ -125,12 +134,14 @@ def wrong_in_duckdb(sql: str) -> str:
 
 
 class _Guard:
-    def __init__(self, tree: exp.Expr, dialect: str, text: str) -> None:
+    def __init__(
+        self, tree: exp.Expr, dialect: str, text: str, columns: ColumnKinds | None
+    ) -> None:
         self.text = text
         self.table = constructs(dialect)
         self.dialect = dialect
         gives = {name: entry.gives for name, entry in self.table.items()}
-        self.kinds = Kinds(gives)
+        self.kinds = Kinds(gives, columns)
         self.result = Checked(tree)
 
     def walk(self, node: exp.Expr) -> None:
@@ -244,6 +255,8 @@ def _values(node: exp.Expr, key: str) -> list[exp.Expr]:
 
 def _kind(guard: _Guard, node: exp.Expr, words: list[str]) -> str:
     """`kind KEYS KIND…`: each of these values has one of these kinds; `-` is an unknown one."""
+    if isinstance(node, exp.Ordered) and _is_last_order(node):
+        return ""
     keys, allowed = words[0].split(","), {"" if word == "-" else word for word in words[1:]}
     for value in (value for key in keys for value in _values(node, key)):
         kind = guard.kinds.of(value)
@@ -256,11 +269,11 @@ def _kind(guard: _Guard, node: exp.Expr, words: list[str]) -> str:
 
 _KIND_WORDS = {
     "int": "a whole number", "decimal": "a decimal", "total": "a sum",
-    "float": "a floating-point number",
+    "float": "a floating-point number", "binary": "text with a collation",
     "fraction": "a fraction that the origin keeps exactly", "text": "text", "string": "text",
     "bool": "true or false", "date": "a date", "timestamp": "a timestamp", "time": "a time",
     "timestamptz": "a timestamp with a zone", "interval": "an interval",
-    "moment": "a date or a timestamp", "other": "of another type",
+    "moment": "a date or a timestamp", "bound": "a bound of the window", "other": "of another type",
 }  # fmt: skip
 
 
@@ -349,8 +362,10 @@ def _sized(_guard: _Guard, node: exp.Expr, _words: list[str]) -> str:
     assert isinstance(node, exp.Cast)
     size = node.to.expressions
     if not size:
-        return "keeps all digits in its database, but three behind the point in DuckDB"
-    return "has more digits than DuckDB keeps beside others" if int(size[0].name) > 18 else ""
+        return "has other digits in its database than DuckDB's three behind the point"
+    return (
+        "has more digits than DuckDB keeps beside others" if int(size[0].name) > DIGITS_MAX else ""
+    )
 
 
 def _scales(guard: _Guard, node: exp.Expr, words: list[str]) -> str:
@@ -459,7 +474,9 @@ def _alike(guard: _Guard, node: exp.Expr, words: list[str]) -> str:
     values = [value for key in words[0].split(",") for value in _values(node, key)]
     for group in _alternatives(values):
         kinds = [kind for value in group if (kind := guard.kinds.of(value)) != "null"]
-        if len(kinds) > 1 and (len(set(kinds)) > 1 or kinds[0] in ("", "string")):
+        if {"int"} < {*kinds} <= {"int", "decimal", "total"}:
+            continue
+        if len(kinds) > 1 and (len(set(kinds)) > 1 or kinds[0] == ""):
             return "mixes values whose types aren't known to be the same"
     return ""
 
@@ -476,6 +493,96 @@ def _one_of_each(_guard: _Guard, node: exp.Expr, words: list[str]) -> str:
     if len(node.args.get(words[0]) or ()) <= 1 or isinstance(node.parent, exp.Select):
         return ""
     return "isn't known to mean the same in DuckDB with several columns"
+
+
+def _compared(guard: _Guard, node: exp.Expr, words: list[str]) -> str:
+    """`compared KEYS`: with numbers or a window's bounds, or all of known kinds that aren't text.
+
+    SQL Server makes a text beside a number a number; so does DuckDB, or it stops.
+    """
+    values = [value for key in words[0].split(",") for value in _values(node, key)]
+    kinds = [guard.kinds.of(value) for value in values]
+    if kinds[0] in ("date", "timestamp"):
+        days = [
+            kind == "string" and _is_day(value) for kind, value in zip(kinds, values, strict=True)
+        ]
+        kinds = ["date" if day else kind for day, kind in zip(days, kinds, strict=True)]
+    decides = {"int", "decimal", "bound", "null"}
+    if "binary" in kinds and {*kinds} <= {"binary", "text", "string"}:
+        return ""
+    if not {"text", "string"} & {*kinds} and (kinds[0] in decides or {*kinds[1:]} <= decides):
+        return ""
+    unknown = [v for v, kind in zip(values, kinds, strict=True) if kind not in _COMPARABLE]
+    what = ", ".join(value.sql(guard.dialect)[:_TEXT_CHARACTERS_MAX] for value in unknown)
+    return _COLLATION.format(what) if unknown else ""
+
+
+_COMPARABLE = ("int", "decimal", "total", "float", "date", "timestamp", "null")
+_COLLATION = (
+    "isn't known to mean the same in DuckDB where `{}` may be text: SQL Server's collation decides"
+    " about case and ignores blanks at its end; it reads texts beside times by its language"
+)
+
+
+def _is_day(value: exp.Expr) -> bool:
+    return bool(re.fullmatch(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d)?)?", value.unnest().name))
+
+
+def _plus(guard: _Guard, node: exp.Expr, _words: list[str]) -> str:
+    """`plus`: a text, or numbers of which at least one is known to be one."""
+    assert isinstance(node, exp.Binary)
+    if guard.kinds.of(node) == "text":
+        guard.note("joined texts of more than 8,000 bytes, which SQL Server cuts, stay whole")
+        return ""
+    if {guard.kinds.of(node.left), guard.kinds.of(node.right)} & {"int", "decimal", "float"}:
+        return _kind(guard, node, ["this,expression", "-", "int", "decimal", "float"])
+    return "isn't known to mean the same in DuckDB where both types aren't known"
+
+
+def _narrow(guard: _Guard, node: exp.Expr, words: list[str]) -> str:
+    """`narrow KEYS`: no product of decimals, of which SQL Server cuts digits beside others."""
+    for value in (value for key in words[0].split(",") for value in _values(node, key)):
+        if isinstance(value.unnest(), exp.Mul) and guard.kinds.of(value) == "decimal":
+            return "may have more than 38 digits, of which SQL Server cuts some"
+    return ""
+
+
+def _whole_default(guard: _Guard, node: exp.Expr, _words: list[str]) -> str:
+    """`whole_default`: ISNULL gives its second value the type of the first."""
+    is_null = node.args.get("is_null")
+    return _kind(guard, node, ["expressions", "int"]) if is_null else ""
+
+
+def _small(_guard: _Guard, node: exp.Expr, _words: list[str]) -> str:
+    """`small`: SQL Server takes larger whole numbers for decimals."""
+    is_large = node.name.isdigit() and int(node.name) > _INT_MAX and not node.args.get("is_string")
+    return "is a decimal in SQL Server" if is_large else ""
+
+
+_INT_MAX = 2**31 - 1
+
+
+def _written_float(guard: _Guard, _node: exp.Expr, _words: list[str]) -> str:
+    """`float64`: the text is known, and has no `real`, which sqlglot takes for `float`."""
+    if guard.text and not re.search(r"\breal\b", guard.text, re.IGNORECASE):
+        return ""
+    return "may have 32 bits (real), of which DuckDB keeps other digits"
+
+
+def _searched(_guard: _Guard, node: exp.Expr, _words: list[str]) -> str:
+    """`searched`: no `CASE a WHEN b`, which compares like `=`."""
+    if not node.this:
+        return ""
+    return "may compare text, which its database does in its own way; write CASE WHEN … = …"
+
+
+def _other_names(_guard: _Guard, node: exp.Expr, _words: list[str]) -> str:
+    """`other_names`: a CTE that doesn't read itself, as in a recursion without RECURSIVE."""
+    tables = node.this.find_all(exp.Table)
+    names = {table.name.lower() for table in tables if not table.db}
+    return (
+        "reads itself, which DuckDB does only with RECURSIVE" if node.alias.lower() in names else ""
+    )
 
 
 CONDITIONS: Mapping[str, Callable[[_Guard, exp.Expr, list[str]], str]] = {
@@ -499,65 +606,12 @@ CONDITIONS: Mapping[str, Callable[[_Guard, exp.Expr, list[str]], str]] = {
     "condition": _condition,
     "alike": _alike,
     "within": _within,
-}
-
-
-# How a construct is written for DuckDB
-
-
-def _like(node: exp.Expr, _kinds: Kinds) -> exp.Expr:
-    """A backslash escapes, unless the pattern says otherwise."""
-    pattern = node.expression
-    plain = isinstance(pattern, exp.Literal) and "\\" not in pattern.name
-    if plain or isinstance(node.parent, exp.Escape):
-        return node
-    return exp.Escape(this=node.copy(), expression=exp.Literal.string("\\"))
-
-
-def _search(node: exp.Expr, _kinds: Kinds) -> exp.Expr:
-    """In the origin, a dot is any character, also the end of a line."""
-    if "." in node.expression.name:
-        node.set("flag", exp.Literal.string("s"))
-    return node
-
-
-def _cut(node: exp.Expr, _kinds: Kinds) -> exp.Expr:
-    """A cast to `varchar(n)` cuts."""
-    assert isinstance(node, exp.Cast)
-    size = node.to.expressions
-    if not size:
-        return node
-    text = exp.cast(node.this.copy(), exp.DataType.build("text"))
-    return exp.Left(this=text, expression=exp.Literal.number(size[0].name))
-
-
-def _blanks(node: exp.Expr, _kinds: Kinds) -> exp.Expr:
-    """Only blanks are trimmed; DuckDB trims other spaces of Unicode, too."""
-    if not node.args.get("expression"):
-        node.set("expression", exp.Literal.string(" "))
-    return node
-
-
-def _whole(node: exp.Expr, kinds: Kinds) -> exp.Expr:
-    """Whole numbers divide to a whole number."""
-    assert isinstance(node, exp.Binary)
-    if kinds.of(node.left) == "int" and kinds.of(node.right) == "int":
-        return exp.IntDiv(this=node.left.copy(), expression=node.right.copy())
-    return node
-
-
-def _midnight(node: exp.Expr, kinds: Kinds) -> exp.Expr:
-    """`date_trunc` makes a timestamp with a zone of a date."""
-    if kinds.of(node.this) != "date":
-        return node
-    return exp.cast(node.copy(), exp.DataType.build("timestamptz"))
-
-
-REWRITES: Mapping[str, Callable[[exp.Expr, Kinds], exp.Expr]] = {
-    "like": _like,
-    "search": _search,
-    "cut": _cut,
-    "blanks": _blanks,
-    "division": _whole,
-    "midnight": _midnight,
+    "compared": _compared,
+    "plus": _plus,
+    "narrow": _narrow,
+    "whole_default": _whole_default,
+    "small": _small,
+    "float64": _written_float,
+    "searched": _searched,
+    "other_names": _other_names,
 }

@@ -8,18 +8,25 @@ the origin that is a DOUBLE here; `other`; empty for one that isn't known.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from sqlglot import exp
 
 _TYPES: Mapping[exp.DType, str] = {
-    **dict.fromkeys((exp.DType.INT, exp.DType.BIGINT, exp.DType.SMALLINT), "int"),
+    **dict.fromkeys(
+        (exp.DType.INT, exp.DType.BIGINT, exp.DType.SMALLINT, exp.DType.UTINYINT), "int"
+    ),
     exp.DType.DECIMAL: "decimal",
     exp.DType.DOUBLE: "float",
     exp.DType.FLOAT: "float",
     exp.DType.TEXT: "text",
     exp.DType.VARCHAR: "text",
+    exp.DType.NVARCHAR: "text",
+    exp.DType.CHAR: "text",
+    exp.DType.NCHAR: "text",
+    exp.DType.DATETIME2: "timestamp",
     exp.DType.BOOLEAN: "bool",
     exp.DType.DATE: "date",
     exp.DType.TIMESTAMP: "timestamp",
@@ -36,6 +43,9 @@ _BY_ARGUMENT: Mapping[str, Mapping[str, str]] = {
 """Constructs whose kind depends on that of their argument, else it is as `_OTHERWISE` says."""
 _OTHERWISE = {"average": "fraction", "sum": "total", "trunc": "moment"}
 _DEPTH_MAX = 30
+DIGITS_MAX = 18
+"""Of a decimal, of which two can be multiplied within 38 digits."""
+_WORDS = re.compile(r"\D*[^\W\d_]\D*")
 
 
 def type_name(kind: exp.DataType) -> str:
@@ -43,11 +53,26 @@ def type_name(kind: exp.DataType) -> str:
     return str(kind.this.name) if isinstance(kind.this, exp.DType) else str(kind.this)
 
 
-class Kinds:
-    """The kinds of a statement's expressions. `gives`: of each construct that is known."""
+ColumnKinds = Callable[[exp.Table], Mapping[str, str]]
 
-    def __init__(self, gives: Mapping[str, str]) -> None:
+
+def kind_of_type(kind: exp.DataType) -> str:
+    """Return the kind of a column of a type; of a decimal, only if others keep their digits."""
+    digits = kind.expressions[0].name if kind.expressions else ""
+    is_wide = not digits.isdigit() or int(digits) > DIGITS_MAX
+    known = _TYPES.get(kind.this, "other") if isinstance(kind.this, exp.DType) else "other"
+    return "total" if known == "decimal" and is_wide else known
+
+
+class Kinds:
+    """The kinds of a statement's expressions. `gives`: of each construct that is known.
+
+    `columns` returns the kinds of a table's columns, by name in lower case.
+    """
+
+    def __init__(self, gives: Mapping[str, str], columns: ColumnKinds | None = None) -> None:
         self._gives = gives
+        self._columns = columns
         self._depth = 0
         self._nodes: Mapping[Any, Callable[[Any], str]] = {
             exp.Literal: self._of_literal,
@@ -105,6 +130,8 @@ class Kinds:
         return _joined({self.of(node) for node in nodes if node is not None})
 
     def _of_arithmetic(self, node: exp.Binary) -> str:
+        if isinstance(node, exp.Add) and any(map(_is_word, node.flatten())):
+            return "text"
         kinds = {self.of(node.left), self.of(node.right)} - {"null"}
         if "interval" in kinds:
             return _moved(kinds)
@@ -115,6 +142,8 @@ class Kinds:
         return _joined(kinds)
 
     def _of_column(self, column: exp.Column) -> str:
+        if column.name.startswith("$partition_"):
+            return "bound"
         select = column.find_ancestor(exp.Select)
         while select is not None:
             sources = [*_sources(select)]
@@ -130,7 +159,11 @@ class Kinds:
         if alias is not None and alias.args.get("columns"):
             return ""
         query = source.this if isinstance(source, exp.Subquery) else _cte(source)
-        return self._in_query(query, name) if isinstance(query, exp.Query) else ""
+        if isinstance(query, exp.Query):
+            return self._in_query(query, name)
+        if self._columns is None or not isinstance(source, exp.Table):
+            return ""
+        return self._columns(source).get(name.lower(), "")
 
     def _in_query(self, query: exp.Expr, name: str) -> str:
         if isinstance(query, exp.Subquery):
@@ -154,6 +187,11 @@ class Kinds:
             return self._in_source(sources[0], name) if is_star and len(sources) == 1 else ""
         finally:
             self._depth -= 1
+
+
+def _is_word(node: exp.Expr) -> bool:
+    """Whether it is a text that no database takes for a number or a time."""
+    return isinstance(node, exp.Literal) and node.is_string and bool(_WORDS.fullmatch(node.name))
 
 
 def _sources(select: exp.Select) -> Iterator[exp.Expr]:

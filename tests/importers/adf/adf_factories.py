@@ -39,12 +39,14 @@ def service(root: Path, name: str, kind: str, **settings: Any) -> None:
 
 
 def dataset(root: Path, name: str, kind: str, store: str, **settings: Any) -> None:
-    """Write a dataset; its parameters are texts without a default."""
+    """Write a dataset; its parameters are texts without a default, `columns` are its types."""
     parameters = settings.pop("parameters", {})
+    columns = settings.pop("columns", {})
     properties = {
         "type": kind,
         "linkedServiceName": {"referenceName": store, "type": "LinkedServiceReference"},
         "parameters": parameters,
+        "schema": [{"name": column, "type": type_} for column, type_ in columns.items()],
         "typeProperties": settings,
     }
     write(root, f"dataset/{name}.json", {"name": name, "properties": properties})
@@ -110,7 +112,10 @@ def basics(root: Path) -> None:
         root, "orders_csv", "DelimitedText", "lake", columnDelimiter=";", firstRowAsHeader=True,
         location={"type": "AzureBlobFSLocation", "fileSystem": "raw", "fileName": "orders.csv"},
     )  # fmt: skip
-    dataset(root, "orders_table", "AzureSqlTable", "sql", schema="dbo", table="Orders")
+    columns = {"customer": "int", "region": "int", "name": "nvarchar", "day": "date"}
+    dataset(
+        root, "orders_table", "AzureSqlTable", "sql", schema="dbo", table="Orders", columns=columns
+    )
 
 
 def imported(root: Path, new: Path) -> ImportedProject:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from adf_factories import activity, basics, copy, pipeline, script, trigger
+from adf_factories import activity, basics, copy, dataset, pipeline, script, trigger
 
 import headrace
 from headrace.services.import_project import import_project
@@ -34,6 +34,8 @@ def brought_over(tmp_path: Path, name: str) -> tuple[Path, set[str]]:
     root, into = tmp_path / "factory", tmp_path / name
     if not root.exists():
         basics(root)
+        kinds = {"net": "int"}
+        dataset(root, "totals", "AzureSqlTable", "sql", schema="dbo", table="Totals", columns=kinds)
         pause = activity("Pause", "Wait", ["Sum"], settings={"waitTimeInSeconds": 1})
         load = copy("Load", "orders_csv", "orders_table")
         longer = activity("Longer", "Wait", ["Pause"], settings={"waitTimeInSeconds": 1})
@@ -44,7 +46,7 @@ def brought_over(tmp_path: Path, name: str) -> tuple[Path, set[str]]:
         daily(root, "early", 6)
         daily(root, "late", 8)
     response = import_project("adf", root, into, "test", Silent())
-    (into / "orders.csv").write_text("customer;net\nada;1\nbo;2\nada;4\n")
+    (into / "orders.csv").write_text("customer;net\n1;1\n2;2\n1;4\n")
     (into / "sources/orders.yaml").write_text(
         "source: orders\nowner: data-factory\nfiles: orders.csv\ncsv: {delimiter: ;}\n"
     )

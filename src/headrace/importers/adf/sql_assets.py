@@ -44,7 +44,7 @@ def carried_sql(activity: Activity, scope: Scope, context: Context) -> tuple[lis
     store, dialect = _store(activity, scope, context)
     text, is_bound = _text(activity, scope, context)
     try:
-        translated = translate(text, dialect, store.name)
+        translated = translate(text, dialect, store.name, context.stores.columns)
     except NotTranslatedError as error:
         raise NotCarriedError(str(error)) from None
     fields: dict[str, Any] = {"description": activity.description} if activity.description else {}
@@ -101,7 +101,8 @@ def _carried_query(
     if unknown is not None:
         raise NotCarriedError(f"only a run knows its SQL: {unknown.reason}")
     try:
-        translated = translate(_statement(query, context), dialect, origin.store.name)
+        text = _statement(query, context)
+        translated = translate(text, dialect, origin.store.name, context.stores.columns)
     except NotTranslatedError as error:
         raise NotCarriedError(str(error)) from None
     if translated.target is not None:

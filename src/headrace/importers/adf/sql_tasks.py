@@ -4,36 +4,25 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from headrace.importers.adf import tsql
 from headrace.importers.adf.drafts import TableKey
 from headrace.importers.adf.json_text import JsonObject
 from headrace.importers.adf.reading import object_of, objects_of
 from headrace.importers.adf.stores import table_key
 from headrace.importers.sql_depth import TooDeep, parse_statements
-from headrace.importers.sql_guard import wrong_in_duckdb
+from headrace.importers.sql_guard import check, wrong_in_duckdb
+from headrace.importers.sql_meaning import depends_on_run
 
 STATEMENT_CHARACTERS_MAX = 200_000
 logging.getLogger("sqlglot").addFilter(
     lambda record: "unsupported syntax" not in record.getMessage()
 )
-_VOLATILE = (exp.CurrentTimestamp, exp.CurrentDate, exp.CurrentTime, exp.CurrentDatetime, exp.Rand)
-_VOLATILE_NAMES = frozenset(
-    ("getdate", "getutcdate", "sysdatetime", "sysutcdatetime", "newid", "newsequentialid", "now",
-     "sysdatetimeoffset", "rand", "random", "uuid", "gen_random_uuid")
-)  # fmt: skip
-_FORBIDDEN = (
-    exp.Parameter, exp.SessionParameter, exp.Command, exp.Pivot, exp.Lateral, exp.OpenJSON,
-    exp.TableSample, exp.Placeholder, exp.Xor, exp.Collate,
-)  # fmt: skip
-_KNOWN_ANONYMOUS = frozenset(("ltrim", "rtrim", "reverse", "log10", "sin", "cos", "tan", "radians"))
-_REAL = re.compile(r"(?i)\bas\s+real\b|\(\s*real\s*,")
 
 
 class NotTranslatedError(Exception):
@@ -55,8 +44,16 @@ class Translated:
     note: str = ""
 
 
-def translate(text: str, dialect: str, store: str) -> Translated:
-    """Return a script of one query as DuckDB's SQL. Raise NotTranslatedError."""
+def translate(
+    text: str,
+    dialect: str,
+    store: str,
+    columns: Callable[[TableKey], Mapping[str, str]] = lambda _table: {},
+) -> Translated:
+    """Return a script of one query as DuckDB's SQL. Raise NotTranslatedError.
+
+    `columns` returns the kinds of a table's columns, as far as its datasets say them.
+    """
     statements = _statements(text, dialect)
     emptied = {key for statement in statements if (key := _emptied(statement, store)) is not None}
     rest = [statement for statement in statements if _emptied(statement, store) is None]
@@ -65,14 +62,16 @@ def translate(text: str, dialect: str, store: str) -> Translated:
     query, target, created = _query(rest[0], store)
     if emptied - {target}:
         raise NotTranslatedError("it removes rows of another table than the one that it fills")
-    _check(query, dialect)
-    if dialect == "tsql" and _REAL.search(text):
-        raise NotTranslatedError("it converts to real, which rounds in its own way")
-    note = tsql.collation_note(query) if dialect == "tsql" else ""
-    reads = _with_markers(query, store)
+    reason = depends_on_run(query)
+    if reason:
+        raise NotTranslatedError(f"in its query, {reason}")
+    checked = check(query, dialect, text=text, columns=lambda table: columns(_key(table, store)))
+    if checked.unproven:
+        raise NotTranslatedError(f"in its query, {checked.unproven[0]}")
+    reads = _with_markers(checked.tree, store)
     if target is not None and target in reads:
         raise NotTranslatedError("it reads the table that it writes")
-    sql = _generated(query, dialect)
+    sql, note = _generated(checked.tree), "; ".join(checked.notes)
     return Translated(sql, tuple(reads), target, created or bool(emptied), note)
 
 
@@ -173,47 +172,7 @@ def _named(query: exp.Query, columns: list[str]) -> exp.Query:
     return query
 
 
-def _check(query: exp.Query, dialect: str) -> None:
-    """Raise NotTranslatedError for what would mean something else in DuckDB."""
-    for node in query.walk():
-        _check_node(node)
-    if dialect == "tsql":
-        try:
-            tsql.check(query)
-        except tsql.DiffersError as error:
-            raise NotTranslatedError(str(error)) from None
-    for select in query.find_all(exp.Select):
-        is_cut = select.args.get("limit") and not select.args.get("order")
-        if select.args.get("for_") or is_cut:
-            raise NotTranslatedError("it takes some rows without an order, or FOR XML or JSON")
-
-
-def _check_node(node: exp.Expr) -> None:
-    if isinstance(node, _FORBIDDEN):
-        raise NotTranslatedError(f"it uses {_named_node(node)}")
-    if isinstance(node, exp.Join) and str(node.method or "").upper() not in ("", "NATURAL"):
-        raise NotTranslatedError("it uses a join that has no counterpart")
-    if _is_volatile(node):
-        filters = node.find_ancestor(exp.Where, exp.Having, exp.Join) is not None
-        uses = "filters by" if filters else "stores"
-        raise NotTranslatedError(f"it {uses} the time at which it runs, or a random value")
-    if isinstance(node, exp.Anonymous) and node.name.lower() not in _KNOWN_ANONYMOUS:
-        raise NotTranslatedError(f"it calls `{node.name}()`")
-
-
-def _named_node(node: exp.Expr) -> str:
-    if isinstance(node, exp.Parameter | exp.SessionParameter):
-        return "variables of a script"
-    return f"`{node.key.upper()}`, which has no counterpart"
-
-
-def _is_volatile(node: exp.Expr) -> bool:
-    return isinstance(node, _VOLATILE) or (
-        isinstance(node, exp.Anonymous) and node.name.lower() in _VOLATILE_NAMES
-    )
-
-
-def _with_markers(query: exp.Query, store: str) -> list[TableKey]:
+def _with_markers(query: exp.Expr, store: str) -> list[TableKey]:
     """Replace the names of the tables by markers, and return the tables."""
     reads: list[TableKey] = []
     ctes = {cte.alias.lower() for cte in query.find_all(exp.CTE)}
@@ -245,9 +204,7 @@ def _mark(table: exp.Table, position: int) -> None:
     table.replace(replacement)
 
 
-def _generated(query: exp.Query, dialect: str) -> str:
-    if dialect == "tsql":
-        tsql.rewrite(query)
+def _generated(query: exp.Expr) -> str:
     try:
         sql = query.sql(
             dialect="duckdb", pretty=True, unsupported_level=sqlglot.ErrorLevel.RAISE,

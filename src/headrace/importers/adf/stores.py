@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
+
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
 
 from headrace.importers.adf.activities import parameter_defaults
 from headrace.importers.adf.drafts import TableKey, clean
 from headrace.importers.adf.evaluate import resolve
 from headrace.importers.adf.json_text import JsonObject
 from headrace.importers.adf.origin import Origin, Resource
-from headrace.importers.adf.reading import object_of, text_at
+from headrace.importers.adf.reading import object_of, objects_of, text_at
 from headrace.importers.adf.values import Moment, Scope, Template, Value, joined, unknown_in
+from headrace.importers.sql_kinds import kind_of_type
 from headrace.model.connections import PORT_MAX
 
 DATABASES = {
@@ -97,6 +101,7 @@ class Stores:
     def __init__(self, origin: Origin) -> None:
         self.origin = origin
         self.connections: dict[str, dict[str, Any]] = {}
+        self._columns: dict[TableKey, dict[str, str]] | None = None
 
     def place(self, reference: Any, scope: Scope, factory: str) -> Place:
         """Return where the dataset of a reference is."""
@@ -123,6 +128,17 @@ class Stores:
             return _table(dataset, store, settings)
         return Place("other", store, settings=settings, dataset=dataset)
 
+    def columns(self, table: TableKey) -> Mapping[str, str]:
+        """Return the kinds of a table's columns, as far as its datasets say them."""
+        if self._columns is None:
+            self._columns = {}
+            for dataset in self.origin.of_kind("dataset"):
+                place = self.place({"referenceName": dataset.name}, Scope(), dataset.factory)
+                if place.table is not None and not place.problem:
+                    kinds = _column_kinds(dataset, DIALECTS.get(place.store_type, ""))
+                    self._columns.setdefault(place.table, {}).update(kinds)
+        return self._columns.get(table, {})
+
     def linked_service(self, reference: Any, factory: str) -> Resource | None:
         """Return the linked service of a reference."""
         return self.origin.find("linked service", text_at(reference, "referenceName"), factory)
@@ -136,6 +152,17 @@ class Stores:
                 return None
             self.connections[name] = connection
         return name
+
+
+def _column_kinds(dataset: Resource, dialect: str) -> Iterator[tuple[str, str]]:
+    for column in objects_of(dataset.raw, "schema"):
+        name, kind = text_at(column, "name").lower(), text_at(column, "type")
+        digits = column.get("precision")
+        try:
+            built = exp.DataType.build(f"{kind}({digits})" if digits else kind, dialect=dialect)
+        except SqlglotError:
+            continue
+        yield name, "other" if kind.lower() == "real" else kind_of_type(built)
 
 
 def _file(dataset: Resource, store: Resource | None, kind: str, settings: dict[str, Any]) -> Place:

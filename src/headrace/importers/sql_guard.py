@@ -255,10 +255,8 @@ def _values(node: exp.Expr, key: str) -> list[exp.Expr]:
 
 def _kind(guard: _Guard, node: exp.Expr, words: list[str]) -> str:
     """`kind KEYS KIND…`: each of these values has one of these kinds; `-` is an unknown one."""
-    if isinstance(node, exp.Ordered) and _is_last_order(node):
-        return ""
-    keys, allowed = words[0].split(","), {"" if word == "-" else word for word in words[1:]}
-    for value in (value for key in keys for value in _values(node, key)):
+    allowed = {"" if word == "-" else word for word in words[1:]}
+    for value in _compared_values(node, words[0]):
         kind = guard.kinds.of(value)
         if kind not in allowed and kind != "null":
             what = f"is {_KIND_WORDS[kind]}" if kind else "has a type that isn't known"
@@ -495,26 +493,37 @@ def _one_of_each(_guard: _Guard, node: exp.Expr, words: list[str]) -> str:
     return "isn't known to mean the same in DuckDB with several columns"
 
 
+def _compared_values(node: exp.Expr, keys: str) -> list[exp.Expr]:
+    """Return the values of arguments; none of an order that leaves out no rows."""
+    if isinstance(node, exp.Ordered) and _is_last_order(node):
+        return []
+    return [value for key in keys.split(",") for value in _values(node, key)]
+
+
 def _compared(guard: _Guard, node: exp.Expr, words: list[str]) -> str:
     """`compared KEYS`: with numbers or a window's bounds, or all of known kinds that aren't text.
 
     SQL Server makes a text beside a number a number; so does DuckDB, or it stops.
     """
-    values = [value for key in words[0].split(",") for value in _values(node, key)]
+    values = _compared_values(node, words[0])
     kinds = [guard.kinds.of(value) for value in values]
     if kinds[0] in ("date", "timestamp"):
-        days = [
-            kind == "string" and _is_day(value) for kind, value in zip(kinds, values, strict=True)
-        ]
-        kinds = ["date" if day else kind for day, kind in zip(days, kinds, strict=True)]
-    decides = {"int", "decimal", "bound", "null"}
-    if "binary" in kinds and {*kinds} <= {"binary", "text", "string"}:
-        return ""
-    if not {"text", "string"} & {*kinds} and (kinds[0] in decides or {*kinds[1:]} <= decides):
+        pairs = zip(kinds, values, strict=True)
+        kinds = ["date" if kind == "string" and _is_day(value) else kind for kind, value in pairs]
+    if _is_decided(kinds):
         return ""
     unknown = [v for v, kind in zip(values, kinds, strict=True) if kind not in _COMPARABLE]
     what = ", ".join(value.sql(guard.dialect)[:_TEXT_CHARACTERS_MAX] for value in unknown)
     return _COLLATION.format(what) if unknown else ""
+
+
+def _is_decided(kinds: list[str]) -> bool:
+    """Whether both databases compare values of these kinds alike, whatever the unknown ones are."""
+    if "binary" in kinds:
+        return {*kinds} <= {"binary", "text", "string"}
+    decides = {"int", "decimal", "bound", "null"}
+    is_text = bool({"text", "string"} & {*kinds})
+    return not is_text and (kinds[0] in decides or {*kinds[1:]} <= decides)
 
 
 _COMPARABLE = ("int", "decimal", "total", "float", "date", "timestamp", "null")

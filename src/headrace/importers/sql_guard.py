@@ -506,15 +506,21 @@ def _compared(guard: _Guard, node: exp.Expr, words: list[str]) -> str:
     SQL Server makes a text beside a number a number; so does DuckDB, or it stops.
     """
     values = _compared_values(node, words[0])
-    kinds = [guard.kinds.of(value) for value in values]
-    if kinds[0] in ("date", "timestamp"):
-        pairs = zip(kinds, values, strict=True)
-        kinds = ["date" if kind == "string" and _is_day(value) else kind for kind, value in pairs]
-    if _is_decided(kinds):
+    kinds = _kinds_beside_times(guard, values)
+    if not kinds or _is_decided(kinds):
         return ""
     unknown = [v for v, kind in zip(values, kinds, strict=True) if kind not in _COMPARABLE]
     what = ", ".join(value.sql(guard.dialect)[:_TEXT_CHARACTERS_MAX] for value in unknown)
     return _COLLATION.format(what) if unknown else ""
+
+
+def _kinds_beside_times(guard: _Guard, values: list[exp.Expr]) -> list[str]:
+    """Return the kinds of values; a written day beside a date or time is one."""
+    kinds = [guard.kinds.of(value) for value in values]
+    if kinds[:1] not in (["date"], ["timestamp"]):
+        return kinds
+    pairs = zip(kinds, values, strict=True)
+    return ["date" if kind == "string" and _is_day(value) else kind for kind, value in pairs]
 
 
 def _is_decided(kinds: list[str]) -> bool:

@@ -30,7 +30,7 @@
 #   make lock            resolve requirements/ again from pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test test-system test-dbt test-constructs lint faults lab simulate evaluations values lineage mutants advice bench ratios docs leaks sbom lock ui ui-dev ui-test screenshots ui-gallery test-languages test-adf test-airflow
+.PHONY: help demo check test test-system test-dbt test-constructs lint size faults lab simulate evaluations values lineage mutants advice bench ratios docs leaks sbom lock ui ui-dev ui-test screenshots ui-gallery test-languages test-adf test-airflow
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
@@ -125,7 +125,11 @@ lint: .venv/.dev
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m scripts.dead_code
 	@$(BIN)/complexipy --plain
+	@$(MAKE) --no-print-directory size
 	@$(BIN)/python scripts/environment.py npm lint
+
+size: .venv/.dev
+	@$(BIN)/python scripts/size.py --budget
 
 simulate: .venv/.dev
 	@PYTHONPATH=tests $(BIN)/python -m simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),10000))

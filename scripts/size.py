@@ -1,38 +1,33 @@
-"""How much code there is: statements, names, classes, functions and files of each package, from the
-syntax tree.
+"""How much code each package has, and `make size`: no package may have more than its budget.
 
-    python scripts/size.py [FOLDER] [--json]
+    python scripts/size.py [FOLDER] [--json]    print the sizes
+    python scripts/size.py --budget             compare them with scripts/size_budget.toml
 
-Lines and the share of comments are printed too; they are no goal. Statements are `ast.stmt` nodes
-without docstrings, names are the distinct identifiers that a package defines.
+Statements are `ast.stmt` nodes without docstrings. Wide structs are classes with more than 20
+annotated fields, long signatures are functions with more than 7 arguments besides `self` and `cls`.
 """
 
 from __future__ import annotations
 
 import ast
-import io
 import json
 import sys
-import tokenize
+import tomllib
 from collections import Counter, defaultdict
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+BUDGET = ROOT / "scripts/size_budget.toml"
 NOT_OURS = "demo_project"
 """A user's project that the package brings along."""
-LINES_MAX = 600
-GENERATED = "session_methods.py"
-"""Written by scripts/session_methods.py; nobody reads it from top to bottom."""
-COUNTS = (
-    "files",
-    "files over 600 lines",
-    "statements",
-    "classes",
-    "functions",
-    "names",
-    "lines",
-    "comment lines",
-)
+FIELDS_MAX, ARGUMENTS_MAX = 20, 7
+BUDGETED = ("statements", "classes", "wide_structs", "long_signatures")
+COUNTS = ("files", "functions", *BUDGETED)
+HEAD = """\
+# What each package may have at most; `make size` compares and lowers the figures by itself.
+# To raise one, add the difference with its reason: [[raised]] package, figure, by, reason.
+"""
 
 
 def is_docstring(node: ast.stmt) -> bool:
@@ -44,60 +39,82 @@ def is_docstring(node: ast.stmt) -> bool:
     )
 
 
-def add(size: Counter[str], names: set[str], text: str) -> None:
+def add(size: Counter[str], text: str) -> None:
     """Count one file into its package."""
-    lines = text.count("\n")
     size["files"] += 1
-    size["lines"] += lines
-    size["comment lines"] += sum(
-        token.type == tokenize.COMMENT
-        for token in tokenize.generate_tokens(io.StringIO(text).readline)
-    )
     for node in ast.walk(ast.parse(text)):
         size["statements"] += isinstance(node, ast.stmt) and not is_docstring(node)
-        size["classes"] += isinstance(node, ast.ClassDef)
-        size["functions"] += isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            names.add(node.name)
-        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            names.add(node.id)
-        elif isinstance(node, ast.arg):
-            names.add(node.arg)
+        if isinstance(node, ast.ClassDef):
+            fields = sum(isinstance(item, ast.AnnAssign) for item in node.body)
+            size["classes"] += 1
+            size["wide_structs"] += fields > FIELDS_MAX
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+            own = [argument for argument in arguments if argument.arg not in ("self", "cls")]
+            size["functions"] += 1
+            size["long_signatures"] += len(own) > ARGUMENTS_MAX
 
 
 def sizes(folder: Path) -> dict[str, Counter[str]]:
     """Package → its size, and `all` for the whole."""
     result: dict[str, Counter[str]] = defaultdict(Counter)
-    names: dict[str, set[str]] = defaultdict(set)
     for path in sorted(folder.rglob("*.py")):
-        if NOT_OURS in path.parts:
-            continue
-        inside = path.relative_to(folder).parts
-        package = inside[0] if len(inside) > 1 else "."
-        text = path.read_text(encoding="utf-8")
-        for key in (package, "all"):
-            add(result[key], names[key], text)
-            if path.name != GENERATED:
-                result[key]["files over 600 lines"] += text.count("\n") > LINES_MAX
-    for key, size in result.items():
-        size["names"] = len(names[key])
+        if NOT_OURS not in path.parts:
+            inside = path.relative_to(folder).parts
+            for key in (inside[0] if len(inside) > 1 else "top", "all"):
+                add(result[key], path.read_text(encoding="utf-8"))
     return result
 
 
-def main() -> None:
-    """Print a table, or one JSON document with `--json`."""
-    arguments = [argument for argument in sys.argv[1:] if argument != "--json"]
-    packages = sizes(Path(arguments[0]) if arguments else ROOT / "src/headrace")
-    if "--json" in sys.argv:
-        counted = {
-            package: {name.replace(" ", "_"): size[name] for name in COUNTS}
-            for package, size in packages.items()
-        }
-        print(json.dumps(counted, indent=2))
-        return
-    print("  ".join(f"{title:>20}" for title in ("package", *COUNTS)))
+def compared(packages: dict[str, Counter[str]]) -> list[str]:
+    """Return a sentence for each figure over its budget; lower the budgets of what has shrunk."""
+    declared = tomllib.loads(BUDGET.read_text(encoding="utf-8"))
+    raised = _raised(declared.pop("raised", []))
+    over = [f"{package} has no budget" for package in packages if package not in declared]
+    lines = []
+    for package, budget in sorted(declared.items()):
+        lines.append(f"\n[{package}]\n")
+        for figure in BUDGETED:
+            count, more = packages[package][figure], raised[package, figure]
+            if count > budget[figure] + more:
+                over.append(f"{package}: {count:,} {figure}, allowed {budget[figure] + more:,}")
+            lines.append(f"{figure} = {min(budget[figure], max(0, count - more))}\n")
+    _rewrite(lines)
+    return over
+
+
+def _raised(lines: list[dict[str, Any]]) -> Counter[tuple[str, str]]:
+    """Return by how much each figure of a package, and that of all together, was raised."""
+    raised = Counter[tuple[str, str]]()
+    for line in lines:
+        for package in (line["package"], "all"):
+            raised[package, line["figure"]] += line["by"] if line["reason"].strip() else 0
+    return raised
+
+
+def _rewrite(lines: list[str]) -> None:
+    """Write the budgets; keep the lines that raise one as they stand."""
+    text = BUDGET.read_text(encoding="utf-8")
+    at = text.find("\n[[raised]]")
+    BUDGET.write_text(HEAD + "".join(lines) + (text[at:] if at >= 0 else ""), encoding="utf-8")
+
+
+def _table(packages: dict[str, Counter[str]]) -> str:
+    rows = [["package", *COUNTS]]
     for package, size in sorted(packages.items(), key=lambda item: item[0] == "all"):
-        print("  ".join([f"{package:>20}", *(f"{size[name]:>20,}" for name in COUNTS)]))
+        rows.append([package, *(f"{size[name]:,}" for name in COUNTS)])
+    return "\n".join("  ".join(f"{cell:>15}" for cell in row) for row in rows)
+
+
+def main() -> None:
+    """Print a table or, with `--json`, a document; with `--budget` compare."""
+    options = {word for word in sys.argv[1:] if word.startswith("--")}
+    folders = [word for word in sys.argv[1:] if word not in options]
+    packages = sizes(Path(folders[0]) if folders else ROOT / "src/headrace")
+    if "--budget" not in options:
+        print(json.dumps(packages, indent=2) if "--json" in options else _table(packages))
+    elif over := compared(packages):
+        sys.exit("\n".join([*over, "hint: make it smaller, or see scripts/size_budget.toml"]))
 
 
 if __name__ == "__main__":

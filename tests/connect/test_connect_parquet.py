@@ -233,6 +233,21 @@ def test_a_column_without_values_has_no_type(bench: Workbench) -> None:
         assert isinstance(again, Taken) and again.rows == [(None,)] * 3
 
 
+def test_lists_without_elements_have_no_type_of_elements(bench: Workbench) -> None:
+    """Would catch: empty lists of polars held as INTEGER[] where BIGINT[] is pinned, or pinned so
+    themselves."""
+    empty = pa.array([[], None], pa.list_(pa.null()))
+    inside = pa.array([{"x": [], "n": 5}], pa.struct([("x", empty.type), ("n", pa.int64())]))
+    taken = bench.take(write(pa.table({"l": empty})), "x.parquet")
+    assert isinstance(taken, Taken) and taken.types()["l"] == "VARCHAR[]"
+    lists, structs = pa.array([[1]]), pa.array([{"x": ["a"], "n": 1}])
+    pinned = bench.schema(write(pa.table({"l": lists, "s": structs})), "x.parquet")
+    again = bench.take(write(pa.table({"l": empty.slice(0, 1), "s": inside})), "x.parquet", pinned)
+    assert isinstance(again, Taken) and again.rows == [([], {"x": [], "n": 5})]
+    drifted = bench.take(write(pa.table({"l": empty, "s": pa.array([1, 2])})), "x.parquet", pinned)
+    assert not isinstance(drifted, Taken) and "column l" not in str(drifted)
+
+
 def test_bytes_dont_become_text(bench: Workbench) -> None:
     """Would catch: bytes published as the text of their escapes in a column of text."""
     pinned = bench.schema(write(pa.table({"a": ["x"]})), "x.parquet")

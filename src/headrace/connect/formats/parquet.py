@@ -4,7 +4,7 @@ was promised without loss.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -107,14 +107,10 @@ class Parquet:
         leaves = tuple(_leaves(connection, opened))
         _require_exact(opened, leaves)
         names = [row[0] for row in described]
-        untyped = {column for column, _, _, logical in leaves if logical == "NullType()"}
         return FileHeader(
             column_names(names),
             doubled=doubled_names(names),
-            types=tuple(
-                "" if name in untyped and kind == "INTEGER" else _stored(kind, name)
-                for name, kind, *_ in described
-            ),
+            types=tuple(_stated(name, kind, leaves) for name, kind, *_ in described),
             rows=rows[0] if rows else None,
         )
 
@@ -126,7 +122,7 @@ class Parquet:
         Those with nanoseconds are text.
         """
         header = self.header(connection, opened, Format(kind=self.kind))
-        types = ["TIMESTAMP" if kind in TIMESTAMPS else kind or "VARCHAR" for kind in header.types]
+        types = ["TIMESTAMP" if kind in TIMESTAMPS else _of_unknown(kind) for kind in header.types]
         exact = [
             f"bool_or({_inexact(f'c{n}', kind, 'TIMESTAMP')})"
             for n, kind in enumerate(header.types, 1)
@@ -184,7 +180,7 @@ class Parquet:
         bad = [
             column
             for column in pinned.columns
-            if states.get(column.name) and not holds(parse(states[column.name]), parse(column.type))
+            if states.get(column.name) and not _all_held(states[column.name], column.type)
         ]
         if not bad:
             return None
@@ -258,6 +254,54 @@ def _cast_columns(header: FileHeader, types: Mapping[str, str]) -> list[tuple[st
     ]
 
 
+# Writers such as polars give a list without any element the type of nothing, which DuckDB calls
+# INTEGER[]. Such parts of a type are NOTHING, which any pinned type holds.
+
+NOTHING = Type("NULL")
+
+
+def _stated(name: str, kind: str, leaves: Sequence[_Leaf]) -> str:
+    """Return the type of a column, empty if it has only nulls, with NOTHING for such parts."""
+    logical = [stated for column, physical, _, stated in leaves if column == name and physical]
+    if "NullType()" not in logical:
+        return _stored(kind, name)
+    following = iter(logical)
+    stated = _each_part(
+        parse(kind), lambda part: NOTHING if next(following, "") == "NullType()" else part
+    )
+    return "" if stated == NOTHING else stated.text
+
+
+def _of_unknown(kind: str) -> str:
+    """Return the type for a column of which the file states this one: text where it has nothing."""
+    text = Type("VARCHAR")
+    return _each_part(
+        parse(kind) if kind else NOTHING, lambda part: text if part == NOTHING else part
+    ).text
+
+
+def _each_part(kind: Type, changed: Callable[[Type], Type]) -> Type:
+    """Return a type with each part that has no parts of its own replaced."""
+    if not kind.fields:
+        return changed(kind)
+    return Type(kind.name, tuple((name, _each_part(part, changed)) for name, part in kind.fields))
+
+
+def _all_held(states: str, pinned: str) -> bool:
+    promised = parse(pinned)
+    return holds(_filled(parse(states), promised), promised)
+
+
+def _filled(states: Type, pinned: Type) -> Type:
+    """Return the file's type, with the pinned type's parts where it has nothing."""
+    if states == NOTHING:
+        return pinned
+    if [name for name, _ in states.fields] != [name for name, _ in pinned.fields]:
+        return states
+    pairs = zip(states.fields, pinned.fields, strict=True)
+    return Type(states.name, tuple((name, _filled(part, own)) for (name, part), (_, own) in pairs))
+
+
 def holds(states: Type, pinned: Type) -> bool:
     """Whether the pinned type has an exact value, or an error, for each value of the file's type.
 
@@ -287,6 +331,7 @@ def _of_both(pinned: str, states: str | None) -> str:
     """
     if not states:
         return pinned
+    states = _filled(parse(states), parse(pinned)).text
     result = decimal_of(parse(pinned), parse(states)) if states.startswith("DECIMAL") else None
     return states if result is None else result.text
 

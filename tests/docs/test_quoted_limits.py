@@ -43,6 +43,7 @@ from headrace.integrations.notifications import channels
 from headrace.lake import small_files
 from headrace.lake.catalog import small_merges as slices
 from headrace.model import common_fields, policy
+from headrace.model import times as model_times
 from headrace.model.nodes import Backups, Settings
 from headrace.runtime import (
     garbage,
@@ -106,6 +107,8 @@ QUOTED = [
     ("docs/how-to/simplify.md", f"in the last {status_facts.WINDOW.removesuffix('d')} days"),
     ("CHANGELOG.md", f"at most {emergencies.SECONDS_MAX // 60} minutes in an emergency"),
     ("docs/how-to/access.md", f"for at most {emergencies.SECONDS_MAX // 60} minutes"),
+    ("CHANGELOG.md", {"1d": "more than a day"}[model_times.MAX_AHEAD]),
+    ("docs/how-to/partitions.md", {"1d": "at most a day"}[model_times.MAX_AHEAD]),
     ("docs/how-to/badges.md", f"for {badges.FRESH_SECONDS} seconds"),
     ("docs/how-to/optimize.md", {60_000_000: "at least a minute more"}[dismissed.COST_LEAST_US]),
     ("docs/how-to/optimize.md", f"at least {trial_outcomes.FOLLOWED_RUNS_MIN} times"),

@@ -299,7 +299,9 @@ def _filled(states: Type, pinned: Type) -> Type:
     if [name for name, _ in states.fields] != [name for name, _ in pinned.fields]:
         return states
     pairs = zip(states.fields, pinned.fields, strict=True)
-    return Type(states.name, tuple((name, _filled(part, own)) for (name, part), (_, own) in pairs))
+    return Type(
+        states.name, tuple((name, _filled(part, known)) for (name, part), (_, known) in pairs)
+    )
 
 
 def holds(states: Type, pinned: Type) -> bool:

@@ -579,3 +579,26 @@ def test_a_single_date_that_is_none_is_named_with_its_line_and_the_format(tmp_pa
     (incident,) = lab.headrace("incidents")
     assert incident["cause"]["kind"] == "type_change"
     assert incident["cause"]["summary"] == "1 value of placed isn't DATE (%d/%m/%Y), at line 8"
+
+
+@pytest.mark.parametrize("change", ["wider", "added"])
+def test_columns_that_deliveries_taught_stay_pinned_by_other_applies(lab: Lab, change: str) -> None:
+    """Would catch: a source that learns its columns anew after any apply, because it had learnt
+    since the apply before; renamed columns and texts instead of amounts were published then."""
+    lab.deliver(DAYS[0], rows(DAYS[0], "2"), HEADER)
+    lab.tick()
+    other = "- {consumer: other, owner: core, reads: [totals], due: '10:00'}\n"
+    lab.write("consumers.yaml", other)
+    lab.headrace("apply", "--yes")
+    if change == "wider":
+        lab.deliver(DAYS[1], rows(DAYS[1], "2.50"), HEADER)
+    else:
+        lab.deliver(DAYS[1], [f"{row},1" for row in rows(DAYS[1], "2")], f"{HEADER},tax")
+    assert ("totals", DAYS[1]) in published(lab.tick())
+
+    lab.write("consumers.yaml", other.replace("10:00", "11:00"))
+    steps = lab.headrace("plan")["steps"]
+    assert ("unpin", "orders") not in {(step["kind"], step["node"]) for step in steps}
+    lab.headrace("apply", "--yes")
+    lab.deliver(DAYS[2], rows(DAYS[2], "much"), HEADER.replace("customer", "client"))
+    assert ("orders", DAYS[2]) not in published(lab.tick())

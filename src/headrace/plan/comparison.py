@@ -101,6 +101,7 @@ def changes(old: Compiled | None, new: Compiled) -> list[NodeChange]:
         else:
             pair = nodes_before[name], nodes_now[name]
             declared = list(_of_node(*pair, compiled_before.get(name), new.nodes.get(name)))
+            declared = _without_learnt(declared, *pair, applied, new.project)
             promised = _of_promised(*pair, applied, new.project)
             node_changes += [*declared, *_without_kinds(promised, declared)]
     if applied is not None:
@@ -240,6 +241,27 @@ def _of_promised(
         yield NodeChange(node=now.name, change=ChangeKind.CHECKS)
     if _classifications(old) != _classifications(new):
         yield NodeChange(node=now.name, change=ChangeKind.METADATA)
+
+
+def _without_learnt(
+    changes: list[NodeChange], was: _Node, now: _Node, before: Project | None, after: Project
+) -> list[NodeChange]:
+    """Return the changes without columns that a source only learnt from deliveries meanwhile.
+
+    They are no change of the files. If they were, applying any other change would drop the pinned
+    columns, and the next delivery would define them without a comparison.
+    """
+    declares_types = (
+        before is None
+        or not isinstance(was, Source)
+        or not isinstance(now, Source)
+        or _types(_promised(was, before)) != _types(_promised(now, after))
+    )
+    return [item for item in changes if declares_types or item.change is not ChangeKind.SCHEMA]
+
+
+def _types(columns: Sequence[ContractColumn]) -> list[tuple[str, str | None]]:
+    return [(column.name, column.type) for column in columns]
 
 
 def _checked_columns(columns: Sequence[ContractColumn]) -> dict[str, tuple[bool, bool, bool]]:

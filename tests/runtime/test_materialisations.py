@@ -230,6 +230,20 @@ def test_a_changed_view_makes_its_readers_stale(lab: Lab) -> None:
     assert [row["n"] for row in lab.read("daily")] == [1]
 
 
+def test_a_view_and_its_reader_together_have_no_form_that_duckdb_gets_wrong(lab: Lab) -> None:
+    """Would catch: rows that are lost because two conditions meet only where the view is read."""
+    lab.sql("marked", "select *, customer is distinct from 'c9' as other from orders", VIEW_FRONT)
+    lab.sql(
+        "daily",
+        "select $partition_start as day, count(*) as n from marked where other or customer = 'c9'",
+        "partition: {by: day, column: day}",
+    )
+    lab.deliver(DAYS[0], [f"{number},,1.5,{DAYS[0]}" for number in range(3)])
+    (error,) = {each.error for each in lab.tick().attempts if each.error}
+    assert "duckdb #25992" in str(error)
+    assert lab.rows("select 1 from publication where node = 'daily'") == []
+
+
 def test_a_views_blocking_check_rejects_what_it_reads(lab: Lab) -> None:
     """The view has no publication: what would break it must not come in."""
     lab.write(

@@ -9,7 +9,7 @@ import contextlib
 import functools
 import shutil
 import uuid
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -91,15 +91,24 @@ def composed_of(task: BodyTask, inputs: Sequence[InputData] | None = None) -> Co
     body = task.body
     assert isinstance(body, SqlBody)
     text = _text(task, body)
+    inputs = task.inputs if inputs is None else inputs
     try:
-        refuse_faulty(text)
+        refuse_faulty(";\n".join([*_views_in(inputs), text]))
     except WrongResult as wrong:
         raise failed(
             str(wrong), hint=wrong.hint, code=CODE, file=body.file, line=body.line, everywhere=True
         ) from wrong
     parameters = _bound(text, task.scope, body)
-    before = _over(task, task.inputs if inputs is None else inputs)
+    before = _over(task, inputs)
     return Composed(f"{before}{text}\n)", parameters, before.count("\n"))
+
+
+def _views_in(inputs: Iterable[InputData]) -> Iterator[str]:
+    """Yield the statements of views, whose conditions DuckDB joins with those of their readers."""
+    for each in inputs:
+        if each.sql:
+            yield without_semicolons(each.sql)
+            yield from _views_in(each.inputs)
 
 
 def _text(task: BodyTask, body: SqlBody) -> str:

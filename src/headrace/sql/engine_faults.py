@@ -67,10 +67,11 @@ ENGINE_FAULTS = (
 )
 DISABLED_OPTIMIZERS = ",".join(fault.optimizer for fault in ENGINE_FAULTS if fault.optimizer)
 """The value of DuckDB's setting `disabled_optimizers` in every session."""
+_GAP = r"(?:\s|--[^\n]*\n|/\*.*?\*/)+"
 _MAY_HAVE = re.compile(
-    r"unbounded\s+following|partition\s+by|strptime\s*\(|distinct\s+from"
-    r"|\bis\s+(?:not\s+)?(?:true|false)\b",
-    re.IGNORECASE,
+    rf"unbounded\s+following|partition\s+by|strptime\b|distinct{_GAP}from"
+    rf"|\bis{_GAP}(?:not{_GAP})?(?:true|false)\b",
+    re.IGNORECASE | re.DOTALL,
 )
 
 

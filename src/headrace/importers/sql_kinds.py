@@ -155,15 +155,14 @@ class Kinds:
         return ""
 
     def _in_source(self, source: exp.Expr, name: str) -> str:
-        alias = source.args.get("alias")
-        if alias is not None and alias.args.get("columns"):
+        named = source if isinstance(source, exp.Subquery) else _cte(source)
+        if _names_columns(source) or (named is not None and _names_columns(named)):
             return ""
-        query = source.this if isinstance(source, exp.Subquery) else _cte(source)
-        if isinstance(query, exp.Query):
-            return self._in_query(query, name)
-        if self._columns is None or not isinstance(source, exp.Table):
-            return ""
-        return self._columns(source).get(name.lower(), "")
+        if named is None:
+            assert isinstance(source, exp.Table)
+            return self._columns(source).get(name.lower(), "") if self._columns else ""
+        is_itself = named is source.find_ancestor(exp.CTE)
+        return "" if is_itself else self._in_query(named.this, name)
 
     def _in_query(self, query: exp.Expr, name: str) -> str:
         if isinstance(query, exp.Subquery):
@@ -201,15 +200,20 @@ def _sources(select: exp.Select) -> Iterator[exp.Expr]:
             yield part.this
 
 
+def _names_columns(source: exp.Expr) -> bool:
+    alias = source.args.get("alias")
+    return alias is not None and bool(alias.args.get("columns"))
+
+
 def _cte(table: exp.Expr) -> exp.Expr | None:
-    """Return the query of the CTE that a table's name means; None for one that reads itself."""
+    """Return the CTE that a table's name means."""
     node: exp.Expr | None = table if isinstance(table, exp.Table) and not table.db else None
     while node is not None:
-        named = [c for c in getattr(node, "ctes", ()) if c.alias.lower() == table.name.lower()]
+        named: list[exp.CTE] = [
+            cte for cte in getattr(node, "ctes", ()) if cte.alias.lower() == table.name.lower()
+        ]
         if named:
-            is_plain = named[0] is not table.find_ancestor(exp.CTE)
-            has_names = named[0].args["alias"].args.get("columns")
-            return named[0].this if is_plain and not has_names else None
+            return named[0]
         node = node.parent
     return None
 

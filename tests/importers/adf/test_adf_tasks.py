@@ -443,6 +443,19 @@ def test_a_copy_of_a_query_is_an_asset_in_sql(root: Path, tmp_path: Path) -> Non
     assert "landing/orders.parquet" in project.files["sources/orders.yaml"]
 
 
+def test_datasets_that_disagree_about_a_column_leave_its_type_open(
+    root: Path, tmp_path: Path
+) -> None:
+    """Would catch text compared as numbers because one of two datasets is out of date."""
+    dataset(root, "totals", "AzureSqlTable", "sql", schema="dbo", table="Totals")
+    query = "SELECT customer, COUNT(*) AS n FROM dbo.Orders GROUP BY customer"
+    pipeline(root, "daily", [_query_copy("totals", query)])
+    assert verdicts(imported(root, tmp_path / "new")) == {"daily/Load": "carried"}
+    dataset(root, "orders_2", "AzureSqlTable", "sql", schema="dbo", table="Orders",
+            columns={"customer": "nvarchar"})  # fmt: skip
+    assert verdicts(imported(root, tmp_path / "newer")) != {"daily/Load": "carried"}
+
+
 def test_a_copy_of_a_query_into_a_file_that_others_read_stays(root: Path, tmp_path: Path) -> None:
     """Would catch a file that nobody writes any more while a later activity reads it."""
     query = "SELECT customer FROM dbo.Orders"

@@ -116,6 +116,7 @@ def test_what_may_differ_in_duckdb_is_named(expression: str) -> None:
         ("SELECT i FROM t WHERE s = 'open'", "`s = 'open'`"),
         ("SELECT i FROM t WHERE a = 'open'", "`a = 'open'`"),
         ("SELECT t.i FROM t JOIN u ON t.a = u.a", "`t.a = u.a`"),
+        ("WITH t(i) AS (SELECT s FROM u) SELECT i FROM t WHERE i = a", "`i = a`"),
         ("SELECT i FROM t WHERE old > '2024-01-01'", "language"),
         ("SELECT i FROM t WHERE s LIKE 'a%'", "LIKE"),
         ("SELECT i FROM t WHERE s COLLATE Latin1_General_CI_AS = 'x'", "Latin1_General_CI_AS"),

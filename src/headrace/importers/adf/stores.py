@@ -132,12 +132,17 @@ class Stores:
         """Return the kinds of a table's columns, as far as its datasets say them."""
         if self._columns is None:
             self._columns = {}
-            for dataset in self.origin.of_kind("dataset"):
-                place = self.place({"referenceName": dataset.name}, Scope(), dataset.factory)
-                if place.table is not None and not place.problem:
-                    kinds = _column_kinds(dataset, DIALECTS.get(place.store_type, ""))
-                    self._columns.setdefault(place.table, {}).update(kinds)
+            for described, name, kind in self._dataset_columns():
+                known = self._columns.setdefault(described, {})
+                known[name] = kind if known.get(name, kind) == kind else ""
         return self._columns.get(table, {})
+
+    def _dataset_columns(self) -> Iterator[tuple[TableKey, str, str]]:
+        for dataset in self.origin.of_kind("dataset"):
+            place = self.place({"referenceName": dataset.name}, Scope(), dataset.factory)
+            if place.table is not None and not place.problem:
+                for name, kind in _column_kinds(dataset, DIALECTS.get(place.store_type, "")):
+                    yield place.table, name, kind
 
     def linked_service(self, reference: Any, factory: str) -> Resource | None:
         """Return the linked service of a reference."""

@@ -463,6 +463,7 @@ def test_what_comes_after_a_source_runs_once_a_later_delivery_makes_that_complet
     """
     marked = msgspec.structs.replace(source("marked"), watermark=True)
     d = Driver(source("a"), marked, asset("b", "a", depends=("marked",)))
+    d.at(f"{D[2]} 06:00")
     d.give(
         Requested((Target("a"), Target("b"), Target("marked", D[0], D[0])), run=1, standing=True)
     )

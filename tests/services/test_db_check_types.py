@@ -56,6 +56,29 @@ def test_files_of_an_earlier_type_are_named_until_they_are_written_again(tmp_pat
     assert _notes(lab) == []
 
 
+def test_keys_that_look_like_years_are_no_range(tmp_path: Path) -> None:
+    """Would catch: `--from 2024 --to 2025` for shops with these numbers, which no command takes."""
+    lab = Lab(tmp_path / "p")
+    lab.write(
+        "sources/orders.yaml",
+        "source: orders\nowner: core\npartition: {key: shop}\nfiles: landing/o_{key}.csv\n",
+    )
+    lab.sql(
+        "clean",
+        "select order_id::varchar as order_id, 5::bigint as amount, day::date as day from orders",
+        "partition: {key: shop}",
+    )
+    for shop in ("2024", "2025"):
+        lab.write(f"landing/o_{shop}.csv", f"order_id,day\n1,{DAYS[0]}\n")
+    lab.tick()
+    _widen_as_earlier_versions(lab)
+    (note,) = _notes(lab)
+    assert note["todo"] == "headrace backfill clean --mode all --reason 'types of files'"
+    (lab.root / "assets/clean.sql").unlink()
+    lab.headrace("apply", "--yes")
+    assert _notes(lab) == []
+
+
 def _notes(lab: Lab) -> list[dict[str, str]]:
     found = lab.headrace("db", "check", code=None)["findings"]
     return [finding for finding in found if finding["about"] == "clean"]

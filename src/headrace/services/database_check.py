@@ -13,8 +13,9 @@ from typing import Annotated, NamedTuple
 from headrace.lake import catalog
 from headrace.lake.files import check_file, file_digest, orphans
 from headrace.lake.tables import ColumnLookup, lost_with
-from headrace.model import LakeError, UsageError
+from headrace.model import Asset, LakeError, Source, UsageError
 from headrace.model.partitions import WHOLE, command_line, range_of
+from headrace.plan import Compiled
 from headrace.runtime.content_check import (
     FilesRead,
     OtherContent,
@@ -103,7 +104,7 @@ def check(
         results = [
             *_some(wrong),
             *findings(_unsaid(from_log, trail), repair=repair is not None),
-            *_older_types(tx),
+            *_older_types(tx, session.compiled),
             *_leftovers(tx, session.folders),
         ]
         differences = [*from_log, *(_difference(item, readers) for item in wrong)]
@@ -411,25 +412,28 @@ def _checkpoint(tx: Transaction, session: ProjectSession) -> Iterator[LocatedFin
         )
 
 
-def _older_types(tx: Transaction) -> Iterator[Finding]:
-    """Yield tables with files from before a column's type changed, as earlier versions left them.
+def _older_types(tx: Transaction, compiled: Compiled | None) -> Iterator[Finding]:
+    """Yield declared nodes with files from before a column's type changed.
 
-    Headrace casts their values. DuckLake compares a constant in the file's type (duckdb#24900).
+    Earlier versions left them, and only declared ones can be computed again. Headrace casts their
+    values; DuckLake compares a constant in the file's type (duckdb#24900).
     """
-    for table in catalog.tables(tx):
-        files = [each for each in catalog.files_of(tx, table) if _is_cast(each)]
-        for (column, old, new), count in _changed_types(tx, table, files).items():
+    nodes: list[Source | Asset] = []
+    if compiled is not None:
+        nodes += [*compiled.project.sources.values(), *compiled.project.assets.values()]
+    for node in nodes:
+        files = [
+            file for file in catalog.files_of(tx, node.name) if file.ref.lookup is ColumnLookup.CAST
+        ]
+        for (column, old, new), count in _changed_types(tx, node.name, files).items():
             message = (
-                f"{count:,} {'file' if count == 1 else 'files'} of `{table}` hold `{column}` as"
+                f"{count:,} {'file' if count == 1 else 'files'} of `{node.name}` hold `{column}` as"
                 f" {old}; the table has {new}. Headrace converts the values as it reads; other"
                 " readers of DuckLake may find other rows where they compare them"
             )
-            again = _again(table, files)
-            yield Finding(severity="note", about=table, message=message, todo=again)
-
-
-def _is_cast(file: catalog.FileRow) -> bool:
-    return file.ref.lookup is ColumnLookup.CAST
+            yield Finding(
+                severity="note", about=node.name, message=message, todo=_again(node, files)
+            )
 
 
 def _changed_types(
@@ -450,13 +454,12 @@ def _changed_types(
     return counts
 
 
-def _again(table: str, files: Sequence[catalog.FileRow]) -> str:
+def _again(node: Source | Asset, files: Sequence[catalog.FileRow]) -> str:
     """Return the command that writes the partitions of files again, in the table's types."""
     keys = sorted({key for file in files for key in file.keys or ()})
-    is_dated = bool(keys) and keys[0][:4].isdigit()
-    first, last = range_of(keys) if is_dated else ("", "")
-    ends = ("--from", first, "--to", last) if is_dated else ()
-    return command_line("backfill", table, *ends, "--mode", "all", "--reason", "types of files")
+    first, last = range_of(keys) if keys and node.partition.grain is not None else ("", "")
+    ends = ("--from", first, "--to", last) if first else ()
+    return command_line("backfill", node.name, *ends, "--mode", "all", "--reason", "types of files")
 
 
 def _leftovers(tx: Transaction, folders: Folders) -> Iterator[Finding]:

@@ -428,7 +428,7 @@ def test_what_was_missed_before_a_since_to_come_is_still_told(store: Store) -> N
     apply(store, nobody, later, "2013-02-15 12:00")
     result = status(store, later, "2013-02-16 08:00")
     assert result.states == (ConsumerState.SERVED,)
-    assert result.reason == "nothing is promised now; 2013-02-11 was missed before"
+    assert result.reason == "nothing is promised now; missed before: 2013-02-11"
 
 
 def test_served_since_no_earlier_than_it_was_added_again(store: Store) -> None:

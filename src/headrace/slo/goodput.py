@@ -224,12 +224,12 @@ def _delivered_bytes(attempts: Sequence[GoodputAttempt]) -> int:
 
 def _delivered_rows(by_attempt: Sequence[Mapping[str, int]], *, before_window: bool) -> int:
     """Return the rows that a vendor delivered, from the rows by place of each attempt at them."""
-    count = _anew if before_window else _all
+    count = _anew if before_window else _not_identical
     most = max(count(rows) for rows in by_attempt)
     return max(most, sum(rows[GOOD] for rows in by_attempt))
 
 
-def _all(rows: Mapping[str, int]) -> int:
+def _not_identical(rows: Mapping[str, int]) -> int:
     return sum(rows.values()) - rows[IDENTICAL]
 
 

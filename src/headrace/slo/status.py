@@ -371,7 +371,10 @@ class _ConsumerEvaluation:
     def _served_reason(self) -> str:
         unmet = [obligation.interval for obligation in self._due if not obligation.settled]
         if unmet:  # of a promise that has ended, while the next one is still to begin
-            return f"nothing is promised now; {', '.join(unmet[:3])} was missed before"
+            return (
+                f"nothing is promised now; missed before: {', '.join(unmet[:3])}"
+                f"{' …' if len(unmet) > 3 else ''}"
+            )
         text = "all that is due can be read" if self._due else "all it reads can be read"
         newest = self._due[-1] if self._due else None
         if newest is not None and newest.met_at_us is None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
+import os
 import socket
 import threading
 from pathlib import Path
@@ -34,6 +36,25 @@ def test_the_socket_is_closed_when_the_server_ends(
     with ReadServer(str(tmp_path), "prod").listening(tmp_path):
         assert (tmp_path / SOCKET).exists() and opened[0].fileno() >= 0
     assert not (tmp_path / SOCKET).exists() and opened[0].fileno() == -1
+
+
+def test_a_process_that_is_still_starting_is_waited_for_after_the_server_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: a process that nobody waits for: a zombie, and a warning in whatever test runs
+    when it is collected."""
+    monkeypatch.setattr(read_server, "STOP_SECONDS", 0.0)
+    server = ReadServer(str(tmp_path), "prod")
+    server.connect().close()
+    pid = server.pid
+    server.close()
+    del server
+    gc.collect()
+    for thread in threading.enumerate():
+        if thread.name == "ended reads":
+            thread.join(60)
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
 
 
 def test_a_connection_is_closed_whose_reader_left_while_it_was_opened(tmp_path: Path) -> None:

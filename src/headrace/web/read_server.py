@@ -123,9 +123,13 @@ class ReadServer:
             self._control = None
 
     def _wait(self) -> None:
-        if self._process is not None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(STOP_SECONDS)
+        process, self._process = self._process, None
+        if process is None:
+            return
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:  # it still starts, or its last fork still has a client
+            threading.Thread(target=process.wait, name="ended reads", daemon=True).start()
 
 
 class RowsReader:

@@ -213,6 +213,12 @@ def test_nobody_ever_looked_is_unknown() -> None:
         ([0, 60, 120, 180, 240, 300], 300 + 119, False),
         ([0, 60, 120, 180, 240, 300], 300 + 121, True),
         ([0, 1, 61, 121, 181, 241], 241 + 119, False),  # the median, not the mean
+        # two passes each morning: the night between them is usual, and a tenth more
+        ([0, 60, 1440, 1500, 2880, 2940, 4320, 4380], 4380 + 1380 + 137, False),
+        ([0, 60, 1440, 1500, 2880, 2940, 4320, 4380], 4380 + 1380 + 139, True),
+        # one night that nobody looked isn't
+        ([0, 60, 120, 180, 240, 300, 1680, 1740, 1800], 1800 + 119, False),
+        ([0, 60, 120, 180, 240, 300, 1680, 1740, 1800], 1800 + 121, True),
     ],
 )
 def test_how_long_a_look_is_good_for(observations: list[int], minutes: int, unknown: bool) -> None:

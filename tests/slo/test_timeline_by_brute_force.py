@@ -106,7 +106,7 @@ class History:
             return at > known[-1] + 26
         middle = len(gaps) // 2
         median = gaps[middle] if len(gaps) % 2 else (gaps[middle - 1] + gaps[middle]) / 2
-        return at > known[-1] + max(2 * median, 1 / 6)
+        return at > known[-1] + max(2 * median, 1.1 * gaps[-3], 1 / 6)
 
     def never(self, at: float) -> bool:
         """Before the first publication of one of its reads; and since all of one was taken back

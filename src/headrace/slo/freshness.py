@@ -279,7 +279,7 @@ def _months(key: str) -> int:
 
 
 # How long the last observation of a source is valid (SEMANTICS §7): `[run] tick_every` plus slack,
-# else twice the median gap between the last observations.
+# else twice the median gap between the last observations, and no less than their usual long gap.
 
 GAP_LEAST_US = 10 * 60 * 1_000_000
 """An observation is valid for at least ten minutes."""
@@ -313,36 +313,45 @@ def known_until(observations: Sequence[int], every_us: int | None = None) -> int
 
     `observations` are newest first and not empty; `every_us` is `[run] tick_every`.
     """
-    if every_us:
-        return observations[0] + every_us + SCHEDULER_SLACK_US
-    return observations[0] + _cadence(observations[:OBSERVATIONS_FOR_CADENCE_MAX])
+    return observations[0] + (
+        every_us + SCHEDULER_SLACK_US if every_us else _validity(observations)
+    )
 
 
 def next_pass(observations: Sequence[int], every_us: int | None = None) -> int:
     """Return when the project is expected to run next: after `every_us`, else the median gap."""
-    if every_us:
-        return observations[0] + every_us + SCHEDULER_SLACK_US
-    median = _median_gap(observations[:OBSERVATIONS_FOR_CADENCE_MAX])
-    return observations[0] + (CADENCE_UNKNOWN_US if median is None else median)
+    gaps = _gaps(observations)
+    learnt_us = CADENCE_UNKNOWN_US if len(gaps) < GAPS_LEAST else _median(gaps)
+    return observations[0] + (every_us + SCHEDULER_SLACK_US if every_us else learnt_us)
 
 
-def _cadence(observations: Sequence[int]) -> int:
-    median = _median_gap(observations)
-    return CADENCE_UNKNOWN_US if median is None else max(2 * median, GAP_LEAST_US)
+def _validity(observations: Sequence[int]) -> int:
+    """Return how long the newest observation is valid.
 
-
-def _median_gap(observations: Sequence[int]) -> int | None:
-    """Return the median time between two observations; None if there are too few."""
-    gaps = sorted(later - earlier for later, earlier in itertools.pairwise(observations))
+    Two passes each morning have a long gap every day: one that came three times is usual.
+    """
+    gaps = _gaps(observations)
     if len(gaps) < GAPS_LEAST:
-        return None
-    middle = len(gaps) // 2
-    return gaps[middle] if len(gaps) % 2 else (gaps[middle - 1] + gaps[middle]) // 2
+        return CADENCE_UNKNOWN_US
+    usual = gaps[-USUAL_TIMES]
+    return max(2 * _median(gaps), usual + usual // USUAL_SLACK, GAP_LEAST_US)
+
+
+def _gaps(observations: Sequence[int]) -> list[int]:
+    """Return the times between the last observations, in ascending order."""
+    last = itertools.pairwise(observations[:OBSERVATIONS_FOR_CADENCE_MAX])
+    return sorted(later - earlier for later, earlier in last)
+
+
+def _median(gaps: Sequence[int]) -> int:
+    return (gaps[(len(gaps) - 1) // 2] + gaps[len(gaps) // 2]) // 2
 
 
 USUAL_OVER_US = 7 * DAY_US
 USUAL_TIMES = 3
 """A gap that occurred this many times in the last seven days counts as usual."""
+USUAL_SLACK = 10
+"""A usual gap may be longer by a tenth."""
 
 
 def usual_break(breaks: Mapping[int, int]) -> int:

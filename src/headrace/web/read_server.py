@@ -70,7 +70,6 @@ class ReadServer:
                 socket.send_fds(self._started(), [b"."], [theirs.fileno()])
             except OSError:  # it has ended, or ends
                 self._forget()
-                self._wait()
                 socket.send_fds(self._started(), [b"."], [theirs.fileno()])
         return ours
 
@@ -79,7 +78,6 @@ class ReadServer:
         self._closed.set()
         with self._lock:
             self._forget()
-            self._wait()
 
     def _follow(self) -> None:
         """Start the process for the first command that connects, and again after it has ended."""
@@ -117,19 +115,14 @@ class ReadServer:
         return control
 
     def _forget(self) -> None:
-        """Close the control socket: a process that runs ends by itself after its last fork."""
+        """Close the control socket and wait: a process that runs ends after its last fork."""
         if self._control is not None:
             self._control.close()
             self._control = None
-
-    def _wait(self) -> None:
-        process, self._process = self._process, None
-        if process is None:
-            return
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:  # it still starts, or its last fork still has a client
-            threading.Thread(target=process.wait, name="ended reads", daemon=True).start()
+        if self._process is not None:  # it may still be starting, or a client may stay
+            waiting = threading.Thread(target=self._process.wait, name="ended reads", daemon=True)
+            waiting.start()
+            waiting.join(STOP_SECONDS)
 
 
 class RowsReader:

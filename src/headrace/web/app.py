@@ -78,7 +78,7 @@ def status_page(response: StatusResponse, role: str) -> str:
     )
     states = (
         f"{assets.fresh} fresh · {assets.behind} behind · {assets.stale} stale · {assets.never}"
-        f" never · {assets.unchecked} unchecked"
+        f" never; {assets.unchecked} of these unchecked"
     )
     waiting = f"{response.quarantine.deliveries} deliveries, {response.quarantine.rows:,} rows"
     lines = [

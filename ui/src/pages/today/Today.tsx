@@ -111,7 +111,7 @@ function Held({ document }: { document: Schema["StatusResponse"] }) {
           <dd>
             <Link to="/assets">
               {assets.fresh} fresh · {assets.behind} behind · {assets.stale} stale · {assets.never}{" "}
-              never · {assets.unchecked} unchecked
+              never; {assets.unchecked} of these unchecked
             </Link>
           </dd>
           <dt>Quarantine</dt>

@@ -89,6 +89,29 @@ def test_those_who_can_approve_are_told_once(
     assert "Until " in message and "Approve: headrace approve 1 --reason TEXT\n" in message
 
 
+def test_who_approves_a_change_is_told_what_becomes_stale(
+    people: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: "changes 0 partitions and 0 published rows" of a change after which everything
+    that is published is stale."""
+    for name, old, new in (
+        ("assets/revenue.sql", "sum(amount)", "2 * sum(amount)"),
+        ("consumers.yaml", "due: '07:00'", "due: '09:00'"),
+    ):
+        path = people.root / name
+        path.write_text(path.read_text().replace(old, new))
+    become(monkeypatch, "ana")
+    code, _, error = people.call(people.root, "apply", "--reason", "other rate", "--yes")
+    assert code == 3, error
+    row = people.json("approvals")[0]["consequence"]
+    become(monkeypatch, None)
+    people.text("tick")
+    [(_, message)] = [item for item in outbox(people).items() if ".bo." in item[0]]
+    assert row["partitions"] == 0 and row["stale"] == 6
+    assert "Stale until a backfill: 6 partitions" in message
+    assert "6 become stale" in people.text("approvals")
+
+
 def test_the_one_who_asked_is_told_of_the_answer(
     people: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

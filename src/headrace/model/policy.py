@@ -64,6 +64,8 @@ class Consequence(msgspec.Struct, frozen=True, kw_only=True):
     """Partitions that are computed, ingested or unpublished."""
     rows: int = 0
     """Published rows that are replaced or unpublished, or quarantined rows that are released."""
+    stale: int = 0
+    """Partitions that become stale and stay so until somebody asks for a backfill."""
     bytes: int = 0
     """Estimated bytes that are written."""
     seconds: float = 0
@@ -172,9 +174,9 @@ class Approval(msgspec.Struct, frozen=True):
     consequence: Consequence | None = None
 
     def __str__(self) -> str:
-        named = f"{APPROVAL} = {self.rule!r}" if self.name == APPROVAL else _named(self)
+        named = (
+            f"{APPROVAL} = {self.rule!r}"
+            if self.name == APPROVAL
+            else f"rule {self.name!r}: {self.rule}"
+        )
         return "; ".join([f"{self.file}:{self.line} {named}", *self.also])
-
-
-def _named(rule: Approval) -> str:
-    return f"rule {rule.name!r}: {rule.rule}"

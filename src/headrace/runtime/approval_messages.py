@@ -276,6 +276,10 @@ def consequence_texts(consequence: Consequence | None) -> Iterator[str]:
     ]
     yield f"It changes {counts[0]} and {counts[1]}, and reaches {counts[2]} and {counts[3]}."
     for text, names in (
+        (
+            "Stale until a backfill",
+            [days(consequence.stale, "partition")] * bool(consequence.stale),
+        ),
         ("Consumers", consequence.consumers),
         ("In other domains", consequence.crossing),
         ("Weaker", consequence.weakens),

@@ -43,7 +43,6 @@ from headrace.services.backfill_planning import BackfillArguments, content
 from headrace.services.backfills import DIGITS_MAX, number_of, order, replanned
 from headrace.services.command_context import TOKEN_PREFIX, CommandContext, actor_named
 from headrace.services.commands import PendingRun, leader_command, perform
-from headrace.services.consequences import of_computation
 from headrace.services.parameters import Argument, Option, RequiredReason
 from headrace.services.permissions import authorised, rules_of, unrestricted
 from headrace.services.responses.approvals import (
@@ -556,18 +555,11 @@ def _next(pending: Pending, state: str) -> str:
 
 
 def _consequence(session: ProjectSession, pending: Pending) -> ConsequenceRow:
-    consequence = pending.approval.consequence
-    rows = None if consequence is None else consequence.rows
-    if consequence is None:  # of a plan that was stored before consequences were
-        consequence = Consequence()
-        if pending.backfill is not None and session.compiled is not None:
-            chosen = content(pending.backfill).chosen
-            consequence = of_computation(
-                None, session.compiled, chosen, cache=session.data_folder / "cache"
-            )
+    consequence = pending.approval.consequence or Consequence()
     return ConsequenceRow(
-        rows=rows,
+        rows=consequence.rows,
         partitions=consequence.partitions,
+        stale=consequence.stale,
         consumers=list(consequence.consumers),
         domains=list(consequence.domains),
         crossing=list(consequence.crossing),

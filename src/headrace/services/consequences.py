@@ -79,11 +79,11 @@ def of_apply(
 ) -> Consequence:
     """Return the consequence of applying a plan.
 
-    Partitions that stay as they are until somebody asks for a backfill don't count: the backfill
-    is evaluated. `consumers` and `breaks` are those of the plan's changes.
+    Partitions that stay as they are until somebody asks for a backfill count as `stale` only: the
+    backfill is evaluated. `consumers` and `breaks` are those of the plan's changes.
     """
     changed = [change.node for change in plan.changes.nodes if _known(old, new, change.node)]
-    recomputed = _recomputed(plan)
+    recomputed = _invalidated(plan, asks=False)
     nodes = {item.node for item in recomputed}
     ranges = [
         (step.node, covered)
@@ -101,6 +101,7 @@ def of_apply(
         partitions=sum(covered.partitions for _, covered in ranges)
         + sum(item.partitions for item in recomputed),
         rows=_published_rows(tx, spans),
+        stale=sum(item.partitions for item in _invalidated(plan, asks=True)),
         cost=predicted_cost(tx, new.project.settings.costs, recomputed),
         weakens=(
             *(item.text for item in plan.changes.weakened),
@@ -120,13 +121,13 @@ def of_apply(
     )
 
 
-def _recomputed(plan: Plan) -> list[Chosen]:
-    """Return the partitions that the next run recomputes although nobody asks for it."""
+def _invalidated(plan: Plan, *, asks: bool) -> list[Chosen]:
+    """Return the partitions that the next run recomputes, or those for which somebody must ask."""
     automatic = {step.node for step in plan.steps if isinstance(step, Invalidate) and not step.asks}
     return [
         item
         for needed in plan.changes.invalidated.backfills
-        if needed.backfill is not None and automatic.intersection(needed.nodes)
+        if needed.backfill is not None and automatic.isdisjoint(needed.nodes) is asks
         for item in needed.backfill.chosen
     ]
 

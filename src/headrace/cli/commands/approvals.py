@@ -38,7 +38,7 @@ def _render_approvals(rows: list[ApprovalRow], page: CommandOutput) -> None:
             page.times.time_text(row.asked_at),
             row.reason,
             _consequence(row),
-            _answers(row),
+            "; ".join(f"{answer.answer} by {answer.by}: {answer.reason}" for answer in row.given),
         ]
         for row in rows
     ]
@@ -56,7 +56,12 @@ def _render_approvals(rows: list[ApprovalRow], page: CommandOutput) -> None:
 
 
 def _consequence(row: ApprovalRow) -> str:
-    parts = [plural(row.consequence.partitions, "partition"), joined(row.consequence.consumers)]
+    stale = row.consequence.stale
+    parts = [
+        plural(row.consequence.partitions, "partition"),
+        f"{stale:,} become{'s' * (stale == 1)} stale" if stale else "",
+        joined(row.consequence.consumers),
+    ]
     return ", ".join(part for part in parts if part)
 
 
@@ -69,10 +74,6 @@ def render_needed_approval(approval: Approval, page: CommandOutput) -> None:
         page.say(f"predicted cost: {known}", "warn", indent=4)
     for need in approval.needs:
         page.say(f"by {need.text}", "warn", indent=4)
-
-
-def _answers(row: ApprovalRow) -> str:
-    return "; ".join(f"{answer.answer} by {answer.by}: {answer.reason}" for answer in row.given)
 
 
 def _render_answer(row: ApprovalRow, page: CommandOutput) -> None:

@@ -92,7 +92,10 @@ def _render_nodes(rows: list[NodeRow], page: CommandOutput) -> None:
     kinds = [
         (kind, sum(row.kind == kind for row in rows)) for kind in ("source", "asset", "consumer")
     ]
-    page.say(", ".join(plural(n, kind) for kind, n in kinds if n) or "no node is declared, or none is selected")
+    page.say(
+        ", ".join(plural(n, kind) for kind, n in kinds if n)
+        or "no node is declared, or none is selected"
+    )
     page.next("headrace status" if rows else "headrace explain")
 
 

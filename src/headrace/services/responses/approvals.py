@@ -48,12 +48,13 @@ class ChangedContractRow(Response, frozen=True, kw_only=True):
 class ConsequenceRow(Response, frozen=True, kw_only=True):
     """What the plan reaches when it was asked for.
 
-    `rows` are published rows that it replaces, unpublishes or releases; null for a plan that an
-    earlier version of Headrace stored.
+    `rows` are published rows that it replaces, unpublishes or releases. `stale` are partitions that
+    become stale and stay so until somebody asks for a backfill.
     """
 
-    rows: int | None
+    rows: int
     partitions: int
+    stale: int
     consumers: list[str]
     domains: list[str]
     crossing: list[str] = []

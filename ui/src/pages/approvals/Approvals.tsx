@@ -88,8 +88,8 @@ function Facts({ row }: { row: Row }) {
     <dl className="facts">
       <dt>Changes</dt>
       <dd>
-        {many(consequence.partitions, "partition")}
-        {consequence.rows !== null && `, ${many(consequence.rows, "published row")}`}
+        {many(consequence.partitions, "partition")}, {many(consequence.rows, "published row")}
+        {consequence.stale > 0 && `; ${many(consequence.stale, "partition")} become stale`}
       </dd>
       <dt>Reaches</dt>
       <dd>{[...consequence.consumers, ...consequence.domains].join(", ") || "nobody"}</dd>

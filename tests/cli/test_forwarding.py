@@ -77,6 +77,7 @@ def server(shop: Path) -> Iterator[Server]:
         yield result
 
 
+@pytest.mark.long
 def test_a_command_has_the_same_outcome_with_a_server(shop: Path, server: Server) -> None:
     """Would catch: another folder, environment, standard input, encoding or exit code than those
     of the command that was typed, and a fork that reaches what the command doesn't.

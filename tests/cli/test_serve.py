@@ -69,6 +69,7 @@ def test_a_file_that_lands_is_worked_at_at_once_and_so_is_what_another_process_a
     assert "run 1 succeeded: 2 partitions" in server.said
 
 
+@pytest.mark.long
 def test_a_file_that_is_still_being_written_is_taken_when_it_is_quiet(tmp_path: Path) -> None:
     """Such a file waits for the next round, an hour later here."""
     root = project(tmp_path / "shop")
@@ -79,6 +80,7 @@ def test_a_file_that_is_still_being_written_is_taken_when_it_is_quiet(tmp_path: 
         assert until(lambda: server.ran("revenue"))[0]["state"] == "published"
 
 
+@pytest.mark.long
 def test_what_runs_ends_before_a_server_stops_but_a_second_signal_ends_it_at_once(
     tmp_path: Path,
 ) -> None:
@@ -146,6 +148,7 @@ def test_a_project_with_errors_is_not_served(tmp_path: Path) -> None:
     headrace(root, "serve", "--port", "0", code=1)
 
 
+@pytest.mark.long
 def test_dev_applies_what_is_saved_and_keeps_the_last_good_version(tmp_path: Path) -> None:
     """Saved work isn't seen, a mistake ends the server, or production is changed."""
     root = project(tmp_path / "shop")
@@ -166,6 +169,7 @@ def test_dev_applies_what_is_saved_and_keeps_the_last_good_version(tmp_path: Pat
     headrace(root, "--env", "prod", "dev", "--port", "0", code=3)
 
 
+@pytest.mark.long
 def test_a_webhook_runs_its_asset(tmp_path: Path) -> None:
     """A webhook is answered, and nothing happens; or what waits for one runs without."""
     root = project(tmp_path / "shop")

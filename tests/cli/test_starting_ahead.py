@@ -83,6 +83,7 @@ def test_no_command_that_starts_nothing_pays_for_it(shop: Path, arguments: tuple
     assert starts(shop, *arguments) == []
 
 
+@pytest.mark.long
 def test_one_that_no_leader_takes_ends_with_the_command(shop: Path) -> None:
     """Would catch: a process that outlives a command which was refused."""
     assert starts(shop, "run", "no_such_asset", *NOW)[0] == "started False"

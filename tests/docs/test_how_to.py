@@ -18,11 +18,19 @@ WITH_SERVERS = {
     "deploy": "test_how_to_deploy",
     "install": "test_how_to_install",
 }
+LONG = {"agents", "erase", "what-if"}
 PAGES = sorted(page.stem for page in HOW_TO.glob("*.md"))
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("name", [name for name in PAGES if name not in WITH_SERVERS])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.long] * (name in LONG))
+        for name in PAGES
+        if name not in WITH_SERVERS
+    ],
+)
 def test_a_page_does_what_it_says(name: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     """A page that promises what the command no longer does."""
     # a short name: lines with a path would be broken elsewhere than on the page

@@ -120,6 +120,7 @@ def test_a_wrong_password_is_said_and_never_shown(bank: Example, postgresql: Dat
         assert form not in said + str(document) and form.encode() not in kept
 
 
+@pytest.mark.long
 @pytest.mark.timeout(180)
 def test_no_process_shows_the_password(bank: Example) -> None:
     """Would catch: a password among the arguments of a process, where `ps` shows it to

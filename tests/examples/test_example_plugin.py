@@ -159,6 +159,7 @@ REASONS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_package_is_named_and_nothing_else_breaks(tmp_path: Path, name: str) -> None:
     """Would catch: a traceback, a message that doesn't say which package, or other checks lost."""
@@ -176,6 +177,7 @@ def test_a_broken_package_is_named_and_nothing_else_breaks(tmp_path: Path, name:
     assert not any(problem.startswith("broken_plugin") for problem in shop.problems())
 
 
+@pytest.mark.long
 def test_two_packages_with_one_name_are_both_named(tmp_path: Path) -> None:
     """Would catch: a kind that depends on the order of folders."""
     packages = tmp_path / "packages"
@@ -185,6 +187,7 @@ def test_two_packages_with_one_name_are_both_named(tmp_path: Path) -> None:
     assert "first 1.0 and second 1.0 both have it" in message
 
 
+@pytest.mark.long
 def test_doctor_lists_packages_and_names_the_one_with_a_taken_name(
     tmp_path: Path, installed: Path
 ) -> None:

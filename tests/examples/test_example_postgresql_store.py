@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from example_lab import Example, published
 from postgres_cluster import Database
 
@@ -20,6 +21,7 @@ def environment(database: Database) -> dict[str, str]:
     }
 
 
+@pytest.mark.long
 def test_the_example_runs(tmp_path: Path, postgresql: Database) -> None:
     """What is published is in the server's two schemas, and nothing of it in a SQLite file."""
     example = Example("postgresql-store", tmp_path, **environment(postgresql))

@@ -84,6 +84,7 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Company:
     return Company(tmp_path_factory.mktemp("regulated"))
 
 
+@pytest.mark.long
 def test_an_analyst_reads_masked_values(company: Company) -> None:
     """Would catch: a clear value in what a viewer reads, or a mask that hides too much."""
     for words in (["read", "customers"], ["read", "exposure"], ["sql", "select * from customers"]):
@@ -112,6 +113,7 @@ def test_an_operator_repairs_without_seeing_values(company: Company) -> None:
     assert company.json("incident", "INC-1")["state"] == "resolved"
 
 
+@pytest.mark.long
 def test_a_weaker_promise_is_agreed_by_the_other_domains(company: Company) -> None:
     """Would catch: a change that other domains depend on and never agreed to."""
     for name in ("frida", "rosa"):
@@ -174,6 +176,7 @@ def _approved(server: Server, name: str, plan: str) -> Any:
     return answer.json
 
 
+@pytest.mark.long
 def test_a_customer_is_erased(company: Company) -> None:
     """Would catch: a row of the person in a table that carries their number."""
     where = "customers.id = 17 or orders.customer_id = 17"

@@ -13,6 +13,7 @@ class TestSqliteCatalog(CatalogContract):
     """The contract, with the fixture of `conftest.py`."""
 
 
+@pytest.mark.long
 class TestPostgresqlCatalog(CatalogContract):
     """The same in a schema of a PostgreSQL database."""
 

@@ -177,6 +177,7 @@ def test_a_key_that_is_not_text_is_refused(lake: Lake) -> None:
         catalog.files(lake.tx, "t", ["a\udcff"])
 
 
+@pytest.mark.long
 def test_hostile_keys_are_published_found_and_replaced_one_by_one(any_lake: Lake) -> None:
     """Through the whole path: body, file, statistics, lookup, relation, DuckLake."""
     lake = any_lake

@@ -38,6 +38,7 @@ def small(number: int, rows: int = 10, size_bytes: int = 1000, keys: int = 1) ->
     return MergeSource(number, f"main/t/{number}.parquet", rows, size_bytes, 1, 1, 0, keys, 0)
 
 
+@pytest.mark.long
 def test_every_snapshot_is_read_from_the_merged_file(any_lake: Lake) -> None:
     """Catches: rows that appear before their publication, or twice, to our readers and DuckLake's;
     a merged file that is listed before files without its two additional columns."""
@@ -141,6 +142,7 @@ def test_a_reader_that_began_before_has_its_files(any_lake: Lake) -> None:
     assert all((any_lake.data_folder / file.path).is_file() for file in held)
 
 
+@pytest.mark.long
 def test_a_foreign_writer_that_deletes_rows_meanwhile_fails(any_lake: Lake) -> None:
     """Its deletions name files that the catalog doesn't list any more."""
     days(any_lake, 10)

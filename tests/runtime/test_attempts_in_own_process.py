@@ -19,6 +19,7 @@ from headrace.engine import sandbox
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not sandbox.available(), reason="no Landlock")
 def test_attempt_processes(tmp_path: Path) -> None:
     """Would catch: what the tests of that file name."""

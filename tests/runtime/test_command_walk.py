@@ -20,6 +20,7 @@ def seeded() -> int:
     return seed
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)
 def test_after_each_command_the_log_comes_to_the_tables(tmp_path: Path) -> None:
     Walk(tmp_path, seeded()).go(STEPS)

@@ -91,6 +91,7 @@ def lab(weeks: Path, tmp_path: Path) -> Herd:
     return made
 
 
+@pytest.mark.long
 def test_a_day_on_which_all_sources_are_thin_holds_none_of_them(lab: Herd) -> None:
     """Would catch: those held that are ingested first, since the others of the same round weren't
     there to be compared with."""

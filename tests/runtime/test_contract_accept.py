@@ -147,6 +147,7 @@ def test_names_are_accepted_as_they_were_shown(lab: Lab) -> None:
     assert published(lab.tick()) == [("orders", DAYS[2]), ("totals", DAYS[2])]
 
 
+@pytest.mark.long
 def test_a_file_that_is_saved_while_names_are_accepted_isn_t_applied(lab: Lab) -> None:
     """The leader applies what was read when the names were shown, or nothing, and the contract is
     as it was.

@@ -94,6 +94,7 @@ def damaged_and_repaired(
     assert {row["state"] for row in lab.headrace("status")["consumers"]} == {"served"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("damage", [deleted, cut_short, footer_overwritten])
 @pytest.mark.parametrize("name", READERS)
 def test_a_file_that_readers_need_is_computed_again(
@@ -105,6 +106,7 @@ def test_a_file_that_readers_need_is_computed_again(
     damaged_and_repaired(lab, name, path, since, damage)
 
 
+@pytest.mark.long
 def test_what_several_days_have_is_computed_again_from_the_first_of_them(lab: Lab) -> None:
     """Catches: a repair that starts from the table as a day left it that is damaged, too."""
     path, since = current(lab, "latest", "ducklake_data_file")[0]
@@ -121,6 +123,7 @@ def test_what_several_days_have_is_computed_again_from_the_first_of_them(lab: La
     damaged_and_repaired(lab, "latest", path, since, deleted)
 
 
+@pytest.mark.long
 def test_the_rows_that_were_replaced_stay_replaced(lab: Lab) -> None:
     """Catches: a delete file at which nobody looks; rows that come back, or a table that can't be
     read, without a word."""

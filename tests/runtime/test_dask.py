@@ -47,6 +47,7 @@ class TestDask(InProcesses):
     pass
 
 
+@pytest.mark.long
 def test_a_project_runs_on_a_cluster(lab: Lab, cluster: Cluster) -> None:
     """Would catch: bodies that run here although the settings say where; columns, logs or secrets
     that don't make the way.

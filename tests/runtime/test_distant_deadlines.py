@@ -6,6 +6,7 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 
+import pytest
 from runlab import SETTINGS, Lab
 
 PEOPLE = """core: {kind: team, contact: ['mailto:core@example.com']}
@@ -17,6 +18,7 @@ CONSUMERS = """- {consumer: report, owner: core, reads: [clean], due: '+3d 09:00
 """
 
 
+@pytest.mark.long
 def test_an_owner_with_months_left_reads_of_it_in_the_digest_and_is_told_in_time(
     tmp_path: Path,
 ) -> None:

@@ -41,6 +41,7 @@ def drift(lab: Lab) -> list[tuple[Any, ...]]:
     )
 
 
+@pytest.mark.long
 def test_what_nobody_uses_may_go_and_come_what_is_used_may_not(lab: Lab) -> None:
     """Catches: an added column that stops a delivery or is lost; a dropped one that stops it
     although nobody uses it, or warns for ever; one that is used and is published without; users
@@ -224,6 +225,7 @@ schema:
 """
 
 
+@pytest.mark.long
 def test_a_contract_reads_each_day_by_the_names_of_its_time(lab: Lab) -> None:
     """Catches: a year of files with three headers that isn't one table; an old day that comes again
     under today's names and is held; a file with both names that is read by chance; rules of the
@@ -278,6 +280,7 @@ def test_a_contract_reads_each_day_by_the_names_of_its_time(lab: Lab) -> None:
     assert (told["applied"], told["needs"]) == ("1.2.0", "2.0.0")
 
 
+@pytest.mark.long
 def test_a_backfill_over_three_headers_is_one_table(lab: Lab) -> None:
     """Would catch: a backfill that finds nothing under the names of today in what came under those
     of then; an old day that comes again the old way, long after the names have changed, held for it
@@ -581,6 +584,7 @@ def test_a_single_date_that_is_none_is_named_with_its_line_and_the_format(tmp_pa
     assert incident["cause"]["summary"] == "1 value of placed isn't DATE (%d/%m/%Y), at line 8"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("change", ["wider", "added"])
 def test_columns_that_deliveries_taught_stay_pinned_by_other_applies(lab: Lab, change: str) -> None:
     """Would catch: a source that learns its columns anew after any apply, because it had learnt

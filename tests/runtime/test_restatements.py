@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import msgspec
+import pytest
 from runlab import DAYS, Lab, built_once, published
 
 from headrace.cli.run_results import restated_text
@@ -264,6 +265,7 @@ def _weather(lab: Lab, day: str) -> None:
     os.utime(lab.root / f"landing/weather_{day}.csv", (came, came))
 
 
+@pytest.mark.long
 def test_restated_rows_over_which_code_fails_dont_go_on_by_themselves(tmp_path: Path) -> None:
     """Would catch: "Headrace does it by itself" of a restatement whose new rows an asset of ours
     refuses, which only somebody who corrects the asset, or the vendor, can end."""

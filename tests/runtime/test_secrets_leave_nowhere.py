@@ -231,6 +231,7 @@ def answers(lab: Lab) -> dict[str, bytes]:
     return result
 
 
+@pytest.mark.long
 def test_nothing_that_leaves_headrace_holds_a_declared_secret(
     lab: Lab, web: Server, post: tuple[int, Post]
 ) -> None:

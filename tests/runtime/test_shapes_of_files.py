@@ -117,6 +117,7 @@ def lab(tmp_path: Path) -> Lab:
     return made
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("shape", SHAPES)
 def test_the_shape_is_the_cause(lab: Lab, shape: str) -> None:
     """Would catch: `unknown`, a wrong name of a column or asset code blamed for a file that is cut
@@ -164,6 +165,7 @@ def test_a_file_that_ends_within_a_date(tmp_path: Path, end: str, kind: str) -> 
     assert ("the file is cut off: line " in cause["summary"]) == (kind == "volume_anomaly"), cause
 
 
+@pytest.mark.long
 def test_files_that_never_end_their_last_line(tmp_path: Path) -> None:
     """Would catch: a vendor whose files never end with a line end, held every day for it; one who
     begins to leave it out in files that are whole held for it."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from datetime import date, datetime, timedelta
 
+import pytest
 from runlab import Lab
 
 DAYS = [str(date(2025, 1, 1) + timedelta(days=n)) for n in range(40)]
@@ -15,6 +16,7 @@ CLEAN = (
 )
 
 
+@pytest.mark.long
 def test_neighbours_in_one_file_are_replaced_side_by_side(sqlite_lab: Lab) -> None:
     """Would catch: a batch that fails, and is halved, because another one has replaced the file
     that holds days of both; a day that is lost or doubled when such a file is copied once more."""

@@ -64,6 +64,7 @@ def trail(lab: Lab) -> dict[str, Any]:
     return result
 
 
+@pytest.mark.long
 def test_a_rename_with_another_unit_is_asked_about_and_converted(lab: Lab) -> None:
     """Would catch: 83 times too much published by the command that was recommended; a refusal that
     doesn't say which command decides; a decision that isn't in the trail."""

@@ -244,6 +244,7 @@ def healthy(tmp_path_factory: pytest.TempPathFactory) -> StateFacts:
     return facts
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", HISTORIES)
 def test_a_wait_says_what_it_was_for(healthy: StateFacts, name: str) -> None:

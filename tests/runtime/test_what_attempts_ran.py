@@ -146,6 +146,7 @@ def test_a_command_records_its_interpreter_its_script_and_its_own_packages(tmp_p
     assert script["sha256"] == hashlib.sha256(SCORE.encode()).hexdigest()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("first", ["#!/bin/sh", "#!/usr/bin/env sh", "#!/usr/bin/env -S sh -e"])
 def test_a_tool_outside_of_the_project_is_told_by_its_hash(tmp_path: Path, first: str) -> None:
     """Would catch: a tool that somebody replaced, and two attempts that look the same."""

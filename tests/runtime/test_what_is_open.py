@@ -149,6 +149,7 @@ def test_a_table_that_is_missing_isnt_an_unreachable_source(served: Lab) -> None
     )
 
 
+@pytest.mark.long
 def test_five_incidents_and_their_held_rows(served: Lab) -> None:
     """Would catch: "Nothing is late or wrong" above five open incidents and 110
     quarantined rows.

@@ -24,6 +24,7 @@ def again(response: RunResponse, name: str) -> str:
     )
 
 
+@pytest.mark.long
 def test_too_much_memory_is_an_error_that_says_how_much(lab: Lab) -> None:
     """Would catch: a kill without a reason, retried for ever."""
     lab.python(

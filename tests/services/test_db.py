@@ -197,6 +197,7 @@ def test_nothing_is_overwritten(lab: Lab, tmp_path: Path) -> None:
     lab.headrace("db", "restore", str(folder), code=3)
 
 
+@pytest.mark.long
 def test_a_backup_is_restored_into_the_other_database(
     lab: Lab, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
@@ -218,6 +219,7 @@ def test_a_backup_is_restored_into_the_other_database(
     assert [p.partition for p in other.tick().published] == [DAYS[4]] * 2
 
 
+@pytest.mark.long
 def test_gc_frees_what_is_old_and_needed_by_nothing(lab: Lab) -> None:
     orphan = lab.root / ".headrace/lake/main/clean/left-behind.parquet"
     log = lab.root / ".headrace/logs/1/99.jsonl"
@@ -238,6 +240,7 @@ def test_gc_frees_what_is_old_and_needed_by_nothing(lab: Lab) -> None:
     assert lab.headrace("db", "check")["ok"]
 
 
+@pytest.mark.long
 def test_pages_that_no_fetch_goes_on_with_are_freed(lab: Lab) -> None:
     """Would catch: pages of a throttled fetch that stay for ever where its source has changed."""
     old, young = (lab.root / f".headrace/pages/{name}.pages" for name in ("old", "young"))

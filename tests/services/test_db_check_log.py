@@ -124,6 +124,7 @@ def test_an_emptied_log_is_no_new_one(lab: Lab) -> None:
     assert "event_log" in {difference["table"] for difference in differences(lab)}
 
 
+@pytest.mark.long
 def test_maintenance_shortens_the_log_and_what_follows_is_still_compared(lab: Lab) -> None:
     lab.headrace("db", "gc")
     response = lab.headrace("db", "check")

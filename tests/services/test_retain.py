@@ -79,6 +79,7 @@ def test_old_partitions_go_and_what_was_computed_stays(shop: Path, fault: str) -
     assert len(rows(shop, "daily")) == 2
 
 
+@pytest.mark.long
 def test_removed_rows_are_no_empty_deliveries(shop: Path) -> None:
     """Would catch: a partition whose rows retention removed that counts as delivered empty where
     volumes are compared: "its input grew", or "the other source has few rows, too"; and an empty
@@ -221,6 +222,7 @@ def test_a_rule_asks_for_an_approval_of_the_loss(shop: Path) -> None:
     assert document(shop, "ls", "orders")[0]["retain"] == "1d"
 
 
+@pytest.mark.long
 def test_what_goes_next_is_listed(shop: Path) -> None:
     """Would catch: a retention that nobody sees before it removes something."""
     [row] = document(shop, "status")["retention"]

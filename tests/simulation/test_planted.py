@@ -33,6 +33,7 @@ def test_enough_is_planted() -> None:
     assert set(CAUGHT_BY) <= set(PLANTED)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", sorted(PLANTED))
 def test_what_is_planted_is_caught(name: str) -> None:
     """Catches an invariant that doesn't look."""

@@ -39,6 +39,7 @@ def told(seed: int) -> str:
     return hashlib.sha256(repr([(now, digest) for now, _, digest in turns]).encode()).hexdigest()
 
 
+@pytest.mark.long
 def test_a_seed_is_the_same_in_every_process() -> None:
     """Catches the order of sets: a failing seed that can't be played again is worth nothing."""
     program = (

@@ -61,6 +61,7 @@ def test_production_does_the_same_beside_a_backfill(part: int) -> None:
     assert tried > 10
 
 
+@pytest.mark.long
 def test_a_plan_that_takes_slots_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Catches a comparison that compares nothing: here the plan's attempts go to production's
     workers."""

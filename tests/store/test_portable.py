@@ -29,6 +29,7 @@ def full(tmp_path: Path) -> Store:
     return with_rows
 
 
+@pytest.mark.long
 def test_every_table_survives_both_databases(
     full: Store, postgresql: Database, tmp_path: Path
 ) -> None:

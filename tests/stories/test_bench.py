@@ -41,6 +41,7 @@ def test_help_lists_all_works() -> None:
     assert NAMES_HELP.partition(";")[0].split(", ") == [work.name for work in WORKS]
 
 
+@pytest.mark.long
 def test_only_named_works_run(tmp_path: Path) -> None:
     """Would catch: names that are ignored, and a table that lacks the floor or the ratio."""
     done = bench("start", "--quick", "--folder", str(tmp_path))

@@ -85,6 +85,7 @@ def test_a_right_program_passes(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["program.py"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "fault",
     [name if name in QUICK else pytest.param(name, marks=pytest.mark.long) for name in FAULTS],

@@ -30,6 +30,7 @@ def failed_attempts(response: object) -> list[dict[str, object]]:
     ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("batch", ["off", "auto"])
 def test_it_fails_once_and_the_others_say_like_which(new: Project, batch: str) -> None:
     head = (

@@ -30,6 +30,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield result
 
 
+@pytest.mark.long
 def test_a_range_is_chosen_in_the_calendar_with_arrows(shop: Site) -> None:
     """Would catch: a backfill whose partitions only a mouse can choose."""
     with shop.page() as page:

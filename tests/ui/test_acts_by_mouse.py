@@ -106,6 +106,7 @@ def trail(root: Path, action: str) -> tuple[str, str]:
     return entry["actor"], entry["reason"]
 
 
+@pytest.mark.long
 def test_an_incident_is_muted_and_unmuted(shop: tuple[Site, Path]) -> None:
     """Would catch: a reason that is markup in the next reader's page, a mute that nobody signed, and
     a list that doesn't say that nobody gets messages about a cause.
@@ -171,6 +172,7 @@ def test_what_failed_is_retried_once_it_is_mended(shop: tuple[Site, Path]) -> No
         expect(page.get_by_role("button", name="Retry…")).to_have_count(0)
 
 
+@pytest.mark.long
 def test_an_asset_is_paused_and_resumed(shop: tuple[Site, Path]) -> None:
     """Would catch: a pause that nobody sees on the page, or that can't be ended where
     it was begun.
@@ -194,6 +196,7 @@ def test_an_asset_is_paused_and_resumed(shop: tuple[Site, Path]) -> None:
         expect(page.get_by_role("button", name="Pause…")).to_be_visible()
 
 
+@pytest.mark.long
 def test_held_data_is_published_or_dropped_with_what_is_wrong_before_ones_eyes(
     shop: tuple[Site, Path],
 ) -> None:
@@ -220,6 +223,7 @@ def test_held_data_is_published_or_dropped_with_what_is_wrong_before_ones_eyes(
         expect(page.get_by_text("In quarantine:")).to_have_count(0)
 
 
+@pytest.mark.long
 def test_a_backfill_goes_from_clicked_partitions_to_what_it_changed(
     shop: tuple[Site, Path],
 ) -> None:
@@ -353,6 +357,7 @@ def test_a_backfill_isnt_started_before_it_is_known_what_there_was(shop: tuple[S
     assert site.problems == []
 
 
+@pytest.mark.long
 def test_a_backfill_is_chosen_in_its_own_calendar_then_paused_and_cancelled(
     shop: tuple[Site, Path],
 ) -> None:

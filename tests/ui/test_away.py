@@ -18,6 +18,7 @@ STALE_MS = 40_000
 AS_OF = re.compile(r"as of \w{3} \d\d:\d\d Europe/Berlin, \d+ s old")
 
 
+@pytest.mark.long
 def test_a_server_that_is_gone_makes_the_page_say_so_and_one_that_is_back_goes_on(
     tmp_path: Path,
 ) -> None:

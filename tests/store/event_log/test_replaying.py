@@ -89,6 +89,7 @@ def test_the_catalog_may_read_itself() -> None:
     assert change is not None
 
 
+@pytest.mark.long
 def test_what_was_rolled_back_to_a_savepoint_stays_away(store: Store, tmp_path: Path) -> None:
     del tmp_path
     with store.write(None) as tx:

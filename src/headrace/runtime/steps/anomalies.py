@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -305,27 +306,25 @@ def further_facts(
     )
     if not isinstance(prepared, PreparedDelivery):
         return ()
-    try:
-        staged, table = stage(
-            session,
-            prepared.select_sql,
-            table_name=task.source.name,
-            partition=(
-                key_of_rows(task.source, prepared.schema.columns, task.keys)
-                if is_routed_by_rows(task.source)
-                else task.found.partition
-            ),
-            table=task.table,
-            evolve=task.evolve or needs_room(prepared.schema, task.table),
-        )
-    except (CannotRead, LakeError, duckdb.ConversionException, duckdb.InvalidInputException):
-        return ()  # the delivery has other faults that prevent reading
-    finally:
-        prepared.discard()
-    try:
+    with contextlib.ExitStack() as cleanup:
+        cleanup.callback(prepared.discard)
+        try:
+            staged, table = stage(
+                session,
+                prepared.select_sql,
+                table_name=task.source.name,
+                partition=(
+                    key_of_rows(task.source, prepared.schema.columns, task.keys)
+                    if is_routed_by_rows(task.source)
+                    else task.found.partition
+                ),
+                table=task.table,
+                evolve=task.evolve or needs_room(prepared.schema, task.table),
+            )
+        except (CannotRead, LakeError, duckdb.ConversionException, duckdb.InvalidInputException):
+            return ()  # the delivery has other faults that prevent reading
+        cleanup.callback((context.folders.lake / staged.path).unlink)
         facts = _facts_as_if_decided(task, session, prepared, staged, table)
-    finally:
-        (context.folders.lake / staged.path).unlink()
     results = [
         fact
         for fact in facts

@@ -486,7 +486,8 @@ def test_freshness_is_the_age_of_the_newest_value(
 
 
 def test_freshness_names_a_future_value_and_its_limit(bench: Bench) -> None:
-    """Would catch: a year 2099 that keeps a table fresh for decades, a limit that isn't heard."""
+    """Would catch: a year 2099 that keeps a table fresh for decades, a limit that isn't heard, and
+    `31371 days 15 h more than the 24 h 00 min allowed`."""
     staged = bench.stage("SELECT TIMESTAMP '2099-01-01 00:00:00' AS at")
     spec = {"column": "at", "max_age": "2d"}
     refused, allowed = (
@@ -497,7 +498,7 @@ def test_freshness_names_a_future_value_and_its_limit(bench: Bench) -> None:
     )
     assert (refused.outcome, allowed.outcome) == (CheckState.FAILED, CheckState.PASSED)
     assert "at: newest is 2099-01-01 00:00:00" in refused.detail
-    assert "more than the 24 h 00 min allowed (`max_ahead`)" in refused.detail
+    assert "about 86 years in the future; at most 1d is allowed (`max_ahead`)" in refused.detail
 
 
 def test_what_is_not_cut_by_time_is_compared_with_now(bench: Bench) -> None:

@@ -55,8 +55,8 @@ class Freshness(CheckKind):
     def measure(self, check: CheckSpec, subject: CheckSubject) -> AggregateCheck:
         """Find the newest value in the audit's scan and compare it with both durations."""
         column = subject.column(check.arguments["column"])
-        max_age = parse_duration(check.arguments["max_age"])
-        max_ahead = parse_duration(check.arguments.get("max_ahead", MAX_AHEAD))
+        max_age = check.arguments["max_age"]
+        max_ahead = check.arguments.get("max_ahead", MAX_AHEAD)
         zoned = _zoned(column, subject.columns[column])
         newest = f"max({quote(column)}) FILTER (WHERE isfinite({quote(column)}) AND {scope(check)})"
 
@@ -70,13 +70,21 @@ class Freshness(CheckKind):
                 )
             at = _instant(int(newest_us), zoned, subject.timezone)
             ahead = timedelta(microseconds=to_us(at) - part.now_us)
-            if ahead > max_ahead:
-                return CheckFinding(counted, 1, _in_future(column, at, ahead, max_ahead))
+            if ahead > parse_duration(max_ahead):
+                return CheckFinding(
+                    counted,
+                    1,
+                    _beyond(
+                        column, at, f"{_duration(ahead)} in the future", "max_ahead", max_ahead
+                    ),
+                )
             age = timedelta(microseconds=part.as_of_us - to_us(at))
             return (
                 CheckFinding(counted)
-                if age <= max_age
-                else CheckFinding(counted, 1, _too_old(column, at, age, max_age))
+                if age <= parse_duration(max_age)
+                else CheckFinding(
+                    counted, 1, _beyond(column, at, f"{_duration(age)} old", "max_age", max_age)
+                )
             )
 
         return AggregateCheck(
@@ -106,22 +114,16 @@ def _length_us(text: str) -> int:
     return Duration.parse(text).after_us(0, "UTC")
 
 
-def _too_old(column: str, at: datetime, age: timedelta, max_age: timedelta) -> str:
+def _beyond(column: str, at: datetime, where: str, field: str, limit: str) -> str:
     return (
-        f"{column}: newest is {at.isoformat(sep=' ')}, {_duration(age)} old,"
-        f" {_duration(age - max_age)} more than the {_duration(max_age)} allowed (`max_age`)"
-    )
-
-
-def _in_future(column: str, at: datetime, ahead: timedelta, max_ahead: timedelta) -> str:
-    return (
-        f"{column}: newest is {at.isoformat(sep=' ')}, {_duration(ahead)} in the future,"
-        f" {_duration(ahead - max_ahead)} more than the {_duration(max_ahead)} allowed"
-        " (`max_ahead`)"
+        f"{column}: newest is {at.isoformat(sep=' ')}, {where};"
+        f" at most {limit} is allowed (`{field}`)"
     )
 
 
 def _duration(span: timedelta) -> str:
+    if (years := round(span.days / 365.25)) > 1:
+        return f"about {years} years"
     return duration(span // timedelta(microseconds=1))
 
 

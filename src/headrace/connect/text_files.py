@@ -37,8 +37,12 @@ class LineCounts(msgspec.Struct):
         return self.ends + bool(self.open_bytes) - 1 if self.plain and not self.empty else None
 
 
-def require_text(path: Path, *, line_bytes_max: int, blank: bool = False) -> LineCounts:
+def require_text(
+    path: Path, *, line_bytes_max: int, blank: bool = False, setting: str = ""
+) -> LineCounts:
     """Check that a file is UTF-8 text, and count its lines.
+
+    `setting` is the source's field that may declare another encoding.
 
     Raises CannotRead, with the line, for a file that is empty (unless `blank` allows it), isn't
     UTF-8, has NUL bytes (binary data, UTF-16 without its mark, a disk's unwritten blocks), or has a
@@ -55,7 +59,7 @@ def require_text(path: Path, *, line_bytes_max: int, blank: bool = False) -> Lin
                     lines.ends + 1 + chunk[: chunk.index(b"\0")].count(b"\n"),
                     first=lines.empty,
                 )
-            _decode(decoder, chunk, lines.ends + 1)
+            _decode(decoder, chunk, lines.ends + 1, setting)
             _count(lines, last, chunk, line_bytes_max)
             last = chunk[-1:]
     if decoder.getstate()[0]:
@@ -98,7 +102,7 @@ def _has_odd_breaks(last: bytes, chunk: bytes) -> bool:
     return alone or b"\n\r" in joined
 
 
-def _decode(decoder: codecs.IncrementalDecoder, chunk: bytes, lines: int) -> None:
+def _decode(decoder: codecs.IncrementalDecoder, chunk: bytes, lines: int, setting: str) -> None:
     if chunk.isascii() and not decoder.getstate()[0]:
         return
     try:
@@ -109,9 +113,11 @@ def _decode(decoder: codecs.IncrementalDecoder, chunk: bytes, lines: int) -> Non
         byte = error.object[error.start]
         western = bytes([byte]).decode("cp1252", "replace")
         guess = f"; in Windows-1252 it would be `{western}`" if western.isalpha() else ""
+        declare = f", or declare its encoding, such as {setting}: {{encoding: {LEGACY}}}"
         line = lines + chunk[:at].count(b"\n")
         raise CannotRead(
-            f"line {line}: byte 0x{byte:02X} isn't UTF-8{guess}; deliver the file in UTF-8",
+            f"line {line}: byte 0x{byte:02X} isn't UTF-8{guess}; deliver the file in UTF-8"
+            f"{declare if setting else ''}",
             line=line,
             code="delivery_encoding",
         ) from error
@@ -127,7 +133,7 @@ def _nul(chunk: bytes, line: int, *, first: bool) -> CannotRead:
             else "UTF-16 without a byte order mark"
         )
         return CannotRead(
-            f"isn't UTF-8: it looks like {wide}, or like binary data",
+            f"isn't UTF-8: it looks like {wide}, or like binary data; deliver the file in UTF-8",
             line=line,
             code="delivery_encoding",
         )

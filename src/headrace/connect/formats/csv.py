@@ -100,7 +100,9 @@ class Csv:
     # a CSV file can't be blank, pinned or not
     def inspect(self, opened: Opened, *, known: bool) -> int | None:  # noqa: ARG002
         """Refuse anything but UTF-8 text; without quotes and blank lines each line is a row."""
-        rows = require_text(Path(opened.path), line_bytes_max=LINE_BYTES_MAX).rows
+        rows = require_text(
+            Path(opened.path), line_bytes_max=LINE_BYTES_MAX, setting=self.kind
+        ).rows
         plain = _csv_options(opened).get("quote", '"') == '"'
         return None if rows is None or not plain else rows + (not _has_header(opened))
 

@@ -144,7 +144,10 @@ class FixedWidth:
         """Refuse anything but text; each line is a row."""
         how = _layout(opened)
         lines = require_text(
-            Path(opened.path), line_bytes_max=LINE_BYTES_MAX, blank=how.record is not None
+            Path(opened.path),
+            line_bytes_max=LINE_BYTES_MAX,
+            blank=how.record is not None,
+            setting=self.kind,
         )
         if not lines.plain and (number := _blank_line(Path(opened.path), _skipped(how))):
             raise CannotRead(

@@ -407,3 +407,22 @@ def test_files_that_a_double_holds_are_not_copied(tmp_path: Path) -> None:
     path.write_bytes(b'{"a": 1700000000000000, "b": 0.8444218515250481}\n')
     opened = Opened(str(path), path.name)
     assert JsonLines().unfold(opened, tmp_path, UnpackLimits(), None) is opened
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ('{"a": }', "line 1, column 7: a value is missing, or isn't JSON"),
+        ("{'a': 1}", "line 1, column 2: a key is missing, or isn't in double quotes"),
+        ('{"a": 1 "b": 2}', "line 1, column 9: no comma after a value"),
+        ('{"a" 1}', "line 1, column 6: no colon after a key"),
+        ('{"a": 1}{"a": 2}', "line 1, column 9: there is more after the value"),
+        ('{"a": "\\x"}', "line 1, column 8: a backslash that begins no escape of JSON"),
+        ('{"a": "\\u12"}', "line 1, column 9: `\\u` without the four digits of a character"),
+        ('{"a": "x}', "line 1, column 7: a text without its closing quote"),
+    ],
+)
+def test_invalid_json_is_described_in_words(bench: Workbench, line: str, told: str) -> None:
+    """Would catch: `Expecting value` and other words of Python's reader about its own code."""
+    outcome = bench.take(f"{line}\n".encode(), "x.jsonl")
+    assert outcome == UnreadableFile(told, 1)

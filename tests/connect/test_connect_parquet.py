@@ -3,6 +3,7 @@ from __future__ import annotations
 import datetime as dt
 import io
 import random
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -274,3 +275,25 @@ def test_nested_values_dont_become_text(
     outcome = bench.take(write(pa.table({"a": values})), "x.parquet", pinned)
     assert isinstance(outcome, TypeDrift)
     assert outcome.reason == f"column a is {states}, VARCHAR is pinned"
+
+
+@pytest.mark.parametrize("byte", range(1, 40, 3))
+def test_a_damaged_footer_is_described_in_words(bench: Workbench, byte: int) -> None:
+    """Would catch: `TProtocolException: Invalid data`, `Footer length error in file 'the file'`."""
+    data = bytearray(write(pa.table({"a": [1, 2]})))
+    data[-8 - byte] ^= 0x5F
+    outcome = bench.take(bytes(data), "x.parquet")
+    assert isinstance(outcome, Taken | UnreadableFile), outcome
+    if isinstance(outcome, UnreadableFile):
+        assert re.fullmatch(
+            "the Parquet file is damaged: its (footer|values) can't be read"
+            "|column .{1,20} has type .*, which can't be ingested",
+            outcome.reason,
+        ), outcome
+
+
+def test_a_text_that_is_not_utf8(bench: Workbench) -> None:
+    """Would catch: a file that is whole said to be damaged, `Invalid string encoding`."""
+    text = pa.Array.from_buffers(pa.string(), 1, pa.array([b"\xff"]).buffers())
+    outcome = bench.take(write(pa.table({"a": text})), "x.parquet")
+    assert outcome == UnreadableFile("a text in the Parquet file isn't UTF-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container
 
 import msgspec
@@ -357,12 +358,15 @@ def printable(text: object, limit: int = PRINTABLE_CHARACTERS_MAX) -> str:
     return cut + "…" if len(raw) > limit else cut
 
 
+_KIND_OF_ERROR = re.compile(r"^(?:[A-Z][A-Za-z /]* Error: )+")
+
+
 def first_line(error: Exception, path: str, limit: int = 160) -> str:
     """Return the first line of an error's text, with `path` replaced by "the file".
 
-    That is the path of our copy, which means nothing to users.
+    That is the path of our copy, which means nothing to users; DuckDB's kind of error is left out.
     """
-    text = str(error).replace(path, "the file").removeprefix("Invalid Input Error: ")
+    text = _KIND_OF_ERROR.sub("", str(error)).replace(path, "the file")
     return printable((text.strip().splitlines() or [words_of(error)])[0], limit)
 
 

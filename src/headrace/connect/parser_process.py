@@ -30,8 +30,9 @@ from typing import IO, Any
 
 import msgspec
 
-from headrace.connect.deliveries import CannotRead, SourceSchema, UnreadableFile
+from headrace.connect.deliveries import CannotRead, SourceSchema, UnreadableFile, printable
 from headrace.connect.raw_files import Opened, UnpackLimits
+from headrace.model.errors import message_of
 
 KINDS = frozenset({"excel"})
 """Formats that neither DuckDB nor Python's own library reads.
@@ -274,7 +275,7 @@ def _parsed(request: _Request) -> _Answer:
         return _Answer(refused=UnreadableFile(reason, code=POISON))
     # any error is due to this file; the next one may parse
     except Exception as error:  # noqa: BLE001
-        return _Answer(failed=f"{type(error).__name__}: {error}"[:MESSAGE_CHARACTERS_MAX])
+        return _Answer(failed=printable(message_of(error), MESSAGE_CHARACTERS_MAX))
     return _Answer(made=unfolded)
 
 

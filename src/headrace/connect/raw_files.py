@@ -410,7 +410,7 @@ def _gzip(path: Path) -> Iterator[bytes]:
     except EOFError as error:
         raise CannotRead("the gzip file is truncated", code="delivery_truncated") from error
     except (gzip.BadGzipFile, zlib.error) as error:
-        raise CannotRead(f"the gzip file is damaged ({printable(error)})") from error
+        raise CannotRead("the gzip file is damaged") from error
 
 
 def _zstd(path: Path) -> Iterator[bytes]:
@@ -422,8 +422,9 @@ def _zstd(path: Path) -> Iterator[bytes]:
             while chunk := stream.read(CHUNK_BYTES):
                 yield chunk
     except (OSError, pa.ArrowException) as error:
-        reason = f"the zst file is damaged or truncated ({printable(error)})"
-        raise CannotRead(reason, code="delivery_truncated") from error
+        raise CannotRead(
+            "the zst file is damaged or truncated", code="delivery_truncated"
+        ) from error
 
 
 @contextmanager
@@ -434,7 +435,7 @@ def _zip(path: Path) -> Iterator[tuple[zipfile.ZipFile, zipfile.ZipInfo]]:
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
         raise CannotRead(
-            f"the zip file is damaged or truncated ({printable(error)})", code="delivery_truncated"
+            "the zip file is damaged or truncated", code="delivery_truncated"
         ) from error
     with archive:
         members = [
@@ -492,7 +493,7 @@ def _zip_chunks(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Iterator[b
         OSError,
         ValueError,
     ) as error:
-        raise CannotRead(f"the zip file is damaged ({printable(error)})") from error
+        raise CannotRead("the zip file is damaged") from error
 
 
 def _chunks(stream: IO[bytes] | gzip.GzipFile) -> Iterator[bytes]:

@@ -205,9 +205,7 @@ def _workbook(opened: Opened) -> CalamineWorkbook:
             "the workbook is protected by a password", code="delivery_encrypted"
         ) from error
     except (calamine.CalamineError, OSError, ValueError) as error:
-        raise CannotRead(
-            f"isn't a workbook, or is damaged: {first_line(error, opened.path)}"
-        ) from error
+        raise CannotRead("isn't a workbook, or is damaged") from error
 
 
 def _sheet_name(

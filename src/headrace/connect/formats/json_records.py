@@ -18,6 +18,7 @@ from headrace.connect.deliveries import CannotRead, UnreadableFile, printable
 from headrace.connect.formats.json_text import (
     decoded,
     loaded,
+    problem_of,
     require_characters,
     without_trailing_commas,
 )
@@ -258,7 +259,7 @@ class _Document:
             line = self.line + self._text.count("\n", self._at, error.pos)
             if not self._text.rstrip().endswith(("}", "]")):  # the whole file has been read by now
                 return self._cut_off("within a value")
-            return CannotRead(f"line {line}: {error.msg}", line=line)
+            return CannotRead(f"line {line}: {problem_of(error)}", line=line)
         return self.error(printable(error, 120))
 
     def _cut_off(self, where: str) -> CannotRead:

@@ -54,6 +54,30 @@ def without_trailing_commas(text: str) -> str:
     return _TRAILING_COMMA.sub(lambda match: " " if match[0] == "," else match[0], text)
 
 
+_PROBLEMS = {
+    "Expecting value": "a value is missing, or isn't JSON",
+    "Expecting property name": "a key is missing, or isn't in double quotes",
+    "Expecting ','": "no comma after a value",
+    "Expecting ':'": "no colon after a key",
+    "Extra data": "there is more after the value",
+    "Unterminated string": "a text without its closing quote",
+    "Invalid control character": (
+        "a control character in a text; JSON writes it with a backslash, such as `\\t`"
+    ),
+    "Invalid \\u": "`\\u` without the four digits of a character",
+    "Invalid \\": "a backslash that begins no escape of JSON",
+}
+"""How messages of Python's reader begin → what is wrong."""
+
+
+def problem_of(error: json.JSONDecodeError) -> str:
+    """Return what Python's reader refused, in words."""
+    return next(
+        (words for start, words in _PROBLEMS.items() if error.msg.startswith(start)),
+        "no valid JSON",
+    )
+
+
 def require_characters(text: str, value: Any) -> None:
     """Raise ValueError if a value, which was read from `text`, has half of a character."""
     if "\\u" not in text:

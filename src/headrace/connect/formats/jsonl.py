@@ -34,7 +34,7 @@ from headrace.connect.formats.json_records import (
     unique,
 )
 from headrace.connect.formats.json_shapes import Shapes, flat_shapes, object_bytes_max
-from headrace.connect.formats.json_text import loaded, require_characters
+from headrace.connect.formats.json_text import loaded, problem_of, require_characters
 from headrace.connect.formats.registry import FileHeader, reads
 from headrace.connect.formats.structures import learnt, missing_keys_clause, otherwise, structures
 from headrace.connect.formats.text_values import (
@@ -498,7 +498,7 @@ def _line_problem(number: int, line: bytes) -> UnreadableFile | None:
     if len(line) > OBJECT_BYTES_MAX:
         return UnreadableFile(f"line {number}: longer than {OBJECT_BYTES_MAX:,} bytes", number)
     try:
-        text = line.decode("utf-8-sig")
+        text = line.rstrip(b"\r\n").decode("utf-8-sig")
         value = loaded(text, unique)
         require_characters(text, value)
     except json.JSONDecodeError as error:
@@ -510,7 +510,8 @@ def _line_problem(number: int, line: bytes) -> UnreadableFile | None:
             if number == 1 and line.strip() in (b"{", b"[")
             else ""
         )
-        return UnreadableFile(f"line {number}, column {error.colno}: {error.msg}{whole}", number)
+        at = f"line {number}, column {error.colno}"
+        return UnreadableFile(f"{at}: {problem_of(error)}{whole}", number)
     except RecursionError:
         return UnreadableFile(f"line {number}: nested too deeply", number)
     except ValueError as error:

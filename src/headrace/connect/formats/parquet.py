@@ -101,9 +101,7 @@ class Parquet:
         except (duckdb.OutOfMemoryException, duckdb.InterruptException):
             raise
         except (duckdb.Error, UnicodeDecodeError) as error:
-            raise CannotRead(
-                f"the Parquet file is damaged: {first_line(error, opened.path)}"
-            ) from error
+            raise CannotRead(_unreadable(error, opened, "its footer")) from error
         leaves = tuple(_leaves(connection, opened))
         _require_exact(opened, leaves)
         names = [row[0] for row in described]
@@ -242,7 +240,27 @@ class Parquet:
             ]
             if bad_ones:
                 return drift_of(bad_ones)
-        return UnreadableFile(f"the Parquet file is damaged: {first_line(error, opened.path)}")
+        return UnreadableFile(_unreadable(error, opened, "its values"))
+
+
+_AT_FAULT = {
+    "Invalid string encoding": "a text in the Parquet file isn't UTF-8",
+    "Invalid JSON": "a value in the Parquet file isn't the JSON that its column declares",
+}
+"""What DuckDB's errors about values of a whole file hold → what is wrong."""
+
+
+def _unreadable(error: Exception, opened: Opened, part: str) -> str:
+    """Return why a file can't be read. What DuckDB says of a damaged one is about its own code."""
+    import duckdb
+
+    text = str(error)
+    if isinstance(error, duckdb.NotImplementedException):
+        return f"the Parquet file can't be read: {first_line(error, opened.path)}"
+    return next(
+        (words for said, words in _AT_FAULT.items() if said in text),
+        f"the Parquet file is damaged: {part} can't be read",
+    )
 
 
 def _cast_columns(header: FileHeader, types: Mapping[str, str]) -> list[tuple[str, str]]:

@@ -233,4 +233,4 @@ def member_chunks(archive: zipfile.ZipFile, member: str) -> Iterator[bytes]:
             while chunk := stream.read(CHUNK_BYTES):
                 yield chunk
     except _DAMAGED as error:
-        raise CannotRead(f"the workbook is damaged ({printable(error)})") from error
+        raise CannotRead("the workbook is damaged") from error

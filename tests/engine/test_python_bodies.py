@@ -293,14 +293,14 @@ def test_the_log_has_a_traceback_of_the_users_frames(bench: Bench) -> None:
 @pytest.mark.parametrize(
     ("result", "message"),
     [
-        ("None", "nothing (None)"),
-        ("42", "returned int"),
-        ("'text'", "returned str"),
-        ("{'a': [1]}", "returned dict"),
-        ("pd.Series([1])", "Series"),
-        ("[1, 2]", "int"),
-        ("[{'a': 1}, 'x']", "str"),
-        ("[{1: 2}]", "the key 1"),
+        ("None", "returned nothing"),
+        ("42", "a number instead of a table"),
+        ("'text'", "text instead of a table"),
+        ("{'a': [1]}", "a single dict"),
+        ("pd.Series([1])", "a Series of pandas"),
+        ("[1, 2]", "gave a number"),
+        ("[{'a': 1}, 'x']", "gave text"),
+        ("[{1: 2}]", "a key that is a number"),
         ("[{'a': 1}, {'a': 'x'}]", "column `a`"),
         ("iter([])", "nothing was returned"),
         ("[]", "nothing was returned"),
@@ -313,14 +313,27 @@ def test_the_log_has_a_traceback_of_the_users_frames(bench: Bench) -> None:
         ("[{'a': 2**200}]", "`a` has a whole number that is too large for BIGINT"),
         ("[{'a': pd.Series([1]).iloc[0]}, {'a': 'x'}]", "of different kinds: whole numbers, text"),
         ("pd.DataFrame([[1, 2]], columns=['a', 'a'])", "can't be stored"),
-        ("object()", "returned object"),
+        ("object()", "returned a `object`"),
         (
             "(pa.table({'a': [1]}) if i < 1 else pa.table({'b': [1]}) for i in range(2))",
             "later batch lacks `a`",
         ),
         (
             "(pa.table({'a': [1]}) if i < 1 else pa.table({'a': ['x']}) for i in range(2))",
-            "other types",
+            "`a` of a later batch doesn't fit its type in the first",
+        ),
+        ("np.array([1])", "an array of NumPy instead of a table"),
+        ("pa.chunked_array([[1]])", "an array of Arrow instead of a table"),
+        ("[{'a': {}}]", "`a` has values of a type that no table can hold"),
+        ("[{'a': decimal.Decimal('1E50')}]", "`a` has numbers of over 38 digits"),
+        ("pl.DataFrame({'a': [object()]})", "`a` has values of a type that no table can hold"),
+        (
+            "pl.DataFrame({'a': [1]}, schema={'a': pl.Int128})",
+            "`a` has values of a type that no table can hold",
+        ),
+        (
+            "pa.table({'a': pa.array([2**62], pa.timestamp('s'))})",
+            "a computed value can't be stored",
         ),
     ],
 )
@@ -330,9 +343,49 @@ def test_a_result_that_is_no_table_is_refused_with_what_it_is(
     """Would catch: an error from deep inside a library, or rows made of something that wasn't meant
     as rows.
     """
-    error = failure(bench, body("", f"return {result}"))
+    error = failure(bench, body("", "import decimal, numpy as np", f"return {result}"))
     assert message in error.message and error.kind is ErrorKind.DETERMINISTIC, error
     assert error.file == "assets/out.py" and error.code == "wrong_result"
+
+
+@pytest.mark.parametrize(
+    ("array", "value"),
+    [
+        ("pa.array([1.5], pa.float16())", 1.5),
+        ("pa.array([[1.5]], pa.list_(pa.float16()))", [1.5]),
+        ("pa.array([{'b': 1.5}], pa.struct({'b': pa.float16()}))", {"b": 1.5}),
+        ("pa.array([decimal.Decimal('0.10')], pa.decimal256(50, 2))", Decimal("0.10")),
+    ],
+)
+def test_types_that_duckdb_does_not_read_are_stored_in_others(
+    bench: Bench, array: str, value: object
+) -> None:
+    """Would catch: `Unsupported Internal Arrow Type` of values that a table can hold."""
+    text = body("", "import decimal", f"return pa.table({{'a': {array}}})")
+    assert rows(bench, text) == [(value,)]
+
+
+@pytest.mark.parametrize(
+    ("annotation", "value"),
+    [
+        (": pa.Table", "given['d'].to_pylist()"),
+        (": pl.DataFrame", "given['d'].to_list()"),
+        (": pd.DataFrame", "[item.to_pytimedelta() for item in given['d']]"),
+    ],
+)
+def test_an_interval_is_a_duration(bench: Bench, annotation: str, value: str) -> None:
+    """Would catch: `MonthDayNano` where a duration is read, a frame of Polars that can't be built,
+    a month taken for 30 days."""
+    text = body(
+        f"ctx, given{annotation}",
+        "import datetime as dt",
+        f"return [{{'right': {value} == [dt.timedelta(hours=36), dt.timedelta(days=2)]}}]",
+        inputs='"given"',
+    )
+    given = "SELECT unnest([INTERVAL 36 HOURS, INTERVAL 2 DAYS]) AS d"
+    assert rows(bench, text, bench.publish("given", given)) == [(True,)]
+    error = failure(bench, text, bench.publish("given", "SELECT INTERVAL 1 MONTH AS d"))
+    assert "column `d` of `given` has intervals with months" in error.message
 
 
 def test_a_coroutine_is_refused(bench: Bench) -> None:
@@ -446,7 +499,7 @@ def test_materialize_files_makes_a_manifest_of_what_is_there(bench: Bench) -> No
         ("pass", "no file was written"),
         ("(ctx.output_directory / 'x').symlink_to('/etc/passwd')", "no regular file"),
         ("import os; os.mkfifo(ctx.output_directory / 'x')", "no regular file"),
-        ("return 'report.html'", "returned str"),
+        ("return 'report.html'", "returned a value"),
     ],
 )
 def test_materialize_files_refuses_what_is_no_file_of_its_own(

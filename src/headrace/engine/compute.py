@@ -38,6 +38,7 @@ from headrace.engine.failures import (
     kind_of,
     of_duckdb,
     shortened,
+    unstorable,
     without_advice,
 )
 from headrace.engine.logs import LogFile
@@ -55,6 +56,7 @@ from headrace.lake.staging import KeyExpression, Partition, stage
 from headrace.lake.tables import folder_of
 from headrace.lake.types import UnsupportedType
 from headrace.model import CommandBody, Grain, HeadraceError, LakeError, PythonBody, SqlBody
+from headrace.model.errors import words_of
 from headrace.model.nodes import MaterializationKind
 from headrace.sql.engine_faults import CODE, WrongResult, refuse_faulty
 from headrace.sql.values import ANY_TYPE, SELF, UNKNOWN, canonical_type
@@ -581,6 +583,10 @@ def _keys_of_rows(task: BodyTask, table: LakeTable) -> KeyExpression:
     return KeyExpression(key_expression(column.name, bounds), keys)
 
 
+_OF_VALUES = (duckdb.ConversionException, duckdb.InvalidInputException, duckdb.OutOfRangeException)
+"""DuckDB's errors about values: which of its own types and functions met them says little."""
+
+
 @contextlib.contextmanager
 def _failures(  # complexipy: ignore (a table: exception → failure)
     task: BodyTask, *, body: SqlBody | None = None, lines_before: int = 0
@@ -610,6 +616,8 @@ def _failures(  # complexipy: ignore (a table: exception → failure)
     except duckdb.Error as error:
         if body is not None:
             raise located(error, body, lines_before) from error
+        if not isinstance(task.body, SqlBody) and isinstance(error, _OF_VALUES):
+            raise unstorable(task.body.file, task.body.line) from error
         raise of_duckdb(error, file=task.body.file, first_line=task.body.line) from error
     except MemoryError as error:
         raise failed(
@@ -672,5 +680,6 @@ def error_of(error: BaseException) -> BodyError:
         return BodyError(
             ErrorKind.RESOURCES, shortened(text), hint=MEMORY_HINT, code="out_of_memory"
         )
-    hint = error.hint if isinstance(error, HeadraceError) else ""
-    return BodyError(kind_of(error), shortened(f"{type(error).__name__}: {error}"), hint=hint)
+    if isinstance(error, HeadraceError):
+        return BodyError(kind_of(error), shortened(str(error)), hint=error.hint)
+    return BodyError(kind_of(error), shortened(f"unexpected {words_of(error)}: {error}"))

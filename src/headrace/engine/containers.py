@@ -6,6 +6,7 @@ only one batch is in memory at a time.
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import inspect
 import sys
@@ -16,6 +17,7 @@ from numbers import Integral, Real
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Literal
 
+import duckdb
 import pyarrow as pa
 
 from headrace.engine.attempts import InputData
@@ -52,24 +54,57 @@ class Container(enum.StrEnum):
 
 
 def as_container(session: DuckDBSession, data: InputData, container: Container) -> Any:
-    """Return the input's rows in a container.
+    """Return the input's rows in a container. Intervals are durations, save in a relation.
 
-    Raises `BodyFailed` if the library that the container needs isn't installed.
+    Raises `BodyFailed` if the library that the container needs isn't installed, and for an interval
+    with months, which have no duration.
     """
     if container is Container.DUCKDB:
         return session.connection.sql(source_sql(data))
     if container is Container.PANDAS:
         _installed("pandas")
     result = session.connection.execute(source_sql(data))  # a relation would be bound twice
-    match container:
-        case Container.PANDAS:
-            return result.df()
-        case Container.ARROW:
-            return result.to_arrow_table()
-        case Container.POLARS:
-            return _installed("polars").from_arrow(result.to_arrow_table())
-        case Container.POLARS_LAZY:
-            return _installed("polars").from_arrow(result.to_arrow_table()).lazy()
+    intervals = [name for name, kind, *_ in result.description or () if kind == "INTERVAL"]
+    _require_durations(session, data, intervals)
+    if container is Container.PANDAS:
+        return (session.connection.execute(source_sql(data)) if intervals else result).df()
+    table = _with_durations(session, data, intervals) if intervals else result.to_arrow_table()
+    if container is Container.ARROW:
+        return table
+    frame = _installed("polars").from_arrow(table)
+    return frame.lazy() if container is Container.POLARS_LAZY else frame
+
+
+def _require_durations(session: DuckDBSession, data: InputData, intervals: Sequence[str]) -> None:
+    """Raise `BodyFailed` for the first of these columns that has months or years."""
+    for name in intervals:
+        months = f"SELECT 1 FROM ({source_sql(data)}) WHERE datepart('month', {quote(name)}) <> 0"
+        years = f" OR datepart('year', {quote(name)}) <> 0 LIMIT 1"
+        if session.connection.execute(months + years).fetchone():
+            raise failed(
+                f"column `{name}` of `{data.name}` has intervals with months, which are no"
+                " durations",
+                code="body_failed",
+                hint=f"declare the input as duckdb.DuckDBPyRelation, or cast `{name}` to text in"
+                " the asset that computes it",
+            )
+
+
+def _with_durations(session: DuckDBSession, data: InputData, intervals: Sequence[str]) -> pa.Table:
+    """Return the input's rows with durations; Arrow's own type of intervals is read by nobody."""
+    micros = ", ".join(f"epoch_us({quote(name)}) AS {quote(name)}" for name in intervals)
+    table = session.connection.execute(
+        f"SELECT * REPLACE ({micros}) FROM ({source_sql(data)})"
+    ).to_arrow_table()
+    duration = pa.duration("us")
+    return table.cast(
+        pa.schema(
+            [
+                field.with_type(duration) if field.name in intervals else field
+                for field in table.schema
+            ]
+        )
+    )
 
 
 def schema_of(session: DuckDBSession, table: LakeTable) -> pa.Schema:
@@ -123,7 +158,60 @@ def stream(
     if reader is None:
         reader = _rows(value, known(), declared)
     _names_once(reader.schema)
-    return reader
+    return _as_read(reader)
+
+
+def _as_read(reader: pa.RecordBatchReader) -> pa.RecordBatchReader:
+    """Return the rows in types that DuckDB reads, with the same values."""
+    schema = pa.schema([field.with_type(_read_as(field.type)) for field in reader.schema])
+    if schema == reader.schema:
+        return reader
+    return pa.RecordBatchReader.from_batches(schema, (_exact(batch, schema) for batch in reader))
+
+
+def _read_as(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_float16(kind):
+        return pa.float32()
+    if pa.types.is_decimal256(kind):
+        digits = _DECIMAL_DIGITS_MAX
+        return pa.decimal128(digits, max(0, min(kind.scale, digits)))
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_read_as(field.type)) for field in kind])
+    if pa.types.is_list(kind):
+        return pa.list_(kind.value_field.with_type(_read_as(kind.value_type)))
+    return kind
+
+
+def _exact(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    try:
+        return batch.cast(schema)
+    except pa.ArrowException as error:
+        raise failed(
+            f"{_apart(batch.schema, schema)} has numbers of over {_DECIMAL_DIGITS_MAX} digits",
+            code="wrong_result",
+            hint="round it, or return it as text",
+        ) from error
+
+
+def _apart(given: pa.Schema, schema: pa.Schema) -> str:
+    """Return the names of columns of other types."""
+    return _list(field.name for field in schema if given.field(field.name).type != field.type)
+
+
+def unread(session: DuckDBSession, schema: pa.Schema) -> BodyFailed:
+    """Return the failure of a result with columns of types that DuckDB doesn't read."""
+    return failed(
+        f"{_list(field.name for field in schema if not _is_read(session, field))} has values of a"
+        " type that no table can hold",
+        code="wrong_result",
+        hint="convert them before they are returned, such as to text",
+    )
+
+
+def _is_read(session: DuckDBSession, field: pa.Field) -> bool:
+    with contextlib.suppress(pa.ArrowException, duckdb.Error):
+        return bool(session.connection.from_arrow(pa.schema([field]).empty_table()).columns)
+    return False
 
 
 def with_few(
@@ -179,7 +267,7 @@ def _frame(value: Any) -> pa.RecordBatchReader | None:
     if _is(value, "polars", "LazyFrame"):
         value = value.collect()
     if _is(value, "polars", "DataFrame"):
-        return value.to_arrow().to_reader()
+        return _from_polars(value).to_reader()
     if is_relation(value):
         return value.to_arrow_reader(BATCH_ROWS)
     if (
@@ -188,14 +276,32 @@ def _frame(value: Any) -> pa.RecordBatchReader | None:
         or not hasattr(value, "__arrow_c_stream__")
     ):
         return None
-    result = pa.RecordBatchReader.from_stream(value)
+    try:
+        result = pa.RecordBatchReader.from_stream(value)
+    except pa.ArrowInvalid:  # a column instead of a table
+        return None
     return result if result.schema is not None and len(result.schema) else None
+
+
+_ONLY_IN_POLARS = ("Object", "Int128", "UInt128")
 
 
 def _is(value: Any, library: str, name: str) -> bool:
     """Return whether the value is an instance of the class; a library not loaded has none."""
     kind = getattr(sys.modules.get(library), name, None)
     return kind is not None and isinstance(value, kind)
+
+
+def _from_polars(frame: Any) -> pa.Table:
+    """Return the frame; Arrow would get the addresses of objects, and lacks some types."""
+    lacking = [name for name, kind in frame.schema.items() if str(kind) in _ONLY_IN_POLARS]
+    if lacking:
+        raise failed(
+            f"{_list(lacking)} has values of a type that no table can hold",
+            code="wrong_result",
+            hint="cast them before they are returned, such as to text or a decimal",
+        )
+    return frame.to_arrow()
 
 
 def _from_pandas(frame: Any) -> pa.Table:
@@ -269,13 +375,13 @@ def _items(value: Any) -> Iterator[Any]:
         )
     if value is None:
         raise failed(
-            "the function returned nothing (None)",
+            "the function returned nothing",
             code="wrong_result",
             hint=f"return {ACCEPTED}; an asset that only has effects says materialize: none",
         )
     if not isinstance(value, (list, tuple, Iterator)):
         raise failed(
-            f"the function returned {_named(value)}, which is no table",
+            f"the function returned {_named(value)} instead of a table",
             code="wrong_result",
             hint=f"return {ACCEPTED}",
         )
@@ -313,7 +419,7 @@ def _one_frame(item: Any) -> pa.RecordBatchReader:
     result = _frame(item)
     if result is None:
         raise failed(
-            f"the iterator gave {_named(item)}, which is neither a dict nor a table",
+            f"the iterator gave {_named(item)} instead of a dict or a table",
             code="wrong_result",
             hint=f"yield {ACCEPTED}",
         )
@@ -327,7 +433,7 @@ def _dicts(
     for name in names:
         if not isinstance(name, str):
             raise failed(
-                f"a dict has the key {name!r}, which is {_named(name)}; columns are called by text",
+                f"a dict has a key that is {_named(name)}; columns are called by text",
                 code="wrong_result",
             )
     if schema is None:
@@ -423,7 +529,7 @@ def _misfit(name: str, values: Iterable[Any], *, whole: bool) -> BodyFailed:
 
 def _kind(value: Any) -> str:
     if type(value).__name__ == "NaTType":  # a subclass of datetime
-        return "NaT, which is no time (return None)"
+        return "NaT, which is no time"
     known = (_KINDS[each] for each in type(value).__mro__ if each in _KINDS)
     numbers = "whole numbers" if isinstance(value, Integral) else _KINDS[float]
     return next(known, numbers if isinstance(value, Real) else OTHER_OBJECTS)
@@ -501,7 +607,7 @@ def _fitted(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
         return _cast(batch.select(schema.names), schema)
     except (pa.ArrowException, ValueError) as error:
         raise failed(
-            f"a later batch has other types than the first: {error}",
+            f"{_apart(batch.schema, schema)} of a later batch doesn't fit its type in the first",
             code="wrong_result",
             hint="give every batch the same types",
         ) from error
@@ -535,11 +641,30 @@ def _has_zone(kind: pa.DataType) -> bool:
     return pa.types.is_timestamp(kind) and kind.tz is not None
 
 
+_SINGLE = {
+    type(None): "nothing",
+    type: "a class",
+    bool: "true or false",
+    int: "a number",
+    float: "a number",
+    Decimal: "a number",
+    str: "text",
+    bytes: "bytes",
+    dict: "a single dict",
+    list: "a list",
+    tuple: "a list",
+}
+_LIBRARIES = {"numpy": "NumPy", "pandas": "pandas", "polars": "Polars", "pyarrow": "Arrow"}
+
+
 def _named(value: Any) -> str:
+    """Return what a value is, in words; libraries name their classes for themselves."""
     kind = type(value)
-    return (
-        kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-    )
+    single = next((_SINGLE[base] for base in kind.__mro__ if base in _SINGLE), None)
+    library = _LIBRARIES.get(kind.__module__.partition(".")[0])
+    noun = "an array" if kind.__name__.lower().endswith("array") else "a value"
+    noun = "a Series" if kind.__name__ == "Series" else noun
+    return single or (f"{noun} of {library}" if library else f"a `{kind.__qualname__}`")
 
 
 def _list(names: Iterable[str]) -> str:

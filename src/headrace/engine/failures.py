@@ -156,6 +156,18 @@ def of_duckdb(
     )
 
 
+def unstorable(file: str, line: int) -> BodyFailed:
+    """Return the failure of a value that a function or a program computed."""
+    return failed(
+        "a computed value can't be stored: it is beyond what its column's type holds, or a text"
+        " that isn't valid",
+        hint="convert the values before they are returned",
+        code="wrong_result",
+        file=file,
+        line=line,
+    )
+
+
 def _own_kind(error: BaseException) -> ErrorKind:  # complexipy: ignore (rules, the first applies)
     ours = type(error).__module__.partition(".")[0] in _OURS
     if isinstance(error, OSError) and error.errno in _DISK:

@@ -226,9 +226,7 @@ def _nothing(value: Any, task: BodyTask, boundary: Boundary) -> None:
     )
     boundary.call(
         lambda: _refuse(
-            f"materialize: {task.materialize} returns nothing, the function returned"
-            f" {type(value).__name__}",
-            hint,
+            f"materialize: {task.materialize} returns nothing, the function returned a value", hint
         )
     )
 
@@ -282,6 +280,7 @@ def _streamed(
     registered: contextlib.ExitStack,
 ) -> ComputedRows:
     """Return a stream's rows, which DuckDB reads under this name until `registered` closes."""
+    import duckdb
     import pyarrow as pa
 
     from headrace.engine import containers
@@ -291,7 +290,10 @@ def _streamed(
 
     def select() -> tuple[str, Hashable]:
         stream = pa.RecordBatchReader.from_batches(schema, batches)
-        session.connection.register(name, stream)
+        try:
+            session.connection.register(name, stream)
+        except duckdb.Error as error:
+            raise containers.unread(session, schema) from error
         registered.callback(session.connection.unregister, name)
         return f"SELECT * FROM {quote(name)}", ("arrow", schema.serialize().to_pybytes())
 

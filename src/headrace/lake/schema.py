@@ -40,6 +40,14 @@ Its intervals are positive months, days and milliseconds of 32 bits, its times o
 """
 
 
+_LIMITS = {
+    "INTERVAL": ": it keeps up to 49 days in whole milliseconds, and nothing below 0",
+    "TIME": ": it keeps microseconds",
+    "TIME WITH TIME ZONE": ": it keeps no offset",
+}
+"""What a message says of types that keep less than their names say."""
+
+
 class SchemaMismatch(LakeError):
     """Computed columns that don't fit their table. `columns` names the columns in question."""
 
@@ -312,8 +320,8 @@ def value_mismatch(message: str, table: LakeTable) -> ValueMismatch | None:
             ),
         )
     return ValueMismatch(
-        f"column `{column.name}` of table `{table.name}` is {column.type}: values were computed"
-        " that don't fit it",
+        f"column `{column.name}` of table `{table.name}` is {column.type}, which a computed value"
+        f" doesn't fit{_LIMITS.get(column.type, '')}",
         column=column.name,
         kind=column.type,
         hint=(

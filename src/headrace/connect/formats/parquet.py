@@ -258,7 +258,7 @@ def _unreadable(error: Exception, opened: Opened, part: str) -> str:
     if isinstance(error, duckdb.NotImplementedException):
         return f"the Parquet file can't be read: {first_line(error, opened.path)}"
     return next(
-        (words for said, words in _AT_FAULT.items() if said in text),
+        (words for message, words in _AT_FAULT.items() if message in text),
         f"the Parquet file is damaged: {part} can't be read",
     )
 

@@ -606,3 +606,33 @@ def test_columns_that_deliveries_taught_stay_pinned_by_other_applies(lab: Lab, c
     lab.headrace("apply", "--yes")
     lab.deliver(DAYS[2], rows(DAYS[2], "much"), HEADER.replace("customer", "client"))
     assert ("orders", DAYS[2]) not in published(lab.tick())
+
+
+def test_columns_that_nobody_changed_are_no_change_of_a_plan(lab: Lab) -> None:
+    """Would catch: `schema (breaking)` and `unpin` of assets whose input had learnt a wider type
+    since the apply before, in the plan of a change of something else; one that is missing where
+    a person changed a column above."""
+    lab.python(
+        "priced",
+        "def priced(ctx: Context, orders):\n    return orders.select(['day', 'amount'])",
+        inputs=["orders"],
+        partition={"by": "day", "column": "day"},
+    )
+    lab.sql("prices", "select day, amount * 2 as twice from priced")
+    lab.sql("twice", "select day, twice from prices")
+    lab.deliver(DAYS[0], rows(DAYS[0], "2"), HEADER)
+    lab.tick()
+    other = "- {consumer: other, owner: core, reads: [totals, twice], due: '10:00'}\n"
+    lab.write("consumers.yaml", other)
+    lab.headrace("apply", "--yes")
+    lab.deliver(DAYS[1], rows(DAYS[1], "2.50"), HEADER)
+    assert ("twice", DAYS[1]) in published(lab.tick())
+
+    lab.write("consumers.yaml", other.replace("10:00", "09:00"))
+    plan = lab.headrace("plan")
+    assert [(item["node"], item["change"]) for item in plan["changes"]] == [("other", "promise")]
+    assert {step["kind"] for step in plan["steps"]} == {"declare"}
+
+    lab.sql("prices", "select day, amount::varchar as twice from priced")
+    changes = [(item["node"], item["change"]) for item in lab.headrace("plan")["changes"]]
+    assert sorted(changes) == [("other", "promise"), ("prices", "body"), ("twice", "schema")]

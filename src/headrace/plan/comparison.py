@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -93,7 +93,7 @@ def changes(old: Compiled | None, new: Compiled) -> list[NodeChange]:
         if name in former_names:
             was = compiled_before.get(former_names[name])
             node_changes.append(NodeChange(node=name, change=ChangeKind.METADATA))
-            node_changes += _of_compiled_pair(was, new.nodes.get(name))
+            node_changes += _of_compiled(was, new.nodes.get(name), asset=True)
         elif name not in nodes_before:
             node_changes.append(NodeChange(node=name, change=ChangeKind.ADDED))
         elif name not in nodes_now:
@@ -101,23 +101,14 @@ def changes(old: Compiled | None, new: Compiled) -> list[NodeChange]:
         else:
             pair = nodes_before[name], nodes_now[name]
             declared = list(_of_node(*pair, compiled_before.get(name), new.nodes.get(name)))
-            declared = _without_learnt(declared, *pair, applied, new.project)
-            promised = _of_promised(*pair, applied, new.project)
-            node_changes += [*declared, *_without_kinds(promised, declared)]
-    if applied is not None:
-        node_changes.extend(_of_the_rest(applied, new.project))
+            node_changes += [*declared, *_of_promised(*pair, applied, new.project, declared)]
+    if old is not None:
+        node_changes = _without_learnt(node_changes, old, new, former_names)
+        node_changes.extend(_of_the_rest(as_in(old.project, new.project), new.project))
     return [
         _with_files(change, old, new, former_names.get(change.node, change.node))
         for change in node_changes
     ]
-
-
-def _without_kinds(
-    changes: Iterable[NodeChange], others: Iterable[NodeChange]
-) -> Iterator[NodeChange]:
-    """Yield the changes of other kinds than those of `others`."""
-    kinds = {other.change for other in others}
-    return (change for change in changes if change.change not in kinds)
 
 
 def as_in(applied: Project, project: Project) -> Project:
@@ -191,11 +182,6 @@ def renames(old: Compiled | None, new: Compiled) -> dict[str, str]:
     }
 
 
-def _of_compiled_pair(was: CompiledNode | None, now: CompiledNode | None) -> Iterator[NodeChange]:
-    if was is not None and now is not None:
-        yield from _of_compiled(was, now, asset=True)
-
-
 def _nodes(project: Project | None) -> dict[str, _Node]:
     return {} if project is None else {**project.sources, **project.assets, **project.consumers}
 
@@ -206,8 +192,7 @@ def _of_node(
     if type(was) is not type(now):
         yield NodeChange(node=now.name, change=ChangeKind.BODY, stale=True)
         return
-    if before is not None and after is not None:
-        yield from _of_compiled(before, after, isinstance(now, Asset))
+    yield from _of_compiled(before, after, asset=isinstance(now, Asset))
     if was == now:
         return
     aspects = _ASPECTS[type(now)]
@@ -231,36 +216,50 @@ def _of_node(
 
 
 def _of_promised(
-    was: _Node, now: _Node, before: Project | None, after: Project
+    was: _Node, now: _Node, before: Project | None, after: Project, known: Sequence[NodeChange]
 ) -> Iterator[NodeChange]:
-    """Yield changes of a contract's columns beyond names and types: checks and stored values."""
+    """Yield changes of a contract's columns beyond names and types: checks and stored values.
+
+    Kinds of change that are `known` already are left out.
+    """
     if before is None or isinstance(was, Consumer) or isinstance(now, Consumer):
         return
     old, new = _promised(was, before), _promised(now, after)
-    if _checked_columns(old) != _checked_columns(new):
+    kinds = {item.change for item in known}
+    if ChangeKind.CHECKS not in kinds and _checked_columns(old) != _checked_columns(new):
         yield NodeChange(node=now.name, change=ChangeKind.CHECKS)
-    if _classifications(old) != _classifications(new):
+    if ChangeKind.METADATA not in kinds and _classifications(old) != _classifications(new):
         yield NodeChange(node=now.name, change=ChangeKind.METADATA)
 
 
 def _without_learnt(
-    changes: list[NodeChange], was: _Node, now: _Node, before: Project | None, after: Project
+    changes: list[NodeChange], old: Compiled, new: Compiled, former_names: Mapping[str, str]
 ) -> list[NodeChange]:
-    """Return the changes without columns that a source only learnt from deliveries meanwhile.
+    """Return the changes without columns that nodes only learnt from data meanwhile.
 
-    They are no change of the files. If they were, applying any other change would drop the pinned
-    columns, and the next delivery would define them without a comparison.
+    Sources and Python assets learn them, and assets below follow. They are no change of the files.
+    If they were, applying any other change would drop the pinned columns, and the next delivery
+    would define them without a comparison.
     """
-    declares_types = (
-        before is None
-        or not isinstance(was, Source)
-        or not isinstance(now, Source)
-        or _types(_promised(was, before)) != _types(_promised(now, after))
-    )
-    return [item for item in changes if declares_types or item.change is not ChangeKind.SCHEMA]
+    edited = {item.node for item in changes if item.change is ChangeKind.BODY}
+    altered: set[str] = set()
+    for name in new.order:
+        was, now = old.nodes.get(former_names.get(name, name)), new.nodes[name]
+        if (was is None or was.columns != now.columns) and (
+            name in edited
+            or _declared_types(name, old.project) != _declared_types(name, new.project)
+            or any(spec.node in altered for spec in now.inputs)
+        ):
+            altered.add(name)
+    return [
+        item for item in changes if item.change is not ChangeKind.SCHEMA or item.node in altered
+    ]
 
 
-def _types(columns: Sequence[ContractColumn]) -> list[tuple[str, str | None]]:
+def _declared_types(source: str, project: Project) -> list[tuple[str, str | None]]:
+    """Return the columns that a source's contract declares; empty for other nodes."""
+    node = project.sources.get(source)
+    columns = () if node is None else _promised(node, project)
     return [(column.name, column.type) for column in columns]
 
 
@@ -296,7 +295,11 @@ def _written(consumer: Consumer) -> dict[str, Any]:
     return fields | {"clear": sorted(export.get("clear", ()))}
 
 
-def _of_compiled(was: CompiledNode, now: CompiledNode, asset: bool) -> Iterator[NodeChange]:
+def _of_compiled(
+    was: CompiledNode | None, now: CompiledNode | None, *, asset: bool
+) -> Iterator[NodeChange]:
+    if was is None or now is None:
+        return
     if was.fingerprint != now.fingerprint:
         yield NodeChange(
             node=now.name,
@@ -330,8 +333,7 @@ def _differ(was: _Node, now: _Node, fields: tuple[str, ...]) -> bool:
 
 def without_places(value: Any) -> Any:
     """Return a value as plain data, without files and lines."""
-    plain = msgspec.to_builtins(value)
-    return _stripped(plain)
+    return _stripped(msgspec.to_builtins(value))
 
 
 def _stripped(value: Any) -> Any:
@@ -346,7 +348,7 @@ def _of_the_rest(was: Project, now: Project) -> Iterator[NodeChange]:
     """Yield changes that belong to no node."""
     if _settings(was) != _settings(now):
         yield NodeChange(node=SETTINGS, change=ChangeKind.METADATA)
-    if _plain(was.owners) != _plain(now.owners):
+    if without_places(was.owners) != without_places(now.owners):
         yield NodeChange(node=OWNERS, change=ChangeKind.METADATA)
     if _access(was) != _access(now):
         yield NodeChange(node=ACCESS_FILE, change=ChangeKind.METADATA)
@@ -367,10 +369,6 @@ def _settings(project: Project) -> Settings:
 
 def _access(project: Project) -> AccessRules | None:
     return None if project.access is None else project.access.without_lines()
-
-
-def _plain(values: Mapping[str, Any]) -> Any:
-    return without_places(dict(values))
 
 
 def _dates(project: Project, name: str) -> tuple[str, ...]:

@@ -189,10 +189,33 @@ def test_a_glimpse_never_raises(tmp_path: Path) -> None:
     ):
         (raw / "x").write_bytes(data)
         for name in ("x.csv", "x.jsonl", "x.csv.gz", "x.parquet", "x"):
-            for row in first_rows(tmp_path, "raw/x", name):
+            for row in first_rows(tmp_path, "raw/x", name, {}):
                 assert all(len(value) <= CHARACTERS_MAX for value in row.values())
     (raw / "x").write_bytes(b"a|b\n" + b"1|2\n" * 50)
-    assert first_rows(tmp_path, "raw/x", "x.csv") == [{"a": "1", "b": "2"}] * ROWS_MAX
+    assert first_rows(tmp_path, "raw/x", "x.csv", {}) == [{"a": "1", "b": "2"}] * ROWS_MAX
     (raw / "x").write_bytes(gzip.compress(b'{"a": 1}\n{"a": [2]}\nnothing\n'))
-    assert first_rows(tmp_path, "raw/x", "x.jsonl.gz") == [{"a": "1"}, {"a": "[2]"}]
-    assert first_rows(tmp_path, "raw/gone", "x.csv") == []
+    assert first_rows(tmp_path, "raw/x", "x.jsonl.gz", {}) == [{"a": "1"}, {"a": "[2]"}]
+    assert first_rows(tmp_path, "raw/gone", "x.csv", {}) == []
+
+
+def test_a_glimpse_splits_rows_as_the_source_does(tmp_path: Path) -> None:
+    """Would catch: names of columns out of a title, and a delimiter guessed from it; a declared
+    delimiter, encoding, comment or list of columns that is left out."""
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    cases: list[tuple[str, dict[str, object]]] = [
+        ("Orders, all, of March\n\nid;name\n1;Zoë, A\n", {"skip": 1}),
+        ("Orders, all, of March\nid;name\n1;Zoë, A\n", {"header": 2}),
+        ("# a, b, c\nid;name\n# d\n1;Zoë, A\n", {"comment": "#"}),
+        ("sep=;\nid;name\n1;Zoë, A\n", {}),
+        ("id!name\n1!Zoë, A\n", {"delimiter": "!"}),
+        ("1;Zoë, A\n", {"header": False, "columns": ["id", "name"], "delimiter": ";"}),
+        ('id;name\n1;"Zoë, A"\n2;"not closed\n', {"encoding": "cp1252"}),
+    ]
+    for text, options in cases:
+        (raw / "x").write_bytes(text.encode(str(options.get("encoding", "utf-8"))))
+        given = {"csv": options} if options else {}
+        rows = first_rows(tmp_path, "raw/x", "x.csv", given)
+        assert rows[:1] == [{"id": "1", "name": "Zoë, A"}], text
+    (raw / "x").write_bytes(b"001,2\n")
+    assert first_rows(tmp_path, "raw/x", "x.txt", {"fixed_width": {}}) == []

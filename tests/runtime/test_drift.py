@@ -636,3 +636,32 @@ def test_columns_that_nobody_changed_are_no_change_of_a_plan(lab: Lab) -> None:
     lab.sql("prices", "select day, amount::varchar as twice from priced")
     changes = [(item["node"], item["change"]) for item in lab.headrace("plan")["changes"]]
     assert sorted(changes) == [("other", "promise"), ("prices", "body"), ("twice", "schema")]
+
+
+def test_a_decimal_comma_after_whole_numbers_names_its_option(lab: Lab) -> None:
+    """Would catch: `2,50` after whole numbers that is only "not BIGINT", with a vendor to be asked,
+    where a declaration reads it; the option named for values that it doesn't read."""
+    header = HEADER.replace(",", ";")
+
+    def deliver(day: str, amount: str) -> None:
+        lab.deliver(
+            day, [row.replace(",", ";").replace("A", amount) for row in rows(day, "A")], header
+        )
+
+    deliver(DAYS[0], "2")
+    lab.tick()
+    deliver(DAYS[1], "2,50")
+    deliver(DAYS[2], "2 or so")
+    lab.tick()
+    option = 'csv: {decimal: ","}'
+    waiting = {row["partition"]: row["reason"] for row in lab.headrace("quarantine", "orders")}
+    assert {day: option in reason for day, reason in waiting.items()} == {
+        DAYS[1]: True, DAYS[2]: False,
+    }  # fmt: skip
+    path = lab.root / "sources/orders.yaml"
+    path.write_text(f"{path.read_text(encoding='utf-8')}{option}\n", encoding="utf-8")
+    lab.headrace("apply", "--yes")
+    assert ("totals", DAYS[1]) in published(lab.tick())
+    assert lab.headrace("sql", "select sum(amount) as amount from orders")["rows"] == [
+        {"amount": 27.0}
+    ]

@@ -278,6 +278,8 @@ class BadColumn(msgspec.Struct, frozen=True):
     """Line of the first bad value, counted from 1; None for formats without lines."""
     written: str = ""
     """The format of the column's dates or times, if it isn't ISO 8601: `%d/%m/%Y`."""
+    hint: str = ""
+    """What the source may declare if its values are meant otherwise."""
 
     @property
     def type_written(self) -> str:

@@ -141,11 +141,11 @@ def _detected_kind(opened: Opened) -> str:
     return "jsonl" if start.lstrip().startswith(b"{") else "csv"
 
 
-def other_kind(result: str, pinned: str, name: str) -> Drift | None:
-    """Return a Drift if the file has another format than pinned and one of both is unmistakable."""
+def other_kind(result: str, pinned: str, name: str) -> UnreadableFile | None:
+    """Return an error if the file isn't in the pinned format and one of both is unmistakable."""
     if result == pinned or not UNMISTAKABLE & {result, pinned}:
         return None
-    return Drift(detail=f"the format is {result}, {pinned} is pinned ({printable(name)})")
+    return UnreadableFile(f"the format is {result}, {pinned} is pinned ({printable(name)})")
 
 
 def unfolded(

@@ -475,6 +475,8 @@ class _OutcomeWithData(_Outcome, frozen=True, kw_only=True):
     """Path of the withheld data, or of the rows left out, relative to the data folder."""
     quarantined_rows: int | None = None
     """Row count of data that wasn't staged, if known."""
+    acceptable: bool = True
+    """Whether withheld data can be published once a person accepts it."""
     drift: tuple[DriftChange, ...] = ()
     """Deliveries: differences from what is expected of the interval."""
     facts: tuple[Fact, ...] = ()

@@ -564,6 +564,7 @@ class Batch:
             sample=msgspec.json.encode(sample).decode() if sample else None,
             delivery_id=attempt.prepared.delivery_of(key),
             at=self._now,
+            acceptable=outcome.acceptable,
         )
 
     def _taken_out(self, attempt: RunningAttempt, outcome: StagedOutcome) -> QuarantineRecord:

@@ -83,7 +83,12 @@ def stuck_among(tx: Transaction, places: Sequence[tuple[str, str]]) -> list[Brok
         if row is not None and row.state in STUCK_STATES
     ]
     return [
-        BrokenPartition(node, key, "dropped" if _is_dropped(tx, node, key, state) else state)
+        BrokenPartition(
+            node,
+            key,
+            "dropped" if _is_dropped(tx, node, key, state) else state,
+            acceptable=quarantine.acceptable(tx, node, key),
+        )
         for node, key, state in stuck
     ]
 

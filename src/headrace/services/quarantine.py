@@ -7,11 +7,22 @@ import gzip
 import json
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
 import msgspec
 
+from headrace.connect.deliveries import Format
+from headrace.connect.formats.csv_dialect import (
+    DELIMITERS,
+    SEPARATOR_LINE,
+    dialect,
+    from_header,
+    lines_above,
+    rows_of,
+)
 from headrace.model import Asset, Contract, Project, Source
 from headrace.model.file_names import visible_name
 from headrace.model.partitions import WHOLE, command_line, partition_argument
@@ -49,46 +60,64 @@ _SEPARATED = (".csv", ".tsv", ".txt", ".psv")
 _JSON_LINES = (".jsonl", ".ndjson", ".json")
 
 
-def first_rows(data_folder: Path, path: str | None, delivery: str | None) -> list[dict[str, Any]]:
-    """Return the first rows of a text delivery as text.
+def first_rows(
+    data_folder: Path, path: str | None, delivery: str | None, options: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Return the first rows of a text delivery as text, split as its source's `options` say.
 
     Empty if the file is missing or of another kind. Never raise, whatever the file contains.
     """
     if path is None or delivery is None or not path.startswith("raw/"):
         return []
     ending = PurePosixPath(delivery.removesuffix(".gz")).suffix.lower()
-    lines = _lines(data_folder / path, packed=delivery.endswith(".gz"))
-    if ending in _SEPARATED:
-        return _separated_rows(lines)
-    records = lines and lines[0].startswith(
-        "{"
-    )  # responses of an API are stored as JSON lines, whatever its URL ends with
-    return _json_rows(lines) if records or ending in _JSON_LINES else []
+    csv_options = options.get("csv") or {}
+    encoding = csv_options.get("encoding", "utf-8-sig")
+    text = _beginning(data_folder / path, encoding, packed=delivery.endswith(".gz"))
+    if csv_options or (ending in _SEPARATED and "fixed_width" not in options):
+        return _separated_rows(text, csv_options)
+    # responses of an API are stored as JSON lines, whatever its URL ends with
+    is_json = text.lstrip().startswith("{") or ending in _JSON_LINES
+    return _json_rows([line for line in text.splitlines() if line.strip()]) if is_json else []
 
 
-def _lines(path: Path, *, packed: bool) -> list[str]:
-    """Return the first complete lines of the file."""
+def _beginning(path: Path, encoding: str, *, packed: bool) -> str:
     try:
         with gzip.open(path, "rb") if packed else path.open("rb") as file:
             data = file.read(BYTES_MAX)
     except (OSError, EOFError, zlib.error):
-        return []
-    lines = data.decode("utf-8-sig", "backslashreplace").replace("\0", "\\0").splitlines()
-    return [line for line in lines if line.strip()][: ROWS_MAX + 1]
+        return ""
+    return data.decode(encoding, "backslashreplace").replace("\0", "\\0")
 
 
-def _separated_rows(lines: list[str]) -> list[dict[str, Any]]:
-    if not lines:
-        return []
-    delimiter = max(",;\t|", key=lines[0].count)
-    try:
-        header, *rows = csv.reader(lines, delimiter=delimiter)
-    except (csv.Error, ValueError):
-        return []
+def _separated_rows(text: str, options: Mapping[str, Any]) -> list[dict[str, Any]]:
+    if (separator := SEPARATOR_LINE.match(text)) and not lines_above(options):
+        options = {"delimiter": separator[1], "skip": 1, **options}
+    comment = options.get("comment", "")
+    text = from_header(text, lines_above(options), comment)
+    rows = list(islice(_readable(rows_of(text, _form(text, options)), comment), ROWS_MAX + 1))
+    names = rows.pop(0) if options.get("header", True) and rows else options.get("columns", [])
     return [
-        {name: _cut(value) for name, value in list(zip(header, row, strict=False))[:COLUMNS_MAX]}
+        {name: _cut(value) for name, value in list(zip(names, row, strict=False))[:COLUMNS_MAX]}
         for row in rows[:ROWS_MAX]
     ]
+
+
+def _readable(rows: Iterator[list[str]], comment: str) -> Iterator[list[str]]:
+    """Yield the rows above a broken one, without blank lines and comments."""
+    with suppress(csv.Error, ValueError):
+        for row in rows:
+            if row and not (comment and row[0].startswith(comment)):
+                yield row
+
+
+def _form(text: str, options: Mapping[str, Any]) -> Format:
+    """Return the declared or else the detected form; by the header alone if rows are broken."""
+    form = dialect(text)
+    if form.delimiter == ",":  # also where no delimiter splits all rows
+        header = text.lstrip().partition("\n")[0]
+        form = msgspec.structs.replace(form, delimiter=max(DELIMITERS, key=header.count))
+    declared = {name: options[name] for name in ("delimiter", "quote") if name in options}
+    return msgspec.structs.replace(form, **declared)
 
 
 def _json_rows(lines: list[str]) -> list[dict[str, Any]]:
@@ -171,13 +200,16 @@ def decided_together(tx: Transaction, incident: Incident, word: str) -> list[Qua
     """Return the data that one decision (`accept`, `drop`) about an incident covers.
 
     Deliveries with renamed columns can't be accepted that way: the renames must be decided first,
-    otherwise a column would be empty in all of their rows.
+    otherwise a column would be empty in all of their rows. Neither can deliveries that no rule
+    reads.
     """
     rows = waiting_for(tx, incident)
+    if word != "accept":
+        return rows
     return [
         row
         for row in rows
-        if word != "accept" or not quality.renames_wait(tx, row.node, row.partition)
+        if row.acceptable and not quality.renames_wait(tx, row.node, row.partition)
     ]
 
 
@@ -362,7 +394,8 @@ def _sample(
     node = project.node(item.node)
     if not isinstance(node, Source | Asset):
         return []
-    rows = item.sample or first_rows(session.data_folder, item.path, delivery)
+    options = node.connector if isinstance(node, Source) else {}
+    rows = item.sample or first_rows(session.data_folder, item.path, delivery, options)
     contract = project.contracts.get(node.contract or node.name)
     return without_classified(rows, contract, raw=not item.sample, also=node.classified)
 
@@ -378,10 +411,6 @@ def _of_all(tx: Transaction, item: Quarantined, word: str) -> list[str]:
     return [command_line("quarantine", word, incident.label, "--reason", "TEXT")]
 
 
-RAW = "raw/"
-"""Folder of the raw bytes of unreadable deliveries, relative to the data folder."""
-
-
 def _decisions(tx: Transaction, item: Quarantined, *, renamed: bool) -> list[str]:
     """Return the commands that decide about the data as it is.
 
@@ -389,9 +418,7 @@ def _decisions(tx: Transaction, item: Quarantined, *, renamed: bool) -> list[str
     """
     at = partition_argument(item.node, item.partition)
     drop = command_line("quarantine", "drop", at, "--reason", "TEXT")
-    if (
-        item.state == "rejected" and item.path is not None and item.path.startswith(RAW)
-    ):  # an unreadable delivery has no rows to accept
+    if not item.acceptable:
         return [drop, *_of_all(tx, item, "drop")]
     if renamed:
         return [drop]
@@ -447,6 +474,7 @@ def _repair(
         delivery=delivery,
         renamed=renamed,
         declared=declared,
+        acceptable=item.acceptable,
         others=other_choices(tx, project, item.node, item.partition),
     )
     return repairs(project, [broken], because)[0]

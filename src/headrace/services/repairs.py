@@ -19,7 +19,7 @@ from headrace.plan.backfills import Mode
 from headrace.runtime.observations import read_again_every
 from headrace.services.responses import ErrorRow, RepairRow
 from headrace.store import Transaction
-from headrace.store.queries import attempts, partition_states, quality
+from headrace.store.queries import attempts, partition_states, quality, quarantine
 from headrace.store.queries.attempts import Attempt
 from headrace.store.queries.quality import FactRow
 
@@ -50,6 +50,8 @@ class BrokenPartition(msgspec.Struct, frozen=True):
     """Whether it is held because of columns with proposed renames."""
     declared: str = ""
     """File and line in the contract that holds a delivery as it was expected before."""
+    acceptable: bool = True
+    """Whether accepting it as an exception can publish it."""
     of_code: bool = False
     """Whether its workers were lost and an incident attributes that to its code."""
     incident: str | None = None
@@ -238,7 +240,10 @@ def _or_accept(node: str, keys: Sequence[str], partitions: Sequence[BrokenPartit
 
     Held partitions have no failed check.
     """
-    if any(partition.state != "held" or partition.renamed for partition in partitions):
+    if any(
+        partition.state != "held" or partition.renamed or not partition.acceptable
+        for partition in partitions
+    ):
         return ""
     what = partition_argument(node, keys[0]) if len(keys) == 1 else partitions[0].incident
     if what is None:
@@ -453,7 +458,8 @@ def other_choices(tx: Transaction, project: Project, node: str, partition: str) 
     ]
     if isinstance(declared, Source) and quality.renames_wait(tx, node, partition):
         return ""
-    emptied = _of_values(holding) if row.state == "held" else ""
+    is_offered = row.state == "held" and quarantine.acceptable(tx, node, partition)
+    emptied = _of_values(holding) if is_offered else ""
     keys = _of_keys(tx, project, declared, last, partition)
     return (
         emptied

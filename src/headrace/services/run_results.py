@@ -58,6 +58,7 @@ from headrace.store.queries import publications as stored
 from headrace.store.queries.attempts import Attempt
 from headrace.store.queries.changes import declared_at
 from headrace.store.queries.quality import renames_wait
+from headrace.store.queries.quarantine import acceptable
 
 # What a run repaired: published partitions that had failed or were held, rejected or lost before,
 # and the consumers that read them.
@@ -240,6 +241,7 @@ def _broken(tx: Transaction, project: Project, key: str, a: Attempt) -> BrokenPa
         delivery=path_of(tx, a),
         renamed=renames_wait(tx, a.node, key),
         declared=declared_at(tx, a.node, key),
+        acceptable=acceptable(tx, a.node, key),
         of_code=a.state == "lost" and is_code_the_cause(tx, a.node, key),
         others=other_choices(tx, project, a.node, key),
     )

@@ -38,6 +38,7 @@ from headrace.store.queries import runs as stored
 from headrace.store.queries.attempts import Attempt
 from headrace.store.queries.changes import declared_at, newest_withheld
 from headrace.store.queries.quality import renames_wait
+from headrace.store.queries.quarantine import acceptable
 from headrace.store.queries.runs import Run
 
 BROKEN = ("failed", "lost", "rejected", "held")
@@ -200,6 +201,7 @@ def _broken(
         _path(tx, row.attempt),
         renames_wait(tx, node, partition),
         declared_at(tx, node, partition),
+        acceptable(tx, node, partition),
         of_code=row.state == "lost" and is_code_the_cause(tx, node, partition),
         others=other_choices(tx, project, node, partition),
     )
@@ -273,6 +275,7 @@ def broken_of(tx: Transaction, node: str, partition: str, state: str) -> BrokenP
         *error_and_path,
         renames_wait(tx, node, partition),
         declared_at(tx, node, partition),
+        acceptable(tx, node, partition),
         of_code=of_code,
     )
 

@@ -16,7 +16,6 @@ import msgspec
 from headrace.connect.deliveries import (
     CSV_ENDINGS,
     EMPTY,
-    BadColumn,
     CannotRead,
     Format,
     SourceSchema,
@@ -39,6 +38,7 @@ from headrace.connect.formats.csv_dialect import (
 from headrace.connect.formats.headers import column_names, doubled_names
 from headrace.connect.formats.registry import FileHeader, reads
 from headrace.connect.formats.text_values import (
+    Bad,
     bad_columns,
     column_types,
     drift_of,
@@ -213,7 +213,7 @@ class Csv:
         broken = _broken(error, opened)
         if broken:
             return broken
-        if repeated := _repeated_header(connection, opened, schema, header):
+        if repeated := _repeated_header(connection, opened, schema.format, header):
             return repeated
         bad = bad_columns(
             connection,
@@ -223,10 +223,15 @@ class Csv:
         )
         if bad:
             columns = located(bad, _lines(opened, schema.format, header))
+            commas = {item.name for item in bad if _shows_decimal_comma(item)}
             forms = {"DATE": schema.format.date_format, "TIMESTAMP": schema.format.timestamp_format}
             drift = drift_of(
                 [
-                    msgspec.structs.replace(column, written=forms.get(column.type) or "")
+                    msgspec.structs.replace(
+                        column,
+                        written=forms.get(column.type) or "",
+                        hint=_OF_COMMAS if column.column in commas else "",
+                    )
                     for column in columns
                 ]
             )
@@ -461,10 +466,9 @@ def _is_header_sql(header: FileHeader) -> str:
 
 
 def _repeated_header(
-    connection: duckdb.DuckDBPyConnection, opened: Opened, schema: SourceSchema, header: FileHeader
-) -> TypeDrift | None:
-    """Return the drift for rows that repeat the header; None if there are none."""
-    form = schema.format
+    connection: duckdb.DuckDBPyConnection, opened: Opened, form: Format, header: FileHeader
+) -> UnreadableFile | None:
+    """Return the error for rows that repeat the header; None if there are none."""
     if not _is_header_sql(header):
         return None
     rows = connection.execute(
@@ -474,14 +478,23 @@ def _repeated_header(
     if not rows[0]:
         return None
     again = ((line, row) for line, row in _lines(opened, form, header) if tuple(row) == header.raw)
-    line, name = next(again, (None, ()))[0], header.names[0]
-    kind = next((column.type for column in schema.columns if column.name == name), "VARCHAR")
+    line = next(again, (None, ()))[0]
     where = "" if line is None else f" in line {line}"
     times = "" if rows[0] == 1 else f", and {_count(str(rows[0] - 1), 'more time')}"
-    return TypeDrift(
-        (BadColumn(name, kind, rows[0], printable(header.raw[0]), line),),
+    return UnreadableFile(
         f"the header comes again{where}{times}: files may have been joined",
+        line,
+        code="delivery_header",
     )
+
+
+_OF_COMMAS = 'with a decimal comma, declare csv: {decimal: ","}'
+_DECIMAL_COMMA = re.compile(r"[-+]?([0-9]{1,3}([.][0-9]{3})+|[0-9]*),[0-9]+")
+
+
+def _shows_decimal_comma(bad: Bad) -> bool:
+    """Whether a column of whole numbers has numbers with a decimal comma, and nothing else."""
+    return bad.type.endswith("INT") and all(map(_DECIMAL_COMMA.fullmatch, bad.values))
 
 
 def _with_point(column: str) -> str:

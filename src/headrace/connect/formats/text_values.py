@@ -329,5 +329,5 @@ def _described(bad: BadColumn, unit: str) -> str:
     rows = "1 row" if bad.rows == 1 else f"{bad.rows:,} rows"
     return (
         f"column {printable(bad.column)}: first value that isn't {bad.type_written}:"
-        f" '{bad.value}'{where}, {rows}"
+        f" '{bad.value}'{where}, {rows}{f'; {bad.hint}' if bad.hint else ''}"
     )

@@ -47,7 +47,8 @@ _SAYS = (
     Family.CHECK,
 )
 _SINGLE = re.compile(
-    r"^type; first value that isn't [^:(;']*?( \(\S+\))?: '.*' at line ([\d,]+), 1 row$", re.DOTALL
+    r"^type; first value that isn't [^:(;']*?( \(\S+\))?: '.*' at line ([\d,]+), 1 row(?:;|$)",
+    re.DOTALL,
 )
 """A column with a single value of another type: the form of the other values, and the line."""
 _RESTATED = re.compile(r"(.+): ([\d,]+) rows?(?:, (.+))?", re.DOTALL)

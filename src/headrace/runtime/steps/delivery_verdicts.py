@@ -59,8 +59,8 @@ def _decision(
     `shorter` are the facts of a file that was delivered again, but truncated.
     """
     verdict, facts, clause = evaluated.audit.verdict, evaluated.facts, ""
-    if verdict is Verdict.WARNED and any(part.key == NOWHERE for part in staged.partitions):
-        verdict = Verdict.REJECTED  # rows of no partition can't be published
+    if verdict is Verdict.WARNED and _has_rows_of_none(staged):
+        verdict = Verdict.REJECTED
     withdrawn = [
         withdrawn_rows(key, reason)
         for key, content, reason in task.known.withdrawn
@@ -78,6 +78,11 @@ def _decision(
         verdict, facts = Verdict.HELD if held else Verdict.WARNED, (*facts, *shorter)
         clause = summary_clause(shorter, shorter[0].severity, named=False)
     return _Decision(verdict, facts, withdrawn, unexpected, clause)
+
+
+def _has_rows_of_none(staged: StagedFile) -> bool:
+    """Whether rows belong to no partition: they can't be published."""
+    return any(part.key == NOWHERE for part in staged.partitions)
 
 
 def concluded(  # noqa: PLR0913, PLR0917 - a delivery in all its forms, called at one place
@@ -123,6 +128,7 @@ def concluded(  # noqa: PLR0913, PLR0917 - a delivery in all its forms, called a
             *decision.facts,
         ),
         reason="; ".join(filter(None, warnings)),
+        acceptable=not _has_rows_of_none(staged),
     )
     if decision.verdict in (Verdict.HELD, Verdict.REJECTED):
         reasons = [

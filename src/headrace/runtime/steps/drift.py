@@ -206,6 +206,7 @@ class Drifting:
             return self._recoded(why, path)
         if why.reads_as is None:
             return None
+        self._of_names.clear()  # another delimiter gave other names than the file has
         return self._accepted(DriftKind.FORMAT, "", why.detail, why.reads_as)
 
     def _recoded(self, why: UnreadableFile, path: Path) -> SourceSchema | None:
@@ -258,6 +259,7 @@ class Drifting:
         self, why: TypeDrift, reads_as: SourceSchema, pinned: SourceSchema
     ) -> SourceSchema | None:
         swapped = _day_and_month_swapped(pinned, reads_as)
+        mappable = not swapped or self._task.accepted
         changes = [
             DriftChange(
                 kind=DriftKind.FORMAT,
@@ -267,7 +269,7 @@ class Drifting:
                     _example(bad),
                     *(["day and month have changed places"] if swapped else []),
                 ),
-                policy=self._rules.policy(DriftKind.FORMAT, bad.column, mappable=not swapped),
+                policy=self._rules.policy(DriftKind.FORMAT, bad.column, mappable=mappable),
                 used_by=self._rules.users(bad.column),
             )
             for bad in why.columns
@@ -291,6 +293,7 @@ class Drifting:
             evidence=(
                 bad.value if nested and not bad.line else _example(bad),
                 *([f"type widened from {bad.type} to {now}"] if wider else []),
+                *([bad.hint] if bad.hint else []),
             ),
             policy=self._rules.policy(kind, bad.column, mappable=wider),
             used_by=self._rules.users(bad.column),

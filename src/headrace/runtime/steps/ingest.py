@@ -38,6 +38,7 @@ from headrace.lake.staging import Partition, hash_partitions, stage
 from headrace.lake.tables import ColumnLookup as FileLookup
 from headrace.model import HeadraceError, LakeError, Source
 from headrace.model.partitions import split
+from headrace.runtime.accepted_rules import as_accepted
 from headrace.runtime.messages import (
     FailedOutcome,
     HeldOutcome,
@@ -108,6 +109,7 @@ def _ingested(task: IngestTask, context: WorkerContext) -> tuple[TaskOutcome, in
             measures=Measures(),
             reason=str(error),
             facts=facts_of_unreadable(error.value),
+            acceptable=False,
         )
         return rejected, max(task.found.size_bytes, 0)
     except ChangedWhileRead as error:
@@ -128,6 +130,7 @@ def _ingested(task: IngestTask, context: WorkerContext) -> tuple[TaskOutcome, in
             quarantined=raw,
             sha256=copy.sha256,
             facts=(fact,),
+            acceptable=False,
         )
         return rejected, copy.size_bytes
     outcome = _read(task, context, copy, name)
@@ -219,6 +222,9 @@ def _not_read(
     if _no_records_yet(task, copy, name, why):
         return StagedOutcome(attempt=task.attempt, measures=Measures())
     refused = _refused(task, why, copy, name, context, drifting)
+    if not isinstance(why, UnreadableFile) and not task.accepted:
+        acceptable = _can_be_accepted(as_accepted(task), context, session, copy, name)
+        refused = msgspec.structs.replace(refused, acceptable=acceptable)
     if not isinstance(why, Drift):
         return refused
     return msgspec.structs.replace(
@@ -236,18 +242,63 @@ def _read_once(
     name: str,
 ) -> TaskOutcome | Unread:
     """Read the delivery in one way: return the outcome, or what prevents reading."""
-    drifting.begin()
-    adapt = drifting.adapt if drifting.pinned or task.promised else None
-    samples = samples_of(task, context, name)
-    prepared = read_as(
-        task, context, session, copy, name, pinned=drifting.pinned, adapt=adapt, samples=samples
-    )
+    prepared = _prepared(task, context, session, drifting, copy, name)
     if not isinstance(prepared, PreparedDelivery):
         return prepared
     try:
         return _staged(task, context, session, prepared, drifting, copy)
     finally:
         prepared.discard()
+
+
+def _prepared(
+    task: IngestTask,
+    context: WorkerContext,
+    session: DuckDBSession,
+    drifting: Drifting,
+    copy: RawCopy,
+    name: str,
+) -> PreparedDelivery | Unread:
+    drifting.begin()
+    adapt = drifting.adapt if drifting.pinned or task.promised else None
+    samples = samples_of(task, context, name)
+    return read_as(
+        task, context, session, copy, name, pinned=drifting.pinned, adapt=adapt, samples=samples
+    )
+
+
+def _can_be_accepted(
+    accepted: IngestTask,
+    context: WorkerContext,
+    session: DuckDBSession,
+    copy: RawCopy,
+    name: str,
+) -> bool:
+    """Whether a delivery that is held can be read once a person accepts it."""
+    drifting = Drifting(accepted, RenameEvidence(accepted, context, copy, name).propose)
+    for _ in range(READINGS_MAX):
+        prepared = _prepared(accepted, context, session, drifting, copy, name)
+        why = _unread(prepared, session) if isinstance(prepared, PreparedDelivery) else prepared
+        other = None if why is None else drifting.reread(why, Path(copy.path))
+        if other is None:
+            return why is None
+        drifting.pinned = other
+    return False
+
+
+def _unread(prepared: PreparedDelivery, session: DuckDBSession) -> Unread | None:
+    """Read all values; return what prevents it, or None."""
+    import duckdb
+
+    try:
+        session.connection.execute(
+            f"SELECT bit_xor(hash(delivery)) FROM ({prepared.select_sql}) AS delivery"
+        ).fetchone()
+    except duckdb.Error as error:
+        return explain_error(error, prepared, session.connection)
+    finally:
+        prepared.discard()
+    return None
 
 
 def _as_before(
@@ -513,6 +564,7 @@ def _refused(
             quarantined=raw,
             drift=() if poisoned else changes,
             facts=facts if poisoned else (*facts, *facts_of(changes)),
+            acceptable=False,
         )
     return HeldOutcome(
         attempt=task.attempt,

@@ -11,9 +11,8 @@ import msgspec
 from headrace.checks import metrics
 from headrace.checks.anomalies.explanations import BEFORE_MIN, PEERS_MIN, Peer
 from headrace.checks.anomalies.metric_anomalies import ACCEPTED
-from headrace.checks.facts import DriftKind, Policy
 from headrace.model import Grain, Project, Source
-from headrace.model.yaml_files import DRIFTS
+from headrace.runtime.accepted_rules import as_accepted
 from headrace.runtime.messages import OUTSIZED_TIMES, ComputeTask, IngestTask, TooMuch
 from headrace.scheduler import AttemptState
 from headrace.scheduler.attempts import RESOURCES_TRIES_MAX, TIMED_OUT
@@ -151,16 +150,11 @@ def too_much(tx: Transaction, source: str, delivery: RecordedDelivery) -> TooMuc
 
 
 # Looser rules for a task whose result was accepted beforehand: blocking faults only warn.
-# Unreadable files still fail.
 
 T = TypeVar("T", IngestTask, ComputeTask)
 
 WITHOUT_ROWS = ("none", "files")
 """Materialisations whose partitions are never held or rejected."""
-_DRIFT = dict.fromkeys(DRIFTS, Policy.WARN.value) | {
-    DriftKind.ADDED.value: Policy.ALLOW.value,
-    DriftKind.FORMAT.value: Policy.MAP.value,
-}
 
 
 def with_accepted_rules(tx: Transaction, node: str, keys: tuple[str, ...], task: T) -> T:
@@ -169,21 +163,7 @@ def with_accepted_rules(tx: Transaction, node: str, keys: tuple[str, ...], task:
         return task  # its results aren't evaluated
     if exceptions.expected_exceptions(tx, node).isdisjoint(keys):
         return task
-    around = msgspec.structs.replace(task.around, on_anomaly=ACCEPTED, of_columns={})
     if isinstance(task, IngestTask):
-        return msgspec.structs.replace(
-            task,
-            source=_source(task.source),
-            history_has_rows=False,
-            accepted=True,
-            around=around,
-            known=msgspec.structs.replace(task.known, withdrawn=()),
-        )
+        return as_accepted(task)
+    around = msgspec.structs.replace(task.around, on_anomaly=ACCEPTED, of_columns={})
     return msgspec.structs.replace(task, on_fail="warn", around=around)
-
-
-def _source(source: Source) -> Source:
-    expect = msgspec.structs.replace(source.expect, rows_min=None, rows_max=None)
-    return msgspec.structs.replace(
-        source, on_fail="warn", on_anomaly="warn", on_drift=_DRIFT, expect=expect
-    )

@@ -467,6 +467,7 @@ class QuarantineRecord(msgspec.Struct, frozen=True, gc=False):
     sample: str | None
     delivery_id: int | None
     at: int
+    acceptable: bool = True
 
 
 def quarantine(tx: Transaction, rows: Sequence[QuarantineRecord]) -> None:
@@ -478,23 +479,8 @@ def quarantine(tx: Transaction, rows: Sequence[QuarantineRecord]) -> None:
     )
     tx.executemany(
         "insert into quarantine (node, partition, epoch, n, state, reason, path, rows, sample,"
-        " delivery_id, at) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [
-            (
-                r.node,
-                r.partition,
-                r.epoch,
-                r.n,
-                r.state,
-                r.reason,
-                r.path,
-                r.rows,
-                r.sample,
-                r.delivery_id,
-                r.at,
-            )
-            for r in rows
-        ],
+        " delivery_id, at, acceptable) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [(*msgspec.structs.astuple(row)[:-1], int(row.acceptable)) for row in rows],
     )
 
 

@@ -10,7 +10,9 @@ import msgspec
 from headrace.store.queries.partition_states import next_revision
 from headrace.store.transaction import Transaction
 
-_COLUMNS = "id, node, partition, epoch, n, state, reason, path, rows, sample, delivery_id, at"
+_COLUMNS = (
+    "id, node, partition, epoch, n, state, reason, path, rows, sample, delivery_id, at, acceptable"
+)
 
 
 class Quarantined(msgspec.Struct, frozen=True):
@@ -31,6 +33,8 @@ class Quarantined(msgspec.Struct, frozen=True):
     sample: tuple[dict[str, Any], ...] | None
     delivery_id: int | None
     at: int
+    acceptable: bool = True
+    """Whether accepting it as an exception can publish it."""
 
 
 class QuarantineTotals(msgspec.Struct, frozen=True):
@@ -57,6 +61,11 @@ def waiting(
             {"node": node, "partition": partition, "limit": limit},
         )
     )
+
+
+def acceptable(tx: Transaction, node: str, partition: str) -> bool:
+    """Return whether accepting the partition's data in quarantine, if any, can publish it."""
+    return all(row.acceptable for row in waiting(tx, node=node, partition=partition))
 
 
 def totals(tx: Transaction, declared: Callable[[str], object]) -> QuarantineTotals:
@@ -94,6 +103,7 @@ def _all(rows: Iterable[tuple[Any, ...]]) -> list[Quarantined]:
     for row in rows:
         values = list(row)
         values[9] = None if values[9] is None else tuple(msgspec.json.decode(values[9]))
+        values[12] = bool(values[12])
         results.append(Quarantined(*values))
     return results
 
@@ -149,7 +159,7 @@ def get(tx: Transaction, number: int) -> Quarantined | None:
 
 def dropped(tx: Transaction, node: str, partition: str) -> Quarantined | None:
     """Return a partition's newest data if it was dropped; `at` is the time of the drop."""
-    columns = _COLUMNS.removesuffix("at") + "coalesce(decided_at, at)"
+    columns = _COLUMNS.replace(" at,", " coalesce(decided_at, at),")
     results = _all(
         tx.execute(
             f"select {columns} from quarantine where node = ? and partition = ? order by id desc"

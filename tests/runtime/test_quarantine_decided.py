@@ -272,3 +272,23 @@ def test_values_that_a_column_cant_take_are_null_for_who_accepts_them(lab: Lab) 
     later = f"{DAYS[6]}T07:30:00+00:00"
     for item in lab.headrace("status", "--now", later)["consumers"]:
         assert (item["state"], "by exception of" in item["reason"]) == ("served", True), item
+
+
+def test_accepting_several_days_says_what_all_of_them_lose(lab: Lab) -> None:
+    """Would catch: "readers then see NULL in amount" of an incident in whose other days another
+    column is emptied as well."""
+    header = "order_id,customer,amount,quantity,day"
+    lab.sql("totals", "select day, sum(amount) as a, sum(quantity) as q from orders group by day")
+    for day in DAYS[:2]:
+        lab.deliver(day, [f"{day[-2:]}{n},c,{n}.50,{n},{day}" for n in range(12)], header)
+    lab.tick()
+    lab.deliver(DAYS[2], [f"3{n},c,much,{n},{DAYS[2]}" for n in range(12)], header)
+    lab.deliver(DAYS[3], [f"4{n},c,much,few,{DAYS[3]}" for n in range(12)], header)
+    lab.tick()
+    (incident,) = lab.headrace("incidents")
+    first = lab.headrace("incident", incident["id"])["repair"]["first"]
+    assert f"quarantine accept {incident['id']} " in first
+    assert first.endswith(
+        ": readers then see NULL in amount (where it isn't DOUBLE),"
+        " quantity (where it isn't BIGINT)"
+    )

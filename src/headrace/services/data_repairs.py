@@ -32,6 +32,7 @@ from headrace.services.incident_partitions import (
 from headrace.services.rename_repairs import of_renamed
 from headrace.services.repair_steps import Mending, declared_place, with_backfill
 from headrace.services.repairs import (
+    NO_CHOICES,
     BrokenPartition,
     before_deciding,
     before_reading_again,
@@ -215,7 +216,7 @@ def _put_down(
     others = (
         other_choices(tx, project, partition.node, partition.partition)
         if incident.kind in _WITH_OTHER_CHOICES
-        else ""
+        else NO_CHOICES
     )
     return msgspec.structs.replace(partition, incident=incident.label, others=others)
 

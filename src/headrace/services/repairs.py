@@ -11,6 +11,7 @@ from headrace.checks.drift import conversion_at, in_force
 from headrace.checks.facts import Differs, ValueDifferenceKind, conversion
 from headrace.engine.attempts import hint_for, named_in
 from headrace.incidents.diagnosis.evidence import FailureCategory, failure_said, says_denied
+from headrace.incidents.diagnosis.wording import listed
 from headrace.model import Asset, ContractColumn, Project, Source
 from headrace.model.errors import FRACTIONS, SIZE
 from headrace.model.file_names import visible_name
@@ -31,6 +32,12 @@ _PASSING = ("transient", "resources", "lost_worker")
 
 _INSTALLED = re.compile(r"^install it where Headrace runs: pip install ([\w.-]{1,60})$")
 """The hint of an attempt whose code imports a missing package (`engine.python`)."""
+
+
+OtherChoices = tuple[tuple[str, ...], str]
+"""Choices about a held or rejected partition besides other data: the columns in which readers see
+NULL if a person accepts it, and the rest as the end of a sentence about the first step."""
+NO_CHOICES: OtherChoices = ((), "")
 
 
 class BrokenPartition(msgspec.Struct, frozen=True):
@@ -56,7 +63,7 @@ class BrokenPartition(msgspec.Struct, frozen=True):
     """Whether its workers were lost and an incident attributes that to its code."""
     incident: str | None = None
     """The incident that it is attributed to, if requested."""
-    others: str = ""
+    others: OtherChoices = NO_CHOICES
     """Further choices (`other_choices`), appended to the first step."""
     history: str | None = None
     """For a held part of a history that was loaded at once: the summary of its incident.
@@ -227,9 +234,9 @@ def _row(
         )
     commands = _commands(project, node, keys, partitions, because)
     if first is not None:
-        first += _or_accept(node, keys, partitions) + next(
-            (partition.others for partition in partitions if partition.others), ""
-        )
+        emptied = _emptied([name for partition in partitions for name in partition.others[0]])
+        texts = (partition.others[1] for partition in partitions if partition.others[1])
+        first += _or_accept(node, keys, partitions) + emptied + next(texts, "")
     return RepairRow(
         node=node, partitions=keys, first=first, commands=commands, incident=partitions[0].incident
     )
@@ -440,16 +447,13 @@ _UNIT = re.compile(rf"{SIZE}(?:about )?([×÷]) (\d+(?:\.\d+)?(?:e\+?\d+)?) \(.*
 """The detail of a column whose values differ by the factor between two units."""
 
 
-def other_choices(tx: Transaction, project: Project, node: str, partition: str) -> str:
-    """Return other choices about a partition, as the end of a sentence about the first step.
-
-    Empty if there is none, or if the partition isn't in quarantine.
-    """
+def other_choices(tx: Transaction, project: Project, node: str, partition: str) -> OtherChoices:
+    """Return other choices about a partition; none if it isn't in quarantine."""
     row = partition_states.get(tx, node, partition)
     declared = project.source_or_asset(node)
     last = next(iter(attempts.of_partition(tx, node, partition, limit=1)), None)
     if declared is None or last is None or row is None or row.state not in _WITHHELD:
-        return ""
+        return NO_CHOICES
     facts = quality.facts_of(tx, node, partition)
     holding = [
         fact
@@ -457,18 +461,12 @@ def other_choices(tx: Transaction, project: Project, node: str, partition: str) 
         if (fact.epoch, fact.n) == (last.epoch, last.n) and fact.severity == "hold"
     ]
     if isinstance(declared, Source) and quality.renames_wait(tx, node, partition):
-        return ""
+        return NO_CHOICES
     is_offered = row.state == "held" and quarantine.acceptable(tx, node, partition)
-    emptied = _of_values(holding) if is_offered else ""
+    emptied = _emptied_columns(holding) if is_offered else ()
     keys = _of_keys(tx, project, declared, last, partition)
-    return (
-        emptied
-        + keys
-        + (
-            _of_conversions(project, declared, holding, partition)
-            or _of_units(declared, holding, partition)
-        )
-    )
+    conversions = _of_conversions(project, declared, holding, partition)
+    return emptied, keys + (conversions or _of_units(declared, holding, partition))
 
 
 def _converted_columns(
@@ -519,11 +517,8 @@ def _of_conversions(
     return f", or, if {names} {need} no conversion any more ({texts}), end {them} ({command})"
 
 
-def _of_values(holding: Sequence[FactRow]) -> str:
-    """Return which values become NULL if a person accepts the data.
-
-    The text follows that choice.
-    """
+def _emptied_columns(holding: Sequence[FactRow]) -> tuple[str, ...]:
+    """Return the columns whose values become NULL if a person accepts the data."""
     null = [
         f"{row.column} (where it isn't {row.expected})"
         for row in holding
@@ -532,8 +527,13 @@ def _of_values(holding: Sequence[FactRow]) -> str:
     null += [
         row.column for row in holding if (row.kind, row.detail) == ("schema_change", "dropped")
     ]
-    more = f" and {len(null) - NAMED_MAX} more" if len(null) > NAMED_MAX else ""
-    return f": readers then see NULL in {', '.join(null[:NAMED_MAX])}{more}" if null else ""
+    return tuple(null)
+
+
+def _emptied(columns: Iterable[str]) -> str:
+    """Return what readers see in these columns if a person accepts the data, after that choice."""
+    names = sorted(set(columns))
+    return f": readers then see NULL in {listed(names, NAMED_MAX)}" if names else ""
 
 
 def _of_units(node: Source | Asset, rows: Sequence[FactRow], partition: str) -> str:

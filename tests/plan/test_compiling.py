@@ -378,6 +378,10 @@ def test_an_asset_by_key_reads_something_by_that_key(tmp_path: Path) -> None:
             "select * from flights", partition="{by: day, key: region, values: [EMEA]}"
         ),
         "assets/other.sql": sql("select * from flights", partition="{by: day, key: region}"),
+        "sources/timeless.yaml": (
+            "source: timeless\nowner: vendor\npartition: {key: region}\nfiles: landing/{key}.csv\n"
+        ),
+        "assets/timed.sql": sql("select * from timeless", partition="[day, {key: region}]"),
         "assets/whole.sql": sql(
             "select * from s", partition="{by: day, key: region}", inputs="[{s: all}]"
         ),
@@ -389,6 +393,7 @@ def test_an_asset_by_key_reads_something_by_that_key(tmp_path: Path) -> None:
     assert sorted(problem.place.file for problem in problems) == [
         "assets/maybe.sql",
         "assets/other.sql",
+        "assets/timed.sql",
         "assets/whole.sql",
     ]
     assert "values: […]" in problems[0].hint

@@ -105,7 +105,7 @@ def _simulated(node: GraphNode) -> GraphNode:
     spec = node.partition
     if spec.key is not None and spec.values is None:
         spec = replace(spec, values=(_GROWING_KEY,))
-    return replace(node, partition=spec, start=None, tells=False)
+    return replace(node, partition=spec, start=None, untyped=False, tells=False)
 
 
 def published_before(graph: Graph, start_us: int, seconds: dict[str, float]) -> SchedulerCheckpoint:

@@ -356,7 +356,12 @@ ASSET = (
     FieldDescription(
         "partition", PARTITION, "how its data is partitioned, and by which column", "'*'"
     ),
-    FieldDescription("start", START, "its first partition", "the latest start of its inputs"),
+    FieldDescription(
+        "start",
+        START,
+        "its first partition",
+        "the latest start of its inputs; if none is partitioned by time, the newest interval",
+    ),
     FieldDescription(
         "inputs",
         _INPUTS,

@@ -159,7 +159,8 @@ def dependents(  # complexipy: ignore (a case for each kind of partition)
         or input.by_delivery
         or spec.mode is InputMode.ALL
     ):
-        return (WHOLE,) if output.whole else None
+        every = input.by_delivery and output.grain is None and spec.mode is not InputMode.ALL
+        return (WHOLE,) if output.whole else output.values if every else None
     time_key, data_key = split(input_key, input)
     if output.grain is None:
         return _downstream(input, data_key, output, "", seen)

@@ -10,6 +10,7 @@ from headrace.model import (
     CheckSpec,
     InputMode,
     InputSpec,
+    PartitionSpec,
     Place,
     Problem,
     ProblemLevel,
@@ -288,21 +289,27 @@ def partition_key_problems(
     key = asset.partition.key
     if key is None or asset.partition.values is not None:
         return
-    if any(_has_same_key(spec, key, project) for spec in inputs):
+    if any(_has_same_key(spec, asset.partition, project) for spec in inputs):
         return
+    by = "by time and by" if asset.partition.grain is not None else "by"
     message = (
-        f"{shown(asset.name)} is partitioned by {shown(key)}, and no input that it requires is:"
+        f"{shown(asset.name)} is partitioned {by} {shown(key)}, and no input that it requires is:"
         " nothing says which keys there are"
     )
-    hint = f"list them: {{key: {key}, values: […]}}, or cut an input by {key}"
-    yield Problem(code="unknown_keys", message=message, hint=hint, place=asset.place)
+    yield Problem(
+        code="unknown_keys",
+        message=message,
+        hint=f"list them: {{key: {key}, values: […]}}, or cut an input {by} {key}",
+        place=asset.place,
+    )
 
 
-def _has_same_key(spec: InputSpec, key: str, project: Project) -> bool:
+def _has_same_key(spec: InputSpec, partition: PartitionSpec, project: Project) -> bool:
     node = project.source_or_asset(spec.node)
     return (
         node is not None
-        and node.partition.key == key
+        and node.partition.key == partition.key
+        and (partition.grain is None or node.partition.grain is not None)
         and spec.mode is not InputMode.ALL
         and not spec.optional
     )

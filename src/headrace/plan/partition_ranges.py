@@ -260,7 +260,8 @@ class NodeInput(Value):
         """Whether each listed key is computed from the whole input."""
         out, into = self.output.partition, self.input.partition
         plain = self.spec.mode is InputMode.REQUIRED and not self.spec.optional
-        return out.values is not None and out.grain is None and into.whole and plain
+        cut = out.grain is not None or not (into.whole or into.by_delivery)
+        return out.values is not None and not cut and plain
 
 
 def downstream_partitions(read: NodeInput, chosen: Extent, known: Extent) -> Extent:

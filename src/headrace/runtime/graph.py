@@ -150,6 +150,7 @@ def _node(
         and (node.uses_self or asset.accumulates)
         and not declared.partition.whole,
         days_off=days_off(compiled.project, declared.calendar),
+        untyped=node.columns is None,
         takes=declared_slots(compiled.project, declared),
         batch_max=BATCH_MAX if batched else 1,
         called_each=batched and asset is not None and isinstance(asset.body, PythonBody),

@@ -334,7 +334,7 @@ class Network:
 
     def _paces(self, node: GraphNode, spec: InputSpec) -> bool:
         cut = self.nodes[spec.node].partition
-        return not cut.whole and (not cut.by_delivery or node.partition.grain is None)
+        return not cut.whole if node.partition.grain is None else cut.grain is not None
 
     def ancestors(self, node: GraphNode) -> set[str]:
         """Return all nodes upstream of a node."""

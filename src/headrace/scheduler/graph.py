@@ -103,6 +103,8 @@ class GraphNode(msgspec.Struct, frozen=True):
     """For a source: why nothing names the second of two hours with one name; empty if it can."""
     days_off: DaysOff = NO_DAYS_OFF
     """Days on which nothing is due."""
+    untyped: bool = False
+    """Its columns aren't known before its first publication, so nothing can read it before."""
     takes: tuple[Take, ...] = ()
     """Pool slots that an attempt needs in addition to a worker."""
     batch_max: int = 1

@@ -28,6 +28,7 @@ NUMBER_MIN = -(1 << 62)
 """Less than the number of any interval."""
 AHEAD_US = Duration.parse(MAX_AHEAD).after_us(0, "UTC")
 """A delivery completes earlier intervals if its own starts at most this long after now."""
+_UNTYPED = "its first publication says which columns it has"
 _NOT_PASSED = "complete once a later interval was delivered"
 STEPS_MAX = 400
 """Maximum number of consecutive intervals that may not be due between a partition and the previous
@@ -62,8 +63,7 @@ class Needs:
                 node.name, key, PartitionState.WAITING, "its interval hasn't ended", end
             )
         for link in self._network.links[node.name]:
-            partitions = self._of_link(node, link, key, now)
-            yield from self._not_given_up(link, partitions, now) if link.optional else partitions
+            yield from self._of_input(node, link, key, now)
         if (
             node.chained
             and (before := self.before(node, key)) is not None
@@ -98,6 +98,20 @@ class Needs:
                     if tracked is None or not tracked.published:
                         yield waiting.node, waiting.key
 
+    def _of_input(
+        self, node: GraphNode, link: InputLink, key: str, now: int
+    ) -> Iterator[AwaitedPartition]:
+        """Yield what a partition needs of an input, at least its columns."""
+        name, partitions = link.input.name, self._of_link(node, link, key, now)
+        awaited = None
+        for awaited in self._not_given_up(link, partitions, now) if link.optional else partitions:
+            yield awaited
+        if awaited is None and link.input.untyped and name not in self._partition_states.visible:
+            first = self._first_key(link.input) or next(iter(link.needs(key)), WHOLE)
+            yield self._blocked(link.input, first, now) or AwaitedPartition(
+                name, first, PartitionState.WAITING, _UNTYPED
+            )
+
     def _of_link(
         self, node: GraphNode, link: InputLink, key: str, now: int
     ) -> Iterator[AwaitedPartition]:
@@ -114,12 +128,7 @@ class Needs:
             ):
                 yield waiting
         elif name not in self._partition_states.visible and self._partition_states.busy.get(name):
-            yield AwaitedPartition(
-                name,
-                WHOLE,
-                PartitionState.RUNNING,
-                "its first publication says which columns it has",
-            )
+            yield AwaitedPartition(name, WHOLE, PartitionState.RUNNING, _UNTYPED)
         for needed in link.needs(key):
             if (waiting := self._blocked(link.input, needed, now)) is not None:
                 yield waiting
@@ -142,7 +151,7 @@ class Needs:
     def _blocked(self, node: GraphNode, key: str, now: int) -> AwaitedPartition | None:
         tracked = self._partition_states.get(node.name, key)
         if tracked is None:
-            if self.before_start(node, key):
+            if self._counts_as_empty(node, key):
                 return None
             return AwaitedPartition(node.name, key, PartitionState.MISSING, "")
         if tracked.state is PartitionState.WAIVED:
@@ -282,12 +291,18 @@ class Needs:
 
         None if that depends on more than its start, or its partitions have no numbers.
         """
-        grain, starts = node.partition.grain, self.starts_us(node)
+        grain = node.partition.grain
         if grain is None or node.name in self._network.free:
             return None
-        if math.isinf(starts):
-            return NUMBER_MIN
-        return number_of(key_at_us(int(starts), grain, node.timezone), grain, node.timezone)
+        first = self._first_key(node)
+        return NUMBER_MIN if first is None else number_of(first, grain, node.timezone)
+
+    def _first_key(self, node: GraphNode) -> str | None:
+        """Return the first expected interval of a node; None if it isn't known."""
+        grain, starts = node.partition.grain, self.starts_us(node)
+        if grain is None or math.isinf(starts):
+            return None
+        return key_at_us(int(starts), grain, node.timezone)
 
     def due_numbers(self, node: GraphNode, numbers: IntegerSet, now: int) -> IntegerSet | None:
         """Return those of these intervals that are expected and have ended.
@@ -441,6 +456,19 @@ class Needs:
                 return item
         return None
 
+    def _counts_as_empty(self, node: GraphNode, key: str) -> bool:
+        """Return whether nothing announces an unknown partition, and readers don't wait for it.
+
+        It lies before the start, or all that it requires lies before the inputs' starts.
+        """
+        links = self._network.required[node.name]
+        return self.before_start(node, key) or (
+            any(links)
+            and all(
+                self.before_start(link.input, item) for link in links for item in link.needs(key)
+            )
+        )
+
     def _beside_in_chain(
         self, node: GraphNode, key: str, at_rest: str | None, *, later: bool
     ) -> Iterator[str]:
@@ -508,17 +536,23 @@ def unannounced_partitions(
         return (
             ()
             if node.partition.key is None
-            else _requested_keys(node, target, announced=announced or bool(node.inputs))
+            else _requested_keys(
+                node, target, announced=announced or bool(network.required[node.name])
+            )
         )
-    first = target.first or (
-        None if announced else partition_states.expanded.get(node.name, node.start)
-    )
     last = target.last or (None if announced else _newest_ended(node, now))
+    first = target.first or (None if announced else _begun(node, partition_states) or last)
     if first is None or last is None:
         return ()
     if target == Target(node.name):
         partition_states.expanded[node.name] = last
     return [key for key in _between(node, first, last) if needs.expected(node, key)]
+
+
+def _begun(node: GraphNode, partition_states: PartitionStates) -> str | None:
+    """Return the interval from which time alone makes partitions expected, where one is known."""
+    newest = partition_states.newest.get(node.name, ("", ""))[1]
+    return partition_states.expanded.get(node.name, node.start) or time_key(node, newest)
 
 
 def _requested_keys(node: GraphNode, target: Target, *, announced: bool) -> Iterable[str]:

@@ -207,6 +207,7 @@ def _alone(planned: WorkEstimate, names: set[str]) -> GraphNode:
         inputs=tuple(spec for spec in reads if spec.node in names),
         depends=tuple(name for name in node.depends if name in names),
         start=None,
+        untyped=False,
         timeout_us=_NO_TIMEOUT_US,
         rebuild_on_reference=False,
         tells=False,
@@ -233,7 +234,15 @@ def kept_of(planned_work: Sequence[WorkEstimate]) -> SchedulerCheckpoint:
     """Return the state of all partitions before the work begins."""
     nodes = {
         planned.node.name: KeptNode(
-            runs=_published(planned), named=(), oldest=None, newest=None, publication=0, expanded=""
+            runs=_published(planned),
+            named=(),
+            oldest=None,
+            newest=None,
+            publication=0,
+            # nothing lies between the run's beginning and its newest interval that has ended
+            expanded=key_at_us(BEGIN_US, planned.node.partition.grain, planned.node.timezone)
+            if planned.node.partition.grain is not None
+            else "",
         )
         for planned in planned_work
     }

@@ -19,6 +19,7 @@ import msgspec
 
 from headrace.connect.deliveries import WRONG_ENCODING, CannotRead, DetectedDelivery, printable
 from headrace.faults import FaultPoint, reached
+from headrace.lake.files import file_digest
 from headrace.model.errors import HeadraceError
 
 # A delivery's bytes are stored as `<raw>/<aa>/<sha256>`. All later reads use this copy, never the
@@ -92,9 +93,7 @@ def store_fetched(fetched: Path, raw: Path, *, bytes_max: int = DELIVERY_BYTES_M
                 f"{size:,} bytes; a delivery holds at most {bytes_max:,}", code="delivery_too_large"
             )
         raw.mkdir(parents=True, exist_ok=True)
-        with fetched.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        return _settle(fetched, raw, sha256, size)
+        return _settle(fetched, raw, file_digest(fetched), size)
     except OSError as error:
         raise HeadraceError(
             f"what was fetched can't be kept in {raw}: {error.strerror}",

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import enum
-import hashlib
 import os
 import shlex
 import shutil
@@ -43,6 +42,7 @@ from headrace.engine.landlock import Access
 from headrace.engine.logs import HEADRACE, LogFile
 from headrace.engine.processes import Meter, child_peak_bytes
 from headrace.lake import PARTITION_COLUMN, LakeTable
+from headrace.lake.files import file_digest
 from headrace.lake.sqltext import literal, quote, source_sql
 from headrace.model import CommandBody
 from headrace.model.nodes import InputFormat, MaterializationKind
@@ -143,7 +143,7 @@ def output_manifest(directory: Path, relative_to: Path) -> tuple[dict[str, Any],
         {
             "path": path.relative_to(relative_to).as_posix(),
             "size": path.stat().st_size,
-            "sha256": _sha256(path),
+            "sha256": file_digest(path),
         }
         for path in paths
     )
@@ -332,11 +332,6 @@ def _named(paths: Sequence[Path]) -> str:
     return ", ".join(f"`{name}`" for name in names[:4]) + (
         f" and {len(names) - 4} more" if len(names) > 4 else ""
     )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 DONE, TRY_AGAIN_LATER = 0, 75

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
-import hashlib
 import os
 import re
 import resource
@@ -28,6 +27,7 @@ from headrace.engine.failures import BodyFailed, failed
 from headrace.engine.landlock import Access
 from headrace.engine.sandbox import restricted
 from headrace.lake import FileRef
+from headrace.lake.files import file_digest
 from headrace.lake.sqltext import literal, source_sql, tables_in
 from headrace.model.python_code import script_of
 from headrace.plan.compiled import Environment, Program
@@ -119,8 +119,7 @@ def _hashed(path: Path, changed_ns: int, size: int, inode: int) -> str | None:
     del changed_ns, inode
     if size > HASHED_BYTES_MAX:
         return None
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return file_digest(path)
 
 
 def _version(path: Path, real: Path) -> str | None:

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from headrace.lake.files import full_sync
+
 
 def replace_private(path: Path, content: bytes, *, synced: bool = False) -> None:
     """Write a file in the place of what is there; `synced`: it survives a power failure.
@@ -55,12 +57,4 @@ def _written(path: Path, content: bytes, *, synced: bool) -> Iterator[Path]:
     finally:
         part.unlink(missing_ok=True)
     if synced:
-        _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        full_sync(path.parent)

@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from headrace.lake import catalog
+from headrace.lake.files import full_sync
 from headrace.lake.tables import SCHEMA_FOLDER, lost_with
 from headrace.model.errors import StoreError
 from headrace.model.nodes import Settings
@@ -111,11 +112,7 @@ def mark_lake(lake: Path, identity: str, project: str) -> None:
             file.flush()
             os.fsync(file.fileno())
         part.replace(lake / FILE)
-        folder = os.open(lake, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        full_sync(lake)
     except OSError as error:
         with suppress(OSError):
             part.unlink(missing_ok=True)

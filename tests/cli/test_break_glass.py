@@ -17,6 +17,7 @@ from headrace.model.access import AccessRules, BreakGlass, Permission, Role, Sco
 from headrace.security.access import Identity, IdentityKind, decide
 from headrace.services import emergency_roles
 from headrace.services.emergency_roles import grant_of, rule_for, within
+from headrace.store import clock
 from headrace.store.queries.emergencies import Emergency
 
 RULES = """\
@@ -99,13 +100,13 @@ def test_the_number_of_messages_is_true(governed: Project, monkeypatch: pytest.M
 
 def test_it_expires_by_itself(governed: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """Would catch: an emergency that outlives its end, or its rule."""
-    now = emergency_roles.now_us()
+    now = clock.real_us()
     with monkeypatch.context() as bo:
         as_another_person(governed, bo, "bo")
         governed.text("access", "break-glass", "operator", *WHY, "--for", "10m")
-        bo.setattr(emergency_roles, "now_us", lambda: now + 599_000_000)
+        bo.setattr(emergency_roles, "real_us", lambda: now + 599_000_000)
         governed.text("pause", "revenue", "--reason", "it spreads wrong rows")
-        bo.setattr(emergency_roles, "now_us", lambda: now + 700_000_000)
+        bo.setattr(emergency_roles, "real_us", lambda: now + 700_000_000)
         assert governed.refused("resume", "revenue", "--reason", "x", code=3)
         assert all(not row["expires_at"] for row in governed.json("access", "whoami")["roles"])
 

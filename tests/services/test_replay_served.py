@@ -25,9 +25,9 @@ class _HoursGoBy:
 
     def __init__(self, stop: Stop, monkeypatch: pytest.MonkeyPatch) -> None:
         self._stop, self._turns = stop, 0
-        elapsed = clock._Machine.elapsed_us
+        elapsed = clock.Machine.elapsed_us
         monkeypatch.setattr(
-            clock._Machine, "elapsed_us", lambda machine: elapsed(machine) + self._turns * HOUR_US
+            clock.Machine, "elapsed_us", lambda machine: elapsed(machine) + self._turns * HOUR_US
         )
 
     def after_iteration(self, _context: CommandContext, _leader: Leader) -> None:

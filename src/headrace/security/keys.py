@@ -15,7 +15,6 @@ import contextlib
 import os
 import secrets
 import sqlite3
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NoReturn
@@ -26,6 +25,7 @@ from headrace.faults import FaultPoint, reached
 from headrace.model import UsageError
 from headrace.security.key_problems import KeyProblem
 from headrace.security.root_keys import LocalKey, RootKey, root_key_of
+from headrace.store.clock import real_us
 
 FOLDER, STORE = "keys", "keys.db"
 KEY_BYTES = 32
@@ -203,7 +203,7 @@ class KeyStore:
         wrapped = domain_key.wrap(secret, _about(domain, purpose, 1))
         db.execute(
             "insert into data_key values (?, ?, 1, ?, ?, ?, null)",
-            (domain, purpose, newest, wrapped, _now_us()),
+            (domain, purpose, newest, wrapped, real_us()),
         )
         return DataKey(domain, purpose, 1, secret)
 
@@ -212,7 +212,7 @@ class KeyStore:
         wrapped = root.wrap(secrets.token_bytes(KEY_BYTES), _about(domain, "", version))
         db.execute(
             "insert into domain_key values (?, ?, ?, ?, ?)",
-            (domain, version, root.id, wrapped, _now_us()),
+            (domain, version, root.id, wrapped, real_us()),
         )
         return version
 
@@ -274,7 +274,3 @@ def _unusable(path: Path, error: Exception) -> KeyProblem:
         f"the key store {path} can't be used: {error}",
         hint="the server's user needs read and write access to its folder",
     )
-
-
-def _now_us() -> int:
-    return time.time_ns() // 1000

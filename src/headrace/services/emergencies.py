@@ -20,7 +20,7 @@ from headrace.services import commands
 from headrace.services.access_events import note_refusal
 from headrace.services.command_context import CommandContext
 from headrace.services.commands import leader_command, perform
-from headrace.services.emergency_roles import now_us, scope_for
+from headrace.services.emergency_roles import scope_for
 from headrace.services.parameters import Argument, Option, RequiredReason
 from headrace.services.permissions import (
     ADMINISTER,
@@ -33,7 +33,7 @@ from headrace.services.responses.access import EmergencyRow, EndedEmergenciesRes
 from headrace.services.session import Progress, ProjectSession
 from headrace.services.tokens import grant_typed, scope_text
 from headrace.store import Transaction
-from headrace.store.clock import instant
+from headrace.store.clock import instant, real_us
 from headrace.store.queries import emergencies as stored
 from headrace.store.queries import notifications
 from headrace.store.queries.emergencies import Emergency
@@ -87,7 +87,7 @@ def break_glass(
         reason_text = f"no rule `break_glass: {asked.role}` names {subject} with these limits"
         raise NotAllowed(session.identity, _ROW.name, Decision(False, reason_text), ())
     arguments = EmergencyArguments(
-        subject, asked.role, scope, now_us() + seconds.seconds * SECOND_US, why
+        subject, asked.role, scope, real_us() + seconds.seconds * SECOND_US, why
     )
     session.actor = session.identity.name
     return perform(session, "break_glass", arguments, progress)  # type: ignore[no-any-return]
@@ -141,7 +141,7 @@ def _begin(
 ) -> EmergencyRow:
     del progress
     scope = msgspec.json.encode(arguments.scope).decode()
-    now = now_us()
+    now = real_us()
     item = Emergency(
         0,
         arguments.subject,
@@ -200,7 +200,7 @@ def _end(
     context: CommandContext, arguments: EndArguments, progress: Progress
 ) -> EndedEmergenciesResponse:
     del progress
-    now = now_us()
+    now = real_us()
     with context.store.read() as tx:
         active = [row for row in stored.in_force(tx, now) if row.subject == arguments.subject]
     if not active:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -16,6 +15,7 @@ from headrace.model.access import (
     Role,
     Scope,
 )
+from headrace.store.clock import real_us
 from headrace.store.queries import emergencies
 from headrace.store.queries.emergencies import Emergency
 
@@ -24,11 +24,6 @@ if TYPE_CHECKING:
 
     from headrace.security.access import Identity
     from headrace.services.session import ProjectSession
-
-
-def now_us() -> int:
-    """Return real time: an emergency ends on the wall, also beside a replay."""
-    return time.time_ns() // 1000
 
 
 def with_emergencies(
@@ -42,7 +37,7 @@ def with_emergencies(
     taken: list[Grant] = []
     if rules is not None and rules.emergencies and session.store is not None:
         with session.store.read() as tx:
-            in_force = emergencies.in_force(tx, now_us())
+            in_force = emergencies.in_force(tx, real_us())
         today = session.now().date()
         grants = (grant_of(rules, identity, item, today) for item in in_force)
         taken = [grant for grant in grants if grant is not None]

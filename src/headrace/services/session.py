@@ -36,6 +36,7 @@ from headrace.slo.declared_promises import DeclaredPromises, declared_promises
 from headrace.slo.facts import StateFacts
 from headrace.slo.stored_facts import EnvironmentFacts, StoredFacts
 from headrace.store import Clock, ClockKind, Store, Transaction
+from headrace.store.clock import Machine
 from headrace.store.queries import environments
 
 if TYPE_CHECKING:
@@ -481,21 +482,11 @@ class ProjectSession:
         )
 
 
-class _Machine:
-    """Real time, for the clock of a project that has no store yet."""
-
-    def wall_us(self) -> int:
-        return time.time_ns() // 1000
-
-    def elapsed_us(self) -> int:
-        return time.monotonic_ns() // 1000
-
-
 def _clock_without_store(now: datetime | None) -> Clock:
     """Return a replay's clock if `--now` is given, as the first writing command would create it."""
     if now is None:
-        return Clock(ClockKind.LIVE, 0, moving=True, real=_Machine())
-    return Clock(ClockKind.REPLAY, to_us(now), moving=False, real=_Machine())
+        return Clock(ClockKind.LIVE, 0, moving=True, real=Machine())
+    return Clock(ClockKind.REPLAY, to_us(now), moving=False, real=Machine())
 
 
 class _Told:

@@ -18,7 +18,6 @@ from headrace.model.link_problems import rules_that_end
 from headrace.model.partitions import SEPARATOR
 from headrace.model.times import Duration
 from headrace.runtime.approval_states import waiting
-from headrace.services import emergency_roles
 from headrace.services.responses import AvailabilityRow, HoldingRow, OpenRow, ProposedRow
 from headrace.services.session import ProjectSession
 from headrace.slo.availability import AvailabilityFigures, AvailabilityWindow, of_consumer
@@ -37,6 +36,7 @@ from headrace.slo.open_items import (
     open_items,
 )
 from headrace.store import Transaction
+from headrace.store.clock import real_us
 from headrace.store.queries import (
     emergencies,
     failures,
@@ -88,9 +88,7 @@ def open_facts(
         superseded=[_superseded(project, row) for row in proposed],
         approvals=waiting(tx, now_us),
         frozen=[item.subject for item in freezes.in_force(tx)],
-        emergencies=[
-            (item.subject, item.role) for item in emergencies.in_force(tx, emergency_roles.now_us())
-        ],
+        emergencies=[(item.subject, item.role) for item in emergencies.in_force(tx, real_us())],
         roles_end=[
             f"{rule.who} ({rule.until})"
             for rule in rules_that_end(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -28,7 +27,7 @@ from headrace.services.permissions import authorised, freeze_of
 from headrace.services.responses.access import NewTokenResponse, TokenRow
 from headrace.services.session import Progress, ProjectSession
 from headrace.store import Transaction
-from headrace.store.clock import instant
+from headrace.store.clock import instant, real_us
 from headrace.store.queries import access_tokens
 from headrace.store.queries.access_tokens import AccessToken
 
@@ -47,7 +46,7 @@ def identify(session: ProjectSession, text: str) -> Identity:
     if token is None:
         note_failed_sign_in(session, "token", UNKNOWN, "unknown")
         raise Refused("this token isn't known", hint="an admin creates one: headrace token create")
-    if not token.valid(_now_us()):
+    if not token.valid(real_us()):
         note_failed_sign_in(session, "token", token.name, _state(session, token))
         raise Refused(
             f"the token {token.name} is {_state(session, token)}",
@@ -63,7 +62,7 @@ def token_of(session: ProjectSession, identity: Identity) -> TokenRow | None:
         return None
     with session.store.read() as tx:
         every = access_tokens.every(tx)
-    now_us = _now_us()
+    now_us = real_us()
     valid = (
         token for token in every if token.valid(now_us) and f"token:{token.name}" == identity.who
     )
@@ -135,7 +134,7 @@ def create_token(
 @leader_command("token_create", CreateArguments, TokenRow)
 def _create(context: CommandContext, arguments: CreateArguments, progress: Progress) -> TokenRow:
     del progress
-    now_us = _now_us()
+    now_us = real_us()
     with context.store.read() as tx:
         existing = access_tokens.every(tx)
         repeated = access_tokens.by_hash(tx, arguments.token_hash)
@@ -222,7 +221,7 @@ def _revoke(context: CommandContext, arguments: RevokeArguments, progress: Progr
     unrevoked = [token for token in matching if token.revoked_at is None]
     if not unrevoked:
         return _row(context.session, matching[0])
-    now_us = _now_us()
+    now_us = real_us()
 
     def write(tx: Transaction, now: int) -> None:
         for token in unrevoked:
@@ -271,7 +270,7 @@ def _scopes(grants: str) -> list[str]:
 
 
 def _expiry(text: str, timezone: str) -> int:
-    now_us = _now_us()
+    now_us = real_us()
     expires_at = Duration.parse(text).after_us(now_us, timezone)
     if expires_at > now_us + EXPIRES_DAYS_MAX * DAY_US:
         raise UsageError(
@@ -302,12 +301,7 @@ def _id(token: AccessToken) -> str:
 def _state(session: ProjectSession, token: AccessToken) -> str:
     if token.revoked_at is not None:
         return "revoked"
-    if not token.valid(_now_us()):
+    if not token.valid(real_us()):
         return "expired"
     frozen = freeze_of(session, tokens.identity_of(token.name, token.grants))
     return "valid" if frozen is None else "frozen"
-
-
-def _now_us() -> int:
-    """Return real time: a token expires on the wall, also beside a replay."""
-    return time.time_ns() // 1000

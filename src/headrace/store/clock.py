@@ -43,9 +43,16 @@ class RealTime(Protocol):
         """Return microseconds of a monotonic clock with an arbitrary start."""
 
 
-class _Machine:
+def real_us() -> int:
+    """Return real time, also beside a replay: what ends on the wall doesn't wait for it."""
+    return time.time_ns() // 1000
+
+
+class Machine:
+    """Real time of this machine."""
+
     def wall_us(self) -> int:
-        return time.time_ns() // 1000
+        return real_us()
 
     def elapsed_us(self) -> int:
         return time.monotonic_ns() // 1000
@@ -80,7 +87,7 @@ class Clock:
                 "this store is live: --now is for replays",
                 hint="leave out --now, or replay in a project of its own",
             )
-        return cls(kind, _start(tx, now), moving=True, real=real or _Machine())._keep(tx, now)
+        return cls(kind, _start(tx, now), moving=True, real=real or Machine())._keep(tx, now)
 
     @classmethod
     def for_reading(
@@ -92,7 +99,7 @@ class Clock:
         still at the last stored time (replay). Raises UsageError if `now` is earlier than a
         replay's last `--now`.
         """
-        real = real or _Machine()
+        real = real or Machine()
         kind = _kind(tx)
         if kind is None:
             kind = ClockKind.LIVE if now is None else ClockKind.REPLAY

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from headrace.model.errors import StoreError
+from headrace.store.clock import real_us
 from headrace.store.database import Store
 from headrace.store.lease import holder
 from headrace.store.transaction import Transaction
@@ -162,7 +163,7 @@ def submit(store: Store, command: str, arguments: dict[str, Any], actor: str) ->
         cursor = tx.execute(
             "insert into request (verb, arguments, actor, state, created_at) values (:verb,"
             " :arguments, :actor, 'waiting', :at)",
-            {"verb": command, "arguments": text, "actor": actor, "at": _wall_us()},
+            {"verb": command, "arguments": text, "actor": actor, "at": real_us()},
         )
         assert cursor.lastrowid is not None
         request_id = cursor.lastrowid
@@ -201,7 +202,7 @@ def finish(tx: Transaction, request_id: int, document: str, *, failed: bool = Fa
         {
             "state": RequestState.FAILED if failed else RequestState.DONE,
             "document": document,
-            "at": _wall_us(),
+            "at": real_us(),
             "id": request_id,
         },
     )
@@ -262,7 +263,3 @@ def _request(row: tuple[Any, ...]) -> CommandRequest:
         run_id,
         document,
     )
-
-
-def _wall_us() -> int:
-    return time.time_ns() // 1000

@@ -207,6 +207,24 @@ def test_order_counts_where_it_is_asked_for(new: Project) -> None:
     assert (wrong["state"], "another order" in wrong["reason"]) == ("failed", True)
 
 
+def test_a_key_of_some_rows_doesnt_pair_the_others(new: Project) -> None:
+    """Would catch: a row said to have changed that is another one, whose key isn't one."""
+    row = one(
+        new,
+        "asset: visits, given: {}, expect: [{person: 1, town: Bonn, year: 1}, {person: 1, town:"
+        " Rome, year: 2}]",
+        **{
+            "assets/visits.sql": "/* headrace\nowner: core\nchecks:\n- unique: {columns: [person],"
+            " where: town = 'Bonn'}\n*/\nselect 1 as person, 'Rome' as town, 3 as year union all"
+            " select 1, 'Bonn', 9\n"
+        },
+    )
+    assert [(item["row"]["town"], len(item["cells"])) for item in row["changed"]] == [
+        ("Bonn", 1),
+        ("Rome", 1),
+    ]
+
+
 def test_parameters_and_macros_are_at_hand(new: Project) -> None:
     (new.root / "macros").mkdir()
     (new.root / "macros/more.sql").write_text(

@@ -18,6 +18,7 @@ from headrace.plan import Compiled
 from headrace.runtime.messages import FailedOutcome
 from headrace.services import targets
 from headrace.services.asset_bench import BadRows, Bench, ComputeRequest, ComputeResult
+from headrace.services.comparisons import identifying_columns
 from headrace.services.parameters import Excluded, ParameterValues, Selected
 from headrace.services.permissions import authorised
 from headrace.services.render import with_parameters
@@ -395,23 +396,12 @@ def _compared(
     )
     got = bench.rows(computed.data, columns)
     return (
-        compare(expected_rows, got, keys=_keys(asset, columns), ordered=test.ordered),
+        compare(
+            expected_rows, got, keys=identifying_columns(asset, (), columns), ordered=test.ordered
+        ),
         len(got),
         len(expected_rows),
     )
-
-
-def _keys(asset: Asset, columns: Sequence[str]) -> list[str]:
-    """Return the columns of the first declared key whose columns the test names in full."""
-    declared = [
-        list(asset.merge_keys),
-        *(list(check.arguments["columns"]) for check in asset.checks if check.kind == "unique"),
-    ]
-    there = {column.lower(): column for column in columns}
-    for keys in declared:
-        if keys and all(key.lower() in there for key in keys):
-            return [there[key.lower()] for key in keys]
-    return []
 
 
 def _not_made(asset: Asset, name: str) -> CheckRow:

@@ -25,6 +25,7 @@ from headrace.engine.failures import BodyFailed, failed
 from headrace.lake import PARTITION_COLUMN, LakeTable
 from headrace.lake.small_files import SMALL_BYTES_MAX
 from headrace.lake.sqltext import quote, source_sql
+from headrace.model.fields import BIGINT_BEYOND
 
 if TYPE_CHECKING:
     from headrace.lake.session import DuckDBSession
@@ -489,7 +490,6 @@ def _array(name: str, values: list[Any], arrow_type: pa.DataType | None) -> pa.A
 
 
 _MISFITS = (pa.ArrowException, OverflowError, TypeError, ValueError)
-BIGINT_BEYOND = 1 << 63
 OTHER_OBJECTS = "objects that no column can hold"
 _KINDS = {
     bool: "true or false",

@@ -35,7 +35,7 @@ from headrace.model.common_fields import (
 )
 from headrace.model.declassification import check_thresholds, read_declassify
 from headrace.model.errors import Report, did_you_mean, shown
-from headrace.model.fields import Fields, Items, LocatedMapping, check_node, kind_of
+from headrace.model.fields import BIGINT_BEYOND, Fields, Items, LocatedMapping, check_node, kind_of
 from headrace.model.masks import COLUMN_FIELDS, read_column_classes
 from headrace.model.nodes import (
     Asset,
@@ -291,7 +291,6 @@ def name_of_file(report: Report) -> str:
 # Literals of the syntax tree as declared values with line numbers.
 
 LITERAL_DEPTH_MAX = 20
-_INTEGER_LIMIT = 1 << 63
 
 
 class NotLiteral(Exception):
@@ -332,7 +331,7 @@ def _constant(value: object, line: int) -> Any:
         if "\0" in value or any("\ud800" <= sign <= "\udfff" for sign in value):
             raise NotLiteral("the text holds characters that can't be kept", line)
         return value
-    if isinstance(value, int) and not -_INTEGER_LIMIT <= value < _INTEGER_LIMIT:
+    if isinstance(value, int) and not -BIGINT_BEYOND <= value < BIGINT_BEYOND:
         raise NotLiteral("the number has more than 64 bits", line)
     if value is None or isinstance(value, (bool, int, float)):
         return value

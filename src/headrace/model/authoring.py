@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, TypedDict, TypeVar
+from typing import Any, Literal, Required, TypeAlias, TypedDict, TypeVar
 
 # Types of the arguments of `@asset`, for editors and type checkers. Their values are validated
 # when the file is read.
@@ -29,23 +29,17 @@ TriggerName: TypeAlias = Literal["manual", "upstream", "webhook", "arrival"]
 Texts: TypeAlias = str | Sequence[str]
 
 
-class _ByRequired(TypedDict):
-    by: GrainName
-
-
-class By(_ByRequired, total=False):
+class By(TypedDict, total=False):
     """Partitions by time, with the column that assigns a row to its partition."""
 
+    by: Required[GrainName]
     column: str
 
 
-class _KeyRequired(TypedDict):
-    key: str
-
-
-class Key(_KeyRequired, total=False):
+class Key(TypedDict, total=False):
     """Partitions by a key column; `values` lists the keys if they are fixed."""
 
+    key: Required[str]
     values: Sequence[str]
 
 
@@ -83,23 +77,21 @@ class ReadsWrites(TypedDict, total=False):
 Columns: TypeAlias = ReadsWrites | Mapping[str, str | None] | Texts
 
 
-class _Keys(TypedDict):
-    keys: Texts
-
-
-class Merge(_Keys, total=False):
+class Merge(TypedDict, total=False):
     """The key columns of `materialize="merge"`, and the column that marks a row as deleted."""
 
+    keys: Required[Texts]
     delete: str
 
 
-class Snapshot(_Keys, total=False):
+class Snapshot(TypedDict, total=False):
     """Options of `materialize="snapshot"`.
 
     A change in one of `columns` creates a new version of the row with these `keys`. `deletes` says
     whether a missing row's last version stays current (`ignore`) or is closed (`close`).
     """
 
+    keys: Required[Texts]
     columns: Texts
     deletes: Literal["ignore", "close"]
 
@@ -117,87 +109,71 @@ class Trigger(TypedDict, total=False):
     timezone: str
 
 
-class Range(TypedDict, total=False):
+class CheckOptions(TypedDict, total=False):
+    """What every check may have."""
+
+    name: str
+    severity: Literal["blocking", "warning"]
+    where: str
+
+
+class Range(CheckOptions, total=False):
     """Arguments of the check `range`."""
 
     column: str
     min: Scalar
     max: Scalar
-    name: str
-    severity: Literal["blocking", "warning"]
-    where: str
 
 
-class AcceptedValues(TypedDict, total=False):
+class AcceptedValues(CheckOptions, total=False):
     """Arguments of the check `accepted_values`."""
 
     column: str
     values: Sequence[Scalar]
-    name: str
-    severity: Literal["blocking", "warning"]
-    where: str
 
 
-class ColumnsOf(TypedDict, total=False):
+class ColumnsOf(CheckOptions, total=False):
     """Arguments of the checks `unique` and `not_null`, in the long form."""
 
     columns: Texts
-    name: str
-    severity: Literal["blocking", "warning"]
-    where: str
 
 
-class Regex(TypedDict, total=False):
+class Regex(CheckOptions, total=False):
     """Arguments of the check `regex`."""
 
     column: str
     pattern: str
-    name: str
-    severity: Literal["blocking", "warning"]
-    where: str
 
 
-class References(TypedDict, total=False):
+class References(CheckOptions, total=False):
     """Arguments of the check `references`: `to` is `asset.column`."""
 
     column: str
     to: str
-    name: str
-    severity: Literal["blocking", "warning"]
-    where: str
 
 
-class Freshness(TypedDict, total=False):
+class Freshness(CheckOptions, total=False):
     """Arguments of the check `freshness`: both are durations such as `2d`."""
 
     column: str
     max_age: str
     max_ahead: str
-    name: str
-    severity: Literal["blocking", "warning"]
-    where: str
 
 
-class RowCount(TypedDict, total=False):
+class RowCount(CheckOptions, total=False):
     """Arguments of the check `row_count`."""
 
     min: int
     max: int
-    name: str
-    severity: Literal["blocking", "warning"]
-    where: str
 
 
-class Sql(TypedDict, total=False):
+class Sql(CheckOptions, total=False):
     """Arguments of the check `sql`: the query returns the wrong rows of `$self`, the partition."""
 
     query: str
-    name: str
-    severity: Literal["blocking", "warning"]
-    where: str
 
 
-class Check(TypedDict, total=False):
+class Check(CheckOptions, total=False):
     """One check: one kind with its arguments, and optionally `name`, `severity` and `where`."""
 
     unique: Texts | ColumnsOf
@@ -209,9 +185,6 @@ class Check(TypedDict, total=False):
     freshness: Freshness
     row_count: RowCount
     sql: Sql
-    name: str
-    severity: Literal["blocking", "warning"]
-    where: str
 
 
 # The decorator and the context.

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from headrace.model.contract_options import ColumnRule, Unenforced, column_statements
+from headrace.model.contract_options import ColumnRule, Unenforced, column_statements, quoted
 from headrace.model.errors import Report, shown
 from headrace.model.fields import LocatedMapping, plain
 from headrace.model.nodes import (
@@ -221,7 +221,7 @@ def _of_kind(
 
 def _bad_rows(measure: Any, columns: list[str], arguments: dict[str, Any]) -> str | None:
     """Return a SQL aggregate for the metric's number of rows; None if it can't be computed."""
-    name = _quoted(columns[0])
+    name = quoted(columns[0])
     if measure == "nullValues":
         return f"count(*) FILTER ({name} IS NULL)"
     if measure == "missingValues":
@@ -233,7 +233,7 @@ def _bad_rows(measure: Any, columns: list[str], arguments: dict[str, Any]) -> st
         listed = ", ".join(_literal(str(item)) for item in missing if item is not None) or "NULL"
         return f"count(*) FILTER ({name} IS NULL OR CAST({name} AS VARCHAR) IN ({listed}))"
     if measure == "duplicateValues":
-        several = ", ".join(map(_quoted, columns))
+        several = ", ".join(map(quoted, columns))
         return f"count(*) - count(DISTINCT ({several}))"
     if measure == "invalidValues":
         return _invalid(name, arguments)
@@ -308,14 +308,14 @@ def _of_sql(
     names = {
         "object": "$self",
         "table": "$self",
-        "property": _quoted(column or ""),
-        "column": _quoted(column or ""),
+        "property": quoted(column or ""),
+        "column": quoted(column or ""),
         "schema": "main",
     }
     text = _PLACEHOLDER.sub(lambda match: names[match[1]], written)
     if "$self" not in text and table:  # it names the table: checks read the unpublished rows
         text = (
-            f"WITH {_quoted(table)} AS (SELECT * FROM $self) {text}"
+            f"WITH {quoted(table)} AS (SELECT * FROM $self) {text}"
             if not re.match(r"(?i)with\b", text)
             else text
         )
@@ -354,10 +354,6 @@ def _query(measure: str, item: LocatedMapping, report: Report) -> str | None:
                 f" {operator} {operand}, false)"
             )
     return None
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _literal(value: Any) -> str:
@@ -427,11 +423,11 @@ def _shape(contract: Contract) -> tuple[CheckSpec, ...]:
     if not contract.columns:
         return ()
     kinds = ", ".join(
-        f"any_value(typeof({_quoted(column.name)})) AS {_quoted(column.name)}"
+        f"any_value(typeof({quoted(column.name)})) AS {quoted(column.name)}"
         for column in contract.columns
     )
     wrong = [
-        f"({_quoted(column.name)} NOT SIMILAR TO '{_similar_types(column.type)}')"
+        f"({quoted(column.name)} NOT SIMILAR TO '{_similar_types(column.type)}')"
         for column in contract.columns
         if column.type
     ]

@@ -142,7 +142,7 @@ def _of_nothing(options: dict[str, Any], column: ContractColumn) -> Covered:
 
 
 def _of_text(options: dict[str, Any], column: ContractColumn) -> Covered:
-    text = f"length(CAST({_quoted(column.name)} AS VARCHAR))"
+    text = f"length(CAST({quoted(column.name)} AS VARCHAR))"
     for option, operator in (("minLength", "<"), ("maxLength", ">")):
         if option in options:
             yield option, _broken(option, f"{text} {operator} {options[option]}")
@@ -176,7 +176,7 @@ def _of_number(options: dict[str, Any], column: ContractColumn) -> Covered:
         return
     yield from _bounds(options, column, repr)
     factor = options.get("multipleOf")
-    name = _quoted(column.name)
+    name = quoted(column.name)
     if factor is not None and float(factor).is_integer():
         yield "multipleOf", _broken("multipleOf", f"{name} % {int(factor)} <> 0")
     elif factor is not None:
@@ -202,7 +202,7 @@ def _bounds(
         yield from ((name, None) for name in others)
     for name, operator in _EXCLUSIVE.items():
         if name in options:
-            condition = f"{_quoted(column.name)} {operator} {literal(options[name])}"
+            condition = f"{quoted(column.name)} {operator} {literal(options[name])}"
             yield name, _broken(name, condition)
 
 
@@ -215,7 +215,7 @@ def _of_time(options: dict[str, Any], column: ContractColumn) -> Covered:
     if isinstance(form, str) and column.type is not None and column.type != "VARCHAR":
         yield "format", None  # values of a type have no format, and text that isn't one is refused
     elif isinstance(form, str) and (directives := _duckdb_format(form)) is not None:
-        value, written = _quoted(column.name), _text_literal(directives)
+        value, written = quoted(column.name), _text_literal(directives)
         parsed = f"try_strptime({value}, {written})"
         wrong = f"coalesce(strftime({parsed}, {written}) <> {value}, true)"
         yield "format", _broken("format", f"{value} IS NOT NULL AND {wrong}")
@@ -256,7 +256,7 @@ def _duckdb_format(form: str) -> str | None:
 
 
 def _of_structure(options: dict[str, Any], column: ContractColumn) -> Covered:
-    name = _quoted(column.name)
+    name = quoted(column.name)
     value = (
         f"CASE WHEN typeof({name}) = 'VARCHAR' THEN TRY_CAST(CAST({name} AS VARCHAR) AS JSON)"
         f" ELSE to_json({name}) END"
@@ -285,7 +285,8 @@ def _of_structure(options: dict[str, Any], column: ContractColumn) -> Covered:
         yield "required", _broken("required", f"{name} IS NOT NULL AND ({missing})")
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
+    """Return a name in double quotes."""
     return '"' + name.replace('"', '""') + '"'
 
 

@@ -90,7 +90,8 @@ _KEY = re.compile(
 )
 _DOTTED = re.compile(r"\"([^\"\n]*)\"|'([^'\n]*)'|([A-Za-z0-9_-]+)")
 _LONG_DOTTED = re.compile(rf"(?:[\w\"'-]+[ \t]*\.[ \t]*){{{PARTS_MAX}}}")
-_INTEGER_LIMIT = 1 << 63
+BIGINT_BEYOND = 1 << 63
+"""The first whole number after the last of BIGINT."""
 
 
 def load_toml(text: str, report: Report) -> LocatedMapping | None:
@@ -196,7 +197,7 @@ def _value(
     if (
         isinstance(value, int)
         and not isinstance(value, bool)
-        and not -_INTEGER_LIMIT <= value < _INTEGER_LIMIT
+        and not -BIGINT_BEYOND <= value < BIGINT_BEYOND
     ):
         return str(value)
     return value

@@ -23,7 +23,7 @@ from headrace.model.assets import (
 )
 from headrace.model.contracts import read_contract
 from headrace.model.errors import Problem, Report, shown
-from headrace.model.fields import Fields, Items, LocatedMapping, kind_of
+from headrace.model.fields import BIGINT_BEYOND, Fields, Items, LocatedMapping, kind_of
 from headrace.model.files import FileKind, ProjectFile, decode_declaration
 from headrace.model.nodes import (
     Asset,
@@ -85,7 +85,6 @@ _SCALAR_WORDS: dict[str, Any] = {
     ".NAN": float("nan"),
 }
 _NUMERIC_START = frozenset("0123456789-+.")
-_INTEGER_LIMIT = 1 << 63
 
 
 class _Refused(Exception):
@@ -127,7 +126,7 @@ def yaml_scalar(text: str) -> Any:
         return text
     if _INTEGER.fullmatch(text):
         number = int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
-        return number if -_INTEGER_LIMIT <= number < _INTEGER_LIMIT else text
+        return number if -BIGINT_BEYOND <= number < BIGINT_BEYOND else text
     return float(text) if _FLOAT.fullmatch(text) else text
 
 

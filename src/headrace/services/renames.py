@@ -12,6 +12,7 @@ import msgspec
 from headrace.checks.drift import ColumnRename
 from headrace.checks.facts import conversion as undone
 from headrace.checks.renames import chosen, pooled
+from headrace.lake.sqltext import quote
 from headrace.model import Refused, UsageError
 from headrace.model.contracts import CONVERT_PROPERTY, NAMES_PROPERTY
 from headrace.services.agreements import VALUES_DIFFER
@@ -139,7 +140,7 @@ def decided_renames(
     if as_is:
         for name, row in rows.items():
             if row.convert is None and (row.differs or row.column == row.to):
-                rows[name] = msgspec.structs.replace(row, convert=_quoted(name))
+                rows[name] = msgspec.structs.replace(row, convert=quote(name))
     return [rows[mapping.to] for mapping in mappings]
 
 
@@ -157,10 +158,6 @@ def _converted_column(text: str, names: Collection[str]) -> str:
         message = f"--convert {text[:80]!r} must read one of {', '.join(sorted(names))[:200]}"
         raise UsageError(message, hint="headrace contract diff SOURCE shows the names")
     return read_names[0]
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 def undecided_renames(

@@ -172,8 +172,7 @@ class Deliveries:
 
     def _keys_within(self, node: GraphNode, interval: ConsumerInterval) -> list[str]:
         """Return the partitions of a node that end at the end of an interval."""
-        grain = node.partition.grain
-        assert grain is not None
+        grain = node.partition.time_grain
         time_key = key_at_us(interval.end_us - 1, grain, node.timezone)
         keys = [f"{time_key}/{value}" for value in node.partition.values or ()] or [time_key]
         ended = bounds_us(time_key, grain, node.timezone)[1] <= interval.end_us

@@ -103,7 +103,7 @@ def simulated_graph(graph: Graph) -> Graph:
 
 def _simulated(node: GraphNode) -> GraphNode:
     spec = node.partition
-    if spec.key is not None and spec.values is None:
+    if spec.grows:
         spec = replace(spec, values=(_GROWING_KEY,))
     return replace(node, partition=spec, start=None, untyped=False, tells=False)
 

@@ -168,8 +168,7 @@ class SourceRows:
 
     def _bounds(self, key: str) -> tuple[date, date]:
         """Return start and end in the column's type: dates for days and longer intervals."""
-        grain = self.source.partition.grain
-        assert grain is not None
+        grain = self.source.partition.time_grain
         interval = interval_of(key, grain, self.source.timezone)
         if grain is Grain.HOUR:
             return interval.start, interval.end

@@ -176,8 +176,7 @@ def _bucket(name: str, columns: Sequence[LakeColumn], source: Source) -> str:
 
 def _time_key(value: date | datetime | str, source: Source) -> str:
     """Return the key of a time; DuckDB gives text for years that Python's dates don't have."""
-    grain = source.partition.grain
-    assert grain is not None
+    grain = source.partition.time_grain
     if isinstance(value, str):
         raise _in_no_interval(value, source)
     try:
@@ -204,8 +203,7 @@ def _instant_us(value: date | datetime, timezone: str) -> int:
 def _time_sql(
     name: str, columns: Sequence[LakeColumn], source: Source, moments: Sequence[str]
 ) -> str:
-    grain = source.partition.grain
-    assert grain is not None
+    grain = source.partition.time_grain
     kind = _type(name, columns)
     return key_expression(
         name, [bounds_of(interval, grain, source.timezone, kind) for interval in moments]

@@ -104,6 +104,17 @@ class PartitionSpec(Value, kw_only=True):
         """True for unpartitioned data, whose one partition is `*`."""
         return self.grain is None and self.key is None and not self.by_delivery
 
+    @property
+    def time_grain(self) -> Grain:
+        """The grain of a node that is known to be partitioned by time."""
+        assert self.grain is not None
+        return self.grain
+
+    @property
+    def grows(self) -> bool:
+        """Whether its keys come from the data, so that new ones may appear."""
+        return self.key is not None and self.values is None
+
 
 class InputMode(enum.StrEnum):
     """Which partitions of an input the asset code reads (SEMANTICS §2)."""

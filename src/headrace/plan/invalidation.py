@@ -15,7 +15,7 @@ import msgspec
 
 from headrace.model.errors import UsageError
 from headrace.model.intervals import GRAINS, bounds_us, key_at_us
-from headrace.model.nodes import Grain, Value
+from headrace.model.nodes import Value
 from headrace.model.partitions import WHOLE
 from headrace.plan.backfill_planning import BackfillRequest, choose, plan_backfill
 from headrace.plan.backfills import Backfill, Chosen, Mode
@@ -408,18 +408,15 @@ def _range(nodes: Mapping[str, GraphNode], chosen: Sequence[Chosen]) -> tuple[st
         chosen_spans = [span for item in chosen for span in item.spans]
         keys = sorted([span.first for span in chosen_spans] + [span.last for span in chosen_spans])
         return (keys[0], keys[-1]) if keys else (WHOLE, WHOLE)
-    finest = nodes[min(cut, key=lambda item: GRAINS.index(_grain(nodes[item.node]))).node]
+    finest = nodes[
+        min(cut, key=lambda item: GRAINS.index(nodes[item.node].partition.time_grain)).node
+    ]
     begins = min(_bounds(nodes[item.node], item.spans[0].first)[0] for item in cut)
     ends = max(_bounds(nodes[item.node], item.spans[-1].last)[1] for item in cut)
-    return key_at_us(begins, _grain(finest), finest.timezone), key_at_us(
-        ends - 1, _grain(finest), finest.timezone
+    return key_at_us(begins, finest.partition.time_grain, finest.timezone), key_at_us(
+        ends - 1, finest.partition.time_grain, finest.timezone
     )
 
 
 def _bounds(node: GraphNode, key: str) -> tuple[int, int]:
-    return bounds_us(key.partition("/")[0], _grain(node), node.timezone)
-
-
-def _grain(node: GraphNode) -> Grain:
-    assert node.partition.grain is not None
-    return node.partition.grain
+    return bounds_us(key.partition("/")[0], node.partition.time_grain, node.timezone)

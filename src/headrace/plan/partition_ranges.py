@@ -337,9 +337,9 @@ def _first(read: NodeInput, start: int, end: int, step: int) -> tuple[int, int] 
     for number in range(start, end + step, step)[:EMPTY_MAX]:
         results = _downstream_bounds(
             number,
-            _cut(read.input),
+            read.input.partition.time_grain,
             read.input.timezone,
-            _cut(read.output),
+            read.output.partition.time_grain,
             read.output.timezone,
             read.spec.mode,
             read.spec.lookback,
@@ -347,11 +347,6 @@ def _first(read: NodeInput, start: int, end: int, step: int) -> tuple[int, int] 
         if results is not None:
             return results
     return None
-
-
-def _cut(node: GraphNode) -> Grain:
-    assert node.partition.grain is not None
-    return node.partition.grain
 
 
 @functools.lru_cache(maxsize=REACHES_CACHED)

@@ -226,8 +226,7 @@ class Timeline:
         return results
 
     def _off(self, node: GraphNode, times: Edges) -> Iterator[int]:
-        grain = node.partition.grain
-        assert grain is not None
+        grain = node.partition.time_grain
         for first, last in ranges(times):
             for number in range(first, last + 1):
                 if node.days_off.covers(key_of(node, number), grain, node.timezone):
@@ -274,8 +273,7 @@ def number_at(node: GraphNode, at_us: int) -> int:
 
     All earlier intervals have ended by then.
     """
-    grain = node.partition.grain
-    assert grain is not None
+    grain = node.partition.time_grain
     key = key_at_us(at_us, grain, node.timezone)
     number = number_of(key, grain, node.timezone)
     if number is not None:
@@ -383,8 +381,8 @@ def _typed_interval(cut: Sequence[GraphNode], typed: str | None) -> ParsedInterv
     for node in sorted(cut, key=_grain):
         try:
             return ParsedInterval(
-                key=parse_key(text, _partitioned_by(node), node.timezone),
-                grain=_partitioned_by(node),
+                key=parse_key(text, node.partition.time_grain, node.timezone),
+                grain=node.partition.time_grain,
                 zone=node.timezone,
             )
         except UsageError as error:
@@ -465,13 +463,8 @@ def _number(node: GraphNode, text: str | None, otherwise: int) -> int:
     return int(text)
 
 
-def _partitioned_by(node: GraphNode) -> Grain:
-    assert node.partition.grain is not None
-    return node.partition.grain
-
-
 def _grain(node: GraphNode) -> int:
-    return GRAINS.index(_partitioned_by(node))
+    return GRAINS.index(node.partition.time_grain)
 
 
 # Large backfills are published in steps: some intervals at a time over all nodes, never an output
@@ -562,5 +555,4 @@ def _numbers_at(times: tuple[int, ...], places: Iterator[int]) -> Iterator[int]:
 
 
 def _begins(node: GraphNode, number: int) -> int:
-    assert node.partition.grain is not None
-    return bounds_us(key_of(node, number), node.partition.grain, node.timezone)[0]
+    return bounds_us(key_of(node, number), node.partition.time_grain, node.timezone)[0]

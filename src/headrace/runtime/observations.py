@@ -305,8 +305,7 @@ def _intervals(
     tx: Transaction, source: Source, known: dict[str, tuple[str, str, int]], now: int
 ) -> Iterator[str]:
     """Yield ended intervals: those without a delivery, and those that may still be restated."""
-    grain, zone = source.partition.grain, source.timezone
-    assert grain is not None
+    grain, zone = source.partition.time_grain, source.timezone
     current = key_at_us(now, grain, zone)
     last = (
         current if bounds_us(current, grain, zone)[1] <= now else previous_key(current, grain, zone)

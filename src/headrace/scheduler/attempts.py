@@ -135,9 +135,8 @@ class Batches:
 
         Of a source, intervals without a delivery may lie between.
         """
-        assert node.partition.grain is not None
         for _ in range(1 + (UNDELIVERED_MAX if node.is_source else 0)):
-            key = next_key(key, node.partition.grain, node.timezone)
+            key = next_key(key, node.partition.time_grain, node.timezone)
             tracked = self._partition_states.get(node.name, key)
             if tracked is not None and (tracked.queued or not _undelivered(tracked)):
                 return key if tracked.queued and self._together(node, key, tracked) else None

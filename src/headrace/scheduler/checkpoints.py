@@ -541,8 +541,7 @@ def _reached(
     known: IntegerSet,
 ) -> Iterator[str]:
     """Yield the partitions that read ranges of an ordered input, without those in `known`."""
-    grain = node.partition.grain
-    assert grain is not None
+    grain = node.partition.time_grain
     for first, beyond in runs.spans():
         reached = _reached_numbers(link, source, partitions, (first, beyond - 1))
         if reached is None:

@@ -117,7 +117,7 @@ class InputLink:
             return (WHOLE,)
         if self.newest:
             return self._referred(key)
-        if _grows(self.input):
+        if self.input.partition.grows:
             return self._needs(key)
         results = self._known.get(key)
         if results is None:
@@ -142,7 +142,7 @@ class InputLink:
             return self._output.partition.values or ()
         if self.reads_newest:
             return ()
-        if _grows(self._output):
+        if self._output.partition.grows:
             return self._touches(key)
         results = self._touched.get(key)
         if results is None:
@@ -231,10 +231,6 @@ def _newest(output: GraphNode, spec: InputSpec, source: GraphNode) -> bool:
     if out.grain is None:
         return into.grain is not None
     return into.grain is None
-
-
-def _grows(node: GraphNode) -> bool:
-    return node.partition.key is not None and node.partition.values is None
 
 
 def _cached(

@@ -428,8 +428,7 @@ class Gates:
 
     def _newer(self, node: GraphNode, key: str, until: float, needs: Needs) -> str | None:
         """Return a later interval that ended by `until` and has something due."""
-        grain = node.partition.grain
-        assert grain is not None
+        grain = node.partition.time_grain
         interval, data = split(key, node.partition)
         for _ in range(STEPS_MAX):
             interval = next_key(interval, grain, node.timezone)

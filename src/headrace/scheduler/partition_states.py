@@ -84,7 +84,7 @@ class PartitionGroup(NamedTuple):
 
 def groups_partitions(node: GraphNode) -> bool:
     """Return whether partitions of a node may be in groups: those by time, with known keys."""
-    return node.partition.grain is not None and not _grows(node)
+    return node.partition.grain is not None and not node.partition.grows
 
 
 class PartitionStates:
@@ -115,7 +115,7 @@ class PartitionStates:
         self.expanded: dict[str, str] = {}
         """Node without inputs that announce partitions → its last partition found by time alone."""
         self._data_keys: dict[str, dict[str, dict[str, None]]] = {
-            name: {} for name, node in nodes.items() if _grows(node)
+            name: {} for name, node in nodes.items() if node.partition.grows
         }
         """Node with a growing set of keys → interval → its keys, for the most recently used
         intervals."""
@@ -476,18 +476,13 @@ def bounds(node: GraphNode, key: str) -> tuple[int, int]:
 
     The node must be partitioned by time.
     """
-    grain = node.partition.grain
-    assert grain is not None
+    grain = node.partition.time_grain
     return bounds_us(time_key(node, key), grain, node.timezone)
 
 
 def ended(node: GraphNode, key: str, now: int) -> bool:
     """Return whether a partition's interval has ended; true without an interval."""
     return node.partition.grain is None or bounds(node, key)[1] <= now
-
-
-def _grows(node: GraphNode) -> bool:
-    return node.partition.key is not None and node.partition.values is None
 
 
 # Membership of a partition in one of many ranges, by its place in time order. It is queried a

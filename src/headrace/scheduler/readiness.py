@@ -443,7 +443,7 @@ class Needs:
         interval, data = split(key, node.partition)
         starts, grows = (
             self._chain_starts(node),
-            node.partition.key is not None and node.partition.values is None,
+            node.partition.grows,
         )
         for _ in range(STEPS_MAX):
             interval = previous_key(interval, grain, node.timezone)
@@ -564,8 +564,7 @@ def _requested_keys(node: GraphNode, target: Target, *, announced: bool) -> Iter
 
 def _between(node: GraphNode, first: str, last: str) -> Iterable[str]:
     """Return the keys of a range, with all listed data keys; a full key returns itself."""
-    grain = node.partition.grain
-    assert grain is not None
+    grain = node.partition.time_grain
     if first == last and SEPARATOR in first:
         return [first]
     span = keys_between(
@@ -578,8 +577,7 @@ def _between(node: GraphNode, first: str, last: str) -> Iterable[str]:
 
 def _newest_ended(node: GraphNode, now: int) -> str:
     """Return the newest partition of a node whose interval has ended."""
-    grain = node.partition.grain
-    assert grain is not None
+    grain = node.partition.time_grain
     current = key_at_us(now, grain, node.timezone)
     return (
         current

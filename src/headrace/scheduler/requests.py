@@ -589,7 +589,6 @@ class Passing:
         return self._ends[0][0] if self._ends and self._all.demands.continuous else None
 
     def _await(self, node: GraphNode) -> None:
-        grain = node.partition.grain
-        assert grain is not None
+        grain = node.partition.time_grain
         end = bounds_us(key_at_us(self._all.now, grain, node.timezone), grain, node.timezone)[1]
         heapq.heappush(self._ends, (end, node.name))

@@ -127,8 +127,7 @@ def _edges(node: GraphNode, targets: Sequence[Target]) -> list[int]:
 
 def _number(node: GraphNode, key: str | None) -> int | None:
     """Return the number of a key's interval; None without a key, or for one without a number."""
-    grain = node.partition.grain
-    assert grain is not None
+    grain = node.partition.time_grain
     if key is None:
         return None
     zone = node.timezone if grain is Grain.HOUR else ""
@@ -183,8 +182,7 @@ def _ends(planned: WorkEstimate) -> tuple[int, int]:
 
 
 def _bounds(planned: WorkEstimate, number: int) -> tuple[int, int]:
-    grain = planned.node.partition.grain
-    assert grain is not None
+    grain = planned.node.partition.time_grain
     return bounds_us(key_of_number(number, grain, planned.zone), grain, planned.node.timezone)
 
 

@@ -35,11 +35,7 @@ def expected(
     to deliver.
     """
     grain, start = node.partition.grain, _start_us(node, context, declared_us)
-    if (
-        grain is None
-        or start is None
-        or (node.partition.key is not None and node.partition.values is None)
-    ):
+    if grain is None or start is None or (node.partition.grows):
         return
     interval = key_at_us(now_us, grain, node.timezone)
     if below is not None and began(below, grain, node.timezone) is not None:
@@ -131,8 +127,7 @@ def _start_us(node: Node, context: EvaluationContext, declared_us: int | None) -
 
 
 def _within(node: Node, interval: str, below: str | None) -> Iterator[tuple[str, int]]:
-    grain = node.partition.grain
-    assert grain is not None
+    grain = node.partition.time_grain
     if node.no_data.covers(interval, grain, node.timezone):
         return
     ended = bounds_us(interval, grain, node.timezone)[1]

@@ -237,8 +237,7 @@ def _asset(session: ProjectSession, facts: TableFacts) -> Asset:
 
 def _published(session: ProjectSession, asset: Asset, window: Window) -> _Published:
     """Return an asset's published partitions. Raise _NotCompared if there are none."""
-    assert session.store is not None
-    with session.store.read() as tx:
+    with session.existing_store.read() as tx:
         snapshot = catalog.newest_snapshot(tx)
         table = catalog.table(tx, asset.name, snapshot)
         visible = publications.visible(tx, asset.name, snapshot)
@@ -267,8 +266,7 @@ def _compared_keys(asset: Asset, published: Sequence[str], window: Window) -> li
     A partition between them that isn't published here has no rows: it differs if the origin's
     table has any.
     """
-    grain, zone = asset.partition.grain, asset.timezone
-    assert grain is not None
+    grain, zone = asset.partition.time_grain, asset.timezone
     first = window.first(published, grain, zone)
     if first is None:
         return []

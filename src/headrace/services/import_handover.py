@@ -87,8 +87,7 @@ def beginning(
         f" ({newest.logical_date:%Y-%m-%d %H:%M} {newest.logical_date.tzname()})"
     )
     for asset in _timed(session, here.commands):
-        grain = asset.partition.grain
-        assert grain is not None
+        grain = asset.partition.time_grain
         newest_key = key_at_us(to_us(newest.logical_date), grain, asset.timezone)
         first = next_key(newest_key, grain, asset.timezone)
         if asset.start is not None and _at(asset, asset.start) >= _at(asset, first):
@@ -149,8 +148,7 @@ def _timed(session: ProjectSession, names: Sequence[str]) -> list[Asset]:
 
 
 def _at(asset: Asset, key: str) -> int:
-    assert asset.partition.grain is not None
-    return start_us(key, asset.partition.grain, asset.timezone)
+    return start_us(key, asset.partition.time_grain, asset.timezone)
 
 
 class Continuation(NamedTuple):
@@ -216,8 +214,7 @@ def _verb(keys: Sequence[str]) -> str:
 
 def _missed(session: ProjectSession, asset: Asset, newest: ScheduledRun) -> list[str]:
     """Return the intervals after Airflow's newest run that are due there now, oldest first."""
-    grain, zone = asset.partition.grain, asset.timezone
-    assert grain is not None
+    grain, zone = asset.partition.time_grain, asset.timezone
     assert newest.logical_date is not None
     newest_us = to_us(newest.logical_date)
     newest_key = key_at_us(newest_us, grain, zone)

@@ -361,8 +361,7 @@ def _declared(access: Access) -> Declared:
 
 
 def _interval(access: Access, key: str) -> Interval:
-    grain = access.source.partition.grain
-    assert grain is not None, "validated"
+    grain = access.source.partition.time_grain
     return interval_of(key, grain, access.source.timezone or "UTC")
 
 

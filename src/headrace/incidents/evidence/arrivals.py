@@ -251,8 +251,7 @@ class _LateSearch:
         The obligation's interval overlaps the source's or has ended. A later one that hasn't ended
         may look back at the interval, and counts once it has ended.
         """
-        assert node.partition.grain is not None
-        began_us, ended_us = bounds_us(key, node.partition.grain, node.timezone)
+        began_us, ended_us = bounds_us(key, node.partition.time_grain, node.timezone)
         for promise in promises(terms, self._context, self._now):
             since, until = bounds_us(promise.interval, terms.per, terms.timezone)
             if promise.settled or until <= began_us or (since >= ended_us and until > self._now):
@@ -284,8 +283,7 @@ def _newest_absent(
     The search also ends at the first expected interval. For a promised source without any delivery,
     that is the one in which it was declared.
     """
-    assert node.partition.grain is not None
-    grain, start = node.partition.grain, context.rhythms[node.name].start_us
+    grain, start = node.partition.time_grain, context.rhythms[node.name].start_us
     if start is None and node.expect_by is not None:
         start = began(
             key_at_us(expected_since(tx, node.name), grain, node.timezone), grain, node.timezone
@@ -357,8 +355,7 @@ def usual_arrivals(tx: Transaction, node: Node) -> list[TimedArrival]:
     the newest of many intervals that came at once. Deliveries first seen after a gap in the
     observations don't either.
     """
-    grain = node.partition.grain
-    assert grain is not None
+    grain = node.partition.time_grain
     declared = expected_since(tx, node.name)
     arrived = [
         arrival

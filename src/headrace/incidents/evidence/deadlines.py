@@ -459,8 +459,7 @@ class _Usual:
 
     def _ended(self, source: str, interval: str) -> int:
         node = self._context.node(source)
-        assert node.partition.grain is not None  # otherwise it has no usual time
-        return bounds_us(interval.partition("/")[0], node.partition.grain, node.timezone)[1]
+        return bounds_us(interval.partition("/")[0], node.partition.time_grain, node.timezone)[1]
 
     def _usual_delay(self, source: str) -> tuple[int | None, int]:
         """Return the median delay of deliveries and their median wait for an observation.

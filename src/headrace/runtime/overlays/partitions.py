@@ -39,7 +39,7 @@ def keys_of(node: GraphNode, spans: Sequence[BackfillSpan], known: Iterable[str]
     if spec.whole:
         yield WHOLE
         return
-    only_by_data = spec.key is not None and spec.values is None
+    only_by_data = spec.grows
     if spec.grain is None or only_by_data or any(SEPARATOR in span.first for span in spans):
         yield from _named_or_known(node, spans, known)
         return

@@ -389,8 +389,7 @@ def _evaluated(
 
 def _before(task: IngestTask, key: str) -> str:
     """Return the interval right before."""
-    assert task.source.partition.grain is not None
-    return previous_key(key, task.source.partition.grain, task.source.timezone)
+    return previous_key(key, task.source.partition.time_grain, task.source.timezone)
 
 
 def _is_published(task: IngestTask, result: Audit, rows: int) -> bool:

@@ -398,8 +398,7 @@ class _Pair:
         return [(row[0], row[1]) for row in rows]
 
     def _number(self, side: Side, sql: str) -> int:
-        row = self._sessions[side].connection.execute(sql).fetchone()
-        assert row is not None
+        row = self._sessions[side].row(sql)
         return int(row[0])
 
     def _difference(self, columns: Sequence[tuple[str, str]]) -> str | None:

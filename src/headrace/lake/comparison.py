@@ -84,10 +84,7 @@ def spreads(
 
 def _spreads(session: DuckDBSession, side: str, columns: Sequence[LakeColumn]) -> list[Spread]:
     measures = [measure for column in columns for measure in _measures(column)]
-    row = session.connection.execute(
-        f"SELECT {', '.join(['count(*)', *measures])} FROM {quote(side)}"
-    ).fetchone()
-    assert row is not None
+    row = session.row(f"SELECT {', '.join(['count(*)', *measures])} FROM {quote(side)}")
     return [Spread(row[0], *row[at : at + 5]) for at in range(1, len(row), 5)]
 
 
@@ -145,8 +142,7 @@ def by_keys(
         f"count(*) FILTER ({both} AND ({any_differs}))",
         *(f"count(*) FILTER ({both} AND {condition})" for condition in differs.values()),
     ]
-    row = session.connection.execute(f"SELECT {', '.join(counts)} FROM {joined}").fetchone()
-    assert row is not None
+    row = session.row(f"SELECT {', '.join(counts)} FROM {joined}")
     cells = {name: count for name, count in zip(differs, row[3:], strict=True) if count}
     example_rows = [
         *_examples(session, columns, keys, joined, f"{both} AND ({any_differs})", examples),

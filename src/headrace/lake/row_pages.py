@@ -73,10 +73,7 @@ def count(
     """Return the number of all rows, and of those that fit. Raise UsageError for a bad filter."""
     fitting = _condition(session, columns, view)
     counted = f"count(*) FILTER (WHERE {fitting})" if fitting else "count(*)"
-    row = session.connection.execute(
-        f"SELECT count(*), {counted} FROM ({relation}\n) AS rows"
-    ).fetchone()
-    assert row is not None
+    row = session.row(f"SELECT count(*), {counted} FROM ({relation}\n) AS rows")
     return int(row[0]), int(row[1])
 
 
@@ -136,8 +133,7 @@ def profile(
     if not chosen or not total:
         return total, False, tuple(ColumnFigures(item, 0, 0, None, None) for item in chosen)
     selected = ", ".join(part for item in chosen for part in _aggregates(item, exact=exact))
-    row = session.connection.execute(f"SELECT {selected} FROM ({source}) AS rows").fetchone()
-    assert row is not None
+    row = session.row(f"SELECT {selected} FROM ({source}) AS rows")
     facts = [row[index * 6 : index * 6 + 6] for index in range(len(chosen))]
     ranges = _ranges(session, source, chosen, facts)
     return (
@@ -292,8 +288,7 @@ def _ranges(
         f" FILTER (WHERE isfinite({_number(item)}))"
         for item in counted
     )
-    row = session.connection.execute(f"SELECT {selected} FROM ({source}) AS rows").fetchone()
-    assert row is not None
+    row = session.row(f"SELECT {selected} FROM ({source}) AS rows")
     results = {}
     for item, counts in zip(counted, row, strict=True):
         ends = bounds[item.name]
@@ -323,10 +318,9 @@ def _bound_texts(session: DuckDBSession, column: LakeColumn, ends: Sequence[floa
     zoned = column.type in ("TIMESTAMPTZ", "TIMESTAMP WITH TIME ZONE")
     at = "to_timestamp(item)" if zoned else "make_timestamp(CAST(item * 1000000 AS BIGINT))"
     form = "%Y-%m-%d" if column.type == "DATE" else "%Y-%m-%d %H:%M"
-    row = session.connection.execute(
+    row = session.row(
         f"SELECT list_transform({list(ends)!r}::DOUBLE[], lambda item: strftime({at}, '{form}'))"
-    ).fetchone()
-    assert row is not None
+    )
     return list(map(str, row[0]))
 
 

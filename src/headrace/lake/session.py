@@ -169,6 +169,12 @@ class DuckDBSession:
         with _pandas_as_it_is() if parameters else contextlib.nullcontext():
             return self.connection.execute(sql, parameters)
 
+    def row(self, sql: str) -> tuple[Any, ...]:
+        """Return the one row of a query. Raises DuckDB's errors."""
+        row = self.connection.execute(sql).fetchone()
+        assert row is not None
+        return row
+
     def peak_memory_bytes(self) -> int | None:
         """Return the peak of DuckDB's buffers in the last statement of a profiled session."""
         profile = msgspec.json.decode(self.connection.get_profiling_information(), type=_Profile)

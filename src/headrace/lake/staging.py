@@ -222,11 +222,10 @@ def _measured(
             )
             for of in ("min", "max")
         ]
-    row = session.connection.execute(
+    row = session.row(
         f"SELECT {', '.join(aggregates)} FROM"
         f" ({relation_sql([FileRef(path, lookup=ColumnLookup.SAME)], columns)}) AS file"
-    ).fetchone()
-    assert row is not None
+    )
     measured = {}
     for number, column in enumerate(columns):
         values, minimum, maximum = row[3 * number : 3 * number + 3]

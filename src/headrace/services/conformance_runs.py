@@ -242,10 +242,9 @@ class TestedProgram:
         )
 
     def _content(self, select: str) -> tuple[int, str]:
-        row = self._session.connection.execute(
+        row = self._session.row(
             f"SELECT count(*), sum(hash(output)::HUGEINT) FROM ({select}) AS output"
-        ).fetchone()
-        assert row is not None
+        )
         return int(row[0]), str(row[1])
 
 

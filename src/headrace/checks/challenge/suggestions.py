@@ -83,10 +83,9 @@ def _column(session: DuckDBSession, at: int, column_type: str, secret: bool) -> 
         if few and not secret
         else "[]"
     )
-    row = session.connection.execute(
+    row = session.row(
         f"SELECT count(*) - count({column_sql}), {bounds}, {values} FROM {quote(HISTORY)}"
-    ).fetchone()
-    assert row is not None
+    )
     listed = tuple(value for value in row[3] or () if value is not None)
     return Remembered(
         int(row[0]),

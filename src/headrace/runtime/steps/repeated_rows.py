@@ -430,8 +430,5 @@ def _copies(session: DuckDBSession, rows: str, names: Sequence[str]) -> int:
     """
     listed = ", ".join(map(quote, names))
     counted = f"SELECT count(*) AS n FROM ({rows}) AS file GROUP BY {listed}"
-    row = session.connection.execute(
-        f"SELECT count(*), list(DISTINCT n) FROM ({counted})"
-    ).fetchone()
-    assert row is not None
+    row = session.row(f"SELECT count(*), list(DISTINCT n) FROM ({counted})")
     return math.gcd(*row[1]) if row[0] >= CONTENTS_MIN else 1

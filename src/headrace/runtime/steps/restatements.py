@@ -139,8 +139,7 @@ def _distinct_counts(session: DuckDBSession, name: str, rows: str) -> tuple[int,
     """Return the number of distinct values, their sorted counts, and the number of nulls."""
     counted = f"SELECT {name} AS v, count(*) AS n FROM ({rows}) GROUP BY 1"
     text = "SELECT count(v), list(n ORDER BY n) FILTER (v IS NOT NULL), sum(n) FILTER (v IS NULL)"
-    row = session.connection.execute(f"{text} FROM ({counted})").fetchone()
-    assert row is not None
+    row = session.row(f"{text} FROM ({counted})")
     return row[0], row[1] or [0], row[2] or 0
 
 
@@ -176,8 +175,7 @@ def _new_values(session: DuckDBSession, name: str, before: str, after: str) -> i
     current, had = (
         f"SELECT DISTINCT {name} FROM ({rows}) WHERE {name} IS NOT NULL" for rows in (after, before)
     )
-    row = session.connection.execute(f"SELECT count(*) FROM ({current} EXCEPT {had})").fetchone()
-    assert row is not None
+    row = session.row(f"SELECT count(*) FROM ({current} EXCEPT {had})")
     return int(row[0])
 
 

@@ -34,7 +34,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def publish(tx: Transaction, node: str, *keys: str) -> None:
-    last = leader_writes.last_publication_id(tx)
+    last = publications.last_id(tx)
     rows = [
         PublicationRecord(
             id=last + n,

@@ -18,7 +18,7 @@ NODE, DAY = "orders", "2025-01-01"
 
 def _publish(tx: Transaction) -> None:
     record = PublicationRecord(
-        id=leader_writes.last_publication_id(tx) + 1,
+        id=publications.last_id(tx) + 1,
         node=NODE,
         partition=DAY,
         epoch=1,

@@ -62,7 +62,13 @@ from headrace.security.audit import Action, Actor, append
 from headrace.slo.declared_promises import declared_promises
 from headrace.store import Clock as StoreClock
 from headrace.store import ClockKind, Lease, Store, Transaction
-from headrace.store.queries import incidents, ingestion, lake_maintenance, leader_writes
+from headrace.store.queries import (
+    incidents,
+    ingestion,
+    lake_maintenance,
+    leader_writes,
+    publications,
+)
 from headrace.store.queries.leader_writes import AttemptEnd
 
 GATHER_SECONDS = 0.005
@@ -116,7 +122,7 @@ class Leader(LeaderLoop):
             )
             arrived = ingestion.waiting_deliveries(tx)
             held = paused(tx, {node.name for node in loaded.graph.nodes}, self.clock.now_us())
-            self._publication_id = leader_writes.last_publication_id(tx)
+            self._publication_id = publications.last_id(tx)
         self._checked = tuple(node for node in loaded.graph.nodes if node.checked_against)
         self._checkpoints.begun(loaded)
         loaded = msgspec.structs.replace(loaded, running=running_attempts)
@@ -382,7 +388,7 @@ class Leader(LeaderLoop):
         for name in nodes:
             self._tasks.forget(name)
             self._tasks.reshaped(tx, name)
-        self._publication_id = leader_writes.last_publication_id(tx)
+        self._publication_id = publications.last_id(tx)
 
     def pause(self, reason: str) -> None:
         """Start no more attempts; running ones continue. For a leader that is about to end."""

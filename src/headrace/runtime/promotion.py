@@ -362,7 +362,7 @@ def promotion_events(tx: Transaction, promotion: PendingPromotion) -> Promoted:
         for job in promotion.jobs
         for part in job.parts
     )
-    first = leader_writes.last_publication_id(tx) + 1
+    first = publications.last_id(tx) + 1
     return Promoted(contents, tuple(range(first, first + len(contents))))
 
 
@@ -396,7 +396,7 @@ class Publisher:
         )
         self._rows: list[PublicationRecord] = []
         self._events: list[AuditEvent] = []
-        self._next = leader_writes.last_publication_id(tx)
+        self._next = publications.last_id(tx)
 
     def publish(self, promotion: PendingPromotion, offers: Sequence[Offer]) -> dict[str, int]:
         """Publish the partitions; return their number by node.

@@ -41,7 +41,7 @@ from headrace.store.queries import attempts, exceptions, ingestion, leader_write
 from headrace.store.queries import publications as stored_publications
 from headrace.store.queries.exceptions import Acceptance
 from headrace.store.queries.leader_writes import PartitionRecord, PublicationRecord
-from headrace.store.queries.publications import Publication
+from headrace.store.queries.publications import Publication, last_id
 from headrace.store.queries.quarantine import Quarantined
 
 # Unpublish a partition, and compute its new states where no leader runs.
@@ -281,7 +281,7 @@ class Accepting:
 
     def event(self, tx: Transaction) -> Promoted:
         """Return the event for the core, with the publication numbers that `publish` assigns."""
-        first = leader_writes.last_publication_id(tx) + 1
+        first = last_id(tx) + 1
         contents = tuple(
             (self._one.node, key, not self._identical(tx, key)) for key in self._one.keys
         )
@@ -294,7 +294,7 @@ class Accepting:
         Refused if the lake can't hold the rows.
         """
         snapshot = self._into_the_lake(tx, now)
-        first = leader_writes.last_publication_id(tx) + 1
+        first = last_id(tx) + 1
         publications = [
             self._publication(tx, row, first + place, snapshot, now)
             for place, row in enumerate(self._one.rows)

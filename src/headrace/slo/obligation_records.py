@@ -145,7 +145,7 @@ def _put_in_force(tx: Transaction, terms: Terms, now_us: int) -> int:
         return current.id
     if current is not None:
         _end(tx, terms.consumer, now_us)
-    cursor = tx.execute(
+    return tx.insert(
         "insert into promise (consumer, terms, from_at, begins_at) values (:consumer, :terms, :now,"
         " :begins)",
         {
@@ -155,8 +155,6 @@ def _put_in_force(tx: Transaction, terms: Terms, now_us: int) -> int:
             "begins": _begins(terms, current, now_us),
         },
     )
-    assert cursor.lastrowid is not None
-    return cursor.lastrowid
 
 
 def _begins(terms: Terms, before: obligations.Promise | None, now_us: int) -> int:

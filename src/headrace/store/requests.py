@@ -160,13 +160,11 @@ def submit(store: Store, command: str, arguments: dict[str, Any], actor: str) ->
     """Submit a request to the leader and return its id. `arguments` must be encodable as JSON."""
     text = msgspec.json.encode(arguments).decode()
     with store.write(None) as tx:
-        cursor = tx.execute(
+        request_id = tx.insert(
             "insert into request (verb, arguments, actor, state, created_at) values (:verb,"
             " :arguments, :actor, 'waiting', :at)",
             {"verb": command, "arguments": text, "actor": actor, "at": real_us()},
         )
-        assert cursor.lastrowid is not None
-        request_id = cursor.lastrowid
     wake_leader(store.folder)
     return request_id
 

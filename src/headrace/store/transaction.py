@@ -48,6 +48,12 @@ class Transaction:
         """Run one statement and return its cursor; rows are tuples."""
         raise NotImplementedError
 
+    def insert(self, sql: str, parameters: Parameters = (), /) -> int:
+        """Insert one row and return the id that the database assigned to it."""
+        number = self.execute(sql, parameters).lastrowid
+        assert number is not None
+        return number
+
     def executemany(self, sql: str, parameters: Iterable[Parameters], /) -> object:
         """Run one statement once per item of `parameters`."""
         raise NotImplementedError

@@ -193,13 +193,11 @@ def add_version(  # noqa: PLR0913 - one parameter for each column
     `classifies`: whether it classifies a column.
     """
     ever = int(classifies or ever_classified(tx))
-    cursor = tx.execute(
+    return tx.insert(
         "insert into version (hash, manifest, compiled, ever_classified, plan_id, steps,"
         " applied_at, actor) values (?, ?, ?, ?, ?, ?, ?, ?)",
         (digest, manifest, compiled, ever, plan_id, steps, now, actor),
     )
-    assert cursor.lastrowid is not None
-    return cursor.lastrowid
 
 
 def keep_content(tx: Transaction, rows: Iterable[tuple[str, bytes]]) -> None:

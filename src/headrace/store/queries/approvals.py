@@ -158,13 +158,11 @@ def newer_of_kind(tx: Transaction, request: ApprovalRequest) -> int | None:
 def ask(tx: Transaction, request: ApprovalRequest) -> int:
     """Store a request, whose `id` doesn't count, and return its id."""
     fields = ApprovalRequest.__struct_fields__[1:]
-    cursor = tx.execute(
+    return tx.insert(
         f"insert into approval_request ({', '.join(fields)}) values"
         f" ({', '.join('?' * len(fields))})",
         msgspec.structs.astuple(request)[1:],
     )
-    assert cursor.lastrowid is not None
-    return cursor.lastrowid
 
 
 def use(tx: Transaction, number: int, now: int) -> None:

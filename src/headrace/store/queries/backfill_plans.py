@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from headrace.store.queries import leader_writes
+from headrace.store.queries import leader_writes, publications
 from headrace.store.transaction import Transaction
 
 
@@ -50,13 +50,11 @@ def add(  # noqa: PLR0913 - what is kept of a plan
     now: int,
 ) -> int:
     """Insert a plan and return its id."""
-    cursor = tx.execute(
+    return tx.insert(
         "insert into plan (state, actor, reason, request, version, content, estimate, needs,"
         " created_at) values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (state, actor, reason, request, version, content, estimate, needs, now),
     )
-    assert cursor.lastrowid is not None
-    return cursor.lastrowid
 
 
 def get(tx: Transaction, plan: int) -> PlanRecord | None:
@@ -373,7 +371,7 @@ def publish_staged(
         of_node = {"plan": plan, "node": node, "snapshot": snapshot, "now": now}
         tx.execute(_END_PUBLICATIONS, of_node)
         tx.execute(_PUBLISH, {**of_node, "last": last, "version": version})
-        last = leader_writes.last_publication_id(tx)
+        last = publications.last_id(tx)
     rows = tx.execute(
         "select node, partition, id, identical from publication where id between ? and ? order by"
         " id",

@@ -27,13 +27,11 @@ class Emergency(NamedTuple):
 
 def add(tx: Transaction, item: Emergency) -> int:
     """Store a new one, whatever its `id`; return its number."""
-    cursor = tx.execute(
+    return tx.insert(
         "insert into access_emergency (subject, actor, role, scope, reason, started_at, expires_at)"
         " values (?, ?, ?, ?, ?, ?, ?)",
         item[1:8],
     )
-    assert cursor.lastrowid is not None
-    return cursor.lastrowid
 
 
 def in_force(tx: Transaction, now: int) -> list[Emergency]:

@@ -22,13 +22,11 @@ def start_run(
     tx: Transaction, *, kind: str, request: str, actor: str, now: int, plan: int | None = None
 ) -> int:
     """Insert a running run and return its id. `plan` is the backfill that it executes."""
-    cursor = tx.execute(
+    return tx.insert(
         "insert into run (kind, request, actor, state, started_at, plan_id) values (?, ?, ?,"
         " 'running', ?, ?)",
         (kind, request, actor, now, plan),
     )
-    assert cursor.lastrowid is not None
-    return cursor.lastrowid
 
 
 def finish_run(tx: Transaction, run_id: int, state: str, now: int) -> None:
@@ -219,11 +217,6 @@ class PublicationRecord(msgspec.Struct, frozen=True, gc=False):
     version: int
     delivery_id: int | None
     manifest: str | None
-
-
-def last_publication_id(tx: Transaction) -> int:
-    """Return the newest publication's id; 0 if there is none."""
-    return int(tx.execute("select coalesce(max(id), 0) from publication").fetchone()[0])
 
 
 def publish(tx: Transaction, rows: Sequence[PublicationRecord]) -> None:

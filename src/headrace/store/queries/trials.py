@@ -39,13 +39,11 @@ class StoredTrial(NamedTuple):
 
 def add(tx: Transaction, item: StoredTrial) -> int:
     """Store a new trial, whatever its `id`; return its number."""
-    cursor = tx.execute(
+    return tx.insert(
         "insert into trial (node, finding, change, version, code_before, code_after, actor, at,"
         " verdict, content, proven) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         item[1:],
     )
-    assert cursor.lastrowid is not None
-    return cursor.lastrowid
 
 
 def newest(tx: Transaction, limit: int) -> list[StoredTrial]:

@@ -72,14 +72,13 @@ class NodeData(msgspec.Struct, frozen=True):
 
 def subjects(session: ProjectSession, compiled: Compiled, names: Sequence[str]) -> list[NodeData]:
     """Return the data of the nodes that have published rows. The session must have a store."""
-    assert session.store is not None
     now, production = session.clock.now_us(), None
     if session.production is not None and session.borrowed:
         production = Production.open(session.root, session.production.settings)
     if production is not None:
         production.nodes = session.borrowed
     try:
-        with session.store.read() as tx:
+        with session.existing_store.read() as tx:
             lookup = TaskLookup(AppliedVersion(0, "", compiled), str(session.root), production)
             snapshot = newest_snapshot(tx)
             datas = [_node_data(lookup, tx, name, snapshot, now) for name in names]

@@ -189,8 +189,7 @@ def _quoted(value: str | None) -> str:
 def _observed(
     session: ProjectSession, source: Source, schema: SourceSchema
 ) -> tuple[Sequence[str], dict[str, Observed]]:
-    assert session.store is not None
-    with session.store.read() as tx:
+    with session.existing_store.read() as tx:
         keys = leader_writes.published_keys(tx, source.name)[-PARTITIONS_MAX:]
     if not keys:
         return (), {}

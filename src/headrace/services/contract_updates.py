@@ -72,8 +72,7 @@ def prepared(
     """
     source, key = source_of(session, _place(session, target))
     schema = pinned_of(session, source)
-    assert session.store is not None
-    with session.store.read() as tx:
+    with session.existing_store.read() as tx:
         key, rows = _drifted(tx, source, key)
         known = proposed_renames(tx, source.name, rows)
         if pairs:

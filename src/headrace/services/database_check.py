@@ -231,8 +231,9 @@ def _audit(trail: Verification, dropped: list[str]) -> Iterator[LocatedFinding]:
 
 
 def _place(tx: Transaction, session: ProjectSession) -> Iterator[LocatedFinding]:
-    assert session.store is not None
-    if message := describe_empty_lake(tx, session.folders.lake, session.store.engine.where):
+    if message := describe_empty_lake(
+        tx, session.folders.lake, session.existing_store.engine.where
+    ):
         yield LocatedFinding(_error("lake", message, MOUNT), DifferenceSource.FILE)
     if text := moved(session, tx):
         yield LocatedFinding(_error("lake", text, CORRECT), DifferenceSource.CATALOG)

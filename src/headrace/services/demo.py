@@ -174,8 +174,7 @@ def _asked_at(directory: Path, now: datetime) -> None:
 
 def _published(session: ProjectSession, days: Sequence[date]) -> tuple[int, int]:
     """Return the number of published days and the number of flights in them."""
-    assert session.store is not None
-    with session.store.read() as tx:
+    with session.existing_store.read() as tx:
         results = [publications.current(tx, "flights_clean", day.isoformat()) for day in days]
     return sum(publication is not None for publication in results), sum(
         item.rows for item in results if item is not None
@@ -183,8 +182,7 @@ def _published(session: ProjectSession, days: Sequence[date]) -> tuple[int, int]
 
 
 def _incidents(session: ProjectSession) -> int:
-    assert session.store is not None
-    with session.store.read() as tx:
+    with session.existing_store.read() as tx:
         return incidents.count(tx)
 
 

@@ -256,8 +256,7 @@ def _erased(
 
 def _begun_at(session: ProjectSession, subject: str) -> int:
     """Return when the erasure of a subject that isn't complete was begun, else the time now."""
-    assert session.store is not None
-    with session.store.read() as tx:
+    with session.existing_store.read() as tx:
         erasure = stored.of_subject(tx, subject)
     if erasure is not None and erasure.state == stored.RUNNING:
         return erasure.started_at
@@ -278,8 +277,7 @@ def _erase_everywhere(
 
 def _with_earlier(session: ProjectSession, response: EraseResponse, number: int) -> EraseResponse:
     """Return the response with the rows that the same command erased before it was ended."""
-    assert session.store is not None
-    with session.store.read() as tx:
+    with session.existing_store.read() as tx:
         erasure = stored.get(tx, number)
         exports = erase_exports.erased_rows(erased_exports.of_erasure(tx, number))
     assert erasure is not None
@@ -361,9 +359,8 @@ def _erase_table(
 ) -> None:
     asset = project.assets.get(node)
     counted = asset is None or asset.materialize not in STARTED_OVER
-    assert session.store is not None
     for attempt in range(TRIES):
-        with session.store.read() as tx:
+        with session.existing_store.read() as tx:
             listed = erase_places.table_files(tx, session.folders, node, keys, rewrite=True)
         if listed is None or not (listed.files or listed.loose):
             return
@@ -383,16 +380,15 @@ def _erase_table(
 def _erase_copies(
     session: ProjectSession, project: Project, plan: ErasePlan, number: int, progress: Progress
 ) -> None:
-    assert session.store is not None
     data = session.data_folder
     for node in plan.sources:
-        with session.store.read() as tx:
+        with session.existing_store.read() as tx:
             copied = erase_places.copies(tx, session.folders, project.sources[node], plan.keys)
         if copied.raw:
             paths = tuple(str(Path(path).relative_to(data)) for path in copied.raw)
             arguments = CopiesArguments(number, node, "raw", copied.rows, paths)
             perform(session, "erasure_copies", arguments, progress)
-    with session.store.read() as tx:
+    with session.existing_store.read() as tx:
         held = erase_places.quarantined(tx, session.folders, plan.nodes, plan.keys)
     for item in held:
         if item.rows is not None:
@@ -403,9 +399,8 @@ def _erase_copies(
 
 
 def _erase_logs(session: ProjectSession, plan: ErasePlan) -> None:
-    assert session.store is not None
     names = [place.node for place in plan.places if place.what in ("log", "rows")]
-    with session.store.read() as tx:
+    with session.existing_store.read() as tx:
         logged = erase_places.logs_with(
             tx, session.folders, sorted({*names, *plan.nodes}), plan.values
         )
@@ -441,8 +436,7 @@ def _renew_backups(session: ProjectSession) -> None:
 
 def _prove(session: ProjectSession, plan: ErasePlan) -> None:
     """Search everything again. Raise LakeError if a row is left: it was published meanwhile."""
-    assert session.store is not None
-    with session.store.read() as tx:
+    with session.existing_store.read() as tx:
         for node in plan.nodes:
             listed = erase_places.table_files(tx, session.folders, node, plan.keys, rewrite=False)
             if listed is not None and (listed.files or listed.loose):
@@ -455,8 +449,7 @@ def _prove(session: ProjectSession, plan: ErasePlan) -> None:
 
 def _certified(session: ProjectSession, response: EraseResponse, number: int) -> tuple[str, str]:
     """Write the certificate; return its path relative to the data folder, and its SHA-256."""
-    assert session.store is not None
-    with session.store.read() as tx:
+    with session.existing_store.read() as tx:
         erasure = stored.get(tx, number)
     assert erasure is not None
     content = {

@@ -325,10 +325,9 @@ def _wait_for_attempts(
     They may have read the rows, and put a file with them in place when they end. Raises LakeError
     if one takes too long.
     """
-    assert session.store is not None
     end = time.monotonic() + WAIT_SECONDS_MAX
     while True:
-        with session.store.read() as tx:
+        with session.existing_store.read() as tx:
             names = {consumer.name for consumer in _Lookup(session, tx, compiled).readers(nodes)}
             early = [
                 attempt
@@ -349,9 +348,8 @@ def _wait_for_attempts(
 def _waiting(
     session: ProjectSession, compiled: Compiled, nodes: Sequence[str], number: int, since: int
 ) -> list[ExportToErase]:
-    assert session.store is not None
     session.clock.now_us()
-    with session.store.read() as tx:
+    with session.existing_store.read() as tx:
         lookup = _Lookup(session, tx, compiled)
         noted = {(item.consumer, item.interval): item for item in stored.of_erasure(tx, number)}
         return [

@@ -46,13 +46,12 @@ def erase_plan_of(
     Without `from_node`, the keys begin at the subject if that is a node, else where their columns
     are. Raise UsageError if that isn't one node.
     """
-    assert session.store is not None
     project = compiled.project
     start = from_node or (subject if project.source_or_asset(subject) is not None else None)
     data, _ = session.data_folder, session.clock  # it is read before the transaction
     lineage = compile_lineage(compiled, data / "cache")
     values = tuple(value for keys in condition for key in keys for value in key.values)
-    with session.store.read() as tx:
+    with session.existing_store.read() as tx:
         nodes_of_subject = erase_subject.nodes_of(session, tx, compiled, lineage, condition, start)
         keys = Keys(nodes_of_subject.keys, ledger.hash_key(data))
         token = ledger.subject_token(data, msgspec.json.encode([start or "", condition]).decode())

@@ -343,8 +343,7 @@ def _still(session: ProjectSession, incident: Incident) -> list[StillRow]:
 
 def _hashes(session: ProjectSession, planned: PlannedFix) -> dict[str, str | None]:
     """Return the content hashes of the incident's partitions as readers see them."""
-    assert session.store is not None
-    with session.store.read() as tx:
+    with session.existing_store.read() as tx:
         keys = [
             key
             for node, key in stored.partitions_of(tx, planned.incident.id)

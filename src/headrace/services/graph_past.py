@@ -58,11 +58,9 @@ def compiled_at(session: ProjectSession, version: int) -> Compiled:
     """Return an applied version's project."""
     if version == session.version and session.compiled is not None:
         return session.compiled
-    assert session.store is not None
 
     def load() -> Compiled:
-        assert session.store is not None
-        with session.store.read() as tx:
+        with session.existing_store.read() as tx:
             return msgspec.msgpack.decode(applied_versions.compiled(tx, version), type=Compiled)
 
     return cached_by_version(session, "earlier version", load, str(version))
@@ -118,12 +116,11 @@ def _changes(states: Iterable[tuple[int, str]]) -> Steps:
 def _node_steps(
     session: ProjectSession, compiled: Compiled, version: int, from_us: int, to_us: int
 ) -> dict[str, Steps]:
-    assert session.store is not None
     names = [name for name in compiled.order if not is_view(compiled.project, name)]
     borrowed = [name for name in names if name in session.borrowed]
     others = [name for name in names if name not in session.borrowed]
     without = _without_attempts(session, names, version)
-    with session.store.read() as tx:
+    with session.existing_store.read() as tx:
         steps = _steps_of(tx, others, without, from_us, to_us)
     production = session.production
     if version != session.version or production is None or production.store is None:
@@ -247,8 +244,7 @@ class PastCards:
         self._session = session
         steps = states_between(session, self.compiled, version, at_us, at_us)
         self.states: dict[str, str] = {name: state_at(of, at_us) for name, of in steps.items()}
-        assert session.store is not None
-        with session.store.read() as tx:
+        with session.existing_store.read() as tx:
             self._incidents: dict[str, str] = {}
             for number, node in graph_history.incidents_at(tx, at_us):
                 self._incidents.setdefault(node, display_id(number))
@@ -284,8 +280,7 @@ class PastCards:
 
     def paused(self, name: str) -> bool:
         """Return whether the node was paused then."""
-        assert self._session.store is not None
-        with self._session.store.read() as tx:
+        with self._session.existing_store.read() as tx:
             return bool(scheduling.pauses_of_node(tx, name, self.at_us, self.at_us + 1))
 
     def _data_through(self, name: str) -> str | None:

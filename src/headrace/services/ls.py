@@ -154,8 +154,7 @@ def file_of(session: ProjectSession, number: str, path: str) -> bytes:
         paths = [file.path for file in version.files]
         hint = did_you_mean(path, paths) or f"headrace versions {version.version} lists its files"
         raise UsageError(f"version {version.version} has no file {shown(path)}", hint=hint)
-    assert session.store is not None
-    with session.store.read() as tx:
+    with session.existing_store.read() as tx:
         data = applied_versions.contents(tx, {path: sha256})[path]
     if sha256_of(data) != sha256:
         raise StoreError(

@@ -142,8 +142,7 @@ def _require_each_measured(
 ) -> None:
     """Raise Refused unless the trials of a finding were of each asset that it changes now."""
     measured = {item.node for item in stored}
-    assert session.store is not None
-    with session.store.read() as tx:
+    with session.existing_store.read() as tx:
         others = {
             asset: trials.of_finding(tx, change.advice.id, asset)
             for asset in change.assets
@@ -200,8 +199,7 @@ def _require_measured_together(
     Raise Refused if they are slower together, or if it can't be told.
     """
     after = change.changed.compiled
-    assert session.store is not None
-    with session.store.read() as tx:
+    with session.existing_store.read() as tx:
         stored = trials.of_finding(tx, " ".join(names))
     codes = (base.nodes[asset].fingerprint, after.nodes[asset].fingerprint)
     same_code = stored is not None and (stored.code_before, stored.code_after) == codes

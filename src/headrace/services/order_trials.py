@@ -264,8 +264,7 @@ def _recorded(
         )
         for asset, trial in parts.items()
     }
-    assert session.store is not None
-    with session.store.read() as tx:
+    with session.existing_store.read() as tx:
         total = saved_in_all(tx, parts, session.clock.now_us())
     file = sides[0].project.assets[order.asset].place.file
     return replace(

@@ -147,10 +147,9 @@ def _promote(
 
 
 def _prepared(session: ProjectSession, name: str, offers: list[Offer]) -> PendingPromotion:
-    assert session.store is not None
     there = ProjectSession(session.root, name, None, session.actor)
     lake = there.folders.lake
-    with _opened(session, name) as theirs, session.store.read() as tx:
+    with _opened(session, name) as theirs, session.existing_store.read() as tx:
         jobs = tuple(_jobs(tx, theirs, there, offers)) if theirs is not None else ()
     answer = copy_in_process(CopyRequest(str(session.folders.lake), str(lake), jobs))
     return PendingPromotion(name, answer.jobs)

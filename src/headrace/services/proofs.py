@@ -274,8 +274,7 @@ def _peak_bytes(trial: Trial, side: Side) -> int | None:
 
 
 def _saved(session: ProjectSession, parts: Mapping[str, Trial]) -> float | None:
-    assert session.store is not None
-    with session.store.read() as tx:
+    with session.existing_store.read() as tx:
         return saved_in_all(tx, parts, session.clock.now_us())
 
 

@@ -192,8 +192,7 @@ def _prepared(
     if (place := _renewable(session, target)) is not None:
         return DecideArguments(ACCEPT, *place, 0, reason, until)
     row = _waiting(session, target)
-    assert session.store is not None
-    with session.store.read() as tx:
+    with session.existing_store.read() as tx:
         rows = stored.of_attempt(tx, row.epoch, row.n)
         outcome = staged_of(tx, rows)
         known = catalog.table(tx, row.node)

@@ -168,7 +168,6 @@ def _candidates(
     session: ProjectSession, compiled: Compiled, asset: Asset, before: str, partitions_max: int
 ) -> tuple[list[_Candidate], list[str]]:
     """Return at most `partitions_max` of the oldest partitions, and why others may not go."""
-    assert session.store is not None
     builder = TaskBuilder(AppliedVersion(0, "", compiled), str(session.root))
     results, reasons = [], []
     readers = [
@@ -177,7 +176,7 @@ def _candidates(
         if any(spec.node == asset.name for spec in node.inputs)
     ]
     now_us = session.clock.now_us()
-    with session.store.read() as tx:
+    with session.existing_store.read() as tx:
         snapshot = newest_snapshot(tx)
         for item in stored.candidates(tx, asset.name, before, partitions_max):
             waiting = next(
@@ -220,9 +219,8 @@ def _remove(
     by_maintenance: bool,
     progress: Progress,
 ) -> bool:
-    assert session.store is not None
     keys = tuple(item.partition for item in proven)
-    with session.store.read() as tx:
+    with session.existing_store.read() as tx:
         table = catalog.table(tx, asset.name)
         files = catalog.erasable_files(tx, asset.name)
         seen = catalog.newest_file(tx, asset.name)

@@ -270,6 +270,12 @@ class ProjectSession:
             return None
         return open_state(self.root, self.settings, lake_may_be_empty=self.lake_may_be_empty)
 
+    @property
+    def existing_store(self) -> Store:
+        """The state of a project that is known to have one."""
+        assert self.store is not None
+        return self.store
+
     def know(self, other: ProjectSession) -> None:
         """Reuse what another session of this project has loaded of the applied version.
 

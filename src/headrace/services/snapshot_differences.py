@@ -271,8 +271,7 @@ def _require_time(session: ProjectSession, text: str) -> None:
 
 
 def _at(session: ProjectSession, name: str, snapshot: int) -> _Opened:
-    assert session.store is not None
-    with session.store.read() as tx:
+    with session.existing_store.read() as tx:
         at = publications.newest_at(tx, snapshot)
         side = Side(
             MomentRow(snapshot=snapshot, at=None if at is None else session.instant(at)),

@@ -51,8 +51,7 @@ class RecordedTrial(Response, frozen=True, kw_only=True):
 def record(session: ProjectSession, arguments: RecordArguments, progress: Progress) -> TrialRow:
     """Store a trial; return it as a row."""
     recorded: RecordedTrial = perform(session, "record_trial", arguments, progress)
-    assert session.store is not None
-    with session.store.read() as tx:
+    with session.existing_store.read() as tx:
         stored = trials.get(tx, recorded.number)
     return _row(session, stored, None)  # nothing has run since
 

@@ -124,9 +124,8 @@ def work_of(
     session: ProjectSession, graph: Graph, history: History, wanted: WantedBackfill
 ) -> BackfillWork:
     """Return a backfill as it is simulated; keys that grow with the data are one per interval."""
-    assert session.store is not None
     backfill = wanted.draft.backfill
-    with session.store.read() as tx:
+    with session.existing_store.read() as tx:
         paces = estimates.paces(tx, wanted.draft.compiled, [item.node for item in backfill.chosen])
     keys = _Keys(graph)
     return BackfillWork(

@@ -282,6 +282,11 @@ def _value_cell(value: Any) -> StyledCell | str:
     return StyledCell("null", "dim") if value is None else value_text(value)
 
 
+def values_text(row: dict[str, Any]) -> str:
+    """Return the cells of a row as text: `name=value`."""
+    return "  ".join(f"{name}={value_text(value)}" for name, value in row.items())
+
+
 def value_text(value: Any) -> str:
     """Return a value as text: `null`, `true`, `false`, JSON for lists and objects."""
     if value is None:

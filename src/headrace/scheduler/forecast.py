@@ -106,7 +106,7 @@ class PartitionForecaster:
 
     def of_all(self, needed: Iterable[tuple[str, str]]) -> Outlook:
         """Return when all of these partitions will be ready."""
-        return _last([self.of(node, key) for node, key in needed])
+        return latest([self.of(node, key) for node, key in needed])
 
     def _of(self, node: GraphNode, key: str, depth: int) -> Outlook:
         place = (node.name, key)
@@ -179,7 +179,7 @@ class PartitionForecaster:
             else:
                 keys = link.needs(key)[:MISSING_MAX]
             outlooks += [self._of(link.input, key, depth + 1) for key in keys]
-        return _last(outlooks)
+        return latest(outlooks)
 
     def _then(
         self, node: GraphNode, key: str, before: Outlook, stand: CurrentPartitionState | None
@@ -232,7 +232,7 @@ class PartitionForecaster:
         return int(self._seconds.get(node.name, 0.0) * _SECOND_US)
 
 
-def _last(outlooks: list[Outlook]) -> Outlook:
+def latest(outlooks: list[Outlook]) -> Outlook:
     """Return the latest outlook; an unknown one counts as the latest."""
     never = next((outlook for outlook in outlooks if outlook.at is None), None)
     return never or max(outlooks, key=lambda outlook: outlook.at or 0, default=THERE)

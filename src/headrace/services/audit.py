@@ -346,7 +346,9 @@ class AuditQuery(msgspec.Struct, frozen=True):
     ] = 50
 
 
-class _EntryActor(msgspec.Struct):
+class EntryActor(msgspec.Struct):
+    """Who is named by an entry of the trail."""
+
     id: str
     type: str
 
@@ -355,7 +357,7 @@ class _EntryEvent(msgspec.Struct):
     at: datetime
     real_at: datetime
     action: str
-    actor: _EntryActor
+    actor: EntryActor
     object: _Object
     outcome: str
     reason: str = ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -314,25 +314,35 @@ def insert_checks(text: str, file: str, name: str, lines: Sequence[Line]) -> str
     """
     if file.endswith(".py"):
         return _in_python(text, file, name, lines)
+    return in_yaml_part(text, file, lambda part: _in_yaml(part, file, name, lines))
+
+
+def in_yaml_part(text: str, file: str, edit: Callable[[str], str]) -> str:
+    """Return a file with its YAML edited: all of it, or the front matter of SQL."""
     if not file.endswith(".sql"):
-        return _in_yaml(text, file, name, lines)
+        return edit(text)
     front = FRONT_MATTER.match(text)
     if front is None:
         raise CannotWrite(
             f"{file} has no front matter", hint="begin the file with /* headrace, `owner: …`, */"
         )
     inside = front.group(1)
-    body = _in_yaml(inside if inside.endswith("\n") else f"{inside}\n", file, name, lines)
-    return text[: front.start(1)] + body + text[front.end(1) :]
+    edited = edit(inside if inside.endswith("\n") else f"{inside}\n")
+    return text[: front.start(1)] + edited + text[front.end(1) :]
 
 
-def _in_yaml(text: str, file: str, name: str, lines: Sequence[Line]) -> str:
+def document_of(text: str, file: str) -> Any:
+    """Return the tree of a YAML text; None if it is empty. Raise CannotWrite for other text."""
     import yaml
 
     try:
-        document = yaml.compose(text, Loader=yaml.SafeLoader)
+        return yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:
         raise CannotWrite(f"{file} can't be read", hint="headrace validate") from error
+
+
+def _in_yaml(text: str, file: str, name: str, lines: Sequence[Line]) -> str:
+    document = document_of(text, file)
     if document is None:
         return text + _block(lines, "", _newline(text))
     return _in_mapping(text, file, mapping_of(document, file, name), lines)

@@ -14,7 +14,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import TracebackType
 from typing import BinaryIO, NamedTuple, Self, cast
 
 import msgspec
@@ -161,7 +160,20 @@ class _Question(NamedTuple):
     subject: str
 
 
-class _Binding:
+class _WithWorker:
+    """Ends its worker process with its block."""
+
+    _worker: _Worker | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._worker is not None:
+            self._worker.close()
+
+
+class _Binding(_WithWorker):
     """One pass over the nodes in dependency order.
 
     The result columns that DuckDB reports for an asset are the input columns of later ones.
@@ -178,7 +190,6 @@ class _Binding:
         self._starting = starting
         self._macros = digest((_duckdb_build(), sorted(compiled.project.macros.items())))
         self._columns: dict[str, Columns | None] = {}
-        self._worker: _Worker | None = None
         self._lost = 0
         self._until: float | None = None
         self.bound: dict[bytes, BindResult] = {}
@@ -187,18 +198,6 @@ class _Binding:
     def stop_asking(self) -> None:
         """Leave every statement without a cached result to a later call."""
         self._until = time.monotonic()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._worker is not None:
-            self._worker.close()
 
     def problems(self) -> Iterator[Problem]:
         """Yield DuckDB's problems."""
@@ -373,23 +372,8 @@ class _Worker:
         self._folder.cleanup()
 
 
-class StartingWorker:
+class StartingWorker(_WithWorker):
     """A worker that is started before it is known that one is needed: DuckDB loads slowly."""
-
-    def __init__(self) -> None:
-        self._worker: _Worker | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._worker is not None:
-            self._worker.close()
 
     def start(self) -> None:
         """Start the worker without waiting for it."""

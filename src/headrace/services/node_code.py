@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 import msgspec
 
 from headrace.model import Project, UsageError
+from headrace.model.nodes import Asset, SqlBody
 from headrace.services import targets
 from headrace.services.permissions import authorised, hiding, visible_of
 from headrace.services.responses.catalog import CodeDifference, CodeResponse, CodeVersionRow
@@ -43,7 +44,7 @@ def code(
         version=None,
         text=None,
         versions=[],
-        hidden=_hides(session, file, project),
+        hidden=file in hidden_files(session, project),
     )
     if session.store is None or result.hidden:
         return result
@@ -87,15 +88,20 @@ def _hid(session: ProjectSession, tx: Transaction, file: str, item: FileVersion)
     if session.visible is None:
         return False
     compiled = applied_versions.compiled(tx, item.version)
-    return _hides(session, file, msgspec.msgpack.decode(compiled, type=_Stored).project)
+    return file in hidden_files(session, msgspec.msgpack.decode(compiled, type=_Stored).project)
 
 
-def _hides(session: ProjectSession, file: str, project: Project) -> bool:
-    """Return whether a file of a project declares nodes that the session's identity may not see."""
+def hidden_files(session: ProjectSession, project: Project) -> frozenset[str]:
+    """Return the files that declare nodes, or have their code, which this role may not see."""
     if session.visible is None:
-        return False
-    declared = [node for node in project.nodes() if node.place.file == file]
-    return not visible_of(session, declared).issuperset(node.name for node in declared)
+        return frozenset()
+    nodes = project.nodes()
+    visible = visible_of(session, nodes)
+    hidden = [node for node in nodes if node.name not in visible]
+    bodies = [node.body for node in hidden if isinstance(node, Asset)]
+    return frozenset(node.place.file for node in hidden) | frozenset(
+        body.file for body in bodies if isinstance(body, SqlBody)
+    )
 
 
 def _chosen(file: str, versions: Sequence[FileVersion], version: int | None) -> FileVersion | None:

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from headrace.advisor.costs import CostAmount
+from headrace.checks.anomalies.history import readable
 from headrace.checks.anomalies.metric_anomalies import kind_of
 from headrace.checks.anomalies.usual import (
     MeasuredPartition,
@@ -284,15 +285,8 @@ def visible_before(
 def measured_from(tx: Transaction, node: str, first: str, ending: str) -> dict[str, Metrics]:
     """Return partition → its newest metrics, from the first on, of keys that end so."""
     newest = stored.newest_measurements(tx, node, first, ending)
-    known = {partition: _decoded(vector) for partition, vector in newest.items()}
+    known = {partition: readable(vector) for partition, vector in newest.items()}
     return {partition: metrics for partition, metrics in known.items() if metrics is not None}
-
-
-def _decoded(vector: bytes) -> Metrics | None:
-    try:
-        return decoded(vector)
-    except msgspec.DecodeError:  # of a later version
-        return None
 
 
 def _figures(

@@ -13,12 +13,13 @@ from msgspec import structs
 from headrace.advisor.checking import Advice, check_query, check_text
 from headrace.advisor.project_tables import ProjectTables
 from headrace.advisor.statements import Unreadable, dialect_name
-from headrace.model import Asset, Project, SqlBody, UsageError
+from headrace.model import SqlBody, UsageError
 from headrace.plan.compiled import Compiled
 from headrace.services.changed_assets import bytes_of
 from headrace.services.dismissed import dismissals_of
+from headrace.services.node_code import hidden_files
 from headrace.services.parameters import Argument, Excluded, Option, Selected
-from headrace.services.permissions import authorised, visible_of
+from headrace.services.permissions import authorised
 from headrace.services.project_rules import PARTITIONS_MAX, advice_of_project, verdict
 from headrace.services.responses.optimize import EqualityRow, JoinRow, OptimizeRow, PremiseRow
 from headrace.services.selection import selected
@@ -45,7 +46,7 @@ def optimize(
     compiled = usable(session.declared(progress))
     names = selected(session, select, exclude, compiled=compiled, project=compiled.project)
     tables = ProjectTables(compiled)
-    hidden = _hidden_files(session, compiled.project)
+    hidden = hidden_files(session, compiled.project)
     wanted = [name for name in compiled.order if name in names]
     progress.start("assets", len(wanted))
     rows: list[OptimizeRow] = []
@@ -102,19 +103,6 @@ def _of_project(
                 equal=True,
             ),
         )
-
-
-def _hidden_files(session: ProjectSession, project: Project) -> frozenset[str]:
-    """Return the files that declare nodes, or have their code, which this role may not see."""
-    if session.visible is None:
-        return frozenset()
-    nodes = project.nodes()
-    visible = visible_of(session, nodes)
-    hidden = [node for node in nodes if node.name not in visible]
-    bodies = [node.body for node in hidden if isinstance(node, Asset)]
-    return frozenset(node.place.file for node in hidden) | frozenset(
-        body.file for body in bodies if isinstance(body, SqlBody)
-    )
 
 
 def _without_hidden(

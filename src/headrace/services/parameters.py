@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -300,3 +300,8 @@ def _value(parameter: Parameter, request: msgspec.Struct) -> Any:
 def is_struct(kind: Any) -> bool:
     """Return whether a parameter of this type contributes its fields."""
     return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+
+
+def split_commas(texts: Iterable[str]) -> tuple[str, ...]:
+    """Return the words of texts that may list several, with commas between them."""
+    return tuple(word.strip() for text in texts for word in text.split(",") if word.strip())

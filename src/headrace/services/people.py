@@ -9,6 +9,7 @@ import msgspec
 
 from headrace.model.access import AccessRules
 from headrace.model.intervals import to_us
+from headrace.services.audit import EntryActor
 from headrace.services.caches import cached
 from headrace.services.permissions import may_call, rules_of
 from headrace.services.responses.catalog import FoundRow
@@ -21,14 +22,9 @@ ENTRIES_MAX = 2_000
 PERSON = "person"
 
 
-class _Actor(msgspec.Struct):
-    id: str
-    type: str
-
-
 class _Entry(msgspec.Struct):
     at: datetime
-    actor: _Actor
+    actor: EntryActor
 
 
 _DECODE = msgspec.json.Decoder(_Entry).decode

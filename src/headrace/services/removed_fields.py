@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from headrace.services.checks import (
-    FRONT_MATTER,
     CannotWrite,
     declaring_call,
+    document_of,
+    in_yaml_part,
     mapping_of,
 )
 
@@ -21,23 +22,12 @@ def without_field(text: str, file: str, name: str, field: str) -> str:
     """
     if file.endswith(".py"):
         return _in_python(text, file, name, field)
-    if not file.endswith(".sql"):
-        return _in_yaml(text, file, name, field)
-    front = FRONT_MATTER.match(text)
-    if front is None:
-        raise CannotWrite(f"{file} has no front matter", hint=HINT)
-    inside = _in_yaml(front.group(1), file, name, field)
-    return text[: front.start(1)] + inside + text[front.end(1) :]
+    return in_yaml_part(text, file, lambda part: _in_yaml(part, file, name, field))
 
 
 def _in_yaml(text: str, file: str, name: str, field: str) -> str:
-    import yaml
 
-    try:
-        document = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError as error:
-        raise CannotWrite(f"{file} can't be read", hint="headrace validate") from error
-    mapping = mapping_of(document, file, name)
+    mapping = mapping_of(document_of(text, file), file, name)
     entries: list[tuple[Any, Any]] = mapping.value
     place = next((n for n, (key, _) in enumerate(entries) if key.value == field), None)
     if place is None or len(entries) == 1:

@@ -364,7 +364,7 @@ def _row(
     readers: Mapping[str, Sequence[str]],
 ) -> RestatedRow:
     first, last = _by_partition(results, newest=False), _by_partition(results, newest=True)
-    keys = _ordered(compiled, name, last)
+    keys = in_order(compiled, name, last)
     at = max(item.at for item in last.values())
     asset = compiled.project.assets.get(name)
     has_rows = asset is None or asset.readable
@@ -411,7 +411,7 @@ def _readers(compiled: Compiled) -> dict[str, list[str]]:
 
 
 def _proposed(compiled: Compiled, name: str, keys: Sequence[str]) -> ProposedRow:
-    keys = _ordered(compiled, name, keys)
+    keys = in_order(compiled, name, keys)
     asset = compiled.project.assets[name]
     ranged = asset.partition.grain is not None
     first, last = range_of(keys)
@@ -420,7 +420,8 @@ def _proposed(compiled: Compiled, name: str, keys: Sequence[str]) -> ProposedRow
     return ProposedRow(node=name, partitions=len(keys), from_=keys[0], to=keys[-1], command=command)
 
 
-def _ordered(compiled: Compiled, name: str, keys: Iterable[str]) -> list[str]:
+def in_order(compiled: Compiled, name: str, keys: Iterable[str]) -> list[str]:
+    """Return partitions of a node in the order of time, or of their keys."""
     node = compiled.project.sources.get(name) or compiled.project.assets[name]
     return (
         sorted(keys, key=lambda key: order_of(key, node.partition, node.timezone))

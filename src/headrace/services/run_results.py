@@ -12,7 +12,7 @@ import msgspec
 
 from headrace.lake.files import DataCorrupted
 from headrace.model import Project
-from headrace.model.partitions import command_line, order_of, partition_argument
+from headrace.model.partitions import command_line, partition_argument
 from headrace.plan import Compiled
 from headrace.plan.node_graph import NodeGraph
 from headrace.runtime.applied_versions import newest
@@ -21,6 +21,7 @@ from headrace.scheduler.events import WAITING_SHOWN_MAX
 from headrace.services import deliveries, restatements
 from headrace.services.command_context import CommandContext
 from headrace.services.commands import PendingRun, leader_command, perform
+from headrace.services.incident_partitions import is_failed
 from headrace.services.permissions import authorised
 from headrace.services.repairs import BrokenPartition, other_choices, repairs
 from headrace.services.responses import (
@@ -50,7 +51,6 @@ from headrace.store.queries import (
     attempts,
     failures,
     incidents,
-    partition_states,
     publications,
     runs,
 )
@@ -91,16 +91,10 @@ def repaired_rows(
 
 
 def _row(tx: Transaction, compiled: Compiled, name: str, keys: list[str]) -> RepairedRow:
-    node = compiled.project.sources.get(name) or compiled.project.assets[name]
-    ordered = (
-        sorted(keys, key=lambda key: order_of(key, node.partition, node.timezone))
-        if node.partition.grain is not None
-        else sorted(keys)
-    )
     below = NodeGraph(compiled, data_only=True).downstream([name])
     return RepairedRow(
         node=name,
-        partitions=ordered,
+        partitions=restatements.in_order(compiled, name, keys),
         still_wrong=len(failures.failed_at_node(tx, name)),
         assets=sorted(item for item in below if item in compiled.nodes and item != name),
         consumers=sorted(item for item in below if item in compiled.project.consumers),
@@ -128,7 +122,7 @@ def run_response(
         published = _published(tx, result.run_id, results)
         counts_of = {attempt.id: rows_of(tx, attempt) for attempt in results}
         last = _last_attempts(results)
-        given_up = {at for at, a in last.items() if a.state == "lost" and _is_failed(tx, *at)}
+        given_up = {at for at, a in last.items() if a.state == "lost" and is_failed(tx, *at)}
     rejected = [
         RejectedRow(
             asset=a.node,
@@ -191,11 +185,6 @@ def _last_attempts(results: Sequence[Attempt]) -> dict[tuple[str, str], Attempt]
         for key in a.partitions
         if (a.node, key) in unsuccessful
     }
-
-
-def _is_failed(tx: Transaction, node: str, key: str) -> bool:
-    row = partition_states.get(tx, node, key)
-    return row is not None and row.state == "failed"
 
 
 def _incidents(store: Store, run: int) -> list[str]:

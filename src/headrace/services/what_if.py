@@ -48,6 +48,7 @@ from headrace.services.what_if_keep import Wanted, keep_row, wanted_promise
 from headrace.services.what_if_memory import (
     AttemptMemory,
     attempt_memory,
+    few_names,
     memory_notes,
     memory_words,
 )
@@ -65,7 +66,6 @@ from headrace.store.queries import attempts
 DAYS, DAYS_MAX = 30, 366
 SAMPLES, SAMPLES_MAX = 100, 10_000
 SEED = 1
-NAMES_MAX = 5
 BACKFILL_NOTE = (
     "the backfill is assumed to run beside a server, with the processor time that production's"
     " workers leave; how much it slows them down by disk and memory isn't simulated"
@@ -445,11 +445,11 @@ def _lacking(question: _Question) -> list[str]:
     results = []
     if question.backfill is not None and (names := question.backfill.unknown):
         results.append(
-            f"no duration is known of {_names(names)} in the backfill: a typical one is assumed"
+            f"no duration is known of {few_names(names)} in the backfill: a typical one is assumed"
         )
     unknown = [node.name for node in graph.nodes if not history.nodes[node.name].computations]
     if unknown:
-        results.append(f"no duration is known of {_names(unknown)}: a typical one is assumed")
+        results.append(f"no duration is known of {few_names(unknown)}: a typical one is assumed")
     silent = [
         node.name
         for node in graph.nodes
@@ -457,15 +457,10 @@ def _lacking(question: _Question) -> list[str]:
     ]
     if silent:
         results.append(
-            f"no ordinary arrival is known of {_names(silent)}: assumed when it is due, or right"
+            f"no ordinary arrival is known of {few_names(silent)}: assumed when it is due, or right"
             " after its interval"
         )
     return results
-
-
-def _names(names: Sequence[str]) -> str:
-    more = f" and {len(names) - NAMES_MAX} more" if len(names) > NAMES_MAX else ""
-    return ", ".join(names[:NAMES_MAX]) + more
 
 
 def _notes(question: _Question, simulation: Simulation, played: int, samples: int) -> list[str]:
@@ -513,5 +508,5 @@ def _volume_notes(question: _Question, simulation: Simulation) -> Iterable[str]:
         if unknown:
             yield (
                 f"the volume of {source} never varied enough to tell how it slows down"
-                f" {_names(unknown)}: assumed in proportion"
+                f" {few_names(unknown)}: assumed in proportion"
             )

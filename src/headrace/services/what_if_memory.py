@@ -82,13 +82,13 @@ def memory_notes(project: Project, history: History, memory: AttemptMemory | Non
     if above:
         most = memory.text(max(peaks.values()))
         notes.append(
-            f"attempts at {_names(above)} used more in the last 90 days, at most {most}: whether"
+            f"attempts at {few_names(above)} used more in the last 90 days, at most {most}: whether"
             " they take longer or fail with less isn't known, and they are simulated as they were"
         )
     elif len(unknown) < len(peaks):
         notes.append("no measured attempt of the last 90 days used more")
     if unknown:
-        notes.append(f"how much memory attempts at {_names(unknown)} use isn't known")
+        notes.append(f"how much memory attempts at {few_names(unknown)} use isn't known")
     return notes
 
 
@@ -102,6 +102,7 @@ def _peaks(project: Project, history: History) -> dict[str, int]:
     return results
 
 
-def _names(names: Sequence[str]) -> str:
+def few_names(names: Sequence[str]) -> str:
+    """Return the first names, and how many more there are."""
     more = f" and {len(names) - NAMES_MAX} more" if len(names) > NAMES_MAX else ""
     return ", ".join(names[:NAMES_MAX]) + more

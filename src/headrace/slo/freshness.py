@@ -165,7 +165,7 @@ def _behind(
             states[source.name] in (FreshnessState.BEHIND, FreshnessState.NEVER)
             for source in paced_inputs(node, context)
         )
-    if node.partition.key is not None and node.partition.values is None:
+    if node.partition.grows:
         return _incomplete(node, context, now_us)
     return missing(node, context, now_us) > 0
 
@@ -213,8 +213,7 @@ def missing(node: Node, context: EvaluationContext, now_us: int) -> int:
 
     Expected are those from its start to the last interval that has ended.
     """
-    grain = node.partition.grain
-    assert grain is not None
+    grain = node.partition.time_grain
     start = context.rhythms[node.name].start_us
     newest = context.facts.newest(node.name)
     if start is None and newest is not None:

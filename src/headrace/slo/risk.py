@@ -18,6 +18,7 @@ from headrace.scheduler.forecast import (
     ForecastStep,
     Outlook,
     PartitionForecaster,
+    latest,
 )
 from headrace.scheduler.graph import Graph, GraphNode
 from headrace.scheduler.states import PartitionState
@@ -144,7 +145,7 @@ class Outlooks:
             seconds=self._seconds,
             paused=paused,
         )
-        return self._last([self._of(node, terms, interval, forecast) for node in self._ends(terms)])
+        return latest([self._of(node, terms, interval, forecast) for node in self._ends(terms)])
 
     def _ends(self, terms: Terms) -> list[Node]:
         """Return the last nodes of an interval: its export if there is one, else the reads.
@@ -163,7 +164,7 @@ class Outlooks:
         keys = needed(node, terms, interval, self._context)
         if keys is not None:
             return forecast.of_all((node.name, key) for key in keys)
-        before = self._last(
+        before = latest(
             [
                 self._of(source, terms, interval, forecast)
                 for source in paced_inputs(node, self._context)
@@ -180,11 +181,6 @@ class Outlooks:
                 ForecastStep(node.name, "*", begins, begins + takes, f"takes {ago(takes)}"),
             ),
         )
-
-    @staticmethod
-    def _last(outlooks: list[Outlook]) -> Outlook:
-        never = next((outlook for outlook in outlooks if outlook.at is None), None)
-        return never or max(outlooks, key=lambda outlook: outlook.at or 0, default=THERE)
 
     def _stand(
         self, terms: Terms, interval: str, name: str, key: str

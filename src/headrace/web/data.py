@@ -21,6 +21,7 @@ from headrace.model import StoreError, UnknownName
 from headrace.model.errors import ColumnRefused
 from headrace.plan.compiled import is_view
 from headrace.services.data_pages import DataQuery
+from headrace.services.parameters import split_commas
 from headrace.services.permissions import check_call
 from headrace.services.read import ReadLocation, find
 from headrace.services.read_connection import GONE
@@ -106,7 +107,7 @@ class Data:
             version=parameters.version,
             limit=parameters.limit,
         )
-        columns = _split_commas(parameters.columns) or None
+        columns = split_commas(parameters.columns) or None
         page = _page_query(parameters, columns)
         if page is not None and form == JSON:
             raise HttpProblem(
@@ -315,7 +316,3 @@ def _page_query(asked: DataAsked, columns: tuple[str, ...] | None) -> DataQuery 
         where=asked.where,
         search=asked.search,
     )
-
-
-def _split_commas(texts: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(item.strip() for text in texts for item in text.split(",") if item.strip())

@@ -219,7 +219,7 @@ class HttpServer:
         return int(self._socket.getsockname()[1])
 
     def __enter__(self) -> Self:
-        _silence_uvicorn()
+        silence("uvicorn")
         self._thread.start()
         return self
 
@@ -238,9 +238,9 @@ class HttpServer:
             asyncio.run(self._server.serve(sockets=[self._socket]))
 
 
-def _silence_uvicorn() -> None:
-    """Drop log messages about invalid requests; their clients get an error response."""
-    logger = logging.getLogger("uvicorn")
+def silence(package: str) -> None:
+    """Drop a package's log messages about invalid requests; clients get an error response."""
+    logger = logging.getLogger(package)
     logger.propagate = False
     if not logger.handlers:
         logger.addHandler(logging.NullHandler())

@@ -279,7 +279,7 @@ def shares_of(column: ColumnMetrics) -> Mapping[str, float]:
 
 
 @lru_cache(KEPT)
-def _read(vector: bytes) -> Metrics | None:
+def readable(vector: bytes) -> Metrics | None:
     """Decode metrics, cached across tasks: histories of two days share all but one partition."""
     try:
         return decoded(vector)
@@ -289,7 +289,7 @@ def _read(vector: bytes) -> Metrics | None:
 
 def _usual(stored_metrics: StoredMetrics) -> Metrics | None:
     """Return a partition's metrics without columns whose values nobody accepted."""
-    metrics = _read(stored_metrics.vector)
+    metrics = readable(stored_metrics.vector)
     if metrics is None or not stored_metrics.doubtful:
         return metrics
     doubtful = stored_metrics.doubtful
@@ -299,7 +299,7 @@ def _usual(stored_metrics: StoredMetrics) -> Metrics | None:
 
 @lru_cache(KEPT)
 def _values(vector: bytes) -> Mapping[MetricId, float]:
-    metrics = _read(vector)
+    metrics = readable(vector)
     return metrics.values() if metrics is not None else {}
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from headrace.cli import output
 from headrace.cli.declared_commands import ServiceCommand, terminal_command
 from headrace.cli.invocation import Invocation
-from headrace.cli.output import CommandOutput, data_table, seconds, value_text
+from headrace.cli.output import CommandOutput, data_table, seconds, value_text, values_text
 from headrace.cli.run_results import partition_span, render_error
 from headrace.cli.terminal import ColumnLayout, StyledCell, plural
 from headrace.model.errors import UsageError
@@ -330,19 +330,15 @@ def _render_rows(what: str, sign: str, rows: Sequence[dict[str, Any]], page: Com
     if rows:
         page.say(f"{what}:", indent=2)
     for row in rows[:DIFFERENCES_SHOWN_MAX]:
-        page.say(f"{sign} {_values_text(row)}", "bad" if sign == "-" else "warn", indent=4)
+        page.say(f"{sign} {values_text(row)}", "bad" if sign == "-" else "warn", indent=4)
 
 
 def _render_change(change: RowDifferenceRow, page: CommandOutput) -> None:
     wrong = {cell.column for cell in change.cells}
     same = {name: value for name, value in change.row.items() if name not in wrong}
-    page.say(f"~ {_values_text(same)}", "warn", indent=4)
+    page.say(f"~ {values_text(same)}", "warn", indent=4)
     for cell in change.cells:
         page.say(
             f"{cell.column}: expected {value_text(cell.expected)}, got {value_text(cell.got)}",
             indent=8,
         )
-
-
-def _values_text(row: dict[str, Any]) -> str:
-    return "  ".join(f"{name}={value_text(value)}" for name, value in row.items())

@@ -12,12 +12,12 @@ from typing import Annotated, Any
 from headrace.cli.commands.approvals import render_needed_approval
 from headrace.cli.declared_commands import terminal_command
 from headrace.cli.invocation import Invocation
-from headrace.cli.output import CommandOutput, seconds, value_text
+from headrace.cli.output import CommandOutput, seconds, value_text, values_text
 from headrace.cli.terminal import ColumnLayout, StyledCell, joined, plural
 from headrace.model.access import ACCESS_FILE
 from headrace.model.errors import UsageError
 from headrace.services.agreements import NEEDS_APPROVAL
-from headrace.services.parameters import Option
+from headrace.services.parameters import Option, split_commas
 from headrace.services.responses import (
     ChangeRow,
     DifferenceRow,
@@ -467,7 +467,7 @@ def render_changed_row(row: RowChange, page: CommandOutput) -> None:
     """Print one row that was added, removed or changed."""
     if row.change != "changed":
         sign, values = ("+", row.after) if row.change == "added" else ("-", row.before)
-        page.say(f"{sign} {_values_text(values or {})}", "good" if sign == "+" else "bad", indent=2)
+        page.say(f"{sign} {values_text(values or {})}", "good" if sign == "+" else "bad", indent=2)
         return
     before, after = row.before or {}, row.after or {}
     same = {name: value for name, value in after.items() if before.get(name) == value}
@@ -476,11 +476,7 @@ def render_changed_row(row: RowChange, page: CommandOutput) -> None:
         for name, value in after.items()
         if name not in same
     ]
-    page.say(f"~ {_values_text(same)}  {'  '.join(other)}", "warn", indent=2)
-
-
-def _values_text(values: dict[str, Any]) -> str:
-    return "  ".join(f"{name}={value_text(value)}" for name, value in values.items())
+    page.say(f"~ {values_text(same)}  {'  '.join(other)}", "warn", indent=2)
 
 
 def _spread_row(row: SpreadRow) -> list[str | StyledCell]:
@@ -621,16 +617,10 @@ def diff_command(
         )
     from headrace.services.sql import DiffQuery, diff
 
-    query = DiffQuery(
-        at[0], at[1] if len(at) == 2 else None, tuple(partitions), _split_commas(keys)
-    )
+    query = DiffQuery(at[0], at[1] if len(at) == 2 else None, tuple(partitions), split_commas(keys))
     response = diff(invocation.session, target, query)
     invocation.show(response, _render_diff)
     return 1 if exit_code and (response.partitions or response.columns) else 0
-
-
-def _split_commas(texts: list[str]) -> tuple[str, ...]:
-    return tuple(word.strip() for text in texts for word in text.split(",") if word.strip())
 
 
 def _render_diff(response: DiffResponse, page: CommandOutput) -> None:

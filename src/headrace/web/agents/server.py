@@ -6,7 +6,6 @@ imports it.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
@@ -20,6 +19,7 @@ from headrace.model.access import Permission
 from headrace.services.agent_acts import CLAIM_CHARACTERS_MAX, AgentClaim
 from headrace.web.agents.calls import AgentCalls, Caller
 from headrace.web.agents.declarations import Tool
+from headrace.web.server import silence
 
 NAME = "headrace"
 INSTRUCTIONS = (
@@ -38,7 +38,7 @@ CallerOf = Callable[[Context, AgentClaim], Awaitable[Caller]]
 
 def agent_server(calls: AgentCalls, caller_of: CallerOf) -> Server[Any]:
     """Return a server with the tools of a project."""
-    _silence()
+    silence("mcp")
 
     async def list_tools(
         context: Context, _: types.PaginatedRequestParams | None
@@ -104,11 +104,3 @@ def _client(context: Context) -> AgentClaim:
 def claimed(text: str) -> str:
     """Return a text that an agent says about itself, shortened."""
     return text.strip()[:CLAIM_CHARACTERS_MAX]
-
-
-def _silence() -> None:
-    """Drop log messages of the package about invalid requests; clients get an error."""
-    logger = logging.getLogger("mcp")
-    logger.propagate = False
-    if not logger.handlers:
-        logger.addHandler(logging.NullHandler())

@@ -16,6 +16,7 @@ import msgspec
 from headrace.checks.column_similarity import RenameCandidate, RenameRival
 from headrace.checks.facts import Differs, DriftChange, DriftKind, Fact, FactSeverity, Policy
 from headrace.model import ContractColumn
+from headrace.model.wording import counted, few
 
 ALL = "*"
 """The key in `DriftRules.used` for nodes that use every column."""
@@ -369,7 +370,7 @@ def changes_text(changes: Sequence[DriftChange]) -> str:
 def with_users(reason: str, changes: Sequence[DriftChange]) -> str:
     """Return the reason with the users of the columns in question."""
     users = tuple(dict.fromkeys(user for change in changes for user in change.used_by))
-    return f"{reason}; used by {_listed(users)}" if users else reason
+    return f"{reason}; used by {few(users, NAMES_TOLD)}" if users else reason
 
 
 def _kind_text(kind: DriftKind, changes: Sequence[DriftChange]) -> str:
@@ -379,12 +380,13 @@ def _kind_text(kind: DriftKind, changes: Sequence[DriftChange]) -> str:
     columns = [change.column for change in changes]
     match kind:
         case DriftKind.RENAMED:
-            return f"renamed: {_listed([_rename_text(change) for change in changes])}"
+            return f"renamed: {few([_rename_text(change) for change in changes], NAMES_TOLD)}"
         case DriftKind.DROPPED:
             missing = "; nothing of the expected header is left" if changes[0].evidence else ""
-            return f"{_count(columns, 'column')} gone: {_listed(columns)}{missing}"
+            return f"{counted(len(columns), 'column')} gone: {few(columns, NAMES_TOLD)}{missing}"
         case DriftKind.ADDED:
-            return f"{_count(columns, 'column')} new: {_listed(columns)}{_reasons_text(changes)}"
+            reasons = _reasons_text(changes)
+            return f"{counted(len(columns), 'column')} new: {few(columns, NAMES_TOLD)}{reasons}"
         case _:
             return "; ".join(_change_text(change) for change in changes[:3])
 
@@ -392,10 +394,7 @@ def _kind_text(kind: DriftKind, changes: Sequence[DriftChange]) -> str:
 def _reasons_text(changes: Sequence[DriftChange]) -> str:
     """Return the evidence for new columns in brackets; empty if there is none."""
     why = list(dict.fromkeys(change.evidence[0] for change in changes if change.evidence))
-    if not why:
-        return ""
-    more = f" and {len(why) - CLAUSES_TOLD} more" if len(why) > CLAUSES_TOLD else ""
-    return f" ({'; '.join(why[:CLAUSES_TOLD])}{more})"
+    return f" ({few(why, CLAUSES_TOLD, '; ')})" if why else ""
 
 
 def _change_text(change: DriftChange) -> str:
@@ -406,15 +405,6 @@ def _change_text(change: DriftChange) -> str:
 def _rename_text(change: DriftChange) -> str:
     differs = f" ({'; '.join(differ.text for differ in change.differs)})" if change.differs else ""
     return f"{change.column} → {change.to}{differs}"
-
-
-def _count(items: Sequence[str], noun: str) -> str:
-    return f"{len(items)} {noun}" if len(items) == 1 else f"{len(items)} {noun}s"
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - NAMES_TOLD} more" if len(names) > NAMES_TOLD else ""
-    return ", ".join(names[:NAMES_TOLD]) + more
 
 
 def facts_of(changes: Sequence[DriftChange]) -> tuple[Fact, ...]:

@@ -11,6 +11,8 @@ from typing import Any
 
 import msgspec
 
+from headrace.model.wording import counted
+
 CATEGORIES_MAX = 20
 """The maximum number of distinct values of a categorical text or integer column."""
 
@@ -78,11 +80,6 @@ class Memory(msgspec.Struct, frozen=True):
     def summary(self) -> str:
         """Return `3,210 rows of 30 partitions`."""
         return f"{counted(self.rows, 'row')} of {counted(self.partitions, 'partition')}"
-
-
-def counted(number: int, what: str) -> str:
-    """Return `1 row`, `3,210 rows`."""
-    return f"{number:,} {what}" + ("" if number == 1 else "s")
 
 
 class Proposal(msgspec.Struct, frozen=True):

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from headrace.checks.facts import Fact, FactSeverity
+from headrace.model.wording import counted, few
 
 CERTAIN = 20.0
 """The strength in nats: contents are compared exactly."""
@@ -73,7 +74,7 @@ class ColumnValueChange(msgspec.Struct, frozen=True, gc=False):
     @property
     def clause(self) -> str:
         """Return `carrier: 120 rows, 12 codes written otherwise, one for one`."""
-        return ", ".join(filter(None, (f"{self.column}: {_rows(self.rows)}", self.how)))
+        return ", ".join(filter(None, (f"{self.column}: {counted(self.rows, 'row')}", self.how)))
 
 
 class RestatementCounts(msgspec.Struct, frozen=True, gc=False):
@@ -123,8 +124,8 @@ def _fact(key: str, was: PreviousPublication, rows: int, detail: str) -> Fact:
     return Fact(
         kind="restatement",
         severity=FactSeverity.WARN,
-        expected=_rows(was.rows),
-        observed=_rows(rows),
+        expected=counted(was.rows, "row"),
+        observed=counted(rows, "row"),
         strength=CERTAIN,
         detail=detail,
         partition=key,
@@ -148,10 +149,11 @@ def cut_off(key: str, was: PreviousPublication, rows: int, usual: Sequence[int])
     return Fact(
         kind="volume_anomaly",
         severity=FactSeverity.HOLD,
-        expected=_rows(was.rows),
+        expected=counted(was.rows, "row"),
         strength=CERTAIN,
         partition=key,
-        observed=f"the first {_rows(rows)} of the file that is published, and nothing else",
+        observed=f"the first {counted(rows, 'row')} of the file that is published, and nothing"
+        " else",
         detail="cut off",
     )
 
@@ -163,13 +165,11 @@ def copies_removed(
 
     The copies have different keys in the columns `apart`; without any, they are identical.
     """
-    keys = ", ".join(apart[:NAMES_TOLD]) + (
-        f" and {len(apart) - NAMES_TOLD} more" if len(apart) > NAMES_TOLD else ""
-    )
+    keys = few(apart, NAMES_TOLD)
     return Fact(
         kind="duplicate_rows",
         severity=FactSeverity.WARN,
-        expected=_rows(rows),
+        expected=counted(rows, "row"),
         strength=CERTAIN,
         partition=key,
         of=was.attempt,
@@ -203,7 +203,6 @@ def categories_renamed(
     if not names and not (current == went and _nearer(now, before, history)):
         return None
     pairs = [f"{right!r} is {wrong!r}" for (wrong, _), (right, _) in zip(other, same, strict=True)]
-    more = f" and {len(pairs) - NAMES_TOLD} more" if len(pairs) > NAMES_TOLD else ""
     (first, _), (instead, _) = same[0], other[0]
     return Fact(
         kind="distribution_shift",
@@ -214,7 +213,7 @@ def categories_renamed(
         of=was.attempt,
         expected=f"{first!r}, as in the intervals before it",
         observed=f"{instead!r} in its place",
-        detail=f"category mix: {', '.join(pairs[:NAMES_TOLD])}{more}",
+        detail=f"category mix: {few(pairs, NAMES_TOLD)}",
     )
 
 
@@ -276,9 +275,8 @@ def _difference_text(difference: RestatementCounts | None) -> str:
         "removed": difference.removed,
         "changed": difference.changed,
     }
-    rows = ", ".join(f"{_rows(count)} {what}" for what, count in counts.items() if count) or SAME
+    rows = (
+        ", ".join(f"{counted(count, 'row')} {what}" for what, count in counts.items() if count)
+        or SAME
+    )
     return "; ".join((rows, *(column.clause for column in difference.columns)))
-
-
-def _rows(count: int) -> str:
-    return f"{count:,} row{'' if count == 1 else 's'}"

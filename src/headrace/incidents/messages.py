@@ -17,6 +17,7 @@ from headrace.model.causes import HEADRACE, CauseKind
 from headrace.model.intervals import HOUR_US
 from headrace.model.nodes import Owner, Project
 from headrace.model.times import Duration, Quiet
+from headrace.model.wording import counted
 from headrace.slo.consumer_states import AtRisk
 from headrace.slo.incident_impact import still_declared
 from headrace.slo.times import ago, dated
@@ -358,8 +359,8 @@ class Words:
         incident = still_declared(incident, self._project)
         if incident.affected.assets or incident.affected.consumers:
             yield (
-                f"reaches {_counted(len(incident.affected.assets), 'asset')} and"
-                f" {_counted(len(incident.affected.consumers), 'consumer')}"
+                f"reaches {counted(len(incident.affected.assets), 'asset')} and"
+                f" {counted(len(incident.affected.consumers), 'consumer')}"
             )
         mine = [name for name in incident.affected.consumers if self._is_of(name, to.name)]
         if mine:
@@ -451,7 +452,3 @@ def _line(text: str) -> str:
 def wrapped(text: str) -> list[str]:
     """Return a long text as several lines."""
     return textwrap.wrap(text, LINE_MAX, break_on_hyphens=False)
-
-
-def _counted(count: int, unit: str) -> str:
-    return f"{count} {unit}{'' if count == 1 else 's'}"

@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
+from headrace.model.wording import few
 from headrace.slo.declared_promises import NodeTraits
 
 # Whether a partition that could start now waits for capacity: all workers are busy, or a
@@ -51,9 +52,7 @@ def _slots_taken(name: str, pool: str, traits: Mapping[str, NodeTraits]) -> int:
 
 
 def _names(nodes: Sequence[str]) -> str:
-    names = list(dict.fromkeys(nodes))
-    more = f" and {len(names) - NAMES_MAX} more" if len(names) > NAMES_MAX else ""
-    return f"{', '.join(names[:NAMES_MAX])}{more}"
+    return few(list(dict.fromkeys(nodes)), NAMES_MAX)
 
 
 OPEN = ("queued", "running")

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import msgspec
 from msgspec.structs import replace
 
+from headrace.model.wording import few
 from headrace.scheduler.attempts import usual_per_attempt
 from headrace.scheduler.capacity import AttemptGroup, fitted, weighted_median
 from headrace.scheduler.events import Sizes, Target
@@ -395,21 +396,17 @@ def _basis(
         )
     if strangers:
         clauses.append(
-            f"{_few(strangers)} never ran and {_are(strangers)} taken to be like the others"
+            f"{few(strangers, 3)} never ran and {_are(strangers)} taken to be like the others"
         )
     if changed:
         clauses.append(
-            f"{_few(changed)} never ran with this code and {_are(changed)} taken to be as before"
+            f"{few(changed, 3)} never ran with this code and {_are(changed)} taken to be as before"
         )
     return "; ".join(clauses)
 
 
 def _are(names: Sequence[str]) -> str:
     return "is" if len(names) == 1 else "are"
-
-
-def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 # Durations of past attempts as a pace: seconds per attempt and per partition.

@@ -16,6 +16,7 @@ import msgspec
 from headrace.engine.command import DONE, TRY_AGAIN_LATER, CommandEvent, CommandEventKind
 from headrace.model import InputFormat
 from headrace.model.errors import UsageError
+from headrace.model.wording import counted
 from headrace.services.conformance_runs import (
     SPECIAL_SELECT,
     GivenInput,
@@ -59,7 +60,9 @@ class Trial(NamedTuple):
         if result.rows is None:
             raise CaseFailed(f"it ended with exit code 0, but {result.problem}")
         names = ", ".join(result.files[:3]) + (" …" if len(result.files) > 3 else "")
-        return f"{_count(result.rows, 'row')} of {_count(len(result.columns), 'column')} in {names}"
+        return (
+            f"{counted(result.rows, 'row')} of {counted(len(result.columns), 'column')} in {names}"
+        )
 
 
 DAY: Mapping[str, Any] = {
@@ -158,10 +161,6 @@ def _tried(case: Case, trial: Trial) -> ConformanceCase:
         return ConformanceCase(name=case.name, ok=True, detail=case.run(trial))
     except CaseFailed as failure:
         return ConformanceCase(name=case.name, ok=False, detail=str(failure))
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _printed(result: RunResult) -> str:
@@ -277,7 +276,7 @@ def _events(trial: Trial) -> str:
             raise CaseFailed(
                 f"{event.event!r} is no event: expected {', '.join(CommandEventKind)}."
             )
-    return _count(len(lines), "event") if lines else "it wrote no events, which is allowed"
+    return counted(len(lines), "event") if lines else "it wrote no events, which is allowed"
 
 
 def _inputs_unchanged(trial: Trial) -> str:

@@ -20,6 +20,7 @@ from headrace.lake.catalog import newest_snapshot, snapshot_exists
 from headrace.model import Consumer, LakeError
 from headrace.model.exports import ASSET_PLACEHOLDER, ExportFormat, export_of, path_of
 from headrace.model.partitions import command_line
+from headrace.model.wording import few
 from headrace.plan.compiled import Compiled, expand_view_names
 from headrace.runtime.applied_versions import AppliedVersion
 from headrace.runtime.erasure_search import ExportWrite, written_again
@@ -276,9 +277,7 @@ def _done(names: Iterable[str]) -> str:
 
 
 def _named(targets: Iterable[str]) -> str:
-    names = list(targets)
-    more = len(names) - TARGETS_SHOWN
-    return ", ".join(names[:TARGETS_SHOWN]) + (f" and {more} more" if more > 0 else "")
+    return few(list(targets), TARGETS_SHOWN)
 
 
 # The erasure: what waits is written again, and what was exported meanwhile, too.

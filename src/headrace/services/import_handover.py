@@ -25,9 +25,10 @@ from headrace.model.intervals import (
     to_us,
 )
 from headrace.model.partitions import command_line
+from headrace.model.wording import counted, few
 from headrace.services.apply import apply
 from headrace.services.import_files import write_files
-from headrace.services.import_status import DagHere, counted, few
+from headrace.services.import_status import DagHere
 from headrace.services.plans import plan
 from headrace.services.session import Progress, ProjectSession
 from headrace.store.queries import publications

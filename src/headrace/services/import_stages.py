@@ -16,6 +16,7 @@ from headrace.connect.connectors import Unavailable
 from headrace.importers.origin_files import MANIFEST_FILE
 from headrace.model import HeadraceError, ProjectError, Refused
 from headrace.model.partitions import command_line
+from headrace.model.wording import counted, few
 from headrace.security.audit import rfc3339
 from headrace.security.secrets import SecretMissing
 from headrace.services.import_files import write_files
@@ -36,9 +37,7 @@ from headrace.services.import_project import importer
 from headrace.services.import_status import (
     DagHere,
     airflow_control,
-    counted,
     dag_row,
-    few,
     require_dag,
     runs_here,
     tasks_left,

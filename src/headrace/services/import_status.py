@@ -18,6 +18,7 @@ from headrace.connect.connectors import Unavailable
 from headrace.model import ProjectError, Source, UsageError
 from headrace.model.errors import did_you_mean
 from headrace.model.partitions import command_line
+from headrace.model.wording import counted, few
 from headrace.plan import Compiled
 from headrace.security.secrets import SecretMissing, Secrets
 from headrace.services.import_manifest import Manifest, changes_since, imported_manifest, text_hash
@@ -42,7 +43,6 @@ _STAGES = {
     ("paused", "active"): "moved",
     ("paused", "paused"): "neither",
 }
-_NAMED_MAX = 5
 
 
 class DagHere(NamedTuple):
@@ -344,14 +344,3 @@ def airflow_control(session: ProjectSession, dag: str) -> AirflowControl:
     return AirflowControl(
         addresses.pop(), Secrets(session.root), project.settings.private_addresses
     )
-
-
-def few(names: Sequence[str]) -> str:
-    """Return the first names, and how many more there are."""
-    more = f" and {len(names) - _NAMED_MAX} more" if len(names) > _NAMED_MAX else ""
-    return ", ".join(names[:_NAMED_MAX]) + more
-
-
-def counted(count: int, what: str) -> str:
-    """Return `1 task` or `2 tasks`."""
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"

@@ -10,6 +10,7 @@ from typing import TypeAlias
 from headrace.connect import DetectedDelivery
 from headrace.connect.connectors import connector_name, is_routed_by_rows
 from headrace.model import Project
+from headrace.model.wording import counted
 from headrace.plan.timeline import NodeExtents
 from headrace.runtime.observations import KnownFiles, observe_folders
 from headrace.runtime.partition_extents import read_states, with_deliveries
@@ -115,22 +116,18 @@ def count_partitions(project: Project, rows: Iterable[tuple[str, int]]) -> Count
         of_assets=partitions[PartitionedNodeKind.ASSET],
         exports=nodes[PartitionedNodeKind.EXPORT],
         of_exports=partitions[PartitionedNodeKind.EXPORT],
-        nodes=_joined([_plural(count, kind) for kind, count, _ in parts]),
+        nodes=_joined([counted(count, kind) for kind, count, _ in parts]),
         text=_text(parts),
     )
 
 
 def _text(parts: Sequence[tuple[PartitionedNodeKind, int, int]]) -> str:
     """Return `30 partitions: 3 of 1 source, 24 of 8 assets, 3 of 1 export`."""
-    total = _plural(sum(partitions for *_, partitions in parts), "partition")
+    total = counted(sum(partitions for *_, partitions in parts), "partition")
     if len(parts) == 1:
-        return f"{total} of {_plural(parts[0][1], parts[0][0])}"
-    named = (f"{partitions:,} of {_plural(nodes, kind)}" for kind, nodes, partitions in parts)
+        return f"{total} of {counted(parts[0][1], parts[0][0])}"
+    named = (f"{partitions:,} of {counted(nodes, kind)}" for kind, nodes, partitions in parts)
     return f"{total}: {', '.join(named)}" if parts else total
-
-
-def _plural(count: int, word: str) -> str:
-    return f"{count:,} {word}{'' if count == 1 else 's'}"
 
 
 def _joined(words: Sequence[str]) -> str:

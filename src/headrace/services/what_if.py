@@ -23,6 +23,7 @@ from headrace.advisor.simulation import (
 from headrace.model import Consumer, Grain, Place, Project, ProjectError, UsageError
 from headrace.model.intervals import day_start_us, from_us, local_date
 from headrace.model.times import duration
+from headrace.model.wording import few
 from headrace.plan import Compiled
 from headrace.runtime.graph import apart, graph_of
 from headrace.scheduler import Graph
@@ -48,7 +49,6 @@ from headrace.services.what_if_keep import Wanted, keep_row, wanted_promise
 from headrace.services.what_if_memory import (
     AttemptMemory,
     attempt_memory,
-    few_names,
     memory_notes,
     memory_words,
 )
@@ -445,11 +445,11 @@ def _lacking(question: _Question) -> list[str]:
     results = []
     if question.backfill is not None and (names := question.backfill.unknown):
         results.append(
-            f"no duration is known of {few_names(names)} in the backfill: a typical one is assumed"
+            f"no duration is known of {few(names)} in the backfill: a typical one is assumed"
         )
     unknown = [node.name for node in graph.nodes if not history.nodes[node.name].computations]
     if unknown:
-        results.append(f"no duration is known of {few_names(unknown)}: a typical one is assumed")
+        results.append(f"no duration is known of {few(unknown)}: a typical one is assumed")
     silent = [
         node.name
         for node in graph.nodes
@@ -457,7 +457,7 @@ def _lacking(question: _Question) -> list[str]:
     ]
     if silent:
         results.append(
-            f"no ordinary arrival is known of {few_names(silent)}: assumed when it is due, or right"
+            f"no ordinary arrival is known of {few(silent)}: assumed when it is due, or right"
             " after its interval"
         )
     return results
@@ -508,5 +508,5 @@ def _volume_notes(question: _Question, simulation: Simulation) -> Iterable[str]:
         if unknown:
             yield (
                 f"the volume of {source} never varied enough to tell how it slows down"
-                f" {few_names(unknown)}: assumed in proportion"
+                f" {few(unknown)}: assumed in proportion"
             )

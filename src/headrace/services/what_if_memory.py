@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from headrace.advisor.changes import Changes
@@ -10,10 +10,10 @@ from headrace.advisor.history import History
 from headrace.model import Project
 from headrace.model.fields import bytes_as_text, memory_in_bytes
 from headrace.model.nodes import ExecutorKind
+from headrace.model.wording import few
 from headrace.runtime.leadership import worker_settings
 from headrace.services.session import ProjectSession
 
-NAMES_MAX = 5
 ADMISSION = (
     "attempts start by workers and pools, not by memory: deliveries are simulated without it"
 )
@@ -82,13 +82,13 @@ def memory_notes(project: Project, history: History, memory: AttemptMemory | Non
     if above:
         most = memory.text(max(peaks.values()))
         notes.append(
-            f"attempts at {few_names(above)} used more in the last 90 days, at most {most}: whether"
+            f"attempts at {few(above)} used more in the last 90 days, at most {most}: whether"
             " they take longer or fail with less isn't known, and they are simulated as they were"
         )
     elif len(unknown) < len(peaks):
         notes.append("no measured attempt of the last 90 days used more")
     if unknown:
-        notes.append(f"how much memory attempts at {few_names(unknown)} use isn't known")
+        notes.append(f"how much memory attempts at {few(unknown)} use isn't known")
     return notes
 
 
@@ -100,9 +100,3 @@ def _peaks(project: Project, history: History) -> dict[str, int]:
         if asset is None or asset.memory_max is None:
             results[name] = past.peak_memory_bytes
     return results
-
-
-def few_names(names: Sequence[str]) -> str:
-    """Return the first names, and how many more there are."""
-    more = f" and {len(names) - NAMES_MAX} more" if len(names) > NAMES_MAX else ""
-    return ", ".join(names[:NAMES_MAX]) + more

@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 import msgspec
 
 from headrace.model.partitions import command_line
+from headrace.model.wording import counted
 from headrace.slo.times import days, time_text
 
 NAMES_MAX = 4
@@ -250,7 +251,7 @@ def _beside(item: OpenItem, facts: OpenFacts, explained: Explained) -> str:
         failing &= damage
     elif item.kind is OpenKind.INCIDENT:
         failing &= _covered(others) - damage
-        text = _count(item.count, "other incident") if explained.incidents else text
+        text = counted(item.count, "other incident") if explained.incidents else text
     else:
         return text
     return f"{text} ({_fails(sorted(failing))})" if failing else text
@@ -273,7 +274,7 @@ def _served_clause(facts: OpenFacts) -> str:
     if missed:
         verb = "isn't" if len(missed) == 1 else "aren't"
         named = _few([f"{consumer.name} ({consumer.state})" for consumer in missed])
-        return f"{len(missed)} of {_count(total, 'consumer')} {verb} served: {named}"
+        return f"{len(missed)} of {counted(total, 'consumer')} {verb} served: {named}"
     if facts.damaged is not None and facts.damaged.consumers:
         verb = "reads" if len(facts.damaged.consumers) == 1 else "read"
         return f"{_few(facts.damaged.consumers)} {verb} from a damaged file"
@@ -287,9 +288,9 @@ def _consumers(facts: OpenFacts) -> OpenItem | None:
     if not open_ones:
         return None
     missed = sum(fact.state in _NOT_SERVED for fact in open_ones)
-    clauses = [f"{_count(missed, 'consumer')} not served"] if missed else []
+    clauses = [f"{counted(missed, 'consumer')} not served"] if missed else []
     if risky := len(open_ones) - missed:
-        clauses.append(f"{_count(risky, 'consumer')} at risk")
+        clauses.append(f"{counted(risky, 'consumer')} at risk")
     command = f"headrace why {shlex.quote(open_ones[0].name)}"
     names = tuple(fact.name for fact in open_ones)
     return OpenItem(OpenKind.CONSUMER, len(names), names, ", ".join(clauses), command)
@@ -299,7 +300,7 @@ def _damaged(facts: OpenFacts) -> OpenItem | None:
     damage = facts.damaged
     if damage is None:
         return None
-    text = f"{_count(damage.files, 'damaged file')} ({_few(damage.nodes)})"
+    text = f"{counted(damage.files, 'damaged file')} ({_few(damage.nodes)})"
     return OpenItem(OpenKind.DATA_CORRUPTED, damage.files, damage.nodes, text, damage.command)
 
 
@@ -329,7 +330,7 @@ def _of_incidents(
         f"headrace incident {facts[0].display_id}" if len(facts) == 1 else "headrace incidents"
     )
     nodes = tuple(dict.fromkeys(incident.node for incident in facts))
-    return OpenItem(kind, len(facts), nodes, _count(len(facts), item, several), command)
+    return OpenItem(kind, len(facts), nodes, counted(len(facts), item, several), command)
 
 
 def _quarantine(facts: OpenFacts, explained: Explained) -> OpenItem | None:
@@ -342,7 +343,7 @@ def _quarantine(facts: OpenFacts, explained: Explained) -> OpenItem | None:
     partitions = sum(quarantine.partitions for quarantine in held.values())
     rejected = sum(quarantine.rejected for quarantine in held.values())
     state = "held" if not rejected else "rejected" if rejected == partitions else "quarantined"
-    text = _count(rows, f"{state} row") if rows else _count(partitions, f"{state} partition")
+    text = counted(rows, f"{state} row") if rows else counted(partitions, f"{state} partition")
     return OpenItem(OpenKind.QUARANTINE, partitions, tuple(held), text, "headrace quarantine")
 
 
@@ -362,7 +363,7 @@ def _unobserved(facts: OpenFacts, explained: Explained) -> OpenItem | None:
     if not names:
         return None
     since = time_text(min(facts.unobserved[name] for name in names), facts.now_us, facts.timezone)
-    text = f"{_count(len(names), 'source')} that can't be observed since {since} ({_few(names)})"
+    text = f"{counted(len(names), 'source')} that can't be observed since {since} ({_few(names)})"
     command = f"headrace deliveries {shlex.quote(names[0])}"
     return OpenItem(OpenKind.SOURCE_UNREACHABLE, len(names), tuple(names), text, command)
 
@@ -378,7 +379,7 @@ def _throttled(facts: OpenFacts) -> OpenItem | None:
         if len(results) == 1 and results[0].expected
         else ""
     )
-    text = f"{_count(len(results), 'source')} throttled since {since} ({names}{loaded})"
+    text = f"{counted(len(results), 'source')} throttled since {since} ({names}{loaded})"
     command = f"headrace deliveries {shlex.quote(results[0].source)}"
     return OpenItem(
         OpenKind.SOURCE_THROTTLED,
@@ -413,7 +414,7 @@ def _approvals(facts: OpenFacts) -> OpenItem | None:
     numbers = [name for name in facts.approvals if name.isdecimal()]
     only_backfills = len(numbers) == len(facts.approvals)
     what = "backfill" if only_backfills else "plan"
-    text = f"{_count(len(facts.approvals), what)} waiting for approval"
+    text = f"{counted(len(facts.approvals), what)} waiting for approval"
     command = command_line("backfills", numbers[0]) if only_backfills else "headrace approvals"
     return OpenItem(OpenKind.APPROVAL, len(facts.approvals), (), text, command)
 
@@ -424,7 +425,7 @@ def _not_applied(facts: OpenFacts) -> OpenItem | None:
     if facts.not_applied is None:
         text = "files have errors (the applied version goes on)"
         return OpenItem(OpenKind.NOT_APPLIED, 1, (), text, "headrace validate")
-    text = f"{_count(facts.not_applied, 'node')} not applied"
+    text = f"{counted(facts.not_applied, 'node')} not applied"
     return OpenItem(OpenKind.NOT_APPLIED, facts.not_applied, (), text, "headrace plan")
 
 
@@ -451,10 +452,6 @@ def _roles_end(facts: OpenFacts) -> OpenItem | None:
         return None
     text = f"roles that end soon: {_few(facts.roles_end)}"
     return OpenItem(OpenKind.ROLE_ENDS, len(facts.roles_end), (), text, "headrace access review")
-
-
-def _count(n: int, item: str, several: str | None = None) -> str:
-    return f"{n:,} {item if n == 1 else several or item + 's'}"
 
 
 def _few(names: Sequence[str]) -> str:

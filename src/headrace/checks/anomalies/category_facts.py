@@ -20,6 +20,7 @@ from headrace.checks.anomalies.expectations import nats
 from headrace.checks.anomalies.history import MetricHistory
 from headrace.checks.anomalies.metric_anomalies import EXACT, number, percent
 from headrace.checks.facts import Fact, FactSeverity
+from headrace.model.wording import few
 
 ANOTHER_GRAIN = "another grain: most of what was named is gone, and something else is there"
 OTHER_NAMES = "other names: most of what was named is gone, and as much else is there"
@@ -160,8 +161,7 @@ def of_other_list(partition: EvaluatedPartition, results: Recoded) -> Fact:
 
 
 def _some(values: Sequence[str]) -> str:
-    more = len(values) - NAMES_TOLD
-    return ", ".join(map(repr, values[:NAMES_TOLD])) + (f" and {more} more" if more > 0 else "")
+    return few(list(map(repr, values)), NAMES_TOLD)
 
 
 def of_other_names(key: str, results: Unfamiliar, *, beside: bool) -> Fact:

@@ -50,6 +50,7 @@ from headrace.checks.anomalies.times import tied_columns
 from headrace.checks.anomalies.young_series import fewer, multiplied, settled, young_anomalies
 from headrace.checks.facts import Fact, FactSeverity
 from headrace.checks.metrics import MetricId, Metrics
+from headrace.model.wording import few
 
 ONE_FACTOR = 0.2
 """The difference (ln) up to which moves of columns' sizes count as one common factor."""
@@ -170,12 +171,7 @@ def _repeated(partition: EvaluatedPartition, history: MetricHistory) -> list[Fac
 
 def _several_times(partition: EvaluatedPartition, duplicate_rows: DuplicateRows) -> Fact:
     rows = partition.metrics.rows // duplicate_rows.times
-    others = (
-        f" and {len(duplicate_rows.apart) - NAMES_TOLD} more"
-        if len(duplicate_rows.apart) > NAMES_TOLD
-        else ""
-    )
-    keys = ", ".join(duplicate_rows.apart[:NAMES_TOLD]) + others
+    keys = few(duplicate_rows.apart, NAMES_TOLD)
     return Fact(
         kind="duplicate_rows",
         severity=duplicate_rows.severity,

@@ -22,11 +22,11 @@ from headrace.checks.proposals import (
     Memory,
     MutationKind,
     Proposal,
-    counted,
 )
 from headrace.model import CheckSpec
 from headrace.model.check_kinds import in_order, wider
 from headrace.model.fields import Fields
+from headrace.model.wording import counted
 
 ROWS_MAX = 10**15
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from headrace.connect.deliveries import CannotRead, Drift, SourceSchema, UnreadableFile, printable
 from headrace.connect.formats.registry import FileHeader
 from headrace.lake import PARTITION_COLUMN
+from headrace.model.wording import few
 
 # A file's header as column names. The same header always gives the same names, whatever its
 # content.
@@ -123,8 +124,7 @@ def _gone_and_new(missing: Sequence[str], new: Sequence[str]) -> str:
 
 def listed(names: Sequence[str]) -> str:
     """Return the names for a message: at most `NAMES_LISTED`, cut and escaped."""
-    more = f" and {len(names) - NAMES_LISTED} more" if len(names) > NAMES_LISTED else ""
-    return ", ".join(printable(name) for name in names[:NAMES_LISTED]) + more
+    return few(list(map(printable, names)), NAMES_LISTED)
 
 
 # A file without any name of the pinned header: what it is instead, if its first bytes show that.

@@ -10,6 +10,7 @@ from itertools import chain
 from headrace.incidents.diagnosis.evidence import Evidence
 from headrace.incidents.diagnosis.rule_terms import EXACT_NATS, Rule
 from headrace.model.causes import DATA_CAUSES, Cause, CauseKind
+from headrace.model.wording import few
 
 # A cause during the diagnosis: the evidence at its node that makes it one, and the symptoms
 # attributed to it.
@@ -178,17 +179,11 @@ def history_summary(cause_candidate: CauseCandidate) -> str:
     by_kind: dict[str, set[str]] = {}
     for part in cause_candidate.history:
         columns = sorted(part.columns)
-        where = f" in {_history_listed(columns)}" if columns else ""
+        where = f" in {few(columns, NAMED_MAX)}" if columns else ""
         by_kind.setdefault(f"{part.kind}{where}", set()).update(part.partitions)
     kinds = [f"{kind} ({len(at)})" for kind, at in sorted(by_kind.items(), key=_by_partitions)]
-    return f"{len(held)} of {of} intervals of history held: {_history_listed(kinds)}"
+    return f"{len(held)} of {of} intervals of history held: {few(kinds, NAMED_MAX)}"
 
 
 def _by_partitions(row: tuple[str, set[str]]) -> tuple[int, str]:
     return -len(row[1]), row[0]
-
-
-def _history_listed(names: Iterable[str]) -> str:
-    words = list(names)
-    more = f" and {len(words) - NAMED_MAX} more" if len(words) > NAMED_MAX else ""
-    return ", ".join(words[:NAMED_MAX]) + more

@@ -18,6 +18,7 @@ from headrace.engine import sandbox
 from headrace.engine.attempts import BodyError, Handed
 from headrace.engine.failures import BodyFailed
 from headrace.engine.logs import LogFile
+from headrace.model.wording import few
 from headrace.runtime.messages import ComputeTask
 
 REFUSALS_NAMED_MAX = 5
@@ -90,9 +91,7 @@ def explained(error: BodyError, refusals: Mapping[Endpoint, str]) -> BodyError:
 
 
 def _named(endpoints: Sequence[Endpoint]) -> str:
-    more = len(endpoints) - REFUSALS_NAMED_MAX
-    names = ", ".join(map(str, endpoints[:REFUSALS_NAMED_MAX]))
-    return f"{names} and {more} more" if more > 0 else names
+    return few(list(map(str, endpoints)), REFUSALS_NAMED_MAX)
 
 
 def _declarations(endpoints: Sequence[Endpoint]) -> str:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from headrace.cli import terminal
-from headrace.cli.terminal import ColumnLayout, Row, Screen, StyledCell, clean, clean_lines
+from headrace.cli.terminal import ColumnLayout, Row, Screen, StyledCell, clean, clean_lines, plural
 from headrace.model.times import duration
 from headrace.services.responses import ColumnRow
 
@@ -112,6 +112,20 @@ class CommandOutput:
     def say(self, text: str = "", style: str = "", *, indent: int = 0) -> None:
         """Print a paragraph, wrapped between words."""
         terminal.paragraph(self.screen, text, indent=indent, style=style)
+
+    def rest(
+        self,
+        hidden: int,
+        what: str = "more",
+        *,
+        then: str = "",
+        style: str = "",
+        indent: int = 2,
+    ) -> None:
+        """Say how many more there are than were printed; nothing if there are none."""
+        if hidden > 0:
+            count = f"{hidden:,} more" if what == "more" else plural(hidden, what)
+            self.say(f"and {count}{then}", style, indent=indent)
 
     def raw(self, text: str) -> None:
         """Print lines unwrapped (SQL, source code, log lines), with control characters escaped."""

@@ -257,12 +257,7 @@ def render_past_changes(
         page.say()
     for row in restated[:PAST_SHOWN_MAX]:
         page.say(restated_text(row), "warn", indent=2)
-    if len(restated) > PAST_SHOWN_MAX:
-        page.say(
-            f"and {plural(len(restated) - PAST_SHOWN_MAX, 'more change')} of the past; --json"
-            " has all",
-            indent=2,
-        )
+    page.rest(len(restated) - PAST_SHOWN_MAX, "more change", then=" of the past; --json has all")
     for proposed_row in proposed[:PAST_SHOWN_MAX]:
         request_clause = ", and is recomputed only on request"
         clause = (
@@ -276,12 +271,9 @@ def render_past_changes(
             indent=2,
         )
         page.command(proposed_row.command, indent=4)
-    if len(proposed) > PAST_SHOWN_MAX:
-        page.say(
-            f"and {plural(len(proposed) - PAST_SHOWN_MAX, 'more node')} with stale partitions;"
-            " --json has all",
-            indent=2,
-        )
+    page.rest(
+        len(proposed) - PAST_SHOWN_MAX, "more node", then=" with stale partitions; --json has all"
+    )
 
 
 def repaired_text(row: RepairedRow) -> str:

@@ -233,8 +233,7 @@ def _render_versions(rows: list[VersionRow], page: CommandOutput) -> None:
         return
     page.say()
     page.table(VERSION_COLUMNS, [_version_row(row, page) for row in rows[:VERSIONS_SHOWN_MAX]])
-    if len(rows) > VERSIONS_SHOWN_MAX:
-        page.say(f"and {plural(len(rows) - VERSIONS_SHOWN_MAX, 'older version')}", indent=2)
+    page.rest(len(rows) - VERSIONS_SHOWN_MAX, "older version")
     page.next(f"headrace versions {rows[0].version}")
 
 

@@ -115,8 +115,7 @@ def _render_direction(
             for row in rows[:LINEAGE_SHOWN_MAX]
         ],
     )
-    if len(rows) > LINEAGE_SHOWN_MAX:
-        page.say(f"and {len(rows) - LINEAGE_SHOWN_MAX} more; --json has all", indent=2)
+    page.rest(len(rows) - LINEAGE_SHOWN_MAX, then="; --json has all")
 
 
 # `headrace render ASSET[@K]`
@@ -308,13 +307,12 @@ def _render_failed_test(row: TestRow, page: CommandOutput) -> None:
     count = sum(
         min(DIFFERENCES_SHOWN_MAX, len(rows)) for rows in (row.missing, row.unexpected, row.changed)
     )
-    if row.differences > count:
-        page.say(
-            f"and {plural(row.differences - count, 'more row')} that aren't as expected; --json has"
-            " more",
-            "dim",
-            indent=2,
-        )
+    page.rest(
+        row.differences - count,
+        "more row",
+        then=" that aren't as expected; --json has more",
+        style="dim",
+    )
     for check in row.checks:
         if check.outcome == "failed":
             page.say(

@@ -179,8 +179,7 @@ def _render_verification(response: VerifyResponse, page: CommandOutput) -> None:
         page.say(f"✗ {response.reason}", "bad")
     for missing in response.missing[:MISSING_SHOWN_MAX]:
         page.say(f"missing: {missing}", indent=2)
-    if len(response.missing) > MISSING_SHOWN_MAX:
-        page.say(f"and {len(response.missing) - MISSING_SHOWN_MAX:,} more", indent=2)
+    page.rest(len(response.missing) - MISSING_SHOWN_MAX)
     for note in response.notes:
         page.say(f"not known: {note}", "dim")
     page.say(f"head {response.head}", "dim")

@@ -91,8 +91,7 @@ BACKFILL_COLUMNS = [
 def render_backfill_plan(response: BackfillResponse, page: CommandOutput) -> None:
     """Print a backfill's plan, before it asks for agreement: partitions, cost, affected readers."""
     page.table(PLANNED_COLUMNS, [_planned_row(row) for row in response.assets[:NODES_SHOWN_MAX]])
-    if len(response.assets) > NODES_SHOWN_MAX:
-        page.say(f"and {plural(len(response.assets) - NODES_SHOWN_MAX, 'more asset')}", indent=2)
+    page.rest(len(response.assets) - NODES_SHOWN_MAX, "more asset")
     _render_skipped(response, page)
     page.say(f"in all {response.counts.text}, {_publication_text(response)}", indent=2)
     page.say(cost_text(response), indent=2)
@@ -160,8 +159,7 @@ def _render_skipped(response: BackfillResponse, page: CommandOutput) -> None:
         SKIPPED_COLUMNS,
         [[StyledCell(row.asset, "bold"), f"{row.partitions:,}", row.why] for row in rows],
     )
-    if len(response.skipped) > len(rows):
-        page.say(f"and {plural(len(response.skipped) - len(rows), 'more reason')}", indent=2)
+    page.rest(len(response.skipped) - len(rows), "more reason")
 
 
 def _publication_text(response: BackfillResponse) -> str:
@@ -207,8 +205,7 @@ def _render_progress(response: BackfillResponse, page: CommandOutput) -> None:
             _render_failed_checks(row, page)
     for todo in dict.fromkeys(row.first for row in response.failures if row.first is not None):
         page.say(f"to do: {todo}", indent=2)
-    if response.failed > FAILURES_SHOWN_MAX:
-        page.say(f"and {plural(response.failed - FAILURES_SHOWN_MAX, 'more failure')}", indent=2)
+    page.rest(response.failed - FAILURES_SHOWN_MAX, "more failure")
 
 
 def _render_unchanged(response: BackfillResponse, page: CommandOutput) -> None:
@@ -253,8 +250,7 @@ def render_published(response: BackfillResponse, page: CommandOutput) -> None:
         PUBLISHED_COLUMNS,
         [_published_row(row, changes.get(row.asset)) for row in response.assets[:NODES_SHOWN_MAX]],
     )
-    if len(response.assets) > NODES_SHOWN_MAX:
-        page.say(f"and {plural(len(response.assets) - NODES_SHOWN_MAX, 'more node')}", indent=2)
+    page.rest(len(response.assets) - NODES_SHOWN_MAX, "more node")
 
 
 def _published_row(row: BackfillRow, change: ChangedRow | None) -> list[str | StyledCell]:

@@ -69,8 +69,9 @@ def render_contract(response: ContractShowResponse, page: CommandOutput) -> None
         page.table(
             CONTRACT_COLUMNS, [_column_row(row) for row in response.columns[:ROWS_SHOWN_MAX]]
         )
-    if len(response.columns) > ROWS_SHOWN_MAX:
-        page.say(f"and {len(response.columns) - ROWS_SHOWN_MAX} more; --json has all", "dim")
+    page.rest(
+        len(response.columns) - ROWS_SHOWN_MAX, then="; --json has all", style="dim", indent=0
+    )
     if response.learnt is not None:
         render_learnt_source(response.learnt, page, columns=False)
     _render_statements(response, page)

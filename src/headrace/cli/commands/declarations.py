@@ -16,11 +16,12 @@ PROBLEMS_SHOWN_MAX = 100
 def _render_problems(response: ValidateResponse, page: CommandOutput) -> None:
     for problem in response.problems[:PROBLEMS_SHOWN_MAX]:
         _render_problem(problem, page)
-    if len(response.problems) > PROBLEMS_SHOWN_MAX:
-        page.say(
-            f"and {plural(len(response.problems) - PROBLEMS_SHOWN_MAX, 'more problem')}; headrace"
-            " validate --json lists all"
-        )
+    page.rest(
+        len(response.problems) - PROBLEMS_SHOWN_MAX,
+        "more problem",
+        then="; headrace validate --json lists all",
+        indent=0,
+    )
     if response.binding is not None and response.binding.left:
         left = plural(response.binding.left, "SQL statement")
         page.say(

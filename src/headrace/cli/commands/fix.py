@@ -180,12 +180,7 @@ def _render_still_wrong(response: FixResponse, page: CommandOutput) -> None:
     for row in response.still[:STILL_WRONG_SHOWN_MAX]:
         state = row.state if row.state == "failed" else f"is {row.state.replace('_', ' ')}"
         page.say(f"{row.what} {state}: {row.text}", "dim", indent=2)
-    if len(response.still) > STILL_WRONG_SHOWN_MAX:
-        page.say(
-            f"and {len(response.still) - STILL_WRONG_SHOWN_MAX} more: headrace status",
-            "dim",
-            indent=2,
-        )
+    page.rest(len(response.still) - STILL_WRONG_SHOWN_MAX, then=": headrace status", style="dim")
 
 
 def _render_published(response: FixResponse, page: CommandOutput) -> None:

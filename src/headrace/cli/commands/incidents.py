@@ -138,8 +138,7 @@ def render_incident(row: IncidentRow, page: CommandOutput) -> None:
         EVIDENCE_COLUMNS,
         [[e.what, e.expected, observed, page.times.time_text(e.at)] for e, observed in visible],
     )
-    if len(evidence) > len(visible):
-        page.say(f"and {len(evidence) - len(visible)} more; --json has all", "dim", indent=2)
+    page.rest(len(evidence) - len(visible), then="; --json has all", style="dim")
     _render_renames(row, page)
     page.table(FACT_COLUMNS, _fact_rows(row, page), header=False)
     _render_handling(row, page)
@@ -182,8 +181,7 @@ def _render_renames(row: IncidentRow, page: CommandOutput) -> None:
         page.say(f"proposed  {rename.column} → {rename.to}{score}", indent=2)
         for text in rival_texts(rename.rivals):
             page.say(text, "dim", indent=12)
-    if len(row.renames) > RENAMES_SHOWN_MAX:
-        page.say(f"and {len(row.renames) - RENAMES_SHOWN_MAX} more; --json has all", indent=2)
+    page.rest(len(row.renames) - RENAMES_SHOWN_MAX, then="; --json has all")
 
 
 def _cause_and_place(row: IncidentRow) -> list[str]:

@@ -94,8 +94,7 @@ def render_plan(  # complexipy: ignore (a page: a line for each thing there is t
 ) -> None:
     """Print a plan: changed nodes, stale partitions, other steps, and who is affected."""
     page.table(CHANGE_COLUMNS, [_change_row(change) for change in plan.changes[:ROWS_SHOWN_MAX]])
-    if len(plan.changes) > ROWS_SHOWN_MAX:
-        page.say(f"and {plural(len(plan.changes) - ROWS_SHOWN_MAX, 'more change')}", indent=2)
+    page.rest(len(plan.changes) - ROWS_SHOWN_MAX, "more change")
     for text in _code_lines(plan.changes)[:ROWS_SHOWN_MAX]:
         page.say(text, indent=2)
     if plan.stale:
@@ -115,8 +114,7 @@ def render_plan(  # complexipy: ignore (a page: a line for each thing there is t
     if others:
         page.say()
         page.table(STEP_COLUMNS, [_step_row(row) for row in others[:ROWS_SHOWN_MAX]])
-    if len(others) > ROWS_SHOWN_MAX:
-        page.say(f"and {plural(len(others) - ROWS_SHOWN_MAX, 'more step')}", indent=2)
+    page.rest(len(others) - ROWS_SHOWN_MAX, "more step")
     for built in plan.built:
         page.say(
             f"{built.environment} has built {built.node}: {plural(built.partitions, 'partition')}"
@@ -160,8 +158,7 @@ def _say_pruned(rows: Sequence[PrunedRow], page: CommandOutput) -> None:
         else:
             text = f"{stays} for {row.keep}, then maintenance removes it for good"
             page.say(text, "warn", indent=2)
-    if len(rows) > ROWS_SHOWN_MAX:
-        page.say(f"and {plural(len(rows) - ROWS_SHOWN_MAX, 'more node')}", "dim", indent=2)
+    page.rest(len(rows) - ROWS_SHOWN_MAX, "more node", style="dim")
 
 
 def _say_removed_early(row: RemovesRow, page: CommandOutput) -> None:
@@ -197,8 +194,7 @@ def _say_removed(rows: Sequence[RemovesRow], page: CommandOutput) -> None:
             else "by the first cleanup after `apply`, for good"
         )
         page.say(f"{span}: {when}", "bad", indent=4)
-    if len(rows) > ROWS_SHOWN_MAX:
-        page.say(f"and {plural(len(rows) - ROWS_SHOWN_MAX, 'more node')}", "bad", indent=2)
+    page.rest(len(rows) - ROWS_SHOWN_MAX, "more node", style="bad")
 
 
 def _say_agreements(rows: Sequence[AgreementRow], page: CommandOutput) -> None:
@@ -208,8 +204,7 @@ def _say_agreements(rows: Sequence[AgreementRow], page: CommandOutput) -> None:
         page.say(f"contract of {row.node} {version}: {'; '.join(row.changes)}", "warn", indent=2)
         page.say(f"{row.domain} reads it: {joined(row.readers)}", indent=4)
         page.say(_agreement_text(row), "good" if row.agreed else "warn", indent=4)
-    if len(rows) > ROWS_SHOWN_MAX:
-        page.say(f"and {plural(len(rows) - ROWS_SHOWN_MAX, 'more domain')}", "warn", indent=2)
+    page.rest(len(rows) - ROWS_SHOWN_MAX, "more domain", style="warn")
 
 
 def _agreement_text(row: AgreementRow) -> str:
@@ -398,8 +393,7 @@ def render_refusal(row: RefusedRow, what: str, again: str, page: CommandOutput) 
     page.say(f"✗ {what}: it isn't what would be done now", "bad")
     for path in row.files[:ROWS_SHOWN_MAX]:
         page.say(f"{path} isn't as it was in the plan", indent=2)
-    if len(row.files) > ROWS_SHOWN_MAX:
-        page.say(f"and {plural(len(row.files) - ROWS_SHOWN_MAX, 'more file')}", indent=2)
+    page.rest(len(row.files) - ROWS_SHOWN_MAX, "more file")
     for change in row.changed[:ROWS_SHOWN_MAX]:
         page.say(change, indent=2)
     if not row.files and not row.changed:
@@ -639,13 +633,12 @@ def _render_diff(response: DiffResponse, page: CommandOutput) -> None:
         PARTITION_COLUMNS,
         [_partition_row(partition) for partition in response.partitions[:PARTITIONS_SHOWN_MAX]],
     )
-    if len(response.partitions) > PARTITIONS_SHOWN_MAX:
-        page.say(
-            f"and {plural(len(response.partitions) - PARTITIONS_SHOWN_MAX, 'more partition')};"
-            " --json has all",
-            "dim",
-            indent=2,
-        )
+    page.rest(
+        len(response.partitions) - PARTITIONS_SHOWN_MAX,
+        "more partition",
+        then="; --json has all",
+        style="dim",
+    )
     for row in response.sample:
         render_changed_row(row, page)
     _say_masked(response.masked, page)

@@ -16,7 +16,7 @@ from headrace.cli.run_results import (
     render_error,
     render_repair,
 )
-from headrace.cli.terminal import ColumnLayout, StyledCell, plural
+from headrace.cli.terminal import ColumnLayout, StyledCell
 from headrace.model.partitions import WHOLE, command_line, partition_argument
 from headrace.services.logs import AttemptLog, follow, logs
 from headrace.services.parameters import Option
@@ -152,11 +152,7 @@ def _render_one_run(  # complexipy: ignore (a page: a line for each thing there 
         )
     page.say()
     page.table(ATTEMPT_COLUMNS, [_attempt_row(group) for group in attempted[:ATTEMPTS_SHOWN_MAX]])
-    if len(attempted) > ATTEMPTS_SHOWN_MAX:
-        page.say(
-            f"and {plural(len(attempted) - ATTEMPTS_SHOWN_MAX, 'more attempt')}; --json has all",
-            indent=2,
-        )
+    page.rest(len(attempted) - ATTEMPTS_SHOWN_MAX, "more attempt", then="; --json has all")
     wrong = [group for group in attempted if group[0].error is not None]
     for group in wrong[:ERRORS_SHOWN_MAX]:
         page.say()

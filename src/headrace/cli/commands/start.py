@@ -232,8 +232,7 @@ def _render_project(response: InitResponse, page: CommandOutput) -> None:
     files = [file for file in response.files if not file.startswith(EDITOR_FOLDER)]
     for file in files[:FILES_SHOWN_MAX]:
         page.say(file, indent=4)
-    if len(files) > FILES_SHOWN_MAX:
-        page.say(f"and {len(files) - FILES_SHOWN_MAX} more files", indent=4)
+    page.rest(len(files) - FILES_SHOWN_MAX, "more file", indent=4)
     if len(files) < len(response.files):
         page.say(f"{EDITOR_FOLDER} (schemas of these files, for an editor)", "dim", indent=4)
     for note in response.notes:

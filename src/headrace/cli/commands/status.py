@@ -97,12 +97,7 @@ def _render_repairs(rows: Sequence[RepairRow], page: CommandOutput) -> None:
     """Print the repairs of partitions without an incident."""
     for row in rows[:REPAIRS_SHOWN_MAX]:
         render_repair(row, page)
-    if len(rows) > REPAIRS_SHOWN_MAX:
-        page.say(
-            f"and {plural(len(rows) - REPAIRS_SHOWN_MAX, 'more repair')}; --json has all",
-            "dim",
-            indent=2,
-        )
+    page.rest(len(rows) - REPAIRS_SHOWN_MAX, "more repair", then="; --json has all", style="dim")
 
 
 def _consumer_row(consumer: ConsumerRow, page: CommandOutput) -> list[str | StyledCell]:
@@ -281,8 +276,7 @@ def _render_files(response: StatusResponse, page: CommandOutput) -> None:
     for files in response.files:
         for path in files.paths[:PATHS_SHOWN_MAX]:
             page.raw(f"  {files.asset.ljust(_label_width(response))}  {path}")
-        if len(files.paths) > PATHS_SHOWN_MAX:
-            page.say(f"and {len(files.paths) - PATHS_SHOWN_MAX} more files", indent=4)
+        page.rest(len(files.paths) - PATHS_SHOWN_MAX, "more file", indent=4)
 
 
 def _waiting_text(deliveries: int, partitions: int, rows: int) -> str:
@@ -376,12 +370,9 @@ def render_figure(response: FigureResponse, page: CommandOutput) -> None:
     )
     if not response.rows:
         page.say("no data", indent=2)
-    if len(response.rows) > FIGURE_ROWS_MAX:
-        page.say(
-            f"and {plural(len(response.rows) - FIGURE_ROWS_MAX, 'more row')}; --json has all",
-            "dim",
-            indent=2,
-        )
+    page.rest(
+        len(response.rows) - FIGURE_ROWS_MAX, "more row", then="; --json has all", style="dim"
+    )
 
 
 def _figure_column(place: int, field: str) -> ColumnLayout:

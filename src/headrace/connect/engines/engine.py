@@ -167,9 +167,9 @@ class SourceDatabase(ABC):
     as_doubles: frozenset[str] = frozenset()
     """Names, in lower case, of columns to copy as DOUBLE if their decimal numbers have no scale."""
 
-    @abstractmethod
     def mark(self, name: str) -> str:
         """Return the placeholder of a bound value."""
+        return f"%({name})s"
 
     def quoted(self, name: str) -> str:
         """Return a name quoted for a statement, whatever characters it has."""

@@ -112,9 +112,6 @@ class MysqlSource(SourceDatabase):
             )
             self._run("start transaction with consistent snapshot, read only", {})
 
-    def mark(self, name: str) -> str:
-        return f"%({name})s"
-
     def quoted(self, name: str) -> str:
         return "`" + name.replace("`", "``").replace("%", "%%") + "`"
 

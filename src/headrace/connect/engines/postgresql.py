@@ -111,9 +111,6 @@ class PostgresqlSource(SourceDatabase):
             for name, value in settings.items():
                 self._connection.execute("select set_config(%s, %s, true)", (name, value))
 
-    def mark(self, name: str) -> str:
-        return f"%({name})s"
-
     def as_cursor(self, expression: str) -> str:
         return f"({expression})::text"
 

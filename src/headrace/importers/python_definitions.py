@@ -290,3 +290,13 @@ def functions_of(
     """Return all functions and methods of a file, in the order of their lines."""
     functions = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
     yield from sorted(functions, key=lambda node: node.lineno)
+
+
+def unused(wanted: str, used: set[str]) -> str:
+    """Return an id that isn't used yet, by a number if it must be, and take it."""
+    number, name = 2, wanted or "*"
+    while name in used:
+        name = f"{wanted}~{number}"
+        number += 1
+    used.add(name)
+    return name

@@ -61,6 +61,13 @@ class Activity:
         """What its author wrote about it."""
         return text_at(self.raw, "description")
 
+    def directly_before(self) -> Iterator[Activity]:
+        """Yield the activities of the same container that it names."""
+        names = {upstream.name.lower() for upstream in self.upstream}
+        for other in self.pipeline.inside(self.container):
+            if other.name.lower() in names and other is not self:
+                yield other
+
 
 @dataclass(slots=True)
 class Pipeline:

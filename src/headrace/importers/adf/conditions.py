@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from headrace.importers.adf.activities import DEACTIVATED, NEVER, Activity, Pipeline
 from headrace.importers.adf.reading import text_at
 
@@ -52,14 +50,7 @@ def _obstacle(activity: Activity) -> str:
         return container.obstacle or ends
     if is_conditional(activity):
         return ""
-    return next(filter(None, map(_after, _directly_before(activity))), "")
-
-
-def _directly_before(activity: Activity) -> Iterator[Activity]:
-    names = {upstream.name.lower() for upstream in activity.upstream}
-    for other in activity.pipeline.inside(activity.container):
-        if other.name.lower() in names and other is not activity:
-            yield other
+    return next(filter(None, map(_after, activity.directly_before())), "")
 
 
 def _after(earlier: Activity) -> str:

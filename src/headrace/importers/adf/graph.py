@@ -53,7 +53,7 @@ class Graph:
         return [("of", end) for end in ends] or [("before", activity)]
 
     def _steps_before(self, activity: Activity) -> list[tuple[str, Activity]]:
-        upstream = list(self.upstream(activity))
+        upstream = list(activity.directly_before())
         if upstream:
             return [("of", earlier) for earlier in upstream]
         if activity.container is not None:
@@ -67,14 +67,6 @@ class Graph:
         called = self._calls.get(activity.id)
         inner = called.inside(None) if called is not None else activity.children
         return _last(inner)
-
-    @staticmethod
-    def upstream(activity: Activity) -> Iterator[Activity]:
-        """Yield the activities of the same container that an activity names."""
-        names = {upstream.name.lower() for upstream in activity.upstream}
-        for other in activity.pipeline.inside(activity.container):
-            if other.name.lower() in names and other is not activity:
-                yield other
 
     def all_before(self, activity: Activity) -> set[str]:
         """Return the ids of all activities that come before an activity, in all pipelines."""
@@ -96,7 +88,7 @@ class Graph:
 
     def dependencies(self, activity: Activity) -> Iterator[Dependency]:
         """Yield what an activity comes after, as the origin says it."""
-        for other in self.upstream(activity):
+        for other in activity.directly_before():
             uses = other.name.lower() in activity.uses
             how = DependencyKind.EXPRESSION if uses else DependencyKind.EDGE
             yield Dependency(other.id, activity.id, how)

@@ -29,7 +29,7 @@ from headrace.importers.dagster.pure import inputs_of, is_pure, module_text
 from headrace.importers.dagster.schedules import Schedule, schedules_of
 from headrace.importers.imported import Dependency, DependencyKind, ImportedProject, Verdict
 from headrace.importers.origin_files import working_on
-from headrace.importers.python_definitions import argument
+from headrace.importers.python_definitions import argument, unused
 
 RUNNER = "jobs/dagster_work.py"
 RUNNER_TEXT = '''"""Run one asset or one job of the Dagster project in DAGSTER_PROJECT's folder.
@@ -119,11 +119,7 @@ class _Items:
             )
 
     def _add(self, item: Defined, wanted: str) -> OriginTask:
-        number, name = 2, wanted or "*"
-        while name in self._used:
-            name = f"{wanted}~{number}"
-            number += 1
-        self._used.add(name)
+        name = unused(wanted, self._used)
         task = OriginTask(
             id=name,
             file=item.file.path,

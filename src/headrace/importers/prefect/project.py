@@ -12,6 +12,7 @@ from headrace.importers.imported import Dependency, DependencyKind, ImportedProj
 from headrace.importers.origin_files import working_on
 from headrace.importers.prefect.deployments import Deployment, deployments_of
 from headrace.importers.prefect.flows import CallReader, Definition, FlowCalls, read_files
+from headrace.importers.python_definitions import unused
 
 RUNNER = "jobs/prefect_flow.py"
 RUNNER_TEXT = '''"""Run one flow of the Prefect project in the folder that PREFECT_PROJECT names.
@@ -81,7 +82,7 @@ class _Items:
     def add_all(self, tasks: list[Definition]) -> None:
         """Add flows with their tasks, then tasks that no flow calls."""
         for flow in self._flows:
-            self._flow_ids[id(flow)] = self._free(flow.name)
+            self._flow_ids[id(flow)] = unused(flow.name, self._used)
         called_tasks: set[int] = set()
         for flow in self._flows:
             with working_on(flow.file.path):
@@ -93,14 +94,6 @@ class _Items:
         for task in tasks:
             if id(task) not in called_tasks:
                 self._add_uncalled(task)
-
-    def _free(self, wanted: str) -> str:
-        number, name = 2, wanted
-        while name in self._used:
-            name = f"{wanted}~{number}"
-            number += 1
-        self._used.add(name)
-        return name
 
     def _callers(self, flow: Definition) -> list[Definition]:
         return [
@@ -187,7 +180,7 @@ class _Items:
 
     def _add_task(self, flow: Definition, called: Definition) -> None:
         flow_id = self._flow_ids[id(flow)]
-        id_ = self._free(f"{flow_id}.{called.name}")
+        id_ = unused(f"{flow_id}.{called.name}", self._used)
         self._task_ids[(id(flow), id(called))] = id_
         owner = next(item for item in self.tasks if item.id == flow_id)
         task = OriginTask(
@@ -204,7 +197,7 @@ class _Items:
 
     def _add_uncalled(self, called: Definition) -> None:
         task = OriginTask(
-            id=self._free(called.name),
+            id=unused(called.name, self._used),
             file=called.file.path,
             line=called.line,
             original=called.file.original(called.node),

@@ -34,6 +34,22 @@ def test_before_the_first_tick_nothing_is_made(new: Project) -> None:
     assert not (new.root / ".headrace/state.db").exists()
 
 
+def test_the_usual_time_between_passes_is_named(
+    shop: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: states that are `unknown` for hours each day, and nothing that names the
+    setting for it."""
+    assert "passes" not in found(shop)
+    for day in range(6, 10):
+        for time in ("07:00", "08:00"):
+            shop.text("tick", "--now", f"2025-03-0{day}T{time}:00Z")
+    told = found(shop)["passes"]["detail"]
+    assert "usually at most 23 h 00 min apart" in told and "tick_every" in told
+    toml = shop.root / "headrace.toml"
+    toml.write_text(toml.read_text() + '[run]\ntick_every = "24h"\n')
+    assert "passes" not in found(shop)
+
+
 def test_contacts_that_need_no_channel_are_told_of(new: Project) -> None:
     """Would catch: "nobody is notified", of a project whose owners' contact is a file that
     every incident is written to."""

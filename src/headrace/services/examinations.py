@@ -31,7 +31,7 @@ from headrace.model import (
 from headrace.model.errors import first_line
 from headrace.model.nodes import SandboxMode
 from headrace.model.settings import PRODUCTION
-from headrace.model.times import parse_duration
+from headrace.model.times import duration, parse_duration
 from headrace.runtime.messages import FailedOutcome, StagedOutcome
 from headrace.security.state import state_exists
 from headrace.services import backups as services_backups
@@ -39,9 +39,10 @@ from headrace.services.lake_files import CORRECT, moved, recompute_command
 from headrace.services.permissions import rules_of
 from headrace.services.session import ProjectSession
 from headrace.slo.damaged_files import damaged_files
+from headrace.slo.freshness import usual_gap
 from headrace.sql.engine_faults import ENGINE_FAULTS
 from headrace.store.lease import holder
-from headrace.store.queries import audit_trail, freezes
+from headrace.store.queries import audit_trail, deliveries, freezes
 
 if TYPE_CHECKING:
     from headrace.engine.sandbox import Protections
@@ -114,6 +115,7 @@ NETWORK = (
 def state(session: ProjectSession) -> Iterator[ExaminationFinding]:
     """Examine the state and the data folder."""
     yield from _store(session)
+    yield from _passes(session)
     folder = _there(session.data_folder)
     yield _disk(folder)
     yield _file_system(folder)
@@ -162,6 +164,20 @@ def _store(session: ProjectSession) -> Iterator[ExaminationFinding]:
         yield warn("frozen", f"{who}: commands and requests are refused", "headrace unfreeze WHO")
     yield ok("leader", "none runs now" if leader is None else leader.name)
     yield from _checksums(checksums)
+
+
+def _passes(session: ProjectSession) -> Iterator[ExaminationFinding]:
+    """Say how far apart passes usually are, unless `[run] tick_every` or a server does."""
+    with contextlib.suppress(HeadraceError):  # the unreadable state is a finding already
+        if session.store is None or session.version is None or session.settings.tick_every:
+            return
+        sources = session.compiled.project.sources
+        with session.store.read() as tx:
+            seen = [[look.at for look in deliveries.observations(tx, name)] for name in sources]
+            gaps = [gap for times in seen if (gap := usual_gap(times)) is not None]
+            if gaps and holder(tx) is None:
+                text = f"usually at most {duration(max(gaps))} apart, as the last 20 were"
+                yield ok("passes", f"{text}; `[run] tick_every` says it for certain")
 
 
 def _checksums(checksums: bool | None) -> Iterator[ExaminationFinding]:

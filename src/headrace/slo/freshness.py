@@ -329,11 +329,16 @@ def _validity(observations: Sequence[int]) -> int:
 
     Two passes each morning have a long gap every day: one that came three times is usual.
     """
-    gaps = _gaps(observations)
-    if len(gaps) < GAPS_LEAST:
+    usual = usual_gap(observations)
+    if usual is None:
         return CADENCE_UNKNOWN_US
-    usual = gaps[-USUAL_TIMES]
-    return max(2 * _median(gaps), usual + usual // USUAL_SLACK, GAP_LEAST_US)
+    return max(2 * _median(_gaps(observations)), usual + usual // USUAL_SLACK, GAP_LEAST_US)
+
+
+def usual_gap(observations: Sequence[int]) -> int | None:
+    """Return the longest gap between observations that is usual; None with too few of them."""
+    gaps = _gaps(observations)
+    return gaps[-USUAL_TIMES] if len(gaps) >= GAPS_LEAST else None
 
 
 def _gaps(observations: Sequence[int]) -> list[int]:

@@ -169,11 +169,14 @@ def _store(session: ProjectSession) -> Iterator[ExaminationFinding]:
 def _passes(session: ProjectSession) -> Iterator[ExaminationFinding]:
     """Say how far apart passes usually are, unless `[run] tick_every` or a server does."""
     with contextlib.suppress(HeadraceError):  # the unreadable state is a finding already
-        if session.store is None or session.version is None or session.settings.tick_every:
+        compiled = session.compiled
+        if session.store is None or compiled is None or session.settings.tick_every:
             return
-        sources = session.compiled.project.sources
         with session.store.read() as tx:
-            seen = [[look.at for look in deliveries.observations(tx, name)] for name in sources]
+            seen = [
+                [look.at for look in deliveries.observations(tx, name)]
+                for name in compiled.project.sources
+            ]
             gaps = [gap for times in seen if (gap := usual_gap(times)) is not None]
             if gaps and holder(tx) is None:
                 text = f"usually at most {duration(max(gaps))} apart, as the last 20 were"

@@ -23,6 +23,7 @@ from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hi
 import msgspec
 
 from headrace.model.errors import UsageError
+from headrace.services.decoders import are_shared, make_decoders
 
 FROM_THE_CALLER = ("session", "progress")
 """Parameters that aren't part of the command."""
@@ -141,6 +142,8 @@ def command_function(path: str) -> Callable[..., Any]:
     """Return the function `module:name` of `headrace.services`. Its module is imported."""
     module, _, name = path.partition(":")
     function: Callable[..., Any] = getattr(import_module(f"headrace.services.{module}"), name)
+    if are_shared():
+        make_decoders()
     return function
 
 

@@ -19,6 +19,7 @@ import msgspec
 from headrace.model import HeadraceError
 from headrace.security.access import Identity, IdentityKind
 from headrace.services.caches import ChangesResponse, changes_since, leave_out_of_collections
+from headrace.services.decoders import make_decoders
 from headrace.services.graph import WARMED, load
 from headrace.services.session import ProjectSession
 from headrace.store.queries.changes import Marks
@@ -40,6 +41,7 @@ class ProjectReader:
 
     def __init__(self, root: Path, env: str, actor: str = ACTOR) -> None:
         self._root, self._env, self._actor = root, env, actor
+        make_decoders()
         self._last: ProjectSession | None = None
         self._loading = threading.Lock()
         self._threads = ThreadPoolExecutor(READERS_MAX, thread_name_prefix="headrace reader")

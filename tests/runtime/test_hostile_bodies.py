@@ -36,7 +36,7 @@ def with_body(lab: Lab, body: str, **declared: object) -> RunResponse:
         ("def bad(orders):\n    raise SystemExit(3)", "sys.exit(3)"),
         ("def bad(orders):\n    import sys; sys.exit('bye')", "bye"),
         ("def bad(orders):\n    raise KeyboardInterrupt", "KeyboardInterrupt"),
-        ("def bad(orders):\n    return 42", "int"),
+        ("def bad(orders):\n    return 42", "a number"),
         ("def bad(orders):\n    yield {'a': 1}\n    raise ValueError('half way')", "half way"),
         ("def bad(orders):\n    import nowhere_at_all", "nowhere_at_all"),
     ],

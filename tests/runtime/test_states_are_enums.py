@@ -16,7 +16,6 @@ FOREIGN = {
     ("runtime/executors/dask.py", "self._client.status != 'running'"),
     ("runtime/executors/dask.py", "future.status in ('finished', 'error')"),
     ("engine/containers.py", "type(value).__module__ in ('duckdb', '_duckdb')"),
-    ("engine/containers.py", "kind.__module__ == 'builtins'"),
     ("engine/failures.py", "type(error).__module__ in ('duckdb', '_duckdb')"),
     (
         "engine/isolation.py",

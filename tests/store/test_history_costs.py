@@ -60,7 +60,7 @@ def publish_backfill(tx: SqliteTransaction) -> object:
     keys = tx.execute("select partition from partition where node = ?", (NODE,)).fetchall()
     staged = [backfill_plans.OverlayRow(plan, NODE, key, 9, 9, "staged") for (key,) in keys]
     backfill_plans.stage(tx, staged)
-    first = leader_writes.last_publication_id(tx) + 1
+    first = publications.last_id(tx) + 1
     published = backfill_plans.publish_staged(
         tx, plan, [NODE], first=first, snapshot=10**6, now=9 * 10**15, version=1
     )
@@ -70,7 +70,7 @@ def publish_backfill(tx: SqliteTransaction) -> object:
 
 ASKED: dict[str, Asked] = {
     "waiting deliveries": ingestion.waiting_deliveries,
-    "newest publication": leader_writes.last_publication_id,
+    "newest publication": publications.last_id,
     "open work": lambda tx: leader_writes.lose_open_work(tx, 0, 0),
     "revision": partition_states.next_revision,
     "changed partitions": lambda tx: list(partition_states.stored_states(tx, after=10)),

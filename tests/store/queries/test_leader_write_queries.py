@@ -168,7 +168,7 @@ def test_a_publication_replaces_the_one_before_it(store: Store) -> None:
     """Would catch: two visible publications of a partition, a partition that remains stale or held,
     an exception that still waits."""
     with store.write(None) as tx:
-        assert leader_writes.last_publication_id(tx) == 0
+        assert publications.last_id(tx) == 0
         leader_writes.publish(tx, [])
         leader_writes.publish(tx, [PUBLICATION, publication(2, "d2")])
         add(tx, "quarantine", {"node": "a", "partition": "d1", "state": "held"})
@@ -182,7 +182,7 @@ def test_a_publication_replaces_the_one_before_it(store: Store) -> None:
         leader_writes.mark_partitions(tx, [stale, held])
         again = {"snapshot": 32, "published_at": 52, "identical": False, "content_hash": None}
         leader_writes.publish(tx, [publication(3, "d1", **again), publication(4, "d3", **again)])
-        assert leader_writes.last_publication_id(tx) == 4
+        assert publications.last_id(tx) == 4
 
         columns = (
             "id, node, partition, epoch, n, snapshot, published_at, rows, bytes, verdict,"

@@ -10,6 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 KIND = '''"""The check kind `even`."""
 
@@ -75,6 +77,7 @@ PROJECT = {
 }
 
 
+@pytest.mark.long
 def test_the_file_that_contributing_names_is_enough(tmp_path: Path) -> None:
     """Would catch: a table that a new kind must be added to, or a path that moved."""
     copy = tmp_path / "src"

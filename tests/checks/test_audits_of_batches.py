@@ -137,6 +137,7 @@ def test_bounds_of_long_texts_are_those_of_a_batch(bench: Bench, text: str, kind
     assert msgspec.to_builtins(batch.of(KEYS[0]).profile) == msgspec.to_builtins(alone.profile)
 
 
+@pytest.mark.long
 def test_a_delivery_of_very_many_partitions_isnt_profiled(bench: Bench) -> None:
     """Would catch: a year of hours in one file whose profiles are more than its rows."""
     columns = ", ".join(f"1 AS c{n}" for n in range(PROFILES_MAX // len(KEYS)))

@@ -117,6 +117,7 @@ def _waiting(project: Project, cron: str, *, days: int = 6) -> str:
     return f"2025-03-0{days + 1}T08:00+01:00"
 
 
+@pytest.mark.long
 def test_all_views_count_the_wait_for_a_trigger_as_its_owners(new: Project) -> None:
     """Would catch: an hour before its cron that `why` calls Headrace's and `bottleneck` the
     asset's owner's, and a page, a digest or JSON that adds up another way."""

@@ -78,6 +78,7 @@ def proposed(text: str) -> list[str]:
     ]
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)
 def test_no_page_proposes_a_command_that_its_reader_may_not_run(
     shop: Project, tokens: dict[str, Path]
@@ -105,6 +106,7 @@ def test_no_page_proposes_a_command_that_its_reader_may_not_run(
     assert proposals["admin"] > proposals["operator"] > 5, proposals
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)
 def test_json_has_no_command_that_its_reader_may_not_run(
     shop: Project, tokens: dict[str, Path]

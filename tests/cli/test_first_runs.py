@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 from clilab import Project
 
 NOW = ("--now", "2026-03-03T06:00Z")
@@ -107,6 +108,7 @@ MACROS = {
 }
 
 
+@pytest.mark.long
 def test_macros_wherever_sql_of_the_project_runs(tmp_path: Path, call: Any) -> None:
     """Would catch: a macro that `validate` knows, and a check, a view or an export doesn't."""
     project = made(tmp_path, call, MACROS)

@@ -105,6 +105,7 @@ def test_the_server_runs_what_is_typed(shop: Path, server: Server, arguments: li
     assert missed.code == 0
 
 
+@pytest.mark.long
 def test_a_version_that_was_just_applied_is_read(shop: Path, server: Server) -> None:
     """Would catch: forks that answer by the version that was applied when the server began."""
     asset = shop / "assets/revenue.sql"

@@ -199,6 +199,7 @@ def test_the_page_says_how_long_it_waited(
     assert "waited" not in shop.text(*AB, "1s")
 
 
+@pytest.mark.long
 def test_a_proof_says_how_long_it_waited(shop: Project, begun: list[float]) -> None:
     """Would catch: a finding measured beside attempts, or one that says nothing of its wait."""
     (shop.root / "assets/daily.sql").write_text(TWICE)

@@ -110,6 +110,7 @@ def test_files_and_tables_have_masked_values(bank: Project) -> None:
     assert {path: path.stat().st_mtime_ns for path in written} == before
 
 
+@pytest.mark.long
 def test_a_column_is_written_in_the_clear_only_by_a_declaration_with_a_reason(
     bank: Project,
 ) -> None:
@@ -217,6 +218,7 @@ def test_a_key_that_is_computed_from_a_classified_column_is_a_warning(bank: Proj
     assert response["ok"] and "classified_key" in [item["code"] for item in response["problems"]]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "query",
     [

@@ -324,6 +324,7 @@ def test_a_group_key_keeps_its_mask(reader: Project) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.long
 def test_diff_compares_what_the_reader_may_see(
     bank: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

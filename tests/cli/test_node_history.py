@@ -19,6 +19,7 @@ def deliver(shop: Project, day: str, now: str) -> None:
     shop.call(shop.root, "tick", "--now", now)
 
 
+@pytest.mark.long
 def test_a_mark_is_where_the_code_changed(shop: Project) -> None:
     """Would catch: a comment drawn as other code; new code of a file that isn't the declaration."""
     place = shop.root / "assets/revenue.sql"

@@ -121,6 +121,7 @@ def _rows(project: Project, day: str) -> list[Any]:
     return sorted(str(sorted(row.items())) for row in rows)
 
 
+@pytest.mark.long
 def test_five_distincts_are_found_measured_and_repaired(sales: Project) -> None:
     """Would catch: any break between a finding, its proof, one command and the next run."""
     findings = sales.json("optimize", "sales")
@@ -332,6 +333,7 @@ def test_a_budget_that_ends_is_named(sales: Project) -> None:
         assert (row["command"] is not None) <= (row["measured"] is not None)
 
 
+@pytest.mark.long
 def test_findings_are_measured_together_within_the_budget(
     sales: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -349,6 +351,7 @@ def test_findings_are_measured_together_within_the_budget(
     assert all(until <= began + 6 + 3 for until in ends)
 
 
+@pytest.mark.long
 def test_rows_that_cannot_be_compared_in_time_are_not_told_as_different(
     sales: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -92,6 +92,7 @@ def _saved(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
     monkeypatch.setattr(trial_outcomes, "saved_seconds", lambda *_: seconds)
 
 
+@pytest.mark.long
 def test_an_order_is_measured_with_its_readers(
     shop: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -180,6 +180,7 @@ SAFE = frozenset(
 """Names of values that can be nothing but numbers, names of nodes, and words of Headrace's own."""
 
 
+@pytest.mark.long
 def test_no_command_is_put_together_without_quotes() -> None:
     """Would catch: a new message that puts a key, a path or a column into a command as it is."""
     result = []

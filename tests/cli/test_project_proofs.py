@@ -171,6 +171,7 @@ def test_a_column_that_a_reader_names_is_not_measured_alone(shop: Project) -> No
     assert row["unmeasured"].startswith("with this change alone, the project has an error: ")
 
 
+@pytest.mark.long
 def test_a_reader_that_has_come_since_was_not_measured(shop: Project) -> None:
     """Would catch: an asset rewritten without a measurement, because others were measured."""
     row = _row(shop.json(*PROVE), "pass_through")
@@ -187,6 +188,7 @@ def test_a_reader_that_has_come_since_was_not_measured(shop: Project) -> None:
     )
 
 
+@pytest.mark.long
 def test_a_slower_reader_stops_the_change(shop: Project, durations: dict[str, Interval]) -> None:
     """Would catch: one command for a change that makes readers slower."""
     durations["interval"] = Interval(20.0, 15.0, 25.0)
@@ -196,6 +198,7 @@ def test_a_slower_reader_stops_the_change(shop: Project, durations: dict[str, In
     assert "it is slower" in shop.refused("optimize", "apply", row["id"], "--yes", code=3)
 
 
+@pytest.mark.long
 def test_a_dismissed_asset_is_neither_measured_nor_applied(shop: Project) -> None:
     """Would catch: a proposal that somebody dismissed in `complexity`, applied by its other id."""
     row = _row(shop.json(*PROVE), "pass_through")
@@ -205,6 +208,7 @@ def test_a_dismissed_asset_is_neither_measured_nor_applied(shop: Project) -> Non
     assert (again["unmeasured"], again["command"]) == ("it was dismissed", None)
 
 
+@pytest.mark.long
 def test_a_partition_is_measured_against_all_of_them(shop: Project) -> None:
     """Would catch: one partition's rows compared with those of all, or a command that unpublishes
     what consumers read."""

@@ -35,6 +35,7 @@ def manager(path: Path) -> Iterator[socket.socket]:
         yield result
 
 
+@pytest.mark.long
 def test_a_file_that_lands_is_worked_at_at_once_and_so_is_what_another_process_applies(
     tmp_path: Path,
 ) -> None:
@@ -109,6 +110,7 @@ def test_what_runs_ends_before_a_server_stops_but_a_second_signal_ends_it_at_onc
     assert response(root, "read", "after")["rows"] == []
 
 
+@pytest.mark.long
 def test_a_second_server_stands_by_and_takes_over(tmp_path: Path) -> None:
     """Two leaders, or none after the first was killed."""
     root = project(tmp_path / "shop")

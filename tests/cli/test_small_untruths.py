@@ -36,6 +36,7 @@ def project(new: Project) -> Project:
     return new
 
 
+@pytest.mark.long
 def test_what_retention_has_expired_is_not_called_unpublished(project: Project) -> None:
     """Would catch: "nothing was published by 2025-03-03", of a day on which something was."""
     project.json("tick", "--now", "2025-03-02T08:00+01:00")
@@ -57,6 +58,7 @@ def test_what_retention_has_expired_is_not_called_unpublished(project: Project) 
     )
 
 
+@pytest.mark.long
 def test_what_was_visible_within_retention_can_be_read(project: Project) -> None:
     """Would catch: "isn't kept any more: [retention] snapshots is 30d" of what readers saw a week
     ago, because it was published months ago; and a count of snapshots by `--dry-run` that isn't

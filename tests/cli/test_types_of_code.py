@@ -63,6 +63,7 @@ def test_a_pandas_sum_of_decimals_is_published_on_each_of_its_days(sales: Projec
     assert types(sales, "total")["amount"] == "DECIMAL(18,2)"
 
 
+@pytest.mark.long
 def test_decimals_of_a_command_widen_up_to_38_digits(sales: Project) -> None:
     (sales.root / "write.py").write_text(
         "import json, os, decimal, pyarrow as pa, pyarrow.parquet as pq\ncontext ="

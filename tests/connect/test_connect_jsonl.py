@@ -341,6 +341,7 @@ def test_what_is_inside_is_learnt_over_samples(bench: Workbench) -> None:
     }
 
 
+@pytest.mark.long
 def test_types_of_many_objects_are_learnt_in_little_memory(bench: Workbench) -> None:
     """Would catch: a first file of 50 MB that can't be read however much memory a machine has,
     because what learns its types holds something of each object."""

@@ -157,6 +157,7 @@ def test_a_cleared_run_between_observation_and_fetch(
         _rows(access, observation)
 
 
+@pytest.mark.long
 def test_pages_and_mapped_instances_are_complete(airflow: AirflowServer, tmp_path: Path) -> None:
     """Would catch: objects after the first page of a server with a smaller limit are lost."""
     airflow.page_max = 7

@@ -143,6 +143,7 @@ def test_named_levels_of_a_pandas_index_are_columns(bench: Bench) -> None:
     assert rows(bench, text) == [("a", 4), ("b", 2)]
 
 
+@pytest.mark.long
 def test_an_iterator_is_read_as_it_comes(bench: Bench) -> None:
     """Would catch: all rows of a generator held in memory before the first is written: 3.2 GB here.
     What the writer has open at a time is up to 0.7 GB, whatever comes in all."""

@@ -94,6 +94,7 @@ def test_tables_of_a_postgresql_database(bank: Example, postgresql: Database) ->
     assert ("2026-03-01", "Old Town", "100.00") in _volumes(bank)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(180)
 def test_a_wrong_password_is_said_and_never_shown(bank: Example, postgresql: Database) -> None:
     """Would catch: a source that stays silent when its password was changed, and a password in any

@@ -9,6 +9,7 @@ import pytest
 from example_lab import Example, published
 
 
+@pytest.mark.long
 @pytest.mark.timeout(120)
 def test_keys_and_months(tmp_path: Path) -> None:
     """Would catch: a month that waits for a day off, a day without one of its shops, weather that

@@ -98,6 +98,7 @@ def test_an_analyst_reads_masked_values(company: Company) -> None:
     assert company.as_("retail", "read", "customers")[1].count(CLEAR[1]) == 1
 
 
+@pytest.mark.long
 def test_an_operator_repairs_without_seeing_values(company: Company) -> None:
     """Would catch: a repair that needs the right to read, or evidence that contains a row."""
     good = (company.root / "landing/customers.csv").read_text()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from faults_lab import Project
 
 from headrace.faults import FaultPoint
 
 
+@pytest.mark.long
 def test_what_a_dead_runtime_left_open_is_told_as_lost(tmp_path: Path) -> None:
     """Catches `running` for what nobody works at, and a command that only reports and writes all
     the same.

@@ -310,6 +310,7 @@ def test_the_sources_of_a_dag_are_resumed_with_it(shadow: Shadow) -> None:
     assert [row.node for row in session.paused().paused] == ["sales_mail"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("missing", ["variable", "database", "table", "rows"])
 def test_what_cannot_be_compared_says_why(
     shadow: Shadow, monkeypatch: pytest.MonkeyPatch, missing: str

@@ -134,6 +134,7 @@ class Changes(RuleBasedStateMachine):
         shutil.rmtree(self.folder)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def test_any_sequence_of_changes_reads_back(
     ducklake: DuckLake, kind: str, request: pytest.FixtureRequest

@@ -11,6 +11,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from lakelab import NOON, SECOND, Lake
 
 from headrace.lake import catalog
@@ -98,6 +99,7 @@ def test_a_snapshot_that_readers_hold_outlives_a_replacement(lake: Lake) -> None
     assert len(lake.rows("t", snapshot=first)) == 3
 
 
+@pytest.mark.long
 def test_maintenance_beside_a_leader_that_publishes_takes_nothing_from_it(lake: Lake) -> None:
     """Both write one SQLite file, from two processes: nobody gets an error that isn't tried again,
     and both results stand.

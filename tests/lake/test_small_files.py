@@ -100,6 +100,7 @@ def _batch(kind: pa.DataType, *values: Any) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays([pa.array(values, kind)], ["x"])
 
 
+@pytest.mark.long
 @given(rows=batches(), key=st.text(min_size=1, max_size=300))
 @example(rows=_batch(pa.float64(), -0.0), key="*")
 @example(rows=_batch(pa.float64(), 0.0, -0.0, 1e16, 1e-7), key="2024-01-01")

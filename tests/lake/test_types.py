@@ -71,6 +71,7 @@ def _nested(children: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     )
 
 
+@pytest.mark.long
 @settings(max_examples=150, deadline=None, print_blob=True)
 @given(st.recursive(scalars, _nested, max_leaves=6))
 @example("ENUM('it''s', 'a)b')[]")

@@ -11,6 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 FUNCTION = '''"""The owners of the project."""
 
@@ -91,6 +93,7 @@ main.run(["owners", "--kind", "team", "--json", "--project", "project"])
 """
 
 
+@pytest.mark.long
 def test_the_files_that_contributing_names_are_enough(tmp_path: Path) -> None:
     """Would catch: a further place where a new command must be declared, or a path that moved."""
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")

@@ -112,6 +112,7 @@ def mypy(file: Path, tmp_path: Path) -> str:
     return done.stdout + done.stderr
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_a_type_checker_accepts_the_example_and_refuses_what_is_wrong(tmp_path: Path) -> None:
     """Would catch: `Any` in the decorator or the context: an editor completes nothing, and a

@@ -58,6 +58,7 @@ def test_an_enormous_file_is_refused_without_reading_it_all(parse: Parse, path: 
     assert "bytes" in declared.problems[0].message
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("path", "mebibytes"),
     [

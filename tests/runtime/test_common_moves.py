@@ -112,6 +112,7 @@ def test_a_day_on_which_all_sources_are_thin_holds_none_of_them(lab: Herd) -> No
     ) == [("published",)]
 
 
+@pytest.mark.long
 def test_what_was_held_before_the_others_came_is_released_with_them_and_says_why(lab: Herd) -> None:
     """Would catch: an incident of a holiday that stays until a person releases it, because the
     others came an hour later.

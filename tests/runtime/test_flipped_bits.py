@@ -125,6 +125,7 @@ def test_each_flipped_bit_is_found_and_no_sound_file_is_blamed(lab: Lab) -> None
     assert all("headrace run each --partition 2025-01-0" in text for text in todo)
 
 
+@pytest.mark.long
 def test_rows_are_compared_with_the_hash_of_their_publication(lab: Lab) -> None:
     """Would catch: other rows in a file whose name says nothing of its bytes, as DuckLake's merges
     write it; a hash that differs for rows that are the same."""

@@ -182,6 +182,7 @@ def test_an_answer_that_isnt_json_is_rejected_and_said(lab: Lab, prices: Prices)
     assert all("isn't JSON" in reason for (reason,) in lab.rows("select reason from delivery"))
 
 
+@pytest.mark.long
 def test_a_renamed_field_is_held_with_its_rows(lab: Lab, prices: Prices) -> None:
     """Would catch: drift in an API that nobody sees, or a held delivery of which nothing can be
     shown.

@@ -198,6 +198,7 @@ def _actor():  # type: ignore[no-untyped-def]
     return Actor(ActorType.PERSON, "tester")
 
 
+@pytest.mark.long
 def test_two_ticks_at_once_publish_once(lab: Lab) -> None:
     lab.sql("clean", "select order_id, cast(day as date) as day from orders")
     for day in DAYS:

@@ -50,6 +50,7 @@ def open_causes(lab: Lab) -> list[str]:
     ]
 
 
+@pytest.mark.long
 def test_what_nobody_accepted_is_no_normal(lab: Lab) -> None:
     """Would catch: 55 % nulls a week after 57 %, published in silence, and a warning that leaves no
     incident; would catch, too, a real change of level that nobody can accept."""
@@ -75,6 +76,7 @@ def test_what_nobody_accepted_is_no_normal(lab: Lab) -> None:
     assert open_causes(lab) == []
 
 
+@pytest.mark.long
 def test_each_kind_that_is_let_through_opens_an_incident(lab: Lab) -> None:
     """Would catch: a volume of × 30 that is warned of and leaves no incident, or that makes readers
     wrong whose owner declared to publish it."""

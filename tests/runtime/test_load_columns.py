@@ -13,6 +13,7 @@ def deliver(lab: Lab, column: str, load: str, amount: str = "2.50") -> None:
     lab.write("landing/dump.csv", "\n".join([f"order_id,amount,day,{column}", *lines, ""]))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("column", "more", "restated"),
     [

@@ -152,6 +152,7 @@ def test_a_table_with_a_damaged_file_is_left_out(lab: Lab) -> None:
     assert {name: files(lab)[name] for name in ("orders", "clean")} == {"orders": 20, "clean": 5}
 
 
+@pytest.mark.long
 def test_a_command_stops_after_some_slices_and_the_next_continues(lab: Lab) -> None:
     build(lab)
     assert merge(lab, slices_max=1).slices == {"clean": 1}
@@ -171,6 +172,7 @@ def test_an_unreadable_file_stops_no_other_table(any_lab: Lab) -> None:
     assert merge(lab, left_out=left_out) == MergedSlices()
 
 
+@pytest.mark.long
 def test_another_file_in_a_sources_place_is_found_and_not_merged(any_lab: Lab) -> None:
     """Catches a merge that hides for ever that the rows aren't those that were published."""
     lab = build(any_lab)
@@ -215,6 +217,7 @@ def test_a_process_that_cant_start_is_an_error_of_the_lake(
     assert merge(lab, files_max=4) == MergedSlices()  # five each, and no eight alike
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("answer", "why"),
     [

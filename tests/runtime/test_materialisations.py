@@ -46,6 +46,7 @@ def test_a_merge_holds_the_newest_of_each_key_and_each_partition_as_it_left_it(l
     assert lab.tick().state == "nothing_due"
 
 
+@pytest.mark.long
 def test_a_restated_day_is_merged_again_and_all_that_come_after_it(any_lab: Lab) -> None:
     """Without the later ones done again the table would stand as the restated day left it."""
     lab = any_lab
@@ -134,6 +135,7 @@ def test_checks_are_about_the_whole_table_before_it_is_published(lab: Lab) -> No
     assert amounts(lab) == {"1": "1.5", "2": "3.5", "3": "1.5"}
 
 
+@pytest.mark.long
 def test_a_reader_sees_the_table_as_its_own_day_left_it(lab: Lab) -> None:
     """However late a day's report is computed, it counts what there was that day."""
     lab.sql("latest", CHANGES, MERGE)
@@ -244,6 +246,7 @@ def test_a_view_and_its_reader_together_have_no_form_that_duckdb_gets_wrong(lab:
     assert lab.rows("select 1 from publication where node = 'daily'") == []
 
 
+@pytest.mark.long
 def test_a_views_blocking_check_rejects_what_it_reads(lab: Lab) -> None:
     """The view has no publication: what would break it must not come in."""
     lab.write(
@@ -425,6 +428,7 @@ def test_old_partitions_have_what_the_code_of_their_time_gave(lab: Lab) -> None:
     assert [row["added"] for row in lab.read("log")] == [7, 7]
 
 
+@pytest.mark.long
 def test_a_table_that_becomes_a_merge_and_a_table_again_holds_no_row_twice(lab: Lab) -> None:
     body = "select order_id, amount, cast(day as date) as day from orders"
     deliver(lab, DAYS[0], {"1": "1.5", "2": "2.5"})
@@ -475,6 +479,7 @@ def test_a_merge_into_a_table_that_isnt_cut_knows_what_only_repeats(lab: Lab) ->
     assert [(p.asset, p.identical) for p in again.published] == [("known", True)]
 
 
+@pytest.mark.long
 def test_a_pass_that_is_killed_goes_on_where_it_was(lab: Lab) -> None:
     """The table after a kill, and after the next pass, is what the published partitions say."""
     lab.sql("latest", CHANGES, MERGE + "\nchecks: [{unique: [order_id]}]")

@@ -6,6 +6,7 @@ import random
 from datetime import date, timedelta
 from pathlib import Path
 
+import pytest
 from runlab import Lab
 
 FIRST = date(2024, 12, 1)
@@ -48,6 +49,7 @@ def test_rows_that_new_code_doubles_are_held_though_a_column_was_emptied(tmp_pat
     ]
 
 
+@pytest.mark.long
 def test_rows_that_new_code_doubles_are_held_however_unlike_the_days_are(tmp_path: Path) -> None:
     """Would catch: a changed query that doubles its rows, published because days differ by as much;
     other code that makes as many rows as before held where there are more to read."""

@@ -36,6 +36,7 @@ def served(folder: Path) -> ThreadingHTTPServer:
     return server
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", ["no answer", "503 of both", "503 of one"])
 def test_two_sources_of_a_host(tmp_path: Path, how: str) -> None:
     """Would catch: two incidents of one host that is down, because it serves only two sources; two
@@ -98,6 +99,7 @@ def test_two_sources_of_a_host(tmp_path: Path, how: str) -> None:
         server.server_close()
 
 
+@pytest.mark.long
 def test_two_sources_of_a_folder_that_is_gone(tmp_path: Path) -> None:
     """Would catch: two vendors who are said to be late, because a disk of ours isn't mounted."""
     lab = Lab(tmp_path / "p")

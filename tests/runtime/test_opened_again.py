@@ -6,11 +6,13 @@ import os
 import re
 from pathlib import Path
 
+import pytest
 from runlab import Lab
 from test_wrong_paths import RIGHT, at, declare, deliver, tick
 from warm_fork_servers import headrace
 
 
+@pytest.mark.long
 def test_evidence_of_an_outage_that_comes_again_is_of_this_time(tmp_path: Path) -> None:
     """Would catch: "landing isn't there any more", seen on Monday, as all that is known on
     Wednesday, when a file is in its place; an incident that doesn't say since when it is open

@@ -232,6 +232,7 @@ class Collector:
         return reply("", status=201)
 
 
+@pytest.mark.long
 def test_an_endpoint_that_hangs_fails_or_refuses_delays_nothing_and_misses_nothing(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:

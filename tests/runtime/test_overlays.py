@@ -181,6 +181,7 @@ def test_steps_become_visible_one_after_the_other_and_what_builds_on_rows_comes_
     assert outcome(lab, number)["published"] == 21
 
 
+@pytest.mark.long
 def test_a_plan_that_is_paused_goes_on(any_lab: Lab) -> None:
     """Catches partitions that two plans make, and a pause that loses what was made."""
     lab = any_lab

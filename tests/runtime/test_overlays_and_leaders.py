@@ -117,6 +117,7 @@ def test_a_killed_leader_loses_nothing_that_was_staged(lab: Lab) -> None:
     assert published & set(attempts), "what was staged before the kill is published"
 
 
+@pytest.mark.long
 def test_what_production_publishes_meanwhile_is_made_again(lab: Lab) -> None:
     """Catches a plan that publishes what was made of older deliveries, decisions that can't be
     replayed, and a sweep of staged files.
@@ -156,6 +157,7 @@ def test_what_production_publishes_meanwhile_is_made_again(lab: Lab) -> None:
     assert totals(lab) == {day: 95.0 if day == DAYS[0] else 15.0 for day in DAYS[:4]}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("leaders", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_what_is_made_of_something_that_is_gone_is_not_published(lab: Lab, leaders: int) -> None:
     """Catches a plan that may publish a part of itself, and publishes totals of rows that nobody

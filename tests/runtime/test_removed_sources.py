@@ -6,6 +6,7 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
 from runlab import DAYS, Lab
 from test_wrong_paths import RIGHT, at, declare, deliver, tick
 
@@ -63,6 +64,7 @@ def test_nobody_waits_for_the_file_of_a_removed_source(tmp_path: Path) -> None:
     assert lab.headrace("incidents") == []
 
 
+@pytest.mark.long
 def test_what_was_removed_isnt_affected_any_more(tmp_path: Path) -> None:
     """Would catch: "affects 2 assets, 2 consumers" of an incident beside "1 cause holds 1 asset and
     1 consumer" in `status`, after one of each was removed."""

@@ -118,6 +118,7 @@ def test_what_an_environment_built_in_another_type_is_promoted_with_the_rest(lab
     assert query(lab, "select typeof(amount), count(*) from clean group by 1") == [["VARCHAR", 30]]
 
 
+@pytest.mark.long
 def test_filters_see_all_rows_of_a_source_whose_type_widened(lab: Lab) -> None:
     """`> 4.9` missed the fives of files written as whole numbers, and `= 4.9` counted them."""
     lab.write(

@@ -120,6 +120,7 @@ def test_nothing_of_others_is_changed(lab: Lab, act: str) -> None:
     assert not (lab.root / "new").exists()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["log.jsonl", "log.jsonl.stdout"])
 @pytest.mark.parametrize("kind", ["symlink", "mkfifo"])
 def test_a_replaced_log_leads_nowhere(lab: Lab, name: str, kind: str) -> None:
@@ -178,6 +179,7 @@ def test_declared_paths_are_readable(lab: Lab) -> None:
     assert ("code", DAYS[0]) in published(response), attempt_of(response).error
 
 
+@pytest.mark.long
 def test_many_partitions_and_a_merge_are_published(lab: Lab) -> None:
     """Would catch: batches of calls, or deletions of a merge, that only the worker can stage."""
     for day in DAYS[1:]:

@@ -85,6 +85,7 @@ def act(d: Driver, rng: random.Random) -> None:
         d.lose(attempt)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(80))
 def test_it_comes_to_rest(seed: int) -> None:
     """Catches lost wake-ups, partitions that run twice at once, and needs that nothing can ever

@@ -42,6 +42,7 @@ def test_a_refused_step_leaves_the_state() -> None:
     assert tracked.state is PartitionState.RUNNING
 
 
+@pytest.mark.long
 def test_only_steps_change_a_state() -> None:
     """Catches a change of a partition's state that passes the table by."""
     assigned = {

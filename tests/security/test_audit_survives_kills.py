@@ -10,6 +10,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from headrace.model import Settings
 from headrace.security import verify
 from headrace.store import Store
@@ -31,6 +33,7 @@ with Store.open(Path(sys.argv[1]), Settings(name="t", store_url=os.environ["STOR
 KILLS = 8
 
 
+@pytest.mark.long
 def test_a_killed_writer_leaves_each_change_with_its_event(
     tmp_path: Path, state_settings: Settings
 ) -> None:

@@ -101,6 +101,7 @@ def test_a_rotation_that_was_killed_at_a_step_is_continued(tmp_path: Path, point
     assert readable(tmp_path, before)
 
 
+@pytest.mark.long
 def test_rotations_killed_at_random_lose_no_key(tmp_path: Path) -> None:
     """Would catch: a moment between the named steps at which a kill loses keys (K2)."""
     seed = secrets.randbits(32)

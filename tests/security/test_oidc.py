@@ -136,6 +136,7 @@ def test_metadata_of_another_issuer_are_refused(liar: Liar) -> None:
         liar.metadata = honest
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "answer",
     [

@@ -45,6 +45,7 @@ def undisturbed(seed: int) -> Scenario:
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("part", range(2))
 def test_production_does_the_same_beside_a_backfill(part: int) -> None:
     """Catches a plan that takes a slot, a claim or a turn that production needs. The plans'

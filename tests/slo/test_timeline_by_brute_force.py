@@ -305,6 +305,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
         yield result
 
 
+@pytest.mark.long
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(history=histories())
 def test_every_moment_is_as_a_recomputation_says(history: History, store: Store) -> None:

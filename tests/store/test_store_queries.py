@@ -245,6 +245,8 @@ class Watching:
         self.asked.append((sql, parameters))
         return self._tx.execute(sql, parameters)
 
+    insert = Transaction.insert
+
     def executemany(self, sql: str, parameters: Iterable[Any]) -> Any:
         return self._tx.executemany(sql, parameters)
 

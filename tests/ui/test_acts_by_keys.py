@@ -53,6 +53,7 @@ def test_a_range_is_chosen_in_the_calendar_with_arrows(shop: Site) -> None:
         expect(page.get_by_role("textbox", name="To, included")).to_have_value("2025-03-02")
 
 
+@pytest.mark.long
 def test_who_waits_is_found_and_served_again_with_keys_only(shop: Site) -> None:
     """Would catch: a step of a repair that only a mouse can do, a focus that nobody sees, or one
     that is lost when a dialog closes.

@@ -41,6 +41,7 @@ def report(body: str) -> Iterator[str]:
             thread.join()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_a_report_shows_the_card_and_no_other_page(shop: Site, theme: str) -> None:
     """Would catch: a card that a browser refuses in a frame, a page that it doesn't refuse."""

@@ -28,6 +28,7 @@ def shop(folder: Path) -> Path:
     return root
 
 
+@pytest.mark.long
 def test_what_is_saved_is_shown_with_its_problems_and_its_rows(tmp_path: Path) -> None:
     """Would catch: a page that must be reloaded, keeps problems that are mended, or shows rows of
     the code before."""
@@ -59,6 +60,7 @@ def test_what_is_saved_is_shown_with_its_problems_and_its_rows(tmp_path: Path) -
         assert [text for text in site.problems if "409" not in text] == []
 
 
+@pytest.mark.long
 def test_a_server_of_production_says_that_it_computes_nothing(tmp_path: Path) -> None:
     """Would catch: rows of the published code beside a change that didn't make them, a node that
     counts twice because its code and its checks changed, a sentence cut into columns."""

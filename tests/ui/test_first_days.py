@@ -63,6 +63,7 @@ def wrong(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield Site(chromium, server)
 
 
+@pytest.mark.long
 def test_what_is_wrong_isnt_said_to_wait(wrong: Site) -> None:
     """Would catch: `Waits since 06:05: the exception lapsed`, where nothing is waited for; another
     cause in the same sentence.
@@ -121,6 +122,7 @@ def test_what_wasnt_published_of_a_run_stands_inside_its_panel(wrong: Site) -> N
         assert reason.bounding_box()["x"] - panel.bounding_box()["x"] >= 8
 
 
+@pytest.mark.long
 def test_an_empty_project_has_no_chart_and_says_what_comes_first(
     chromium: Browser, tmp_path: Path
 ) -> None:
@@ -144,6 +146,7 @@ def test_an_empty_project_has_no_chart_and_says_what_comes_first(
         expect(page.locator("main")).not_to_contain_text("no read seen")
 
 
+@pytest.mark.long
 def test_a_project_without_nodes_is_led_through_its_first_steps(
     chromium: Browser, tmp_path: Path
 ) -> None:

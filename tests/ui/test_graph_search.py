@@ -44,6 +44,7 @@ def _expect_in_window(page: Page, name: str) -> None:
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("width", [375, 1280])
 def test_what_a_search_finds_comes_into_the_window(site: Site, width: int) -> None:
     """Would catch: a match that is somewhere outside, while typing, in a link to the search, or

@@ -56,6 +56,7 @@ def unharmed(page: Page, path: str) -> None:
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
 
 
+@pytest.mark.long
 def test_no_page_runs_what_it_shows(hostile: Site) -> None:
     """B16. Would catch: a name, a domain, a row, a log's line or a reason that becomes markup, or that
     makes a page wider than its window.

@@ -44,6 +44,7 @@ def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
         yield page
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("path", PAGES)
 def test_tab_reaches_everything_and_it_is_seen(narrow: Page, path: str) -> None:
     """Would catch: a control that only a mouse reaches, one chosen out of sight, a focus nobody

@@ -26,6 +26,7 @@ def order(page: Page, text: str, choice: str) -> None:
     page.keyboard.press("Enter")
 
 
+@pytest.mark.long
 def test_an_order_asks_before_anything_is_done(shop: Site) -> None:
     """Would catch: an act without its plan, a question that comes back on reload, a step that
     needs a mouse.

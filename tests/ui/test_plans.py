@@ -157,6 +157,7 @@ when = "owner:core"
 """
 
 
+@pytest.mark.long
 def test_a_plan_waits_for_the_approval_of_another_person(
     shop: tuple[Site, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -220,6 +221,7 @@ def cents(tmp_path: Path) -> Iterator[tuple[Site, Path]]:
         yield Site(result, server), root
 
 
+@pytest.mark.long
 def test_values_that_differ_are_converted_as_somebody_decides(cents: tuple[Site, Path]) -> None:
     """Would catch: a page that publishes a hundred times too much, or that can't decide what the
     command line can."""
@@ -257,6 +259,7 @@ def test_values_that_differ_are_converted_as_somebody_decides(cents: tuple[Site,
     assert max(float(row["amount"]) for row in result) < CENTS
 
 
+@pytest.mark.long
 def test_a_held_delivery_s_names_are_accepted_on_its_page(cents: tuple[Site, Path]) -> None:
     """Would catch: a contract that can be accepted on the command line only, or without the
     decision; a delivery that can be published without its amounts as well as with them."""
@@ -277,6 +280,7 @@ def test_a_held_delivery_s_names_are_accepted_on_its_page(cents: tuple[Site, Pat
     assert entry["after"]["convert"] == {"amount": '"amount_cents"'}
 
 
+@pytest.mark.long
 def test_what_was_reported_is_computed_again_although_nothing_changed(
     shop: tuple[Site, Path],
 ) -> None:

@@ -63,6 +63,7 @@ def many_deliveries(page: Page) -> None:
     page.route(re.compile("/api/v1/consumers/report/history"), fulfil)
 
 
+@pytest.mark.long
 def test_no_column_of_the_checks_is_cut_off_on_a_desk(shop: Site) -> None:
     """Would catch: a last column beyond the right edge, where nobody looks for it."""
     with shop.page(width=1280) as page:
@@ -74,6 +75,7 @@ def test_no_column_of_the_checks_is_cut_off_on_a_desk(shop: Site) -> None:
         assert table.locator("td[data-label=Of] wbr").count() > 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [375, 1280])
 def test_the_newest_delivery_is_in_sight_with_dates_and_a_scale(
@@ -112,6 +114,7 @@ def test_the_newest_delivery_is_in_sight_with_dates_and_a_scale(
         assert axed(page) == []
 
 
+@pytest.mark.long
 def test_the_days_of_a_consumer_are_a_strip_and_a_table(shop: Site) -> None:
     """Would catch: days in colours only, of which nobody can say when they were."""
     with shop.page() as page:
@@ -213,6 +216,7 @@ SQUEEZED = """() => [...document.querySelectorAll('main table.cards td :not(svg 
 """Texts of a table that are written downwards, one letter below the other."""
 
 
+@pytest.mark.long
 def test_no_text_of_a_card_is_squeezed_on_a_phone(shop: Site) -> None:
     """Would catch: "score 0.9900" in a column of one letter, beside the text that it
     belongs below.
@@ -243,6 +247,7 @@ def test_no_text_of_a_card_is_squeezed_on_a_phone(shop: Site) -> None:
             assert page.evaluate(SQUEEZED) == [], path
 
 
+@pytest.mark.long
 def test_how_long_ago_is_not_said_before_the_projects_now_is_known(shop: Site) -> None:
     """Would catch: "ago" alone, and "Published Mon 06:00, ago", while the status isn't
     there yet.
@@ -259,6 +264,7 @@ def test_how_long_ago_is_not_said_before_the_projects_now_is_known(shop: Site) -
             expect(page.locator("main")).not_to_contain_text(re.compile(r"\bago\b"))
 
 
+@pytest.mark.long
 def test_a_duration_is_called_one(shop: Site) -> None:
     """Would catch: `seconds: 28 days`."""
     with shop.page() as page:
@@ -268,6 +274,7 @@ def test_a_duration_is_called_one(shop: Site) -> None:
             expect(page.get_by_role("columnheader", name=re.compile("seconds"))).to_have_count(0)
 
 
+@pytest.mark.long
 def test_a_page_that_hears_nothing_looks_stale_after_thirty_seconds(
     shop: Site, tmp_path: Path
 ) -> None:
@@ -302,6 +309,7 @@ def test_a_page_that_hears_nothing_looks_stale_after_thirty_seconds(
         assert axed(page) == []
 
 
+@pytest.mark.long
 def test_a_page_whose_responses_still_come_isnt_called_stale(shop: Site) -> None:
     """Would catch: figures of this second that are called old, because a proxy lets no stream
     through.
@@ -355,6 +363,7 @@ def tonight(page: Page) -> None:
     page.route(re.compile("/api/v1/today"), fulfil)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [375, 1280])
 def test_today_says_what_comes_next(shop: Site, width: int, theme: str) -> None:

@@ -51,6 +51,7 @@ def _button(page: Page, name: str) -> Locator:
     return page.get_by_role("button", name=name, exact=True)
 
 
+@pytest.mark.long
 def test_a_viewer_is_told_whom_to_ask(shop: Shop) -> None:
     """Would catch: an enabled act that only fails, a link into its dialog, a reason without a name."""
     with shop.page("viewer") as page:
@@ -69,6 +70,7 @@ def test_a_viewer_is_told_whom_to_ask(shop: Shop) -> None:
     assert shop.site.problems == []
 
 
+@pytest.mark.long
 def test_an_operator_of_one_domain_acts_there(shop: Shop) -> None:
     """Would catch: acts on others' nodes, or on the project, that are offered to a limited role."""
     with shop.page("limited") as page:

@@ -11,6 +11,7 @@ from serve_lab import deliver, headrace, project, serving
 pytestmark = pytest.mark.timeout(300)
 
 
+@pytest.mark.long
 def test_each_attempt_is_low_with_a_bar_as_wide_as_the_card(tmp_path: Path) -> None:
     """Would catch: six lines an attempt, with a bar of half the width."""
     root = project(tmp_path / "shop")

@@ -72,6 +72,7 @@ def test_an_hour_of_events_leaves_nothing_behind(shop: Site) -> None:
     assert nodes_after - nodes_before < NODES_MAX
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("width", [1280, 375])
 def test_a_hundred_thousand_rows_are_in_the_page_as_they_are_seen(shop: Site, width: int) -> None:
     """Would catch: a table that is there as a whole, one that ends where its first rows do, or

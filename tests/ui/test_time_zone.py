@@ -21,6 +21,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield result
 
 
+@pytest.mark.long
 def test_every_time_of_every_page_follows_and_days_stay(shop: Site) -> None:
     """Would catch: a time of another zone without a word, a day of a partition that shifts."""
     with shop.page() as page:
@@ -48,6 +49,7 @@ def test_every_time_of_every_page_follows_and_days_stay(shop: Site) -> None:
         assert shop.problems == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_the_switch_by_keys_keeps_nobody_out(shop: Site, theme: str) -> None:
     """Would catch: a switch that only a mouse reaches, or that pushes the page out of the screen."""

@@ -30,6 +30,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield Site(result, server)
 
 
+@pytest.mark.long
 def test_a_later_source_is_simulated_by_keys(site: Site) -> None:
     """Would catch: a button that shows nothing, a slider that keys don't move, a command without
     the change.
@@ -51,6 +52,7 @@ def test_a_later_source_is_simulated_by_keys(site: Site) -> None:
         assert page.evaluate("document.documentElement.scrollWidth") <= 375
 
 
+@pytest.mark.long
 def test_a_delivery_is_dragged_and_put_back(site: Site) -> None:
     """Would catch: a drag without its new time, one that is asked for before the drop or that
     writes something; deadlines that change without a mark; Escape that leaves the delivery there.

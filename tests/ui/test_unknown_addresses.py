@@ -20,6 +20,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield Site(chromium, server)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("path", "name", "leads_to"),
     [
@@ -47,6 +48,7 @@ def test_an_unknown_address_is_404_and_offers_what_is_called_alike(
             page.wait_for_url(f"**{leads_to}")
 
 
+@pytest.mark.long
 def test_hostile_addresses_are_text(shop: Site) -> None:
     """Would catch: markup or a reversed writing direction from an address."""
     shop.problems.clear()

@@ -23,6 +23,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield result
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize(("width", "height"), [(1920, 1080), (PHONE, 800)])
 def test_the_wall_says_who_waits_and_nothing_is_pressed(
@@ -42,6 +43,7 @@ def test_the_wall_says_who_waits_and_nothing_is_pressed(
         assert shop.problems == []
 
 
+@pytest.mark.long
 def test_the_wall_says_when_it_is_stale(shop: Site, tmp_path: Path) -> None:
     """Would catch: yesterday's state on a screen that looks as if it were of now."""
     with serving(waiting(tmp_path / "shop")) as server:
@@ -69,6 +71,7 @@ def test_a_browser_can_install_it(shop: Site) -> None:
         assert [item["errorId"] for item in problems if item["errorId"] != "in-incognito"] == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize(
     ("path", "button"), [("/", "Open INC-1"), ("/incidents/INC-1", "Repair…"), ("/approvals", "")]

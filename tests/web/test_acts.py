@@ -82,6 +82,7 @@ def by_cookie(server: Server, path: str = "pause", plan_id: str = "", **headers:
     )
 
 
+@pytest.mark.long
 def test_only_our_own_page_acts_with_the_cookie(server: tuple[Server, Path]) -> None:
     """Would catch: a page of another program on this machine, or of another site, that acts in the
     name of who is signed in."""
@@ -149,6 +150,7 @@ def test_pausing_is_done_as_by_the_command_and_stands_in_the_trail(
     assert done(result, "resume", {"select": ["revenue"]})["paused"] == []
 
 
+@pytest.mark.long
 def test_a_repair_is_done_only_as_it_was_agreed_to(server: tuple[Server, Path]) -> None:
     """Would catch: a repair of something else than what the page had shown, or one that isn't done
     to its end.
@@ -228,6 +230,7 @@ def test_an_act_that_there_is_not_is_not_found(server: tuple[Server, Path]) -> N
     assert server[0].get("/api/v1/acts/999").status == 404
 
 
+@pytest.mark.long
 def test_stopping_doesnt_wait_for_acts(tmp_path: Path) -> None:
     """Would catch: a server that can't be stopped while somebody waits for a leader."""
     root = project(tmp_path / "shop")

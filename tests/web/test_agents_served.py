@@ -307,6 +307,7 @@ def test_a_cancelled_query_ends_and_the_server_goes_on(guarded: Project, door: O
     assert forks_of(door.reads.pid) == []
 
 
+@pytest.mark.long
 def test_no_tool_loads_duckdb_beside_the_open_state(shop: Project) -> None:
     """Would catch: a tool that brings a second SQLite into the process, which then loses locks."""
 

@@ -49,6 +49,7 @@ def figures(door: Opened, kind: str) -> Any:
     return door.get(f"/api/v1/incidents/{known[kind]}/figures").json
 
 
+@pytest.mark.long
 def test_a_column_that_is_empty_is_drawn_against_days_on_which_it_never_was(door: Opened) -> None:
     """Would catch: an incident without the observed value, one that is mixed with the history, or
     expectations in another unit.

@@ -64,6 +64,7 @@ ADDRESSES = (
 )
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)
 def test_the_api_proposes_no_command_that_its_reader_may_not_run(
     shop: Project, tokens: dict[str, Path]

@@ -141,6 +141,7 @@ def test_begun_sign_ins_are_limited(
     assert begun[1].comes_back().status_code == 303
 
 
+@pytest.mark.long
 def test_a_provider_that_hangs_leaves_the_server_free(
     door: Opened, liar: Liar, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -164,6 +164,7 @@ def test_an_act_needs_a_role_and_is_recorded_under_the_token(door: Door, shop: P
     assert (entry["actor"], entry["reason"]) == ("token:operator", "by http")
 
 
+@pytest.mark.long
 def test_acts_are_for_their_actor_and_those_who_see_their_nodes(door: Door) -> None:
     """Would catch: an operator of one owner's nodes who can't follow what they began; the act of
     somebody else, on hidden nodes or on the whole project, shown to a limited role."""

@@ -59,6 +59,7 @@ def cookie(answer: Answer) -> str:
     return answer.headers["set-cookie"].partition(";")[0]
 
 
+@pytest.mark.long
 def test_a_user_signs_in_acts_and_is_removed(
     shop: Project, door: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,6 +106,7 @@ def test_a_user_signs_in_acts_and_is_removed(
     assert not any(PASSWORD.encode() in content for content in kept)
 
 
+@pytest.mark.long
 def test_an_unknown_user_is_answered_as_a_wrong_password(
     shop: Project, door: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -64,6 +64,7 @@ def tables(project: Path) -> dict[str, list[tuple[str, ...]]]:
     }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["waiting", "schedule_to_deadline"])
 def test_tables_stay_equal(tmp_path: Path, kind: str) -> None:
     """Would catch: an asset that no longer runs, or runs before its inputs."""

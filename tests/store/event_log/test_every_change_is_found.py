@@ -229,6 +229,7 @@ def _compared_in(tx: Any, name: str, replay: replaying.Replay) -> list[comparing
     return list(comparing.compared(tx, replay.connection, item))
 
 
+@pytest.mark.long
 def test_a_flipped_bit_of_the_file_is_found_where_it_changes_a_row(tmp_path: Path) -> None:
     """Anywhere in the file; what isn't found must have changed no row that is compared."""
     values = random.Random(SEED)

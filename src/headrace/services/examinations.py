@@ -179,7 +179,7 @@ def _passes(session: ProjectSession) -> Iterator[ExaminationFinding]:
             ]
             gaps = [gap for times in seen if (gap := usual_gap(times)) is not None]
             if gaps and holder(tx) is None:
-                text = f"usually at most {duration(max(gaps))} apart, as the last 20 were"
+                text = f"usually at most {duration(max(gaps))} apart"
                 yield ok("passes", f"{text}; `[run] tick_every` says it for certain")
 
 

@@ -489,22 +489,23 @@ def _repeated_header(
 
 
 _OF_COMMAS = 'with a decimal comma, declare csv: {decimal: ","}'
-_DECIMAL_COMMA = re.compile(r"[-+]?([0-9]{1,3}([.][0-9]{3})+|[0-9]*),[0-9]+")
+_COMMA_NUMBER = re.compile(r"[-+]?([0-9]{1,3}(\.[0-9]{3})+|[0-9]*)(,[0-9]+)?")
 
 
 def _shows_decimal_comma(bad: Bad) -> bool:
     """Whether a column of whole numbers has numbers with a decimal comma, and nothing else."""
-    return bad.type.endswith("INT") and all(map(_DECIMAL_COMMA.fullmatch, bad.values))
+    return bad.type.endswith("INT") and all(
+        "," in value and _COMMA_NUMBER.fullmatch(value) for value in bad.values
+    )
 
 
 def _with_point(column: str) -> str:
     """Convert `1.234,50` to `1234.50`; text with a point elsewhere becomes invalid as a number."""
-    text = r"[-+]?([0-9]{1,3}(\.[0-9]{3})+|[0-9]*)(,[0-9]+)?"
     point = f"replace(replace({column}, '.', ''), ',', '.')"
     misplaced_point = f"regexp_full_match({column}, {literal('[-+]?[0-9]*[.][0-9]+')})"
     return (
-        f"CASE WHEN regexp_full_match({column}, {literal(text)}) THEN {point} WHEN"
-        f" {misplaced_point} THEN {column} || ' (a point)' ELSE {column} END"
+        f"CASE WHEN regexp_full_match({column}, {literal(_COMMA_NUMBER.pattern)}) THEN {point}"
+        f" WHEN {misplaced_point} THEN {column} || ' (a point)' ELSE {column} END"
     )
 
 

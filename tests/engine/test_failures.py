@@ -122,7 +122,7 @@ def test_an_error_that_no_code_should_cause_is_still_told() -> None:
     memory = error_of(MemoryError())
     assert (memory.kind, memory.message, memory.code) == (
         ErrorKind.RESOURCES,
-        "MemoryError",
+        "MemoryError: the memory was used up",
         "out_of_memory",
     )
     assert memory.hint

@@ -334,7 +334,7 @@ def test_the_log_has_a_traceback_of_the_users_frames(bench: Bench) -> None:
         ),
         (
             "pa.table({'a': pa.array([2**62], pa.timestamp('s'))})",
-            "a computed value can't be stored",
+            "a value of `a` can't be stored",
         ),
     ],
 )

@@ -9,7 +9,7 @@ import contextlib
 import functools
 import shutil
 import uuid
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,7 @@ from headrace.engine.attempts import (
     is_called_each,
 )
 from headrace.engine.failures import (
+    MEMORY_USED_UP,
     UNTYPED_SELF_HINT,
     BodyFailed,
     failed,
@@ -378,8 +379,10 @@ def _calls(
     small = _small(task, session, called.rows, called.counts, redactor)
     if small is not None:
         return small
-    with partition_calls.readable(called, session) as (select_sql, key), _failures(task):
-        return AssetOutput(Measures(), *_stage(task, session, select_sql, None, key, None))
+    with partition_calls.readable(called, session) as (select_sql, key):
+        columns = functools.partial(command.columns_of, session, select_sql)
+        with _failures(task, columns=columns):
+            return AssetOutput(Measures(), *_stage(task, session, select_sql, None, key, None))
 
 
 def _small(
@@ -416,7 +419,7 @@ def _sql(task: BodyTask, body: SqlBody, session: DuckDBSession) -> AssetOutput:
 def _staged(
     task: BodyTask, session: DuckDBSession, select_sql: str, alike: Hashable
 ) -> AssetOutput:
-    with _failures(task):
+    with _failures(task, columns=functools.partial(command.columns_of, session, select_sql)):
         return _rows(task, session, select_sql, None, alike=alike)
 
 
@@ -589,9 +592,16 @@ _OF_VALUES = (duckdb.ConversionException, duckdb.InvalidInputException, duckdb.O
 
 @contextlib.contextmanager
 def _failures(  # complexipy: ignore (a table: exception → failure)
-    task: BodyTask, *, body: SqlBody | None = None, lines_before: int = 0
+    task: BodyTask,
+    *,
+    body: SqlBody | None = None,
+    lines_before: int = 0,
+    columns: Callable[[], Sequence[tuple[str, str]]] = tuple,
 ) -> Iterator[None]:
-    """Turn errors of staging into failures, at the line of the user's SQL if DuckDB names one."""
+    """Turn errors of staging into failures, at the line of the user's SQL if DuckDB names one.
+
+    `columns` returns the names and types of what other code has computed.
+    """
     try:
         yield
     except (ValueMismatch, UnsupportedType) as error:
@@ -617,11 +627,14 @@ def _failures(  # complexipy: ignore (a table: exception → failure)
         if body is not None:
             raise located(error, body, lines_before) from error
         if not isinstance(task.body, SqlBody) and isinstance(error, _OF_VALUES):
-            raise unstorable(task.body.file, task.body.line) from error
+            known: Sequence[tuple[str, str]] = ()
+            with contextlib.suppress(duckdb.Error):  # the whole file may be unreadable
+                known = columns()
+            raise unstorable(known, task.body.file, task.body.line) from error
         raise of_duckdb(error, file=task.body.file, first_line=task.body.line) from error
     except MemoryError as error:
         raise failed(
-            "the memory was used up",
+            MEMORY_USED_UP,
             kind=ErrorKind.RESOURCES,
             file=task.body.file,
             line=task.body.line,
@@ -676,7 +689,7 @@ def error_of(error: BaseException) -> BodyError:
     if isinstance(error, BodyFailed):
         return error.error
     if is_out_of_memory(error):
-        text = without_advice(str(error)) or type(error).__name__
+        text = without_advice(str(error)) or f"{type(error).__name__}: {MEMORY_USED_UP}"
         return BodyError(
             ErrorKind.RESOURCES, shortened(text), hint=MEMORY_HINT, code="out_of_memory"
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import enum
 import inspect
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
@@ -19,10 +20,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import duckdb
 import pyarrow as pa
+from pyarrow import compute
 
 from headrace.engine.attempts import InputData
 from headrace.engine.failures import BodyFailed, failed
 from headrace.lake import PARTITION_COLUMN, LakeTable
+from headrace.lake.arrow_types import meaning_lost
 from headrace.lake.small_files import SMALL_BYTES_MAX
 from headrace.lake.sqltext import quote, source_sql
 from headrace.model.fields import BIGINT_BEYOND
@@ -159,44 +162,99 @@ def stream(
     if reader is None:
         reader = _rows(value, known(), declared)
     _names_once(reader.schema)
+    for field in reader.schema:
+        if lost := meaning_lost(field):
+            raise failed(
+                f"column `{field.name}` has {lost}, which no table keeps",
+                code="wrong_result",
+                hint="convert it before it is returned, such as to text (pandas: `.astype(str)`)",
+            )
     return _as_read(reader)
 
 
 def _as_read(reader: pa.RecordBatchReader) -> pa.RecordBatchReader:
-    """Return the rows in types that DuckDB reads, with the same values."""
+    """Return the rows in types that DuckDB reads, with the same values.
+
+    DuckDB 1.5.5 cuts nanoseconds of points in time with a zone, takes the number below a missing
+    duration for one, and reads no dictionary of structures.
+    """
     schema = pa.schema([field.with_type(_read_as(field.type)) for field in reader.schema])
     if schema == reader.schema:
         return reader
     return pa.RecordBatchReader.from_batches(schema, (_exact(batch, schema) for batch in reader))
 
 
-def _read_as(kind: pa.DataType) -> pa.DataType:
+def _read_as(kind: pa.DataType) -> pa.DataType:  # complexipy: ignore (rules, the first applies)
     if pa.types.is_float16(kind):
         return pa.float32()
     if pa.types.is_decimal256(kind):
         digits = _DECIMAL_DIGITS_MAX
         return pa.decimal128(digits, max(0, min(kind.scale, digits)))
+    if pa.types.is_duration(kind):
+        return pa.duration("us")
+    if pa.types.is_time64(kind):
+        return pa.time64("us")
+    if _has_zone(kind):
+        return pa.timestamp("us", kind.tz)
     if pa.types.is_struct(kind):
         return pa.struct([field.with_type(_read_as(field.type)) for field in kind])
-    if pa.types.is_list(kind):
-        return pa.list_(kind.value_field.with_type(_read_as(kind.value_type)))
-    return kind
+    if pa.types.is_map(kind):
+        return pa.map_(_read_as(kind.key_type), _read_as(kind.item_type))
+    if not hasattr(kind, "value_type"):
+        return kind
+    inner = _read_as(kind.value_type)
+    if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
+        inner = getattr(inner, "storage_type", inner)
+        return inner if inner != kind.value_type or pa.types.is_nested(inner) else kind
+    if inner == kind.value_type:
+        return kind
+    of_item = kind.value_field.with_type(inner)
+    return pa.large_list(of_item) if pa.types.is_large_list(kind) else pa.list_(of_item)
 
 
 def _exact(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    columns = zip(schema, batch.columns, strict=True)
+    return pa.RecordBatch.from_arrays([_exact_column(*each) for each in columns], schema=schema)
+
+
+def _exact_column(field: pa.Field, values: pa.Array) -> pa.Array:
+    if pa.types.is_dictionary(values.type) and not pa.types.is_dictionary(field.type):
+        values = values.dictionary_decode()
+    if pa.types.is_run_end_encoded(values.type) and not pa.types.is_run_end_encoded(field.type):
+        values = compute.run_end_decode(values)
+    fault = "times that whole microseconds don't hold"
+    if pa.types.is_decimal(field.type):
+        fault = f"numbers of over {_DECIMAL_DIGITS_MAX} digits"
     try:
-        return batch.cast(schema)
+        if "list_view" in str(values.type):
+            fault = "list views of times, durations or decimals"
+            raise pa.ArrowInvalid(fault)  # Arrow 26 makes empty lists of some of them
+        return values.cast(field.type)
     except pa.ArrowException as error:
         raise failed(
-            f"{_apart(batch.schema, schema)} has numbers of over {_DECIMAL_DIGITS_MAX} digits",
+            f"column `{field.name}` has {fault}",
             code="wrong_result",
-            hint="round it, or return it as text",
+            hint="round or cast it, or return it as text",
         ) from error
 
 
 def _apart(given: pa.Schema, schema: pa.Schema) -> str:
     """Return the names of columns of other types."""
     return _list(field.name for field in schema if given.field(field.name).type != field.type)
+
+
+def select_sql(name: str, schema: pa.Schema) -> str:
+    """Return a SELECT over registered rows, which fails for text that isn't the JSON it should be.
+
+    DuckDB takes the text of an Arrow column of JSON as it is, and can't read it later.
+    """
+    checked = [
+        f"CAST(CAST({quote(field.name)} AS VARCHAR) AS JSON) AS {quote(field.name)}"
+        for field in schema
+        if getattr(field.type, "extension_name", "") == "arrow.json"
+    ]
+    replaced = f" REPLACE ({', '.join(checked)})" if checked else ""
+    return f"SELECT *{replaced} FROM {quote(name)}"
 
 
 def unread(session: DuckDBSession, schema: pa.Schema) -> BodyFailed:
@@ -284,7 +342,8 @@ def _frame(value: Any) -> pa.RecordBatchReader | None:
     return result if result.schema is not None and len(result.schema) else None
 
 
-_ONLY_IN_POLARS = ("Object", "Int128", "UInt128")
+_ONLY_IN_POLARS = re.compile(r"\b(Object|U?Int128)\b")
+_NAME = re.compile(r"'[^']*'")
 
 
 def _is(value: Any, library: str, name: str) -> bool:
@@ -295,7 +354,11 @@ def _is(value: Any, library: str, name: str) -> bool:
 
 def _from_polars(frame: Any) -> pa.Table:
     """Return the frame; Arrow would get the addresses of objects, and lacks some types."""
-    lacking = [name for name, kind in frame.schema.items() if str(kind) in _ONLY_IN_POLARS]
+    lacking = [
+        name
+        for name, kind in frame.schema.items()
+        if _ONLY_IN_POLARS.search(_NAME.sub("", str(kind)))
+    ]
     if lacking:
         raise failed(
             f"{_list(lacking)} has values of a type that no table can hold",
@@ -316,19 +379,30 @@ def _from_pandas(frame: Any) -> pa.Table:
     named = [name for name in frame.index.names if name is not None]
     try:
         frame = frame.reset_index(level=named) if named else frame
-        return pa.Table.from_pandas(
+        table = pa.Table.from_pandas(
             frame.set_axis([str(name) for name in frame.columns], axis=1), preserve_index=False
         )
+        for position, kind in enumerate(frame.dtypes):
+            if kind.name == "object":
+                values = frame.iloc[:, position].dropna().tolist()
+                _require_whole(values, table.field(position).type)
     except _MISFITS as error:
         raise _misfit_of_frame(frame) from error
+    return table
 
 
 def _misfit_of_frame(frame: Any) -> BodyFailed:
     """Return the failure of the first column of a pandas frame that can't be stored."""
     for position, name in enumerate(frame.columns):
         column = frame.iloc[:, position]
+        if hasattr(column.dtype, "subtype") and hasattr(column.dtype, "fill_value"):
+            return failed(
+                f"column `{name}` is sparse",
+                code="wrong_result",
+                hint=f"make it dense before it is returned: frame[{name!r}].sparse.to_dense()",
+            )
         try:
-            pa.Array.from_pandas(column)
+            _require_whole(column.dropna().tolist(), pa.Array.from_pandas(column).type)
         except _MISFITS:
             return _misfit(str(name), column.tolist(), whole=True)
     return failed(
@@ -507,6 +581,14 @@ _KINDS = {
     tuple: "lists",
 }
 """What values are in messages. Neither Arrow's text nor a value: a reader may not see it."""
+_NAMED = {
+    "NaTType": "NaT, which is no time",
+    "datetime64": "points in time of NumPy",
+    "timedelta64": "durations of NumPy",
+    "Period": "periods",
+    "Interval": "intervals",
+}
+"""Classes of NumPy and pandas, some of which derive from Python's numbers and times."""
 
 
 def _misfit(name: str, values: Iterable[Any], *, whole: bool) -> BodyFailed:
@@ -528,8 +610,10 @@ def _misfit(name: str, values: Iterable[Any], *, whole: bool) -> BodyFailed:
 
 
 def _kind(value: Any) -> str:
-    if type(value).__name__ == "NaTType":  # a subclass of datetime
-        return "NaT, which is no time"
+    if (named := _NAMED.get(type(value).__name__)) is not None:
+        return named
+    if isinstance(value, datetime | time) and value.tzinfo is not None:
+        return f"{_KINDS[datetime if isinstance(value, datetime) else time]} with a zone"
     known = (_KINDS[each] for each in type(value).__mro__ if each in _KINDS)
     numbers = "whole numbers" if isinstance(value, Integral) else _KINDS[float]
     return next(known, numbers if isinstance(value, Real) else OTHER_OBJECTS)
@@ -546,13 +630,18 @@ def _exact_array(values: list[Any], arrow_type: pa.DataType | None) -> pa.Array:
     """Return the values in a type, or in the type of the values.
 
     Raises ValueError for a value that the type can't hold: `pa.array` makes 1 of 1.5 where whole
-    numbers are wanted, and drops the time of day of a date.
+    numbers are wanted, drops the time of day of a date, nanoseconds of pandas and the zone of a
+    time of day, and takes times without a zone for UTC beside those that have one.
     """
     result = pa.array(values, arrow_type)
-    is_cut = _cut_test(result.type)
+    _require_whole(values, result.type)
+    return result
+
+
+def _require_whole(values: list[Any], arrow_type: pa.DataType) -> None:
+    is_cut = _cut_test(arrow_type)
     if is_cut is not None and _any_cut(values, is_cut):
         raise ValueError("a value would be cut")
-    return result
 
 
 def _any_cut(values: Sequence[Any], is_cut: Callable[[Any], bool]) -> bool:
@@ -565,13 +654,23 @@ def _cut_test(arrow_type: pa.DataType) -> Callable[[Any], bool] | None:
         return _has_fraction
     if pa.types.is_date(arrow_type):
         return _has_time
+    if pa.types.is_temporal(arrow_type):
+        return _time_test(zoned=_has_zone(arrow_type))
     if pa.types.is_struct(arrow_type):
         return _struct_test(arrow_type)
-    if pa.types.is_list(arrow_type) or pa.types.is_large_list(arrow_type):
-        of_item = _cut_test(arrow_type.value_type)
-        if of_item is not None:
-            return lambda value: value is not None and _any_cut(value, of_item)
-    return None
+    is_list = pa.types.is_list(arrow_type) or pa.types.is_large_list(arrow_type)
+    of_item = _cut_test(arrow_type.value_type) if is_list else None
+    return of_item and (lambda value: value is not None and _any_cut(value, of_item))
+
+
+def _time_test(*, zoned: bool) -> Callable[[Any], bool]:
+    return lambda value: (
+        type(value).__name__ != "NaTType"
+        and (
+            _has_nanoseconds(value)
+            or (isinstance(value, datetime | time) and (value.tzinfo is not None) != zoned)
+        )
+    )
 
 
 def _struct_test(arrow_type: pa.StructType) -> Callable[[Any], bool]:
@@ -587,7 +686,14 @@ def _has_fraction(value: Any) -> bool:
 
 
 def _has_time(value: Any) -> bool:
-    return isinstance(value, datetime) and value.time() != time.min  # a ValueError for NaT
+    if not isinstance(value, datetime):
+        return False
+    return value.time() != time.min or _has_nanoseconds(value)  # a ValueError for NaT
+
+
+def _has_nanoseconds(value: Any) -> bool:
+    """Return whether a point in time or a duration of pandas has some beside its microseconds."""
+    return bool(getattr(value, "nanosecond", 0) or getattr(value, "nanoseconds", 0))
 
 
 def _fitted(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
@@ -614,9 +720,11 @@ def _fitted(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
 
 
 def _cast(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    """Return the batch in a schema's types; unlike Arrow, refuse to drop a time of day."""
+    """Return the batch in a schema's types; unlike Arrow, drop no time of day and no zone."""
     result = batch.cast(schema)
     for before, after in zip(batch.columns, result.columns, strict=True):
+        if pa.types.is_timestamp(after.type) and _has_zone(before.type) != _has_zone(after.type):
+            raise ValueError("a time without a zone is no point in time")
         to_dates = pa.types.is_timestamp(before.type) and pa.types.is_date(after.type)
         if to_dates and not after.cast(before.type).equals(before):
             raise ValueError("times of day don't fit into dates")

@@ -156,11 +156,21 @@ def of_duckdb(
     )
 
 
-def unstorable(file: str, line: int) -> BodyFailed:
-    """Return the failure of a value that a function or a program computed."""
+_ALWAYS_STORED = re.compile(
+    r"(U?(TINY|SMALL|BIG)?INT|U?INTEGER|BOOLEAN|FLOAT|DOUBLE|DECIMAL|UUID|BLOB)\b"
+)
+MEMORY_USED_UP = "the memory was used up"
+
+
+def unstorable(columns: Sequence[tuple[str, str]], file: str, line: int) -> BodyFailed:
+    """Return the failure of a value that a function or a program computed.
+
+    `columns` are the names and DuckDB types of the result.
+    """
+    names = [f"`{name}`" for name, kind in columns if not _ALWAYS_STORED.match(kind)]
     return failed(
-        "a computed value can't be stored: it is beyond what its column's type holds, or a text"
-        " that isn't valid",
+        f"a value of {' or '.join(names) or 'a column'} can't be stored: it is beyond what the"
+        " column's type holds, or a text that isn't valid",
         hint="convert the values before they are returned",
         code="wrong_result",
         file=file,

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from headrace.engine import python
 from headrace.engine.attempts import AttemptScope, BodyTask, DataFolders, ErrorKind
+from headrace.engine.containers import select_sql
 from headrace.engine.failures import BodyFailed, failed
 from headrace.lake.session import DuckDBSession
 from headrace.lake.small_files import SMALL_BYTES_MAX
@@ -69,7 +70,7 @@ def readable(called: RowsOfCalls, session: DuckDBSession) -> Iterator[tuple[str,
     session.connection.register(name, table)
     try:
         every = tuple(key for key, _ in called.counts)
-        yield f"SELECT * FROM {quote(name)}", KeyExpression(quote(column), every, column)
+        yield select_sql(name, called.rows.schema), KeyExpression(quote(column), every, column)
     finally:
         session.connection.unregister(name)
 

@@ -31,9 +31,16 @@ from headrace.engine.attempts import (
     hint_for,
     reached_by,
 )
-from headrace.engine.failures import BodyFailed, failed, kind_of, limit_of, shortened
+from headrace.engine.failures import (
+    MEMORY_USED_UP,
+    BodyFailed,
+    failed,
+    kind_of,
+    limit_of,
+    shortened,
+)
 from headrace.engine.isolation import LOADER, limits_restored, process_restored, resolved
-from headrace.lake.sqltext import AS_WRITTEN, literal, quote
+from headrace.lake.sqltext import quote
 from headrace.model import PythonBody
 from headrace.model.authoring import Context
 from headrace.model.nodes import MaterializationKind
@@ -264,11 +271,9 @@ def _offered(
             lambda: containers.schema_of_columns(session, declared) if declared else None,
         )
     )
-    if "duckdb" in body.annotations.values():
-        with _spooled(reader, boundary, folders) as select_sql:
-            yield ComputedRows(lambda: (select_sql, None))
-        return
     with contextlib.ExitStack() as registered:
+        if "duckdb" in body.annotations.values():
+            reader = registered.enter_context(_spooled(reader, boundary, folders))
         yield _streamed(name, reader, boundary, session, registered)
 
 
@@ -295,7 +300,7 @@ def _streamed(
         except duckdb.Error as error:
             raise containers.unread(session, schema) from error
         registered.callback(session.connection.unregister, name)
-        return f"SELECT * FROM {quote(name)}", ("arrow", schema.serialize().to_pybytes())
+        return containers.select_sql(name, schema), ("arrow", schema.serialize().to_pybytes())
 
     return ComputedRows(select, batch)
 
@@ -319,21 +324,23 @@ def _as_view(relation: Any, session: DuckDBSession, name: str) -> bool:
 @contextlib.contextmanager
 def _spooled(
     reader: pa.RecordBatchReader, boundary: Boundary, folders: DataFolders
-) -> Iterator[str]:
-    """Write the rows to a temporary file and return a SELECT over it.
+) -> Iterator[pa.RecordBatchReader]:
+    """Write the rows to a temporary file and return them from there, in their types.
 
     An iterator that reads DuckDB relations needs the connection that would stage its rows: each
     would wait for the other forever.
     """
-    import pyarrow.parquet as pq
+    import pyarrow as pa
 
     folders.temporary.mkdir(parents=True, exist_ok=True)
-    path = folders.temporary / f"{uuid.uuid4()}.parquet"
+    path = folders.temporary / f"{uuid.uuid4()}.arrow"
+    packed = pa.ipc.IpcWriteOptions(compression="lz4")
     try:
-        with pq.ParquetWriter(path, reader.schema) as writer:
+        with pa.ipc.new_stream(path, reader.schema, options=packed) as writer:
             for batch in boundary.each(reader):
                 writer.write_batch(batch)
-        yield f"SELECT * FROM read_parquet({literal(str(path))}, {AS_WRITTEN})"
+        with pa.OSFile(str(path)) as file:
+            yield pa.ipc.open_stream(file)
     finally:
         path.unlink(missing_ok=True)
 
@@ -344,6 +351,7 @@ def _message(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
         return "the function raised KeyboardInterrupt"
     text = error.msg if isinstance(error, SyntaxError) else str(error)
+    text = text or (MEMORY_USED_UP if isinstance(error, MemoryError) else "")
     name = type(error).__name__
     if not name.endswith(("Error", "Exception")):
         name += " exception"  # else nothing in the message says that the words are an error's

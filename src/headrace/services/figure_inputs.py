@@ -10,6 +10,7 @@ from functools import cached_property
 from statistics import median_low
 from typing import TYPE_CHECKING
 
+from headrace.incidents.evidence.arrivals import KIND as LATE
 from headrace.model.intervals import DAY_US, bounds_us, key_at_us, next_key, start_us
 from headrace.model.partitions import SEPARATOR
 from headrace.plan import Compiled
@@ -32,9 +33,9 @@ from headrace.slo.goodput import (
 from headrace.slo.timeline import ServiceHistory
 from headrace.slo.times import ago, days
 from headrace.store import Transaction
-from headrace.store.queries import audit_trail, ingestion, reports
+from headrace.store.queries import audit_trail, evidence, ingestion, reports
 from headrace.store.queries import usage as stored_usage
-from headrace.store.queries.reports import Attempted, WindowDelivery, Worked
+from headrace.store.queries.reports import Attempted, Worked
 from headrace.store.queries.usage import ReadUsage
 
 if TYPE_CHECKING:
@@ -150,20 +151,19 @@ def _staged(figuring: Figuring) -> list[GoodputAttempt]:
     nodes = {(attempt.epoch, attempt.n): attempt.node for attempt in figuring.attempts}
     for publication in reports.publications(figuring.tx, figuring.began, figuring.until):
         place = publication.epoch, publication.n
-        has_ended = publication.ended_at is not None and publication.ended_at <= figuring.until
-        ended = publication.ended_at if has_ended else None
+        ended = publication.ended_at if (publication.ended_at or 0) <= figuring.until else None
         wrong = (nodes.get(place, ""), publication.partition, publication.published_at) in unsound
-        at = publication.published_at
-        goodput_publication = GoodputPublication(
-            publication.partition,
-            publication.rows,
-            publication.identical,
-            ended,
-            wrong,
-            publication.bytes,
-            at,
+        publications_by_attempt.setdefault(place, []).append(
+            GoodputPublication(
+                publication.partition,
+                publication.rows,
+                publication.identical,
+                ended,
+                wrong,
+                publication.bytes,
+                publication.published_at,
+            )
         )
-        publications_by_attempt.setdefault(place, []).append(goodput_publication)
     removed = figuring.removed_rows
     return [
         GoodputAttempt(
@@ -333,36 +333,67 @@ def deliveries_of(figuring: Figuring, node: Node, window: tuple[int, int]) -> So
     What became of its rows is as known at the end of the figures' window.
     """
     arrived = reports.deliveries(figuring.tx, node.name, *window)
+    counted = [delivery for delivery in arrived if not delivery.repeated]
     accepted, refused = reports.rows_of_deliveries(
         figuring.tx, node.name, *window, figuring.removed_rows
     )
-    first = _first_arrivals(arrived)
+    replacements = _replacements(figuring, node, window)
+    restated, replaced = {new for new, _ in replacements}, {old for _, old in replacements}
+    sound = {id_: rows for id_, rows in accepted.items() if id_ not in replaced}
+    refused = {**refused, **accepted}
+    changed = {item.id for item in counted if item.drifted or item.id in restated}
+    first = {
+        delivery.partition.partition(SEPARATOR)[0]: delivery.arrived_at
+        for delivery in sorted(arrived, key=lambda item: item.arrived_at, reverse=True)
+    }
     due = list(_expected(figuring, node, window))
     missing = [key for key, _ in due if key not in first]
-    restated = reports.restated(figuring.tx, node.name, *window)
     below = {node.name, *figuring.evaluation.assets_of(node.name)}
     return SourceDeliveries(
         source=node.name,
         owner=figuring.owner_of(node.name),
-        deliveries=len(arrived),
+        deliveries=len(counted),
         expected=len(due),
-        on_time=sum(key in first and (by is None or first[key] <= by) for key, by in due),
+        on_time=_on_time(figuring, node, due, first),
         missing=len(missing),
-        changed=sum(delivery.drifted or delivery.id in restated for delivery in arrived),
-        rows_accepted=sum(accepted.values()),
-        rows_refused=sum(rows for item, rows in refused.items() if item not in accepted),
+        changed=len(changed),
+        refused=sum(item.id in refused.keys() - sound.keys() - changed for item in counted),
+        rows_accepted=sum(sound.get(delivery.id, 0) for delivery in counted),
+        rows_refused=sum(
+            refused.get(delivery.id, 0) for delivery in counted if delivery.id not in sound
+        ),
         rows_missing=len(missing) * (median_low(accepted.values()) if accepted else 0),
         consumers=len(figuring.evaluation.consumers_of(node.name)),
         reads=sum(read_usage.reads for read_usage in figuring.reads if read_usage.node in below),
     )
 
 
-def _first_arrivals(arrived: Sequence[WindowDelivery]) -> dict[str, int]:
-    results: dict[str, int] = {}
-    for delivery in arrived:
-        interval = delivery.partition.partition(SEPARATOR)[0]
-        results[interval] = min(results.get(interval, delivery.arrived_at), delivery.arrived_at)
-    return results
+def _on_time(
+    figuring: Figuring, node: Node, due: list[tuple[str, int | None]], first: Mapping[str, int]
+) -> int:
+    """Return how many intervals came by their deadline, or before they were found late."""
+    seen = {id_ for id_, _ in evidence.all_at(figuring.tx, node.name)}
+    return sum(
+        key in first
+        and (f"{LATE}:{node.name}@{key}" not in seen if by is None else first[key] <= by)
+        for key, by in due
+    )
+
+
+def _replacements(figuring: Figuring, node: Node, window: tuple[int, int]) -> list[tuple[int, int]]:
+    """Return (delivery, replaced delivery) of deliveries after their interval had ended.
+
+    A delivery of an interval that is still growing, or of a whole list, is replaced as expected.
+    """
+    grain = node.partition.grain
+    return [
+        (new, old)
+        for new, old, partition, published_us in reports.replacements(
+            figuring.tx, node.name, *window
+        )
+        if grain is not None
+        and published_us >= bounds_us(partition.partition(SEPARATOR)[0], grain, node.timezone)[1]
+    ]
 
 
 def _expected(
@@ -370,17 +401,16 @@ def _expected(
 ) -> Iterator[tuple[str, int | None]]:
     """Yield the intervals whose deliveries fell due in the window, each with its deadline.
 
-    Without a declared deadline (None) a delivery is due when its interval has ended.
+    Without a declared deadline (None), a delivery is due when such deliveries usually arrive.
     """
     grain, oldest = node.partition.grain, ingestion.oldest_delivery(figuring.tx, node.name)
     if grain is None or oldest is None:
         return
-    first = start_us(oldest.partition(SEPARATOR)[0], grain, node.timezone)
-    began, until = window
-    key = key_at_us(max(first, began), grain, node.timezone)
-    while bounds_us(key, grain, node.timezone)[1] <= until:
+    first_us = start_us(oldest.partition(SEPARATOR)[0], grain, node.timezone)
+    key = key_at_us(max(first_us, window[0]), grain, node.timezone)
+    while bounds_us(key, grain, node.timezone)[1] <= window[1]:
         by = promised_by(node, key)
-        if not node.no_data.covers(key, grain, node.timezone) and (by is None or by <= until):
+        if not node.no_data.covers(key, grain, node.timezone) and (by is None or by <= window[1]):
             yield key, by
         key = next_key(key, grain, node.timezone)
 

@@ -78,10 +78,6 @@ def _points(
         whole = window[0] >= whole_from or window[1] == figuring.until
         yield SourceScoresPoint(
             date=day,
-            stability=_number(row.stability) if whole else None,
-            quality=_number(row.quality) if whole else None,
+            stability=float(row.stability) if whole and row.stability else None,
+            quality=float(row.quality) if whole and row.quality else None,
         )
-
-
-def _number(score: str | None) -> float | None:
-    return None if score is None else float(score)

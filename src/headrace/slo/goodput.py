@@ -223,19 +223,15 @@ def _delivered_bytes(attempts: Sequence[GoodputAttempt]) -> int:
 
 
 def _delivered_rows(by_attempt: Sequence[Mapping[str, int]], *, before_window: bool) -> int:
-    """Return the rows that a vendor delivered, from the rows by place of each attempt at them."""
-    count = _anew if before_window else _not_identical
-    most = max(count(rows) for rows in by_attempt)
+    """Return the rows that a vendor delivered, from the rows by place of each attempt at them.
+
+    Of a delivery before the window, only the rows count about which something new was decided.
+    """
+    not_new = (IDENTICAL, RETRY, WAITING) if before_window else (IDENTICAL,)
+    most = max(
+        sum(number for place, number in rows.items() if place not in not_new) for rows in by_attempt
+    )
     return max(most, sum(rows[GOOD] for rows in by_attempt))
-
-
-def _not_identical(rows: Mapping[str, int]) -> int:
-    return sum(rows.values()) - rows[IDENTICAL]
-
-
-def _anew(results: Mapping[str, int]) -> int:
-    """Return the rows about which an attempt decided something new."""
-    return sum(rows for place, rows in results.items() if place not in (IDENTICAL, RETRY, WAITING))
 
 
 def _of_delivery(
@@ -291,8 +287,9 @@ class SourceDeliveries(msgspec.Struct, frozen=True):
     """What a source delivered over a window.
 
     `expected` counts the intervals that were due, `on_time` those whose first delivery came by the
-    promised time. `changed` counts deliveries with another schema or format, or that restated sound
-    data.
+    promised time. Deliveries that repeat the content of an earlier one aren't counted. `changed`
+    counts deliveries with another schema or format, or that restated data. `refused` counts the
+    other deliveries that were held, rejected or replaced.
     """
 
     source: str
@@ -302,6 +299,7 @@ class SourceDeliveries(msgspec.Struct, frozen=True):
     on_time: int
     missing: int
     changed: int
+    refused: int
     rows_accepted: int
     rows_refused: int
     rows_missing: int
@@ -320,7 +318,8 @@ class SourceScore(msgspec.Struct, frozen=True):
 def score_source(deliveries: SourceDeliveries) -> SourceScore:
     """Return stability (on time and unchanged) and quality (accepted rows) of a source.
 
-    Quality is the share of accepted rows in all rows that were delivered or should have been.
+    A refused delivery says nothing of stability, so that corrections don't raise it. Quality is the
+    share of accepted rows in all rows that were delivered or should have been.
     """
     if deliveries.deliveries < DELIVERIES_LEAST:
         return SourceScore(None, None)
@@ -329,9 +328,8 @@ def score_source(deliveries: SourceDeliveries) -> SourceScore:
         if deliveries.expected
         else 1.0
     )
-    steady = lower_bound(
-        (deliveries.deliveries - deliveries.changed) / deliveries.deliveries, deliveries.deliveries
-    )
+    usable = deliveries.deliveries - deliveries.refused
+    steady = lower_bound((usable - deliveries.changed) / usable, usable) if usable else 0.0
     rows = deliveries.rows_accepted + deliveries.rows_refused + deliveries.rows_missing
     accepted = (
         lower_bound(deliveries.rows_accepted / rows, deliveries.deliveries + deliveries.missing)

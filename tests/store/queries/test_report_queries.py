@@ -130,14 +130,33 @@ def test_deliveries_of_a_window_tell_whether_they_drifted(store: Store) -> None:
         )
         quality.write_drift(tx, [drift])
         assert reports.deliveries(tx, "s", SINCE, UNTIL) == [
-            WindowDelivery(2, "d2", 19, "published", False),
-            WindowDelivery(3, "d3", 29, "held", True),
+            WindowDelivery(2, "d2", 19, False),
+            WindowDelivery(3, "d3", 29, True),
         ]
 
 
+def test_deliveries_of_a_window_tell_whether_they_repeat_another(store: Store) -> None:
+    """Would catch: the content before the last taken for a repetition; that of another interval; one
+    that wasn't ingested."""
+    with store.write(None) as tx:
+        for number, key, content in (
+            (1, "d1", "A"),
+            (2, "d1", None),
+            (3, "d1", "A"),
+            (4, "d1", "B"),
+            (5, "d1", "A"),
+            (6, "d2", "A"),
+            (7, "d2", "B"),
+        ):
+            delivery(tx, number, key=key, observed_at=UNTIL, fingerprint=content)
+        published(tx, 1, "s", "d2", delivery_id=7, identical=True)
+        found = reports.deliveries(tx, "s", SINCE, UNTIL)
+        assert [item.id for item in found if item.repeated] == [3, 7]
+
+
 def test_rows_of_deliveries_are_those_published_and_those_refused(store: Store) -> None:
-    """Would catch: rows that were released counted as refused; the two in exchange; the smallest
-    publication of a delivery; deliveries beyond the window."""
+    """Would catch: rows that were released counted as refused; those that were held until the next
+    delivery forgotten; the smallest publication of a delivery; deliveries beyond the window."""
     with store.write(None) as tx:
         for number, at in ((1, SINCE), (2, SINCE + 1), (3, UNTIL), (4, UNTIL), (5, UNTIL + 1)):
             delivery(tx, number, key=f"d{number}", observed_at=at)
@@ -149,6 +168,7 @@ def test_rows_of_deliveries_are_those_published_and_those_refused(store: Store) 
             (2, 3, "rejected"),
             (3, 4, "held"),
             (4, 5, "held"),
+            (5, 3, "superseded"),
         ):
             quarantined(tx, n, "s", f"d{number}", state, delivery_id=number, rows=number * 10)
         quarantine.decide(tx, [3], "released", 1)
@@ -216,8 +236,16 @@ def test_a_delivery_restates_what_another_brought(store: Store) -> None:
             published(tx, number, "s", delivery_id=item, published_at=at, identical=identical)
         published(tx, 8, "s", "d2", delivery_id=6, published_at=UNTIL)
         published(tx, 9, "s", "d2", delivery_id=6, published_at=UNTIL)
-        assert reports.restated(tx, "s", SINCE, UNTIL) == {3, 5}
-        assert reports.restated(tx, "t", SINCE, UNTIL) == set()
+        found = reports.replacements(tx, "s", SINCE, UNTIL)
+        assert [item[:2] for item in found] == [
+            (3, 1),
+            (3, 2),
+            (5, 1),
+            (5, 2),
+            (5, 3),
+            (5, 4),
+        ]
+        assert reports.replacements(tx, "t", SINCE, UNTIL) == []
 
 
 @pytest.mark.parametrize(

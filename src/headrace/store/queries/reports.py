@@ -63,13 +63,16 @@ class WindowIncident(NamedTuple):
 
 
 class WindowDelivery(NamedTuple):
-    """A delivery; `drifted` where its schema or format was another than expected."""
+    """A delivery; `drifted` where its schema or format was another than expected.
+
+    `repeated`: with the content of the delivery before it, or of what was published.
+    """
 
     id: int
     partition: str
     arrived_at: int
-    state: str
     drifted: bool
+    repeated: bool = False
 
 
 class _Measures(msgspec.Struct):
@@ -160,19 +163,23 @@ def incidents(tx: Transaction, from_us: int, until_us: int) -> list[WindowIncide
 def deliveries(tx: Transaction, source: str, from_us: int, until_us: int) -> list[WindowDelivery]:
     """What a source delivered in a window, oldest first."""
     rows = tx.execute(
-        "select d.id, d.partition, d.arrived_at, d.state, exists (select 1 from drift f where"
-        " f.delivery_id = d.id) from delivery d where d.source = ? and d.observed_at > ? and"
-        " d.observed_at <= ? and d.state not in ('waiting', 'recut') order by d.id",
+        "select d.id, d.partition, d.arrived_at, exists (select 1 from drift f where"
+        " f.delivery_id = d.id), d.fingerprint = (select e.fingerprint from delivery e where"
+        " e.source = d.source and e.partition = d.partition and e.id < d.id and e.fingerprint is"
+        " not null order by e.id desc limit 1) or (select p.identical from publication p where"
+        " p.node = d.source and p.partition = d.partition and p.delivery_id = d.id order by p.id"
+        " limit 1) = 1 from delivery d where d.source = ? and d.observed_at > ? and d.observed_at"
+        " <= ? and d.state not in ('waiting', 'recut') order by d.id",
         (source, from_us, until_us),
     )
-    return [WindowDelivery(row[0], row[1], row[2], row[3], bool(row[4])) for row in rows]
+    return [WindowDelivery(row[0], row[1], row[2], bool(row[3]), bool(row[4])) for row in rows]
 
 
 def rows_of_deliveries(
     tx: Transaction, source: str, from_us: int, until_us: int, removed: Mapping[str, int]
 ) -> tuple[dict[int, int], dict[int, int]]:
-    """Delivery → rows that were published of it; delivery → rows of it that wait in quarantine or
-    were dropped.
+    """Delivery → rows that were published of it; delivery → rows of it that quarantine holds, or
+    held until they were dropped or delivered again.
 
     `removed` are the published rows that were removed since then, by attempt (`EPOCH.N`).
     """
@@ -187,8 +194,8 @@ def rows_of_deliveries(
     refused = tx.execute(
         "select d.id, max(q.rows) from delivery d join quarantine q on q.node = d.source and"
         " q.partition = d.partition and q.delivery_id = d.id where d.source = ? and d.observed_at >"
-        " ? and d.observed_at <= ? and q.state in ('held', 'rejected', 'dropped') and q.rows is not"
-        " null group by d.id",
+        " ? and d.observed_at <= ? and q.state <> 'released' and q.rows is not null"
+        " group by d.id",
         window,
     )
     return _with_removed([_DeliveryRows(*row) for row in published], removed), {
@@ -242,17 +249,20 @@ def seconds(tx: Transaction, from_us: int, until_us: int) -> list[tuple[str, flo
     return [(str(node), int(took) / 1e6) for node, took in rows.fetchall()]
 
 
-def restated(tx: Transaction, source: str, from_us: int, until_us: int) -> set[int]:
-    """The deliveries that replaced what another had brought of the same interval, and that was
-    published, by something else."""
-    rows = tx.execute(
-        "select p.delivery_id from publication p where p.node = ? and p.published_at > ? and"
-        " p.published_at <= ? and p.identical = 0 and p.delivery_id is not null and exists (select"
-        " 1 from publication q where q.node = p.node and q.partition = p.partition and q.id < p.id"
-        " and q.delivery_id is not null and q.delivery_id <> p.delivery_id)",
+def replacements(
+    tx: Transaction, source: str, from_us: int, until_us: int
+) -> list[tuple[int, int, str, int]]:
+    """Deliveries published in a window that replaced what others had brought by something else.
+
+    Each is (delivery, replaced delivery, partition, when the replaced one was published).
+    """
+    return tx.execute(
+        "select distinct p.delivery_id, q.delivery_id, q.partition, q.published_at from publication"
+        " p join publication q on q.node = p.node and q.partition = p.partition and q.id < p.id"
+        " where p.node = ? and p.published_at > ? and p.published_at <= ? and p.identical = 0 and"
+        " q.delivery_id <> p.delivery_id order by p.delivery_id, q.published_at, q.delivery_id",
         (source, from_us, until_us),
-    )
-    return {int(item) for (item,) in rows.fetchall()}
+    ).fetchall()
 
 
 # Attempt durations for sums over a sliding window: the attempts that entered it and the ones that

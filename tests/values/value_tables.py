@@ -58,6 +58,14 @@ def _text(dice: Dice) -> str:
     )
 
 
+def _fraction(dice: Dice) -> timedelta:
+    """Microseconds, never half a millisecond: a workbook's number of days can't tell where to round
+    it.
+    """
+    drawn = dice.randrange(10**6)
+    return timedelta(microseconds=drawn + (drawn % 1000 == 500))
+
+
 def _moment(dice: Dice) -> datetime:
     start = datetime(1971, 1, 1)  # noqa: DTZ001 - without a zone, as it is delivered
     return start + timedelta(seconds=dice.randrange(2_000_000_000))
@@ -84,11 +92,11 @@ KINDS: dict[str, Callable[[Dice], Any]] = {
     "date": lambda dice: _moment(dice).date(),
     "edge_date": lambda dice: dice.choice((date(1, 1, 1), date(9999, 12, 31), date(1582, 10, 10))),
     "seconds": _moment,
-    "micros": lambda dice: _moment(dice) + timedelta(microseconds=dice.randrange(10**6)),
-    "instant": lambda dice: (_moment(dice) + timedelta(microseconds=dice.randrange(10**6))).replace(
+    "micros": lambda dice: _moment(dice) + _fraction(dice),
+    "instant": lambda dice: (_moment(dice) + _fraction(dice)).replace(
         tzinfo=dice.choice((UTC, timezone(timedelta(hours=5, minutes=30))))
     ),
-    "time": lambda dice: (_moment(dice) + timedelta(microseconds=dice.randrange(10**6))).time(),
+    "time": lambda dice: (_moment(dice) + _fraction(dice)).time(),
     "text": _text,
     "blanks": lambda dice: dice.choice((dice.choice(BLANKS), _text(dice))),
     "empty": lambda dice: dice.choice(("", _text(dice))),

@@ -363,6 +363,23 @@ def _openpyxl_text(value: Any) -> str:
     return str(value).replace("_x000D_", "\r").replace("_x001B_", "\x1b").replace("_x005F_", "_")
 
 
+@pytest.mark.parametrize("ending", ["csv", "json"])
+def test_old_moments(export_bench: Bench, ending: str) -> None:
+    """New York's offset had seconds before 1883, which DuckDB leaves away; and `T(BC)T`."""
+    rows = export_bench.rows(
+        "SELECT TIMESTAMPTZ '1883-11-18 16:00:00+00' AS zoned, TIMESTAMPTZ '1883-11-18 17:00:00+00'"
+        " AS later, TIMESTAMP '0044-03-15 (BC) 10:00:00' AS ides"
+    )
+    export_bench.export({"to": f"out/rows.{ending}"}, rows)
+    text = (export_bench.root / f"out/rows.{ending}").read_text()
+    for value in (
+        "1883-11-18T16:00:00+00:00",
+        "1883-11-18T12:00:00-05:00",
+        "0044-03-15 (BC) 10:00:00",
+    ):
+        assert value in text
+
+
 def test_names_of_sheets() -> None:
     """Would catch: a workbook that Excel calls damaged: names too long, twice, or kept
     for itself."""

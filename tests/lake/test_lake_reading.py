@@ -59,6 +59,29 @@ def test_values_are_json_without_loss(lake: Lake) -> None:
     }
 
 
+OLD = {
+    "America/New_York": ("1883-11-18T12:00:00-05:00", "1883-11-18T16:00:00+00:00"),
+    "Africa/Monrovia": ("1972-01-08T12:00:00+00:00", "1970-06-01T11:00:00+00:00"),
+    "Europe/Dublin": ("1916-10-02T12:00:00+00:00", "1910-01-01T00:00:00+00:00"),
+}
+"""Zone → the first regular noon and, in UTC, a moment at whose offset there were seconds."""
+
+
+@pytest.mark.parametrize("zone", OLD)
+def test_a_moment_is_read_as_the_same_one(lake: Lake, zone: str) -> None:
+    """DuckDB leaves the seconds of an offset away: New York's noon in 1883 was two seconds off."""
+    lake.publish("t", "k", f"SELECT unnest({list(OLD[zone])}::TIMESTAMPTZ[]) AS seen")
+    rows = _read(lake, timezone=zone).rows
+    assert {row["seen"] for row in rows} == set(OLD[zone])
+
+
+def test_a_time_before_the_year_1_stays_as_it_is_written(lake: Lake) -> None:
+    """Would catch: `0044-03-15T(BC) 10:00:00`."""
+    lake.publish("t", "k", "SELECT TIMESTAMP '0044-03-15 (BC) 10:00:00' AS at")
+    (row,) = _read(lake).rows
+    assert row["at"] == "0044-03-15 (BC) 10:00:00"
+
+
 def test_the_system_column_is_hidden_unless_asked_for(lake: Lake) -> None:
     lake.publish("t", "k", "SELECT 1 AS id")
     assert _read(lake).rows == ({"id": 1},)

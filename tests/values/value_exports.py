@@ -66,6 +66,8 @@ def plain(value: Any, kind: str, ending: str) -> Any:
         return None
     if kind == "BOOLEAN":
         return value if isinstance(value, bool) else str(value).lower() == "true"
+    if "(BC)" in str(value):
+        return str(value)
     if kind.startswith(("DATE", "TIMESTAMP")):
         moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
         if ending == "xlsx" and moment.tzinfo is not None:

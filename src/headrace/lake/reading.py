@@ -28,7 +28,7 @@ import msgspec
 from headrace.lake.masked_queries import masked_relation
 from headrace.lake.masks import ColumnMask, mask_failure, masked_types
 from headrace.lake.session import DuckDBSession, parser
-from headrace.lake.sqltext import literal, quote, relation_sql
+from headrace.lake.sqltext import cast_to_text, literal, quote, relation_sql
 from headrace.lake.tables import PARTITION_COLUMN, FileRef, LakeColumn, LakeTable
 from headrace.lake.types import parse
 from headrace.model.errors import HeadraceError, LakeError, UsageError, first_line
@@ -373,8 +373,7 @@ def _value(column: LakeColumn) -> str:
 
     Those are months in an interval, nanoseconds, and years after 9999.
     """
-    plain = quote(column.name)
-    return f"CAST({plain} AS VARCHAR)" if _as_text(column.type) else plain
+    return cast_to_text(column) if _as_text(column.type) else quote(column.name)
 
 
 def _as_text(type_name: str) -> bool:
@@ -394,8 +393,13 @@ _OFFSET = re.compile(r"([+-]\d\d)$")
 
 
 def _iso(text: str) -> str:
-    """Convert DuckDB's `2024-01-01 00:00:00+01` to `2024-01-01T00:00:00+01:00`."""
-    return _OFFSET.sub(r"\1:00", text).replace(" ", "T", 1) if text[:1].isdigit() else text
+    """Convert DuckDB's `2024-01-01 00:00:00+01` to `2024-01-01T00:00:00+01:00`.
+
+    Infinities and times before the year 1 stay as DuckDB writes them.
+    """
+    if not text[:1].isdigit() or "(BC)" in text:
+        return text
+    return _OFFSET.sub(r"\1:00", text).replace(" ", "T", 1)
 
 
 def _plain(value: Any) -> Any:  # complexipy: ignore (a case per type)

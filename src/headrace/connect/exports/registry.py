@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from headrace.lake import LakeColumn
-from headrace.lake.sqltext import literal, quote
+from headrace.lake.sqltext import cast_to_text, literal, quote
 from headrace.lake.types import parse
 from headrace.model.exports import Export, ExportFormat
 from headrace.model.plugin_fields import ExportDeclaration
@@ -264,7 +264,7 @@ def as_text(column: LakeColumn) -> str:
     if is_nested(column) or column.type == "JSON":
         return f"CAST(to_json({as_json(column)}) AS VARCHAR)"
     if column.type.startswith("TIMESTAMP"):
-        return _iso(name)
+        return _iso(cast_to_text(column))
     if column.type == "BLOB":
         return f"to_base64({name})"
     if column.type in _FLOATS:
@@ -287,9 +287,10 @@ def as_json(column: LakeColumn) -> str:
     return as_text(column) if column.type.startswith("TIMESTAMP") or column.type == "BLOB" else name
 
 
-def _iso(name: str) -> str:
-    text = f"replace(CAST({name} AS VARCHAR), ' ', 'T')"
-    return f"regexp_replace({text}, '([+-]\\d\\d)$', '\\1:00')"
+def _iso(text: str) -> str:
+    """Return SQL for a time in ISO 8601; one before the year 1 stays as DuckDB writes it (BC)."""
+    iso = f"regexp_replace(replace({text}, ' ', 'T'), '([+-]\\d\\d)$', '\\1:00')"
+    return f"if(contains({text}, '(BC)'), {text}, {iso})"
 
 
 def _spelt(name: str) -> str:

@@ -84,6 +84,8 @@ ASKED: dict[str, Asked] = {
     "newest obligations": lambda tx: obligations.newest(tx, "c1", limit=10),
     "extent": lambda tx: partition_states.extent(tx, NODE),
     "count between": lambda tx: publications.count_between(tx, NODE, KEY, "2024-01-07"),
+    "partitions around one": lambda tx: partition_states.known_around(tx, NODE, KEY, 8),
+    "waiting since": ingestion.waiting_since,
     "first publication": lambda tx: publications.first_published(tx, NODE, KEY),
     "current publication": lambda tx: publications.current(tx, NODE, KEY),
     "quarantine": quarantine.waiting,

@@ -18,7 +18,7 @@ from headrace.slo.declared_promises import WHOLE, DeclaredPromises, Terms
 from headrace.slo.obligations import EvaluationContext, Obligation
 from headrace.store.queries import incidents as stored
 from headrace.store.queries import publications
-from headrace.store.queries.incidents import Incident
+from headrace.store.queries.incidents import Incident, OpenIncidents
 from headrace.store.transaction import Transaction
 
 # Downstream of nodes: the assets derived from their data, directly or not, and the consumers that
@@ -97,20 +97,20 @@ def holding_incident(
     ever being published. If several hold the same interval, return the one that the delay ledger
     names. `obligations` are all obligations of the consumer.
     """
-    opened = stored.open_incidents(tx)
-    mine = [incident for incident in opened if terms.consumer in incident.affected.consumers]
+    opened = OpenIncidents(tx)
+    mine = [incident for incident in opened.all if terms.consumer in incident.affected.consumers]
     if not mine:
         return None
     blockage, wrong = Blockage(context, now_us), _wrong(tx, mine)
     for obligation in blockage.unserved(terms, obligations)[:UNMET_ASKED]:
-        holding = _holding(tx, blockage, terms, obligation.interval, wrong)
+        holding = _holding(opened, blockage, terms, obligation.interval, wrong)
         if holding:
             return min(holding, key=_order).incident
-    return _keeps_empty(opened, context, terms)
+    return _keeps_empty(opened.all, context, terms)
 
 
 def _holding(
-    tx: Transaction,
+    opened: OpenIncidents,
     blockage: Blockage,
     terms: Terms,
     interval: str,
@@ -118,7 +118,7 @@ def _holding(
 ) -> list[_Held]:
     """Return the incidents that hold an interval back, those of `wrong` partitions included."""
     blocked = blockage.of(terms, interval)
-    blocking = _blocking(tx, blocked)
+    blocking = _blocking(opened, blocked)
     if blocked and blocking is None:
         return []  # a wait without an incident isn't due to wrong data
     holding = [] if blocking is None else [blocking]
@@ -140,7 +140,8 @@ def holding_incidents(
     places = {
         (item.node, item.partition) for each in due for item in blockage.of(terms, each.interval)
     }
-    held = (stored.open_at(tx, node, "" if key == WHOLE else key) for node, key in sorted(places))
+    opened = OpenIncidents(tx)
+    held = (opened.at(node, "" if key == WHOLE else key) for node, key in sorted(places))
     return list({incident.id: incident for incident in held if incident is not None}.values())
 
 
@@ -160,11 +161,11 @@ def _order(held: _Held) -> tuple[int, int]:
     return held.rank, held.since_us
 
 
-def _blocking(tx: Transaction, results: Sequence[Blocked]) -> _Held | None:
+def _blocking(opened: OpenIncidents, results: Sequence[Blocked]) -> _Held | None:
     """Return the first missing partition that has an open incident."""
     for item in in_repair_order(results):
         key = "" if item.partition == WHOLE else item.partition
-        incident = stored.open_at(tx, item.node, key)
+        incident = opened.at(item.node, key)
         if incident is not None:
             return _Held(int(item.block not in HOLDS), item.since_us or 0, incident)
     return None

@@ -27,6 +27,7 @@ from headrace.slo.facts import (
     Unusual,
     VisiblePublication,
 )
+from headrace.slo.known_partitions import KnownPartitions
 from headrace.store.lease import holder
 from headrace.store.queries import (
     applied_versions,
@@ -44,6 +45,7 @@ from headrace.store.queries import (
     scheduling,
 )
 from headrace.store.queries import exceptions as stored_exceptions
+from headrace.store.queries.partition_states import KnownPartition
 from headrace.store.transaction import Transaction
 
 OBSERVATIONS_USED = 20
@@ -57,11 +59,13 @@ OBLIGATIONS_NEWEST = 100
 
 
 class StoredFacts:
-    """Implements `slo.facts.StateFacts` over a transaction; each answer is one index look-up."""
+    """Implements `slo.facts.StateFacts` over a transaction that doesn't change what it answers."""
 
     def __init__(self, tx: Transaction) -> None:
         self._tx = tx
+        self._known: dict[str, KnownPartitions] = {}
         self._newest: dict[str, Newest | None] = {}
+        self._observed: dict[str, list[int]] = {}
         self._promises: dict[str, obligations.PromiseStart | None] = {}
 
     @property
@@ -71,12 +75,15 @@ class StoredFacts:
 
     def first(self, node: str, partition: str) -> VisiblePublication | None:
         """Return the first publication of a partition; None while it is withdrawn."""
-        results = (
-            None
-            if (node, partition) in self._withdrawn
-            else publications.first_published(self._tx, node, partition)
-        )
-        return None if results is None else VisiblePublication(*results)
+        known = self._partition(node, partition)
+        if known is None or known.first_at is None or (node, partition) in self._withdrawn:
+            return None
+        assert known.first_snapshot is not None
+        return VisiblePublication(known.first_at, known.first_snapshot)
+
+    def _partition(self, node: str, partition: str) -> KnownPartition | None:
+        of_node = self._known.setdefault(node, KnownPartitions(self._tx, node))
+        return of_node.get(partition)
 
     def first_reading(self, node: str, snapshot: int, since_us: int) -> VisiblePublication | None:
         """Return the first publication of an unpartitioned node that read a given lake snapshot.
@@ -118,27 +125,27 @@ class StoredFacts:
 
     def partition_state(self, node: str, partition: str) -> PartitionStateFacts | None:
         """Return the state of a partition; None if nothing is known of it."""
-        result = partition_states.get(self._tx, node, partition)
-        if result is None:
-            since = ingestion.waiting_since(self._tx, node, partition)
-            return (
-                None
-                if since is None
-                else PartitionStateFacts(
-                    "waiting", published=False, stale=False, reason=self._closed, since_us=since
-                )
+        known = self._partition(node, partition)
+        if known is not None:
+            return PartitionStateFacts(
+                known.state,
+                known.published,
+                known.stale,
+                known.reason,
+                known.since,
+                known.not_before,
+                known.dropped_at,
             )
-        kept_back = result.state in ("held", "rejected")
-        last = quarantine.dropped(self._tx, node, partition) if kept_back else None
+        since = self._waiting.get((node, partition))
+        if since is None:
+            return None
         return PartitionStateFacts(
-            result.state,
-            result.publication_id is not None,
-            result.stale,
-            result.reason or "",
-            result.since,
-            result.not_before,
-            dropped_us=None if last is None else last.at,
+            "waiting", published=False, stale=False, reason=self._closed, since_us=since
         )
+
+    @cached_property
+    def _waiting(self) -> dict[tuple[str, str], int]:
+        return ingestion.waiting_since(self._tx)
 
     @cached_property
     def _closed(self) -> str:
@@ -168,10 +175,10 @@ class StoredFacts:
 
     def observations(self, source: str) -> list[int]:
         """Return the times of the last 20 observations of a source, newest first."""
-        return [
-            observation.at
-            for observation in deliveries.observations(self._tx, source, limit=OBSERVATIONS_USED)
-        ]
+        if source not in self._observed:
+            newest = deliveries.observations(self._tx, source, limit=OBSERVATIONS_USED)
+            self._observed[source] = [observation.at for observation in newest]
+        return self._observed[source]
 
     def recorded_obligations(self, consumer: str) -> list[RecordedObligation]:
         """Return recorded obligations of a consumer, oldest first.
@@ -286,12 +293,18 @@ class StoredFacts:
 
     def failed_in_backfill(self, node: str, partition: str) -> BackfillFailure | None:
         """Return the failure of a partition in a backfill under the applied version, if any."""
+        if not self._may_fail_in_backfills:
+            return None
         backfill = changes.failed_in_backfill(self._tx, node, partition)
         if backfill is None or backfill.version != self._applied:
             return None
         error = msgspec.json.decode(backfill.ended.error) if backfill.ended.error else {}
         reason = str(error.get("message") or backfill.ended.reason)
         return BackfillFailure(reason, backfill.ended.finished_at, self._open_at(node, partition))
+
+    @cached_property
+    def _may_fail_in_backfills(self) -> bool:
+        return changes.has_unfinished_backfills(self._tx)
 
     @cached_property
     def _applied(self) -> int:

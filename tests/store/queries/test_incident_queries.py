@@ -275,6 +275,7 @@ def test_the_open_incident_at_a_partition(store: Store) -> None:
 
         def found(node: str, partition: str) -> int | None:
             result = incidents.open_at(tx, node, partition)
+            assert incidents.OpenIncidents(tx).at(node, partition) == result
             return None if result is None else result.id
 
         assert (found("a", "d1"), found("a", "d3"), found("a", "d2")) == (3, 2, 6)

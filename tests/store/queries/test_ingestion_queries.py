@@ -46,8 +46,8 @@ def test_a_delivery_supersedes_one_that_waits(store: Store) -> None:
             ("t", "d1", ""),
             ("s", "d1", "b.zip"),
         ]
-        assert ingestion.waiting_since(tx, "s", "d1") == 14
-        assert ingestion.waiting_since(tx, "s", "d3") is None
+        assert ingestion.waiting_since(tx)["s", "d1"] == 14
+        assert ("s", "d3") not in ingestion.waiting_since(tx)
 
 
 def test_what_is_known_of_a_sources_files(store: Store) -> None:

@@ -82,25 +82,15 @@ def obligations_over(
     They were due, met or waived since then, are still open, or are among the `before` newest
     earlier ones.
     """
-    at = {"consumer": consumer, "since": from_us, "before": before}
-    queries = (
-        "consumer = :consumer and due_at >= :since",
-        "consumer = :consumer and met_at is not null and met_at >= :since",
-        "consumer = :consumer and waived_at is not null and waived_at >= :since",
-        "consumer = :consumer and met_at is null and waived_at is null",
-        (
-            "consumer = :consumer and due_at < :since order by due_at desc, interval desc limit"
-            " :before"
-        ),
+    of_consumer = f"select {_OBLIGATION} from obligation where consumer = :consumer and"
+    rows = tx.execute(
+        f"{of_consumer} due_at >= :since union {of_consumer} met_at >= :since union {of_consumer}"
+        f" waived_at >= :since union {of_consumer} met_at is null and waived_at is null union"
+        f" select * from ({of_consumer} due_at < :since order by due_at desc, interval desc limit"
+        " :before) as earlier order by due_at, interval",
+        {"consumer": consumer, "since": from_us, "before": before},
     )
-    obligations = {
-        row[1]: StoredObligation(*row)
-        for query in queries
-        for row in tx.execute(f"select {_OBLIGATION} from obligation where {query}", at)
-    }
-    return sorted(
-        obligations.values(), key=lambda obligation: (obligation.due_at, obligation.interval)
-    )
+    return [StoredObligation(*row) for row in rows]
 
 
 def withdrawals_of(tx: Transaction, nodes: Collection[str], from_us: int) -> list[Withdrawal]:

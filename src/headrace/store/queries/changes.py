@@ -382,12 +382,19 @@ def failed_in_backfills(tx: Transaction, limit: int) -> list[FailedInBackfill]:
     return [_failed(row) for row in rows]
 
 
+_UNFINISHED = "select id from plan where state in ('running', 'paused', 'failed', 'partial')"
+
+
+def has_unfinished_backfills(tx: Transaction) -> bool:
+    """Return whether there is a backfill that is in progress, or that ended without some."""
+    return tx.execute(f"{_UNFINISHED} limit 1").fetchone() is not None
+
+
 def failed_in_backfill(tx: Transaction, node: str, partition: str) -> FailedInBackfill | None:
     """Return a partition's failure in the newest backfill that failed at it, by index look-ups."""
     row = tx.execute(
-        f"{_FAILED_IN_BACKFILLS} and o.plan_id in (select id from plan where state in ('running',"
-        " 'paused', 'failed', 'partial')) and o.node = :node and o.partition = :partition order by"
-        " o.plan_id desc limit 1",
+        f"{_FAILED_IN_BACKFILLS} and o.plan_id in ({_UNFINISHED}) and o.node = :node and"
+        " o.partition = :partition order by o.plan_id desc limit 1",
         {"node": node, "partition": partition},
     ).fetchone()
     return None if row is None else _failed(row)

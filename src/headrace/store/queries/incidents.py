@@ -337,6 +337,34 @@ def open_at(tx: Transaction, node: str, partition: str) -> Incident | None:
     return incidents[0] if incidents else None
 
 
+class OpenIncidents:
+    """The open incidents, found by what they are seen at like `open_at`, all by two statements."""
+
+    def __init__(self, tx: Transaction) -> None:
+        self.all = open_incidents(tx)
+        """Oldest first."""
+        known = {incident.id: incident for incident in self.all}
+        self._at: dict[tuple[str, str], list[Incident]] = {}
+        for node, partition, number in tx.execute(_SEEN_OPEN):
+            self._at.setdefault((node, partition), []).append(known[number])
+
+    def at(self, node: str, partition: str) -> Incident | None:
+        """Return what `open_at` returns."""
+        found = [
+            (incident.state == "recovering", key != partition, incident.id, incident)
+            for key in (partition, "")
+            for incident in self._at.get((node, key), ())
+        ]
+        return min(found)[-1] if found else None
+
+
+_OPEN_ONES = "incident_id in (select id from incident where state <> 'resolved')"
+_SEEN_OPEN = (
+    f"select node, partition, incident_id from incident_partition where {_OPEN_ONES} union select"
+    f" node, partition, incident_id from evidence where ended_at is null and {_OPEN_ONES}"
+)
+
+
 def users_of_column(
     tx: Transaction, node: str, partition: str, column: str
 ) -> tuple[str, ...] | None:

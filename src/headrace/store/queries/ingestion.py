@@ -211,14 +211,15 @@ def waiting_deliveries(tx: Transaction) -> list[tuple[str, str, str]]:
     return [(source, partition, bundle) for source, partition, bundle in rows]
 
 
-def waiting_since(tx: Transaction, source: str, partition: str) -> int | None:
-    """Return the observation time of a partition's waiting delivery; None if none waits."""
-    sql = (
-        "select min(observed_at) from delivery where source = ? and partition = ? and state ="
-        " 'waiting'"
-    )
-    result: int | None = tx.execute(sql, (source, partition)).fetchone()[0]
-    return result
+def waiting_since(tx: Transaction) -> dict[tuple[str, str], int]:
+    """Return the first observation times of waiting deliveries, by source and partition."""
+    rows = tx.execute(
+        "select source, partition, observed_at from delivery where state = 'waiting' order by id"
+    ).fetchall()  # by id: grouped, the whole table would be read
+    since: dict[tuple[str, str], int] = {}
+    for source, partition, observed in rows:
+        since[source, partition] = min(observed, since.get((source, partition), observed))
+    return since
 
 
 def bundled(tx: Transaction, source: str, bundle: str, keys: Sequence[str]) -> dict[str, int]:

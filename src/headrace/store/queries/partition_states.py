@@ -52,6 +52,48 @@ def get(tx: Transaction, node: str, partition: str) -> Partition | None:
     return _partition(row) if row else None
 
 
+class KnownPartition(NamedTuple):
+    """What is known of a partition. Times are microseconds of the store's clock."""
+
+    partition: str
+    state: str
+    published: bool
+    """Whether readers see a publication, whatever the state of newer attempts is."""
+    stale: bool
+    reason: str
+    since: int
+    not_before: int | None
+    dropped_at: int | None
+    """When the newest data of a held or rejected partition was dropped; None if it wasn't."""
+    first_at: int | None
+    first_snapshot: int | None
+    """Time and snapshot of the first publication; None if it was never published."""
+
+
+_KNOWN = (
+    "select p.partition, p.state, p.publication_id is not null, p.stale <> 0, coalesce(p.reason,"
+    " ''), p.since, p.not_before, case when p.state in ('held', 'rejected') then (select case when"
+    " q.state = 'dropped' then coalesce(q.decided_at, q.at) end from quarantine q where q.node ="
+    " p.node and q.partition = p.partition order by q.id desc limit 1) end, f.published_at,"
+    " f.snapshot from partition p left join publication f on f.id = (select e.id from publication e"
+    " where e.node = p.node and e.partition = p.partition order by e.published_at, e.id limit 1)"
+    " where p.node = :node and p.partition"
+)
+
+
+def known_around(tx: Transaction, node: str, key: str, limit: int) -> list[KnownPartition]:
+    """Return at most `limit` partitions of a node up to `key`, included, and as many after it."""
+    rows = tx.execute(
+        f"select * from ({_KNOWN} <= :key order by p.partition desc limit :limit) as earlier union"
+        f" all select * from ({_KNOWN} > :key order by p.partition limit :limit) as later",
+        {"node": node, "key": key, "limit": limit},
+    )
+    return [
+        KnownPartition(partition, state, bool(published), bool(stale), *others)
+        for partition, state, published, stale, *others in rows
+    ]
+
+
 def oldest_open(tx: Transaction, node: str) -> str | None:
     """Return a node's oldest partition in a state other than `published`, or None."""
     row = tx.execute(

@@ -7,6 +7,8 @@ import re
 from decimal import Decimal
 from typing import Any
 
+import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -128,6 +130,74 @@ def test_csv_under_a_parquet_name(bench: Workbench) -> None:
 def test_parquet_under_a_csv_name(bench: Workbench) -> None:
     """Would catch: the same, the other way round."""
     assert isinstance(bench.take(write(pa.table(ORDERS)), "x.csv"), Taken)
+
+
+def extension(kind: pa.BaseExtensionType, values: pa.Array) -> pa.Array:
+    return pa.ExtensionArray.from_storage(kind, values)
+
+
+HOUR = pa.array([3600, None], pa.duration("s"))
+BARE = {
+    "duration": (HOUR, "durations"),
+    "durations in lists": (pa.array([[3600]], pa.list_(pa.duration("ms"))), "durations"),
+    "durations in structs": (pa.StructArray.from_arrays([HOUR], ["b"]), "durations"),
+    "dictionary of durations": (HOUR.dictionary_encode(), "durations"),
+    "pandas.period": (
+        pa.Table.from_pandas(pd.DataFrame({"a": pd.period_range("2026", periods=1)}))["a"].chunk(0),
+        "values of the extension type `pandas.period`",
+    ),
+    "arrow.bool8": (extension(pa.bool8(), pa.array([1], pa.int8())), "`arrow.bool8`"),
+    "arrow.opaque": (extension(pa.opaque(pa.int64(), "money", "pg"), pa.array([1])), "`arrow.opaque`"),
+}  # fmt: skip
+AS_THEY_ARE = {
+    "interval": (pd.arrays.IntervalArray.from_tuples([(0, 1)]).__arrow_array__(), [{"left": 0, "right": 1}]),
+    "dictionary": (pa.array(["x", "y"], pa.large_string()).dictionary_encode(), ["x", "y"]),
+    "time[s]": (pa.array([61], pa.time32("s")), [dt.time(0, 1, 1)]),
+    "date64": (pa.array([86_400_000], pa.date64()), [dt.date(1970, 1, 2)]),
+    "arrow.json": (extension(pa.json_(), pa.array(["[1]"])), ["[1]"]),
+    "opaque text": (extension(pa.opaque(pa.string(), "numeric", "pg"), pa.array(["1.50"])), ["1.50"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BARE)
+def test_numbers_without_their_meaning_are_refused(bench: Workbench, name: str) -> None:
+    """Would catch: durations published as numbers of an unknown unit, months as ordinals."""
+    values, message = BARE[name]
+    content = write(pa.table({"id": pa.array([1] * len(values)), "a": values}))
+    for schema in (None, bench.schema(write(pa.table({"id": [1], "a": [1]})), "x.parquet")):
+        refused = bench.take(content, "x.parquet", schema)
+        assert isinstance(refused, UnreadableFile) and message in str(refused), refused
+        assert "column a has" in str(refused)
+
+
+@pytest.mark.parametrize("name", AS_THEY_ARE)
+def test_types_of_arrow_whose_storage_says_it_all(bench: Workbench, name: str) -> None:
+    values, stored = AS_THEY_ARE[name]
+    taken = bench.take(write(pa.table({"a": values})), "x.parquet")
+    assert isinstance(taken, Taken) and [row[0] for row in taken.rows] == stored
+
+
+def test_durations_and_long_numbers_of_polars_are_refused(bench: Workbench) -> None:
+    """Would catch: integers of 128 bits, which pyarrow itself can't read, published as bytes."""
+    for values, message in (
+        (pl.Series([1], dtype=pl.Int128), "over 64 bits"),
+        (pl.Series([dt.timedelta(1)]), "durations"),
+    ):
+        file = io.BytesIO()
+        pl.DataFrame({"a": values}).write_parquet(file)
+        refused = bench.take(file.getvalue(), "x.parquet")
+        assert isinstance(refused, UnreadableFile) and message in str(refused)
+
+
+@pytest.mark.parametrize(
+    "schema", ["", "////", "AAAA", "no base64!", "/////3YAAAAEAAAA8v///xQAAAAE"]
+)
+def test_a_damaged_schema_of_arrow_is_none(bench: Workbench, schema: str) -> None:
+    """Would catch: a file refused because of metadata that nobody needs."""
+    stored = pa.table({"a": [1]}).replace_schema_metadata({"ARROW:schema": schema})
+    file = io.BytesIO()
+    pq.write_table(stored, file, store_schema=False)
+    assert isinstance(bench.take(file.getvalue(), "x.parquet"), Taken)
 
 
 def test_columns_of_the_same_name(bench: Workbench) -> None:

@@ -409,6 +409,18 @@ def test_empty_json_for_a_known_table_is_no_rows(bench: Bench) -> None:
     assert produced.table.columns == known.columns
 
 
+def test_durations_in_a_parquet_file_are_refused(bench: Bench) -> None:
+    """Would catch: seconds and microseconds published as numbers of one kind."""
+    program = (
+        "import json, os, pyarrow as pa, pyarrow.parquet as pq;"
+        " c = json.load(open(os.environ['HEADRACE_CONTEXT']));"
+        " took = pa.array([3600], pa.duration('s'));"
+        " pq.write_table(pa.table({'took': took}), c['output_directory'] + '/r.parquet')"
+    )
+    error = failure(bench, bench.command([sys.executable, "-c", program]))
+    assert error.message.startswith("column `took` of `r.parquet` has durations") and error.hint
+
+
 def test_values_that_do_not_fit_say_where_a_command_declares_types(bench: Bench) -> None:
     """Would catch: the hint of SQL or Python given for a command."""
     known = bench.run(bench.sql("select true as n")).table

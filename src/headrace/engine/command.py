@@ -42,6 +42,7 @@ from headrace.engine.landlock import Access
 from headrace.engine.logs import HEADRACE, LogFile
 from headrace.engine.processes import Meter, child_peak_bytes
 from headrace.lake import PARTITION_COLUMN, LakeTable
+from headrace.lake.arrow_types import lost_in_file
 from headrace.lake.files import file_digest
 from headrace.lake.sqltext import literal, quote, source_sql
 from headrace.model import CommandBody
@@ -95,7 +96,7 @@ def output_rows(session: DuckDBSession, directory: Path, table: LakeTable | None
     `BodyFailed` for no files, unreadable files, several formats or an unknown format.
     """
     paths = output_files(directory)
-    formats = {_format(path) for path in paths}
+    formats = {_FORMATS.get(path.suffix.lower()) for path in paths}
     if not paths:
         raise failed("nothing was written into the output directory", code="no_output", hint=_HINT)
     if len(formats) > 1 or None in formats:
@@ -115,12 +116,19 @@ def output_rows(session: DuckDBSession, directory: Path, table: LakeTable | None
         else {}
     )
     if kind is OutputFormat.PARQUET:
-        return _parquet(directory, paths)
+        return _parquet(session, directory, paths)
     return _csv(session, paths, known) if kind is OutputFormat.CSV else _json(session, paths, known)
 
 
-def _parquet(directory: Path, paths: Sequence[Path]) -> str:
+def _parquet(session: DuckDBSession, directory: Path, paths: Sequence[Path]) -> str:
     """Read Parquet files; columns in the names of folders count if the command made the folders."""
+    for path in paths:
+        if lost := lost_in_file(session.connection, str(path)):
+            raise failed(
+                f"column `{lost[0]}` of `{path.name}` has {lost[1]}",
+                code="wrong_result",
+                hint="write it as text, or as a number whose name says what it counts",
+            )
     folders = {str(path.relative_to(directory).parent) for path in paths}
     named = any("=" in folder for folder in folders)
     options = f"hive_partitioning = {str(named).lower()}, union_by_name = true"
@@ -218,10 +226,6 @@ def _walk(directory: Path, hidden: bool, depth: int, paths: list[Path]) -> None:
                     code="no_output",
                     hint="write fewer, larger files",
                 )
-
-
-def _format(path: Path) -> OutputFormat | None:
-    return _FORMATS.get(path.suffix.lower())
 
 
 def _csv(session: DuckDBSession, paths: Sequence[Path], known: Mapping[str, str]) -> str:

@@ -25,7 +25,7 @@ from pyarrow import compute
 from headrace.engine.attempts import InputData
 from headrace.engine.failures import BodyFailed, failed
 from headrace.lake import PARTITION_COLUMN, LakeTable
-from headrace.lake.arrow_types import meaning_lost
+from headrace.lake.arrow_types import meanings_lost
 from headrace.lake.small_files import SMALL_BYTES_MAX
 from headrace.lake.sqltext import quote, source_sql
 from headrace.model.fields import BIGINT_BEYOND
@@ -162,13 +162,12 @@ def stream(
     if reader is None:
         reader = _rows(value, known(), declared)
     _names_once(reader.schema)
-    for field in reader.schema:
-        if lost := meaning_lost(field):
-            raise failed(
-                f"column `{field.name}` has {lost}, which no table keeps",
-                code="wrong_result",
-                hint="convert it before it is returned, such as to text (pandas: `.astype(str)`)",
-            )
+    for name, lost in meanings_lost(reader.schema.serialize().to_pybytes(), parquet=False):
+        raise failed(
+            f"column `{name}` has {lost}, which no table keeps",
+            code="wrong_result",
+            hint="convert it before it is returned, such as to text (pandas: `.astype(str)`)",
+        )
     return _as_read(reader)
 
 
@@ -599,7 +598,9 @@ def _misfit(name: str, values: Iterable[Any], *, whole: bool) -> BodyFailed:
     known = [value for value in values if value is not None]
     kinds = list(dict.fromkeys(map(_kind, known)))
     hint = "a column holds values of one type: convert them before they are returned"
-    if whole and any(isinstance(value, int) and not _is_bigint(value) for value in known):
+    if whole and any(
+        isinstance(value, int) and not -BIGINT_BEYOND <= value < BIGINT_BEYOND for value in known
+    ):
         fault = "has a whole number that is too large for BIGINT"
         hint = "return it as decimal.Decimal (at most 38 digits) or as text"
     elif len(kinds) > 1:
@@ -617,10 +618,6 @@ def _kind(value: Any) -> str:
     known = (_KINDS[each] for each in type(value).__mro__ if each in _KINDS)
     numbers = "whole numbers" if isinstance(value, Integral) else _KINDS[float]
     return next(known, numbers if isinstance(value, Real) else OTHER_OBJECTS)
-
-
-def _is_bigint(value: int) -> bool:
-    return -BIGINT_BEYOND <= value < BIGINT_BEYOND
 
 
 _NEVER_CUT = {int, bool, str, bytes, date, NoneType}

@@ -23,6 +23,7 @@ from headrace.connect.formats.registry import FileHeader, reads
 from headrace.connect.formats.text_values import drift_of
 from headrace.connect.raw_files import Opened, UnpackLimits
 from headrace.lake import LakeColumn
+from headrace.lake.arrow_types import lost_in_file
 from headrace.lake.sqltext import literal, quote
 from headrace.lake.types import (
     DECIMAL_DIGITS_MAX,
@@ -104,6 +105,11 @@ class Parquet:
             raise CannotRead(_unreadable(error, opened, "its footer")) from error
         leaves = tuple(_leaves(connection, opened))
         _require_exact(opened, leaves)
+        if lost := lost_in_file(connection, opened.path):
+            raise CannotRead(
+                f"column {printable(lost[0])} has {lost[1]}: deliver it as text, or as a number"
+                " whose name says what it counts"
+            )
         names = [row[0] for row in described]
         return FileHeader(
             column_names(names),
@@ -292,9 +298,9 @@ def _stated(name: str, kind: str, leaves: Sequence[_Leaf]) -> str:
 
 def _of_unknown(kind: str) -> str:
     """Return the type for a column of which the file states this one: text where it has nothing."""
-    text = Type("VARCHAR")
     return _each_part(
-        parse(kind) if kind else NOTHING, lambda part: text if part == NOTHING else part
+        parse(kind) if kind else NOTHING,
+        lambda part: Type("VARCHAR") if part == NOTHING else part,
     ).text
 
 
@@ -306,8 +312,7 @@ def _each_part(kind: Type, changed: Callable[[Type], Type]) -> Type:
 
 
 def _all_held(states: str, pinned: str) -> bool:
-    promised = parse(pinned)
-    return holds(_filled(parse(states), promised), promised)
+    return holds(_filled(parse(states), parse(pinned)), parse(pinned))
 
 
 def _filled(states: Type, pinned: Type) -> Type:
@@ -382,6 +387,8 @@ def _inexact(column: str, states: str, pinned: str) -> str:
 
 _Leaf = tuple[str, str, int, str]
 """Column, physical type, precision and logical type of an element of the footer's schema."""
+_CUT = ("TimeType", "isAdjustedToUTC=1")
+"""Logical types whose nanoseconds DuckDB cuts."""
 
 
 def _require_exact(opened: Opened, leaves: Sequence[_Leaf]) -> None:
@@ -397,14 +404,12 @@ def _require_exact(opened: Opened, leaves: Sequence[_Leaf]) -> None:
                 f"column {printable(column)} has decimals of {precision} digits; at most"
                 f" {DECIMAL_DIGITS_MAX} can be ingested"
             )
-        if physical == "INT96" or ("NanoSeconds" in logical and _is_cut(logical)):
+        if physical == "INT96" or (
+            "NanoSeconds" in logical and any(each in logical for each in _CUT)
+        ):
             fine.append(column)
     if fine:
         _require_microseconds(Path(opened.path), tuple(dict.fromkeys(fine)))
-
-
-def _is_cut(logical: str) -> bool:
-    return logical.startswith("TimeType") or "isAdjustedToUTC=1" in logical
 
 
 def _leaves(connection: duckdb.DuckDBPyConnection, opened: Opened) -> Iterator[_Leaf]:

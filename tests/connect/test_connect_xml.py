@@ -214,27 +214,33 @@ def test_document_types_are_refused(bench: Workbench, case: str, encoding: str) 
     assert outcome.code == "delivery_doctype"
 
 
-BROKEN = [
-    "<r><row><v>1</v></row>",
-    "<r><row><v>1</w></row></r>",
-    "<r><row><v>&nope;</v></row></r>",
-    "<r/><r/>",
-    "text",
-    "<r><row v=1/></r>",
-    "<r>" + "<a>" * 100_000,
-    '<?xml version="1.0" encoding="nope"?><r/>',
-    "<r><row><v>\x01</v></row></r>",
-]
+BROKEN = {
+    "<r><row><v>1</v></row>": "the file is cut off",
+    "<r><row><v><![CDATA[1</v></row></r>": "the file is cut off",
+    "<r><row><v>1</w></row></r>": "an element ends with the tag of another",
+    "<r><row><v>&nope;</v></row></r>": "an entity that XML doesn't define",
+    "<r><row><v>&#1;</v></row></r>": "a character that XML doesn't have",
+    "<r/><r/>": "more comes after the end",
+    "text": "isn't well-formed XML",
+    '<r><row v="1" v="2"/></r>': "an attribute twice",
+    "<r><row><x:v>1</x:v></row></r>": "no `xmlns:` declares",
+    "<r><row v=1/></r>": "may not stand there",
+    "<r>" + "<a>" * 100_000: "nested more than",
+    '<?xml version="1.0" encoding="nope"?><r/>': "the encoding that its first line names",
+    '<?xml version="1.0" encoding="big5"?><r/>': "the encoding that its first line names",
+    '\n<?xml version="1.0"?><r/>': "isn't at the very beginning",
+    "<r><row><v>\x01</v></row></r>": "may not stand there",
+}
 
 
 @pytest.mark.parametrize("text", BROKEN)
 def test_broken_documents(bench: Workbench, text: str) -> None:
-    """Would catch: what could be read of a broken document taken for all of it, and errors that
-    escape.
+    """Would catch: what could be read of a broken document taken for all of it, errors that
+    escape, and words of the parser such as `mismatched tag` or `invalid token`.
     """
     for pinned in (None, take(bench, "<r><row><v>1</v></row></r>").schema):
         outcome = take(bench, text, pinned)
-        assert isinstance(outcome, UnreadableFile), outcome
+        assert isinstance(outcome, UnreadableFile) and BROKEN[text] in outcome.reason, outcome
 
 
 def test_other_encodings_and_bytes_that_are_none(bench: Workbench) -> None:

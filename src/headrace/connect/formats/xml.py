@@ -210,6 +210,8 @@ RECORDS_PER_BATCH = 500
 _ENDS_EARLY = (
     expat.errors.codes[expat.errors.XML_ERROR_NO_ELEMENTS],
     expat.errors.codes[expat.errors.XML_ERROR_UNCLOSED_TOKEN],
+    expat.errors.codes[expat.errors.XML_ERROR_PARTIAL_CHAR],
+    expat.errors.codes[expat.errors.XML_ERROR_UNCLOSED_CDATA_SECTION],
 )
 
 
@@ -319,9 +321,9 @@ def _refuse_document_type(path: Path, encoding: str | None) -> None:
                         break
     except expat.ExpatError as error:
         if not results:
-            raise _broken(error) from error
+            raise _broken(error.code, error.lineno) from error
     except (LookupError, ValueError) as error:
-        raise _unknown_encoding(error) from error
+        raise _unknown_encoding() from error
     if results[:1] == ["doctype"]:
         raise CannotRead(
             f"line {parser.CurrentLineNumber}: a document type (`<!DOCTYPE`), which isn't read",
@@ -359,15 +361,9 @@ def _records(path: Path, where: str, encoding: str | None = None) -> Iterator[El
             parser.close()
             yield from walk.records(ended=True)
     except ParseError as error:
-        line = error.position[0]
-        if error.code in _ENDS_EARLY:
-            raise _cut_off(line) from error
-        raise CannotRead(
-            f"line {line}: isn't well-formed XML ({printable(str(error).partition(':')[0])})",
-            line=line,
-        ) from error
+        raise _broken(error.code, error.position[0]) from error
     except (LookupError, ValueError) as error:
-        raise _unknown_encoding(error) from error
+        raise _unknown_encoding() from error
 
 
 class _Walk:
@@ -446,22 +442,33 @@ def _too_deep() -> CannotRead:
     return CannotRead(f"elements are nested more than {DEPTH_MAX} deep")
 
 
-def _unknown_encoding(error: Exception) -> CannotRead:
+def _unknown_encoding() -> CannotRead:
     return CannotRead(
-        f"can't be read in the encoding that it names ({printable(error)})",
+        "can't be read in the encoding that its first line names: deliver it in UTF-8",
         code="delivery_encoding",
     )
 
 
-def _cut_off(line: int) -> CannotRead:
-    reason = f"the file is cut off: it ends in line {line}, before its elements do"
-    return CannotRead(reason, line=line, code="delivery_truncated")
+_FAULTS = {
+    4: "a character that may not stand there, such as a bare `&` or `<`, or a byte in another"
+    " encoding",
+    7: "an element ends with the tag of another",
+    8: "an element has an attribute twice",
+    9: "more comes after the end of the outermost element",
+    11: "an entity that XML doesn't define; it has `&amp;`, `&lt;`, `&gt;`, `&quot;`, `&apos;`",
+    14: "a reference to a character that XML doesn't have",
+    17: "`<?xml …?>` isn't at the very beginning",
+    19: "the file isn't in the encoding that `<?xml …?>` names",
+    27: "a prefix of a name that no `xmlns:` declares",
+    30: "`<?xml …?>` isn't complete",
+}
+"""Expat's codes of errors → what is wrong, in words."""
 
 
-def _broken(error: expat.ExpatError) -> CannotRead:
-    if error.code in _ENDS_EARLY:
-        return _cut_off(error.lineno)
-    return CannotRead(
-        f"line {error.lineno}: isn't well-formed XML ({printable(expat.ErrorString(error.code))})",
-        line=error.lineno,
-    )
+def _broken(code: int, line: int) -> CannotRead:
+    """Return the error of a document that isn't well-formed, by Expat's code."""
+    if code in _ENDS_EARLY:
+        reason = f"the file is cut off: it ends in line {line}, before its elements do"
+        return CannotRead(reason, line=line, code="delivery_truncated")
+    fault = f" ({_FAULTS[code]})" if code in _FAULTS else ""
+    return CannotRead(f"line {line}: isn't well-formed XML{fault}", line=line)

@@ -13,7 +13,7 @@
 #   make lint            format, lint, types, import directions, dead code, complexity, of Python and of the web UI
 #   make simulate [SEEDS=10000 | SEED=7]   the core in simulated worlds where everything goes wrong; or one of them again
 #   make evaluations [SEEDS=500 | SEED=7]   random histories in which every view has to say the same; or one of them again
-#   make lineage [SEEDS=200 | SEED=7]   random queries, in which each column that matters must be in the lineage; or one seed again
+#   make lineage [SEEDS=200 | SEED=7]   random queries: each column that matters is in the lineage, and what a classified one decides is classified; or one seed again
 #   make values [SEED=…] [TABLES=10000] [ONLY="csv by polars"]   random tables of every format and database, delivered, read and exported; what differs is shrunk
 #   make mutants [N=200] [SEED=…] [ARGS="--package plan"]   changes drawn by lot, each tried by its package's tests; prints survivors
 #   make advice [ARGS="--queries 10000 --seed 1"]   random queries and projects before and after what the advisor proves, on rows that try to break it
@@ -138,7 +138,7 @@ evaluations: .venv/.dev
 	@env -u PYTHONDONTWRITEBYTECODE SEEDS="$(or $(SEEDS),500)" SEED="$(SEED)" $(BIN)/python -m pytest -q -n 2 tests/stories/test_one_evaluation.py $(ARGS)
 
 lineage: .venv/.dev
-	@SEEDS="$(or $(SEEDS),200)" SEED="$(SEED)" $(BIN)/python -m pytest -q -n 2 tests/sql/test_lineage_at_random.py $(ARGS)
+	@SEEDS="$(or $(SEEDS),200)" SEED="$(SEED)" $(BIN)/python -m pytest -q -n 2 tests/sql/test_lineage_at_random.py tests/sql/test_masks_at_random.py $(ARGS)
 
 values: .venv/.dev
 	@env -u PYTHONDONTWRITEBYTECODE SEED="$(SEED)" TABLES="$(TABLES)" ONLY="$(ONLY)" $(BIN)/python -m pytest -q -s -m slow tests/values $(ARGS)

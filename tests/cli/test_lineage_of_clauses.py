@@ -89,6 +89,23 @@ DECIDED = {
         "b.name as x from people p left join lateral"
         " (select name from bands where least < p.wage order by least desc limit 1) b on true"
     ),
+    "inner_on": "b.name as x from people p join bands b on p.wage >= b.least",
+    "comma_where": "b.name as x from people p, bands b where p.wage >= b.least",
+    "using_wage": "q.dept as x from people p join (select dept, wage from people) q using (wage)",
+    "by_alias": "wage + 0 as w, b.name as x from people p, bands b where w >= b.least",
+    "first_of": "p.id as x from people p qualify row_number() over (partition by dept order by wage) = 1",
+    "rank_inside": (
+        "p.x from (select id, id as x, rank() over (partition by dept order by wage) as r"
+        " from people) p where r = 1"
+    ),
+    "distinct_on": (
+        "p.x from (select distinct on (dept) id, id as x from people order by dept, wage) p"
+    ),
+    "least_paid": "p.x from (select id, id as x from people order by wage limit 1) p",
+    "union_tag": (
+        "'rich' as x from people p where wage > 10"
+        " union all select id, 1, 'poor' from people where wage <= 10"
+    ),
     "comma_lateral": "x from people p, (select p.wage > least as x from bands limit 1)",
     "alias_of_count": "count(*) as n, n + 1 as x from people p where wage > 10 group by id",
     "map_key": "map {wage: 1} as x from people p",
@@ -98,6 +115,8 @@ DECIDED = {
 ROWS_ONLY = {
     "filtered": "dept as x from people p where wage > 10",
     "joined": "b.name as x from people p join bands b on p.id = b.least and p.wage > 0",
+    "newest": "dept as x from people p qualify row_number() over (partition by wage, grade) = 1",
+    "two_sides": "dept as x from people p where wage > 10 union all select id, 1, dept from people where wage <= 10",
     "keyed": "count(*) as x from people p group by id, wage",
 }
 """Queries whose rows a classified column decides, but not the values of x."""

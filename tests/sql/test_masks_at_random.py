@@ -12,14 +12,14 @@ from test_lineage_at_random import SEEDS, Data, Rows, resolved
 from headrace.plan.impact import deciding_edges
 from headrace.plan.schemas import ColumnLineage
 
-QUERIES = 150
+QUERIES = 200
 """Queries of each seed."""
 CLASSIFIED = "w"
 """The column of each table that is classified."""
 
 
 class DrawValues(Draw):
-    """Queries with one row for each row of `t`, so that a change is one of values."""
+    """Queries whose id tells which row it is, so that a change is one of values."""
 
     def decided(self, depth: int) -> str:
         """Draw FROM and a select list whose column x the classified column may decide."""
@@ -53,7 +53,43 @@ class DrawValues(Draw):
             " group by p.id, c.a",
         )  # fmt: skip
 
+    def chosen(self) -> str:
+        """Draw a query whose column x is of a row that the classified column may choose."""
+        base: Scope = [Item("p", [("id", INT), ("a", INT), ("w", INT)])]
+        beside: Scope = [Item("o", [("z", INT), ("w", INT), ("x", INT)])]
+        link = f"{self.column(base, INT)} {self.rng.choice(('=', '>='))} {self.column(beside, INT)}"
+        where, truth = self.truth(base, 1), self.truth(base, 0)
+        order = f"{self.integer(base, 1)}, p.id"
+        first = f"row_number() over (partition by p.b order by {order})"
+        return self.one(
+            lambda: f"select distinct on (p.b) p.b as id, p.a as x from t as p where {where}"
+            f" order by p.b, {order}",
+            lambda: f"select distinct on (id) id, x from (select p.b as id, p.a as x from t as p"
+            f" order by {order}) as q",
+            lambda: f"select p.b as id, p.a as x from t as p where {where} qualify {first} = 1",
+            lambda: f"select id, x from (select p.b as id, p.a as x, {first} as r from t as p"
+            f" where {where}) as q where r = 1",
+            lambda: f"select 1 as id, p.a as x from t as p order by {order} limit 1",
+            lambda: f"select 1 as id, x from (select p.a as x from t as p order by {order} limit 1)",
+            lambda: f"select 1 as id, a as x from (select * from t as p order by {order}) limit 1",
+            lambda: f"select p.id, r.x from t as p, lateral (select o.x from u as o"
+            f" order by {self.column(beside, INT)}, o.x, o.id limit 1) as r",
+            lambda: f"select p.id as id, o.x as x from t as p join u as o on {link}",
+            lambda: f"select p.id as id, o.x as x from t as p, u as o where {link}",
+            lambda: "select p.id as id, o.x as x from t as p join u as o using (w)",
+            lambda: "select p.id as id, o.x as x from t as p natural join"
+            " (select x, w from u) as o",
+            lambda: f"select p.id as id, k.n as x from t as p join u as o on {link}"
+            f" join v as k on o.x = k.m",
+            lambda: f"select p.id as id, p.a as x from t as p where {truth} union all"
+            f" select p.id, {self.integer(base, 0)} from t as p where not ({truth})",
+            lambda: f"select id, x from (select p.id as id, 'yes' as x from t as p where {where}"
+            f" union select p.id, 'no' from t as p where ({where}) is not true) as q",
+        )  # fmt: skip
+
     def values(self, depth: int) -> str:
+        if self.chance(0.4):
+            return self.chosen()
         chosen = (
             f"select * from t as p where {self.truth([Item('p', [('a', INT), ('w', INT)])], 1)}"
         )
@@ -73,6 +109,7 @@ def test_values_that_a_classified_column_decides_follow_it(seed: int) -> None:
     """Would catch: a column that a viewer reads, and whose values tell a classified one (A.2)."""
     rng = random.Random(f"masks {seed}")
     data = Data(rng)
+    data.engine.execute("update all_t set id = rowid")
     lost = [("t", CLASSIFIED), ("u", CLASSIFIED), ("v", CLASSIFIED)]
     wrong, count, shown_columns = [], 0, 0
     while count < QUERIES:

@@ -16,7 +16,7 @@ from headrace.model import Asset, Consumer, InputMode, InputSpec, Source, SqlBod
 from headrace.plan import Compiled
 from headrace.plan.compiled import own_file
 from headrace.plan.impact import Lineage
-from headrace.sql.values import Transformation
+from headrace.sql.values import Transformation, values_of
 
 SEEN_DAYS = 30
 """Reads are searched in this number of days."""
@@ -208,13 +208,12 @@ class ProjectShape:
     def _same_values_above(self, name: str, column: str) -> tuple[str, str] | None:
         """Return the input's column whose values a column has unchanged; None if it may differ."""
         node = self.compiled.nodes[name]
-        edges = self.lineage.of(name).columns.get(column, ())
+        edges = values_of(self.lineage.of(name).columns.get(column, ()))
         if len(edges) != 1 or edges[0].transformation is not Transformation.IDENTITY:
             return None
         if _MAKES_NULLS.search(node.sql or ""):
             return None
-        inputs = {spec.node.lower(): spec.node for spec in node.inputs}
-        above = inputs.get(edges[0].input)
+        above = {spec.node.lower(): spec.node for spec in node.inputs}.get(edges[0].input)
         return None if above is None else (above, edges[0].column)
 
     def _never_null(self, name: str, column: str) -> bool:

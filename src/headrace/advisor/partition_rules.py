@@ -14,6 +14,7 @@ from headrace.model.fields import bytes_as_text
 from headrace.plan.schemas import InputSchema, OutputSchemaRequest
 from headrace.plan.sql_analysis import analyse_output
 from headrace.sql.analysis import analyse
+from headrace.sql.values import values_of
 from headrace.store.queries.costs import StoredPartitions
 
 SMALL_BYTES = 20_000
@@ -115,7 +116,7 @@ def _depends_on_partitions(
     """
     cut = {spec.node.lower() for spec in inputs}
     queries = view.queries(asset.name)
-    edges = view.shape.lineage.of(asset.name).columns.get(column, ())
+    edges = values_of(view.shape.lineage.of(asset.name).columns.get(column, ()))
     if queries is None or not edges or not all(edge.input in cut for edge in edges):
         return False
     tree = queries.statement.tree

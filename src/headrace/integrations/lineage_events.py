@@ -80,6 +80,7 @@ _DIRECT = {
     Transformation.OPAQUE: "TRANSFORMATION",
 }
 _INDIRECT = {
+    Transformation.WINDOW_KEY: "WINDOW",
     Transformation.WINDOW: "WINDOW",
     Transformation.GROUP_KEY: "GROUP_BY",
     Transformation.JOIN_KEY: "JOIN",

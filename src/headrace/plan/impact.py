@@ -17,7 +17,7 @@ from headrace.model import Asset, Project, SqlBody, UsageError, Value
 from headrace.model.errors import did_you_mean
 from headrace.plan.compiled import ChangeKind, Columns, Compiled, CompiledNode, NodeChange
 from headrace.plan.schemas import ColumnLineage, KeptLines, lines_key
-from headrace.sql.values import UNKNOWN, WITHOUT_VALUES, Edge, Transformation
+from headrace.sql.values import UNKNOWN, WITHOUT_VALUES, Edge, Transformation, values_of
 
 # Column lineage of a compiled project.
 
@@ -177,7 +177,7 @@ class Lineage:
         """Yield what a column depends on directly: (node, column, transformation), values first."""
         lines = self.of(node)
         deciding = _of_column(lines, column)
-        values = (edge for edge in deciding if edge.transformation not in WITHOUT_VALUES)
+        values = values_of(deciding)
         yield from self._named(dict.fromkeys((*values, *lines.filters, *deciding, *lines.mentions)))
 
     def deciding(self, node: str, column: str) -> Iterator[tuple[str, str, Transformation]]:

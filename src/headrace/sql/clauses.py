@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import msgspec
 from msgspec.structs import replace
@@ -221,59 +221,105 @@ def _join(context: BindingContext, scope: NameScope, join: exp.Expr, first: int)
     before, scope.filters = scope.filters, {}
     _add(context, scope, join.this)
     added = scope.sources[left:]
-    _condition(context, scope, join, first)
+    links = _condition(context, scope, join, first)
     names = [part.name.lower() for part in join.args.get("using") or []]
     if str(join.args.get("method") or "").upper() == "NATURAL":
         names = _common(scope.sources[first:left], added)
         if any(not source.relation.complete for source in scope.sources[first:]):
             for source in scope.sources[first:]:  # any column may be a key
-                merge(scope.filters, raised(source.relation.everything(), JOIN_KEY))
+                merge(links, raised(source.relation.everything(), JOIN_KEY))
     if names:
-        _merge_columns(context, scope, join, scope.sources[first:left], added, names)
+        keys = _merge_columns(context, scope, join, scope.sources[first:left], added, names)
+        merge(links, keys)
+    merge(scope.filters, links)
     if str(join.args.get("kind") or "").upper() in ("SEMI", "ANTI"):
         del scope.sources[left:]
-    _decide(scope, join, (first, left), before)
+    _decide(scope, join, (first, left), before, links)
     merge(scope.filters, before)
 
 
-def _condition(context: BindingContext, scope: NameScope, join: exp.Expr, first: int) -> None:
-    """Add a join's ON to the filters; its own sides come before those that a comma separates."""
-    on = join.args.get("on")
-    if on is not None:
-        outer = NameScope(scope.ctes, scope.parent)
-        outer.sources = scope.sources[:first]
-        sides = NameScope(scope.ctes, outer)
-        sides.sources, sides.using, sides.filters = (
-            scope.sources[first:],
-            scope.using,
-            scope.filters,
+def _condition(context: BindingContext, scope: NameScope, join: exp.Expr, first: int) -> Edges:
+    """Add a join's ON to the filters, and return the edges of what links several sources in it.
+
+    The join's own sides come before those that a comma separates.
+    """
+    outer = NameScope(scope.ctes, scope.parent)
+    outer.sources = scope.sources[:first]
+    sides = NameScope(scope.ctes, outer)
+    sides.sources, sides.using, sides.filters = scope.sources[first:], scope.using, scope.filters
+    links: Edges = {}
+    for condition in conjuncts(join.args.get("on")):
+        edges = raised(bind(context, sides, condition).edges, JOIN_KEY)
+        merge(scope.filters, edges)
+        if len(linked(scope, condition)) > 1:
+            merge(links, edges)
+    return links
+
+
+def conjuncts(condition: exp.Expr | None) -> Iterator[exp.Expr]:
+    """Yield the conditions that all must hold."""
+    waiting = [] if condition is None else [condition]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, exp.Paren):
+            waiting.append(part.this)
+        elif isinstance(part, exp.And):
+            waiting += (part.args["expression"], part.this)
+        else:
+            yield part
+
+
+def linked(scope: NameScope, condition: exp.Expr) -> list[int]:
+    """Return the positions of the sources that a condition names, also in queries inside it.
+
+    A name that none has may be that of an item of the SELECT list, made of any of them.
+    """
+    everywhere = range(len(scope.sources))
+    found: set[int] = set()
+    for column in condition.find_all(exp.Column):
+        first = column.parts[0].name.lower()
+        having = [at for at in everywhere if _has(scope.sources[at], column, first)]
+        is_inside = having or column.find_ancestor(exp.Query) is not condition.find_ancestor(
+            exp.Query
         )
-        merge(scope.filters, raised(bind(context, sides, on).edges, JOIN_KEY))
+        found.update(having if is_inside else everywhere)
+    return sorted(found)
 
 
-def _decide(scope: NameScope, join: exp.Expr, sides: tuple[int, int], before: Edges) -> None:
-    """Let a join's condition decide the values of the side that may have no match.
+def _has(source: FromItem, column: exp.Column, first: str) -> bool:
+    if len(column.parts) > 1 and source.alias == first:
+        return True
+    return source.relation.get(first) is not None or source.relation.unlisted(first) is not None
+
+
+def decide_sources(scope: NameScope, positions: Iterable[int], edges: Edges) -> None:
+    """Let edges decide the values of some sources of the scope."""
+    for at in positions:
+        source = scope.sources[at]
+        scope.sources[at] = source._replace(relation=source.relation.decided_by(edges))
+
+
+def _decide(
+    scope: NameScope, join: exp.Expr, sides: tuple[int, int], before: Edges, links: Edges
+) -> None:
+    """Let a join's condition decide values, because it chooses the row beside another one.
 
     `sides` are the first sources on the left and on the right; the filters of the left are
-    `before`. An ASOF join chooses among the rows on the right.
+    `before`. What `links` the sides decides the values on the right; of a side that may have no
+    match, all of the condition does. An ASOF join chooses among the rows on the right.
     """
     side = str(join.args.get("side") or "").upper()
     asof = str(join.args.get("method") or "").upper() == "ASOF"
-    if side in ("LEFT", "FULL") or asof:
-        _decide_sources(scope, sides[1], len(scope.sources), scope.filters)
+    if side != "RIGHT" or asof:
+        chosen = scope.filters if side or asof else links
+        decide_sources(scope, range(sides[1], len(scope.sources)), chosen)
     if side in ("RIGHT", "FULL"):
         both = union([scope.filters, before])
-        _decide_sources(scope, *sides, both)
+        decide_sources(scope, range(*sides), both)
         merged = {part.name.lower() for part in join.args.get("using") or []}
         for name in scope.using.keys() - merged:
             column = scope.using[name]
             scope.using[name] = replace(column, edges={**both, **column.edges})
-
-
-def _decide_sources(scope: NameScope, start: int, end: int, edges: Edges) -> None:
-    for at in range(start, min(end, len(scope.sources))):
-        source = scope.sources[at]
-        scope.sources[at] = source._replace(relation=source.relation.decided_by(edges))
 
 
 def _common(left: list[FromItem], added: list[FromItem]) -> list[str]:
@@ -295,18 +341,19 @@ def _merge_columns(
     left: list[FromItem],
     added: list[FromItem],
     names: list[str],
-) -> None:
-    """Merge the columns of USING into one where both sides have one.
+) -> Edges:
+    """Merge the columns of USING into one where both sides have one, and return their edges.
 
     For FULL, either side may be missing, so the value comes from both.
     """
+    keys: Edges = {}
     side = str(join.args.get("side") or "").upper()
     for name in names:
         mine, theirs = (
             _find(context, join, scope, left, name),
             _find(context, join, None, added, name),
         )
-        merge(scope.filters, raised(union([mine.edges, theirs.edges]), JOIN_KEY))
+        merge(keys, raised(union([mine.edges, theirs.edges]), JOIN_KEY))
         if side == "FULL":
             scope.using[name] = BoundExpression(
                 unify(mine.type, theirs.type), union([mine.edges, theirs.edges], EXPRESSION)
@@ -316,6 +363,7 @@ def _merge_columns(
     for source in added:
         at = scope.sources.index(source)
         scope.sources[at] = source._replace(merged=source.merged | frozenset(names))
+    return keys
 
 
 def _find(

@@ -19,6 +19,7 @@ from headrace.sql.scopes import (
     NO_EDGES,
     OPAQUE,
     WINDOW,
+    WINDOW_KEY,
     BindingContext,
     BoundExpression,
     Edges,
@@ -370,17 +371,18 @@ def _window(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundE
     type_ = UNKNOWN
     edges: list[Edges] = []
     for child in node.iter_expressions():
-        if child is node.this and not isinstance(child, exp.Identifier):
-            value = bind(context, scope, child)
+        if isinstance(child, _LEAVES):
+            continue
+        value = bind(context, scope, child)
+        rank = WINDOW_KEY if child.arg_key == "partition_by" else WINDOW
+        edges.append(raised(value.edges, rank))
+        if child is node.this:
             type_ = value.type
-            edges.append(value.edges)
-        elif not isinstance(child, _LEAVES):
-            edges.append(bind(context, scope, child).edges)
     name = node.args.get("alias")
     definition = scope.windows.get(name.name.lower()) if isinstance(name, exp.Identifier) else None
     if definition is not None and definition is not node:
         edges.append(_window(context, scope, definition).edges)
-    return BoundExpression(type_, union(edges, WINDOW))
+    return BoundExpression(type_, union(edges))
 
 
 def _passing(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:

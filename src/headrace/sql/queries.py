@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from msgspec.structs import replace
 from sqlglot import exp
 
 from headrace.model import Place, Problem, ProblemLevel
 from headrace.model.errors import words_of
-from headrace.sql.clauses import Projection, bind_from, column_names, named, project
+from headrace.sql.clauses import (
+    Projection,
+    bind_from,
+    column_names,
+    conjuncts,
+    decide_sources,
+    linked,
+    named,
+    project,
+)
 from headrace.sql.expressions import bind, unattributed
 from headrace.sql.parsing import InvalidSelect, parse
 from headrace.sql.scopes import (
     FILTER,
     GROUP_KEY,
+    IDENTITY,
     MENTION,
     NO_EDGES,
     OPAQUE,
+    WINDOW,
+    WINDOW_KEY,
     BindingContext,
     BoundExpression,
     BoundSelect,
@@ -183,20 +195,40 @@ def _set_operation(context: BindingContext, node: exp.Expr, scope: NameScope) ->
 
 def _combined(operation: exp.Expr, left: Relation, right: Relation) -> Relation:
     filters = union([left.filters, right.filters])
+    everything = union([left.everything(), right.everything()])
+    if operation.args.get("distinct") or isinstance(operation, exp.Except | exp.Intersect):
+        filters = union([filters, raised(everything, GROUP_KEY)])
     by_name = bool(operation.args.get("by_name"))
     if left.complete and right.complete:
         columns = _by_name(left, right) if by_name else _by_position(left, right)
-        result = Relation(columns, filters)
-    else:
-        everything = union([left.everything(), right.everything()])
-        known = left.columns if left.complete and not by_name else []
-        listed = [Output(column.name, UNKNOWN, raised(everything, OPAQUE)) for column in known]
-        result = Relation(listed, filters, opaque=None if listed else raised(everything, OPAQUE))
-    if operation.args.get("distinct") or isinstance(operation, exp.Except | exp.Intersect):
-        result.filters = union(
-            [filters, raised(union([left.everything(), right.everything()]), GROUP_KEY)]
-        )
-    return result
+        tagged = _tagged(columns, left, right) if type(operation) is exp.Union else columns
+        return Relation(tagged, filters)
+    opaque = raised(everything, OPAQUE)
+    known = left.columns if left.complete and not by_name else []
+    listed = [Output(column.name, UNKNOWN, opaque) for column in known]
+    return Relation(listed, filters, opaque=None if listed else opaque)
+
+
+def _tagged(columns: list[Output], left: Relation, right: Relation) -> list[Output]:
+    """Return the columns of a UNION, whose values tell from which side a row is.
+
+    What filters both sides decides that. A column that both take unchanged doesn't tell it.
+    """
+    both = left.filters.keys() & right.filters.keys()
+    deciding = {key: FILTER for key in both if left.filters[key] != GROUP_KEY}
+    others = [column.edges for column in right.columns]
+    same = [column.edges for column in left.columns if _is_taken(column) and column.edges in others]
+    return [
+        column
+        if column.edges in same
+        else Output(column.name, column.type, {**deciding, **column.edges})
+        for column in columns
+    ]
+
+
+def _is_taken(column: Output) -> bool:
+    """Return whether a column is taken unchanged from columns of the input."""
+    return bool(column.edges) and set(column.edges.values()) == {IDENTITY}
 
 
 def _by_position(left: Relation, right: Relation) -> list[Output]:
@@ -262,18 +294,66 @@ def _select(context: BindingContext, node: exp.Expr, outer: NameScope) -> Relati
     scope.windows = {item.name.lower(): item for item in node.args.get("windows") or ()}
     bind_from(context, node, scope)
     projections = project(context, scope, node)
-    where = node.args.get("where")
-    if where is not None:
-        merge(scope.filters, raised(bind(context, scope, where.this).edges, FILTER))
+    chosen, links = _where(context, scope, node)
+    if links:
+        scope.aliases.clear()
+        projections = project(context, scope, node)
+    projections = _chosen(projections, chosen, _window_keys(chosen))
     if scope.filters:
         projections = _over_rows(context, projections, dict(scope.filters))
-    _conditions(context, scope, node, projections)
+    projections = _conditions(context, scope, node, projections)
     merge(scope.filters, raised(unattributed(context, scope, node), FILTER))
     relation = _relation(scope, projections)
     context.selected[id(node)] = BoundSelect(
         scope, [(item.name, item.node, item.source) for item in projections], relation
     )
     return relation
+
+
+def _where(context: BindingContext, scope: NameScope, node: exp.Expr) -> tuple[Edges, bool]:
+    """Add WHERE to the filters; a condition that links sources decides values of the later ones.
+
+    Return what chooses rows by their place in a window, and whether sources are linked.
+    """
+    where = node.args.get("where")
+    chosen: Edges = {}
+    is_linked = False
+    for condition in conjuncts(None if where is None else where.this):
+        edges = bind(context, scope, condition).edges
+        merge(scope.filters, raised(edges, FILTER))
+        merge(chosen, _by_window(edges))
+        links = linked(scope, condition)[1:]
+        decide_sources(scope, links, raised(edges, FILTER))
+        is_linked = is_linked or bool(links)
+    return chosen, is_linked
+
+
+def _by_window(edges: Edges) -> Edges:
+    """Return the edges of a condition if it compares the result of a window, such as a rank."""
+    return edges if {WINDOW, WINDOW_KEY}.intersection(edges.values()) else NO_EDGES
+
+
+def _chosen(
+    projections: list[Projection], by: Edges, keys: Collection[tuple[str, str]] = ()
+) -> list[Projection]:
+    """Let edges decide the values of a row that is chosen among several by its place in an order.
+
+    What is only computed from `keys`, by which the rows are one group, or from nothing, is equal in
+    each of them.
+    """
+    deciding = {key: FILTER for key in by if key not in keys}
+    if not deciding:
+        return projections
+    return [
+        item
+        if item.bound.edges.keys() <= set(keys)
+        else replace(item, bound=replace(item.bound, edges={**deciding, **item.bound.edges}))
+        for item in projections
+    ]
+
+
+def _window_keys(edges: Edges) -> list[tuple[str, str]]:
+    return [key for key, rank in edges.items() if rank == WINDOW_KEY]
 
 
 def _relation(scope: NameScope, projections: list[Projection]) -> Relation:
@@ -293,16 +373,36 @@ def _relation(scope: NameScope, projections: list[Projection]) -> Relation:
 
 def _conditions(
     context: BindingContext, scope: NameScope, node: exp.Expr, projections: list[Projection]
-) -> None:
-    for key in ("having", "qualify"):
-        clause = node.args.get(key)
-        if clause is not None:
-            merge(scope.filters, raised(bind(context, scope, clause.this).edges, FILTER))
+) -> list[Projection]:
+    """Add what follows WHERE to the filters; return the projections with what decides them."""
+    having, qualify = node.args.get("having"), node.args.get("qualify")
+    if having is not None:
+        merge(scope.filters, raised(bind(context, scope, having.this).edges, FILTER))
+    rows = dict(scope.filters)
+    for condition in conjuncts(None if qualify is None else qualify.this):
+        edges = bind(context, scope, condition).edges
+        merge(scope.filters, raised(edges, FILTER))
+        if _by_window(edges):
+            projections = _chosen(projections, {**rows, **edges}, _window_keys(edges))
     _grouping(context, scope, node, projections)
-    _distinct(context, scope, node, projections)
+    groups = _distinct(context, scope, node, projections)
+    rows = dict(scope.filters)
     _limits(context, scope, node)
+    order = _order(context, scope, node, projections)
+    if groups is not None:
+        return _chosen(projections, {**rows, **order}, groups)
+    if _is_limited(node):
+        return _chosen(projections, order if node.args.get("order") else rows)
+    return projections
+
+
+def _order(
+    context: BindingContext, scope: NameScope, node: exp.Expr, projections: list[Projection]
+) -> Edges:
+    """Return the edges of ORDER BY, and add them to the filters if it decides something."""
     order = node.args.get("order")
     decides = _order_decides(context, node) or node.args.get("distinct") is not None
+    edges: Edges = {}
     for item in order.expressions if order is not None else ():
         named = _named_output(item.this, projections)
         if named is None:
@@ -310,8 +410,14 @@ def _conditions(
             named = _key(context, scope, item.this, projections)
             context.quiet = quiet
         context.bound.add(id(item.this))
-        if decides:
-            merge(scope.filters, raised(named, FILTER))
+        merge(edges, raised(named, FILTER))
+    if decides:
+        merge(scope.filters, edges)
+    return edges
+
+
+def _is_limited(node: exp.Expr) -> bool:
+    return any(node.args.get(key) is not None for key in ("limit", "offset"))
 
 
 def _limits(context: BindingContext, scope: NameScope, node: exp.Expr) -> None:
@@ -327,8 +433,7 @@ def _order_decides(context: BindingContext, node: exp.Expr) -> bool:
     `first`, `list` and LIMIT around it see its order. At the end of the statement, it decides
     nothing.
     """
-    limit = node.args.get("limit") or node.args.get("offset")
-    return limit is not None or id(node) not in context.last
+    return _is_limited(node) or id(node) not in context.last
 
 
 def _over_rows(
@@ -419,18 +524,20 @@ def aggregates(node: exp.Expr) -> bool:
 
 def _distinct(
     context: BindingContext, scope: NameScope, node: exp.Expr, projections: list[Projection]
-) -> None:
+) -> Edges | None:
+    """Add DISTINCT to the filters; return the edges of DISTINCT ON, or None."""
     distinct = node.args.get("distinct")
     if distinct is None:
-        return
+        return None
     on = distinct.args.get("on")
     keys = (
         [_key(context, scope, item, projections) for item in on.expressions]
         if on is not None
         else [item.bound.edges for item in projections]
     )
-    for key in keys:
-        merge(scope.filters, raised(key, GROUP_KEY))
+    edges = union(keys, GROUP_KEY)
+    merge(scope.filters, edges)
+    return edges if on is not None else None
 
 
 def _limited(
@@ -447,10 +554,22 @@ def _limited(
     if order is not None and _order_decides(context, node):
         merge(around.filters, raised(relation.everything(), FILTER))
         merge(around.filters, raised(unattributed(context, around, order), FILTER))
+    if _is_limited(node):
+        relation = relation.decided_by(_places(relation, order))
     if not around.filters:
         return relation
     filters = union([relation.filters, around.filters])
     return Relation(relation.columns, filters, relation.rest, relation.opaque)
+
+
+def _places(relation: Relation, order: exp.Expr | None) -> Edges:
+    """Return what decides which row is where: the order around a query, or the one inside it."""
+    if order is None:
+        return raised(relation.filters, FILTER)
+    items = [item.this for item in order.expressions]
+    named = [relation.get(item.name.lower()) for item in items if isinstance(item, exp.Column)]
+    known = [column.edges for column in named if column is not None]
+    return union(known if len(known) == len(items) else [relation.everything()], FILTER)
 
 
 # Columns, types and lineage of an asset's query, given its inputs' columns.

@@ -28,6 +28,7 @@ _RANKED = tuple(Transformation)
     IDENTITY,
     CAST,
     EXPRESSION,
+    WINDOW_KEY,
     WINDOW,
     AGGREGATE,
     GROUP_KEY,

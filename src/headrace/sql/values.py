@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import enum
 import re
+from collections.abc import Iterable
 
 import msgspec
 
@@ -28,6 +29,8 @@ class Transformation(enum.StrEnum):
     IDENTITY = "identity"
     CAST = "cast"
     EXPRESSION = "expression"
+    WINDOW_KEY = "window_key"
+    """It decides which rows a window combines (PARTITION BY)."""
     WINDOW = "window"
     AGGREGATE = "aggregate"
     GROUP_KEY = "group_key"
@@ -59,6 +62,11 @@ class Edge(msgspec.Struct, frozen=True, array_like=True, order=True):
     input: str
     column: str
     transformation: Transformation
+
+
+def values_of(edges: Iterable[Edge]) -> list[Edge]:
+    """Return the edges that pass on values, of those that decide a column's values."""
+    return [edge for edge in edges if edge.transformation not in WITHOUT_VALUES]
 
 
 class Reference(msgspec.Struct, frozen=True, array_like=True):

@@ -42,7 +42,7 @@ from headrace.runtime.applied_versions import AppliedVersion, Production
 from headrace.runtime.stored_versions import stored_versions
 from headrace.runtime.task_environments import secrets_of
 from headrace.slo.damaged_files import damaged_files
-from headrace.sql.values import WITHOUT_VALUES, Edge
+from headrace.sql.values import values_of
 from headrace.store import Transaction
 from headrace.store.clock import instant
 from headrace.store.queries import applied_versions, leader_writes, publications
@@ -247,18 +247,10 @@ class Uses:
             if at in seen or at[0] not in assets:
                 continue
             seen.add(at)
-            for edge in self._value_edges(assets[at[0]], at[1]):
+            for edge in values_of(deciding_edges(self._lineage.of(assets[at[0]]), at[1])):
                 origin = (edge.input, edge.column.lower())
                 waiting.append(origin)
                 yield origin
-
-    def _value_edges(self, asset: str, column: str) -> Iterator[Edge]:
-        """Yield the edges that provide the values of an asset's column, given in lower case."""
-        yield from (
-            edge
-            for edge in deciding_edges(self._lineage.of(asset), column)
-            if edge.transformation not in WITHOUT_VALUES
-        )
 
     def joined(self, source: str, columns: Iterable[str]) -> frozenset[str]:
         """Return the columns of a source that are joined downstream."""

@@ -350,12 +350,12 @@ class OpenIncidents:
 
     def at(self, node: str, partition: str) -> Incident | None:
         """Return what `open_at` returns."""
-        found = [
-            (incident.state == "recovering", key != partition, incident.id, incident)
-            for key in (partition, "")
-            for incident in self._at.get((node, key), ())
-        ]
-        return min(found)[-1] if found else None
+        exact, whole = self._at.get((node, partition), []), self._at.get((node, ""), [])
+        return min(
+            [*exact, *whole],
+            key=lambda item: (item.state == "recovering", item not in exact, item.id),
+            default=None,
+        )
 
 
 _OPEN_ONES = "incident_id in (select id from incident where state <> 'resolved')"

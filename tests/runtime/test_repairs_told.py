@@ -7,7 +7,7 @@ from __future__ import annotations
 import io
 import re
 import shlex
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -212,7 +212,8 @@ def test_a_rename_is_repaired_by_fix(lab: Lab) -> None:
 
 
 def test_a_pause_that_was_ended_isnt_ended_again(lab: Lab) -> None:
-    """Would catch: `resume` proposed for what runs again already."""
+    """Would catch: `resume` proposed for what runs again already; a pause that is found a day after
+    it began, though nobody waited for what was paused."""
     lab.write(
         "consumers.yaml", "- {consumer: report, owner: core, reads: [totals], due: '07:00'}\n"
     )
@@ -223,6 +224,10 @@ def test_a_pause_that_was_ended_isnt_ended_again(lab: Lab) -> None:
     lab.tick()
     paused = [item for item in lab.headrace("incidents") if item["cause"]["kind"] == "paused"]
     assert [item["repair"]["automatic"] for item in paused] == [False]
+    due = datetime.fromisoformat(paused[0]["began_at"])
+    late = (lab.now - due).total_seconds()
+    assert f"{due:%H:%M}" == "07:00"
+    assert paused[0]["detect_seconds"] == pytest.approx(late, abs=30)
     lab.headrace("resume", "totals", "--reason", "done", "--now", lab.now.isoformat())
     (item,) = [one for one in lab.headrace("incidents") if one["cause"]["kind"] == "paused"]
     assert item["repair"]["automatic"] is True

@@ -143,6 +143,19 @@ def periods(tx: Transaction, incident: Incident) -> list[Period]:
     return results
 
 
+def closed_us(tx: Transaction, number: int) -> int:
+    """Return how long a reopened incident was over between its periods, in microseconds."""
+    incident = stored.get(tx, number)
+    spans = [] if incident is None else periods(tx, incident)
+    if incident is None or len(spans) < 2:
+        return 0
+    begins = [*(span.opened_at for span in spans[:-1]), as_opened_last(tx, incident).began_at]
+    return sum(
+        max(0, again - (span.resolved_at or again))
+        for span, again in zip(spans[:-1], begins[1:], strict=True)
+    )
+
+
 def opened_last_at(tx: Transaction, incident: Incident) -> int:
     """Return when an incident was last opened or reopened."""
     lines = _since_opened(stored.state_changes_of(tx, incident.id))

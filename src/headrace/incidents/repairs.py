@@ -286,6 +286,8 @@ class Occurred(msgspec.Struct, frozen=True):
     opened_us: int
     restored_us: int | None
     recurrence_of: int | None
+    closed_us: int = 0
+    """How long it was over before it opened again."""
 
     @property
     def detect_us(self) -> int:
@@ -293,8 +295,9 @@ class Occurred(msgspec.Struct, frozen=True):
         return max(0, self.opened_us - self.began_us)
 
     def restore_us(self, now_us: int) -> int:
-        """Return the microseconds from the beginning until all were served again, or until now."""
-        return max(0, (now_us if self.restored_us is None else self.restored_us) - self.began_us)
+        """Return the microseconds until all were served again, or until now, while it was open."""
+        until = now_us if self.restored_us is None else self.restored_us
+        return max(0, until - self.began_us - self.closed_us)
 
 
 class RepairTimes(msgspec.Struct, frozen=True):

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 
+from headrace.incidents.endings import closed_us
 from headrace.incidents.repairs import Occurred, repair_times
 from headrace.model import Asset, Consumer, Project, Source, UnknownName
 from headrace.model.intervals import to_us
@@ -43,6 +44,7 @@ from headrace.slo.availability import (
 from headrace.slo.goodput import Goodput, by_node
 from headrace.slo.throughput import STAGES, Throughput, throughputs
 from headrace.slo.timeline import ServiceHistory, ServicePeriod, common, moments, timeline
+from headrace.slo.times import ago
 from headrace.store.queries import availability, reports
 
 # Availability: the states of each consumer over a window, and the same for nodes, owners and
@@ -332,6 +334,7 @@ def incidents(figuring: Figuring) -> tuple[list[str], list[IncidentTimesRow]]:
             incident.opened_at,
             incident.restored_at,
             incident.recurrence_of,
+            closed_us(figuring.tx, incident.id),
         )
         for incident in reports.incidents(figuring.tx, figuring.began, figuring.until)
         if figuring.chosen(incident.node)
@@ -343,10 +346,8 @@ def incidents(figuring: Figuring) -> tuple[list[str], list[IncidentTimesRow]]:
 
 def _repair_sentences(results: list[Occurred], now_us: int) -> list[str]:
     total = repair_times(results, now_us)
-    if not results:
+    if total.detect_median_us is None or total.restore_median_us is None:
         return ["no incident: no data"]
-    assert total.detect_median_us is not None
-    assert total.restore_median_us is not None
     return [
         (
             f"{total.incidents} incident{'s' if total.incidents > 1 else ''}, {total.open} open;"
@@ -354,12 +355,13 @@ def _repair_sentences(results: list[Occurred], now_us: int) -> list[str]:
         ),
         f"found by people: {total.found_by_people} of {total.incidents}",
         (
-            f"time to detect: median {total.detect_median_us / 1e6:.0f} s, worst"
-            f" {(total.detect_worst_us or 0) / 1e6:.0f} s"
+            f"time to detect: median {ago(total.detect_median_us)}, worst"
+            f" {ago(total.detect_worst_us or 0)}"
         ),
         (
-            f"time to restore: median {total.restore_median_us / 1e6:.0f} s, worst"
-            f" {(total.restore_worst_us or 0) / 1e6:.0f} s"
+            f"time to restore: median {ago(total.restore_median_us)}, worst"
+            f" {ago(total.restore_worst_us or 0)}"
+            f"{'; open ones count with their present age' if total.open else ''}"
         ),
     ]
 

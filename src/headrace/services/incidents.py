@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 from headrace.incidents.diagnosis.candidates import certainty
-from headrace.incidents.endings import ended, opened_last_at
+from headrace.incidents.endings import closed_us, ended, opened_last_at
 from headrace.incidents.evidence.records import REPORT_KIND as REPORT
 from headrace.incidents.repairs import Occurred
 from headrace.model import UnknownName, UsageError
@@ -302,6 +302,7 @@ def _row(
         incident.opened_at,
         restored,
         incident.recurrence_of,
+        closed_us(tx, incident.id),
     )
     timeline = stored.timeline_of(tx, incident.id)
     again = opened_last_at(tx, incident)

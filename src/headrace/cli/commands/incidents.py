@@ -274,10 +274,8 @@ def _fact_rows(  # complexipy: ignore (a page: a line for each thing there is to
         began = page.times.time_text(row.before.began_at)
         facts.append([StyledCell("before", "dim"), f"the same as {row.before.id}, {began}: {done}"])
     if row.restored_at is not None:
-        first = (
-            "first " if any(line.what.startswith("opened again") for line in row.timeline) else ""
-        )
-        took = f"{seconds(row.restore_seconds)} after it {first}began"
+        again = any(line.what.startswith("opened again") for line in row.timeline)
+        took = f"{seconds(row.restore_seconds)} {'in all' if again else 'after it began'}"
         late = (
             row.resolved_at is not None and row.resolved_at - row.restored_at >= SHOWN_OPEN_LONGER
         )

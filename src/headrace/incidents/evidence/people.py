@@ -28,40 +28,48 @@ def gather_pauses_and_withdrawals(
     tx: Transaction, intervals: list[BlockedInterval], now: int
 ) -> Iterator[Evidence]:
     """Yield evidence of the pauses and withdrawals that intervals wait for."""
-    blocks = {
-        (b.block, b.node, b.partition): b
+    withdrawn = {
+        (b.node, b.partition): b
         for interval in intervals
         for b in interval.by
-        if b.block in (BlockReason.PAUSED, BlockReason.WITHDRAWN)
+        if b.block is BlockReason.WITHDRAWN
     }
-    held = {pause.node: pause for pause in scheduling.pauses_in_force(tx, now)} if blocks else {}
-    reported_nodes: set[str] = set()
-    for (block, node, partition), blocked in blocks.items():
-        if block is BlockReason.WITHDRAWN:
-            yield Evidence(
-                id=f"act:withdrawn:{node}@{partition}",
-                node=node,
-                partition=partition,
-                family=Family.ACT,
-                kind=CauseKind.REPORTED.value,
-                observed=f"{WITHDRAWN}{blocked.reason}",
-                strength=EXACT_NATS,
-                at_us=blocked.since_us or now,
-                detail="withdrawn",
-            )
-        elif node in held and node not in reported_nodes:
-            reported_nodes.add(node)
-            pause = held[node]
-            yield Evidence(
-                id=f"act:paused:{node}@{pause.since}",
-                node=node,
-                family=Family.ACT,
-                kind=CauseKind.PAUSED.value,
-                observed=f"paused by {pause.actor}: {pause.reason}",
-                strength=EXACT_NATS,
-                at_us=now,
-                began_us=pause.since,
-            )
+    for (node, partition), blocked in withdrawn.items():
+        yield Evidence(
+            id=f"act:withdrawn:{node}@{partition}",
+            node=node,
+            partition=partition,
+            family=Family.ACT,
+            kind=CauseKind.REPORTED.value,
+            observed=f"{WITHDRAWN}{blocked.reason}",
+            strength=EXACT_NATS,
+            at_us=blocked.since_us or now,
+            detail="withdrawn",
+        )
+    yield from _pauses(tx, intervals, now)
+
+
+def _pauses(tx: Transaction, intervals: list[BlockedInterval], now: int) -> Iterator[Evidence]:
+    """Yield the pauses that intervals wait for, each from the first deadline that it misses."""
+    dues = {
+        b.node: interval.due_at
+        for interval in sorted(intervals, key=lambda item: -item.due_at)
+        for b in interval.by
+        if b.block is BlockReason.PAUSED
+    }
+    held = {pause.node: pause for pause in scheduling.pauses_in_force(tx, now)} if dues else {}
+    for node in sorted(dues.keys() & held.keys()):
+        pause = held[node]
+        yield Evidence(
+            id=f"act:paused:{node}@{pause.since}",
+            node=node,
+            family=Family.ACT,
+            kind=CauseKind.PAUSED.value,
+            observed=f"paused by {pause.actor}: {pause.reason}",
+            strength=EXACT_NATS,
+            at_us=now,
+            began_us=max(pause.since, dues[node]),
+        )
 
 
 # Backfills that wait for approval: at once if a consumer waits for their result, else after an

@@ -181,7 +181,8 @@ class IncidentRow(Response, frozen=True, kw_only=True):
     detect_seconds: float = 0.0
     """From when it was so to when it was known."""
     restore_seconds: float | None = None
-    """From when it was so to when all were served again; null while it isn't resolved."""
+    """From when it was so to when all were served again, without the time between two periods in
+    which it was open; null while it isn't resolved."""
     ended: str | None = None
     """How it ended, in a sentence; null while it isn't resolved."""
     affected: AffectedRow

@@ -8,7 +8,7 @@ import pytest
 from connect_workbench import Outcome, Taken, Workbench
 
 from headrace.connect.deliveries import Drift, UnreadableFile
-from headrace.connect.text_files import legacy_encoding
+from headrace.connect.text_files import legacy_encoding, other_readings
 
 ROWS = "id,who\n1,Zoë\n2,Bo\n"
 FIXED = {
@@ -88,6 +88,7 @@ def test_a_declaration_that_changes_is_no_drift(bench: Workbench) -> None:
         ("id,who\n1,Привет\n".encode("cp1251"), None),
         (bytes(range(256)), None),
         ("id,who\n1,café\n".encode() + "2,Zoë\n".encode("cp1252"), None),
+        ("«oui»".encode("mac-roman"), None),
     ],
 )
 def test_what_a_file_makes_sense_in(tmp_path: Path, data: bytes, encoding: str | None) -> None:
@@ -118,3 +119,40 @@ def test_two_encodings_in_one_file(bench: Workbench, encoding: str, pinned: bool
         == f"line 4 is UTF-8, other lines are {encoding}: read in one encoding, one of them would"
         " be wrong"
     )
+
+
+SINGLE_BYTE = (
+    *("cp1252", "latin-1", "cp1250", "iso-8859-2", "iso-8859-15", "cp1254", "cp1257"),
+    *("cp437", "cp850", "mac-roman"),
+)
+WORDS = (
+    *("Zoé", "Zoë", "Müller", "Größe", "Straße", "café", "élan", "très", "Łódź", "Paweł", "Özil"),
+    *("Über", "señor", "garçon", "Čapek", "İstanbul", "şeker", "€", "don’t", "«oui»", "°C", "£5"),
+    *("smörgåsbord", "Åse", "Győr", "Kõrvits", "Rīga", "Ž", "João", "Dvořák", "ÉCOLE", "Ægir"),
+    *("Þór", "naïve", "½ zł"),
+)
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_no_other_encoding_is_taken_for_windows_1252(tmp_path: Path, word: str) -> None:
+    """Would catch: `Pawe³`, `caf‚` and `ZoŽ` published with a warning."""
+    path = tmp_path / "x"
+    for encoding in SINGLE_BYTE:
+        try:
+            path.write_bytes(f"id,who\n1,{word}\n".encode(encoding))
+        except UnicodeEncodeError:
+            continue
+        if legacy_encoding(path) is not None and not other_readings(path):
+            assert path.read_bytes().decode("cp1252") == f"id,who\n1,{word}\n", encoding
+
+
+@pytest.mark.parametrize("word", ["Zoé", "Müller", "Größe", "Straße", "Über", "ÉCOLE", "20 °C"])
+def test_what_all_encodings_read_alike_is_certain(tmp_path: Path, word: str) -> None:
+    (tmp_path / "x").write_bytes(word.encode("cp1252"))
+    assert not other_readings(tmp_path / "x")
+
+
+def test_where_readings_differ(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes("id,who\n1,Müller\n2,très\n".encode("cp1252"))
+    readings = "byte 0xE8 in line 3 is `è` in cp1252 or `č` in cp1250"
+    assert other_readings(tmp_path / "x") == readings

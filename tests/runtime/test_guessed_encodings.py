@@ -41,13 +41,19 @@ def test_a_renamed_column_of_a_file_that_is_unpacked(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("header", "amount"), [("größe", "12 zł"), ("amount", "12 zł"), ("ilość", "12")]
+    ("header", "amount", "again"),
+    [
+        ("größe", "12 zł", ("held", True)),
+        ("amount", "12 zł", ("held", True)),
+        ("ilość", "12", ("published", False)),
+    ],
 )
 def test_an_encoding_that_cannot_be_guessed_is_told(
-    tmp_path: Path, header: str, amount: str
+    tmp_path: Path, header: str, amount: str, again: tuple[str, bool]
 ) -> None:
     """Would catch: `12 z³` held as another type, or `iloœæ` as a new column, of a file of which
-    only the encoding is wrong; no word of the field that declares it."""
+    only the encoding is wrong; no word of the field that declares it; a delivery that stays held
+    when its encoding is declared."""
     lab = Lab(tmp_path / "p")
     lab.sql("totals", f'select day, max("{header}") as most from orders group by all')
     plain = f"order_id,{header},day"
@@ -58,6 +64,14 @@ def test_an_encoding_that_cannot_be_guessed_is_told(
     (incident,) = lab.headrace("incidents")
     cause = incident["cause"]
     assert (cause["kind"], cause["partition"]) == ("format_change", DAYS[1]), cause
-    told = " isn't UTF-8.*; deliver the file in UTF-8, or declare its encoding, such as csv: "
+    told = "isn't certain: byte 0x.. in line . is `.` in cp1252 or `.` in cp1250"
     assert re.search(told, cause["summary"]), cause
-    assert [item["observed"] for item in cause["evidence"]] == [cause["summary"]]
+    (row,) = lab.headrace("quarantine", "orders")
+    declare = "declare the right one, such as csv: {encoding"
+    assert row["state"] == "held" and declare in row["reason"]
+    source = lab.root / "sources/orders.yaml"
+    source.write_text(source.read_text() + "csv: {encoding: cp1250}\n")
+    lab.headrace("apply", "--yes")
+    lab.tick()
+    row = lab.headrace("deliveries", "orders")[0]
+    assert (row["state"], "isn't DOUBLE: '12 zł'" in str(row["reason"])) == again

@@ -316,6 +316,13 @@ _WIDE = {"x000": "utf-32-le", "000x": "utf-32-be", "x0x0": "utf-16-le", "0x0x": 
 """Which of four bytes are NUL in plain letters → the encoding."""
 _USUAL_SIGNS = frozenset("€‚„…‰‹›‘’“”•–—™¡£§©ª«®°±²³´µ·¸¹º»¼½¾¿×÷\xa0")
 _IN_A_ROW = re.compile(r"[^\x00-\x7f\xa0]{3}")
+_OTHERS = (
+    *("cp1250", "iso-8859-2", "iso-8859-15", "cp1254", "cp1257"),
+    *("cp437", "cp850", "mac-roman"),
+)
+"""Encodings of Latin letters in which a file that looks like Windows-1252 may be."""
+_LATIN_END = "\u0250"
+_CAPITAL_INSIDE = re.compile("[a-zß-öø-ÿ][À-ÖØ-ÞŠŒŽŸ]")
 IN_ANY = ("csv", "fixed_width")
 """Formats that may have any encoding, which the source can declare.
 
@@ -431,7 +438,8 @@ def legacy_encoding(path: Path) -> str | None:
     """Return the encoding in which a file that isn't UTF-8 is plausible text, else None.
 
     That is UTF-16 without its mark, UTF-32, or Windows-1252 if it has only letters and usual signs,
-    and never three non-ASCII characters in a row, which would be another alphabet. A file in which
+    and never three non-ASCII characters in a row, which would be another alphabet, or a capital
+    after a small letter. A file in which
     some lines are UTF-8 and others aren't comes from two origins: in any one encoding, half of it
     would be wrong.
     """
@@ -448,8 +456,36 @@ def legacy_encoding(path: Path) -> str | None:
     unusual_signs = {
         sign for sign in text if sign > "\x7f" and not sign.isalpha() and sign not in _USUAL_SIGNS
     }
-    foreign = encoding == LEGACY and _IN_A_ROW.search(text)
+    foreign = encoding == LEGACY and (_IN_A_ROW.search(text) or _CAPITAL_INSIDE.search(text))
     return None if unusual_signs or foreign or "\0" in text else encoding
+
+
+def other_readings(path: Path) -> str:
+    """Return how other encodings read a file that `legacy_encoding` takes for Windows-1252.
+
+    That is the first byte that they read as another letter, with its line. Empty if each of them
+    reads the same, or no text: it has signs or Greek letters, or a capital after a small letter.
+    """
+    data = path.read_bytes()
+    text = data.decode(LEGACY)
+    decoded = {encoding: data.decode(encoding, "replace") for encoding in _OTHERS}
+    others = {name: other for name, other in decoded.items() if other != text and _is_latin(other)}
+    if not others:
+        return ""
+    first = next(iter(others.values()))
+    at = next(place for place, sign in enumerate(text) if sign != first[place])
+    letters = {other[at]: name for name, other in reversed(others.items()) if other[at] != text[at]}
+    letters[text[at]] = LEGACY
+    listed = " or ".join(f"`{letter}` in {name}" for letter, name in reversed(letters.items()))
+    line = data.count(b"\n", 0, at) + 1
+    return f"byte 0x{data[at]:02X} in line {line} is {listed}"
+
+
+def _is_latin(text: str) -> bool:
+    """Whether all signs beyond ASCII are Latin letters, and none is a capital within a word."""
+    return not _CAPITAL_INSIDE.search(text) and all(
+        sign < _LATIN_END and sign.isalpha() for sign in set(text) if sign > "\x7f"
+    )
 
 
 def _mixed_line_of(path: Path) -> int | None:

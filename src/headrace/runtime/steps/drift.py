@@ -30,7 +30,13 @@ from headrace.connect.formats.registry import FileHeader
 from headrace.connect.formats.structures import now_known
 from headrace.connect.prepared import PreparedDelivery
 from headrace.connect.schemas import Adapted
-from headrace.connect.text_files import IN_ANY, expected_encoding, legacy_encoding
+from headrace.connect.text_files import (
+    IN_ANY,
+    LEGACY,
+    expected_encoding,
+    legacy_encoding,
+    other_readings,
+)
 from headrace.lake import LakeColumn
 from headrace.lake.types import parse, widens, widens_where_exact
 from headrace.model import ContractColumn
@@ -84,6 +90,8 @@ class Drifting:
 
         If one is delivered, it may be the new name of another column.
         """
+        self.undecided: Drift | None = None
+        """The reading of a file in an encoding that is one of several that may be right."""
         self.as_is: dict[str, str] = {}
         """Columns whose changed values are accepted as they are → the first interval with them."""
 
@@ -217,11 +225,17 @@ class Drifting:
         if encoding is None or encoding == self.pinned.format.recode:
             return None
         form = msgspec.structs.replace(self.pinned.format, recode=encoding)
+        reads_as = msgspec.structs.replace(self.pinned, format=form)
         expected = expected_encoding(self._task.source.connector, self.pinned)
         detail = f"the encoding is {encoding.upper()} instead of {expected.upper()} ({why.reason})"
-        return self._accepted(
-            DriftKind.FORMAT, "", detail, msgspec.structs.replace(self.pinned, format=form)
-        )
+        doubt = other_readings(path) if encoding == LEGACY else ""
+        if doubt:
+            kind = self.pinned.format.kind
+            declare = f"declare the right one, such as {kind}: {{encoding: {encoding}}}"
+            detail = f"the encoding isn't {expected.upper()}, and isn't certain: {doubt}; {declare}"
+        chosen = self._accepted(DriftKind.FORMAT, "", detail, reads_as, mappable=not doubt)
+        self.undecided = Drift(detail=detail) if doubt and chosen is None else None
+        return chosen
 
     def _other_values(self, why: TypeDrift, pinned: SourceSchema | None) -> SourceSchema | None:
         """Return a schema for values that don't have their types, or None to hold them.
@@ -409,13 +423,20 @@ class Drifting:
         return msgspec.structs.replace(pinned, columns=columns, format=form)
 
     def _accepted(
-        self, kind: DriftKind, column: str, detail: str, schema: SourceSchema
+        self,
+        kind: DriftKind,
+        column: str,
+        detail: str,
+        schema: SourceSchema,
+        *,
+        mappable: bool = True,
     ) -> SourceSchema | None:
         """Return `schema` if the policy maps this change of the whole file; None otherwise.
 
         None too if the change was mapped before: then the new schema didn't help.
         """
-        policy = self._rules.policy(kind, column, mappable=True)
+        mappable = mappable or self._task.accepted
+        policy = self._rules.policy(kind, column, mappable=mappable)
         known = (kind, f"{column}{detail}") in self._of_values
         self._of_values[kind, f"{column}{detail}"] = DriftChange(
             kind=kind, column=column, evidence=(detail,), policy=policy

@@ -14,7 +14,7 @@ from headrace.checks.placement import PartitionCheck
 from headrace.checks.restatement import duplicate_delivery
 from headrace.connect import Drift, SourceSchema, TypeDrift, UnreadableFile
 from headrace.connect.connectors import Unavailable, connector_name, is_routed_by_rows
-from headrace.connect.deliveries import EMPTY, WRONG_ENCODING, CannotRead
+from headrace.connect.deliveries import EMPTY, CannotRead
 from headrace.connect.http_client import AWAY_SECONDS_MAX
 from headrace.connect.ingest import explain_error, prepare
 from headrace.connect.parser_process import POISON
@@ -168,35 +168,21 @@ def _read(task: IngestTask, context: WorkerContext, copy: RawCopy, name: str) ->
     session = context.session(task.source.timezone, large=large, bounded=large)
     propose = RenameEvidence(task, context, copy, name).propose
     drifting = Drifting(task, propose)
-    unencoded = UnreadableFile("it can't be read")
-    why: Unread = unencoded
+    why: Unread = UnreadableFile("it can't be read")
     for _ in range(READINGS_MAX):
         result = _read_once(task, context, session, drifting, copy, name)
         if not isinstance(result, Unread):
             return result
-        if _refutes(result, unencoded):
-            why, drifting = unencoded, Drifting(task, propose)
-            break
         why = _without_classified(task, result)
         other = drifting.reread(why, Path(copy.path))
         if other is None:
+            why = drifting.undecided or why
             break
-        if isinstance(why, UnreadableFile):  # its encoding was guessed
-            unencoded = why
         before = _as_before(task, context, session, drifting, copy, name, why)
         if isinstance(why, TypeDrift) and before is not None:
             drifting.read_as_always(why, before)
         drifting.pinned = other
     return _not_read(task, context, session, drifting, copy, name, why)
-
-
-def _refutes(why: Unread, unencoded: UnreadableFile) -> bool:
-    """Whether what differs has letters of an encoding that was guessed: the guess is wrong."""
-    if unencoded.code != WRONG_ENCODING:
-        return False
-    if isinstance(why, TypeDrift):
-        return not all(column.value.isascii() for column in why.columns)
-    return isinstance(why, Drift) and not all(name.isascii() for name in why.new)
 
 
 def _without_classified(task: IngestTask, why: Unread) -> Unread:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -64,6 +66,9 @@ def test_old_partitions_go_and_what_was_computed_stays(shop: Path, fault: str) -
         assert command(shop, "db", "gc", fault=f"{fault}=kill").returncode == -signal.SIGKILL
     assert command(shop, "db", "gc").returncode == 0
     assert [row["id"] for row in rows(shop, "orders")] == [f"row-of-{KEPT}"]
+    with closing(sqlite3.connect(shop / ".headrace/state.db")) as state:
+        metrics = state.execute("select vector from metric where node = 'orders'").fetchall()
+    assert f"row-of-{OLD}" not in repr(metrics) and f"row-of-{KEPT}" in repr(metrics)
     assert len(rows(shop, "daily")) == 2
     assert command(shop, "tick").returncode == 0
     assert len(rows(shop, "daily")) == 2

@@ -168,7 +168,8 @@ def without_rare_values(vector: bytes, rows: int) -> bytes:
         shares = {
             value: share for value, share in column.shares.items() if round(share * known) > rows
         }
-        columns[name] = msgspec.structs.replace(column, shares=shares, names=())
+        only = column.only if metrics.rows > rows else None
+        columns[name] = msgspec.structs.replace(column, shares=shares, names=(), only=only)
     return encoded(msgspec.structs.replace(metrics, columns=columns))
 
 

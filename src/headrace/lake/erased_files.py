@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -41,6 +41,12 @@ class HashKey(msgspec.Struct, frozen=True):
 def token_of(secret: bytes, text: str) -> str:
     """Return the keyed hash (HMAC-SHA-256) of a value's text, in hexadecimal digits."""
     return hmac.new(secret, text.encode(), hashlib.sha256).hexdigest()
+
+
+def recognised(erased: Sequence[ErasedRows], names: Iterable[str]) -> tuple[ErasedRows, ...]:
+    """Return those by which rows with columns of these names can be recognised."""
+    present = {name.lower() for name in names}
+    return tuple(rows for rows in erased if all(key.column.lower() in present for key in rows.keys))
 
 
 def matches_sql(erased: Sequence[ErasedRows], key: HashKey) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from headrace.lake.erased_files import (
     ErasureScan,
     StagedPositions,
     matches_sql,
+    recognised,
 )
 from headrace.lake.files import file_written, seal, sync
 from headrace.lake.session import DuckDBSession
@@ -56,20 +57,21 @@ def scan(request: ErasureScan) -> tuple[ErasedFile, ...]:
     return tuple(results)
 
 
-def _condition(request: ErasureScan) -> str:
+def _condition(request: ErasureScan, names: Iterable[str]) -> str | None:
+    """Return the condition for the rows to erase in a file; None if it has no column for it."""
     if request.before is not None:
         return f"({quote(PARTITION_COLUMN)} < {literal(request.before)})"
     if request.partitions:
         listed = ", ".join(literal(key) for key in request.partitions)
         return f"({quote(PARTITION_COLUMN)} IN ({listed}))"
-    assert request.key is not None
-    return matches_sql(request.erased, request.key)
+    rows = recognised(request.erased, names)
+    return matches_sql(rows, request.key) if rows and request.key is not None else None
 
 
 class _TableScan:
     def __init__(self, session: DuckDBSession, request: ErasureScan) -> None:
         self._session, self._request = session, request
-        self._condition = _condition(request)
+        self._condition = ""
         self.written: list[str] = []
 
     def discard(self) -> None:
@@ -80,9 +82,10 @@ class _TableScan:
     def erased(self, file: ErasableFile) -> ErasedFile | None:
         """Return the file's rows of the subject, and the file without them; None without any."""
         names = self._names(file.path)
-        present = {item.column.lower() for rows in self._request.erased for item in rows.keys}
-        if not present <= {name.lower() for name in names}:
+        condition = _condition(self._request, names)
+        if condition is None:
             return None  # from before the column was in the table
+        self._condition = condition
         matched = self._count(file, "")
         if not matched:
             return None

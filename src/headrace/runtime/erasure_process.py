@@ -9,7 +9,8 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +22,17 @@ from headrace.connect.deliveries import CannotRead
 from headrace.connect.exports.registry import DESTINATION_UNAVAILABLE
 from headrace.connect.ingest import prepare_all
 from headrace.connect.prepared import PreparedDelivery
+from headrace.connect.raw_files import GZIP, ZIP, ZSTD
 from headrace.engine.attempts import ErrorKind
 from headrace.engine.logs import OutputPipes
-from headrace.lake.erased_files import matches_sql
+from headrace.lake.erased_files import matches_sql, recognised
 from headrace.lake.erasing import scan as scanned
+from headrace.lake.files import MAGIC as PARQUET
 from headrace.lake.sqltext import AS_WRITTEN, literal
 from headrace.model import LakeError
 from headrace.model.errors import first_line
 from headrace.runtime.erasure_search import (
+    BytesSearch,
     CastRequest,
     ExportWrite,
     FileRows,
@@ -73,6 +77,8 @@ def _answer(request: Request) -> Any:
             return [_file(request, number, path) for number, path in enumerate(request.paths)]
         case CastRequest():
             return _cast(request)
+        case BytesSearch(paths, texts):
+            return [path for path in paths if _has_text(Path(path), texts)]
         case ExportWrite():
             return _written_again(request)
         case RebuildRequest():
@@ -122,9 +128,12 @@ def _raw_read(request: RawSearch, file: RawFile, pinned: SourceSchema | None) ->
         if not isinstance(prepared, PreparedDelivery):
             return None
         try:
-            condition = matches_sql(request.erased, request.key)
+            rows = recognised(request.erased, _names(connection, f"({prepared.select_sql})"))
+            if not rows:
+                return None
             row = connection.execute(
-                f"SELECT count(*) FROM ({prepared.select_sql}) AS delivery WHERE {condition}"
+                f"SELECT count(*) FROM ({prepared.select_sql}) AS delivery WHERE"
+                f" {matches_sql(rows, request.key)}"
             ).fetchone()
         except duckdb.Error:
             return None
@@ -134,10 +143,13 @@ def _raw_read(request: RawSearch, file: RawFile, pinned: SourceSchema | None) ->
 
 
 def _file(request: FileSearch, number: int, path: str) -> FileRows:
-    condition = matches_sql(request.erased, request.key)
     source = f"read_parquet({literal(path)}, {AS_WRITTEN})"
     with duckdb.connect() as connection:
         try:
+            known = recognised(request.erased, _names(connection, source))
+            if not known:
+                return FileRows(number, None)
+            condition = matches_sql(known, request.key)
             row = connection.execute(f"SELECT count(*) FROM {source} WHERE {condition}").fetchone()
             rows = 0 if row is None else int(row[0])
             if rows and request.rewrite:
@@ -150,6 +162,53 @@ def _file(request: FileSearch, number: int, path: str) -> FileRows:
         except duckdb.Error:
             return FileRows(number, None)
     return FileRows(number, rows)
+
+
+def _has_text(path: Path, texts: Sequence[str]) -> bool:
+    """Return whether a file has one of the texts, also in what it has compressed."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return False
+    encoded = [text.encode() for text in texts]
+    if any(text in content for text in encoded):
+        return True
+    try:
+        if content.startswith(PARQUET):
+            return _has_row(path, texts)
+        return any(text in part for part in _unpacked(path, content) for text in encoded)
+    except (duckdb.Error, OSError, zipfile.BadZipFile):
+        return True  # nobody can tell
+
+
+def _has_row(path: Path, texts: Sequence[str]) -> bool:
+    condition = " OR ".join("contains(CAST(read AS VARCHAR), ?)" for _ in texts)
+    with duckdb.connect() as connection:
+        row = connection.execute(
+            f"SELECT count(*) FROM (SELECT 1 FROM read_parquet({literal(str(path))}, {AS_WRITTEN})"
+            f" AS read WHERE {condition} LIMIT 1)",
+            list(texts),
+        ).fetchone()
+    return bool(row and row[0])
+
+
+def _unpacked(path: Path, content: bytes) -> Iterator[bytes]:
+    """Yield what a compressed file has; nothing for others."""
+    import pyarrow as pa
+
+    if content.startswith(ZIP):
+        with zipfile.ZipFile(path) as archive:
+            yield from (archive.read(name) for name in archive.namelist())
+        return
+    for magic, name in ((GZIP, "gzip"), (ZSTD, "zstd")):
+        if content.startswith(magic):
+            with pa.input_stream(str(path), compression=name) as stream:
+                yield stream.read()
+
+
+def _names(connection: duckdb.DuckDBPyConnection, source: str) -> list[str]:
+    rows = connection.execute(f"DESCRIBE SELECT * FROM {source} AS columns").fetchall()
+    return [row[0] for row in rows]
 
 
 def _written_again(request: ExportWrite) -> RewrittenExport:

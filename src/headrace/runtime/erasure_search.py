@@ -1,7 +1,7 @@
 """Searches of the lake, raw copies and quarantine for rows, in a separate process.
 
 The process (`runtime.erasure_process`) is separate because a process with the state database open
-loads no DuckDB. A request has hashes of a subject's keys, and no value.
+loads no DuckDB. Where rows are searched, a request has hashes of a subject's keys and no value.
 """
 
 from __future__ import annotations
@@ -67,6 +67,13 @@ class CastRequest(msgspec.Struct, frozen=True, tag="cast"):
     types: tuple[str, ...]
 
 
+class BytesSearch(msgspec.Struct, frozen=True, tag="bytes"):
+    """Files of any kind and texts: which files have one, in the clear or in compressed pages?"""
+
+    paths: tuple[str, ...]
+    texts: tuple[str, ...]
+
+
 class ExportWrite(msgspec.Struct, frozen=True, tag="export"):
     """An export to write again, as of an erasure."""
 
@@ -107,7 +114,9 @@ class FileRows(msgspec.Struct, frozen=True):
     rows: int | None
 
 
-Request = RawSearch | FileSearch | TableSearch | CastRequest | ExportWrite | RebuildRequest
+Request = (
+    RawSearch | FileSearch | TableSearch | CastRequest | BytesSearch | ExportWrite | RebuildRequest
+)
 R = TypeVar("R")
 
 
@@ -134,6 +143,11 @@ def written_again(request: ExportWrite) -> RewrittenExport:
 def rebuilt(request: RebuildRequest) -> RebuiltPartition:
     """Compute a partition, and publish nothing. Raises LakeError without an answer."""
     return _asked(request, RebuiltPartition)
+
+
+def files_with(search: BytesSearch) -> tuple[str, ...]:
+    """Return the files that have one of the texts, or can't be read. Raises LakeError."""
+    return _asked(search, tuple[str, ...]) if search.paths and search.texts else ()
 
 
 def cast_texts(values: Sequence[str], types: Sequence[str]) -> dict[str, list[str]]:

@@ -8,6 +8,7 @@ trail. Publications and partition states stay: nothing is missing, and nothing i
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -154,7 +155,8 @@ class _NodeRetention:
             lost = erasures.lose_rows(tx, self._node, scanned, listed)
             replaced = catalog.replace_files(tx, self._now, table, scanned, seen)
             keys = sorted({key for file in scanned for key in file.matched})
-            stored.scrub(tx, self._node, keys)
+            for key in keys:
+                erasures.forget_values(tx, self._node, key, sys.maxsize)  # no row is left
             append_all(tx, self._now, self._events(scanned, keys, lost))
         return replaced.paths
 

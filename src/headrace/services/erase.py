@@ -31,6 +31,7 @@ from headrace.services.act_approvals import Act, approved
 from headrace.services.agreements import PLAN_CHANGED, PlanChanged, checked_id
 from headrace.services.commands import perform
 from headrace.services.consequences import of_act
+from headrace.services.erase_declared import with_removed
 from headrace.services.erase_places import Keys
 from headrace.services.erase_plan import ERASED, KEPT, ErasePlan, erase_plan_of, place_row
 from headrace.services.erase_steps import (
@@ -102,7 +103,8 @@ def erase(  # noqa: PLR0913 - as many as the command has options
         text = commands.required_reason(
             reason, "erase", "the certificate names it; write no personal value in it"
         )
-    plan = erase_plan_of(session, session.compiled, subject, condition, from_node)
+    compiled = _ever_declared(session, session.compiled)
+    plan = erase_plan_of(session, compiled, subject, condition, from_node)
     response = _response(session, plan)
     if plan_id is not None and plan_id != response.plan_id:
         row = RefusedRow(
@@ -117,20 +119,30 @@ def erase(  # noqa: PLR0913 - as many as the command has options
         return response
     if plan_id is None and not confirm(response):
         return msgspec.structs.replace(response, state="declined")
-    with approved(session, _act(session, plan, response, text), progress):
-        return _erased(session, plan, response, text, progress)
+    with approved(session, _act(session, compiled, plan, response, text), progress):
+        return _erased(session, compiled, plan, response, text, progress)
 
 
-def _act(session: ProjectSession, plan: ErasePlan, response: EraseResponse, reason: str) -> Act:
+def _ever_declared(session: ProjectSession, compiled: Compiled) -> Compiled:
+    with session.existing_store.read() as tx:
+        return with_removed(tx, compiled)
+
+
+def _act(
+    session: ProjectSession,
+    compiled: Compiled,
+    plan: ErasePlan,
+    response: EraseResponse,
+    reason: str,
+) -> Act:
     """Return the erasure as an act that rules may hold back."""
-    assert session.compiled is not None
     erased = [place for place in plan.places if place.action == ERASED and place.what == "rows"]
     return Act(
         kind=ERASE,
         steps=[],
         plan_id=response.plan_id,
         consequence=of_act(
-            session.compiled,
+            compiled,
             plan.nodes,
             partitions=sum(len(place.partitions) for place in erased),
             rows=sum(place.rows or 0 for place in erased),
@@ -220,12 +232,12 @@ def _response(session: ProjectSession, plan: ErasePlan) -> EraseResponse:
 
 def _erased(
     session: ProjectSession,
+    compiled: Compiled,
     plan: ErasePlan,
     response: EraseResponse,
     reason: str,
     progress: Progress,
 ) -> EraseResponse:
-    assert session.compiled is not None
     keys = {node: tuple(rows) for node, rows in plan.keys.by_node.items()}
     entry = ledger.LedgerEntry(plan.subject, response.plan_id, session.actor, reason, keys)
     ledger.append_ledger(session.data_folder, entry)
@@ -234,9 +246,11 @@ def _erased(
     step: ErasureStepResponse = perform(session, "erasure_begin", begin, progress)
     reached(FaultPoint.ERASURE_BEGUN)
     number = step.erasure
-    _erase_everywhere(session, session.compiled.project, plan, number, progress)
-    erase_exports.erase_exports(session, session.compiled, plan.nodes, number, since, progress)
+    _erase_everywhere(session, compiled.project, plan, number, progress)
+    erase_exports.erase_exports(session, compiled, plan.nodes, number, since, progress)
     response = _with_earlier(session, response, number)
+    left = _files_left(session, compiled, plan)
+    response = msgspec.structs.replace(response, places=[*response.places, *left])
     certificate, digest = _certified(session, response, number)
     reached(FaultPoint.ERASURE_CERTIFIED)
     counts = {
@@ -320,11 +334,12 @@ def erase_again(session: ProjectSession, progress: Progress) -> list[str]:
     with session.store.read() as tx:
         done = {item.subject for item in stored.every(tx, state=stored.DONE)}
     entries = {entry.subject: entry for entry in ledger.ledger(session.data_folder)}
+    compiled = _ever_declared(session, session.compiled)
     results = []
     for entry in entries.values():
         if entry.subject not in done:
             with suppress(Refused):
-                _again(session, session.compiled, entry, progress)
+                _again(session, compiled, entry, progress)
                 results.append(entry.subject)
     return results
 
@@ -447,6 +462,17 @@ def _prove(session: ProjectSession, plan: ErasePlan) -> None:
                 )
 
 
+def _files_left(
+    session: ProjectSession, compiled: Compiled, plan: ErasePlan
+) -> list[ErasedPlaceRow]:
+    """Return the files that have a value of the keys after all, byte by byte."""
+    consumers = compiled.project.consumers
+    with session.existing_store.read() as tx:
+        files = erase_places.files_that_still_have(tx, session.folders, consumers, plan.values)
+    why = "has a value of the keys after all, or can't be read: delete it, or the rows in it"
+    return [place_row("*", "file", None, KEPT, f"{path} {why}") for path in files]
+
+
 def _certified(session: ProjectSession, response: EraseResponse, number: int) -> tuple[str, str]:
     """Write the certificate; return its path relative to the data folder, and its SHA-256."""
     with session.existing_store.read() as tx:
@@ -465,7 +491,10 @@ def _certified(session: ProjectSession, response: EraseResponse, number: int) ->
         "certified_at": rfc3339(datetime.now(UTC)),
         "places": msgspec.to_builtins(response.places),
         "counts": erasure.progress,
-        "searched_again": "no row of the subject was found in the tables",
+        "searched_again": (
+            "no row of the subject was found in the tables; files with a value of the keys are"
+            " among the places"
+        ),
     }
     text = msgspec.json.format(msgspec.json.encode(content)) + b"\n"
     name = _certificate_name(erasure.subject)

@@ -16,21 +16,27 @@ from headrace.lake.tables import LakeTable
 from headrace.model import Source
 from headrace.model.erased_rows import ErasedRows
 from headrace.runtime.erasure_search import (
+    BytesSearch,
     FileSearch,
     RawFile,
     RawSearch,
     erased_files,
     file_rows,
+    files_with,
     raw_rows,
 )
 from headrace.runtime.folders import Folders
 from headrace.runtime.overlays.partitions import staged_paths
 from headrace.store import Transaction
+from headrace.store.queries import erased_exports, ingestion
 from headrace.store.queries import erasures as stored
-from headrace.store.queries import ingestion
 
 LITERAL_CHARACTERS_MIN = 4
 """Shorter values aren't searched in text: they occur in numbers and times by chance."""
+_CHARACTERS_MIN = {False: 6, True: 9}
+"""The same for files of any kind, by whether the value is a number."""
+LAKE_FILES_MAX = 2_000
+"""Maximum number of the lake's files that are searched byte by byte after an erasure."""
 
 
 class Keys(msgspec.Struct, frozen=True):
@@ -197,6 +203,31 @@ def quarantined(
             if item.rows or item.rows is None
         ]
     return results
+
+
+def files_that_still_have(
+    tx: Transaction, folders: Folders, consumers: Collection[str], values: Sequence[str]
+) -> list[str]:
+    """Return files of the data folder and of exports with a value that isn't there by chance.
+
+    Of the lake, the newest are searched. Raise LakeError if the search ends without an answer.
+    """
+    texts = [value for value in values if len(value) >= _CHARACTERS_MIN[value.isdigit()]]
+    files = [path for path in folders.data_path.rglob("*") if path.is_file()]
+    lake = sorted(
+        (path for path in files if path.is_relative_to(folders.lake)),
+        key=lambda path: path.stat().st_mtime,
+        reverse=True,
+    )
+    others = [path for path in files if not path.is_relative_to(folders.lake)]
+    exported = [
+        path
+        for consumer in consumers
+        for target in sorted(erased_exports.every_target(tx, consumer))
+        if (path := folders.project / target).is_file()
+    ]
+    paths = [str(path) for path in (*others, *lake[:LAKE_FILES_MAX], *exported)]
+    return sorted(files_with(BytesSearch(tuple(paths), tuple(texts))))
 
 
 def texts_of(values: Sequence[str]) -> list[bytes]:

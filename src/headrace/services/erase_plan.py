@@ -11,6 +11,7 @@ from headrace.model.partitions import command_line
 from headrace.plan.compiled import Compiled, is_view
 from headrace.security import erasures as ledger
 from headrace.services import backups, erase_exports, erase_places, erase_subject
+from headrace.services.erase_declared import earlier_codes
 from headrace.services.erase_exports import ExportToErase
 from headrace.services.erase_places import Keys, TableFiles
 from headrace.services.responses.erasures import ErasedPlaceRow
@@ -49,19 +50,21 @@ def erase_plan_of(
     project = compiled.project
     start = from_node or (subject if project.source_or_asset(subject) is not None else None)
     data, _ = session.data_folder, session.clock  # it is read before the transaction
-    lineage = compile_lineage(compiled, data / "cache")
+    cache = data / "cache"
     values = tuple(value for keys in condition for key in keys for value in key.values)
     with session.existing_store.read() as tx:
-        nodes_of_subject = erase_subject.nodes_of(session, tx, compiled, lineage, condition, start)
+        codes = [
+            (code, compile_lineage(code, cache))
+            for code in (compiled, *earlier_codes(tx, compiled))
+        ]
+        nodes_of_subject = erase_subject.nodes_of(session, tx, codes, condition, start)
         keys = Keys(nodes_of_subject.keys, ledger.hash_key(data))
         token = ledger.subject_token(data, msgspec.json.encode([start or "", condition]).decode())
         nodes = tuple(name for name in compiled.order if name in nodes_of_subject.keys)
         sources = tuple(name for name in nodes if name in project.sources)
         searched = _searched(session, tx, compiled, keys, nodes)
         exports = _exports(session, tx, compiled, token, searched)
-        places = _places(
-            session, tx, compiled, keys, searched, nodes_of_subject.without, values, exports
-        )
+        places = _places(session, tx, compiled, keys, searched, nodes_of_subject, values, exports)
     waiting = tuple(item.key for item in exports)
     return ErasePlan(token, keys, values, places, nodes, sources, waiting)
 
@@ -103,7 +106,7 @@ def _places(
     compiled: Compiled,
     keys: Keys,
     searched: dict[str, TableFiles | None],
-    without: dict[str, list[str]],
+    subject: erase_subject.Found,
     values: Sequence[str],
     exports: Sequence[ExportToErase],
 ) -> list[ErasedPlaceRow]:
@@ -124,13 +127,13 @@ def _places(
             if item.rows is not None
             else place_row(item.node, "quarantine", None, KEPT, f"{item.path} can't be read")
         )
-    logged = [*nodes, *without]
+    logged = [*nodes, *subject.without]
     for node, paths in erase_places.logs_with(tx, folders, logged, values).items():
         why = f"logs of {len(paths)} attempts: the key is overwritten"
         results.append(place_row(node, "log", None, ERASED, why))
     results += erase_exports.place_rows(exports)
     results += _former_exports(session, tx, compiled, nodes)
-    results += _places_that_stay(session, compiled, without)
+    results += _places_that_stay(session, compiled, subject)
     return results
 
 
@@ -200,10 +203,16 @@ def _of_copies(node: str, copies: erase_places.Copies) -> list[ErasedPlaceRow]:
 def _places_that_stay(
     session: ProjectSession,
     compiled: Compiled,
-    without: dict[str, list[str]],
+    subject: erase_subject.Found,
 ) -> list[ErasedPlaceRow]:
     results = []
-    for node, columns in without.items():
+    for node, columns in subject.reused.items():
+        why = (
+            f"earlier code had the key in {' and '.join(columns)}, which has other values now: its"
+            " rows in older partitions and snapshots aren't searched"
+        )
+        results.append(place_row(node, "rows", None, KEPT, why))
+    for node, columns in subject.without.items():
         if is_view(compiled.project, node):
             continue
         names = " and ".join(columns)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from headrace.lake import catalog
-from headrace.model import UnknownName, UsageError
+from headrace.model import HeadraceError, UnknownName, UsageError
 from headrace.model.erased_rows import ErasedKey, ErasedRows
 from headrace.model.errors import did_you_mean
 from headrace.model.partitions import command_line
@@ -130,37 +130,128 @@ class Found(msgspec.Struct, frozen=True):
     keys: dict[str, tuple[ErasedRows, ...]]
     without: dict[str, list[str]]
     """Nodes that read the subject's data and lack the key → the columns that they lack."""
+    reused: dict[str, list[str]]
+    """Nodes → columns that had the key by earlier code, and have something else by now."""
 
 
-def nodes_of(  # complexipy: ignore (each alternative, with the nodes that it reaches)
+class _Version(msgspec.Struct, frozen=True):
+    """A version of the project, with the columns of each node."""
+
+    compiled: Compiled
+    lineage: Lineage
+    columns: Mapping[str, tuple[str, ...]]
+
+
+class _Path(msgspec.Struct, frozen=True):
+    """Where the keys of an alternative begin in a version, and what has each of them, by node."""
+
+    version: _Version
+    origin: str
+    carried: tuple[dict[str, set[str]], ...]
+
+    def columns_at(self, node: str) -> list[list[str]]:
+        """Return the columns of a node that have each key."""
+        return [sorted(places.get(node, ())) for places in self.carried]
+
+
+def nodes_of(
     session: ProjectSession,
     tx: Transaction,
-    compiled: Compiled,
-    lineage: Lineage,
+    codes: Sequence[tuple[Compiled, Lineage]],
     condition: Condition,
     start: str | None,
 ) -> Found:
     """Return the nodes that the subject's rows went to, from the nodes that the keys are in.
 
-    Raise UsageError if the keys don't say which node they are of, and UnknownName.
+    `codes` are the project and the earlier versions that made rows, in which columns may have had
+    other names. Raise UsageError if the keys don't say which node they are of, and UnknownName.
     """
-    columns = _columns(tx, compiled)
-    by_node: dict[str, list[ErasedRows]] = defaultdict(list)
-    without: dict[str, list[str]] = {}
-    for keys in condition:
-        origin = _origin(compiled, columns, keys, start)
-        carried = [_carried(compiled, lineage, columns, origin, key.column) for key in keys]
-        texts = cast_texts([value for key in keys for value in key.values], _types(tx, carried))
-        hashed = [tokens(session.data_folder, _texts(texts, key)) for key in keys]
-        for node in [origin, *_downstream(compiled, origin)]:
-            pairs = zip(keys, carried, strict=True)
-            lacks = [key.column for key, places in pairs if not places.get(node)]
-            if lacks:
-                without[node] = lacks
-            else:
-                by_node[node] += _rows_of([sorted(places[node]) for places in carried], hashed)
-    results = {node: tuple(rows) for node, rows in by_node.items()}
-    return Found(results, {node: lacks for node, lacks in without.items() if node not in results})
+    now, *before = [_Version(*code, _columns(tx, code[0], codes[0][0])) for code in codes]
+    places = [
+        place
+        for keys in condition
+        for place in _places(session, tx, now, keys, _paths(now, before, keys, start))
+    ]
+    by_node: dict[str, dict[ErasedRows, None]] = defaultdict(dict)
+    for node, rows, _, _ in places:
+        by_node[node].update(dict.fromkeys(rows))
+    results = {node: tuple(rows) for node, rows in by_node.items() if rows}
+    return Found(
+        results,
+        {node: lacks for node, _, lacks, _ in places if lacks and node not in results},
+        {node: others for node, _, _, others in places if others},
+    )
+
+
+def _hashed(
+    session: ProjectSession, tx: Transaction, keys: Sequence[Key], paths: Sequence[_Path]
+) -> list[tuple[str, ...]]:
+    """Return the hashes of each key's values, as columns of all their types have them."""
+    types = _types(tx, [places for path in paths for places in path.carried])
+    texts = cast_texts([value for key in keys for value in key.values], types)
+    return [tokens(session.data_folder, _texts(texts, key)) for key in keys]
+
+
+def _places(
+    session: ProjectSession,
+    tx: Transaction,
+    now: _Version,
+    keys: Sequence[Key],
+    paths: Sequence[_Path],
+) -> Iterator[tuple[str, list[ErasedRows], list[str], list[str]]]:
+    """Yield each node on the paths, its rows, the keys that it lacks, and the names it reuses.
+
+    An earlier version tells only of columns that it has.
+    """
+    hashed = _hashed(session, tx, keys, paths)
+    for path, node in _steps(paths):
+        columns = path.columns_at(node)
+        lacks = [key.column for key, names in zip(keys, columns, strict=True) if not names]
+        others = [] if path.version is now else _others(session, paths[0], node, columns)
+        rows = [] if others else list(_rows_of(columns, hashed))
+        if path.version is now or not lacks:
+            yield node, rows, lacks, others
+
+
+def _steps(paths: Sequence[_Path]) -> Iterator[tuple[_Path, str]]:
+    for path in paths:
+        yield path, path.origin
+        yield from ((path, node) for node in _downstream(path.version.compiled, path.origin))
+
+
+def _paths(
+    now: _Version, before: Sequence[_Version], keys: Sequence[Key], start: str | None
+) -> list[_Path]:
+    """Return where an alternative leads in each version that has its columns."""
+    paths: list[_Path] = []
+    problem: HeadraceError | None = None
+    for version in (now, *before):
+        begin = paths[0].origin if paths else start
+        try:
+            origin = _origin(version.compiled, version.columns, keys, begin)
+        except HeadraceError as error:
+            problem = problem or error
+            continue
+        places = [
+            _carried(version.compiled, version.lineage, version.columns, origin, key.column)
+            for key in keys
+        ]
+        paths.append(_Path(version, origin, tuple(places)))
+    if not paths and problem is not None:
+        raise problem
+    return paths
+
+
+def _others(
+    session: ProjectSession, path: _Path, node: str, columns: Sequence[Sequence[str]]
+) -> list[str]:
+    """Return columns of earlier code whose names the code in force gives to something else."""
+    declared = None if session.compiled is None else session.compiled.nodes.get(node)
+    if declared is None:
+        return []
+    has_key = {name for names in path.columns_at(node) for name in names}
+    others = set(declared.column_names or ()) - has_key
+    return sorted({name for names in columns for name in names} & others)
 
 
 def _rows_of(
@@ -176,16 +267,20 @@ def _texts(texts: Mapping[str, Sequence[str]], key: Key) -> list[str]:
     return [text for value in key.values for text in texts[value]]
 
 
-def _columns(tx: Transaction, compiled: Compiled) -> dict[str, tuple[str, ...]]:
-    """Return the columns of each node: of its table if it has one, otherwise as declared."""
+def _columns(tx: Transaction, compiled: Compiled, now: Compiled) -> dict[str, tuple[str, ...]]:
+    """Return the columns of each node: as declared, and of its table.
+
+    Of an earlier version they are those that its code had, as far as they are known.
+    """
     results = {}
     for name, node in compiled.nodes.items():
+        declared = node.column_names or ()
         table = None if catalog.missing(tx) else catalog.table(tx, name)
-        results[name] = (
-            tuple(column.name for column in table.columns[1:])
-            if table is not None
-            else node.column_names or ()
-        )
+        if table is not None and (compiled is now or not declared):
+            own_columns = (column.name for column in table.columns[1:])
+            results[name] = tuple(dict.fromkeys((*own_columns, *declared)))
+        else:
+            results[name] = declared
     return results
 
 
@@ -230,7 +325,8 @@ def _typed_origin(
             f"there is no source or asset {name[:60]!r}",
             hint=did_you_mean(name, known) or "headrace ls",
         )
-    _require_columns(node, columns[node], keys)
+    if columns[node]:  # nothing is known of those of a source that never published
+        _require_columns(node, columns[node], keys)
     return node
 
 
@@ -275,7 +371,8 @@ def _carried(  # complexipy: ignore (one walk over the assets, in project order)
     column: str,
 ) -> dict[str, set[str]]:
     """Return the columns that have the key's value as it is, by node."""
-    own_column = next(name for name in columns[origin] if name.lower() == column.lower())
+    named = (name for name in columns[origin] if name.lower() == column.lower())
+    own_column = next(named, column)
     carried = {origin: {own_column}}
     for name in compiled.order:
         if name in compiled.project.assets and name != origin:

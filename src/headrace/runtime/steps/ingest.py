@@ -30,7 +30,7 @@ from headrace.engine.macros import lent
 from headrace.engine.processes import Meter
 from headrace.lake import FileRef, LakeTable, StagedFile
 from headrace.lake.delivered_parquet import stage_delivered
-from headrace.lake.erased_files import matches_sql
+from headrace.lake.erased_files import matches_sql, recognised
 from headrace.lake.schema import ValueMismatch
 from headrace.lake.session import DuckDBSession
 from headrace.lake.sqltext import literal, quote
@@ -405,8 +405,7 @@ def _without_erased(
     task: IngestTask, context: WorkerContext, session: DuckDBSession, prepared: PreparedDelivery
 ) -> tuple[PreparedDelivery, int]:
     """Return the delivery without the rows of erased subjects, and the number of these rows."""
-    present = {column.name.lower() for column in prepared.schema.columns}
-    rows = [item for item in task.erased if all(key.column.lower() in present for key in item.keys)]
+    rows = recognised(task.erased, (column.name for column in prepared.schema.columns))
     if not rows:
         return prepared, 0
     condition = matches_sql(rows, hash_key(context.folders.data_path))

@@ -247,6 +247,15 @@ def lose_rows(tx: Transaction, publication: int, rows: int, content_hash: str | 
 # Where data of a node is kept outside of the lake.
 
 
+def nodes_with_data(tx: Transaction) -> set[str]:
+    """Return the nodes and consumers of which the state knows data, declared or not."""
+    rows = tx.execute(
+        "select node from publication union select source from delivery union select node from"
+        " quarantine union select node from profile union select node from metric"
+    ).fetchall()
+    return {node for (node,) in rows}
+
+
 def delivered(tx: Transaction, source: str) -> list[tuple[str, str | None, str | None]]:
     """Return path, parts (JSON) and hash of all deliveries of a source, oldest first."""
     rows = tx.execute(
@@ -310,7 +319,9 @@ _TEXTS = {
     "incident": ("detail", "summary", "evidence"),
     "incident_event": ("what",),
     "incident_said": ("summary",),
-    "notice": ("title", "body", "said"),
+    "look": ("error",),
+    "notice": ("title", "body", "said", "error"),
+    "overlay": ("reason", "changed"),
     "partition": ("reason",),
     "quarantine": ("reason", "sample"),
     "request": ("arguments", "document"),
@@ -318,6 +329,16 @@ _TEXTS = {
     "symptom": ("what",),
 }
 """Columns of text in which a check, a failure or a person may have quoted a value."""
+_ENCODED = {
+    "checkpoint": (("id",), ("content",)),
+    "evidence": (("id",), ("content",)),
+    "journal": (("seq",), ("events", "decisions")),
+    "metric": (("epoch", "n", "partition"), ("vector",)),
+    "overlay_attempt": (("epoch", "n"), ("outcome",)),
+    "plan": (("id",), ("content",)),
+    "withheld": (("epoch", "n"), ("outcome",)),
+}
+"""Key, and columns of encoded values in which such a text may be; as many bytes keep them valid."""
 
 
 def overwrite(tx: Transaction, values: Sequence[str]) -> None:
@@ -334,12 +355,23 @@ def overwrite(tx: Transaction, values: Sequence[str]) -> None:
                         "pattern": f"%{_escaped(value)}%",
                     },
                 )
-    for number, content in tx.execute("select id, content from evidence").fetchall():
+    texts = [value.encode() for value in values]
+    for table, (key, columns) in _ENCODED.items():
+        for column in columns:
+            _overwrite_encoded(tx, table, key, column, texts)
+
+
+def _overwrite_encoded(
+    tx: Transaction, table: str, key: Sequence[str], column: str, texts: Sequence[bytes]
+) -> None:
+    where = " and ".join(f"{name} = ?" for name in key)
+    rows = tx.execute(f"select {column}, {', '.join(key)} from {table} where {column} is not null")
+    for content, *values in rows.fetchall():
         clean = bytes(content)
-        for value in values:
-            clean = clean.replace(value.encode(), b"*" * len(value.encode()))
+        for text in texts:
+            clean = clean.replace(text, b"*" * len(text))
         if clean != bytes(content):
-            tx.execute("update evidence set content = ? where id = ?", (clean, number))
+            tx.execute(f"update {table} set {column} = ? where {where}", (clean, *values))
 
 
 def _escaped(text: str) -> str:

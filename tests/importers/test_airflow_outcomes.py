@@ -93,7 +93,8 @@ NOT_CARRIED = [
     (("TRUNCATE t; INSERT INTO t SELECT sum(a) OVER (PARTITION BY b ORDER BY c::int ROWS BETWEEN UNBOUNDED"
      " PRECEDING AND UNBOUNDED FOLLOWING) AS x FROM s"), "DuckDB gives wrong results"),
     ("TRUNCATE t; INSERT INTO t SELECT a FROM s WHERE a IS DISTINCT FROM 1 OR a = 2", "#25992"),
-    ("CREATE OR REPLACE VIEW v AS SELECT count(*) OVER (PARTITION BY b, b) AS n FROM s", "#24629"),
+    (("CREATE OR REPLACE VIEW v AS SELECT count(*) OVER (PARTITION BY b, b) AS n, count(*) OVER"
+     " (PARTITION BY b, c) AS m FROM s"), "#24629"),
     ("TRUNCATE t; INSERT INTO t SELECT to_char(d, 'YYYY-Q') AS q FROM s", "%Y-Q"),
     (("DELETE FROM o.a WHERE day = '{{ ds }}'; INSERT INTO o.a SELECT day, count(*) AS n FROM i.b"
       " GROUP BY day"), "no condition limits the column `day`"),

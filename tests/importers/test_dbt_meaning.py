@@ -104,7 +104,7 @@ FAULTY = [
         f"select avg(id) over k as x from s window k as (partition by v order by w {WHOLE})",
         "#24985",
     ),
-    ("select count(*) over (partition by v, v) as x", "#24629"),
+    ("select count(*) over (partition by v, v) as x, sum(id) over (partition by v, w)", "#24629"),
     ("select id from s where id is distinct from 1 or id = 2", "#25992"),
     ("select strptime(v, ['%Y-%m-%d %H%z', '%Y-%m-%d %H']) as x", "72882df1ac0"),
 ]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations, permutations
 
 from sqlglot import exp
 from sqlglot import parse as parse_all
@@ -10,11 +12,14 @@ from sqlglot.errors import SqlglotError
 
 WINDOW_SUMS, REPEATED_KEYS = "#24985", "#24629"
 ZONED_FORMATS, NULLS_LOST = "72882df1ac0", "#25992"
+ANTI_JOINS, TUPLES, ASOF_NULLS, DEVIATIONS = "#24788", "#24504", "#24199", "#24442"
 """The sources of the faults."""
 UNREADABLE = (ValueError, TypeError, AttributeError, IndexError, KeyError, RecursionError)
 """What sqlglot raises for some texts instead of its own error."""
 _SUMS = (exp.Sum, exp.Avg)
 _PARSERS_OF_TIMES = ("strptime", "try_strptime")
+_DATE_PARTS = (exp.Year, exp.Quarter, exp.Month, exp.Week, exp.Day, exp.TimestampTrunc)
+_DECISIONS = (exp.Predicate, exp.Connector, exp.Not, exp.Case, exp.If)
 _COMPARISONS = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE, exp.NullSafeNEQ)
 
 
@@ -31,34 +36,122 @@ def faults_in(text: str) -> Iterator[str]:
     for tree in trees:
         for node in tree.walk():
             yield from _faults_of(node)
+        if _shares_partitions(tree):
+            yield REPEATED_KEYS
     if any(map(_loses_nulls, _disjunctions(trees))):
         yield NULLS_LOST
 
 
 def _faults_of(node: exp.Expr) -> Iterator[str]:
-    if isinstance(node, exp.Window):
-        yield from _faults_of_window(node)
-    elif _has_zoned_formats(node):
-        yield ZONED_FORMATS
+    match node:
+        case exp.Window():
+            yield from _faults_of_window(node)
+        case exp.Join(args={"on": exp.Expr() as on}):
+            if node.kind == "ANTI" and not on.find(exp.EQ, exp.NullSafeEQ):
+                yield ANTI_JOINS
+            if node.method == "ASOF" and on.find(exp.NullSafeEQ):
+                yield ASOF_NULLS
+        case exp.Not():
+            searched = node.this.unnest()
+            if isinstance(searched, exp.In) and _is_tuple(searched.this.unnest()):
+                yield TUPLES
+        case _:
+            if _has_zoned_formats(node):
+                yield ZONED_FORMATS
+
+
+def _is_tuple(node: exp.Expr) -> bool:
+    return isinstance(node, exp.Tuple) or node.name.lower() == "row"
 
 
 def _faults_of_window(window: exp.Window) -> Iterator[str]:
-    keys = [_name_of(key) for key in window.args.get("partition_by") or ()]
-    if len(keys) != len(set(keys)):
-        yield REPEATED_KEYS
-    if any(isinstance(node, _SUMS) for node in _function_of(window)) and _is_whole(window):
+    functions = list(_function_of(window))
+    if any(isinstance(each, _SUMS) for each in functions) and _is_whole(window):
         yield WINDOW_SUMS
+    if any(each.name.lower() == "mad" for each in functions) and any(
+        spec.args.get("exclude")
+        for each in _with_named(window)
+        if (spec := each.args.get("spec")) is not None
+    ):
+        yield DEVIATIONS
 
 
-def _name_of(key: exp.Expr) -> str:
-    """Return a key's text; columns by their name alone, as `a` and `t.a` are one.
+def _shares_partitions(tree: exp.Expr) -> bool:
+    """Return whether a window may get the partitions of another one of its SELECT.
 
-    A cast may be to the type that a column has, and is left out then.
+    DuckDB takes two lists of as many keys for one if each key of the first is in the second, and so
+    errs where the first has a key twice. It repeats keys itself: it folds an expression by the
+    least and greatest values of its columns, and reads one column for another that a join equates.
     """
-    key = key.unnest()
-    if isinstance(key, exp.Cast) and isinstance(key.this.unnest(), exp.Column):
-        key = key.this.unnest()
-    return key.name.lower() if isinstance(key, exp.Column) else key.sql("duckdb").lower()
+    lists = defaultdict[exp.Expr | None, set[tuple[exp.Expr, ...]]](set)
+    for window in tree.find_all(exp.Window):
+        given = (each.args.get("partition_by") for each in _with_named(window))
+        keys = next(filter(None, given), ())
+        if len(keys) > 1:
+            select = window.find_ancestor(exp.Select)
+            lists[select].add(tuple(_plain(key, _originals(select)) for key in keys))
+    return any(
+        any(key.find(exp.Columns) for keys in each for key in keys)
+        or any(_takes_for_one(*pair) for pair in permutations(each, 2))
+        for each in lists.values()
+    )
+
+
+def _originals(select: exp.Expr | None) -> dict[str, exp.Expr]:
+    """Return what a SELECT's columns stand for: aliases, and columns that an equality joins."""
+    results = dict[str, exp.Expr]()
+    if not isinstance(select, exp.Select):
+        return results
+    for equality in select.find_all(exp.EQ):
+        left, right = _plain(equality.this, results), _plain(equality.expression, results)
+        if isinstance(left, exp.Column) and isinstance(right, exp.Column):
+            same = {right.name, *(name for name in results if results[name] == right)}
+            results |= dict.fromkeys(same, left)
+    for alias in select.expressions:
+        if isinstance(alias, exp.Alias):
+            results[alias.alias.lower()] = _plain(alias.this, results)
+    return results
+
+
+def _plain(key: exp.Expr, originals: Mapping[str, exp.Expr]) -> exp.Expr:
+    """Return a key with columns by their name alone, as `a` and `t.a` are one."""
+
+    def original(node: exp.Expr) -> exp.Expr:
+        if not isinstance(node, exp.Column):
+            return node
+        name = node.name.lower()
+        return originals[name].copy() if name in originals else exp.column(name)
+
+    return key.transform(original).unnest()
+
+
+def _takes_for_one(keys: Sequence[exp.Expr], others: Sequence[exp.Expr]) -> bool:
+    return (
+        len(keys) == len(others)
+        and set(keys) != set(others)
+        and any(_may_be_one(*pair) for pair in combinations(keys, 2))
+        and all(any(_may_be_one(key, other) for other in others) for key in keys)
+    )
+
+
+def _may_be_one(key: exp.Expr, other: exp.Expr) -> bool:
+    """Return whether keys are equal, or may be once they are folded to a column or a constant."""
+    return key == other or (
+        not (_is_kept(key) and _is_kept(other))
+        and (
+            (_may_be_constant(key) and _may_be_constant(other))
+            or not {*key.find_all(exp.Column)}.isdisjoint(other.find_all(exp.Column))
+        )
+    )
+
+
+def _is_kept(key: exp.Expr) -> bool:
+    """Return whether DuckDB folds nothing of a key: a column, or a part of its date."""
+    return isinstance(key.this if isinstance(key, _DATE_PARTS) else key, exp.Column)
+
+
+def _may_be_constant(key: exp.Expr) -> bool:
+    return key.find(*_DECISIONS) is not None or key.find(exp.Column) is None
 
 
 def _function_of(window: exp.Window) -> Iterator[exp.Expr]:

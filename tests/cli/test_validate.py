@@ -122,3 +122,24 @@ def test_errors_of_the_settings_are_problems_like_any_other(new: Project) -> Non
     assert {"literal_secret", "unknown_owner"} <= {
         problem["code"] for problem in response["problems"]
     }
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "code"),
+    [
+        ("sources/orders.yaml", b"source: orders\n  owner: [\n", "yaml_syntax"),
+        ("sources/orders.yaml", b"source: orders # \xe9\n", "not_utf8"),
+        ("owners.yaml", b"core: {kind: team\n", "yaml_syntax"),
+    ],
+)
+def test_an_unreadable_file_comes_before_what_follows_from_it(
+    new: Project, path: str, content: bytes, code: str
+) -> None:
+    """Would catch: "unknown asset" as the first error of a project whose source isn't YAML, since
+    `assets` comes before `sources`."""
+    (new.root / path).write_bytes(content)
+    problems = new.json("validate")["problems"]
+    assert problems[0]["code"] == code
+    assert any(problem["code"].startswith("unknown_") for problem in problems[1:])
+    out = new.text("validate", code=1)
+    assert code in out.partition("unknown_")[0]

@@ -480,11 +480,8 @@ def _unreadable(file: ProjectFile, error: OSError) -> Declared:
 
 
 def sorted_problems(problems: list[Problem]) -> list[Problem]:
-    """Return the problems by file and line, without duplicates."""
-    unique = {
-        (problem.place.file, problem.place.line, problem.code, problem.message): problem
-        for problem in problems
-    }
+    """Return the problems in order, without duplicates."""
+    unique = {problem.order: problem for problem in problems}
     return [unique[key] for key in sorted(unique)]
 
 

@@ -126,6 +126,20 @@ class ProblemLevel(enum.StrEnum):
     WARNING = "warning"
 
 
+UNREADABLE_CODES = frozenset(
+    {
+        "file_too_large",
+        "file_unreadable",
+        "not_utf8",
+        "python_syntax",
+        "sql_syntax",
+        "toml_syntax",
+        "yaml_syntax",
+    }
+)
+"""Codes of files of which nothing, or not all, could be read."""
+
+
 class Problem(Value, kw_only=True):
     """A problem that `validate` reports. `headrace explain` has a page for each `code`."""
 
@@ -134,6 +148,20 @@ class Problem(Value, kw_only=True):
     hint: str = ""
     place: Place
     level: ProblemLevel = ProblemLevel.ERROR
+
+    @property
+    def order(self) -> tuple[bool, str, int, str, str]:
+        """The key by which lists are sorted: by file and line, unreadable files first.
+
+        What such a file declares is unknown elsewhere, and those problems are its consequences.
+        """
+        return (
+            self.code not in UNREADABLE_CODES,
+            self.place.file,
+            self.place.line,
+            self.code,
+            self.message,
+        )
 
 
 # The problems of one file, collected while it is read, and the parts of their messages.

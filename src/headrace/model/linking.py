@@ -108,16 +108,9 @@ def link(
     problems = [problem for item in declared for problem in item.problems]
     settings = next((item.settings for item in declared if item.settings is not None), None)
     if settings is None:
-        return None, _sorted(problems)
+        return None, sorted(problems, key=lambda problem: problem.order)
     project = _Linker(declared, of_environment(settings, environment), problems).link()
-    return in_environment(project), _sorted(problems)
-
-
-def _sorted(problems: list[Problem]) -> list[Problem]:
-    problems.sort(
-        key=lambda problem: (problem.place.file, problem.place.line, problem.code, problem.message)
-    )
-    return problems
+    return in_environment(project), sorted(problems, key=lambda problem: problem.order)
 
 
 class _Linker:

@@ -340,13 +340,8 @@ def _understood(
         return compile_project(session.root)
 
 
-def _order(problem: Problem) -> tuple[bool, str, int, str]:
-    return (
-        problem.level is not ProblemLevel.ERROR,
-        problem.place.file,
-        problem.place.line,
-        problem.message,
-    )
+def _order(problem: Problem) -> tuple[bool, tuple[bool, str, int, str, str]]:
+    return problem.level is not ProblemLevel.ERROR, problem.order
 
 
 def _row(problem: Problem) -> ProblemRow:

@@ -215,9 +215,9 @@ def test_without_settings_there_is_no_project_but_all_problems(load: Load) -> No
     )
     assert project is None
     assert told(problems) == [
+        "toml_syntax headrace.toml:1",
         "missing_field assets/a.sql:2",
         "unknown_field assets/a.sql:2",
-        "toml_syntax headrace.toml:1",
     ]
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from clilab import Project
+from clilab import NOW, Project
 
 HEADRACE = str(Path(sys.executable).parent / "headrace")
 LATER = "2025-03-06T09:00+01:00"
@@ -337,3 +337,24 @@ def test_an_environment_doesnt_weaken_what_production_exports(shop: Project) -> 
     assert not [step for step in result["steps"] if step["kind"] == "weaken"]
     path.write_text(path.read_text().replace("07:00", "09:00"))
     assert [item["what"] for item in shop.json("--env", "dev", "plan")["weakens"]] == ["due"]
+
+
+def test_what_becomes_stale_at_once_is_what_status_calls_stale(shop: Project) -> None:
+    """Would catch: "9 published partitions become stale" of a change of one asset, where `status`
+    says afterwards that 3 are, since its readers stay as they are until it is recomputed."""
+    path = shop.root / "assets/orders_clean.sql"
+    path.write_text(path.read_text().replace("from orders", "from orders where id > 0"))
+    plan = shop.text("plan", "--now", NOW)
+    own, readers = (
+        sum(row["partitions"] for row in shop.json("plan", "--now", NOW)["stale"] if test(row))
+        for test in (
+            lambda row: row["node"] == "orders_clean",
+            lambda row: row["node"] != "orders_clean",
+        )
+    )
+    assert readers > 0
+    text = f"{own} published partitions become stale, and {readers} more once they are recomputed"
+    assert text in plan
+    shop.text("apply", "--yes", "--now", NOW)
+    (row,) = shop.json("status", "--now", NOW)["proposed"]
+    assert (row["node"], row["partitions"]) == ("orders_clean", own)

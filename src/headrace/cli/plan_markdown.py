@@ -110,10 +110,7 @@ def _summary(plan: PlanResponse) -> str:
     if plan.weakens:
         clauses.append(plural(len(plan.weakens), "promise weakened", "promises weakened"))
     if plan.stale:
-        stale = sum(row.partitions for row in plan.stale)
-        clauses.append(
-            f"{plural(stale, 'published partition')} become{'s' if stale == 1 else ''} stale"
-        )
+        clauses.append(stale_text(plan.stale))
     if plan.estimate is not None:
         clauses.append(f"{seconds(plan.estimate['seconds'])} to make them again")
     return ", ".join(clauses) + "."
@@ -128,6 +125,17 @@ def _change(row: ChangeRow) -> Sequence[str]:
     change = f"**{row.change}, breaking**" if row.breaking else row.change
     stale = "" if not row.partitions_stale else f"{row.partitions_stale:,}"
     return (_code(row.node), change, ", ".join(columns), ", ".join(map(_code, readers)), stale)
+
+
+def stale_text(rows: Sequence[StaleRow]) -> str:
+    """Return how many published partitions become stale, at once and once these are recomputed."""
+    reading = [row.partitions for row in rows if row.why.startswith("reads ")]
+    later = sum(reading) if len(reading) < len(rows) else 0
+    first = sum(row.partitions for row in rows) - later
+    return (
+        f"{plural(first, 'published partition')} become{'s' if first == 1 else ''} stale"
+        f"{f', and {later:,} more once they are recomputed' if later else ''}"
+    )
 
 
 def _stale(row: StaleRow) -> Sequence[str]:
@@ -177,9 +185,12 @@ def _annotations(plan: PlanResponse) -> Iterator[str]:
                 what or "somebody reads it",
             )
     for weaker in plan.weakens:
-        text = f"{weaker.what}: {weaker.before} → {weaker.after}"
         yield _annotation(
-            "warning", weaker.file, weaker.line, f"{weaker.node}: a promise is weakened", text
+            "warning",
+            weaker.file,
+            weaker.line,
+            f"{weaker.node}: a promise is weakened",
+            f"{weaker.what}: {weaker.before} → {weaker.after}",
         )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+from headrace.cli import plan_markdown
 from headrace.cli.commands.approvals import render_needed_approval
 from headrace.cli.declared_commands import terminal_command
 from headrace.cli.invocation import Invocation
@@ -100,7 +101,7 @@ def render_plan(  # complexipy: ignore (a page: a line for each thing there is t
     if plan.stale:
         page.say()
         page.table(STALE_COLUMNS, [_stale_row(row) for row in plan.stale[:ROWS_SHOWN_MAX]])
-        page.say(_stale_text(plan), indent=2)
+        page.say(plan_markdown.stale_text(plan.stale), indent=2)
         _render_recomputation(plan, page)
     for repair in plan.repairs[:ROWS_SHOWN_MAX]:
         page.say(
@@ -308,15 +309,6 @@ def _columns_text(row: ChangeRow) -> str:
 
 def _stale_row(row: StaleRow) -> list[str | StyledCell]:
     return [StyledCell(row.node, "bold"), f"{row.partitions:,}", row.from_, row.to, row.why]
-
-
-def _stale_text(plan: PlanResponse) -> str:
-    """Return how many published partitions become stale.
-
-    Readers see the old rows until they are recomputed.
-    """
-    total = sum(row.partitions for row in plan.stale)
-    return f"{plural(total, 'published partition')} become{'s' if total == 1 else ''} stale"
 
 
 def _render_recomputation(plan: PlanResponse, page: CommandOutput) -> None:
@@ -560,8 +552,6 @@ def _render_plan_page(response: PlanResponse, page: CommandOutput) -> None:
 
 
 def _write_plan(response: PlanResponse, form: PlanFormat) -> None:
-    from headrace.cli import plan_markdown
-
     text = plan_markdown.markdown(response)
     if form is PlanFormat.MARKDOWN:
         sys.stdout.write(text)

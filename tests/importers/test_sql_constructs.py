@@ -258,6 +258,8 @@ DIFFERENT = [
     ("tsql", "select cast(a as bit) as x from t", "BIT"),
     ("tsql", "select datediff(week, day, ts) as x from t", "WEEK"),
     ("tsql", "select cast(a as decimal) as x from t", "CAST"),
+    ("oracle", "select cast(a as number(*)) as x from t", "CAST"),
+    ("tsql", "select cast(a as decimal(p, 2)) as x from t", "CAST"),
     ("tsql", "select top 5 with ties a from t order by a", "WITH TIES"),
     ("redshift", "select n from t where b = 'ab'", "`b`"),
     ("sqlite", "select n from t where b like 'ab%'", "LIKE"),

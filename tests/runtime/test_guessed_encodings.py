@@ -67,7 +67,7 @@ def test_an_encoding_that_cannot_be_guessed_is_told(
     told = "isn't certain: byte 0x.. in line . is `.` in cp1252 or `.` in cp1250"
     assert re.search(told, cause["summary"]), cause
     (row,) = lab.headrace("quarantine", "orders")
-    declare = "declare the right one, such as csv: {encoding"
+    declare = "declare the right encoding, such as csv: {encoding"
     assert row["state"] == "held" and declare in row["reason"]
     source = lab.root / "sources/orders.yaml"
     source.write_text(source.read_text() + "csv: {encoding: cp1250}\n")

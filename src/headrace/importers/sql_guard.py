@@ -359,7 +359,7 @@ def _sized(_guard: _Guard, node: exp.Expr, _words: list[str]) -> str:
     """`sized`: a decimal has its digits, not so many that others lose theirs beside it."""
     assert isinstance(node, exp.Cast)
     size = node.to.expressions
-    if not size:
+    if not size or not size[0].name.isdecimal():  # `NUMBER(*)`, or a name in a template
         return "has other digits in its database than DuckDB's three behind the point"
     return (
         "has more digits than DuckDB keeps beside others" if int(size[0].name) > DIGITS_MAX else ""

@@ -466,7 +466,33 @@ def other_choices(tx: Transaction, project: Project, node: str, partition: str) 
     emptied = _emptied_columns(holding) if is_offered else ()
     keys = _of_keys(tx, project, declared, last, partition)
     conversions = _of_conversions(project, declared, holding, partition)
-    return emptied, keys + (conversions or _of_units(declared, holding, partition))
+    rest = conversions or _of_units(declared, holding, partition)
+    if isinstance(declared, Source):
+        types = _of_types(declared, holding, held=row.state == "held" and not is_offered)
+        rest += _of_declarations(tx, declared, partition, last) + types
+    return emptied, keys + rest
+
+
+def _of_declarations(tx: Transaction, source: Source, partition: str, last: Attempt) -> str:
+    """Return the choice to declare how a source's files are written, as the drift itself asks."""
+    changes = quality.newest_drift(tx, source.name, partition)
+    items = [
+        item
+        for row in changes
+        if (row.epoch, row.n) == (last.epoch, last.n)
+        for item in msgspec.json.decode(row.evidence, type=list[str])
+    ]
+    hint = next((item for item in items if "declare " in item), "")
+    return f", or {hint} in {source.place.file}" if hint else ""
+
+
+def _of_types(source: Source, holding: Sequence[FactRow], *, held: bool) -> str:
+    """Return the choice for values of another type, if no NULL can stand for them: then `held`."""
+    if not held or not any(
+        row.kind == "type_change" or row.detail.startswith("nested") for row in holding
+    ):
+        return ""
+    return f", or, if the new type stays, declare a source beside {source.name} that reads it"
 
 
 def _converted_columns(

@@ -361,7 +361,7 @@ def render_needed_backfills(
     next tick computes them without a request.
     """
     for row in needed:
-        text = "readers keep what they see; to recompute what the change made stale:"
+        text = "readers keep the published values; to recompute what the change made stale:"
         if row.mode != "missing":
             text = "what failed under the code as it was:"
         elif not any(name in stale for name in row.select):

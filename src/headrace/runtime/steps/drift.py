@@ -230,11 +230,11 @@ class Drifting:
         detail = f"the encoding is {encoding.upper()} instead of {expected.upper()} ({why.reason})"
         doubt = other_readings(path) if encoding == LEGACY else ""
         if doubt:
-            kind = self.pinned.format.kind
-            declare = f"declare the right one, such as {kind}: {{encoding: {encoding}}}"
-            detail = f"the encoding isn't {expected.upper()}, and isn't certain: {doubt}; {declare}"
-        chosen = self._accepted(DriftKind.FORMAT, "", detail, reads_as, mappable=not doubt)
-        self.undecided = Drift(detail=detail) if doubt and chosen is None else None
+            detail = f"the encoding isn't {expected.upper()}, and isn't certain: {doubt}"
+        setting = f"{self.pinned.format.kind}: {{encoding: {encoding}}}"
+        hint = f"declare the right encoding, such as {setting}" if doubt else ""
+        chosen = self._accepted(DriftKind.FORMAT, "", detail, reads_as, hint)
+        self.undecided = Drift(detail=f"{detail}; {hint}") if hint and chosen is None else None
         return chosen
 
     def _other_values(self, why: TypeDrift, pinned: SourceSchema | None) -> SourceSchema | None:
@@ -428,18 +428,20 @@ class Drifting:
         column: str,
         detail: str,
         schema: SourceSchema,
-        *,
-        mappable: bool = True,
+        hint: str = "",
     ) -> SourceSchema | None:
         """Return `schema` if the policy maps this change of the whole file; None otherwise.
 
         None too if the change was mapped before: then the new schema didn't help.
         """
-        mappable = mappable or self._task.accepted
+        mappable = not hint or self._task.accepted
         policy = self._rules.policy(kind, column, mappable=mappable)
         known = (kind, f"{column}{detail}") in self._of_values
         self._of_values[kind, f"{column}{detail}"] = DriftChange(
-            kind=kind, column=column, evidence=(detail,), policy=policy
+            kind=kind,
+            column=column,
+            evidence=(detail, hint) if hint else (detail,),
+            policy=policy,
         )
         return None if known or policy is Policy.BLOCK else schema
 

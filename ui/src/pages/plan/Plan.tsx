@@ -221,8 +221,8 @@ function Planned({ row, keep, choose, changed, refresh, refused, refreshButton }
 /** In an environment, a plan compares with production, and its steps are those of the environment. */
 function invalidatedText({ env }: Row): string {
   return env === PRODUCTION
-    ? "readers keep what they see"
-    : "once production applies these files; its readers keep what they see";
+    ? "readers keep the published values"
+    : "once production applies these files; its readers keep the published values";
 }
 
 /** What a role that is limited to some nodes doesn't get. */

@@ -1,0 +1,49 @@
+"""The first step for a held delivery says what its source can declare, or what to do instead."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from runlab import DAYS, Lab
+
+
+@pytest.mark.parametrize(
+    ("now", "step"),
+    [
+        ("id;n\n1;5,5\n", 'or with a decimal comma, declare csv: {decimal: ","} in sources/s.yaml'),
+        ("id;n\n1;très\n", "such as csv: {encoding: cp1252} in sources/s.yaml"),
+    ],
+)
+def test_what_can_be_declared(tmp_path: Path, now: str, step: str) -> None:
+    """Would catch: a hint that only the reason of the held delivery has."""
+    lab = source(tmp_path, "csv")
+    for day, text in ((DAYS[0], "id;n\n1;5\n"), (DAYS[1], now)):
+        (lab.root / f"landing/{day}.csv").write_bytes(text.encode("cp1252"))
+        lab.tick()
+    (incident,) = lab.headrace("incidents")
+    assert step in incident["repair"]["first"], incident["repair"]
+
+
+def test_another_type_that_cannot_become_null(tmp_path: Path) -> None:
+    """Would catch: no word of what to do with a type that stays, where accepting doesn't help."""
+    lab = source(tmp_path, "parquet")
+    for day, values in ((DAYS[0], [1]), (DAYS[1], ["x"])):
+        pq.write_table(pa.table({"n": values}), lab.root / f"landing/{day}.parquet")
+        lab.tick()
+    (incident,) = lab.headrace("incidents")
+    first = incident["repair"]["first"]
+    assert first.endswith(", or, if the new type stays, declare a source beside s that reads it")
+    assert "accept" not in first
+
+
+def source(folder: Path, ending: str) -> Lab:
+    """A lab with one source of files of this kind."""
+    lab = Lab(folder / "p")
+    (lab.root / "sources/orders.yaml").unlink(missing_ok=True)
+    files = f"landing/{{date:%Y-%m-%d}}.{ending}"
+    lab.write("sources/s.yaml", f"source: s\nowner: acme\npartition: day\nfiles: {files}\n")
+    (lab.root / "landing").mkdir(exist_ok=True)
+    return lab

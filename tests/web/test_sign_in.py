@@ -8,6 +8,8 @@ import re
 import stat
 import sys
 from collections.abc import Iterator
+from contextlib import closing
+from http.client import HTTPConnection
 from urllib.parse import urlencode
 
 import pytest
@@ -110,7 +112,8 @@ def test_a_user_signs_in_acts_and_is_removed(
 def test_an_unknown_user_is_answered_as_a_wrong_password(
     shop: Project, door: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """S8. Would catch: a page that says which names exist; an eleventh guess in a minute."""
+    """S8. Would catch: a page that says which names exist; an eleventh guess in a minute; guesses
+    that keep the user out who is elsewhere (issue 47, A.6)."""
     typed(shop, monkeypatch, "user", "add", "ana")
     for number in range(ATTEMPTS_MAX + 2):
         known, unknown = send(door, "ana", "wrong"), send(door, "bob", "wrong")
@@ -118,6 +121,11 @@ def test_an_unknown_user_is_answered_as_a_wrong_password(
         assert known.body == unknown.body and "set-cookie" not in known.headers
     assert send(door, "ana", PASSWORD).status == 429
     assert send(door, "ANA", PASSWORD).status == 429
+    body = urlencode({"name": "ana", "password": PASSWORD, "next": "/runs"})
+    sent = {"Content-Type": FORM, "Origin": f"http://127.0.0.1:{door.port}"}
+    with closing(HTTPConnection("127.0.0.1", door.port, source_address=("127.0.0.2", 0))) as other:
+        other.request("POST", "/sign-in", body, sent)
+        assert other.getresponse().status == 303
 
 
 def test_an_unknown_user_takes_the_same_time() -> None:

@@ -36,7 +36,7 @@ from headrace.web.project_reader import ProjectReader
 SIGN_IN_PATH = "/sign-in"
 PROVIDER_PATH = f"{SIGN_IN_PATH}/provider"
 ATTEMPTS_MAX = 10
-"""Attempts to sign in as one user, in ATTEMPT_SECONDS."""
+"""Attempts to sign in as one user from one address, in ATTEMPT_SECONDS."""
 ATTEMPT_SECONDS = 60.0
 THROTTLED_NAMES_MAX = 10_000
 WAITING_MAX = 8
@@ -105,15 +105,19 @@ class SignInEndpoints:
         if not is_same_origin(request):
             raise HttpProblem(403, "only the page of this server may sign in")
         form = await read_form(request)
-        if not self._throttle.allows(form.name):
+        address = "" if request.client is None else request.client.host  # a proxy's is everybody's
+        attempt = f"{address} {form.name.lower()[:100]}"
+        if not self._throttle.allows(attempt):
             await self._note_throttled(form.name)
-            text = "Too many attempts to sign in with this name. Try again in a minute."
-            return await self._page(form.next_path, text, 429)
+            return await self._page(
+                form.next_path,
+                "Too many attempts to sign in with this name. Try again in a minute.",
+                429,
+            )
         signed_in = await self._verified(form)
         if signed_in is None:
-            text = "The name or the password is wrong."
-            return await self._page(form.next_path, text, 401)
-        self._throttle.forget(form.name)
+            return await self._page(form.next_path, "The name or the password is wrong.", 401)
+        self._throttle.forget(attempt)
         return self.signed_in(request, signed_in, form.next_path)
 
     async def _note_throttled(self, name: str) -> None:
@@ -269,17 +273,17 @@ def safe_path(text: str) -> str:
 
 
 class Throttle:
-    """Counts attempts by user name; names that don't exist count alike."""
+    """Counts attempts by user name and address; names that don't exist count alike."""
 
     def __init__(self) -> None:
         self._attempts: OrderedDict[str, list[float]] = OrderedDict()
 
-    def allows(self, name: str) -> bool:
+    def allows(self, attempt: str) -> bool:
         """Count an attempt; whether it is one of the first ATTEMPTS_MAX in ATTEMPT_SECONDS."""
-        now, key = time.monotonic(), name.lower()[:100]
-        recent = [at for at in self._attempts.get(key, ()) if now - at < ATTEMPT_SECONDS]
-        self._attempts[key] = recent
-        self._attempts.move_to_end(key)
+        now = time.monotonic()
+        recent = [at for at in self._attempts.get(attempt, ()) if now - at < ATTEMPT_SECONDS]
+        self._attempts[attempt] = recent
+        self._attempts.move_to_end(attempt)
         if len(self._attempts) > THROTTLED_NAMES_MAX:
             self._attempts.popitem(last=False)
         if len(recent) >= ATTEMPTS_MAX:
@@ -287,6 +291,6 @@ class Throttle:
         recent.append(now)
         return True
 
-    def forget(self, name: str) -> None:
+    def forget(self, attempt: str) -> None:
         """Forget the attempts of a user who signed in."""
-        self._attempts.pop(name.lower()[:100], None)
+        self._attempts.pop(attempt, None)

@@ -355,7 +355,8 @@ class DelayClaims:
             return
         if item.state == "published":
             yield from self._redone(item, end)
-            incident = self._naming(item) or self._incident(end, until)
+            # a withdrawal ends the time and opens its incident at once
+            incident = self._naming(item) or self._incident(end, until + 1)
             text = incident.summary if incident else "what was published could not stay"
             over = self._redelivered(item, until)
             yield self._claim(SegmentKind.HOLD, end, over, text, incident, quality=True)
@@ -471,6 +472,7 @@ class DelayClaims:
                 publication.ended_us,
                 end,
                 "unpublished",
+                self._incident(publication.ended_us, end, "reported"),
                 decider=decider,
                 quality=True,
             )

@@ -425,6 +425,8 @@ class Prune(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="prun
     """The partitions to leave out of each file."""
     timezone: str
     now_us: int = 0
+    promised: tuple[ContractColumn, ...] = ()
+    """The columns of the source's contract, if it has one."""
 
 
 Task = IngestTask | IngestBatchTask | ComputeTask | ObserveTask | ExportTask | Prune

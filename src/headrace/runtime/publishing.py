@@ -265,9 +265,15 @@ class Batch:
         waiting = msgspec.structs.replace(
             attempt, staged_outcome=msgspec.structs.replace(outcome, rewritten=usable)
         )
-        without = (attempt.keys,) * len(missing)
-        zone = self._tasks.timezone(attempt.node)
-        return waiting, Prune(str(attempt.id), target, missing, without, zone)
+        task = attempt.prepared.task
+        return waiting, Prune(
+            str(attempt.id),
+            target,
+            missing,
+            without=(attempt.keys,) * len(missing),
+            timezone=self._tasks.timezone(attempt.node),
+            promised=(task.promised or ()) if isinstance(task, IngestTask) else (),
+        )
 
     def _overtaken(self, attempt: RunningAttempt) -> bool:
         """Whether the checks of views missed rows published since or in this commit."""

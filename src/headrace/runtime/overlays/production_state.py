@@ -322,15 +322,14 @@ def copies_missing(copies: Iterable[Copy], files: Copies) -> list[Copy]:
 
 
 def prune_task(
-    attempt: AttemptId, table: LakeTable, copies: Iterable[Copy], timezone: str
+    attempt: AttemptId, table: LakeTable, copies: Sequence[Copy], timezone: str
 ) -> Prune:
     """Return the task that makes the copies."""
-    files = tuple(copies)
     return Prune(
         str(attempt),
         table,
-        tuple(file.file for file in files),
-        tuple(copy.without for copy in files),
+        tuple(copy.file for copy in copies),
+        tuple(copy.without for copy in copies),
         timezone,
     )
 

@@ -6,7 +6,6 @@ There is one `Drifting` per delivery.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 
 import msgspec
@@ -43,6 +42,7 @@ from headrace.model import ContractColumn
 from headrace.runtime.messages import IngestTask
 from headrace.runtime.steps.conversions import conversions
 from headrace.runtime.steps.expected_schemas import (
+    declared_at,
     delivered_names,
     unagreed,
     with_contract,
@@ -73,6 +73,7 @@ class Drifting:
             ),
             typed=frozenset(column.name for column in task.promised or () if column.type),
         )
+        self.declared_at = declared_at(task.promised or ())
         self._of_names: dict[tuple[str, ...], tuple[DriftChange, ...]] = {}
         self._of_values: dict[tuple[DriftKind, str], DriftChange] = {}
         self.pinned = (
@@ -377,16 +378,6 @@ class Drifting:
                 f" {types[column.column]} before"
             )
             for column in why.columns
-        }
-
-    @cached_property
-    def declared_at(self) -> dict[str, str]:
-        """Column → file and line where the contract declares its type."""
-        promised = self._task.promised or ()
-        return {
-            column.name: f"{column.place.file}:{column.place.line}"
-            for column in promised
-            if column.type and column.place is not None
         }
 
     def _widens(self, column: str, was: str, now: str) -> bool:

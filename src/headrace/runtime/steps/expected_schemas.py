@@ -14,6 +14,15 @@ from headrace.lake.types import parse, widens, widens_where_exact
 from headrace.model import ContractColumn
 
 
+def declared_at(promised: Sequence[ContractColumn]) -> dict[str, str]:
+    """Column → file and line where the contract declares its type."""
+    return {
+        column.name: f"{column.place.file}:{column.place.line}"
+        for column in promised
+        if column.type and column.place is not None
+    }
+
+
 def with_contract(
     pinned: SourceSchema, promised: Sequence[ContractColumn], table: LakeTable | None
 ) -> SourceSchema:

@@ -12,9 +12,11 @@ import msgspec
 from headrace.engine.attempts import BodyError, ErrorKind
 from headrace.engine.failures import ATTRIBUTABLE, without_words
 from headrace.lake.files import DataCorrupted, check_file
+from headrace.lake.schema import ValueMismatch
 from headrace.lake.tables import FileRef, lost_with
 from headrace.model.errors import LAKE_FILE
-from headrace.runtime.messages import ComputeTask, FailedOutcome, Task
+from headrace.runtime.messages import ComputeTask, FailedOutcome, IngestTask, Prune, Task
+from headrace.runtime.steps.expected_schemas import declared_at
 
 # A lake file that a task reads and that isn't as published. A failure because of it isn't the fault
 # of code or data, and the task waits for the repair of the file.
@@ -43,6 +45,23 @@ def attributed_to_damaged_files(answer: FailedOutcome, task: Task, lake: Path) -
             )
             return msgspec.structs.replace(answer, error=body_error)
     return answer
+
+
+def of_declared_type(error: BaseException, task: Task) -> BodyError | None:
+    """Return the error of a contract's type that published values can't take; None for others.
+
+    Whoever declared the type answers for it, not the vendor whose delivery came first after that.
+    """
+    if not isinstance(error, ValueMismatch) or not isinstance(task, IngestTask | Prune):
+        return None
+    at = declared_at(task.promised or ()).get(error.columns[0])
+    return (
+        None
+        if at is None
+        else BodyError(
+            ErrorKind.DETERMINISTIC, f"{at}: {error}", hint=error.hint, code="configuration_error"
+        )
+    )
 
 
 def without_classified_values(answer: FailedOutcome, task: Task) -> FailedOutcome:

@@ -31,7 +31,6 @@ from headrace.engine.processes import Meter
 from headrace.lake import FileRef, LakeTable, StagedFile
 from headrace.lake.delivered_parquet import stage_delivered
 from headrace.lake.erased_files import matches_sql, recognised
-from headrace.lake.schema import ValueMismatch
 from headrace.lake.session import DuckDBSession
 from headrace.lake.sqltext import literal, quote
 from headrace.lake.staging import Partition, hash_partitions, stage
@@ -342,13 +341,6 @@ def _staged(
         return explain_error(error, prepared, session.connection)
     except CannotRead as error:
         return error.value
-    except ValueMismatch as error:
-        at = drifting.declared_at.get(error.columns[0])
-        if at is None:
-            return _failed(task, str(error), ErrorKind.DETERMINISTIC)
-        return _failed(
-            task, _unlike_published(at, error), ErrorKind.DETERMINISTIC, "configuration_error"
-        )
     except LakeError as error:
         return _failed(task, str(error), ErrorKind.DETERMINISTIC)
     if (wrong := miscounted(prepared, staged.rows + left_out)) is not None:
@@ -584,14 +576,6 @@ def _rows(task: IngestTask, copy: RawCopy, name: str, context: WorkerContext) ->
     finally:
         delivery.discard()
     return int(row[0]) if row else None
-
-
-def _unlike_published(at: str, error: ValueMismatch) -> str:
-    """Return the error for a contract's type that the table can't hold alongside published rows."""
-    return (
-        f"{at} declares another type for {error.columns[0]} than what is published has"
-        f" ({error.kind}): declare {error.kind} again, or a new source for the new type"
-    )
 
 
 def _failed(task: IngestTask, message: str, kind: ErrorKind, code: str = "") -> FailedOutcome:

@@ -28,6 +28,7 @@ from headrace.runtime.steps.compute import compute
 from headrace.runtime.steps.export import export
 from headrace.runtime.steps.failed_answers import (
     attributed_to_damaged_files,
+    of_declared_type,
     without_classified_values,
 )
 from headrace.runtime.steps.ingest import ingest
@@ -101,7 +102,7 @@ def _performed(task: Task, context: WorkerContext) -> Answer:
 
 
 def _failed(task: Task, error: BaseException) -> Answer:
-    body_error = error_of(error)
+    body_error = of_declared_type(error, task) or error_of(error)
     if isinstance(task, ObserveTask):
         return SourceObserved(task.attempt, error=body_error.message, code="source_unavailable")
     attempt = task.scope.attempt if isinstance(task, ComputeTask) else task.attempt

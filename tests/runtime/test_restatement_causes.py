@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, cast
 
+import msgspec
 import pytest
 from runlab import DAYS, Lab
 
@@ -85,3 +86,25 @@ def test_each_partition_is_looked_at_once_however_many_paths_lead_to_it(
     rows = {name: [replaced(name, at)] for at, name in enumerate(project.order)}
     [(reason, _)] = RestatementCauses(NO_QUERY, project, rows).groups(project.order[-1])
     assert reason == RestatementReason("restatement", ("orders",))
+
+
+@pytest.mark.parametrize(
+    ("delivered", "began"), [(2, 1), (4, 3), (2, 3)], ids=["during", "unread", "before"]
+)
+def test_a_delivery_that_changed_nothing_here_is_no_cause(
+    tmp_path: Path, delivered: int, began: int
+) -> None:
+    """Would catch: "because orders delivered a correction", of days whose own code changed, since
+    another day of the source was corrected, or this one before the replaced rows were computed."""
+    lab = Lab(tmp_path / "p")
+    lab.write("sources/orders.yaml", SOURCE)
+    lab.sql("clean", "select day from orders")
+    lab.sql("top", "select day from clean")
+    rows = {
+        "orders": [replaced("orders", delivered, BEFORE if began != 3 else DAY, corrects=True)],
+        "top": [msgspec.structs.replace(replaced("top", 5), at_before=began, version=2)],
+    }
+    causes = RestatementCauses(NO_QUERY, compiled(lab), rows)
+    causes._fingerprints = {(1, "top"): "as it was", (2, "top"): "edited"}
+    [(reason, _)] = causes.groups("top")
+    assert reason == RestatementReason("code")

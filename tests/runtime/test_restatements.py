@@ -74,6 +74,26 @@ def test_as_many_rows_as_before_are_said_to_be_others(lab: Lab) -> None:
     )
 
 
+def test_a_type_that_our_code_changed_isnt_said_to_be_a_vendors_other_values(lab: Lab) -> None:
+    """Would catch: "2 rows as before, with other values, because orders delivered a correction", of
+    days in which only a type differs, and which are recomputed for that."""
+    lab.orders(DAYS[3], n=2, amount="2.50")
+    lab.tick()
+    lab.sql("late", "select customer, amount, day from clean")
+    apply(lab.session(), confirm=lambda _: True, progress=Silent())
+    days = ("--from", DAYS[0], "--to", DAYS[4], "--reason", "as text", "--yes")
+    lab.headrace("backfill", "late", *days, "--now", lab.now.isoformat())
+    lab.sql("late", "select customer, cast(amount as decimal(9,2)) as amount, day from clean")
+    apply(lab.session(), confirm=lambda _: True, progress=Silent())
+    lab.now += timedelta(minutes=2)
+    lab.headrace("backfill", "late", *days, "--now", lab.now.isoformat())
+    (late,) = [row for row in status(lab.session()).restated if row.node == "late"]
+    assert restated_text(late) == (
+        f"the past of late changed: {DAYS[0]} … {DAYS[4]} (3), 6 rows as before, with other values,"
+        " columns or types, because its code changed"
+    )
+
+
 def test_files_are_said_to_be_published_again(lab: Lab) -> None:
     """Would catch: "0 rows as before, with other values", of files, of which no rows are known."""
     lab.python(

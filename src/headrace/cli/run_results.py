@@ -316,12 +316,17 @@ def restated_text(row: RestatedRow) -> str:
 
 
 def _rows_text(row: RestatedRow) -> str:
-    """Return how the number of rows changed; for files, which have none, that they are new ones."""
+    """Return how the number of rows changed; for files, which have none, that they are new ones.
+
+    Rows of other code, or of a delivery read another way, may differ in nothing but a type.
+    """
     if row.rows_before is None or row.rows_after is None:
         return "published again"
-    if row.rows_before == row.rows_after:
-        return f"{plural(row.rows_after, 'row')} as before, with other values"
-    return f"{row.rows_before:,} → {plural(row.rows_after, 'row')}"
+    if row.rows_before != row.rows_after:
+        return f"{row.rows_before:,} → {plural(row.rows_after, 'row')}"
+    return f"{plural(row.rows_after, 'row')} as before, with other " + (
+        "values, columns or types" if row.cause in ("code", "again") else "values"
+    )
 
 
 def _interval_text(row: RestatedRow | ProposedRow) -> str:

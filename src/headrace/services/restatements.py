@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import bisect
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
@@ -15,7 +14,7 @@ from headrace.model import Asset, InputSpec, Source, UsageError
 from headrace.model.causes import CauseKind
 from headrace.model.partitions import command_line, order_of, range_of, required, split
 from headrace.plan import Compiled
-from headrace.plan.compiled import expand_view_names
+from headrace.plan.compiled import expand_view_names, is_view
 from headrace.runtime.history_retention import TOLD
 from headrace.runtime.recomputation import code_changed, differs
 from headrace.services.caches import cached_by_version
@@ -61,11 +60,6 @@ class RestatementCauses:
         self._at = {name: {row.partition: row for row in rows} for name, rows in results.items()}
         """The newest replacement of each partition."""
         self._order = {name: place for place, name in enumerate(compiled.order)}
-        self._times: dict[tuple[str, str], list[int]] = {}
-        """The times at which each partition was replaced, in order."""
-        for name, rows in results.items():
-            for row in rows:
-                self._times.setdefault((name, row.partition), []).append(row.at)
         self._fingerprints: dict[tuple[int, str], str | None] = {}
         self._inputs: dict[tuple[str, str | None], list[_Read]] = {}
 
@@ -84,7 +78,7 @@ class RestatementCauses:
         if name in self._compiled.project.sources:
             cause = "again" if item.reread else _data_cause(corrects=item.corrects)
             return RestatementReason(cause, (name,))
-        span = (self._replaced_before(name, item), item.at)
+        span = (item.at_before, item.at)
         read = self._sources(name, item.partition, span)
         redelivered = [source for source in read.values() if not source.reread]
         if redelivered:
@@ -94,22 +88,10 @@ class RestatementCauses:
             return RestatementReason("again", self._ordered(read))
         if self._fingerprint(item.version_before, name) != self._fingerprint(item.version, name):
             return RestatementReason("code")
-        span = (self._published_before(name, item), item.at)
         arrived_sources = set(self._arrived(name, item.partition, span))
         if arrived_sources:
             return RestatementReason("arrival", self._ordered(arrived_sources))
         return RestatementReason("again")
-
-    def _replaced_before(self, name: str, item: Replaced) -> int:
-        """Return when a partition was last replaced before this replacement."""
-        times = self._times[name, item.partition]
-        place = bisect.bisect_left(times, item.at)
-        return times[place - 1] if place else _BEGINNING
-
-    def _published_before(self, name: str, item: Replaced) -> int:
-        """Return when a partition was last published before this replacement."""
-        times = publications.times(self._tx, name, item.partition)
-        return max((at for at in times if at < item.at), default=_BEGINNING)
 
     def _ordered(self, names: Iterable[str]) -> tuple[str, ...]:
         return tuple(sorted(names, key=self._order.__getitem__))
@@ -189,11 +171,14 @@ class RestatementCauses:
         return [replaced[key] for key in needed if key in replaced]
 
     def _replaced_keys(self, name: str, needed: Collection[str] | None) -> Sequence[str | None]:
-        """Return those of the partitions that were replaced; a None stands for any partition."""
-        node, replaced = self._node(name), self._at.get(name)
-        if needed is None or node is None or node.partition.whole or not replaced:
+        """Return those of the partitions that were replaced; a None stands for any partition.
+
+        What is read of nodes whose replacements aren't listed may have come through any of theirs.
+        """
+        project = self._compiled.project
+        if needed is None or is_view(project, name) or not _restates_past(self._compiled, name):
             return [None]
-        return [key for key in needed if key in replaced]
+        return [key for key in needed if key in self._at.get(name, {})]
 
     def _needed(self, name: str, key: str | None, spec: InputSpec) -> Collection[str] | None:
         """Return the partitions of an input that a partition is computed from; None for all."""

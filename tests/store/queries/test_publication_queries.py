@@ -320,9 +320,9 @@ def test_a_restatement_tells_both_publications(store: Store) -> None:
         published(tx, 10, "c")
         mark_as_exception(tx, 10)
         published(tx, 11, "c")
-        first = Replaced("a", "d1", 100, 200, 20, 1, 2, 2, False, "h1", "h2", True)
-        second = Replaced("a", "d1", 200, 300, 30, 2, 1, 3, False, "h2", "h3", False)
-        third = Replaced("c", "d1", 1000, 1100, 110, 1, 1, 11, True, "h10", "h11", False)
+        first = Replaced("a", "d1", 100, 200, 20, 1, 2, 2, False, "h1", "h2", True, 10)
+        second = Replaced("a", "d1", 200, 300, 30, 2, 1, 3, False, "h2", "h3", False, 20)
+        third = Replaced("c", "d1", 1000, 1100, 110, 1, 1, 11, True, "h10", "h11", False, 100)
         assert publications.replaced_since(tx, 20, 9) == [first, second, third]
         assert publications.replaced_since(tx, 21, 9) == [second, third]
         assert publications.replaced_since(tx, 0, 2) == [second, third]

@@ -588,6 +588,8 @@ class Replaced(msgspec.Struct, frozen=True, gc=False):
     """Content hash of the new rows, as `hash_before` of the replaced ones; None if unknown."""
     reread: bool = False
     """Whether both are of the same delivery, which was re-ingested."""
+    at_before: int = 0
+    """When the replaced publication was published: it has all that its inputs had by then."""
 
     @property
     def was_removed(self) -> bool:
@@ -604,9 +606,9 @@ def replaced_since(tx: Transaction, since_us: int, limit: int) -> list[Replaced]
         "select q.node, q.partition, q.rows, p.rows, p.published_at, q.version, p.version, p.id,"
         " exists (select 1 from accepted a where a.publication_id = q.id) or exists (select 1 from"
         " unsound u where u.publication_id = q.id), q.content_hash, p.content_hash, case when"
-        " p.delivery_id = q.delivery_id then 1 else 0 end from publication q join publication p on"
-        " p.node = q.node and p.partition = q.partition and p.published_at = q.ended_at and p.id >"
-        " q.id"
+        " p.delivery_id = q.delivery_id then 1 else 0 end, q.published_at from publication q join"
+        " publication p on p.node = q.node and p.partition = q.partition and p.published_at ="
+        " q.ended_at and p.id > q.id"
         # not by the key: from all
         " where q.ended_at >= ? and q.partition <> '*' and p.identical = 0 order by p.id + 0 desc"
         " limit ?",
@@ -617,8 +619,13 @@ def replaced_since(tx: Transaction, since_us: int, limit: int) -> list[Replaced]
 
 def last_ended(tx: Transaction, before_us: int) -> int:
     """Return when the newest publication that ended before a time ended; 0 if none did."""
-    sql = "select coalesce(max(ended_at), 0) from publication where ended_at is not null"
-    return int(tx.execute(f"{sql} and ended_at < ?", (before_us,)).fetchone()[0])
+    return int(
+        tx.execute(
+            "select coalesce(max(ended_at), 0) from publication where ended_at is not null and"
+            " ended_at < ?",
+            (before_us,),
+        ).fetchone()[0]
+    )
 
 
 def proposed_recomputations(tx: Transaction, limit: int) -> list[tuple[str, str]]:

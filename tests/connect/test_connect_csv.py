@@ -461,14 +461,14 @@ def test_a_decimal_comma(bench: Workbench) -> None:
     assert isinstance(taken, Taken)
     assert taken.types() == {"v": "DOUBLE", "n": "BIGINT", "t": "VARCHAR"}
     assert sorted(taken.rows) == [(-0.25, 17, "2,5"), (1234.5, 1000, "1,5 kg")]
-    drift = bench.take(
-        b"v;n;t\n12.5;1;x\n",
-        "x.csv",
-        taken.schema,
-        options={"csv": {"delimiter": ";", "decimal": ","}},
-    )
-    assert isinstance(drift, TypeDrift)
-    assert drift.columns[0].column == "v"
+    options = {"csv": {"delimiter": ";", "decimal": ","}}
+    for value in ("12.5", "0.125", "007.125", " 1.25", "1.5e3", "5."):
+        drift = bench.take(f"v;n;t\n{value};1;x\n".encode(), "x.csv", taken.schema, options=options)
+        assert isinstance(drift, TypeDrift), value
+        assert drift.columns[0].column == "v"
+    taken = bench.take(b"v;n;t\n 1.250 ;1;x\n", "x.csv", taken.schema, options=options)
+    assert isinstance(taken, Taken)
+    assert taken.column("v") == [1250]
 
 
 PREAMBLES: dict[str, tuple[str, dict[str, Any]]] = {

@@ -574,14 +574,17 @@ def _rereading(
         )
         for column in prepared.schema.columns
     }
-    columns = tuple(
-        LakeColumn(column.name, types[column.name], column.id) for column in prepared.schema.columns
+    other = msgspec.structs.replace(
+        prepared.schema,
+        columns=tuple(
+            LakeColumn(column.name, types[column.name], column.id)
+            for column in prepared.schema.columns
+        ),
+        format=msgspec.structs.replace(
+            prepared.schema.format,
+            null=shown_now.format.null,
+            date_format=shown_now.format.date_format,
+            timestamp_format=shown_now.format.timestamp_format,
+        ),
     )
-    form = msgspec.structs.replace(
-        prepared.schema.format,
-        null=shown_now.format.null,
-        date_format=shown_now.format.date_format,
-        timestamp_format=shown_now.format.timestamp_format,
-    )
-    other = msgspec.structs.replace(prepared.schema, columns=columns, format=form)
     return None if other == prepared.schema else other

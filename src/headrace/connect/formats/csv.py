@@ -224,12 +224,15 @@ class Csv:
         if bad:
             columns = located(bad, _lines(opened, schema.format, header))
             commas = {item.name for item in bad if _shows_decimal_comma(item)}
-            forms = {"DATE": schema.format.date_format, "TIMESTAMP": schema.format.timestamp_format}
             drift = drift_of(
                 [
                     msgspec.structs.replace(
                         column,
-                        written=forms.get(column.type) or "",
+                        written={
+                            "DATE": schema.format.date_format,
+                            "TIMESTAMP": schema.format.timestamp_format,
+                        }.get(column.type)
+                        or "",
                         hint=_OF_COMMAS if column.column in commas else "",
                     )
                     for column in columns
@@ -406,9 +409,10 @@ def _rows_sql(
 ) -> str:
     """Return SQL for the file as text columns `c1 … cn`, split strictly.
 
-    The types of `columns` decide which of them get a decimal point if the source or the format has
-    a decimal comma, and in which a quoted value may be null. If `files` are given, they are read
-    instead, and `FILE_COLUMN` has the path of each row's file.
+    The types of `columns` decide which of them get a decimal point if the source declares a decimal
+    comma, or if the format has one and the column proves it, and in which a quoted value may be
+    null. If `files` are given, they are read instead, and `FILE_COLUMN` has the path of each row's
+    file.
     """
     names = [f"c{position}" for position in range(1, len(header.names) + 1)]
     options = {
@@ -433,6 +437,12 @@ def _rows_sql(
     paths = f"[{', '.join(map(literal, files))}]" if files else literal(opened.path)
     read = f"read_csv({paths}, {', '.join(f'{name}={value}' for name, value in options.items())})"
     types = {column.name: column.type for column in columns}
+    if form.decimal == "," and _csv_options(opened).get("decimal") != ",":
+        proofs = (
+            f"bool_or(regexp_full_match({c}, {literal(_PROVEN_COMMA)})) AS {c}_proven"
+            for c in names
+        )
+        read += f", (SELECT {', '.join(proofs)} FROM {read})"
     values = [
         f"{_value_sql(opened, form, c, types.get(name, 'VARCHAR'))} AS {c}"
         for c, name in zip(names, header.names, strict=True)
@@ -442,17 +452,19 @@ def _rows_sql(
     return f"(SELECT {', '.join(values)} FROM {read}{where})"
 
 
-def _value_sql(opened: Opened, form: Format, column: str, type_name: str) -> str:
+def _value_sql(opened: Opened, form: Format, position: str, type_name: str) -> str:
     """Return SQL for the text of a column of this type.
 
     Quoted, an empty value or a null word is text, unless the source declares it to be null.
     """
-    null = _null_words(opened) if type_name == "VARCHAR" else form.null
+    column, null = position, _null_words(opened) if type_name == "VARCHAR" else form.null
     if form.empty_text and null:
         words = ", ".join(map(literal, null))
         column = f"CASE WHEN {column} IN ({words}) THEN NULL ELSE {column} END"
-    comma = "," in (form.decimal, _csv_options(opened).get("decimal"))
-    return _with_point(column) if comma and _is_numeric(type_name) else column
+    declared = _csv_options(opened).get("decimal") == ","
+    if not _is_numeric(type_name) or not (declared or form.decimal == ","):
+        return column
+    return _with_point(column, "true" if declared else f"{position}_proven")
 
 
 def _is_header_sql(header: FileHeader) -> str:
@@ -489,30 +501,37 @@ def _repeated_header(
 
 
 _OF_COMMAS = 'with a decimal comma, declare csv: {decimal: ","}'
-_COMMA_NUMBER = re.compile(r"[-+]?([0-9]{1,3}(\.[0-9]{3})+|[0-9]*)(,[0-9]+)?")
+_COMMA_NUMBER = re.compile(r" *[-+]?([1-9][0-9]{0,2}(\.[0-9]{3})+|[0-9]*)(,[0-9]+)? *")
+_PROVEN_COMMA = (
+    r" *[-+]?([1-9][0-9]{0,2}(\.[0-9]{3})+,[0-9]+|(0[0-9]*|[0-9]{4,})?,[0-9]+"
+    r"|[0-9]+,([0-9]{1,2}|[0-9]{4,})) *"
+)
+"""Numbers whose comma can't separate thousands: `1.234,567`, `0,125`, `1,5`."""
 
 
 def _shows_decimal_comma(bad: Bad) -> bool:
-    """Whether a column of whole numbers has numbers with a decimal comma, and nothing else."""
-    return bad.type.endswith("INT") and all(
+    """Whether a column of numbers has numbers with a decimal comma, and nothing else."""
+    return _is_numeric(bad.type) and all(
         "," in value and _COMMA_NUMBER.fullmatch(value) for value in bad.values
     )
 
 
-def _with_point(column: str) -> str:
-    """Convert `1.234,50` to `1234.50`; text with a point elsewhere becomes invalid as a number."""
-    point = f"replace(replace({column}, '.', ''), ',', '.')"
-    misplaced_point = f"regexp_full_match({column}, {literal('[-+]?[0-9]*[.][0-9]+')})"
+def _with_point(column: str, proven: str) -> str:
+    """Convert `1.234,50` to `1234.50` if the comma is proven; another point makes it invalid."""
     return (
-        f"CASE WHEN regexp_full_match({column}, {literal(_COMMA_NUMBER.pattern)}) THEN {point}"
-        f" WHEN {misplaced_point} THEN {column} || ' (a point)' ELSE {column} END"
+        f"CASE WHEN {proven} AND regexp_full_match({column}, {literal(_COMMA_NUMBER.pattern)})"
+        f" THEN replace(replace({column}, '.', ''), ',', '.')"
+        f" WHEN regexp_full_match({column}, '[-+ 0-9_]*[.][-+ 0-9_eE]*') THEN {column} || ' (a"
+        f" point)' ELSE {column} END"
     )
 
 
 def _with_learnt(form: Format, learnt: InferredTypes) -> Format:
-    null = tuple(dict.fromkeys((*form.null, *learnt.null)))
     return msgspec.structs.replace(
-        form, null=null, date_format=learnt.date_format, timestamp_format=learnt.timestamp_format
+        form,
+        null=tuple(dict.fromkeys((*form.null, *learnt.null))),
+        date_format=learnt.date_format,
+        timestamp_format=learnt.timestamp_format,
     )
 
 

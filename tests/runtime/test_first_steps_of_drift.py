@@ -27,6 +27,23 @@ def test_what_can_be_declared(tmp_path: Path, now: str, step: str) -> None:
     assert step in incident["repair"]["first"], incident["repair"]
 
 
+def test_a_decimal_comma_in_the_first_file(tmp_path: Path) -> None:
+    """Would catch: a contract's decimals held at first with no word of what to declare."""
+    lab = source(tmp_path, "csv", "contract: s\n")
+    (lab.root / "contracts").mkdir()
+    lab.write(
+        "contracts/s.odcs.yaml",
+        "apiVersion: v3.1.0\nkind: DataContract\nid: s\nversion: 1.0.0\nstatus: active\nschema:\n"
+        "  - name: s\n    properties:\n      - {name: id, logicalType: integer}\n"
+        "      - {name: n, logicalType: number, physicalType: 'DECIMAL(12,2)'}\n",
+    )
+    (lab.root / f"landing/{DAYS[0]}.csv").write_text("id;n\n1;1016,07\n2;5\n")
+    lab.tick()
+    (incident,) = lab.headrace("incidents")
+    declared = 'or with a decimal comma, declare csv: {decimal: ","} in sources/s.yaml'
+    assert declared in incident["repair"]["first"], incident["repair"]
+
+
 def test_another_type_that_cannot_become_null(tmp_path: Path) -> None:
     """Would catch: no word of what to do with a type that stays, where accepting doesn't help."""
     lab = source(tmp_path, "parquet")
@@ -39,11 +56,11 @@ def test_another_type_that_cannot_become_null(tmp_path: Path) -> None:
     assert "accept" not in first
 
 
-def source(folder: Path, ending: str) -> Lab:
+def source(folder: Path, ending: str, more: str = "") -> Lab:
     """A lab with one source of files of this kind."""
     lab = Lab(folder / "p")
     (lab.root / "sources/orders.yaml").unlink(missing_ok=True)
     files = f"landing/{{date:%Y-%m-%d}}.{ending}"
-    lab.write("sources/s.yaml", f"source: s\nowner: acme\npartition: day\nfiles: {files}\n")
+    lab.write("sources/s.yaml", f"source: s\nowner: acme\npartition: day\nfiles: {files}\n{more}")
     (lab.root / "landing").mkdir(exist_ok=True)
     return lab

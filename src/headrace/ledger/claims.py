@@ -455,7 +455,6 @@ class DelayClaims:
 
         One command recomputes an asset; a source waits for its vendor.
         """
-        decider = "" if self._stay.is_source else self._stay.traits.decider
         publications = self._records.publications_of(self._stay.node, self._stay.partition)
         for publication, following in pairwise([*publications, None]):
             assert publication is not None
@@ -467,13 +466,14 @@ class DelayClaims:
                 each.queued_us for each in self._tries if each.queued_us >= publication.ended_us
             ]
             end = min([*again, self._stay.to_us if following is None else following.at_us])
+            incident = self._incident(publication.ended_us, end, "reported")
             yield self._claim(
                 SegmentKind.HOLD,
                 publication.ended_us,
                 end,
-                "unpublished",
-                self._incident(publication.ended_us, end, "reported"),
-                decider=decider,
+                "unpublished" if incident is None else incident.summary,
+                incident,
+                decider="" if self._stay.is_source else self._stay.traits.decider,
                 quality=True,
             )
 

@@ -191,6 +191,29 @@ def test_doubled_rows_of_a_new_body_dont_follow_from_nulls_above_it() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("day", "column", "known"),
+    [
+        ("2013-02-11", "dep_delay", []),
+        ("2013-02-11", "tailnum", [("code_error", "delays")]),
+        ("2013-02-10", "dep_delay", [("code_error", "delays")]),
+    ],
+    ids=["its column", "another column", "another day"],
+)
+def test_what_a_held_delivery_brings_once_it_is_published_is_no_fault_of_new_code(
+    day: str, column: str, known: list[tuple[str, str]]
+) -> None:
+    """Would catch: SQL that is said to be wrong, since its input's type was widened while a shifted
+    delivery was held for it, and both warn of the shift as soon as it is published."""
+    graph = lines(delays={"delay": ("flights.dep_delay",)})
+    widened = seen("delays", Family.CHANGE, hour=1, held=False, detail="schema")
+    of_shift = {"held": False, "began_us": NOW}
+    kind = (Family.DISTRIBUTION, "distribution_shift")
+    above = seen(f"flights@{day}", *kind, column, hour=2, **of_shift)
+    odd = seen("delays@2013-02-11", *kind, "delay", hour=3, held=False)
+    assert shown(diagnose([widened, above, odd], graph, NOW + 10 * HOUR_US)) == known
+
+
 def test_odd_output_after_a_change_of_the_body_is_the_codes() -> None:
     """Would catch: data blamed for what a release did."""
     graph = lines(delays={"delay": ("flights.dep_delay",)})

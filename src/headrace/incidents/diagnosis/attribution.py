@@ -324,7 +324,8 @@ def _may_follow_from_a_warning(cause: CauseCandidate, evidence: Evidence) -> boo
 def _changed_since(cause: CauseCandidate, evidence: Evidence, place: NodeEvidence) -> bool:
     """Return whether a node's code changed after a cause upstream began and before this was seen.
 
-    Then the change is the better explanation.
+    Then the change is the better explanation. In this partition the cause begins when it is seen: a
+    delivery may have been held since it arrived, and shows itself here once it is published.
     """
     if (
         cause.kind is CauseKind.RUNTIME_DOWN
@@ -332,7 +333,11 @@ def _changed_since(cause: CauseCandidate, evidence: Evidence, place: NodeEvidenc
         or evidence.family is Family.ARRIVAL
     ):
         return False
-    return any(cause.began_us < change.at_us <= evidence.at_us for change in place.bodies)
+    began_us = min(
+        (each.at_us for each in cause.own_evidence if each.partition == evidence.partition),
+        default=cause.began_us,
+    )
+    return any(began_us < change.at_us <= evidence.at_us for change in place.bodies)
 
 
 def _makes_more(cause: CauseCandidate, evidence: Evidence, place: NodeEvidence) -> bool:
@@ -510,19 +515,18 @@ class _Sweep:
         for cause, reach in offered.items():
             if not _may_explain(cause, evidence, place):
                 continue
-            weight = 1.0 if cause.chosen else 0.5
-            fit = weight * explanation_score(self._graph, cause, reach, evidence)
+            score = explanation_score(self._graph, cause, reach, evidence)
+            fit = score if cause.chosen else score / 2
             if fit > most:
                 best, most = cause, fit
         if best is None:
             return False
         best.symptoms.append(evidence)
-        # an incident by itself, so what it follows from is one
-        slow = evidence.family is Family.DURATION
         best.chosen = (
             best.chosen
             or evidence.held
-            or slow
+            # an incident by itself, so what it follows from is one
+            or evidence.family is Family.DURATION
             or (lost_partners(evidence, place) and best.kind is not CauseKind.NULL_SPIKE)
         )
         return True

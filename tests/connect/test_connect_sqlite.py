@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import random
 import sqlite3
 from collections.abc import Callable, Sequence
+from datetime import date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -259,6 +262,16 @@ def test_a_decimal_keeps_its_digits(
         ("", b"\xff"),
         ("boolean", 2),
         ("text", b"\xff"),
+        ("text", b"four"),
+        ("blob", "four"),
+        ("integer", 4.95),
+        ("smallint", -0.9),
+        ("bigint", 9.3e18),
+        ("decimal(9,2)", "1_0"),
+        ("datetime", "2024-01-01 10:00:00,1234567"),
+        ("date", 2451545),
+        ("datetime", 1704067200),
+        ("boolean", "yes"),
     ],
 )
 def test_a_value_that_isnt_what_its_column_says_is_refused(
@@ -272,6 +285,98 @@ def test_a_value_that_isnt_what_its_column_says_is_refused(
     assert isinstance(outcome, UnreadableFile), outcome
     assert outcome.reason.startswith("row 2, column x: `") and "` isn't" in outcome.reason
     assert bench.left() == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "first", "late", "holds"),
+    [
+        ("int", 1, 4.95, "a whole number of 64 bits"),
+        ("", 1, 4.95, "a whole number of 64 bits"),
+        ("", 1, "many", "a whole number of 64 bits"),
+        ("", 0.5, 2**53 + 1, "a number that DOUBLE holds exactly"),
+        ("", "a", b"a", "text"),
+        ("", b"a", "a", "bytes"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("partition", "connector"),
+    [
+        (None, {"table": "t"}),
+        (None, {"query": "select id, at, x as e from t"}),
+        (PartitionSpec(grain=Grain.DAY, column="at"), {"table": "t"}),
+        (PartitionSpec(by_delivery=True), {"table": "t", "cursor": "id"}),
+    ],
+)
+def test_a_late_value_of_another_kind_is_refused(
+    erp: sqlite3.Connection,
+    far: Far,
+    kind: str,
+    first: Any,
+    late: Any,
+    holds: str,
+    partition: PartitionSpec | None,
+    connector: dict[str, Any],
+) -> None:
+    """Would catch: 4.95 cut to 4, without a word, after 10,000 whole numbers."""
+    erp.execute(f"create table t (id integer primary key, at date, x {kind})")
+    values = [first] * 10_000 + [late]
+    erp.execute("begin")
+    erp.executemany("insert into t values (?, '2024-01-01', ?)", enumerate(values))
+    erp.execute("commit")
+    bench = far(partition, **connector)
+    (found,) = bench.observe(wanted=["2024-01-01"] if partition and partition.column else ["*"])
+    outcome = bench.fetch(found)
+    assert isinstance(outcome, UnreadableFile), outcome
+    assert outcome.reason.startswith("row 10,001, column ")
+    assert f"` isn't {holds}; cast it" in outcome.reason
+
+
+KINDS = (
+    *("int", "smallint", "bigint", "integer not null", "", "numeric", "real", "text", "blob"),
+    *("decimal(9,2)", "decimal(38,2)", "boolean", "date", "datetime", "varchar(9)", "money"),
+)
+_READ_AS: dict[type, Callable[[Any], Any]] = {
+    date: date.fromisoformat,
+    datetime: datetime.fromisoformat,
+    bool: bool,
+    str: str,
+}
+"""What a stored value is, if a column reads it as a value of another type."""
+
+
+def _same(stored: Any, read: Any) -> bool:
+    if isinstance(read, Decimal):
+        return Decimal(repr(stored)) == read
+    if type(read) in _READ_AS and not isinstance(stored, bytes):
+        return bool(_READ_AS[type(read)](stored) == read)
+    numbers = isinstance(stored, int | float) and isinstance(read, int | float)
+    return bool(stored == read) and (numbers or type(stored) is type(read))
+
+
+def test_what_a_table_holds_is_published_as_it_is_or_refused(
+    erp: sqlite3.Connection, far: Far
+) -> None:
+    """Compares random values in columns of each declared type with Python's own reader."""
+    erp.execute("pragma synchronous = off")
+    draw = random.Random(4)
+    pool = (0, 1, -7, 2**53 + 1, -(2**63), 2**63 - 1, 0.0, 4.95, -0.9, 4.0, 1e17, 9.3e18, 1e300)
+    pool += ("", "many", "4.95", "007", "1_0", "2024-02-29", "2024-02-29 10:00:00", b"4", b"\xff")
+    kept = 0
+    for n, kind in enumerate(KINDS * 8):
+        erp.execute(f"create table t{n} (id integer primary key, x {kind})")
+        values = draw.choices(draw.sample(pool, draw.choice((1, 1, 2, 3))), k=draw.choice((1, 4)))
+        erp.executemany(f"insert into t{n} (x) values (?)", [(value,) for value in values])
+        stored = erp.execute(f"select x from t{n} order by id").fetchall()
+        taken = far(table=f"t{n}").take()
+        if isinstance(taken, UnreadableFile):
+            continue
+        assert isinstance(taken, Taken), taken
+        read = [
+            value for _, value in sorted(zip(taken.column("id"), taken.column("x"), strict=True))
+        ]
+        assert all(map(_same, [value for (value,) in stored], read)), (kind, stored, read)
+        kept += 1
+    assert len(KINDS) < kept < len(KINDS) * 7
 
 
 @pytest.mark.parametrize(

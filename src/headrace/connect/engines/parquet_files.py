@@ -132,10 +132,8 @@ def _typed(column: ValueColumn, values: Sequence[Any]) -> ValueColumn:
     return msgspec.structs.replace(column, type=result, convert=convert)
 
 
-def _plain_text(value: Any) -> str:
-    if isinstance(value, bytes):
-        raise TypeError
-    return str(value)
+def _plain_text(value: Any) -> Any:
+    return value if isinstance(value, bytes) else str(value)
 
 
 def _batch(
@@ -159,12 +157,23 @@ def _array(column: ValueColumn, values: Sequence[Any], rows_before: int) -> pa.A
 
 
 _MISFITS = (pa.ArrowException, ValueError, TypeError, ArithmeticError)
+_MISTAKEN = {pa.string(): bytes, pa.binary(): str}
+"""What Arrow takes for a column's type, though it is another one."""
 
 
 def _converted(column: ValueColumn, values: Sequence[Any]) -> pa.Array:
     if column.convert is not None:
         values = [None if value is None else column.convert(value) for value in values]
+    kinds = set(map(type, values))
+    if _MISTAKEN.get(column.type) in kinds:
+        raise TypeError
+    if float in kinds and pa.types.is_integer(column.type) and any(map(_is_fraction, values)):
+        raise ValueError  # Arrow would cut it off
     return pa.array(values, type=column.type)
+
+
+def _is_fraction(value: Any) -> bool:
+    return isinstance(value, float) and not value.is_integer()
 
 
 def _misfit(
@@ -184,8 +193,10 @@ def _in_words(kind: pa.DataType) -> str:
         return number_in_words(kind.precision, kind.scale)
     if pa.types.is_temporal(kind):
         return POINTS_IN_TIME
+    if pa.types.is_integer(kind):
+        return f"a whole number of {kind.bit_width} bits"
     words = {pa.bool_(): "true or false", pa.string(): "text", pa.binary(): "bytes"}
-    return words.get(kind, "a whole number" if pa.types.is_integer(kind) else "a number")
+    return words.get(kind, "a number that DOUBLE holds exactly")
 
 
 # Rows as CSV text that one thread sends and DuckDB converts in another: neither the text nor the

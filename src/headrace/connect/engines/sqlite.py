@@ -37,7 +37,8 @@ BUSY_SECONDS = 10.0
 _IDENTITY_AT = 68
 """Offset of the application's number in an SQLite file's header."""
 _DECIMAL = re.compile(r"(?:decimal|numeric)\s*\(\s*(\d+)\s*(?:,\s*(\d+)\s*)?\)", re.IGNORECASE)
-_NANOSECONDS = re.compile(r"\.\d{6}\d*[1-9]")
+_NUMBER = re.compile(r"[-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?")
+_NANOSECONDS = re.compile(r"[.,]\d{6}\d*[1-9]")
 """Digits that a time in microseconds would lose."""
 _ALLOWED = frozenset(
     (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE)
@@ -241,6 +242,8 @@ def _decimal(value: Any, scale: int) -> Decimal:
     That is the one whose nearest float it is, or is but for its last digits: 0.1 + 0.2 is 0.3. No
     other is rounded.
     """
+    if isinstance(value, str) and not _NUMBER.fullmatch(value):
+        raise ValueError(value)  # Python takes more: 1_0
     if not isinstance(value, float):
         return Decimal(value)
     written = Decimal(repr(value))

@@ -16,6 +16,7 @@ FOREIGN = {
     ("runtime/executors/dask.py", "self._client.status != 'running'"),
     ("runtime/executors/dask.py", "future.status in ('finished', 'error')"),
     ("engine/containers.py", "type(value).__module__ in ('duckdb', '_duckdb')"),
+    ("engine/containers.py", "kind.name == 'object'"),
     ("engine/failures.py", "type(error).__module__ in ('duckdb', '_duckdb')"),
     (
         "engine/isolation.py",
@@ -27,7 +28,7 @@ FOREIGN = {
     ("engine/landlock.py", "sys.platform != 'linux'"),
     ("engine/sandbox.py", "place.parent.name == 'bin'"),
 }
-"""Comparisons with words that Python, Dask, DuckDB or the system define."""
+"""Comparisons with words that Python, Dask, pandas, DuckDB or the system define."""
 
 
 def _is_word(node: ast.expr) -> bool:

@@ -279,6 +279,15 @@ def test_earlier_trials_are_read() -> None:
     assert msgspec.json.decode('{"compared": [], "runs": []}', type=Trial).waited_s == 0
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """A shell's background processes ignore SIGINT, and so does Python then."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("busy", [True, False])
 def test_an_interrupted_trial_ends(shop: Project, *, busy: bool) -> None:
     """Would catch: Ctrl-C that is answered when the budget has ended, by a wait or by a query."""

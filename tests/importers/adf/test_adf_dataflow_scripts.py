@@ -230,7 +230,6 @@ def test_a_flow_of_the_studio_into_a_table_is_carried(root: Path, tmp_path: Path
         ("window(over(name), asc(id), n = rowNumber())", "where it puts nulls"),
         ("window(over(name), asc(id, true), n = rowNumber(), startRowOffset: -1L)", "startRow"),
         ("join(id == id, joinType:'left')", "has 1 inputs"),
-        ("window(over(name, name), asc(id, true), n = rowNumber())", "DuckDB gives wrong results"),
     ],
 )
 def test_what_means_something_else_stays_in_the_factory(

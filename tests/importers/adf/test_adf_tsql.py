@@ -134,7 +134,10 @@ def test_what_may_differ_in_duckdb_is_named(expression: str) -> None:
         ("SELECT i FROM t FOR SYSTEM_TIME AS OF '2024-01-01'", "SYSTEM_TIME"),
         ("WITH c AS (SELECT i FROM t UNION ALL SELECT i FROM c) SELECT i FROM c", "reads itself"),
         ("SELECT COUNT(*) FROM t", "without a name"),
-        ("SELECT COUNT(*) OVER (PARTITION BY i, i) AS n FROM t", ""),
+        (
+            "SELECT SUM(i) OVER (PARTITION BY i, i) AS n, SUM(i) OVER (PARTITION BY i, s) AS m FROM t",
+            "",
+        ),
         ("SELECT i FROM t WHERE i IS DISTINCT FROM 1 OR i = 2", ""),
     ],
 )

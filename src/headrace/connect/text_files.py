@@ -439,9 +439,8 @@ def legacy_encoding(path: Path) -> str | None:
 
     That is UTF-16 without its mark, UTF-32, or Windows-1252 if it has only letters and usual signs,
     and never three non-ASCII characters in a row, which would be another alphabet, or a capital
-    after a small letter. A file in which
-    some lines are UTF-8 and others aren't comes from two origins: in any one encoding, half of it
-    would be wrong.
+    after a small letter. A file in which some lines are UTF-8 and others aren't comes from two
+    origins: in any one encoding, half of it would be wrong.
     """
     if path.stat().st_size > ENCODING_BYTES_MAX:
         return None

@@ -224,15 +224,12 @@ class Csv:
         if bad:
             columns = located(bad, _lines(opened, schema.format, header))
             commas = {item.name for item in bad if _shows_decimal_comma(item)}
+            forms = {"DATE": schema.format.date_format, "TIMESTAMP": schema.format.timestamp_format}
             drift = drift_of(
                 [
                     msgspec.structs.replace(
                         column,
-                        written={
-                            "DATE": schema.format.date_format,
-                            "TIMESTAMP": schema.format.timestamp_format,
-                        }.get(column.type)
-                        or "",
+                        written=forms.get(column.type) or "",
                         hint=_OF_COMMAS if column.column in commas else "",
                     )
                     for column in columns

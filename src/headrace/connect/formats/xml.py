@@ -468,7 +468,10 @@ _FAULTS = {
 def _broken(code: int, line: int) -> CannotRead:
     """Return the error of a document that isn't well-formed, by Expat's code."""
     if code in _ENDS_EARLY:
-        reason = f"the file is cut off: it ends in line {line}, before its elements do"
-        return CannotRead(reason, line=line, code="delivery_truncated")
+        return CannotRead(
+            f"the file is cut off: it ends in line {line}, before its elements do",
+            line=line,
+            code="delivery_truncated",
+        )
     fault = f" ({_FAULTS[code]})" if code in _FAULTS else ""
     return CannotRead(f"line {line}: isn't well-formed XML{fault}", line=line)

@@ -11,8 +11,8 @@ import pytest
 from clilab import Project
 
 from headrace import Session
-from headrace.services.read_process import JSON, DataFileRequest, hand_out
 from headrace.services.read_queries import ReadQuery
+from headrace.web.read_process import JSON, DataFileRequest, hand_out
 
 ROWS = [
     *((f"r{n}", "Rome", 1_000 + n) for n in range(12)),

@@ -19,8 +19,8 @@ import pytest
 from door_lab import Opened, opened
 from serve_lab import headrace, project, response, write
 
-from headrace.services.read_connection import CODE
 from headrace.web import data
+from headrace.web.read_forks import CODE
 from headrace.web.read_server import RowsReader
 
 NOW = "2025-03-04T08:00"

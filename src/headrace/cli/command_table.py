@@ -9,8 +9,6 @@ from typing import Any, NamedTuple, Self
 
 COMPLETE = "_HEADRACE_COMPLETE"
 """The variable by which a shell asks for candidates."""
-FORWARDED = frozenset({"read", "sql"})
-"""Commands that a running server runs, because it has imported what they need."""
 LEADING = frozenset({"run", "retry", "backfill", "serve"})
 """Commands that need workers where no other process leads; see `starting_ahead`.
 

@@ -16,7 +16,6 @@ from types import FrameType
 from headrace.cli.command_table import (
     BY_NAME,
     COMPLETE,
-    FORWARDED,
     INTERRUPTED,
     LEADING,
     NOT_BUILT,
@@ -36,14 +35,9 @@ alone create 50,000 objects; a server looks more often (`headrace.services.servi
 
 
 def main() -> None:
-    """Run the console script: in the project's server if that is faster, else here."""
+    """Run the console script."""
     gc.set_threshold(COLLECTED_OBJECTS)
-    code = None
-    if not FORWARDED.isdisjoint(sys.argv):
-        from headrace.cli.forwarding import forwarded
-
-        code = forwarded(sys.argv[1:])
-    code = run(sys.argv[1:]) if code is None else code
+    code = run(sys.argv[1:])
     gc.freeze()  # the interpreter's end then doesn't look through all modules, several times
     sys.exit(code)
 

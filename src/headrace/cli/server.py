@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from contextlib import closing
 
 import msgspec
 
@@ -71,7 +72,7 @@ def serve(invocation: Invocation, address: ListenAddress, task: ServerTask | Non
     answers = app(reader, guard, serving, read_server=reads)
     with (
         stop.listening(),
-        reads.listening(session.data_folder),
+        closing(reads),
         HttpServer(answers, listening) as http_server,
     ):
         reader.begin()

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from headrace.cli.command_table import Options
-from headrace.cli.forwarding import data_folder
+from headrace.cli.data_folder import data_folder
 from headrace.runtime import fork_server_start
 
 _NOTHING_STARTS = ("--help", "-h", "--dry-run")

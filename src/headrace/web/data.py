@@ -1,7 +1,7 @@
 """`/data/{asset}.{format}`: published rows as files, and a preview of rows for pages.
 
 Classified columns are left out. Each read runs in a process of its own, so that it can be limited
-and killed: a fork of one that has imported everything (`services.read_forks`).
+and killed: a fork of one that has imported everything (`web.read_forks`).
 """
 
 from __future__ import annotations
@@ -24,12 +24,8 @@ from headrace.services.data_pages import DataQuery
 from headrace.services.parameters import split_commas
 from headrace.services.permissions import check_call
 from headrace.services.read import ReadLocation, find
-from headrace.services.read_connection import GONE
-from headrace.services.read_process import JSON, Head
-from headrace.services.read_process import DataFileRequest as Question
 from headrace.services.read_queries import ReadQuery
 from headrace.services.session import ProjectSession
-from headrace.services.tool_process import ToolRequest
 from headrace.web.http import (
     HttpProblem,
     RequestParameters,
@@ -37,7 +33,11 @@ from headrace.web.http import (
     query_parameters,
 )
 from headrace.web.project_reader import ProjectReader, etag_matches
+from headrace.web.read_forks import GONE
+from headrace.web.read_process import JSON, Head
+from headrace.web.read_process import DataFileRequest as Question
 from headrace.web.read_server import ReadServer, RowsReader
+from headrace.web.tool_process import ToolRequest
 
 FORMS = {
     "json": "application/json",

@@ -1,30 +1,23 @@
-"""The server's end of the process that forks readers (`headrace.cli.read_server`)."""
+"""The server's end of the process that forks readers (`web.read_forks_main`)."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import select
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 
 import msgspec
 
-from headrace.services.read_connection import GONE, code_of, send
-from headrace.services.read_forks import listening_socket, remove_socket, socket_inode
-from headrace.services.read_process import DataFileRequest
-from headrace.services.tool_process import ToolRequest
+from headrace.web.read_forks import GONE, code_of, send
+from headrace.web.read_process import DataFileRequest
+from headrace.web.tool_process import ToolRequest
 
-MODULE = "headrace.cli.read_server"
-"""A module of a package above this one, because its forks run commands as well."""
+MODULE = "headrace.web.read_forks_main"
 HEAD_BYTES_MAX = 1 << 20
 STOP_SECONDS = 2.0
-RESTART_SECONDS = 1.0
-"""Shortest time between two starts for commands."""
 
 
 class ReadServer:
@@ -35,32 +28,12 @@ class ReadServer:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
-        self._listener: socket.socket | None = None
-        self._closed = threading.Event()
+        self._closed = False
 
     @property
     def pid(self) -> int | None:
         """The process id; None before the first start."""
         return self._process.pid if self._process is not None else None
-
-    @contextlib.contextmanager
-    def listening(self, folder: Path) -> Iterator[None]:
-        """Let commands of the same user read through a socket in this folder, within the block."""
-        self._listener = listening_socket(folder)
-        if self._listener is None:
-            yield
-            return
-        inode = socket_inode(folder)
-        thread = threading.Thread(target=self._follow, name="headrace reads", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            remove_socket(folder, inode)
-            self.close()
-            self._listener.shutdown(socket.SHUT_RDWR)  # wakes `_follow`
-            thread.join()
-            self._listener.close()
 
     def connect(self) -> socket.socket:
         """Return a socket for one request. Raises OSError if no process can be started."""
@@ -75,36 +48,24 @@ class ReadServer:
 
     def close(self) -> None:
         """End the process; its forks end when their clients have left."""
-        self._closed.set()
         with self._lock:
+            self._closed = True
             self._forget()
-
-    def _follow(self) -> None:
-        """Start the process for the first command that connects, and again after it has ended."""
-        assert self._listener is not None
-        while not self._closed.is_set():
-            select.select([self._listener], [], [])
-            with self._lock, contextlib.suppress(OSError):
-                if self._process is not None and self._process.poll() is not None:
-                    self._forget()
-                self._started()
-            self._closed.wait(RESTART_SECONDS)
 
     def _started(self) -> socket.socket:
         """Start the process if it doesn't run; return the socket to control it."""
         if self._control is not None:
             return self._control
-        if self._closed.is_set():
+        if self._closed:
             raise OSError("the server ends")
         control, theirs = socket.socketpair()
-        number = -1 if self._listener is None else self._listener.fileno()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", MODULE, str(theirs.fileno()), str(number)],
+                [sys.executable, "-m", MODULE, str(theirs.fileno())],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                pass_fds=(theirs.fileno(), *([] if self._listener is None else [number])),
+                pass_fds=(theirs.fileno(),),
                 start_new_session=True,  # a terminal's Ctrl-C goes to the server alone
             )
         assert self._process.stdin is not None
@@ -148,7 +109,7 @@ class RowsReader:
         ours, theirs = socket.socketpair()
         try:
             with theirs:
-                send(connection, msgspec.json.encode(question), [theirs.fileno()])
+                send(connection, msgspec.json.encode(question), theirs.fileno())
             return cls(
                 await asyncio.open_connection(sock=ours, limit=HEAD_BYTES_MAX),
                 await asyncio.open_connection(sock=connection),

@@ -15,12 +15,12 @@ from starlette.responses import Response
 
 from headrace.security.access import Identity, IdentityKind
 from headrace.services.permissions import check_call
-from headrace.services.tool_process import ToolRequest
 from headrace.web.data import READS_MAX, acquire_slot, read_whole
 from headrace.web.endpoints import Endpoint, Get
 from headrace.web.http import JSON_TYPE, body_parameters, query_parameters, read_json_body
 from headrace.web.project_reader import ProjectReader
 from headrace.web.read_server import ReadServer
+from headrace.web.tool_process import ToolRequest
 
 T = TypeVar("T")
 

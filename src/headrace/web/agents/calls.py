@@ -29,7 +29,6 @@ from headrace.services.agent_acts import (
 from headrace.services.parameters import call, command_function, request_type
 from headrace.services.permissions import check_call, rules_of
 from headrace.services.session import ProjectSession, Silent
-from headrace.services.tool_process import ToolRequest
 from headrace.web.acts import Acts, RunningAction
 from headrace.web.agents.declarations import APPROVAL_KEY, Tool, tools
 from headrace.web.agents.results import ITEMS_MAX, bounded, document, error_document
@@ -37,6 +36,7 @@ from headrace.web.data import read_whole
 from headrace.web.http import HttpProblem, converted_parameters, problem_of
 from headrace.web.project_reader import ProjectReader
 from headrace.web.read_server import ReadServer
+from headrace.web.tool_process import ToolRequest
 
 ARGUMENT_BYTES_MAX = 64 << 10
 """Of one call."""

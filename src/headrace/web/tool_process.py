@@ -1,6 +1,6 @@
 """One command for an agent that reads rows, run by a fork of the process for reads.
 
-DuckDB never shares a process with the open state (`services.read_process`). The fork writes a Head
+DuckDB never shares a process with the open state (`web.read_process`). The fork writes a Head
 as one line of JSON, then the response.
 """
 
@@ -14,9 +14,9 @@ import msgspec
 from headrace.model import HeadraceError
 from headrace.security.access import Identity
 from headrace.services.parameters import call, command_function, request_type
-from headrace.services.read_process import Head
 from headrace.services.responses.base import encoded
 from headrace.services.session import ProjectSession, Silent
+from headrace.web.read_process import Head
 
 
 class ToolRequest(msgspec.Struct, frozen=True, tag="tool"):

@@ -1,7 +1,7 @@
 """Published rows for readers over the network, written by a separate process.
 
 DuckDB never shares a process with the state; a query can be stopped when its reader disconnects,
-and its memory is freed with it. The process (`services.read_forks`) gets a DataFileRequest. It
+and its memory is freed with it. The process (`web.read_forks`) gets a DataFileRequest. It
 writes a Head as one line of JSON, then the rows.
 """
 

@@ -13,68 +13,66 @@ from pathlib import Path
 import pytest
 from serve_lab import until
 
-from headrace.services import read_forks
-from headrace.services.read_connection import CODE, LENGTH, LOST, code_of, connected, send
+from headrace.web import read_forks
+from headrace.web.read_forks import CODE, LENGTH, LOST, code_of, send
 
 FORKING = """\
 import os, socket, sys, tempfile
-from headrace.services import read_forks
-from headrace.services.read_forks import Forks
+from headrace.web import read_forks
+from headrace.web.read_forks import Forks
 
 asked = []
 
-def handle(request, descriptors):
+def handle(request, out):
     asked.append(request)
     name = f"{tempfile.gettempdir()}/left"
     if request == b"loop":
-        os.write(descriptors[0], str(os.getpid()).encode())
+        os.write(out, str(os.getpid()).encode())
         while True:
             pass
     if request == b"kill":
         os.kill(os.getpid(), 9)
     text = f"{len(asked)} {os.path.exists(name)} {os.getpid()} {tempfile.gettempdir()}"
     open(name, "w").close()
-    os.write(descriptors[0], text.encode())
+    os.write(out, text.encode())
     return 7
 
-read_forks.IDLE_SECONDS = float(sys.argv[3])
-listener = socket.socket(fileno=int(sys.argv[2])) if sys.argv[2] != "-1" else None
-Forks(socket.socket(fileno=int(sys.argv[1])), listener, handle, lambda: None).run()
+read_forks.IDLE_SECONDS = float(sys.argv[2])
+Forks(socket.socket(fileno=int(sys.argv[1])), handle, lambda: None).run()
 """
 
 
 class Forking:
     """A process that forks for requests."""
 
-    def __init__(self, folder: Path, idle_seconds: float = 600) -> None:
-        self.folder = folder
+    def __init__(self, idle_seconds: float = 600) -> None:
         self._control, theirs = socket.socketpair()
-        listener = read_forks.listening_socket(folder)
-        assert listener is not None
-        numbers = theirs.fileno(), listener.fileno()
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", FORKING, *map(str, (*numbers, idle_seconds))],
-            pass_fds=numbers,
-        )
-        theirs.close()
-        listener.close()
+        with theirs:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", FORKING, str(theirs.fileno()), str(idle_seconds)],
+                pass_fds=(theirs.fileno(),),
+            )
+
+    def connect(self) -> socket.socket:
+        """The connection of a new client."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            socket.send_fds(self._control, [b"."], [theirs.fileno()])
+        return ours
 
     def ask(self, request: bytes) -> tuple[int, str]:
         """The exit code of the fork, and what it wrote."""
-        connection = connected(str(self.folder))
-        assert connection is not None
         read, write = os.pipe()
-        with closing(connection), os.fdopen(read) as answer:
-            send(connection, request, [write])
+        with closing(self.connect()) as connection, os.fdopen(read) as answer:
+            send(connection, request, write)
             os.close(write)
             return code_of(connection.recv(CODE.size)), answer.read()
 
     def begin(self, request: bytes) -> tuple[socket.socket, int]:
         """The connection of a request, and the process that answers it."""
-        connection = connected(str(self.folder))
-        assert connection is not None
+        connection = self.connect()
         read, write = os.pipe()
-        send(connection, request, [write])
+        send(connection, request, write)
         os.close(write)
         pid = int(os.read(read, 100))
         os.close(read)
@@ -86,11 +84,8 @@ class Forking:
 
 
 @pytest.fixture
-def forking(tmp_path: Path) -> Iterator[Forking]:
-    # longer than the address of a socket may be
-    folder = tmp_path / ("long" * 30)
-    folder.mkdir()
-    with closing(Forking(folder)) as result:
+def forking() -> Iterator[Forking]:
+    with closing(Forking()) as result:
         yield result
 
 
@@ -131,11 +126,9 @@ def test_a_client_that_sends_nothing_delays_nobody(forking: Forking) -> None:
     """Would catch: one process that reads all requests, and waits for a client that says nothing
     or announces more than it may send.
     """
-    silent, greedy = connected(str(forking.folder)), connected(str(forking.folder))
-    assert silent is not None
-    assert greedy is not None
-    with closing(silent), closing(greedy):
-        greedy.sendall(LENGTH.pack(read_forks.REQUEST_BYTES_MAX + 1))
+    with closing(forking.connect()), closing(forking.connect()) as greedy:
+        announced = LENGTH.pack(read_forks.REQUEST_BYTES_MAX + 1)
+        socket.send_fds(greedy, [announced], [greedy.fileno()])
         assert code_of(greedy.recv(CODE.size)) == 1
         assert forking.ask(b"read")[0] == 7
 
@@ -143,11 +136,9 @@ def test_a_client_that_sends_nothing_delays_nobody(forking: Forking) -> None:
 def test_more_reads_than_may_run_at_once_wait(forking: Forking) -> None:
     """Would catch: forks without limit."""
     running = [forking.begin(b"loop") for _ in range(read_forks.FORKS_MAX)]
-    waiting = connected(str(forking.folder))
-    assert waiting is not None
     read, write = os.pipe()
-    with closing(waiting):
-        send(waiting, b"read", [write])
+    with closing(forking.connect()) as waiting:
+        send(waiting, b"read", write)
         os.close(write)
         waiting.settimeout(0.3)
         with pytest.raises(TimeoutError):
@@ -160,22 +151,10 @@ def test_more_reads_than_may_run_at_once_wait(forking: Forking) -> None:
         connection.close()
 
 
-def test_without_reads_it_ends_and_answers_what_came_before(tmp_path: Path) -> None:
+def test_without_reads_it_ends_and_answers_what_came_before() -> None:
     """Would catch: 50 MB for ever after the first read, and a request that is lost at that end."""
-    with closing(Forking(tmp_path, idle_seconds=1.0)) as forking:
+    with closing(Forking(idle_seconds=1.0)) as forking:
         assert forking.ask(b"read")[0] == 7
         assert forking.process.wait(60) == 0
         with pytest.raises(BrokenPipeError):
             socket.send_fds(forking._control, [b"."], [0])
-
-
-def test_a_socket_that_nobody_serves_is_none(tmp_path: Path) -> None:
-    """Would catch: a command that waits for a server that has ended."""
-    assert connected(str(tmp_path)) is None
-    listener = read_forks.listening_socket(tmp_path)
-    assert listener is not None
-    listener.close()
-    assert connected(str(tmp_path)) is None
-    again = read_forks.listening_socket(tmp_path)
-    assert again is not None
-    again.close()

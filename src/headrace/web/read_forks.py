@@ -14,6 +14,7 @@ import select
 import shutil
 import signal
 import socket
+import struct
 import sys
 import tempfile
 import time
@@ -21,18 +22,12 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import NoReturn
 
-from headrace.services.read_connection import (
-    CODE,
-    LENGTH,
-    LOST,
-    SOCKET,
-    address_of,
-    is_restricted,
-    user_of,
-)
-
+LENGTH, CODE = struct.Struct("!I"), struct.Struct("!i")
+LOST = -1
+"""The exit code of a fork that was killed."""
+GONE = -2
+"""The code where the forking process has ended, before or while the fork read."""
 REQUEST_BYTES_MAX = 16 << 20
-DESCRIPTORS_MAX = 3
 REQUEST_SECONDS = 10.0
 """How long a client may take to send its request."""
 FORKS_MAX = 32
@@ -41,40 +36,24 @@ IDLE_SECONDS = 900.0
 """After so long without a read the process ends, and with it its 50 MB; the next read starts it."""
 RELOAD_SECONDS = 1.0
 """Shortest time between two checks whether another version was applied."""
-Handler = Callable[[bytes, list[int]], int]
-"""Handles a request in a fork, with the descriptors that came along; returns the exit code."""
+Handler = Callable[[bytes, int], int]
+"""Handles a request in a fork, with the descriptor to write to; returns the exit code."""
 
 
-def listening_socket(folder: Path) -> socket.socket | None:
-    """Return a socket for `connected`; None if the file system has none.
+def send(connection: socket.socket, request: bytes, out: int) -> None:
+    """Send a request and the descriptor that its fork writes to.
 
-    A socket that an earlier process left behind is replaced.
+    The answer is an exit code (`code_of`), once the fork has ended; closing the connection ends the
+    fork. Raises OSError if the forking process has ended.
     """
-    listener = socket.socket(socket.AF_UNIX)
-    try:
-        (folder / SOCKET).unlink(missing_ok=True)
-        with address_of(str(folder)) as address:
-            listener.bind(address)
-        (folder / SOCKET).chmod(0o600)
-        listener.listen(FORKS_MAX)
-    except OSError:
-        listener.close()
-        return None
-    return listener
+    data = LENGTH.pack(len(request)) + request
+    sent = socket.send_fds(connection, [data], [out])
+    connection.sendall(data[sent:])
 
 
-def socket_inode(folder: Path) -> int | None:
-    """Return the inode of the folder's socket; None without one."""
-    with contextlib.suppress(OSError):
-        return (folder / SOCKET).lstat().st_ino
-    return None
-
-
-def remove_socket(folder: Path, inode: int | None) -> None:
-    """Delete the folder's socket, unless another process has replaced it."""
-    with contextlib.suppress(OSError):
-        if socket_inode(folder) == inode:
-            (folder / SOCKET).unlink()
+def code_of(answer: bytes) -> int:
+    """Return the exit code from the answer; GONE if the connection ended without one."""
+    return CODE.unpack(answer)[0] if len(answer) == CODE.size else GONE
 
 
 class _Fork:
@@ -85,7 +64,7 @@ class _Fork:
 
 
 class Forks:
-    """Forks for the sockets that arrive at `control` or connect to `listener`.
+    """Forks for the sockets that arrive at `control`.
 
     It ends when `control` is closed at the other end, or after IDLE_SECONDS without a read.
 
@@ -95,12 +74,10 @@ class Forks:
     def __init__(
         self,
         control: socket.socket,
-        listener: socket.socket | None,
         handle: Handler,
         reload: Callable[[], None],
     ) -> None:
-        self._control, self._listener = control, listener
-        self._handle, self._reload = handle, reload
+        self._control, self._handle, self._reload = control, handle, reload
         self._forks: dict[int, _Fork] = {}
         self._open = True
         self._reloaded = time.monotonic()
@@ -132,8 +109,6 @@ class Forks:
 
     def _take_requests(self, ready: Collection[int]) -> None:
         if self._control.fileno() in ready:
-            self._accept_from_control()
-        if self._listener is not None and self._listener.fileno() in ready:
             self._accept()
 
     def _reload_at_times(self) -> None:
@@ -148,11 +123,9 @@ class Forks:
             poll.register(fork.connection, 0)  # reports only that the client is gone
         if self._open and len(self._forks) < FORKS_MAX:
             poll.register(self._control, select.POLLIN)
-            if self._listener is not None:
-                poll.register(self._listener, select.POLLIN)
         return poll
 
-    def _accept_from_control(self) -> None:
+    def _accept(self) -> None:
         try:
             data, descriptors, _, _ = socket.recv_fds(self._control, 1, 1)
         except OSError:
@@ -161,15 +134,6 @@ class Forks:
             self._open = False
         for descriptor in descriptors:
             self._fork(socket.socket(fileno=descriptor))
-
-    def _accept(self) -> None:
-        assert self._listener is not None
-        with contextlib.suppress(OSError):
-            connection, _ = self._listener.accept()
-            if user_of(connection) == os.getuid() and not is_restricted(connection):
-                self._fork(connection)
-            else:
-                connection.close()
 
     def _fork(self, connection: socket.socket) -> None:
         connection.setblocking(True)
@@ -192,16 +156,11 @@ class Forks:
             os.setsid()  # what it starts ends with it
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            for other in (
-                self._control,
-                *([self._listener] if self._listener is not None else []),
-                *(fork.connection for fork in self._forks.values()),
-            ):
+            for other in (self._control, *(fork.connection for fork in self._forks.values())):
                 other.close()
             tempfile.tempdir = temporary
             _offer_to_the_kernel()
-            request, descriptors = _receive(connection)
-            code = self._handle(request, descriptors)
+            code = self._handle(*_receive(connection))
         except BrokenPipeError:  # the client has left
             code = 0
         except BaseException as error:  # noqa: BLE001 (the fork's end, whatever it is)
@@ -235,13 +194,13 @@ class Forks:
             fork.connection.close()
 
 
-def _receive(connection: socket.socket) -> tuple[bytes, list[int]]:
-    """Return a request with its descriptors.
+def _receive(connection: socket.socket) -> tuple[bytes, int]:
+    """Return a request and the descriptor that came with it.
 
     Raises OSError or ValueError if it doesn't arrive in time, or is too long.
     """
     connection.settimeout(REQUEST_SECONDS)
-    data, descriptors, _, _ = socket.recv_fds(connection, 1 << 16, DESCRIPTORS_MAX)
+    data, (out,), _, _ = socket.recv_fds(connection, 1 << 16, 1)
     while len(data) < LENGTH.size or len(data) < LENGTH.size + LENGTH.unpack_from(data)[0]:
         if len(data) >= LENGTH.size and LENGTH.unpack_from(data)[0] > REQUEST_BYTES_MAX:
             raise ValueError("the request is too long")
@@ -250,7 +209,7 @@ def _receive(connection: socket.socket) -> tuple[bytes, list[int]]:
             raise ConnectionResetError
         data += part
     connection.settimeout(None)
-    return data[LENGTH.size :], descriptors
+    return data[LENGTH.size :], out
 
 
 def _offer_to_the_kernel() -> None:

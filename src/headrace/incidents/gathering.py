@@ -22,7 +22,6 @@ from headrace.slo.incident_impact import DownstreamIndex
 from headrace.slo.obligations import EvaluationContext
 from headrace.store.queries import evidence as stored
 from headrace.store.queries import incidents
-from headrace.store.queries.evidence import LAPSED
 from headrace.store.transaction import Transaction
 
 # A failure of the diagnosis itself is an incident of Headrace's own. It is over with the next
@@ -246,7 +245,8 @@ def _present(
         [evidence for evidence, _ in damaged],
         {item.id: attempt for item, attempt in damaged},
     )
-    result.now(tx, LAPSED, changes.gather_lapsed_exceptions(tx, context, now))
+    for kind, excepted in changes.gather_exceptions(tx, context, now, now - WARNED_US).items():
+        result.now(tx, kind, excepted)
     result.now(tx, "act", people.gather_pauses_and_withdrawals(tx, waiting, now))
     result.now(tx, "plan", people.gather_pending_approvals(tx, waiting, now))
     missing = {(evidence.node, evidence.partition) for evidence in late}

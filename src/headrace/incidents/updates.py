@@ -183,7 +183,9 @@ class IncidentUpdates:
         if any(item.held or item.lapsed for item in seen):
             return None
         own_ids = set(cause.own)
-        number = self._all_held_for([item for item in seen if item.id in own_ids])
+        number = self._all_held_for(
+            [item for item in seen if item.id in own_ids and not item.accepted]
+        )
         incident = None if number is None else stored.get(self._tx, number)
         return incident if incident is not None and incident.detail == HISTORY else None
 
@@ -539,7 +541,9 @@ def _lines(
     lapsed = exceptions_lapsed(item for item in fresh if item.id in own_ids)
     lines: list[str] = []
     if again:
-        lines.append(f"opened again: {lapsed or 'the same has come back'}")
+        accepted = any(item.accepted for item in fresh)
+        other = "other data fails over it" if accepted else "the same has come back"
+        lines.append(f"opened again: {lapsed or other}")
     elif lapsed:
         lines.append(lapsed)
     if (was.kind, was.node) != (now.kind, now.node):

@@ -104,7 +104,18 @@ def of_data(tx: Transaction, compiled: Compiled, incident: Incident) -> Mending:
         or _of_stuck(tx, compiled, incident, node, keys)
         or _of_published(tx, compiled, incident, node)
     )
-    return _or_accept(mending, incident, let_through_of(tx, incident))
+    accepted = stored_evidence.excepted_of(tx, incident.id, stored_evidence.ACCEPTED)
+    return _or_take_back(_or_accept(mending, incident, let_through_of(tx, incident)), accepted)
+
+
+def _or_take_back(mending: Mending, accepted: Sequence[tuple[str, str]]) -> Mending:
+    """Return the repair with the choice to take back what a person accepted."""
+    if not accepted or not mending.first:
+        return mending
+    node, key = accepted[0]
+    command = command_line("unpublish", partition_argument(node, key or WHOLE), "--reason", "TEXT")
+    choice = f"take back what was accepted ({command})"
+    return msgspec.structs.replace(mending, first=f"{mending.first}, or {choice}")
 
 
 def _or_accept(
@@ -128,7 +139,7 @@ def _of_decision(
     keys: Sequence[str],
 ) -> Mending | None:
     """Return the repair of data about which a person decides; None if no decision is due."""
-    if lapsed := stored_evidence.lapsed_of(tx, incident.id):
+    if lapsed := stored_evidence.excepted_of(tx, incident.id, stored_evidence.LAPSED):
         return _of_lapsed(tx, project, incident, lapsed)
     if incident.state == "recovering":
         withdrawn = _of_withdrawn(tx, project, incident)

@@ -635,15 +635,12 @@ def _places(session: ProjectSession, target: str, *, lapsed: bool) -> list[tuple
         return []
     with session.store.read() as tx:
         incident = found_in(tx, number_of(target))
-        again = (
-            [(node, key or WHOLE) for node, key in evidence.lapsed_of(tx, incident.id)]
-            if lapsed
-            else []
-        )
-        waiting = [(row.node, row.partition) for row in waiting_for(tx, incident)]
+        places = [(row.node, row.partition) for row in waiting_for(tx, incident)]
         if lapsed:
-            again += let_through_of(tx, incident)
-    return list(dict.fromkeys([*waiting, *again]))
+            again = evidence.excepted_of(tx, incident.id, evidence.LAPSED)
+            places += [(node, key or WHOLE) for node, key in again]
+            places += let_through_of(tx, incident)
+    return list(dict.fromkeys(places))
 
 
 def _together(

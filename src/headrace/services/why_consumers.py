@@ -8,6 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from headrace.ledger.segments import SegmentKind
+from headrace.model.causes import HEADRACE
 from headrace.model.intervals import to_us
 from headrace.plan import Compiled
 from headrace.services.delay_ledger import Ledgers, owner_of
@@ -272,7 +273,7 @@ def _explained(tx: Transaction, segments: Sequence[SegmentRow]) -> list[SegmentR
 
 
 def _clause(tx: Transaction, compiled: Compiled, longest: SegmentRow, newest: SegmentRow) -> str:
-    """Return the incident, what it obstructs, and who answers for it.
+    """Return the incident, its node, what it obstructs, and who answers for it.
 
     The newest segment says what it obstructs: earlier obstacles may be over.
     """
@@ -281,8 +282,10 @@ def _clause(tx: Transaction, compiled: Compiled, longest: SegmentRow, newest: Se
     owner = incident.owner if incident is not None else owner_of(compiled, longest.node)
     whose = f", which {owner} answers for" if owner else ""
     what, besides, more = newest.note.partition("; ")
-    text = f"{label}: {what} at {newest.node} {newest.partition}{whose}{besides}{more}"
-    return text.replace(f" {WHOLE}", "")
+    at = f"{newest.node} {newest.partition}".removesuffix(f" {WHOLE}")
+    if incident is not None and incident.node not in (newest.node, HEADRACE):
+        at = f"{incident.node} (seen at {at})"
+    return f"{label}: {what} at {at}{whose}{besides}{more}"
 
 
 def _required(

@@ -254,7 +254,7 @@ def test_evidence_of_a_kind(store: Store) -> None:
         assert evidence.contents_of(tx, evidence.GAP) == [b"gap:1", b"gap:2"]
         assert evidence.active_of(tx, evidence.GAP) == {"gap:2": ("src", b"gap:2")}
         assert evidence.active_of(tx, "never") == {}
-        assert evidence.lapsed_of(tx, 1) == [("daily", "1"), ("orders", "2")]
+        assert evidence.excepted_of(tx, 1, evidence.LAPSED) == [("daily", "1"), ("orders", "2")]
 
 
 def test_the_position_of_the_last_gathering_is_replaced(store: Store) -> None:

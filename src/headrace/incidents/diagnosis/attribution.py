@@ -260,12 +260,16 @@ def _has_other_keys(candidate: CauseCandidate) -> bool:
 def carried_causes(
     open_causes: Iterable[Cause], evidence: Sequence[Evidence]
 ) -> list[CauseCandidate]:
-    """Return the open causes without active evidence of their own, but with active symptoms."""
+    """Return the open causes without active evidence of their own, but with active symptoms.
+
+    That somebody accepted data isn't a symptom.
+    """
     active_ids = {item.id for item in evidence}
+    symptoms = {item.id for item in evidence if not item.accepted}
     result = (
         cause
         for cause in open_causes
-        if active_ids.isdisjoint(cause.own) and not active_ids.isdisjoint(cause.explains)
+        if active_ids.isdisjoint(cause.own) and not symptoms.isdisjoint(cause.explains)
     )
     return [_as_candidate(cause, frozenset(cause.explains)) for cause in result]
 

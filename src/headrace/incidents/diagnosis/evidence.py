@@ -124,6 +124,11 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """For a warning: a correct delivery came since, so it was no false alarm."""
     lapsed: str = ""
     """Who accepted it by an exception that has lapsed: readers see the data."""
+    accepted: str = ""
+    """For a warning: who accepted the data by an exception in force.
+
+    It is no incident by itself, but explains what fails over that data.
+    """
 
 
 # Classes of errors, factors and names of checks that failures and anomalous figures share. A detail

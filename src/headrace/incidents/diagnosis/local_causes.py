@@ -115,7 +115,10 @@ def _new_candidate(
         rule,
         place.node,
         own_evidence,
-        chosen=any(each.corrected or rule.opens(each, place) for each in own_evidence),
+        chosen=any(
+            each.corrected or (rule.opens(each, place) and not each.accepted)
+            for each in own_evidence
+        ),
     )
     cause_candidate.rewritten = any(place.rewritten(each) for each in own_evidence)
     if rule.kind in (CauseKind.SLOW_RUN, CauseKind.CODE_ERROR) and cause_candidate.rewritten:
@@ -331,11 +334,16 @@ def _is_of_form(evidence: Evidence) -> bool:
 def _warned_of(
     candidates: Iterable[CauseCandidate], own_evidence: Sequence[Evidence]
 ) -> CauseCandidate | None:
-    """Return an earlier cause at the node that wasn't worth an incident and explains this."""
+    """Return an earlier cause at the node that wasn't worth an incident and explains this.
+
+    What a person accepted explains nothing about another delivery.
+    """
     latent = [
         cause_candidate
         for cause_candidate in candidates
-        if not cause_candidate.chosen and cause_candidate.rule is not None
+        if not cause_candidate.chosen
+        and cause_candidate.rule is not None
+        and not any(each.accepted for each in cause_candidate.own_evidence)
     ]
     return (
         next(

@@ -1,4 +1,4 @@
-"""Evidence of changes that people applied, and of exceptions that have lapsed."""
+"""Evidence of changes that people applied, and of exceptions, in force and lapsed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from headrace.slo.declared_promises import WHOLE
 from headrace.slo.obligations import EvaluationContext
 from headrace.store.queries import applied_versions, exceptions, publications, quarantine
 from headrace.store.queries import evidence as stored
-from headrace.store.queries.evidence import LAPSED
+from headrace.store.queries.evidence import ACCEPTED, LAPSED
 from headrace.store.queries.exceptions import ExceptionRecord
 from headrace.store.transaction import Transaction
 
@@ -247,33 +247,41 @@ def _compiled(content: bytes) -> Compiled:
     return msgspec.msgpack.decode(content, type=Compiled)
 
 
-# Exceptions that have lapsed: readers still see data that nobody accepts any more, so what held it
-# before the exception holds again.
+# Exceptions. Once one has lapsed, readers still see data that nobody accepts any more, so what held
+# it before the exception holds again. Until then it warns: assets may fail over the data.
 
 LAPSED_NATS = 12.0
 
 
-def gather_lapsed_exceptions(
-    tx: Transaction, context: EvaluationContext, now: int
-) -> Iterator[Evidence]:
-    """Yield the evidence that held each of these publications before it was accepted."""
+def gather_exceptions(
+    tx: Transaction, context: EvaluationContext, now: int, accepted_since: int
+) -> dict[str, list[Evidence]]:
+    """Return the evidence that held publications before they were accepted, by kind.
+
+    `LAPSED` exceptions hold again. `ACCEPTED` are those in force that were made since a time.
+    """
+    results: dict[str, list[Evidence]] = {LAPSED: [], ACCEPTED: []}
     for record in exceptions.exceptions_in_force(tx):
-        if (
-            record.until is not None
-            and record.lapsed(now)
-            and record.node in context.declared.nodes
-        ):
-            for place, before in enumerate(_held_evidence(tx, record)):
-                yield msgspec.structs.replace(
-                    before,
-                    id=f"{LAPSED}:{record.id}:{place}",
-                    at_us=record.until,
-                    began_us=record.until,
-                    held=True,
-                    history=0,
-                    repeated=False,
-                    lapsed=record.actor,
-                )
+        lapsed = record.lapsed(now)
+        if record.node not in context.declared.nodes or not (lapsed or record.at >= accepted_since):
+            continue
+        kind = LAPSED if lapsed else ACCEPTED
+        at_us = record.until if lapsed and record.until is not None else record.at
+        results[kind] += [
+            msgspec.structs.replace(
+                before,
+                id=f"{kind}:{record.id}:{place}",
+                at_us=at_us,
+                began_us=at_us,
+                held=lapsed,
+                history=0,
+                repeated=False,
+                lapsed=record.actor if lapsed else "",
+                accepted="" if lapsed else record.actor,
+            )
+            for place, before in enumerate(_held_evidence(tx, record))
+        ]
+    return results
 
 
 def _held_evidence(tx: Transaction, record: ExceptionRecord) -> list[Evidence]:

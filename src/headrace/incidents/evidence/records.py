@@ -198,6 +198,8 @@ def reclassified_text(was: tuple[str, str], now: tuple[str, str]) -> str:
 
 def evidence_label(evidence: Evidence) -> str:
     """Return what kind of observation evidence is, in a few words."""
+    if evidence.accepted:
+        return f"{_label(evidence)}, accepted by {evidence.accepted}"
     return (
         f"{_label(evidence)}, exception of {evidence.lapsed} lapsed"
         if evidence.lapsed

@@ -14,6 +14,8 @@ GAP = "gap"
 """Prefix of ids of evidence for an outage of Headrace: `gap:1741158003737995`."""
 LAPSED = "lapsed"
 """Prefix of ids of evidence for a lapsed exception: `lapsed:12:0` for exception 12."""
+ACCEPTED = "accepted"
+"""Prefix of ids of evidence for an exception in force: `accepted:12:0` for exception 12."""
 
 
 class StoredEvidence(msgspec.Struct, frozen=True, gc=False):
@@ -68,10 +70,14 @@ def active(tx: Transaction, limit: int) -> list[StoredEvidence]:
 
 
 def warned_last(tx: Transaction, number: int) -> int | None:
-    """Return the last time of an incident's active evidence that holds no data back, or None."""
+    """Return the last time of an incident's active warnings, or None.
+
+    What a person accepted isn't a warning that anybody still has to see.
+    """
     row = tx.execute(
-        "select max(at) from evidence where incident_id = :id and held = 0 and ended_at is null",
-        {"id": number},
+        "select max(at) from evidence where incident_id = :id and held = 0 and ended_at is null and"
+        " (id < :first or id >= :beyond)",
+        {"id": number, "first": f"{ACCEPTED}:", "beyond": f"{ACCEPTED};"},
     ).fetchone()
     return None if row[0] is None else int(row[0])
 
@@ -219,12 +225,12 @@ def contents_of(tx: Transaction, kind: str) -> list[bytes]:
     return [bytes(row[0]) for row in rows]
 
 
-def lapsed_of(tx: Transaction, number: int) -> list[tuple[str, str]]:
-    """Return (node, partition) of an incident's lapsed exceptions that are still visible."""
+def excepted_of(tx: Transaction, number: int, kind: str) -> list[tuple[str, str]]:
+    """Return (node, partition) of an incident's visible exceptions, `LAPSED` or `ACCEPTED`."""
     rows = tx.execute(
         "select distinct node, partition from evidence where incident_id = :id"
         " and ended_at is null and id >= :first and id < :beyond order by node, partition",
-        {"id": number, "first": f"{LAPSED}:", "beyond": f"{LAPSED};"},
+        {"id": number, "first": f"{kind}:", "beyond": f"{kind};"},
     )
     return [(str(row[0]), str(row[1])) for row in rows]
 

@@ -171,3 +171,38 @@ def test_kept_partitions_need_the_columns_of_the_new_code(lab: Lab) -> None:
     )
     with pytest.raises(UsageError, match="its rows have no `amount`"):
         applied(lab, keep=["total"], reason="x")
+
+
+def test_an_asset_that_reads_itself_is_retyped_too(lab: Lab) -> None:
+    """Its columns aren't known before it runs, and the plan didn't list it."""
+    front = "partition: {by: day, column: day}"
+    before = "(select max(total) from $self)"
+    clean = (
+        "select order_id, cast(day as date) as day, amount::decimal(18,{}) as amount from orders"
+    )
+    lab.sql("clean", clean.format(2))
+    lab.sql("total", "select day, count(*) as total, count(amount) as n from clean group by day")
+    running = "select day, sum(amount) + coalesce({}, 0) as total from clean group by day"
+    lab.sql("running", running.format(before), front)
+    highest = "select day, greatest(sum(amount), {}) as total from clean group by day"
+    lab.sql("highest", highest.format(before), front)
+    applied(lab)
+    do(lab, planned({"clean": (DAYS[0], DAYS[2])}))
+    lab.tick()
+    lab.sql("clean", clean.format(4))
+    steps = plan(lab.session(), progress=Silent()).steps
+    (step,) = [step for step in steps if step.kind == "retype" and step.node == "running"]
+    assert "total DECIMAL(38,2) → DECIMAL(38,4)" in step.detail
+    applied(lab)
+    lab.orders(DAYS[3])
+    states = {item.asset: item for item in lab.tick().attempts}
+    assert states["running"].state == "published"
+    error = states["highest"].error
+    assert error is not None and error.code == "engine_wrong_result", "and not rounded"
+    assert "DECIMAL(38,4) to DECIMAL(38,2)" in error.message
+    lab.sql("highest", highest.format(f"{before}::decimal(18,4)"), front)
+    applied(lab)
+    lab.tick()
+    assert query(lab, "select typeof(total), count(*) from highest group by 1") == [
+        ["DECIMAL(38,4)", 4]
+    ]

@@ -26,6 +26,7 @@ import msgspec
 from headrace.compiler.frames import receive, send
 from headrace.engine.failures import UNTYPED_SELF_HINT, shortened
 from headrace.engine.macros import faults
+from headrace.lake.rounded_decimals import refuse_rounding
 from headrace.lake.session import DuckDBSession, without_semicolons
 from headrace.lake.sqltext import literal, quote
 from headrace.plan.compiled import Columns
@@ -142,7 +143,8 @@ class Binder:
         except _REFUSED as error:
             return self._refused(error, text, 0)
         except WrongResult as wrong:
-            return BindResult(code=CODE, message=str(wrong), hint=wrong.hint)
+            line = max(1, wrong.line - 1)
+            return BindResult(code=CODE, message=str(wrong), hint=wrong.hint, line=line)
         except (duckdb.Error, RecursionError, UnicodeError):
             return BindResult()
 
@@ -197,7 +199,7 @@ class Binder:
             f"{quote(table.name)} AS NOT MATERIALIZED ({_empty(table)})"
             for table in statement.tables
         )
-        before = f"DESCRIBE {f'WITH {tables} ' if tables else ''}SELECT * FROM (\n"
+        query = f"{f'WITH {tables} ' if tables else ''}SELECT * FROM (\n{text}\n)"
         available = {
             name.lower(): value
             for name, value in {**statement.parameters, **_bounds(statement)}.items()
@@ -205,7 +207,8 @@ class Binder:
         if any(name.lower() not in available for name in used):
             return None
         parameters = {name: available[name.lower()] for name in used}
-        rows = self._session.run(f"{before}{text}\n)", parameters or None).fetchall()
+        rows = self._session.run(f"DESCRIBE {query}", parameters or None).fetchall()
+        refuse_rounding(self._session, query)
         return tuple((row[0], row[1]) for row in rows)
 
     def _without_columns(self, text: str, statement: SelectStatement, used: set[str]) -> BindResult:

@@ -48,6 +48,7 @@ from headrace.engine.processes import Meter, rows_and_bytes
 from headrace.faults import FaultPoint, reached
 from headrace.lake import FileRef, LakeColumn, LakeTable, Replacement, StagedFile
 from headrace.lake.merging import stage_merge
+from headrace.lake.rounded_decimals import refuse_rounding
 from headrace.lake.row_routing import bounds_of, key_expression
 from headrace.lake.schema import CodeTypes, SchemaMismatch, ValueMismatch
 from headrace.lake.session import without_semicolons
@@ -411,9 +412,17 @@ def _small(
 
 
 def _sql(task: BodyTask, body: SqlBody, session: DuckDBSession) -> AssetOutput:
-    composed = composed_of(task, _inputs_of(task, body, session))
+    inputs, alike = _inputs_of(task, body, session), _alike(task)
+    composed = composed_of(task, inputs)
     with _failures(task, body=body, lines_before=composed.lines_before):
-        return _rows(task, session, composed.text, composed.parameters, alike=_alike(task))
+        if alike not in session.described:
+            refuse_rounding(session, composed_of(task, [_emptied(each) for each in inputs]).text)
+        return _rows(task, session, composed.text, composed.parameters, alike=alike)
+
+
+def _emptied(data: InputData) -> InputData:
+    inputs = tuple(map(_emptied, data.inputs))
+    return msgspec.structs.replace(data, files=(), inputs=inputs)
 
 
 def _staged(
@@ -615,6 +624,12 @@ def _failures(  # complexipy: ignore (a table: exception → failure)
         raise failed(
             str(mismatch), code=code, hint=mismatch.hint, file=task.body.file, line=task.body.line
         ) from mismatch
+    except WrongResult as wrong:
+        line = task.body.line + max(0, wrong.line - lines_before - 1)
+        file = task.body.file
+        raise failed(
+            str(wrong), hint=wrong.hint, code=CODE, file=file, line=line, everywhere=True
+        ) from wrong
     except LakeError as error:
         raise failed(
             str(error),

@@ -19,6 +19,7 @@ from headrace.model.nodes import PartitionSpec
 from headrace.model.retention import first_kept
 from headrace.plan import ChangeKind, Compiled, NodeChange
 from headrace.plan.comparison import heard_before, renames, without_places
+from headrace.plan.compiled import Columns, CompiledNode
 from headrace.plan.invalidation import Published, invalidated_by, invalidated_nodes
 from headrace.plan.partition_ranges import extent_of, extent_of_keys
 from headrace.plan.project_plan import (
@@ -36,6 +37,7 @@ from headrace.runtime.graph import graph_of
 from headrace.runtime.partition_extents import extents_of_rows, read_states
 from headrace.runtime.recomputation import returned
 from headrace.scheduler import Graph
+from headrace.sql.values import SELF, UNKNOWN
 from headrace.store import Transaction
 from headrace.store.queries import applied_versions, erasures, exceptions, partition_states
 
@@ -257,9 +259,14 @@ def _facts(
     projects = (before.project, after.project)
     former = renames(before, after)
     names = {former.get(change.node, change.node) for change in changes}
+    reading_themselves = {
+        former.get(name, name)
+        for name, node in after.nodes.items()
+        if changes and node.uses_self and node.columns is None
+    }
     published = {
         name: results
-        for name in names
+        for name in names | reading_themselves
         if (results := applied_versions.published_range(tx, name)) is not None
     }
     returning = {
@@ -296,12 +303,39 @@ def _retyped(
     for name, node in after.nodes.items():
         was = former.get(name, name)
         table = catalog.table(tx, was) if was in published else None
-        if table is None or node.columns is None:
+        columns = (
+            node.columns if table is None else node.columns or _beside_itself(after, node, table)
+        )
+        if table is None or columns is None:
             continue
         with suppress(LakeError):  # the attempt says what is wrong with the columns
-            target = propose(name, node.columns, table, evolve=True)
+            target = propose(name, columns, table, evolve=True)
             if target.retyped:
                 yield name, _other_types(table, target)
+
+
+def _beside_itself(after: Compiled, node: CompiledNode, table: LakeTable) -> Columns | None:
+    """Return the columns of an asset that reads `$self`, whose columns are those of its table.
+
+    Columns whose types can't be derived keep theirs. None for unknown columns.
+    """
+    if not node.uses_self or node.sql is None:
+        return None
+    from headrace.sql.analysis import analyse  # sqlglot, which most plans don't need
+    from headrace.sql.queries import resolve
+
+    types = {column.name.lower(): column.type for column in table.columns}
+    schemas = {
+        spec.node.lower(): columns
+        for spec in node.inputs
+        if (columns := after.nodes[spec.node].columns) is not None
+    }
+    schemas[SELF] = tuple((column.name, column.type) for column in table.columns[1:])
+    columns = resolve(analyse(node.sql, file="", line=1, name=node.name), schemas).columns
+    return columns and tuple(
+        (name, types.get(name.lower(), type_) if type_ == UNKNOWN else type_)
+        for name, type_ in columns
+    )
 
 
 def _other_types(table: LakeTable, target: LakeTable) -> tuple[tuple[str, str, str], ...]:

@@ -123,20 +123,21 @@ _MAY_HAVE = re.compile(
 
 
 class WrongResult(UsageError):
-    """A statement has a form of which the pinned DuckDB gives wrong results."""
+    """DuckDB gives wrong results for a statement. `line` is in the statement, from 1."""
 
-    def __init__(self, fault: EngineFault) -> None:
-        super().__init__(
-            f"DuckDB gives wrong results for this form: {fault.what} (duckdb {fault.source})",
-            hint=fault.instead,
-        )
+    def __init__(self, message: str, *, hint: str, line: int = 1) -> None:
+        super().__init__(message, hint=hint)
+        self.line = line
 
 
 def refuse_faulty(text: str) -> None:
     """Raise WrongResult for SQL with one of the refused forms; a text that isn't SQL has none."""
     fault = _fault_of(text)
     if fault is not None:
-        raise WrongResult(fault)
+        raise WrongResult(
+            f"DuckDB gives wrong results for this form: {fault.what} (duckdb {fault.source})",
+            hint=fault.instead,
+        )
 
 
 @lru_cache(maxsize=1024)

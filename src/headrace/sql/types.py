@@ -200,7 +200,7 @@ def _decimals(operator: str, left: str, right: str) -> str:
         width, scale = p1 + p2, s1 + s2
     elif operator in "+-":
         scale = max(s1, s2)
-        width = max(p1 - s1, p2 - s2) + scale + 1
+        width = min(max(p1 - s1, p2 - s2) + scale + 1, 38)
     elif operator == "%":
         scale = max(s1, s2)
         width = max(p1 - s1, p2 - s2) + scale

@@ -1,0 +1,129 @@
+"""Decimals that DuckDB rounds although nobody cast them, found in its plan of a statement.
+
+DuckDB's decimals have at most 38 digits. Where UNION, CASE, IN, a list and the like need more for
+the common type of two values, it drops decimals; a recursive query and the default of `lag` give
+the type of the first value to all others.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from headrace.lake.session import DuckDBSession
+from headrace.lake.sqltext import literal
+from headrace.sql.engine_faults import WrongResult
+
+_FLOATS = {"FLOAT", "DOUBLE"}
+_ANY_SCALE = 1000
+"""The scale of floating-point numbers, which have more decimals than any DECIMAL."""
+_NOWHERE = 2**64 - 1
+"""The location of what isn't in the statement's text."""
+_MACROS = "SELECT lower(function_name) FROM duckdb_functions() WHERE function_type = 'macro'"
+
+
+def refuse_rounding(session: DuckDBSession, statement: str) -> None:
+    """Raise WrongResult if DuckDB drops decimals of a value that the statement doesn't cast.
+
+    Pass the statement over empty tables: nothing depends on rows. A statement that can't be bound
+    passes, because its own error says more.
+    """
+    losing = [node for node in _nodes(session, "plan", statement) if _loses_decimals(node)]
+    written = _written_casts(session, statement) if losing else {}
+    for cast in losing:
+        at, child = cast["query_location"], cast["child"]
+        is_written = (
+            child["expression_class"] != "BOUND_REF"
+            if at == _NOWHERE
+            else at in written and written[at] in (None, cast["return_type"])
+        )
+        if not is_written:
+            name = child.get("alias") or child.get("name")
+            raise WrongResult(
+                f"DuckDB rounds {f'`{name}`' if name else 'a value'} from {_shown(_type_of(child))}"
+                f" to {_shown(cast['return_type'])}, the type that it gives all values brought"
+                " together there",
+                hint=(
+                    "give the other side fewer digits, such as sum(amount)::decimal(18,3), or write"
+                    " the cast that rounds"
+                ),
+                line=1 if at == _NOWHERE else statement.encode()[:at].count(b"\n") + 1,
+            )
+
+
+def _nodes(session: DuckDBSession, form: str, statement: str) -> Iterator[dict[str, Any]]:
+    """Yield the nodes of a statement's `plan`, or of its text (`sql`)."""
+    import duckdb
+
+    try:
+        waiting = [
+            json.loads(session.row(f"SELECT json_serialize_{form}({literal(statement)})")[0])
+        ]
+    except (duckdb.Error, RecursionError):
+        return
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, dict):
+            yield node
+            waiting.extend(reversed(node.values()))
+        elif isinstance(node, list):
+            waiting.extend(reversed(node))
+
+
+def _loses_decimals(node: dict[str, Any]) -> bool:
+    if node.get("expression_class") != "BOUND_CAST":
+        return False
+    before, after = _scales(_type_of(node["child"])), _scales(node["return_type"])
+    lost = any(0 <= fewer < more for more, fewer in zip(before, after, strict=False))
+    return lost and not _is_exact(node["child"].get("value"), before[0] - after[0])
+
+
+def _type_of(expression: dict[str, Any]) -> dict[str, Any]:
+    """Return the type of a bound expression; one without a result has none."""
+    return expression.get("return_type") or expression.get("value", {}).get("type") or {}
+
+
+def _scales(kind: dict[str, Any]) -> list[int]:
+    """Return the decimals of a number, or of each value in a nested type; -1 for other values."""
+    info, name = kind.get("type_info") or {}, kind.get("id", "")
+    children = [info["child_type"]] if "child_type" in info else []
+    children += [each["second"] for each in info.get("child_types", ())]
+    if children:
+        return [scale for child in children for scale in _scales(child)]
+    other = 0 if name.endswith("INT") or name == "INTEGER" else -1
+    return [_ANY_SCALE if name in _FLOATS else info.get("scale", other)]
+
+
+def _is_exact(value: dict[str, Any] | None, decimals: int) -> bool:
+    """Return whether a constant is zero in its last decimals."""
+    if value is None or value["type"]["id"] != "DECIMAL":
+        return False
+    digits = 0 if value["is_null"] else value["value"]
+    if isinstance(digits, dict):
+        digits = digits["upper"] * 2**64 + digits["lower"]
+    return bool(digits % 10**decimals == 0)
+
+
+def _written_casts(session: DuckDBSession, statement: str) -> dict[int, Any]:
+    """Return the type of each cast in a statement by its location; None for any type.
+
+    DuckDB's own casts have the location of what they cast. The alias of a cast stands for it
+    elsewhere, and a macro may have casts to any type.
+    """
+    macros = {name for (name,) in session.connection.execute(_MACROS).fetchall()}
+    nodes = list(_nodes(session, "sql", statement))
+    casts = [node for node in nodes if node.get("class") == "CAST"]
+    written = {cast["query_location"]: cast["cast_type"] for cast in casts}
+    aliases = {cast["alias"].lower(): cast["cast_type"] for cast in casts}
+    for node in nodes:
+        if str(node.get("function_name", "")).lower() in macros:
+            written[node["query_location"]] = None
+        elif node.get("class") == "COLUMN_REF" and node["column_names"][-1].lower() in aliases:
+            written[node["query_location"]] = aliases[node["column_names"][-1].lower()]
+    return written
+
+
+def _shown(kind: dict[str, Any]) -> str:
+    info = kind.get("type_info") or {}
+    return f"DECIMAL({info['width']},{info['scale']})" if "scale" in info else str(kind["id"])

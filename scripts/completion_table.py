@@ -13,8 +13,9 @@ import sys
 from pathlib import Path
 
 from headrace.cli.command_table import BY_NAME
-from headrace.cli.declared_commands import Parameter, load
-from headrace.services.parameters import Argument, Option
+from headrace.cli.completion import completed
+from headrace.cli.completion_table import CompletedParameter
+from headrace.cli.declared_commands import load
 
 TARGET = Path(__file__).resolve().parent.parent / "src/headrace/cli/completion_table.py"
 
@@ -52,10 +53,10 @@ def main() -> None:
 
 def text() -> str:
     """Return the file's content."""
-    lines = [
-        f"    {name!r}: ({''.join(f'{_parameter(item)}, ' for item in load(name).parameters)}),\n"
-        for name in BY_NAME
-    ]
+    lines = []
+    for name in BY_NAME:
+        parameters = "".join(f"{_written(item)}, " for item in completed(load(name).parameters))
+        lines.append(f"    {name!r}: ({parameters}),\n")
     content = (
         f"{HEAD}PARAMETERS: dict[str, tuple[CompletedParameter, ...]] = {{\n{''.join(lines)}}}\n"
     )
@@ -63,16 +64,9 @@ def text() -> str:
     return subprocess.run(ruff, input=content, capture_output=True, text=True, check=True).stdout
 
 
-def _parameter(item: Parameter) -> str:
-    declaration = item.declaration
-    if isinstance(declaration, Argument):
-        many = ", many=True" if item.many else ""
-        return f"CompletedParameter((), {declaration.names or declaration.metavar!r}{many})"
-    assert isinstance(declaration, Option)
-    options = tuple(name for name in (declaration.name, declaration.short) if name)
-    return (
-        f"CompletedParameter({options!r}, {None if item.type is bool else declaration.metavar!r})"
-    )
+def _written(item: CompletedParameter) -> str:
+    many = ", many=True" if item.many else ""
+    return f"CompletedParameter({item.options!r}, {item.takes!r}{many})"
 
 
 if __name__ == "__main__":

@@ -241,7 +241,7 @@ def _serve(control: socket.socket) -> None:
 def _import_all() -> None:
     import duckdb
 
-    from headrace.cli.command_table import BY_NAME
+    from headrace.cli.command_table import all_commands, module_of
 
     for name in (
         "engine.python",
@@ -252,8 +252,8 @@ def _import_all() -> None:
         "runtime.fork_server",
     ):
         import_module(f"headrace.{name}")
-    for command in BY_NAME.values():
-        import_module(command.module)
+    for command in all_commands():
+        import_module(module_of(command))
     duckdb.default_connection().close()  # it was opened on import, with threads
 
 

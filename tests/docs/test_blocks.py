@@ -111,6 +111,18 @@ NOT_RUN = {
         "docs/how-to/extend.md",
         "from acme_headrace.even import Even",
     ): "a part of a package's tests; examples/plugin has tests of its own",
+    (
+        "docs/how-to/extend.md",
+        "from headrace.extension import CliComman",
+    ): "a part of a package; tests/examples installs a whole one",
+    (
+        "docs/how-to/extend.md",
+        "from typing import Annotated",
+    ): "a part of a package; tests/examples installs a whole one",
+    (
+        "docs/how-to/extend.md",
+        '[project.entry-points."headrace.commands',
+    ): "a part of a package's pyproject.toml",
     ("docs/how-to/exports.md", "- consumer: payroll"): "a declaration of another project",
     (
         "docs/how-to/exports.md",

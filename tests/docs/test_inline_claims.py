@@ -24,7 +24,7 @@ from page_lab import ROOT, pages, spans
 
 from benchmarks.results import ORDER
 from headrace import Context
-from headrace.cli.command_table import BY_NAME, FLAGS, VALUES
+from headrace.cli.command_table import FLAGS, VALUES, all_commands, module_of
 from headrace.cli.declared_commands import load
 from headrace.model.file_descriptions import SECTIONS, with_kinds
 from headrace.model.plugins import own_kinds
@@ -33,6 +33,7 @@ from headrace.services.parameters import Option
 from headrace.web.openapi import description
 
 SOURCE = ROOT / "src" / "headrace"
+COMMANDS = {command.name: command for command in all_commands()}
 EVERYWHERE = {*FLAGS, *VALUES, "--help", "--version", "--install-completion"}
 OF_OTHER_PROGRAMS = {"--config=jobs/settings.yaml"}
 """Options of a program in an example, not of Headrace."""
@@ -51,7 +52,7 @@ def is_command(span: str) -> bool:
     wrong.
     """
     first, _, rest = span.partition(" ")
-    return bool(rest) and (first == "headrace" or (first in BY_NAME and not rest.startswith("=")))
+    return bool(rest) and (first == "headrace" or (first in COMMANDS and not rest.startswith("=")))
 
 
 def wrong_in_command(line: str) -> str | None:
@@ -64,7 +65,7 @@ def wrong_in_command(line: str) -> str | None:
     if not words or words[0] in EVERYWHERE:
         return None
     name, rest = words[0], words[1:]
-    if name not in BY_NAME:
+    if name not in COMMANDS:
         return f"no command is called {name}"
     known = EVERYWHERE | options_of(name)
     for option in (word.partition("=")[0] for word in rest if re.match(r"--?[a-z]", word)):
@@ -108,7 +109,7 @@ def options_of(name: str) -> frozenset[str]:
 @cache
 def actions_of(name: str) -> frozenset[str]:
     """The words that may follow a command, as its module has them."""
-    text = inspect.getsource(importlib.import_module(BY_NAME[name].module))
+    text = inspect.getsource(importlib.import_module(module_of(COMMANDS[name])))
     return frozenset(re.findall(r"[a-z][a-z-]+", text))
 
 
@@ -135,7 +136,7 @@ def test_a_wrong_command_is_noticed() -> None:
 
 def test_options_exist() -> None:
     """Would catch: an option that no command takes any more."""
-    known = EVERYWHERE.union(*map(options_of, BY_NAME))
+    known = EVERYWHERE.union(*map(options_of, COMMANDS))
     named = [(page, span) for page, span in of_kind("--[a-z]") if span not in OF_OTHER_PROGRAMS]
     wrong = [f"{page}: `{span}`" for page, span in named if re.split("[ =]", span)[0] not in known]
     assert not wrong, "\n".join(wrong)

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,18 +40,37 @@ class Shop:
 
     def run(self, *arguments: str, code: int = 0) -> str:
         """The output of a command, which is a new process, as its packages are found once."""
+        return self._run(arguments, code).stdout
+
+    def error(self, *arguments: str, code: int) -> str:
+        return self._run(arguments, code).stderr
+
+    def completed(self, *words: str) -> list[str]:
+        """The candidates for the last word."""
+        return self._run((), 0, "\n".join((*words, ""))).stdout.splitlines()
+
+    def _run(
+        self, arguments: Sequence[str], code: int, words: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
         kept = {key: value for key, value in os.environ.items() if not key.startswith("HEADRACE_")}
         done = subprocess.run(
             [sys.executable, "-m", "headrace", *arguments],
             cwd=self.root,
-            env={**kept, "PYTHONPATH": str(self.packages), "NO_COLOR": "1", "COLUMNS": "200"},
+            env={
+                **kept,
+                **({} if words is None else {"_HEADRACE_COMPLETE": "bash"}),
+                "PYTHONPATH": str(self.packages),
+                "NO_COLOR": "1",
+                "COLUMNS": "200",
+            },
+            input=words,
             capture_output=True,
             text=True,
             timeout=SECONDS_MAX,
             check=False,
         )
         assert done.returncode == code, f"{done.returncode}\n{done.stdout}\n{done.stderr}"
-        return done.stdout
+        return done
 
     def json(self, *arguments: str, code: int = 0) -> Any:
         return json.loads(self.run(*arguments, "--json", code=code))
@@ -123,6 +143,81 @@ def test_its_kinds_are_declared_ingested_checked_and_exported(
         "unknown_field sources/tills.yaml:4",
         "unknown_export_format consumers.yaml:6",
     }
+
+
+@pytest.mark.long
+def test_its_command_is_listed_completed_permitted_and_run(tmp_path: Path, installed: Path) -> None:
+    """Would catch: a command that only `headrace --help` knows, or that anybody may run."""
+    shop = Shop(tmp_path, installed)
+    look = shop.run("--help").partition("Look:")[2].partition("\n\n")[0]
+    assert look.endswith("  mails        list the mails that mailbox sources read")
+    assert "usage: headrace mails [SOURCE]" in shop.run("mails", "--help")
+    days = [row["day"] for row in shop.json("mails", "sales")["mails"]]
+    assert days == ["2026-03-01", "2026-03-02"]
+    assert shop.completed("mai") == ["mails"]
+    assert "--json" in shop.completed("mails", "--")
+    rows = [row for row in shop.json("access", "matrix") if row["command"] == "mails"]
+    assert {row["permission"] for row in rows} == {"read"}
+
+    (shop.root / "access.yaml").write_text('- {role: admin, to: ["user:nobody"]}\n')
+    shop.run("apply", "--yes")
+    assert "may not mails: no rule gives" in shop.error("mails", code=3)
+    shop.packages = tmp_path / "nothing"
+    shop.run("mails", code=2)
+
+
+def add_command(packages: Path, name: str, command: str, code: str) -> None:
+    add_package(packages, name, f"[headrace.commands]\n{command} = {name}:COMMAND\n", code)
+
+
+TABLE = (
+    "from headrace.extension import CliCommand\n"
+    "COMMAND = CliCommand('{0}', 'look', '{1}', 'no_such_module')\n"
+)
+BROKEN_COMMANDS = {
+    "import no_such_module\n": "can't be used: ModuleNotFoundError: No module named",
+    "COMMAND = 1\n": "can't be used: headrace_gone:COMMAND isn't its CliCommand with a home",
+    TABLE.format("else", "of another name"): "can't be used: headrace_gone:COMMAND isn't its",
+    TABLE.format("gone", "its module is missing"): "its module is missing",
+}
+
+
+@pytest.mark.parametrize("code", BROKEN_COMMANDS)
+def test_a_broken_command_is_named_and_help_goes_on(tmp_path: Path, code: str) -> None:
+    """Would catch: one package by which `headrace --help` or all commands end in a traceback."""
+    packages = tmp_path / "packages"
+    add_command(packages, "headrace_gone", "gone", code)
+    shop = Shop(tmp_path, packages)
+    assert f"  gone         {BROKEN_COMMANDS[code]}" in shop.run("--help")
+    error = shop.error("gone", "--help", code=1)
+    assert error.startswith("error: `headrace gone` can't be used: ")
+    assert "repair or uninstall the package that has " in error
+    assert "Traceback" not in error
+    assert shop.completed("gone", "") == []
+
+
+def test_commands_of_headrace_and_of_the_first_package_win(tmp_path: Path) -> None:
+    """Would catch: a package that takes the place of `status`."""
+    packages = tmp_path / "packages"
+    for name, command in (("headrace_a", "same"), ("headrace_b", "same"), ("headrace_c", "status")):
+        add_command(packages, name, command, TABLE.format(command, f"of {name}"))
+    help_text = Shop(tmp_path, packages).run("--help")
+    assert "  same         of headrace_a\n" in help_text
+    assert "headrace_b" not in help_text
+    assert "headrace_c" not in help_text
+
+
+def test_metadata_that_is_no_package_is_passed_over(tmp_path: Path) -> None:
+    """Would catch: a folder or a half-installed package by which no command runs."""
+    packages = tmp_path / "packages"
+    add_command(packages, "headrace_good", "good", TABLE.format("good", "is listed"))
+    (packages / "headrace_empty-1.dist-info").mkdir()
+    (packages / "headrace_folder-1.dist-info/entry_points.txt").mkdir(parents=True)
+    (packages / "headrace_file-1.dist-info").touch()
+    bytes_of = packages / "headrace_bytes-1.dist-info"
+    bytes_of.mkdir()
+    (bytes_of / "entry_points.txt").write_bytes(b"[headrace.commands]\n\xff = x:Y\nno line\n")
+    assert "  good         is listed\n" in Shop(tmp_path, packages).run("--help")
 
 
 @pytest.mark.long

@@ -1,11 +1,14 @@
 """The table of commands, the options that all commands take, and the text of `headrace --help`.
 
-This module imports nothing else of Headrace, so `headrace --help` starts fast. Its annotations are
-values: NamedTuple compiles each one that is text, which takes longer than all the rest of this.
+This module and `installed_commands` import nothing else of Headrace, so `headrace --help` starts
+fast. Their annotations are values: NamedTuple compiles each one that is text, which takes longer
+than all the rest of this.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Self
+
+from headrace.installed_commands import CliCommand, installed_commands
 
 COMPLETE = "_HEADRACE_COMPLETE"
 """The variable by which a shell asks for candidates."""
@@ -16,21 +19,6 @@ Most calls of `tick` find nothing due, and end before a worker could be ready.
 """
 INTERRUPTED = 4
 """The exit code of an interrupted command."""
-
-
-class CliCommand(NamedTuple):
-    """One command in the table; `declared_commands.load` imports its module when it is typed."""
-
-    name: str
-    group: str
-    summary: str
-
-    @property
-    def module(self) -> str:
-        """The module that defines `<name>_command`: the command's name, unless `MODULES` has
-        another.
-        """
-        return f"headrace.cli.commands.{MODULES.get(self.name, self.name)}"
 
 
 GROUPS = ("start", "look", "act", "change", "operate")
@@ -156,6 +144,26 @@ COMMANDS = (
 )
 
 BY_NAME = {command.name: command for command in COMMANDS}
+"""The commands of this package; `find_command` also knows those of other packages."""
+
+
+def all_commands() -> Iterator[CliCommand]:
+    """Yield the commands of this package, then those of other packages that it hasn't."""
+    yield from COMMANDS
+    yield from (item for name, item in installed_commands().items() if name not in BY_NAME)
+
+
+def find_command(name: str) -> CliCommand | None:
+    """Return a command of this or another installed package; None if there is none."""
+    return BY_NAME.get(name) or installed_commands().get(name)
+
+
+def module_of(command: CliCommand) -> str:
+    """Return the module that defines `<name>_command`: in this package the command's name, unless
+    `MODULES` has another.
+    """
+    return command.home or f"headrace.cli.commands.{MODULES.get(command.name, command.name)}"
+
 
 RENAMED = {"withdraw": "unpublish"}
 """Former name → command. It works until the minor version after the next, with a note."""
@@ -322,7 +330,7 @@ def help_text() -> str:
         parts.append(f"{group.capitalize()}:")
         parts += [
             f"  {command.name:<12} {command.summary}"
-            for command in COMMANDS
+            for command in all_commands()
             if command.group == group
         ]
         parts.append("")

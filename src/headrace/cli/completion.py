@@ -13,12 +13,16 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from headrace.cli.command_table import BY_NAME, FLAGS, VALUES, Options
+from headrace.cli.command_table import FLAGS, VALUES, Options, all_commands, find_command
 from headrace.cli.completion_table import PARAMETERS, CompletedParameter
 from headrace.model.errors import HeadraceError
+
+if TYPE_CHECKING:
+    from headrace.cli.declared_commands import Parameter
 
 NAMES_FILE = ".headrace/cache/names"
 """The cached file of node names, relative to the project.
@@ -83,20 +87,47 @@ def candidates(words: list[str]) -> list[str]:
         return []
     if command is None:
         return _commands(word)
-    options = {name: parameter for parameter in PARAMETERS[command] for name in parameter.options}
+    parameters = _parameters(command)
+    options = {name: parameter for parameter in parameters for name in parameter.options}
     if word.startswith("-"):
         return _options(options, word)
     option = options.get(last)
     if option is not None and option.takes is not None:
         return _values(option, project, word)
-    return _next_argument(command, len(_arguments(typed, options)), project, word)
+    return _next_argument(parameters, len(_arguments(typed, options)), project, word)
 
 
 def _commands(word: str) -> list[str]:
     """Return the candidates for the command: command names, or common options."""
     options = [*VALUES, *FLAGS, "--help", "--version"]
-    return sorted(
-        name for name in (options if word.startswith("-") else BY_NAME) if name.startswith(word)
+    names = options if word.startswith("-") else [command.name for command in all_commands()]
+    return sorted(name for name in names if name.startswith(word))
+
+
+def _parameters(command: str) -> tuple[CompletedParameter, ...]:
+    """Return the parameters of a command; the module of one of another package is imported."""
+    if command in PARAMETERS:
+        return PARAMETERS[command]
+    from headrace.cli.declared_commands import load
+
+    try:
+        return completed(load(command).parameters)
+    except HeadraceError:
+        return ()
+
+
+def completed(parameters: Iterable[Parameter]) -> tuple[CompletedParameter, ...]:
+    """Return what completion offers for a command's parameters."""
+    from headrace.services.parameters import Argument
+
+    return tuple(
+        CompletedParameter((), item.declaration.names or item.declaration.metavar, item.many)
+        if isinstance(item.declaration, Argument)
+        else CompletedParameter(
+            tuple(name for name in (item.declaration.name, item.declaration.short) if name),
+            None if item.type is bool else item.declaration.metavar,
+        )
+        for item in parameters
     )
 
 
@@ -109,9 +140,11 @@ def _options(options: Mapping[str, CompletedParameter], word: str) -> list[str]:
     )
 
 
-def _next_argument(command: str, number: int, project: str | None, word: str) -> list[str]:
+def _next_argument(
+    parameters: Collection[CompletedParameter], number: int, project: str | None, word: str
+) -> list[str]:
     """Return the candidates for the argument at position `number`, counted from 0."""
-    arguments = [parameter for parameter in PARAMETERS[command] if not parameter.options]
+    arguments = [parameter for parameter in parameters if not parameter.options]
     if number < len(arguments):
         return _values(arguments[number], project, word)
     if arguments and arguments[-1].many:
@@ -131,7 +164,7 @@ def _split_words(before: list[str]) -> tuple[str | None, str | None, list[str]]:
             project = word.partition("=")[2]
         if command is not None:
             typed.append(word)
-        elif not option and word in BY_NAME:
+        elif not option and find_command(word) is not None:
             command = word
         option = word if not option and word in VALUES else ""
     return project, command, typed

@@ -25,10 +25,10 @@ from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
 
 import msgspec
 
-from headrace.cli.command_table import BY_NAME
+from headrace.cli.command_table import find_command, module_of
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput
-from headrace.model.errors import UsageError, close_names
+from headrace.model.errors import HeadraceError, UsageError, close_names
 from headrace.services import parameters as services
 from headrace.services.parameters import Argument, Option
 
@@ -92,9 +92,23 @@ class Command:
 
 
 def load(name: str) -> Command:
-    """Return the command with this name; import its module."""
-    attribute = f"{name.replace('-', '_')}_command"
-    command: Command = getattr(import_module(BY_NAME[name].module), attribute)
+    """Return the command with this name; import its module.
+
+    Raises LookupError if there is none, HeadraceError if that of another package can't be used.
+    """
+    declared = find_command(name)
+    if declared is None:
+        raise LookupError(name)
+    module, attribute = module_of(declared), f"{name.replace('-', '_')}_command"
+    try:
+        command: Command = getattr(import_module(module), attribute)
+    except Exception as error:
+        if not declared.home:
+            raise
+        raise HeadraceError(
+            f"`headrace {name}` can't be used: {type(error).__name__}: {error}",
+            hint=f"repair or uninstall the package that has {module}",
+        ) from error
     return command
 
 

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from types import FrameType
 
 from headrace.cli.command_table import (
-    BY_NAME,
     COMPLETE,
     INTERRUPTED,
     LEADING,
@@ -23,6 +22,8 @@ from headrace.cli.command_table import (
     RENAMED,
     Options,
     ValueMissing,
+    all_commands,
+    find_command,
     split_options,
 )
 
@@ -103,8 +104,7 @@ def _command(name: str, arguments: list[str], options: Options) -> int:
     if name in RENAMED:
         _write_error(f"note: `headrace {name}` is called `headrace {RENAMED[name]}` now")
         name = RENAMED[name]
-    command = BY_NAME.get(name)
-    if command is None:
+    if find_command(name) is None:
         return _unknown(name)
     signal.signal(signal.SIGTERM, _interrupt)
     if name not in LEADING:
@@ -138,10 +138,11 @@ def _unknown(name: str) -> int:
         return _refuse(f"there is no command `{name}`", f"here that is {OTHER_TOOLS[name]}")
     from headrace.model.errors import close_names
 
-    close = next(iter(close_names(name, [*BY_NAME, *OTHER_TOOLS], 1)), None)
+    names = [command.name for command in all_commands()]
+    close = next(iter(close_names(name, [*names, *OTHER_TOOLS], 1)), None)
     if close is None:
         hint = "headrace --help"
-    elif close in BY_NAME:
+    elif close in names:
         hint = f"did you mean `headrace {close}`?"
     else:
         hint = f"if `{close}` is meant: here that is {OTHER_TOOLS[close]}"

@@ -21,12 +21,12 @@ from headrace.services.dbt_results import (
     check_results,
     results_document,
 )
-from headrace.services.import_files import write_files
 from headrace.services.nodes import typed_columns
 from headrace.services.parameters import Argument, Option
 from headrace.services.permissions import authorised
 from headrace.services.responses.dbt_artifacts import DbtArtifactsResponse, LeftOutRow
 from headrace.services.session import ProjectSession, usable
+from headrace.services.written_files import write_files
 
 MANIFEST, RESULTS = "manifest.json", "run_results.json"
 FORMATS = ("dbt-manifest",)

@@ -27,10 +27,10 @@ from headrace.model.intervals import (
 from headrace.model.partitions import command_line
 from headrace.model.wording import counted, few
 from headrace.services.apply import apply
-from headrace.services.import_files import write_files
 from headrace.services.import_status import DagHere
 from headrace.services.plans import plan
 from headrace.services.session import Progress, ProjectSession
+from headrace.services.written_files import write_files
 from headrace.store.queries import publications
 
 _START = re.compile(r"^start:.*$", re.MULTILINE)

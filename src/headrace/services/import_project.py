@@ -24,7 +24,6 @@ from headrace.importers import ImportedItem, ImportedProject, Refusal, Verdict
 from headrace.importers.origin_files import MANIFEST_FILE, without_faulty_files
 from headrace.model import ProjectError, UsageError
 from headrace.model.partitions import command_line
-from headrace.services.import_files import leftovers, write_files
 from headrace.services.import_manifest import (
     Manifest,
     StoredSuggestion,
@@ -51,6 +50,7 @@ from headrace.services.responses.imports import (
 from headrace.services.responses.project import ProblemRow
 from headrace.services.session import Progress, ProjectSession
 from headrace.services.validate import validate
+from headrace.services.written_files import leftovers, write_files
 
 if TYPE_CHECKING:
     from headrace.importers.dbt.compiled import CompiledProject

@@ -19,7 +19,6 @@ from headrace.model.partitions import command_line
 from headrace.model.wording import counted, few
 from headrace.security.audit import rfc3339
 from headrace.security.secrets import SecretMissing
-from headrace.services.import_files import write_files
 from headrace.services.import_handover import (
     begin,
     beginning,
@@ -47,6 +46,7 @@ from headrace.services.pause import pause, resume
 from headrace.services.permissions import authorised
 from headrace.services.responses.import_stages import ImportMovedResponse
 from headrace.services.session import Progress, ProjectSession
+from headrace.services.written_files import write_files
 from headrace.store.clock import instant
 from headrace.store.queries import attempts
 

@@ -21,7 +21,6 @@ from headrace.importers.simplifications import simplifications
 from headrace.model import ProjectError, UsageError
 from headrace.model.errors import did_you_mean
 from headrace.model.partitions import command_line
-from headrace.services.import_files import write_files
 from headrace.services.import_manifest import (
     FileChange,
     Manifest,
@@ -37,6 +36,7 @@ from headrace.services.responses.imports import (
 )
 from headrace.services.session import Progress, ProjectSession
 from headrace.services.validate import validate
+from headrace.services.written_files import write_files
 
 PERMISSIONS = "look at the permissions, then apply the suggestion again"
 SuggestionName = Annotated[

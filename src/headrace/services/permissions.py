@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
+from headrace.installed_commands import CliCommand, installed_commands
 from headrace.model import HeadraceError, Refused, UnknownName
 from headrace.model.access import ACCESS_FILE, PERMISSIONS, AccessRules, Permission, Role
 from headrace.services.emergency_roles import take_emergencies
@@ -254,7 +255,12 @@ LOOKING = (SEE, READ, AUDIT)
 @functools.cache
 def by_name() -> Mapping[str, CommandPermission]:
     """Return the permission of each command by its name, as people type it."""
-    return {row.name: row for row in (*COMMANDS.values(), SERVE)}
+    added = {
+        name: _ROW(name, Permission(needed))
+        for command in installed_commands().values()
+        for name, needed in command.permissions.items()
+    }
+    return added | {row.name: row for row in (*COMMANDS.values(), SERVE)}
 
 
 ADMINS_MAX = 3
@@ -272,8 +278,20 @@ def authorised(function: F) -> F:
     """
     # `python -m headrace.services.MODULE` calls the module `__main__`
     module = inspect.getmodulename(function.__code__.co_filename)
-    path = f"{module}:{function.__name__}"
-    needed = COMMANDS[path]
+    return _checked(function, COMMANDS[f"{module}:{function.__name__}"])
+
+
+def permitted(command: CliCommand, name: str) -> Callable[[F], F]:
+    """Return a decorator like `authorised` for a function of another package.
+
+    `name` is one of the command's `permissions`, for a function about the whole project: its first
+    parameter is the session. Raises LookupError for another name.
+    """
+    needed = _ROW(name, Permission(command.permissions[name]))
+    return lambda function: _checked(function, needed)
+
+
+def _checked(function: F, needed: CommandPermission) -> F:
     signature = inspect.signature(function)
 
     @functools.wraps(function)

@@ -46,7 +46,7 @@ class Mailbox(SourceKind):
         self, access: Access, wanted: Sequence[str], known: Mapping[str, tuple[str, str]]
     ) -> Observation:
         """Return the days whose newest mail isn't the known one."""
-        newest = {day: message["Message-ID"] or "" for day, message in _mails(access)}
+        newest = {day: message["Message-ID"] or "" for day, message in _mails_of(access)}
         found = tuple(
             DetectedDelivery(
                 source=access.source.name,
@@ -63,7 +63,7 @@ class Mailbox(SourceKind):
 
     def fetch(self, access: Access, found: DetectedDelivery) -> Fetched:
         """Write the attachment into a file."""
-        messages = [message for day, message in _mails(access) if day == found.partition]
+        messages = [message for day, message in _mails_of(access) if day == found.partition]
         if not messages:
             raise Unavailable(f"the mail of {found.partition} is no longer in the mailbox")
         for part in messages[-1].walk():
@@ -80,10 +80,13 @@ def _declared(access: Access) -> Mapping[str, str]:
     return declared
 
 
-def _mails(access: Access) -> Iterator[tuple[str, Message]]:
+def _mails_of(access: Access) -> Iterator[tuple[str, Message]]:
+    return mails_in(access.project, _declared(access))
+
+
+def mails_in(project: Path, declared: Mapping[str, str]) -> Iterator[tuple[str, Message]]:
     """Yield the day and the mail of each subject that fits, in the mailbox's order."""
-    declared = _declared(access)
-    path = access.project / declared["path"]
+    path = project / declared["path"]
     if not path.is_file():
         raise Unavailable(f"{declared['path']}: there is no such mailbox")
     before, _, after = declared["subject"].partition(DATE)

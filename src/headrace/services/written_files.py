@@ -1,4 +1,4 @@
-"""Files of an imported project: paths that stay in it, and one way to write them."""
+"""Files written below a folder: paths that stay in it, each written as a whole or not at all."""
 
 from __future__ import annotations
 

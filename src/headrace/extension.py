@@ -1,0 +1,73 @@
+"""What packages outside Headrace may import: everything else is free to change.
+
+    from headrace.extension import CliCommand, terminal_command
+
+docs/how-to/extend.md says how a package adds commands, check kinds, sources, formats and exports.
+Nothing in Headrace imports this module, and a name is imported when it is first asked for:
+`headrace --help` reads tables of commands through it. `extension.pyi` tells type checkers.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+_HOMES = {
+    # Commands: how they are declared, what they get and what they print to.
+    "CliCommand": "headrace.installed_commands",
+    "terminal_command": "headrace.cli.declared_commands",
+    "Argument": "headrace.services.parameters",
+    "Option": "headrace.services.parameters",
+    "Invocation": "headrace.cli.invocation",
+    "CommandOutput": "headrace.cli.output",
+    "ColumnLayout": "headrace.cli.terminal",
+    "plural": "headrace.cli.terminal",
+    "command_line": "headrace.model.partitions",
+    # Functions of commands: permission, project, progress and response.
+    "permitted": "headrace.services.permissions",
+    "ProjectSession": "headrace.services.session",
+    "Progress": "headrace.services.session",
+    "Response": "headrace.services.responses.base",
+    "local_actor": "headrace.services.local_actor",
+    # Commands of Headrace that others call.
+    "validate": "headrace.services.validate",
+    "ProblemRow": "headrace.services.responses.project",
+    "plan": "headrace.services.plans",
+    "apply": "headrace.services.apply",
+    "pause": "headrace.services.pause",
+    "resume": "headrace.services.pause",
+    # Errors, which become one line and an exit code.
+    "HeadraceError": "headrace.model.errors",
+    "ProjectError": "headrace.model.errors",
+    "Refused": "headrace.model.errors",
+    "UsageError": "headrace.model.errors",
+    "did_you_mean": "headrace.model.errors",
+    "first_line": "headrace.model.errors",
+    # Declarations and files of a project.
+    "Asset": "headrace.model",
+    "Source": "headrace.model",
+    "LocatedMapping": "headrace.model.fields",
+    "load_yaml": "headrace.model.parsing",
+    "Report": "headrace.model.errors",
+    "safe_path": "headrace.services.project_paths",
+    "write_files": "headrace.services.written_files",
+    "leftovers": "headrace.services.written_files",
+    # Texts of messages and of SQL.
+    "counted": "headrace.model.wording",
+    "few": "headrace.model.wording",
+    "quote": "headrace.lake.sqltext",
+    "literal": "headrace.lake.sqltext",
+    # Kinds of declarations and files; each has its own entry point group.
+    "CheckKind": "headrace.checks.check_kinds",
+    "SourceKind": "headrace.connect.connectors",
+    "RecordFormat": "headrace.connect.formats.records",
+    "ExportKind": "headrace.connect.exports.registry",
+}
+"""Public name → the module that has it."""
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(home), name)

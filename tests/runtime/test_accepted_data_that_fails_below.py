@@ -28,10 +28,10 @@ def _accepted(root: Path, how: str) -> Lab:
     where, rows = BODIES[how]
     lab = Lab(root)
     checks = f"\nchecks: [{{row_count: {{{rows}}}}}]" if rows else ""
-    lab.sql("daily", f"select * from orders {where}", f"partition: {{by: day, column: day}}{checks}")
-    lab.write(
-        "consumers.yaml", "- {consumer: report, owner: core, reads: [daily], max_age: 9d}\n"
+    lab.sql(
+        "daily", f"select * from orders {where}", f"partition: {{by: day, column: day}}{checks}"
     )
+    lab.write("consumers.yaml", "- {consumer: report, owner: core, reads: [daily], max_age: 9d}\n")
     for day in DAYS[:5]:
         lab.orders(day)
     lab.tick()

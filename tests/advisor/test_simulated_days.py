@@ -118,36 +118,3 @@ def test_the_same_seed_gives_the_same_answer() -> None:
     first, again = simulated(past, Changes(), Changes())
     assert first == again == simulated(past, Changes())[0]
     assert simulated(past, Changes(), seed=2)[0] != first
-
-
-@pytest.mark.parametrize("pool", ["", "vendor"])
-@pytest.mark.parametrize("workers", [2, 3, 8])
-def test_the_fast_simulation_plays_as_the_core_does(pool: str, workers: int) -> None:
-    """Would catch: another order, another wait for a pool or a slot, or another retry."""
-    noise = spread(7, 0.6)  # one of them runs past the timeout of an hour
-    past = Past(layers(pool), lambda name, day: 300 * noise(name, day), workers=workers)
-    simulation = Simulation(past.history(), past.graph, coming(past), 1)
-    variant = Variant(past.graph, workers, [report("last")], Changes())
-    item = simulation._prepared(variant, large=True)
-    assert item.fast is not None
-    for number in range(3):
-        sample = simulation.sampler.sample(number)
-        fast, real = (
-            simulation._play(item, sample),
-            simulation._play(item._replace(fast=None), sample),
-        )
-        assert fast.passages.keys() == real.passages.keys()
-        assert {place: passage[:3] for place, passage in fast.passages.items()} == {
-            place: passage[:3] for place, passage in real.passages.items()
-        }
-        assert fast.busy_us == real.busy_us
-
-
-def layers(pool: str) -> Graph:
-    """Two sources, two layers of assets of which some take a pool, with priorities."""
-    first = [
-        node(f"a{n}", f"s{n % 2}", pool=pool if n % 3 else "", priority=n % 4) for n in range(9)
-    ]
-    second = [node(f"b{n}", f"a{n}", f"a{n + 1}", pool=pool if n == 2 else "") for n in range(8)]
-    last = node("last", *(f"b{n}" for n in range(8)))
-    return Graph((node("s0"), node("s1"), *first, *second, last), {pool: 2} if pool else {})

@@ -7,19 +7,17 @@ publication. It is compared with the naive forecast that it takes as long as a w
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import NamedTuple
 
 import msgspec
 
 from headrace.advisor.delivered import ConsumerInterval, Deliveries, percentile
-from headrace.advisor.fast_days import FastDays, is_plain
 from headrace.advisor.history import History, NodePast
 from headrace.advisor.sampling import Arrival, Sampler, Span, delivered_volumes
 from headrace.advisor.virtual_days import (
     Days,
-    Draw,
     Passage,
     Played,
     VirtualDays,
@@ -35,8 +33,6 @@ DAYS_MAX = 28
 PLAYED_MAX, SAMPLES = 15_000, 15
 """Partitions that a test plays at most on the production core, which take about two seconds, and
 how often a day is played."""
-FAST_MAX, FAST_SAMPLES = 100_000, 39
-"""The same for plain projects."""
 DAYS_KNOWN_MIN = 8
 """Number of past days that must be known before a day that is tested."""
 DELIVERIES_MIN = 5
@@ -91,10 +87,7 @@ class _Tester:
         days = sorted(history.days())
         today = _ordinal(history)
         self._days = [day for day in days if day < today]
-        plain = is_plain(Days(graph, workers, 0, 0))
-        self._samples = FAST_SAMPLES if plain else SAMPLES
-        per_day = self._samples * max(1, len(graph.nodes))
-        most = max(3, (FAST_MAX if plain else PLAYED_MAX) // per_day)
+        most = max(3, PLAYED_MAX // (SAMPLES * max(1, len(graph.nodes))))
         self._tested = self._days[DAYS_KNOWN_MIN:][-min(DAYS_MAX, most) :]
         self._errors: list[float] = []
         self._naive: list[float] = []
@@ -146,21 +139,15 @@ class _Tester:
         sampler = Sampler(known, self._graph, span, self._seed)
         deliveries = Deliveries(self._graph, self._consumers, span)
         arrivals, volumes = self._arrivals(day), self._volumes(day)
-        play = self._player(sampler, span)
+        days = Days(self._graph, self._workers, span.start_us, span.end_us)
+        checkpoint = published_before(self._graph, span.start_us, sampler.newest_seconds())
         results: dict[_Place, list[float]] = {}
-        for number in range(self._samples):
-            played = play(arrivals, sampler.sample(number, volumes).drawn)
+        for number in range(SAMPLES):
+            drawn = sampler.sample(number, volumes).drawn
+            played = VirtualDays(days, checkpoint, drawn).play(arrivals)
             for place, took in _took(deliveries, played).items():
                 results.setdefault(place, []).append(took)
         return {place: _forecast(sorted(values)) for place, values in results.items()}
-
-    def _player(self, sampler: Sampler, span: Span) -> Callable[[list[Arrival], Draw], Played]:
-        """Return what plays a sample: the fast simulation if the project is plain, or the core."""
-        days = Days(self._graph, self._workers, span.start_us, span.end_us)
-        if is_plain(days):
-            return FastDays(days, span).play
-        checkpoint = published_before(self._graph, span.start_us, sampler.newest_seconds())
-        return lambda arrivals, draw: VirtualDays(days, checkpoint, draw).play(arrivals)
 
     def _arrivals(self, day: int) -> list[Arrival]:
         """Return the deliveries of a past day as they arrived."""

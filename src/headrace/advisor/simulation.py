@@ -13,7 +13,6 @@ import msgspec
 from headrace.advisor.backfilled_days import BackfilledDays, BackfillWork
 from headrace.advisor.changes import Changes, changed_graph
 from headrace.advisor.delivered import ConsumerInterval, Deliveries, Waited, percentile
-from headrace.advisor.fast_days import FastDays, is_plain
 from headrace.advisor.history import History
 from headrace.advisor.sampling import Arrival, Drawn, Sample, Sampler, Span
 from headrace.advisor.virtual_days import (
@@ -29,8 +28,6 @@ from headrace.slo.declared_promises import Terms
 
 PLAYED_MAX = 150_000
 """Partitions that a simulation plays at most on the production core; they take about 20 seconds."""
-FAST_MAX = 2_500_000
-"""Partitions that a simulation of plain projects plays at most."""
 SAMPLES_MIN = 5
 EXPLAINED_MAX = 20
 """Number of samples whose critical paths are followed."""
@@ -81,8 +78,6 @@ class _Prepared(NamedTuple):
     checkpoint: SchedulerCheckpoint
     deliveries: Deliveries
     factors: Mapping[str, float]
-    fast: FastDays | None
-    """None if the production core plays all samples."""
 
 
 class Simulation:
@@ -90,53 +85,27 @@ class Simulation:
 
     def __init__(self, history: History, graph: Graph, span: Span, seed: int) -> None:
         self._span = span
-        self.difference_seconds: float | None = None
-        """Largest difference between the fast simulation and the production core, which play the
-        first sample both; None if the core plays all samples."""
         self.sampler = Sampler(history, simulated_graph(graph), span, seed)
 
     def run(self, variants: Sequence[Variant], samples: int) -> list[Simulated]:
         """Return the result of each variant over at most `samples` samples."""
-        prepared = self._prepare_all(variants, samples)
-        most = PLAYED_MAX if prepared[0].fast is None else FAST_MAX
-        samples = min(samples, max(SAMPLES_MIN, most // max(1, self._partitions(variants))))
+        begun = [item.backfill.at_us for item in variants if item.backfill is not None]
+        prepared = [self._prepared(item, since_us=min(begun, default=0)) for item in variants]
+        most = PLAYED_MAX // max(1, self._partitions(variants))
+        samples = min(samples, max(SAMPLES_MIN, most))
         compared = any(item.backfill is not None for item in variants)
         gathered = [_Gathered(item, compared=compared) for item in prepared]
         for number in range(samples):
             sample = self.sampler.sample(number)
             for item, results in zip(prepared, gathered, strict=True):
-                played = self._play(item, sample)
-                results.add(played)
-                if number == 0 and item.fast is not None:
-                    self._compare(item, played, self._play(item._replace(fast=None), sample))
+                results.add(self._play(item, sample))
         return [results.simulated(self._span.days) for results in gathered]
-
-    def _prepare_all(self, variants: Sequence[Variant], samples: int) -> list[_Prepared]:
-        """Prepare all variants for the same kind of simulation, so that they compare."""
-        large = self._partitions(variants) * samples > PLAYED_MAX
-        begun = [item.backfill.at_us for item in variants if item.backfill is not None]
-        since_us = min(begun, default=0)
-        prepared = [
-            self._prepared(variant, large=large and not begun, since_us=since_us)
-            for variant in variants
-        ]
-        if any(item.fast is None for item in prepared):
-            return [item._replace(fast=None) for item in prepared]
-        return prepared
 
     def _partitions(self, variants: Sequence[Variant]) -> int:
         days = sum(len(item.graph.nodes) for item in variants) * self._span.days
         return days + sum(item.backfill.partitions for item in variants if item.backfill)
 
-    def _compare(self, item: _Prepared, fast: Played, real: Played) -> None:
-        """Record by how much deliveries of a sample differ from those by the production core."""
-        for interval in item.deliveries.intervals:
-            at_us, real_us = (item.deliveries.at_us(interval, each) for each in (fast, real))
-            if at_us is not None and real_us is not None:
-                difference = abs(at_us - real_us) / 1_000_000
-                self.difference_seconds = max(self.difference_seconds or 0.0, difference)
-
-    def _prepared(self, variant: Variant, *, large: bool, since_us: int = 0) -> _Prepared:
+    def _prepared(self, variant: Variant, *, since_us: int) -> _Prepared:
         graph = simulated_graph(variant.graph)
         graph = changed_graph(graph, variant.changes)
         span = self._span
@@ -147,7 +116,6 @@ class Simulation:
             published_before(graph, span.start_us, self.sampler.newest_seconds()),
             Deliveries(graph, variant.consumers, span, since_us),
             self._factors(variant),
-            FastDays(days, span) if large and is_plain(days) else None,
         )
 
     def _factors(self, variant: Variant) -> dict[str, float]:
@@ -175,8 +143,6 @@ class Simulation:
     def _play(self, item: _Prepared, sample: Sample) -> Played:
         draw = _scaled(sample.drawn, item.factors)
         arrivals = _delayed(sample.arrivals, item.variant.changes)
-        if item.fast is not None:
-            return item.fast.play(arrivals, draw)
         work = item.variant.backfill
         if work is None:
             return VirtualDays(item.days, item.checkpoint, draw).play(arrivals)

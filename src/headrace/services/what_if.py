@@ -470,12 +470,6 @@ def _notes(question: _Question, simulation: Simulation, played: int, samples: in
         results.append(
             f"{played} samples instead of {samples}: the project is large; fewer --days allow more"
         )
-    if simulation.difference_seconds is not None:
-        results.append(
-            "played without the production core, which is too slow for this number of"
-            " partitions; it played the first sample, too: deliveries differ by at most"
-            f" {simulation.difference_seconds:.1f} s"
-        )
     results += _volume_notes(question, simulation)
     if question.backfill is not None:
         results.append(BACKFILL_NOTE)

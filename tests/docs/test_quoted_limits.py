@@ -92,10 +92,8 @@ HOUR_US = 3_600 * 1_000_000
 
 QUOTED = [
     ("docs/how-to/web-ui.md", f"the last {today.TodayQuery().days} days"),
-    ("CHANGELOG.md", f"the last {today.TodayQuery().days} days"),
     ("docs/how-to/web-ui.md", f"Next {today.TodayQuery().hours} hours"),
     ("docs/how-to/web-ui.md", f"Deadlines of the next {calendar.PREDICTED_US // HOUR_US} hours"),
-    ("CHANGELOG.md", f"the next {today.TodayQuery().hours} hours"),
     ("docs/how-to/web-ui.md", f"the last {upcoming.PAST_MAX} deliveries"),
     ("docs/how-to/web-ui.md", f"the newest {consumer_history.DELIVERIES_MAX} deliveries"),
     ("docs/how-to/simplify.md", f"at least {partition_rules.SMALL_PARTITIONS_LEAST} partitions"),
@@ -105,15 +103,12 @@ QUOTED = [
     ("docs/how-to/optimize.md", f"in the last {SEEN_DAYS} days"),
     ("docs/how-to/simplify.md", f"more than {partition_rules.LARGE_BYTES // 10**9} GB"),
     ("docs/how-to/simplify.md", f"in the last {status_facts.WINDOW.removesuffix('d')} days"),
-    ("CHANGELOG.md", f"at most {emergencies.SECONDS_MAX // 60} minutes in an emergency"),
     ("docs/how-to/access.md", f"for at most {emergencies.SECONDS_MAX // 60} minutes"),
-    ("CHANGELOG.md", {"1d": "more than a day"}[model_times.MAX_AHEAD]),
     ("docs/how-to/partitions.md", {"1d": "at most a day"}[model_times.MAX_AHEAD]),
     ("docs/how-to/badges.md", f"for {badges.FRESH_SECONDS} seconds"),
     ("docs/how-to/optimize.md", {60_000_000: "at least a minute more"}[dismissed.COST_LEAST_US]),
     ("docs/how-to/optimize.md", f"at least {trial_outcomes.FOLLOWED_RUNS_MIN} times"),
     ("docs/how-to/notify.md", f"the last {weekly_advice.WINDOW.removesuffix('d')} days"),
-    ("CHANGELOG.md", f"the last {weekly_advice.WINDOW.removesuffix('d')} days"),
     (
         "docs/how-to/notify.md",
         f"at least {weekly_advice.WAIT_LEAST_US // 60_000_000} minute",
@@ -123,7 +118,6 @@ QUOTED = [
         "docs/how-to/what-if.md",
         f"at most {past_work.ATTEMPTS_MAX} attempts and {past_work.DELIVERIES_MAX} deliveries",
     ),
-    ("CHANGELOG.md", f"ends after {sessions.LOCAL_IDLE_SECONDS // 3600} hours without a request"),
     ("docs/how-to/access.md", f"ends after {sessions.LOCAL_IDLE_SECONDS // 3600} hours"),
     (
         "docs/how-to/access.md",
@@ -161,15 +155,9 @@ QUOTED = [
         f"for at most {rebuildable_cleanup.DAILY_SECONDS_MAX:.0f} seconds in total",
     ),
     (
-        "CHANGELOG.md",
-        f"at most {rebuildable_cleanup.DAILY_PARTITIONS_MAX} partitions of an asset",
-    ),
-    (
         "docs/how-to/erase.md",
         f"once a day{', after the maintenance' * (maintenance.EVERY.days == 1)}",
     ),
-    ("CHANGELOG.md", f"lets go once a day{':' * (maintenance.EVERY.days == 1)}"),
-    ("CHANGELOG.md", f"at most {small_files.SMALL_BYTES_MAX // KIB} KiB of plain columns"),
     ("docs/how-to/deploy.md", f"for up to {serving.GRACE_SECONDS:.0f} s"),
     ("docs/how-to/deploy.md", f"becomes the leader after {lease.LEASE_SECONDS:.0f} s"),
     ("docs/how-to/deploy.md", f"hasn't been renewed for {lease.LEASE_SECONDS:.0f} s"),
@@ -272,7 +260,6 @@ QUOTED = [
             f" {airflow_building.TASKS_MAX:,} in one file"
         ),
     ),
-    ("CHANGELOG.md", f"a table with more than {small_merges.CURRENT_FILES_MAX} files"),
     ("docs/explanation/performance.md", f"{history_retention.ROWS_MAX} attempts per transaction"),
     (
         "docs/explanation/diagnosis.md",
@@ -573,7 +560,6 @@ QUANTITY = re.compile(
     r"|nodes|columns|gaps|versions|times|decimals|deaths)\b"
 )
 OTHERWISE = {
-    ("CHANGELOG.md", "within an hour"): "`acts_per_hour`",
     ("docs/how-to/sign-in.md", "within 5 seconds"): "the check of streams, twice",
     ("docs/limits.md", "after a day"): "no: `a day after the 12th`",
     ("docs/how-to/dask.md", "within a second"): "`or so`: how long a Dask worker takes to notice",

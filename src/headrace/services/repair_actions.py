@@ -353,7 +353,7 @@ def _of_declaration(tx: Transaction, project: Project, incident: Incident) -> Me
     if not failed:
         return Mending(first=f"correct {declared}", commands=("headrace apply", "headrace tick"))
     commands = after_correcting(node, failed, is_asset=node in project.assets)
-    return Mending(first=asked_by_its_error(declared), commands=tuple(commands))
+    return Mending(first=asked_by_its_error(declared, incident.summary), commands=tuple(commands))
 
 
 def _worked_as_declared(tx: Transaction, project: Project, incident: Incident) -> bool:

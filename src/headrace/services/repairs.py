@@ -32,8 +32,6 @@ _PASSING = ("transient", "resources", "lost_worker")
 
 _INSTALLED = re.compile(r"^install it where Headrace runs: pip install ([\w.-]{1,60})$")
 """The hint of an attempt whose code imports a missing package (`engine.python`)."""
-
-
 OtherChoices = tuple[tuple[str, ...], str]
 """Choices about a held or rejected partition besides other data: the columns in which readers see
 NULL if a person accepts it, and the rest as the end of a sentence about the first step."""
@@ -82,9 +80,13 @@ def decided_at(node: str) -> str:
     return command_line("quarantine", node)
 
 
-def asked_by_its_error(file: str) -> str:
-    """Return the first step for an attempt that failed because of configuration."""
-    return f"do what its error asks, or correct {file}"
+def asked_by_its_error(declared: str, error: str) -> str:
+    """Return the first step for an attempt that failed because of configuration.
+
+    `declared` is the place of its node; the error may begin with that of its contract.
+    """
+    contract = re.match(r"contracts/[^:]+:\d+(?=: )", error)
+    return f"do what its error asks, or correct {contract[0] if contract else declared}"
 
 
 def asked_for_access(node: str) -> str:
@@ -291,8 +293,8 @@ def first_of(  # complexipy: ignore (a case per state of a partition, in order)
     declared = project.node(partition.node)
     if partition.history is not None and declared is not None:
         return f"{partition.history}; {before_deciding(declared.owner)}"
-    if declared is not None and _is_configured(partition):
-        return asked_by_its_error(declared.place.file)
+    if declared is not None and partition.error is not None and _is_configured(partition):
+        return asked_by_its_error(declared.place.file, partition.error.message)
     if isinstance(declared, Source):
         return _of_source(project, declared, partition)
     if not isinstance(declared, Asset):
@@ -334,9 +336,10 @@ def _of_source(project: Project, source: Source, partition: BrokenPartition) -> 
     if source.connector and partition.renamed:
         return f"accept the new names, or ask {source.owner} for the data as it was agreed"
     if source.connector:
+        declared = project.contracts.get(source.contract or source.name, source).place.file
         return (
             f"ask {source.owner} for the data as it was agreed, or declare it as it is in"
-            f" {source.place.file}"
+            f" {declared}"
         )
     again = (
         f"under the name {visible_name(project, source.name, partition.delivery)}"

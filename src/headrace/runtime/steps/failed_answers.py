@@ -55,12 +55,15 @@ def of_declared_type(error: BaseException, task: Task) -> BodyError | None:
     if not isinstance(error, ValueMismatch) or not isinstance(task, IngestTask | Prune):
         return None
     at = declared_at(task.promised or ()).get(error.columns[0])
-    return (
-        None
-        if at is None
-        else BodyError(
-            ErrorKind.DETERMINISTIC, f"{at}: {error}", hint=error.hint, code="configuration_error"
-        )
+    if at is None:
+        return None
+    table = task.source.name if isinstance(task, IngestTask) else task.table.name
+    hint = (
+        f'declare the type again that is published (see headrace sql "describe {table}"), and'
+        f" convert `{error.columns[0]}` in an asset"
+    )
+    return BodyError(
+        ErrorKind.DETERMINISTIC, f"{at}: {error}", hint=hint, code="configuration_error"
     )
 
 

@@ -34,7 +34,7 @@ from headrace.connect.formats import json_records, workbook_files, xml
 from headrace.engine import command
 from headrace.importers.airflow import building as airflow_building
 from headrace.importers.airflow import origin as airflow_origin
-from headrace.incidents import notifications, updates
+from headrace.incidents import gathering, notifications, updates
 from headrace.incidents.diagnosis import attribution
 from headrace.incidents.evidence import arrivals
 from headrace.incidents.evidence import attempts as evidence_attempts
@@ -71,6 +71,7 @@ from headrace.services import (
     import_diff_columns,
     rebuildable_cleanup,
     serving,
+    status,
     status_facts,
     today,
     tokens,
@@ -91,6 +92,8 @@ GIB, MIB, KIB = 2**30, 2**20, 2**10
 HOUR_US = 3_600 * 1_000_000
 
 QUOTED = [
+    ("README.md", f"within {status.WARNED_US // (24 * HOUR_US)} days"),
+    ("docs/explanation/diagnosis.md", f"within {gathering.WARNED_US // (24 * HOUR_US)} days"),
     ("docs/how-to/web-ui.md", f"the last {today.TodayQuery().days} days"),
     ("docs/how-to/web-ui.md", f"Next {today.TodayQuery().hours} hours"),
     ("docs/how-to/web-ui.md", f"Deadlines of the next {calendar.PREDICTED_US // HOUR_US} hours"),

@@ -13,6 +13,7 @@ from headrace.lake import catalog
 from headrace.model import Project
 from headrace.model.causes import HEADRACE, CauseKind
 from headrace.model.intervals import DAY_US
+from headrace.model.partitions import partition_argument
 from headrace.model.settings import PRODUCTION
 from headrace.plan import Compiled
 from headrace.plan.compiled import expand_view_names
@@ -66,6 +67,8 @@ from headrace.store.queries.quarantine import QuarantineTotals
 
 UNDELIVERED_US = 7 * DAY_US
 """How long undelivered notifications are reported, in µs."""
+WARNED_US, WARNED_MAX = 7 * DAY_US, 500
+"""How long publications with a warning are reported, in µs, and at most how many."""
 
 
 @authorised
@@ -147,6 +150,7 @@ def of_consumers(
         broken = open_repairs(tx, compiled.project)
         past = restatements.recent_restatements(session, tx, compiled, now_us)
         undecided = restatements.proposed_recomputations(tx, compiled)
+        warned = publications.warned_since(tx, now_us - WARNED_US, WARNED_MAX)
         damaged = _damaged(session, tx, compiled, consumer_status)
         retained = retention_rows(session, tx, compiled.project)
         early, not_rebuilt = early_retention(session, tx, compiled.project)
@@ -225,6 +229,7 @@ def of_consumers(
         repairs=broken,
         restated=past,
         proposed=undecided,
+        warned=[partition_argument(*at) for at in warned if session.shows(at[0])],
         headline=status_facts.status_headline(
             found_open, consumer_status, causes, holding, wrong_visible=wrong_visible
         ),

@@ -27,7 +27,7 @@ from headrace.slo.obligations import EvaluationContext, counts_as_empty
 from headrace.slo.times import time_text
 from headrace.slo.unsound import needed as made_of
 from headrace.store import Transaction
-from headrace.store.queries import attempts, deliveries, partition_states
+from headrace.store.queries import attempts, deliveries, partition_states, publications
 from headrace.store.queries.partition_states import Partition
 
 NOTHING_DUE = "nothing_due"
@@ -150,8 +150,19 @@ def _of_node(  # complexipy: ignore (each answer is one early return)
         verdict = _unreadable(session, partition, damage.reason, damage.since_us, now_us)
         return why_response(session, subject, chosen, state, verdict, rows, next_command(damage))
     published = time_text(partition.since, now_us, session.timezone)
-    verdict = f"{subject} waits for nothing: it is published, since {published}"
+    warning = _warning(tx, name, chosen)
+    verdict = f"{subject} waits for nothing: it is published, since {published}{warning}"
     return why_response(session, subject, chosen, state, verdict, rows, None, also=others)
+
+
+def _warning(tx: Transaction, node: str, key: str) -> str:
+    """Return a clause about the warnings of a published partition; empty if it has none."""
+    publication = publications.current(tx, node, key)
+    if publication is None or publication.verdict != "warned":
+        return ""
+    attempt = attempts.get(tx, publication.epoch, publication.n)
+    reason = "" if attempt is None or not attempt.reason else f": {attempt.reason}"
+    return f", with a warning{reason}"
 
 
 def _unreadable(

@@ -152,6 +152,10 @@ def _fact_rows(  # complexipy: ignore (a page: a line for each thing there is to
         rows.append(
             [StyledCell("incidents", "dim"), f"{response.incidents_open} open: headrace incidents"]
         )
+    if response.warned:
+        count, last = plural(len(response.warned), "partition"), response.warned[0]
+        text = f"{count} published with a warning within 7 days, last {last}"
+        rows.append([StyledCell("warned", "dim"), f"{text}: {command_line('why', last)}"])
     for outage in response.outages:
         over = f"{outage.text} (over; {command_line('incident', outage.incident)})"
         rows.append([StyledCell("outage", "dim"), StyledCell(over, "warn")])

@@ -279,4 +279,7 @@ class StatusResponse(Response, frozen=True, kw_only=True):
     not."""
     restated: list[RestatedRow] = []
     """What changed of the past in the last seven days."""
+    warned: list[str] = []
+    """At most 500 partitions that were published with a warning in the last seven days and that
+    readers see, newest first: `clean@2013-02-11`."""
     proposed: list[ProposedRow] = []

@@ -176,6 +176,16 @@ def ids_of_run(tx: Transaction, run_id: int) -> set[int]:
     return {int(number) for (number,) in rows}
 
 
+def warned_since(tx: Transaction, since_us: int, limit: int) -> list[tuple[str, str]]:
+    """Return (node, partition) of visible publications with a warning, newest first."""
+    rows = tx.execute(
+        "select node, partition from publication where published_at > ? and verdict = 'warned' and"
+        " ended_snapshot is null order by published_at desc, id desc limit ?",
+        (since_us, limit),
+    )
+    return [(str(node), str(partition)) for node, partition in rows]
+
+
 def verdicts_of(tx: Transaction, epoch: int, n: int) -> dict[str, str]:
     """Return partition → verdict of the publications of one attempt."""
     rows = tx.execute(

@@ -231,9 +231,11 @@ SETTINGS = (
                 "rows_max": whole(0, CEILING_MAX),
                 "bytes_max": SIZE,
                 "acts_per_hour": whole(0, CEILING_MAX),
+                "exempt": TEXTS,
             }
         ),
-        "what an agent may do at most with one act, and how often within an hour",
+        "what an API token may do at most with one act, and how often within an hour;"
+        " `exempt` names the tokens for which no ceiling holds",
         'partitions_max = 100, rows_max = 100_000, bytes_max = "10GiB", acts_per_hour = 30',
     ),
     FieldDescription(

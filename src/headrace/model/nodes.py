@@ -545,7 +545,7 @@ ALL_NETWORKS = ("0.0.0.0/0", "::/0")
 
 
 class AgentCeilings(Value, kw_only=True):
-    """`[mcp]`: what an agent may do at most with one act, and within an hour."""
+    """`[mcp]`: what an API token may do at most with one act, and within an hour."""
 
     partitions_max: int = 100
     """Partitions that one act computes."""
@@ -555,6 +555,8 @@ class AgentCeilings(Value, kw_only=True):
     """Estimated bytes that one act computes."""
     acts_per_hour: int = 30
     """Acts of one token."""
+    exempt: tuple[str, ...] = ()
+    """Names of tokens that no ceiling holds."""
 
 
 class CostRates(Value):

@@ -250,7 +250,7 @@ _RETENTION_FIELDS = ("snapshots", "history", "raw", "quarantine", "logs", "prune
 SIGN_IN_FIELDS = ("issuer", "client_id", "client_secret", "scopes", "groups")
 BACKUP_FIELDS = ("every", "keep", "to")
 SERVE_FIELDS = ("url",)
-MCP_FIELDS = ("partitions_max", "rows_max", "bytes_max", "acts_per_hour")
+MCP_FIELDS = ("partitions_max", "rows_max", "bytes_max", "acts_per_hour", "exempt")
 OFF = "off"
 BACKUPS_KEPT_MAX = 1_000
 _STORES = ("sqlite:", "postgresql://", "postgres://")
@@ -473,17 +473,17 @@ def _serve_url(fields: Fields) -> str | None:
 
 
 def _agent_ceilings(fields: Fields) -> AgentCeilings:
-    """Return `[mcp]`; 0 lets agents do nothing of the kind."""
+    """Return `[mcp]`; 0 lets API tokens do nothing of the kind."""
     numbers = {
         name: fields.whole(name, minimum=0, maximum=CEILING_MAX)
         for name in MCP_FIELDS
-        if name in fields and name != "bytes_max"
+        if name in fields and name not in ("bytes_max", "exempt")
     }
     ceilings = {name: number for name, number in numbers.items() if number is not None}
     size = fields.checked("bytes_max", size_in_bytes, "wrong_value")
     if size is not None:
         ceilings["bytes_max"] = size_in_bytes(size)
-    return AgentCeilings(**ceilings)
+    return AgentCeilings(**ceilings, exempt=fields.texts("exempt"))
 
 
 def _secret_tables(fields: Fields, name: str) -> dict[str, dict[str, Any]]:

@@ -1,25 +1,30 @@
-"""Acts of agents: their ceilings, and the record of who acts, with which client and for whom.
+"""Acts of API tokens: their ceilings, and the record of who acts, with which client and for whom.
 
-Each act of an agent is recorded before it begins, in the audit trail, as `agent.acted`. The actor
-is the token. The client and the person for whom it acts are what the agent says about itself.
+The ceilings of `[mcp]` hold for a token wherever it is used: as a tool for agents, over the HTTP
+API, on the command line and in Python. Each act is recorded before it begins, in the audit trail,
+as `agent.acted`. The actor is the token. The client and the person for whom it acts are what the
+agent says about itself.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 
+from headrace.model import Refused
 from headrace.model.errors import OverCeiling
 from headrace.model.nodes import AgentCeilings
 from headrace.security.audit import Action, ActionOutcome, AuditEvent, Object, append
 from headrace.services.command_context import CommandContext
 from headrace.services.commands import leader_command, perform
-from headrace.services.parameters import command_function
-from headrace.services.permissions import trusted
+from headrace.services.parameters import FROM_THE_CALLER, command_function
+from headrace.services.permissions import CommandPermission, check, trusted
 from headrace.services.responses import Response
-from headrace.services.session import Progress, ProjectSession, Silent
+from headrace.services.session import AgentClaim, Progress, ProjectSession, Silent
 from headrace.store import Transaction
 from headrace.store.queries import audit_trail
 
@@ -28,6 +33,8 @@ ARGUMENT_CHARACTERS_MAX = 2_000
 CLAIM_CHARACTERS_MAX = 200
 """Of each text that an agent says about itself."""
 HOUR_US = 3_600_000_000
+DELIVERING = ("receive", "hook")
+"""Commands by which programs of vendors deliver; they compute what the schedule does anyway."""
 
 
 class Consequence(msgspec.Struct, frozen=True):
@@ -36,15 +43,6 @@ class Consequence(msgspec.Struct, frozen=True):
     partitions: int | None = None
     rows: int | None = None
     bytes: int | None = None
-
-
-class AgentClaim(msgspec.Struct, frozen=True):
-    """What an agent says about itself; nobody has verified it."""
-
-    client: str = ""
-    version: str = ""
-    on_behalf_of: str = ""
-    transport: str = ""
 
 
 # What an act would do, by the commands that plan it; their modules are imported on first use.
@@ -81,13 +79,40 @@ def _of_run(session: ProjectSession, request: Any) -> Consequence:
     return Consequence(partitions=partitions_of_run(session, arguments))
 
 
+def _of_needed(session: ProjectSession, request: Any) -> Consequence:
+    backfills = [
+        command_function("backfills:preview_backfill")(
+            session, row.select, first=row.from_, last=row.to, mode=row.mode, reason=request.reason
+        )
+        for row in request.needed
+    ]
+    return Consequence(
+        partitions=sum(planned.partitions_total for planned in backfills),
+        bytes=sum(planned.bytes_estimate or 0 for planned in backfills),
+    )
+
+
+def _of_retry(session: ProjectSession, request: Any) -> Consequence:
+    from headrace.services.run import failed_partitions
+
+    return Consequence(partitions=len(failed_partitions(session, request.target)))
+
+
 def _of_fix(session: ProjectSession, request: Any) -> Consequence:
-    planned = command_function("fix:preview_fix")(
+    from headrace.services.contract_updates import ValueDecision
+    from headrace.services.fix import fix
+
+    by_tool = hasattr(request, "incident")  # `run_fix`; else `fix`
+    planned = fix(
         session,
-        request.incident,
+        request.incident if by_tool else request.target,
+        dry_run=True,
+        confirm=lambda _: False,
+        progress=Silent(),
         again=request.again,
-        convert=request.convert,
-        as_is=request.as_is,
+        decision=ValueDecision(tuple(request.convert), request.as_is)
+        if by_tool
+        else request.decision,
     )
     if planned.backfill is None:
         return Consequence()
@@ -108,24 +133,88 @@ def _of_quarantine(session: ProjectSession, request: Any) -> Consequence:
 
 
 CONSEQUENCES: Mapping[str, Callable[[ProjectSession, Any], Consequence]] = {
+    "apply:apply": _of_apply,
     "apply:apply_plan": _of_apply,
+    "apply:make_again": _of_needed,
+    "backfills:backfill": _of_backfill,
     "backfills:run_backfill": _of_backfill,
+    "fix:fix": _of_fix,
     "fix:run_fix": _of_fix,
     "quarantine_decisions:accept": _of_quarantine,
     "quarantine_decisions:drop": _of_quarantine,
+    "run:retry": _of_retry,
     "run:run": _of_run,
 }
 """Function → what its call would do. The other acts concern one thing that their caller names, or
 what the schedule does anyway."""
 
 
-def consequence(session: ProjectSession, function: str, request: Any) -> Consequence:
-    """Return what a call of an act would do at most. Raise what the planning command raises."""
+def admit(
+    session: ProjectSession, needed: CommandPermission, function: str, given: Mapping[str, Any]
+) -> None:
+    """Check a call of a command's function by a token, and record it as an act.
+
+    `function` is its path in `COMMANDS`, `given` are all arguments. Raise what the check
+    raises, OverCeiling for an act beyond a ceiling of `[mcp]`, and what the command raises that
+    plans the act.
+    """
+    ceilings = session.settings.mcp
+    token = session.identity.name.removeprefix("token:")
+    if needed.name in DELIVERING or given.get("dry_run"):
+        check(session, needed, given)
+        return
+    noted = ActArguments(
+        tool=tool_name(needed.name),
+        claim=session.claim or AgentClaim(),
+        parameters=_parameters_text(given),
+        reason=str(given.get("reason") or ""),
+        expected=Consequence(),
+        acts_per_hour=None if token in ceilings.exempt else ceilings.acts_per_hour,
+    )
+    progress = given.get("progress") or Silent()
+    try:
+        check(session, needed, given)
+    except Refused as refused:
+        record_act(session, msgspec.structs.replace(noted, denied=str(refused)), progress)
+        raise
+    if token in ceilings.exempt:
+        record_act(session, noted, progress)
+        return
+    expected = _consequence(session, function, given)
+    denied = over_ceiling(ceilings, expected)
+    record_act(session, msgspec.structs.replace(noted, expected=expected, denied=denied), progress)
+    if denied:
+        raise OverCeiling(
+            denied,
+            hint=f"select fewer partitions, or ask a person to run `headrace {needed.name}`; an"
+            " admin raises the ceiling in headrace.toml",
+        )
+
+
+def tool_name(command: str) -> str:
+    """Return the name of a command as a tool: `fix preview` is `fix_preview`."""
+    return re.sub(r"\W+", "_", command).strip("_")
+
+
+def _consequence(session: ProjectSession, function: str, given: Mapping[str, Any]) -> Consequence:
+    """Return what a call would do at most. Raise what the planning command raises."""
     estimate = CONSEQUENCES.get(function)
     if estimate is None:
         return Consequence()
     with trusted(session):
-        return estimate(session, request)
+        return estimate(session, SimpleNamespace(**given))
+
+
+def _parameters_text(given: Mapping[str, Any]) -> str:
+    """Return the given arguments for the audit trail, shortened."""
+    given = {
+        name: value
+        for name, value in given.items()
+        if name not in FROM_THE_CALLER and value and not callable(value)
+    }
+    text = msgspec.json.encode(given, enc_hook=str).decode()
+    cut = len(text) > ARGUMENT_CHARACTERS_MAX
+    return text[: ARGUMENT_CHARACTERS_MAX - 1] + "…" if cut else text
 
 
 def over_ceiling(ceilings: AgentCeilings, expected: Consequence) -> str:
@@ -154,7 +243,8 @@ class ActArguments(msgspec.Struct, frozen=True):
     parameters: str
     reason: str
     expected: Consequence
-    acts_per_hour: int
+    acts_per_hour: int | None
+    """None for a token that no ceiling holds."""
     denied: str = ""
 
 
@@ -184,17 +274,19 @@ def record_act(session: ProjectSession, arguments: ActArguments, progress: Progr
 def _record(context: CommandContext, arguments: ActArguments, progress: Progress) -> ActNoted:
     del progress
     actor, most = context.actor, arguments.acts_per_hour
-    with context.store.read() as tx:
-        acts = audit_trail.count_since(
-            tx,
-            Action.AGENT_ACTED,
-            (actor.type, actor.id),
-            context.clock.now_us() - HOUR_US,
-            limit=most + 1,
-        )
-    exceeded = acts >= most
-    if acts > most:  # the first refusal is recorded, and no further ones
-        return ActNoted(acts=acts, exceeded=True)
+    acts, exceeded = 0, False
+    if most is not None:
+        with context.store.read() as tx:
+            acts = audit_trail.count_since(
+                tx,
+                Action.AGENT_ACTED,
+                (actor.type, actor.id),
+                context.clock.now_us() - HOUR_US,
+                limit=most + 1,
+            )
+        exceeded = acts >= most
+        if acts > most:  # the first refusal is recorded, and no further ones
+            return ActNoted(acts=acts, exceeded=True)
     denied = arguments.denied or ("more acts within an hour than allowed" if exceeded else "")
 
     def write(tx: Transaction, now: int) -> None:

@@ -18,6 +18,7 @@ from headrace.installed_commands import CliCommand, installed_commands
 from headrace.model import HeadraceError, Refused, UnknownName
 from headrace.model.access import ACCESS_FILE, PERMISSIONS, AccessRules, Permission, Role
 from headrace.services.emergency_roles import take_emergencies
+from headrace.services.parameters import command_function
 from headrace.services.printed_commands import name_of
 from headrace.store.queries import freezes
 from headrace.store.queries.freezes import EVERYBODY, Freeze
@@ -276,9 +277,12 @@ def authorised(function: F) -> F:
     Commands call each other: only the first one in a session is checked. The function raises
     NotAllowed, and UnknownName for a node that the caller may not see.
     """
+    return _checked(function, COMMANDS[_path_of(function)])
+
+
+def _path_of(function: Callable[..., Any]) -> str:
     # `python -m headrace.services.MODULE` calls the module `__main__`
-    module = inspect.getmodulename(function.__code__.co_filename)
-    return _checked(function, COMMANDS[f"{module}:{function.__name__}"])
+    return f"{inspect.getmodulename(function.__code__.co_filename)}:{function.__name__}"
 
 
 def permitted(command: CliCommand, name: str) -> Callable[[F], F]:
@@ -292,18 +296,29 @@ def permitted(command: CliCommand, name: str) -> Callable[[F], F]:
 
 
 def _checked(function: F, needed: CommandPermission) -> F:
-    signature = inspect.signature(function)
+    signature, path = inspect.signature(function), _path_of(function)
 
     @functools.wraps(function)
     def checked(session: ProjectSession, *args: Any, **kwargs: Any) -> Any:
         if session.trusted:
             return function(session, *args, **kwargs)
-        arguments = signature.bind(session, *args, **kwargs).arguments if needed.of else {}
-        check(session, needed, arguments)
+        if needed.permission not in LOOKING and _is_of_token(session):
+            bound = signature.bind(session, *args, **kwargs)
+            bound.apply_defaults()
+            # by name: the module of acts imports the commands
+            command_function("agent_acts:admit")(session, needed, path, bound.arguments)
+        else:
+            arguments = signature.bind(session, *args, **kwargs).arguments if needed.of else {}
+            check(session, needed, arguments)
         with trusted(session):
             return _call(session, needed, functools.partial(function, session, *args, **kwargs))
 
     return cast("F", checked)
+
+
+def _is_of_token(session: ProjectSession) -> bool:
+    """Whether the session's commands run as an API token, for which the ceilings hold."""
+    return not session.local and session.identity.kind == "token"
 
 
 def _call(session: ProjectSession, needed: CommandPermission, function: Callable[[], Any]) -> Any:

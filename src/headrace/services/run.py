@@ -147,12 +147,17 @@ def retry(
             if _is_run(target)
             else UsageError("nothing has run yet", hint="headrace tick")
         )
-    project = session.project()
-    with session.store.read() as tx:
-        results = _failed(tx, project, target)
-    if not results:
+    if not failed_partitions(session, target):
         return _nothing(session, target)
     return perform(session, "retry", RetryArguments(target, (reason or "").strip()), progress)  # type: ignore[no-any-return]
+
+
+def failed_partitions(session: ProjectSession, target: str) -> Sequence[tuple[str, str]]:
+    """Return node and partition of what a retry would run. Raise UsageError as `retry` does."""
+    if session.store is None:
+        return ()
+    with session.store.read() as tx:
+        return list(_failed(tx, session.project(), target))
 
 
 @leader_command("retry", RetryArguments, RunResponse)

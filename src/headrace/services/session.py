@@ -54,6 +54,15 @@ NAMES_FILE = "cache/names"
 """File in the data folder with the nodes' names, for shell completion."""
 
 
+class AgentClaim(msgspec.Struct, frozen=True):
+    """What an agent says about itself; nobody has verified it."""
+
+    client: str = ""
+    version: str = ""
+    on_behalf_of: str = ""
+    transport: str = ""
+
+
 class ProjectSession:
     """The project of a command; read-only, and everything is opened on first use."""
 
@@ -78,6 +87,8 @@ class ProjectSession:
         """Whether a command may lead if no process does; otherwise it waits for the next leader."""
         self.visible: frozenset[str] | None = None
         """The nodes that an authorised command may show; None for all."""
+        self.claim: AgentClaim | None = None
+        """What the agent whose token the session uses says about itself."""
         self.command = ""
         """The command whose permission was checked last, as typed."""
         self.names_roles = False

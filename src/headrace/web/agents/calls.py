@@ -15,20 +15,11 @@ import msgspec
 
 from headrace.model import HeadraceError, Refused
 from headrace.model.access import Permission
-from headrace.model.errors import OverCeiling, did_you_mean
+from headrace.model.errors import did_you_mean
 from headrace.security.access import Identity, IdentityKind, roles_of
-from headrace.services.agent_acts import (
-    ARGUMENT_CHARACTERS_MAX,
-    ActArguments,
-    AgentClaim,
-    Consequence,
-    consequence,
-    over_ceiling,
-    record_act,
-)
 from headrace.services.parameters import call, command_function, request_type
-from headrace.services.permissions import check_call, rules_of
-from headrace.services.session import ProjectSession, Silent
+from headrace.services.permissions import rules_of
+from headrace.services.session import AgentClaim, ProjectSession, Silent
 from headrace.web.acts import Acts, RunningAction
 from headrace.web.agents.declarations import APPROVAL_KEY, Tool, tools
 from headrace.web.agents.results import ITEMS_MAX, bounded, document, error_document
@@ -131,7 +122,7 @@ class AgentCalls:
             )
         request = _request(tool, arguments)
         if tool.acts:
-            return await self._act(caller, tool, request, arguments, report)
+            return await self._act(caller, tool, request, report)
         if tool.isolated:
             return await self._read_rows(caller, tool, request)
         response = await self._reader.response(
@@ -166,14 +157,13 @@ class AgentCalls:
         caller: Caller,
         tool: Tool,
         request: msgspec.Struct,
-        arguments: dict[str, Any],
         report: Report,
     ) -> dict[str, Any]:
         stop = threading.Event()
         act = self._acts.begin(
             tool.name,
             lambda progress: self._perform(
-                caller, tool, request, arguments, StoppableProgress(progress, stop)
+                caller, tool, request, StoppableProgress(progress, stop)
             ),
         )
         try:
@@ -190,38 +180,11 @@ class AgentCalls:
         caller: Caller,
         tool: Tool,
         request: msgspec.Struct,
-        arguments: dict[str, Any],
         progress: StoppableProgress,
     ) -> Any:
-        """Record the act and do it. A refused act is recorded, too."""
         session = self._opened(caller.identity)
+        session.claim = caller.claim
         try:
-            ceilings = session.settings.mcp
-            noted = ActArguments(
-                tool=tool.name,
-                claim=caller.claim,
-                parameters=_shown(arguments),
-                reason=str(getattr(request, "reason", None) or ""),
-                expected=Consequence(),
-                acts_per_hour=ceilings.acts_per_hour,
-            )
-            try:
-                check_call(session, tool.function, msgspec.structs.asdict(request))
-            except Refused as refused:
-                noted = msgspec.structs.replace(noted, denied=str(refused))
-                record_act(session, noted, progress)
-                raise
-            expected = consequence(session, tool.function, request)
-            denied = over_ceiling(ceilings, expected)
-            record_act(
-                session, msgspec.structs.replace(noted, expected=expected, denied=denied), progress
-            )
-            if denied:
-                raise OverCeiling(
-                    denied,
-                    hint="select fewer partitions, or ask a person to run"
-                    f" `headrace {tool.command}`; an admin raises the ceiling in headrace.toml",
-                )
             return call(command_function(tool.function), session, request, progress=progress)
         finally:
             session.close()
@@ -336,12 +299,6 @@ def _request(tool: Tool, arguments: dict[str, Any]) -> msgspec.Struct:
     if tool.isolated and limit is not None and arguments.get("limit") is None:
         arguments = {**arguments, "limit": ITEMS_MAX}
     return converted_parameters(arguments, kind, strict=True)
-
-
-def _shown(arguments: dict[str, Any]) -> str:
-    text = msgspec.json.encode(arguments).decode()
-    cut = len(text) > ARGUMENT_CHARACTERS_MAX
-    return text[: ARGUMENT_CHARACTERS_MAX - 1] + "…" if cut else text
 
 
 def _with_approval(values: dict[str, Any]) -> dict[str, Any]:

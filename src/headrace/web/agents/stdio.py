@@ -11,8 +11,7 @@ import msgspec
 from mcp.server.stdio import stdio_server
 
 from headrace.security.access import Identity
-from headrace.services.agent_acts import AgentClaim
-from headrace.services.session import ProjectSession
+from headrace.services.session import AgentClaim, ProjectSession
 from headrace.web.agents.calls import AgentCalls, Caller
 from headrace.web.agents.server import Context, agent_server, claimed
 from headrace.web.project_reader import ProjectReader

@@ -77,9 +77,26 @@ def test_files_of_others_are_refused_and_named(bench: Bench, home: Path, path: s
     said = outcome(bench, f"open({path!r}, 'rb').read(1)")
     assert path in said, said
     assert "is outside of what this asset may read or write" in said
-    of_the_project = ".headrace/" in path
-    assert (f"sandbox: {{read: [{path}]}}" in said) is not of_the_project
-    assert ("no declaration opens" in said) is of_the_project
+    never = ".headrace/" in path or path.startswith("/proc/")
+    assert (f"sandbox: {{read: [{path}]}}" in said) is not never
+    assert ("no declaration opens" in said) is never
+
+
+def test_no_hint_proposes_what_is_refused(bench: Bench, home: Path) -> None:
+    """Would catch: a declaration that would open the state, or that changes nothing."""
+    for code, field in (
+        (f"os.listdir({str(home)!r})", None),
+        (f"os.listdir({str(home.parent)!r})", None),
+        ("open('/sys/kernel/mm/ksm/run', 'w')", None),
+        (f"os.listdir({str(home / 'home')!r})", "read"),
+        ("os.mkdir('/usr/written')", "write"),
+    ):
+        said = outcome(bench, f"import os; {code}")
+        assert ("no declaration opens" in said) is (field is None), said
+        if field is None:
+            assert "sandbox: {" not in said
+            continue
+        assert f"sandbox: {{{field}: [" in said, said
 
 
 def test_a_link_leads_nowhere(bench: Bench, home: Path) -> None:

@@ -99,6 +99,19 @@ def refuse_uncovered_calls(ports: Collection[int] | None) -> None:
             raise OSError(error, "seccomp")
 
 
+def keyctl_number() -> int:
+    """Return the number of keyctl(2), which reads the kernel's keyring; -1 if it isn't known."""
+    calls = _MACHINES.get(platform.machine())
+    return -1 if calls is None else calls.keyring[-1]
+
+
+def read_keyring() -> None:
+    """Read the session's keyring, as restricted code might. Raises OSError."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.syscall(*map(ctypes.c_long, (keyctl_number(), 0, -3, 0, 0, 0))) == -1:
+        raise OSError(ctypes.get_errno(), "keyctl")
+
+
 @functools.cache
 def _encoded(machine: str, sockets: bool, tcp: bool) -> bytes:
     calls = _MACHINES[machine]

@@ -16,6 +16,7 @@ from queue import SimpleQueue
 from typing import TypeVar
 
 from headrace.engine import landlock
+from headrace.engine.call_filter import read_keyring
 from headrace.engine.landlock import Access
 from headrace.engine.processes import open_records
 from headrace.engine.sandbox import CGROUP, Protections, access_of_queries
@@ -94,6 +95,7 @@ def query_protections(folder: Path) -> Protections:
                 writing=thread.run(lambda: _is_refused(lambda: os.truncate(victim, 0))),
                 ports=thread.run(lambda: _is_refused(lambda: _connect(address))),
                 signals=thread.run(lambda: _is_refused(lambda: os.kill(os.getppid(), 0))),
+                keyring=thread.run(lambda: _is_refused(read_keyring)),
             )
         finally:
             thread.end()

@@ -21,7 +21,7 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from headrace.engine import landlock
+from headrace.engine import call_filter, landlock
 from headrace.engine.attempts import BodyError, BodyTask, DataFolders
 from headrace.engine.failures import failed
 from headrace.engine.landlock import Access
@@ -50,6 +50,8 @@ SYSTEM = (
     *map(str, sorted(Path("/etc").glob("java-*-openjdk"))),  # Debian's settings of each Java
 )
 """Programs, libraries and settings of the system, to read and execute."""
+KERNEL_FOLDERS = ("/proc", "/sys")
+"""What the kernel shows there of other processes stays refused, whatever is declared."""
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 """Devices to read and write."""
 SHARED_MEMORY = "/dev/shm"  # noqa: S108 - a folder of all programs of the user, so only if declared
@@ -214,9 +216,7 @@ def explained(error: BodyError, lines: Sequence[str], access: Access, data: Path
         return msgspec.structs.replace(
             error,
             message=f"{error.message}: {path} is outside of what this asset may read or write",
-            hint="no declaration opens the project's data folder: make other assets' data an input"
-            if _is_below(os.path.realpath(path), str(data))
-            else f"declare it, if it needs it: `sandbox: {{read: [{path}]}}`, or `write`",
+            hint=_declaration_hint(path, access, data),
         )
     if any(_OF_SHARED_MEMORY.search(text) for text in texts) and SHARED_MEMORY not in access.write:
         return msgspec.structs.replace(
@@ -236,6 +236,18 @@ def explained(error: BodyError, lines: Sequence[str], access: Access, data: Path
         )
         return msgspec.structs.replace(error, hint=hint)
     return error
+
+
+def _declaration_hint(path: str, access: Access, data: Path) -> str:
+    """Return which declaration opens a refused path, or that none does."""
+    real = os.path.realpath(path)
+    if _is_below(real, str(data)) or Path(os.path.realpath(data)).is_relative_to(real):
+        return "no declaration opens the project's data folder: make other assets' data an input"
+    if any(_is_below(os.path.normpath(path), folder) for folder in KERNEL_FOLDERS):
+        return "no declaration opens other processes, or settings of the kernel"
+    if any(_is_below(real, allowed) for allowed in access.read):
+        return f"declare it, if it writes there: `sandbox: {{write: [{path}]}}`"
+    return f"declare it, if it needs it: `sandbox: {{read: [{path}]}}`, or `write`"
 
 
 def _refused_path(text: str, access: Access) -> str | None:
@@ -260,6 +272,7 @@ class Protections(NamedTuple):
     writing: bool
     ports: bool
     signals: bool
+    keyring: bool
 
 
 def protections(folder: Path) -> Protections:
@@ -268,12 +281,13 @@ def protections(folder: Path) -> Protections:
     It tries what asset code may not do to a file in `folder`, to a port, and to this process.
     """
     if not available():
-        return Protections(reading=False, writing=False, ports=False, signals=False)
+        return _NOTHING_KNOWN
     victim = folder / "probe"
     victim.write_text("readable")
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        command = [sys.executable, "-I", "-S", "-c", _PROBE, str(victim), str(port)]
+        arguments = map(str, (victim, port, call_filter.keyctl_number()))
+        command = [sys.executable, "-I", "-S", "-c", _PROBE, *arguments]
         process = restricted(
             Access((*SYSTEM, *_python()), DEVICES, ()),
             lambda: subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL),
@@ -286,9 +300,9 @@ def protections(folder: Path) -> Protections:
 PROBE_SECONDS_MAX = 30
 PROBE_REFUSED = "refused"
 """What the probe prints of something that it may not do."""
-_NOTHING_KNOWN = Protections(reading=False, writing=False, ports=False, signals=False)
+_NOTHING_KNOWN = Protections(*[False] * len(Protections._fields))
 _PROBE = """
-import os, socket, sys
+import ctypes, os, socket, sys
 
 def attempt(act):
     try:
@@ -312,9 +326,15 @@ def connection():
         return
     socket.create_connection(address).close()
 
+def keyring():  # the session's own keys
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.syscall(int(sys.argv[3]), 0, -3, 0, 0, 0) == -1:
+        raise OSError(ctypes.get_errno(), "keyctl")
+
 path, address = sys.argv[1], ("127.0.0.1", int(sys.argv[2]))
 attempt(lambda: open(path).close())
 attempt(lambda: os.truncate(path, 0))
 attempt(connection)
 attempt(lambda: os.kill(os.getppid(), 0))
+attempt(keyring)
 """

@@ -471,6 +471,7 @@ def _protections(name: str, held: Protections, *, ports: str, also: str = "") ->
         "changing other files": held.writing,
         ports: held.ports,
         "signals to other processes": held.signals,
+        "the kernel's keyring": held.keyring,
     }
     refused = ", ".join(text for text, holds in texts.items() if holds) or "nothing"
     possible = ", ".join(text for text, holds in texts.items() if not holds)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
+import json
 import os
 import resource
 import signal
@@ -17,9 +18,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from door_lab import Opened, opened
-from serve_lab import headrace, project, response, write
+from serve_lab import ask, headrace, project, response, write
 
-from headrace.web import data
+from headrace.web import data, server
 from headrace.web.read_forks import CODE
 from headrace.web.read_server import RowsReader
 
@@ -192,6 +193,43 @@ def test_json_in_parts_is_the_response_of_the_command(door: Opened) -> None:
     served = door.get("/data/odd.json").json
     assert served == response(door.root, "read", "odd", "--limit", "30000")
     assert len(served["rows"]) == served["rows_total"] == 25_001
+
+
+@pytest.mark.parametrize("form", ["csv", "json", "parquet", "arrow", "sql"])
+def test_a_time_limit_is_answered_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    """Would catch: a connection that is closed, minutes later, instead of an answer; a status 200
+    for a file whose first row isn't computed."""
+    monkeypatch.setattr(data, "SECONDS_MAX", 3.0)
+    root = project(tmp_path / "shop")
+    endless = "select o.amount, a.range as a from orders o, range(100000000) a, range(1000000) b"
+    write(
+        root / "assets/endless.sql",
+        "/* headrace\nowner: core\nmaterialize: view\n*/\n"
+        f"{endless} where a.range * b.range % 1000003 = -1\n",
+    )
+    write(root / "landing/orders_2025-03-03.csv", "day,amount\n2025-03-03,1\n")
+    headrace(root, "tick", "--now", NOW)
+    with opened(root) as door:
+        if form == "sql":
+            answer = ask(
+                door.port,
+                "/api/v1/sql",
+                method="POST",
+                body=json.dumps({"query": "select count(*) from endless"}).encode(),
+                Authorization=f"Bearer {door.token}",
+                Content_Type="application/json",
+            )
+        else:
+            answer = door.get(f"/data/endless.{form}")
+        assert answer.status == 503 and "longer than 3 s" in answer.json["detail"]
+        assert "headrace sql" in answer.json["hint"]
+
+
+def test_the_answer_comes_before_the_connection_is_closed() -> None:
+    """Would catch: a limit of connections that is shorter than the wait and the read together."""
+    assert server.ANSWER_SECONDS > data.QUEUE_SECONDS + data.SECONDS_MAX + 15
 
 
 def _readers(door: Opened) -> list[str]:

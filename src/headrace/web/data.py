@@ -50,7 +50,7 @@ READS_MAX = 4
 QUEUE_SECONDS = 10.0
 """How long a request waits for its turn."""
 SECONDS_MAX = 50.0
-"""From its turn to its first row."""
+"""From its turn to its first rows, and at most so long for all rows of a page or a query."""
 STARTS_MAX = 2
 """How often a read is begun if the process that forks readers has ended meanwhile."""
 CHUNK_BYTES = 1 << 16
@@ -240,12 +240,14 @@ async def _first_line(reader: RowsReader) -> bytes:
     try:
         async with asyncio.timeout(SECONDS_MAX):
             return await reader.rows.readline()
+    except TimeoutError:  # an OSError, too
+        raise HttpProblem(
+            503,
+            f"this takes longer than {SECONDS_MAX:.0f} s",
+            "select fewer rows; `headrace read` and `headrace sql` have no such limit",
+        ) from None
     except (OSError, ValueError):
         return b""
-    except TimeoutError:
-        raise HttpProblem(
-            503, f"this takes longer than {SECONDS_MAX:.0f} s", "`headrace read` has no such limit"
-        ) from None
 
 
 _STATUS_BY_KIND = {

@@ -52,31 +52,41 @@ class Head(msgspec.Struct, frozen=True):
     kind: str = ""
 
 
+HELD_BYTES = 1 << 16
+"""The head waits for so many bytes, or the end: a file begins before its first row is computed."""
+
+
 class AfterHead(io.RawIOBase):
-    """A stream that writes the head before the first bytes: earlier errors can be reported."""
+    """A stream that writes the head before the first rows: earlier errors can be reported."""
 
     def __init__(self, out: BinaryIO, head: Head) -> None:
         self._out, self._head = out, head
+        self._held = bytearray()
         self.begun = False
 
     def writable(self) -> bool:
         return True
 
     def write(self, data: Buffer) -> int:
-        self.begin()
-        self._out.write(data)
+        if self.begun:
+            self._out.write(data)
+        else:
+            self._held += memoryview(data)
+            if len(self._held) >= HELD_BYTES:
+                self.begin()
         return memoryview(data).nbytes
 
     def flush(self) -> None:
-        """Send what was written so far."""
-        if not self._out.closed:
+        """Send what was written so far, once the head is written."""
+        if self.begun and not self._out.closed:
             self._out.flush()
 
     def begin(self) -> None:
-        """Write the head, unless it is written already."""
+        """Write the head and the held bytes, unless they are written already."""
         if not self.begun:
             self.begun = True
-            self._out.write(msgspec.json.encode(self._head) + b"\n")
+            self._out.write(msgspec.json.encode(self._head) + b"\n" + self._held)
+            self._held.clear()
 
 
 def hand_out(request: DataFileRequest, out: BinaryIO) -> None:

@@ -22,8 +22,11 @@ from headrace.model import UsageError
 HEADER_BYTES_MAX = 16 << 10
 HEADER_SECONDS = 10.0
 """For the whole head of a request, from its first byte (or the connection's beginning) on."""
-ANSWER_SECONDS = 60.0
-"""For the rest of a request and its answer: a client that sends or reads slowly is let go of."""
+ANSWER_SECONDS = 90.0
+"""For the rest of a request and its answer: a client that sends or reads slowly is let go of.
+
+Longer than a read may wait and compute (`web.data`): that limit is answered in words.
+"""
 IDLE_SECONDS = 5
 STREAM_SECONDS = 660.0
 """The same for a stream of events, which ends by itself before."""

@@ -541,9 +541,7 @@ def _lines(
     lapsed = exceptions_lapsed(item for item in fresh if item.id in own_ids)
     lines: list[str] = []
     if again:
-        accepted = any(item.accepted for item in fresh)
-        other = "other data fails over it" if accepted else "the same has come back"
-        lines.append(f"opened again: {lapsed or other}")
+        lines.append(f"opened again: {lapsed or _came_back(fresh)}")
     elif lapsed:
         lines.append(lapsed)
     if (was.kind, was.node) != (now.kind, now.node):
@@ -555,6 +553,14 @@ def _lines(
     if symptoms:
         lines.append(f"more follows from it at {listed(symptoms, NAMED_MAX)}")
     return lines
+
+
+def _came_back(fresh: Sequence[Evidence]) -> str:
+    return (
+        "other data fails over it"
+        if any(item.accepted for item in fresh)
+        else "the same has come back"
+    )
 
 
 def _reclassified(was: Incident, now: Incident) -> str:

@@ -4,7 +4,10 @@ one that refuses, one that's gone.
 
 from __future__ import annotations
 
+import base64
 import email
+import hashlib
+import hmac
 import json
 import re
 import socket
@@ -218,6 +221,36 @@ def test_who_refuses_is_tried_again_then_reported(
         said = [row[0] for row in tx.execute("select what from incident_event")]
     assert "team couldn't be notified over hook: the server answers 500" in said
     assert CANARY not in (tmp_path / ".headrace/state.db").read_bytes().decode("latin-1")
+
+
+def test_a_webhook_is_signed(tmp_path: Path, web: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Would catch: a signature that receivers can't recompute from the bytes that came; a repeat
+    that looks like another message; a secret that is used as it isn't."""
+    new, old = (f"whsec_{base64.b64encode(key).decode()}" for key in (b"n" * 32, b"o" * 24))
+    monkeypatch.setenv("HOOK", f"{web.url}/hook")
+    monkeypatch.setenv("HOOK_SECRET", f"{new} {old}")
+    monkeypatch.setenv("SHORT", f"whsec_{base64.b64encode(b'short').decode()}")
+    answers = iter([500, 200])
+    web.answers["/hook"] = lambda _: reply("{}", status=next(answers))
+    hook = {"url": "${HOOK}", "secret": "secret://env/HOOK_SECRET"}
+    office = Office(tmp_path, {"hook": hook, "short": {"url": "${HOOK}", "secret": "${SHORT}"}})
+    office.queue("hook", "short", body="Grüße, 7 €")
+    office.send()
+    office.later(WAITS_SECONDS[0] + 1)
+    office.send()
+    first, second = web.asked
+    assert first.headers["webhook-id"] == second.headers["webhook-id"] != ""
+    for asked in (first, second):
+        sent_at = asked.headers["webhook-timestamp"]
+        assert abs(time.time() - int(sent_at)) < 60 and json.loads(asked.body)["body"]
+        content = f"{asked.headers['webhook-id']}.{sent_at}.{asked.body.decode()}".encode()
+        expected = [
+            "v1," + base64.b64encode(hmac.new(key, content, hashlib.sha256).digest()).decode()
+            for key in (b"n" * 32, b"o" * 24)
+        ]
+        assert asked.headers["webhook-signature"].split(" ") == expected
+    ((_, _, error),) = [row for row in office.rows("channel, state, error") if row[0] == "short"]
+    assert "whsec_" in error and base64.b64encode(b"short").decode() not in error
 
 
 def test_who_hangs_delays_nobody(

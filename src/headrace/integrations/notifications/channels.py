@@ -13,7 +13,9 @@ creates a ticket, and later ones change it:
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import hmac
 import json
 import logging
 import queue
@@ -54,6 +56,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
     `subject` names what it is about, equal for all messages that belong together. `reference` is
     the channel's id of the first message about it. `at` is when it was queued, in microseconds.
+    `number` is the same for each attempt to send it.
     """
 
     project: str
@@ -65,6 +68,13 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     body: str
     at: int
     reference: str | None = None
+    number: int = 0
+
+    @property
+    def id(self) -> str:
+        """The id of a webhook's message: equal for each attempt, so that receivers drop repeats."""
+        mark = f"{self.project}\x1f{self.number}\x1f{self.at}\x1f{self.recipient}"
+        return f"msg_{hashlib.sha256(mark.encode()).hexdigest()[:32]}"
 
     @property
     def values(self) -> dict[str, str]:
@@ -230,6 +240,31 @@ def send_to_webhook(channel: NotificationChannel, message: Message) -> str | Non
     return _reference_in(answer, str(path)) if path is not None else None
 
 
+SIGNED_BY = "whsec_"
+"""How a secret begins; the rest is base64, of 24 to 64 bytes."""
+
+
+def signed_headers(identifier: str, seconds: int, content: bytes, secrets: str) -> dict[str, str]:
+    """Return the headers of Standard Webhooks: id, time (of this attempt, Unix) and signatures.
+
+    `secrets` are one or, while one is replaced, several `whsec_…` with blanks between. Without any,
+    nothing is signed. Raises Unsent for another form (https://www.standardwebhooks.com).
+    """
+    headers = {"webhook-id": identifier, "webhook-timestamp": str(seconds)}
+    signed = b".".join((identifier.encode(), str(seconds).encode(), content))
+    signatures = []
+    for secret in secrets.split():
+        try:
+            key = base64.b64decode(secret.removeprefix(SIGNED_BY), validate=True)
+        except ValueError:
+            key = b""
+        if not secret.startswith(SIGNED_BY) or not 24 <= len(key) <= 64:
+            raise Unsent("`secret` isn't `whsec_` and the base64 of 24 to 64 bytes")
+        digest = hmac.digest(key, signed, "sha256")
+        signatures.append(f"v1,{base64.b64encode(digest).decode()}")
+    return headers | ({"webhook-signature": " ".join(signatures)} if signatures else {})
+
+
 def filled(template: Any, values: Mapping[str, str]) -> Any:
     """Return a template with each `{name}` replaced; values can't change its structure."""
     if isinstance(template, str):
@@ -256,7 +291,12 @@ def _http_answer(
         {name: quote(value, safe="") for name, value in message.values.items()},
     )
     body = filled(table["body"], message.values) if "body" in table else message.values
-    headers = {str(name): str(value) for name, value in dict(table.get("headers") or {}).items()}
+    content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    headers = {
+        "Content-Type": "application/json",
+        **{str(name): str(value) for name, value in dict(table.get("headers") or {}).items()},
+        **signed_headers(message.id, int(time.time()), content, str(table.get("secret") or "")),
+    }
     try:
         answer = whole_answer(
             method,
@@ -264,7 +304,7 @@ def _http_answer(
             seconds=TIMEOUT_SECONDS,
             bytes_max=ANSWER_BYTES_MAX,
             private_addresses=private_addresses,
-            json=body,
+            content=content,
             headers=headers,
         )
     except AnswerTooLong:
@@ -564,6 +604,7 @@ def _message(settings: Settings, notification: DueNotification) -> Message:
         body=notification.body,
         at=notification.created_at,
         reference=notification.reference,
+        number=notification.id,
     )
 
 

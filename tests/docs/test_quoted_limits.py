@@ -17,6 +17,7 @@ from headrace.checks import audit, metrics, profile_plan
 from headrace.checks import restatement as redelivered
 from headrace.checks.anomalies import categories, expectations, times, young_series
 from headrace.checks.anomalies.columns import HELD as NEW_CATEGORY_SHARE
+from headrace.connect import deliveries as connect_deliveries
 from headrace.connect import (
     files,
     filesystems,
@@ -24,7 +25,6 @@ from headrace.connect import (
     http_client,
     http_requests,
     parser_process,
-    raw_files,
     row_partitions,
 )
 from headrace.connect.engines import parquet_files
@@ -57,6 +57,7 @@ from headrace.runtime import graph as runtime_graph
 from headrace.runtime.executors import dask, workers
 from headrace.runtime.overlays import backfill, overlay
 from headrace.runtime.steps import anomalies, repeated_rows, restatements, sources
+from headrace.runtime.tasks import deliveries as deliveries_of_tasks
 from headrace.runtime.tasks import delivery_batches
 from headrace.scheduler import attempts as scheduler_attempts
 from headrace.scheduler import graph as scheduler_graph
@@ -177,7 +178,12 @@ QUOTED = [
         "docs/how-to/http-api.md",
         f"more than {http.PAGE_BYTES_MAX // MIB} MiB in one of several pages",
     ),
-    ("docs/how-to/http-api.md", f"more than {raw_files.DELIVERY_BYTES_MAX // GIB} GiB in all"),
+    ("docs/how-to/http-api.md", f"{deliveries_of_tasks.FETCHED_TIMES} times the source's largest"),
+    ("docs/how-to/http-api.md", f"at least {deliveries_of_tasks.FETCHED_BYTES // GIB} GiB"),
+    (
+        "docs/how-to/http-api.md",
+        f"more than {connect_deliveries.DELIVERY_BYTES_MAX // GIB} GiB in all",
+    ),
     ("docs/how-to/databases.md", f"the type of its first {parquet_files.BATCH_ROWS:,} values"),
     ("docs/how-to/databases.md", f"more than {postgresql_source.DECIMAL_DIGITS_MAX} digits"),
     ("docs/how-to/databases.md", f"than {postgresql_source.DECIMALS_OF_ANY} decimals"),

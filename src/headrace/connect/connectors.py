@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from headrace.connect.deliveries import DetectedDelivery, Observation
+from headrace.connect.deliveries import DELIVERY_BYTES_MAX, DetectedDelivery, Observation
 from headrace.model import Source
 from headrace.model.connectors import READERS
 from headrace.model.nodes import ALL_NETWORKS
@@ -52,6 +52,8 @@ class Access(msgspec.Struct, frozen=True):
     """The store's current time, in microseconds since 1970 UTC."""
     private_addresses: tuple[str, ...] = ALL_NETWORKS
     """Networks of private addresses that requests may be sent to."""
+    bytes_max: int = DELIVERY_BYTES_MAX
+    """Of one delivery, by the source's history; a larger one is refused while it is fetched."""
 
 
 class Fetched(msgspec.Struct, frozen=True):

@@ -10,6 +10,9 @@ import msgspec
 from headrace.lake import LakeColumn
 from headrace.model.errors import words_of
 
+DELIVERY_BYTES_MAX = 64 << 30
+"""64 GiB: larger deliveries aren't ingested."""
+
 CSV_ENDINGS = (".csv", ".tsv", ".txt", ".psv", ".tab")
 """Endings of the names of CSV files, in lower case."""
 CSV_FIELDS = frozenset({"csv"})

@@ -16,10 +16,16 @@ from typing import Any
 import msgspec
 
 from headrace.connect.connectors import Access, Fetched, Unavailable, connects
-from headrace.connect.deliveries import CannotRead, DetectedDelivery, Note, Observation, printable
+from headrace.connect.deliveries import (
+    DELIVERY_BYTES_MAX,
+    CannotRead,
+    DetectedDelivery,
+    Note,
+    Observation,
+    printable,
+)
 from headrace.connect.files import WHOLE, unusable_key
 from headrace.connect.patterns import KEY, Component, compile_pattern, key_of, said_by
-from headrace.connect.raw_files import DELIVERY_BYTES_MAX
 from headrace.model.connections import CONNECTION_SCHEMES
 from headrace.model.errors import HeadraceError, UsageError, message_of
 from headrace.model.locations import REMOTE_SCHEMES

@@ -5,6 +5,9 @@ server gives as they are.
 from __future__ import annotations
 
 import email.utils
+import errno
+import os
+import shutil
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,7 +19,14 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 
 from headrace.connect.connectors import Access, Fetched, Unavailable, connects
-from headrace.connect.deliveries import CannotRead, DetectedDelivery, Note, Observation, printable
+from headrace.connect.deliveries import (
+    DELIVERY_BYTES_MAX,
+    CannotRead,
+    DetectedDelivery,
+    Note,
+    Observation,
+    printable,
+)
 from headrace.connect.http_client import (
     FETCH_SECONDS_MAX,
     HttpClient,
@@ -38,7 +48,7 @@ from headrace.connect.http_requests import (
     hash_of,
     spec_of,
 )
-from headrace.connect.raw_files import DELIVERY_BYTES_MAX
+from headrace.model.fields import size_in_bytes
 
 if TYPE_CHECKING:
     import httpx
@@ -51,6 +61,8 @@ PAGE_BYTES_MAX = 64 << 20
 """64 MiB: maximum size of one of several pages, which is held in memory."""
 HELD_BYTES = 8 << 20
 """8 MiB: larger documents without pages are split into records while they are received."""
+SPACE_EVERY_BYTES, FREE_BYTES_MIN = 16 << 20, 512 << 20
+"""After each 16 MiB of a fetch, 512 MiB must be free: what runs beside it needs space as well."""
 _JSON_LINES = (
     "application/x-ndjson",
     "application/ndjson",
@@ -290,6 +302,7 @@ class Paged:
         self._server, self._spec, self._request = server, spec, request
         self._target, self._access = target, access
         self._deadline = time.monotonic() + FETCH_SECONDS_MAX
+        self._room = Room(spec, access)
 
     def fetched(self, key: str) -> Fetched:
         """Fetch the delivery of the interval `key`.
@@ -335,9 +348,7 @@ class Paged:
                     result = hash_of(page.records)
                     number += 1
                     written = (now.written if now is not None else 0) + _write(page.records, out)
-                    if written > DELIVERY_BYTES_MAX:
-                        message = f"page {number:,}: more than {DELIVERY_BYTES_MAX:,} bytes in all"
-                        raise CannotRead(message, code="delivery_too_large")
+                    self._room.check(written)
                     request = pages.after(page)
                     first = now.first if now is not None else result
                     seams = now.seams if now is not None else ()
@@ -402,12 +413,14 @@ def _page(
         if ending:
             return _as_it_is(
                 out,
-                body_of(response, DELIVERY_BYTES_MAX, deadline=deadline),
+                Room(spec, access).within(body_of(response, DELIVERY_BYTES_MAX, deadline=deadline)),
                 f"{access.source.name}{ending}",
             )
         chunks = body_of(
             response, PAGE_BYTES_MAX if spec.page else DELIVERY_BYTES_MAX, deadline=deadline
         )
+        if not spec.page:
+            chunks = Room(spec, access).within(chunks)
         body = _held(chunks, PAGE_BYTES_MAX if spec.page else HELD_BYTES)
         _refuse_html(server, body)
         if not spec.page and len(body) > HELD_BYTES:
@@ -422,6 +435,50 @@ def _page(
         return HttpPage(url, b"{}", (), is_end=True)
     text = in_utf8(body, charset)
     return HttpPage(url, text, records_in(text, spec.records), link)
+
+
+class Room:
+    """The limits of one fetched delivery: its bytes, and the space that it leaves on the disk."""
+
+    def __init__(self, spec: Spec, access: Access) -> None:
+        self._folder, self._declared = access.temporary, spec.bytes_max
+        declared = None if spec.bytes_max is None else size_in_bytes(spec.bytes_max)
+        self._bytes_max = access.bytes_max if declared is None else declared
+        self._checked = 0
+
+    def within(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """Yield the chunks. Raise as `check` does."""
+        received = 0
+        for chunk in chunks:
+            received += len(chunk)
+            self.check(received)
+            yield chunk
+
+    def check(self, received: int) -> None:
+        """Raise CannotRead if a delivery has more bytes than it may, and OSError on a full disk."""
+        if received > self._bytes_max:
+            limit = (
+                "`bytes_max` of the source"
+                if self._declared is not None
+                else "10 times its largest delivery so far, at least 1 GiB: if it may be larger,"
+                ' declare `bytes_max: "20GiB"` in `http:`'
+                if self._bytes_max < DELIVERY_BYTES_MAX
+                else "the most that a delivery may have"
+            )
+            raise CannotRead(
+                f"the fetch was ended after {self._bytes_max:,} bytes ({limit})",
+                code="delivery_too_large",
+            )
+        if received - self._checked >= SPACE_EVERY_BYTES:
+            self._checked = received
+            free = shutil.disk_usage(self._folder).free
+            if free < FREE_BYTES_MIN:
+                raise OSError(
+                    errno.ENOSPC,
+                    f"{os.strerror(errno.ENOSPC)}: the fetch was ended after {received:,} bytes,"
+                    f" because only {free >> 20:,} MiB are free",
+                    str(self._folder),
+                )
 
 
 def _held(chunks: Iterator[bytes], size: int) -> bytes:

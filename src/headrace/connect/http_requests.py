@@ -56,6 +56,7 @@ class Spec(msgspec.Struct, frozen=True):
     rate_limit: str | None = None
     timeout: str = "30s"
     retries: int = RETRIES
+    bytes_max: str | None = None
 
 
 class HttpRequest(msgspec.Struct, frozen=True):

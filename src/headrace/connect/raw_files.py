@@ -17,7 +17,13 @@ from typing import IO, Any
 
 import msgspec
 
-from headrace.connect.deliveries import WRONG_ENCODING, CannotRead, DetectedDelivery, printable
+from headrace.connect.deliveries import (
+    DELIVERY_BYTES_MAX,
+    WRONG_ENCODING,
+    CannotRead,
+    DetectedDelivery,
+    printable,
+)
 from headrace.faults import FaultPoint, reached
 from headrace.lake.files import file_digest
 from headrace.model.errors import HeadraceError
@@ -26,8 +32,6 @@ from headrace.model.errors import HeadraceError
 # vendor's file.
 
 CHUNK_BYTES = 1 << 20
-DELIVERY_BYTES_MAX = 64 << 30
-"""64 GiB: larger files aren't ingested."""
 
 
 class ChangedWhileRead(HeadraceError):

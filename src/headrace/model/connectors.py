@@ -21,7 +21,7 @@ from headrace.model.database_fields import (
     read_table,
 )
 from headrace.model.errors import Report, shown
-from headrace.model.fields import Fields, LocatedMapping, kind_of, plain
+from headrace.model.fields import Fields, LocatedMapping, kind_of, plain, size_in_bytes
 from headrace.model.locations import directives_of, names_interval
 from headrace.model.nodes import Grain, PartitionSpec, Source
 from headrace.model.plugin_fields import (
@@ -351,6 +351,7 @@ _HTTP_FIELDS = (
     "rate_limit",
     "timeout",
     "retries",
+    "bytes_max",
 )
 _PAGE_FIELDS = (
     "by",
@@ -408,6 +409,7 @@ def _read_block(fields: Fields) -> None:
     _check_params(fields)
     fields.duration("timeout", "30s")
     fields.whole("retries", minimum=0, maximum=RETRIES_MAX)
+    fields.checked("bytes_max", size_in_bytes, "wrong_value")
     if (
         "rate_limit" in fields
         and (rate := fields.text("rate_limit")) is not None

@@ -13,6 +13,7 @@ from headrace.checks.facts import DriftChange, Fact
 from headrace.checks.metrics import StoredMetrics
 from headrace.checks.restatement import PreviousPublication
 from headrace.connect import DetectedDelivery, SourceSchema
+from headrace.connect.deliveries import DELIVERY_BYTES_MAX
 from headrace.engine import AttemptScope, BodyError, InputData, Measures
 from headrace.engine.attempts import CodePackages, CodeSandbox, Handed
 from headrace.lake import FileRef, LakeTable, Replacement, StagedFile
@@ -205,6 +206,8 @@ class IngestTask(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag=
     """
     private_addresses: tuple[str, ...] = ALL_NETWORKS
     """Networks of private addresses that requests may be sent to."""
+    bytes_max: int = DELIVERY_BYTES_MAX
+    """Of the delivery, if it is fetched."""
     macros: dict[str, str] = {}
     """File → text of the project's CREATE MACROs."""
     accepted: bool = False

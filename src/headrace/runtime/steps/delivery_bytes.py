@@ -9,7 +9,7 @@ import msgspec
 from headrace.connect import DetectedDelivery
 from headrace.connect.connectors import Access, Unavailable, connector_name
 from headrace.connect.connectors import connector_of as source_kind
-from headrace.connect.deliveries import CannotRead
+from headrace.connect.deliveries import DELIVERY_BYTES_MAX, CannotRead
 from headrace.connect.raw_files import (
     ChangedWhileRead,
     RawCopy,
@@ -75,6 +75,7 @@ def access_to(task: IngestTask | ObserveTask, context: WorkerContext) -> Access:
         temporary=context.folders.temporary,
         now_us=task.now_us,
         private_addresses=task.private_addresses,
+        bytes_max=task.bytes_max if isinstance(task, IngestTask) else DELIVERY_BYTES_MAX,
     )
 
 

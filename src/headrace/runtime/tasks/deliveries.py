@@ -11,6 +11,7 @@ import msgspec
 from headrace.checks import metrics
 from headrace.checks.anomalies.explanations import BEFORE_MIN, PEERS_MIN, Peer
 from headrace.checks.anomalies.metric_anomalies import ACCEPTED
+from headrace.connect.deliveries import DELIVERY_BYTES_MAX
 from headrace.model import Grain, Project, Source
 from headrace.runtime.accepted_rules import as_accepted
 from headrace.runtime.messages import OUTSIZED_TIMES, ComputeTask, IngestTask, TooMuch
@@ -147,6 +148,18 @@ def too_much(tx: Transaction, source: str, delivery: RecordedDelivery) -> TooMuc
         and why.is_of(delivery.size_bytes)
         else None
     )
+
+
+FETCHED_TIMES, FETCHED_BYTES = 10, 1 << 30
+"""A fetched delivery has at most 10 times the bytes of the source's largest, and at least 1 GiB."""
+
+
+def fetched_bytes_max(tx: Transaction, source: str, delivery: int) -> int:
+    """Return how many bytes of a delivery are fetched; DELIVERY_BYTES_MAX without earlier ones."""
+    count, largest = ingestion.sizes_read(tx, source, delivery)
+    if not count:
+        return DELIVERY_BYTES_MAX
+    return min(DELIVERY_BYTES_MAX, max(FETCHED_BYTES, FETCHED_TIMES * largest))
 
 
 # Looser rules for a task whose result was accepted beforehand: blocking faults only warn.

@@ -33,7 +33,7 @@ from headrace.runtime.messages import (
     NeighbouringIntervals,
     Unreadable,
 )
-from headrace.runtime.tasks.deliveries import too_much
+from headrace.runtime.tasks.deliveries import fetched_bytes_max, too_much
 from headrace.runtime.tasks.inputs import (
     aged_from_us,
     context_of_asset,
@@ -153,6 +153,7 @@ def ingest_task(
             source.connector.get("connection", ""), {}
         ),
         private_addresses=lookup.project.settings.private_addresses,
+        bytes_max=fetched_bytes_max(tx, source.name, delivery.id),
         now_us=now,
         unreadable=Unreadable(_poisonous(deaths), too_much(tx, source.name, delivery)),
         erased=erasures.keys_of(tx, source.name),

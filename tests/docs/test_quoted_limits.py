@@ -46,6 +46,7 @@ from headrace.model import common_fields, policy
 from headrace.model import times as model_times
 from headrace.model.nodes import Backups, Settings
 from headrace.runtime import (
+    clock_jumps,
     garbage,
     history_retention,
     leadership,
@@ -254,6 +255,7 @@ QUOTED = [
         f"a server tries every {scheduler_attempts.ENVIRONMENT_WAIT_US // 1_000_000} seconds",
     ),
     ("docs/explanation/durability.md", {300.0: "five minutes at most"}[serving.PATIENCE_SECONDS]),
+    ("docs/explanation/durability.md", f"ahead by more than {clock_jumps.JUMP_DAYS} days"),
     ("docs/explanation/durability.md", f"more than {small_merges.CURRENT_FILES_MAX} files"),
     ("docs/explanation/durability.md", f"until it has {small_merges.CURRENT_FILES_MAX // 2}"),
     ("docs/explanation/durability.md", f"at most {small_merges.SLICES_PER_ROUND} merged files"),

@@ -443,7 +443,7 @@ PARAMETERS: dict[str, tuple[CompletedParameter, ...]] = {
     ),
     "tick": (),
     "db": (
-        CompletedParameter((), "upgrade|check|backup|restore|gc"),
+        CompletedParameter((), "upgrade|check|backup|restore|gc|clock"),
         CompletedParameter((), "[DIR]"),
         CompletedParameter(("--deep",), None),
         CompletedParameter(("--repair",), None),

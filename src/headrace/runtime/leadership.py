@@ -26,6 +26,7 @@ from headrace.model.intervals import from_us
 from headrace.model.nodes import ExecutorKind, SandboxMode
 from headrace.runtime import event_log
 from headrace.runtime.applied_versions import AppliedVersion, Production
+from headrace.runtime.clock_jumps import refuse_jump
 from headrace.runtime.executors import Executor, NullExecutor
 from headrace.runtime.executors.pool import Pool
 from headrace.runtime.folders import Folders
@@ -33,8 +34,8 @@ from headrace.runtime.worker_protocol import WorkerSettings
 from headrace.security import state
 from headrace.security.audit import Action, Actor, AuditEvent, Object, append
 from headrace.security.state import open_state
-from headrace.store import Clock, Lease, Store, Transaction
-from headrace.store.clock import last_written
+from headrace.store import Clock, ClockKind, Lease, Store, Transaction
+from headrace.store.clock import last_written, real_us
 from headrace.store.queries import lake_maintenance, leader_writes
 from headrace.store.requests import WakeListener
 
@@ -261,6 +262,8 @@ def hold(
         identities: list[str] = []
 
         def recover(tx: Transaction, epoch: int) -> None:
+            if Clock.for_reading(tx, now).kind is ClockKind.LIVE:
+                refuse_jump(root, Path(folders.data), last_written(tx), real_us())
             at = _not_behind(tx, now, borrows) if borrows is not None else now
             identities.append(state.settle_identity(tx, folders.lake))
             clocks.append(_recover(tx, epoch, folders, settings, actor, at))

@@ -15,6 +15,8 @@ import msgspec
 from headrace.lake import catalog
 from headrace.lake.files import sync_each
 from headrace.model import Refused, UsageError
+from headrace.model.intervals import DAY_US
+from headrace.runtime import clock_jumps
 from headrace.runtime.folders import Folders
 from headrace.runtime.garbage import RetentionPolicy
 from headrace.runtime.maintenance import Collected, collect, collectable
@@ -40,6 +42,7 @@ from headrace.services.responses.erasures import HoldRow, RebuildableRow
 from headrace.services.retention import hold_rows
 from headrace.services.session import Progress, ProjectSession
 from headrace.store import Store, Transaction
+from headrace.store.clock import last_written, real_us
 from headrace.store.database import upgrade as upgrade_state
 from headrace.store.queries import partition_states
 
@@ -218,6 +221,45 @@ def upgrade(session: ProjectSession) -> UpgradeResponse:
         raise UsageError("there is no state yet", hint="headrace tick makes it")
     return UpgradeResponse(
         before=done.before, after=done.after, backup=None if done.copy is None else str(done.copy)
+    )
+
+
+# `db clock`: compares the store's clock with the machine's, and lets a person confirm a jump.
+
+
+class ClockResponse(Response, frozen=True, kw_only=True):
+    """`db clock`: the machine's clock and the last time that the project stored.
+
+    `ahead_days` is how far the machine's clock is after the other, negative where it is before.
+    """
+
+    machine_at: datetime
+    stored_at: datetime
+    ahead_days: int
+    believed: bool
+    """Whether the next commands believe the machine's clock, whatever its distance."""
+
+
+@authorised
+def clock(session: ProjectSession, *, believe: bool = False) -> ClockResponse:
+    """Compare the machine's clock with the last stored time; with `believe`, confirm the machine's.
+
+    Raise UsageError without a state, and Refused for a replay.
+    """
+    if session.store is None:
+        raise UsageError("there is no state yet", hint="headrace tick makes it")
+    if session.replay:
+        raise Refused("a replay has a clock of its own", hint="--now moves it")
+    with session.store.read() as tx:
+        stored_us = last_written(tx)
+    machine_us = real_us()
+    if believe:
+        clock_jumps.believe(session.data_folder, machine_us)
+    return ClockResponse(
+        machine_at=session.instant(machine_us),
+        stored_at=session.instant(stored_us),
+        ahead_days=int((machine_us - stored_us) / DAY_US),
+        believed=believe,
     )
 
 

@@ -92,6 +92,7 @@ def skipped(name: str, detail: str) -> ExaminationFinding:
 
 FREE_BYTES_LEAST = 500 * 2**20
 FREE_BYTES_ENOUGH = 5 * 2**30
+SECONDS_A_DAY = 86_400
 SKEW_SECONDS_WARN = 2.0
 SKEW_SECONDS_FAIL = 60.0
 OVERDUE = 2
@@ -152,18 +153,30 @@ def _store(session: ProjectSession) -> Iterator[ExaminationFinding]:
     yield ok("store", f"reachable, {clock.kind.value} clock")
     if elsewhere:
         yield fail("lake's place", elsewhere, CORRECT)
-    ahead_s = (clock.now_us() - time.time_ns() // 1000) / 1e6 if not session.replay else 0.0
-    if ahead_s > SKEW_SECONDS_WARN:
-        yield warn(
-            "store's clock",
-            f"{ahead_s:,.0f} s ahead of the machine's",
-            "the machine's clock was set back; it catches up by itself",
-        )
+    yield from _ahead(session)
     if frozen:
         who = ", ".join("everybody but admins" if name == "*" else name for name in frozen)
         yield warn("frozen", f"{who}: commands and requests are refused", "headrace unfreeze WHO")
     yield ok("leader", "none runs now" if leader is None else leader.name)
     yield from _checksums(checksums)
+
+
+def _ahead(session: ProjectSession) -> Iterator[ExaminationFinding]:
+    """Examine whether the store's clock is ahead of the machine's."""
+    ahead_s = (session.clock.now_us() - time.time_ns() // 1000) / 1e6 if not session.replay else 0.0
+    if ahead_s > SECONDS_A_DAY:
+        yield fail(
+            "store's clock",
+            f"{ahead_s / SECONDS_A_DAY:,.0f} days ahead of the machine's: one was once wrong",
+            "headrace db clock compares them; if the machine's was once ahead, restore a backup of"
+            " before: headrace db restore BACKUP",
+        )
+    elif ahead_s > SKEW_SECONDS_WARN:
+        yield warn(
+            "store's clock",
+            f"{ahead_s:,.0f} s ahead of the machine's",
+            "the machine's clock was set back; it catches up by itself",
+        )
 
 
 def _passes(session: ProjectSession) -> Iterator[ExaminationFinding]:

@@ -107,6 +107,7 @@ COMMANDS: Mapping[str, CommandPermission] = {
     "data_pages:data_profile": _ROW("read profile", READ, "name"),
     "data_pages:write_data": _ROW("read", READ, "name"),
     "database:backup": _ROW("db backup", ADMINISTER),
+    "database:clock": _ROW("db clock", ADMINISTER),
     "database:gc": _ROW("db gc", ADMINISTER),
     "database:upgrade": _ROW("db upgrade", ADMINISTER),
     "database_check:check": _ROW("db check", ADMINISTER),

@@ -1,4 +1,4 @@
-"""`headrace db`: upgrade, check, back up, restore and clean up the state."""
+"""`headrace db`: upgrade, check, back up, restore and clean up the state, and its clock."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from headrace.model.partitions import command_line
 from headrace.services.database import (
     BackupResponse,
     CheckResponse,
+    ClockResponse,
     Finding,
     GcResponse,
     UpgradeResponse,
@@ -29,7 +30,7 @@ ALWAYS_UNCHECKED = (*UNRECORDED, "files")
 
 The documentation names them, so `check` doesn't repeat them each time.
 """
-ACTIONS = ("upgrade", "check", "backup", "restore", "gc")
+ACTIONS = ("upgrade", "check", "backup", "restore", "gc", "clock")
 
 
 @terminal_command(
@@ -39,10 +40,11 @@ ACTIONS = ("upgrade", "check", "backup", "restore", "gc")
     backup="database:backup",
     restore="restore:restore",
     gc="database:gc",
+    clock="database:clock",
 )
 def db_command(
     invocation: Invocation,
-    what: Annotated[str, Argument("upgrade|check|backup|restore|gc", help="the action")],
+    what: Annotated[str, Argument("upgrade|check|backup|restore|gc|clock", help="the action")],
     folder: Path | None = None,
     *,
     deep: Annotated[bool, HelpPrefix("check: ")],
@@ -54,12 +56,18 @@ def db_command(
     force: Annotated[bool, HelpPrefix("restore: ")],
     new_state: Annotated[bool, HelpPrefix("restore: ")],
     yes: Annotated[
-        bool, Option("--yes", "-y", help="restore: the backup that fits, without asking")
+        bool,
+        Option(
+            "--yes",
+            "-y",
+            help="restore: the backup that fits, without asking; clock: the machine's is right",
+        ),
     ] = False,
 ) -> int:
     """Upgrade, check, back up, restore or clean up the state, the catalog and the files.
 
-    `check` exits 1 if it finds an error.
+    `clock` compares the machine's clock with the last stored time. `check` exits 1 if it finds an
+    error.
     """
     if what not in ACTIONS:
         raise UsageError(f"`headrace db` has no {what[:40]!r}", hint=f"one of {', '.join(ACTIONS)}")
@@ -77,6 +85,10 @@ def db_command(
         from headrace.services.database import upgrade
 
         invocation.show(upgrade(invocation.session), _render_upgrade)
+    elif what == "clock":
+        from headrace.services.database import clock
+
+        invocation.show(clock(invocation.session, believe=yes), _render_clock, clock=False)
     elif what == "gc":
         from headrace.services.database import gc
 
@@ -169,6 +181,20 @@ def _render_upgrade(response: UpgradeResponse, page: CommandOutput) -> None:
     page.say(f"✓ brought from version {response.before} to {response.after}", "good")
     if response.backup:
         page.say(f"as it was: {response.backup}")
+
+
+def _render_clock(response: ClockResponse, page: CommandOutput) -> None:
+    page.say(f"machine  {response.machine_at:%Y-%m-%d %H:%M %Z}")
+    page.say(f"stored   {response.stored_at:%Y-%m-%d %H:%M %Z}, the last time that was written")
+    if response.believed:
+        page.say("✓ the next commands believe the machine's clock", "good")
+    elif response.ahead_days < 0:
+        page.say(
+            f"! the project is {plural(-response.ahead_days, 'day')} ahead of the machine's clock,"
+            " which was once ahead itself, or is behind now",
+            "warn",
+        )
+        page.next("headrace db restore BACKUP")
 
 
 def _render_check(response: CheckResponse, page: CommandOutput) -> None:

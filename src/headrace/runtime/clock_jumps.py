@@ -1,0 +1,77 @@
+"""A live store's clock that would jump ahead: asked about before anything is dated by it.
+
+A machine whose clock was wrong once dates observations, deadlines and incidents in the future, and
+the store's clock never goes back. So a jump of more than JUMP_DAYS since the last stored time needs
+something that bears it out: a file of the project that was changed in between, or a person, by
+`headrace db clock --yes`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from headrace.model import Refused
+from headrace.model.intervals import DAY_US
+from headrace.security.private_files import replace_private
+from headrace.store.clock import instant
+
+JUMP_DAYS = 60
+"""A project may rest for so long without a question."""
+MARGIN_US = DAY_US
+"""How far within the jump a file's time must be: times close to its ends may be the clock's own."""
+FILES_MAX = 20_000
+"""Files of the project that are looked at."""
+BELIEVED_FILE = "clock_believed"
+"""In the data folder: until when the machine's clock was believed, in microseconds."""
+
+
+def refuse_jump(root: Path, data_folder: Path, written_us: int, wall_us: int) -> None:
+    """Raise Refused if the machine's clock is far after the last stored time and nothing shows why.
+
+    `written_us` is 0 in a new store.
+    """
+    if not written_us or wall_us - written_us <= JUMP_DAYS * DAY_US:
+        return
+    if _believed_us(data_folder) >= wall_us - JUMP_DAYS * DAY_US:
+        return
+    if _is_borne_out(root, data_folder, written_us, wall_us):
+        return
+    raise Refused(
+        f"this machine's clock says {instant(wall_us):%Y-%m-%d %H:%M} UTC,"
+        f" {(wall_us - written_us) // DAY_US:,} days after the last time that the project stored"
+        f" ({instant(written_us):%Y-%m-%d}), and no file of the project was changed in between",
+        hint="set the machine's clock if it is wrong; if it is right: headrace db clock --yes",
+    )
+
+
+def believe(data_folder: Path, wall_us: int) -> None:
+    """Let the next commands believe the machine's clock. Raises OSError."""
+    replace_private(data_folder / BELIEVED_FILE, f"{wall_us}\n".encode())
+
+
+def _believed_us(data_folder: Path) -> int:
+    with contextlib.suppress(OSError, ValueError):
+        return int((data_folder / BELIEVED_FILE).read_text(encoding="ascii"))
+    return 0
+
+
+def _is_borne_out(root: Path, data_folder: Path, written_us: int, wall_us: int) -> bool:
+    """Whether a file of the project, landing folders included, was changed within the jump."""
+    first_us, last_us = written_us + MARGIN_US, wall_us - MARGIN_US
+    return any(first_us < at_us < last_us for at_us in _changes(root, data_folder))
+
+
+def _changes(root: Path, data_folder: Path) -> Iterator[int]:
+    """Yield when files were changed, of at most FILES_MAX files outside of the data folder."""
+    left = FILES_MAX
+    for folder, folders, names in os.walk(root):
+        folders[:] = [name for name in folders if Path(folder, name) != data_folder]
+        for name in names[:left]:
+            with contextlib.suppress(OSError):
+                yield os.lstat(Path(folder, name)).st_mtime_ns // 1000
+        left -= len(names)
+        if left <= 0:
+            return

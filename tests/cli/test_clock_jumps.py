@@ -1,0 +1,83 @@
+"""A live project on a machine whose clock is far ahead."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+from serve_lab import deliver, headrace, project, response
+
+from headrace.cli.main import run
+from headrace.store import clock as store_clock
+
+DAY_S = 86_400
+NOW_US = store_clock.real_us
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    root = project(tmp_path / "shop")
+    deliver(root, "2026-03-01")
+    headrace(root, "tick")
+    return root
+
+
+def ahead(monkeypatch: pytest.MonkeyPatch, days: int) -> None:
+    """Set the machine's clock, as all parts of this process read it."""
+    for module in ("store.clock", "runtime.leadership", "services.database"):
+        monkeypatch.setattr(
+            f"headrace.{module}.real_us", lambda: NOW_US() + days * DAY_S * 1_000_000
+        )
+
+
+def last_stored(root: Path) -> str:
+    return str(response(root, "db", "clock")["stored_at"])
+
+
+def test_a_jump_is_asked_about_before_it_is_believed(
+    shop: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Would catch: one tick with a wrong clock that dates the whole project 400 days ahead."""
+    before = last_stored(shop)
+    with monkeypatch.context() as patched:
+        ahead(patched, 400)
+        assert run(["tick", "--project", str(shop)]) == 3
+        text = " ".join(capsys.readouterr().err.split())
+        assert "400 days after" in text and "headrace db clock --yes" in text
+        assert run(["pause", "revenue", "--reason", "x", "--project", str(shop)]) == 3
+        assert response(shop, "db", "clock")["ahead_days"] == 400
+    assert last_stored(shop) == before
+    headrace(shop, "tick")  # the clock is set right, and nothing has happened
+
+
+def test_a_person_or_a_file_bears_it_out(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Would catch: a machine that slept for a year and is never believed."""
+    ahead(monkeypatch, 20)
+    headrace(shop, "tick")
+    ahead(monkeypatch, 400)
+    landed = shop / "landing" / "orders_2026-03-02.csv"
+    landed.write_text("day,amount\n2026-03-02,7\n")
+    os.utime(landed, (time.time() + 200 * DAY_S,) * 2)
+    headrace(shop, "tick")
+    ahead(monkeypatch, 800)
+    assert run(["tick", "--project", str(shop)]) == 3
+    assert response(shop, "db", "clock", "--yes")["believed"]
+    headrace(shop, "tick")
+    assert response(shop, "db", "clock")["ahead_days"] == 0
+
+
+def test_a_store_that_is_ahead_is_named_with_what_mends_it(
+    shop: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Would catch: "it catches up by itself", of 400 days."""
+    with monkeypatch.context() as patched:
+        ahead(patched, 400)
+        assert response(shop, "db", "clock", "--yes")["believed"]
+        headrace(shop, "tick")
+    assert response(shop, "db", "clock")["ahead_days"] in (-400, -399)
+    run(["doctor", "--json", "--project", str(shop)])
+    named = [row for row in json.loads(capsys.readouterr().out) if "store's clock" in str(row)]
+    assert "headrace db restore" in str(named)

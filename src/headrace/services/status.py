@@ -128,7 +128,6 @@ def of_consumers(
             None if chosen is None else {status.name for status in consumer_status}
         )
         ran = stored_availability.runs_started(tx, began_us, now_us)
-        classic = percent(share(ran.succeeded, ran.runs))
         removed = evaluation.removed() if chosen is None else {}
         running = holder(tx) is not None
         waiting = _quarantined(session, compiled, tx)
@@ -202,14 +201,14 @@ def of_consumers(
                 status.name, status.owner, past_of[status.name]
             )
         ],
-        uptime_text=slo_availability.uptime(classic),
+        uptime_text=slo_availability.uptime(percent(share(ran.succeeded, ran.runs))),
         honest_availability=totals.honest,
         honest_mean=totals.mean,
         minutes_lost=totals.lost_minutes,
         minutes_counted=None if totals.honest is None else totals.counted_minutes,
         minutes_unobserved=None if totals.honest is None else totals.unobserved_minutes,
         claimed_availability=totals.claimed,
-        classic_uptime=classic,
+        classic_uptime=percent(share(ran.succeeded, ran.runs)),
         runs_started=ran.runs,
         obligations_due=totals.promised,
         obligations_kept=totals.met,

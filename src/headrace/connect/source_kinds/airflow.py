@@ -1,6 +1,6 @@
 """The source `airflow`: the runs of a DAG or of one of its tasks, read from Airflow's REST API.
 
-Airflow goes on running them. Every request is a GET (docs/decisions/0138-airflow-in-stages.md).
+Airflow goes on running them. Every request is a GET (docs/decisions/0137-importers.md).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 The encodings of Parquet's version 2 are smaller and faster than those of version 1, but DuckDB
 1.5.5 can't write lists in them, and writes numbers of 32 bits in a way that the specification
-forbids if they are too far apart or too great (docs/decisions/0130-encodings-and-bytecode.md).
+forbids if they are too far apart or too great (docs/decisions/0109-parquet-files.md).
 """
 
 from __future__ import annotations

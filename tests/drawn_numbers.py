@@ -1,4 +1,4 @@
-"""What tests draw at random follows from the code (docs/decisions/0064-test-seeds.md): a failure
+"""What tests draw at random follows from the code (docs/decisions/0026-tests.md): a failure
 comes again, and changed code draws anew.
 
 Begins elsewhere with HEADRACE_SEED.

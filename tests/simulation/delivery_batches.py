@@ -1,5 +1,5 @@
 """Batches of deliveries: a source whose files are ingested several at a time, what stops a batch,
-the order in which answers are recorded, and their invariants (docs/decisions/0126-deliveries-in-one-attempt.md).
+the order in which answers are recorded, and their invariants (docs/decisions/0031-batches.md).
 """
 
 from __future__ import annotations

@@ -391,7 +391,7 @@ def _no_data(terms: Terms, interval: str) -> bool:
 # Since when a consumer is late, or served, without a gap. Obligations are in the order of their
 # deadlines. A consumer is late while any obligation that has fallen due is neither met nor waived:
 # its readers have the whole history, so a hole in it is data that they miss
-# (docs/decisions/0183-gaps-are-late.md).
+# (docs/decisions/0096-promises-and-states.md).
 
 
 def late_run(due: Sequence[Obligation], now_us: int) -> Sequence[Obligation]:

@@ -95,7 +95,7 @@ def test_of_two_at_once_neither_hides_the_other(tmp_path: Path) -> None:
 
 def test_a_renamed_column_hides_what_its_values_would_show(tmp_path: Path) -> None:
     """Would catch: a column under a name that tells nothing and with another sign, of which two
-    incidents are expected. Such a rename is found by the values alone (decision 0091)."""
+    incidents are expected. Such a rename is found by the values alone (decision 0041)."""
     word = f"same:{DELIVERED.index(renamed)}+{DELIVERED.index(sign)}"
     apart = 0
     for seed in range(1, 60):

@@ -1,7 +1,7 @@
 """The thread of a worker that runs queries: restricted once, for as long as the worker lives.
 
 Landlock's rules belong to a thread and to the threads that it starts, so DuckDB's threads have them
-as well if this one opens the database (docs/decisions/0153-sql-and-python-restricted.md).
+as well if this one opens the database (docs/decisions/0147-restricted-code.md).
 """
 
 from __future__ import annotations

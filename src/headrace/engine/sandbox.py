@@ -2,7 +2,7 @@
 
 Enforced by `engine.landlock` where the system has it. Paths that are named here are those that
 programs and libraries need on any machine; none of them holds data or credentials of the project
-(docs/decisions/0147-asset-code-is-restricted.md).
+(docs/decisions/0147-restricted-code.md).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Before its attempt comes, it rehearses one: its memory is shared with the process that forked it,
 and the kernel copies each page at the first write, which made a short attempt take ten times as
-long (docs/decisions/0166-rehearsed-forks.md). It gives up its rights while it has one
+long (docs/decisions/0147-restricted-code.md). It gives up its rights while it has one
 thread, before it loads any code of the asset.
 """
 

@@ -3,7 +3,7 @@
 The start of a reader from nothing takes half a second, nearly all of it imports. A fork takes a few
 milliseconds and is as separate as a new process: it ends with its read, so that nothing of one
 reader's query, rows or memory reaches the next. The forking process holds modules and the applied
-version, but no rows. It has one thread and no open database (docs/decisions/0116-warm-reads.md).
+version, but no rows. It has one thread and no open database (docs/decisions/0080-server-reads.md).
 """
 
 from __future__ import annotations

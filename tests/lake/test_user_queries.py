@@ -172,7 +172,10 @@ assert not {"pandas", "numpy", "pyarrow"} & sys.modules.keys()
     [
         ("select nothing from t", "describe TABLE"),
         ("select * from other", "describe TABLE"),
-        ("select cast('x' as integer) from t", ""),
+        ("select cast('x' as integer) from t", "try_cast(VALUE AS TYPE)"),
+        ('select cast("a b" as integer) from (select \'x\' as "a b")', 'try_cast("a b" AS TYPE)'),
+        ("select sum(cast(a as integer)) from (select 'x' as a from t)", 'try_cast("a" AS TYPE)'),
+        ("select strptime(a, '%Y') from (select 'x' as a from t)", "try_strptime(TEXT, FORMAT)"),
         ("select * from read_csv('/etc/passwd')", "published tables only"),
         ("select * from '/etc/passwd'", ""),
     ],

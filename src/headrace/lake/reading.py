@@ -669,7 +669,7 @@ def in_plain_words() -> Iterator[None]:
             raise LakeError(
                 f"published files can't be read: {in_words(error)}", hint=DAMAGED
             ) from error
-        raise UsageError(in_words(error), hint=HINT) from error
+        raise UsageError(in_words(error), hint=_of_values(error) or HINT) from error
     except duckdb.ParserException as error:
         raise UsageError(in_words(error), hint=HINT) from error
     except duckdb.PermissionException as error:
@@ -678,7 +678,23 @@ def in_plain_words() -> Iterator[None]:
             hint="a query reads published tables only; declare a source for other files",
         ) from error
     except duckdb.Error as error:
-        raise HeadraceError(in_words(error)) from error
+        raise HeadraceError(in_words(error), hint=_of_values(error)) from error
+
+
+_CAST_COLUMN = re.compile(r"when casting from source column ([^\n]+)")
+_NOT_LIKE_FORMAT = "according to format specifier"
+
+
+def _of_values(error: Exception) -> str:
+    """Return the hint for a value that can't be converted, without the value; else nothing."""
+    text = str(error)
+    if _NOT_LIKE_FORMAT in text:
+        return "try_strptime(TEXT, FORMAT) gives NULL where a text isn't like the format"
+    if not text.startswith("Conversion Error"):
+        return ""
+    column = _CAST_COLUMN.search(text)
+    value = "VALUE" if column is None else quote(column[1].strip())
+    return f"try_cast({value} AS TYPE) gives NULL where a value can't be converted"
 
 
 def in_words(error: Exception) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,6 +28,7 @@ from headrace.model.partitions import join, required, split
 from headrace.plan import Compiled, CompiledNode
 from headrace.services import targets
 from headrace.services.ls import body_kind
+from headrace.services.nodes import typed_columns
 from headrace.services.parameters import Argument, ParameterValues
 from headrace.services.permissions import authorised
 from headrace.services.responses import ColumnRow, RenderInput, RenderResponse
@@ -174,7 +175,7 @@ def render(
             for spec in node.inputs
             if session.shows(spec.node)
         ],
-        columns=_columns(node),
+        columns=_columns(session, name, node),
         file=asset.body.file,
         line=asset.body.line,
     )
@@ -271,9 +272,11 @@ def _published(session: ProjectSession, node: str, keys: tuple[str, ...] | None)
         return sum(publications.current(tx, node, key) is not None for key in keys)
 
 
-def _columns(node: CompiledNode) -> list[ColumnRow] | None:
-    return (
-        None
-        if node.columns is None
-        else [ColumnRow(name=name, type=kind) for name, kind in node.columns]
-    )
+def _columns(session: ProjectSession, name: str, node: CompiledNode) -> list[ColumnRow] | None:
+    """Return an asset's columns, if need be those that the same code has published."""
+    columns: Sequence[tuple[str, str]] | None = node.columns
+    applied = None if session.compiled is None else session.compiled.nodes.get(name)
+    if columns is None and applied is not None and applied.fingerprint == node.fingerprint:
+        columns = typed_columns(session, name, None) or None
+    rows = [ColumnRow(name=column, type=kind) for column, kind in columns or ()]
+    return None if columns is None else rows

@@ -141,8 +141,11 @@ def of_consumers(
         outages, muted = _outages(session, tx, now_us), _muted(session, tx, open_incidents, now_us)
         weakened = stored_availability.count_weakenings(tx, began_us, now_us)
         undelivered = notifications.count_failed(tx, now_us - UNDELIVERED_US)
-        causes = evaluation.causes(consumer_status) if open_incidents else []
-        causes = list(filter(lambda cause: session.shows(cause.node), causes))
+        causes = [
+            cause
+            for cause in (evaluation.causes(consumer_status) if open_incidents else ())
+            if session.shows(cause.node)
+        ]
         holding = None if limited else holds(tx, compiled, consumer_status, causes, now_us)
         lake = _lake(tx, now_us)
         files = _files(session, tx, compiled.project, consumers)

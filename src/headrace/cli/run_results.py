@@ -6,7 +6,7 @@ the texts are the same.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from itertools import chain, groupby
 
 from headrace.cli import output
@@ -91,6 +91,7 @@ def _deliveries_text(row: LearntRow) -> str:
 
 ERRORS_SHOWN_MAX = 10
 REPAIRS_SHOWN_MAX = 5
+NOTHING_NEW = "identical, nothing new"
 PAST_SHOWN_MAX = 6
 
 COLUMNS = [
@@ -109,9 +110,13 @@ def render_run(response: RunResponse, page: CommandOutput) -> None:
     if response.attempts:
         page.say()
         verdicts = _verdicts(response)
+        identical = {(row.asset, row.partition) for row in response.published if row.identical}
         page.table(
             COLUMNS,
-            [_attempts_row(group, verdicts) for group in _grouped_attempts(response.attempts)],
+            [
+                _attempts_row(group, verdicts, identical)
+                for group in _grouped_attempts(response.attempts)
+            ],
         )
         _errors(response, page)
         for row in response.repairs[:REPAIRS_SHOWN_MAX]:
@@ -152,7 +157,9 @@ def _grouped_attempts(attempts: list[AttemptRow]) -> list[list[AttemptRow]]:
 
 
 def _attempts_row(
-    group: list[AttemptRow], verdicts: Mapping[str, Mapping[str, str | None]]
+    group: list[AttemptRow],
+    verdicts: Mapping[str, Mapping[str, str | None]],
+    identical: Collection[tuple[str, str]],
 ) -> list[str | StyledCell]:
     first = group[0]
     of_asset = verdicts.get(first.asset, {})
@@ -168,13 +175,16 @@ def _attempts_row(
         for a in group
         if a.started_at and a.finished_at
     )
+    is_identical = first.state == "published" and all(
+        (first.asset, key) in identical for key in keys
+    )
     return [
         StyledCell(first.asset, "bold"),
         partition_span(keys),
         output.published_cell(first.state, [of_asset.get(key, first.verdict) for key in keys]),
         f"{sum(rows):,}" if rows else "–",
         seconds(took),
-        _reasons_text(group),
+        _reasons_text(group) or (NOTHING_NEW if keys and is_identical else ""),
     ]
 
 
@@ -342,12 +352,10 @@ def _summary(response: RunResponse) -> list[str]:
         state: sum(row.state == state for row in response.rejected)
         for state in ("held", "rejected", "failed")
     }
-    clauses = [
-        (
-            f"{output.state_mark(response.state)}: {plural(len(response.published), 'partition')}"
-            " published"
-        )
-    ]
+    identical = sum(row.identical for row in response.published)
+    published = plural(len(response.published) - identical, "partition")
+    clauses = [f"{output.state_mark(response.state)}: {published} published"]
+    clauses += [f"{identical:,} {NOTHING_NEW}"] if identical else []
     clauses += [f"{n} {state}" for state, n in counts.items() if n]
     if any(counts[state] for state in ("held", "rejected")):
         clauses.append("nothing wrong was published")

@@ -119,3 +119,12 @@ def test_hundreds_of_columns_at_once() -> None:
 
 def test_where_columns_stand() -> None:
     assert places(["a", "c"], ["x", "a", "y", "z", "c"]) == {"x": 0.0, "y": 1.0, "z": 1.1}
+
+
+def test_types_that_differ_are_said_without_a_change() -> None:
+    """Would catch: "DECIMAL(9,2) became DOUBLE" of a column that keeps its type."""
+    values: list[object] = [1.25, 2.5, 3.75]
+    (pair,) = propose(
+        [column("total_amount", "DECIMAL(9,2)", 1, values)], [column("amount", "DOUBLE", 1, values)]
+    )
+    assert "it is read as DOUBLE, the column is DECIMAL(9,2)" in pair.evidence

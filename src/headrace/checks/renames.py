@@ -361,7 +361,7 @@ def _evidence(traits: ColumnTraits, other: ColumnTraits) -> Iterator[str]:
     yield (
         f"both are {traits.type}"
         if traits.type == other.type
-        else f"{traits.type} became {other.type}"
+        else f"it is read as {other.type}, the column is {traits.type}"
     )
     if abs(traits.position - other.position) < 0.05:
         yield "it is in the same position"

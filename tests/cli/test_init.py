@@ -60,6 +60,18 @@ def test_lines_above_the_header_are_declared(tmp_path: Path, call: Call) -> None
     assert '"1960"' in contract
 
 
+def test_a_decimal_comma_is_declared(tmp_path: Path, call: Call) -> None:
+    """Would catch: amounts that become text, without a word."""
+    (tmp_path / "sales.csv").write_text("till;amount\n1;1016,07\n2;2,50\n")
+    assert call(tmp_path, "init", "p", "--from", "sales.csv")[0] == 0
+    source = (tmp_path / "p/sources/sales.yaml").read_text()
+    assert 'csv: {decimal: ","}' in source
+    assert "amount, logicalType: number" in (tmp_path / "p/contracts/sales.odcs.yaml").read_text()
+    assert call(tmp_path / "p", "tick")[0] == 0
+    rows = call(tmp_path / "p", "sql", "select sum(amount) as total from sales_clean")
+    assert "1018.57" in str(rows)
+
+
 def test_from_daily_files_as_a_shell_gives_them(tmp_path: Path, call: Call) -> None:
     names = []
     for day in range(1, 4):

@@ -59,6 +59,23 @@ def test_a_decimal_comma_stays_text(bench: Workbench) -> None:
     taken = bench.take(b"id;amount\n1;1,5\n2;2,5\n", "x.csv")
     assert isinstance(taken, Taken)
     assert taken.column("amount") == ["1,5", "2,5"]
+    assert taken.schema.lesson is not None
+    (warning,) = taken.schema.lesson.warnings
+    assert warning.startswith("amount '1,5' has a decimal comma (line 2 of x.csv): read as text")
+    assert 'csv: {decimal: ","}' in warning
+
+
+@pytest.mark.parametrize(
+    "values", [("1,234", "2,345"), ("1,5", "x"), ("1,5 kg", "2,5 kg"), ("", ""), ("1;5", "2")]
+)
+def test_a_comma_that_isnt_proven_is_no_decimal_comma(
+    bench: Workbench, values: tuple[str, str]
+) -> None:
+    """Would catch: thousands, units or lists that are said to be numbers."""
+    rows = "".join(f'{n}|"{value}"\n' for n, value in enumerate(values))
+    taken = bench.take(f"id|amount\n{rows}".encode(), "x.csv")
+    assert isinstance(taken, Taken)
+    assert taken.schema.lesson is None or not taken.schema.lesson.warnings
 
 
 RAGGED = {

@@ -164,7 +164,8 @@ class AlmostTyped(msgspec.Struct, frozen=True):
     """A column read as text because a few values of the first delivery aren't of `type`.
 
     `fitting` of its `values` are of that type. `value` is the first that isn't, cut and escaped
-    (empty if the column is classified), at `line` of `delivery`.
+    (empty if the column is classified), at `line` of `delivery`. With `comma` all are numbers, but
+    for their decimal comma.
     """
 
     column: str
@@ -174,12 +175,19 @@ class AlmostTyped(msgspec.Struct, frozen=True):
     delivery: str = ""
     value: str = ""
     line: int | None = None
+    comma: bool = False
 
     @property
     def text(self) -> str:
         """The finding as a clause, with what to do about it."""
         value = f" '{self.value}'" if self.value else ""
         where = f"line {self.line} of {self.delivery}" if self.line else self.delivery
+        if self.comma:
+            return (
+                f"{self.column}{value} has a decimal comma ({where}): read as text, which it stays;"
+                ' `csv: {decimal: ","}` of a new source reads numbers, and an asset can convert'
+                f" it: replace(replace({self.column}, '.', ''), ',', '.')::decimal(18,2)"
+            )
         return (
             f"{self.column}{value} isn't {_IN_WORDS.get(self.type, 'a time')} ({where}),"
             f" {self.fitting:,} of {self.values:,} values are: read as text, which it stays; cast"

@@ -9,13 +9,14 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from headrace.lake.sqltext import quote
 from headrace.model import UsageError
 from headrace.model.fields import NODE, SQL_KEYWORDS, is_system
 
 if TYPE_CHECKING:
+    from headrace.connect.prepared import PreparedDelivery
     from headrace.lake.session import DuckDBSession
 
 
@@ -384,14 +385,19 @@ def learn(group: FileGroup) -> InferredColumns:
                 samples=others[:SAMPLES_MAX],
                 options={"excel": {"sheet": group.sheet}} if group.sheet else {},
             )
-            delivery, csv = read(), ""
+            delivery, csv, declared = read(), "", dict[str, Any]()
             is_csv = Path(first[1]).suffix in CSV_ENDINGS
             if (
                 not isinstance(delivery, PreparedDelivery)
                 and is_csv
                 and (above := above_header(beginning(first[0])))
             ):
-                delivery, csv = read(options={"csv": above[0]}), declaration(above[0])
+                declared = above[0]
+                delivery, csv = read(options={"csv": declared}), declaration(declared)
+            if isinstance(delivery, PreparedDelivery) and _has_decimal_commas(delivery):
+                delivery.discard()
+                declared = {**declared, "decimal": ","}
+                delivery, csv = read(options={"csv": declared}), declaration(declared)
             if not isinstance(delivery, PreparedDelivery):
                 reason = getattr(delivery, "reason", "") or getattr(delivery, "detail", "")
                 line = getattr(delivery, "line", None)
@@ -406,6 +412,11 @@ def learn(group: FileGroup) -> InferredColumns:
                 return InferredColumns(columns, *_keys(session, delivery.select_sql, names), csv)
             finally:
                 delivery.discard()
+
+
+def _has_decimal_commas(delivery: PreparedDelivery) -> bool:
+    lesson = delivery.schema.lesson
+    return lesson is not None and any(column.comma for column in lesson.almost)
 
 
 def _linked(group: FileGroup, folder: Path) -> list[tuple[Path, str]]:

@@ -16,6 +16,7 @@ import msgspec
 from headrace.connect.deliveries import (
     CSV_ENDINGS,
     EMPTY,
+    AlmostTyped,
     CannotRead,
     Format,
     SourceSchema,
@@ -45,7 +46,12 @@ from headrace.connect.formats.text_values import (
     located,
     selected,
 )
-from headrace.connect.formats.type_inference import InferredTypes, almost_typed, infer_types
+from headrace.connect.formats.type_inference import (
+    COLUMNS_PER_PASS,
+    InferredTypes,
+    almost_typed,
+    infer_types,
+)
 from headrace.connect.raw_files import Opened, UnpackLimits, written
 from headrace.connect.text_files import (
     UTF8,
@@ -150,7 +156,10 @@ class Csv:
         columns = tuple(
             LakeColumn(name, kind, 0) for name, kind in zip(header.names, learnt.types, strict=True)
         )
-        almost = almost_typed(connection, rows, header.names, learnt, form)
+        almost = (
+            *almost_typed(connection, rows, header.names, learnt, form),
+            *_with_commas(connection, rows, header.names, learnt),
+        )
         return SourceSchema(columns, form), msgspec.structs.replace(header, almost=almost)
 
     def select_sql(
@@ -504,6 +513,8 @@ _PROVEN_COMMA = (
     r"|[0-9]+,([0-9]{1,2}|[0-9]{4,})) *"
 )
 """Numbers whose comma can't separate thousands: `1.234,567`, `0,125`, `1,5`."""
+_COMMA_ROWS_MAX = 10_000
+"""Rows of a first file that are searched for decimal commas."""
 
 
 def _shows_decimal_comma(bad: Bad) -> bool:
@@ -511,6 +522,28 @@ def _shows_decimal_comma(bad: Bad) -> bool:
     return _is_numeric(bad.type) and all(
         "," in value and _COMMA_NUMBER.fullmatch(value) for value in bad.values
     )
+
+
+def _with_commas(
+    connection: duckdb.DuckDBPyConnection, rows: str, names: Sequence[str], learnt: InferredTypes
+) -> Iterator[AlmostTyped]:
+    """Yield the text columns whose values in the first rows all are numbers with a comma."""
+    numbers = _COMMA_NUMBER.pattern
+    texts = [position for position, kind in enumerate(learnt.types, 1) if kind == "VARCHAR"]
+    for start in range(0, len(texts), COLUMNS_PER_PASS):
+        some = texts[start : start + COLUMNS_PER_PASS]
+        facts = ", ".join(
+            f"[count(c{at}), {_matching(at, numbers)}, {_matching(at, _PROVEN_COMMA)}]"
+            for at in some
+        )
+        row = connection.execute(f"SELECT {facts} FROM (FROM {rows} LIMIT {_COMMA_ROWS_MAX})")
+        for at, (values, fitting, proven) in zip(some, row.fetchone() or (), strict=True):
+            if proven and fitting == values:
+                yield AlmostTyped(names[at - 1], "DOUBLE", 0, values, comma=True)
+
+
+def _matching(position: int, pattern: str) -> str:
+    return f"count(*) FILTER (regexp_full_match(c{position}, {literal(pattern)}))"
 
 
 def _with_point(column: str, proven: str) -> str:

@@ -408,6 +408,39 @@ def test_intervals_of_text_and_of_seconds(
     assert isinstance(taken, Taken) and sorted(row[0] for row in taken.rows) == [1, 2]
 
 
+@pytest.mark.parametrize("form", ["{} {}:59:59", "{}T{}:59:59", "{}T{}:00", "{} {}:00:00.5"])
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Kolkata"])
+def test_hours_of_text(erp: sqlite3.Connection, far: Far, form: str, zone: str) -> None:
+    """Would catch: `2024-01-01T10:30`, which as text comes after `2024-01-01 11:00`."""
+    erp.execute("create table t (n integer, at)")
+    values = [(n, form.format("2024-01-01", f"{n:02}")) for n in range(9, 13)]
+    erp.executemany("insert into t values (?, ?)", values)
+    bench = far(PartitionSpec(grain=Grain.HOUR, column="at"), zone, table="t")
+    offset = "+00:00" if zone == "UTC" else "+05:30"
+    (result,) = bench.observe(wanted=[f"2024-01-01T10:00{offset}"])
+    taken = bench.fetch(result)
+    assert isinstance(taken, Taken) and [row[0] for row in taken.rows] == [10]
+
+
+@pytest.mark.parametrize(
+    ("grain", "key", "values"),
+    [
+        (Grain.DAY, "2024-01-01", [1704067200, "2024-01-01 00:00:00"]),
+        (Grain.DAY, "2024-01-01", ["2024-01-01", 1704067200.5]),
+        (Grain.HOUR, "2024-01-01T00:00+00:00", ["2024-01-01 00:10:00", "2024-01-01T00:20:00"]),
+    ],
+)
+def test_intervals_of_mixed_values_are_refused(
+    erp: sqlite3.Connection, far: Far, grain: Grain, key: str, values: list[Any]
+) -> None:
+    """Would catch: rows that no interval has, as their column's first row has another form."""
+    erp.execute("create table t (n integer, at)")
+    erp.executemany("insert into t values (?, ?)", enumerate(values))
+    bench = far(PartitionSpec(grain=grain, column="at"), table="t")
+    with pytest.raises(Unavailable, match="holds .* and .*: rows would be in no interval"):
+        bench.observe(wanted=[key])
+
+
 def test_changed_rows_make_another_version(erp: sqlite3.Connection, far: Far) -> None:
     """Would catch: a correction in the database that nobody ever reads."""
     erp.execute("create table t (n integer, at date, changed text)")

@@ -58,6 +58,9 @@ _TRANSIENT = frozenset(
     )
 )
 _VIEW = "headrace_rows"
+_NUMBERS, _BLANK, _WITH_T = "numbers", "text", "text with a T before the time"
+"""Forms of moments in a column."""
+_ENDS = ("min", "max")
 
 
 def connect(address: Address, *, root: Path, timezone: str, temporary: Path) -> SourceDatabase:
@@ -72,6 +75,7 @@ class SqliteSource(SourceDatabase):
 
     def __init__(self, path: Path, timezone: str) -> None:
         self._path, self._timezone = path, timezone
+        self._forms: dict[str, list[str]] = {}
         with self._translated_errors():
             uri = f"file:{quote(str(path))}?mode=ro"
             self._connection = sqlite3.connect(
@@ -88,15 +92,19 @@ class SqliteSource(SourceDatabase):
     def bound(self, moment: date | datetime, column_of: str = "") -> Any:
         """Return text in the form of SQLite's own functions, in the source's zone.
 
-        If the column holds numbers, the value is seconds since 1970 UTC.
+        If the column holds numbers, the value is seconds since 1970 UTC; if it holds text with a
+        `T` before the time, the text has one. Raises Unavailable for a column of several forms.
         """
-        if column_of and self._holds_numbers(column_of):
+        by_hour = isinstance(moment, datetime)
+        form = self._form(column_of, by_hour=by_hour) if column_of else _BLANK
+        if form == _NUMBERS:
             return int(_instant(moment, self._timezone).timestamp())
-        return (
-            moment.strftime("%Y-%m-%d %H:%M:%S")
-            if isinstance(moment, datetime)
-            else moment.isoformat()
-        )
+        if not isinstance(moment, datetime):
+            return moment.isoformat()
+        text = moment.strftime("%Y-%m-%d %H:%M:%S")
+        if not column_of:
+            return text
+        return text.removesuffix(":00").replace(" ", "T" if form == _WITH_T else " ")
 
     def columns(self, sql: str, values: Values) -> list[str]:
         with self._translated_errors(), self._reading():
@@ -122,11 +130,30 @@ class SqliteSource(SourceDatabase):
     def close(self) -> None:
         self._connection.close()
 
-    def _holds_numbers(self, column_of: str) -> bool:
-        results = self.rows(
-            f"select typeof(moment) from ({column_of}) where moment is not null limit 1", {}
+    def _form(self, column_of: str, *, by_hour: bool) -> str:
+        """Return the form of a column's values, which sort among themselves only."""
+        if column_of not in self._forms:
+            self._forms[column_of] = self._forms_of(column_of, by_hour=by_hour)
+        forms = self._forms[column_of]
+        if len(forms) > 1:
+            raise bad_connection(
+                f"{self._path.name}: the column that says each row's interval holds"
+                f" {' and '.join(forms)}: rows would be in no interval"
+            )
+        return forms[0] if forms else _BLANK
+
+    def _forms_of(self, column_of: str, *, by_hour: bool) -> list[str]:
+        """Numbers sort before text, so the ends show both; only hours need to look at each text."""
+        ends = ", ".join(f"(select typeof({end}(moment)) from ({column_of}))" for end in _ENDS)
+        kinds = {kind in ("integer", "real") for kind in self.rows(f"select {ends}", {})[0]}
+        forms = [_NUMBERS] if True in kinds else []
+        if not by_hour:
+            return forms + [_BLANK] * (False in kinds)
+        form = f"iif(substr(moment, 11, 1) = 'T', '{_WITH_T}', '{_BLANK}')"
+        texts = (
+            f"select distinct {form} from ({column_of}) where typeof(moment) = 'text' order by 1"
         )
-        return bool(results) and results[0][0] in ("integer", "real")
+        return forms + [form for (form,) in self.rows(texts, {})]
 
     def _declared(self, sql: str, values: Values) -> list[str]:
         """Return the declared types of a SELECT's columns, empty for expressions.

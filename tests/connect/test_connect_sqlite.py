@@ -437,7 +437,7 @@ def test_intervals_of_mixed_values_are_refused(
     erp.execute("create table t (n integer, at)")
     erp.executemany("insert into t values (?, ?)", enumerate(values))
     bench = far(PartitionSpec(grain=grain, column="at"), table="t")
-    with pytest.raises(Unavailable, match="holds .* and .*: rows would be in no interval"):
+    with pytest.raises(Unavailable, match=r"holds .* and .*: rows would be in no interval"):
         bench.observe(wanted=[key])
 
 

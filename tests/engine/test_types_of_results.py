@@ -15,8 +15,7 @@ IMPORTS = "import datetime as dt, decimal, zoneinfo, numpy as np"
 HOUR = dt.timedelta(hours=1)
 NEW_YEAR = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 STORED: dict[str, tuple[str, list[Any]]] = {
-    "Interval": ("pd.interval_range(0, 1)", [{"left": 0, "right": 1}]),
-    "cut": ("pd.cut([1], [0, 3])", [{"left": 0, "right": 3}]),
+    "intervals of time": ("pa.array([(0, 2, 3_000_000), None], pa.month_day_nano_interval())", [dt.timedelta(2, 0, 3000), None]),
     "Categorical of text": ("pd.Categorical(['x', None])", ["x", None]),
     "Categorical of numbers": ("pd.Categorical([20, 10])", [10, 20]),
     "Categorical of points": ("pd.Categorical(pd.to_datetime(['2026-01-01'], utc=True))", [NEW_YEAR]),
@@ -56,6 +55,9 @@ REFUSED: dict[str, tuple[str, str]] = {
     "Period": ("pd.period_range('2026-01', periods=2, freq='M')", "the extension type `pandas.period`"),
     "Categorical of periods": ("pd.Categorical(pd.period_range('2026', periods=1, freq='Y'))", "the extension type `pandas.period`"),
     "Periods of objects": ("pd.Series([pd.Period('2026-01')], dtype=object)", "column `a` has periods"),
+    "Interval": ("pd.interval_range(0, 1, closed='left')", "the extension type `pandas.interval`"),
+    "cut": ("pd.cut([1], [0, 3])", "the extension type `pandas.interval`"),
+    "nanoseconds of an interval": ("pa.array([None, (0, 0, 3_000_500)], pa.month_day_nano_interval())", MICROSECONDS),
     "Sparse": ("pd.arrays.SparseArray([0, 5])", "column `a` is sparse"),
     "Categorical of both": ("pd.Categorical([1, 'x'])", "different kinds: whole numbers, text"),
     "with and without a zone": ("pd.Series([dt.datetime(2026, 1, 1), dt.datetime(2026, 1, 1, tzinfo=dt.UTC)], dtype=object)", "points in time, points in time with a zone"),

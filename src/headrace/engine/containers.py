@@ -178,7 +178,7 @@ def _as_read(reader: pa.RecordBatchReader) -> pa.RecordBatchReader:
     duration for one, and reads no dictionary of structures.
     """
     schema = pa.schema([field.with_type(_read_as(field.type)) for field in reader.schema])
-    if schema == reader.schema:
+    if schema == reader.schema and not any(map(pa.types.is_interval, schema.types)):
         return reader
     return pa.RecordBatchReader.from_batches(schema, (_exact(batch, schema) for batch in reader))
 
@@ -228,6 +228,10 @@ def _exact_column(field: pa.Field, values: pa.Array) -> pa.Array:
         if "list_view" in str(values.type):
             fault = "list views of times, durations or decimals"
             raise pa.ArrowInvalid(fault)  # Arrow 26 makes empty lists of some of them
+        if pa.types.is_interval(field.type):
+            if any(value is not None and value.nanoseconds % 1000 for value in values.to_pylist()):
+                raise pa.ArrowInvalid(fault)
+            return values
         return values.cast(field.type)
     except pa.ArrowException as error:
         raise failed(

@@ -24,8 +24,11 @@ _INTEGER, _DURATION = 2, 18
 _AS_WRITTEN = (4, 5, 15, 19, 20, 23, 24)
 """Kinds of text and bytes."""
 _BITS_MAX = 64
-_READ = {True: (b"pandas.interval",), False: (b"pandas.interval", b"arrow.bool8")}
-"""Extension types that DuckDB reads as they are meant, by whether they are in a Parquet file."""
+_READ = {True: (b"pandas.interval",), False: (b"arrow.bool8",)}
+"""Extension types that DuckDB reads as they are meant, by whether they are in a Parquet file.
+
+A file's intervals are read by their ends; which of them belong to it is known to its vendor.
+"""
 
 
 def lost_in_file(connection: duckdb.DuckDBPyConnection, path: str) -> tuple[str, str] | None:

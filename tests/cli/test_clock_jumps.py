@@ -11,6 +11,8 @@ import pytest
 from serve_lab import deliver, headrace, project, response
 
 from headrace.cli.main import run
+from headrace.runtime import leadership
+from headrace.services import database
 from headrace.store import clock as store_clock
 
 DAY_S = 86_400
@@ -27,10 +29,8 @@ def shop(tmp_path: Path) -> Path:
 
 def ahead(monkeypatch: pytest.MonkeyPatch, days: int) -> None:
     """Set the machine's clock, as all parts of this process read it."""
-    for module in ("store.clock", "runtime.leadership", "services.database"):
-        monkeypatch.setattr(
-            f"headrace.{module}.real_us", lambda: NOW_US() + days * DAY_S * 1_000_000
-        )
+    for module in (store_clock, leadership, database):
+        monkeypatch.setattr(module, "real_us", lambda: NOW_US() + days * DAY_S * 1_000_000)
 
 
 def last_stored(root: Path) -> str:

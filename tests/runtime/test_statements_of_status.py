@@ -1,4 +1,5 @@
-"""What `status` and `why` ask of the state's database doesn't grow with the number of partitions."""
+"""What `status`, `why` and `bottleneck` ask of the state's database doesn't grow with the number of
+partitions."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from runlab import Lab
 
+from headrace.services.bottleneck import bottleneck
 from headrace.services.session import ProjectSession
 from headrace.services.status import status
 from headrace.services.why import why
@@ -61,5 +63,5 @@ def asked(
 def test_the_number_of_statements(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Would catch: facts that are asked partition by partition (1,400 more for forty days)."""
     few, many = late(tmp_path / "few", 4), late(tmp_path / "many", 40)
-    for act in (status, lambda session: why(session, "report")):
+    for act in (status, lambda session: why(session, "report"), bottleneck):
         assert asked(many, act, monkeypatch) - asked(few, act, monkeypatch) <= 40

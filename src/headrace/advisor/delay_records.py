@@ -57,6 +57,7 @@ class DelayRecords:
             if began_us < obligation.due_at_us <= until
         ]
         waits = []
+        self._ledgers.read(terms.consumer, [item.interval for item in due[-WAITS_MAX:]])
         for obligation in due[-WAITS_MAX:]:
             ledger, _ = self._ledgers.of_consumer(terms, obligation.interval)
             if ledger is not None:
@@ -71,10 +72,8 @@ class DelayRecords:
             for segment in wait.ledger.segments
             if segment.incident
         }
-        incidents = {number: rows.incident(self._tx, number) for number in numbers}
         named = {
             number: DelayIncident(row.node, row.kind, row.owner)
-            for number, row in incidents.items()
-            if row is not None
+            for number, row in rows.incidents(self._tx, numbers).items()
         }
         return DelayFacts(named, self._traits, self._sources)

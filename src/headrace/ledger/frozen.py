@@ -6,6 +6,7 @@ The hashes go to the audit trail. A stored ledger that doesn't match its hash is
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -29,13 +30,12 @@ if TYPE_CHECKING:
 
 
 def terms_as_promised(
-    tx: Transaction, terms: Terms, interval: str, context: EvaluationContext
+    terms: Terms, reads: Iterable[str] | None, context: EvaluationContext
 ) -> Terms:
-    """Return a consumer's terms with the reads that were promised when an interval became due.
+    """Return a consumer's terms with the `reads` that were promised when an interval became due.
 
     Reads that are no longer declared are left out; if none is left, the current reads stay.
     """
-    reads = ledger.promised_reads(tx, terms.consumer, interval)
     known = tuple(name for name in reads or () if name in context.declared.nodes)
     return (
         msgspec.structs.replace(terms, reads=known)
@@ -63,14 +63,13 @@ def freeze_ledgers(tx: Transaction, compiled: Compiled, before_us: int, now_us: 
     )
     rows: list[tuple[str, str, str, str, int]] = []
     for terms in context.declared.consumers:
-        for interval, met, waived in ledger.to_freeze(
-            tx, terms.consumer, before_us, AT_ONCE_MAX - len(rows)
-        ):
+        settled = ledger.to_freeze(tx, terms.consumer, before_us, AT_ONCE_MAX - len(rows))
+        for interval, row in ledger.obligations(tx, terms.consumer, settled).items():
             result = books.of_consumer(
-                terms_as_promised(tx, terms, interval, context),
+                terms_as_promised(terms, row.reads, context),
                 interval,
-                met_us=met,
-                over_us=waived,
+                met_us=row.met,
+                over_us=row.waived,
             )
             content = "null" if result is None else canonical(msgspec.to_builtins(result))
             rows.append((terms.consumer, interval, content, _digest(content), now_us))
@@ -90,22 +89,22 @@ def freeze_ledgers(tx: Transaction, compiled: Compiled, before_us: int, now_us: 
     return len(rows)
 
 
-def frozen_ledger(tx: Transaction, consumer: str, interval: str) -> Ledger | None:
-    """Return the stored ledger; None if none is stored, or if nobody had waited.
+def frozen_ledgers(tx: Transaction, consumer: str, intervals: Sequence[str]) -> dict[str, Ledger]:
+    """Return the stored ledgers by interval, without those in which nobody had waited.
 
-    Raises StoreError if the ledger doesn't match its hash.
+    Raises StoreError if a ledger doesn't match its hash.
     """
-    results = ledger.frozen(tx, consumer, interval)
-    if results is None:
-        return None
-    content, digest = results
-    if _digest(content) != digest:
-        raise StoreError(
-            f"the delay ledger of {consumer} {interval} isn't what was kept",
-            hint="headrace audit verify",
-        )
-    stored_ledger: Ledger | None = msgspec.json.decode(content, type=Ledger | None)
-    return stored_ledger
+    results: dict[str, Ledger] = {}
+    for interval, (content, digest) in ledger.frozen(tx, consumer, intervals).items():
+        if _digest(content) != digest:
+            raise StoreError(
+                f"the delay ledger of {consumer} {interval} isn't what was kept",
+                hint="headrace audit verify",
+            )
+        stored_ledger: Ledger | None = msgspec.json.decode(content, type=Ledger | None)
+        if stored_ledger is not None:
+            results[interval] = stored_ledger
+    return results
 
 
 def _digest(text: str) -> str:

@@ -5,10 +5,10 @@ All answers come from one transaction; each is read from the store once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
@@ -22,7 +22,6 @@ from headrace.ledger.records import (
     LedgerDelivery,
     LedgerIncident,
     LedgerPublication,
-    LedgerRecords,
     Standstill,
     Try,
     Unread,
@@ -38,7 +37,8 @@ from headrace.store.lease import holder
 from headrace.store.queries import attempts, ledger, scheduling
 from headrace.store.queries import exceptions as stored
 from headrace.store.queries.ingestion import OBSERVATIONS_MAX
-from headrace.store.queries.ledger import AttemptRecord, IncidentRecord
+from headrace.store.queries.ledger import AROUND_MAX, AttemptRecord, ObservationRow
+from headrace.store.queries.partition_states import keys_around
 from headrace.store.transaction import Transaction
 
 if TYPE_CHECKING:
@@ -70,23 +70,83 @@ def wrong_publications(
 
 
 _EVER = 1 << 62
+FIRST_MAX = 64
+"""At most this many partitions are read first on either side of the one that is asked for."""
 OLDER_UNKNOWN = "older outages aren't kept"
+
+
+Row = TypeVar("Row")
+Place = tuple[str, str]
+"""A node and a partition."""
+
+
+class _Groups:
+    """The partitions of each node in groups, which are read together: each is twice as large as
+    the one before, so that a glance reads little, and a long history needs few statements."""
+
+    def __init__(self, tx: Transaction) -> None:
+        self._tx = tx
+        self._groups: dict[Place, Sequence[str]] = {}
+        self._limits: dict[str, int] = {}
+        self.expected: Sequence[str] = ()
+        """Keys that will be asked for, also of nodes that don't have them yet."""
+
+    def of(self, node: str, partition: str) -> Sequence[str]:
+        """Return the group of a partition, which it is in."""
+        if (node, partition) not in self._groups:
+            limit = self._limits.get(node, FIRST_MAX)
+            self._limits[node] = 2 * limit
+            known = keys_around(self._tx, node, partition, limit)
+            keys = {partition, *known, *self.expected}
+            group = [key for key in sorted(keys) if (node, key) not in self._groups]
+            self._groups |= {(node, key): group for key in group}
+        return self._groups[node, partition]
+
+
+class _ByPartition(Generic[Row]):
+    """Rows of partitions: `read` reads those of a node's group, by key."""
+
+    def __init__(
+        self, groups: _Groups, read: Callable[[str, Sequence[str]], Mapping[str, Row]]
+    ) -> None:
+        self._groups, self._read = groups, read
+        self._rows: dict[Place, Row] = {}
+
+    def of(self, node: str, partition: str) -> Row:
+        """Return the rows of a partition."""
+        if (node, partition) not in self._rows:
+            rows = self._read(node, self._groups.of(node, partition))
+            self._rows |= {(node, key): row for key, row in rows.items()}
+        return self._rows[node, partition]
 
 
 class StoreRecords:
     """Implements `records.LedgerRecords` over a transaction, as of one point in time."""
 
     def __init__(self, tx: Transaction, now_us: int, wrongs: Wrongs | None = None) -> None:
-        self._tx, self._now, self._wrongs = tx, now_us, wrongs or {}
-        self._tries: dict[tuple[str, str], list[Try]] = {}
-        self._shown: dict[tuple[str, str], list[LedgerPublication]] = {}
-        self._arrivals: dict[tuple[str, str], list[LedgerDelivery]] = {}
+        self._tx, self._now, self._groups = tx, now_us, _Groups(tx)
+        self._tries = _ByPartition(self._groups, self._read_tries)
+        self._arrivals = _ByPartition(self._groups, self._read_arrivals)
+        self.know(wrongs or {})
         self._pauses: dict[str, list[Standstill]] = {}
+        self._observations: dict[str, list[ObservationRow]] = {}
+        self._moved: dict[str, list[_Move]] = {}
         self._unread: dict[str, list[Unread]] = {}
-        self._named: dict[tuple[str, str], list[LedgerIncident]] = {}
+        self._typical: dict[str, int | None] = {}
         self._slots: dict[int, int | None] = {}
+        self._around: dict[tuple[int, int], list[tuple[int, int, int, int | None]]] = {}
         self.owners: dict[int, str] = {}
         """Number → owner of the incidents that were named."""
+
+    def know(self, wrongs: Wrongs) -> None:
+        """Take notice of the publications that are known to be wrong."""
+        self._wrongs = wrongs
+        self._shown = _ByPartition(self._groups, self._read_publications)
+        self._named = _ByPartition(self._groups, self._read_incidents)
+
+    def expect(self, keys: Sequence[str]) -> None:
+        """Take notice of the keys that will be asked for."""
+        self._groups.expected = keys
 
     @property
     def now_us(self) -> int:
@@ -95,29 +155,33 @@ class StoreRecords:
 
     def tries(self, node: str, partition: str) -> Sequence[Try]:
         """Return the attempts at a partition."""
-        if (node, partition) not in self._tries:
-            rows = ledger.attempts(self._tx, node, partition)
-            tries = [
+        return self._tries.of(node, partition)
+
+    def _read_tries(self, node: str, keys: Sequence[str]) -> dict[str, list[Try]]:
+        """Return the attempts at partitions, with the decisions not to publish their data."""
+        results = {
+            key: [
                 try_of(node, row, self._now, self._leader)
                 for row in rows
                 if row.queued_at <= self._now
             ]
-            self._tries[node, partition] = self._with_decisions(node, partition, tries)
-        return self._tries[node, partition]
-
-    def _with_decisions(self, node: str, partition: str, tries: list[Try]) -> list[Try]:
-        """Return the attempts at a partition, with the decisions not to publish their data."""
-        if not any(item.state in ("held", "rejected") for item in tries):
-            return tries
-        known = {
-            attempt: Dropped(*decision)
-            for attempt, decision in ledger.dropped(self._tx, node, partition).items()
-            if decision[0] <= self._now
+            for key, rows in ledger.attempts(self._tx, node, keys).items()
         }
-        return [
-            msgspec.structs.replace(item, dropped=known[item.id]) if item.id in known else item
-            for item in tries
+        undecided = [
+            key
+            for key, tries in results.items()
+            if any(item.state in ("held", "rejected") for item in tries)
         ]
+        dropped = ledger.dropped(self._tx, node, undecided) if undecided else {}
+        for (key, *attempt), decision in dropped.items():
+            if decision[0] <= self._now:
+                results[key] = [
+                    msgspec.structs.replace(item, dropped=Dropped(*decision))
+                    if item.id == tuple(attempt)
+                    else item
+                    for item in results[key]
+                ]
+        return results
 
     @cached_property
     def _leader(self) -> int | None:
@@ -126,26 +190,61 @@ class StoreRecords:
 
     def publications_of(self, node: str, partition: str) -> Sequence[LedgerPublication]:
         """Return the publications of a partition."""
-        if (node, partition) not in self._shown:
-            rows = ledger.publications(self._tx, node, partition)
-            wrong = self._wrongs.get((node, partition), {})
-            self._shown[node, partition] = [
+        return self._shown.of(node, partition)
+
+    def _read_publications(
+        self, node: str, keys: Sequence[str]
+    ) -> dict[str, list[LedgerPublication]]:
+        results = {}
+        for key, rows in ledger.publications(self._tx, node, keys).items():
+            wrong = self._wrongs.get((node, key), {})
+            results[key] = [
                 LedgerPublication(*row, unsound=row[0] in wrong, because=wrong.get(row[0], 0))
                 for row in rows
                 if row[0] <= self._now
             ]
-        return self._shown[node, partition]
+        return results
 
     def arrivals(self, source: str, partition: str) -> Sequence[LedgerDelivery]:
         """Return the deliveries of an interval."""
-        if (source, partition) not in self._arrivals:
-            rows = ledger.arrivals(self._tx, source, partition)
-            self._arrivals[source, partition] = [
-                LedgerDelivery(*row, placed_us=ledger.placed_at(self._tx, source, row[2]))
+        return self._arrivals.of(source, partition)
+
+    def _read_arrivals(self, source: str, keys: Sequence[str]) -> dict[str, list[LedgerDelivery]]:
+        return {
+            key: [
+                LedgerDelivery(*row, placed_us=self._placed_us(source, row[2]))
                 for row in rows
                 if row[2] <= self._now
             ]
-        return self._arrivals[source, partition]
+            for key, rows in ledger.arrivals(self._tx, source, keys).items()
+        }
+
+    def _placed_us(self, source: str, at_us: int) -> int | None:
+        """Return since when a source has been observed at the place where it was at a time.
+
+        It is the first `apply` after the last observation at another place, else the observation
+        after it. None if all observations were at the same place.
+        """
+        moves = [move for move in self._moves(source) if move.at_us <= at_us]
+        elsewhere_us = moves[-1].elsewhere_us if moves else None
+        if elsewhere_us is None:
+            return None
+        applied = (at for at in self._applied if elsewhere_us < at <= at_us)
+        return next(applied, moves[-1].next_us)
+
+    def _moves(self, source: str) -> list[_Move]:
+        if source not in self._moved:
+            self._moved[source] = list(_moves(self._observed(source)))
+        return self._moved[source]
+
+    @cached_property
+    def _applied(self) -> list[int]:
+        return ledger.applied_times(self._tx)
+
+    def _observed(self, source: str) -> list[ObservationRow]:
+        if source not in self._observations:
+            self._observations[source] = ledger.observations(self._tx, source, self._now)
+        return self._observations[source]
 
     def pauses(self, node: str) -> Sequence[Standstill]:
         """Return the pauses of a node."""
@@ -162,25 +261,35 @@ class StoreRecords:
 
     def incidents(self, node: str, partition: str) -> Sequence[LedgerIncident]:
         """Return the incidents that name a partition as wrong or hold it."""
-        if (node, partition) not in self._named:
-            rows = self._incident_rows(node, partition)
-            explained = ledger.explained(self._tx, node, partition, rows)
-            ledger_incidents = [
-                LedgerIncident(*row, attempts=frozenset(explained.get(number, ())))
-                for number, row in sorted(rows.items())
-            ]
-            self._named[node, partition] = ledger_incidents
-            self.owners |= {incident.id: incident.owner for incident in ledger_incidents}
-        return self._named[node, partition]
+        incidents = self._named.of(node, partition)
+        self.owners |= {incident.id: incident.owner for incident in incidents}
+        return incidents
 
-    def _incident_rows(self, node: str, partition: str) -> dict[int, IncidentRecord]:
-        """Return the incidents about a partition and those that name its publications as wrong."""
-        rows = {row.id: row for row in ledger.incidents(self._tx, node, partition)}
-        for number in self._wrongs.get((node, partition), {}).values():
-            row = ledger.incident(self._tx, number) if number not in rows else None
-            if row is not None:
-                rows[number] = row
-        return rows
+    def _read_incidents(self, node: str, keys: Sequence[str]) -> dict[str, list[LedgerIncident]]:
+        """Return the incidents about partitions and those that name publications as wrong."""
+        at = ledger.incidents_at(self._tx, node, keys)
+        for key, named in at.items():
+            for number in self._wrongs.get((node, key), {}).values():
+                named.setdefault(number, False)
+        numbers = {number for named in at.values() for number in named}
+        rows = ledger.incidents(self._tx, numbers) if numbers else {}
+        evidence: dict[tuple[int, str], set[tuple[int, int]]] = {}
+        for number, key, attempt in ledger.explained(self._tx, node, keys, rows) if rows else ():
+            evidence.setdefault((number, key), set()).add(attempt)
+        return {
+            key: [
+                LedgerIncident(
+                    *rows[number],
+                    of_node=of_node,
+                    attempts=frozenset(
+                        evidence.get((number, key), set()) | evidence.get((number, ""), set())
+                    ),
+                )
+                for number, of_node in sorted(named.items())
+                if number in rows
+            ]
+            for key, named in at.items()
+        }
 
     @cached_property
     def _awaiting(self) -> list[tuple[LedgerBackfill, Backfill]]:
@@ -234,10 +343,9 @@ class StoreRecords:
         slots = self._slots[item.epoch]
         if slots is None:
             return []
-        rows = ledger.around(self._tx, item.epoch, item.n)
         busy = [
             (started if begun else dispatched, _EVER if ended is None else ended)
-            for dispatched, started, ended in rows
+            for dispatched, started, ended in self._earlier(item)
         ]
         return idle(
             [(since, until) for since, until in busy if since < to_us and until > from_us],
@@ -246,6 +354,17 @@ class StoreRecords:
             to_us,
         )
 
+    def _earlier(self, item: Try) -> Iterator[tuple[int, int, int | None]]:
+        """Yield times of the AROUND_MAX attempts before one, of the same leader (`around`)."""
+        part = item.n // AROUND_MAX
+        for number in (part - 1, part):
+            key = item.epoch, number
+            if key not in self._around:
+                self._around[key] = ledger.around(self._tx, item.epoch, number * AROUND_MAX)
+            for n, dispatched, began, ended in self._around[key]:
+                if item.n - AROUND_MAX <= n < item.n:
+                    yield dispatched, began, ended
+
     def applied_us(self, version: int) -> int | None:
         """Return when a version was applied."""
         return ledger.applied_at(self._tx, version)
@@ -253,7 +372,7 @@ class StoreRecords:
     def unread(self, source: str) -> Sequence[Unread]:
         """Return the spans in which a source couldn't be read."""
         if source not in self._unread:
-            observations = ledger.observations(self._tx, source, self._now)
+            observations = self._observed(source)
             unreads = _outages(observations)
             # a source that often fails: its oldest observations were deleted
             if unreads and len(observations) >= OBSERVATIONS_MAX:
@@ -263,13 +382,16 @@ class StoreRecords:
 
     def observed_us(self, source: str) -> int | None:
         """Return when a source was last observed; None if it never was."""
-        observations = ledger.observations(self._tx, source, self._now)
-        return observations[-1][0] if observations else None
+        observations = self._observed(source)
+        return observations[-1].at if observations else None
 
     def typical_us(self, node: str) -> int | None:
         """Return the median duration of an attempt at a node in microseconds; None if unknown."""
-        statistics = attempts.durations_of_node(self._tx, node)
-        return None if statistics is None else int(statistics.p50 * 1_000_000)
+        if node not in self._typical:
+            statistics = attempts.durations_of_node(self._tx, node)
+            p50 = None if statistics is None else int(statistics.p50 * 1_000_000)
+            self._typical[node] = p50
+        return self._typical[node]
 
     def led(self) -> CurrentLeader | None:
         """Return the current leader with its running attempts; None if none leads."""
@@ -284,10 +406,38 @@ class StoreRecords:
         )
 
 
-def _outages(observations: Iterable[tuple[int, str | None]]) -> list[Unread]:
-    """Return the spans of failed observations, which are (time, error), oldest first."""
+class _Move(NamedTuple):
+    """The first of some observations at one place.
+
+    `elsewhere_us` is the last observation at another known place before, or None, and `next_us`
+    the one that follows it.
+    """
+
+    at_us: int
+    elsewhere_us: int | None
+    next_us: int
+
+
+def _moves(observations: Sequence[ObservationRow]) -> Iterator[_Move]:
+    """Yield where observations, oldest first, change their place."""
+    last: dict[str, int] = {}
+    current: str | None = None
+    for number, row in enumerate(observations):
+        if row.place != current:
+            current = row.place
+            others = [at for place, at in last.items() if place not in (current, "")]
+            if current and others:
+                before = max(others)
+                yield _Move(row.at, observations[before].at, observations[before + 1].at)
+            else:
+                yield _Move(row.at, None, row.at)
+        last[row.place] = number
+
+
+def _outages(observations: Iterable[ObservationRow]) -> list[Unread]:
+    """Return the spans of failed observations, which are oldest first."""
     unreads: list[Unread] = []
-    for at_us, error in observations:
+    for at_us, error, _ in observations:
         is_open = bool(unreads) and unreads[-1].to_us is None
         if error is None and is_open:
             unreads[-1] = unreads[-1]._replace(to_us=at_us)
@@ -363,6 +513,15 @@ class EnvironmentRecords:
         self, records: StoreRecords, production: StoreRecords, borrowed: frozenset[str]
     ) -> None:
         self._own, self._production, self._borrowed = records, production, borrowed
+
+    def know(self, wrongs: Wrongs) -> None:
+        """Take notice of the publications of the environment that are known to be wrong."""
+        self._own.know(wrongs)
+
+    def expect(self, keys: Sequence[str]) -> None:
+        """Take notice of the keys that will be asked for."""
+        self._own.expect(keys)
+        self._production.expect(keys)
 
     def _of(self, node: str) -> StoreRecords:
         return self._production if node in self._borrowed else self._own
@@ -446,11 +605,11 @@ class EnvironmentRecords:
 
 
 def records_of(
-    tx: Transaction, facts: StateFacts, now_us: int, wrongs: Wrongs | None = None
-) -> LedgerRecords:
+    tx: Transaction, facts: StateFacts, now_us: int
+) -> StoreRecords | EnvironmentRecords:
     """Return the rows from the store, or the stores, that the facts read."""
     if isinstance(facts, EnvironmentFacts):
         return EnvironmentRecords(
-            StoreRecords(tx, now_us, wrongs), StoreRecords(facts.production, now_us), facts.borrowed
+            StoreRecords(tx, now_us), StoreRecords(facts.production, now_us), facts.borrowed
         )
-    return StoreRecords(tx, now_us, wrongs)
+    return StoreRecords(tx, now_us)

@@ -68,7 +68,7 @@ class Ledgers:
         """
         if row.open:
             return None
-        met, waived, due = rows.obligation(self._tx, terms.consumer, row.interval)
+        met, waived, due, _ = self._ledgers.obligation(terms.consumer, row.interval)
         subject, at_us = f"{terms.consumer} {row.interval}", to_us(row.to)
         if met is None and waived is not None:
             return f"{subject} was let go of {self._time_text(at_us)}"

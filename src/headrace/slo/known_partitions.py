@@ -5,7 +5,7 @@ from __future__ import annotations
 from headrace.store.queries.partition_states import KnownPartition, known_around
 from headrace.store.transaction import Transaction
 
-_FIRST_MAX = 8
+_FIRST_MAX = 32
 """At most this many partitions are read first on either side of the one that is asked for."""
 _LAST = "\U0010ffff"
 """A text after all keys."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from table_rows import add
 
+from headrace.ledger.stored_records import StoreRecords
 from headrace.store import Store, Transaction
 from headrace.store.queries import ledger
 from headrace.store.queries.ledger import ActRecord, AttemptRecord, IncidentRecord
@@ -52,7 +53,7 @@ def test_attempts_at_a_partition(store: Store) -> None:
             {"id": 2, "node": "a", "epoch": 1, "n": 1, "ended_snapshot": 3},
             {"id": 3, "node": "b", "epoch": 2, "n": 5},
         )
-        records = ledger.attempts(tx, "a", "d1")
+        records = ledger.attempts(tx, "a", ["d1"])["d1"]
         assert _numbers(records) == [(2, 1), (2, 6), (2, 2), (1, 1)]
         assert records[0] == AttemptRecord(
             *(2, 1, "take_in", "held", 50, 52, None),
@@ -70,11 +71,11 @@ def test_the_newest_attempts_are_read(store: Store) -> None:
     with store.write(None) as tx:
         add(tx, "run", {"id": 1})
         add(tx, "attempt", *({"n": n} for n in range(1, 202)))
-        alone = ledger.attempts(tx, "a", "d1")
+        alone = ledger.attempts(tx, "a", ["d1"])["d1"]
         assert _numbers(alone) == [(1, n) for n in range(2, 202)]
         several = {"node": "b", "partitions": '["d1","d2"]'}
         add(tx, "attempt", *(several | {"n": n} for n in range(301, 362)))
-        assert _numbers(ledger.attempts(tx, "b", "d2")) == [(1, n) for n in range(302, 362)]
+        assert _numbers(ledger.attempts(tx, "b", ["d2"])["d2"]) == [(1, n) for n in range(302, 362)]
 
 
 def test_attempts_of_a_run(store: Store) -> None:
@@ -133,7 +134,7 @@ def test_when_an_attempt_was_tried_before(store: Store) -> None:
             {"n": 6, "finished_at": 36, "partitions": '["d2"]'},
             {"epoch": 2, "n": 1, "finished_at": 41},
         )
-        newest, before, first = (ledger.attempts(tx, "a", "d1")[n] for n in (-1, 1, 0))
+        newest, before, first = (ledger.attempts(tx, "a", ["d1"])["d1"][n] for n in (-1, 1, 0))
         assert (newest.n, newest.epoch, before.n, first.n) == (1, 2, 2, 1)
         assert ledger.tried_before(tx, "a", newest) == 32
         assert ledger.tried_before(tx, "a", before) == 31
@@ -163,8 +164,8 @@ def test_the_newest_publication_before_an_attempt(store: Store) -> None:
 
 
 def test_attempts_around_another(store: Store) -> None:
-    """Would catch: work of a later attempt or another leader as the reason for a wait, a search
-    through all of a leader's attempts."""
+    """Would catch: work of another leader as the reason for a wait, a search through all of a
+    leader's attempts."""
     with store.write(None) as tx:
         add(tx, "run", {"id": 1})
         for epoch, n, dispatched, started, finished in (
@@ -173,12 +174,18 @@ def test_attempts_around_another(store: Store) -> None:
             (1, 200, 5, 7, 9),
             (1, 300, 6, 8, None),
             (1, 400, None, None, None),
+            (1, 499, 11, 12, 13),
             (1, 500, 11, 12, 13),
             (2, 499, 14, 15, 16),
         ):
             row = {"epoch": epoch, "n": n, "dispatched_at": dispatched}
             add(tx, "attempt", row | {"started_at": started, "finished_at": finished})
-        assert sorted(ledger.around(tx, 1, 500)) == [(1, 1, 2), (5, 7, 9), (6, 8, None)]
+        assert sorted(ledger.around(tx, 1, 100)) == [
+            (100, 1, 1, 2),
+            (200, 5, 7, 9),
+            (300, 6, 8, None),
+            (499, 11, 12, 13),
+        ]
 
 
 def test_a_leaders_slots_and_open_attempts(store: Store) -> None:
@@ -222,7 +229,7 @@ def test_publications_and_dropped_data_of_a_partition(store: Store) -> None:
             {"id": 2, "node": "a", "published_at": 41, "ended_at": 52, "ended_snapshot": 9, "n": 7},
             {"id": 3, "node": "a", "partition": "d2", "published_at": 60},
         )
-        assert ledger.publications(tx, "a", "d1") == [(41, 52, 1, 7), (52, None, 3, 4)]
+        assert ledger.publications(tx, "a", ["d1"])["d1"] == [(41, 52, 1, 7), (52, None, 3, 4)]
         dropped = {"node": "a", "partition": "d1", "state": "dropped"}
         add(
             tx,
@@ -233,7 +240,10 @@ def test_publications_and_dropped_data_of_a_partition(store: Store) -> None:
             dropped | {"n": 8, "state": "held", "decided_at": 74},
             dropped | {"n": 9, "partition": "d2", "decided_at": 75},
         )
-        assert ledger.dropped(tx, "a", "d1") == {(2, 5): (71, "test data"), (1, 6): (72, "dropped")}
+        assert ledger.dropped(tx, "a", ["d1", "d0"]) == {
+            ("d1", 2, 5): (71, "test data"),
+            ("d1", 1, 6): (72, "dropped"),
+        }
 
 
 def test_arrivals_of_an_interval(store: Store) -> None:
@@ -247,7 +257,7 @@ def test_arrivals_of_an_interval(store: Store) -> None:
         ):
             row = {"id": number, "source": "s", "partition": key, "arrived_at": arrived}
             add(tx, "delivery", row | {"observed_at": observed, "claimed_at": claimed})
-        assert ledger.arrivals(tx, "s", "d1") == [
+        assert ledger.arrivals(tx, "s", ["d1"])["d1"] == [
             (2, 40, 40, 30),
             (4, 40, 47, 31),
             (1, 50, 55, 45),
@@ -258,23 +268,25 @@ def test_at_most_200_rows_of_a_partition_are_read(store: Store) -> None:
     with store.write(None) as tx:
         row = {"source": "s", "partition": "d1"}
         add(tx, "delivery", *(row | {"arrived_at": n} for n in range(201)))
-        assert [item[1] for item in ledger.arrivals(tx, "s", "d1")] == [*range(200)]
+        assert [item[1] for item in ledger.arrivals(tx, "s", ["d1"])["d1"]] == [*range(200)]
 
 
 def test_since_when_a_source_is_observed_at_its_place(store: Store) -> None:
     """Would catch: a delay that is explained by observations of another place."""
     with store.write(None) as tx:
-        assert ledger.placed_at(tx, "s", 10) is None
         for at, place in ((10, ""), (20, "old"), (30, ""), (40, "new"), (50, "new"), (60, "third")):
             add(tx, "look", {"at": at, "place": place})
         add(tx, "look", {"source": "t", "at": 45, "place": "elsewhere"})
-        assert [ledger.placed_at(tx, "s", at) for at in (9, 10, 20, 30)] == [None] * 4
-        assert ledger.placed_at(tx, "s", 40) == 30
-        assert ledger.placed_at(tx, "s", 59) == 30
-        assert ledger.placed_at(tx, "s", 60) == 60
+        for at in (9, 10, 20, 30, 40, 59, 60):
+            add(tx, "delivery", {"id": at, "source": "s", "partition": str(at), "observed_at": at})
+
+        def placed(*times: int) -> list[int | None]:
+            records = StoreRecords(tx, 99)
+            return [records.arrivals("s", str(at))[0].placed_us for at in times]
+
+        assert placed(9, 10, 20, 30, 40, 59, 60) == [None] * 4 + [30, 30, 60]
         add(tx, "version", *({"applied_at": at} for at in (20, 26, 28, 51)))
-        assert ledger.placed_at(tx, "s", 59) == 26
-        assert ledger.placed_at(tx, "s", 60) == 51
+        assert placed(59, 60) == [26, 51]
 
 
 def test_observations_up_to_a_time(store: Store) -> None:
@@ -282,7 +294,11 @@ def test_observations_up_to_a_time(store: Store) -> None:
         for at, error in ((30, None), (10, "503"), (20, None), (31, "504")):
             add(tx, "look", {"at": at, "error": error})
         add(tx, "look", {"source": "t", "at": 15})
-        assert ledger.observations(tx, "s", 30) == [(10, "503"), (20, None), (30, None)]
+        assert ledger.observations(tx, "s", 30) == [
+            (10, "503", ""),
+            (20, None, ""),
+            (30, None, ""),
+        ]
 
 
 def test_when_a_version_was_applied(store: Store) -> None:
@@ -324,16 +340,20 @@ def test_incidents_at_a_partition(store: Store) -> None:
             "symptom",
             seen | {"incident_id": 4, "node": "a", "partition": "d1", "what": "late"},
         )
-        first = IncidentRecord(1, "a", "late", "a is late", "ann", 21, 31, 0, of_node=False)
-        second = IncidentRecord(2, "s", "late", "a is late", "ann", 22, 32, 2, of_node=True)
-        listed = ledger.incidents(tx, "a", "d1")
-        assert listed[:2] == [first, second]
-        assert [(item.id, item.of_node, item.places) for item in listed[2:]] == [
-            (3, False, 1),
-            (4, False, 0),
-        ]
-        assert ledger.incident(tx, 2) == second._replace(of_node=False)
-        assert ledger.incident(tx, 9) is None
+        first = IncidentRecord(1, "a", "late", "a is late", "ann", 21, 31, 0)
+        second = IncidentRecord(2, "s", "late", "a is late", "ann", 22, 32, 2)
+        assert ledger.incidents_at(tx, "a", ["d1", "d2", "d9"]) == {
+            "d1": {1: False, 2: True, 3: False, 4: False},
+            "d2": {2: True, 5: False},
+            "d9": {2: True},
+        }
+        listed = ledger.incidents(tx, [1, 2, 3, 9])
+        assert (listed[1], listed[2], listed[3].places, list(listed)) == (
+            first,
+            second,
+            1,
+            [1, 2, 3],
+        )
 
 
 def test_attempts_that_an_incident_explains(store: Store) -> None:
@@ -352,11 +372,8 @@ def test_attempts_that_an_incident_explains(store: Store) -> None:
             {"id": "e7", "incident_id": 2, "attempt": "3.21"},
             {"id": "e8", "incident_id": 3, "attempt": "3.22"},
         )
-        explained = ledger.explained(tx, "a", "d1", [1, 2, 9])
-        assert {number: sorted(items) for number, items in explained.items()} == {
-            1: [(3, 17), (4, 18)],
-            2: [(3, 21)],
-        }
+        explained = ledger.explained(tx, "a", ["d1"], [1, 2, 9])
+        assert sorted(explained) == [(1, "", (4, 18)), (1, "d1", (3, 17)), (2, "d1", (3, 21))]
 
 
 def test_backfills_that_await_an_approval(store: Store) -> None:
@@ -392,19 +409,17 @@ def test_obligations_and_their_frozen_ledgers(store: Store) -> None:
             row = {"interval": interval, "due_at": due, "met_at": met, "waived_at": waived}
             add(tx, "obligation", row)
         add(tx, "obligation", {"consumer": "x", "interval": "d1", "due_at": 1, "met_at": 1})
-        assert ledger.obligation(tx, "c", "d7") == (59, 99, 59)
-        assert ledger.obligation(tx, "c", "d2") == (None, 54, 50)
-        assert ledger.obligation(tx, "c", "d9") == (None, None, None)
-        assert ledger.promised_reads(tx, "c", "d1") == ["a", "b"]
-        assert ledger.promised_reads(tx, "c", "d9") is None
-
-        settled = [("d2", None, 54), ("d4", 49, None), ("d1", 53, None), ("d7", 59, 99)]
+        assert ledger.obligations(tx, "c", ["d7", "d2", "d9"]) == {
+            "d7": (59, 99, 59, ("a", "b")),
+            "d2": (None, 54, 50, ("a", "b")),
+            "d9": (None, None, None, None),
+        }
+        settled = ["d2", "d4", "d1", "d7"]
         assert ledger.to_freeze(tx, "c", 60, 9) == settled
         assert ledger.to_freeze(tx, "c", 60, 2) == settled[:2]
         ledger.freeze(tx, [("c", "d2", "{2}", "h2", 90), ("x", "d4", "{4}", "h4", 90)])
         assert ledger.to_freeze(tx, "c", 60, 9) == settled[1:]
-        assert ledger.frozen(tx, "c", "d2") == ("{2}", "h2")
-        assert ledger.frozen(tx, "c", "d4") is None
+        assert ledger.frozen(tx, "c", ["d2", "d4"]) == {"d2": ("{2}", "h2")}
 
 
 def test_reads_around_a_time(store: Store) -> None:

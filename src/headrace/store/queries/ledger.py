@@ -6,12 +6,12 @@ with the history.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 
-from headrace.store.queries.attempts import AT_PARTITIONS, at_partitions
+from headrace.store.queries.attempts import AT_PARTITIONS, PARTITIONS_INDEXED, at_partitions
 from headrace.store.queries.backfill_plans import NOT_VOID
 from headrace.store.transaction import Transaction
 
@@ -23,21 +23,21 @@ AROUND_MAX = 400
 """At most this number of earlier attempts is searched for those that ran while one waited."""
 ROWS_MAX = 200
 
-ATTEMPT = (
-    "select a.epoch, a.n, a.kind, a.state, a.queued_at, coalesce(a.dispatched_at, a.started_at,"
+_ATTEMPT = (
+    "a.epoch, a.n, a.kind, a.state, a.queued_at, coalesce(a.dispatched_at, a.started_at,"
     " a.queued_at) as dispatched, a.finished_at, a.reason, a.measures, a.error, a.delivery_id,"
     " a.version, a.run_id, r.started_at as asked, p.id as plan, p.created_at as planned,"
-    " p.started_at as begun, p.needs, a.partitions from attempt a left join run r on r.id ="
-    " a.run_id left join plan p on p.id = r.plan_id where "
+    " p.started_at as begun, p.needs, a.partitions"
 )
+_OF_ATTEMPT = "left join run r on r.id = a.run_id left join plan p on p.id = r.plan_id"
+ATTEMPT = f"select {_ATTEMPT} from attempt a {_OF_ATTEMPT} where "
 """Start of a query for `AttemptRecord`; a condition follows."""
-
-
-_DELIVERY = (
-    "coalesce(a.delivery_id, (select b.delivery_id from publication b where b.node = :node and"
-    " b.partition = :partition and b.epoch = a.epoch and b.n = a.n))"
+_PUBLISHED = (
+    f"select q.partition, q.delivery_id, {_ATTEMPT} from (select partition, delivery_id, epoch, n,"
+    " row_number() over (partition by partition order by published_at desc) as place from"
+    " publication where node = :node and partition"
 )
-"""The delivery that an attempt ingested for a partition; of a batch, that which it published."""
+"""Start of a query for the attempts behind publications, the newest first."""
 
 
 class AttemptRecord(NamedTuple):
@@ -64,30 +64,54 @@ class AttemptRecord(NamedTuple):
     partitions: str
 
 
-def attempts(tx: Transaction, node: str, partition: str) -> list[AttemptRecord]:
-    """Return the newest attempts at a partition, in the order in which they were queued.
+# What is asked partition by partition is read for several partitions of a node at once: `keys`.
 
-    Attempts at several partitions are included if they are among the newest, or published.
+_KEYS = "in (select value from json_each(:keys))"
+
+
+def _encoded(values: Iterable[str | int]) -> str:
+    return msgspec.json.encode(list(values)).decode()
+
+
+def attempts(tx: Transaction, node: str, keys: Sequence[str]) -> dict[str, list[AttemptRecord]]:
+    """Return the newest attempts at each partition, in the order in which they were queued.
+
+    Attempts at several partitions are included if they are among the newest, or published; their
+    delivery is the one that they published for the partition.
     """
-    select = ATTEMPT.replace("a.delivery_id", _DELIVERY)
-    alone = msgspec.json.encode([partition]).decode()
+    found: dict[str, dict[tuple[int, int], AttemptRecord]] = {key: {} for key in keys}
+    alone = [_encoded([key]) for key in keys]
+    starts = [text[:PARTITIONS_INDEXED] for text in alone]
     rows: list[tuple[Any, ...]] = tx.execute(
-        f"{select} a.node = :node and {AT_PARTITIONS} order by a.epoch desc, a.n desc limit :limit",
-        {"node": node, "partition": partition, "limit": ALONE_MAX, **at_partitions(alone)},
+        f"{ATTEMPT} (a.epoch, a.n) in (select epoch, n from (select epoch, n, row_number() over"
+        " (partition by partitions order by epoch desc, n desc) as place from attempt where node ="
+        f" :node and substr(partitions, 1, {PARTITIONS_INDEXED}) in (select value from"
+        " json_each(:starts)) and partitions in (select value from json_each(:alone))) as newest"
+        " where place <= :limit)",
+        {"node": node, "starts": _encoded(starts), "alone": _encoded(alone), "limit": ALONE_MAX},
     ).fetchall()
-    several = tx.execute(
-        f"{select} a.node = :node and a.partitions like '%,%' order by a.epoch desc, a.n desc"
+    rows += tx.execute(
+        f"{ATTEMPT} a.node = :node and a.partitions like '%,%' order by a.epoch desc, a.n desc"
         " limit :limit",
-        {"node": node, "partition": partition, "limit": SEVERAL_MAX},
+        {"node": node, "limit": SEVERAL_MAX},
     ).fetchall()
+    for row in rows:
+        for key in found.keys() & set(msgspec.json.decode(row[-1])):
+            found[key][row[0], row[1]] = AttemptRecord(*row)
     published = tx.execute(
-        f"{select} (a.epoch, a.n) in (select q.epoch, q.n from publication q where q.node = :node"
-        " and q.partition = :partition order by q.published_at desc limit :limit)",
-        {"node": node, "partition": partition, "limit": ROWS_MAX},
+        f"{_PUBLISHED} {_KEYS}) as q join attempt a on a.epoch = q.epoch and a.n = q.n"
+        f" {_OF_ATTEMPT} where q.place <= :limit",
+        {"node": node, "keys": _encoded(keys), "limit": ROWS_MAX},
     ).fetchall()
-    mine = [row for row in several if partition in msgspec.json.decode(row[-1])]
-    records = {(row[0], row[1]): AttemptRecord(*row) for row in (*rows, *mine, *published)}
-    return sorted(records.values(), key=lambda record: (record.queued_at, record.epoch, record.n))
+    for key, delivery, *row in published:
+        record = AttemptRecord(*row)
+        if record.delivery_id is None:
+            record = record._replace(delivery_id=delivery)
+        found[key][record.epoch, record.n] = record
+    return {
+        key: sorted(each.values(), key=lambda record: (record.queued_at, record.epoch, record.n))
+        for key, each in found.items()
+    }
 
 
 _NOT_SINCE = (
@@ -183,78 +207,80 @@ def tried_before(tx: Transaction, node: str, record: AttemptRecord) -> int | Non
     return None if row is None else row[0]
 
 
+PublicationRow = tuple[int, int | None, int, int]
+"""When it was published and when that ended, and its attempt (epoch, n)."""
+
+
 def publications(
-    tx: Transaction, node: str, partition: str
-) -> list[tuple[int, int | None, int, int]]:
-    """Return (published, ended, epoch, n) of a partition's publications, oldest first."""
+    tx: Transaction, node: str, keys: Sequence[str]
+) -> dict[str, list[PublicationRow]]:
+    """Return the publications of each partition, oldest first."""
     rows = tx.execute(
-        "select published_at, ended_at, epoch, n from publication where node = :node and partition"
-        " = :partition order by published_at, id limit :limit",
-        {"node": node, "partition": partition, "limit": ROWS_MAX},
+        "select partition, published_at, ended_at, epoch, n from (select partition, published_at,"
+        " ended_at, epoch, n, row_number() over (partition by partition order by published_at, id)"
+        f" as place from publication where node = :node and partition {_KEYS}) as ranked where"
+        " place <= :limit order by place",
+        {"node": node, "keys": _encoded(keys), "limit": ROWS_MAX},
     ).fetchall()
-    return [(at, ended, epoch, n) for at, ended, epoch, n in rows]
+    results: dict[str, list[PublicationRow]] = {key: [] for key in keys}
+    for key, at, ended, epoch, n in rows:
+        results[key].append((at, ended, epoch, n))
+    return results
 
 
-def dropped(tx: Transaction, node: str, partition: str) -> dict[tuple[int, int], tuple[int, str]]:
-    """Return the time and reason of dropped data, by its attempt (epoch, n)."""
+def dropped(
+    tx: Transaction, node: str, keys: Sequence[str]
+) -> dict[tuple[str, int, int], tuple[int, str]]:
+    """Return the time and reason of dropped data, by partition and attempt (epoch, n)."""
     rows = tx.execute(
-        "select epoch, n, decided_at, decided from quarantine where node = :node and partition ="
-        " :partition and state = 'dropped' and decided_at is not null order by id desc limit"
-        " :limit",
-        {"node": node, "partition": partition, "limit": ROWS_MAX},
+        "select partition, epoch, n, decided_at, decided from (select partition, epoch, n,"
+        " decided_at, decided, row_number() over (partition by partition order by id desc) as place"
+        f" from quarantine where node = :node and partition {_KEYS} and state = 'dropped' and"
+        " decided_at is not null) as ranked where place <= :limit order by place",
+        {"node": node, "keys": _encoded(keys), "limit": ROWS_MAX},
     ).fetchall()
-    return {(epoch, n): (at, reason or "dropped") for epoch, n, at, reason in rows}
+    return {(key, epoch, n): (at, reason or "dropped") for key, epoch, n, at, reason in rows}
 
 
-def arrivals(tx: Transaction, source: str, partition: str) -> list[tuple[int, int, int, int]]:
-    """Return (id, arrived, observed, claimed) of an interval's deliveries, oldest first."""
+ArrivalRow = tuple[int, int, int, int]
+"""The number of a delivery, and when it arrived, was observed, and says that it arrived."""
+
+
+def arrivals(tx: Transaction, source: str, keys: Sequence[str]) -> dict[str, list[ArrivalRow]]:
+    """Return the deliveries of each interval, oldest first."""
     rows = tx.execute(
-        "select id, arrived_at, observed_at, claimed_at from delivery where source = :source"
-        " and partition = :partition order by id limit :limit",
-        {"source": source, "partition": partition, "limit": ROWS_MAX},
+        "select partition, id, arrived_at, observed_at, claimed_at from (select partition, id,"
+        " arrived_at, observed_at, claimed_at, row_number() over (partition by partition order by"
+        f" id) as place from delivery where source = :source and partition {_KEYS}) as ranked where"
+        " place <= :limit order by arrived_at, id",
+        {"source": source, "keys": _encoded(keys), "limit": ROWS_MAX},
     ).fetchall()
-    return sorted(
-        (
-            (number, arrived, max(arrived, observed), claimed)
-            for number, arrived, observed, claimed in rows
-        ),
-        key=lambda item: (item[1], item[0]),
-    )
+    results: dict[str, list[ArrivalRow]] = {key: [] for key in keys}
+    for key, number, arrived, observed, claimed in rows:
+        results[key].append((number, arrived, max(arrived, observed), claimed))
+    return results
 
 
-def placed_at(tx: Transaction, source: str, observed_us: int) -> int | None:
-    """Return since when a source has been observed at the place where it was at a time.
+class ObservationRow(NamedTuple):
+    """An observation of a source (`record_observation`): its time, its error, and the place."""
 
-    It is the first `apply` after the last observation at another place, else that observation.
-    Returns None if all observations were at the same place.
-    """
-    row = tx.execute(
-        "select place from look where source = ? and at <= ? order by at desc limit 1",
-        (source, observed_us),
-    ).fetchone()
-    if row is None or not row[0]:
-        return None
-    (elsewhere,) = tx.execute(
-        "select max(at) from look where source = ? and at < ? and place not in (?, '')",
-        (source, observed_us, row[0]),
-    ).fetchone()
-    if elsewhere is None:
-        return None
-    sql = "select min(applied_at) from version where applied_at > ? and applied_at <= ?"
-    (applied,) = tx.execute(sql, (elsewhere, observed_us)).fetchone()
-    if applied is not None:
-        return int(applied)
-    sql = "select min(at) from look where source = ? and at > ?"
-    return int(tx.execute(sql, (source, elsewhere)).fetchone()[0])
+    at: int
+    error: str | None
+    place: str
 
 
-def observations(tx: Transaction, source: str, until_us: int) -> list[tuple[int, str | None]]:
-    """Return (at, error) of a source's stored observations (`record_observation`), oldest first."""
+def observations(tx: Transaction, source: str, until_us: int) -> list[ObservationRow]:
+    """Return a source's stored observations, oldest first."""
     rows = tx.execute(
-        "select at, error from look where source = :source and at <= :until order by at",
+        "select at, error, place from look where source = :source and at <= :until order by at",
         {"source": source, "until": until_us},
     ).fetchall()
-    return [(int(at), error) for at, error in rows]
+    return [ObservationRow(int(at), error, place) for at, error, place in rows]
+
+
+def applied_times(tx: Transaction) -> list[int]:
+    """Return when each version was applied, oldest first."""
+    return [int(at) for (at,) in tx.execute("select applied_at from version order by applied_at")]
 
 
 def newest_published(
@@ -270,17 +296,17 @@ def newest_published(
     return None if row is None else (str(msgspec.json.decode(row[0])[-1]), int(row[1]))
 
 
-def around(tx: Transaction, epoch: int, n: int) -> list[tuple[int, int, int | None]]:
-    """Return times of the newest AROUND_MAX earlier attempts of the same leader, without backfills.
+def around(tx: Transaction, epoch: int, n: int) -> list[tuple[int, int, int, int | None]]:
+    """Return the AROUND_MAX attempts of a leader from a number on, without backfills.
 
-    They are (sent to a worker, begun, ended).
+    They are (number, sent to a worker, begun, ended).
     """
     rows = tx.execute(
-        "select coalesce(dispatched_at, started_at), started_at, finished_at from attempt where"
-        " epoch = :epoch and n < :n and n >= :first and started_at is not null",
-        {"epoch": epoch, "n": n, "first": n - AROUND_MAX},
+        "select n, coalesce(dispatched_at, started_at), started_at, finished_at from attempt where"
+        " epoch = :epoch and n >= :n and n < :end and started_at is not null",
+        {"epoch": epoch, "n": n, "end": n + AROUND_MAX},
     ).fetchall()
-    return [(dispatched, began, ended) for dispatched, began, ended in rows]
+    return [(number, dispatched, began, ended) for number, dispatched, began, ended in rows]
 
 
 def slots(tx: Transaction, epoch: int) -> int | None:
@@ -331,59 +357,57 @@ class IncidentRecord(NamedTuple):
     ended_at: int | None
     places: int
     """Number of partitions with evidence of it."""
-    of_node: bool = False
-    """Whether it concerns the whole node, without evidence at the partition itself."""
 
 
-_INCIDENT = (
-    "select id, node, kind, summary, owner, began_at, coalesce(restored_at, resolved_at), (select"
-    " count(*) from incident_partition seen where seen.incident_id = incident.id){more} from"
-    " incident where "
-)
-_OF_NODE = (
-    ", not (node = :node and partition = :partition) and not exists (select 1 from"
-    " incident_partition p where p.incident_id = incident.id and p.node = :node and p.partition ="
-    " :partition) and not exists (select 1 from symptom s where s.incident_id = incident.id and"
-    " s.node = :node and s.partition = :partition)"
-)
-
-
-def incidents(tx: Transaction, node: str, partition: str) -> list[IncidentRecord]:
-    """Return the incidents whose cause or symptoms include a partition."""
+def incidents(tx: Transaction, numbers: Iterable[int]) -> dict[int, IncidentRecord]:
+    """Return incidents by their numbers; unknown ones are left out."""
     rows = tx.execute(
-        f"{_INCIDENT.format(more=_OF_NODE)}id in (select incident_id from incident_partition where"
-        " node = :node and partition in (:partition, '') union select incident_id from symptom"
-        " where node = :node and partition in (:partition, '')) or (node = :node and partition ="
-        " :partition) order by id limit :limit",
-        {"node": node, "partition": partition, "limit": ROWS_MAX},
+        "select id, node, kind, summary, owner, began_at, coalesce(restored_at, resolved_at),"
+        " (select count(*) from incident_partition seen where seen.incident_id = incident.id) from"
+        " incident where id in (select cast(value as bigint) from json_each(:numbers))",
+        {"numbers": _encoded(numbers)},
     ).fetchall()
-    return [IncidentRecord(*row) for row in rows]
+    return {row[0]: IncidentRecord(*row) for row in rows}
+
+
+def incidents_at(tx: Transaction, node: str, keys: Sequence[str]) -> dict[str, dict[int, bool]]:
+    """Return, by partition, the incidents whose cause or symptoms include it.
+
+    True for one that concerns the whole node, without evidence at the partition itself.
+    """
+    rows = tx.execute(
+        "select partition, incident_id from incident_partition where node = :node and (partition ="
+        f" '' or partition {_KEYS}) union select partition, incident_id from symptom where node ="
+        f" :node and (partition = '' or partition {_KEYS}) union select partition, id from incident"
+        f" where node = :node and partition {_KEYS}",
+        {"node": node, "keys": _encoded(keys)},
+    ).fetchall()
+    of_node = {number: True for partition, number in rows if partition == ""}
+    results = {key: dict(of_node) for key in keys}
+    for partition, number in rows:
+        if partition in results:
+            results[partition][number] = False
+    return {key: dict(sorted(found.items())[:ROWS_MAX]) for key, found in results.items()}
 
 
 def explained(
-    tx: Transaction, node: str, partition: str, numbers: Iterable[int]
-) -> dict[int, list[tuple[int, int]]]:
-    """Return attempts (epoch, n) at a partition whose outcome is evidence, by incident.
+    tx: Transaction, node: str, keys: Sequence[str], numbers: Iterable[int]
+) -> list[tuple[int, str, tuple[int, int]]]:
+    """Return (incident, partition or "", attempt) of outcomes at partitions that are evidence.
 
     The outcome is a failure, a hold or a rejection.
     """
-    results: dict[int, list[tuple[int, int]]] = {}
-    for number in numbers:
-        rows = tx.execute(
-            "select distinct attempt from evidence where incident_id = :id and node = :node and"
-            " partition in (:partition, '') and held = 1 and attempt is not null",
-            {"id": number, "node": node, "partition": partition},
-        ).fetchall()
-        for (attempt,) in rows:
-            epoch, _, n = str(attempt).partition(".")
-            results.setdefault(number, []).append((int(epoch), int(n)))
+    rows = tx.execute(
+        "select distinct incident_id, partition, attempt from evidence where incident_id in (select"
+        " cast(value as bigint) from json_each(:numbers)) and node = :node and (partition = '' or"
+        f" partition {_KEYS}) and held = 1 and attempt is not null",
+        {"node": node, "keys": _encoded(keys), "numbers": _encoded(numbers)},
+    ).fetchall()
+    results = []
+    for number, partition, attempt in rows:
+        epoch, _, n = str(attempt).partition(".")
+        results.append((number, partition, (int(epoch), int(n))))
     return results
-
-
-def incident(tx: Transaction, number: int) -> IncidentRecord | None:
-    """Return one incident, or None."""
-    row = tx.execute(f"{_INCIDENT.format(more='')}id = ?", (number,)).fetchone()
-    return None if row is None else IncidentRecord(*row)
 
 
 def awaiting(tx: Transaction) -> list[tuple[int, int, str, bytes]]:
@@ -450,25 +474,32 @@ def _answers(tx: Transaction, request: int) -> list[tuple[str, str, str, int]]:
     return [(answer, actor, meets, int(at)) for answer, actor, meets, at in rows]
 
 
-def obligation(
-    tx: Transaction, consumer: str, interval: str
-) -> tuple[int | None, int | None, int | None]:
-    """Return (met, waived, due) of a consumer's interval; all None before it is stored."""
-    row = tx.execute(
-        "select met_at, waived_at, due_at from obligation where consumer = ? and interval = ?",
-        (consumer, interval),
-    ).fetchone()
-    return (None, None, None) if row is None else (row[0], row[1], row[2])
+class ObligationRow(NamedTuple):
+    """When a consumer's interval was met, waived and due; all None before it is stored.
+
+    `reads` are the declared reads when it became due; None before it is stored.
+    """
+
+    met: int | None = None
+    waived: int | None = None
+    due: int | None = None
+    reads: tuple[str, ...] | None = None
 
 
-def promised_reads(tx: Transaction, consumer: str, interval: str) -> list[str] | None:
-    """Return a consumer's declared reads when an interval became due; None before it is stored."""
-    row = tx.execute(
-        "select p.terms from obligation o join promise p on p.id = o.promise_id where o.consumer ="
-        " ? and o.interval = ?",
-        (consumer, interval),
-    ).fetchone()
-    return None if row is None else list(msgspec.json.decode(row[0])["reads"])
+def obligations(
+    tx: Transaction, consumer: str, intervals: Sequence[str]
+) -> dict[str, ObligationRow]:
+    """Return what is stored of a consumer's intervals."""
+    rows = tx.execute(
+        "select o.interval, o.met_at, o.waived_at, o.due_at, p.terms from obligation o left join"
+        f" promise p on p.id = o.promise_id where o.consumer = :consumer and o.interval {_KEYS}",
+        {"consumer": consumer, "keys": _encoded(intervals)},
+    ).fetchall()
+    results = dict.fromkeys(intervals, ObligationRow())
+    for interval, met, waived, due, terms in rows:
+        reads = None if terms is None else tuple(msgspec.json.decode(terms)["reads"])
+        results[interval] = ObligationRow(met, waived, due, reads)
+    return results
 
 
 def read_between(
@@ -494,30 +525,26 @@ def read_between(
 # Frozen ledgers, which are stored before their rows are deleted.
 
 
-def frozen(tx: Transaction, consumer: str, interval: str) -> tuple[str, str] | None:
-    """Return (content, hash) of a ledger whose rows were deleted, or None."""
-    row = tx.execute(
-        "select content, hash from frozen_ledger where consumer = ? and interval = ?",
-        (consumer, interval),
-    ).fetchone()
-    return None if row is None else (str(row[0]), str(row[1]))
-
-
-def to_freeze(
-    tx: Transaction, consumer: str, before_us: int, limit: int
-) -> list[tuple[str, int | None, int | None]]:
-    """Return (interval, met, waived) of obligations settled before a time and not yet frozen.
-
-    They are sorted by deadline.
-    """
+def frozen(tx: Transaction, consumer: str, intervals: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Return (content, hash) of the ledgers whose rows were deleted, by interval."""
     rows = tx.execute(
-        "select o.interval, o.met_at, o.waived_at from obligation o where o.consumer = :consumer"
+        "select interval, content, hash from frozen_ledger where consumer = :consumer and interval"
+        f" {_KEYS}",
+        {"consumer": consumer, "keys": _encoded(intervals)},
+    ).fetchall()
+    return {interval: (str(content), str(digest)) for interval, content, digest in rows}
+
+
+def to_freeze(tx: Transaction, consumer: str, before_us: int, limit: int) -> list[str]:
+    """Return the intervals of obligations settled before a time and not yet frozen, by deadline."""
+    rows = tx.execute(
+        "select o.interval from obligation o where o.consumer = :consumer"
         " and o.due_at < :before and coalesce(o.met_at, o.waived_at) < :before and not exists"
         " (select 1 from frozen_ledger f where f.consumer = o.consumer and f.interval = o.interval)"
         " order by o.due_at, o.interval limit :limit",
         {"consumer": consumer, "before": before_us, "limit": limit},
     ).fetchall()
-    return [(interval, met, waived) for interval, met, waived in rows]
+    return [interval for (interval,) in rows]
 
 
 def freeze(tx: Transaction, rows: Iterable[tuple[str, str, str, str, int]]) -> None:

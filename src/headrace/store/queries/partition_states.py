@@ -94,6 +94,18 @@ def known_around(tx: Transaction, node: str, key: str, limit: int) -> list[Known
     ]
 
 
+def keys_around(tx: Transaction, node: str, key: str, limit: int) -> list[str]:
+    """Return the keys of at most `limit` partitions of a node up to `key`, and as many after it."""
+    rows = tx.execute(
+        "select partition from (select partition from partition where node = :node and partition <="
+        " :key order by partition desc limit :limit) as earlier union all select partition from"
+        " (select partition from partition where node = :node and partition > :key order by"
+        " partition limit :limit) as later",
+        {"node": node, "key": key, "limit": limit},
+    )
+    return [partition for (partition,) in rows]
+
+
 def oldest_open(tx: Transaction, node: str) -> str | None:
     """Return a node's oldest partition in a state other than `published`, or None."""
     row = tx.execute(

@@ -148,6 +148,17 @@ def test_macros_and_views_of_the_project_can_be_used(shop: Project) -> None:
     assert len(shop.json("sql", "from best order by day")["rows"]) == 3
 
 
+def test_a_condition_is_checked_together_with_a_views_body(shop: Project) -> None:
+    """Would catch: `odd or amount = 2` that loses rows, as the view has `is distinct from`."""
+    (shop.root / "assets/odd.sql").write_text(
+        "/* headrace\nowner: core\nmaterialize: view\n*/\n"
+        "select *, amount is distinct from 1 as odd from orders_clean\n"
+    )
+    shop.text("apply", "--yes", "--now", "2025-03-06T09:00+01:00")
+    assert "#25992" in shop.refused("sql", "select count(*) as n from odd where odd or amount = 2")
+    assert shop.json("sql", "select count(*) as n from odd where odd and amount = 2")["rows"]
+
+
 def test_what_was_never_published_is_empty_or_said(new: Project) -> None:
     assert "there is no table" in new.refused("sql", "from nothing_here")
     assert new.json("sql", "select 1 as one")["rows"] == [{"one": 1}]

@@ -199,6 +199,7 @@ def prepared(
     """
     from headrace.engine.macros import defined
     from headrace.lake import reading
+    from headrace.sql.engine_faults import refuse_joined
 
     project, compiled = session.project(), session.compiled
     text = question.query.strip().rstrip(";").rstrip()
@@ -232,6 +233,8 @@ def prepared(
             text = _with_views(compiled, views, text)
         else:
             text = hidden.query(duckdb, text, names)
+        if views:  # DuckDB joins their conditions with the query's
+            refuse_joined(text)
         yield duckdb, text, _values(project, reading.parameters_of(duckdb, text), question), seen
 
 

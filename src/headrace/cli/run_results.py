@@ -6,7 +6,8 @@ the texts are the same.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Mapping
 from itertools import chain, groupby
 
 from headrace.cli import output
@@ -159,7 +160,7 @@ def _grouped_attempts(attempts: list[AttemptRow]) -> list[list[AttemptRow]]:
 def _attempts_row(
     group: list[AttemptRow],
     verdicts: Mapping[str, Mapping[str, str | None]],
-    identical: Collection[tuple[str, str]],
+    identical: set[tuple[str, str]],
 ) -> list[str | StyledCell]:
     first = group[0]
     of_asset = verdicts.get(first.asset, {})
@@ -170,22 +171,25 @@ def _attempts_row(
     rows = [
         row.rows for row in group if row.rows is not None and (not row.partitions or row.id in last)
     ]
-    took = sum(
-        (a.finished_at - a.started_at).total_seconds()
-        for a in group
-        if a.started_at and a.finished_at
-    )
-    is_identical = first.state == "published" and all(
-        (first.asset, key) in identical for key in keys
-    )
+    is_new = not identical.issuperset((first.asset, key) for key in keys)
+    nothing_new = "" if is_new or first.state != "published" else NOTHING_NEW
     return [
         StyledCell(first.asset, "bold"),
         partition_span(keys),
         output.published_cell(first.state, [of_asset.get(key, first.verdict) for key in keys]),
         f"{sum(rows):,}" if rows else "–",
-        seconds(took),
-        _reasons_text(group) or (NOTHING_NEW if keys and is_identical else ""),
+        seconds(_took(group)),
+        _reasons_text(group) or nothing_new,
     ]
+
+
+def _took(group: list[AttemptRow]) -> float:
+    """Return the seconds of a group of attempts."""
+    return sum(
+        (attempt.finished_at - attempt.started_at).total_seconds()
+        for attempt in group
+        if attempt.started_at and attempt.finished_at
+    )
 
 
 def partition_span(keys: list[str]) -> str:
@@ -348,16 +352,13 @@ def _summary(response: RunResponse) -> list[str]:
     if response.state == "nothing_due":
         because = f": {response.reason}" if response.reason else ""
         return [f"· nothing is due{because}{'; ' if opened else ''}{opened}"]
-    counts = {
-        state: sum(row.state == state for row in response.rejected)
-        for state in ("held", "rejected", "failed")
-    }
-    identical = sum(row.identical for row in response.published)
-    published = plural(len(response.published) - identical, "partition")
+    counts = Counter(row.state for row in response.rejected)
+    counts[NOTHING_NEW] = sum(row.identical for row in response.published)
+    published = plural(len(response.published) - counts[NOTHING_NEW], "partition")
     clauses = [f"{output.state_mark(response.state)}: {published} published"]
-    clauses += [f"{identical:,} {NOTHING_NEW}"] if identical else []
-    clauses += [f"{n} {state}" for state, n in counts.items() if n]
-    if any(counts[state] for state in ("held", "rejected")):
+    order = (NOTHING_NEW, "held", "rejected", "failed")
+    clauses += [f"{counts[state]:,} {state}" for state in order if counts[state]]
+    if counts["held"] or counts["rejected"]:
         clauses.append("nothing wrong was published")
     return [*clauses, opened, response.reason or ""]
 

@@ -217,10 +217,7 @@ def _exact(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
 
 
 def _exact_column(field: pa.Field, values: pa.Array) -> pa.Array:
-    if pa.types.is_dictionary(values.type) and not pa.types.is_dictionary(field.type):
-        values = values.dictionary_decode()
-    if pa.types.is_run_end_encoded(values.type) and not pa.types.is_run_end_encoded(field.type):
-        values = compute.run_end_decode(values)
+    values = _decoded(values, field.type)
     fault = "times that whole microseconds don't hold"
     if pa.types.is_decimal(field.type):
         fault = f"numbers of over {_DECIMAL_DIGITS_MAX} digits"
@@ -239,6 +236,14 @@ def _exact_column(field: pa.Field, values: pa.Array) -> pa.Array:
             code="wrong_result",
             hint="round or cast it, or return it as text",
         ) from error
+
+
+def _decoded(values: pa.Array, kind: pa.DataType) -> pa.Array:
+    if pa.types.is_dictionary(values.type) and not pa.types.is_dictionary(kind):
+        values = values.dictionary_decode()
+    if pa.types.is_run_end_encoded(values.type) and not pa.types.is_run_end_encoded(kind):
+        values = compute.run_end_decode(values)
+    return values
 
 
 def _apart(given: pa.Schema, schema: pa.Schema) -> str:

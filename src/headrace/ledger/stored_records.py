@@ -70,6 +70,8 @@ def wrong_publications(
 
 
 _EVER = 1 << 62
+HELD = {"held", "rejected"}
+"""States of attempts whose data somebody may drop."""
 FIRST_MAX = 64
 """At most this many partitions are read first on either side of the one that is asked for."""
 OLDER_UNKNOWN = "older outages aren't kept"
@@ -159,29 +161,24 @@ class StoreRecords:
 
     def _read_tries(self, node: str, keys: Sequence[str]) -> dict[str, list[Try]]:
         """Return the attempts at partitions, with the decisions not to publish their data."""
-        results = {
+        rows = ledger.attempts(self._tx, node, keys)
+        held = [key for key, of_key in rows.items() if {row.state for row in of_key} & HELD]
+        decisions = {
+            attempt: Dropped(*decision)
+            for attempt, decision in (ledger.dropped(self._tx, node, held) if held else {}).items()
+            if decision[0] <= self._now
+        }
+        return {
             key: [
-                try_of(node, row, self._now, self._leader)
-                for row in rows
+                msgspec.structs.replace(
+                    try_of(node, row, self._now, self._leader),
+                    dropped=decisions.get((key, row.epoch, row.n)),
+                )
+                for row in of_key
                 if row.queued_at <= self._now
             ]
-            for key, rows in ledger.attempts(self._tx, node, keys).items()
+            for key, of_key in rows.items()
         }
-        undecided = [
-            key
-            for key, tries in results.items()
-            if any(item.state in ("held", "rejected") for item in tries)
-        ]
-        dropped = ledger.dropped(self._tx, node, undecided) if undecided else {}
-        for (key, *attempt), decision in dropped.items():
-            if decision[0] <= self._now:
-                results[key] = [
-                    msgspec.structs.replace(item, dropped=Dropped(*decision))
-                    if item.id == tuple(attempt)
-                    else item
-                    for item in results[key]
-                ]
-        return results
 
     @cached_property
     def _leader(self) -> int | None:

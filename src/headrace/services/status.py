@@ -141,11 +141,7 @@ def of_consumers(
         outages, muted = _outages(session, tx, now_us), _muted(session, tx, open_incidents, now_us)
         weakened = stored_availability.count_weakenings(tx, began_us, now_us)
         undelivered = notifications.count_failed(tx, now_us - UNDELIVERED_US)
-        causes = [
-            cause
-            for cause in (evaluation.causes(consumer_status) if open_incidents else ())
-            if session.shows(cause.node)
-        ]
+        causes = _shown(session, evaluation.causes(consumer_status) if open_incidents else [])
         holding = None if limited else holds(tx, compiled, consumer_status, causes, now_us)
         lake = _lake(tx, now_us)
         files = _files(session, tx, compiled.project, consumers)
@@ -254,6 +250,10 @@ def _pauses(session: ProjectSession, facts: StateFacts, now_us: int) -> list[Pau
         for name, item in sorted(facts.pauses().items())
         if item.holds(now_us) and session.shows(name)
     ]
+
+
+def _shown(session: ProjectSession, causes: Iterable[Incident]) -> list[Incident]:
+    return [cause for cause in causes if session.shows(cause.node)]
 
 
 def _visible_consumers(

@@ -3,6 +3,7 @@
 #   make check [ARGS=HEAD~1]   while you work: lint, types, the tests of pure packages and those near what changed
 #   make test [ARGS=…]   the tests of each package on its own; ARGS go to pytest, e.g. ARGS="-k lake"
 #   make test-system [ARGS=…]   those of the whole: leaders with their workers, servers, PostgreSQL, a browser, kills, the commands in the docs
+#   make test-trunk [ARGS=…]   Headrace without the packages beside it: every module, its commands, and that all its tests can be collected
 #   make test-dbt [JAFFLE_SHOP=FOLDER] [ARGS=…]   imported projects beside dbt itself: equal tables and unique ids; installs dbt on first use
 #   make faults [KILLS=200] [SEED=…]   kill the runtime and its workers that often, and break disks, clocks and databases; pairs of faults in PostgreSQL
 #   make lab [SEEDS=2001,2002] [ARGS=--json]   one fault of every kind in random projects, and what is said of it
@@ -30,10 +31,12 @@
 #   make lock            resolve requirements/ again from pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test test-system test-dbt test-constructs lint size faults lab simulate evaluations values lineage mutants advice bench ratios docs leaks sbom lock ui ui-dev ui-test screenshots ui-gallery test-languages test-adf test-airflow
+.PHONY: help demo check test test-system test-trunk test-dbt test-constructs lint size faults lab simulate evaluations values lineage mutants advice bench ratios docs leaks sbom lock ui ui-dev ui-test screenshots ui-gallery test-languages test-adf test-airflow
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
+LEAVES := packages/headrace-import/pyproject.toml
+IMPORT := packages/headrace-import/tests
 ARGS ?=
 KILLS ?= 200
 UV := uv==0.13.8
@@ -56,10 +59,10 @@ endef
 help:
 	@sed -n 's/^#   //p' Makefile
 
-.venv/.runtime: requirements/runtime.txt pyproject.toml
+.venv/.runtime: requirements/runtime.txt pyproject.toml $(LEAVES)
 	$(call make_environment,runtime)
 
-.venv/.dev: requirements/dev.txt pyproject.toml
+.venv/.dev: requirements/dev.txt pyproject.toml $(LEAVES)
 	$(call make_environment,dev)
 
 demo: .venv/.runtime
@@ -76,20 +79,23 @@ test: .venv/.dev
 test-system: .venv/.dev
 	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 3 --dist worksteal -m "system and not slow" $(ARGS)
 
+test-trunk: .venv/.dev
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -q -m "slow or not slow" tests/packaging/test_trunk_alone.py $(ARGS)
+
 faults: .venv/.dev
 	@SEED="$(SEED)" $(BIN)/python tests/faults/campaign.py $(KILLS)
 	@SEED="$(SEED)" $(BIN)/python -m pytest -n 2 tests/faults tests/runtime/test_command_walk.py tests/runtime/test_causes_of_two_faults.py -m slow $(ARGS)
 
 # Airflow is installed into an environment of its own; it listens on the loopback address and ends with the test.
 test-airflow: .venv/.dev
-	@$(BIN)/python -m pytest -q tests/importers/test_airflow_stages.py tests/importers/test_airflow_edges.py -m slow $(ARGS)
+	@$(BIN)/python -m pytest -q $(IMPORT)/test_airflow_stages.py $(IMPORT)/test_airflow_edges.py -m slow $(ARGS)
 
 # dbt-core and dbt-duckdb are installed into an environment of their own; they run beside imported projects.
 test-dbt: .venv/.dev
-	@$(if $(JAFFLE_SHOP),JAFFLE_SHOP="$(JAFFLE_SHOP)") $(BIN)/python -m pytest -q tests/importers/test_dbt_equality.py -m slow $(ARGS)
+	@$(if $(JAFFLE_SHOP),JAFFLE_SHOP="$(JAFFLE_SHOP)") $(BIN)/python -m pytest -q $(IMPORT)/test_dbt_equality.py -m slow $(ARGS)
 
 test-constructs: .venv/.dev
-	@$(if $(CONSTRUCTS),CONSTRUCTS=$(CONSTRUCTS)) $(if $(SEED),SEED=$(SEED)) $(BIN)/python -m pytest -q tests/importers/test_sql_constructs.py -m "slow or not slow" $(ARGS)
+	@$(if $(CONSTRUCTS),CONSTRUCTS=$(CONSTRUCTS)) $(if $(SEED),SEED=$(SEED)) $(BIN)/python -m pytest -q $(IMPORT)/test_sql_constructs.py -m "slow or not slow" $(ARGS)
 
 lab: .venv/.dev
 	@$(BIN)/python -m benchmarks.lab $(if $(SEEDS),--seeds $(SEEDS)) $(ARGS)
@@ -109,14 +115,14 @@ test-languages: .venv/.dev
 	$(call install,$(LANGUAGES))
 	@HEADRACE_LANGUAGES=all $(BIN)/python -m pytest tests/examples/test_example_any_language.py $(ARGS)
 
-build/adf-framework/.made: tests/importers/adf/framework.txt
+build/adf-framework/.made: $(IMPORT)/adf/framework.txt
 	@python3 -m venv build/adf-framework && build/adf-framework/bin/pip install --quiet --no-deps -r $<
 	@touch $@
 
 # The framework evaluates expressions in .NET.
 test-adf: .venv/.dev build/adf-framework/.made
 	$(call install,mono-devel libmonosgen-2.0-1)
-	@ADF_FRAMEWORK=$(CURDIR)/build/adf-framework/bin/python SEED="$(SEED)" $(BIN)/python -m pytest -q -s -m slow tests/importers/adf/test_adf_framework.py $(ARGS)
+	@ADF_FRAMEWORK=$(CURDIR)/build/adf-framework/bin/python SEED="$(SEED)" $(BIN)/python -m pytest -q -s -m slow $(IMPORT)/adf/test_adf_framework.py $(ARGS)
 
 lint: .venv/.dev
 	@$(BIN)/ruff format --check .
@@ -187,7 +193,7 @@ docs: .venv/.dev
 lock: .venv/.dev
 	@$(BIN)/python -m pip install --quiet --no-deps $(UV)
 	@for kind in runtime dev; do \
-	    $(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links \
+	    $(BIN)/uv pip compile pyproject.toml $(LEAVES) --no-emit-package headrace --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links \
 	        --custom-compile-command "make lock" --group setup $$([ $$kind = dev ] && echo "--group dev $(EXTRAS)") -o requirements/$$kind.txt; \
 	done
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links \

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import subprocess
 from collections.abc import Iterator, Mapping
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +20,6 @@ ROOT = Path(__file__).parent.parent
 MARKS = Path(__file__).parent / "stale.json"
 CODE = frozenset({".py", ".sql", ".ts", ".tsx", ".css"})
 """Suffixes of what runs: pages that explain a problem change no figure."""
-NOT_MEASURED = ("import_*.py",)
-"""Names of modules that no benchmark runs: those of `headrace import`, which are imported for that
-command only.
-"""
 
 JUDGING = ("security", "model", "incidents", "ledger", "slo", "store")
 READING = (*JUDGING, "services")
@@ -175,7 +170,7 @@ def _blobs(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def _is_measured(path: Path) -> bool:
-    return path.suffix in CODE and not any(fnmatch(path.name, name) for name in NOT_MEASURED)
+    return path.suffix in CODE
 
 
 def _is_built(path: Path) -> bool:
@@ -202,8 +197,7 @@ def _commits_since(commit: str, changed: tuple[str, ...]) -> int | None:
     """How many commits have touched these folders; None where git doesn't know that commit."""
     if not has_history():
         return None
-    others = [f":(exclude,glob)**/{name}" for name in NOT_MEASURED]
-    counted = _git("rev-list", "--count", f"{commit}..HEAD", "--", *changed, *others)
+    counted = _git("rev-list", "--count", f"{commit}..HEAD", "--", *changed)
     return int(counted) if counted else None
 
 

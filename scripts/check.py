@@ -63,10 +63,12 @@ def nearest_tests(changed: Iterable[str]) -> list[str]:
     """The tests of the pure packages, and the test files that change or import a changed module."""
     changed = [name for name in changed if name.endswith(".py")]
     imports = Imports(ROOT)
+    skipped = {f"tests/{folder}" for folder in (*PURE, *SLOW)}
+    paths = [*ROOT.glob("tests/**/test_*.py"), *ROOT.glob("packages/*/tests/**/test_*.py")]
     files = [
-        path.relative_to(ROOT)
-        for path in sorted((ROOT / "tests").rglob("test_*.py"))
-        if path.relative_to(ROOT / "tests").parts[0] not in (*PURE, *SLOW)
+        path
+        for path in sorted(path.relative_to(ROOT) for path in paths)
+        if skipped.isdisjoint(map(str, path.parents))
     ]
     near = [
         str(path)

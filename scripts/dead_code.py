@@ -20,7 +20,7 @@ from pathlib import Path
 
 from vulture import Vulture
 
-from headrace.cli.command_table import COMMANDS
+from headrace.cli.command_table import all_commands
 from scripts.session_methods import METHODS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -40,7 +40,8 @@ def main() -> int:
     )
     paths = [ROOT / path for path in settings["paths"]]
     finder.scavenge(paths, exclude=settings["exclude"])
-    names = {f"{command.name.replace('-', '_')}_command" for command in COMMANDS} | METHODS.keys()
+    commands = {f"{command.name.replace('-', '_')}_command" for command in all_commands()}
+    names = commands | METHODS.keys()
     for path in paths:
         for file in path.rglob("*.py"):
             names.update(_used_by_name(ast.parse(file.read_text(encoding="utf-8"))))

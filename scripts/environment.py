@@ -22,6 +22,8 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+LEAVES = (ROOT / "packages/headrace-import",)
+"""Packages of this repository that add commands; installed beside Headrace."""
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 PROBE = "typing-extensions"
@@ -150,8 +152,8 @@ def probe(requirements: Path, patience: float) -> None:
 
 
 def install(requirements: Path) -> None:
-    """Install the locked packages, then this project itself, editable and without fetching anything
-    more.
+    """Install the locked packages, then this project and the packages beside it, editable and
+    without fetching anything more.
     """
     run_pip(
         [*pip("install"), "--no-compile", "--require-hashes", "-r", requirements],
@@ -163,8 +165,7 @@ def install(requirements: Path) -> None:
         "--no-deps",
         "--no-build-isolation",
         "--no-index",
-        "-e",
-        ROOT,
+        *(word for folder in (ROOT, *LEAVES) for word in ("-e", folder)),
     ]
     run_pip(editable, total=0, HEADRACE_SKIP_UI="1")
     compile_bytecode()
@@ -180,7 +181,7 @@ def compile_bytecode() -> None:
     if not os.environ.get("PYTHONDONTWRITEBYTECODE"):
         return
     show("environment    .venv, compiling")
-    for folder in (VENV / "lib", ROOT / "src"):
+    for folder in (VENV / "lib", ROOT / "src", *LEAVES):
         # Templates in packages may be no valid code, and nobody needs to know.
         command = [PYTHON, "-m", "compileall", "-qq", "-j", "0", folder]
         subprocess.run(command, stdout=subprocess.DEVNULL, check=False)

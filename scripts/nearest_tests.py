@@ -22,7 +22,7 @@ class Imports:
         self._root = root
         paths = [
             path.relative_to(root)
-            for folder in ("src", "tests")
+            for folder in ("src", "tests", "packages")
             for path in (root / folder).rglob("*.py")
         ]
         self._files = {name: str(path) for path in paths for name in _module_names(path)}
@@ -67,9 +67,11 @@ class Imports:
 
 def _module_names(path: Path) -> Iterable[str]:
     """The names that a file is imported by: tests and their helpers by their last part alone."""
-    if path.parts[0] == "tests":
+    parts = path.with_suffix("").parts
+    parts = parts[2:] if parts[0] == "packages" else parts
+    if parts[0] == "tests":
         return [path.stem]
-    dotted = ".".join(path.with_suffix("").parts[1:])
+    dotted = ".".join(parts[1:])
     return [dotted.removesuffix(".__init__")]
 
 

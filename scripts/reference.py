@@ -29,7 +29,7 @@ def pages() -> dict[str, str]:
         "reference/checks.md": judged.checks(),
         "reference/sources.md": judged.sources(),
         "reference/exports.md": judged.exports(),
-        "reference/responses.md": responses.page(ROOT / "src/headrace"),
+        "reference/responses.md": responses.page(ROOT),
         "reference/api.md": api.page(),
         "reference/problems.md": judged.problems(),
         "reference/glossary.md": glossary.page(),

@@ -25,6 +25,8 @@ from packageurl import PackageURL
 
 ROOT = Path(__file__).parents[1]
 LOCK, TARGET = ROOT / "requirements/runtime.txt", ROOT / "build/sbom.json"
+BESIDE = [path.name for path in (ROOT / "packages").iterdir()]
+"""Packages of this repository; what they need counts as needed by Headrace's wheel."""
 _PINNED = re.compile(r"(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^ ;\\]+)")
 _HASH = re.compile(r"--hash=sha256:(?P<hex>[0-9a-f]{64})")
 _VIA = re.compile(r"\s+#(?: via)?\s*(?P<name>[A-Za-z0-9._-]+)?( \(.*\))?")
@@ -71,7 +73,7 @@ def document(lock: str, pyproject: str, wheel: Path | None = None) -> str:
     ]
     bom = Bom(metadata=BomMetaData(component=root), components=[each for _, each in packages])
     # A package can be locked in two versions, for older and newer releases of Python.
-    known = {project["name"]: [root]}
+    known = {project["name"]: [root], **{name: [root] for name in BESIDE}}
     for package, component in packages:
         known.setdefault(package.name, []).append(component)
     for package, component in packages:

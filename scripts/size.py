@@ -1,6 +1,7 @@
 """How much code each package has, and `make size`: no package may have more than its budget.
 
-    python scripts/size.py [FOLDER] [--json]    print the sizes
+    python scripts/size.py [FOLDER] [--json]    print the sizes; without a folder, those of `src`
+                                                and of the packages beside it
     python scripts/size.py --budget             compare them with scripts/size_budget.toml
 
 Statements are `ast.stmt` nodes without docstrings. Wide structs are classes with more than 20
@@ -66,6 +67,14 @@ def sizes(folder: Path) -> dict[str, Counter[str]]:
     return result
 
 
+def sizes_of_all() -> dict[str, Counter[str]]:
+    """The sizes of Headrace's packages, and of each distribution beside it by its name."""
+    beside = sorted(ROOT.glob("packages/*/pyproject.toml"))
+    return sizes(ROOT / "src/headrace") | {
+        file.parent.name: sizes(file.parent / "src")["all"] for file in beside
+    }
+
+
 def compared(packages: dict[str, Counter[str]]) -> list[str]:
     """Return a sentence for each figure over its budget; lower the budgets of what has shrunk."""
     declared = tomllib.loads(BUDGET.read_text(encoding="utf-8"))
@@ -110,7 +119,7 @@ def main() -> None:
     """Print a table or, with `--json`, a document; with `--budget` compare."""
     options = {word for word in sys.argv[1:] if word.startswith("--")}
     folders = [word for word in sys.argv[1:] if word not in options]
-    packages = sizes(Path(folders[0]) if folders else ROOT / "src/headrace")
+    packages = sizes(Path(folders[0])) if folders else sizes_of_all()
     if "--budget" not in options:
         print(json.dumps(packages, indent=2) if "--json" in options else _table(packages))
     elif over := compared(packages):

@@ -25,7 +25,8 @@ def make_environment(tree: Path) -> None:
     venv.EnvBuilder(symlinks=True, with_pip=False).create(place)
     [packages] = place.glob("lib/python*/site-packages")
     ours = next(path for path in sys.path if path.endswith("site-packages"))
-    lines = [str(tree / "src"), f"import site; site.addsitedir({ours!r})"]
+    sources = [tree / "src", *sorted(tree.glob("packages/*/src"))]
+    lines = [*map(str, sources), f"import site; site.addsitedir({ours!r})"]
     (packages / "tree.pth").write_text("\n".join(lines) + "\n", encoding="utf-8")
     command = place / "bin/headrace"
     original = Path(sys.prefix, "bin/headrace").read_text(encoding="utf-8")

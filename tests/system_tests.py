@@ -47,7 +47,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _in_system_folder(item: pytest.Item) -> bool:
-    return item.path.relative_to(TESTS).parts[0] in FOLDERS
+    return item.path.is_relative_to(TESTS) and item.path.relative_to(TESTS).parts[0] in FOLDERS
 
 
 def _takes_a_server(item: pytest.Item) -> bool:

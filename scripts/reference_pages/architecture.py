@@ -18,7 +18,9 @@ it. [How it works](how-it-works.md) explains the product,
 [CONTRIBUTING](../../CONTRIBUTING.md) how to add something."""
 
 PACKAGES = """A package imports only from those below it. Packages in one line never import each
-other. `make lint` checks that."""
+other. `make lint` checks that. Packages of `packages/` are distributions of their own and add
+commands through `headrace.extension`: `headrace-import` has `headrace import`. Nothing here
+imports them, and all works without them."""
 
 WAY = [
     (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import textwrap
 
-from headrace.cli.command_table import COMMANDS, GROUPS, NOT_BUILT, OPTIONS_HELP, CliCommand
+from headrace.cli.command_table import GROUPS, NOT_BUILT, OPTIONS_HELP, CliCommand, all_commands
 from headrace.cli.declared_commands import Parameter, load
 from headrace.model import errors
 from headrace.services.parameters import Argument, Option
@@ -27,7 +27,7 @@ def page() -> str:
     parts = [["## Options of every command", "", "```", OPTIONS_HELP, "```"]]
     for group in GROUPS:
         parts.append([f"## {group.capitalize()}"])
-        parts += [_command(command) for command in COMMANDS if command.group == group]
+        parts += [_command(command) for command in all_commands() if command.group == group]
     codes = [
         "## Exit codes",
         "",

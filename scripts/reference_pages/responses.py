@@ -29,16 +29,18 @@ class Struct(NamedTuple):
     fields: tuple[Field, ...]
 
 
-def page(package: Path) -> str:
-    """The page: every class of `headrace.services` that derives from `Response`, and every class of
-    other packages in their fields.
+def page(root: Path) -> str:
+    """The page: every class of `headrace.services` and of the packages beside Headrace that derives
+    from `Response`, and every class of other packages in their fields.
     """
+    package = root / "src/headrace"
     lead = (
         "What `--json` prints, and what `headrace.Session` gives. Every field is always there: what"
         " isn't known is null, never left out. Times are ISO 8601 with offset, decimals are text."
         " Fields may be added; none is renamed or dropped without a deprecation."
     )
-    paths = sorted((package / "services").rglob("*.py"))
+    beside = sorted(root.glob("packages/*/src/*/responses/*.py"))
+    paths = [*sorted((package / "services").rglob("*.py")), *beside]
     structs = [struct for path in paths for struct in (*_structs(path), *_of_others(package, path))]
     return written("JSON responses", lead, *map(_part, structs))
 

@@ -52,6 +52,7 @@ _HOMES = {
     "safe_path": "headrace.services.project_paths",
     "write_files": "headrace.services.written_files",
     "leftovers": "headrace.services.written_files",
+    "DbtTest": "headrace.services.dbt_test_ids",
     # Texts of messages and of SQL.
     "counted": "headrace.model.wording",
     "few": "headrace.model.wording",

@@ -61,11 +61,11 @@ def _entries() -> Iterator[tuple[str, str]]:
     """Yield name and target of each entry point of the group."""
     for folder in sys.path:
         try:
-            found = sorted(os.listdir(folder or "."))
+            names = [name for name in os.listdir(folder or ".") if _MARK in name]
         except OSError:  # an archive, or nothing
             continue
-        for name in found:
-            if name.endswith(_INFO) and _MARK in name:
+        for name in sorted(names):
+            if name.endswith(_INFO):
                 yield from _entries_of(f"{folder or '.'}/{name}/entry_points.txt")
 
 

@@ -14,7 +14,7 @@ import pytest
 from clilab import Project
 
 import headrace
-from headrace.cli.command_table import COMMANDS as TABLE
+from headrace.cli.command_table import all_commands
 
 SOURCE = Path(headrace.__file__).parent
 KEYS = ["Old Town", "$(touch pwned)", "it's; touch pwned", "*", '"q" `touch pwned`', "--yes"]
@@ -146,7 +146,7 @@ def test_commands_of_the_small_project_can_be_typed(shop: Project) -> None:
     assert len(type_all(shop)) >= 8
 
 
-COMMANDS = frozenset(item.name for item in TABLE)
+COMMANDS = frozenset(item.name for item in all_commands())
 SAFE = frozenset(
     [
         "id",

@@ -31,7 +31,7 @@ NOT_RUN = {
     ): "shortened from an asset of the demo; the tutorial writes a whole one",
     ("docs/how-to/access.md", '- {break_glass: operator, to: ["group:on'): "a test has the rules",
     ("docs/how-to/access.md", '- {same_person: ["user:ana", "user:24828'): "needs a provider",
-    ("docs/explanation/architecture.md", "┌──────────────────────────────────────┐"): "a picture",
+    ("docs/explanation/architecture.md", "┌─────────────────────────────┐"): "a picture",
     ("docs/how-to/agents.md", "{"): "an agent's own configuration",
     ("docs/how-to/deploy.md", "[http]"): "a part of headrace.toml; tests/security has the whole",
     ("docs/how-to/badges.md", '<img src="https://headrace.example.com/b'): "a part of a page",
@@ -54,9 +54,15 @@ NOT_RUN = {
     ),
     ("docs/how-to/from-airflow.md", "cd airflow-headrace"): "make test-airflow does it",
     ("docs/how-to/from-airflow.md", "headrace import move sales"): "make test-airflow does it",
-    ("docs/how-to/from-airflow.md", "headrace import shadow sales"): "tests/importers does it",
-    ("docs/how-to/from-airflow.md", "headrace import diff sales"): "tests/importers does it",
-    ("docs/how-to/from-airflow.md", "headrace import retire sales"): "tests/importers does it",
+    (
+        "docs/how-to/from-airflow.md",
+        "headrace import shadow sales",
+    ): "tests of headrace-import do it",
+    ("docs/how-to/from-airflow.md", "headrace import diff sales"): "tests of headrace-import do it",
+    (
+        "docs/how-to/from-airflow.md",
+        "headrace import retire sales",
+    ): "tests of headrace-import do it",
     ("docs/how-to/from-airflow.md", "headrace import rollback sales"): "make test-airflow does it",
     ("docs/how-to/from-dbt.md", "headrace import dbt shop --into shop-hea"): (
         "needs dbt, which make test-dbt has"

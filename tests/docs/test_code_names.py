@@ -36,6 +36,7 @@ def texts() -> list[Path]:
         *ROOT.glob("*.md"),
         *(ROOT / "docs").rglob("*.md"),
         *(ROOT / "tests").rglob("*.py"),
+        *(ROOT / "packages").rglob("*.py"),
     ]
 
 

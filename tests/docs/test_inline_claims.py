@@ -320,7 +320,8 @@ def test_paths_of_the_repository_exist() -> None:
 
 def test_modules_exist() -> None:
     """Would catch: a test or a module that a page cites and nobody has."""
-    known = {path.name for folder in (SOURCE, ROOT / "tests") for path in folder.rglob("*.py")}
+    folders = (SOURCE, ROOT / "tests", ROOT / "packages")
+    known = {path.name for folder in folders for path in folder.rglob("*.py")}
     wrong = []
     for page, span in of_kind(r"(\w+/)?\w+\.py$"):
         written_by_the_page = (
@@ -336,7 +337,8 @@ def test_modules_exist() -> None:
 
 @cache
 def words_of_the_code() -> frozenset[str]:
-    files = (path for path in SOURCE.rglob("*") if path.suffix in {".py", ".sql", ".md", ".yaml"})
+    every = [*SOURCE.rglob("*"), *ROOT.glob("packages/*/src/**/*")]
+    files = (path for path in every if path.suffix in {".py", ".sql", ".md", ".yaml"})
     return frozenset(
         word for path in files for word in re.findall(r"\w+", path.read_text(encoding="utf-8"))
     )

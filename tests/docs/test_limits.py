@@ -14,7 +14,7 @@ import pytest
 from page_lab import ROOT, Shell
 from test_inline_claims import options_of
 
-from headrace.cli.command_table import BY_NAME
+from headrace.cli.command_table import all_commands
 from headrace.model.settings import _TABLES
 from headrace.model.yaml_access import GRANT_FIELDS
 from headrace.security.secrets import SecretMissing, Secrets
@@ -280,7 +280,7 @@ def test_what_headrace_is_said_to_lack_isnt_a_command_or_a_setting_of_it() -> No
     """Would catch: "no roles, no single sign-on, no approvals" beside `access` and `approvals`."""
     lacks = WHY.partition("## What Headrace lacks")[2].partition("\n## ")[0]
     said = _words(" ".join(re.findall(r"\b(?:has|is|are) no ([^.:;]*)", lacks)))
-    there = [*BY_NAME, *_TABLES, *GRANT_FIELDS]
+    there = [*(command.name for command in all_commands()), *_TABLES, *GRANT_FIELDS]
     assert said, lacks
     assert not said & _words(" ".join(there)), said & _words(" ".join(there))
 

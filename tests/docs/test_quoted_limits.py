@@ -32,8 +32,6 @@ from headrace.connect.engines import postgresql as postgresql_source
 from headrace.connect.exports import excel as excel_export
 from headrace.connect.formats import json_records, workbook_files, xml
 from headrace.engine import command
-from headrace.importers.airflow import building as airflow_building
-from headrace.importers.airflow import origin as airflow_origin
 from headrace.incidents import gathering, notifications, updates
 from headrace.incidents.diagnosis import attribution
 from headrace.incidents.evidence import arrivals
@@ -69,8 +67,6 @@ from headrace.services import (
     dismissed,
     emergencies,
     estimates,
-    import_diff,
-    import_diff_columns,
     rebuildable_cleanup,
     serving,
     status,
@@ -89,6 +85,12 @@ from headrace.store.queries.quality import VERSIONS_MAX
 from headrace.web import badges
 from headrace.web import monitoring as scraped
 from headrace.web.agents import results
+
+pytest.importorskip("headrace_import")  # pages tell limits of the packages beside Headrace, too
+from headrace_import.importers.airflow import building as airflow_building
+from headrace_import.importers.airflow import origin as airflow_origin
+from headrace_import.services import diff as import_diff
+from headrace_import.services import diff_columns
 
 GIB, MIB, KIB = 2**30, 2**20, 2**10
 HOUR_US = 3_600 * 1_000_000
@@ -262,7 +264,7 @@ QUOTED = [
     ("docs/explanation/durability.md", f"at most {slices.MERGED_AT_MOST} others"),
     ("docs/explanation/durability.md", f"Files of {slices.SMALL_BYTES_MAX // MIB} MiB and more"),
     ("docs/how-to/from-airflow.md", f"last {import_diff.WINDOW.days} days"),
-    ("docs/how-to/from-airflow.md", {10: "rounded to ten digits"}[import_diff_columns.DIGITS]),
+    ("docs/how-to/from-airflow.md", {10: "rounded to ten digits"}[diff_columns.DIGITS]),
     ("docs/how-to/from-airflow.md", f"newest {import_diff.PARTITIONS_MAX:,} of an asset"),
     (
         "docs/how-to/from-airflow.md",

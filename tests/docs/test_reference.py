@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from headrace.cli.command_table import BY_NAME
+from headrace.cli.command_table import all_commands
 from headrace.services.explain import codes
 from scripts import reference
 
@@ -25,7 +25,7 @@ def test_a_generated_page_is_what_the_code_says(path: str) -> None:
 
 def test_everything_is_in_it() -> None:
     commands, problems = PAGES["reference/commands.md"], PAGES["reference/problems.md"]
-    assert all(f"### {name}\n" in commands for name in BY_NAME)
+    assert all(f"### {command.name}\n" in commands for command in all_commands())
     assert all(f"## {code}\n" in problems for code in codes())
     assert "`--set k=v`" in commands
     assert "`retain_raw`" in PAGES["reference/files.md"]

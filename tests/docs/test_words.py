@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-SOURCE = ROOT / "src/headrace"
+SOURCES = (ROOT / "src/headrace", ROOT / "packages/headrace-import/src")
+CODE = sorted(path for folder in SOURCES for path in folder.rglob("*.py"))
 
 INSTEAD = {
     "mother": "fork server",
@@ -92,8 +93,8 @@ def identifiers(path: Path) -> set[str]:
 def test_identifiers_use_the_words_of_the_glossary() -> None:
     """Would catch: a name that only somebody who was there understands."""
     wrong = [
-        f"{path.relative_to(SOURCE)}: {name}: say {INSTEAD[part]}"
-        for path in sorted(SOURCE.rglob("*.py"))
+        f"{path.relative_to(ROOT)}: {name}: say {INSTEAD[part]}"
+        for path in CODE
         for name in sorted(identifiers(path))
         for part in (found.lower() for found in PART.findall(name))
         if part in INSTEAD
@@ -124,8 +125,8 @@ def whole_names(tree: ast.AST, owner: str = "") -> Iterator[tuple[str, str, int]
 def test_values_and_functions_are_named_after_what_they_are() -> None:
     """Would catch: `said`, `kept` or `made` for ten kinds of values."""
     wrong = [
-        f"{path.relative_to(SOURCE)}:{line}: {name} in {owner or 'the module'}"
-        for path in sorted(SOURCE.rglob("*.py"))
+        f"{path.relative_to(ROOT)}:{line}: {name} in {owner or 'the module'}"
+        for path in CODE
         if "demo_project" not in path.parts
         for name, owner, line in whole_names(ast.parse(path.read_text(encoding="utf-8")))
         if name in NO_NAMES and owner not in PUBLIC and (name, owner) != ("shown", "")
@@ -136,7 +137,7 @@ def test_values_and_functions_are_named_after_what_they_are() -> None:
 def test_messages_and_pages_use_the_words_of_the_glossary() -> None:
     """Would catch: a phrase that a native speaker reads twice, back in a message or a page."""
     pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
-    texts = [*SOURCE.rglob("*.py"), *(page for page in pages if "decisions" not in page.parts)]
+    texts = [*CODE, *(page for page in pages if "decisions" not in page.parts)]
     wrong = [
         f"{path.relative_to(ROOT)}: {phrase!r}: say {instead!r}"
         for path in sorted(texts)

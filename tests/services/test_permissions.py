@@ -20,7 +20,7 @@ from headrace.web.endpoints import ENDPOINTS
 PACKAGE = Path(headrace.__file__).parent
 WITHOUT_A_PROJECT = {
     "asset_bench:run", "bench:bench", "conformance:conformance", "demo:demo", "explain:explain",
-    "import_project:import_project", "init:init", "init:schemas", "optimize:check_sql",
+    "init:init", "init:schemas", "optimize:check_sql",
     "serving:refuse_production",
 }  # fmt: skip
 """They read or write no state of a project: examples, documentation, files that are made."""

@@ -24,7 +24,7 @@ from unittest import mock
 from door_lab import Opened, opened
 from serve_lab import ask, headrace, response
 
-from headrace.cli.command_table import BY_NAME
+from headrace.cli.command_table import all_commands
 from headrace.cli.main import run
 from headrace.web.endpoints import ENDPOINTS, Get
 
@@ -373,7 +373,8 @@ def sent(root: Path) -> Iterator[Answered]:
 
 def undecided() -> set[str]:
     """Commands that nobody has decided about."""
-    return set(BY_NAME) ^ (set(COMMANDS_ASKED) | set(NOT_ASKED))
+    names = {command.name for command in all_commands()}
+    return names ^ (set(COMMANDS_ASKED) | set(NOT_ASKED))
 
 
 def leaks(answers: Iterator[Answered]) -> dict[tuple[str, str], set[bytes]]:

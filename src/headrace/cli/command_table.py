@@ -26,7 +26,6 @@ GROUPS = ("start", "look", "act", "change", "operate")
 MODULES = {
     "demo": "start",
     "init": "start",
-    "import": "import_project",
     "serve": "start",
     "dev": "start",
     "incident": "incidents",
@@ -64,11 +63,6 @@ MODULES = {
 COMMANDS = (
     CliCommand("demo", "start", "run the guided example on real data"),
     CliCommand("init", "start", "create a project; --from FILE… derives it from files"),
-    CliCommand(
-        "import",
-        "start",
-        "write a project from one of dbt, Airflow or Azure Data Factory, with a report",
-    ),
     CliCommand("status", "start", "show each consumer: served or not, since when, why"),
     CliCommand("ls", "look", "list sources, assets and consumers"),
     CliCommand("what-if", "look", "simulate the coming days with a change"),
@@ -167,6 +161,9 @@ def module_of(command: CliCommand) -> str:
 
 RENAMED = {"withdraw": "unpublish"}
 """Former name → command. It works until the minor version after the next, with a note."""
+
+IN_PACKAGES = {"import": "headrace-import"}
+"""Command of a package of its own that is developed with this one → the package."""
 
 NOT_BUILT = {
     "docs": "use `headrace ls` and `headrace lineage ASSET`",

@@ -34,18 +34,6 @@ PARAMETERS: dict[str, tuple[CompletedParameter, ...]] = {
         CompletedParameter((), "[DIR]"),
         CompletedParameter(("--from",), "FILE…"),
     ),
-    "import": (
-        CompletedParameter(
-            (), "dbt|airflow|adf|prefect|dagster|suggestion|status|shadow|diff|move|retire|rollback"
-        ),
-        CompletedParameter((), "PATH"),
-        CompletedParameter(("--into",), "DIR"),
-        CompletedParameter(("--with-dbt",), None),
-        CompletedParameter(("--check",), None),
-        CompletedParameter(("--apply",), None),
-        CompletedParameter(("--yes",), None),
-        CompletedParameter(("--since",), "T"),
-    ),
     "status": (
         CompletedParameter((), "[SELECT]...", many=True),
         CompletedParameter(("--select", "-s"), "SELECT"),

@@ -15,6 +15,7 @@ from types import FrameType
 
 from headrace.cli.command_table import (
     COMPLETE,
+    IN_PACKAGES,
     INTERRUPTED,
     LEADING,
     NOT_BUILT,
@@ -132,6 +133,10 @@ def _run_here(name: str, arguments: list[str], options: Options) -> int:
 def _unknown(name: str) -> int:
     if name.startswith("-"):
         return _refuse(f"no such option: {name}", "headrace --help")
+    if name in IN_PACKAGES:
+        package = IN_PACKAGES[name]
+        _write_error(f"error: `headrace {name}` is in another package: pip install {package}")
+        return 2
     if name in NOT_BUILT:
         return _refuse(f"`headrace {name}` is not built yet", NOT_BUILT[name])
     if name in OTHER_TOOLS:

@@ -11,13 +11,11 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from headrace.importers.dbt.dialects import tables_read
-from headrace.importers.dbt.generic_tests import DeclaredTest, unique_id
-from headrace.importers.dbt.nodes import Node
 from headrace.model import Asset, CheckSpec, CommandBody, Consumer, Owner, PythonBody, Source
-from headrace.model.fields import LocatedMapping
 from headrace.model.nodes import Severity, SqlBody
 from headrace.plan.compiled import Compiled
+from headrace.services.dbt_test_ids import DbtTest
+from headrace.sql.analysis import analyse
 
 SCHEMA = "main"
 """The schema that readers of the lake see all tables in."""
@@ -206,20 +204,9 @@ class DbtManifestWriter:
         known = self._dbt_test(check)
         if known is None:
             return None
-        is_source = isinstance(declared, Source)
-        node = Node(
-            kind="source" if is_source else "model",
-            uid=self.uid(declared.name),
-            name=declared.name,
-            file=check.place.file,
-            line=check.place.line,
-            text="",
-            properties=LocatedMapping(1),
-            source_name=declared.owner if is_source else "",
-        )
-        name, column, arguments = known
-        test = DeclaredTest(node, "", name, column, arguments, {}, "", check.place.line, "")
-        return unique_id(test, self.project_name)
+        name = declared.name
+        target = f"{declared.owner}_{name}" if isinstance(declared, Source) else name
+        return DbtTest(*known, self._reference(name), target).unique_id(self.project_name)
 
     def _dbt_test(self, check: CheckSpec) -> tuple[str, str, dict[str, Any]] | None:
         """Return dbt's own test that is the same as a check: name, column and arguments.
@@ -282,7 +269,8 @@ class DbtManifestWriter:
             name = str(check.arguments.get("to", "")).partition(".")[0]
             return [name] if name in self._compiled.nodes else []
         if check.kind == "sql":
-            read = {name.lower() for name in tables_read(str(check.arguments.get("query", "")))}
+            query = str(check.arguments.get("query", ""))
+            read = analyse(query, file=check.place.file, line=1, name=node).inputs
             names = self._compiled.nodes[node].check_references
             return [name for name in names if name.lower() in read]
         return []

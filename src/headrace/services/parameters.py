@@ -78,10 +78,6 @@ ParameterValues = Annotated[
     Mapping[str, str] | None,
     Option("--set", metavar="k=v", help="a parameter, for this invocation"),
 ]
-WithDbt = Annotated[
-    bool,
-    Option("--with-dbt", help="dbt: let the program dbt compile what can't be read without it"),
-]
 Since = Annotated[
     str | None, Option("--since", metavar="T", help="a time, or back from now: 2d, 6h")
 ]

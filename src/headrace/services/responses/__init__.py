@@ -16,17 +16,6 @@ from headrace.services.responses.base import (
     RepairRow,
     Response,
 )
-from headrace.services.responses.imports import (
-    ImportChanges,
-    ImportCounts,
-    ImportDependencyRow,
-    ImportItemRow,
-    ImportResponse,
-    ImportSecretRow,
-    ImportSuggestionRow,
-    ImportSuggestionsResponse,
-    ImportValidation,
-)
 from headrace.services.responses.plans import (
     Affects,
     ApplyResponse,
@@ -121,15 +110,6 @@ __all__ = [
     "ExportRow",
     "FilesRow",
     "HoldingRow",
-    "ImportChanges",
-    "ImportCounts",
-    "ImportDependencyRow",
-    "ImportItemRow",
-    "ImportResponse",
-    "ImportSecretRow",
-    "ImportSuggestionRow",
-    "ImportSuggestionsResponse",
-    "ImportValidation",
     "InitResponse",
     "LakeFilesRow",
     "LearntRow",

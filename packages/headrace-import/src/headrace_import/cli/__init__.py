@@ -1,0 +1,1 @@
+"""`headrace import` on a terminal."""

@@ -1,0 +1,8 @@
+"""Prefect projects (versions 2 and 3): flows become commands that run them unchanged.
+
+`read_project` reads the files' syntax trees; nothing of the project is imported or run.
+"""
+
+from headrace_import.importers.prefect.project import read_project
+
+__all__ = ["read_project"]

@@ -1,0 +1,1 @@
+"""What `headrace import` and its actions do."""

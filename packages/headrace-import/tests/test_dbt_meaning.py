@@ -1,0 +1,179 @@
+"""SQL of PostgreSQL and other warehouses in dbt projects: what is carried, and what is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from dbt_lab import Imported, imported
+
+from headrace_import.importers import ImportedItem, Verdict
+
+SHOP = {
+    "models/staging/stg_customers.sql": (
+        "with source as (\n    select * from {{ source('shop', 'customers') }}\n),\n"
+        "renamed as (\n    select\n        id as customer_id,\n        trim(email) as email,\n"
+        "        trim(first_name) as first_name,\n        created_at::date as created_on,\n"
+        "        coalesce(is_active, false) as is_active\n    from source\n)\n"
+        "select * from renamed\n"
+    ),
+    "models/staging/stg_orders.sql": (
+        "select\n    id as order_id,\n    customer_id,\n    order_date,\n    status,\n"
+        "    amount_cents::bigint / 100.0 as amount,\n"
+        "    case when status in ('returned', 'return_pending') then true else false end as returned,\n"
+        "    row_number() over (partition by customer_id order by order_date::date, id::int) as"
+        " order_number\n"
+        "from {{ source('shop', 'orders') }}\nwhere status <> 'test'\n"
+    ),
+    "models/staging/stg_payments.sql": (
+        "select id as payment_id, order_id, method, amount from {{ source('shop', 'payments') }}\n"
+        "where amount > 0 and method is not null\n"
+    ),
+    "models/marts/customer_orders.sql": (
+        "select customer_id, min(order_date::date) as first_order, max(order_date::date) as newest,\n"
+        "    count(order_id) as number_of_orders, count(distinct status) as states,\n"
+        "    sum(case when returned then 1 else 0 end) as returns\n"
+        "from {{ ref('stg_orders') }}\ngroup by customer_id\n"
+    ),
+    "models/marts/order_payments.sql": (
+        "select order_id,\n"
+        "{% for method in ['card', 'coupon'] %}"
+        "    sum(case when method = '{{ method }}' then amount else 0 end) as {{ method }}_amount,\n"
+        "{% endfor %}    sum(amount) as total\nfrom {{ ref('stg_payments') }}\ngroup by 1\n"
+    ),
+    "models/marts/customers.sql": (
+        "with orders as (\n    select * from {{ ref('customer_orders') }}\n)\n"
+        "select c.customer_id, c.email, coalesce(o.number_of_orders, 0) as orders, o.first_order\n"
+        "from {{ ref('stg_customers') }} c\nleft join orders o on o.customer_id = c.customer_id\n"
+    ),
+    "models/marts/monthly.sql": (
+        "select date_trunc('month', order_date) as month, extract(year from order_date) as year,\n"
+        "    count(*) as orders, avg(amount) as average_amount,\n"
+        "    sum(amount) over_all\nfrom {{ ref('stg_orders') }}\ngroup by 1, 2\n"
+        "having count(*) > 1\norder by 1\n"
+    ),
+    "models/marts/latest.sql": (
+        "with ranked as (\n    select *, rank() over (partition by customer_id order by order_date::date desc)"
+        " as place,\n        lag(order_date) over (partition by customer_id order by order_date::date) as"
+        " previous\n    from {{ ref('stg_orders') }}\n)\n"
+        "select order_id, customer_id, order_date - interval '7 days' as week_before, previous\n"
+        "from ranked\nwhere place = 1\n"
+    ),
+    "models/marts/late.sql": (
+        "select o.order_id, o.order_date + 3 as due from {{ ref('stg_orders') }} o\n"
+        "where not exists (select 1 from {{ ref('order_payments') }} p where p.order_id = o.order_id)\n"
+        "union all\nselect order_id, null from {{ ref('stg_orders') }} where status like 'late%'\n"
+    ),
+    "models/marts/rounded.sql": (
+        "select customer_id, round(amount, 2) as amount, amount / order_number as share\n"
+        "from {{ ref('stg_orders') }}\n"
+    ),
+    "models/schema.yml": (
+        "sources:\n  - name: shop\n    tables: [{name: customers}, {name: orders}, {name: payments}]\n"
+        "models:\n  - name: stg_orders\n    columns:\n"
+        "      - name: order_id\n        data_tests: [unique, not_null]\n"
+        "      - name: status\n        data_tests:\n"
+        "          - accepted_values: {arguments: {values: [placed, returned]}}\n"
+        "      - name: customer_id\n        data_tests:\n"
+        "          - relationships: {arguments: {to: ref('stg_customers'), field: customer_id}}\n"
+    ),
+    "tests/no_negative.sql": "select * from {{ ref('stg_payments') }} where amount < 0\n",
+}
+"""A shop as projects on PostgreSQL have it. Only the last mart has what isn't proven."""
+
+
+def test_an_ordinary_project_on_postgresql_is_carried(tmp_path: Path) -> None:
+    """Would catch: a table of constructs that is too small to move a project."""
+    found = imported(tmp_path, SHOP, dialect="postgres")
+    left = {
+        uid: item
+        for uid, item in found.items.items()
+        if item.verdict is not Verdict.CARRIED and not uid.startswith("source.")
+    }
+    assert set(left) == {"model.shop.rounded"}, {uid: item.why for uid, item in left.items()}
+    why = left["model.shop.rounded"].why
+    assert "`amount / order_number` (line 1)" in why
+    assert "`round(amount, 2)` (line 1)" in why, "stg_orders has a fraction for it"
+    assert left["model.shop.rounded"].line == 1
+
+
+WHOLE = "rows between unbounded preceding and unbounded following"
+FAULTY = [
+    (f"select sum(id) over (partition by v order by w {WHOLE}) as x", "#24985"),
+    (
+        f"select avg(id) over k as x from s window k as (partition by v order by w {WHOLE})",
+        "#24985",
+    ),
+    ("select count(*) over (partition by v, v) as x, sum(id) over (partition by v, w)", "#24629"),
+    ("select id from s where id is distinct from 1 or id = 2", "#25992"),
+    ("select strptime(v, ['%Y-%m-%d %H%z', '%Y-%m-%d %H']) as x", "72882df1ac0"),
+]
+
+
+@pytest.mark.parametrize("dialect", ["duckdb", "postgres"])
+@pytest.mark.parametrize(("sql", "fault"), FAULTY)
+def test_a_form_with_wrong_results_in_duckdb_is_for_a_person(
+    tmp_path: Path, dialect: str, sql: str, fault: str
+) -> None:
+    """Would catch: a model that is carried, and that `validate` refuses then."""
+    if dialect == "postgres" and "strptime" in sql:
+        pytest.skip("PostgreSQL has no strptime")
+    table = "{{ ref('s') }} as s"
+    model = sql.replace("from s", f"from {table}") if "from s" in sql else f"{sql} from {table}"
+    files = {"seeds/s.csv": "id,v,w\n1,a,b\n", "models/m.sql": model}
+    found = imported(tmp_path, files, dialect=dialect)
+    item = found.model("m")
+    assert (item.verdict, fault in item.why) == (Verdict.PERSON, True), item.why
+    assert "assets/m.sql" not in found.files
+
+
+CHECKED = [
+    ("duckdb", "unique: {config: {where: 'v is distinct from 1 or v = 2'}}", "#25992"),
+    ("postgres", "not_null: {config: {where: \"v ~ '(a|b)'\"}}", "`v ~ '(a|b)'`"),
+    ("postgres", "unique: {config: {where: 'round(v::float8) = 1'}}", "`round("),
+    (
+        "postgres",
+        "accepted_values: {values: [a], config: {where: 'v similar to \"a%\"'}}",
+        "SIMILAR",
+    ),
+    ("postgres", "dbt_utils.expression_is_true: {expression: '~ ''(a|b)'''}", "`v ~"),
+    ("postgres", "dbt_expectations.expect_column_values_to_match_regex: {regex: '^a'}", "regexp"),
+    ("mysql", "unique", "`v`"),
+    ("mysql", "accepted_values: {values: [a]}", "`v`"),
+    ("mysql", "relationships: {to: ref('raw_orders'), field: id}", "`t.v`"),
+    ("redshift", "unique", "`v`"),
+    ("", "unique", "its database"),
+]
+
+
+@pytest.mark.parametrize(("dialect", "test", "named"), CHECKED)
+def test_a_check_that_is_not_proven_is_for_a_person(
+    tmp_path: Path, dialect: str, test: str, named: str
+) -> None:
+    """Would catch: a blocking check that looks at other rows than the test did, and passes."""
+    item = _check(tmp_path, dialect, test)[1]
+    assert item.verdict is Verdict.PERSON
+    assert named in item.why
+    assert "check" in item.todo
+
+
+def _check(root: Path, dialect: str, test: str) -> tuple[Imported, ImportedItem]:
+    text = f"      - name: v\n        data_tests:\n          - {test}\n"
+    files = {
+        "seeds/s.csv": "id,v\n1,a\n",
+        "seeds/schema.yml": f"seeds:\n  - name: s\n    columns:\n{text}",
+    }
+    found: Imported = imported(root, files, dialect=dialect or "unheard-of")
+    tests = [item for uid, item in found.items.items() if uid.startswith("test.")]
+    assert len(tests) == 1
+    return found, tests[0]
+
+
+def test_a_condition_is_written_as_the_warehouse_reads_it(tmp_path: Path) -> None:
+    """Would catch: a regular expression that must match whole texts, or a backslash as a letter."""
+    where = "where: \"v ~ 'AB' and v not like '%\\\\\\\\_bad'\""
+    found, item = _check(tmp_path, "postgres", f"not_null: {{config: {{{where}}}}}")
+    assert item.verdict is Verdict.CARRIED, item.why
+    text = found.files[item.created[0]]
+    assert "REGEXP_MATCHES(v, 'AB')" in text
+    assert "ESCAPE" in text

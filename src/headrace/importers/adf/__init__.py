@@ -1,8 +1,0 @@
-"""Azure Data Factory and Synapse: pipelines, triggers and data flows, read from files.
-
-Expressions are evaluated as far as the files determine them; nothing runs in Azure.
-"""
-
-from headrace.importers.adf.project import read_project
-
-__all__ = ["read_project"]

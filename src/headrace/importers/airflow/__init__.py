@@ -1,8 +1,0 @@
-"""Airflow projects: DAG files of 1.10, 2.x and 3.x, read from their syntax trees.
-
-Nothing of them is imported or run, and nothing is written. `project.read_project` is the entry.
-"""
-
-from headrace.importers.airflow.project import read_project
-
-__all__ = ["read_project"]

@@ -1,0 +1,111 @@
+"""Headrace in an environment without the packages beside it: nothing of it needs them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sysconfig
+import venv
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+BESIDE = "headrace_import"
+SECONDS_MAX = 200
+IMPORT_ALL = """
+import pkgutil
+from importlib import import_module
+from importlib.util import find_spec
+
+import headrace
+
+assert find_spec("headrace_import") is None
+names = [
+    module.name
+    for module in pkgutil.walk_packages(headrace.__path__, "headrace.")
+    if "demo_project" not in module.name and not module.name.endswith("__main__")
+]
+for name in names:
+    import_module(name)
+print(len(names))
+"""
+EXTENSION = """
+from headrace import extension
+for name in extension._HOMES:
+    getattr(extension, name)
+"""
+
+
+class Alone:
+    """An environment that has all installed packages but those beside Headrace."""
+
+    def __init__(self, folder: Path) -> None:
+        venv.EnvBuilder(symlinks=True, with_pip=False).create(folder)
+        [packages] = folder.glob("lib/python*/site-packages")
+        for item in Path(sysconfig.get_path("purelib")).iterdir():
+            if BESIDE not in item.name:
+                (packages / item.name).symlink_to(item)
+        self._python = folder / "bin/python"
+
+    def run(self, *words: str, folder: Path = ROOT, code: int = 0) -> tuple[str, str]:
+        """The output and the errors of Python with these words."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+        done = subprocess.run(
+            [self._python, *words],
+            cwd=folder,
+            env={**kept, "NO_COLOR": "1"},
+            capture_output=True,
+            text=True,
+            timeout=SECONDS_MAX,
+            check=False,
+        )
+        assert done.returncode == code, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+        return done.stdout, done.stderr
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Alone:
+    return Alone(tmp_path_factory.mktemp("alone") / "venv")
+
+
+@pytest.mark.system
+@pytest.mark.long
+def test_every_module_is_imported(alone: Alone) -> None:
+    """Would catch: an import of a package that isn't a dependency, in a function's module or in
+    the table of public names.
+    """
+    output, _ = alone.run("-c", IMPORT_ALL)
+    assert int(output.splitlines()[-1]) > 700
+    alone.run("-c", EXTENSION)
+
+
+@pytest.mark.system
+def test_a_command_of_another_package_says_which(alone: Alone) -> None:
+    """Would catch: "no command `import`", or a traceback, where only its package is missing."""
+    output, _ = alone.run("-m", "headrace", "--help")
+    assert "\n  status " in output
+    assert "\n  import " not in output
+    _, errors = alone.run("-m", "headrace", "import", "dbt", "shop", code=2)
+    assert errors == (
+        "error: `headrace import` is in another package: pip install headrace-import\n"
+    )
+
+
+@pytest.mark.system
+def test_a_project_is_validated_and_exported(alone: Alone, tmp_path: Path) -> None:
+    """Would catch: a command that needs an importer, as dbt's artifacts did."""
+    shop = tmp_path / "shop"
+    shutil.copytree(ROOT / "src/headrace/services/demo_project", shop)
+    assert "✓ valid" in alone.run("-m", "headrace", "validate", folder=shop)[0]
+    alone.run("-m", "headrace", "export", "dbt-manifest", folder=shop)
+    assert (shop / "target/manifest.json").is_file()
+
+
+@pytest.mark.system
+@pytest.mark.long
+def test_all_its_tests_are_collected(alone: Alone) -> None:
+    """Would catch: a test of Headrace that can't be run without the packages beside it."""
+    output, _ = alone.run("-m", "pytest", "-q", "--collect-only", "-p", "no:cacheprovider", "tests")
+    assert "error" not in output.splitlines()[-1]

@@ -34,7 +34,7 @@ CHECKED_ELSEWHERE = {
     "figures:visible_throughputs", "graph:load",
     "lake_files:moved_now", "permissions:check", "run_load:visible_run",
     "permissions:check_call", "permissions:nodes_of_call", "permissions:without_hidden",
-    "permissions:needed_role", "read:find", "refused_acts:refused_in_project",
+    "permissions:needed_role", "read:find", "read:visible_columns", "refused_acts:refused_in_project",
     "tokens:identify", "users:sign_in",
 }  # fmt: skip
 """The server calls them beside or after a check of its own (`headrace.web`)."""

@@ -387,7 +387,7 @@ def incidents_at(tx: Transaction, node: str, keys: Sequence[str]) -> dict[str, d
     for partition, number in rows:
         if partition in results:
             results[partition][number] = False
-    return {key: dict(sorted(found.items())[:ROWS_MAX]) for key, found in results.items()}
+    return {key: dict(sorted(named.items())[:ROWS_MAX]) for key, named in results.items()}
 
 
 def explained(

@@ -32,21 +32,19 @@ def run(root: Path, writers: Sequence[Writer], seeds: range) -> None:
     """Run the table of each seed; fail with those that differ, shrunk."""
     print(f"SEED={seeds.start} TABLES={len(seeds)}", flush=True)
     chosen = [writer for writer in writers if ONLY in writer.name]
-    harness, failed = Harness(root), 0
+    harness, failed = Harness(root), list[str]()
     for seed in seeds:
         writer, table = drawn(seed, chosen)
         try:
             harness.run(writer, table)
         except Difference as difference:
-            failed += 1
-            if failed <= SHOWN_MAX:
-                print(
-                    described(writer, *shrunk(harness, writer, table, str(difference))), flush=True
-                )
+            smallest = shrunk(harness, writer, table, str(difference))
+            failed.append(described(writer, *smallest))
     harness.close()
     for kind, count in sorted(harness.refused.items()):
         print(f"{count:6} {kind}")
-    assert not failed, f"{failed} of {len(seeds)} tables from SEED={seeds.start} differ"
+    summary = f"{len(failed)} of {len(seeds)} tables from SEED={seeds.start} differ"
+    assert not failed, "\n".join([summary, *failed[:SHOWN_MAX]])
 
 
 def first_seed(otherwise: int) -> int:

@@ -38,7 +38,7 @@ from headrace.store.queries import attempts, ledger, scheduling
 from headrace.store.queries import exceptions as stored
 from headrace.store.queries.ingestion import OBSERVATIONS_MAX
 from headrace.store.queries.ledger import AROUND_MAX, AttemptRecord, ObservationRow
-from headrace.store.queries.partition_states import keys_around
+from headrace.store.queries.partition_states import LAST_KEY, keys_around
 from headrace.store.transaction import Transaction
 
 if TYPE_CHECKING:
@@ -89,20 +89,31 @@ class _Groups:
     def __init__(self, tx: Transaction) -> None:
         self._tx = tx
         self._groups: dict[Place, Sequence[str]] = {}
-        self._limits: dict[str, int] = {}
+        self._read: dict[str, list[tuple[str, str]]] = {}
+        """The spans of each node's keys of which all known ones were read."""
         self.expected: Sequence[str] = ()
         """Keys that will be asked for, also of nodes that don't have them yet."""
 
     def of(self, node: str, partition: str) -> Sequence[str]:
         """Return the group of a partition, which it is in."""
         if (node, partition) not in self._groups:
-            limit = self._limits.get(node, FIRST_MAX)
-            self._limits[node] = 2 * limit
-            known = keys_around(self._tx, node, partition, limit)
-            keys = {partition, *known, *self.expected}
+            keys = {partition, *self.expected}
+            if not any(first <= partition <= last for first, last in self._read.get(node, ())):
+                keys.update(self._around(node, partition))
             group = [key for key in sorted(keys) if (node, key) not in self._groups]
             self._groups |= {(node, key): group for key in group}
         return self._groups[node, partition]
+
+    def _around(self, node: str, partition: str) -> list[str]:
+        """Read the known keys around a partition, and note which span that covers."""
+        read = self._read.setdefault(node, [])
+        limit = FIRST_MAX << len(read)
+        keys = keys_around(self._tx, node, partition, limit)
+        earlier = [key for key in keys if key <= partition]
+        later = [key for key in keys if key > partition]
+        first = min(earlier) if len(earlier) == limit else ""
+        read.append((first, max(later) if len(later) == limit else LAST_KEY))
+        return keys
 
 
 class _ByPartition(Generic[Row]):

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from headrace.store.queries.partition_states import KnownPartition, known_around
+from headrace.store.queries.partition_states import LAST_KEY, KnownPartition, known_around
 from headrace.store.transaction import Transaction
 
 _FIRST_MAX = 32
 """At most this many partitions are read first on either side of the one that is asked for."""
-_LAST = "\U0010ffff"
-"""A text after all keys."""
 
 
 class KnownPartitions:
@@ -21,7 +19,7 @@ class KnownPartitions:
     def __init__(self, tx: Transaction, node: str) -> None:
         self._tx, self._node, self._limit = tx, node, _FIRST_MAX
         self._known: dict[str, KnownPartition] = {}
-        self._first, self._last = _LAST, ""
+        self._first, self._last = LAST_KEY, ""
         """All partitions from the one to the other are known: none at the beginning."""
 
     def get(self, key: str) -> KnownPartition | None:
@@ -36,5 +34,5 @@ class KnownPartitions:
         earlier = [item.partition for item in read if item.partition <= key]
         later = [item.partition for item in read if item.partition > key]
         self._first = min(earlier) if len(earlier) == self._limit else ""
-        self._last = max(later) if len(later) == self._limit else _LAST
+        self._last = max(later) if len(later) == self._limit else LAST_KEY
         self._limit *= 2

@@ -339,7 +339,9 @@ def test_an_attempt_may_have_thousands_of_partitions(store: Store) -> None:
         for n, keys in enumerate((hours, hours[:-1], hours), start=1):
             attempt(tx, n, *keys, node="src", queued_at=n, finished_at=10 + n)
         newest = next(
-            record for record in ledger.attempts(tx, "src", "h00000-000000") if record.n == 3
+            record
+            for record in ledger.attempts(tx, "src", ["h00000-000000"])["h00000-000000"]
+            if record.n == 3
         )
         assert ledger.tried_before(tx, "src", newest) == 11
         found = attempts.of_partition(tx, "src", hours[-1])

@@ -11,6 +11,8 @@ from headrace.store.transaction import Transaction
 
 # The state of every known partition, and what readers see of a node.
 
+LAST_KEY = "\U0010ffff"
+"""A text after all keys."""
 _COLUMNS = "node, partition, state, stale, failures, not_before, publication_id, reason, since"
 
 

@@ -205,4 +205,4 @@ def test_rows_of_a_partition_that_was_tried_twice_count_once() -> None:
         AttemptRow(id=i, asset="clicks", partitions=[key], state="held", rows=rows, queued_at=at)
         for i, key, rows in of
     ]
-    assert _attempts_row(tried, {})[3] == "320"
+    assert _attempts_row(tried, {}, set())[3] == "320"

@@ -62,7 +62,7 @@ def _airflow(url: str, _: Path) -> None:
 
 
 def _notification(url: str, _: Path) -> None:
-    message: Any = SimpleNamespace(values={})
+    message: Any = SimpleNamespace(id="msg_1", values={})
     channels._http_answer({"url": url}, message)
 
 

@@ -175,7 +175,8 @@ def admit(
     try:
         check(session, needed, given)
     except Refused as refused:
-        record_act(session, msgspec.structs.replace(noted, denied=str(refused)), progress)
+        if session.claim is not None:  # others are refused at once, without waiting for a leader
+            record_act(session, msgspec.structs.replace(noted, denied=str(refused)), progress)
         raise
     if token in ceilings.exempt:
         record_act(session, noted, progress)

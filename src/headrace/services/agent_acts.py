@@ -159,7 +159,7 @@ def admit(
     plans the act.
     """
     ceilings = session.settings.mcp
-    token = session.identity.name.removeprefix("token:")
+    is_exempt = session.identity.name.removeprefix("token:") in ceilings.exempt
     if needed.name in DELIVERING or given.get("dry_run"):
         check(session, needed, given)
         return
@@ -169,7 +169,7 @@ def admit(
         parameters=_parameters_text(given),
         reason=str(given.get("reason") or ""),
         expected=Consequence(),
-        acts_per_hour=None if token in ceilings.exempt else ceilings.acts_per_hour,
+        acts_per_hour=None if is_exempt else ceilings.acts_per_hour,
     )
     progress = given.get("progress") or Silent()
     try:
@@ -178,10 +178,7 @@ def admit(
         if session.claim is not None:  # others are refused at once, without waiting for a leader
             record_act(session, msgspec.structs.replace(noted, denied=str(refused)), progress)
         raise
-    if token in ceilings.exempt:
-        record_act(session, noted, progress)
-        return
-    expected = _consequence(session, function, given)
+    expected = Consequence() if is_exempt else _consequence(session, function, given)
     denied = over_ceiling(ceilings, expected)
     record_act(session, msgspec.structs.replace(noted, expected=expected, denied=denied), progress)
     if denied:

@@ -167,7 +167,8 @@ def _ahead(session: ProjectSession) -> Iterator[ExaminationFinding]:
     if ahead_s > SECONDS_A_DAY:
         yield fail(
             "store's clock",
-            f"{ahead_s / SECONDS_A_DAY:,.0f} days ahead of the machine's: one was once wrong",
+            f"{ahead_s / SECONDS_A_DAY:,.0f} days ahead of the machine's: one of the two"
+            " is wrong, or was",
             "headrace db clock compares them; if the machine's was once ahead, restore a backup of"
             " before: headrace db restore BACKUP",
         )

@@ -38,7 +38,7 @@ from headrace.store.queries import attempts, ledger, scheduling
 from headrace.store.queries import exceptions as stored
 from headrace.store.queries.ingestion import OBSERVATIONS_MAX
 from headrace.store.queries.ledger import AROUND_MAX, AttemptRecord, ObservationRow
-from headrace.store.queries.partition_states import LAST_KEY, keys_around
+from headrace.store.queries.partition_states import keys_around, span_read
 from headrace.store.transaction import Transaction
 
 if TYPE_CHECKING:
@@ -109,10 +109,7 @@ class _Groups:
         read = self._read.setdefault(node, [])
         limit = FIRST_MAX << len(read)
         keys = keys_around(self._tx, node, partition, limit)
-        earlier = [key for key in keys if key <= partition]
-        later = [key for key in keys if key > partition]
-        first = min(earlier) if len(earlier) == limit else ""
-        read.append((first, max(later) if len(later) == limit else LAST_KEY))
+        read.append(span_read(keys, partition, limit))
         return keys
 
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from headrace.store.queries.partition_states import LAST_KEY, KnownPartition, known_around
+from headrace.store.queries.partition_states import (
+    LAST_KEY,
+    KnownPartition,
+    known_around,
+    span_read,
+)
 from headrace.store.transaction import Transaction
 
 _FIRST_MAX = 32
@@ -31,8 +36,5 @@ class KnownPartitions:
     def _read_around(self, key: str) -> None:
         read = known_around(self._tx, self._node, key, self._limit)
         self._known = {partition.partition: partition for partition in read}
-        earlier = [item.partition for item in read if item.partition <= key]
-        later = [item.partition for item in read if item.partition > key]
-        self._first = min(earlier) if len(earlier) == self._limit else ""
-        self._last = max(later) if len(later) == self._limit else LAST_KEY
+        self._first, self._last = span_read(list(self._known), key, self._limit)
         self._limit *= 2

@@ -154,9 +154,14 @@ FETCHED_TIMES, FETCHED_BYTES = 10, 1 << 30
 """A fetched delivery has at most 10 times the bytes of the source's largest, and at least 1 GiB."""
 
 
-def fetched_bytes_max(tx: Transaction, source: str, delivery: int) -> int:
-    """Return how many bytes of a delivery are fetched; DELIVERY_BYTES_MAX without earlier ones."""
-    count, largest = ingestion.sizes_read(tx, source, delivery)
+def fetched_bytes_max(tx: Transaction, source: Source, delivery: int) -> int:
+    """Return how many bytes of a delivery are fetched over HTTP.
+
+    DELIVERY_BYTES_MAX without earlier ones, and for other sources, whose history isn't searched.
+    """
+    count, largest = (
+        ingestion.sizes_read(tx, source.name, delivery) if "http" in source.connector else (0, 0)
+    )
     if not count:
         return DELIVERY_BYTES_MAX
     return min(DELIVERY_BYTES_MAX, max(FETCHED_BYTES, FETCHED_TIMES * largest))

@@ -153,7 +153,7 @@ def ingest_task(
             source.connector.get("connection", ""), {}
         ),
         private_addresses=lookup.project.settings.private_addresses,
-        bytes_max=fetched_bytes_max(tx, source.name, delivery.id),
+        bytes_max=fetched_bytes_max(tx, source, delivery.id),
         now_us=now,
         unreadable=Unreadable(_poisonous(deaths), too_much(tx, source.name, delivery)),
         erased=erasures.keys_of(tx, source.name),

@@ -108,6 +108,18 @@ def keys_around(tx: Transaction, node: str, key: str, limit: int) -> list[str]:
     return [partition for (partition,) in rows]
 
 
+def span_read(keys: Sequence[str], key: str, limit: int) -> tuple[str, str]:
+    """Return from which key to which all partitions are known, once these were read around `key`.
+
+    `limit` is how many were read at most on either side.
+    """
+    earlier = sum(other <= key for other in keys)
+    return (
+        min(keys) if earlier == limit else "",
+        max(keys) if len(keys) - earlier == limit else LAST_KEY,
+    )
+
+
 def oldest_open(tx: Transaction, node: str) -> str | None:
     """Return a node's oldest partition in a state other than `published`, or None."""
     row = tx.execute(

@@ -39,8 +39,11 @@ _WHOLE_NUMBERS = {
     "UBIGINT",
     "UHUGEINT",
 }
-_FLOAT_DIGITS = {"DOUBLE": 17, "FLOAT": 9}
-"""Digits that tell each number of the type from all others."""
+_WRITTEN = {
+    "DOUBLE": "CAST({plain} AS VARCHAR)",
+    "FLOAT": "format('{{:.' || greatest(least(length({digits}), 9) - 1, 0) || 'e}}', {plain})",
+}
+"""How a number is written: a DOUBLE in the shortest way, a FLOAT in as many digits as the text."""
 _SHORT = {"DOUBLE": 16, "FLOAT": 7}
 """Numbers with fewer characters, and without an exponent, survive the type."""
 _DECIMAL_TYPE = re.compile(r"DECIMAL\((\d+),\s*(\d+)\)")
@@ -93,7 +96,7 @@ def strict_cast(text: str, type_name: str, form: Format, *, trying: bool = False
             f"CASE WHEN CAST({plain} AS VARCHAR) = {text} THEN false ELSE ltrim({text}, '"
             " +-0123456789') <> '' END",
         )
-    if name in _FLOAT_DIGITS:
+    if name in _SHORT:
         return Cast(plain, f"NOT isfinite({plain}) OR {_rounded(text, plain, name)}")
     if match := _DECIMAL_TYPE.fullmatch(name):
         more = rf"[eExX_]|\.[0-9]{{{match[2]}}}[0-9]*[1-9]"
@@ -120,18 +123,16 @@ def strict_cast(text: str, type_name: str, form: Format, *, trying: bool = False
 
 
 def _rounded(text: str, plain: str, name: str) -> str:
-    """Return the condition for a number that isn't the text's, rounded to the digits written there.
+    """Return the condition for a number that isn't the text's.
 
-    `19.999999999999999999` would be 20.0 as a DOUBLE, 9007199254740993 one less, 1e-400 zero, and
-    `1_5` is no number.
+    `19.999999999999999999` would be 20.0 as a DOUBLE, 9.949999999999999 would be 9.95,
+    9007199254740993 one less, 1e-400 zero, and `1_5` is no number.
     """
     digits = _significant(text)
-    decimals = f"greatest(least(length({digits}), {_FLOAT_DIGITS[name]}) - 1, 0)"
-    written = _significant(f"format('{{:.' || {decimals} || 'e}}', {plain})")
+    written = _significant(_WRITTEN[name].format(plain=plain, digits=digits))
     return (
         f"CASE WHEN length({text}) < {_SHORT[name]} AND translate({text}, 'eE_', '') = {text}"
-        f" OR CAST({plain} AS VARCHAR) = {text} THEN false"
-        f" ELSE length({digits}) > {_FLOAT_DIGITS[name]} OR {written} <> {digits} END"
+        f" OR CAST({plain} AS VARCHAR) = {text} THEN false ELSE {written} <> {digits} END"
     )
 
 

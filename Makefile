@@ -183,9 +183,7 @@ sbom: .venv/.dev
 	@$(BIN)/python -m scripts.sbom $(WHEEL)
 
 docs: .venv/.dev
-	@$(BIN)/python -m scripts.session_methods
-	@$(BIN)/python -m scripts.completion_table
-	@$(BIN)/python -m scripts.agent_tools
+	@$(BIN)/python -m scripts.generate
 	@$(BIN)/python -m scripts.reference
 	@$(BIN)/python -m sphinx --quiet --fail-on-warning --jobs auto -b html -c docs -d build/doctrees . build/site
 	@echo build/site/index.html

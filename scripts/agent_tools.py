@@ -1,8 +1,6 @@
 """Write the list of tools for agents from the declarations of the commands.
 
-    python -m scripts.agent_tools
-
-`make docs` runs this; a test compares the file.
+`python -m scripts.generate` calls this; a test compares the file.
 """
 
 from __future__ import annotations
@@ -17,14 +15,9 @@ from headrace.web.agents.declarations import TOOLS_FILE, declared_tools
 def main() -> None:
     """Write the file."""
     TOOLS_FILE.write_text(text(), encoding="utf-8")
-    print(TOOLS_FILE)
 
 
 def text() -> str:
     """Return the file's content: one tool a line, so that changes are easy to see."""
     lines = [json.dumps(msgspec.to_builtins(tool), ensure_ascii=False) for tool in declared_tools()]
     return "[\n" + ",\n".join(lines) + "\n]\n"
-
-
-if __name__ == "__main__":
-    main()

@@ -1,9 +1,8 @@
 """Write what shell completion offers for each command, from the commands' declarations.
 
-    python -m scripts.completion_table
-
 Completion answers each press of a key, so it imports this table instead of the commands and the
-functions that declare their parameters. `make docs` runs this; a test compares the file.
+functions that declare their parameters. `python -m scripts.generate` calls this; a
+test compares the file.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ TARGET = Path(__file__).resolve().parent.parent / "src/headrace/cli/completion_t
 
 HEAD = '''"""The parameters of each command and the values that they take, for shell completion.
 
-`python -m scripts.completion_table` writes this file from the commands' declarations.
+`python -m scripts.generate` writes this file from the commands' declarations.
 """
 
 from __future__ import annotations
@@ -48,7 +47,6 @@ class CompletedParameter(NamedTuple):
 def main() -> None:
     """Write the file, formatted."""
     TARGET.write_text(text(), encoding="utf-8")
-    print(TARGET.relative_to(Path.cwd()) if TARGET.is_relative_to(Path.cwd()) else TARGET)
 
 
 def text() -> str:
@@ -67,7 +65,3 @@ def text() -> str:
 def _written(item: CompletedParameter) -> str:
     many = ", many=True" if item.many else ""
     return f"CompletedParameter({item.options!r}, {item.takes!r}{many})"
-
-
-if __name__ == "__main__":
-    main()

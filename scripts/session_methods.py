@@ -1,9 +1,8 @@
 """Write the methods of `headrace.Session` that call one function of `headrace.services` each.
 
-    python -m scripts.session_methods
-
 A method's parameters, types and text are those of the function, so that Python programs, the
-command line and the HTTP API can do the same. `make docs` runs this; a test compares the file.
+command line and the HTTP API can do the same. `python -m scripts.generate` calls this; a
+test compares the file.
 """
 
 from __future__ import annotations
@@ -24,118 +23,16 @@ from headrace.services.parameters import (
     command_function,
     flattened,
 )
+from headrace.services.permissions import COMMANDS
 
 TARGET = Path(__file__).resolve().parent.parent / "src/headrace/session_methods.py"
 
-METHODS = {
-    "ab": "trials:ab",
-    "accept_names": "contract_accept:accept_names",
-    "assign": "incident_handling:assign",
-    "approval": "approvals:approval",
-    "approvals": "approvals:approvals",
-    "approve": "approvals:approve",
-    "apply": "apply:apply_plan",
-    "audit": "audit:show",
-    "audit_verify": "audit:audit_verify",
-    "backfill": "backfills:run_backfill",
-    "backfill_state": "backfills:get_backfill",
-    "backfills": "backfills:backfills",
-    "backup": "database:backup",
-    "badge": "badges:badge_link",
-    "bottleneck": "bottleneck:bottleneck",
-    "cancel": "interventions:cancel",
-    "cancel_backfill": "backfills:cancel_backfill",
-    "challenge": "challenge_process:challenge_in_process",
-    "checks": "checks:checks",
-    "classify": "classification:suggest_classes",
-    "connections": "connections:connections",
-    "contract": "contracts:show",
-    "contract_diff": "contracts:diff",
-    "contract_versions": "contracts:contract_history",
-    "complexity": "complexity:complexity",
-    "costs": "costs:costs",
-    "db_check": "database_check:check",
-    "break_glass": "emergencies:break_glass",
-    "create_token": "tokens:create_token",
-    "deliveries": "deliveries:deliveries",
-    "dismiss": "dismissals:dismiss",
-    "reopen": "dismissals:reopen",
-    "doctor": "doctor:doctor",
-    "export": "dbt_artifacts:export",
-    "figure": "figures:explain",
-    "fire": "receive:fire",
-    "fix": "fix:run_fix",
-    "end_break_glass": "emergencies:end_break_glass",
-    "freeze": "freezes:freeze",
-    "gc": "database:gc",
-    "incident": "incidents:incident",
-    "incidents": "incidents:incidents",
-    "end_session": "browser_sessions:end_session",
-    "erase": "erase:run_erase",
-    "hold": "holds:hold",
-    "holds": "holds:holds",
-    "preview_erase": "erase:preview_erase",
-    "release_hold": "holds:release",
-    "explain_access": "access:explain",
-    "review_access": "access_review:review",
-    "infer_contract": "contract_inference:infer",
-    "keys": "keys:key_status",
-    "list_sessions": "browser_sessions:list_sessions",
-    "link_ticket": "incident_handling:link_ticket",
-    "list_tokens": "tokens:list_tokens",
-    "list_users": "users:list_users",
-    "logs": "logs:log_page",
-    "ls": "ls:ls",
-    "mute": "incident_mutes:mute",
-    "note": "incident_records:note",
-    "notify": "connections:notify",
-    "optimize": "optimize:optimize",
-    "pause": "pause:pause",
-    "pause_backfill": "backfills:pause_backfill",
-    "paused": "pause:paused",
-    "plan": "plans:plan",
-    "preview_backfill": "backfills:preview_backfill",
-    "preview_fix": "fix:preview_fix",
-    "preview_names": "contract_accept:preview_names",
-    "prune": "pruning:prune",
-    "restore_files": "pruning:restore_files",
-    "quarantine": "quarantine:list_quarantine",
-    "quarantine_accept": "quarantine_decisions:accept",
-    "quarantine_drop": "quarantine_decisions:drop",
-    "prove": "proofs:prove",
-    "receive": "receive:receive",
-    "reject": "approvals:reject",
-    "render": "render:render",
-    "report": "incident_records:report",
-    "resume": "pause:resume",
-    "resume_backfill": "backfills:resume_backfill",
-    "retry": "run:retry",
-    "reveal_token": "keys:reveal_token",
-    "rotate_keys": "keys:rotate_keys",
-    "revoke_token": "tokens:revoke_token",
-    "run": "run:run",
-    "runs": "runs:runs",
-    "status": "status:status",
-    "take_over_exports": "interventions:take_over",
-    "test_channels": "connections:test_channels",
-    "test_connections": "connections:test_connections",
-    "tick": "run_results:tick",
-    "try_asset": "try_asset:try_asset",
-    "unmute": "incident_mutes:unmute",
-    "unpublish": "interventions:unpublish",
-    "unfreeze": "freezes:unfreeze",
-    "versions": "ls:versions",
-    "waive": "interventions:waive",
-    "trials": "trial_records:list_trials",
-    "what_if": "what_if:what_if",
-    "whoami": "access:whoami",
-    "why": "why:why",
-}
+METHODS = {row.session: path for path, row in COMMANDS.items() if row.session}
 """Method of `Session` → function below `headrace.services`."""
 
 HEAD = '''"""The methods of `headrace.Session` that call one function of `headrace.services` each.
 
-`python -m scripts.session_methods` writes this file from the functions.
+`python -m scripts.generate` writes this file from the functions.
 """
 
 from __future__ import annotations
@@ -174,7 +71,6 @@ class SessionMethods:
 def main() -> None:
     """Write the file, formatted."""
     TARGET.write_text(text(), encoding="utf-8")
-    print(TARGET.relative_to(Path.cwd()) if TARGET.is_relative_to(Path.cwd()) else TARGET)
 
 
 def text() -> str:
@@ -251,7 +147,3 @@ def _type_text(kind: Any, used: dict[str, set[str]]) -> str:
     elif kind.__module__ != "builtins":
         used.setdefault(kind.__module__, set()).add(kind.__name__)
     return str(kind.__name__)
-
-
-if __name__ == "__main__":
-    main()

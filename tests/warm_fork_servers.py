@@ -241,7 +241,7 @@ def _serve(control: socket.socket) -> None:
 def _import_all() -> None:
     import duckdb
 
-    from headrace.cli.command_table import all_commands, module_of
+    from headrace.cli.command_table import all_commands
 
     for name in (
         "engine.python",
@@ -253,7 +253,7 @@ def _import_all() -> None:
     ):
         import_module(f"headrace.{name}")
     for command in all_commands():
-        import_module(module_of(command))
+        import_module(command.home)
     duckdb.default_connection().close()  # it was opened on import, with threads
 
 

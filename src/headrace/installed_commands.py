@@ -27,7 +27,11 @@ class CliCommand(NamedTuple):
     """`start`, `look`, `act`, `change` or `operate`."""
     summary: str
     home: str = ""
-    """The module with `<name>_command`; empty for a command of Headrace itself."""
+    """The module with `<name>_command`.
+
+    For a command of Headrace whose response is printed as it is, `module:function` of
+    `headrace.services`.
+    """
     permissions: Mapping[str, str] = {}
     """What `permitted` asks for: the command as typed → `see`, `read`, `operate`, `change` …"""
 

@@ -1,6 +1,6 @@
 """The methods of `headrace.Session` that call one function of `headrace.services` each.
 
-`python -m scripts.session_methods` writes this file from the functions.
+`python -m scripts.generate` writes this file from the functions.
 """
 
 from __future__ import annotations

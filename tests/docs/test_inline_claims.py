@@ -24,7 +24,7 @@ from page_lab import ROOT, pages, spans
 
 from benchmarks.results import ORDER
 from headrace import Context
-from headrace.cli.command_table import FLAGS, VALUES, all_commands, module_of
+from headrace.cli.command_table import FLAGS, VALUES, all_commands
 from headrace.cli.declared_commands import load
 from headrace.model.file_descriptions import SECTIONS, with_kinds
 from headrace.model.plugins import own_kinds
@@ -109,7 +109,7 @@ def options_of(name: str) -> frozenset[str]:
 @cache
 def actions_of(name: str) -> frozenset[str]:
     """The words that may follow a command, as its module has them."""
-    text = inspect.getsource(importlib.import_module(module_of(COMMANDS[name])))
+    text = inspect.getsource(importlib.import_module(COMMANDS[name].home))
     return frozenset(re.findall(r"[a-z][a-z-]+", text))
 
 

@@ -1,11 +1,10 @@
-"""Adds the command `owners` to a copy of the source as CONTRIBUTING.md says, and calls it by
-terminal, HTTP and Python."""
+"""Adds the command `owners` to a copy of the source by one function, and calls it by terminal, HTTP
+and Python, and as a tool of agents."""
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from headrace.services.parameters import Option
+from headrace.services.permissions import SEE, command
 from headrace.services.responses import Response
 from headrace.services.session import ProjectSession, usable
 
@@ -32,6 +32,15 @@ class OwnerRow(Response, frozen=True, kw_only=True):
     kind: str
 
 
+@command(
+    "owners",
+    SEE,
+    lists=True,
+    http="GET /owners owners", of_files=True,
+    session="owners",
+    group="look",
+    summary="list owners",
+)
 def owners(
     session: ProjectSession,
     *,
@@ -42,45 +51,20 @@ def owners(
     rows = [OwnerRow(owner=name, kind=owner.kind) for name, owner in sorted(declared.items())]
     return [row for row in rows if kind in (None, row.kind)]
 '''
-COMMAND = '''"""`headrace owners`: who is responsible."""
-
-from __future__ import annotations
-
-from headrace.cli.declared_commands import ServiceCommand
-from headrace.cli.output import CommandOutput
-from headrace.cli.terminal import ColumnLayout
-from headrace.services.owners import OwnerRow
-
-
-def _render(rows: list[OwnerRow], page: CommandOutput) -> None:
-    page.table([ColumnLayout("owner"), ColumnLayout("kind")], [[r.owner, r.kind] for r in rows])
-
-
-owners_command = ServiceCommand("owners:owners", _render, clock=False)
-'''
-ADDED_LINES = (
-    (
-        "src/headrace/cli/command_table.py",
-        "COMMANDS = (\n",
-        '    CliCommand("owners", "look", "list owners"),\n',
-    ),
-    (
-        "src/headrace/web/endpoints.py",
-        "ENDPOINTS: tuple[Endpoint, ...] = (\n",
-        '    Get("/owners", "owners", "owners:owners", of_files=True),\n',
-    ),
-    ("scripts/session_methods.py", "METHODS = {\n", '    "owners": "owners:owners",\n'),
-)
-GENERATE = """
-from scripts import completion_table, session_methods
-session_methods.main()
-completion_table.main()
-"""
+GENERATED = {
+    "src/headrace/command_tables.py",
+    "src/headrace/session_methods.py",
+    "src/headrace/cli/completion_table.py",
+    "src/headrace/web/agents/tools.json",
+}
 LOOK = """
 import json
 import headrace
 from headrace.cli import main
+from headrace.cli.command_table import help_text
 from headrace.cli.completion import candidates
+from headrace.services.permissions import by_name
+from headrace.web.agents.declarations import tools
 from headrace.web.openapi import description
 rows = headrace.Session("project").owners(kind="vendor")
 operation = description()["paths"]["/api/v1/owners"]["get"]
@@ -88,31 +72,22 @@ print(json.dumps([
     [row.owner for row in rows], operation["summary"],
     [item["name"] for item in operation["parameters"]],
     candidates(["own"]), candidates(["owners", "--kind", ""]),
+    by_name()["owners"].permission, tools()["owners"].function,
+    [line for line in help_text().splitlines() if "list owners" in line],
 ]))
 main.run(["owners", "--kind", "team", "--json", "--project", "project"])
+main.run(["owners", "--project", "project"])
 """
 
 
 @pytest.mark.long
-def test_the_files_that_contributing_names_are_enough(tmp_path: Path) -> None:
-    """Would catch: a further place where a new command must be declared, or a path that moved."""
-    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    entry = re.search(r"- \*\*A command\*\*,(.*?)\n- \*\*", text, re.DOTALL)
-    assert entry is not None
-    named = re.findall(r"`((?:src|scripts|tests)/[^`<]+\.py)`", entry[1])
-    assert set(named) >= {path for path, _, _ in ADDED_LINES}
-    assert all((ROOT / path).is_file() for path in named)
-
+def test_a_function_with_its_declaration_is_enough(tmp_path: Path) -> None:
+    """Would catch: a second place where a new command must be declared."""
     skipped = shutil.ignore_patterns("ui_bundle*", "__pycache__")
     shutil.copytree(ROOT / "src/headrace", tmp_path / "src/headrace", ignore=skipped)
     shutil.copytree(ROOT / "scripts", tmp_path / "scripts", ignore=skipped)
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     (tmp_path / "src/headrace/services/owners.py").write_text(FUNCTION)
-    (tmp_path / "src/headrace/cli/commands/owners.py").write_text(COMMAND)
-    for path, before, line in ADDED_LINES:
-        file = tmp_path / path
-        assert file.read_text().count(before) == 1
-        file.write_text(file.read_text().replace(before, before + line))
 
     project = tmp_path / "project"
     project.mkdir()
@@ -130,12 +105,29 @@ def test_the_files_that_contributing_names_are_enough(tmp_path: Path) -> None:
             check=True,
         ).stdout
 
-    printed(GENERATE)
-    known, typed = printed(LOOK).splitlines()
-    rows, summary, parameters, commands, kinds = json.loads(known)
+    printed("from scripts import generate; generate.main()")
+    known, typed, *table = printed(LOOK).splitlines()
+    rows, summary, parameters, commands, kinds, permission, tool, helps = json.loads(known)
     assert rows == ["acme"]
     assert summary == "Return the owners, sorted by name."
     assert parameters == ["kind"]
     assert commands == ["owners"]
     assert kinds == ["team", "vendor"]
+    assert (permission, tool) == ("see", "owners:owners")
+    assert helps == ["  owners       list owners"]
     assert json.loads(typed) == [{"owner": "core", "kind": "team"}]
+    assert [line.split() for line in table] == [
+        ["owner", "kind"], ["acme", "vendor"], ["core", "team"],
+    ]  # fmt: skip
+    assert edited(tmp_path) - GENERATED == {"src/headrace/services/owners.py"}
+
+
+def edited(tree: Path) -> set[str]:
+    """Return the files of the copy that aren't as in the source."""
+    files = [path for path in (tree / "src").rglob("*") if path.suffix in (".py", ".json")]
+    return {
+        str(path.relative_to(tree))
+        for path in files
+        if not (original := ROOT / path.relative_to(tree)).is_file()
+        or original.read_bytes() != path.read_bytes()
+    }

@@ -22,7 +22,7 @@ from secrets_lab import CANARY, IN_A_FILE, OTHER, TELLS, everything_kept, leaked
 from serve_lab import Server as Served
 from serve_lab import serving
 
-from headrace.web.endpoints import ENDPOINTS, Get
+from headrace.web.endpoints import ENDPOINTS
 
 SECONDS = 100.0
 RAISES = """import os, threading, warnings
@@ -212,11 +212,11 @@ def answers(lab: Lab) -> dict[str, bytes]:
     with serving(lab.root) as server:
         paths = ["/metrics", "/", "/healthz", "/api/v1/search?q=canary"]
         for item in ENDPOINTS:
-            if isinstance(item, Get) and "{attempt}" in item.path:
+            if item.method == "GET" and "{attempt}" in item.path:
                 paths += [item.path.format(attempt=row["attempt"]) for row in attempts]
-            elif isinstance(item, Get) and "{incident}" in item.path:
+            elif item.method == "GET" and "{incident}" in item.path:
                 paths += [item.path.format(incident=name) for name in incidents]
-            elif isinstance(item, Get):
+            elif item.method == "GET":
                 path = item.path
                 for name, value in named.items():
                     path = path.replace(f"{{{name}}}", value)

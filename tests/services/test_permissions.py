@@ -7,6 +7,8 @@ import inspect
 from importlib import import_module
 from pathlib import Path
 
+import pytest
+
 import headrace
 from headrace.cli.command_table import COMMANDS as CLI_COMMANDS
 from headrace.cli.declared_commands import load
@@ -16,6 +18,7 @@ from headrace.services.parameters import command_function
 from headrace.services.permissions import COMMANDS, by_name
 from headrace.services.session import ProjectSession
 from headrace.web.endpoints import ENDPOINTS
+from scripts import command_tables
 
 PACKAGE = Path(headrace.__file__).parent
 WITHOUT_A_PROJECT = {
@@ -61,12 +64,25 @@ def test_every_command_of_each_interface_needs_a_permission() -> None:
 
 def test_every_function_with_a_permission_checks_it() -> None:
     """Would catch: a permission that is declared and never asked for, or a parameter without one."""
+    assert {path for path, needed in COMMANDS.items() if needed.own_check} == WITHOUT_A_ROLE
     for path, needed in COMMANDS.items():
         function = command_function(path)
         if path not in WITHOUT_A_ROLE:
-            assert hasattr(function, "__wrapped__"), path
+            assert inspect.getclosurevars(function).nonlocals["needed"] == needed, path
         name = needed.of.partition(".")[0]
         assert not name or name in inspect.signature(function).parameters, path
+
+
+def test_the_table_is_what_the_functions_declare() -> None:
+    """Would catch: a permission that was changed at the function, and nowhere else."""
+    assert command_tables.TARGET.read_text() == command_tables.text(), "python -m scripts.generate"
+
+
+def test_a_path_or_a_method_belongs_to_one_command() -> None:
+    """Would catch: a route that hides another one, or a method that replaces one."""
+    row = {"http": "GET /ls ls", "session": "ls"}
+    with pytest.raises(SystemExit, match=r"GET /ls, operation ls, Session\.ls"):
+        command_tables.refuse_twice([row, row])
 
 
 def test_what_interfaces_call_directly_needs_a_permission_too() -> None:

@@ -26,7 +26,7 @@ from serve_lab import ask, headrace, response
 
 from headrace.cli.command_table import all_commands
 from headrace.cli.main import run
-from headrace.web.endpoints import ENDPOINTS, Get
+from headrace.web.endpoints import ENDPOINTS
 
 NOW = "2025-03-06T08:00+01:00"
 DAYS = ("2025-03-01", "2025-03-02", "2025-03-03", "2025-03-04", "2025-03-05")
@@ -207,7 +207,7 @@ def _got(door: Opened, path: str, token: str) -> bytes:
 
 def _paths(names: dict[str, tuple[str, ...]]) -> Iterator[str]:
     for item in ENDPOINTS:
-        if isinstance(item, Get):
+        if item.method == "GET":
             parts = re.findall(r"{([^}]+)}", item.path)
             for values in itertools.product(*(names[part] for part in parts)):
                 path = item.path

@@ -20,7 +20,6 @@ from headrace.web.agents.declarations import (
     ACTING,
     APPROVAL_KEY,
     CUT_KEY,
-    NOT_FOR_AGENTS,
     READING,
     TOOLS_FILE,
     tools,
@@ -51,7 +50,7 @@ number of acts."""
 
 def test_the_list_is_that_of_the_declarations() -> None:
     """Would catch: a changed parameter, docstring or permission that clients don't get to know."""
-    assert TOOLS_FILE.read_text(encoding="utf-8") == text(), "python -m scripts.agent_tools"
+    assert TOOLS_FILE.read_text(encoding="utf-8") == text(), "python -m scripts.generate"
 
 
 def test_each_command_is_decided_and_reviewed() -> None:
@@ -68,8 +67,6 @@ def test_each_command_is_decided_and_reviewed() -> None:
     assert lines == DECISIONS.read_text().splitlines()
     typed = {path for row in CLI_COMMANDS for path in load(row.name).functions.values() if path}
     assert typed - COMMANDS.keys() - WITHOUT_A_PROJECT == set(), "a command without a decision"
-    names = {row.name for row in COMMANDS.values()}
-    assert NOT_FOR_AGENTS.keys() <= names, "an exception for a command that doesn't exist"
 
 
 def test_what_is_destructive_is_no_tool() -> None:

@@ -8,6 +8,7 @@ than all the rest of this.
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Self
 
+from headrace.command_tables import CLI
 from headrace.installed_commands import CliCommand, installed_commands
 
 COMPLETE = "_HEADRACE_COMPLETE"
@@ -23,120 +24,24 @@ INTERRUPTED = 4
 
 GROUPS = ("start", "look", "act", "change", "operate")
 
-MODULES = {
-    "demo": "start",
-    "init": "start",
-    "serve": "start",
-    "dev": "start",
-    "incident": "incidents",
-    "backfill": "backfills",
-    "approve": "approvals",
-    "reject": "approvals",
-    "plan": "plans",
-    "diff": "plans",
-    "versions": "apply",
-    "logs": "runs",
-    "tick": "run",
-    "retry": "run",
-    "cancel": "run",
-    "pause": "run",
-    "resume": "run",
-    "receive": "deliveries",
-    "hold": "erase",
-    "unpublish": "quarantine",
-    "waive": "consumers",
-    "exports": "consumers",
-    "sql": "read",
-    "validate": "declarations",
-    "ls": "declarations",
-    "schema": "explain",
-    "lineage": "assets",
-    "render": "assets",
-    "try": "assets",
-    "test": "assets",
-    "connections": "doctor",
-    "notify": "doctor",
-    "what-if": "what_if",
-    "unfreeze": "freeze",
-}
+_ORDER = [
+    "demo", "init", "status", "ls", "what-if", "why", "badge", "bottleneck", "complexity",
+    "costs", "runs", "logs", "deliveries", "incidents", "incident", "quarantine", "checks",
+    "lineage", "read", "diff", "sql", "explain", "versions", "access", "audit", "fix", "run",
+    "backfill", "backfills", "approvals", "approve", "reject", "receive", "try", "retry",
+    "cancel", "pause", "resume", "waive", "exports", "unpublish", "erase", "hold", "test",
+    "schema", "validate", "render", "optimize", "ab", "plan", "apply", "contract", "classify",
+    "export", "token", "keys", "freeze", "unfreeze", "user", "session", "connections", "notify",
+    "doctor", "conformance", "bench", "serve", "mcp", "dev", "tick", "db",
+]  # fmt: skip
+"""The commands in the order of `headrace --help`; others come after them, by name."""
 
-COMMANDS = (
-    CliCommand("demo", "start", "run the guided example on real data"),
-    CliCommand("init", "start", "create a project; --from FILE… derives it from files"),
-    CliCommand("status", "start", "show each consumer: served or not, since when, why"),
-    CliCommand("ls", "look", "list sources, assets and consumers"),
-    CliCommand("what-if", "look", "simulate the coming days with a change"),
-    CliCommand("why", "look", "explain what a consumer or an asset waits for"),
-    CliCommand("badge", "look", "give the state of a consumer as a picture, for other pages"),
-    CliCommand("bottleneck", "look", "show where the waits of consumers went, and what got slower"),
-    CliCommand("complexity", "look", "show what the project could do without; prune it"),
-    CliCommand("costs", "look", "show what work and storage cost, and what was in vain"),
-    CliCommand("runs", "look", "list runs and their outcomes"),
-    CliCommand("logs", "look", "print the log lines of an attempt"),
-    CliCommand("deliveries", "look", "list the deliveries of a source and their outcomes"),
-    CliCommand("incidents", "look", "list open incidents; `report` published data that is wrong"),
-    CliCommand("incident", "look", "show one incident: evidence, affected consumers, repair"),
-    CliCommand("quarantine", "look", "list held and rejected data; accept or drop it"),
-    CliCommand("checks", "look", "list checks and their results; challenge them, suggest new ones"),
-    CliCommand("lineage", "look", "trace a column upstream and downstream"),
-    CliCommand("read", "look", "read published data as a table, CSV, JSON, Parquet or Arrow"),
-    CliCommand("diff", "look", "compare the rows of an asset at two points in time"),
-    CliCommand("sql", "look", "query one snapshot of all published data"),
-    CliCommand("explain", "look", "explain a problem code"),
-    CliCommand("versions", "look", "list applied versions with their plans and files"),
-    CliCommand("access", "look", "show who may do what, and which rule decides"),
-    CliCommand("audit", "look", "show, verify or checkpoint the audit trail"),
-    CliCommand("fix", "start", "plan the repair of an incident, then run it"),
-    CliCommand("run", "act", "run assets now"),
-    CliCommand("backfill", "act", "plan and run a backfill; production goes on meanwhile"),
-    CliCommand("backfills", "act", "list backfills; pause, resume or cancel one"),
-    CliCommand("approvals", "act", "list plans that wait for an approval, and the answers"),
-    CliCommand("approve", "act", "approve a plan that somebody else asked for"),
-    CliCommand("reject", "act", "reject a plan that waits for an approval"),
-    CliCommand("receive", "act", "hand in a delivery from a file"),
-    CliCommand("try", "act", "compute and audit one asset without publishing"),
-    CliCommand("retry", "act", "run again what failed"),
-    CliCommand("cancel", "act", "end a run"),
-    CliCommand("pause", "act", "stop starting assets; without a selection: list pauses"),
-    CliCommand("resume", "act", "let paused assets run again"),
-    CliCommand("waive", "act", "waive an obligation whose interval nobody needs any more"),
-    CliCommand("exports", "act", "take over the export target of a consumer"),
-    CliCommand("unpublish", "act", "take a publication back: readers no longer see it"),
-    CliCommand("erase", "act", "erase a person's rows everywhere, with a certificate"),
-    CliCommand("hold", "act", "forbid that data is erased or retired; list and release holds"),
-    CliCommand("test", "change", "run the unit tests of assets"),
-    CliCommand("schema", "change", "print JSON Schemas of the project's files, for editors"),
-    CliCommand("validate", "change", "list the problems of the project's files; runs nothing"),
-    CliCommand("render", "change", "print the SQL of an asset as it will run"),
-    CliCommand("optimize", "change", "list what can go or be faster in SQL; `check` reads files"),
-    CliCommand("ab", "change", "try a change of an asset: is it equal, and is it faster?"),
-    CliCommand("plan", "change", "show what changed files would do"),
-    CliCommand("apply", "change", "apply changed files"),
-    CliCommand("contract", "change", "show a contract, accept renamed columns, infer a contract"),
-    CliCommand("classify", "change", "propose classifications and masks of columns"),
-    CliCommand("export", "operate", "write manifest.json and run_results.json as dbt does"),
-    CliCommand("token", "operate", "create, list and revoke API tokens"),
-    CliCommand("keys", "operate", "show and rotate the keys of masks, reverse a token"),
-    CliCommand("freeze", "operate", "stop a person, a token, or everybody but admins"),
-    CliCommand("unfreeze", "operate", "let somebody who is frozen work again"),
-    CliCommand("user", "operate", "add and remove users who sign in with a password"),
-    CliCommand("session", "operate", "list and end sessions of browsers"),
-    CliCommand("connections", "operate", "list connections of sources and exports; `test` them"),
-    CliCommand(
-        "notify", "operate", "list contacts and undelivered messages; `test` sends a message"
-    ),
-    CliCommand("doctor", "operate", "examine machine, state, sources, secrets and exports"),
-    CliCommand("conformance", "change", "try a program against the protocol of command assets"),
-    CliCommand("bench", "operate", "measure what Headrace costs on this machine"),
-    CliCommand("serve", "operate", "run until stopped: sources, schedules, requests, web UI"),
-    CliCommand("mcp", "operate", "serve the commands as tools to an agent (MCP)"),
-    CliCommand("dev", "change", "serve an environment that applies and builds what you save"),
-    CliCommand(
-        "tick", "operate", "make one pass: observe sources, run what is due, evaluate consumers"
-    ),
-    CliCommand("db", "operate", "upgrade, check, back up, restore or clean up the state"),
-)
 
+def _place(row: tuple[str, ...]) -> int:
+    return _ORDER.index(row[0]) if row[0] in _ORDER else len(_ORDER)
+
+
+COMMANDS = tuple(CliCommand(*row) for row in sorted(CLI, key=_place))
 BY_NAME = {command.name: command for command in COMMANDS}
 """The commands of this package; `find_command` also knows those of other packages."""
 
@@ -150,13 +55,6 @@ def all_commands() -> Iterator[CliCommand]:
 def find_command(name: str) -> CliCommand | None:
     """Return a command of this or another installed package; None if there is none."""
     return BY_NAME.get(name) or installed_commands().get(name)
-
-
-def module_of(command: CliCommand) -> str:
-    """Return the module that defines `<name>_command`: in this package the command's name, unless
-    `MODULES` has another.
-    """
-    return command.home or f"headrace.cli.commands.{MODULES.get(command.name, command.name)}"
 
 
 RENAMED = {"withdraw": "unpublish"}

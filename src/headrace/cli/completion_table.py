@@ -1,6 +1,6 @@
 """The parameters of each command and the values that they take, for shell completion.
 
-`python -m scripts.completion_table` writes this file from the commands' declarations.
+`python -m scripts.generate` writes this file from the commands' declarations.
 """
 
 from __future__ import annotations

@@ -25,9 +25,9 @@ from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
 
 import msgspec
 
-from headrace.cli.command_table import find_command, module_of
+from headrace.cli.command_table import find_command
 from headrace.cli.invocation import Invocation
-from headrace.cli.output import CommandOutput
+from headrace.cli.output import CommandOutput, render_plainly
 from headrace.model.errors import HeadraceError, UsageError, close_names
 from headrace.services import parameters as services
 from headrace.services.parameters import Argument, Option
@@ -99,15 +99,17 @@ def load(name: str) -> Command:
     declared = find_command(name)
     if declared is None:
         raise LookupError(name)
-    module, attribute = module_of(declared), f"{name.replace('-', '_')}_command"
+    if ":" in declared.home:
+        return ServiceCommand(declared.home, render_plainly, clock=False)
+    attribute = f"{name.replace('-', '_')}_command"
     try:
-        command: Command = getattr(import_module(module), attribute)
+        command: Command = getattr(import_module(declared.home), attribute)
     except Exception as error:
-        if not declared.home:
+        if declared.home.startswith("headrace."):
             raise
         raise HeadraceError(
             f"`headrace {name}` can't be used: {type(error).__name__}: {error}",
-            hint=f"repair or uninstall the package that has {module}",
+            hint=f"repair or uninstall the package that has {declared.home}",
         ) from error
     return command
 
@@ -211,13 +213,16 @@ class TerminalCommand(Command):
 
 
 def terminal_command(
-    function: str = "", **actions: str
+    function: str = "", *, group: str = "", summary: str = "", **actions: str
 ) -> Callable[[Callable[..., int]], TerminalCommand]:
     """Return a decorator that turns a function into a TerminalCommand.
 
     `function` is the service function (`module:name` in `headrace.services`) that the command
-    calls, `actions` has one for each action. They are imported when a parameter needs them.
+    calls, `actions` has one for each action. They are imported when a parameter needs them. A
+    command of Headrace itself says its group in `headrace --help` and its line there; the generated
+    table has both.
     """
+    del group, summary
     functions = {"": function, **actions} if function else actions
     return lambda body: TerminalCommand(body, functions)
 

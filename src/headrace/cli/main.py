@@ -25,6 +25,7 @@ from headrace.cli.command_table import (
     ValueMissing,
     all_commands,
     find_command,
+    help_text,
     split_options,
 )
 
@@ -155,8 +156,6 @@ def _unknown(name: str) -> int:
 
 
 def _help() -> int:
-    from headrace.cli.command_table import help_text
-
     sys.stdout.write(help_text() + "\n")
     return 0
 

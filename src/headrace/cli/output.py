@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from headrace.cli import terminal
 from headrace.cli.terminal import ColumnLayout, Row, Screen, StyledCell, clean, clean_lines, plural
 from headrace.model.times import duration
-from headrace.services.responses import ColumnRow
+from headrace.services.responses import ColumnRow, Response
 
 # Times are printed in one time zone, with a date unless it is today's.
 
@@ -310,3 +310,13 @@ def value_text(value: Any) -> str:
     if isinstance(value, dict | list):
         return json.dumps(value, ensure_ascii=False, default=str)
     return str(value)
+
+
+def render_plainly(response: Response | Sequence[Response], page: CommandOutput) -> None:
+    """Print a response, or a list of them, as a table of its fields."""
+    rows = [response] if isinstance(response, Response) else response
+    names = rows[0].__struct_fields__ if rows else ()
+    page.table(
+        [ColumnLayout(name.replace("_", " ")) for name in names],
+        [[value_text(getattr(row, name)) for name in names] for row in rows],
+    )

@@ -15,9 +15,11 @@ from headrace.services.emergency_roles import rules_for, take_emergencies, with_
 from headrace.services.masking import column_limits
 from headrace.services.parameters import Argument
 from headrace.services.permissions import (
-    CommandPermission,
-    authorised,
+    AUDIT,
+    SEE,
+    Command,
     by_name,
+    command,
     decision,
     freeze_of,
     listed_nodes,
@@ -40,6 +42,7 @@ ADMIN_ROW = RoleRow(role=Role.ADMIN, scope="", until=None, file=None, line=None)
 """The role of local users in a project without rules."""
 
 
+@command("access whoami", SEE, session="whoami", own_check=True)
 def whoami(session: ProjectSession) -> WhoAmIResponse:
     """Return who runs this command, and with which roles. Everybody may ask this."""
     rules = rules_of(session)
@@ -59,7 +62,7 @@ def whoami(session: ProjectSession) -> WhoAmIResponse:
     )
 
 
-@authorised
+@command("access explain", AUDIT, session="explain_access")
 def explain(
     session: ProjectSession,
     who: Annotated[str, Argument("WHO", help="user:NAME, group:NAME or token:NAME")],
@@ -121,9 +124,7 @@ def _explained_emergency(
     )
 
 
-def _of_some_node(
-    session: ProjectSession, needed: CommandPermission, identity: Identity
-) -> Decision | None:
+def _of_some_node(session: ProjectSession, needed: Command, identity: Identity) -> Decision | None:
     """Return the decision about a command that needs a role for what it is about, wherever."""
     rules, nodes = rules_of(session), session.project().nodes()
     decisions = (decision(session, rules, needed.permission, node, identity) for node in nodes)
@@ -135,9 +136,7 @@ def _of_some_node(
     )
 
 
-def _of_list(
-    session: ProjectSession, needed: CommandPermission, identity: Identity
-) -> Decision | None:
+def _of_list(session: ProjectSession, needed: Command, identity: Identity) -> Decision | None:
     """Return the decision about a command that lists nodes; None if it would list none."""
     rules = rules_of(session)
     if needed.permission is Permission.SEE:
@@ -147,7 +146,7 @@ def _of_list(
     return Decision(True, "it shows the nodes that the roles reach") if visible else None
 
 
-@authorised
+@command("access matrix", SEE)
 def matrix(session: ProjectSession) -> list[AccessRow]:
     """Return each command with each role: whether a role without a limit allows it."""
     del session
@@ -163,7 +162,7 @@ def matrix(session: ProjectSession) -> list[AccessRow]:
     ]
 
 
-def _command(command: str) -> CommandPermission:
+def _command(command: str) -> Command:
     names = by_name()
     name = " ".join(command.removeprefix("headrace ").split())
     if name not in names:

@@ -6,13 +6,13 @@ from datetime import date, datetime
 
 from headrace.model.access import ACCESS_FILE, BreakGlass, Forbid, Grant
 from headrace.services.browser_sessions import list_sessions
-from headrace.services.permissions import authorised, rules_of
+from headrace.services.permissions import AUDIT, command, rules_of
 from headrace.services.responses.access import ReviewRow, ReviewRuleRow
 from headrace.services.session import ProjectSession
 from headrace.services.tokens import list_tokens, scope_text
 
 
-@authorised
+@command("access review", AUDIT, session="review_access")
 def review(session: ProjectSession) -> list[ReviewRow]:
     """Return each user, group and token with its rules, by kind and name.
 

@@ -22,7 +22,7 @@ from headrace.security.audit import Action, ActionOutcome, AuditEvent, Object, a
 from headrace.services.command_context import CommandContext
 from headrace.services.commands import leader_command, perform
 from headrace.services.parameters import FROM_THE_CALLER, command_function
-from headrace.services.permissions import CommandPermission, check, trusted
+from headrace.services.permissions import Command, check, trusted
 from headrace.services.responses import Response
 from headrace.services.session import AgentClaim, Progress, ProjectSession, Silent
 from headrace.store import Transaction
@@ -150,7 +150,7 @@ what the schedule does anyway."""
 
 
 def admit(
-    session: ProjectSession, needed: CommandPermission, function: str, given: Mapping[str, Any]
+    session: ProjectSession, needed: Command, function: str, given: Mapping[str, Any]
 ) -> None:
     """Check a call of a command's function by a token, and record it as an act.
 

@@ -23,7 +23,7 @@ from headrace.services.command_context import CommandContext
 from headrace.services.commands import leader_command, perform
 from headrace.services.contract_agreements import with_agreements
 from headrace.services.parameters import Argument, Option
-from headrace.services.permissions import authorised
+from headrace.services.permissions import CHANGE, command
 from headrace.services.plans import (
     Base,
     PreparedPlan,
@@ -68,7 +68,7 @@ class _Wanted(msgspec.Struct, frozen=True):
     response: PlanResponse
 
 
-@authorised
+@command("apply", CHANGE, anywhere=True)
 def apply(
     session: ProjectSession,
     *,
@@ -172,7 +172,7 @@ def _applied_by(store: Store | None) -> str | None:
     return version.plan_id if version is not None else None
 
 
-@authorised
+@command("apply", CHANGE)
 def make_again(
     session: ProjectSession, needed: Sequence[NeededRow], *, reason: str, progress: Progress
 ) -> list[BackfillResponse]:
@@ -349,7 +349,7 @@ def _response(
     )
 
 
-@authorised
+@command("apply", CHANGE, anywhere=True, http="POST /apply do_apply", session="apply")
 def apply_plan(
     session: ProjectSession,
     *,

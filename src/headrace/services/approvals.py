@@ -44,7 +44,7 @@ from headrace.services.backfills import DIGITS_MAX, number_of, order, replanned
 from headrace.services.command_context import TOKEN_PREFIX, CommandContext, actor_named
 from headrace.services.commands import PendingRun, leader_command, perform
 from headrace.services.parameters import Argument, Option, RequiredReason
-from headrace.services.permissions import authorised, rules_of, unrestricted
+from headrace.services.permissions import APPROVE, SEE, command, rules_of, unrestricted
 from headrace.services.responses.approvals import (
     ApprovalAnswerRow,
     ApprovalRow,
@@ -73,7 +73,15 @@ MessageLink = Annotated[
 ]
 
 
-@authorised
+@command(
+    "approvals",
+    SEE,
+    lists=True,
+    http="GET /approvals approvals",
+    session="approvals",
+    group="act",
+    summary="list plans that wait for an approval, and the answers",
+)
 def approvals(session: ProjectSession) -> list[ApprovalRow]:
     """Return the plans that need or needed an approval (at most 50), newest first.
 
@@ -110,7 +118,9 @@ def _newest(session: ProjectSession) -> tuple[int | None, list[Pending]]:
     return version, sorted(every, key=lambda pending: pending.created_at, reverse=True)[:SHOWN_MAX]
 
 
-@authorised
+@command(
+    "approvals show", SEE, lists=True, http="GET /approvals/{plan} approval", session="approval"
+)
 def approval(session: ProjectSession, plan: ApprovalId, *, link: MessageLink = None) -> ApprovalRow:
     """Return one plan that needs or needed an approval.
 
@@ -155,7 +165,15 @@ class AnswerArguments(msgspec.Struct, frozen=True):
     """Why they can't answer through the link that they gave."""
 
 
-@authorised
+@command(
+    "approve",
+    APPROVE,
+    anywhere=True,
+    http="POST /approvals/{plan}/approve do_approve",
+    session="approve",
+    group="act",
+    summary="approve a plan that somebody else asked for",
+)
 def approve(
     session: ProjectSession,
     plan: ApprovalId,
@@ -173,7 +191,15 @@ def approve(
     return _answer(session, plan, APPROVED, reason, link, progress)
 
 
-@authorised
+@command(
+    "reject",
+    APPROVE,
+    anywhere=True,
+    http="POST /approvals/{plan}/reject do_reject",
+    session="reject",
+    group="act",
+    summary="reject a plan that waits for an approval",
+)
 def reject(
     session: ProjectSession,
     plan: ApprovalId,

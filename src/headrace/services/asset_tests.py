@@ -20,7 +20,7 @@ from headrace.services import targets
 from headrace.services.asset_bench import BadRows, Bench, ComputeRequest, ComputeResult
 from headrace.services.comparisons import identifying_columns
 from headrace.services.parameters import Excluded, ParameterValues, Selected
-from headrace.services.permissions import authorised
+from headrace.services.permissions import READ, command
 from headrace.services.render import with_parameters
 from headrace.services.responses import CheckRow, ErrorRow
 from headrace.services.responses.inspections import CellRow, RowDifferenceRow, TestRow
@@ -194,7 +194,13 @@ def _most_alike(row: Row, others: Sequence[Row]) -> int | None:
 WORKERS_MAX = 4
 
 
-@authorised
+@command(
+    "test",
+    READ,
+    not_for_agents="it runs the code of assets in the process that calls it",
+    group="change",
+    summary="run the unit tests of assets",
+)
 def run_tests(
     session: ProjectSession,
     select: Selected = (),

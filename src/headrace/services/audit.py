@@ -16,7 +16,7 @@ from headrace.model import Refused, UnknownName, UsageError
 from headrace.model.intervals import to_us
 from headrace.security.audit import GENESIS, verify
 from headrace.services.parameters import Option, Since
-from headrace.services.permissions import authorised
+from headrace.services.permissions import AUDIT, command
 from headrace.services.responses import Response
 from headrace.services.runs import since_when
 from headrace.services.session import ProjectSession
@@ -369,7 +369,7 @@ class _EntryEvent(msgspec.Struct):
 _DECODER = msgspec.json.Decoder(_EntryEvent)
 
 
-@authorised
+@command("audit", AUDIT, lists=True, http="GET /audit audit", session="audit")
 def show(session: ProjectSession, query: AuditQuery) -> list[AuditRow]:
     """Return the newest matching entries, newest first. Raise UsageError for an invalid `since`.
 
@@ -387,7 +387,7 @@ def show(session: ProjectSession, query: AuditQuery) -> list[AuditRow]:
         return [_row(session, *item) for item in islice(results, query.limit)]
 
 
-@authorised
+@command("audit", AUDIT, lists=True)
 def entry(session: ProjectSession, seq: int) -> list[AuditRow]:
     """Return one entry by its number. Raise UnknownName if it doesn't exist."""
     if session.store is not None:
@@ -399,7 +399,7 @@ def entry(session: ProjectSession, seq: int) -> list[AuditRow]:
     raise UnknownName(f"the audit trail has no entry {seq}", hint="headrace audit show")
 
 
-@authorised
+@command("audit checkpoint", AUDIT)
 def checkpoint(
     session: ProjectSession,
     out: Annotated[Path, Option("--out", metavar="FILE", help="a new file")],
@@ -459,7 +459,7 @@ def _is_hash(text: str) -> bool:
     return len(text) == HASH_CHARACTERS and not text.strip("0123456789abcdef")
 
 
-@authorised
+@command("audit verify", AUDIT, http="GET /audit/verify audit_verify", session="audit_verify")
 def audit_verify(
     session: ProjectSession,
     head: Annotated[
@@ -474,7 +474,7 @@ def audit_verify(
     return verify_trail(session, head)
 
 
-@authorised
+@command("audit verify", AUDIT)
 def verify_trail(
     session: ProjectSession, head: str | None, response: CheckpointResponse | None = None
 ) -> VerifyResponse:

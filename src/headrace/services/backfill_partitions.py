@@ -27,7 +27,7 @@ from headrace.services.backfills import (
 )
 from headrace.services.caches import cursor_text, place
 from headrace.services.parameters import Excluded, First, Last, Reason, Selected
-from headrace.services.permissions import authorised
+from headrace.services.permissions import SEE, command
 from headrace.services.responses.backfills import PlannedPartitionRow, PlannedPartitionsResponse
 from headrace.services.session import ProjectSession, usable
 from headrace.store import Store
@@ -40,7 +40,12 @@ PartitionOutcome = Callable[[str, str], tuple[str, str | None]]
 """Maps (node, partition key) to its state and the attempt that computed it."""
 
 
-@authorised
+@command(
+    "backfill partitions",
+    SEE,
+    of="select",
+    http="GET /backfills/preview/partitions backfill_preview_partitions",
+)
 def preview_partitions(  # noqa: PLR0913 - as many as the command has options
     session: ProjectSession,
     select: Selected = (),
@@ -77,7 +82,7 @@ def preview_partitions(  # noqa: PLR0913 - as many as the command has options
     )
 
 
-@authorised
+@command("backfills partitions", SEE, http="GET /backfills/{plan}/partitions backfill_partitions")
 def plan_partitions(
     session: ProjectSession,
     plan: BackfillId,

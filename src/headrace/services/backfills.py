@@ -50,7 +50,7 @@ from headrace.services.parameters import (
     RequiredReason,
     Selected,
 )
-from headrace.services.permissions import authorised
+from headrace.services.permissions import OPERATE, SEE, command
 from headrace.services.responses import RefusedRow
 from headrace.services.responses.backfills import (
     BackfillResponse,
@@ -66,7 +66,7 @@ Confirm = Callable[[BackfillResponse], bool]
 """Shows a plan and asks for confirmation; raises Refused where no person can be asked."""
 
 
-@authorised
+@command("backfill", OPERATE, of="select")
 def backfill(  # noqa: PLR0913 - as many as the command has options
     session: ProjectSession,
     select: Sequence[str],
@@ -364,7 +364,13 @@ AllowPartial = Annotated[
 ]
 
 
-@authorised
+@command(
+    "backfill preview",
+    SEE,
+    of="select",
+    http="GET /backfills/preview backfill_preview",
+    session="preview_backfill",
+)
 def preview_backfill(  # noqa: PLR0913 - as many as the command has options
     session: ProjectSession,
     select: Selected = (),
@@ -399,7 +405,7 @@ def preview_backfill(  # noqa: PLR0913 - as many as the command has options
     )
 
 
-@authorised
+@command("backfill", OPERATE, of="select", http="POST /backfills do_backfill", session="backfill")
 def run_backfill(  # noqa: PLR0913 - as many as the command has options
     session: ProjectSession,
     select: Selected,
@@ -437,7 +443,7 @@ def run_backfill(  # noqa: PLR0913 - as many as the command has options
     )
 
 
-@authorised
+@command("backfills", SEE, http="GET /backfills backfills", session="backfills")
 def backfills(session: ProjectSession) -> BackfillsResponse:
     """Return the newest backfills (at most 50), newest first."""
     lines, now_us = (
@@ -453,7 +459,7 @@ def backfills(session: ProjectSession) -> BackfillsResponse:
     return BackfillsResponse(now=session.now(), clock=session.clock.kind, backfills=lines)
 
 
-@authorised
+@command("backfills show", SEE, http="GET /backfills/{plan} backfill", session="backfill_state")
 def get_backfill(session: ProjectSession, plan: BackfillId) -> BackfillResponse:
     """Return one backfill in its current state. Raise UsageError if it doesn't exist."""
     number = number_of(session, plan)
@@ -479,7 +485,7 @@ def get_backfill(session: ProjectSession, plan: BackfillId) -> BackfillResponse:
         return with_attempts(tx, session.compiled.project, response)
 
 
-@authorised
+@command("backfills", OPERATE)
 def act(
     session: ProjectSession, action: str, text: str, *, reason: str | None, progress: Progress
 ) -> BackfillResponse:
@@ -494,7 +500,12 @@ def act(
     return perform(session, "backfills", BackfillsArguments(action, number, audit_reason), progress)  # type: ignore[no-any-return]
 
 
-@authorised
+@command(
+    "backfills pause",
+    OPERATE,
+    http="POST /backfills/{plan}/pause do_pause_backfill",
+    session="pause_backfill",
+)
 def pause_backfill(
     session: ProjectSession,
     plan: BackfillId,
@@ -506,7 +517,12 @@ def pause_backfill(
     return act(session, PAUSE, plan, reason=reason, progress=progress)
 
 
-@authorised
+@command(
+    "backfills resume",
+    OPERATE,
+    http="POST /backfills/{plan}/resume do_resume_backfill",
+    session="resume_backfill",
+)
 def resume_backfill(
     session: ProjectSession,
     plan: BackfillId,
@@ -518,7 +534,12 @@ def resume_backfill(
     return act(session, RESUME, plan, reason=reason, progress=progress)
 
 
-@authorised
+@command(
+    "backfills cancel",
+    OPERATE,
+    http="POST /backfills/{plan}/cancel do_cancel_backfill",
+    session="cancel_backfill",
+)
 def cancel_backfill(
     session: ProjectSession,
     plan: BackfillId,

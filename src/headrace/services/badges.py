@@ -16,7 +16,7 @@ from msgspec import Meta
 from headrace.model import UnknownName
 from headrace.model.nodes import BadgeAccess
 from headrace.services.parameters import Argument, Option
-from headrace.services.permissions import authorised
+from headrace.services.permissions import DECIDE, SEE, command
 from headrace.services.responses import Response
 from headrace.services.responses.status import ConsumerRow
 from headrace.services.session import ProjectSession
@@ -60,13 +60,23 @@ class BadgeLinkResponse(Response, frozen=True, kw_only=True):
     iframe: str
 
 
-@authorised
+@command("badge show", SEE, of="name")
 def badge(session: ProjectSession, name: str) -> BadgeResponse:
     """Return the badge of a consumer. Raise UnknownName for an unknown one."""
     return _badge(session, name, with_reason=True)
 
 
-@authorised
+@command(
+    "badge",
+    DECIDE,
+    of="name",
+    http="GET /consumers/{name}/badge badge_link",
+    of_files=True,
+    session="badge",
+    not_for_agents="a person decides who gets a state without signing in",
+    group="look",
+    summary="give the state of a consumer as a picture, for other pages",
+)
 def badge_link(
     session: ProjectSession,
     name: Annotated[str, Argument("CONSUMER", help="the consumer whose state it says")],

@@ -29,7 +29,7 @@ from headrace.plan import Compiled
 from headrace.services.caches import cached_by_version
 from headrace.services.dismissed import Dismissals, split, trigger_proposal
 from headrace.services.parameters import Argument, Window
-from headrace.services.permissions import authorised
+from headrace.services.permissions import SEE, command
 from headrace.services.responses.advisor import (
     BottleneckRow,
     DelayProposalRow,
@@ -46,7 +46,7 @@ from headrace.store.queries import applied_versions, durations, incidents
 from headrace.store.queries.incidents import display_id
 
 
-@authorised
+@command("bottleneck", SEE, of="consumer", http="GET /bottleneck bottleneck", session="bottleneck")
 def bottleneck(
     session: ProjectSession,
     consumer: Annotated[

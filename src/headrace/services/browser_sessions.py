@@ -25,7 +25,7 @@ from headrace.security.users import USERS_FILE, read_users
 from headrace.services.command_context import CommandContext
 from headrace.services.commands import leader_command, perform, submit_request
 from headrace.services.parameters import Argument, Reason
-from headrace.services.permissions import authorised, rules_of
+from headrace.services.permissions import ADMINISTER, command, rules_of
 from headrace.services.responses.access import EndedSessionsResponse, SessionRow
 from headrace.services.session import Progress, ProjectSession
 from headrace.store import Transaction
@@ -133,7 +133,13 @@ def _digest(items: list[str]) -> str:
     return hashlib.sha256(msgspec.json.encode(items)).hexdigest()[:32]
 
 
-@authorised
+@command(
+    "session list",
+    ADMINISTER,
+    http="GET /sessions sessions",
+    of_files=True,
+    session="list_sessions",
+)
 def list_sessions(session: ProjectSession) -> list[SessionRow]:
     """Return the sessions of browsers that are signed in, the newest first.
 
@@ -145,7 +151,12 @@ def list_sessions(session: ProjectSession) -> list[SessionRow]:
     return [_row(session, session_id, browser) for session_id, browser in current]
 
 
-@authorised
+@command(
+    "session end",
+    ADMINISTER,
+    http="POST /sessions/{ended}/end do_end_session",
+    session="end_session",
+)
 def end_session(
     session: ProjectSession,
     ended: Annotated[

@@ -25,7 +25,7 @@ from headrace.model.times import days_off
 from headrace.scheduler.gates import next_firing
 from headrace.scheduler.graph import NodeTrigger
 from headrace.services.nodes import delivery_state
-from headrace.services.permissions import authorised
+from headrace.services.permissions import SEE, command
 from headrace.services.responses.calendar import (
     CalendarPauseRow,
     CalendarResponse,
@@ -59,7 +59,7 @@ class CalendarQuery(msgspec.Struct, frozen=True, kw_only=True):
     days: Annotated[int, Meta(ge=1, le=31)] = 14
 
 
-@authorised
+@command("calendar", SEE, lists=True, http="GET /calendar calendar")
 def calendar(session: ProjectSession, query: CalendarQuery) -> CalendarResponse:
     """Return what is expected from now until the end of the last day.
 

@@ -18,7 +18,7 @@ from headrace.services.caches import cached, cached_by_version, cursor_text, pla
 from headrace.services.figure_inputs import Figuring, took
 from headrace.services.ls import row
 from headrace.services.people import people_like
-from headrace.services.permissions import authorised
+from headrace.services.permissions import SEE, command
 from headrace.services.responses.catalog import (
     CardRow,
     CatalogResponse,
@@ -196,7 +196,7 @@ COLUMNS_MAX = 200
 """Maximum number of columns found; projects may have tens of thousands."""
 
 
-@authorised
+@command("search", SEE, lists=True, http="GET /search search")
 def search(
     session: ProjectSession,
     q: str = "",
@@ -398,7 +398,7 @@ class CatalogQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     limit: Annotated[int, msgspec.Meta(ge=1, le=500)] = 50
 
 
-@authorised
+@command("catalog", SEE, lists=True, http="GET /assets catalog")
 def catalog(session: ProjectSession, query: CatalogQuery) -> CatalogResponse:
     """Return one page of matching nodes. Raise UsageError for an unknown order or cursor."""
     if query.sort not in SORTS:

@@ -18,7 +18,7 @@ from msgspec import Meta
 from headrace.model import HeadraceError, StoreError, UsageError
 from headrace.services.checks import ChallengedCheckRow
 from headrace.services.parameters import Selected
-from headrace.services.permissions import authorised
+from headrace.services.permissions import OPERATE, command
 from headrace.services.session import Progress, ProjectSession, Silent
 
 SECONDS_MAX = 60
@@ -45,7 +45,9 @@ class ChallengeJobResult(msgspec.Struct, frozen=True):
     hint: str = ""
 
 
-@authorised
+@command(
+    "checks challenge", OPERATE, http="POST /checks/challenge do_challenge", session="challenge"
+)
 def challenge_in_process(
     session: ProjectSession,
     select: Selected,

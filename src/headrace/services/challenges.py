@@ -30,7 +30,7 @@ from headrace.services.checks import (
     as_mapping,
     as_yaml,
 )
-from headrace.services.permissions import authorised
+from headrace.services.permissions import OPERATE, command
 from headrace.services.selection import selected
 from headrace.services.session import Progress, ProjectSession, usable
 from headrace.store.queries import quality as stored
@@ -105,7 +105,7 @@ class _Done(NamedTuple):
     suggested: tuple[Suggested, ...]
 
 
-@authorised
+@command("checks challenge", OPERATE)
 def challenge(
     session: ProjectSession, request: ChallengeRequest, progress: Progress
 ) -> ChallengeResponse:

@@ -16,7 +16,7 @@ from msgspec import Meta
 from headrace.model import Asset, CheckSpec, HeadraceError, Project, Severity, Source, UsageError
 from headrace.services.caches import cursor_text, place
 from headrace.services.parameters import Excluded, Option, Selected
-from headrace.services.permissions import authorised
+from headrace.services.permissions import CHANGE, SEE, command
 from headrace.services.responses import Response
 from headrace.services.selection import selected
 from headrace.services.session import ProjectSession, usable
@@ -159,7 +159,7 @@ _MEANT = {"reject": "rejected", "hold": "held", "warn": "warned", "quarantine_ro
 """The verdict of a partition whose blocking check fails, by `on_fail`."""
 
 
-@authorised
+@command("checks", SEE, of="select", lists=True, http="GET /checks checks", session="checks")
 def checks(
     session: ProjectSession,
     select: Selected = (),
@@ -188,7 +188,7 @@ class CheckListQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     limit: Annotated[int, msgspec.Meta(ge=1, le=500)] = 100
 
 
-@authorised
+@command("checks list", SEE, lists=True, http="GET /checks/list check_list")
 def check_list(session: ProjectSession, query: CheckListQuery) -> ChecksResponse:
     """Return one page of the checks. Also raise UsageError for an unknown cursor."""
     every = _every(session, query.select, query.exclude)
@@ -540,7 +540,7 @@ _WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null",
 # files are restored unless the project, with the added checks, can be read as intended.
 
 
-@authorised
+@command("checks suggest", CHANGE, not_for_agents="it writes files of the project")
 def declare(session: ProjectSession, rows: Sequence[SuggestedCheckRow]) -> list[SuggestedCheckRow]:
     """Add the checks to their nodes' files; return each row with its file.
 

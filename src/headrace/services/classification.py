@@ -12,7 +12,7 @@ from headrace.plan.compiled import is_view
 from headrace.services import lake_files
 from headrace.services.masking import classified_rows, column_limits
 from headrace.services.parameters import Argument
-from headrace.services.permissions import authorised
+from headrace.services.permissions import CHANGE, command
 from headrace.services.read import ReadLocation, find
 from headrace.services.read_queries import ReadQuery
 from headrace.services.responses.plans import SuggestedClassRow
@@ -63,7 +63,13 @@ RULES = (
 )  # fmt: skip
 
 
-@authorised
+@command(
+    "classify",
+    CHANGE,
+    of="select",
+    session="classify",
+    not_for_agents="it looks at clear values, and a person decides about what it proposes",
+)
 def suggest_classes(
     session: ProjectSession,
     select: Annotated[

@@ -29,7 +29,7 @@ from headrace.services.node_history import (
     measured_from,
     visible_before,
 )
-from headrace.services.permissions import authorised
+from headrace.services.permissions import READ, command
 from headrace.services.responses.distributions import DistributionPointRow, DistributionResponse
 from headrace.services.session import ProjectSession
 from headrace.services.usual_distributions import UsualDistribution
@@ -78,7 +78,9 @@ class _Partition(NamedTuple):
     column: ProfiledValues | None
 
 
-@authorised
+@command(
+    "distribution", READ, of="name", http="GET /assets/{name}/distribution column_distribution"
+)
 def column_distribution(
     session: ProjectSession, name: str, query: DistributionQuery
 ) -> DistributionResponse:

@@ -18,7 +18,7 @@ from headrace.plan import Compiled
 from headrace.services.costs import days_since, figuring_of, plain_items
 from headrace.services.dismissed import Dismissals, dismissals_of, split
 from headrace.services.figure_inputs import Figuring
-from headrace.services.permissions import authorised
+from headrace.services.permissions import SEE, command
 from headrace.services.responses.advisor import (
     ComplexityResponse,
     ComplexityRow,
@@ -38,7 +38,7 @@ VERSIONS_MAX = 10
 UNSEEN = "reads past Headrace (files, other tools on the same database) can't be seen: ask first"
 
 
-@authorised
+@command("complexity", SEE, http="GET /complexity complexity", session="complexity")
 def complexity(session: ProjectSession) -> ComplexityResponse:
     """Show what the project could do without: what is unread, duplicate, empty of effect.
 

@@ -20,7 +20,7 @@ from headrace.model.errors import did_you_mean, message_of, shown
 from headrace.model.nodes import ALL_NETWORKS
 from headrace.security.secrets import SecretMissing, Secrets
 from headrace.services.parameters import Argument
-from headrace.services.permissions import authorised
+from headrace.services.permissions import OPERATE, SEE, command
 from headrace.services.responses.inspections import ConnectionRow, NotifyRow
 from headrace.services.session import InvalidProject, ProjectSession
 from headrace.store.queries import notifications
@@ -31,7 +31,7 @@ from headrace.store.queries import notifications
 HTTP_SECONDS = 10.0
 
 
-@authorised
+@command("connections", SEE, session="connections")
 def connections(session: ProjectSession) -> list[ConnectionRow]:
     """Return each connection with its kind and its users, without connecting.
 
@@ -41,7 +41,7 @@ def connections(session: ProjectSession) -> list[ConnectionRow]:
     return [_row(project, name) for name in sorted(project.settings.connections)]
 
 
-@authorised
+@command("connections test", OPERATE, session="test_connections")
 def test_connections(
     session: ProjectSession,
     name: Annotated[str | None, Argument("[NAME]", help="only this one")] = None,  # noqa: PT028 - it is no test
@@ -204,7 +204,7 @@ def _folder(pattern: str) -> str:
 SINCE_US = 30 * 86_400_000_000
 
 
-@authorised
+@command("notify", SEE, session="notify")
 def notify(session: ProjectSession) -> list[NotifyRow]:
     """Return each owner with its recipients and channels, and the last 30 days' deliveries.
 
@@ -246,7 +246,7 @@ def notify(session: ProjectSession) -> list[NotifyRow]:
     return notify_rows
 
 
-@authorised
+@command("notify test", OPERATE, session="test_channels")
 def test_channels(
     session: ProjectSession,
     owner: Annotated[str | None, Argument("[OWNER]", help="whose contacts")] = None,  # noqa: PT028 - it is no test

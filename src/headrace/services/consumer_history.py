@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from headrace.services.delay_ledger import Ledgers
 from headrace.services.nodes import delivery_state, late_seconds
-from headrace.services.permissions import authorised
+from headrace.services.permissions import SEE, command
 from headrace.services.responses.history import (
     ConsumerHistoryResponse,
     DelaySegmentRow,
@@ -33,7 +33,7 @@ class ConsumerHistoryQuery(msgspec.Struct, frozen=True, kw_only=True):
     days: Annotated[int, Meta(ge=1, le=366)] = 90
 
 
-@authorised
+@command("consumer history", SEE, of="name", http="GET /consumers/{name}/history consumer_history")
 def consumer_history(
     session: ProjectSession, name: str, query: ConsumerHistoryQuery
 ) -> ConsumerHistoryResponse:

@@ -53,7 +53,7 @@ from headrace.services.parameters import (
     Pairs,
     Reason,
 )
-from headrace.services.permissions import authorised
+from headrace.services.permissions import CHANGE, READ, command
 from headrace.services.plan_inputs import count_partitions
 from headrace.services.renames import (
     Renamed,
@@ -81,7 +81,7 @@ class AcceptArguments(msgspec.Struct, frozen=True):
     reason: str | None = None
 
 
-@authorised
+@command("contract accept", CHANGE, of="target")
 def accept(
     session: ProjectSession,
     target: str,
@@ -455,7 +455,14 @@ def _recorded(
 # The same for programs, which can't be asked for confirmation.
 
 
-@authorised
+@command(
+    "contract accept preview",
+    READ,
+    of="node",
+    http="GET /contract/{node}/names accepted_names",
+    of_files=True,
+    session="preview_names",
+)
 def preview_names(
     session: ProjectSession,
     node: Annotated[str, Argument("SOURCE[@K]|INC-N")],
@@ -476,7 +483,13 @@ def preview_names(
     )
 
 
-@authorised
+@command(
+    "contract accept",
+    CHANGE,
+    of="node",
+    http="POST /contract/{node}/names do_accept_names",
+    session="accept_names",
+)
 def accept_names(
     session: ProjectSession,
     node: Annotated[str, Argument("SOURCE[@K]|INC-N")],

@@ -19,7 +19,7 @@ from headrace.services import targets
 from headrace.services.file_inference import logical
 from headrace.services.masking import refuse_hidden
 from headrace.services.parameters import Argument, WriteContract
-from headrace.services.permissions import authorised
+from headrace.services.permissions import READ, command
 from headrace.services.read import find
 from headrace.services.read_queries import ReadQuery
 from headrace.services.responses.repairs import InferResponse
@@ -48,7 +48,13 @@ class Observed(msgspec.Struct, frozen=True):
     values: tuple[str, ...] = ()
 
 
-@authorised
+@command(
+    "contract infer",
+    READ,
+    of="target",
+    session="infer_contract",
+    not_for_agents="it can write a contract file, and needs no permission for changes",
+)
 def infer(
     session: ProjectSession,
     target: Annotated[str, Argument("SOURCE")],

@@ -25,7 +25,7 @@ from headrace.plan.contracts import (
 from headrace.services import deliveries, targets
 from headrace.services.contract_agreements import agreements_of, newest_agreements
 from headrace.services.parameters import Argument
-from headrace.services.permissions import authorised
+from headrace.services.permissions import SEE, command
 from headrace.services.rename_rivals import stored_rivals
 from headrace.services.responses import LearntRow, Response
 from headrace.services.responses.incidents import RivalRow
@@ -135,7 +135,14 @@ class ContractDiffResponse(Response, frozen=True, kw_only=True):
 # A node's contract, and the differences from it.
 
 
-@authorised
+@command(
+    "contract",
+    SEE,
+    of="node",
+    http="GET /contract/{node} contract",
+    of_files=True,
+    session="contract",
+)
 def show(session: ProjectSession, node: Annotated[str, Argument("NODE")]) -> ContractShowResponse:
     """Return a source's or an asset's declared contract, else its pinned schema.
 
@@ -222,7 +229,14 @@ def _columns(contract: Contract | None, pinned: SourceSchema | None) -> list[Con
     ]
 
 
-@authorised
+@command(
+    "contract diff",
+    SEE,
+    of="node",
+    http="GET /contract/{node}/diff contract_diff",
+    of_files=True,
+    session="contract_diff",
+)
 def diff(session: ProjectSession, node: Annotated[str, Argument("NODE")]) -> ContractDiffResponse:
     """Return how the last drifted delivery and the declared contract differ from the applied one.
 
@@ -343,7 +357,13 @@ class ContractHistoryResponse(Response, frozen=True, kw_only=True):
     lines: list[LineRow]
 
 
-@authorised
+@command(
+    "contract versions",
+    SEE,
+    of="node",
+    http="GET /contract/{node}/versions contract_versions",
+    session="contract_versions",
+)
 def contract_history(
     session: ProjectSession,
     node: Annotated[str, Argument("NODE")],

@@ -27,7 +27,7 @@ from headrace.model.nodes import CostRates
 from headrace.plan import Compiled
 from headrace.services.figure_inputs import Figuring
 from headrace.services.parameters import Option, Window
-from headrace.services.permissions import authorised
+from headrace.services.permissions import SEE, command
 from headrace.services.responses.advisor import BudgetRow, CostRow, CostsResponse
 from headrace.services.session import ProjectSession
 from headrace.services.snapshots import project_state
@@ -50,7 +50,14 @@ By = Annotated[
 ]
 
 
-@authorised
+@command(
+    "costs",
+    SEE,
+    http="GET /costs costs",
+    session="costs",
+    group="look",
+    summary="show what work and storage cost, and what was in vain",
+)
 def costs(session: ProjectSession, *, by: By = "asset", window: Window = WINDOW) -> CostsResponse:
     """Show what work and storage cost, and which of it was in vain.
 

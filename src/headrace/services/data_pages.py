@@ -24,7 +24,7 @@ from headrace.plan.compiled import is_view
 from headrace.runtime import usage
 from headrace.services import lake_files, sql, targets
 from headrace.services.masking import column_refused
-from headrace.services.permissions import authorised
+from headrace.services.permissions import READ, command
 from headrace.services.read import find, visible_columns
 from headrace.services.read_queries import ReadQuery, note_reads
 from headrace.services.responses import ColumnRow
@@ -76,7 +76,14 @@ class _Opened(NamedTuple):
     masked: list[str]
 
 
-@authorised
+@command(
+    "read page",
+    READ,
+    of="name",
+    http="GET /assets/{name}/rows data_page",
+    rows=True,
+    not_for_agents="`read` gives the same rows",
+)
 def data_page(
     session: ProjectSession,
     name: str,
@@ -129,7 +136,14 @@ def data_page(
     )
 
 
-@authorised
+@command(
+    "read profile",
+    READ,
+    of="name",
+    http="GET /assets/{name}/profile data_profile",
+    rows=True,
+    not_for_agents="`sql` gives the same figures",
+)
 def data_profile(session: ProjectSession, name: str, query: DataQuery) -> DataProfileResponse:
     """Return nulls, distinct values, bounds and frequencies of the columns of published rows.
 
@@ -158,7 +172,7 @@ def data_profile(session: ProjectSession, name: str, query: DataQuery) -> DataPr
     )
 
 
-@authorised
+@command("read", READ, of="name")
 def write_data(
     session: ProjectSession, name: str, query: DataQuery, out: BinaryIO, data_format: str
 ) -> None:

@@ -35,7 +35,7 @@ from headrace.services.backups import (
 from headrace.services.command_context import CommandContext
 from headrace.services.commands import leader_command, perform
 from headrace.services.parameters import Argument, Option
-from headrace.services.permissions import authorised
+from headrace.services.permissions import ADMINISTER, command
 from headrace.services.rebuildable import early_rows, remove_rebuildable
 from headrace.services.responses import Response
 from headrace.services.responses.erasures import HoldRow, RebuildableRow
@@ -208,7 +208,7 @@ class GcResponse(Response, frozen=True, kw_only=True):
 # `db upgrade`: brings the state to the current schema. A SQLite file is copied first.
 
 
-@authorised
+@command("db upgrade", ADMINISTER)
 def upgrade(session: ProjectSession) -> UpgradeResponse:
     """Apply the missing schema versions.
 
@@ -240,7 +240,7 @@ class ClockResponse(Response, frozen=True, kw_only=True):
     """Whether the next commands believe the machine's clock, whatever its distance."""
 
 
-@authorised
+@command("db clock", ADMINISTER)
 def clock(session: ProjectSession, *, believe: bool = False) -> ClockResponse:
     """Compare the machine's clock with the last stored time; with `believe`, confirm the machine's.
 
@@ -273,7 +273,7 @@ class GcArguments(msgspec.Struct, frozen=True):
 FreeNothing = Annotated[bool, Option("--dry-run", help="say what would be freed")]
 
 
-@authorised
+@command("db gc", ADMINISTER, session="gc")
 def gc(session: ProjectSession, *, dry_run: FreeNothing = False, progress: Progress) -> GcResponse:
     """Free expired snapshots, orphans, raw bytes, logs, quarantine, and data of ended runs.
 
@@ -371,7 +371,7 @@ class _Gone(Exception):
     """A file that the saved state names was deleted before it could be copied."""
 
 
-@authorised
+@command("db backup", ADMINISTER, session="backup")
 def backup(
     session: ProjectSession, folder: Annotated[Path, Argument("[DIR]", help="of the backup")]
 ) -> BackupResponse:

@@ -46,7 +46,7 @@ from headrace.services.database_differences import (
 )
 from headrace.services.lake_files import CORRECT, moved
 from headrace.services.parameters import Option
-from headrace.services.permissions import authorised
+from headrace.services.permissions import ADMINISTER, command
 from headrace.services.session import ProjectSession
 from headrace.store import Transaction
 from headrace.store.migrations import known
@@ -66,7 +66,7 @@ RECOMPUTED_MAX = 5
 """Maximum number of partitions of a damaged file that a printed command computes again."""
 
 
-@authorised
+@command("db check", ADMINISTER, session="db_check")
 def check(
     session: ProjectSession,
     *,

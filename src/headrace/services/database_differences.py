@@ -13,7 +13,7 @@ from headrace.security.audit import Action, Actor, ActorType, AuditEvent, Object
 from headrace.security.state import open_state
 from headrace.services.database import Difference, DifferenceSource, Finding, Unchecked
 from headrace.services.parameters import Option
-from headrace.services.permissions import authorised
+from headrace.services.permissions import ADMINISTER, command
 from headrace.services.session import ProjectSession
 from headrace.slo.declared_promises import declared_promises
 from headrace.slo.incident_impact import DownstreamIndex
@@ -217,7 +217,7 @@ Change = tuple[str, list[Any]]
 """A statement and its values."""
 
 
-@authorised
+@command("db repair", ADMINISTER)
 def repair(
     session: ProjectSession,
     reason: Annotated[str, Option("--reason", metavar="TEXT", help="why, for the audit trail")],

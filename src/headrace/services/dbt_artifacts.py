@@ -23,7 +23,7 @@ from headrace.services.dbt_results import (
 )
 from headrace.services.nodes import typed_columns
 from headrace.services.parameters import Argument, Option
-from headrace.services.permissions import authorised
+from headrace.services.permissions import SEE, command
 from headrace.services.responses.dbt_artifacts import DbtArtifactsResponse, LeftOutRow
 from headrace.services.session import ProjectSession, usable
 from headrace.services.written_files import write_files
@@ -32,7 +32,7 @@ MANIFEST, RESULTS = "manifest.json", "run_results.json"
 FORMATS = ("dbt-manifest",)
 
 
-@authorised
+@command("export dbt-manifest", SEE, session="export")
 def export(
     session: ProjectSession,
     artifacts: Annotated[str, Argument("dbt-manifest", help="what is written")],

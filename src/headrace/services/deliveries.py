@@ -17,7 +17,7 @@ from headrace.model.file_names import visible_name
 from headrace.model.partitions import SEPARATOR
 from headrace.services import targets
 from headrace.services.parameters import Argument, Option
-from headrace.services.permissions import authorised
+from headrace.services.permissions import SEE, command
 from headrace.services.responses import ColumnRow, DisagreedRow, LearntRow, Response
 from headrace.services.session import ProjectSession
 from headrace.store import Transaction
@@ -180,7 +180,13 @@ class DeliveryRow(Response, frozen=True, kw_only=True):
     """For the first published delivery: the schema learnt from it."""
 
 
-@authorised
+@command(
+    "deliveries",
+    SEE,
+    of="source",
+    http="GET /deliveries/{source} deliveries",
+    session="deliveries",
+)
 def deliveries(
     session: ProjectSession,
     source: Annotated[str, Argument("SOURCE", help="`headrace ls 'source:*'` lists them")],

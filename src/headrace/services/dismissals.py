@@ -21,7 +21,7 @@ from headrace.services.complexity import complexity
 from headrace.services.dismissed import costs_of_nodes, dismissal_row, facts_of, reopened_by
 from headrace.services.optimize import optimize, proposal_of
 from headrace.services.parameters import Argument, RequiredReason
-from headrace.services.permissions import authorised, decision, people_to_ask, rules_of
+from headrace.services.permissions import DECIDE, command, decision, people_to_ask, rules_of
 from headrace.services.responses.advisor import DismissedResponse
 from headrace.services.session import Progress, ProjectSession, usable
 from headrace.store import Transaction
@@ -62,7 +62,14 @@ class ReopenArguments(msgspec.Struct, frozen=True):
     proposals: tuple[tuple[str, str], ...]
 
 
-@authorised
+@command(
+    "optimize dismiss",
+    DECIDE,
+    anywhere=True,
+    http="POST /proposals/dismiss do_dismiss",
+    session="dismiss",
+    not_for_agents="a person decides what isn't proposed any more",
+)
 def dismiss(
     session: ProjectSession,
     *,
@@ -88,7 +95,14 @@ def dismiss(
     return perform(session, "dismiss", arguments, progress)  # type: ignore[no-any-return]
 
 
-@authorised
+@command(
+    "optimize reopen",
+    DECIDE,
+    anywhere=True,
+    http="POST /proposals/reopen do_reopen",
+    session="reopen",
+    not_for_agents="a person decides what isn't proposed any more",
+)
 def reopen(session: ProjectSession, *, ids: ProposalIds, progress: Progress) -> DismissedResponse:
     """Reopen dismissed proposals. Raise UsageError for one that isn't dismissed."""
     names = _ids(ids)

@@ -23,7 +23,7 @@ from headrace.services.examinations import (
     state,
     warn,
 )
-from headrace.services.permissions import authorised
+from headrace.services.permissions import SEE, command
 from headrace.services.responses.inspections import ExaminationRow
 from headrace.services.session import ProjectSession
 from headrace.store.queries import telemetry
@@ -225,7 +225,14 @@ The state is closed by then.
 """
 
 
-@authorised
+@command(
+    "doctor",
+    SEE,
+    session="doctor",
+    loads_duckdb=True,
+    group="operate",
+    summary="examine machine, state, sources, secrets and exports",
+)
 def doctor(session: ProjectSession) -> list[ExaminationRow]:
     """Examine machine, state, project, sources, secrets and exports. Nothing is changed.
 

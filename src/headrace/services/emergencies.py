@@ -25,6 +25,8 @@ from headrace.services.parameters import Argument, Option, RequiredReason
 from headrace.services.permissions import (
     ADMINISTER,
     COMMANDS,
+    SEE,
+    command,
     decision,
     freeze_of,
     rules_of,
@@ -56,6 +58,14 @@ class EmergencyArguments(msgspec.Struct, frozen=True):
     reason: str
 
 
+@command(
+    "access break-glass",
+    SEE,
+    http="POST /break-glass do_break_glass",
+    session="break_glass",
+    not_for_agents="a person decides that there is an emergency",
+    own_check=True,
+)
 def break_glass(
     session: ProjectSession,
     role: Annotated[str, Argument("ROLE[:SCOPE]", help="such as operator:domain=finance")],
@@ -108,6 +118,14 @@ class EndArguments(msgspec.Struct, frozen=True):
     reason: str
 
 
+@command(
+    "access break-glass --end",
+    SEE,
+    http="POST /break-glass/end do_end_break_glass",
+    session="end_break_glass",
+    not_for_agents="a person decides that there is an emergency",
+    own_check=True,
+)
 def end_break_glass(
     session: ProjectSession,
     who: Annotated[

@@ -43,7 +43,7 @@ from headrace.services.erase_steps import (
     refuse_held,
 )
 from headrace.services.parameters import Agreed, Argument, Option, Reason, RequiredReason
-from headrace.services.permissions import authorised
+from headrace.services.permissions import ADMINISTER, command
 from headrace.services.responses import RefusedRow
 from headrace.services.responses.erasures import (
     ErasedPlaceRow,
@@ -75,7 +75,7 @@ FromNode = Annotated[
 ]
 
 
-@authorised
+@command("erase", ADMINISTER)
 def erase(  # noqa: PLR0913 - as many as the command has options
     session: ProjectSession,
     subject: Subject,
@@ -153,7 +153,7 @@ def _act(
     )
 
 
-@authorised
+@command("erase preview", ADMINISTER, session="preview_erase")
 def preview_erase(
     session: ProjectSession,
     subject: Subject,
@@ -176,7 +176,7 @@ def preview_erase(
     )
 
 
-@authorised
+@command("erase", ADMINISTER, session="erase")
 def run_erase(
     session: ProjectSession,
     subject: Subject,

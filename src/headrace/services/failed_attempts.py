@@ -26,7 +26,7 @@ from headrace.services.incidents import (
 )
 from headrace.services.logs import is_readable, lines_of
 from headrace.services.parameters import IncidentId
-from headrace.services.permissions import authorised, hiding
+from headrace.services.permissions import SEE, command, hiding
 from headrace.services.responses import CodeRow
 from headrace.services.responses.failures import (
     AttemptInputRow,
@@ -67,7 +67,13 @@ CODE_LINES = 7
 INPUT_PARTITIONS_MAX = 20
 
 
-@authorised
+@command(
+    "incident failure",
+    SEE,
+    lists=True,
+    http="GET /incidents/{incident}/failure incident_failure",
+    of_files=True,
+)
 def incident_failure(session: ProjectSession, incident: IncidentId) -> FailureResponse:
     """Return the newest failed attempt behind an incident, with its code and what changed before.
 

@@ -17,7 +17,7 @@ from headrace.model.intervals import bounds_us, key_at_us, previous_key, to_us
 from headrace.model.nodes import Grain
 from headrace.services.figure_inputs import Figuring
 from headrace.services.figures import figuring_of
-from headrace.services.permissions import authorised
+from headrace.services.permissions import SEE, command
 from headrace.services.responses.figures import FigureTrend, TrendRow
 from headrace.services.session import ProjectSession
 from headrace.slo.availability import (
@@ -57,7 +57,7 @@ class _Trend(msgspec.Struct, frozen=True):
     of_days: Callable[[Figuring, TrendGroup, Days], Sequence[Values]]
 
 
-@authorised
+@command("figure trend", SEE, http="GET /figures/{figure}/trend figure_trend")
 def figure_trend(session: ProjectSession, figure: str, query: TrendQuery) -> FigureTrend:
     """Return a figure of the last days of each consumer or node, or by owner or domain.
 

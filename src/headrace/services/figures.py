@@ -14,7 +14,7 @@ from headrace.model.intervals import to_us
 from headrace.services import figure_inputs
 from headrace.services.figure_inputs import Figuring
 from headrace.services.parameters import Selected
-from headrace.services.permissions import authorised
+from headrace.services.permissions import SEE, command
 from headrace.services.responses.figures import (
     FIGURES,
     FigureResponse,
@@ -399,7 +399,7 @@ OWN_WINDOW = {"sources": "90d"}
 """Default windows of figures that don't use the common one."""
 
 
-@authorised
+@command("status explain", SEE, http="GET /figures/{figure} figure", session="figure")
 def explain(
     session: ProjectSession, figure: str, select: Selected = (), *, window: str | None = None
 ) -> FigureResponse:

@@ -30,7 +30,7 @@ from headrace.services.incident_records import FixEnded
 from headrace.services.incidents import found_in
 from headrace.services.parameters import Agreed, AsIs, Conversions, IncidentId, Option
 from headrace.services.pause import resume
-from headrace.services.permissions import authorised
+from headrace.services.permissions import OPERATE, SEE, command
 from headrace.services.renames import undecided_renames
 from headrace.services.repair_steps import RepairAction
 from headrace.services.responses import RefusedRow, Response
@@ -70,7 +70,7 @@ class FixNoted(Response, frozen=True, kw_only=True):
     refused: RefusedRow | None = None
 
 
-@authorised
+@command("fix", OPERATE)
 def fix(  # noqa: PLR0913 - how it is shown, agreed to and decided; all are named where it is called
     session: ProjectSession,
     target: str,
@@ -510,7 +510,13 @@ Again = Annotated[
 ]
 
 
-@authorised
+@command(
+    "fix preview",
+    SEE,
+    http="GET /incidents/{incident}/repair repair",
+    of_files=True,
+    session="preview_fix",
+)
 def preview_fix(
     session: ProjectSession,
     incident: IncidentId,
@@ -531,7 +537,7 @@ def preview_fix(
     )
 
 
-@authorised
+@command("fix", OPERATE, http="POST /incidents/{incident}/fix do_fix", session="fix")
 def run_fix(
     session: ProjectSession,
     incident: IncidentId,

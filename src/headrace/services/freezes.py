@@ -14,7 +14,7 @@ from headrace.services import commands
 from headrace.services.command_context import TOKEN_PREFIX, CommandContext
 from headrace.services.commands import leader_command, perform
 from headrace.services.parameters import Argument, Option, RequiredReason
-from headrace.services.permissions import authorised
+from headrace.services.permissions import ADMINISTER, command
 from headrace.services.responses.access import FreezeResponse, FreezeRow
 from headrace.services.session import Progress, ProjectSession
 from headrace.store import Transaction
@@ -34,7 +34,13 @@ class FreezeArguments(msgspec.Struct, frozen=True):
     reason: str
 
 
-@authorised
+@command(
+    "freeze",
+    ADMINISTER,
+    session="freeze",
+    group="operate",
+    summary="stop a person, a token, or everybody but admins",
+)
 def freeze(
     session: ProjectSession,
     who: Who = None,
@@ -59,7 +65,13 @@ def freeze(
     return perform(session, "freeze", arguments, progress)  # type: ignore[no-any-return]
 
 
-@authorised
+@command(
+    "unfreeze",
+    ADMINISTER,
+    session="unfreeze",
+    group="operate",
+    summary="let somebody who is frozen work again",
+)
 def unfreeze(
     session: ProjectSession,
     who: Who = None,

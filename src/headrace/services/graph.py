@@ -16,7 +16,7 @@ from headrace.services.graph_groups import CARDS_MAX, overview
 from headrace.services.graph_past import PastCards, past_time, version_at
 from headrace.services.incidents import ID, incident
 from headrace.services.parameters import Excluded, Selected
-from headrace.services.permissions import authorised
+from headrace.services.permissions import SEE, command
 from headrace.services.responses import Response
 from headrace.services.responses.catalog import CardView, GraphView
 from headrace.services.selection import selected
@@ -53,7 +53,7 @@ class GraphViewQuery(msgspec.Struct, frozen=True, kw_only=True):
     at: str | None = None
 
 
-@authorised
+@command("graph", SEE, of="query.root", lists=True, http="GET /graph/view graph")
 def view(session: ProjectSession, query: GraphViewQuery) -> GraphView:
     """Return a view with at most `budget` nodes in cards of their own, nearest to the root first.
 
@@ -207,7 +207,7 @@ class EffectResponse(Response, frozen=True, kw_only=True):
     owners: list[str]
 
 
-@authorised
+@command("effect", SEE, of="select", lists=True, http="GET /effect effect")
 def effect(session: ProjectSession, select: Selected, exclude: Excluded = ()) -> EffectResponse:
     """Return the effect on the applied project (declared, before the first apply).
 

@@ -20,7 +20,7 @@ from headrace.services.graph_past import (
     states_between,
     version_at,
 )
-from headrace.services.permissions import authorised
+from headrace.services.permissions import SEE, command
 from headrace.services.responses import Response
 from headrace.services.session import ProjectSession
 from headrace.store.queries import graph_history
@@ -76,7 +76,7 @@ class GraphChangesResponse(Response, frozen=True, kw_only=True, rename={"from_":
     changes: list[GraphChange]
 
 
-@authorised
+@command("graph changes", SEE, lists=True, http="GET /graph/changes graph_changes")
 def changes(session: ProjectSession, query: GraphChangesQuery) -> GraphChangesResponse:
     """Return which nodes and consumers changed their state in a window of past times.
 

@@ -13,7 +13,7 @@ from headrace.services import commands
 from headrace.services.command_context import CommandContext
 from headrace.services.commands import leader_command, perform
 from headrace.services.parameters import Argument, Option, RequiredReason
-from headrace.services.permissions import authorised
+from headrace.services.permissions import ADMINISTER, SEE, command
 from headrace.services.responses.erasures import HoldRow
 from headrace.services.retention import hold_row
 from headrace.services.session import Progress, ProjectSession
@@ -36,7 +36,7 @@ class HoldArguments(msgspec.Struct, frozen=True):
     reason: str
 
 
-@authorised
+@command("hold list", SEE, session="holds")
 def holds(session: ProjectSession) -> list[HoldRow]:
     """Return the legal holds (at most 200), newest first, those that were released too."""
     if session.store is None:
@@ -45,7 +45,7 @@ def holds(session: ProjectSession) -> list[HoldRow]:
         return [hold_row(session, hold) for hold in stored.every(tx, SHOWN_MAX)]
 
 
-@authorised
+@command("hold", ADMINISTER, session="hold")
 def hold(
     session: ProjectSession,
     node: HeldNode,
@@ -63,7 +63,7 @@ def hold(
     return perform(session, "hold_set", arguments, progress)  # type: ignore[no-any-return]
 
 
-@authorised
+@command("hold release", ADMINISTER, session="release_hold")
 def release(
     session: ProjectSession,
     node: HeldNode,

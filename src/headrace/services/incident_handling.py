@@ -18,7 +18,7 @@ from headrace.services.incident_records import Addition, add_to_incident
 from headrace.services.incidents import number_of
 from headrace.services.parameters import Argument, IncidentId
 from headrace.services.people import declared_people
-from headrace.services.permissions import authorised
+from headrace.services.permissions import OPERATE, command
 from headrace.services.responses.incidents import IncidentRow, PeopleResponse
 from headrace.services.same_person import USER
 from headrace.services.session import Progress, ProjectSession
@@ -36,7 +36,12 @@ class HandlingArguments(msgspec.Struct, frozen=True):
     value: str | None
 
 
-@authorised
+@command(
+    "incidents assign",
+    OPERATE,
+    http="POST /incidents/{incident}/assign do_assign",
+    session="assign",
+)
 def assign(
     session: ProjectSession,
     incident: IncidentId,
@@ -54,7 +59,12 @@ def assign(
     return perform(session, "assign_incident", arguments, progress)  # type: ignore[no-any-return]
 
 
-@authorised
+@command(
+    "incidents ticket",
+    OPERATE,
+    http="POST /incidents/{incident}/ticket do_ticket",
+    session="link_ticket",
+)
 def link_ticket(
     session: ProjectSession,
     incident: IncidentId,
@@ -72,7 +82,12 @@ def link_ticket(
     return perform(session, "link_ticket", arguments, progress)  # type: ignore[no-any-return]
 
 
-@authorised
+@command(
+    "incidents people",
+    OPERATE,
+    http="GET /people people",
+    not_for_agents="it lists names for a form of the web UI",
+)
 def people(session: ProjectSession) -> PeopleResponse:
     """Return the names to suggest for an assignment: the caller, and people in `access.yaml`.
 

@@ -16,7 +16,7 @@ from headrace.services.incident_records import Addition, add_to_incident, short_
 from headrace.services.incidents import found_in, number_of
 from headrace.services.parameters import IncidentId, MutedUntil, Reason, RequiredReason
 from headrace.services.pause import lapses_at
-from headrace.services.permissions import authorised
+from headrace.services.permissions import OPERATE, command
 from headrace.services.responses.incidents import IncidentRow
 from headrace.services.session import Progress, ProjectSession
 from headrace.slo.times import dated
@@ -43,7 +43,7 @@ class UnmuteArguments(msgspec.Struct, frozen=True):
     reason: str
 
 
-@authorised
+@command("incidents mute", OPERATE, http="POST /incidents/{incident}/mute do_mute", session="mute")
 def mute(
     session: ProjectSession,
     incident: IncidentId,
@@ -63,7 +63,12 @@ def mute(
     return perform(session, "mute_incident", arguments, progress)  # type: ignore[no-any-return]
 
 
-@authorised
+@command(
+    "incidents unmute",
+    OPERATE,
+    http="POST /incidents/{incident}/unmute do_unmute",
+    session="unmute",
+)
 def unmute(
     session: ProjectSession,
     incident: IncidentId,

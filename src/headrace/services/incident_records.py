@@ -20,7 +20,7 @@ from headrace.services.command_context import CommandContext
 from headrace.services.commands import evaluate_now, leader_command, perform
 from headrace.services.incidents import found_in, number_of, row_of
 from headrace.services.parameters import Argument, FirstWrong, IncidentId, LastWrong, RequiredReason
-from headrace.services.permissions import authorised
+from headrace.services.permissions import OPERATE, SEE, command
 from headrace.services.responses import Response
 from headrace.services.responses.incidents import IncidentFigureRow, IncidentRow, MeasuredRow
 from headrace.services.session import Progress, ProjectSession
@@ -43,7 +43,7 @@ class NoteArguments(msgspec.Struct, frozen=True):
     text: str
 
 
-@authorised
+@command("incidents note", OPERATE, http="POST /incidents/{incident}/note do_note", session="note")
 def note(
     session: ProjectSession,
     incident: IncidentId,
@@ -146,7 +146,13 @@ class ReportArguments(msgspec.Struct, frozen=True):
     reason: str
 
 
-@authorised
+@command(
+    "incidents report",
+    OPERATE,
+    of="node",
+    http="POST /incidents/report do_report",
+    session="report",
+)
 def report(
     session: ProjectSession,
     node: Annotated[str, Argument("NODE[@K]")],
@@ -258,7 +264,7 @@ MARKED_MAX = 30
 _FACT = "fact:"
 
 
-@authorised
+@command("incident figures", SEE, http="GET /incidents/{incident}/figures incident_figures")
 def incident_figures(session: ProjectSession, incident: IncidentId) -> list[IncidentFigureRow]:
     """Return the most anomalous figure of each column that deviates from its own history.
 

@@ -16,7 +16,7 @@ from headrace.model.causes import CauseKind
 from headrace.model.partitions import WHOLE
 from headrace.plan import Compiled
 from headrace.services.parameters import IncidentId, Option
-from headrace.services.permissions import authorised
+from headrace.services.permissions import SEE, command
 from headrace.services.rename_rivals import rename_rows
 from headrace.services.repair_texts import AWAITED, AWAY
 from headrace.services.responses import HoldingRow
@@ -66,7 +66,7 @@ Every = Annotated[
 ]
 
 
-@authorised
+@command("incidents", SEE, lists=True, http="GET /incidents incidents", session="incidents")
 def incidents(session: ProjectSession, *, every: Every = False) -> list[IncidentRow]:
     """Return the unresolved incidents, oldest first.
 
@@ -84,7 +84,15 @@ def incidents(session: ProjectSession, *, every: Every = False) -> list[Incident
         return rows_of(session, session.compiled, tx, visible, now_us)
 
 
-@authorised
+@command(
+    "incident",
+    SEE,
+    lists=True,
+    http="GET /incidents/{incident} incident",
+    session="incident",
+    group="look",
+    summary="show one incident: evidence, affected consumers, repair",
+)
 def incident(
     session: ProjectSession,
     incident: IncidentId,

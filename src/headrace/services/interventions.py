@@ -27,7 +27,7 @@ from headrace.services.command_context import CommandContext
 from headrace.services.commands import evaluate_now, leader_command, perform
 from headrace.services.consequences import of_act
 from headrace.services.parameters import Argument, Reason, RequiredReason
-from headrace.services.permissions import authorised
+from headrace.services.permissions import DECIDE, OPERATE, command
 from headrace.services.responses import Response
 from headrace.services.responses.interventions import (
     CancelResponse,
@@ -61,7 +61,14 @@ class CancelArguments(msgspec.Struct, frozen=True):
     reason: str
 
 
-@authorised
+@command(
+    "cancel",
+    OPERATE,
+    http="POST /runs/{run}/cancel do_cancel",
+    session="cancel",
+    group="act",
+    summary="end a run",
+)
 def cancel(
     session: ProjectSession,
     run: Annotated[str, Argument("RUN", help="`headrace runs` lists them")],
@@ -169,7 +176,15 @@ class WithdrawArguments(msgspec.Struct, frozen=True):
     """The publication that an approval is about; None if none was needed."""
 
 
-@authorised
+@command(
+    "unpublish",
+    DECIDE,
+    of="target",
+    http="POST /withdraw do_withdraw",
+    session="unpublish",
+    group="act",
+    summary="take a publication back: readers no longer see it",
+)
 def unpublish(
     session: ProjectSession,
     target: Annotated[str, Argument("ASSET@K", help="a published partition")],
@@ -409,7 +424,15 @@ class WaiveResponse(Response, frozen=True, kw_only=True):
     backlog: list[str]
 
 
-@authorised
+@command(
+    "waive",
+    DECIDE,
+    of="target",
+    http="POST /waive do_waive",
+    session="waive",
+    group="act",
+    summary="waive an obligation whose interval nobody needs any more",
+)
 def waive(
     session: ProjectSession,
     target: Annotated[
@@ -532,7 +555,7 @@ class TakeOverResponse(Response, frozen=True, kw_only=True):
     by: str
 
 
-@authorised
+@command("exports take-over", DECIDE, of="consumer", session="take_over_exports")
 def take_over(
     session: ProjectSession,
     consumer: Annotated[str, Argument("CONSUMER", help="whose target it is")],

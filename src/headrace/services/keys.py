@@ -15,14 +15,14 @@ from headrace.services.command_context import CommandContext
 from headrace.services.commands import leader_command, perform, required_reason
 from headrace.services.masking import key_store, reversible_mask
 from headrace.services.parameters import Argument, Option, Reason, RequiredReason
-from headrace.services.permissions import authorised
+from headrace.services.permissions import ADMINISTER, AUDIT, command
 from headrace.services.responses.base import Response
 from headrace.services.responses.keys import KeyRotationRow, KeyVersionRow, RevealedResponse
 from headrace.services.session import Progress, ProjectSession
 from headrace.store import Transaction
 
 
-@authorised
+@command("keys status", AUDIT, session="keys")
 def key_status(session: ProjectSession) -> list[KeyVersionRow]:
     """Return the versions of the domains' keys, and how many data keys each of them encrypts.
 
@@ -48,7 +48,7 @@ class RotateArguments(msgspec.Struct, frozen=True):
     reason: str
 
 
-@authorised
+@command("keys rotate", ADMINISTER, session="rotate_keys")
 def rotate_keys(
     session: ProjectSession,
     domain: Annotated[
@@ -96,7 +96,7 @@ class RevealArguments(msgspec.Struct, frozen=True):
     reason: str
 
 
-@authorised
+@command("keys reveal", ADMINISTER, session="reveal_token")
 def reveal_token(
     session: ProjectSession,
     token: Annotated[str, Argument("TOKEN", help="s1v1_…, as a masked column shows it")],

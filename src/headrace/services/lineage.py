@@ -9,12 +9,12 @@ from headrace.model import Asset, Source
 from headrace.plan.impact import ALL_COLUMNS, LineageStep
 from headrace.services import code_versions, targets
 from headrace.services.parameters import Argument
-from headrace.services.permissions import authorised
+from headrace.services.permissions import SEE, command
 from headrace.services.responses import LineageResponse, LineageRow, PublishedCodeRow
 from headrace.services.session import ProjectSession, usable
 
 
-@authorised
+@command("lineage", SEE, http="GET /lineage/{column:path} lineage", of_files=True)
 def lineage(
     session: ProjectSession,
     column: Annotated[

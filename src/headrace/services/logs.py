@@ -18,7 +18,7 @@ from headrace.model.export_problems import Exported
 from headrace.services import targets
 from headrace.services.caches import cursor_text, place
 from headrace.services.parameters import Argument, Option
-from headrace.services.permissions import authorised, decision, rules_of
+from headrace.services.permissions import SEE, command, decision, rules_of
 from headrace.services.responses import ErrorRow, LogRow, Response
 from headrace.services.runs import error_row, reason_of
 from headrace.services.session import ProjectSession
@@ -147,7 +147,7 @@ class PageOfLines(NamedTuple):
     total: int
 
 
-@authorised
+@command("logs", SEE)
 def logs(
     session: ProjectSession,
     target: Annotated[
@@ -312,7 +312,7 @@ def reports_error(line: CapturedLine) -> bool:
     return _ERROR.search(without_colors(line.text)) is not None
 
 
-@authorised
+@command("logs", SEE)
 def follow(session: ProjectSession, target: str, *, grep: str | None) -> Iterator[LogRow]:
     """Yield the lines, and new ones as they are written, until the attempt has ended."""
     pattern = _pattern(grep)
@@ -465,7 +465,7 @@ class LogPageQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     limit: Annotated[int, msgspec.Meta(ge=1, le=5_000)] = 1_000
 
 
-@authorised
+@command("logs page", SEE, http="GET /attempts/{attempt}/logs logs", of_files=True, session="logs")
 def log_page(session: ProjectSession, query: LogPageQuery) -> LogsResponse:
     """Return one page of lines. Raise UsageError for an unknown attempt or an invalid cursor."""
     begin = query.line or START if query.cursor is None else place(query.cursor, LinePosition)
@@ -509,7 +509,7 @@ class LogTextResponse(Response, frozen=True, kw_only=True):
     next: str | None
 
 
-@authorised
+@command("logs text", SEE)
 def log_text(session: ProjectSession, attempt: str, cursor: str | None = None) -> LogTextResponse:
     """Return the lines of an attempt with time, level and text, up to now.
 

@@ -23,7 +23,7 @@ from headrace.model.files import sha256_of
 from headrace.model.retention import first_kept
 from headrace.services import code_versions
 from headrace.services.parameters import Argument, Excluded, Selected
-from headrace.services.permissions import authorised
+from headrace.services.permissions import SEE, command
 from headrace.services.responses import NodeRow, VersionFileRow, VersionRow
 from headrace.services.retention import hold_reason, in_force
 from headrace.services.selection import selected
@@ -34,7 +34,17 @@ from headrace.store.queries.applied_versions import Heading
 from headrace.store.queries.holds import Hold
 
 
-@authorised
+@command(
+    "ls",
+    SEE,
+    of="select",
+    lists=True,
+    http="GET /ls ls",
+    of_files=True,
+    session="ls",
+    group="look",
+    summary="list sources, assets and consumers",
+)
 def ls(
     session: ProjectSession, select: Selected = (), exclude: Excluded = (), *, progress: Progress
 ) -> list[NodeRow]:
@@ -120,7 +130,7 @@ def _order(project: Project, name: str) -> tuple[int, str]:
 DIGITS_MAX = 18
 
 
-@authorised
+@command("versions", SEE, http="GET /versions versions", session="versions")
 def versions(
     session: ProjectSession,
     version: Annotated[
@@ -142,7 +152,7 @@ def versions(
     return [_row(session, item) for item in results]
 
 
-@authorised
+@command("versions", SEE)
 def file_of(session: ProjectSession, number: str, path: str) -> bytes:
     """Return the stored bytes of one file of a version.
 

@@ -10,7 +10,7 @@ import msgspec
 from headrace.model import Project, UsageError
 from headrace.model.nodes import Asset, SqlBody
 from headrace.services import targets
-from headrace.services.permissions import authorised, hiding, visible_of
+from headrace.services.permissions import SEE, command, hiding, visible_of
 from headrace.services.responses.catalog import CodeDifference, CodeResponse, CodeVersionRow
 from headrace.services.session import ProjectSession
 from headrace.services.text_differences import line_differences
@@ -23,7 +23,7 @@ VERSIONS_MAX = 200
 """Maximum number of versions searched, newest first."""
 
 
-@authorised
+@command("code", SEE, of="name", http="GET /assets/{name}/code code")
 def code(
     session: ProjectSession, name: str, version: int | None = None, since: int | None = None
 ) -> CodeResponse:

@@ -30,7 +30,7 @@ from headrace.model.nodes import CostRates
 from headrace.model.partitions import SEPARATOR
 from headrace.services import targets
 from headrace.services.masking import column_limits
-from headrace.services.permissions import authorised
+from headrace.services.permissions import SEE, command
 from headrace.services.responses.history import (
     ColumnFigureRow,
     ColumnPointRow,
@@ -64,7 +64,7 @@ class HistoryQuery(msgspec.Struct, frozen=True, kw_only=True):
     limit: Annotated[int, Meta(ge=2, le=400)] = 60
 
 
-@authorised
+@command("history", SEE, of="name", http="GET /assets/{name}/history node_history")
 def node_history(session: ProjectSession, name: str, query: HistoryQuery) -> HistoryResponse:
     """Return the newest published partitions, oldest first; empty for views.
 

@@ -25,7 +25,7 @@ from headrace.services.caches import cursor_text, place
 from headrace.services.catalog_search import Cards
 from headrace.services.delay_ledger import Ledgers
 from headrace.services.expected_partitions import count_absent, expected, within
-from headrace.services.permissions import authorised
+from headrace.services.permissions import SEE, command
 from headrace.services.refused_acts import refused_on_node
 from headrace.services.responses import ConsumerRow, LearntRow, Response
 from headrace.services.responses.catalog import (
@@ -63,7 +63,7 @@ class PartitionListQuery(
     limit: Annotated[int, Meta(ge=1, le=2_000)] = 400
 
 
-@authorised
+@command("partitions", SEE, of="name", http="GET /assets/{name}/partitions partitions")
 def list_partitions(
     session: ProjectSession, name: str, query: PartitionListQuery
 ) -> PartitionsResponse:
@@ -201,7 +201,7 @@ def _partition_row(session: ProjectSession, day: Day) -> PartitionRow:
     )
 
 
-@authorised
+@command("asset", SEE, of="name", http="GET /assets/{name} node")
 def node(session: ProjectSession, name: str) -> NodeResponse:
     """Return a node in its current state. Raise UsageError if it doesn't exist."""
     cards = Cards(session)
@@ -367,7 +367,7 @@ class ConsumerResponse(Response, frozen=True, kw_only=True):
     next: str | None
 
 
-@authorised
+@command("consumer", SEE, of="name", http="GET /consumers/{name} consumer")
 def consumer(
     session: ProjectSession,
     name: str,

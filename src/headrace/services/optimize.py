@@ -19,7 +19,7 @@ from headrace.services.changed_assets import bytes_of
 from headrace.services.dismissed import dismissals_of
 from headrace.services.node_code import hidden_files
 from headrace.services.parameters import Argument, Excluded, Option, Selected
-from headrace.services.permissions import authorised
+from headrace.services.permissions import SEE, command
 from headrace.services.project_rules import PARTITIONS_MAX, advice_of_project, verdict
 from headrace.services.responses.optimize import EqualityRow, JoinRow, OptimizeRow, PremiseRow
 from headrace.services.selection import selected
@@ -33,7 +33,7 @@ HIDDEN_DIFF = "its change is in files with code that your roles don't show"
 FILE_BYTES_MAX = 4 * TEXT_CHARACTERS_MAX
 
 
-@authorised
+@command("optimize", SEE, of="select", lists=True, session="optimize")
 def optimize(
     session: ProjectSession, select: Selected = (), exclude: Excluded = (), *, progress: Progress
 ) -> list[OptimizeRow]:

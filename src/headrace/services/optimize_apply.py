@@ -25,7 +25,7 @@ from headrace.services.finding_changes import (
 from headrace.services.finding_trials import is_applicable, record_together, trial_of_change
 from headrace.services.optimize import optimize
 from headrace.services.parameters import Argument
-from headrace.services.permissions import authorised
+from headrace.services.permissions import CHANGE, command
 from headrace.services.proofs import INCONCLUSIVE, NO_DIFF, is_measurable, plan_id_of
 from headrace.services.responses import ApplyResponse, PlanResponse
 from headrace.services.session import Progress, ProjectSession, Silent, usable
@@ -42,7 +42,7 @@ TOGETHER_S = 60.0
 """Several findings are measured together over this many partitions, for this many seconds."""
 
 
-@authorised
+@command("optimize apply", CHANGE, not_for_agents="it writes files of the project")
 def apply_findings(
     session: ProjectSession,
     *,

@@ -21,7 +21,7 @@ from headrace.services import commands
 from headrace.services.command_context import CommandContext
 from headrace.services.commands import evaluate_now, leader_command, perform
 from headrace.services.parameters import Excluded, Option, Reason, Selected
-from headrace.services.permissions import authorised
+from headrace.services.permissions import OPERATE, SEE, command
 from headrace.services.responses.interventions import PauseResponse, PauseRow
 from headrace.services.selection import selected
 from headrace.services.session import Progress, ProjectSession
@@ -104,7 +104,7 @@ class PauseArguments(msgspec.Struct, frozen=True):
     until: str | None
 
 
-@authorised
+@command("pause", OPERATE, of="select", http="POST /pause do_pause", session="pause")
 def pause(
     session: ProjectSession,
     select: Selected,
@@ -131,7 +131,7 @@ def pause(
     return perform(session, "pause", arguments, progress)  # type: ignore[no-any-return]
 
 
-@authorised
+@command("pauses", SEE, lists=True, http="GET /paused paused", session="paused")
 def paused(session: ProjectSession) -> PauseResponse:
     """Return the pauses in force."""
     rows = []
@@ -212,7 +212,15 @@ class ResumeArguments(msgspec.Struct, frozen=True):
     reason: str
 
 
-@authorised
+@command(
+    "resume",
+    OPERATE,
+    of="select",
+    http="POST /resume do_resume",
+    session="resume",
+    group="act",
+    summary="let paused assets run again",
+)
 def resume(
     session: ProjectSession,
     select: Selected,

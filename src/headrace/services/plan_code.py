@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from headrace.plan import Compiled
 from headrace.runtime.applied_versions import contents_of
-from headrace.services.permissions import authorised
+from headrace.services.permissions import SEE, command
 from headrace.services.plans import Base, compared_with
 from headrace.services.responses.plans import FileDifferenceRow, PlanCodeResponse
 from headrace.services.session import Progress, ProjectSession, usable
@@ -18,7 +18,7 @@ FILES_MAX = 50
 """The maximum number of files whose differences are returned, in the order of their paths."""
 
 
-@authorised
+@command("plan code", SEE, lists=True, http="GET /plan/code plan_code", of_files=True)
 def plan_code(session: ProjectSession, *, progress: Progress) -> PlanCodeResponse:
     """Return what changed in the text of each file, compared as `plan` compares.
 

@@ -8,7 +8,7 @@ from headrace.model.reachability import reachable
 from headrace.plan import Compiled, changes
 from headrace.plan.comparison import renames
 from headrace.plan.node_graph import NodeGraph
-from headrace.services.permissions import authorised, visible_of
+from headrace.services.permissions import SEE, command, visible_of
 from headrace.services.plans import compared_with
 from headrace.services.responses.catalog import EdgeView
 from headrace.services.responses.plan_graphs import PlanGraphResponse, PlanGraphRow
@@ -19,7 +19,7 @@ NODES_MAX = 60
 """The maximum number of nodes that are returned: changed ones first, then the nearest ones."""
 
 
-@authorised
+@command("plan graph", SEE, lists=True, http="GET /plan/graph plan_graph", of_files=True)
 def plan_graph(session: ProjectSession, *, progress: Progress) -> PlanGraphResponse:
     """Return the nodes that the files change and all nodes downstream, compared as `plan` compares.
 

@@ -51,7 +51,7 @@ from headrace.services.contract_agreements import agreement_rows, with_agreement
 from headrace.services.invalidation import Cost
 from headrace.services.masking import classified_rows
 from headrace.services.parameters import Option
-from headrace.services.permissions import authorised
+from headrace.services.permissions import SEE, command
 from headrace.services.promotions import find_offers, promoted_rows, promotion_steps
 from headrace.services.responses import (
     Affects,
@@ -138,7 +138,7 @@ class Base(msgspec.Struct, frozen=True):
     called: str | None
 
 
-@authorised
+@command("plan", SEE, lists=True, http="GET /plan plan", of_files=True, session="plan")
 def plan(
     session: ProjectSession,
     *,

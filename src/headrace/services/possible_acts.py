@@ -16,7 +16,7 @@ from headrace.plan.compiled import is_view
 from headrace.services.approvals import answerable
 from headrace.services.catalog_search import Cards
 from headrace.services.incidents import incidents
-from headrace.services.permissions import authorised, may_call
+from headrace.services.permissions import SEE, command, may_call
 from headrace.services.responses.catalog import PossibleActRow, PossibleActsResponse
 from headrace.services.session import ProjectSession
 from headrace.store.queries import backfill_plans, runs
@@ -40,7 +40,7 @@ FIT_BACKFILL = {"running": ("pause", "cancel"), "paused": ("resume", "cancel")}
 """State of a backfill → the acts that fit."""
 
 
-@authorised
+@command("acts possible", SEE, lists=True, http="GET /possible-acts possible_acts")
 def possible_acts(
     session: ProjectSession, q: str = "", limit: Annotated[int, Meta(ge=1, le=100)] = 20
 ) -> PossibleActsResponse:

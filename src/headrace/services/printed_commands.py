@@ -6,8 +6,6 @@ import re
 from collections.abc import Collection
 
 _IN_TEXT = re.compile(r"`(headrace [^`]+)`")
-_FOR_EVERYBODY = ("access whoami", "access break-glass", "access break-glass --end")
-"""Commands that check another rule than that of a role, or none."""
 _PREVIEW = "--dry-run"
 
 
@@ -24,7 +22,7 @@ def commands_in(hint: str) -> list[str]:
 def name_of(command: str, names: Collection[str]) -> str | None:
     """Return the longest of the names that a typed command begins with, its options considered.
 
-    None for commands that need no role, of other programs too.
+    None for commands of other programs, and for those that are in no table.
     """
     words = command.split()
     if words[:1] != ["headrace"]:
@@ -34,5 +32,4 @@ def name_of(command: str, names: Collection[str]) -> str | None:
     options = [f"{first} {word}" for word in words if word.startswith("--")]
     previews = [f"{both} preview", f"{first} preview"] if _PREVIEW in words else []
     candidates = (*options, *previews, both, first)
-    name = next((item for item in candidates if item in names), None)
-    return None if name in _FOR_EVERYBODY else name
+    return next((item for item in candidates if item in names), None)

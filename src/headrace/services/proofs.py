@@ -32,7 +32,7 @@ from headrace.services.finding_trials import (
 )
 from headrace.services.optimize import OF_COMPLEXITY, optimize, proposal_of
 from headrace.services.parameters import Excluded, Selected
-from headrace.services.permissions import authorised
+from headrace.services.permissions import OPERATE, command
 from headrace.services.responses.optimize import (
     EqualityRow,
     MeasuredRow,
@@ -53,7 +53,13 @@ NO_DIFF = "it has no diff"
 _RANKS = {"proven": 0, "unknown": 1}
 
 
-@authorised
+@command(
+    "optimize --prove",
+    OPERATE,
+    of="select",
+    session="prove",
+    not_for_agents="it runs queries in the process that calls it, for up to an hour",
+)
 def prove(
     session: ProjectSession,
     select: Selected = (),

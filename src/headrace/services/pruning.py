@@ -13,7 +13,7 @@ from headrace.services.complexity import UNSEEN, complexity
 from headrace.services.dismissed import refuse_dismissed
 from headrace.services.ls import file_of, versions
 from headrace.services.parameters import Argument
-from headrace.services.permissions import authorised
+from headrace.services.permissions import CHANGE, command
 from headrace.services.plans import plan
 from headrace.services.project_paths import safe_path
 from headrace.services.responses import ApplyResponse, PlanResponse, VersionRow
@@ -30,7 +30,9 @@ from headrace.store.queries.audit_trail import pruned_since
 from headrace.store.queries.erasures import is_retired_whole
 
 
-@authorised
+@command(
+    "complexity prune", CHANGE, session="prune", not_for_agents="it deletes files of the project"
+)
 def prune(
     session: ProjectSession,
     *,
@@ -63,7 +65,7 @@ def prune(
     )
 
 
-@authorised
+@command("complexity prune --yes", CHANGE, not_for_agents="it deletes files of the project")
 def apply_prune(
     session: ProjectSession,
     *,
@@ -153,7 +155,12 @@ def _owners(session: ProjectSession, rows: Sequence[ComplexityRow]) -> list[str]
     return sorted({node.owner for node in nodes if node is not None})
 
 
-@authorised
+@command(
+    "complexity restore",
+    CHANGE,
+    session="restore_files",
+    not_for_agents="it writes files of the project",
+)
 def restore_files(
     session: ProjectSession,
     *,
@@ -180,7 +187,7 @@ def restore_files(
     )
 
 
-@authorised
+@command("complexity undo", CHANGE)
 def undo_prune(
     session: ProjectSession,
     *,

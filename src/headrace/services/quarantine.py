@@ -28,7 +28,7 @@ from headrace.model.file_names import visible_name
 from headrace.model.partitions import WHOLE, command_line, partition_argument
 from headrace.services import targets
 from headrace.services.parameters import Argument
-from headrace.services.permissions import authorised, unrestricted
+from headrace.services.permissions import READ, command, unrestricted
 from headrace.services.repairs import BrokenPartition, other_choices, repairs
 from headrace.services.responses import CheckRow, QuarantineRow, RepairRow
 from headrace.services.session import ProjectSession
@@ -213,7 +213,7 @@ def decided_together(tx: Transaction, incident: Incident, word: str) -> list[Qua
     ]
 
 
-@authorised
+@command("quarantine", READ, of="target", http="GET /quarantine quarantine", session="quarantine")
 def list_quarantine(
     session: ProjectSession,
     target: Annotated[

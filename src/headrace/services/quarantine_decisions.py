@@ -38,7 +38,7 @@ from headrace.services.incident_partitions import let_through_of
 from headrace.services.incidents import found_in, number_of
 from headrace.services.parameters import Argument, RequiredReason, Until
 from headrace.services.pause import lapses_at
-from headrace.services.permissions import authorised
+from headrace.services.permissions import DECIDE, command
 from headrace.services.quarantine import decided_together, waiting_for
 from headrace.services.responses import CountsRow
 from headrace.services.responses.interventions import DecisionResponse, UndecidedRow
@@ -482,7 +482,13 @@ _DECIDED = ("published", "dropped")
 Decided = Annotated[str, Argument("ASSET@K|INC-N", help="one partition, or all of an incident")]
 
 
-@authorised
+@command(
+    "quarantine accept",
+    DECIDE,
+    of="target",
+    http="POST /quarantine/accept do_accept",
+    session="quarantine_accept",
+)
 def accept(
     session: ProjectSession,
     target: Decided,
@@ -563,7 +569,13 @@ def _held(session: ProjectSession, target: str) -> list[Quarantined]:
     return sorted(rows, key=lambda row: row.id)
 
 
-@authorised
+@command(
+    "quarantine drop",
+    DECIDE,
+    of="target",
+    http="POST /quarantine/drop do_drop",
+    session="quarantine_drop",
+)
 def drop(
     session: ProjectSession,
     target: Decided,

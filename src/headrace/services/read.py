@@ -21,7 +21,7 @@ from headrace.plan.compiled import is_view
 from headrace.runtime import usage
 from headrace.runtime.tasks.lookup import files_read
 from headrace.services import lake_files, targets
-from headrace.services.permissions import authorised, decision, rules_of, unrestricted
+from headrace.services.permissions import READ, command, decision, rules_of, unrestricted
 from headrace.services.quarantine import shown_path
 from headrace.services.read_queries import ReadQuery, note_reads, snapshot_of
 from headrace.services.responses import ColumnRow, ReadResponse
@@ -149,7 +149,7 @@ def _column_names(session: ProjectSession, name: str, location: ReadLocation | N
     return [column.name for column in columns if column.name != PARTITION_COLUMN]
 
 
-@authorised
+@command("read", READ, of="query.asset")
 def read(
     session: ProjectSession,
     query: ReadQuery,
@@ -350,7 +350,7 @@ def _response(
     )
 
 
-@authorised
+@command("read", READ, of="query.asset")
 def write(
     session: ProjectSession,
     query: ReadQuery,
@@ -404,7 +404,7 @@ def write(
         )
 
 
-@authorised
+@command("read", READ, of="query.asset")
 def write_json(
     session: ProjectSession,
     query: ReadQuery,

@@ -23,7 +23,7 @@ from headrace.services import targets
 from headrace.services.command_context import CommandContext
 from headrace.services.commands import PendingRun, leader_command, perform, submit_request
 from headrace.services.parameters import Argument, Option
-from headrace.services.permissions import authorised
+from headrace.services.permissions import OPERATE, command
 from headrace.services.responses import Response, RunResponse
 from headrace.services.run_results import run_response
 from headrace.services.session import Progress, ProjectSession
@@ -48,7 +48,7 @@ class ReceiveArguments(msgspec.Struct, frozen=True):
     copy: str
 
 
-@authorised
+@command("receive", OPERATE, of="source", session="receive")
 def receive(
     session: ProjectSession,
     source: Annotated[str, Argument("SOURCE", help="`headrace ls 'source:*'` lists them")],
@@ -212,7 +212,7 @@ class FireResponse(Response, frozen=True, kw_only=True):
     request: int
 
 
-@authorised
+@command("hook", OPERATE, of="asset", session="fire")
 def fire(session: ProjectSession, asset: Annotated[str, Argument("ASSET")]) -> FireResponse:
     """Request the current or next leader to trigger an asset; doesn't wait.
 

@@ -16,7 +16,7 @@ from headrace.services.emergency_roles import take_emergencies
 from headrace.services.permissions import (
     COMMANDS,
     LOOKING,
-    CommandPermission,
+    Command,
     admins,
     allows_somewhere,
     decision,
@@ -76,7 +76,7 @@ def refused_in_project(session: ProjectSession, functions: Iterable[str]) -> lis
 
 
 def _in_project(
-    session: ProjectSession, needed: CommandPermission, somewhere: Callable[[Permission], bool]
+    session: ProjectSession, needed: Command, somewhere: Callable[[Permission], bool]
 ) -> RefusedActRow | None:
     """Return why the roles refuse an act for the whole project; None if they don't."""
     result = decision(session, rules_of(session), needed.permission, None)

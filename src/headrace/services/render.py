@@ -30,7 +30,7 @@ from headrace.services import targets
 from headrace.services.ls import body_kind
 from headrace.services.nodes import typed_columns
 from headrace.services.parameters import Argument, ParameterValues
-from headrace.services.permissions import authorised
+from headrace.services.permissions import SEE, command
 from headrace.services.responses import ColumnRow, RenderInput, RenderResponse
 from headrace.services.session import ProjectSession, usable
 from headrace.store.queries import publications
@@ -146,7 +146,15 @@ def _listed(text: str, default: list[Any]) -> list[Any]:
     return [typed("…", word, default[0]) for word in words] if default else words
 
 
-@authorised
+@command(
+    "render",
+    SEE,
+    of="target",
+    http="GET /render/{target:path} render",
+    session="render",
+    group="change",
+    summary="print the SQL of an asset as it will run",
+)
 def render(
     session: ProjectSession,
     target: Annotated[str, Argument("ASSET[@K]", help="an asset, and which partition")],

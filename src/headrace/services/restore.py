@@ -44,7 +44,7 @@ from headrace.services.backups import (
 from headrace.services.database import BackupResponse, describe_backup, kept_folders
 from headrace.services.erase import erase_again
 from headrace.services.parameters import Option
-from headrace.services.permissions import authorised
+from headrace.services.permissions import ADMINISTER, command
 from headrace.services.session import ProjectSession, Silent
 from headrace.store import Clock, SqliteAddress, Store, portable
 from headrace.store.address import address
@@ -175,7 +175,7 @@ def _epoch_of_folders(folders: Folders) -> int:
     return max(results)
 
 
-@authorised
+@command("db restore", ADMINISTER)
 def restore(
     session: ProjectSession,
     folder: Path,
@@ -410,7 +410,7 @@ def _restored(
 REASONS_SHOWN_MAX = 3
 
 
-@authorised
+@command("db restore", ADMINISTER)
 def newest_backup(session: ProjectSession) -> BackupResponse:
     """Return the newest backup that fits the lake, with what it lacks.
 
@@ -447,7 +447,7 @@ def newest_backup(session: ProjectSession) -> BackupResponse:
 # adopted.
 
 
-@authorised
+@command("db restore", ADMINISTER)
 def new_state(session: ProjectSession, *, force: bool) -> BackupResponse:
     """Begin with a new state; with `force` even if a usable state exists.
 

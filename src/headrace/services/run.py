@@ -42,7 +42,7 @@ from headrace.services.parameters import (
     Reason,
     Selected,
 )
-from headrace.services.permissions import authorised
+from headrace.services.permissions import OPERATE, command
 from headrace.services.plan_inputs import count_partitions
 from headrace.services.responses import CountsRow, RunResponse
 from headrace.services.retention import refuse_removed
@@ -127,7 +127,15 @@ class RetryArguments(msgspec.Struct, frozen=True):
     reason: str
 
 
-@authorised
+@command(
+    "retry",
+    OPERATE,
+    of="target",
+    http="POST /retry do_retry",
+    session="retry",
+    group="act",
+    summary="run again what failed",
+)
 def retry(
     session: ProjectSession,
     target: Annotated[
@@ -324,7 +332,7 @@ class RunArguments(msgspec.Struct, frozen=True):
     reason: str | None
 
 
-@authorised
+@command("run", OPERATE, of="select", http="POST /runs do_run", session="run")
 def run(  # noqa: PLR0913 - as many as the command has options
     session: ProjectSession,
     select: Selected,

@@ -14,7 +14,7 @@ from headrace.model.intervals import day_start_us, key_of_date, start_us
 from headrace.model.partitions import SEPARATOR
 from headrace.scheduler.states import AttemptState
 from headrace.services.caches import cached_by_version, state_of
-from headrace.services.permissions import authorised
+from headrace.services.permissions import SEE, command
 from headrace.services.responses import Response
 from headrace.services.run_pages import owned_nodes
 from headrace.services.session import ProjectSession
@@ -107,7 +107,7 @@ class RunGrid(Response, frozen=True, kw_only=True):
     """Whether more nodes may fit than were examined."""
 
 
-@authorised
+@command("runs grid", SEE, lists=True, http="GET /runs/grid run_grid")
 def run_grid(
     session: ProjectSession,
     query: RunGridQuery,

@@ -13,7 +13,7 @@ from headrace.ledger.inputs import PartitionRef
 from headrace.services.caches import cached_by_version
 from headrace.services.delay_ledger import Ledgers
 from headrace.services.parameters import Argument
-from headrace.services.permissions import authorised
+from headrace.services.permissions import SEE, command
 from headrace.services.responses import Response
 from headrace.services.responses.interventions import LedgerRow
 from headrace.services.runs import number_of, unknown_run
@@ -45,7 +45,7 @@ class RunPath(Response, frozen=True, kw_only=True):
     """Whether nodes on the path are hidden from this role."""
 
 
-@authorised
+@command("runs path", SEE, lists=True, http="GET /runs/{run}/path run_path")
 def run_path(session: ProjectSession, run: Annotated[str, Argument("RUN")]) -> RunPath:
     """Return the critical path of a run. Raise UsageError for an unknown run."""
     number = number_of(run)
@@ -140,7 +140,7 @@ class RunLoad(Response, frozen=True, kw_only=True, rename={"from_": "from"}):
     """Whether it counts only attempts at nodes that this role may see."""
 
 
-@authorised
+@command("runs slots", SEE, lists=True, http="GET /runs/{run}/slots run_slots")
 def run_slots(
     session: ProjectSession,
     run: Annotated[str, Argument("RUN")],

@@ -15,7 +15,7 @@ from headrace.ledger.stored_records import try_of
 from headrace.model.intervals import day_start_us
 from headrace.services.caches import cursor_text, place
 from headrace.services.parameters import Argument
-from headrace.services.permissions import authorised
+from headrace.services.permissions import SEE, command
 from headrace.services.responses import ErrorRow, Response
 from headrace.services.responses.catalog import CountedRow
 from headrace.services.runs import error_row, number_of, rows_read, unknown_run
@@ -70,7 +70,7 @@ class RunListQuery(msgspec.Struct, frozen=True, kw_only=True):
     until: date | None = None
 
 
-@authorised
+@command("runs list", SEE, lists=True, http="GET /runs/list run_list")
 def run_list(
     session: ProjectSession,
     query: RunListQuery,
@@ -232,7 +232,7 @@ class RunTimeline(RunHead, frozen=True, kw_only=True):
     next: str | None
 
 
-@authorised
+@command("runs show", SEE, lists=True, http="GET /runs/{run} run")
 def run_timeline(
     session: ProjectSession,
     run: Annotated[str, Argument("RUN")],

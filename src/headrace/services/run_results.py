@@ -22,7 +22,7 @@ from headrace.services import deliveries, restatements
 from headrace.services.command_context import CommandContext
 from headrace.services.commands import PendingRun, leader_command, perform
 from headrace.services.incident_partitions import is_failed
-from headrace.services.permissions import authorised
+from headrace.services.permissions import OPERATE, command
 from headrace.services.repairs import BrokenPartition, other_choices, repairs
 from headrace.services.responses import (
     AttemptRow,
@@ -315,7 +315,13 @@ class TickArguments(msgspec.Struct, frozen=True):
     """A tick has no arguments."""
 
 
-@authorised
+@command(
+    "tick",
+    OPERATE,
+    session="tick",
+    group="operate",
+    summary="make one pass: observe sources, run what is due, evaluate consumers",
+)
 def tick(session: ProjectSession, *, progress: Progress) -> RunResponse:
     """Observe the sources, run what is due until nothing is, and evaluate the consumers' states.
 

@@ -20,7 +20,7 @@ from headrace.scheduler.events import failed_like
 from headrace.services import targets
 from headrace.services.code_versions import VersionCodeCache
 from headrace.services.parameters import Argument, Option, Since
-from headrace.services.permissions import authorised
+from headrace.services.permissions import SEE, command
 from headrace.services.repairs import BrokenPartition, by_partition, other_choices, repairs
 from headrace.services.responses import ErrorRow, RepairRow, RunRow
 from headrace.services.session import ProjectSession
@@ -49,7 +49,7 @@ OPEN_MAX = 200
 """Maximum number of failed, held or rejected partitions whose repair is listed."""
 
 
-@authorised
+@command("runs", SEE, of="node", lists=True, http="GET /runs runs", session="runs")
 def runs(
     session: ProjectSession,
     run: Annotated[str | None, Argument("[RUN]", help="one run, with its attempts")] = None,

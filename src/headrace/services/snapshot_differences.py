@@ -35,7 +35,7 @@ from headrace.services.difference_partitions import (
     left_out,
     partition_states,
 )
-from headrace.services.permissions import authorised, check_call
+from headrace.services.permissions import READ, check_call, command
 from headrace.services.read_queries import ReadQuery, note_reads, snapshot_of
 from headrace.services.responses import ColumnRow
 from headrace.services.responses.differences import (
@@ -80,7 +80,14 @@ class _Opened(NamedTuple):
     snapshots: list[publications.PublishedSnapshot]
 
 
-@authorised
+@command(
+    "diff page",
+    READ,
+    of="name",
+    http="GET /assets/{name}/difference snapshot_difference",
+    rows=True,
+    not_for_agents="`diff` compares the same rows",
+)
 def snapshot_difference(
     session: ProjectSession, name: str, query: DifferenceQuery
 ) -> SnapshotDifferenceResponse:

@@ -11,7 +11,7 @@ from headrace.runtime.garbage import RetentionPolicy
 from headrace.runtime.history_retention import cut
 from headrace.services.figure_inputs import Figuring, deliveries_of, scored
 from headrace.services.figures import OWN_WINDOW, figuring_of
-from headrace.services.permissions import authorised
+from headrace.services.permissions import SEE, command
 from headrace.services.responses.figures import SourceScoresPoint, SourceScoresResponse
 from headrace.services.session import ProjectSession
 from headrace.services.status_facts import window_began
@@ -25,7 +25,7 @@ WEEKS = 13
 _WEEK_DAYS = 7
 
 
-@authorised
+@command("source scores", SEE, of="source", http="GET /sources/{source}/scores source_scores")
 def source_scores(session: ProjectSession, source: str) -> SourceScoresResponse:
     """Return the scores of a source by week, oldest first; the last window ends now.
 

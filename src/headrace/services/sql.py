@@ -32,7 +32,7 @@ from headrace.services.comparisons import (
 )
 from headrace.services.masked_views import MaskedViews, without_values
 from headrace.services.parameters import PARTITION_HELP, Argument, Option, RowsMax
-from headrace.services.permissions import authorised, unrestricted
+from headrace.services.permissions import ADMINISTER, READ, command, unrestricted
 from headrace.services.read_queries import ReadQuery, note_reads, snapshot_of
 from headrace.services.render import defaults, guessed, typed
 from headrace.services.responses import ColumnRow, ReadResponse
@@ -99,7 +99,7 @@ class _Snapshot(msgspec.Struct, frozen=True):
     """NODE.COLUMN that the query's reader sees masked, or not at all."""
 
 
-@authorised
+@command("sql", READ)
 def run_query(session: ProjectSession, question: SqlQuery) -> SqlResponse:
     """Run a query and return its rows as JSON-compatible values.
 
@@ -136,7 +136,9 @@ class ConsoleQuery(msgspec.Struct, frozen=True, kw_only=True):
     limit: Annotated[int, Meta(ge=1, le=CONSOLE_ROWS_MAX)] = 1_000
 
 
-@authorised
+@command(
+    "sql page", READ, http="POST /sql sql", rows=True, not_for_agents="`sql` runs the same queries"
+)
 def console(session: ProjectSession, question: ConsoleQuery) -> SqlResponse:
     """Run a read-only query over one snapshot for a page, where nobody sees classified columns.
 
@@ -152,7 +154,7 @@ def console(session: ProjectSession, question: ConsoleQuery) -> SqlResponse:
     return run_query(session, query)
 
 
-@authorised
+@command("sql", READ)
 def write(session: ProjectSession, question: SqlQuery, out: BinaryIO, data_format: str) -> None:
     """Write the rows as `csv`, `parquet` or `arrow` into a stream. Raise as `run_query` does."""
     from headrace.lake import reading
@@ -686,7 +688,7 @@ _NAMES = ("host", "hostaddr", "port", "dbname", "user", "sslmode", "sslrootcert"
 """libpq parameters allowed in the connection string: never a password."""
 
 
-@authorised
+@command("sql --attach", ADMINISTER)
 def attach(session: ProjectSession) -> AttachResponse:
     """Return the statements for a read-only ATTACH, never with a password."""
     where = address(session.root, session.settings)
@@ -750,7 +752,7 @@ class DiffQuery(msgspec.Struct, frozen=True):
     sample: int = SAMPLE_MAX
 
 
-@authorised
+@command("diff", READ, of="target")
 def diff(
     session: ProjectSession,
     target: Annotated[str, Argument("ASSET[@K]", help="an asset or a source")],

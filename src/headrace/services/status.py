@@ -21,7 +21,7 @@ from headrace.services import restatements, status_facts
 from headrace.services.incidents import holds
 from headrace.services.lake_files import recompute_command
 from headrace.services.parameters import Option, Selected
-from headrace.services.permissions import authorised
+from headrace.services.permissions import SEE, command
 from headrace.services.quarantine import shown_path
 from headrace.services.responses import (
     AvailabilityRow,
@@ -71,7 +71,7 @@ WARNED_US, WARNED_MAX = 7 * DAY_US, 500
 """How long publications with a warning are reported, in µs, and at most how many."""
 
 
-@authorised
+@command("status", SEE, of="select", lists=True, http="GET /status status", session="status")
 def status(
     session: ProjectSession,
     select: Selected = (),

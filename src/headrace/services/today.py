@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from headrace.model.intervals import HOUR_US
 from headrace.services.nodes import delivery_state
-from headrace.services.permissions import authorised
+from headrace.services.permissions import SEE, command
 from headrace.services.responses.history import (
     ConsumerDaysRow,
     TodayResponse,
@@ -40,7 +40,7 @@ class TodayQuery(msgspec.Struct, frozen=True, kw_only=True):
     hours: Annotated[int, Meta(ge=1, le=48)] = 12
 
 
-@authorised
+@command("today", SEE, lists=True, http="GET /today today")
 def today(session: ProjectSession, query: TodayQuery) -> TodayResponse:
     """Return how each consumer was served on the last days, and the deadlines of the next hours.
 

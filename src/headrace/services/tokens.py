@@ -23,7 +23,7 @@ from headrace.services.access_events import note_failed_sign_in
 from headrace.services.command_context import CommandContext
 from headrace.services.commands import leader_command, perform
 from headrace.services.parameters import Argument, Option, Reason
-from headrace.services.permissions import authorised, freeze_of
+from headrace.services.permissions import ADMINISTER, command, freeze_of
 from headrace.services.responses.access import NewTokenResponse, TokenRow
 from headrace.services.session import Progress, ProjectSession
 from headrace.store import Transaction
@@ -80,7 +80,7 @@ class CreateArguments(msgspec.Struct, frozen=True):
     reason: str
 
 
-@authorised
+@command("token create", ADMINISTER, session="create_token")
 def create_token(
     session: ProjectSession,
     name: Annotated[str, Argument("NAME", help="of the program or agent that uses it")],
@@ -173,7 +173,7 @@ def _create(context: CommandContext, arguments: CreateArguments, progress: Progr
     return _row(context.session, created)
 
 
-@authorised
+@command("token list", ADMINISTER, session="list_tokens")
 def list_tokens(session: ProjectSession) -> list[TokenRow]:
     """Return all API tokens, the newest first, with the expired and revoked ones."""
     if session.store is None:
@@ -190,7 +190,7 @@ class RevokeArguments(msgspec.Struct, frozen=True):
     reason: str
 
 
-@authorised
+@command("token revoke", ADMINISTER, session="revoke_token")
 def revoke_token(
     session: ProjectSession,
     token: Annotated[str, Argument("NAME", help="its name, or its id")],

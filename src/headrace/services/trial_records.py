@@ -9,7 +9,7 @@ import msgspec
 from headrace.advisor.trials import Trial
 from headrace.services.command_context import CommandContext
 from headrace.services.commands import leader_command, perform
-from headrace.services.permissions import authorised
+from headrace.services.permissions import SEE, command
 from headrace.services.responses.base import Response
 from headrace.services.responses.trials import (
     FollowedUpRow,
@@ -88,7 +88,7 @@ def _record(
     return RecordedTrial(number=numbers[0])
 
 
-@authorised
+@command("ab list", SEE, lists=True, session="trials")
 def list_trials(session: ProjectSession) -> list[TrialRow]:
     """List the newest trials of changes, each with what the real runs came to afterwards.
 

@@ -22,7 +22,7 @@ from headrace.services.changed_assets import (
 from headrace.services.masking import refuse_hidden, refuse_inputs
 from headrace.services.order_trials import ORDER_BY, try_order
 from headrace.services.parameters import Argument, Option
-from headrace.services.permissions import authorised
+from headrace.services.permissions import READ, command
 from headrace.services.responses.trials import TrialRow
 from headrace.services.session import Progress, ProjectSession, usable
 from headrace.services.trial_inputs import (
@@ -49,7 +49,13 @@ NumberOfPartitions = Annotated[
 ]
 
 
-@authorised
+@command(
+    "ab",
+    READ,
+    of="asset",
+    session="ab",
+    not_for_agents="it runs queries in the process that calls it, for up to an hour",
+)
 def ab(
     session: ProjectSession,
     asset: Annotated[str, Argument("[ASSET]", "a SQL asset; without one, list the trials")],

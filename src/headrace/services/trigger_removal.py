@@ -12,7 +12,7 @@ from headrace.services.bottleneck import bottleneck
 from headrace.services.changed_assets import compiled_with, text_of
 from headrace.services.dismissed import refuse_dismissed
 from headrace.services.parameters import Argument, Window
-from headrace.services.permissions import authorised
+from headrace.services.permissions import CHANGE, command
 from headrace.services.removed_fields import without_field
 from headrace.services.responses import ApplyResponse, PlanResponse
 from headrace.services.responses.advisor import DelayProposalRow
@@ -23,7 +23,7 @@ from headrace.services.written_changes import refuse_other_changes, write_and_ap
 BY_HAND = "edit its `trigger:`, then headrace plan"
 
 
-@authorised
+@command("bottleneck apply", CHANGE, not_for_agents="it writes files of the project")
 def remove_trigger(
     session: ProjectSession,
     *,

@@ -37,7 +37,7 @@ from headrace.security.state import open_state
 from headrace.services import targets
 from headrace.services.masking import refuse_hidden, refuse_inputs
 from headrace.services.parameters import Argument, Option, ParameterValues
-from headrace.services.permissions import authorised
+from headrace.services.permissions import READ, command
 from headrace.services.render import with_parameters
 from headrace.services.responses import CheckRow, ColumnRow, ErrorRow, TryResponse
 from headrace.services.session import ProjectSession, usable
@@ -48,7 +48,15 @@ EPOCH = 0
 """An epoch that no leader ever has, so that leftovers can't be taken for an attempt's."""
 
 
-@authorised
+@command(
+    "try",
+    READ,
+    of="target",
+    session="try_asset",
+    not_for_agents="it runs the code of assets in the process that calls it",
+    group="act",
+    summary="compute and audit one asset without publishing",
+)
 def try_asset(
     session: ProjectSession,
     target: Annotated[

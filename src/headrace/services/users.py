@@ -20,20 +20,20 @@ from headrace.services.browser_sessions import SUBJECT, signed_in, users_file
 from headrace.services.command_context import CommandContext
 from headrace.services.commands import leader_command, perform
 from headrace.services.parameters import Argument, Reason
-from headrace.services.permissions import authorised
+from headrace.services.permissions import ADMINISTER, command
 from headrace.services.responses.access import UserRow
 from headrace.services.session import Progress, ProjectSession
 from headrace.store import Transaction
 
 
-@authorised
+@command("user list", ADMINISTER, session="list_users")
 def list_users(session: ProjectSession) -> list[UserRow]:
     """Return the users of this server, by name."""
     users = read_users(users_file(session))
     return [_row(session, name, user) for name, user in sorted(users.items())]
 
 
-@authorised
+@command("user add", ADMINISTER)
 def add_user(
     session: ProjectSession,
     name: Annotated[str, Argument("NAME", help="of the user")],
@@ -63,7 +63,7 @@ def add_user(
     return _row(session, name, user)
 
 
-@authorised
+@command("user password", ADMINISTER)
 def set_password(
     session: ProjectSession,
     name: Annotated[str, Argument("NAME", help="of the user")],
@@ -86,7 +86,7 @@ def set_password(
     return _row(session, name, user)
 
 
-@authorised
+@command("user remove", ADMINISTER)
 def remove_user(
     session: ProjectSession,
     name: Annotated[str, Argument("NAME", help="of the user")],

@@ -39,7 +39,7 @@ from headrace.services.diagnostics import (
 )
 from headrace.services.mask_problems import mask_problems
 from headrace.services.parameters import Option
-from headrace.services.permissions import authorised, visible_of
+from headrace.services.permissions import SEE, command, visible_of
 from headrace.services.responses import BindingCounts, Counts, ProblemRow, ValidateResponse
 from headrace.services.session import InvalidProject, Progress, ProjectSession
 
@@ -198,7 +198,15 @@ def _declared(project: Project) -> Iterator[tuple[str, Place]]:
         )
 
 
-@authorised
+@command(
+    "validate",
+    SEE,
+    lists=True,
+    http="GET /validate validate",
+    of_files=True,
+    group="change",
+    summary="list the problems of the project's files; runs nothing",
+)
 def validate(
     session: ProjectSession,
     *,

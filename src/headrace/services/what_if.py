@@ -28,7 +28,7 @@ from headrace.plan import Compiled
 from headrace.runtime.graph import apart, graph_of
 from headrace.scheduler import Graph
 from headrace.services.parameters import Option
-from headrace.services.permissions import authorised
+from headrace.services.permissions import SEE, command
 from headrace.services.responses.what_if import (
     DeliveredRow,
     LoadRow,
@@ -72,7 +72,13 @@ BACKFILL_NOTE = (
 )
 
 
-@authorised
+@command(
+    "what-if",
+    SEE,
+    session="what_if",
+    group="look",
+    summary="simulate the coming days with a change",
+)
 def what_if(  # noqa: PLR0913 - as many as the command has options
     session: ProjectSession,
     changes: Annotated[

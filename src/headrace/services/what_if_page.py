@@ -14,7 +14,7 @@ from headrace.model.settings import PRODUCTION
 from headrace.plan import Compiled
 from headrace.runtime.graph import graph_of
 from headrace.scheduler import GraphNode
-from headrace.services.permissions import authorised
+from headrace.services.permissions import SEE, command
 from headrace.services.responses.what_if import WhatIfPage
 from headrace.services.session import ProjectSession
 from headrace.services.what_if import SAMPLES, SEED, what_if
@@ -39,7 +39,13 @@ class WhatIfQuery(msgspec.Struct, frozen=True, kw_only=True, rename={"changes": 
     seed: Annotated[int, Meta(ge=0, le=2**31)] = SEED
 
 
-@authorised
+@command(
+    "what-if page",
+    SEE,
+    http="GET /what-if what_if",
+    rows=True,
+    not_for_agents="`what-if` simulates the same, and more",
+)
 def what_if_page(session: ProjectSession, query: WhatIfQuery) -> WhatIfPage:
     """Simulate the intervals that end tomorrow, as things are and with changes.
 

@@ -13,7 +13,7 @@ from headrace.scheduler.ranges import PartitionSet
 from headrace.services import restatements, targets
 from headrace.services.delay_ledger import Ledgers
 from headrace.services.parameters import Argument
-from headrace.services.permissions import authorised
+from headrace.services.permissions import SEE, command
 from headrace.services.responses.interventions import WhyResponse
 from headrace.services.session import ProjectSession
 from headrace.services.snapshots import project_state
@@ -34,7 +34,15 @@ NOTHING_DUE = "nothing_due"
 """State of a partition without due data."""
 
 
-@authorised
+@command(
+    "why",
+    SEE,
+    of="subject",
+    http="GET /why/{subject:path} why",
+    session="why",
+    group="look",
+    summary="explain what a consumer or an asset waits for",
+)
 def why(
     session: ProjectSession,
     subject: Annotated[

@@ -43,9 +43,6 @@ from headrace.web.endpoints import (
     ENDPOINTS,
     PREFIX,
     Endpoint,
-    Get,
-    GetRows,
-    PostRows,
     act_handler,
     act_state_handler,
     json_response,
@@ -350,11 +347,11 @@ def app(
         return await _see_again(request, guard, reader)
 
     def handler(endpoint: Endpoint) -> RequestHandler:
-        if isinstance(endpoint, GetRows | PostRows):
+        if endpoint.rows:
             return rows.handler(endpoint)
-        if isinstance(endpoint, Get):
-            return query_handler(reader, endpoint)
-        return act_handler(reader, acts, endpoint)
+        if endpoint.acts:
+            return act_handler(reader, acts, endpoint)
+        return query_handler(reader, endpoint)
 
     def route(
         path: str, endpoint: RequestHandler, method: str = "GET", *, guarded: bool = True
@@ -395,10 +392,7 @@ def app(
             route(f"{PREFIX}/events", Events(reader, see_again).answer),
             route(f"{PREFIX}/files/events", SavedFiles(Path(root), see_again).answer),
             route(f"{PREFIX}/acts/{{act}}", act_state_handler(reader, acts)),
-            *(
-                route(item.path, handler(item), "GET" if isinstance(item, Get) else "POST")
-                for item in ENDPOINTS
-            ),
+            *(route(item.path, handler(item), item.method) for item in ENDPOINTS),
         ],
         exception_handlers={HTTPException: unrouted},
     )

@@ -20,7 +20,7 @@ from headrace.services.responses import ReadResponse
 from headrace.services.responses.figures import ROWS
 from headrace.web.acts import ActResponse
 from headrace.web.data import PreviewAsked
-from headrace.web.endpoints import ENDPOINTS, PREFIX, Endpoint, Get, PostRows
+from headrace.web.endpoints import ENDPOINTS, PREFIX, Endpoint
 from headrace.web.http import ProblemResponse
 from headrace.web.sign_in import OwnSessionResponse
 
@@ -64,7 +64,7 @@ def description(table: Iterable[Endpoint] = ENDPOINTS) -> Json:
     paths: dict[str, Json] = {}
     for endpoint in table:
         fields = components[_name(request_schemas[endpoint])]
-        paths.setdefault(_plain(endpoint.path), {})[_method(endpoint)] = _operation(
+        paths.setdefault(_plain(endpoint.path), {})[endpoint.method.lower()] = _operation(
             endpoint, fields, schemas[repr(endpoint.response)], schemas
         )
     paths |= {f"{PREFIX}{path}": {"get": operation} for path, operation in _special_paths()}
@@ -101,13 +101,13 @@ def _operation(
     results: Json = {
         "operationId": endpoint.name,
         "summary": endpoint.summary,
-        "parameters": list(_parameters(request_schema, in_path, query=isinstance(endpoint, Get))),
+        "parameters": list(_parameters(request_schema, in_path, query=endpoint.method == "GET")),
         "responses": {
             "200": {"description": "the document", "content": {_JSON: {"schema": schema}}},
             "default": {"description": "what was refused, why, and what to do", "content": problem},
         },
     }
-    if isinstance(endpoint, Get):
+    if endpoint.method == "GET":
         return results
     fields = {
         name: field for name, field in request_schema["properties"].items() if name not in in_path
@@ -120,7 +120,7 @@ def _operation(
         "additionalProperties": False,
     }
     results["requestBody"] = {"required": True, "content": {_JSON: {"schema": body}}}
-    if isinstance(endpoint, PostRows):
+    if endpoint.rows:
         return results
     under_way = {
         "description": "it is under way: `Location` has its state",
@@ -233,10 +233,6 @@ def _name(schema: Json) -> str:
 
 def _plain(path: str) -> str:
     return _IN_PATH.sub(r"{\1}", path)
-
-
-def _method(endpoint: Endpoint) -> str:
-    return "get" if isinstance(endpoint, Get) else "post"
 
 
 def text() -> str:

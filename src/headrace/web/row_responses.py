@@ -16,7 +16,7 @@ from starlette.responses import Response
 from headrace.security.access import Identity, IdentityKind
 from headrace.services.permissions import check_call
 from headrace.web.data import READS_MAX, acquire_slot, read_whole
-from headrace.web.endpoints import Endpoint, Get
+from headrace.web.endpoints import Endpoint
 from headrace.web.http import JSON_TYPE, body_parameters, query_parameters, read_json_body
 from headrace.web.project_reader import ProjectReader
 from headrace.web.read_server import ReadServer
@@ -38,7 +38,7 @@ class RowResponses:
         async def answer(request: Request) -> Response:
             parameters = (
                 query_parameters(endpoint.request, request.path_params, request.query_params)
-                if isinstance(endpoint, Get)
+                if endpoint.method == "GET"
                 else body_parameters(
                     endpoint.request, request.path_params, await read_json_body(request)
                 )

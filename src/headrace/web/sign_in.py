@@ -28,7 +28,7 @@ from headrace.services.responses import Response as ApiResponse
 from headrace.services.responses.access import RefusedActRow
 from headrace.services.session import ProjectSession
 from headrace.web.access import Guard, is_same_origin
-from headrace.web.endpoints import ENDPOINTS, Post, PostRows, json_response
+from headrace.web.endpoints import ENDPOINTS, json_response
 from headrace.web.http import HttpProblem, read_body, read_json_body
 from headrace.web.plain_pages import STYLE_SOURCE, html_page
 from headrace.web.project_reader import ProjectReader
@@ -42,11 +42,7 @@ THROTTLED_NAMES_MAX = 10_000
 WAITING_MAX = 8
 """Passwords that wait to be verified, one after another: each takes 64 MiB."""
 FORM_FIELDS_MAX = 10
-ACTS = tuple(
-    endpoint.command
-    for endpoint in ENDPOINTS
-    if isinstance(endpoint, Post) and not isinstance(endpoint, PostRows)
-)
+ACTS = tuple(endpoint.command for endpoint in ENDPOINTS if endpoint.acts)
 """The functions of all actions of the HTTP API."""
 _FORM_TYPE = "application/x-www-form-urlencoded"
 _PATH = re.compile(r"/(?![/\\]|%2f|%5c)[A-Za-z0-9_.~@:=,?&%+/-]*", re.IGNORECASE)

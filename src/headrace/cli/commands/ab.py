@@ -14,7 +14,12 @@ from headrace.services.responses.trials import ReaderTrialRow, TrialRow
 STYLES = {"faster": "good", "slower": "bad", "not_equal": "bad"}
 
 
-@terminal_command("trials:ab", list="trial_records:list_trials")
+@terminal_command(
+    "trials:ab",
+    list="trial_records:list_trials",
+    group="change",
+    summary="try a change of an asset: is it equal, and is it faster?",
+)
 def ab_command(
     invocation: Invocation,
     asset: str | None = None,

@@ -37,6 +37,8 @@ ACTIONS = ("whoami", "explain", "matrix", "review", "break-glass")
     review="access_review:review",
     break_glass="emergencies:break_glass",
     end_break_glass="emergencies:end_break_glass",
+    group="look",
+    summary="show who may do what, and which rule decides",
 )
 def access_command(
     invocation: Invocation,

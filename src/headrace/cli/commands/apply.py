@@ -26,7 +26,7 @@ REFUSED_STATES = ("declined", "refused")
 BACKFILL_EXIT_CODES = {"nothing_due": 0, "succeeded": 0, "declined": 3, "awaiting_approval": 3}
 
 
-@terminal_command("apply:apply_plan")
+@terminal_command("apply:apply_plan", group="change", summary="apply changed files")
 def apply_command(
     invocation: Invocation,
     plan_id: str | None = None,
@@ -203,7 +203,9 @@ VERSION_COLUMNS = [
 FILE_COLUMNS = [ColumnLayout("file", gives=1, least=20), ColumnLayout("sha256", least=16)]
 
 
-@terminal_command("ls:versions")
+@terminal_command(
+    "ls:versions", group="look", summary="list applied versions with their plans and files"
+)
 def versions_command(
     invocation: Invocation,
     version: str | None,

@@ -32,7 +32,7 @@ LINEAGE_SHOWN_MAX = 100
 NAMES_SHOWN_MAX = 20
 
 
-@terminal_command("lineage:lineage")
+@terminal_command("lineage:lineage", group="look", summary="trace a column upstream and downstream")
 def lineage_command(
     invocation: Invocation,
     column: str,

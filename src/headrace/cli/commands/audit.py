@@ -28,7 +28,13 @@ ENTRY_COLUMNS = [
 ]
 
 
-@terminal_command("audit:show", verify="audit:audit_verify", checkpoint="audit:checkpoint")
+@terminal_command(
+    "audit:show",
+    verify="audit:audit_verify",
+    checkpoint="audit:checkpoint",
+    group="look",
+    summary="show, verify or checkpoint the audit trail",
+)
 def audit_command(
     invocation: Invocation,
     what: Annotated[

@@ -381,7 +381,11 @@ BACKFILL_EXIT_CODES = {
 }
 
 
-@terminal_command("backfills:run_backfill")
+@terminal_command(
+    "backfills:run_backfill",
+    group="act",
+    summary="plan and run a backfill; production goes on meanwhile",
+)
 def backfill_command(
     invocation: Invocation,
     select: list[str],
@@ -451,6 +455,8 @@ BACKFILL_ACTIONS = ("pause", "resume", "cancel")
     pause="backfills:pause_backfill",
     resume="backfills:resume_backfill",
     cancel="backfills:cancel_backfill",
+    group="act",
+    summary="list backfills; pause, resume or cancel one",
 )
 def backfills_command(
     invocation: Invocation,

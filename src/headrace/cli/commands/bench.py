@@ -21,7 +21,9 @@ LABELS = {
 }
 
 
-@terminal_command("bench:bench")
+@terminal_command(
+    "bench:bench", group="operate", summary="measure what Headrace costs on this machine"
+)
 def bench_command(
     invocation: Invocation, names: list[str], quick: bool, folder: Path | None
 ) -> int:

@@ -32,7 +32,12 @@ WINDOW = "30d"
 _STYLES = {"quality": "bad", "repair": "bad", "retry": "bad", "approval": "warn", "paused": "warn"}
 
 
-@terminal_command("bottleneck:bottleneck", apply="trigger_removal:remove_trigger")
+@terminal_command(
+    "bottleneck:bottleneck",
+    apply="trigger_removal:remove_trigger",
+    group="look",
+    summary="show where the waits of consumers went, and what got slower",
+)
 def bottleneck_command(
     invocation: Invocation,
     words: Annotated[

@@ -240,8 +240,14 @@ ACTIONS = ("challenge", "suggest")
 CHALLENGE_SECONDS = 60
 
 
-@terminal_command("checks:checks", challenge="challenges:challenge", suggest="challenges:challenge")
-def checks_command(  # complexipy: ignore (a table of actions: each has its own refusals)
+@terminal_command(  # complexipy: ignore (a table of actions: each has its own refusals)
+    "checks:checks",
+    challenge="challenges:challenge",
+    suggest="challenges:challenge",
+    group="look",
+    summary="list checks and their results; challenge them, suggest new ones",
+)
+def checks_command(
     invocation: Invocation,
     words: Annotated[
         list[str] | None,

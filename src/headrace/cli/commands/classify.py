@@ -13,7 +13,11 @@ from headrace.services.parameters import Option
 from headrace.services.responses.plans import SuggestedClassRow
 
 
-@terminal_command("classification:suggest_classes")
+@terminal_command(
+    "classification:suggest_classes",
+    group="change",
+    summary="propose classifications and masks of columns",
+)
 def classify_command(
     invocation: Invocation,
     select: list[str],

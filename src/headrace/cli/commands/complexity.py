@@ -31,6 +31,8 @@ DISMISSED_PRINTED_MAX = 20
     prune="pruning:prune",
     restore="pruning:restore_files",
     undo="pruning:undo_prune",
+    group="look",
+    summary="show what the project could do without; prune it",
 )
 def complexity_command(
     invocation: Invocation,

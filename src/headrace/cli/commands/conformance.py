@@ -10,7 +10,11 @@ from headrace.model import InputFormat
 from headrace.services.responses.conformance import ConformanceResponse
 
 
-@terminal_command("conformance:conformance")
+@terminal_command(
+    "conformance:conformance",
+    group="change",
+    summary="try a program against the protocol of command assets",
+)
 def conformance_command(
     invocation: Invocation,
     command: list[str],

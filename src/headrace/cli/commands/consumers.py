@@ -34,7 +34,9 @@ waive_command = ServiceCommand("interventions:waive", _render_waived)
 # `headrace exports take-over CONSUMER`
 
 
-@terminal_command("interventions:take_over")
+@terminal_command(
+    "interventions:take_over", group="act", summary="take over the export target of a consumer"
+)
 def exports_command(
     invocation: Invocation,
     what: Annotated[str, Argument("take-over", help="the action")],

@@ -236,6 +236,8 @@ ACTIONS = ("show", "diff", "accept", "infer")
     diff="contracts:diff",
     accept="contract_accept:accept_names",
     infer="contract_inference:infer",
+    group="change",
+    summary="show a contract, accept renamed columns, infer a contract",
 )
 def contract_command(
     invocation: Invocation,

@@ -41,6 +41,8 @@ ACTIONS = ("upgrade", "check", "backup", "restore", "gc", "clock")
     restore="restore:restore",
     gc="database:gc",
     clock="database:clock",
+    group="operate",
+    summary="upgrade, check, back up, restore or clean up the state",
 )
 def db_command(
     invocation: Invocation,

@@ -20,7 +20,11 @@ SIZE_UNIT = 1024
 MINUTE_S = 60
 
 
-@terminal_command("deliveries:deliveries")
+@terminal_command(
+    "deliveries:deliveries",
+    group="look",
+    summary="list the deliveries of a source and their outcomes",
+)
 def deliveries_command(invocation: Invocation, source: str, limit: int) -> int:
     """List what arrived at a source, when, and its outcome."""
     rows = deliveries(invocation.session, source, limit=limit)
@@ -99,7 +103,7 @@ def _size_text(count: float) -> str:
 # `headrace receive SOURCE FILE`
 
 
-@terminal_command("receive:receive")
+@terminal_command("receive:receive", group="act", summary="hand in a delivery from a file")
 def receive_command(
     invocation: Invocation, source: str, file: Path, key: str | None, reason: str | None = None
 ) -> int:

@@ -100,7 +100,12 @@ TESTED_CONNECTION_COLUMNS = [
 ]
 
 
-@terminal_command("connections:connections", test="connections:test_connections")
+@terminal_command(
+    "connections:connections",
+    test="connections:test_connections",
+    group="operate",
+    summary="list connections of sources and exports; `test` them",
+)
 def connections_command(
     invocation: Invocation,
     action: Annotated[
@@ -200,7 +205,12 @@ TESTED_CONTACT_COLUMNS = [
 ]
 
 
-@terminal_command("connections:notify", test="connections:test_channels")
+@terminal_command(
+    "connections:notify",
+    test="connections:test_channels",
+    group="operate",
+    summary="list contacts and undelivered messages; `test` sends a message",
+)
 def notify_command(
     invocation: Invocation,
     action: Annotated[

@@ -16,7 +16,9 @@ from headrace.services.responses.erasures import ErasedPlaceRow, EraseResponse, 
 # `headrace erase SUBJECT --where KEYS`
 
 
-@terminal_command("erase:erase")
+@terminal_command(
+    "erase:erase", group="act", summary="erase a person's rows everywhere, with a certificate"
+)
 def erase_command(
     invocation: Invocation,
     subject: str,
@@ -118,7 +120,13 @@ def _render_erase(response: EraseResponse, page: CommandOutput) -> None:
 # `headrace hold [NODE|--all|release]`
 
 
-@terminal_command("holds:hold", release="holds:release", list="holds:holds")
+@terminal_command(
+    "holds:hold",
+    release="holds:release",
+    list="holds:holds",
+    group="act",
+    summary="forbid that data is erased or retired; list and release holds",
+)
 def hold_command(
     invocation: Invocation,
     what: Annotated[

@@ -19,7 +19,7 @@ from headrace.services.responses.inspections import SchemaRow
 # `headrace explain [CODE]`
 
 
-@terminal_command("explain:explain")
+@terminal_command("explain:explain", group="look", summary="explain a problem code")
 def explain_command(invocation: Invocation, code: str | None) -> int:
     """Explain a problem code, with a wrong and a right example; without a code, list all codes."""
     invocation.show(
@@ -45,7 +45,9 @@ def _render_code_list(pages: list[Page], out: Output) -> None:
 # `headrace schema [NAME]`
 
 
-@terminal_command("init:schemas")
+@terminal_command(
+    "init:schemas", group="change", summary="print JSON Schemas of the project's files, for editors"
+)
 def schema_command(
     invocation: Invocation,
     name: str | None,

@@ -11,7 +11,11 @@ from headrace.cli.terminal import plural
 from headrace.services.responses.dbt_artifacts import DbtArtifactsResponse
 
 
-@terminal_command("dbt_artifacts:export")
+@terminal_command(
+    "dbt_artifacts:export",
+    group="operate",
+    summary="write manifest.json and run_results.json as dbt does",
+)
 def export_command(invocation: Invocation, artifacts: str, into: Path | None) -> int:
     """Write the project and its newest results as dbt's manifest.json and run_results.json.
 

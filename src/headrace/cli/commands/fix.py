@@ -215,7 +215,9 @@ def _durations_text(response: FixResponse) -> str:
 FIX_EXIT_CODES = {"planned": 0, "done": 0, "declined": 3}
 
 
-@terminal_command("fix:run_fix")
+@terminal_command(
+    "fix:run_fix", group="start", summary="plan the repair of an incident, then run it"
+)
 def fix_command(
     invocation: Invocation,
     incident: str,

@@ -329,6 +329,8 @@ REASONED = ("report", "note", "mute", "unmute")
     mute="incident_mutes:mute",
     unmute="incident_mutes:unmute",
     fix="fix:run_fix",
+    group="look",
+    summary="list open incidents; `report` published data that is wrong",
 )
 def incidents_command(
     invocation: Invocation,

@@ -13,7 +13,13 @@ from headrace.services.parameters import Argument, Reason
 from headrace.services.responses.keys import KeyRotationRow, KeyVersionRow
 
 
-@terminal_command(status="keys:key_status", rotate="keys:rotate_keys", reveal="keys:reveal_token")
+@terminal_command(
+    status="keys:key_status",
+    rotate="keys:rotate_keys",
+    reveal="keys:reveal_token",
+    group="operate",
+    summary="show and rotate the keys of masks, reverse a token",
+)
 def keys_command(
     invocation: Invocation,
     what: Annotated[str, Argument("status|rotate|reveal", help="the action")],

@@ -10,7 +10,7 @@ from headrace.model.errors import UsageError
 from headrace.services.parameters import Option
 
 
-@terminal_command()
+@terminal_command(group="operate", summary="serve the commands as tools to an agent (MCP)")
 def mcp_command(
     invocation: Invocation,
     on_behalf_of: Annotated[

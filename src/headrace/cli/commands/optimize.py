@@ -32,6 +32,8 @@ _STYLES = {"proven": "good", "refuted": "dim"}
     dismiss="dismissals:dismiss",
     reopen="dismissals:reopen",
     prove="proofs:prove",
+    group="change",
+    summary="list what can go or be faster in SQL; `check` reads files",
 )
 def optimize_command(
     invocation: Invocation,

@@ -497,7 +497,7 @@ class PlanFormat(enum.StrEnum):
     GITHUB = "github"
 
 
-@terminal_command("plans:plan")
+@terminal_command("plans:plan", group="change", summary="show what changed files would do")
 def plan_command(
     invocation: Invocation,
     *,
@@ -576,7 +576,9 @@ PARTITION_COLUMNS = [
 ]
 
 
-@terminal_command("sql:diff")
+@terminal_command(
+    "sql:diff", group="look", summary="compare the rows of an asset at two points in time"
+)
 def diff_command(
     invocation: Invocation,
     target: str,

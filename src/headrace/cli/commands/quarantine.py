@@ -34,6 +34,8 @@ DECISIONS = ("accept", "drop")
     "quarantine:list_quarantine",
     accept="quarantine_decisions:accept",
     drop="quarantine_decisions:drop",
+    group="look",
+    summary="list held and rejected data; accept or drop it",
 )
 def quarantine_command(
     invocation: Invocation,

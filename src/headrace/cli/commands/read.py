@@ -94,7 +94,9 @@ DataFormat = Annotated[
 Out = Annotated[Path | None, Option("--out", metavar="FILE", help="into a file, replaced whole")]
 
 
-@terminal_command("read:read")
+@terminal_command(
+    "read:read", group="look", summary="read published data as a table, CSV, JSON, Parquet or Arrow"
+)
 def read_command(
     invocation: Invocation,
     asset: str,
@@ -212,7 +214,7 @@ QUERY_BYTES_MAX = 4 << 20
 LONG_QUERY_SECONDS = 10.0
 
 
-@terminal_command("sql:run_query")
+@terminal_command("sql:run_query", group="look", summary="query one snapshot of all published data")
 def sql_command(
     invocation: Invocation,
     query: Annotated[

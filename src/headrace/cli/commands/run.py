@@ -18,7 +18,7 @@ from headrace.services.responses.interventions import CancelResponse, PauseRespo
 # `headrace run [SELECT…]`
 
 
-@terminal_command("run:run")
+@terminal_command("run:run", group="act", summary="run assets now")
 def run_command(
     invocation: Invocation,
     select: list[str],
@@ -117,7 +117,9 @@ cancel_command = ServiceCommand(
 # `headrace pause [SELECT…]`
 
 
-@terminal_command("pause:pause")
+@terminal_command(
+    "pause:pause", group="act", summary="stop starting assets; without a selection: list pauses"
+)
 def pause_command(
     invocation: Invocation,
     select: list[str],

@@ -29,7 +29,7 @@ ATTEMPTS_SHOWN_MAX = 200
 NOTHING = "nothing attempted"
 
 
-@terminal_command("runs:runs")
+@terminal_command("runs:runs", group="look", summary="list runs and their outcomes")
 def runs_command(
     invocation: Invocation,
     run: str | None,
@@ -198,7 +198,7 @@ def _attempt_row(group: list[RunRow]) -> list[str | StyledCell]:
 # `headrace logs ASSET[@K]|ATTEMPT`
 
 
-@terminal_command("logs:logs")
+@terminal_command("logs:logs", group="look", summary="print the log lines of an attempt")
 def logs_command(
     invocation: Invocation,
     target: str,

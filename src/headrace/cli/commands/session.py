@@ -13,7 +13,12 @@ from headrace.services.parameters import Argument, Reason
 from headrace.services.responses.access import EndedSessionsResponse, SessionRow
 
 
-@terminal_command(list="browser_sessions:list_sessions", end="browser_sessions:end_session")
+@terminal_command(
+    list="browser_sessions:list_sessions",
+    end="browser_sessions:end_session",
+    group="operate",
+    summary="list and end sessions of browsers",
+)
 def session_command(
     invocation: Invocation,
     what: Annotated[str, Argument("list|end", help="the action")],

@@ -31,7 +31,7 @@ class DemoFaultOption(enum.StrEnum):
     NONE = "none"
 
 
-@terminal_command("demo:demo")
+@terminal_command("demo:demo", group="start", summary="run the guided example on real data")
 def demo_command(
     invocation: Invocation,
     directory: Annotated[
@@ -204,7 +204,9 @@ def init_arguments(arguments: list[str]) -> list[str]:
     return results + ["--from"] * (in_from and arguments[-1] == "--from")
 
 
-@terminal_command("init:init")
+@terminal_command(
+    "init:init", group="start", summary="create a project; --from FILE… derives it from files"
+)
 def init_command(
     invocation: Invocation, directory: Path | None = None, *, files: list[Path]
 ) -> int:
@@ -249,7 +251,9 @@ Port = Annotated[
 ]
 
 
-@terminal_command()
+@terminal_command(
+    group="operate", summary="run until stopped: sources, schedules, requests, web UI"
+)
 def serve_command(
     invocation: Invocation,
     host: Host = "127.0.0.1",
@@ -273,7 +277,9 @@ def serve_command(
 # `headrace dev`
 
 
-@terminal_command()
+@terminal_command(
+    group="change", summary="serve an environment that applies and builds what you save"
+)
 def dev_command(
     invocation: Invocation,
     host: Host = "127.0.0.1",

@@ -28,7 +28,9 @@ REPAIRS_SHOWN_MAX = 3
 RETENTION_SHOWN_MAX = 3
 
 
-@terminal_command("status:status")
+@terminal_command(
+    "status:status", group="start", summary="show each consumer: served or not, since when, why"
+)
 def status_command(
     invocation: Invocation,
     select: list[str],

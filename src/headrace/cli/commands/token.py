@@ -16,7 +16,11 @@ _STYLES = {"valid": "good", "frozen": "bad", "expired": "dim", "revoked": "dim"}
 
 
 @terminal_command(
-    create="tokens:create_token", list="tokens:list_tokens", revoke="tokens:revoke_token"
+    create="tokens:create_token",
+    list="tokens:list_tokens",
+    revoke="tokens:revoke_token",
+    group="operate",
+    summary="create, list and revoke API tokens",
 )
 def token_command(
     invocation: Invocation,

@@ -23,6 +23,8 @@ _ACTIONS = ("add", "list", "password", "remove")
     list="users:list_users",
     password="users:set_password",  # noqa: S106 - the name of an action
     remove="users:remove_user",
+    group="operate",
+    summary="add and remove users who sign in with a password",
 )
 def user_command(
     invocation: Invocation,

@@ -1,8 +1,8 @@
 """Which commands are tools for agents, and how a client sees each of them.
 
 A tool is a function in `services.permissions.COMMANDS`: the command's name and permission, the
-function's signature, docstring and response say everything. `python -m scripts.agent_tools` writes
-the tools into `tools.json`, so that the list of tools needs none of the commands' modules.
+function's signature, docstring and response say everything. `python -m scripts.generate` writes the
+tools into `tools.json`, so that the list of tools needs none of the commands' modules.
 """
 
 from __future__ import annotations
@@ -25,41 +25,12 @@ from headrace.services.parameters import (
     request_type,
 )
 from headrace.services.permissions import COMMANDS
-from headrace.web.endpoints import ENDPOINTS, GetRows, PostRows
 
 TOOLS_FILE = Path(__file__).with_name("tools.json")
 READING = (Permission.SEE, Permission.READ, Permission.AUDIT)
 """Permissions of tools that only read."""
 ACTING = (Permission.OPERATE, Permission.DECIDE, Permission.CHANGE)
 """Permissions of tools that change something. What needs another permission is no tool."""
-NOT_FOR_AGENTS = {
-    "access break-glass": "a person decides that there is an emergency",
-    "access break-glass --end": "a person decides that there is an emergency",
-    "badge": "a person decides who gets a state without signing in",
-    "ab": "it runs queries in the process that calls it, for up to an hour",
-    "bottleneck apply": "it writes files of the project",
-    "complexity prune": "it deletes files of the project",
-    "complexity prune --yes": "it deletes files of the project",
-    "complexity restore": "it writes files of the project",
-    "contract infer": "it can write a contract file, and needs no permission for changes",
-    "checks suggest": "it writes files of the project",
-    "classify": "it looks at clear values, and a person decides about what it proposes",
-    "incidents people": "it lists names for a form of the web UI",
-    "optimize --prove": "it runs queries in the process that calls it, for up to an hour",
-    "optimize apply": "it writes files of the project",
-    "optimize dismiss": "a person decides what isn't proposed any more",
-    "optimize reopen": "a person decides what isn't proposed any more",
-    "diff page": "`diff` compares the same rows",
-    "read page": "`read` gives the same rows",
-    "read profile": "`sql` gives the same figures",
-    "sql page": "`sql` runs the same queries",
-    "what-if page": "`what-if` simulates the same, and more",
-    "test": "it runs the code of assets in the process that calls it",
-    "try": "it runs the code of assets in the process that calls it",
-}
-"""Commands that the general rules would allow, each with the reason why it is no tool."""
-LOADS_DUCKDB = {"doctor:doctor"}
-"""Functions that load DuckDB for something else than rows."""
 LIST_KEY = "result"
 """The name of a response that is a list: structured content of a tool is always an object."""
 CUT_KEY = "cut"
@@ -67,7 +38,7 @@ CUT_KEY = "cut"
 APPROVAL_KEY = "waits_for_approval"
 """The name of the note that an act waits for an approval, and what to tell the person."""
 
-_SERVED = {item.command for item in ENDPOINTS if not isinstance(item, GetRows | PostRows)}
+_SERVED = {path for path, row in COMMANDS.items() if row.http and not row.rows}
 
 
 class Tool(msgspec.Struct, frozen=True):
@@ -92,7 +63,7 @@ class Tool(msgspec.Struct, frozen=True):
     def isolated(self) -> bool:
         """Whether it loads DuckDB, which never shares a process with the open state."""
         reads_rows = self.permission is Permission.READ and self.function not in _SERVED
-        return reads_rows or self.function in LOADS_DUCKDB
+        return reads_rows or COMMANDS[self.function].loads_duckdb
 
 
 @cache
@@ -111,13 +82,13 @@ def declared_tools() -> list[Tool]:
 
 def why_no_tool(path: str) -> str:
     """Return why a function of `COMMANDS` is no tool; empty if it is one."""
-    command, permission, *_ = COMMANDS[path]
-    if permission not in (*READING, *ACTING):
-        return f"people do it themselves: it needs the permission `{permission}`"
-    if command in NOT_FOR_AGENTS:
-        return NOT_FOR_AGENTS[command]
+    row = COMMANDS[path]
+    if row.permission not in (*READING, *ACTING):
+        return f"people do it themselves: it needs the permission `{row.permission}`"
+    if row.not_for_agents:
+        return row.not_for_agents
     if path not in _SERVED and any(
-        other in _SERVED for other, row in COMMANDS.items() if row.name == command
+        other in _SERVED for other, item in COMMANDS.items() if item.name == row.name
     ):
         return "the tool of this command calls the function that the HTTP API calls"
     if not _is_plain(path):

@@ -1,0 +1,118 @@
+"""Write the table of commands that start-up needs, from their declarations.
+
+    python -m scripts.generate      writes it, and all other tables
+
+`headrace --help`, permissions and routes know each command before its module is imported. The
+declarations are constants, so this reads them from the files: `@command(…)` at functions of
+`headrace.services`, and `<name>_command` in `headrace.cli.commands`.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+SOURCE = Path(__file__).resolve().parent.parent / "src/headrace"
+TARGET = SOURCE / "command_tables.py"
+TEXT = '''\
+"""The commands: their declarations, and what `headrace --help` prints of them.
+
+`python -m scripts.generate` writes this file from the declarations.
+"""
+
+from typing import Any
+
+FUNCTIONS: dict[str, dict[str, Any]] = {{
+{rows}}}
+"""`module:function` of `headrace.services` → what `@command` says there."""
+
+CLI: tuple[tuple[str, str, str, str], ...] = (
+{commands})
+"""Name, group, summary, and the module of `headrace.cli.commands`, or the function."""
+'''
+
+
+def main() -> None:
+    """Write the file."""
+    TARGET.write_text(text(), encoding="utf-8")
+
+
+def text() -> str:
+    """Return the file's content."""
+    functions = declared_functions()
+    rows = "".join(f"    {path!r}: {row!r},\n" for path, row in functions.items())
+    commands = "".join(f"    {row!r},\n" for row in sorted(declared_commands(functions)))
+    return TEXT.format(rows=rows, commands=commands)
+
+
+def declared_functions() -> dict[str, dict[str, Any]]:
+    """Return what `@command` says at each function, by `module:function`, sorted."""
+    found: dict[str, dict[str, Any]] = {}
+    for file in sorted((SOURCE / "services").glob("*.py")):
+        for node in _parsed(file, "@command("):
+            for row in _calls(node, "command"):
+                found[f"{file.stem}:{getattr(node, 'name', '')}"] = row
+    refuse_twice(found.values())
+    return dict(sorted(found.items()))
+
+
+def refuse_twice(rows: Iterable[dict[str, Any]]) -> None:
+    """Raise SystemExit for a path of the API or a method of `Session` that two functions have."""
+    names = Counter(name for row in rows for name in _unique(row))
+    if twice := [name for name, count in names.items() if count > 1]:
+        raise SystemExit(f"declared by two commands: {', '.join(twice)}")
+
+
+def _unique(row: dict[str, Any]) -> Iterator[str]:
+    if "http" in row:
+        method, path, name = row["http"].split()
+        yield f"{method} {path}"
+        yield f"operation {name}"
+    if "session" in row:
+        yield f"Session.{row['session']}"
+
+
+def declared_commands(
+    functions: dict[str, dict[str, Any]],
+) -> Iterator[tuple[str, str, str, str]]:
+    """Yield name, group, summary and home of each command of the command line."""
+    homes = {row["name"]: path for path, row in functions.items() if "group" in row}
+    rows = {name: functions[path] for name, path in homes.items()}
+    for file in sorted((SOURCE / "cli/commands").glob("*.py")):
+        for name, node in _cli_commands(file):
+            homes[name] = f"headrace.cli.commands.{file.stem}"
+            rows.update((name, row) for row in _calls(node, "terminal_command"))
+    for name, row in rows.items():
+        yield name, row["group"], row["summary"], homes[name]
+
+
+def _cli_commands(file: Path) -> Iterator[tuple[str, ast.stmt]]:
+    """Yield each `<name>_command` of a file, with the name that people type."""
+    for node in _parsed(file, "_command"):
+        target = node.targets[0] if isinstance(node, ast.Assign) else node
+        name = getattr(target, "name", "") or getattr(target, "id", "")
+        if name.endswith("_command") and not name.startswith("_"):
+            yield name.removesuffix("_command").replace("_", "-"), node
+
+
+def _parsed(file: Path, mark: str) -> list[ast.stmt]:
+    content = file.read_text(encoding="utf-8")
+    return ast.parse(content).body if mark in content else []
+
+
+def _calls(node: ast.stmt, decorator: str) -> Iterator[dict[str, Any]]:
+    """Yield the arguments of a function's decorator with this name."""
+    for call in getattr(node, "decorator_list", ()):
+        if isinstance(call, ast.Call) and ast.unparse(call.func) == decorator:
+            # `@terminal_command` begins with its functions, which the table doesn't need
+            positional = ("name", "permission")[: len(call.args)]
+            row = dict(zip(positional, map(_value, call.args), strict=True))
+            yield row | {str(word.arg): _value(word.value) for word in call.keywords}
+
+
+def _value(node: ast.expr) -> Any:
+    """Return a constant of a declaration: a literal, or the name of a permission."""
+    return node.id.lower() if isinstance(node, ast.Name) else ast.literal_eval(node)

@@ -194,6 +194,22 @@ def test_only_what_failed_is_done_again(lab: Lab) -> None:
     assert [e["reason"] for e in trail(lab, "run.requested")] == ["mended", ""]
 
 
+@pytest.mark.parametrize("keep", [True, False])
+def test_what_failed_before_new_code_was_applied_is_retried(lab: Lab, keep: bool) -> None:
+    """Would catch: "nothing of picky failed" while it waits for the next tick, after `apply`."""
+    path = picky(lab, DAYS[1])
+    lab.tick()
+    path.write_text("")
+    code = lab.root / "assets/picky.py"
+    code.write_text(code.read_text().replace("not today", "another day"))
+    kept = ["--keep", "picky", "--reason", "the same values"] if keep else []
+    lab.headrace("apply", *kept, "--yes", "--now", lab.session().now().isoformat())
+    said = retry(lab.session(), "picky", reason="new code", progress=Silent())
+    assert [(a.asset, a.partitions, a.state) for a in said.attempts] == [
+        ("picky", [DAYS[1]], "published")
+    ]
+
+
 # pause and resume
 # --------------------------------------------------------------------------------------------------
 

@@ -56,8 +56,10 @@ def test_what_retry_starts_again(store: Store) -> None:
         ]
         assert failures.failed_in_run(tx, 2) == [("a", "d6")]
         assert failures.failed_in_run(tx, 3) == []
-        assert failures.failed_at_node(tx, "a") == [("a", "d1"), ("a", "d4"), ("a", "d5")]
+        assert failures.failed_at_node(tx, "a") == [("a", f"d{n}") for n in (1, 4, 5, 6)]
         assert failures.failed_at_node(tx, "a", "d4") == [("a", "d4")]
+        assert failures.failed_at_node(tx, "a", "d6") == [("a", "d6")]
+        add(tx, "attempt", {"epoch": 3, "n": 1, "partitions": '["d6", "d9"]', "state": "held"})
         assert failures.failed_at_node(tx, "a", "d6") == []
         assert failures.failed_at_node(tx, "b") == [("b", "d1"), ("b", "d2")]
 

@@ -9,8 +9,6 @@ from headrace.store.transaction import Transaction
 # Partitions whose newest attempt failed, was rejected or was lost: the ones that `retry` starts
 # again.
 
-_STILL_OPEN = ("failed", "rejected", "waiting", "missing")
-"""States of partitions that failed, or whose attempt was lost, without a later result."""
 _KEYS = msgspec.json.Decoder(list[str])
 
 
@@ -28,36 +26,52 @@ def failed_in_run(tx: Transaction, run_id: int) -> list[tuple[str, str]]:
 def failed_at_node(
     tx: Transaction, node: str, partition: str | None = None
 ) -> list[tuple[str, str]]:
-    """Return a node's (node, partition) that failed, were rejected, or wait for a retry."""
+    """Return a node's (node, partition) that failed, were rejected, or wait for a retry.
+
+    Those whose newest attempt failed, was rejected or lost before `apply` let them wait for new
+    code are included.
+    """
     item = "" if partition is None else " and partition = :partition"
     rows = tx.execute(
-        "select node, partition from partition where node = :node and state <> 'published' and"
-        f" (state in ('failed', 'rejected') or (state = 'waiting' and failures > 0)){item} order by"
+        "select partition, state = 'waiting' and failures = 0 from partition where node = :node and"
+        f" state <> 'published' and state in ('failed', 'rejected', 'waiting'){item} order by"
         " partition",
         {"node": node, "partition": partition},
+    ).fetchall()
+    failed = _failed_at_last(tx, node) if any(waits for _, waits in rows) else {}
+    return [(node, key) for key, waits in rows if not waits or failed.get(key)]
+
+
+def _failed_at_last(tx: Transaction, node: str) -> dict[str, bool]:
+    """Return partition → whether the newest attempt at it failed, of those that had a result."""
+    rows = tx.execute(
+        "select partitions, state in ('failed', 'rejected', 'lost') from attempt where node = ? and"
+        " state in ('published', 'held', 'failed', 'rejected', 'lost') order by epoch, n",
+        (node,),
     )
-    return [(row[0], row[1]) for row in rows]
+    return {key: failed for keys, failed in rows for key in _KEYS.decode(keys)}
 
 
 def _still_failed(tx: Transaction, run_id: int) -> set[tuple[str, str]]:
     """Return the partitions without a later result of all nodes that failed in a run."""
-    marks = ", ".join("?" for _ in _STILL_OPEN)
     rows = tx.execute(
-        "select node, partition from partition where state <> 'published' and state in"
-        f" ({marks}) and node in (select node from attempt where run_id = ? and state in ('failed',"
-        " 'rejected', 'lost'))",
-        (*_STILL_OPEN, run_id),
+        "select node, partition from partition where state <> 'published' and state in ('failed',"
+        " 'rejected', 'waiting', 'missing') and node in (select node from attempt where run_id = ?"
+        " and state in ('failed', 'rejected', 'lost'))",
+        (run_id,),
     )
     return {(node, key) for node, key in rows}
 
 
 def failing_nodes(tx: Transaction) -> list[str]:
     """Return the nodes with failed partitions that weren't published since, by name."""
-    rows = tx.execute(
-        "select distinct node from partition where state <> 'published' and state = 'failed' order"
-        " by node"
-    ).fetchall()
-    return [node for (node,) in rows]
+    return [
+        node
+        for (node,) in tx.execute(
+            "select distinct node from partition where state <> 'published' and state = 'failed'"
+            " order by node"
+        )
+    ]
 
 
 class NodeFailure(msgspec.Struct, frozen=True):
@@ -104,12 +118,11 @@ def unpublished_partitions(tx: Transaction, node: str) -> list[str]:
 
 def failed_held_or_rejected(tx: Transaction, limit: int) -> list[tuple[str, str, str]]:
     """Return (node, partition, state) of failed, held and rejected partitions, in order."""
-    rows = tx.execute(
+    return tx.execute(
         "select node, partition, state from partition where state <> 'published' and state in"
         " ('failed', 'held', 'rejected') order by node, partition limit ?",
         (limit,),
-    )
-    return [(row[0], row[1], row[2]) for row in rows.fetchall()]
+    ).fetchall()
 
 
 # Attempts that were lost, lacked memory or disk space, or took long. Evidence for incidents is

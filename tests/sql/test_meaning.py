@@ -9,6 +9,7 @@ import pytest
 from headrace.sql.analysis import changed_columns
 
 CTE = "with c as (select id, a as x, b as y from t) select id, x * 2 as z, y from c where y > 1"
+KEYS = "select day, k + 1 as k, sum(a) as s from t group by %s"
 
 
 @pytest.mark.parametrize(
@@ -84,6 +85,32 @@ CTE = "with c as (select id, a as x, b as y from t) select id, x * 2 as z, y fro
             "with c as (select a, b from t) select c from c",
             "with c as (select a, b + 1 as b from t) select c from c",
             {"c"},
+        ),
+        (KEYS % "all", KEYS % "day, k + 1", set()),
+        (KEYS % "all", KEYS % "1, 2", set()),
+        (KEYS % "all", KEYS % "k + 1, day", set()),
+        (KEYS % "all", KEYS % "day, k", None),
+        (KEYS % "all", KEYS % "day", None),
+        (KEYS % "all", KEYS % "rollup (day, k + 1)", None),
+        (
+            "select day, 'x' as c, sum(a) as s from t group by all",
+            "select day, 'x' as c, sum(a) * 2 as s from t group by day",
+            {"s"},
+        ),
+        (
+            "select upper(day) as day, sum(a) as s from t group by all",
+            "select upper(day) as day, sum(a) as s from t group by day",
+            None,
+        ),
+        (
+            "select day, of_my_own(a) as s from t group by all",
+            "select day, of_my_own(a) as s from t group by day",
+            None,
+        ),
+        (
+            "select sum(a) as s from t group by all",
+            "select sum(a) as s from t group by day",
+            None,
         ),
         ("select no such thing", "select", None),
     ],

@@ -271,6 +271,8 @@ def _is_path(name: str) -> bool:
 # count as changed.
 
 _MULTIPLYING = (exp.Explode, exp.Unnest)
+_UNCERTAIN_IN_KEYS = (exp.Columns, exp.Anonymous, exp.Window, exp.Query, exp.Rand)
+"""In columns, what may make GROUP BY ALL differ from the keys that seem to be meant."""
 _ALL_COLUMNS = "*"
 """The name that stands for all columns of a table."""
 
@@ -378,6 +380,7 @@ def _select_parts(tree: exp.Expr) -> _SelectParts | None:
             return None
         expressions[name] = expression
     rest = tree.copy()
+    _write_keys(rest)
     rest.set("expressions", [])
     rest.set("with_", None)
     return _SelectParts(
@@ -386,6 +389,23 @@ def _select_parts(tree: exp.Expr) -> _SelectParts | None:
         _text(rest),
         tree,
     )
+
+
+def _write_keys(select: exp.Select) -> None:
+    """Write out GROUP BY ALL and keys by position, and sort the keys, where they are certain."""
+    group, columns = select.args.get("group"), select.expressions
+    if group is None or {key for key in group.args if group.args[key]} - {"all", "expressions"}:
+        return
+    keys = [
+        columns[int(key.name) - 1] if key.is_int and int(key.name) <= len(columns) else key
+        for key in group.expressions
+    ]
+    if not any(column.is_star or column.find(*_UNCERTAIN_IN_KEYS) for column in columns):
+        keys = keys or [column for column in columns if column.find(exp.AggFunc) is None]
+    written = [key.unalias() for key in keys if not isinstance(key.unalias(), exp.Literal)]
+    if written:
+        group.set("all", None)
+        group.set("expressions", sorted(written, key=_text))
 
 
 def _with_all(column: exp.Expr) -> exp.Expr:
@@ -441,28 +461,21 @@ def _mentions(node: exp.Expr, changed: Mapping[str, frozenset[str]], bound: froz
 
 def _names(changed: Mapping[str, frozenset[str]]) -> frozenset[str]:
     """Return the changed columns and their CTEs: a whole row has the name of its table."""
-    results: set[str] = set()
-    for name, columns in changed.items():
-        results |= columns
-        if name:
-            results.add(name)
-    return frozenset(results)
+    return frozenset(filter(None, changed)).union(*changed.values())
 
 
 def _rest_mentions(
     select: exp.Select, changed: Mapping[str, frozenset[str]], bound: frozenset[str]
 ) -> bool:
     """Return whether the set of rows depends on changed columns or parameters."""
-    names = _names({"": frozenset(c for columns in changed.values() for c in columns)})
-    for key, value in select.args.items():
-        if key in ("expressions", "with_"):
-            continue
-        for part in _each(value):
-            if _mentions(part, {"": names} if names else {}, bound) or (
-                names and _joins(part, names)
-            ):
-                return True
-    return False
+    names = frozenset[str]().union(*changed.values())
+    aliases = {"": names} if names else {}
+    rest = (value for key, value in select.args.items() if key not in ("expressions", "with_"))
+    return any(
+        _mentions(part, aliases, bound) or _joins(part, names)
+        for value in rest
+        for part in _each(value)
+    )
 
 
 def _each(value: object) -> Iterable[exp.Expr]:
@@ -472,12 +485,11 @@ def _each(value: object) -> Iterable[exp.Expr]:
 
 def _joins(part: exp.Expr, names: frozenset[str]) -> bool:
     """Return whether USING or a natural join uses one of these columns."""
-    for join in part.find_all(exp.Join):
-        if (join.args.get("method") or "").lower() == "natural":
-            return True
-        if any(item.name.lower() in names for item in join.args.get("using") or []):
-            return True
-    return False
+    return bool(names) and any(
+        (join.args.get("method") or "").lower() == "natural"
+        or any(item.name.lower() in names for item in join.args.get("using") or [])
+        for join in part.find_all(exp.Join)
+    )
 
 
 def _shapes_rows(parts: _SelectParts, touched: set[str]) -> bool:

@@ -151,7 +151,7 @@ def by_hand(
 ) -> dict[str, set[str]]:
     nodes = {node.name: node for node in graph.nodes}
     chosen: dict[str, set[str]] = {}
-    starts = min(published["s"] | arrived)
+    starts = {"s": bounds_us(min(published["s"] | arrived), Grain.DAY, ZONE)[0]}
     from_us = bounds_us(span[0], Grain.DAY, ZONE)[0]
     to_us = bounds_us(span[1], Grain.DAY, ZONE)[1]
     for node in graph.nodes:
@@ -164,10 +164,11 @@ def by_hand(
         grain = node.partition.grain
         assert grain is not None
         every = {key_of_date(START + timedelta(i), grain) for i in range(-40, DAYS + 40)}
+        starts[node.name] = _start_of(node, nodes, starts, every)
         result = set()
         for key in every:
             start, end = bounds_us(key, grain, ZONE)
-            if end <= bounds_us(starts, Grain.DAY, ZONE)[0]:
+            if end <= starts[node.name]:
                 continue
             longer = all(
                 GRAINS.index(nodes[spec.node].partition.grain) > GRAINS.index(grain)
@@ -175,7 +176,7 @@ def by_hand(
             )
             if longer and end > NOW_US:
                 continue  # nothing but time says that it has come
-            needs = [_needed(node, key, spec, nodes[spec.node], starts) for spec in node.inputs]
+            needs = [_needed(node, key, spec, nodes, starts) for spec in node.inputs]
             if any(
                 k not in published[spec.node] | chosen[spec.node]
                 for spec, keys in zip(node.inputs, needs, strict=True)
@@ -197,17 +198,32 @@ def by_hand(
     return {name: keys for name, keys in chosen.items() if keys}
 
 
+def _start_of(
+    item: GraphNode, nodes: dict[str, GraphNode], starts: dict[str, int], every: set[str]
+) -> int:
+    """When all inputs have started, and one has something to read."""
+    latest, grain = max(starts[spec.node] for spec in item.inputs), item.partition.grain
+    assert grain is not None
+    reading = min(
+        bounds_us(key, grain, ZONE)[0]
+        for key in every
+        if any(_needed(item, key, spec, nodes, starts) for spec in item.inputs)
+    )
+    return max(latest, reading)
+
+
 def _needed(
-    item: GraphNode, key: str, spec: InputSpec, source: GraphNode, starts: str
+    item: GraphNode, key: str, spec: InputSpec, nodes: dict[str, GraphNode], starts: dict[str, int]
 ) -> list[str]:
-    """The input's partitions that aren't before everything starts."""
+    """The input's partitions that aren't before its start."""
+    source = nodes[spec.node]
     keys = required(
         item.partition, item.timezone, key, source.partition, source.timezone, spec
     ).keys
     assert keys is not None
     grain = source.partition.grain
     assert grain is not None
-    return [k for k in keys if bounds_us(k, grain, ZONE)[1] > bounds_us(starts, Grain.DAY, ZONE)[0]]
+    return [k for k in keys if bounds_us(k, grain, ZONE)[1] > starts[spec.node]]
 
 
 def scenario(seed: int) -> tuple[Graph, dict[str, set[str]], dict[str, set[str]], set[str]]:

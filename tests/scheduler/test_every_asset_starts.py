@@ -12,6 +12,7 @@ from driver import DAY, MONTH, WHOLE, Driver, asset, reads, source
 
 from headrace.model import Grain, InputMode, PartitionSpec
 from headrace.scheduler import Graph, GraphNode, Loaded, Target
+from headrace.scheduler.requests import WaitKind
 
 DELIVERIES = PartitionSpec(by_delivery=True)
 GROWING = PartitionSpec(key="region")
@@ -97,6 +98,29 @@ def test_time_alone_goes_on_from_the_first_interval() -> None:
     driver.at("2013-02-03 12:00")
     driver.ask(Target("days"))
     assert driver.work() == [("days", "2013-02-01"), ("days", "2013-02-02")]
+
+
+def test_nothing_waits_for_an_interval_before_the_first() -> None:
+    """`yesterday` has no partition of the source's first day, so nobody that reads it may wait for
+    one, over any number of assets, nor expect one."""
+    before = asset("yesterday", reads("days", mode=InputMode.PREVIOUS))
+    again = asset("again", reads("yesterday", mode=InputMode.PREVIOUS))
+    readers = (
+        asset("copy", "yesterday"),
+        asset("both", "copy", "days"),
+        asset("all", "again", "both"),
+    )
+    driver = Driver(source("days"), before, again, *readers)
+    driver.at("2013-02-01 12:00")
+    driver.ask()
+    driver.arrive("days", *DAYS)
+    begun = driver.work()
+    assert [key for name, key in begun if name == "yesterday"] == [*DAYS[1:], "2013-02-01"]
+    assert [key for name, key in begun if name == "again"] == [DAYS[2], "2013-02-01", "2013-02-02"]
+    assert [key for name, key in begun if name == "both"] == list(DAYS[1:])
+    assert [key for name, key in begun if name == "all"] == [DAYS[2]]
+    for name in ("yesterday", "again", "copy", "both", "all"):
+        assert [why.kind for why in driver.core.why(name, DAYS[0])] == [WaitKind.NOT_DUE], name
 
 
 def test_an_optional_input_without_columns_is_waited_for() -> None:

@@ -10,7 +10,14 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from headrace.model import Grain, InputMode, InputSpec
-from headrace.model.intervals import DAY_US, bounds_us, key_at_us, keys_between, previous_key
+from headrace.model.intervals import (
+    DAY_US,
+    bounds_us,
+    key_at_us,
+    keys_between,
+    next_key,
+    previous_key,
+)
 from headrace.model.times import Duration, Offset
 from headrace.scheduler.graph import Graph, GraphNode
 from simulation.scenario import DAY
@@ -226,7 +233,23 @@ class SimulatedRules:
             return bounds_us(node.start, node.partition.grain, node.timezone)[0]
         if node.is_source:
             return min((span(node, key)[0] for key in self.heard[node.name]), default=math.inf)
-        return max((self.start(read.source) for read in self._paced(node)), default=-math.inf)
+        timed = [read for read in self._paced(node) if read.source.partition.grain is not None]
+        latest = max((self.start(read.source) for read in timed), default=-math.inf)
+        if math.isinf(latest):
+            return latest
+        moment = key_at_us(int(latest), node.partition.grain, node.timezone)
+        while not any(self._reads_something(node, read, moment) for read in timed):
+            moment = next_key(moment, node.partition.grain, node.timezone)
+        return max(latest, bounds_us(moment, node.partition.grain, node.timezone)[0])
+
+    def _reads_something(self, node: GraphNode, read: SimulatedInput, moment: str) -> bool:
+        """Return whether an interval reads one of an input that isn't before the input's start."""
+        grain = read.source.partition.grain
+        assert grain is not None
+        return any(
+            bounds_us(item, grain, read.source.timezone)[1] > self.start(read.source)
+            for item in self._find_moments(node, read.spec, moment)
+        )
 
     def expected(self, node: GraphNode, key: str) -> bool:
         """Return whether a partition is expected."""
@@ -239,6 +262,8 @@ class SimulatedRules:
     def due(self, node: GraphNode, key: str) -> bool:
         """Return whether a partition is due by a calendar, or was delivered anyway."""
         assert node.partition.grain is not None
+        if span(node, key)[1] <= self.start(node):
+            return False
         off = node.days_off.covers(moment_of(node, key), node.partition.grain, node.timezone)
         if node.is_source:
             return not off or key in self.heard[node.name]

@@ -304,7 +304,7 @@ def asset(  # noqa: PLR0913 - one parameter for each field that a file may decla
         timezone: IANA name of the time zone of its partitions; the project's by default.
         partition: Partitioning: `"day"`, `{"by": "day", "column": "flight_date"}`,
             `{"key": "region"}`, `["day", {"key": "region"}]` or `"*"`.
-        start: First partition; the latest start of its inputs by default.
+        start: First partition; by default the first for which all inputs have started.
         inputs: Inputs and their options: `["flights"]`, `{"flights": {"lookback": "7d"}}`; by
             default the function's parameters name the inputs.
         depends: Nodes that must finish first, though no data of them is read.

@@ -360,7 +360,8 @@ ASSET = (
         "start",
         START,
         "its first partition",
-        "the latest start of its inputs; if none is partitioned by time, the newest interval",
+        "the first interval for which all inputs have started and one has data; if none is "
+        "partitioned by time, the newest interval",
     ),
     FieldDescription(
         "inputs",

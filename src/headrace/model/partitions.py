@@ -7,6 +7,7 @@ time key contains one), and the data key, which may contain any text. All functi
 from __future__ import annotations
 
 import functools
+import math
 import shlex
 from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import timedelta
@@ -258,6 +259,29 @@ def _ended_by(pair: _Pair, since: int, end: int) -> tuple[str, ...]:
         return (last,)
     first = min(key_at_us(since, pair.input, pair.input_zone), last)
     return tuple(keys_between(first, last, pair.input, pair.input_zone))
+
+
+def first_start_us(
+    output: Grain, output_zone: str, inputs: Collection[tuple[float, Grain, str, InputSpec]]
+) -> float:
+    """Return when the first interval of an asset starts, in microseconds.
+
+    `inputs` are the required ones that are partitioned by time: start, grain, time zone and
+    declaration. A start is infinite if it isn't known, minus infinite if there is none. The first
+    interval is that of the latest start, or if no input has anything to read then, as with
+    `previous: true` alone, the first one that reads something.
+    """
+    latest = max((start for start, *_ in inputs), default=-math.inf)
+    reading = (
+        start
+        if math.isinf(start)
+        else start_us(
+            _requiring(pair, key_at_us(int(start), pair.input, zone))[0], output, output_zone
+        )
+        for start, grain, zone, spec in inputs
+        for pair in (_pair(output, output_zone, grain, zone, spec),)
+    )
+    return max(latest, min(reading, default=-math.inf))
 
 
 @lru_cache(_KEYS_CACHED_MAX)

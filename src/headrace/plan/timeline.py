@@ -7,9 +7,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from headrace.model.errors import UsageError
-from headrace.model.intervals import GRAINS, bounds_us, key_at_us, parse_key, start_us
+from headrace.model.intervals import (
+    GRAINS,
+    bounds_us,
+    key_at_us,
+    parse_key,
+    start_us,
+)
 from headrace.model.nodes import Grain, Value
-from headrace.model.partitions import SEPARATOR, WHOLE
+from headrace.model.partitions import SEPARATOR, WHOLE, first_start_us
 from headrace.plan.backfills import BackfillStep
 from headrace.plan.partition_ranges import (
     ANY_KEY,
@@ -174,7 +180,7 @@ class Timeline:
     def _start(self, node: GraphNode) -> float:
         """Return when a node's first partition starts, in microseconds.
 
-        It is declared, or that of its oldest partition, or the latest start of its required inputs.
+        It is declared, or that of its oldest partition, or follows from the required inputs.
         """
         if node.partition.grain is None:
             return -math.inf
@@ -187,9 +193,14 @@ class Timeline:
                 if times
                 else math.inf
             )
-        return max(
-            (self._starts[read.input.name] for read in self.reads[node.name] if read.required),
-            default=-math.inf,
+        return first_start_us(
+            node.partition.grain,
+            node.timezone,
+            [
+                (self._starts[read.input.name], into, read.input.timezone, read.spec)
+                for read in self.reads[node.name]
+                if read.required and (into := read.input.partition.grain) is not None
+            ],
         )
 
     def _there_should_be(self, node: GraphNode) -> Edges:

@@ -38,7 +38,6 @@ class InputLink:
         "_output",
         "_partition_states",
         "_promised",
-        "_spec",
         "_touched",
         "delivers",
         "gathers",
@@ -47,6 +46,7 @@ class InputLink:
         "optional",
         "ordered",
         "same",
+        "spec",
         "stales",
     )  # fmt: skip
 
@@ -64,7 +64,7 @@ class InputLink:
 
         The output reads only unpartitioned inputs, so they trigger it and aren't references.
         """
-        self._output, self._spec, self.input, self._partition_states = (
+        self._output, self.spec, self.input, self._partition_states = (
             output,
             spec,
             source,
@@ -171,7 +171,7 @@ class InputLink:
                 key,
                 source.partition,
                 source.timezone,
-                self._spec,
+                self.spec,
                 seen,
             ).keys
             or ()
@@ -187,7 +187,7 @@ class InputLink:
                 output.timezone,
                 source.partition,
                 source.timezone,
-                self._spec,
+                self.spec,
                 seen,
             )
             or ()
@@ -200,7 +200,7 @@ class InputLink:
             out.key is None
             or into.key != out.key
             or into.grain is not None
-            or self._spec.mode is InputMode.ALL
+            or self.spec.mode is InputMode.ALL
         ):
             return ()
         return (split(key, out)[1],)

@@ -13,7 +13,7 @@ from headrace.model.intervals import (
     previous_key,
     start_us,
 )
-from headrace.model.partitions import SEPARATOR, WHOLE, join, split
+from headrace.model.partitions import SEPARATOR, WHOLE, first_start_us, join, split
 from headrace.model.times import MAX_AHEAD, Duration, Offset
 from headrace.scheduler.dependencies import InputLink, Network
 from headrace.scheduler.events import AwaitedPartition, Target
@@ -327,7 +327,7 @@ class Needs:
     def starts_us(self, node: GraphNode) -> float:
         """Return when a node's first partition starts, in microseconds.
 
-        It is declared, or that of the oldest delivery, or the latest start of the required inputs.
+        It is declared, or that of the oldest delivery, or follows from the required inputs' starts.
         Infinite if a required input never arrived, minus infinite without a bound.
         """
         pending = [node]
@@ -335,9 +335,9 @@ class Needs:
             graph_node = pending[-1]
             if graph_node.name not in self._starts:
                 unknown = [
-                    source
-                    for source in self._required(graph_node)
-                    if source.name not in self._starts
+                    link.input
+                    for link in self._network.required[graph_node.name]
+                    if link.input.name not in self._starts
                 ]
                 if unknown:
                     pending += unknown
@@ -355,15 +355,15 @@ class Needs:
         if node.is_source:
             oldest = self._partition_states.oldest.get(node.name)
             return math.inf if oldest is None else bounds(node, oldest[1])[0]
-        return max(
-            (self._starts[source.name] for source in self._required(node)), default=-math.inf
+        return first_start_us(
+            grain,
+            node.timezone,
+            [
+                (self._starts[link.input.name], into, link.input.timezone, link.spec)
+                for link in self._network.required[node.name]
+                if (into := link.input.partition.grain) is not None
+            ],
         )
-
-    def _required(self, node: GraphNode) -> list[GraphNode]:
-        """Return the inputs that determine when a node starts."""
-        if node.is_source or node.start is not None or node.partition.grain is None:
-            return []
-        return [link.input for link in self._network.required[node.name]]
 
     def before_start(self, node: GraphNode, key: str) -> bool:
         """Return whether a partition counts as present and empty: before the start, or never due.
@@ -374,11 +374,13 @@ class Needs:
 
     def expected(self, node: GraphNode, key: str) -> bool:
         """Return whether a partition ends after its node starts and something is due for it."""
-        if node.partition.grain is None:
-            return True
-        if bounds(node, key)[1] <= self.starts_us(node):
-            return False
-        return node.name not in self._network.free or self._due(node, key)
+        return self._begun(node, key) and (
+            node.name not in self._network.free or self._due(node, key)
+        )
+
+    def _begun(self, node: GraphNode, key: str) -> bool:
+        """Return whether a partition ends after its node starts."""
+        return node.partition.grain is None or bounds(node, key)[1] > self.starts_us(node)
 
     def _due(self, node: GraphNode, key: str) -> bool:
         """Return whether a calendar makes something due for a partition.
@@ -404,7 +406,7 @@ class Needs:
         self, node: GraphNode, key: str, known: Mapping[tuple[str, str], bool]
     ) -> bool | list[tuple[GraphNode, str]]:
         """Return whether something is due for a partition, or the inputs missing in `known`."""
-        due = self._due_here(node, key)
+        due = self._begun(node, key) and self._due_here(node, key)
         if isinstance(due, bool):
             return due
         unknown = [(source, item) for source, item in due if (source.name, item) not in known]
@@ -459,7 +461,7 @@ class Needs:
     def _counts_as_empty(self, node: GraphNode, key: str) -> bool:
         """Return whether nothing announces an unknown partition, and readers don't wait for it.
 
-        It lies before the start, or all that it requires lies before the inputs' starts.
+        It lies before the start, or after a declared one, but before those of all required inputs.
         """
         links = self._network.required[node.name]
         return self.before_start(node, key) or (

@@ -5,6 +5,8 @@ It is derived once from an applied project; the rest of this package evaluates `
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
@@ -25,7 +27,7 @@ from headrace.model.export_problems import reads_of
 from headrace.model.exports import ASSET_PLACEHOLDER, export_of, export_partition, path_of
 from headrace.model.intervals import interval_of, key_at_us, start_us
 from headrace.model.nodes import ACCUMULATING
-from headrace.model.partitions import SEPARATOR
+from headrace.model.partitions import SEPARATOR, first_start_us
 from headrace.model.reachability import reachable
 from headrace.model.times import NO_DAYS_OFF, DaysOff, Duration, days_off
 from headrace.plan.backfills import declared_pools, declared_slots
@@ -266,7 +268,6 @@ class Rhythms:
         self._nodes = nodes
         self._oldest: dict[str, str | None] | None = None
         self._found: dict[str, Rhythm] = {}
-        self._starts: dict[tuple[int, Grain, str], int] = {}
 
     def of(self, oldest: dict[str, str | None]) -> dict[str, Rhythm]:
         """Return the rhythm of each node; `oldest` is each source's oldest delivered interval.
@@ -286,27 +287,36 @@ class Rhythms:
             return _source_rhythm(node, oldest)
         if grain is not None and node.start is not None:
             return Rhythm(has=True, start_us=began(node.start, grain, node.timezone))
-        required = [
-            self._found[spec.node]
+        inputs = [
+            (math.inf if rhythm.start_us is None else rhythm.start_us, self._nodes[spec.node], spec)
             for spec in node.inputs
-            if _sets_the_pace(spec) and spec.node in self._found
+            if _sets_the_pace(spec) and (rhythm := self._found.get(spec.node)) and rhythm.has
         ]
-        latest = _latest([rhythm.start_us for rhythm in required if rhythm.has])
-        if grain is None:
-            return Rhythm(has=any(rhythm.has for rhythm in required), start_us=latest)
-        if latest is None:
-            return Rhythm(has=True)
-        return Rhythm(has=True, start_us=self._start(latest, grain, node.timezone))
+        first = self._first_start(node, inputs)
+        known = None if math.isinf(first) else int(first)
+        return Rhythm(has=grain is not None or bool(inputs), start_us=known)
 
-    def _start(self, at_us: int, grain: Grain, timezone: str) -> int:
-        """Return the start of the interval around a point in time.
+    def _first_start(self, node: Node, inputs: list[tuple[float, Node, InputSpec]]) -> float:
+        """Return when an asset's data begins, given when that of its inputs does.
 
-        Cached because most nodes have the same arguments.
+        Infinite if that isn't known.
         """
-        place = at_us, grain, timezone
-        if place not in self._starts:
-            self._starts[place] = start_us(key_at_us(at_us, grain, timezone), grain, timezone)
-        return self._starts[place]
+        grain, latest = node.partition.grain, max((start for start, *_ in inputs), default=math.inf)
+        if grain is None or math.isinf(latest):
+            return latest
+        by_time = [
+            (start, source.partition.grain, source.timezone, spec)
+            for start, source, spec in inputs
+            if source.partition.grain is not None
+        ]
+        first = max(latest, first_start_us(grain, node.timezone, by_time))
+        return _interval_start(int(first), grain, node.timezone)
+
+
+@functools.lru_cache(1 << 12)
+def _interval_start(at_us: int, grain: Grain, timezone: str) -> int:
+    """Return the start of the interval around a point in time; most nodes ask the same."""
+    return start_us(key_at_us(at_us, grain, timezone), grain, timezone)
 
 
 def _source_rhythm(source: Node, oldest: str | None) -> Rhythm:
@@ -329,12 +339,6 @@ def began(key: str | None, grain: Grain, timezone: str) -> int | None:
 
 def _sets_the_pace(spec: InputSpec) -> bool:
     return spec.mode is not InputMode.ALL and not spec.optional
-
-
-def _latest(starts: list[int | None]) -> int | None:
-    """Return the latest start; None if there is none or any isn't known."""
-    known = [start for start in starts if start is not None]
-    return max(known) if known and len(known) == len(starts) else None
 
 
 # Traits of nodes that the delay ledger needs besides their partitioning and inputs: owner, decider,

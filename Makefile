@@ -65,39 +65,44 @@ help:
 .venv/.dev: requirements/dev.txt pyproject.toml $(LEAVES)
 	$(call make_environment,dev)
 
-demo: .venv/.runtime
+# Tables of commands that are no part of the repository; `scripts/generate.py` writes those that aren't current.
+build/.dev build/.runtime: build/.%: .venv/.% $(shell find src scripts -name '*.py')
+	@$(BIN)/python -m scripts.generate
+	@mkdir -p build && touch $@
+
+demo: build/.runtime
 	@$(BIN)/headrace demo $(ARGS)
 
-check: .venv/.dev
+check: build/.dev
 	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m scripts.check $(ARGS)
 
 # tests/system_tests.py says which tests are of the whole; CI runs both. Without bytecode kept, each of the thousands of processes that
 # tests start would compile all it imports again.
-test: .venv/.dev
+test: build/.dev
 	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 3 --dist worksteal -m "not slow and not system" $(ARGS)
 
-test-system: .venv/.dev
+test-system: build/.dev
 	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 3 --dist worksteal -m "system and not slow" $(ARGS)
 
-test-trunk: .venv/.dev
+test-trunk: build/.dev
 	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -q -m "slow or not slow" tests/packaging/test_trunk_alone.py $(ARGS)
 
-faults: .venv/.dev
+faults: build/.dev
 	@SEED="$(SEED)" $(BIN)/python tests/faults/campaign.py $(KILLS)
 	@SEED="$(SEED)" $(BIN)/python -m pytest -n 2 tests/faults tests/runtime/test_command_walk.py tests/runtime/test_causes_of_two_faults.py -m slow $(ARGS)
 
 # Airflow is installed into an environment of its own; it listens on the loopback address and ends with the test.
-test-airflow: .venv/.dev
+test-airflow: build/.dev
 	@$(BIN)/python -m pytest -q $(IMPORT)/test_airflow_stages.py $(IMPORT)/test_airflow_edges.py -m slow $(ARGS)
 
 # dbt-core and dbt-duckdb are installed into an environment of their own; they run beside imported projects.
-test-dbt: .venv/.dev
+test-dbt: build/.dev
 	@$(if $(JAFFLE_SHOP),JAFFLE_SHOP="$(JAFFLE_SHOP)") $(BIN)/python -m pytest -q $(IMPORT)/test_dbt_equality.py -m slow $(ARGS)
 
-test-constructs: .venv/.dev
+test-constructs: build/.dev
 	@$(if $(CONSTRUCTS),CONSTRUCTS=$(CONSTRUCTS)) $(if $(SEED),SEED=$(SEED)) $(BIN)/python -m pytest -q $(IMPORT)/test_sql_constructs.py -m "slow or not slow" $(ARGS)
 
-lab: .venv/.dev
+lab: build/.dev
 	@$(BIN)/python -m benchmarks.lab $(if $(SEEDS),--seeds $(SEEDS)) $(ARGS)
 
 LANGUAGES := mono-mcs mono-runtime libmono-system-web-extensions4.0-cil default-jdk-headless libgoogle-gson-java r-base-core r-cran-jsonlite jq
@@ -111,7 +116,7 @@ define install
 	fi
 endef
 
-test-languages: .venv/.dev
+test-languages: build/.dev
 	$(call install,$(LANGUAGES))
 	@HEADRACE_LANGUAGES=all $(BIN)/python -m pytest tests/examples/test_example_any_language.py $(ARGS)
 
@@ -120,11 +125,11 @@ build/adf-framework/.made: $(IMPORT)/adf/framework.txt
 	@touch $@
 
 # The framework evaluates expressions in .NET.
-test-adf: .venv/.dev build/adf-framework/.made
+test-adf: build/.dev build/adf-framework/.made
 	$(call install,mono-devel libmonosgen-2.0-1)
 	@ADF_FRAMEWORK=$(CURDIR)/build/adf-framework/bin/python SEED="$(SEED)" $(BIN)/python -m pytest -q -s -m slow $(IMPORT)/adf/test_adf_framework.py $(ARGS)
 
-lint: .venv/.dev
+lint: build/.dev
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
@@ -134,56 +139,55 @@ lint: .venv/.dev
 	@$(MAKE) --no-print-directory size
 	@$(BIN)/python scripts/environment.py npm lint
 
-size: .venv/.dev
+size: build/.dev
 	@$(BIN)/python scripts/size.py --budget
 
-simulate: .venv/.dev
+simulate: build/.dev
 	@PYTHONPATH=tests $(BIN)/python -m simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),10000))
 
-evaluations: .venv/.dev
+evaluations: build/.dev
 	@env -u PYTHONDONTWRITEBYTECODE SEEDS="$(or $(SEEDS),500)" SEED="$(SEED)" $(BIN)/python -m pytest -q -n 2 tests/stories/test_one_evaluation.py $(ARGS)
 
-lineage: .venv/.dev
+lineage: build/.dev
 	@SEEDS="$(or $(SEEDS),200)" SEED="$(SEED)" $(BIN)/python -m pytest -q -n 2 tests/sql/test_lineage_at_random.py tests/sql/test_masks_at_random.py $(ARGS)
 
-values: .venv/.dev
+values: build/.dev
 	@env -u PYTHONDONTWRITEBYTECODE SEED="$(SEED)" TABLES="$(TABLES)" ONLY="$(ONLY)" $(BIN)/python -m pytest -q -s -m slow tests/values $(ARGS)
 
-mutants: .venv/.dev
+mutants: build/.dev
 	@$(BIN)/python -m scripts.mutants $(or $(N),200) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-advice: .venv/.dev
+advice: build/.dev
 	@cd tests/advisor && ../../$(BIN)/python advice_lab.py $(ARGS)
 
-bench: .venv/.dev
+bench: build/.dev
 	@$(BIN)/python -m benchmarks.results $(ARGS)
 
-ratios: .venv/.dev
+ratios: build/.dev
 	@$(BIN)/python -m benchmarks.ratios $(ARGS)
 
-ui: .venv/.runtime
+ui: build/.runtime
 	@$(BIN)/python scripts/environment.py ui
 
 ui-dev: ui
 	@$(BIN)/python scripts/environment.py npm dev
 
-ui-test: .venv/.dev
+ui-test: build/.dev
 	@$(BIN)/python scripts/environment.py npm test
 
-screenshots: ui .venv/.dev
+screenshots: ui build/.dev
 	@HEADRACE_PICTURES=docs/pictures $(BIN)/python -m pytest -q -m slow tests/ui/test_pictures.py
 
-ui-gallery: ui .venv/.dev
+ui-gallery: ui build/.dev
 	@HEADRACE_GALLERY=build/ui-gallery $(BIN)/python -m pytest -q -s -m slow tests/ui/test_gallery.py
 
-leaks: .venv/.dev
+leaks: build/.dev
 	@$(BIN)/python -m pytest -q -s tests/web/test_leaks.py -m slow $(ARGS)
 
-sbom: .venv/.dev
+sbom: build/.dev
 	@$(BIN)/python -m scripts.sbom $(WHEEL)
 
-docs: .venv/.dev
-	@$(BIN)/python -m scripts.generate
+docs: build/.dev
 	@$(BIN)/python -m scripts.reference
 	@$(BIN)/python -m sphinx --quiet --fail-on-warning --jobs auto -b html -c docs -d build/doctrees . build/site
 	@echo build/site/index.html

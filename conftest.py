@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 
+import fresh_tables  # noqa: F401 - before modules that need the tables
 from drawn_numbers import drawn_numbers
 from mariadb_server import mariadb, mariadb_server
 from postgres_cluster import cluster, own_cluster, postgresql

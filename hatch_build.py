@@ -1,5 +1,5 @@
 """The web UI becomes part of the package: built from `ui/` into `src/headrace/web/ui_bundle/`
-whenever the sources are newer.
+whenever the sources are newer. So do the tables of commands, which `scripts/generate.py` writes.
 
     python hatch_build.py               build it if it isn't what `ui/` says
     python hatch_build.py --check       exit 1 if it isn't
@@ -9,7 +9,8 @@ whenever the sources are newer.
 As hatchling's hook it does the same before a wheel, an sdist or an editable install. Nobody needs
 Node: it comes from a Python package, and is asked for only when there is something to build. An
 editable install goes on without the UI where npm's registry can't be reached (the server then says
-how to build it); a wheel doesn't. `HEADRACE_SKIP_UI=1` leaves it as it is.
+how to build it); a wheel doesn't. `HEADRACE_SKIP_UI=1` leaves it as it is. Headrace's dependencies
+are needed to write the tables: a build in an environment of its own fetches them.
 """
 
 from __future__ import annotations
@@ -38,18 +39,21 @@ TEST_SUFFIXES = (".test.ts", ".test.tsx")
 BUILD_SECONDS = 600
 
 
-class UIBuildHook(BuildHookInterface[Any]):
+class BuildHook(BuildHookInterface[Any]):
     """What hatchling calls."""
 
     PLUGIN_NAME = "custom"
 
     def dependencies(self) -> list[str]:
-        """Node, if there is something to build."""
-        return [NODE] if self._stale() else []
+        """What is needed to build what isn't there: Node, and Headrace's own dependencies."""
+        imported = self.metadata.core.dependencies if generate("--check") else []
+        return [*imported, *([NODE] if self._stale() else [])]
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Build, unless what there is will do. `version` is `editable` or `standard`."""
         del build_data
+        if generate():
+            raise RuntimeError("the tables of commands can't be generated; the reason is above")
         if not self._stale():
             return
         try:
@@ -63,6 +67,14 @@ class UIBuildHook(BuildHookInterface[Any]):
 
     def _stale(self) -> bool:
         return os.environ.get("HEADRACE_SKIP_UI", "") in ("", "0") and not fresh()
+
+
+def generate(*options: str) -> int:
+    """Write the tables of commands; return the exit code. An sdist has them and no `scripts/`."""
+    if not (ROOT / "scripts").is_dir():
+        return 0
+    command = [sys.executable, "-m", "scripts.generate", *options]
+    return subprocess.run(command, cwd=ROOT, check=False).returncode
 
 
 def fresh() -> bool:

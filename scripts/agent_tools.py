@@ -1,6 +1,6 @@
 """Write the list of tools for agents from the declarations of the commands.
 
-`python -m scripts.generate` calls this; a test compares the file.
+`python -m scripts.generate` calls this.
 """
 
 from __future__ import annotations
@@ -9,12 +9,7 @@ import json
 
 import msgspec
 
-from headrace.web.agents.declarations import TOOLS_FILE, declared_tools
-
-
-def main() -> None:
-    """Write the file."""
-    TOOLS_FILE.write_text(text(), encoding="utf-8")
+from headrace.web.agents.declarations import declared_tools
 
 
 def text() -> str:

@@ -35,11 +35,6 @@ CLI: tuple[tuple[str, str, str, str], ...] = (
 '''
 
 
-def main() -> None:
-    """Write the file."""
-    TARGET.write_text(text(), encoding="utf-8")
-
-
 def text() -> str:
     """Return the file's content."""
     functions = declared_functions()

@@ -1,20 +1,16 @@
 """Write the methods of `headrace.Session` that call one function of `headrace.services` each.
 
 A method's parameters, types and text are those of the function, so that Python programs, the
-command line and the HTTP API can do the same. `python -m scripts.generate` calls this; a
-test compares the file.
+command line and the HTTP API can do the same. `python -m scripts.generate` calls this.
 """
 
 from __future__ import annotations
 
 import inspect
-import subprocess
-import sys
 import textwrap
 import types
 import typing
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from headrace.services.parameters import (
@@ -24,8 +20,6 @@ from headrace.services.parameters import (
     flattened,
 )
 from headrace.services.permissions import COMMANDS
-
-TARGET = Path(__file__).resolve().parent.parent / "src/headrace/session_methods.py"
 
 METHODS = {row.session: path for path, row in COMMANDS.items() if row.session}
 """Method of `Session` → function below `headrace.services`."""
@@ -68,11 +62,6 @@ class SessionMethods:
 '''
 
 
-def main() -> None:
-    """Write the file, formatted."""
-    TARGET.write_text(text(), encoding="utf-8")
-
-
 def text() -> str:
     """The file's content."""
     functions = {name: command_function(path) for name, path in METHODS.items()}
@@ -82,13 +71,7 @@ def text() -> str:
         f"    from {module} import {', '.join(sorted(names))}"
         for module, names in sorted(used.items())
     )
-    content = HEAD.format(imports=imports) + "\n".join(methods)
-    for command in (["check", "-q", "--fix", "--select", "I001,F401"], ["format", "-q"]):
-        ruff = [sys.executable, "-m", "ruff", *command, "--stdin-filename", str(TARGET), "-"]
-        content = subprocess.run(
-            ruff, input=content, capture_output=True, text=True, check=True
-        ).stdout
-    return content
+    return HEAD.format(imports=imports) + "\n".join(methods)
 
 
 def _method(name: str, path: str, function: Callable[..., Any], used: dict[str, set[str]]) -> str:

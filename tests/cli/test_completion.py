@@ -11,7 +11,6 @@ import pytest
 
 from headrace.cli import completion
 from headrace.cli.completion import candidates
-from scripts import completion_table
 
 
 @pytest.fixture
@@ -22,13 +21,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     names.write_text("flights\nflights_clean\nplanes\n")
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def test_the_table_is_what_the_commands_declare() -> None:
-    """Would catch: an option that a command got and completion doesn't know."""
-    assert completion_table.TARGET.read_text(encoding="utf-8") == completion_table.text(), (
-        "make docs"
-    )
 
 
 def test_commands_and_options(project: Path) -> None:

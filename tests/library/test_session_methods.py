@@ -30,11 +30,6 @@ OTHER_NAMES = {
 }
 
 
-def test_the_file_is_what_the_functions_declare() -> None:
-    """Would catch: a parameter that a command got and Python programs can't pass."""
-    assert session_methods.TARGET.read_text(encoding="utf-8") == session_methods.text(), "make docs"
-
-
 def test_every_command_has_a_method() -> None:
     """Would catch: a command that only a terminal can run."""
     wanted = {OTHER_NAMES.get(name, name) for name in BY_NAME} - TERMINAL_ONLY

@@ -73,11 +73,6 @@ def test_every_function_with_a_permission_checks_it() -> None:
         assert not name or name in inspect.signature(function).parameters, path
 
 
-def test_the_table_is_what_the_functions_declare() -> None:
-    """Would catch: a permission that was changed at the function, and nowhere else."""
-    assert command_tables.TARGET.read_text() == command_tables.text(), "python -m scripts.generate"
-
-
 def test_a_path_or_a_method_belongs_to_one_command() -> None:
     """Would catch: a route that hides another one, or a method that replaces one."""
     row = {"http": "GET /ls ls", "session": "ls"}

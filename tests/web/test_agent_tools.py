@@ -21,12 +21,10 @@ from headrace.web.agents.declarations import (
     APPROVAL_KEY,
     CUT_KEY,
     READING,
-    TOOLS_FILE,
     tools,
     why_no_tool,
 )
 from headrace.web.http import HttpProblem
-from scripts.agent_tools import text
 
 DECISIONS = Path(__file__).parents[1] / "golden" / "kept" / "agent_tools.txt"
 WITHOUT_A_PROJECT = {
@@ -46,11 +44,6 @@ ONE_THING = {
 }  # fmt: skip
 """Acts on one named thing, on a failure, or of what the schedule does anyway: no ceiling but the
 number of acts."""
-
-
-def test_the_list_is_that_of_the_declarations() -> None:
-    """Would catch: a changed parameter, docstring or permission that clients don't get to know."""
-    assert TOOLS_FILE.read_text(encoding="utf-8") == text(), "python -m scripts.generate"
 
 
 def test_each_command_is_decided_and_reviewed() -> None:

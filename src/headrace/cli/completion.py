@@ -15,14 +15,27 @@ import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from headrace.cli.command_table import FLAGS, VALUES, Options, all_commands, find_command
-from headrace.cli.completion_table import PARAMETERS, CompletedParameter
 from headrace.model.errors import HeadraceError
 
 if TYPE_CHECKING:
     from headrace.cli.declared_commands import Parameter
+
+
+class CompletedParameter(NamedTuple):
+    """An option, or, if `options` is empty, the argument at its position."""
+
+    options: tuple[str, ...]
+    takes: str | None
+    """The metavar: lower-case words are typed literally, upper-case words name a kind of value.
+
+    None for a flag.
+    """
+    many: bool = False
+    """Whether an argument takes all remaining words."""
+
 
 NAMES_FILE = ".headrace/cache/names"
 """The cached file of node names, relative to the project.
@@ -106,8 +119,10 @@ def _commands(word: str) -> list[str]:
 
 def _parameters(command: str) -> tuple[CompletedParameter, ...]:
     """Return the parameters of a command; the module of one of another package is imported."""
+    from headrace.cli.completion_table import PARAMETERS  # written with the functions below
+
     if command in PARAMETERS:
-        return PARAMETERS[command]
+        return tuple(CompletedParameter(*row) for row in PARAMETERS[command])
     from headrace.cli.declared_commands import load
 
     try:

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from types import FrameType
 
+from headrace import __version__
 from headrace.cli.command_table import (
     COMPLETE,
     IN_PACKAGES,
@@ -60,9 +61,11 @@ def run(arguments: Sequence[str]) -> int:
     except ValueMissing as missing:
         return _refuse(f"{missing} needs a value", "headrace --help")
     if not rest or rest[0] in ("--help", "-h"):
-        return _help()
+        sys.stdout.write(help_text() + "\n")
+        return 0
     if rest[0] == "--version":
-        return _version()
+        sys.stdout.write(f"headrace {__version__}\n")
+        return 0
     if rest[0].startswith("--install-completion"):
         return _install_completion(rest)
     return _run_guarded(rest[0], rest[1:], options)
@@ -153,18 +156,6 @@ def _unknown(name: str) -> int:
     else:
         hint = f"if `{close}` is meant: here that is {OTHER_TOOLS[close]}"
     return _refuse(f"there is no command `{name}`", hint)
-
-
-def _help() -> int:
-    sys.stdout.write(help_text() + "\n")
-    return 0
-
-
-def _version() -> int:
-    from headrace import __version__
-
-    sys.stdout.write(f"headrace {__version__}\n")
-    return 0
 
 
 def _install_completion(rest: list[str]) -> int:

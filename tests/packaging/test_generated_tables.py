@@ -1,0 +1,82 @@
+"""The tables of commands aren't in git: every way to install Headrace writes them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scripts import generate
+
+ROOT = Path(__file__).parents[2]
+TABLES = [path.relative_to(ROOT / "src").as_posix() for path in generate.TARGETS]
+FILTER: Any = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+"""Python has filters since 3.11.4."""
+ENVIRONMENT = {**os.environ, "HEADRACE_SKIP_UI": "1"}
+LEFT_OUT = shutil.ignore_patterns("__pycache__", "ui_bundle*")
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """A copy of what a wheel is built from, without what isn't in git."""
+    folder = tmp_path / "clone"
+    for name in ("src", "scripts"):
+        shutil.copytree(ROOT / name, folder / name, ignore=LEFT_OUT)
+    for name in ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, folder)
+    for name in TABLES:
+        (folder / "src" / name).unlink()
+    return folder
+
+
+def build(folder: Path, target: str, into: Path) -> Path:
+    """Build a wheel or an sdist; return it."""
+    command = [sys.executable, "-m", "hatchling", "build", "-t", target, "-d", str(into)]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True, env=ENVIRONMENT)
+    [built] = [path for path in into.iterdir() if (path.suffix == ".whl") == (target == "wheel")]
+    return built
+
+
+def tables_in(wheel: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(wheel) as archive:
+        return {name: archive.read(name) for name in archive.namelist() if name in TABLES}
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+def test_a_wheel_has_them_from_a_clone_and_from_an_sdist(clone: Path, tmp_path: Path) -> None:
+    """Would catch: a wheel without the permissions, or an sdist that only builds with `scripts`."""
+    sdist = build(clone, "sdist", tmp_path / "sdist")
+    assert tables_in(build(clone, "wheel", tmp_path / "wheel")).keys() == set(TABLES)
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp_path / "extracted", **FILTER)
+    [folder] = (tmp_path / "extracted").iterdir()
+    assert not (folder / "scripts").exists()
+    ours = {name: (ROOT / "src" / name).read_bytes() for name in TABLES}
+    assert tables_in(build(folder, "wheel", tmp_path / "again")) == ours
+
+
+@pytest.mark.long
+def test_a_change_of_a_source_is_noticed(clone: Path) -> None:
+    """Would catch: an installation that goes on with the permissions before the change."""
+
+    def stale() -> int:
+        command = [sys.executable, "-m", "scripts.generate", "--check"]
+        return subprocess.run(command, cwd=clone, check=False).returncode
+
+    assert stale() == 1
+    for name in TABLES:
+        shutil.copy(ROOT / "src" / name, clone / "src" / name)
+    assert stale() == 0
+    source = clone / "src/headrace/services/ls.py"
+    source.write_text(source.read_text().replace('"versions", SEE', '"versions", AUDIT'))
+    assert stale() == 1
+    (clone / "src" / TABLES[-1]).unlink()
+    assert stale() == 1

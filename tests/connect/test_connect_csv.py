@@ -3,9 +3,12 @@ from __future__ import annotations
 import csv
 import datetime as dt
 import io
+import json
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
+import openpyxl
 import pytest
 from connect_contract import ORDERS, Columns, TextContract
 from connect_workbench import Outcome, Taken, Workbench
@@ -258,6 +261,48 @@ def test_what_is_learnt(bench: Workbench, case: str) -> None:
     taken = bench.take(write({"k": ["a"] * len(values), "v": values}), "x.csv")
     assert isinstance(taken, Taken)
     assert taken.types()["v"] == kind
+
+
+@pytest.mark.parametrize("number", ["5", "5.5"])
+@pytest.mark.parametrize("code", ["007", "+45", "00", "-007", " 007", "1E5", "12e3"])
+@pytest.mark.parametrize("form", ["csv", "jsonl", "xml", "xlsx"])
+def test_a_code_in_a_learnt_column_of_numbers_holds(
+    bench: Workbench, form: str, code: str, number: str
+) -> None:
+    """Would catch: `007` and `7` that become one id, `1E5` that becomes 100000.0; a contract's
+    type says that they are numbers.
+    """
+    codes: dict[str, Callable[[str], bytes]] = {
+        "csv": lambda value: f"v\n{value}\n".encode(),
+        "jsonl": lambda value: (
+            f'{{"v": {value if value == number else json.dumps(value)}}}'.encode()
+        ),
+        "xml": lambda value: f"<r><row><v>{value}</v></row></r>".encode(),
+        "xlsx": lambda value: workbook(float(value) if value == number else value),
+    }
+    options = {"options": {"xml": {"records": "//row", "flatten": True}}} if form == "xml" else {}
+    write_value, name = codes[form], f"x.{form}"
+    learnt = bench.take(write_value(number), name, **options)
+    assert isinstance(learnt, Taken)
+    drift = bench.take(write_value(code), name, learnt.schema, **options)
+    assert isinstance(drift, TypeDrift), drift
+    assert code.strip() in drift.reason
+    declared = [ContractColumn(name="v", type="DOUBLE")]
+    agreed = bench.take(write_value(number), name, promised=declared, **options)
+    assert isinstance(agreed, Taken)
+    for pinned in (None, agreed.schema):
+        taken = bench.take(write_value(code), name, pinned, promised=declared, **options)
+        assert isinstance(taken, Taken), taken
+        assert taken.column("v") == [float(code)]
+
+
+def workbook(value: float | str) -> bytes:
+    book, out = openpyxl.Workbook(), io.BytesIO()
+    assert book.active is not None
+    book.active.append(["v"])
+    book.active.append([value])
+    book.save(out)
+    return out.getvalue()
 
 
 def test_american_dates_have_the_right_day(bench: Workbench) -> None:

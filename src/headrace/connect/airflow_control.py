@@ -118,10 +118,8 @@ class AirflowControl:
 
     def newest_run(self, dag: str) -> ScheduledRun | None:
         """Return the run of the DAG's schedule with the newest logical date; None if none ran."""
-        for run in self._runs_by_date(dag):
-            if run.run_type in _OF_SCHEDULE and run.logical_date is not None:
-                return run
-        return None
+        runs = self._runs_by_date(dag)
+        return next((r for r in runs if r.run_type in _OF_SCHEDULE and r.logical_date), None)
 
     def _runs_by_date(self, dag: str) -> Iterator[ScheduledRun]:
         """Yield at most `RUNS_MAX` runs, the newest first."""

@@ -116,6 +116,8 @@ class Format(msgspec.Struct, frozen=True):
 
     They are null for schemas that an older version pinned.
     """
+    stated: tuple[str, ...] = ()
+    """Columns whose type the source or its contract declares: `007` is a number there."""
 
 
 class Inside(msgspec.Struct, frozen=True):

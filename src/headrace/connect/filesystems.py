@@ -160,10 +160,8 @@ def _refusal(where: str, error: Exception) -> Unavailable:
 
 
 def _status(error: Exception) -> int | None:
-    for name in ("status", "code", "status_code"):
-        if isinstance(result := getattr(error, name, None), int):
-            return result
-    return None
+    values = (getattr(error, name, None) for name in ("status", "code", "status_code"))
+    return next((value for value in values if isinstance(value, int)), None)
 
 
 # The connector.

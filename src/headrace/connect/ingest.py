@@ -55,6 +55,7 @@ from headrace.connect.schemas import (
     lesson_of,
     renamed,
     with_names,
+    with_stated,
 )
 from headrace.connect.text_files import mislabelled, other_encoding
 from headrace.lake import LakeColumn
@@ -97,6 +98,7 @@ def prepare(  # noqa: PLR0913  # complexipy: ignore (what can go wrong, in order
     """
     opened = None
     bounds = bounds or UnpackLimits()
+    pinned = pinned and with_stated(pinned, promised or (), options or {})
     result: Result
     try:
         opened = open_readable(path, name, temporary, bounds=bounds, options=options)
@@ -403,6 +405,7 @@ def _learnt(connection: duckdb.DuckDBPyConnection, opened: Opened, learning: Lea
     mismatch = kind.mismatch(header, schema)
     if mismatch is not None:
         return mismatch
+    schema = with_stated(schema, promised, opened.options)
     delivery = prepared_delivery(kind, opened, schema, header, learnt=True)
     return with_file_names(delivery, results, meant)
 

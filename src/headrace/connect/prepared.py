@@ -103,6 +103,7 @@ def fingerprint(schema: SourceSchema, sha256: str) -> str:
     The same content under another schema is another delivery.
     """
     form = msgspec.to_builtins(schema.format)
+    del form["stated"]  # the types say it
     if not schema.format.empty_text:  # hashes of older versions lack it
         del form["empty_text"]
     encoded = msgspec.json.encode(

@@ -17,6 +17,7 @@ from headrace.connect.deliveries import (
     Lesson,
     SourceSchema,
 )
+from headrace.connect.formats.fixed_width import layout
 from headrace.connect.formats.registry import FileHeader, FormatReader
 from headrace.connect.formats.structures import merged
 from headrace.connect.formats.type_inference import wider_type
@@ -187,6 +188,19 @@ def as_promised(schema: SourceSchema, promised: Sequence[ContractColumn]) -> Sou
         if column.name not in schema.names
     )
     return msgspec.structs.replace(schema, columns=columns, pinned_by=BY_CONTRACT)
+
+
+def with_stated(
+    schema: SourceSchema, promised: Sequence[ContractColumn], options: Mapping[str, Any]
+) -> SourceSchema:
+    """Return the schema that knows whose types a contract or the source's `options` declare."""
+    places = layout(options["fixed_width"]).places if "fixed_width" in options else ()
+    types = {column.name: column.type for column in promised}
+    types |= {place.name: place.type for place in places}
+    form = msgspec.structs.replace(
+        schema.format, stated=tuple(sorted({*schema.format.stated, *filter(types.get, types)}))
+    )
+    return msgspec.structs.replace(schema, format=form)
 
 
 # The evidence for a learnt schema: the deliveries that were read, and the lines where they

@@ -488,10 +488,8 @@ def broken(opened: Opened) -> UnreadableFile | None:
 
 def _broken_line(path: Path) -> UnreadableFile | None:
     """Return the first line that isn't one JSON object with unique keys, by Python's reader."""
-    for number, line in _objects(path):
-        if problem := _line_problem(number, line):
-            return problem
-    return None
+    problems = (_line_problem(number, line) for number, line in _objects(path))
+    return next(filter(None, problems), None)
 
 
 def _line_problem(number: int, line: bytes) -> UnreadableFile | None:

@@ -46,6 +46,11 @@ _WRITTEN = {
 """How a number is written: a DOUBLE in the shortest way, a FLOAT in as many digits as the text."""
 _SHORT = {"DOUBLE": 16, "FLOAT": 7}
 """Numbers with fewer characters, and without an exponent, survive the type."""
+_IS_CODE = (
+    "({text} < '1' OR translate({text}, 'eE', '') <> {text}) AND"
+    " regexp_full_match({text}, ' *([-+]?0[0-9]+|[+][0-9]+|[0-9]+[eE][0-9]+) *')"
+)
+"""The condition for a whole number as only codes are written, cheap for most others."""
 _DECIMAL_TYPE = re.compile(r"DECIMAL\((\d+),\s*(\d+)\)")
 _ISO_DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _CLOCK = r"[0-9:]+(\.[0-9]{0,6}0*)?"
@@ -78,11 +83,25 @@ class Cast(NamedTuple):
     bad: str | None
 
 
-def strict_cast(text: str, type_name: str, form: Format, *, trying: bool = False) -> Cast:
+def strict_cast(
+    text: str, type_name: str, form: Format, *, trying: bool = False, column: str | None = None
+) -> Cast:
     """Return the cast of the SQL expression `text` (VARCHAR) to `type_name`, a DuckDB type.
 
-    With `trying`, a value that can't be cast is NULL instead of an error.
+    With `trying`, a value that can't be cast is NULL instead of an error. In a `column` whose type
+    was learnt, `007`, `+45` and `1E5` may be codes, and aren't numbers.
     """
+    cast = _plain_cast(text, type_name, form, trying=trying)
+    if (
+        column is None
+        or column in form.stated
+        or type_name.upper() not in {*_WHOLE_NUMBERS, "DOUBLE"}
+    ):
+        return cast
+    return Cast(cast.value, f"({_IS_CODE.format(text=text)} OR {cast.bad})")
+
+
+def _plain_cast(text: str, type_name: str, form: Format, *, trying: bool) -> Cast:
     name = type_name.upper()
     cast = "TRY_CAST" if trying else "CAST"
     plain = f"{cast}({text} AS {type_name})"
@@ -99,8 +118,7 @@ def strict_cast(text: str, type_name: str, form: Format, *, trying: bool = False
     if name in _SHORT:
         return Cast(plain, f"NOT isfinite({plain}) OR {_rounded(text, plain, name)}")
     if match := _DECIMAL_TYPE.fullmatch(name):
-        more = rf"[eExX_]|\.[0-9]{{{match[2]}}}[0-9]*[1-9]"
-        return Cast(plain, f"regexp_matches({text}, {literal(more)})")
+        return Cast(plain, f"regexp_matches({text}, '[eExX_]|\\.[0-9]{{{match[2]}}}[0-9]*[1-9]')")
     shape = _SHAPES.get(name)
     if shape is None:
         return Cast(plain, None)
@@ -149,8 +167,10 @@ def _not_iso(text: str, name: str, plain: str, iso: str) -> str:
     usual = _USUAL.get(name)
     if usual is None:
         return f"NOT {iso}"
-    unchanged = f"{usual.format(text=text)} AND CAST({plain} AS VARCHAR) = {text}"
-    return f"CASE WHEN {unchanged} THEN false ELSE NOT {iso} END"
+    return (
+        f"CASE WHEN {usual.format(text=text)} AND CAST({plain} AS VARCHAR) = {text} THEN false"
+        f" ELSE NOT {iso} END"
+    )
 
 
 def checked_cast(cast: Cast, message: str) -> str:
@@ -160,9 +180,9 @@ def checked_cast(cast: Cast, message: str) -> str:
     return f"CASE WHEN {cast.bad} THEN error({literal(message)}) ELSE {cast.value} END"
 
 
-def bad_value_condition(text: str, type_name: str, form: Format) -> str:
+def bad_value_condition(text: str, type_name: str, form: Format, column: str | None = None) -> str:
     """Return the condition for non-null text that isn't a value of the type; it never raises."""
-    cast = strict_cast(text, type_name, form, trying=True)
+    cast = strict_cast(text, type_name, form, trying=True, column=column)
     if cast.value == text:
         return "false"
     return (
@@ -218,11 +238,11 @@ def value_sql(position: int | None, column: LakeColumn, form: Format) -> str:
     if column.name in form.lenient:
         cast_sql = strict_cast(f"c{position}", column.type, form, trying=True).value
         return (
-            f"CASE WHEN {bad_value_condition(f'c{position}', column.type, form)} THEN NULL ELSE"
-            f" {cast_sql} END"
+            f"CASE WHEN {bad_value_condition(f'c{position}', column.type, form, column.name)} THEN"
+            f" NULL ELSE {cast_sql} END"
         )
     return checked_cast(
-        strict_cast(f"c{position}", column.type, form),
+        strict_cast(f"c{position}", column.type, form, column=column.name),
         f"column {position}: a value isn't {column.type}",
     )
 
@@ -241,19 +261,17 @@ class Bad(NamedTuple):
     values: frozenset[str]
 
 
-def bad_columns(  # complexipy: ignore (one query per batch of columns)
+def bad_columns(
     connection: duckdb.DuckDBPyConnection, rows_sql: str, header: FileHeader, schema: SourceSchema
 ) -> list[Bad]:
     """Return each column with values that don't parse as its type; no value raises an error."""
     types = {column.name: column.type for column in schema.columns}
-    candidates = []
-    for position, name in enumerate(header.names, 1):
-        if types.get(name, "JSON") == "JSON":
-            continue
-        condition = bad_value_condition(f"c{position}", types[name], schema.format)
-        if condition != "false":
-            candidates.append((position, name, condition))
-    bads = []
+    candidates = [
+        (position, name, bad_value_condition(f"c{position}", types[name], schema.format, name))
+        for position, name in enumerate(header.names, 1)
+        if types.get(name, "JSON") not in ("JSON", "VARCHAR")
+    ]
+    bads: list[Bad] = []
     for start in range(0, len(candidates), COLUMNS_PER_PASS):
         some = candidates[start : start + COLUMNS_PER_PASS]
         flags = ", ".join(
@@ -265,17 +283,12 @@ def bad_columns(  # complexipy: ignore (one query per batch of columns)
         )
         row = connection.execute(f"SELECT {facts} FROM (SELECT {flags} FROM {rows_sql})").fetchone()
         assert row is not None
-        for index, (position, name, _) in enumerate(some):
-            if row[2 * index]:
-                bads.append(
-                    Bad(
-                        position - 1,
-                        name,
-                        types[name],
-                        row[2 * index],
-                        frozenset(row[2 * index + 1]),
-                    )
-                )
+        counted = zip(some, row[::2], row[1::2], strict=True)
+        bads += [
+            Bad(position - 1, name, types[name], rows, frozenset(values))
+            for (position, name, _), rows, values in counted
+            if rows
+        ]
     return bads
 
 

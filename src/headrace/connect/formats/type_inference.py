@@ -209,11 +209,13 @@ def almost_typed(
 def _almost(value: str, form: Format) -> str:
     """Return SQL that counts a column's values, and per type the matching and unparsable ones."""
     there = f"{value} IS NOT NULL AND {value} NOT IN ({', '.join(map(literal, form.null))})"
-    counts = [f"count(*) FILTER ({there})"]
-    for name in _SHAPES:
-        counts.append(f"count(*) FILTER ({there} AND {_fits(value, name)})")
-        counts.append(f"count(*) FILTER ({there} AND {bad_value_condition(value, name, form)})")
-    return ", ".join(counts)
+    conditions = (
+        condition
+        for name in _SHAPES
+        for condition in (_fits(value, name), bad_value_condition(value, name, form))
+    )
+    counts = (f"count(*) FILTER ({there} AND {condition})" for condition in conditions)
+    return ", ".join((f"count(*) FILTER ({there})", *counts))
 
 
 def _facts(among: Sequence[str], *, words: bool) -> str:

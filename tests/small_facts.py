@@ -138,6 +138,9 @@ class SmallFacts:
 
     # headrace.slo.facts.StateFacts
 
+    def expect(self, *_names: object) -> None:
+        pass
+
     def first(self, node: str, partition: str) -> VisiblePublication | None:
         result = self._of(node, partition) if (node, partition) not in self.taken_back else []
         return VisiblePublication(result[0].at_us, result[0].snapshot) if result else None

@@ -38,7 +38,7 @@ def test_only_the_newest_that_succeeded_count(store: Store) -> None:
         _attempts(tx, "a", [0.001] * 20, "failed", first=200)
         result = attempts.durations_of_node(tx, "a")
         assert result == attempts.DurationStatistics(p50=25.0, p95=48.0, count=50)
-        assert attempts.durations_of_node(tx, "never") is None
+        assert attempts.durations_of_nodes(tx, ["never", "a"]) == {"never": None, "a": result}
 
 
 def test_one_attempt_is_all_that_is_known(store: Store) -> None:
@@ -83,7 +83,7 @@ def test_durations_are_found_by_an_index(store: Store) -> None:
         plan = str(
             tx.execute(
                 f"explain query plan {attempts.DURATIONS_SQL}",
-                {"node": "a", "searched": 200, "window": 50},
+                {"nodes": '["a"]', "others": 199},
             ).fetchall()
         )
     assert "attempt_of" in plan, plan

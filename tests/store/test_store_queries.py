@@ -216,8 +216,10 @@ def test_quarantine_deliveries_checks_and_versions(filled: Store) -> None:
         )
         assert quarantine.nodes(tx) == {"b"}
         assert deliveries.arrivals(tx, "src", limit=2)[0].partition == DAYS[-1]
-        assert ingestion.oldest_delivery(tx, "src") == DAYS[0]
-        assert ingestion.oldest_delivery(tx, "none") is None
+        oldest = ingestion.oldest_deliveries(tx, ["src", "none"])
+        assert oldest == {"src": DAYS[0], "none": None}
+        times = deliveries.observed_times(tx, ["none", "src"], limit=2)
+        assert times == {"none": [], "src": [49, 48]}
         assert [look.at for look in deliveries.observations(tx, "src", limit=2)] == [49, 48]
         assert [item.n for item in quality.check_history(tx, "a", "unique_id", limit=2)] == [
             900,
@@ -271,8 +273,11 @@ def watching(store: Store) -> Iterator[Watching]:
 
 
 def _is_of_a_few(step: str, plan: list[str]) -> bool:
-    """Whether a scan is of the keys of one row, or of what another step of the plan has found."""
-    return step.startswith("SCAN key") or f"CO-ROUTINE {step.removeprefix('SCAN ')}" in plan
+    """Whether a scan is of given values, or of what another step of the plan has found."""
+    return (
+        step.startswith(("SCAN key", "SCAN json_each"))
+        or f"CO-ROUTINE {step.removeprefix('SCAN ')}" in plan
+    )
 
 
 @ONLY_SQLITE

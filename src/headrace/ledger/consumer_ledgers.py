@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 
 from headrace.ledger.account import Books, Ledger
 from headrace.ledger.frozen import frozen_ledgers, terms_as_promised
 from headrace.ledger.stored_records import records_of, wrong_publications
+from headrace.model.reachability import reachable
 from headrace.plan import Compiled
 from headrace.slo.declared_promises import NodeTraits, Terms
 from headrace.slo.declared_promises import began as began_us
@@ -37,7 +39,14 @@ class ConsumerLedgers:
 
     def read(self, consumer: str, intervals: Sequence[str]) -> None:
         """Read what is stored of intervals that will be asked for, all at once."""
-        self.records.expect(intervals)
+        declared = self._context.declared
+        nodes = declared.nodes
+        reads = (terms.reads for terms in declared.consumers if terms.consumer == consumer)
+        names = reachable(
+            chain.from_iterable(reads),
+            lambda name: [spec.node for spec in nodes[name].inputs] if name in nodes else (),
+        )
+        self.records.expect(intervals, [*names])
         stored = rows.obligations(self._tx, consumer, intervals)
         frozen = frozen_ledgers(self._tx, consumer, intervals)
         self._stored |= {(consumer, interval): row for interval, row in stored.items()}

@@ -6,8 +6,8 @@ All answers come from one transaction; each is read from the store once.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
-from itertools import pairwise
+from functools import cached_property, partial
+from itertools import islice, pairwise
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 import msgspec
@@ -26,10 +26,12 @@ from headrace.ledger.records import (
     Try,
     Unread,
 )
+from headrace.model.partitions import WHOLE
 from headrace.plan.backfills import Backfill, plan_of_attempt
 from headrace.scheduler import AttemptId
 from headrace.slo.facts import StateFacts
 from headrace.slo.obligations import EvaluationContext
+from headrace.slo.read_together import ReadTogether
 from headrace.slo.stored_facts import EnvironmentFacts
 from headrace.slo.timeline import EVER
 from headrace.slo.unsound import Carrying, lineage_of, spread_taints, unsound_taints
@@ -37,7 +39,7 @@ from headrace.store.lease import holder
 from headrace.store.queries import attempts, ledger, scheduling
 from headrace.store.queries import exceptions as stored
 from headrace.store.queries.ingestion import OBSERVATIONS_MAX
-from headrace.store.queries.ledger import AROUND_MAX, AttemptRecord, ObservationRow
+from headrace.store.queries.ledger import AROUND_MAX, AttemptRecord, ObservationRow, Place
 from headrace.store.queries.partition_states import keys_around, span_read
 from headrace.store.transaction import Transaction
 
@@ -74,50 +76,62 @@ HELD = {"held", "rejected"}
 """States of attempts whose data somebody may drop."""
 FIRST_MAX = 64
 """At most this many partitions are read first on either side of the one that is asked for."""
+NODES_MAX = 16
+"""At most this many nodes that will be asked for are read first, besides the one asked for."""
 OLDER_UNKNOWN = "older outages aren't kept"
 
 
 Row = TypeVar("Row")
-Place = tuple[str, str]
-"""A node and a partition."""
 
 
 class _Groups:
-    """The partitions of each node in groups, which are read together: each is twice as large as
-    the one before, so that a glance reads little, and a long history needs few statements."""
+    """The partitions in groups, which are read together: each is twice as large as the one before
+    of its node, so that a glance reads little, and a long history needs few statements. The first
+    groups of several nodes are one."""
 
     def __init__(self, tx: Transaction) -> None:
-        self._tx = tx
-        self._groups: dict[Place, Sequence[str]] = {}
+        self._tx, self._more = tx, NODES_MAX
+        self._groups: dict[Place, Sequence[Place]] = {}
         self._read: dict[str, list[tuple[str, str]]] = {}
         """The spans of each node's keys of which all known ones were read."""
         self.expected: Sequence[str] = ()
         """Keys that will be asked for, also of nodes that don't have them yet."""
+        self.nodes: Sequence[str] = ()
+        """The nodes whose partitions will be asked for."""
 
-    def of(self, node: str, partition: str) -> Sequence[str]:
+    def of(self, node: str, partition: str) -> Sequence[Place]:
         """Return the group of a partition, which it is in."""
         if (node, partition) not in self._groups:
-            keys = {partition, *self.expected}
+            keys: dict[str, Sequence[str]] = {node: ()}
             if not any(first <= partition <= last for first, last in self._read.get(node, ())):
-                keys.update(self._around(node, partition))
-            group = [key for key in sorted(keys) if (node, key) not in self._groups]
-            self._groups |= {(node, key): group for key in group}
+                keys = self._around(node, partition)
+            more = (partition, *self.expected)
+            places = {(name, key) for name, known in keys.items() for key in (*known, *more)}
+            group = sorted(places - self._groups.keys())
+            self._groups |= dict.fromkeys(group, group)
         return self._groups[node, partition]
 
-    def _around(self, node: str, partition: str) -> list[str]:
-        """Read the known keys around a partition, and note which span that covers."""
-        read = self._read.setdefault(node, [])
-        limit = FIRST_MAX << len(read)
-        keys = keys_around(self._tx, node, partition, limit)
-        read.append(span_read(keys, partition, limit))
-        return keys
+    def _around(self, node: str, partition: str) -> dict[str, Sequence[str]]:
+        """Read the known keys around a partition, and note which span that covers.
+
+        The first time, they are also read of other nodes that will be asked for.
+        """
+        names, limit = {node: None}, FIRST_MAX << len(self._read.get(node, ()))
+        if node not in self._read and partition != WHOLE:
+            others = (name for name in self.nodes if name not in self._read)
+            names |= dict.fromkeys(islice(others, self._more))
+            self._more *= 2
+        keys = keys_around(self._tx, list(names), partition, limit)
+        for name, known in keys.items():
+            self._read.setdefault(name, []).append(span_read(known, partition, limit))
+        return dict(keys)
 
 
 class _ByPartition(Generic[Row]):
-    """Rows of partitions: `read` reads those of a node's group, by key."""
+    """Rows of partitions: `read` reads those of a group."""
 
     def __init__(
-        self, groups: _Groups, read: Callable[[str, Sequence[str]], Mapping[str, Row]]
+        self, groups: _Groups, read: Callable[[Sequence[Place]], Mapping[Place, Row]]
     ) -> None:
         self._groups, self._read = groups, read
         self._rows: dict[Place, Row] = {}
@@ -125,8 +139,7 @@ class _ByPartition(Generic[Row]):
     def of(self, node: str, partition: str) -> Row:
         """Return the rows of a partition."""
         if (node, partition) not in self._rows:
-            rows = self._read(node, self._groups.of(node, partition))
-            self._rows |= {(node, key): row for key, row in rows.items()}
+            self._rows |= self._read(self._groups.of(node, partition))
         return self._rows[node, partition]
 
 
@@ -138,11 +151,11 @@ class StoreRecords:
         self._tries = _ByPartition(self._groups, self._read_tries)
         self._arrivals = _ByPartition(self._groups, self._read_arrivals)
         self.know(wrongs or {})
-        self._pauses: dict[str, list[Standstill]] = {}
-        self._observations: dict[str, list[ObservationRow]] = {}
+        self._pauses = ReadTogether(self._read_pauses)
+        self._observations = ReadTogether(lambda sources: ledger.observations(tx, sources, now_us))
         self._moved: dict[str, list[_Move]] = {}
         self._unread: dict[str, list[Unread]] = {}
-        self._typical: dict[str, int | None] = {}
+        self._durations = ReadTogether(partial(attempts.durations_of_nodes, tx))
         self._slots: dict[int, int | None] = {}
         self._around: dict[tuple[int, int], list[tuple[int, int, int, int | None]]] = {}
         self.owners: dict[int, str] = {}
@@ -154,9 +167,11 @@ class StoreRecords:
         self._shown = _ByPartition(self._groups, self._read_publications)
         self._named = _ByPartition(self._groups, self._read_incidents)
 
-    def expect(self, keys: Sequence[str]) -> None:
-        """Take notice of the keys that will be asked for."""
-        self._groups.expected = keys
+    def expect(self, keys: Sequence[str], nodes: Sequence[str]) -> None:
+        """Take notice of the keys, and the nodes, that will be asked for."""
+        self._groups.expected, self._groups.nodes = keys, nodes
+        for each in (self._pauses, self._observations, self._durations):
+            each.expected = nodes
 
     @property
     def now_us(self) -> int:
@@ -167,25 +182,25 @@ class StoreRecords:
         """Return the attempts at a partition."""
         return self._tries.of(node, partition)
 
-    def _read_tries(self, node: str, keys: Sequence[str]) -> dict[str, list[Try]]:
+    def _read_tries(self, places: Sequence[Place]) -> dict[Place, list[Try]]:
         """Return the attempts at partitions, with the decisions not to publish their data."""
-        rows = ledger.attempts(self._tx, node, keys)
-        held = [key for key, of_key in rows.items() if {row.state for row in of_key} & HELD]
+        rows = ledger.attempts(self._tx, places)
+        held = [place for place, each in rows.items() if {row.state for row in each} & HELD]
         decisions = {
             attempt: Dropped(*decision)
-            for attempt, decision in (ledger.dropped(self._tx, node, held) if held else {}).items()
+            for attempt, decision in (ledger.dropped(self._tx, held) if held else {}).items()
             if decision[0] <= self._now
         }
         return {
-            key: [
+            place: [
                 msgspec.structs.replace(
-                    try_of(node, row, self._now, self._leader),
-                    dropped=decisions.get((key, row.epoch, row.n)),
+                    try_of(place[0], row, self._now, self._leader),
+                    dropped=decisions.get((place, row.epoch, row.n)),
                 )
-                for row in of_key
+                for row in each
                 if row.queued_at <= self._now
             ]
-            for key, of_key in rows.items()
+            for place, each in rows.items()
         }
 
     @cached_property
@@ -197,13 +212,11 @@ class StoreRecords:
         """Return the publications of a partition."""
         return self._shown.of(node, partition)
 
-    def _read_publications(
-        self, node: str, keys: Sequence[str]
-    ) -> dict[str, list[LedgerPublication]]:
+    def _read_publications(self, places: Sequence[Place]) -> dict[Place, list[LedgerPublication]]:
         results = {}
-        for key, rows in ledger.publications(self._tx, node, keys).items():
-            wrong = self._wrongs.get((node, key), {})
-            results[key] = [
+        for place, rows in ledger.publications(self._tx, places).items():
+            wrong = self._wrongs.get(place, {})
+            results[place] = [
                 LedgerPublication(*row, unsound=row[0] in wrong, because=wrong.get(row[0], 0))
                 for row in rows
                 if row[0] <= self._now
@@ -214,14 +227,14 @@ class StoreRecords:
         """Return the deliveries of an interval."""
         return self._arrivals.of(source, partition)
 
-    def _read_arrivals(self, source: str, keys: Sequence[str]) -> dict[str, list[LedgerDelivery]]:
+    def _read_arrivals(self, places: Sequence[Place]) -> dict[Place, list[LedgerDelivery]]:
         return {
-            key: [
-                LedgerDelivery(*row, placed_us=self._placed_us(source, row[2]))
+            place: [
+                LedgerDelivery(*row, placed_us=self._placed_us(place[0], row[2]))
                 for row in rows
                 if row[2] <= self._now
             ]
-            for key, rows in ledger.arrivals(self._tx, source, keys).items()
+            for place, rows in ledger.arrivals(self._tx, places).items()
         }
 
     def _placed_us(self, source: str, at_us: int) -> int | None:
@@ -247,22 +260,26 @@ class StoreRecords:
         return ledger.applied_times(self._tx)
 
     def _observed(self, source: str) -> list[ObservationRow]:
-        if source not in self._observations:
-            self._observations[source] = ledger.observations(self._tx, source, self._now)
-        return self._observations[source]
+        return self._observations.of(source)
 
     def pauses(self, node: str) -> Sequence[Standstill]:
         """Return the pauses of a node."""
-        if node not in self._pauses:
-            rows = scheduling.pauses_of_node(self._tx, node, 0, self._now)
-            standstills = (Standstill(row.since, row.until, row.reason, row.actor) for row in rows)
-            self._pauses[node] = [
-                standstill._replace(to_us=None)
-                if standstill.to_us is not None and standstill.to_us > self._now
-                else standstill
-                for standstill in standstills
+        return self._pauses.of(node)
+
+    def _read_pauses(self, nodes: Sequence[str]) -> dict[str, list[Standstill]]:
+        pauses = scheduling.pauses_between(self._tx, nodes, 0, self._now)
+        return {
+            node: [
+                Standstill(
+                    row.since,
+                    None if row.until is not None and row.until > self._now else row.until,
+                    row.reason,
+                    row.actor,
+                )
+                for row in rows
             ]
-        return self._pauses[node]
+            for node, rows in pauses.items()
+        }
 
     def incidents(self, node: str, partition: str) -> Sequence[LedgerIncident]:
         """Return the incidents that name a partition as wrong or hold it."""
@@ -270,30 +287,31 @@ class StoreRecords:
         self.owners |= {incident.id: incident.owner for incident in incidents}
         return incidents
 
-    def _read_incidents(self, node: str, keys: Sequence[str]) -> dict[str, list[LedgerIncident]]:
+    def _read_incidents(self, places: Sequence[Place]) -> dict[Place, list[LedgerIncident]]:
         """Return the incidents about partitions and those that name publications as wrong."""
-        at = ledger.incidents_at(self._tx, node, keys)
-        for key, named in at.items():
-            for number in self._wrongs.get((node, key), {}).values():
+        at = ledger.incidents_at(self._tx, places)
+        for place, named in at.items():
+            for number in self._wrongs.get(place, {}).values():
                 named.setdefault(number, False)
         numbers = {number for named in at.values() for number in named}
         rows = ledger.incidents(self._tx, numbers) if numbers else {}
-        evidence: dict[tuple[int, str], set[tuple[int, int]]] = {}
-        for number, key, attempt in ledger.explained(self._tx, node, keys, rows) if rows else ():
-            evidence.setdefault((number, key), set()).add(attempt)
+        evidence: dict[tuple[int, Place], set[tuple[int, int]]] = {}
+        for number, place, attempt in ledger.explained(self._tx, places, rows) if rows else ():
+            evidence.setdefault((number, place), set()).add(attempt)
         return {
-            key: [
+            place: [
                 LedgerIncident(
                     *rows[number],
                     of_node=of_node,
                     attempts=frozenset(
-                        evidence.get((number, key), set()) | evidence.get((number, ""), set())
+                        evidence.get((number, place), set())
+                        | evidence.get((number, (place[0], "")), set())
                     ),
                 )
                 for number, of_node in sorted(named.items())
                 if number in rows
             ]
-            for key, named in at.items()
+            for place, named in at.items()
         }
 
     @cached_property
@@ -392,11 +410,8 @@ class StoreRecords:
 
     def typical_us(self, node: str) -> int | None:
         """Return the median duration of an attempt at a node in microseconds; None if unknown."""
-        if node not in self._typical:
-            statistics = attempts.durations_of_node(self._tx, node)
-            p50 = None if statistics is None else int(statistics.p50 * 1_000_000)
-            self._typical[node] = p50
-        return self._typical[node]
+        statistics = self._durations.of(node)
+        return None if statistics is None else int(statistics.p50 * 1_000_000)
 
     def led(self) -> CurrentLeader | None:
         """Return the current leader with its running attempts; None if none leads."""
@@ -523,10 +538,10 @@ class EnvironmentRecords:
         """Take notice of the publications of the environment that are known to be wrong."""
         self._own.know(wrongs)
 
-    def expect(self, keys: Sequence[str]) -> None:
-        """Take notice of the keys that will be asked for."""
-        self._own.expect(keys)
-        self._production.expect(keys)
+    def expect(self, keys: Sequence[str], nodes: Sequence[str]) -> None:
+        """Take notice of the keys, and the nodes, that will be asked for."""
+        self._own.expect(keys, nodes)
+        self._production.expect(keys, nodes)
 
     def _of(self, node: str) -> StoreRecords:
         return self._production if node in self._borrowed else self._own

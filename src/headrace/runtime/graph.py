@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -310,12 +310,11 @@ def part(
         and (resumed := _resumed(tx, graph, version, names)) is not None
     ):
         return replace(resumed, fired=fired)
-    stored_partitions = (run for name in sorted(names - borrowed) for run in _runs(tx, name))
     return Loaded(
         graph,
         tuple(partition for partition in tracked_partitions if partition.node in names),
         fired=fired,
-        checkpoint=checkpoints.checkpoint_of_rows(graph, stored_partitions),
+        checkpoint=checkpoints.checkpoint_of_rows(graph, _runs(tx, names - borrowed)),
     )
 
 
@@ -385,9 +384,11 @@ def _checkpoint_of(content: SchedulerCheckpoint, names: Collection[str]) -> Sche
     )
 
 
-def _runs(tx: Transaction, node: str | None = None) -> Iterator[tuple[LoadedPartition, list[str]]]:
-    """Yield all partitions, or those of a node, as rows that differ in their key only."""
-    for row, keys in partition_states.stored_runs(tx, node):
+def _runs(
+    tx: Transaction, nodes: Iterable[str] | None = None
+) -> Iterator[tuple[LoadedPartition, list[str]]]:
+    """Yield all partitions, or those of some nodes, as rows that differ in their key only."""
+    for row, keys in partition_states.stored_runs(tx, nodes):
         yield _loaded(row), keys
 
 

@@ -310,7 +310,7 @@ def _intervals(
     last = (
         current if bounds_us(current, grain, zone)[1] <= now else previous_key(current, grain, zone)
     )
-    first = source.start or ingestion.oldest_delivery(tx, source.name) or last
+    first = source.start or ingestion.oldest_deliveries(tx, [source.name])[source.name] or last
     restated = Duration.parse(source.restate_within)
     for key in keys_between(first, last, grain, zone) if first <= last else ():
         delivered = known.get(key)

@@ -18,6 +18,7 @@ from headrace.model.partitions import WHOLE, command_line, partition_argument
 from headrace.plan import Compiled
 from headrace.plan.backfills import Mode
 from headrace.runtime.recomputation import checks_changed, differs
+from headrace.services.broken_facts import BrokenFacts
 from headrace.services.incident_partitions import (
     is_waiting,
     is_withdrawn,
@@ -148,10 +149,16 @@ def _of_decision(
     if incident.detail == HISTORY and any(newest_withheld(tx, node.name, key) for key in keys):
         return Mending(first=before_deciding(node.owner), commands=(decided_at(node.name),))
     if isinstance(node, Source):
-        renamed = [key for key in keys if quality.renames_wait(tx, node.name, key)]
+        renamed = _renamed(tx, node, keys)
         if renamed:
             return of_renamed(tx, project, incident, node, renamed)
     return None
+
+
+def _renamed(tx: Transaction, node: Source, keys: Sequence[str]) -> list[str]:
+    """Return the deliveries that wait for the acceptance of renames."""
+    waiting = quality.renames_waiting(tx, [(node.name, key) for key in keys])
+    return [key for key in keys if (node.name, key) in waiting]
 
 
 def _of_stuck(
@@ -224,8 +231,9 @@ def _of_published(
 def _put_down(
     tx: Transaction, project: Project, incident: Incident, partition: BrokenPartition
 ) -> BrokenPartition:
+    place = partition.node, partition.partition
     others = (
-        other_choices(tx, project, partition.node, partition.partition)
+        other_choices(BrokenFacts(tx, [place]), project, *place)
         if incident.kind in _WITH_OTHER_CHOICES
         else NO_CHOICES
     )
@@ -296,7 +304,8 @@ def _lacking(tx: Transaction, project: Project, incident: Incident) -> Mending |
     if incident.kind != CauseKind.CODE_ERROR or incident.detail != FailureCategory.ENVIRONMENT:
         return None
     places = [(node, key) for node, key in places_of(tx, incident) if node in project.assets]
-    packages = lacking(broken_of(tx, node, key, "failed") for node, key in places)
+    known = BrokenFacts(tx, places)
+    packages = lacking(broken_of(known, node, key, "failed") for node, key in places)
     if not packages:
         return None
     commands = _after_installing(tx, project, incident, places)
@@ -470,9 +479,8 @@ def _of_read_as_it_is(
     failed: Sequence[BrokenPartition],
 ) -> Mending:
     """Return the repair of code that fails over data published with a warning: change either."""
-    seen = [
-        broken_of(tx, partition.node, partition.partition, partition.state) for partition in failed
-    ]
+    known = BrokenFacts(tx, [(each.node, each.partition) for each in failed])
+    seen = [broken_of(known, each.node, each.partition, each.state) for each in failed]
     row = repairs(project, seen, f"{incident.label}: {clause(incident)}")[0]
     first = (
         f"ask {source.owner} for the right data, or {row.first or f'look at why {row.node} fails'}"

@@ -403,7 +403,10 @@ def _expected(
 
     Without a declared deadline (None), a delivery is due when such deliveries usually arrive.
     """
-    grain, oldest = node.partition.grain, ingestion.oldest_delivery(figuring.tx, node.name)
+    grain, oldest = (
+        node.partition.grain,
+        ingestion.oldest_deliveries(figuring.tx, [node.name])[node.name],
+    )
     if grain is None or oldest is None:
         return
     first_us = start_us(oldest.partition(SEPARATOR)[0], grain, node.timezone)

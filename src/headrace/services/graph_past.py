@@ -281,7 +281,7 @@ class PastCards:
     def paused(self, name: str) -> bool:
         """Return whether the node was paused then."""
         with self._session.existing_store.read() as tx:
-            return bool(scheduling.pauses_of_node(tx, name, self.at_us, self.at_us + 1))
+            return bool(scheduling.pauses_between(tx, [name], self.at_us, self.at_us + 1)[name])
 
     def _data_through(self, name: str) -> str | None:
         node = self.project.sources.get(name) or self.project.assets.get(name)

@@ -76,26 +76,23 @@ def let_through_of(tx: Transaction, incident: Incident) -> list[tuple[str, str]]
 
 def stuck_among(tx: Transaction, places: Sequence[tuple[str, str]]) -> list[BrokenPartition]:
     """Return the partitions that stay failed, rejected or held until something changes."""
-    results = ((node, key, partition_states.get(tx, node, key)) for node, key in places)
+    known = partition_states.states_at(tx, places)
     stuck = [
-        (node, key, row.state)
-        for node, key, row in results
-        if row is not None and row.state in STUCK_STATES
+        (*place, known[place][0])
+        for place in places
+        if place in known and known[place][0] in STUCK_STATES
     ]
+    unacceptable = quarantine.unacceptable(tx, places) if stuck else ()
+    dropped = quarantine.newest_dropped(tx, places) if stuck else ()
     return [
         BrokenPartition(
             node,
             key,
-            "dropped" if _is_dropped(tx, node, key, state) else state,
-            acceptable=quarantine.acceptable(tx, node, key),
+            "dropped" if state in ("held", "rejected") and (node, key) in dropped else state,
+            acceptable=(node, key) not in unacceptable,
         )
         for node, key, state in stuck
     ]
-
-
-def _is_dropped(tx: Transaction, node: str, key: str, state: str) -> bool:
-    """Whether a person dropped the quarantined data, so that it can't be accepted any more."""
-    return state in ("held", "rejected") and quarantine.dropped(tx, node, key) is not None
 
 
 def stuck_elsewhere(tx: Transaction, project: Project, incident: Incident) -> list[BrokenPartition]:

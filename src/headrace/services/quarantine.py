@@ -27,6 +27,7 @@ from headrace.model import Asset, Contract, Project, Source
 from headrace.model.file_names import visible_name
 from headrace.model.partitions import WHOLE, command_line, partition_argument
 from headrace.services import targets
+from headrace.services.broken_facts import BrokenFacts
 from headrace.services.parameters import Argument
 from headrace.services.permissions import READ, command, unrestricted
 from headrace.services.repairs import BrokenPartition, other_choices, repairs
@@ -36,7 +37,6 @@ from headrace.slo.times import dated
 from headrace.store import Transaction
 from headrace.store.queries import (
     attempts,
-    changes,
     deliveries,
     exceptions,
     incidents,
@@ -360,13 +360,14 @@ def _row(
     renamed = (quality.renames_published if seen else quality.renames_wait)(
         tx, item.node, item.partition
     )
+    known = BrokenFacts(tx, [(item.node, item.partition)])
     repair = _repair(
-        tx,
+        known,
         project,
         item,
         delivery.path if delivery else None,
         renamed=renamed,
-        declared=changes.declared_at(tx, item.node, item.partition),
+        declared=known.declared.get((item.node, item.partition), ""),
     )
     return QuarantineRow(
         node=item.node,
@@ -452,7 +453,7 @@ def shown_path(session: ProjectSession, path: Path) -> str:
 
 
 def _repair(
-    tx: Transaction,
+    known: BrokenFacts,
     project: Project,
     item: Quarantined,
     delivery: str | None,
@@ -475,7 +476,7 @@ def _repair(
         renamed=renamed,
         declared=declared,
         acceptable=item.acceptable,
-        others=other_choices(tx, project, item.node, item.partition),
+        others=other_choices(known, project, item.node, item.partition),
     )
     return repairs(project, [broken], because)[0]
 

@@ -18,11 +18,12 @@ from headrace.model.file_names import visible_name
 from headrace.model.partitions import WHOLE, command_line, order_of, partition_argument, range_of
 from headrace.plan.backfills import Mode
 from headrace.runtime.observations import read_again_every
+from headrace.services.broken_facts import BrokenFacts
 from headrace.services.responses import ErrorRow, RepairRow
 from headrace.store import Transaction
-from headrace.store.queries import attempts, partition_states, quality, quarantine
+from headrace.store.queries import quality
 from headrace.store.queries.attempts import Attempt
-from headrace.store.queries.quality import FactRow
+from headrace.store.queries.quality import DriftRow, FactRow
 
 ROWS_MAX = 20
 """Maximum number of repairs in a response."""
@@ -450,35 +451,33 @@ _UNIT = re.compile(rf"{SIZE}(?:about )?([×÷]) (\d+(?:\.\d+)?(?:e\+?\d+)?) \(.*
 """The detail of a column whose values differ by the factor between two units."""
 
 
-def other_choices(tx: Transaction, project: Project, node: str, partition: str) -> OtherChoices:
+def other_choices(known: BrokenFacts, project: Project, node: str, partition: str) -> OtherChoices:
     """Return other choices about a partition; none if it isn't in quarantine."""
-    row = partition_states.get(tx, node, partition)
-    declared = project.source_or_asset(node)
-    last = next(iter(attempts.of_partition(tx, node, partition, limit=1)), None)
-    if declared is None or last is None or row is None or row.state not in _WITHHELD:
+    place = node, partition
+    state, _ = known.states.get(place, ("", None))
+    declared, last = project.source_or_asset(node), known.last.get(place)
+    if declared is None or last is None or state not in _WITHHELD:
         return NO_CHOICES
-    facts = quality.facts_of(tx, node, partition)
     holding = [
         fact
-        for fact in facts
+        for fact in known.facts.get(place, ())
         if (fact.epoch, fact.n) == (last.epoch, last.n) and fact.severity == "hold"
     ]
-    if isinstance(declared, Source) and quality.renames_wait(tx, node, partition):
+    if isinstance(declared, Source) and place in known.renamed:
         return NO_CHOICES
-    is_offered = row.state == "held" and quarantine.acceptable(tx, node, partition)
+    is_offered = state == "held" and place not in known.unacceptable
     emptied = _emptied_columns(holding) if is_offered else ()
-    keys = _of_keys(tx, project, declared, last, partition)
+    keys = _of_keys(known.tx, project, declared, last, partition)
     conversions = _of_conversions(project, declared, holding, partition)
     rest = conversions or _of_units(declared, holding, partition)
     if isinstance(declared, Source):
-        types = _of_types(declared, holding, held=row.state == "held" and not is_offered)
-        rest += _of_declarations(tx, declared, partition, last) + types
+        types = _of_types(declared, holding, held=state == "held" and not is_offered)
+        rest += _of_declarations(declared, known.drift.get(place, ()), last) + types
     return emptied, keys + rest
 
 
-def _of_declarations(tx: Transaction, source: Source, partition: str, last: Attempt) -> str:
+def _of_declarations(source: Source, changes: Iterable[DriftRow], last: Attempt) -> str:
     """Return the choice to declare how a source's files are written, as the drift itself asks."""
-    changes = quality.newest_drift(tx, source.name, partition)
     items = [
         item
         for row in changes
@@ -593,22 +592,21 @@ def _of_keys(
     tx: Transaction, project: Project, node: Source | Asset, last: Attempt, partition: str
 ) -> str:
     """Return who adds keys that a `references` check missed, and when the check runs again."""
+    references = {
+        check.name: str(check.arguments["to"])
+        for check in node.checks
+        if check.kind == "references"
+    }
+    outcomes = quality.checks_of_attempt(tx, last.epoch, last.n) if references else ()
     failed = {
         outcome.name
-        for outcome in quality.checks_of_attempt(tx, last.epoch, last.n)
+        for outcome in outcomes
         if outcome.partition == partition
         and outcome.outcome == "failed"
         and outcome.severity == "blocking"
         and outcome.kind == "references"
     }
-    to = next(
-        (
-            str(check.arguments["to"])
-            for check in node.checks
-            if check.kind == "references" and check.name in failed
-        ),
-        None,
-    )
+    to = next((to for name, to in references.items() if name in failed), None)
     other = None if to is None else project.source_or_asset(to.partition(".")[0])
     if other is None:
         return ""

@@ -19,6 +19,7 @@ from headrace.runtime.applied_versions import newest
 from headrace.runtime.runs import PROPOSED, RunRequest, RunResult
 from headrace.scheduler.events import WAITING_SHOWN_MAX
 from headrace.services import deliveries, restatements
+from headrace.services.broken_facts import BrokenFacts
 from headrace.services.command_context import CommandContext
 from headrace.services.commands import PendingRun, leader_command, perform
 from headrace.services.incident_partitions import is_failed
@@ -36,14 +37,7 @@ from headrace.services.responses import (
     RestatedRow,
     RunResponse,
 )
-from headrace.services.runs import (
-    error_row,
-    is_code_the_cause,
-    path_of,
-    reason_of,
-    rows_of,
-    with_listing_incident,
-)
+from headrace.services.runs import broken_as, error_row, reason_of, rows_of, with_incident
 from headrace.services.session import Progress, ProjectSession
 from headrace.store import Clock, Store, Transaction
 from headrace.store.clock import instant
@@ -56,9 +50,6 @@ from headrace.store.queries import (
 )
 from headrace.store.queries import publications as stored
 from headrace.store.queries.attempts import Attempt
-from headrace.store.queries.changes import declared_at
-from headrace.store.queries.quality import renames_wait
-from headrace.store.queries.quarantine import acceptable
 
 # What a run repaired: published partitions that had failed or were held, rejected or lost before,
 # and the consumers that read them.
@@ -217,23 +208,19 @@ def _repairs(store: Store, last: Mapping[tuple[str, str], Attempt], run: int) ->
             for (_, key), a in last.items()
             if a.state in ("held", "rejected", "failed", "lost")
         ]
-        broken = [with_listing_incident(tx, _broken(tx, project, key, a)) for key, a in results]
+        known = BrokenFacts(tx, [(a.node, key) for key, a in results])
+        broken = [_broken(known, project, key, a) for key, a in results]
     return repairs(project, broken, f"repair of run {run}")
 
 
-def _broken(tx: Transaction, project: Project, key: str, a: Attempt) -> BrokenPartition:
-    return BrokenPartition(
-        a.node,
-        key,
-        a.state,
-        error=error_row(a.error),
-        delivery=path_of(tx, a),
-        renamed=renames_wait(tx, a.node, key),
-        declared=declared_at(tx, a.node, key),
-        acceptable=acceptable(tx, a.node, key),
-        of_code=a.state == "lost" and is_code_the_cause(tx, a.node, key),
-        others=other_choices(tx, project, a.node, key),
-    )
+def _broken(known: BrokenFacts, project: Project, key: str, a: Attempt) -> BrokenPartition:
+    """Return a partition, with its incident if it is part of a history that was loaded at once."""
+    path = known.path(a.delivery_id)
+    broken = broken_as(known, a.node, key, a.state, error_row(a.error), path)
+    others = other_choices(known, project, a.node, key)
+    broken = msgspec.structs.replace(broken, others=others)
+    listed = with_incident(known, broken)
+    return broken if listed.history is None else listed
 
 
 def _repaired(store: Store, run: int, published: Sequence[PublishedRow]) -> list[RepairedRow]:

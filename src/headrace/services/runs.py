@@ -14,10 +14,10 @@ from headrace.model import Asset, Project, Source, UnknownName, UsageError
 from headrace.model.causes import CauseKind
 from headrace.model.export_problems import Exported
 from headrace.model.intervals import to_us
-from headrace.model.partitions import WHOLE
 from headrace.model.times import Duration
 from headrace.scheduler.events import failed_like
 from headrace.services import targets
+from headrace.services.broken_facts import BrokenFacts
 from headrace.services.code_versions import VersionCodeCache
 from headrace.services.parameters import Argument, Option, Since
 from headrace.services.permissions import SEE, command
@@ -29,16 +29,13 @@ from headrace.store.queries import (
     attempts,
     deliveries,
     failures,
-    incidents,
-    partition_states,
     publications,
     quarantine,
 )
 from headrace.store.queries import runs as stored
 from headrace.store.queries.attempts import Attempt
-from headrace.store.queries.changes import declared_at, newest_withheld
-from headrace.store.queries.quality import renames_wait
-from headrace.store.queries.quarantine import acceptable
+from headrace.store.queries.changes import newest_withheld
+from headrace.store.queries.incidents import OpenIncidents
 from headrace.store.queries.runs import Run
 
 BROKEN = ("failed", "lost", "rejected", "held")
@@ -193,97 +190,84 @@ def _broken(
     project: Project, tx: Transaction, row: RunRow, node: str, partition: str
 ) -> BrokenPartition:
     """Return what is known about the partition of a failed attempt."""
-    return BrokenPartition(
-        node,
-        partition,
-        row.state,
-        row.error,
-        _path(tx, row.attempt),
-        renames_wait(tx, node, partition),
-        declared_at(tx, node, partition),
-        acceptable(tx, node, partition),
-        of_code=row.state == "lost" and is_code_the_cause(tx, node, partition),
-        others=other_choices(tx, project, node, partition),
-    )
+    known = BrokenFacts(tx, [(node, partition)])
+    broken = broken_as(known, node, partition, row.state, row.error, _path(tx, row.attempt))
+    return msgspec.structs.replace(broken, others=other_choices(known, project, node, partition))
 
 
-def open_repairs(tx: Transaction, project: Project) -> list[RepairRow]:
+def open_repairs(tx: Transaction, project: Project, opened: OpenIncidents) -> list[RepairRow]:
     """Return the repairs of all failed, held or rejected partitions, with their open incidents.
 
     Dropped data needs no repair, unless an incident is still open about it.
     """
-    broken_partitions = [
-        broken_of(tx, *item) for item in failures.failed_held_or_rejected(tx, OPEN_MAX)
-    ]
-    known = (
-        [with_incident(tx, partition) for partition in broken_partitions]
-        if incidents.count_open(tx)
-        else broken_partitions
-    )
+    broken = failures.failed_held_or_rejected(tx, OPEN_MAX)
+    known = BrokenFacts(tx, [(node, key) for node, key, _ in broken], opened)
+    partitions = [with_incident(known, broken_of(known, *item)) for item in broken]
+    dropped = quarantine.newest_dropped(tx, known.places)
     unresolved = [
         partition
-        for partition in known
-        if partition.incident is not None
-        or quarantine.dropped(tx, partition.node, partition.partition) is None
+        for partition in partitions
+        if partition.incident is not None or (partition.node, partition.partition) not in dropped
     ]
-    replace = msgspec.structs.replace
     with_choices = [
-        replace(partition, others=other_choices(tx, project, partition.node, partition.partition))
+        msgspec.structs.replace(
+            partition, others=other_choices(known, project, partition.node, partition.partition)
+        )
         for partition in unresolved
     ]
     return repairs(project, with_choices, "repair")
 
 
-def with_incident(tx: Transaction, partition: BrokenPartition) -> BrokenPartition:
+def with_incident(known: BrokenFacts, partition: BrokenPartition) -> BrokenPartition:
     """Return the partition with its open incident, which has a repair of its own.
 
     A partition that wasn't tried because it fails like another one has that one's incident.
     """
-    known = _open_at(tx, partition.node, partition.partition)
-    if known is None and partition.state == "failed":
-        row = partition_states.get(tx, partition.node, partition.partition)
-        like = None if row is None else failed_like(row.reason or "")
-        known = None if like is None else _open_at(tx, partition.node, like)
-    if known is None:
+    incident = known.opened_at(partition.node, partition.partition)
+    if incident is None and partition.state == "failed":
+        _, reason = known.states.get((partition.node, partition.partition), ("", ""))
+        like = failed_like(reason or "")
+        incident = None if like is None else known.opened_at(partition.node, like)
+    if incident is None:
         return partition
-    listed = known.detail == HISTORY and known.node == partition.node
-    waits = listed and newest_withheld(tx, partition.node, partition.partition) is not None
-    history = known.summary if waits else None
-    return msgspec.structs.replace(partition, incident=known.label, history=history)
+    listed = incident.detail == HISTORY and incident.node == partition.node
+    waits = listed and newest_withheld(known.tx, partition.node, partition.partition) is not None
+    history = incident.summary if waits else None
+    return msgspec.structs.replace(partition, incident=incident.label, history=history)
 
 
-def _open_at(tx: Transaction, node: str, partition: str) -> incidents.Incident | None:
-    return incidents.open_at(tx, node, "" if partition == WHOLE else partition)
-
-
-def with_listing_incident(tx: Transaction, partition: BrokenPartition) -> BrokenPartition:
-    """Return the partition with its incident if it is held as part of a history loaded at once."""
-    known = with_incident(tx, partition)
-    return partition if known.history is None else known
-
-
-def broken_of(tx: Transaction, node: str, partition: str, state: str) -> BrokenPartition:
+def broken_of(known: BrokenFacts, node: str, partition: str, state: str) -> BrokenPartition:
     """Return a failed partition with the error of its last attempt."""
-    last = next(iter(attempts.of_partition(tx, node, partition, limit=1)), None)
-    error_and_path = (error_row(last.error), path_of(tx, last)) if last else (None, None)
-    lost = state == "failed" and last is not None and last.state == "lost"
-    of_code = lost and is_code_the_cause(tx, node, partition)
+    last = known.last.get((node, partition))
+    if last is None:
+        return broken_as(known, node, partition, state, None, None)
+    state = "lost" if state == "failed" and last.state == "lost" else state
+    path = known.path(last.delivery_id)
+    return broken_as(known, node, partition, state, error_row(last.error), path)
+
+
+def broken_as(
+    known: BrokenFacts,
+    node: str,
+    partition: str,
+    state: str,
+    error: ErrorRow | None,
+    path: str | None,
+) -> BrokenPartition:
+    """Return a partition that failed with an error, over the delivery with a path."""
+    place = node, partition
+    incident = known.opened_at(node, partition) if state == "lost" else None
     return BrokenPartition(
         node,
         partition,
-        "lost" if lost else state,
-        *error_and_path,
-        renames_wait(tx, node, partition),
-        declared_at(tx, node, partition),
-        acceptable(tx, node, partition),
-        of_code=of_code,
+        state,
+        error,
+        path,
+        place in known.renamed,
+        known.declared.get(place, ""),
+        place not in known.unacceptable,
+        of_code=incident is not None and incident.kind == CauseKind.CODE_ERROR,
     )
-
-
-def is_code_the_cause(tx: Transaction, node: str, partition: str) -> bool:
-    """Whether an open incident names the asset's code as the partition's cause."""
-    known = _open_at(tx, node, partition)
-    return known is not None and known.kind == CauseKind.CODE_ERROR
 
 
 def _path(tx: Transaction, attempt: str | None) -> str | None:

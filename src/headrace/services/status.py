@@ -119,7 +119,7 @@ def of_consumers(
         evaluation = stood.evaluation(session, (began_us, now_us))
         status = evaluation.status
         chosen = _visible_consumers(session, compiled, chosen)
-        open_incidents = incidents.open_incidents(tx)
+        open_incidents = evaluation.opened.all
         limited = _limited(session, compiled, tx, open_incidents, stood)
         consumer_status = [
             consumer for consumer in status.consumers if chosen is None or consumer.name in chosen
@@ -145,7 +145,7 @@ def of_consumers(
         holding = None if limited else holds(tx, compiled, consumer_status, causes, now_us)
         lake = _lake(tx, now_us)
         files = _files(session, tx, compiled.project, consumers)
-        broken = open_repairs(tx, compiled.project)
+        broken = open_repairs(tx, compiled.project, evaluation.opened)
         past = restatements.recent_restatements(session, tx, compiled, now_us)
         undecided = restatements.proposed_recomputations(tx, compiled)
         warned = publications.warned_since(tx, now_us - WARNED_US, WARNED_MAX)
@@ -166,7 +166,7 @@ def of_consumers(
             ),
             session.visible,
         )
-        wrong_visible = bool(limited) or incidents.wrong_is_read(tx)
+        wrong_visible = bool(limited) or bool(evaluation.opened.wrong)
     response = StatusResponse(
         project=compiled.project.settings.name,
         env=session.env,

@@ -66,13 +66,14 @@ def open_facts(
     damaged: EnvironmentDamage | None = None,
 ) -> OpenFacts:
     """Return the facts of open items; `consumers` are the displayed ones."""
+    nodes = incidents.nodes_of(tx, [incident.id for incident in open_incidents])
     failing = ingestion.failing_sources(tx)
     broken, closed = lake_maintenance.worker_problem(tx), lake_maintenance.lake_problem(tx)
     return OpenFacts(
         now_us=now_us,
         timezone=project.settings.timezone,
         consumers=[ConsumerFact(row.name, row.state.value) for row in consumers],
-        incidents=[_incident(tx, incident) for incident in open_incidents],
+        incidents=[_incident(incident, nodes[incident.id]) for incident in open_incidents],
         held={
             node: NodeQuarantine(*counts)
             for node, counts in quarantine.by_node(tx).items()
@@ -162,12 +163,12 @@ def _expected(project: Project, source: Source, oldest: str | None, now_us: int)
     return sum(1 for _ in keys_between(first, last, grain, zone)) if first <= last else 0
 
 
-def _incident(tx: Transaction, incident: Incident) -> IncidentFact:
+def _incident(incident: Incident, nodes: set[str]) -> IncidentFact:
     return IncidentFact(
         incident.label,
         incident.node,
         incident.kind,
-        frozenset({incident.node, *incidents.nodes_of(tx, incident.id), *incident.affected.assets}),
+        frozenset({incident.node, *nodes, *incident.affected.assets}),
     )
 
 

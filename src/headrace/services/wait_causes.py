@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from functools import cached_property
 from typing import NamedTuple
 
 import msgspec
@@ -12,27 +13,29 @@ from headrace.model.partitions import SEPARATOR, WHOLE, command_line
 from headrace.plan import Compiled
 from headrace.runtime.recomputation import unchanged
 from headrace.scheduler import AwaitedPartition, GraphNode
+from headrace.services.broken_facts import BrokenFacts
 from headrace.services.repairs import of_withdrawn, repairs
 from headrace.services.responses import RepairRow
 from headrace.services.responses.interventions import WaitingRow
-from headrace.services.runs import BROKEN, broken_of, with_incident
+from headrace.services.runs import BROKEN, OPEN_MAX, broken_of, with_incident
 from headrace.services.session import ProjectSession
 from headrace.services.wait_core import load_core
 from headrace.slo.blockage import not_observed_since, promised_by, unobserved
+from headrace.slo.known_partitions import KnownPartitions
 from headrace.slo.obligations import EvaluationContext
 from headrace.slo.times import ago, time_text
 from headrace.store import Transaction
 from headrace.store.lease import holder
 from headrace.store.queries import (
     attempts,
+    failures,
     incidents,
     ingestion,
     lake_maintenance,
-    partition_states,
     scheduling,
 )
 from headrace.store.queries.attempts import Attempt
-from headrace.store.queries.partition_states import Partition
+from headrace.store.queries.partition_states import KnownPartition
 
 RUNNING_SHOWN_MAX = 3
 _STOPPED = {
@@ -75,13 +78,15 @@ class WaitCauses:
         loaded = load_core(session, tx, compiled, names, now_us)
         self.core, self.graph, self._arrived = loaded
         self.nodes: dict[str, GraphNode] = {node.name: node for node in self.graph.nodes}
+        self._partitions = KnownPartitions(tx)
+        self._partitions.expected = list(self.nodes)
         self._paused = {pause.node: pause for pause in scheduling.pauses_in_force(tx, now_us)}
         self._led = holder(tx) is not None
         self._closed = lake_maintenance.lake_problem(tx)
 
     def cause(self, node: str, key: str) -> WaitCause | None:
         """Return the cause in a partition itself; None if it is available or waits for others."""
-        partition = partition_states.get(self._tx, node, key)
+        partition = self._partitions.get(node, key)
         if partition is not None and partition.state == "published" and not partition.stale:
             return None
         attempt = self._running_attempt(node, key)
@@ -95,7 +100,9 @@ class WaitCauses:
                 return None if self._waits_above(partition) else self._stopped(partition)
         return self._before_it_runs(node, key, partition)
 
-    def _before_it_runs(self, node: str, key: str, partition: Partition | None) -> WaitCause | None:
+    def _before_it_runs(
+        self, node: str, key: str, partition: KnownPartition | None
+    ) -> WaitCause | None:
         """Return why an attempt hasn't begun yet; None if the partition waits for others."""
         state = "missing" if partition is None else partition.state
         if node in self._paused:
@@ -150,7 +157,7 @@ class WaitCauses:
         )
         return WaitCause(row, f", which {text}")
 
-    def _dropped(self, partition: Partition) -> WaitCause | None:
+    def _dropped(self, partition: KnownPartition) -> WaitCause | None:
         """Return the cause for dropped data: another delivery, or a run, ends the wait."""
         stood = self._context.facts.partition_state(partition.node, partition.partition)
         if stood is None or stood.dropped_us is None:
@@ -178,7 +185,7 @@ class WaitCauses:
         row = msgspec.structs.replace(row, next=command, repair=self._repair(partition))
         return WaitCause(row, f", which {text}")
 
-    def _waits_above(self, partition: Partition) -> bool:
+    def _waits_above(self, partition: KnownPartition) -> bool:
         """Whether a withdrawn partition can't be recomputed yet, because its inputs are missing.
 
         They may have been withdrawn as well.
@@ -188,7 +195,7 @@ class WaitCauses:
         waiting = self.core.waiting_for(partition.node, partition.partition)
         return any((it.node, it.key) != (partition.node, partition.partition) for it in waiting)
 
-    def _stopped(self, partition: Partition) -> WaitCause:
+    def _stopped(self, partition: KnownPartition) -> WaitCause:
         verb, command = _STOPPED[partition.state]
         why = f": {partition.reason}" if partition.reason else ""
         text = f"{verb} {time_text(partition.since, self._now, self._zone)}{why}"
@@ -215,7 +222,7 @@ class WaitCauses:
             msgspec.structs.replace(row, next=command, repair=repair), f", which {text}"
         )
 
-    def _repair(self, partition: Partition) -> RepairRow | None:
+    def _repair(self, partition: KnownPartition) -> RepairRow | None:
         if partition.state == "withdrawn":
             incident = incidents.open_at(
                 self._tx,
@@ -234,18 +241,17 @@ class WaitCauses:
         if partition.state not in BROKEN:
             return None
         because = f"repair of {partition_target(partition.node, partition.partition)}"
-        return repairs(
-            self._project,
-            [
-                with_incident(
-                    self._tx,
-                    broken_of(self._tx, partition.node, partition.partition, partition.state),
-                )
-            ],
-            because,
-        )[0]
+        place = partition.node, partition.partition
+        known = self._broken if place in self._broken.places else BrokenFacts(self._tx, [place])
+        broken = with_incident(known, broken_of(known, *place, partition.state))
+        return repairs(self._project, [broken], because)[0]
 
-    def _comes_out_the_same(self, partition: Partition) -> bool:
+    @cached_property
+    def _broken(self) -> BrokenFacts:
+        broken = failures.failed_held_or_rejected(self._tx, OPEN_MAX)
+        return BrokenFacts(self._tx, ((node, key) for node, key, _ in broken if node in self.nodes))
+
+    def _comes_out_the_same(self, partition: KnownPartition) -> bool:
         """Whether neither code nor inputs have changed since the withdrawn rows were computed."""
         return partition.node in self._project.assets and bool(
             unchanged(self._tx, self._compiled, partition.node, [partition.partition])
@@ -355,7 +361,7 @@ class WaitCauses:
         command = "headrace tick" if incident is None else f"headrace incident {incident.label}"
         return WaitCause(msgspec.structs.replace(row, next=command), f", which {text}")
 
-    def _backs_off(self, partition: Partition) -> WaitCause:
+    def _backs_off(self, partition: KnownPartition) -> WaitCause:
         assert partition.not_before is not None
         again = time_text(partition.not_before, self._now, self._zone)
         failed = len(attempts.failed_in_a_row(self._tx, partition.node, partition.partition))
@@ -412,7 +418,7 @@ class WaitCauses:
             f", which {gate.reason}{until}",
         )
 
-    def _ready(self, node: str, key: str, partition: Partition | None) -> WaitCause:
+    def _ready(self, node: str, key: str, partition: KnownPartition | None) -> WaitCause:
         """Return the cause for a partition that could run now."""
         state = "missing" if partition is None else partition.state
         kind, text, command = self._start_obstacle(node, key)

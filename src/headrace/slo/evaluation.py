@@ -32,7 +32,7 @@ from headrace.slo.timeline import ServiceHistory
 from headrace.slo.unsound import Carry
 from headrace.slo.wrong_periods import Speaks, Wrongness
 from headrace.store.queries import exceptions, incidents, partition_states, publications
-from headrace.store.queries.incidents import Incident
+from headrace.store.queries.incidents import Incident, OpenIncidents
 from headrace.store.transaction import Transaction
 
 SERVED = (ConsumerState.SERVED, ConsumerState.AT_RISK)
@@ -120,7 +120,7 @@ class Evaluation:
         """Return the open incidents behind all that is due, the one it waits for first."""
         named = self._waited_for(status)
         others = holding_incidents(
-            self._tx, self._context, self._terms[status.name], status.obligations, self._now
+            self.opened, self._context, self._terms[status.name], status.obligations, self._now
         )
         return others if named is None else [named, *others]
 
@@ -168,7 +168,7 @@ class Evaluation:
             status = msgspec.structs.replace(
                 status, states=(*consumer_status.states, ConsumerState.SUPERSEDED_UPSTREAM)
             )
-        if consumer_status.state is ConsumerState.SERVED or not self._open:
+        if consumer_status.state is ConsumerState.SERVED or not self.opened.all:
             return status
         incident = self._waited_for(consumer_status)
         if incident is None:
@@ -250,19 +250,20 @@ class Evaluation:
         return tuple(publications.proposed_recomputations(self._tx, PROPOSED_MAX))
 
     @cached_property
-    def _open(self) -> int:
-        return incidents.count_open(self._tx)
+    def opened(self) -> OpenIncidents:
+        """The open incidents."""
+        return OpenIncidents(self._tx)
 
     def _waited_for(self, status: ConsumerStatus) -> Incident | None:
         if status.risk is not None and status.state is ConsumerState.AT_RISK:
             partition = "" if status.risk.partition == WHOLE else status.risk.partition
-            return incidents.open_at(self._tx, status.risk.node, partition)
+            return self.opened.at(status.risk.node, partition)
         if status.state is ConsumerState.WRONG:
             wronged = self.wronged.get(status.name)
             number = None if wronged is None else wronged.incident
             return None if number is None else incidents.get(self._tx, number)
         return holding_incident(
-            self._tx, self._context, self._terms[status.name], status.obligations, self._now
+            self.opened, self._context, self._terms[status.name], status.obligations, self._now
         )
 
     @cached_property

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from headrace.slo.times import time_text
@@ -147,6 +147,11 @@ class RecordedObligation(NamedTuple):
 
 class StateFacts(Protocol):
     """The facts that an evaluation reads. Times are microseconds of the store's clock."""
+
+    def expect(
+        self, nodes: Sequence[str], sources: Sequence[str], consumers: Sequence[str]
+    ) -> None:
+        """Take notice of what will be asked for: it is read together."""
 
     def first(self, node: str, partition: str) -> VisiblePublication | None:
         """Return the first publication of a partition."""

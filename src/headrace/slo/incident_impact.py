@@ -16,10 +16,7 @@ from headrace.model.reachability import reachable
 from headrace.slo.blockage import HOLDS, Blockage, Blocked, in_repair_order
 from headrace.slo.declared_promises import WHOLE, DeclaredPromises, Terms
 from headrace.slo.obligations import EvaluationContext, Obligation
-from headrace.store.queries import incidents as stored
-from headrace.store.queries import publications
 from headrace.store.queries.incidents import Incident, OpenIncidents
-from headrace.store.transaction import Transaction
 
 # Downstream of nodes: the assets derived from their data, directly or not, and the consumers that
 # read any of them.
@@ -84,7 +81,7 @@ UNMET_ASKED = 50
 
 
 def holding_incident(
-    tx: Transaction,
+    opened: OpenIncidents,
     context: EvaluationContext,
     terms: Terms,
     obligations: Sequence[Obligation],
@@ -97,11 +94,10 @@ def holding_incident(
     ever being published. If several hold the same interval, return the one that the delay ledger
     names. `obligations` are all obligations of the consumer.
     """
-    opened = OpenIncidents(tx)
     mine = [incident for incident in opened.all if terms.consumer in incident.affected.consumers]
     if not mine:
         return None
-    blockage, wrong = Blockage(context, now_us), _wrong(tx, mine)
+    blockage, wrong = Blockage(context, now_us), _wrong(opened, mine)
     for obligation in blockage.unserved(terms, obligations)[:UNMET_ASKED]:
         holding = _holding(opened, blockage, terms, obligation.interval, wrong)
         if holding:
@@ -128,7 +124,7 @@ def _holding(
 
 
 def holding_incidents(
-    tx: Transaction,
+    opened: OpenIncidents,
     context: EvaluationContext,
     terms: Terms,
     obligations: Sequence[Obligation],
@@ -140,7 +136,6 @@ def holding_incidents(
     places = {
         (item.node, item.partition) for each in due for item in blockage.of(terms, each.interval)
     }
-    opened = OpenIncidents(tx)
     held = (opened.at(node, "" if key == WHOLE else key) for node, key in sorted(places))
     return list({incident.id: incident for incident in held if incident is not None}.values())
 
@@ -171,15 +166,14 @@ def _blocking(opened: OpenIncidents, results: Sequence[Blocked]) -> _Held | None
     return None
 
 
-def _wrong(tx: Transaction, incidents: Sequence[Incident]) -> Mapping[tuple[str, str], _Held]:
+def _wrong(opened: OpenIncidents, incidents: Sequence[Incident]) -> Mapping[tuple[str, str], _Held]:
     """Return (node, partition) of wrong data that readers see, each with its incident."""
+    # data computed from a file before its damage is sound
+    known = {each.id: each for each in incidents if each.kind != CauseKind.DATA_CORRUPTED}
     wrong: dict[tuple[str, str], _Held] = {}
-    for incident in incidents:
-        if incident.kind == CauseKind.DATA_CORRUPTED:
-            continue  # data computed from a file before its damage is sound
-        for place in stored.wrong_keys(tx, incident.id):
-            if (publication := publications.current(tx, *place)) is not None:
-                wrong.setdefault(place, _Held(0, publication.published_at, incident))
+    for number, node, partition, published_us in opened.wrong if known else ():
+        if number in known:
+            wrong.setdefault((node, partition), _Held(0, published_us, known[number]))
     return wrong
 
 

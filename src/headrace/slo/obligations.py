@@ -93,11 +93,10 @@ class EvaluationContext:
     ) -> None:
         self.declared = declared
         self.facts = facts
-        oldest = {
-            node.name: facts.oldest_delivery(node.name)
-            for node in declared.nodes.values()
-            if node.is_source
-        }
+        sources = [node.name for node in declared.nodes.values() if node.is_source]
+        consumers = [terms.consumer for terms in declared.consumers]
+        facts.expect([*declared.nodes, *declared.exports], sources, consumers)
+        oldest = {name: facts.oldest_delivery(name) for name in sources}
         known = Rhythms({**declared.nodes, **declared.exports}) if paces is None else paces
         self.rhythms: dict[str, Rhythm] = known.of(oldest)
 

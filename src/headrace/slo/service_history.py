@@ -6,6 +6,7 @@ Rows that several consumers share (publications, promises, wrong data) are read 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -22,6 +23,7 @@ from headrace.slo.obligations import (
     covered,
     needed,
 )
+from headrace.slo.read_together import ReadTogether
 from headrace.slo.timeline import (
     EVER,
     NONE,
@@ -57,6 +59,16 @@ class Gathering:
         self._from, self._now = from_us, now_us
         self._promises = _begun(stored.all_promises(tx))
         self._gaps = stored.observation_gaps(tx, from_us)
+        self._over = ReadTogether(
+            partial(stored.obligations_over, tx, from_us=from_us, before=EMPTY_INTERVALS_MAX)
+        )
+        self._first_due = ReadTogether(
+            lambda names: stored.first_due(tx, {name: self._since(name) for name in names})
+        )
+        self._first = ReadTogether(partial(stored.first_publication, tx))
+        self._over.expected = [terms.consumer for terms in context.declared.consumers]
+        self._first_due.expected = self._over.expected
+        self._first.expected = [*context.declared.nodes]
         self._withdrawn = stored.withdrawals_of(
             tx, {*context.declared.nodes, *context.declared.exports}, from_us
         )
@@ -134,10 +146,7 @@ class Gathering:
         alone = msgspec.structs.replace(terms, consumer="", reads=(node.name,), named=())
         due = {obligation.interval: obligation.due_at_us for obligation in obligations}
         due |= {
-            obligation.interval: obligation.due_at
-            for obligation in stored.obligations_over(
-                self._tx, terms.consumer, self._from, EMPTY_INTERVALS_MAX
-            )
+            obligation.interval: obligation.due_at for obligation in self._over.of(terms.consumer)
         }
         results = [
             self._covered(node, alone, item, at)
@@ -159,6 +168,10 @@ class Gathering:
             interval, bounds_us(interval, terms.per, terms.timezone)[1], due_us, met, met_us
         )
 
+    def _since(self, consumer: str) -> int:
+        """Return since when anything was promised to a consumer; `EVER` if nothing was."""
+        return min((each.begins_at for each in self._promises.get(consumer, ())), default=EVER)
+
     def _counted(self, terms: Terms, promises: Sequence[Promise], duties: Sequence[Duty]) -> int:
         """Return the first deadline since anything was promised.
 
@@ -166,8 +179,8 @@ class Gathering:
         """
         if not promises:
             return EVER
-        since = min(promise.begins_at for promise in promises)
-        known = stored.first_due(self._tx, terms.consumer, since)
+        since = self._since(terms.consumer)
+        known = self._first_due.of(terms.consumer)
         fresh = (duty.due_us for duty in duties if since <= duty.due_us <= self._now)
         age = promises[-1].terms.get("max_age")
         if not duties and age and not self._context.has_rhythm(terms):
@@ -179,9 +192,7 @@ class Gathering:
         now = {obligation.interval: obligation for obligation in obligations}
         duties = [
             self._duty(terms, obligation, now.pop(obligation.interval, None))
-            for obligation in stored.obligations_over(
-                self._tx, terms.consumer, self._from, EMPTY_INTERVALS_MAX
-            )
+            for obligation in self._over.of(terms.consumer)
             if began(obligation.interval, terms.per, terms.timezone) is not None
         ]
         oldest = duties[0].due_us if duties else -EVER
@@ -331,7 +342,7 @@ class Gathering:
             if self._facts.newest(node.name) is None:
                 lacking.append((stored.last_end(self._tx, node.name) or -EVER, EVER))
             if not begun:
-                first = stored.first_publication(self._tx, node.name)
+                first = self._first.of(node.name)
                 lacking += [(-EVER, first)] if first is not None else []
             results += common(
                 union(lacking), _due_to_have(_promised_to_have(promises, node.name), duties)

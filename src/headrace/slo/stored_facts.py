@@ -5,8 +5,8 @@ All answers come from one transaction, so that they agree about one snapshot.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import cached_property
+from collections.abc import Mapping, Sequence
+from functools import cached_property, partial
 
 import msgspec
 
@@ -28,6 +28,7 @@ from headrace.slo.facts import (
     VisiblePublication,
 )
 from headrace.slo.known_partitions import KnownPartitions
+from headrace.slo.read_together import ReadTogether
 from headrace.store.lease import holder
 from headrace.store.queries import (
     applied_versions,
@@ -45,7 +46,6 @@ from headrace.store.queries import (
     scheduling,
 )
 from headrace.store.queries import exceptions as stored_exceptions
-from headrace.store.queries.partition_states import KnownPartition
 from headrace.store.transaction import Transaction
 
 OBSERVATIONS_USED = 20
@@ -63,10 +63,22 @@ class StoredFacts:
 
     def __init__(self, tx: Transaction) -> None:
         self._tx = tx
-        self._known: dict[str, KnownPartitions] = {}
+        self._known = KnownPartitions(tx)
         self._newest: dict[str, Newest | None] = {}
-        self._observed: dict[str, list[int]] = {}
-        self._promises: dict[str, obligations.PromiseStart | None] = {}
+        self._oldest = ReadTogether(partial(ingestion.oldest_deliveries, tx))
+        self._observed = ReadTogether(
+            partial(deliveries.observed_times, tx, limit=OBSERVATIONS_USED)
+        )
+        self._recorded = ReadTogether(partial(obligations.recorded, tx, limit=OBLIGATIONS_NEWEST))
+        self._promises = ReadTogether(partial(obligations.promise_starts, tx))
+
+    def expect(
+        self, nodes: Sequence[str], sources: Sequence[str], consumers: Sequence[str]
+    ) -> None:
+        """Take notice of what will be asked for: it is read together."""
+        self._known.expected = nodes
+        self._oldest.expected = self._observed.expected = sources
+        self._recorded.expected = self._promises.expected = consumers
 
     @property
     def transaction(self) -> Transaction:
@@ -75,15 +87,11 @@ class StoredFacts:
 
     def first(self, node: str, partition: str) -> VisiblePublication | None:
         """Return the first publication of a partition; None while it is withdrawn."""
-        known = self._partition(node, partition)
+        known = self._known.get(node, partition)
         if known is None or known.first_at is None or (node, partition) in self._withdrawn:
             return None
         assert known.first_snapshot is not None
         return VisiblePublication(known.first_at, known.first_snapshot)
-
-    def _partition(self, node: str, partition: str) -> KnownPartition | None:
-        of_node = self._known.setdefault(node, KnownPartitions(self._tx, node))
-        return of_node.get(partition)
 
     def first_reading(self, node: str, snapshot: int, since_us: int) -> VisiblePublication | None:
         """Return the first publication of an unpartitioned node that read a given lake snapshot.
@@ -125,7 +133,7 @@ class StoredFacts:
 
     def partition_state(self, node: str, partition: str) -> PartitionStateFacts | None:
         """Return the state of a partition; None if nothing is known of it."""
-        known = self._partition(node, partition)
+        known = self._known.get(node, partition)
         if known is not None:
             return PartitionStateFacts(
                 known.state,
@@ -171,39 +179,22 @@ class StoredFacts:
 
     def oldest_delivery(self, source: str) -> str | None:
         """Return the oldest interval of a source that was ever delivered."""
-        return ingestion.oldest_delivery(self._tx, source)
+        return self._oldest.of(source)
 
     def observations(self, source: str) -> list[int]:
         """Return the times of the last 20 observations of a source, newest first."""
-        if source not in self._observed:
-            newest = deliveries.observations(self._tx, source, limit=OBSERVATIONS_USED)
-            self._observed[source] = [observation.at for observation in newest]
-        return self._observed[source]
+        return self._observed.of(source)
 
     def recorded_obligations(self, consumer: str) -> list[RecordedObligation]:
         """Return recorded obligations of a consumer, oldest first.
 
         These are all unmet ones, the newest 100, and the newest that was met.
         """
-        met = obligations.newest_met(self._tx, consumer)
-        newest = obligations.newest(self._tx, consumer, limit=OBLIGATIONS_NEWEST)
-        stored_obligations = {
-            obligation.interval: obligation
-            for obligation in (
-                *obligations.unmet(self._tx, consumer),
-                *newest,
-                *([met] if met else []),
-            )
-        }
-        ordered = sorted(
-            stored_obligations.values(),
-            key=lambda obligation: (obligation.due_at, obligation.interval),
-        )
         return [
             RecordedObligation(
                 obligation.interval, obligation.due_at, obligation.met_at, obligation.waived_at
             )
-            for obligation in ordered
+            for obligation in self._recorded.of(consumer)
         ]
 
     def pauses(self) -> dict[str, Pausing]:
@@ -334,18 +325,13 @@ class StoredFacts:
 
     def promised_at(self, consumer: str) -> int | None:
         """Return the start of the promise in force; None if nothing is promised."""
-        start = self._promise(consumer)
+        start = self._promises.of(consumer)
         return None if start is None else start.begins_at
 
     def promised_since(self, consumer: str) -> int | None:
         """Return since when something has been promised without a gap, if anything is."""
-        start = self._promise(consumer)
+        start = self._promises.of(consumer)
         return None if start is None else start.unbroken_since
-
-    def _promise(self, consumer: str) -> obligations.PromiseStart | None:
-        if consumer not in self._promises:
-            self._promises[consumer] = obligations.promise_start(self._tx, consumer)
-        return self._promises[consumer]
 
 
 # Facts of an environment: nodes that it borrows are read from production's store, all other nodes
@@ -359,6 +345,13 @@ class EnvironmentFacts:
         self, facts: StoredFacts, production: StoredFacts, borrowed: frozenset[str]
     ) -> None:
         self._own, self._production, self._borrowed = facts, production, borrowed
+
+    def expect(
+        self, nodes: Sequence[str], sources: Sequence[str], consumers: Sequence[str]
+    ) -> None:
+        """Take notice of what will be asked for: it is read together."""
+        for facts in (self._own, self._production):
+            facts.expect(nodes, sources, consumers)
 
     @property
     def production(self) -> Transaction:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import enum
 import shutil
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
+
+import msgspec
 
 from headrace.model.errors import StoreError
 
@@ -80,6 +82,28 @@ class Transaction:
     def real_us(self) -> int:
         """Return real time in microseconds since 1970 UTC, by a clock that all processes share."""
         raise NotImplementedError
+
+
+def json_list(values: Iterable[str | int]) -> str:
+    """Return values as a parameter for `json_each`, which has a row with each `value`."""
+    return msgspec.json.encode(list(values)).decode()
+
+
+def among(node: str = "node", partition: str = "partition") -> str:
+    """Return the condition for the partitions of `at_places`, and maybe for others of the same
+    nodes."""
+    return (
+        f"{node} in (select value from json_each(:nodes)) and {partition} in (select value from"
+        " json_each(:keys))"
+    )
+
+
+def at_places(places: Collection[tuple[str, str]]) -> dict[str, str]:
+    """Return the parameters of `among` for nodes with one partition each."""
+    return {
+        "nodes": json_list({node for node, _ in places}),
+        "keys": json_list({key for _, key in places}),
+    }
 
 
 def insertion(table: str, columns: Sequence[str]) -> str:

@@ -340,7 +340,7 @@ def test_an_attempt_may_have_thousands_of_partitions(store: Store) -> None:
             attempt(tx, n, *keys, node="src", queued_at=n, finished_at=10 + n)
         newest = next(
             record
-            for record in ledger.attempts(tx, "src", ["h00000-000000"])["h00000-000000"]
+            for record in ledger.attempts(tx, [("src", "h00000-000000")])["src", "h00000-000000"]
             if record.n == 3
         )
         assert ledger.tried_before(tx, "src", newest) == 11

@@ -206,15 +206,16 @@ def test_obligations_of_a_window_include_those_that_changed_in_it(store: Store) 
         ]
         _oblige(tx, "04 open", 40, consumer="other")
         by_deadline = [*rows[:6], rows[7], rows[6], rows[8]]
-        assert availability.obligations_over(tx, "report", 100, 0) == [
-            *by_deadline[1:4],
-            *by_deadline[6:],
-        ]
-        assert availability.obligations_over(tx, "report", 100, 2) == by_deadline[1:]
-        assert availability.obligations_over(tx, "report", 100, 99) == by_deadline
-        assert availability.first_due(tx, "report", 50) == 50
-        assert availability.first_due(tx, "report", 51) == 60
-        assert availability.first_due(tx, "report", 501) is None
+        for before, expected in (
+            (1, [*by_deadline[1:4], *by_deadline[5:]]),
+            (2, by_deadline[1:]),
+            (99, by_deadline),
+        ):
+            known = availability.obligations_over(tx, ["report", "other"], 100, before)
+            assert (known["report"], len(known["other"])) == (expected, 1)
+        for since, first in ((50, 50), (51, 60), (501, None)):
+            due = availability.first_due(tx, {"report": since, "other": 1})
+            assert due == {"report": first, "other": 40}
 
 
 def test_missed_deadlines_are_those_of_the_period(store: Store) -> None:
@@ -270,8 +271,8 @@ def test_times_of_publications(store: Store) -> None:
             publication(tx, number, key, published_at=at, ended_snapshot=snapshot, ended_at=ended)
         publication(tx, 5, "x", node="ended", published_at=7, ended_snapshot=8, ended_at=80)
         publication(tx, 6, "y", node="ended", published_at=8, ended_snapshot=9, ended_at=70)
-        assert availability.first_publication(tx, "orders") == 20
-        assert availability.first_publication(tx, "never") is None
+        first = availability.first_publication(tx, ["orders", "never"])
+        assert first == {"orders": 20, "never": None}
         assert availability.last_end(tx, "orders") is None
         assert availability.last_end(tx, "ended") == 80
         assert availability.last_end(tx, "never") is None

@@ -359,8 +359,8 @@ def test_the_newest_data_in_quarantine(store: Store) -> None:
         ):
             columns = {"partition": DAY, "epoch": 2, "n": n, "kind": kind, "observed": observed}
             insert(tx, "fact", id=number, **columns)
-        assert changes.declared_at(tx, "orders", DAY) == "orders.sql:12"
-        assert changes.declared_at(tx, "orders", "other") == ""
+        places = [("orders", DAY), ("orders", "other")]
+        assert changes.declared_at(tx, places) == {("orders", DAY): "orders.sql:12"}
 
 
 # Facts

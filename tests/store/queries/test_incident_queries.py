@@ -140,8 +140,7 @@ def test_where_an_incident_is_seen_and_what_happened(store: Store) -> None:
             ("b", "d1"),
             ("b", "d2"),
         ]
-        assert incidents.nodes_of(tx, 1) == ["a", "b"]
-        assert incidents.nodes_of(tx, 3) == []
+        assert incidents.nodes_of(tx, [1, 3]) == {1: {"a", "b"}, 3: set()}
 
         late, early = Symptom("b", "d1", "late", 70), Symptom("c", "d1", "late", 60)
         incidents.attach(tx, 1, [late, early, Symptom("b", "d1", "late", 80)])
@@ -334,7 +333,7 @@ def test_wrong_publications_that_are_still_visible(store: Store) -> None:
             incident(3, state="resolved", resolved_at=100),
             incident(4, state="resolved", resolved_at=100),
         )
-        assert not incidents.wrong_is_read(tx)
+        assert incidents.OpenIncidents(tx).wrong == []
         incidents.name_wrong(tx, 1, [1, 3, 4], ["x"], 20)
         incidents.name_wrong(tx, 2, [5], [], 20)
         incidents.name_wrong(tx, 3, [7], [], 20)
@@ -342,14 +341,15 @@ def test_wrong_publications_that_are_still_visible(store: Store) -> None:
         assert incidents.wrong_keys(tx, 1) == [("a", "d1"), ("a", "d2"), ("b", "d1")]
         assert incidents.wrong_keys(tx, 2) == []
         assert [incidents.still_read(tx, number) for number in (1, 2, 3)] == [True, False, True]
-        assert incidents.wrong_is_read(tx)
+        wrong = [row[:3] for row in incidents.OpenIncidents(tx).wrong]
+        assert wrong == [(1, "a", "d1"), (1, "a", "d2"), (1, "b", "d1")]
         assert incidents.read_again(tx, 99) == [incidents.get(tx, 3)]
         assert incidents.read_again(tx, 100) == []
 
         incidents.sound_again(tx, 1, 30)
         assert not incidents.still_read(tx, 1)
         assert incidents.wrong_keys(tx, 1) == []
-        assert not incidents.wrong_is_read(tx)  # incident 3 is resolved
+        assert incidents.OpenIncidents(tx).wrong == []  # incident 3 is resolved
 
 
 def test_since_when_a_publication_is_known_to_be_wrong(store: Store) -> None:

@@ -83,8 +83,7 @@ def test_what_is_known_of_a_sources_files(store: Store) -> None:
             "*": ("a", "v5", 45),
         }
         assert ingestion.known_versions(tx, "u") == {}
-        assert ingestion.oldest_delivery(tx, "s") == "d1"
-        assert ingestion.oldest_delivery(tx, "u") is None
+        assert ingestion.oldest_deliveries(tx, ["s", "u"]) == {"s": "d1", "u": None}
 
 
 def test_the_next_key_of_a_source_with_a_partition_per_delivery(store: Store) -> None:

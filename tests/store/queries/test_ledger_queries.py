@@ -53,7 +53,7 @@ def test_attempts_at_a_partition(store: Store) -> None:
             {"id": 2, "node": "a", "epoch": 1, "n": 1, "ended_snapshot": 3},
             {"id": 3, "node": "b", "epoch": 2, "n": 5},
         )
-        records = ledger.attempts(tx, "a", ["d1"])["d1"]
+        records = ledger.attempts(tx, [("a", "d1")])["a", "d1"]
         assert _numbers(records) == [(2, 1), (2, 6), (2, 2), (1, 1)]
         assert records[0] == AttemptRecord(
             *(2, 1, "take_in", "held", 50, 52, None),
@@ -71,11 +71,13 @@ def test_the_newest_attempts_are_read(store: Store) -> None:
     with store.write(None) as tx:
         add(tx, "run", {"id": 1})
         add(tx, "attempt", *({"n": n} for n in range(1, 202)))
-        alone = ledger.attempts(tx, "a", ["d1"])["d1"]
+        alone = ledger.attempts(tx, [("a", "d1")])["a", "d1"]
         assert _numbers(alone) == [(1, n) for n in range(2, 202)]
         several = {"node": "b", "partitions": '["d1","d2"]'}
         add(tx, "attempt", *(several | {"n": n} for n in range(301, 362)))
-        assert _numbers(ledger.attempts(tx, "b", ["d2"])["d2"]) == [(1, n) for n in range(302, 362)]
+        assert _numbers(ledger.attempts(tx, [("b", "d2")])["b", "d2"]) == [
+            (1, n) for n in range(302, 362)
+        ]
 
 
 def test_attempts_of_a_run(store: Store) -> None:
@@ -134,7 +136,9 @@ def test_when_an_attempt_was_tried_before(store: Store) -> None:
             {"n": 6, "finished_at": 36, "partitions": '["d2"]'},
             {"epoch": 2, "n": 1, "finished_at": 41},
         )
-        newest, before, first = (ledger.attempts(tx, "a", ["d1"])["d1"][n] for n in (-1, 1, 0))
+        newest, before, first = (
+            ledger.attempts(tx, [("a", "d1")])["a", "d1"][n] for n in (-1, 1, 0)
+        )
         assert (newest.n, newest.epoch, before.n, first.n) == (1, 2, 2, 1)
         assert ledger.tried_before(tx, "a", newest) == 32
         assert ledger.tried_before(tx, "a", before) == 31
@@ -229,7 +233,10 @@ def test_publications_and_dropped_data_of_a_partition(store: Store) -> None:
             {"id": 2, "node": "a", "published_at": 41, "ended_at": 52, "ended_snapshot": 9, "n": 7},
             {"id": 3, "node": "a", "partition": "d2", "published_at": 60},
         )
-        assert ledger.publications(tx, "a", ["d1"])["d1"] == [(41, 52, 1, 7), (52, None, 3, 4)]
+        assert ledger.publications(tx, [("a", "d1")])["a", "d1"] == [
+            (41, 52, 1, 7),
+            (52, None, 3, 4),
+        ]
         dropped = {"node": "a", "partition": "d1", "state": "dropped"}
         add(
             tx,
@@ -240,9 +247,9 @@ def test_publications_and_dropped_data_of_a_partition(store: Store) -> None:
             dropped | {"n": 8, "state": "held", "decided_at": 74},
             dropped | {"n": 9, "partition": "d2", "decided_at": 75},
         )
-        assert ledger.dropped(tx, "a", ["d1", "d0"]) == {
-            ("d1", 2, 5): (71, "test data"),
-            ("d1", 1, 6): (72, "dropped"),
+        assert ledger.dropped(tx, [("a", "d1"), ("a", "d0")]) == {
+            (("a", "d1"), 2, 5): (71, "test data"),
+            (("a", "d1"), 1, 6): (72, "dropped"),
         }
 
 
@@ -257,7 +264,7 @@ def test_arrivals_of_an_interval(store: Store) -> None:
         ):
             row = {"id": number, "source": "s", "partition": key, "arrived_at": arrived}
             add(tx, "delivery", row | {"observed_at": observed, "claimed_at": claimed})
-        assert ledger.arrivals(tx, "s", ["d1"])["d1"] == [
+        assert ledger.arrivals(tx, [("s", "d1")])["s", "d1"] == [
             (2, 40, 40, 30),
             (4, 40, 47, 31),
             (1, 50, 55, 45),
@@ -268,7 +275,7 @@ def test_at_most_200_rows_of_a_partition_are_read(store: Store) -> None:
     with store.write(None) as tx:
         row = {"source": "s", "partition": "d1"}
         add(tx, "delivery", *(row | {"arrived_at": n} for n in range(201)))
-        assert [item[1] for item in ledger.arrivals(tx, "s", ["d1"])["d1"]] == [*range(200)]
+        assert [item[1] for item in ledger.arrivals(tx, [("s", "d1")])["s", "d1"]] == [*range(200)]
 
 
 def test_since_when_a_source_is_observed_at_its_place(store: Store) -> None:
@@ -294,7 +301,7 @@ def test_observations_up_to_a_time(store: Store) -> None:
         for at, error in ((30, None), (10, "503"), (20, None), (31, "504")):
             add(tx, "look", {"at": at, "error": error})
         add(tx, "look", {"source": "t", "at": 15})
-        assert ledger.observations(tx, "s", 30) == [
+        assert ledger.observations(tx, ["s"], 30)["s"] == [
             (10, "503", ""),
             (20, None, ""),
             (30, None, ""),
@@ -342,10 +349,10 @@ def test_incidents_at_a_partition(store: Store) -> None:
         )
         first = IncidentRecord(1, "a", "late", "a is late", "ann", 21, 31, 0)
         second = IncidentRecord(2, "s", "late", "a is late", "ann", 22, 32, 2)
-        assert ledger.incidents_at(tx, "a", ["d1", "d2", "d9"]) == {
-            "d1": {1: False, 2: True, 3: False, 4: False},
-            "d2": {2: True, 5: False},
-            "d9": {2: True},
+        assert ledger.incidents_at(tx, [("a", "d1"), ("a", "d2"), ("a", "d9")]) == {
+            ("a", "d1"): {1: False, 2: True, 3: False, 4: False},
+            ("a", "d2"): {2: True, 5: False},
+            ("a", "d9"): {2: True},
         }
         listed = ledger.incidents(tx, [1, 2, 3, 9])
         assert (listed[1], listed[2], listed[3].places, list(listed)) == (
@@ -372,8 +379,12 @@ def test_attempts_that_an_incident_explains(store: Store) -> None:
             {"id": "e7", "incident_id": 2, "attempt": "3.21"},
             {"id": "e8", "incident_id": 3, "attempt": "3.22"},
         )
-        explained = ledger.explained(tx, "a", ["d1"], [1, 2, 9])
-        assert sorted(explained) == [(1, "", (4, 18)), (1, "d1", (3, 17)), (2, "d1", (3, 21))]
+        explained = ledger.explained(tx, [("a", "d1")], [1, 2, 9])
+        assert sorted(explained) == [
+            (1, ("a", ""), (4, 18)),
+            (1, ("a", "d1"), (3, 17)),
+            (2, ("a", "d1"), (3, 21)),
+        ]
 
 
 def test_backfills_that_await_an_approval(store: Store) -> None:

@@ -34,8 +34,14 @@ def test_obligations_of_a_consumer(store: Store) -> None:
         assert _intervals(obligations.newest(tx, "c")) == ["d6", "d5", "d4", "d3", "d2", "d1"]
         assert _intervals(obligations.newest(tx, "c", limit=2)) == ["d6", "d5"]
         third = StoredObligation("c", "d3", 102, 1, 73, 83)
-        assert obligations.newest_met(tx, "c") == third == obligations.get(tx, "c", "d3")
-        assert obligations.newest_met(tx, "z") is None
+        assert third == obligations.get(tx, "c", "d3")
+        known = obligations.recorded(tx, ["c", "x", "z"], limit=1)
+        assert third in known["c"]
+        assert {name: sorted(_intervals(items)) for name, items in known.items()} == {
+            "c": ["d2", "d3", "d5", "d6"],
+            "x": ["d7", "d8"],
+            "z": [],
+        }
         assert obligations.get(tx, "c", "d7") is None
         assert _intervals(obligations.unmet(tx, "c")) == ["d2", "d5", "d6"]
         assert _intervals(obligations.unmet(tx, "c", limit=2)) == ["d2", "d5"]
@@ -84,6 +90,8 @@ def test_how_many_obligations_are_returned_at_most(store: Store) -> None:
         )
         assert len(obligations.newest(tx, "c")) == 100
         assert len(obligations.unmet(tx, "c")) == 10_000
+        known = obligations.recorded(tx, ["c"], limit=1)["c"]
+        assert sorted(_intervals(known)) == [f"{n:05}" for n in range(10_001)]
 
 
 STARTS: dict[str, tuple[list[tuple[int, int | None, int]], PromiseStart | None]] = {
@@ -109,8 +117,8 @@ def test_the_start_of_a_promise(store: Store) -> None:
             for from_at, until_at, begins_at in promises:
                 row = {"consumer": consumer, "from_at": from_at}
                 add(tx, "promise", row | {"until_at": until_at, "begins_at": begins_at})
-        result = {consumer: obligations.promise_start(tx, consumer) for consumer in STARTS}
-    assert result == {consumer: start for consumer, (_, start) in STARTS.items()}
+        starts = {consumer: start for consumer, (_, start) in STARTS.items()}
+        assert obligations.promise_starts(tx, list(STARTS)) == starts
 
 
 def test_the_promise_in_force(store: Store) -> None:

@@ -56,18 +56,18 @@ def test_pauses_that_are_over_are_kept_with_their_end(store: Store) -> None:
         scheduling.end_pauses(tx, ["c"], 70)
         assert scheduling.all_pauses(tx) == []
         first = Pause("a", "vendor", "ann", 10, 60)
-        assert scheduling.pauses_of_node(tx, "a", 0, 99) == [first]
-        assert scheduling.pauses_of_node(tx, "b", 0, 99) == [Pause("b", "y", "bob", 20, 40)]
-        assert scheduling.pauses_of_node(tx, "c", 0, 99) == [Pause("c", "x", "cy", 10, 70)]
+        assert scheduling.pauses_between(tx, ["a"], 0, 99)["a"] == [first]
+        assert scheduling.pauses_between(tx, ["b"], 0, 99)["b"] == [Pause("b", "y", "bob", 20, 40)]
+        assert scheduling.pauses_between(tx, ["c"], 0, 99)["c"] == [Pause("c", "x", "cy", 10, 70)]
         scheduling.put_pauses(tx, [Pause("a", "again", "bob", 80, 90)])
         scheduling.end_pauses(tx, ["a"], 95)
         second = Pause("a", "again", "bob", 80, 90)
         third = Pause("a", "now", "ann", 200, None)
         scheduling.put_pauses(tx, [third])
-        assert scheduling.pauses_of_node(tx, "a", 0, 999) == [first, second, third]
-        assert scheduling.pauses_of_node(tx, "a", 60, 200) == [second]
-        assert scheduling.pauses_of_node(tx, "a", 59, 201) == [first, second, third]
-        assert scheduling.pauses_of_node(tx, "a", 90, 200) == []
+        assert scheduling.pauses_between(tx, ["a"], 0, 999)["a"] == [first, second, third]
+        assert scheduling.pauses_between(tx, ["a"], 60, 200)["a"] == [second]
+        assert scheduling.pauses_between(tx, ["a"], 59, 201)["a"] == [first, second, third]
+        assert scheduling.pauses_between(tx, ["a"], 90, 200)["a"] == []
 
 
 def test_the_last_end_of_a_pause_is_known(store: Store) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 
 from headrace.store.lease import holder
-from headrace.store.transaction import Transaction
+from headrace.store.transaction import Transaction, among, at_places, json_list
 
 # An attempt whose leader has died is returned as lost, although only the next leader writes that
 # state.
@@ -37,6 +37,18 @@ _COLUMNS = (
 def at_partitions(partitions: str) -> dict[str, str]:
     """Return the parameters of `AT_PARTITIONS` for a list of partitions in JSON."""
     return {"partitions": partitions, "partitions_start": partitions[:PARTITIONS_INDEXED]}
+
+
+def among_newest(also: str = "") -> str:
+    """Return the condition for the newest attempts `a` of node `value`, `:others` and one more.
+
+    `also` is a further condition for those that are counted, on `o`.
+    """
+    return (
+        "(a.epoch, a.n) >= (select epoch, n from (select o.epoch, o.n from attempt o where"
+        f" o.node = value{also} order by o.epoch desc, o.n desc limit 1 offset :others) as bound"
+        " union all select 0, 0 order by 1 desc, 2 desc limit 1)"
+    )
 
 
 class Attempt(msgspec.Struct, frozen=True):
@@ -168,6 +180,33 @@ def of_partition(tx: Transaction, node: str, partition: str, *, limit: int = 10)
     return _attempts(tx, [row for _, row in newest])
 
 
+def newest_at(
+    tx: Transaction, places: Collection[tuple[str, str]]
+) -> dict[tuple[str, str], Attempt]:
+    """Return the newest attempt at each of these partitions that was ever tried."""
+    alone = [msgspec.json.encode([key]).decode() for _, key in places]
+    newest = "row_number() over (partition by node, {} order by epoch desc, n desc) as place"
+    rows = tx.execute(
+        f"select {_COLUMNS} from (select attempt.*, {newest.format('partitions')} from attempt"
+        " where node in (select value from json_each(:nodes)) and substr(partitions, 1,"
+        f" {PARTITIONS_INDEXED}) in (select value from json_each(:starts)) and partitions in"
+        f" (select value from json_each(:alone))) as one where place = 1 union select {_COLUMNS}"
+        f" from (select attempt.*, {newest.format('key.value')} from attempt,"
+        " json_each(attempt.partitions) as key where partitions like '%,%' and"
+        f" {among('node', 'key.value')}) as several where place = 1",
+        {
+            **at_places(places),
+            "alone": json_list(alone),
+            "starts": json_list(text[:PARTITIONS_INDEXED] for text in alone),
+        },
+    ).fetchall()
+    return {
+        (attempt.node, key): attempt
+        for attempt in sorted(_attempts(tx, rows), key=lambda each: (each.epoch, each.n))
+        for key in attempt.partitions
+    }
+
+
 def failed_in_a_row(
     tx: Transaction, node: str, partition: str, *, until: tuple[int, int] | None = None
 ) -> list[str]:
@@ -234,10 +273,10 @@ SEARCHED_MAX = 4 * DURATIONS_WINDOW
 """Number of newest attempts to search for successful ones, to limit the cost of failing nodes."""
 
 DURATIONS_SQL = (
-    "select finished_at - started_at, partitions, version from (select epoch, n, state, started_at,"
-    " finished_at, partitions, version from attempt where node = :node order by epoch desc, n desc"
-    " limit :searched) as newest where state in ('published', 'staged') and started_at is not null"
-    " and finished_at is not null order by epoch desc, n desc limit :window"
+    "select a.node, a.finished_at - a.started_at, a.partitions, a.version from json_each(:nodes)"
+    f" cross join attempt a where a.node = value and {among_newest()} and a.state in ('published',"
+    " 'staged') and a.started_at is not null and a.finished_at is not null order by a.epoch desc,"
+    " a.n desc"
 )
 
 
@@ -261,12 +300,20 @@ class DurationStatistics(msgspec.Struct, frozen=True):
 
 def durations_of_node(tx: Transaction, node: str) -> DurationStatistics | None:
     """Return the durations of a node's newest successful attempts; None without any."""
-    took = sorted(seconds for _, seconds in duration_samples(tx, node))
-    return (
-        DurationStatistics(_percentile(took, 0.5), _percentile(took, 0.95), len(took))
-        if took
-        else None
-    )
+    return durations_of_nodes(tx, [node])[node]
+
+
+def durations_of_nodes(
+    tx: Transaction, nodes: Collection[str]
+) -> dict[str, DurationStatistics | None]:
+    """Return the durations of each node's newest successful attempts; None without any."""
+    statistics: dict[str, DurationStatistics | None] = dict.fromkeys(nodes)
+    for node, samples in _durations(tx, nodes).items():
+        took = sorted(seconds for _, (_, seconds) in samples)
+        statistics[node] = DurationStatistics(
+            _percentile(took, 0.5), _percentile(took, 0.95), len(took)
+        )
+    return statistics
 
 
 def duration_samples(tx: Transaction, node: str) -> list[tuple[int, float]]:
@@ -274,15 +321,23 @@ def duration_samples(tx: Transaction, node: str) -> list[tuple[int, float]]:
     return [sample for _, sample in durations_by_version(tx, node)]
 
 
-def durations_by_version(tx: Transaction, node: str) -> list[tuple[int | None, tuple[int, float]]]:
+_Samples = list[tuple[int | None, tuple[int, float]]]
+
+
+def durations_by_version(tx: Transaction, node: str) -> _Samples:
     """Return `duration_samples`, each with the version of its attempt."""
-    rows = tx.execute(
-        DURATIONS_SQL, {"node": node, "searched": SEARCHED_MAX, "window": DURATIONS_WINDOW}
-    ).fetchall()
-    return [
-        (version, (max(1, len(_keys(partitions))), max(0, us) / 1_000_000))
-        for us, partitions, version in rows
-    ]
+    return _durations(tx, [node]).get(node, [])
+
+
+def _durations(tx: Transaction, nodes: Iterable[str]) -> dict[str, _Samples]:
+    samples: dict[str, _Samples] = {}
+    for node, us, partitions, version in tx.execute(
+        DURATIONS_SQL, {"nodes": json_list(nodes), "others": SEARCHED_MAX - 1}
+    ):
+        of_node = samples.setdefault(node, [])
+        if len(of_node) < DURATIONS_WINDOW:
+            of_node.append((version, (max(1, len(_keys(partitions))), max(0, us) / 1_000_000)))
+    return samples
 
 
 class WorkSample(NamedTuple):
@@ -359,7 +414,7 @@ def start_delays(tx: Transaction, limit: int) -> list[float]:
 
 def p95_durations(tx: Transaction, nodes: Iterable[str]) -> dict[str, float]:
     """Return the p95 of durations in seconds, by node, for nodes with successful attempts."""
-    known = ((node, durations_of_node(tx, node)) for node in nodes)
+    known = durations_of_nodes(tx, list(nodes)).items()
     return {node: statistics.p95 for node, statistics in known if statistics is not None}
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 import msgspec
 
 from headrace.store.queries.obligations import Promise, StoredObligation
-from headrace.store.transaction import Transaction
+from headrace.store.transaction import Transaction, json_list
 
 # Obligations, promises, missing observations and withdrawals of a window.
 
@@ -66,31 +66,42 @@ def all_promises(tx: Transaction) -> dict[str, list[Promise]]:
     return results
 
 
-def first_due(tx: Transaction, consumer: str, since: int) -> int | None:
-    """Return a consumer's first deadline at or after `since`; None if nothing was due yet."""
-    row = tx.execute(
-        "select min(due_at) from obligation where consumer = ? and due_at >= ?", (consumer, since)
-    ).fetchone()
-    return None if row[0] is None else int(row[0])
+def first_due(tx: Transaction, since: Mapping[str, int]) -> dict[str, int | None]:
+    """Return each consumer's first deadline at or after a time; None if nothing was due yet."""
+    rows = tx.execute(
+        "select c.value, (select min(due_at) from obligation where consumer = c.value and due_at >="
+        " cast(s.value as bigint)) from json_each(:consumers) c join json_each(:since) s on s.key ="
+        " c.key",
+        {"consumers": json_list(since), "since": json_list(since.values())},
+    )
+    return dict(rows.fetchall())
 
 
 def obligations_over(
-    tx: Transaction, consumer: str, from_us: int, before: int
-) -> list[StoredObligation]:
-    """Return the obligations that determine a consumer's service since a time, by deadline.
+    tx: Transaction, consumers: Sequence[str], from_us: int, before: int
+) -> dict[str, list[StoredObligation]]:
+    """Return the obligations that determine each consumer's service since a time, by deadline.
 
     They were due, met or waived since then, are still open, or are among the `before` newest
     earlier ones.
     """
-    of_consumer = f"select {_OBLIGATION} from obligation where consumer = :consumer and"
-    rows = tx.execute(
-        f"{of_consumer} due_at >= :since union {of_consumer} met_at >= :since union {of_consumer}"
-        f" waived_at >= :since union {of_consumer} met_at is null and waived_at is null union"
-        f" select * from ({of_consumer} due_at < :since order by due_at desc, interval desc limit"
-        " :before) as earlier order by due_at, interval",
-        {"consumer": consumer, "since": from_us, "before": before},
+    each = (
+        f"select {_OBLIGATION} from json_each(:consumers) cross join obligation o where o.consumer"
+        " = value and"
     )
-    return [StoredObligation(*row) for row in rows]
+    rows = tx.execute(
+        f"{each} due_at >= :since union {each} met_at >= :since union {each} waived_at >= :since"
+        f" union {each} met_at is null and waived_at is null union {each} due_at < :since and"
+        " (o.due_at, o.interval) >= (select due_at, interval from (select i.due_at, i.interval from"
+        " obligation i where i.consumer = value and i.due_at < :since order by i.due_at desc,"
+        " i.interval desc limit 1 offset :others) as bound union all select 0, '' order by 1 desc,"
+        " 2 desc limit 1) order by due_at, interval",
+        {"consumers": json_list(consumers), "since": from_us, "others": before - 1},
+    )
+    results: dict[str, list[StoredObligation]] = {consumer: [] for consumer in consumers}
+    for row in rows:
+        results[row[0]].append(StoredObligation(*row))
+    return results
 
 
 def withdrawals_of(tx: Transaction, nodes: Collection[str], from_us: int) -> list[Withdrawal]:
@@ -109,12 +120,14 @@ def withdrawals_of(tx: Transaction, nodes: Collection[str], from_us: int) -> lis
     ]
 
 
-def first_publication(tx: Transaction, node: str) -> int | None:
-    """Return the time of a node's first publication; None without any."""
-    row = tx.execute(
-        "select published_at from publication where node = ? order by id limit 1", (node,)
-    ).fetchone()
-    return None if row is None else int(row[0])
+def first_publication(tx: Transaction, nodes: Sequence[str]) -> dict[str, int | None]:
+    """Return the time of each node's first publication; None without any."""
+    rows = tx.execute(
+        "select value, (select published_at from publication where node = value order by id limit"
+        " 1) from json_each(?)",
+        (json_list(nodes),),
+    )
+    return dict(rows.fetchall())
 
 
 def last_end(tx: Transaction, node: str) -> int | None:

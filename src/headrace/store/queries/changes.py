@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 import msgspec
 
 from headrace.store.queries.attempts import AT_PARTITIONS, at_partitions
-from headrace.store.transaction import Transaction
+from headrace.store.transaction import Transaction, among, at_places
 
 # Kinds and names of changed things, never data.
 #
@@ -404,20 +404,20 @@ def _failed(row: tuple[Any, ...]) -> FailedInBackfill:
     return FailedInBackfill(row[0], row[1], NewestAttempt(f"{row[3]}.{row[4]}", *row[5:]), row[2])
 
 
-def declared_at(tx: Transaction, node: str, partition: str) -> str:
-    """Return the location of the declaration that holds a partition's newest quarantined data.
+def declared_at(tx: Transaction, places: Collection[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """Return the locations of the declarations that hold the newest quarantined data of partitions.
 
-    Returns an empty text if it is held for another reason.
+    Partitions that are held for another reason aren't among them.
     """
-    row = tx.execute(
-        "select f.observed from fact f join quarantine q on q.node = f.node and q.partition ="
-        " f.partition and q.epoch = f.epoch and q.n = f.n where f.node = :node and f.partition ="
-        " :partition and f.kind = 'configuration_error' and q.id = (select max(id) from quarantine"
-        " where node = :node and partition = :partition and state in ('held', 'rejected')) order by"
-        " f.id limit 1",
-        {"node": node, "partition": partition},
-    ).fetchone()
-    return "" if row is None else str(row[0]).rpartition(" at ")[2]
+    rows = tx.execute(
+        "select f.node, f.partition, f.observed from fact f join quarantine q on q.node = f.node"
+        " and q.partition = f.partition and q.epoch = f.epoch and q.n = f.n where f.kind ="
+        f" 'configuration_error' and {among('f.node', 'f.partition')} and"
+        " q.id = (select max(i.id) from quarantine i where i.node = f.node and i.partition ="
+        " f.partition and i.state in ('held', 'rejected')) order by f.id desc",
+        at_places(places),
+    )
+    return {(node, key): str(observed).rpartition(" at ")[2] for node, key, observed in rows}
 
 
 def newest_withheld(tx: Transaction, node: str, partition: str) -> Withheld | None:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from headrace.store.transaction import Transaction
+from headrace.store.transaction import Transaction, json_list
 
 _COLUMNS = (
     "id, source, partition, path, size_bytes, modified_us, claimed_at, observed_at, arrived_at,"
@@ -102,6 +102,16 @@ def get(tx: Transaction, delivery_id: int) -> Delivery | None:
         f"select {_COLUMNS} from delivery where id = :id", {"id": delivery_id}
     ).fetchone()
     return Delivery(*row) if row else None
+
+
+def paths(tx: Transaction, numbers: Iterable[int]) -> dict[int, str]:
+    """Return the paths of deliveries, by number."""
+    rows = tx.execute(
+        "select id, path from delivery where id in (select cast(value as bigint) from"
+        " json_each(?))",
+        (json_list(numbers),),
+    )
+    return dict(rows.fetchall())
 
 
 def arrivals(tx: Transaction, source: str, *, limit: int) -> list[DeliveryOutcome]:
@@ -208,6 +218,19 @@ def observations(tx: Transaction, source: str, *, limit: int = 21) -> list[Obser
         {"source": source, "limit": limit},
     )
     return [ObservationTime(*row) for row in rows]
+
+
+def observed_times(tx: Transaction, sources: Sequence[str], *, limit: int) -> dict[str, list[int]]:
+    """Return the times of each source's last observations, newest first."""
+    times: dict[str, list[int]] = {source: [] for source in sources}
+    for source, at in tx.execute(
+        "select source, at from json_each(:sources) join look on source = value where at >="
+        " coalesce((select at from look as newest where newest.source = value order by at desc"
+        " limit 1 offset :others), 0) order by at desc",
+        {"sources": json_list(sources), "others": limit - 1},
+    ):
+        times[source].append(at)
+    return times
 
 
 # Arrival times of deliveries.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -10,7 +11,7 @@ import msgspec
 from headrace.store.queries import incident_handling
 from headrace.store.queries.exceptions import SAME_ROWS
 from headrace.store.queries.ingestion import delivery_of_attempt
-from headrace.store.transaction import Transaction
+from headrace.store.transaction import Transaction, json_list
 
 _COLUMNS = (
     "id, state, kind, detail, node, partition, columns, fingerprint, owner, summary, confidence,"
@@ -218,15 +219,16 @@ def partitions_of(tx: Transaction, number: int) -> list[tuple[str, str]]:
     return [(node, partition) for node, partition in rows]
 
 
-def nodes_of(tx: Transaction, number: int) -> list[str]:
-    """Return the nodes of the cause itself."""
-    return [
-        node
-        for (node,) in tx.execute(
-            "select distinct node from incident_partition where incident_id = ? order by node",
-            (number,),
-        )
-    ]
+def nodes_of(tx: Transaction, numbers: Iterable[int]) -> dict[int, set[str]]:
+    """Return the nodes of the causes themselves, by incident."""
+    nodes: dict[int, set[str]] = {number: set() for number in numbers}
+    for number, node in tx.execute(
+        "select distinct incident_id, node from incident_partition where incident_id in (select"
+        " cast(value as bigint) from json_each(?))",
+        (json_list(nodes),),
+    ):
+        nodes[number].add(node)
+    return nodes
 
 
 def symptoms_of(tx: Transaction, number: int, limit: int = HELD_MAX) -> list[Symptom]:
@@ -341,6 +343,7 @@ class OpenIncidents:
     """The open incidents, found by what they are seen at like `open_at`, all by two statements."""
 
     def __init__(self, tx: Transaction) -> None:
+        self._tx = tx
         self.all = open_incidents(tx)
         """Oldest first."""
         known = {incident.id: incident for incident in self.all}
@@ -356,6 +359,19 @@ class OpenIncidents:
             key=lambda item: (item.state == "recovering", item not in exact, item.id),
             default=None,
         )
+
+    @cached_property
+    def wrong(self) -> list[tuple[int, str, str, int]]:
+        """The wrong publications that readers see, as `wrong_keys` returns those of one incident.
+
+        Each has the number of its incident, node, partition and time of publication.
+        """
+        return self._tx.execute(
+            SAME_ROWS.format(which="i.state <> 'resolved'")
+            + "select distinct u.incident_id, p.node, p.partition, p.published_at from wrong u join"
+            " publication p on p.id = u.publication_id where u.until_at is null and"
+            " p.ended_snapshot is null order by 1, 2, 3"
+        ).fetchall()
 
 
 _OPEN_ONES = "incident_id in (select id from incident where state <> 'resolved')"
@@ -401,16 +417,6 @@ def still_read(tx: Transaction, number: int) -> bool:
         + "select 1 from wrong u join publication p on p.id = u.publication_id where u.until_at is"
         " null and p.ended_snapshot is null limit 1",
         {"id": number},
-    ).fetchone()
-    return row is not None
-
-
-def wrong_is_read(tx: Transaction) -> bool:
-    """Return whether any open incident's wrong publication, or its rows, are still visible."""
-    row = tx.execute(
-        SAME_ROWS.format(which="i.state <> 'resolved'")
-        + "select 1 from wrong u join publication p on p.id = u.publication_id"
-        " where u.until_at is null and p.ended_snapshot is null limit 1"
     ).fetchone()
     return row is not None
 

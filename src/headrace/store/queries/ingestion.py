@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from headrace.store.queries import changes
-from headrace.store.transaction import Transaction
+from headrace.store.transaction import Transaction, json_list
 
 OBSERVATIONS_KEPT = 50
 TURNS_KEPT = 2_000
@@ -125,12 +125,14 @@ def given_up(tx: Transaction, source: str, *, failed_by: int, rejected_by: int) 
     return [partition for (partition,) in rows]
 
 
-def oldest_delivery(tx: Transaction, source: str) -> str | None:
-    """Return the oldest interval with a delivery in the current partitioning, or None."""
-    oldest: str | None = tx.execute(
-        "select min(partition) from delivery where source = ? and state <> 'recut'", (source,)
-    ).fetchone()[0]
-    return oldest
+def oldest_deliveries(tx: Transaction, sources: Iterable[str]) -> dict[str, str | None]:
+    """Return each source's oldest interval with a delivery in the current partitioning, or None."""
+    rows = tx.execute(
+        "select value, (select min(partition) from delivery where source = value and state <>"
+        " 'recut') from json_each(?)",
+        (json_list(sources),),
+    )
+    return dict(rows.fetchall())
 
 
 def next_delivery_key(tx: Transaction, source: str) -> str:

@@ -6,14 +6,19 @@ with the history.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 
-from headrace.store.queries.attempts import AT_PARTITIONS, PARTITIONS_INDEXED, at_partitions
+from headrace.store.queries.attempts import (
+    AT_PARTITIONS,
+    PARTITIONS_INDEXED,
+    among_newest,
+    at_partitions,
+)
 from headrace.store.queries.backfill_plans import NOT_VOID
-from headrace.store.transaction import Transaction
+from headrace.store.transaction import Transaction, among, at_places, json_list
 
 ALONE_MAX = 200
 """At most this number of a partition's newest attempts is read."""
@@ -32,10 +37,11 @@ _ATTEMPT = (
 _OF_ATTEMPT = "left join run r on r.id = a.run_id left join plan p on p.id = r.plan_id"
 ATTEMPT = f"select {_ATTEMPT} from attempt a {_OF_ATTEMPT} where "
 """Start of a query for `AttemptRecord`; a condition follows."""
+_OF_NODES = ATTEMPT.replace("select", "select a.node,", 1)
 _PUBLISHED = (
-    f"select q.partition, q.delivery_id, {_ATTEMPT} from (select partition, delivery_id, epoch, n,"
-    " row_number() over (partition by partition order by published_at desc) as place from"
-    " publication where node = :node and partition"
+    f"select q.node, q.partition, q.delivery_id, {_ATTEMPT} from (select node, partition,"
+    " delivery_id, epoch, n, row_number() over (partition by node, partition order by published_at"
+    " desc) as place from publication where"
 )
 """Start of a query for the attempts behind publications, the newest first."""
 
@@ -64,53 +70,58 @@ class AttemptRecord(NamedTuple):
     partitions: str
 
 
-# What is asked partition by partition is read for several partitions of a node at once: `keys`.
+# What is asked partition by partition is read for several partitions, of several nodes, at once.
 
+_SEVERAL = " and o.partitions like '%,%'"
 _KEYS = "in (select value from json_each(:keys))"
+Place = tuple[str, str]
+"""A node and a partition."""
 
 
-def _encoded(values: Iterable[str | int]) -> str:
-    return msgspec.json.encode(list(values)).decode()
-
-
-def attempts(tx: Transaction, node: str, keys: Sequence[str]) -> dict[str, list[AttemptRecord]]:
+def attempts(tx: Transaction, places: Collection[Place]) -> dict[Place, list[AttemptRecord]]:
     """Return the newest attempts at each partition, in the order in which they were queued.
 
-    Attempts at several partitions are included if they are among the newest, or published; their
-    delivery is the one that they published for the partition.
+    Attempts at several partitions are included if they are among the newest of their node, or
+    published; their delivery is the one that they published for the partition.
     """
-    found: dict[str, dict[tuple[int, int], AttemptRecord]] = {key: {} for key in keys}
-    alone = [_encoded([key]) for key in keys]
+    found: dict[Place, dict[tuple[int, int], AttemptRecord]] = {place: {} for place in places}
+    nodes = {node for node, _ in places}
+    alone = [json_list([key]) for key in {key for _, key in places}]
     starts = [text[:PARTITIONS_INDEXED] for text in alone]
     rows: list[tuple[Any, ...]] = tx.execute(
-        f"{ATTEMPT} (a.epoch, a.n) in (select epoch, n from (select epoch, n, row_number() over"
-        " (partition by partitions order by epoch desc, n desc) as place from attempt where node ="
-        f" :node and substr(partitions, 1, {PARTITIONS_INDEXED}) in (select value from"
-        " json_each(:starts)) and partitions in (select value from json_each(:alone))) as newest"
-        " where place <= :limit)",
-        {"node": node, "starts": _encoded(starts), "alone": _encoded(alone), "limit": ALONE_MAX},
+        f"{_OF_NODES} (a.epoch, a.n) in (select epoch, n from (select epoch, n, row_number() over"
+        " (partition by node, partitions order by epoch desc, n desc) as place from attempt where"
+        " node in (select value from json_each(:nodes)) and substr(partitions, 1,"
+        f" {PARTITIONS_INDEXED}) in (select value from json_each(:starts)) and partitions in"
+        " (select value from json_each(:alone))) as newest where place <= :limit)",
+        {
+            "nodes": json_list(nodes),
+            "starts": json_list(starts),
+            "alone": json_list(alone),
+            "limit": ALONE_MAX,
+        },
     ).fetchall()
     rows += tx.execute(
-        f"{ATTEMPT} a.node = :node and a.partitions like '%,%' order by a.epoch desc, a.n desc"
-        " limit :limit",
-        {"node": node, "limit": SEVERAL_MAX},
+        f"select a.node, {_ATTEMPT} from json_each(:nodes) cross join attempt a {_OF_ATTEMPT} where"
+        f" a.node = value and a.partitions like '%,%' and {among_newest(_SEVERAL)}",
+        {"nodes": json_list(nodes), "others": SEVERAL_MAX - 1},
     ).fetchall()
-    for row in rows:
-        for key in found.keys() & set(msgspec.json.decode(row[-1])):
-            found[key][row[0], row[1]] = AttemptRecord(*row)
+    for node, *row in rows:
+        for place in found.keys() & {(node, key) for key in msgspec.json.decode(row[-1])}:
+            found[place][row[0], row[1]] = AttemptRecord(*row)
     published = tx.execute(
-        f"{_PUBLISHED} {_KEYS}) as q join attempt a on a.epoch = q.epoch and a.n = q.n"
+        f"{_PUBLISHED} {among()}) as q join attempt a on a.epoch = q.epoch and a.n = q.n"
         f" {_OF_ATTEMPT} where q.place <= :limit",
-        {"node": node, "keys": _encoded(keys), "limit": ROWS_MAX},
+        at_places(places) | {"limit": ROWS_MAX},
     ).fetchall()
-    for key, delivery, *row in published:
+    for node, key, delivery, *row in published:
         record = AttemptRecord(*row)
         if record.delivery_id is None:
             record = record._replace(delivery_id=delivery)
-        found[key][record.epoch, record.n] = record
+        found.get((node, key), {})[record.epoch, record.n] = record
     return {
-        key: sorted(each.values(), key=lambda record: (record.queued_at, record.epoch, record.n))
-        for key, each in found.items()
+        place: sorted(each.values(), key=lambda record: (record.queued_at, record.epoch, record.n))
+        for place, each in found.items()
     }
 
 
@@ -211,53 +222,57 @@ PublicationRow = tuple[int, int | None, int, int]
 """When it was published and when that ended, and its attempt (epoch, n)."""
 
 
-def publications(
-    tx: Transaction, node: str, keys: Sequence[str]
-) -> dict[str, list[PublicationRow]]:
+def publications(tx: Transaction, places: Collection[Place]) -> dict[Place, list[PublicationRow]]:
     """Return the publications of each partition, oldest first."""
     rows = tx.execute(
-        "select partition, published_at, ended_at, epoch, n from (select partition, published_at,"
-        " ended_at, epoch, n, row_number() over (partition by partition order by published_at, id)"
-        f" as place from publication where node = :node and partition {_KEYS}) as ranked where"
-        " place <= :limit order by place",
-        {"node": node, "keys": _encoded(keys), "limit": ROWS_MAX},
-    ).fetchall()
-    results: dict[str, list[PublicationRow]] = {key: [] for key in keys}
-    for key, at, ended, epoch, n in rows:
-        results[key].append((at, ended, epoch, n))
-    return results
+        "select node, partition, published_at, ended_at, epoch, n from (select node, partition,"
+        " published_at, ended_at, epoch, n, row_number() over (partition by node, partition order"
+        f" by published_at, id) as place from publication where {among()}) as ranked where place <="
+        " :limit order by place",
+        at_places(places) | {"limit": ROWS_MAX},
+    )
+    return _by_place(places, rows)
 
 
 def dropped(
-    tx: Transaction, node: str, keys: Sequence[str]
-) -> dict[tuple[str, int, int], tuple[int, str]]:
+    tx: Transaction, places: Collection[Place]
+) -> dict[tuple[Place, int, int], tuple[int, str]]:
     """Return the time and reason of dropped data, by partition and attempt (epoch, n)."""
     rows = tx.execute(
-        "select partition, epoch, n, decided_at, decided from (select partition, epoch, n,"
-        " decided_at, decided, row_number() over (partition by partition order by id desc) as place"
-        f" from quarantine where node = :node and partition {_KEYS} and state = 'dropped' and"
-        " decided_at is not null) as ranked where place <= :limit order by place",
-        {"node": node, "keys": _encoded(keys), "limit": ROWS_MAX},
-    ).fetchall()
-    return {(key, epoch, n): (at, reason or "dropped") for key, epoch, n, at, reason in rows}
+        "select node, partition, epoch, n, decided_at, decided from (select node, partition, epoch,"
+        " n, decided_at, decided, row_number() over (partition by node, partition order by id desc)"
+        f" as place from quarantine where {among()} and state = 'dropped' and decided_at is not"
+        " null) as ranked where place <= :limit order by place",
+        at_places(places) | {"limit": ROWS_MAX},
+    )
+    return {
+        ((node, key), epoch, n): (at, reason or "dropped")
+        for node, key, epoch, n, at, reason in rows
+    }
 
 
 ArrivalRow = tuple[int, int, int, int]
 """The number of a delivery, and when it arrived, was observed, and says that it arrived."""
 
 
-def arrivals(tx: Transaction, source: str, keys: Sequence[str]) -> dict[str, list[ArrivalRow]]:
-    """Return the deliveries of each interval, oldest first."""
+def arrivals(tx: Transaction, places: Collection[Place]) -> dict[Place, list[ArrivalRow]]:
+    """Return the deliveries of each interval of a source, oldest first."""
     rows = tx.execute(
-        "select partition, id, arrived_at, observed_at, claimed_at from (select partition, id,"
-        " arrived_at, observed_at, claimed_at, row_number() over (partition by partition order by"
-        f" id) as place from delivery where source = :source and partition {_KEYS}) as ranked where"
-        " place <= :limit order by arrived_at, id",
-        {"source": source, "keys": _encoded(keys), "limit": ROWS_MAX},
-    ).fetchall()
-    results: dict[str, list[ArrivalRow]] = {key: [] for key in keys}
-    for key, number, arrived, observed, claimed in rows:
-        results[key].append((number, arrived, max(arrived, observed), claimed))
+        "select source, partition, id, arrived_at, max(arrived_at, observed_at), claimed_at from"
+        " (select source, partition, id, arrived_at, observed_at, claimed_at, row_number() over"
+        f" (partition by source, partition order by id) as place from delivery where"
+        f" {among('source')}) as ranked where place <= :limit order by arrived_at, id",
+        at_places(places) | {"limit": ROWS_MAX},
+    )
+    return _by_place(places, rows)
+
+
+def _by_place(places: Collection[Place], rows: Iterable[tuple[Any, ...]]) -> dict[Place, list[Any]]:
+    """Return the rows of each partition, which begin with its node and key."""
+    results: dict[Place, list[Any]] = {place: [] for place in places}
+    for node, key, *row in rows:
+        if (node, key) in results:
+            results[node, key].append(tuple(row))
     return results
 
 
@@ -269,13 +284,18 @@ class ObservationRow(NamedTuple):
     place: str
 
 
-def observations(tx: Transaction, source: str, until_us: int) -> list[ObservationRow]:
-    """Return a source's stored observations, oldest first."""
-    rows = tx.execute(
-        "select at, error, place from look where source = :source and at <= :until order by at",
-        {"source": source, "until": until_us},
-    ).fetchall()
-    return [ObservationRow(int(at), error, place) for at, error, place in rows]
+def observations(
+    tx: Transaction, sources: Sequence[str], until_us: int
+) -> dict[str, list[ObservationRow]]:
+    """Return each source's stored observations, oldest first."""
+    results: dict[str, list[ObservationRow]] = {source: [] for source in sources}
+    for source, at, error, place in tx.execute(
+        "select source, at, error, place from look where source in (select value from"
+        " json_each(:sources)) and at <= :until order by at",
+        {"sources": json_list(sources), "until": until_us},
+    ):
+        results[source].append(ObservationRow(int(at), error, place))
+    return results
 
 
 def applied_times(tx: Transaction) -> list[int]:
@@ -365,48 +385,51 @@ def incidents(tx: Transaction, numbers: Iterable[int]) -> dict[int, IncidentReco
         "select id, node, kind, summary, owner, began_at, coalesce(restored_at, resolved_at),"
         " (select count(*) from incident_partition seen where seen.incident_id = incident.id) from"
         " incident where id in (select cast(value as bigint) from json_each(:numbers))",
-        {"numbers": _encoded(numbers)},
+        {"numbers": json_list(numbers)},
     ).fetchall()
     return {row[0]: IncidentRecord(*row) for row in rows}
 
 
-def incidents_at(tx: Transaction, node: str, keys: Sequence[str]) -> dict[str, dict[int, bool]]:
+def incidents_at(tx: Transaction, places: Collection[Place]) -> dict[Place, dict[int, bool]]:
     """Return, by partition, the incidents whose cause or symptoms include it.
 
     True for one that concerns the whole node, without evidence at the partition itself.
     """
+    parameters = at_places([*places, *((node, "") for node, _ in places)])
     rows = tx.execute(
-        "select partition, incident_id from incident_partition where node = :node and (partition ="
-        f" '' or partition {_KEYS}) union select partition, incident_id from symptom where node ="
-        f" :node and (partition = '' or partition {_KEYS}) union select partition, id from incident"
-        f" where node = :node and partition {_KEYS}",
-        {"node": node, "keys": _encoded(keys)},
+        f"select node, partition, incident_id from incident_partition where {among()} union select"
+        f" node, partition, incident_id from symptom where {among()} union select node, partition,"
+        f" id from incident where partition <> '' and {among()}",
+        parameters,
     ).fetchall()
-    of_node = {number: True for partition, number in rows if partition == ""}
-    results = {key: dict(of_node) for key in keys}
-    for partition, number in rows:
-        if partition in results:
-            results[partition][number] = False
-    return {key: dict(sorted(named.items())[:ROWS_MAX]) for key, named in results.items()}
+    of_nodes: dict[str, dict[int, bool]] = {}
+    for node, key, number in rows:
+        if key == "":
+            of_nodes.setdefault(node, {})[number] = True
+    results = {place: dict(of_nodes.get(place[0], {})) for place in places}
+    for node, key, number in rows:
+        if (node, key) in results:
+            results[node, key][number] = False
+    return {place: dict(sorted(named.items())[:ROWS_MAX]) for place, named in results.items()}
 
 
 def explained(
-    tx: Transaction, node: str, keys: Sequence[str], numbers: Iterable[int]
-) -> list[tuple[int, str, tuple[int, int]]]:
-    """Return (incident, partition or "", attempt) of outcomes at partitions that are evidence.
+    tx: Transaction, places: Collection[Place], numbers: Iterable[int]
+) -> list[tuple[int, Place, tuple[int, int]]]:
+    """Return (incident, partition or "" of a node, attempt) of outcomes that are evidence.
 
     The outcome is a failure, a hold or a rejection.
     """
     rows = tx.execute(
-        "select distinct incident_id, partition, attempt from evidence where incident_id in (select"
-        " cast(value as bigint) from json_each(:numbers)) and node = :node and (partition = '' or"
-        f" partition {_KEYS}) and held = 1 and attempt is not null",
-        {"node": node, "keys": _encoded(keys), "numbers": _encoded(numbers)},
+        "select distinct incident_id, node, partition, attempt from evidence where incident_id in"
+        f" (select cast(value as bigint) from json_each(:numbers)) and {among()} and held = 1 and"
+        " attempt is not null",
+        at_places([*places, *((node, "") for node, _ in places)]) | {"numbers": json_list(numbers)},
     ).fetchall()
     results = []
-    for number, partition, attempt in rows:
+    for number, node, key, attempt in rows:
         epoch, _, n = str(attempt).partition(".")
-        results.append((number, partition, (int(epoch), int(n))))
+        results.append((number, (node, key), (int(epoch), int(n))))
     return results
 
 
@@ -493,7 +516,7 @@ def obligations(
     rows = tx.execute(
         "select o.interval, o.met_at, o.waived_at, o.due_at, p.terms from obligation o left join"
         f" promise p on p.id = o.promise_id where o.consumer = :consumer and o.interval {_KEYS}",
-        {"consumer": consumer, "keys": _encoded(intervals)},
+        {"consumer": consumer, "keys": json_list(intervals)},
     ).fetchall()
     results = dict.fromkeys(intervals, ObligationRow())
     for interval, met, waived, due, terms in rows:
@@ -530,7 +553,7 @@ def frozen(tx: Transaction, consumer: str, intervals: Sequence[str]) -> dict[str
     rows = tx.execute(
         "select interval, content, hash from frozen_ledger where consumer = :consumer and interval"
         f" {_KEYS}",
-        {"consumer": consumer, "keys": _encoded(intervals)},
+        {"consumer": consumer, "keys": json_list(intervals)},
     ).fetchall()
     return {interval: (str(content), str(digest)) for interval, content, digest in rows}
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
 
-from headrace.store.transaction import Transaction
+from headrace.store.queries.partition_states import LAST_KEY
+from headrace.store.transaction import Transaction, json_list
 
 # One obligation is one consumer and one interval with its deadline, met or not.
 
@@ -37,14 +38,31 @@ def newest(tx: Transaction, consumer: str, *, limit: int = 100) -> list[StoredOb
     )
 
 
-def newest_met(tx: Transaction, consumer: str) -> StoredObligation | None:
-    """Return the newest met obligation, or None."""
-    row = tx.execute(
-        f"select {_COLUMNS} from obligation where consumer = :consumer and met_at is not null order"
-        " by interval desc limit 1",
-        {"consumer": consumer},
-    ).fetchone()
-    return StoredObligation(*row) if row else None
+def recorded(
+    tx: Transaction, consumers: Sequence[str], *, limit: int
+) -> dict[str, list[StoredObligation]]:
+    """Return each consumer's unmet obligations, the newest ones, and the newest that was met.
+
+    They are ordered by deadline. `limit` is the number of newest ones; the unmet ones are the
+    oldest 10,000.
+    """
+    unmet, met = " and o.met_at is null and o.waived_at is null", " and o.met_at is not null"
+    each = (
+        f"select {_COLUMNS} from json_each(:consumers) cross join obligation o where consumer ="
+        " value"
+    )
+    of = "(select i.interval from obligation i where i.consumer = value"
+    rows = tx.execute(
+        f"{each}{unmet} and interval <= coalesce({of}{unmet.replace('o.', 'i.')} order by interval"
+        f" limit 1 offset 9999), :end) union {each} and interval >= coalesce({of} order by interval"
+        f" desc limit 1 offset :others), '') union {each}{met} and interval = {of}"
+        f"{met.replace('o.', 'i.')} order by interval desc limit 1)",
+        {"consumers": json_list(consumers), "others": limit - 1, "end": LAST_KEY},
+    )
+    results: dict[str, list[StoredObligation]] = {consumer: [] for consumer in consumers}
+    for obligation in sorted(_all(rows), key=lambda each: (each.due_at, each.interval)):
+        results[obligation.consumer].append(obligation)
+    return results
 
 
 def unmet(tx: Transaction, consumer: str, *, limit: int = 10_000) -> list[StoredObligation]:
@@ -129,14 +147,22 @@ class PromiseStart(msgspec.Struct, frozen=True, gc=False):
     unbroken_since: int
 
 
-def promise_start(tx: Transaction, consumer: str) -> PromiseStart | None:
-    """Return the start of a consumer's promise; None without a promise."""
+def promise_starts(tx: Transaction, consumers: Sequence[str]) -> dict[str, PromiseStart | None]:
+    """Return the start of each consumer's promise; None without a promise."""
+    spans: dict[str, list[tuple[int, int | None, int]]] = {consumer: [] for consumer in consumers}
+    for consumer, *span in tx.execute(
+        "select consumer, from_at, until_at, begins_at from promise where consumer in (select value"
+        " from json_each(?)) order by from_at, id",
+        (json_list(consumers),),
+    ):
+        spans[consumer].append((span[0], span[1], span[2]))
+    return {consumer: _start(of_consumer) for consumer, of_consumer in spans.items()}
+
+
+def _start(spans: Iterable[tuple[int, int | None, int]]) -> PromiseStart | None:
     start: PromiseStart | None = None
     ended: int | None = None
-    for from_at, until_at, begins_at in tx.execute(
-        "select from_at, until_at, begins_at from promise where consumer = ? order by from_at, id",
-        (consumer,),
-    ):
+    for from_at, until_at, begins_at in spans:
         # A promise that was replaced before it began doesn't count.
         unbroken = start is not None and ended == from_at and start.unbroken_since <= from_at
         since = (

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 
-from headrace.store.transaction import Transaction
+from headrace.store.transaction import Transaction, among, at_places, json_list
 
 # The state of every known partition, and what readers see of a node.
 
@@ -54,9 +54,21 @@ def get(tx: Transaction, node: str, partition: str) -> Partition | None:
     return _partition(row) if row else None
 
 
+def states_at(
+    tx: Transaction, places: Collection[tuple[str, str]]
+) -> dict[tuple[str, str], tuple[str, str | None]]:
+    """Return the state of known partitions, and its reason."""
+    rows = tx.execute(
+        f"select node, partition, state, reason from partition where {among()}",
+        at_places(places),
+    )
+    return {(node, partition): (state, reason) for node, partition, state, reason in rows}
+
+
 class KnownPartition(NamedTuple):
     """What is known of a partition. Times are microseconds of the store's clock."""
 
+    node: str
     partition: str
     state: str
     published: bool
@@ -73,39 +85,52 @@ class KnownPartition(NamedTuple):
 
 
 _KNOWN = (
-    "select p.partition, p.state, p.publication_id is not null, p.stale <> 0, coalesce(p.reason,"
+    "p.node, p.partition, p.state, p.publication_id is not null, p.stale <> 0, coalesce(p.reason,"
     " ''), p.since, p.not_before, case when p.state in ('held', 'rejected') then (select case when"
     " q.state = 'dropped' then coalesce(q.decided_at, q.at) end from quarantine q where q.node ="
     " p.node and q.partition = p.partition order by q.id desc limit 1) end, f.published_at,"
-    " f.snapshot from partition p left join publication f on f.id = (select e.id from publication e"
-    " where e.node = p.node and e.partition = p.partition order by e.published_at, e.id limit 1)"
-    " where p.node = :node and p.partition"
+    " f.snapshot"
+)
+_FIRST_PUBLICATION = (
+    "left join publication f on f.id = (select e.id from publication e where e.node = p.node and"
+    " e.partition = p.partition order by e.published_at, e.id limit 1)"
 )
 
 
-def known_around(tx: Transaction, node: str, key: str, limit: int) -> list[KnownPartition]:
-    """Return at most `limit` partitions of a node up to `key`, included, and as many after it."""
-    rows = tx.execute(
-        f"select * from ({_KNOWN} <= :key order by p.partition desc limit :limit) as earlier union"
-        f" all select * from ({_KNOWN} > :key order by p.partition limit :limit) as later",
-        {"node": node, "key": key, "limit": limit},
-    )
-    return [
-        KnownPartition(partition, state, bool(published), bool(stale), *others)
-        for partition, state, published, stale, *others in rows
-    ]
+def known_around(
+    tx: Transaction, nodes: Sequence[str], key: str, limit: int
+) -> dict[str, list[KnownPartition]]:
+    """Return at most `limit` partitions of each node up to `key`, and as many after it."""
+    partitions: dict[str, list[KnownPartition]] = {node: [] for node in nodes}
+    rows = _around(tx, (_KNOWN, _FIRST_PUBLICATION), nodes, key, limit)
+    for node, partition, state, published, stale, *others in rows:
+        known = KnownPartition(node, partition, state, bool(published), bool(stale), *others)
+        partitions[node].append(known)
+    return partitions
 
 
-def keys_around(tx: Transaction, node: str, key: str, limit: int) -> list[str]:
-    """Return the keys of at most `limit` partitions of a node up to `key`, and as many after it."""
-    rows = tx.execute(
-        "select partition from (select partition from partition where node = :node and partition <="
-        " :key order by partition desc limit :limit) as earlier union all select partition from"
-        " (select partition from partition where node = :node and partition > :key order by"
-        " partition limit :limit) as later",
-        {"node": node, "key": key, "limit": limit},
+def keys_around(
+    tx: Transaction, nodes: Sequence[str], key: str, limit: int
+) -> dict[str, list[str]]:
+    """Return the keys of the same partitions."""
+    keys: dict[str, list[str]] = {node: [] for node in nodes}
+    for node, partition in _around(tx, ("p.node, p.partition", ""), nodes, key, limit):
+        keys[node].append(partition)
+    return keys
+
+
+def _around(
+    tx: Transaction, what: tuple[str, str], nodes: Sequence[str], key: str, limit: int
+) -> Iterable[Any]:
+    columns, joined = what
+    return tx.execute(
+        f"select {columns} from json_each(:nodes) cross join partition p {joined} where p.node ="
+        " value and p.partition >= coalesce((select o.partition from partition o where o.node ="
+        " value and o.partition <= :key order by o.partition desc limit 1 offset :others), '') and"
+        " p.partition <= coalesce((select o.partition from partition o where o.node = value and"
+        " o.partition > :key order by o.partition limit 1 offset :others), :last)",
+        {"nodes": json_list(nodes), "key": key, "others": limit - 1, "last": LAST_KEY},
     )
-    return [partition for (partition,) in rows]
 
 
 def span_read(keys: Sequence[str], key: str, limit: int) -> tuple[str, str]:
@@ -410,15 +435,18 @@ RUN_MAX = 10_000
 
 
 def stored_runs(
-    tx: Transaction, node: str | None = None
+    tx: Transaction, nodes: Iterable[str] | None = None
 ) -> Iterator[tuple[StoredPartitionState, list[str]]]:
-    """Stream all partitions, or those of a node, as runs of rows that differ in their key only.
+    """Stream all partitions, or those of some nodes, as runs of rows that differ in their key only.
 
     Each run comes as its first partition and the keys of all. `since` is 0 where nothing waits.
     """
     since = "case when p.state = 'waiting' and p.failures = 0 then p.since else 0 end"
-    which, values = ("", ()) if node is None else (" where p.node = ?", (node,))
-    rows = tx.execute(f"{_STORED.format(since=since)}{which} order by p.node, p.partition", values)
+    which = "" if nodes is None else " where p.node in (select value from json_each(:nodes))"
+    rows = tx.execute(
+        f"{_STORED.format(since=since)}{which} order by p.node, p.partition",
+        {"nodes": json_list(nodes or ())},
+    )
     for first, keys in _runs(rows):
         yield _stored(first), keys
 

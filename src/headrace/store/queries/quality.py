@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import msgspec
 
 from headrace.store.queries.publications import HAS_ITS_ROWS
-from headrace.store.transaction import Transaction
+from headrace.store.transaction import Transaction, among, at_places
 
 # Outcomes of checks.
 
@@ -226,16 +226,21 @@ def renames_wait(tx: Transaction, source: str, partition: str) -> bool:
 
     Dropped and replaced deliveries don't.
     """
-    newest = "select max(id) from drift where source = :source and partition = :partition"
-    row = tx.execute(
-        "select 1 from drift d, drift last where d.source = :source and d.partition = :partition"
-        " and d.kind = 'renamed' and d.policy = 'block' and d.accepted_at is null and last.id ="
-        f" ({newest}) and d.epoch = last.epoch and d.n = last.n and exists (select 1 from"
-        " quarantine q where q.node = d.source and q.partition = d.partition and q.epoch = d.epoch"
-        " and q.n = d.n and q.state in ('held', 'rejected')) limit 1",
-        {"source": source, "partition": partition},
-    ).fetchone()
-    return row is not None
+    return (source, partition) in renames_waiting(tx, [(source, partition)])
+
+
+def renames_waiting(tx: Transaction, places: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Return the deliveries for which `renames_wait` is true, some others perhaps among them."""
+    rows = tx.execute(
+        "select distinct d.source, d.partition from drift d join drift newest on newest.id ="
+        " (select max(o.id) from drift o where o.source = d.source and o.partition = d.partition)"
+        f" where {among('d.source', 'd.partition')} and d.kind = 'renamed' and d.policy ="
+        " 'block' and d.accepted_at is null and d.epoch = newest.epoch and d.n = newest.n and"
+        " exists (select 1 from quarantine q where q.node = d.source and q.partition ="
+        " d.partition and q.epoch = d.epoch and q.n = d.n and q.state in ('held', 'rejected'))",
+        at_places(places),
+    )
+    return {(source, partition) for source, partition in rows}
 
 
 def renames_published(tx: Transaction, source: str, partition: str) -> bool:
@@ -270,10 +275,35 @@ def accept_renames(
 
 def facts_of(tx: Transaction, node: str, partition: str) -> list[FactRow]:
     """Return the anomalies of a partition, of all its attempts, oldest first."""
+    return facts_at(tx, [(node, partition)]).get((node, partition), [])
+
+
+def facts_at(
+    tx: Transaction, places: Collection[tuple[str, str]]
+) -> dict[tuple[str, str], list[FactRow]]:
+    """Return the anomalies of partitions, of all their attempts, oldest first."""
     rows = tx.execute(
-        f"select {_FACT} from fact where node = ? and partition = ? order by id", (node, partition)
-    ).fetchall()
-    return [FactRow(*row) for row in rows]
+        f"select {_FACT} from fact where {among()} order by id",
+        at_places(places),
+    )
+    facts: dict[tuple[str, str], list[FactRow]] = {}
+    for row in rows:
+        facts.setdefault((row[0], row[1]), []).append(FactRow(*row))
+    return facts
+
+
+def drift_at(
+    tx: Transaction, places: Collection[tuple[str, str]]
+) -> dict[tuple[str, str], list[DriftRow]]:
+    """Return the changes of partitions of sources, of all their deliveries, oldest first."""
+    rows = tx.execute(
+        f"select {_DRIFT} from drift where {among('source', 'partition')} order by id",
+        at_places(places),
+    )
+    changes: dict[tuple[str, str], list[DriftRow]] = {}
+    for row in (DriftRow(*each) for each in rows):
+        changes.setdefault((row.source, row.partition), []).append(row)
+    return changes
 
 
 def facts(tx: Transaction, ids: Sequence[int]) -> list[FactRow]:

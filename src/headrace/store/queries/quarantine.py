@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from headrace.store.queries.partition_states import next_revision
-from headrace.store.transaction import Transaction
+from headrace.store.transaction import Transaction, among, at_places
 
 _COLUMNS = (
     "id, node, partition, epoch, n, state, reason, path, rows, sample, delivery_id, at, acceptable"
@@ -63,9 +63,14 @@ def waiting(
     )
 
 
-def acceptable(tx: Transaction, node: str, partition: str) -> bool:
-    """Return whether accepting the partition's data in quarantine, if any, can publish it."""
-    return all(row.acceptable for row in waiting(tx, node=node, partition=partition))
+def unacceptable(tx: Transaction, places: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Return the partitions whose data in quarantine can't be published by accepting it."""
+    rows = tx.execute(
+        "select node, partition from quarantine where state in ('held', 'rejected') and acceptable"
+        f" = 0 and {among()}",
+        at_places(places),
+    )
+    return {(node, partition) for node, partition in rows}
 
 
 def totals(tx: Transaction, declared: Callable[[str], object]) -> QuarantineTotals:
@@ -155,6 +160,17 @@ def get(tx: Transaction, number: int) -> Quarantined | None:
     """Return quarantined data by number, decided or not; None if it was deleted."""
     results = _all(tx.execute(f"select {_COLUMNS} from quarantine where id = ?", (number,)))
     return results[0] if results else None
+
+
+def newest_dropped(tx: Transaction, places: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Return the partitions whose newest data was dropped."""
+    rows = tx.execute(
+        f"select q.node, q.partition from quarantine q where {among('q.node', 'q.partition')} and"
+        " q.state = 'dropped' and not exists (select 1 from quarantine n where n.node = q.node and"
+        " n.partition = q.partition and n.id > q.id)",
+        at_places(places),
+    )
+    return {(node, partition) for node, partition in rows}
 
 
 def dropped(tx: Transaction, node: str, partition: str) -> Quarantined | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from headrace.store.transaction import Transaction
+from headrace.store.transaction import Transaction, json_list
 
 # The core's event log: the events that each transaction of a leader passed to the core, and a
 # digest of what the core decided.
@@ -120,15 +120,20 @@ def end_expired_pauses(tx: Transaction, now_us: int) -> None:
     tx.execute("delete from pause where until <= :now", {"now": now_us})
 
 
-def pauses_of_node(tx: Transaction, node: str, from_us: int, to_us: int) -> list[Pause]:
-    """Return a node's pauses between two times, oldest first; a current one keeps its `until`."""
-    rows = tx.execute(
-        f"select {_PAUSE_COLUMNS} from pause_past where node = :node and since < :to and until >"
-        f" :from union all select {_PAUSE_COLUMNS} from pause where node = :node and since < :to"
-        " and (until is null or until > :from) order by since",
-        {"node": node, "from": from_us, "to": to_us},
-    )
-    return [Pause(*row) for row in rows]
+def pauses_between(
+    tx: Transaction, nodes: Sequence[str], from_us: int, to_us: int
+) -> dict[str, list[Pause]]:
+    """Return each node's pauses between two times, oldest first; a current one keeps `until`."""
+    of_nodes = "node in (select value from json_each(:nodes)) and since < :to and"
+    pauses: dict[str, list[Pause]] = {node: [] for node in nodes}
+    for row in tx.execute(
+        f"select {_PAUSE_COLUMNS} from pause_past where {of_nodes} until > :from union all select"
+        f" {_PAUSE_COLUMNS} from pause where {of_nodes} (until is null or until > :from) order by"
+        " since",
+        {"nodes": json_list(nodes), "from": from_us, "to": to_us},
+    ):
+        pauses[row[0]].append(Pause(*row))
+    return pauses
 
 
 def last_pause_end(tx: Transaction, node: str, now_us: int) -> int | None:

@@ -14,7 +14,7 @@ from headrace.model.errors import Refused, UsageError
 from headrace.services.parameters import command_function, parameters_of, request_type
 from scripts import session_methods
 
-TERMINAL_ONLY = {"bench", "conformance", "demo", "init", "mcp", "serve", "dev"}
+TERMINAL_ONLY = {"conformance", "demo", "init", "mcp", "serve", "dev"}
 """Commands that make a project, are a server, or run commands themselves."""
 OTHER_NAMES = {
     "try": "try_asset",

@@ -22,7 +22,7 @@ from scripts import command_tables
 
 PACKAGE = Path(headrace.__file__).parent
 WITHOUT_A_PROJECT = {
-    "asset_bench:run", "bench:bench", "conformance:conformance", "demo:demo", "explain:explain",
+    "asset_bench:run", "conformance:conformance", "demo:demo", "explain:explain",
     "init:init", "init:schemas", "optimize:check_sql",
     "serving:refuse_production",
 }  # fmt: skip

@@ -32,7 +32,7 @@ _ORDER = [
     "cancel", "pause", "resume", "waive", "exports", "unpublish", "erase", "hold", "test",
     "schema", "validate", "render", "optimize", "ab", "plan", "apply", "contract", "classify",
     "export", "token", "keys", "freeze", "unfreeze", "user", "session", "connections", "notify",
-    "doctor", "conformance", "bench", "serve", "mcp", "dev", "tick", "db",
+    "doctor", "conformance", "serve", "mcp", "dev", "tick", "db",
 ]  # fmt: skip
 """The commands in the order of `headrace --help`; others come after them, by name."""
 
@@ -79,6 +79,7 @@ OTHER_TOOLS = {
     "asset": "`headrace ls`",
     "assign": "`headrace incidents assign ID PERSON`",
     "assets": "`headrace ls`",
+    "bench": "`make bench ARGS=overhead` in a checkout of Headrace",
     "build": "`headrace run` (checks run with every attempt)",
     "check": "`headrace validate` for declarations, `headrace try ASSET@K` for data",
     "clean": "nothing has to be cleaned; published data is replaced, never deleted by hand",

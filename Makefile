@@ -66,7 +66,7 @@ help:
 	$(call make_environment,dev)
 
 # Tables of commands that are no part of the repository; `scripts/generate.py` writes those that aren't current.
-build/.dev build/.runtime: build/.%: .venv/.% $(shell find src scripts -name '*.py')
+build/.dev build/.runtime: build/.%: .venv/.% $(shell find src scripts packages/*/src -name '*.py')
 	@$(BIN)/python -m scripts.generate
 	@mkdir -p build && touch $@
 

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 SOURCE = Path(__file__).resolve().parent.parent / "src/headrace"
-TARGET = SOURCE / "command_tables.py"
+OWN = "headrace.services."
+"""Functions of this package have the rest of their module's name."""
 TEXT = '''\
 """The commands: their declarations, and what `headrace --help` prints of them.
 
@@ -35,21 +36,22 @@ CLI: tuple[tuple[str, str, str, str], ...] = (
 '''
 
 
-def text() -> str:
-    """Return the file's content."""
-    functions = declared_functions()
+def text(source: Path) -> str:
+    """Return the file's content for the package in a folder."""
+    functions = declared_functions(source)
     rows = "".join(f"    {path!r}: {row!r},\n" for path, row in functions.items())
-    commands = "".join(f"    {row!r},\n" for row in sorted(declared_commands(functions)))
+    commands = "".join(f"    {row!r},\n" for row in sorted(declared_commands(source, functions)))
     return TEXT.format(rows=rows, commands=commands)
 
 
-def declared_functions() -> dict[str, dict[str, Any]]:
+def declared_functions(source: Path) -> dict[str, dict[str, Any]]:
     """Return what `@command` says at each function, by `module:function`, sorted."""
     found: dict[str, dict[str, Any]] = {}
-    for file in sorted((SOURCE / "services").glob("*.py")):
+    for file in _files(source, "services"):
         for node in _parsed(file, "@command("):
             for row in _calls(node, "command"):
-                found[f"{file.stem}:{getattr(node, 'name', '')}"] = row
+                home = _module(source, file).removeprefix(OWN)
+                found[f"{home}:{getattr(node, 'name', '')}"] = row
     refuse_twice(found.values())
     return dict(sorted(found.items()))
 
@@ -71,14 +73,14 @@ def _unique(row: dict[str, Any]) -> Iterator[str]:
 
 
 def declared_commands(
-    functions: dict[str, dict[str, Any]],
+    source: Path, functions: dict[str, dict[str, Any]]
 ) -> Iterator[tuple[str, str, str, str]]:
     """Yield name, group, summary and home of each command of the command line."""
     homes = {row["name"]: path for path, row in functions.items() if "group" in row}
     rows = {name: functions[path] for name, path in homes.items()}
-    for file in sorted((SOURCE / "cli/commands").glob("*.py")):
+    for file in _files(source, "cli/commands"):
         for name, node in _cli_commands(file):
-            homes[name] = f"headrace.cli.commands.{file.stem}"
+            homes[name] = _module(source, file)
             rows.update((name, row) for row in _calls(node, "terminal_command"))
     for name, row in rows.items():
         yield name, row["group"], row["summary"], homes[name]
@@ -91,6 +93,15 @@ def _cli_commands(file: Path) -> Iterator[tuple[str, ast.stmt]]:
         name = getattr(target, "name", "") or getattr(target, "id", "")
         if name.endswith("_command") and not name.startswith("_"):
             yield name.removesuffix("_command").replace("_", "-"), node
+
+
+def _files(source: Path, folder: str) -> list[Path]:
+    """Return the files of a folder of this package; other packages have no such order."""
+    return sorted((source / folder).glob("*.py") if source == SOURCE else source.rglob("*.py"))
+
+
+def _module(source: Path, file: Path) -> str:
+    return ".".join(file.relative_to(source.parent).with_suffix("").parts)
 
 
 def _parsed(file: Path, mark: str) -> list[ast.stmt]:

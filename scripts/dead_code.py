@@ -21,7 +21,7 @@ from pathlib import Path
 from vulture import Vulture
 
 from headrace.cli.command_table import all_commands
-from scripts.session_methods import METHODS
+from headrace.services.permissions import COMMANDS
 
 ROOT = Path(__file__).resolve().parent.parent
 _REFERENCE = re.compile(r"[a-z_.]+:(\w+)")
@@ -41,7 +41,7 @@ def main() -> int:
     paths = [ROOT / path for path in settings["paths"]]
     finder.scavenge(paths, exclude=settings["exclude"])
     commands = {f"{command.name.replace('-', '_')}_command" for command in all_commands()}
-    names = commands | METHODS.keys()
+    names = commands | {row.session for row in COMMANDS.values()}
     for path in paths:
         for file in path.rglob("*.py"):
             names.update(_used_by_name(ast.parse(file.read_text(encoding="utf-8"))))

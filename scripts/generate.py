@@ -3,55 +3,92 @@
     python -m scripts.generate [--check]    with --check only exit 1 if something is to be written
 
 These are the table of commands, the methods of `headrace.Session`, what the shell completes, and
-the tools of agents. None of them is in git: an installation, `make` and the tests write them.
+the tools of agents, for Headrace and for each package beside it that has an entry point in the
+group `headrace.command_tables`. None of them is in git: an installation, `make` and the tests write
+them.
 """
 
 from __future__ import annotations
 
 import hashlib
 import sys
-from importlib import import_module
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 from scripts import command_tables
 from scripts.command_tables import SOURCE
 
-OTHERS = {
-    "session_methods": SOURCE / "session_methods.py",
-    "completion_table": SOURCE / "cli/completion_table.py",
-    "agent_tools": SOURCE / "web/agents/tools.json",
-}
-"""Module of `scripts` → the file that its `text` writes; they import Headrace, with the table."""
-TARGETS = (command_tables.TARGET, *OTHERS.values())
+ROOT = SOURCE.parents[1]
+GROUP = "headrace.command_tables"
+COMPLETION = SOURCE / "cli/completion_table.py"
 
 
 def main(arguments: list[str]) -> int:
-    """Write the files, the table once more at the end: its first line says what they are of."""
+    """Write the files, the tables once more at the end: their first line says what they are of."""
     digest = digest_of_sources()
     if is_fresh(digest):
         return 0
     if "--check" in arguments:
         return 1
-    _replace(command_tables.TARGET, command_tables.text())
-    sys.path.insert(0, str(SOURCE.parent))
-    for name, target in OTHERS.items():
-        _replace(target, import_module(f"scripts.{name}").text())
-    _replace(command_tables.TARGET, digest + command_tables.text())
+    for source in sources():
+        _replace(source / "command_tables.py", command_tables.text(source))
+    _write_others()
+    for source in sources():
+        _replace(source / "command_tables.py", digest + command_tables.text(source))
     return 0
+
+
+def _write_others() -> None:
+    """Write what needs Headrace, which is imported with the tables."""
+    sys.path[:0] = [str(source.parent) for source in sources()]
+    from scripts import agent_tools, completion_table, session_methods
+
+    _replace(COMPLETION, completion_table.text())
+    for source in sources():
+        functions = command_tables.declared_functions(source)
+        _replace(source / "session_methods.py", session_methods.text(functions))
+        _replace(tools_file(source), agent_tools.text(functions))
+
+
+def sources() -> list[Path]:
+    """Return the folders of Headrace and of each package that has generated tables."""
+    return [SOURCE, *_packages()]
+
+
+def _packages() -> Iterator[Path]:
+    for file in sorted(ROOT.glob("packages/*/pyproject.toml")):
+        project = tomllib.loads(file.read_text(encoding="utf-8"))["project"]
+        for module in project.get("entry-points", {}).get(GROUP, {}).values():
+            yield file.parent / "src" / module.partition(".")[0]
+
+
+def tools_file(source: Path) -> Path:
+    """Return the file with the tools of a package."""
+    return source / ("web/agents/tools.json" if source == SOURCE else "tools.json")
+
+
+def targets() -> list[Path]:
+    """Return all files that are written."""
+    names = ("command_tables.py", "session_methods.py")
+    each = [[*(source / name for name in names), tools_file(source)] for source in sources()]
+    return [COMPLETION, *(file for files in each for file in files)]
 
 
 def is_fresh(digest: str) -> bool:
     """Whether all files are there, and of sources with this digest."""
-    if not all(target.is_file() for target in TARGETS):
+    if not all(target.is_file() for target in targets()):
         return False
-    return command_tables.TARGET.read_text(encoding="utf-8").startswith(digest)
+    tables = [source / "command_tables.py" for source in sources()]
+    return all(table.read_text(encoding="utf-8").startswith(digest) for table in tables)
 
 
 def digest_of_sources() -> str:
     """Return a line that is another one after a change of any file that the tables depend on."""
     result = hashlib.sha256()
-    files = {*SOURCE.rglob("*.py"), *Path(__file__).parent.glob("*.py")}
-    for file in sorted(files - set(TARGETS)):
+    folders = (*sources(), Path(__file__).parent)
+    files = {file for folder in folders for file in folder.rglob("*.py")}
+    for file in sorted(files - set(targets())):
         result.update(f"\0{file.name}\0".encode() + file.read_bytes())
     return f"# of sources {result.hexdigest()}\n"
 

@@ -10,7 +10,7 @@ import inspect
 import textwrap
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from headrace.services.parameters import (
@@ -20,9 +20,6 @@ from headrace.services.parameters import (
     flattened,
 )
 from headrace.services.permissions import COMMANDS
-
-METHODS = {row.session: path for path, row in COMMANDS.items() if row.session}
-"""Method of `Session` → function below `headrace.services`."""
 
 HEAD = '''"""The methods of `headrace.Session` that call one function of `headrace.services` each.
 
@@ -62,16 +59,18 @@ class SessionMethods:
 '''
 
 
-def text() -> str:
-    """The file's content."""
-    functions = {name: command_function(path) for name, path in METHODS.items()}
+def text(paths: Iterable[str]) -> str:
+    """The file's content for those of these functions that have a method."""
+    methods = {COMMANDS[path].session: path for path in paths if COMMANDS[path].session}
     used: dict[str, set[str]] = {}
-    methods = [_method(name, METHODS[name], functions[name], used) for name in sorted(METHODS)]
+    bodies = [
+        _method(name, path, command_function(path), used) for name, path in sorted(methods.items())
+    ]
     imports = "\n".join(
         f"    from {module} import {', '.join(sorted(names))}"
         for module, names in sorted(used.items())
     )
-    return HEAD.format(imports=imports) + "\n".join(methods)
+    return HEAD.format(imports=imports) + "\n".join(bodies)
 
 
 def _method(name: str, path: str, function: Callable[..., Any], used: dict[str, set[str]]) -> str:

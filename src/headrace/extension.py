@@ -23,7 +23,12 @@ _HOMES = {
     "ColumnLayout": "headrace.cli.terminal",
     "plural": "headrace.cli.terminal",
     "command_line": "headrace.model.partitions",
-    # Functions of commands: permission, project, progress and response.
+    # Functions of commands: declaration, permission, project, progress and response.
+    "command": "headrace.services.permissions",
+    **dict.fromkeys(
+        ("SEE", "READ", "OPERATE", "DECIDE", "APPROVE", "CHANGE", "AUDIT", "ADMINISTER"),
+        "headrace.services.permissions",
+    ),
     "permitted": "headrace.services.permissions",
     "ProjectSession": "headrace.services.session",
     "Progress": "headrace.services.session",

@@ -31,6 +31,15 @@ from headrace.services.parameters import Argument as Argument
 from headrace.services.parameters import Option as Option
 from headrace.services.pause import pause as pause
 from headrace.services.pause import resume as resume
+from headrace.services.permissions import ADMINISTER as ADMINISTER
+from headrace.services.permissions import APPROVE as APPROVE
+from headrace.services.permissions import AUDIT as AUDIT
+from headrace.services.permissions import CHANGE as CHANGE
+from headrace.services.permissions import DECIDE as DECIDE
+from headrace.services.permissions import OPERATE as OPERATE
+from headrace.services.permissions import READ as READ
+from headrace.services.permissions import SEE as SEE
+from headrace.services.permissions import command as command
 from headrace.services.permissions import permitted as permitted
 from headrace.services.plans import plan as plan
 from headrace.services.project_paths import safe_path as safe_path

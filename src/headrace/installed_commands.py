@@ -11,9 +11,12 @@ import sys
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import import_module
+from types import ModuleType
 from typing import NamedTuple
 
 GROUP = "headrace.commands"
+TABLES = "headrace.command_tables"
+"""The entry points of generated tables: a module with the names that `command_tables` has."""
 _MARK = "headrace"
 """Part of the name of each distribution whose commands are found."""
 _INFO = ".dist-info"
@@ -43,26 +46,37 @@ def installed_commands() -> Mapping[str, CliCommand]:
     A package whose table can't be imported has a command whose summary says so.
     """
     commands: dict[str, CliCommand] = {}
-    for name, target in _entries():
-        if name not in commands:
-            commands[name] = _command(name, target)
+    for entry in _entries():
+        for command in _commands(*entry):
+            commands.setdefault(command.name, command)
     return commands
 
 
-def _command(name: str, target: str) -> CliCommand:
+@cache
+def installed_tables() -> tuple[ModuleType, ...]:
+    """Return the modules with generated tables of other packages, if they can be imported."""
+    installed_commands()  # imports them
+    targets = [target for group, _, target in _entries() if group == TABLES]
+    return tuple(sys.modules[target] for target in targets if target in sys.modules)
+
+
+def _commands(group: str, name: str, target: str) -> list[CliCommand]:
     module, _, attribute = target.partition(":")
     try:
-        command = getattr(import_module(module), attribute)
+        home = import_module(module)
+        if group == TABLES:
+            return [CliCommand(*row) for row in home.CLI]
+        command = getattr(home, attribute)
         if isinstance(command, CliCommand) and command.name == name and command.home:
-            return command
+            return [command]
         problem = f"{target} isn't its CliCommand with a home"
     except Exception as error:  # noqa: BLE001 somebody else's module; help goes on without it
         problem = f"{type(error).__name__}: {error}"
-    return CliCommand(name, "operate", f"can't be used: {problem}", module)
+    return [CliCommand(name, "operate", f"can't be used: {problem}", module)]
 
 
-def _entries() -> Iterator[tuple[str, str]]:
-    """Yield name and target of each entry point of the group."""
+def _entries() -> Iterator[tuple[str, str, str]]:
+    """Yield group, name and target of each entry point of the two groups."""
     for folder in sys.path:
         try:
             names = [name for name in os.listdir(folder or ".") if _MARK in name]
@@ -73,16 +87,16 @@ def _entries() -> Iterator[tuple[str, str]]:
                 yield from _entries_of(f"{folder or '.'}/{name}/entry_points.txt")
 
 
-def _entries_of(file: str) -> Iterator[tuple[str, str]]:
+def _entries_of(file: str) -> Iterator[tuple[str, str, str]]:
     try:
         with open(file, encoding="utf-8", errors="replace") as lines:
             text = lines.read()
     except OSError:  # a distribution without entry points
         return
-    inside = False
+    group = ""
     for line in text.splitlines():
         name, equals, target = line.partition("=")
         if line.startswith("["):
-            inside = line.strip() == f"[{GROUP}]"
-        elif inside and equals:
-            yield name.strip(), target.strip()
+            group = line.strip("[] ")
+        elif equals and group in (GROUP, TABLES):
+            yield group, name.strip(), target.strip()

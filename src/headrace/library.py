@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from datetime import datetime
+from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from headrace.installed_commands import installed_tables
 from headrace.services.local_actor import local_actor
 from headrace.session_methods import SessionMethods
 
@@ -70,6 +72,16 @@ class Session(SessionMethods):
     is the actor then. Raises HeadraceError or a subclass (`headrace.model.errors`); its `hint`
     says what to do.
     """
+
+    if not TYPE_CHECKING:  # a type checker would accept every name
+
+        def __getattr__(self, name: str) -> Any:
+            """Return the method of a command of another package."""
+            for table in installed_tables():
+                module = import_module(f"{table.__package__}.session_methods")
+                if method := getattr(module.SessionMethods, name, None):
+                    return method.__get__(self)
+            raise AttributeError(f"'Session' object has no attribute {name!r}")
 
     def __init__(
         self,

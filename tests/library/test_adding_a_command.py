@@ -115,7 +115,7 @@ def test_a_function_with_its_declaration_is_enough(tmp_path: Path) -> None:
     assert [line.split() for line in table] == [
         ["owner", "kind"], ["acme", "vendor"], ["core", "team"],
     ]  # fmt: skip
-    generated = {str(path.relative_to(ROOT)) for path in generate.TARGETS}
+    generated = {str(path.relative_to(ROOT)) for path in generate.targets()}
     assert edited(tmp_path) - generated == {"src/headrace/services/owners.py"}
 
 

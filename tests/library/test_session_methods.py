@@ -12,10 +12,11 @@ import headrace
 from headrace.cli.command_table import BY_NAME
 from headrace.model.errors import Refused, UsageError
 from headrace.services.parameters import command_function, parameters_of, request_type
-from scripts import session_methods
+from headrace.services.permissions import COMMANDS
 
 TERMINAL_ONLY = {"conformance", "demo", "init", "mcp", "serve", "dev"}
 """Commands that make a project, are a server, or run commands themselves."""
+METHODS = {row.session: path for path, row in COMMANDS.items() if row.session}
 OTHER_NAMES = {
     "try": "try_asset",
     "exports": "take_over_exports",
@@ -36,10 +37,10 @@ def test_every_command_has_a_method() -> None:
     assert {name for name in wanted if not hasattr(headrace.Session, name)} == set()
 
 
-@pytest.mark.parametrize("name", session_methods.METHODS)
+@pytest.mark.parametrize("name", METHODS)
 def test_a_method_passes_every_parameter(name: str) -> None:
     """Would catch: a method that takes a value and drops it."""
-    function = command_function(session_methods.METHODS[name])
+    function = command_function(METHODS[name])
     fields = {*request_type(function).__struct_fields__}
     taken = set(inspect.signature(getattr(headrace.Session, name)).parameters) - {"self"}
     assert taken == fields, parameters_of(function)

@@ -16,7 +16,7 @@ import pytest
 from scripts import generate
 
 ROOT = Path(__file__).parents[2]
-TABLES = [path.relative_to(ROOT / "src").as_posix() for path in generate.TARGETS]
+TABLES = [path.relative_to(ROOT / "src").as_posix() for path in generate.targets()]
 FILTER: Any = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
 """Python has filters since 3.11.4."""
 ENVIRONMENT = {**os.environ, "HEADRACE_SKIP_UI": "1"}

@@ -135,9 +135,13 @@ AgreedNames = Annotated[
 
 @cache
 def command_function(path: str) -> Callable[..., Any]:
-    """Return the function `module:name` of `headrace.services`. Its module is imported."""
+    """Return the function `module:name` of `headrace.services`. Its module is imported.
+
+    A function of another package has the whole name of its module.
+    """
     module, _, name = path.partition(":")
-    function: Callable[..., Any] = getattr(import_module(f"headrace.services.{module}"), name)
+    home = module if "." in module else f"headrace.services.{module}"
+    function: Callable[..., Any] = getattr(import_module(home), name)
     if are_shared():
         make_decoders()
     return function

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import msgspec
 
 from headrace.command_tables import FUNCTIONS
-from headrace.installed_commands import CliCommand, installed_commands
+from headrace.installed_commands import CliCommand, installed_commands, installed_tables
 from headrace.model import HeadraceError, Refused, UnknownName
 from headrace.model.access import ACCESS_FILE, PERMISSIONS, AccessRules, Permission, Role
 from headrace.services.emergency_roles import take_emergencies
@@ -95,9 +95,13 @@ AUDIT, ADMINISTER = Permission.AUDIT, Permission.ADMINISTER
 
 COMMANDS: Mapping[str, Command] = {
     path: Command(**{**row, "permission": Permission(row["permission"])})
-    for path, row in FUNCTIONS.items()
+    for table in (*(installed.FUNCTIONS for installed in installed_tables()), FUNCTIONS)
+    for path, row in table.items()
 }
-"""`module:function` of `headrace.services` → its declaration, from the generated table.
+"""`module:function` of `headrace.services` → its declaration, from the generated tables.
+
+Functions of other packages have the whole name of their module, and come first: of two commands
+with one name, `by_name` has the last.
 
 A role that is limited to nodes opens commands that name their nodes, and those that list them
 (`lists`). For the others a role without that limit is needed.
@@ -142,8 +146,10 @@ def permitted(command: CliCommand, name: str) -> Callable[[F], F]:
 
 def _checked(function: F, needed: Command) -> F:
     signature = inspect.signature(function)
-    # `python -m headrace.services.MODULE` calls the module `__main__`
-    path = f"{inspect.getmodulename(function.__code__.co_filename)}:{function.__name__}"
+    home = function.__module__.removeprefix("headrace.services.")
+    if "." not in home:  # `python -m headrace.services.MODULE` calls the module `__main__`
+        home = str(inspect.getmodulename(function.__code__.co_filename))
+    path = f"{home}:{function.__name__}"
 
     @functools.wraps(function)
     def checked(session: ProjectSession, *args: Any, **kwargs: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, get_type_hints
@@ -72,8 +73,9 @@ class Endpoint:
 ENDPOINTS = sorted(
     (Endpoint(path, row) for path, row in COMMANDS.items() if row.http),
     key=lambda item: (
-        [("{" in part, ":path" in part, part) for part in item.path.split("/")],
+        re.sub(r"\{\w+", "{", item.path).replace(":path", "~"),  # ASCII: letters, `{`, `}`, `~`
         item.method,
+        "." in item.command,  # of another package, after Headrace's for the same requests
     ),
 )
 """All endpoints. The router takes the first path that fits: `/runs/list` before `/runs/{run}`."""

@@ -8,6 +8,7 @@ tools into `tools.json`, so that the list of tools needs none of the commands' m
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -15,6 +16,7 @@ from typing import Any, get_type_hints
 import msgspec
 from msgspec import structs
 
+from headrace.installed_commands import installed_tables
 from headrace.model.access import Permission
 from headrace.services.parameters import (
     Option,
@@ -68,15 +70,20 @@ class Tool(msgspec.Struct, frozen=True):
 
 @cache
 def tools() -> dict[str, Tool]:
-    """Return all tools by name, from `tools.json`."""
-    rows = msgspec.json.decode(TOOLS_FILE.read_bytes(), type=list[Tool])
+    """Return all tools by name, from `tools.json` of this and of other packages."""
+    files = [Path(str(table.__file__)).with_name("tools.json") for table in installed_tables()]
+    rows = [
+        tool
+        for file in (*files, TOOLS_FILE)
+        for tool in msgspec.json.decode(file.read_bytes(), type=list[Tool])
+    ]
     return {tool.name: tool for tool in rows}
 
 
-def declared_tools() -> list[Tool]:
-    """Return all tools by their declarations, sorted by name. Imports every command's module."""
+def declared_tools(functions: Iterable[str]) -> list[Tool]:
+    """Return those of these functions that are tools, sorted by name. Imports their modules."""
     return sorted(
-        (_tool(path) for path in COMMANDS if not why_no_tool(path)), key=lambda tool: tool.name
+        (_tool(path) for path in functions if not why_no_tool(path)), key=lambda tool: tool.name
     )
 
 

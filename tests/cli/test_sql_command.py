@@ -159,6 +159,14 @@ def test_a_condition_is_checked_together_with_a_views_body(shop: Project) -> Non
     assert shop.json("sql", "select count(*) as n from odd where odd and amount = 2")["rows"]
 
 
+def test_a_query_that_rounds_decimals_is_refused(shop: Project) -> None:
+    """Would catch: 1.125 shown as 1 beside a number of 38 digits."""
+    both = "select 1.125 as x union all select 2::decimal(38,0) from orders_clean"
+    assert "DuckDB rounds" in shop.refused("sql", both)
+    written = both.replace("1.125", "1.125::decimal(38,0)")
+    assert {int(row["x"]) for row in shop.json("sql", written)["rows"]} == {1, 2}
+
+
 def test_what_was_never_published_is_empty_or_said(new: Project) -> None:
     assert "there is no table" in new.refused("sql", "from nothing_here")
     assert new.json("sql", "select 1 as one")["rows"] == [{"one": 1}]

@@ -25,7 +25,10 @@ COLUMNS = (
     ("ratio", "DOUBLE"),
     ("big", "DECIMAL(38,0)"),
 )
-MACROS = {"macros/m.sql": "create macro cents(x) as x::decimal(38,2)"}
+MACROS = {
+    "macros/m.sql": "create macro cents(x) as x::decimal(38,2);\ncreate macro first_of(x, y) as"
+    " coalesce(x, y);\ncreate macro whole(x) as cents(x)::decimal(38,0)"
+}
 ROUNDED = """
 select total from r union all select amount from r
 select total from r union all select amount::decimal(12,3) from r
@@ -36,6 +39,11 @@ select case when n > 1 then total else amount end as x from r
 select if(n > 1, amount, total) as x, ifnull(total, amount) as y from r
 select coalesce(total, amount) as x from r
 select coalesce(total, 0.005) as x from r
+select coalesce(cents(total), amount) as x from r
+select first_of(total, amount) as x from r
+select coalesce(cents(amount), big) as x from r
+select first_of(cents(amount), big) as x from r
+select cents(amount) as x from r union all select big from r
 select greatest(total, amount) as x from r
 select least(amount, total, n) as x from r
 select [total, amount] as x from r
@@ -73,6 +81,8 @@ select total from r union all select amount::decimal(38,2) from r
 select total::decimal(18,3) as x from r union all select amount from r
 select cents(amount) as x, cents(1.125) as y from r
 select total from r union all select cents(amount) from r
+select whole(amount) as x, coalesce(whole(amount), big) as y from r
+select first_of(total, cents(amount)) as x from r
 select interval (ratio) day as x, to_days(n) as y, n * 1.5 as z, n / 2 as w, ratio::int as v from r
 select nullif(total, amount) as x, coalesce(total, n) as y, round(amount, 1) as z from r
 select sum(n) as x from r union all select amount from r

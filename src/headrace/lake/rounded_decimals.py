@@ -20,7 +20,12 @@ _ANY_SCALE = 1000
 """The scale of floating-point numbers, which have more decimals than any DECIMAL."""
 _NOWHERE = 2**64 - 1
 """The location of what isn't in the statement's text."""
-_MACROS = "SELECT lower(function_name) FROM duckdb_functions() WHERE function_type = 'macro'"
+_ELSEWHERE = -1
+"""Stands for the locations in the texts of macros, which macros that they call have."""
+_MACROS = (
+    "SELECT lower(function_name), list(macro_definition) FROM duckdb_functions()"
+    " WHERE function_type = 'macro' GROUP BY ALL"
+)
 
 
 def refuse_rounding(session: DuckDBSession, statement: str) -> None:
@@ -30,13 +35,17 @@ def refuse_rounding(session: DuckDBSession, statement: str) -> None:
     passes, because its own error says more.
     """
     losing = [node for node in _nodes(session, "plan", statement) if _loses_decimals(node)]
-    written = _written_casts(session, statement) if losing else {}
+    written = (
+        _written_casts(session, statement, dict(session.connection.execute(_MACROS).fetchall()))
+        if losing
+        else {}
+    )
     for cast in losing:
         at, child = cast["query_location"], cast["child"]
         is_written = (
             child["expression_class"] != "BOUND_REF"
             if at == _NOWHERE
-            else at in written and written[at] in (None, cast["return_type"])
+            else cast["return_type"] in written.get(at, written.get(_ELSEWHERE, ()))
         )
         if not is_written:
             name = child.get("alias") or child.get("name")
@@ -75,8 +84,9 @@ def _loses_decimals(node: dict[str, Any]) -> bool:
     if node.get("expression_class") != "BOUND_CAST":
         return False
     before, after = _scales(_type_of(node["child"])), _scales(node["return_type"])
-    lost = any(0 <= fewer < more for more, fewer in zip(before, after, strict=False))
-    return lost and not _is_exact(node["child"].get("value"), before[0] - after[0])
+    return any(
+        0 <= fewer < more for more, fewer in zip(before, after, strict=False)
+    ) and not _is_exact(node["child"].get("value"), before[0] - after[0])
 
 
 def _type_of(expression: dict[str, Any]) -> dict[str, Any]:
@@ -87,12 +97,11 @@ def _type_of(expression: dict[str, Any]) -> dict[str, Any]:
 def _scales(kind: dict[str, Any]) -> list[int]:
     """Return the decimals of a number, or of each value in a nested type; -1 for other values."""
     info, name = kind.get("type_info") or {}, kind.get("id", "")
-    children = [info["child_type"]] if "child_type" in info else []
-    children += [each["second"] for each in info.get("child_types", ())]
-    if children:
+    inside = [each["second"] for each in info.get("child_types", ())]
+    if children := [info["child_type"]] if "child_type" in info else inside:
         return [scale for child in children for scale in _scales(child)]
-    other = 0 if name.endswith("INT") or name == "INTEGER" else -1
-    return [_ANY_SCALE if name in _FLOATS else info.get("scale", other)]
+    default = 0 if name.endswith("INT") or name == "INTEGER" else -1
+    return [_ANY_SCALE if name in _FLOATS else info.get("scale", default)]
 
 
 def _is_exact(value: dict[str, Any] | None, decimals: int) -> bool:
@@ -105,20 +114,26 @@ def _is_exact(value: dict[str, Any] | None, decimals: int) -> bool:
     return bool(digits % 10**decimals == 0)
 
 
-def _written_casts(session: DuckDBSession, statement: str) -> dict[int, Any]:
-    """Return the type of each cast in a statement by its location; None for any type.
+def _written_casts(  # complexipy: ignore (three ways to write a cast, one of them nested)
+    session: DuckDBSession, statement: str, macros: dict[str, list[str]]
+) -> dict[int, list[Any]]:
+    """Return the types of the casts in a statement by location. `macros` have their bodies.
 
     DuckDB's own casts have the location of what they cast. The alias of a cast stands for it
-    elsewhere, and a macro may have casts to any type.
+    elsewhere, and a macro for the casts in it, also by another macro.
     """
-    macros = {name for (name,) in session.connection.execute(_MACROS).fetchall()}
-    nodes = list(_nodes(session, "sql", statement))
-    casts = [node for node in nodes if node.get("class") == "CAST"]
-    written = {cast["query_location"]: cast["cast_type"] for cast in casts}
-    aliases = {cast["alias"].lower(): cast["cast_type"] for cast in casts}
-    for node in nodes:
-        if str(node.get("function_name", "")).lower() in macros:
-            written[node["query_location"]] = None
+    casts = [node for node in _nodes(session, "sql", statement) if node.get("class") == "CAST"]
+    written = {cast["query_location"]: [cast["cast_type"]] for cast in casts}
+    aliases = {cast["alias"].lower(): [cast["cast_type"]] for cast in casts}
+    for node in _nodes(session, "sql", statement):
+        if (name := str(node.get("function_name", "")).lower()) in macros:
+            inside = [
+                _written_casts(session, f"SELECT {body}", macros | {name: []})
+                for body in macros[name]
+            ]
+            kinds = [kind for casts_of in inside for some in casts_of.values() for kind in some]
+            written[node["query_location"]] = kinds
+            written[_ELSEWHERE] = [*written.get(_ELSEWHERE, ()), *kinds]
         elif node.get("class") == "COLUMN_REF" and node["column_names"][-1].lower() in aliases:
             written[node["query_location"]] = aliases[node["column_names"][-1].lower()]
     return written

@@ -201,6 +201,7 @@ def prepared(
     """
     from headrace.engine.macros import defined
     from headrace.lake import reading
+    from headrace.lake.rounded_decimals import refuse_rounding
     from headrace.sql.engine_faults import refuse_joined
 
     project, compiled = session.project(), session.compiled
@@ -222,10 +223,9 @@ def prepared(
         note_reads(session, _canonical(project, names), usage.SQL)
     # DuckDB computes from here on: a process never has both DuckDB and the state open
     session.close()
-    files = [file for table in seen.tables for file in table.files]
     beside = [] if hidden is None else reading.paths_of(seen.tables)
     with (
-        lake_files.naming_damage(session, files),
+        lake_files.naming_damage(session, [file for table in seen.tables for file in table.files]),
         reading.session_over(read.tables, timezone=session.timezone, beside=beside) as duckdb,
         defined(duckdb, _macros(session, views)),
         without_values(views, hiding=hidden is not None),
@@ -237,6 +237,7 @@ def prepared(
             text = hidden.query(duckdb, text, names)
         if views:  # DuckDB joins their conditions with the query's
             refuse_joined(text)
+        refuse_rounding(duckdb, text)
         yield duckdb, text, _values(project, reading.parameters_of(duckdb, text), question), seen
 
 
@@ -284,8 +285,7 @@ def _meant(query: str, error: str, tables: Iterable[str]) -> list[str]:
 
     tables, match = list(tables), _OF_TABLE.search(error)
     named = None if match is None else aliases_in(query).get(match[1].lower())
-    known = {name.lower() for name in tables}
-    if named is None or not named <= known:
+    if named is None or not named <= {name.lower() for name in tables}:
         return tables
     return [name for name in tables if name.lower() in named]
 

@@ -164,8 +164,9 @@ def failed_partitions(session: ProjectSession, target: str) -> Sequence[tuple[st
     """Return node and partition of what a retry would run. Raise UsageError as `retry` does."""
     if session.store is None:
         return ()
+    project = session.project()  # outside the transaction, because it may begin one
     with session.store.read() as tx:
-        return list(_failed(tx, session.project(), target))
+        return list(_failed(tx, project, target))
 
 
 @leader_command("retry", RetryArguments, RunResponse)

@@ -23,7 +23,7 @@ from headrace.model.assets import (
 )
 from headrace.model.contracts import read_contract
 from headrace.model.errors import Problem, Report, shown
-from headrace.model.fields import BIGINT_BEYOND, Fields, Items, LocatedMapping, kind_of
+from headrace.model.fields import BIGINT_BEYOND, Fields, Items, LocatedMapping, blocks_of, kind_of
 from headrace.model.files import FileKind, ProjectFile, decode_declaration
 from headrace.model.nodes import (
     Asset,
@@ -409,31 +409,19 @@ def read_yaml_assets(document: object, report: Report) -> tuple[Asset, ...]:
     An asset without a command gets an empty SQL query with the name of the `.sql` file that `link`
     joins to it.
     """
-    if isinstance(document, LocatedMapping):
-        blocks: list[Any] = [document]
-    elif isinstance(document, list):
-        blocks = document
-    else:
-        report.error(
-            "wrong_type",
-            1,
-            f"an asset must be a mapping, not {kind_of(document)}",
+    blocks = blocks_of(
+        document,
+        report,
+        "an asset",
+        (
+            "an asset must be a mapping",
             "write asset: name, owner: …, command: […]",
-        )
-        return ()
-    assets = []
-    for index, block in enumerate(blocks):
-        if not isinstance(block, LocatedMapping):
-            line = document.lines[index] if isinstance(document, Items) else 1
-            report.error(
-                "wrong_type",
-                line,
-                f"an asset must be a mapping, not {kind_of(block)}",
-                "write - asset: name",
-            )
-        elif (asset := _yaml_asset(block, report, alone=len(blocks) == 1)) is not None:
-            assets.append(asset)
-    return tuple(assets)
+            "write - asset: name",
+        ),
+    )
+    alone = not isinstance(document, list) or len(document) == 1
+    read = (_yaml_asset(block, report, alone=alone) for block in blocks)
+    return tuple(asset for asset in read if asset is not None)
 
 
 def _yaml_asset(block: LocatedMapping, report: Report, *, alone: bool) -> Asset | None:

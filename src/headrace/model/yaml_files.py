@@ -25,6 +25,7 @@ from headrace.model.fields import (
     Fields,
     Items,
     LocatedMapping,
+    blocks_of,
     check_consumer,
     check_node,
     check_owner,
@@ -87,31 +88,15 @@ FILES_MAX = 10_000
 
 def read_sources(document: object, report: Report) -> tuple[Source, ...]:
     """Return the sources of a file: one, or a list."""
-    if isinstance(document, LocatedMapping):
-        blocks: list[Any] = [document]
-    elif isinstance(document, list):
-        blocks = document
-    else:
-        report.error(
-            "wrong_type",
-            1,
-            f"a source must be a mapping, not {kind_of(document)}",
-            "write source: name, owner: …, files: …",
-        )
-        return ()
-    sources = []
-    for index, block in enumerate(blocks):
-        if not isinstance(block, LocatedMapping):
-            line = document.lines[index] if isinstance(document, Items) else 1
-            report.error(
-                "wrong_type",
-                line,
-                f"a source must be a mapping, not {kind_of(block)}",
-                "write - source: name",
-            )
-        elif (source := _source(block, report)) is not None:
-            sources.append(source)
-    return tuple(sources)
+    example = "write source: name, owner: …, files: …"
+    blocks = blocks_of(
+        document,
+        report,
+        "a source",
+        ("a source must be a mapping", example, "write - source: name"),
+    )
+    read = (_source(block, report) for block in blocks)
+    return tuple(source for source in read if source is not None)
 
 
 def _source(block: LocatedMapping, report: Report) -> Source | None:
@@ -284,32 +269,14 @@ _CONSUMER_EXAMPLE = "write - consumer: morning-report, with owner:, reads: and d
 
 def read_consumers(document: object, report: Report) -> tuple[Consumer, ...]:
     """Return all consumers of the file."""
-    blocks: list[Any]
-    if isinstance(document, LocatedMapping):
-        blocks = [document]
-    elif isinstance(document, list):
-        blocks = document
-    else:
-        report.error(
-            "wrong_type",
-            1,
-            f"consumers.yaml must be a list, not {kind_of(document)}",
-            _CONSUMER_EXAMPLE,
-        )
-        return ()
-    consumers = []
-    for index, block in enumerate(blocks):
-        if not isinstance(block, LocatedMapping):
-            line = document.lines[index] if isinstance(document, Items) else 1
-            report.error(
-                "wrong_type",
-                line,
-                f"a consumer must be a mapping, not {kind_of(block)}",
-                _CONSUMER_EXAMPLE,
-            )
-        elif (consumer := _consumer(block, report)) is not None:
-            consumers.append(consumer)
-    return tuple(consumers)
+    blocks = blocks_of(
+        document,
+        report,
+        "a consumer",
+        ("consumers.yaml must be a list", _CONSUMER_EXAMPLE, _CONSUMER_EXAMPLE),
+    )
+    read = (_consumer(block, report) for block in blocks)
+    return tuple(consumer for consumer in read if consumer is not None)
 
 
 def _consumer(block: LocatedMapping, report: Report) -> Consumer | None:
@@ -501,32 +468,12 @@ CHECK_OUTCOMES = ("passes", "fails")
 
 def read_tests(document: object, report: Report) -> tuple[AssetTest, ...]:
     """Return all tests of a file."""
-    blocks: list[Any]
-    if isinstance(document, LocatedMapping):
-        blocks = [document]
-    elif isinstance(document, list):
-        blocks = document
-    else:
-        report.error(
-            "wrong_type",
-            1,
-            f"tests must be a list, not {kind_of(document)}",
-            "write - {test: name, asset: …, given: …, expect: …}",
-        )
-        return ()
-    tests = []
-    for index, block in enumerate(blocks):
-        if not isinstance(block, LocatedMapping):
-            line = document.lines[index] if isinstance(document, Items) else 1
-            report.error(
-                "wrong_type",
-                line,
-                f"a test must be a mapping, not {kind_of(block)}",
-                "write - test: name",
-            )
-        elif (test := _test(block, report)) is not None:
-            tests.append(test)
-    return tuple(tests)
+    example = "write - {test: name, asset: …, given: …, expect: …}"
+    blocks = blocks_of(
+        document, report, "a test", ("tests must be a list", example, "write - test: name")
+    )
+    read = (_test(block, report) for block in blocks)
+    return tuple(test for test in read if test is not None)
 
 
 def _test(block: LocatedMapping, report: Report) -> AssetTest | None:

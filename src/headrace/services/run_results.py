@@ -217,8 +217,7 @@ def _broken(known: BrokenFacts, project: Project, key: str, a: Attempt) -> Broke
     """Return a partition, with its incident if it is part of a history that was loaded at once."""
     path = known.path(a.delivery_id)
     broken = broken_as(known, a.node, key, a.state, error_row(a.error), path)
-    others = other_choices(known, project, a.node, key)
-    broken = msgspec.structs.replace(broken, others=others)
+    broken = msgspec.structs.replace(broken, others=other_choices(known, project, a.node, key))
     listed = with_incident(known, broken)
     return broken if listed.history is None else listed
 

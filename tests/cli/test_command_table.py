@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from headrace.cli import command_table
 from headrace.cli.command_table import (
     BY_NAME,
     COMMANDS,
@@ -68,6 +69,11 @@ def test_help_prints_only_what_runs() -> None:
     assert printed == {command.name for command in all_commands()}
     assert not printed & NOT_BUILT.keys()
     assert [group.capitalize() + ":" in help_text() for group in GROUPS] == [True] * len(GROUPS)
+
+
+def test_the_order_of_the_help_names_only_commands() -> None:
+    """Would catch: a command that is gone and stays in the order."""
+    assert set(command_table._ORDER) <= set(BY_NAME)
 
 
 def test_a_command_is_in_one_table_only() -> None:

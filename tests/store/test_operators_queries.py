@@ -79,11 +79,12 @@ def test_a_batch_counts_as_what_it_computed(store: Store) -> None:
 @ONLY_SQLITE
 def test_durations_are_found_by_an_index(store: Store) -> None:
     """A window that is found by sorting the whole history."""
+    ids, parameters = attempts.newest_ids(["a"], 200)
     with store.write(None) as tx:
         plan = str(
             tx.execute(
-                f"explain query plan {attempts.DURATIONS_SQL}",
-                {"nodes": '["a"]', "others": 199},
+                f"explain query plan {ids}",
+                parameters,
             ).fetchall()
         )
     assert "attempt_of" in plan, plan

@@ -120,7 +120,7 @@ class _Groups:
         if node not in self._read and partition != WHOLE:
             others = (name for name in self.nodes if name not in self._read)
             names |= dict.fromkeys(islice(others, self._more))
-            self._more *= 2
+            self._more = min(2 * self._more, attempts.NODES_MAX - 1)
         keys = keys_around(self._tx, list(names), partition, limit)
         for name, known in keys.items():
             self._read.setdefault(name, []).append(span_read(known, partition, limit))

@@ -21,6 +21,8 @@ IN_A_ROW_MAX = 200
 """At most this number of consecutive failed attempts is counted."""
 GONE = "the runtime ended while it ran"
 
+NODES_MAX = 100
+"""At most this number of nodes is asked for by one statement, which has a part for each."""
 PARTITIONS_INDEXED = 256
 """Characters of an attempt's list of partitions that its index has (migration 21)."""
 AT_PARTITIONS = (
@@ -39,16 +41,18 @@ def at_partitions(partitions: str) -> dict[str, str]:
     return {"partitions": partitions, "partitions_start": partitions[:PARTITIONS_INDEXED]}
 
 
-def among_newest(also: str = "") -> str:
-    """Return the condition for the newest attempts `a` of node `value`, `:others` and one more.
+def newest_ids(nodes: Sequence[str], limit: int, also: str = "") -> tuple[str, dict[str, Any]]:
+    """Return the query for (epoch, n) of each node's newest attempts, and its parameters.
 
-    `also` is a further condition for those that are counted, on `o`.
+    Each node is a query of its own, which an index ends at `limit`. `also` is a further condition.
     """
-    return (
-        "(a.epoch, a.n) >= (select epoch, n from (select o.epoch, o.n from attempt o where"
-        f" o.node = value{also} order by o.epoch desc, o.n desc limit 1 offset :others) as bound"
-        " union all select 0, 0 order by 1 desc, 2 desc limit 1)"
+    arms = (
+        f"select * from (select epoch, n from attempt where node = :node_{place}{also} order by"
+        f" epoch desc, n desc limit :newest) as of_{place}"
+        for place in range(len(nodes))
     )
+    parameters = {f"node_{place}": node for place, node in enumerate(nodes)}
+    return " union all ".join(arms), {**parameters, "newest": limit}
 
 
 class Attempt(msgspec.Struct, frozen=True):
@@ -272,14 +276,6 @@ DURATIONS_WINDOW = 50
 SEARCHED_MAX = 4 * DURATIONS_WINDOW
 """Number of newest attempts to search for successful ones, to limit the cost of failing nodes."""
 
-DURATIONS_SQL = (
-    "select a.node, a.finished_at - a.started_at, a.partitions, a.version from json_each(:nodes)"
-    f" cross join attempt a where a.node = value and {among_newest()} and a.state in ('published',"
-    " 'staged') and a.started_at is not null and a.finished_at is not null order by a.epoch desc,"
-    " a.n desc"
-)
-
-
 PLAN_SQL = (
     "select node, partitions, state, started_at, finished_at from attempt where run_id = (select"
     " max(id) from run where plan_id = :plan) order by epoch desc, n desc limit :limit"
@@ -331,12 +327,18 @@ def durations_by_version(tx: Transaction, node: str) -> _Samples:
 
 def _durations(tx: Transaction, nodes: Iterable[str]) -> dict[str, _Samples]:
     samples: dict[str, _Samples] = {}
-    for node, us, partitions, version in tx.execute(
-        DURATIONS_SQL, {"nodes": json_list(nodes), "others": SEARCHED_MAX - 1}
-    ):
-        of_node = samples.setdefault(node, [])
-        if len(of_node) < DURATIONS_WINDOW:
-            of_node.append((version, (max(1, len(_keys(partitions))), max(0, us) / 1_000_000)))
+    names = list(nodes)
+    for first in range(0, len(names), NODES_MAX):
+        ids, parameters = newest_ids(names[first : first + NODES_MAX], SEARCHED_MAX)
+        for node, us, partitions, version in tx.execute(
+            "select node, finished_at - started_at, partitions, version from attempt where (epoch,"
+            f" n) in ({ids}) and state in ('published', 'staged') and started_at is not null and"
+            " finished_at is not null order by epoch desc, n desc",
+            parameters,
+        ):
+            of_node = samples.setdefault(node, [])
+            if len(of_node) < DURATIONS_WINDOW:
+                of_node.append((version, (max(1, len(_keys(partitions))), max(0, us) / 1_000_000)))
     return samples
 
 

@@ -82,8 +82,8 @@ def obligations_over(
 ) -> dict[str, list[StoredObligation]]:
     """Return the obligations that determine each consumer's service since a time, by deadline.
 
-    They were due, met or waived since then, are still open, or are among the `before` newest
-    earlier ones.
+    They were due, met or waived since then, are still open, or were due when the `before` newest
+    earlier ones were.
     """
     each = (
         f"select {_OBLIGATION} from json_each(:consumers) cross join obligation o where o.consumer"
@@ -92,10 +92,9 @@ def obligations_over(
     rows = tx.execute(
         f"{each} due_at >= :since union {each} met_at >= :since union {each} waived_at >= :since"
         f" union {each} met_at is null and waived_at is null union {each} due_at < :since and"
-        " (o.due_at, o.interval) >= (select due_at, interval from (select i.due_at, i.interval from"
-        " obligation i where i.consumer = value and i.due_at < :since order by i.due_at desc,"
-        " i.interval desc limit 1 offset :others) as bound union all select 0, '' order by 1 desc,"
-        " 2 desc limit 1) order by due_at, interval",
+        " o.due_at >= coalesce((select i.due_at from obligation i where i.consumer = value and"
+        " i.due_at < :since order by i.due_at desc limit 1 offset :others), 0) order by due_at,"
+        " interval",
         {"consumers": json_list(consumers), "since": from_us, "others": before - 1},
     )
     results: dict[str, list[StoredObligation]] = {consumer: [] for consumer in consumers}

@@ -14,8 +14,8 @@ import msgspec
 from headrace.store.queries.attempts import (
     AT_PARTITIONS,
     PARTITIONS_INDEXED,
-    among_newest,
     at_partitions,
+    newest_ids,
 )
 from headrace.store.queries.backfill_plans import NOT_VOID
 from headrace.store.transaction import Transaction, among, at_places, json_list
@@ -72,7 +72,6 @@ class AttemptRecord(NamedTuple):
 
 # What is asked partition by partition is read for several partitions, of several nodes, at once.
 
-_SEVERAL = " and o.partitions like '%,%'"
 _KEYS = "in (select value from json_each(:keys))"
 Place = tuple[str, str]
 """A node and a partition."""
@@ -85,7 +84,7 @@ def attempts(tx: Transaction, places: Collection[Place]) -> dict[Place, list[Att
     published; their delivery is the one that they published for the partition.
     """
     found: dict[Place, dict[tuple[int, int], AttemptRecord]] = {place: {} for place in places}
-    nodes = {node for node, _ in places}
+    nodes = list({node for node, _ in places})
     alone = [json_list([key]) for key in {key for _, key in places}]
     starts = [text[:PARTITIONS_INDEXED] for text in alone]
     rows: list[tuple[Any, ...]] = tx.execute(
@@ -101,11 +100,8 @@ def attempts(tx: Transaction, places: Collection[Place]) -> dict[Place, list[Att
             "limit": ALONE_MAX,
         },
     ).fetchall()
-    rows += tx.execute(
-        f"select a.node, {_ATTEMPT} from json_each(:nodes) cross join attempt a {_OF_ATTEMPT} where"
-        f" a.node = value and a.partitions like '%,%' and {among_newest(_SEVERAL)}",
-        {"nodes": json_list(nodes), "others": SEVERAL_MAX - 1},
-    ).fetchall()
+    several, parameters = newest_ids(nodes, SEVERAL_MAX, " and partitions like '%,%'")
+    rows += tx.execute(f"{_OF_NODES} (a.epoch, a.n) in ({several})", parameters).fetchall()
     for node, *row in rows:
         for place in found.keys() & {(node, key) for key in msgspec.json.decode(row[-1])}:
             found[place][row[0], row[1]] = AttemptRecord(*row)

@@ -94,11 +94,13 @@ class EvaluationContext:
         self.declared = declared
         self.facts = facts
         sources = [node.name for node in declared.nodes.values() if node.is_source]
-        consumers = [terms.consumer for terms in declared.consumers]
-        facts.expect([*declared.nodes, *declared.exports], sources, consumers)
-        oldest = {name: facts.oldest_delivery(name) for name in sources}
+        read = [name for terms in declared.consumers for name in terms.reads]
+        nodes = [*dict.fromkeys([*read, *declared.exports, *declared.nodes])]
+        facts.expect(nodes, sources, [terms.consumer for terms in declared.consumers])
         known = Rhythms({**declared.nodes, **declared.exports}) if paces is None else paces
-        self.rhythms: dict[str, Rhythm] = known.of(oldest)
+        self.rhythms: dict[str, Rhythm] = known.of(
+            {name: facts.oldest_delivery(name) for name in sources}
+        )
 
     @cached_property
     def places(self) -> dict[str, int]:

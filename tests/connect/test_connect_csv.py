@@ -296,6 +296,23 @@ def test_a_code_in_a_learnt_column_of_numbers_holds(
         assert taken.column("v") == [float(code)]
 
 
+def test_a_declared_double_may_have_seventeen_digits(bench: Workbench) -> None:
+    """Would catch: files of C's `%.17g` that nothing lets in. More digits hold all the same."""
+    declared = [ContractColumn(name="v", type="DOUBLE")]
+    learnt = bench.take(b"v\n0.5\n", "x.csv")
+    agreed = bench.take(b"v\n0.5\n", "x.csv", promised=declared)
+    assert isinstance(learnt, Taken)
+    assert isinstance(agreed, Taken)
+    text = b"v\n0.10000000000000001\n"
+    assert isinstance(bench.take(text, "x.csv", learnt.schema), TypeDrift)
+    for pinned in (None, agreed.schema):
+        taken = bench.take(text, "x.csv", pinned, promised=declared)
+        assert isinstance(taken, Taken), taken
+        assert taken.column("v") == [0.1]
+        more = bench.take(b"v\n19.999999999999999999\n", "x.csv", pinned, promised=declared)
+        assert not isinstance(more, Taken)
+
+
 def workbook(value: float | str) -> bytes:
     book, out = openpyxl.Workbook(), io.BytesIO()
     assert book.active is not None

@@ -39,11 +39,8 @@ _WHOLE_NUMBERS = {
     "UBIGINT",
     "UHUGEINT",
 }
-_WRITTEN = {
-    "DOUBLE": "CAST({plain} AS VARCHAR)",
-    "FLOAT": "format('{{:.' || greatest(least(length({digits}), 9) - 1, 0) || 'e}}', {plain})",
-}
-"""How a number is written: a DOUBLE in the shortest way, a FLOAT in as many digits as the text."""
+_DIGITS_MAX = {"DOUBLE": 17, "FLOAT": 9}
+"""Digits that tell each number of the type from all others."""
 _SHORT = {"DOUBLE": 16, "FLOAT": 7}
 """Numbers with fewer characters, and without an exponent, survive the type."""
 _IS_CODE = (
@@ -89,9 +86,10 @@ def strict_cast(
     """Return the cast of the SQL expression `text` (VARCHAR) to `type_name`, a DuckDB type.
 
     With `trying`, a value that can't be cast is NULL instead of an error. In a `column` whose type
-    was learnt, `007`, `+45` and `1E5` may be codes, and aren't numbers.
+    was learnt, `007`, `+45` and `1E5` may be codes, and aren't numbers; where it is declared, a
+    DOUBLE may be written with more digits than needed: `0.10000000000000001`.
     """
-    cast = _plain_cast(text, type_name, form, trying=trying)
+    cast = _plain_cast(text, type_name, form, trying=trying, stated=column in form.stated)
     if (
         column is None
         or column in form.stated
@@ -101,7 +99,7 @@ def strict_cast(
     return Cast(cast.value, f"({_IS_CODE.format(text=text)} OR {cast.bad})")
 
 
-def _plain_cast(text: str, type_name: str, form: Format, *, trying: bool) -> Cast:
+def _plain_cast(text: str, type_name: str, form: Format, *, trying: bool, stated: bool) -> Cast:
     name = type_name.upper()
     cast = "TRY_CAST" if trying else "CAST"
     plain = f"{cast}({text} AS {type_name})"
@@ -116,7 +114,7 @@ def _plain_cast(text: str, type_name: str, form: Format, *, trying: bool) -> Cas
             " +-0123456789') <> '' END",
         )
     if name in _SHORT:
-        return Cast(plain, f"NOT isfinite({plain}) OR {_rounded(text, plain, name)}")
+        return Cast(plain, _rounded(text, plain, name, shortest=name == "DOUBLE" and not stated))
     if match := _DECIMAL_TYPE.fullmatch(name):
         return Cast(plain, f"regexp_matches({text}, '[eExX_]|\\.[0-9]{{{match[2]}}}[0-9]*[1-9]')")
     shape = _SHAPES.get(name)
@@ -140,17 +138,24 @@ def _plain_cast(text: str, type_name: str, form: Format, *, trying: bool) -> Cas
     )
 
 
-def _rounded(text: str, plain: str, name: str) -> str:
-    """Return the condition for a number that isn't the text's.
+def _rounded(text: str, plain: str, name: str, *, shortest: bool) -> str:
+    """Return the condition for a number that isn't the text's, or isn't finite.
 
     `19.999999999999999999` would be 20.0 as a DOUBLE, 9.949999999999999 would be 9.95,
-    9007199254740993 one less, 1e-400 zero, and `1_5` is no number.
+    9007199254740993 one less, 1e-400 zero, and `1_5` is no number. Unless the `shortest` way of
+    writing the number counts alone, it is compared with as many digits as the text has.
     """
     digits = _significant(text)
-    written = _significant(_WRITTEN[name].format(plain=plain, digits=digits))
+    written = _significant(
+        f"CAST({plain} AS VARCHAR)"
+        if shortest
+        else f"format('{{:.' || greatest(least(length({digits}), {_DIGITS_MAX[name]}) - 1, 0)"
+        f" || 'e}}', {plain})"
+    )
     return (
-        f"CASE WHEN length({text}) < {_SHORT[name]} AND translate({text}, 'eE_', '') = {text}"
-        f" OR CAST({plain} AS VARCHAR) = {text} THEN false ELSE {written} <> {digits} END"
+        f"NOT isfinite({plain}) OR CASE WHEN length({text}) < {_SHORT[name]}"
+        f" AND translate({text}, 'eE_', '') = {text} OR CAST({plain} AS VARCHAR) = {text}"
+        f" THEN false ELSE {written} <> {digits} END"
     )
 
 

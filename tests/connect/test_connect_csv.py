@@ -652,3 +652,22 @@ def test_quoted_values_are_text(bench: Workbench) -> None:
     declared = bench.take(data, "x.csv", options={"csv": {"null": ["", "NA"]}})
     assert isinstance(declared, Taken)
     assert declared.column("t") == [None] * 4
+
+
+@pytest.mark.parametrize(
+    ("rest", "reason"),
+    [
+        (b"3,z", "line 4, its last one, has no line end and 2 values where the header has 3"),
+        (b"3,z\n4,u,7\n", "line 4: 2 values where the header has 3 columns"),
+        (b"3,z,4,5\n4,u,7\n", "line 4: 4 values where the header has 3 columns"),
+    ],
+)
+def test_a_row_of_another_width_leaves_the_header_in_line_1(
+    bench: Workbench, rest: bytes, reason: str
+) -> None:
+    """Would catch: "line 2 looks like the header: declare csv: {skip: 1}" of a torn file."""
+    refused = bench.take(b"id,name,n\n1,x,5\n2,y,6\n" + rest, "x.csv")
+    assert isinstance(refused, UnreadableFile), refused
+    assert reason in refused.reason
+    assert "looks like" not in refused.reason
+    assert (refused.code == "delivery_truncated") == (not rest.endswith(b"\n"))

@@ -504,19 +504,9 @@ def _detected(
     try:
         return kind.learn(connection, opened)
     except duckdb.Error as error:
-        if about_the_machine(error):
+        if (file := _of_the_file(error, opened, connection, None)) is None:
             raise
-        file = _explained(
-            kind,
-            error,
-            connection,
-            opened,
-            SourceSchema((), Format(kind=kind.kind)),
-            FileHeader(()),
-        )
-        raise CannotRead(
-            file.reason, line=file.line if isinstance(file, UnreadableFile) else None
-        ) from error
+        raise CannotRead(file.reason, line=file.line, code=file.code) from error
 
 
 def _sampled(

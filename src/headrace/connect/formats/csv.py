@@ -604,7 +604,9 @@ def _broken(  # complexipy: ignore (a case per message of DuckDB)
     at = f"line {line}: " if line else ""
     if widths := re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", message):
         text = f"{_count(widths[2], 'value')} where the header has {_count(widths[1], 'column')}"
-        if not _is_located(opened) and (above := above_header(beginning(Path(opened.path)))):
+        if not _is_located(opened) and (
+            above := above_header(beginning(Path(opened.path)), besides=int(widths[1]))
+        ):
             text += f"; line {above[1]} looks like the header: declare {declaration(above[0])}"
         elif line and int(widths[2]) < int(widths[1]) and is_cut_in_line(Path(opened.path), line):
             return _cut_off(line, text)

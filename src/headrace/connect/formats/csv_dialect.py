@@ -92,11 +92,13 @@ def from_header(text: str, skip: int, comment: str) -> str:
     )
 
 
-def above_header(text: str, *, above_numbers: bool = False) -> tuple[dict[str, Any], int] | None:
+def above_header(
+    text: str, *, above_numbers: bool = False, besides: int = 0
+) -> tuple[dict[str, Any], int] | None:
     """Return what `csv:` should declare for lines above a header, and the header's line (from 1).
 
-    None unless, from that line on, all rows have as many cells. `above_numbers`: only a header with
-    a name above numbers counts.
+    None unless, from that line on, all rows have as many cells, and not as many as `besides`.
+    `above_numbers`: only a header with a name above numbers counts.
     """
     lines = text.splitlines(keepends=True)
     sign = lines[0][:1] if lines and lines[0][0] in _COMMENTS else ""
@@ -104,7 +106,11 @@ def above_header(text: str, *, above_numbers: bool = False) -> tuple[dict[str, A
         line = lines[number]
         if line.strip() and not (sign and line.startswith(sign)):
             rows = _even_rows("".join(lines[number:]))
-            if _is_filled(rows) and (not above_numbers or _is_above_numbers(rows)):
+            if (
+                _is_filled(rows)
+                and len(rows[0]) != besides
+                and (not above_numbers or _is_above_numbers(rows))
+            ):
                 return _declared(lines[:number], sign), number + 1
     return None
 

@@ -59,10 +59,12 @@ from headrace.web import monitoring
 
 pytestmark = pytest.mark.long
 
+HOLD_OF_WHAT_IS_THERE = 432
+"""`status` named the delivery that a consumer waits for, `why` a held input of what it can read."""
 SEEDS = (
     [int(os.environ["SEED"])]
     if os.environ.get("SEED")
-    else list(range(int(os.environ.get("SEEDS", "16"))))
+    else sorted({*range(int(os.environ.get("SEEDS", "16"))), HOLD_OF_WHAT_IS_THERE})
 )
 ASSETS = {*MADE_OF, *OLD, OF_HOURS}
 GOOD = ("served", "at_risk")

@@ -329,12 +329,19 @@ class Books:
             terms.consumer, interval
         )
         shortest = Shortest(inputs, self._records)
-        shortest_us = shortest.of(required, began, max(began, ended))
+        # What only those reads need that are there by now, is no obstacle any more.
+        awaited = [read for read in required if not there and times[read] is None] or required
+        shortest.of(awaited, began, max(began, ended))
         path = Path(inputs, self._records, self.traits)
         segments = path.back(place, began, ended, there=there) if ended > began else []
-        there_us = partial(self._there_by, reading, ended if there else None)
         segments = with_last_obstacle(
-            segments, path, shortest.places, there_us, began, ended, reads=inputs.reads
+            segments,
+            path,
+            shortest.places,
+            partial(self._there_by, reading, ended if there else None),
+            began,
+            ended,
+            reads=inputs.reads,
         )
         return Ledger(
             subject=terms.consumer,
@@ -343,7 +350,7 @@ class Books:
             to_us=max(began, ended),
             open=not there and over_us is None,
             segments=tuple(segments),
-            shortest_us=shortest_us,
+            shortest_us=shortest.of(required, began, max(began, ended)),
         )
 
     def _served_us(

@@ -18,6 +18,8 @@ import msgspec
 
 ROOT = Path(__file__).parent.parent
 MARKS = Path(__file__).parent / "stale.json"
+GENERATED = ("command_tables.py", "session_methods.py", "completion_table.py")
+"""What `scripts/generate.py` writes."""
 CODE = frozenset({".py", ".sql", ".ts", ".tsx", ".css"})
 """Suffixes of what runs: pages that explain a problem change no figure."""
 
@@ -174,8 +176,9 @@ def _is_measured(path: Path) -> bool:
 
 
 def _is_built(path: Path) -> bool:
-    """The web UI's bundle lies among the code but is made of `ui/src`."""
-    return any(part.startswith("ui_bundle") for part in path.parts)
+    """The web UI's bundle is made of `ui/src`, the tables of commands of the functions beside them:
+    both lie among the code, and aren't in git."""
+    return path.name in GENERATED or any(part.startswith("ui_bundle") for part in path.parts)
 
 
 def _blobs_at(commit: str, folder: str) -> Iterator[tuple[str, str]]:

@@ -44,7 +44,7 @@ def rows(number: int, count: int | None = None) -> list[str]:
     chance = random.Random(SEED + number)
     many = count or 200 + chance.randrange(-10, 10)
     return [
-        f"{number}{n:04d},c{n % 5},{chance.lognormvariate(3, 0.5):.2f},{'x' if n % 20 else ''},{day(number)}"
+        f"{1 + number}{n:04d},c{n % 5},{chance.lognormvariate(3, 0.5):.2f},{'x' if n % 20 else ''},{day(number)}"
         f" {n * 24 // many:02d}:00:00"
         for n in range(many)
     ]

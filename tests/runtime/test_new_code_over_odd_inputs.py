@@ -21,7 +21,7 @@ def rows(number: int, nulls: float = 0.02, many: int | None = None) -> list[str]
     chance = random.Random(number)
     count = many or 200 + chance.randrange(-10, 10)
     return [
-        f"{number}{n:04d},{'' if chance.random() < nulls else f'c{n % 5}'},{chance.lognormvariate(3, 0.3):.2f},{day(number)}"
+        f"{1 + number}{n:04d},{'' if chance.random() < nulls else f'c{n % 5}'},{chance.lognormvariate(3, 0.3):.2f},{day(number)}"
         for n in range(count)
     ]
 

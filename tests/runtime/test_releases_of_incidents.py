@@ -27,7 +27,7 @@ def lab(tmp_path: Path) -> Lab:
     made.deliver(DAYS[0], [f"1{n},c{n},{n}.5,{DAYS[0]}" for n in range(12)], HEADER)
     made.tick()
     for day in HELD:
-        rows = [f"{day[-2:]}{n},c{n},{day}" for n in range(12)]
+        rows = [f"1{day[-2:]}{n},c{n},{day}" for n in range(12)]
         made.deliver(day, rows, HEADER.replace(",amount", ""))
     made.tick()
     return made
@@ -108,7 +108,7 @@ def several(tmp_path: Path) -> Lab:
         "consumers.yaml", "- {consumer: report, owner: core, reads: [totals], max_age: 400d}\n"
     )
     for day in HISTORY:
-        rows = [f"{day[-2:]}{n},c{n % 3},{1.5 + n % 7},{day}" for n in range(24)]
+        rows = [f"1{day[-2:]}{n},c{n % 3},{1.5 + n % 7},{day}" for n in range(24)]
         header = HEADER.replace("amount", "amount_no") if day == RENAMED else HEADER
         made.deliver(day, rows * 2 if day == TWICE else rows[:3] if day == FEW else rows, header)
     made.tick()

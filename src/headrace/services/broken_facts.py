@@ -30,7 +30,7 @@ class BrokenFacts:
         return OpenIncidents(self.tx) if self._known is None else self._known
 
     def opened_at(self, node: str, partition: str) -> Incident | None:
-        """Return the open incident about a partition (`incidents.open_at`)."""
+        """Return the open incident about a partition, as `open_at` does."""
         return self._opened.at(node, "" if partition == WHOLE else partition)
 
     @cached_property

@@ -306,7 +306,6 @@ COMMANDS_ASKED: dict[str, tuple[str, ...]] = {
 NOT_ASKED = {
     "apply": "answers as `plan` does",
     "approve": "no approval waits",
-    "bench": "measures a project of its own",
     "cancel": "answers with the ids of attempts",
     "conformance": "tries a program on rows of its own",
     "db": "needs the role admin, who may read everything; its copies are private files",

@@ -51,6 +51,7 @@ def test_more_days_leave_less_doubt() -> None:
     assert few.doubt > 2 * many.doubt > 0
 
 
+@pytest.mark.long
 def test_intervals_hold_what_they_say() -> None:
     """Would catch: 80 % intervals that hold nearly all deliveries, or much fewer than 80 %."""
     shares = []

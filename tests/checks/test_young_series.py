@@ -425,6 +425,7 @@ def test_the_first_weekend_and_an_end_of_a_month_may_be_other_days() -> None:
     assert [severity for *_, severity in told(day(first, rows=2200), 10, first)] == ["warn"]
 
 
+@pytest.mark.long
 def test_sound_days_of_young_projects_are_hardly_ever_held() -> None:
     """Would catch: a limit that holds more than one sound partition in a thousand before there are
     four weeks of history. 2 simulated projects of 20 sources; the seeds are the lab's."""

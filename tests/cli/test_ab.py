@@ -27,6 +27,7 @@ def _files(root: Path) -> set[str]:
     return {str(path.relative_to(lake)) for path in lake.rglob("*") if path.is_file()}
 
 
+@pytest.mark.long
 def test_equal_change(shop: Project) -> None:
     """Would catch: keys that outside programs read and that are missing, rows counted wrongly, or
     anything left behind in the lake."""

@@ -53,6 +53,7 @@ def test_a_jump_is_asked_about_before_it_is_believed(
     headrace(shop, "tick")  # the clock is set right, and nothing has happened
 
 
+@pytest.mark.long
 def test_a_person_or_a_file_bears_it_out(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Would catch: a machine that slept for a year and is never believed."""
     ahead(monkeypatch, 20)
@@ -69,6 +70,7 @@ def test_a_person_or_a_file_bears_it_out(shop: Path, monkeypatch: pytest.MonkeyP
     assert response(shop, "db", "clock")["ahead_days"] == 0
 
 
+@pytest.mark.long
 def test_a_store_that_is_ahead_is_named_with_what_mends_it(
     shop: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

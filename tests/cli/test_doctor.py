@@ -128,6 +128,7 @@ def test_folders_that_cannot_be_used_fail(shop: Project, tmp_path: Path) -> None
         (shop.root / "landing").chmod(0o755)
 
 
+@pytest.mark.long
 def test_folders_that_others_can_read_fail_once_there_are_roles(shop: Project) -> None:
     """Would catch: roles and masks that a user of the machine passes by, and silence about it."""
     folder = shop.root / ".headrace"

@@ -389,6 +389,7 @@ def test_an_incident_of_no_partition_names_none(new: Project) -> None:
     assert "of its own" not in text
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("ours", [True, False])
 def test_a_table_that_is_gone_is_asked_for_where_it_was_read_before(
     new: Project, ours: bool

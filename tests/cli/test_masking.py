@@ -154,6 +154,7 @@ def test_a_query_sees_masked_values_only(reader: Project) -> None:
     assert not [value for value in CLEAR if value in text]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "source",
     [
@@ -200,6 +201,7 @@ def test_a_role_of_a_test_environment_does_not_reveal_what_it_borrows(
         assert not [value for value in CLEAR if value in text], command
 
 
+@pytest.mark.long
 def test_a_query_names_columns_of_earlier_code(
     bank: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -249,6 +251,7 @@ def test_derived_columns_follow_their_origin(reader: Project) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.long
 def test_views_compute_with_clear_values_and_show_masked_ones(reader: Project) -> None:
     """Would catch: a view over masked values, which finds no tea; a clear value of a view; a clear
     table beside a view in one query; a view that is refused."""
@@ -565,6 +568,7 @@ def test_an_admin_reverses_a_token(bank: Project, monkeypatch: pytest.MonkeyPatc
     ).value == "DE111"  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("change", "column", "expected"),
     [

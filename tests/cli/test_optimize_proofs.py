@@ -209,6 +209,7 @@ def test_a_stored_trial_counts_by_what_it_measured(
     assert _sql(sales) == text
 
 
+@pytest.mark.long
 def test_a_missing_check_is_part_of_the_change(sales: Project) -> None:
     """Would catch: a key that nothing guards afterwards, taken for granted."""
     (sales.root / "assets/sales.sql").write_text(

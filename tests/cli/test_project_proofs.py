@@ -94,6 +94,7 @@ def _write(shop: Project, name: str, text: str) -> None:
     (shop.root / f"assets/{name}.sql").write_text(text)
 
 
+@pytest.mark.long
 def test_an_asset_in_between_is_measured_and_repaired(shop: Project) -> None:
     """Would catch: a reader that isn't measured, or that is but isn't changed."""
     row = _row(shop.json(*PROVE), "pass_through")
@@ -149,6 +150,7 @@ def test_inputs_without_a_common_partition(shop: Project, monkeypatch: pytest.Mo
     )
 
 
+@pytest.mark.long
 def test_columns_that_nobody_reads_are_measured_but_not_applied(shop: Project) -> None:
     """Would catch: results compared with the columns that go, or columns that one command takes
     from readers whom nobody can see."""

@@ -124,6 +124,7 @@ def test_a_second_server_stands_by_and_takes_over(tmp_path: Path) -> None:
         assert second.stop() == 0
 
 
+@pytest.mark.long
 def test_a_replay_stands_still_until_somebody_asks(tmp_path: Path) -> None:
     """A server moves a replay on by itself: the demo would say something else each time it is
     opened."""

@@ -11,6 +11,7 @@ from headrace.model import UsageError
 from headrace.services.render import typed
 
 
+@pytest.mark.long
 def test_render_and_try_take_it_and_run_refuses_it(shop: Project) -> None:
     """A publication computed with other parameters than the applied ones would be taken for one of
     theirs."""

@@ -101,6 +101,7 @@ def test_a_command_that_asks_the_leader_starts_none(shop: Path) -> None:
     address.unlink()
 
 
+@pytest.mark.long
 def test_one_that_died_before_it_was_taken_is_replaced(shop: Path) -> None:
     """Would catch: "Invalid file descriptor: -1" of a command whose fork server was killed."""
     done = command(shop, "run", "revenue", *AGAIN, *NOW, killed=range(1, 2))
@@ -109,6 +110,7 @@ def test_one_that_died_before_it_was_taken_is_replaced(shop: Path) -> None:
     assert reports == ["started False", "started True"]
 
 
+@pytest.mark.long
 def test_where_all_die_the_command_says_that_no_worker_starts(shop: Path) -> None:
     """Would catch: a ValueError about a descriptor in place of the error that has an explanation,
     where the settings can't be sent because nobody reads them."""

@@ -95,6 +95,7 @@ def test_a_proposal_comes_with_its_saving_until_its_basis_is_gone(shop: Project)
     assert "proposal" not in _flat(_digest(shop, "2025-03-17T09:00+00:00"))
 
 
+@pytest.mark.long
 def test_findings_that_go_together_are_one_proposal(shop: Project) -> None:
     """Would catch: a saving that is counted twice, as one finding and as a part of several."""
     (row,) = [item for item in shop.json("optimize", "sales", "--prove", "--budget", "20s")
@@ -113,6 +114,7 @@ def test_findings_that_go_together_are_one_proposal(shop: Project) -> None:
     assert text.count("proposal:") == 1
 
 
+@pytest.mark.long
 def test_unproven_and_slower_changes_are_no_proposals(shop: Project) -> None:
     """Would catch: a trial of `ab`, a change that isn't proven, or one that is slower proposed."""
     shop.json("optimize", "sales", "--prove", "--budget", "20s")

@@ -201,6 +201,7 @@ def _dated(remote: S3Remote, pattern: str, grain: Grain | None = Grain.DAY) -> N
     remote.files, remote.partition = f"s3://{BUCKET}/{pattern}", PartitionSpec(grain=grain)
 
 
+@pytest.mark.long
 def test_names_say_the_interval(bench: Workbench, remote: S3Remote) -> None:
     """Would catch: folders by date that aren't listed, files taken that only look alike, a day that
     doesn't exist.

@@ -180,6 +180,7 @@ def test_runs_without_a_logical_date_belong_to_no_interval(
     assert _observed(_access(airflow, tmp_path)).found == ()
 
 
+@pytest.mark.long
 def test_errors_name_what_is_wrong(
     airflow: AirflowServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -34,6 +34,7 @@ def test_the_example_runs(tmp_path: Path, postgresql: Database) -> None:
     assert example.tick(NOW)["state"] == "nothing_due"
 
 
+@pytest.mark.long
 def test_the_password_is_told_nowhere(tmp_path: Path, postgresql: Database) -> None:
     """Not in a message of a server that refuses it, and not in what the project keeps."""
     wrong = {**environment(postgresql), "STORE_PASSWORD": "canary-4711"}

@@ -36,6 +36,7 @@ def test_what_a_dead_runtime_left_open_is_told_as_lost(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.long
 def test_what_a_living_runtime_is_at_is_told_as_running(tmp_path: Path) -> None:
     project = Project(tmp_path / "p").declare()
     process = project.start("tick", *project.now, HEADRACE_FAULT=f"{FaultPoint.TURN_DURABLE}=stop")

@@ -383,6 +383,7 @@ def _published(lake: Lake, path: Path, key: str) -> None:
         change.replace("t", [key], [staged])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("unit", ["us", "ms"])
 def test_ducklake_finds_values_of_every_type(lake: Lake, tmp_path: Path, unit: str) -> None:
     """A bound that makes DuckLake, or DuckDB below it, skip the row group that has the value."""

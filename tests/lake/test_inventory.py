@@ -19,6 +19,7 @@ def rows(count: int, first: int = 0) -> str:
 MANY = "SELECT n::INTEGER AS n, CASE WHEN n < 2 THEN 'a' WHEN n < 5 THEN 'b' ELSE 'c' END AS k FROM range(9) AS r(n)"
 
 
+@pytest.mark.long
 def test_current_files_are_those_of_the_newest_snapshot(any_lake: Lake) -> None:
     """Catches a check of files that misses one, or that reports one that was replaced."""
     lake = any_lake
@@ -59,6 +60,7 @@ def test_many_files_are_asked_for_in_parts(lake: Lake, monkeypatch: pytest.Monke
     assert inventory.current(lake.tx, [file.id for file in reversed(files)]) == files
 
 
+@pytest.mark.long
 def test_files_by_partition(any_lake: Lake) -> None:
     """Catches a damaged file that is told to hold another day's rows."""
     lake = any_lake

@@ -93,6 +93,7 @@ def test_expiring_and_cleaning_by_ducklake_keep_the_merged_file(any_lake: Lake) 
     ).fetchone() == (0,)
 
 
+@pytest.mark.long
 def test_a_publication_meanwhile_wins(any_lake: Lake) -> None:
     """Catches a merge that brings replaced rows back, or that reverts a changed table."""
     days(any_lake, 10)

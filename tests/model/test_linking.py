@@ -234,6 +234,7 @@ def test_a_consumer_may_be_called_like_a_command(load: Load) -> None:
     assert problems == []
 
 
+@pytest.mark.long
 def test_thousands_of_unknown_names_dont_take_minutes() -> None:
     """Each suggestion compares with every name: there is a bound."""
     place = Place(file="assets/a.sql")

@@ -95,6 +95,7 @@ def test_the_nearest_tests_come_first() -> None:
     assert Imports(ROOT).nearest_first(mutant, tests)[0] == "tests/model/test_selection.py"
 
 
+@pytest.mark.long
 def test_processes_import_the_copy(tmp_path: Path) -> None:
     """Processes that import the tree that isn't changed would let every mutant survive."""
     copy = Copy(tmp_path / "copy")

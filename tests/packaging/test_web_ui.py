@@ -19,6 +19,7 @@ FILTER: Any = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
 """Python has filters since 3.11.4."""
 
 
+@pytest.mark.long
 def test_an_sdist_has_the_built_ui_and_not_its_sources(tmp_path: Path) -> None:
     """Would catch: who installs from an sdist needs npm's registry, or gets half of
     node_modules.

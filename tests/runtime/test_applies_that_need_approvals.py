@@ -27,6 +27,7 @@ def lab_of(lab: Lab, rule: str) -> Lab:
     return lab
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("rule", "needed"),
     [

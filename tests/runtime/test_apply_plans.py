@@ -154,6 +154,7 @@ def commented(lab: Lab) -> None:
     lab.sql("clean", BODY.format(2) + " -- twice")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("happens", "file"),
     [(saved, "assets/clean.sql"), (added, "more.py"), (commented, "assets/clean.sql")],
@@ -202,6 +203,7 @@ def test_a_plan_whose_file_can_t_be_read_isn_t_applied(changed: Lab) -> None:
     assert versions(changed) == before
 
 
+@pytest.mark.long
 def test_a_plan_of_other_files_is_refused_by_name(changed: Lab) -> None:
     looked = shown(changed)
     saved(changed)
@@ -241,6 +243,7 @@ def test_what_reaches_further_back_by_now_is_another_plan(changed: Lab) -> None:
     assert "a new step: invalidate clean from 2024-12-31" in said["refused"]["changed"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("day", [DAYS[0], DAYS[1]])
 def test_what_is_unpublished_meanwhile_makes_another_plan(changed: Lab, day: str) -> None:
     """Would catch: an agreement to invalidate what isn't there any more, because a plan knows only
@@ -304,6 +307,7 @@ def test_ids_that_are_none(changed: Lab) -> None:
     assert len(versions(changed)) == 1
 
 
+@pytest.mark.long
 def test_a_plan_of_another_environment(changed: Lab) -> None:
     theirs = plan(
         ProjectSession.open(changed.root, "dev", None, "tester"), against=None, progress=Silent()

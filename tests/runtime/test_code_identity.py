@@ -123,6 +123,7 @@ EDITS = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("path", "text", "asset", "column", "before", "after", "via"),

@@ -151,6 +151,7 @@ def test_one_that_is_thin_alone_is_held_and_not_judged_over_and_over(lab: Herd) 
     ) == [(1,)]
 
 
+@pytest.mark.long
 def test_that_all_are_thin_on_saturdays_excuses_no_file_that_is_cut_on_one(lab: Herd) -> None:
     """Would catch: what all do each Saturday taken for what explains that one does more of it
     today.

@@ -122,6 +122,7 @@ def _accept(lab: Lab, target: str, *pairs: str, patch: bool = False) -> AcceptRe
     return accept(lab.session(), target, pairs=pairs, patch=patch, yes=False, progress=Silent())
 
 
+@pytest.mark.long
 def test_names_are_accepted_as_they_were_shown(lab: Lab) -> None:
     """Catches: a file that is saved between the look and the acceptance, and comes into force with
     it."""

@@ -29,6 +29,7 @@ def rows(day: str) -> list[str]:
     ]
 
 
+@pytest.mark.long
 def test_a_contract_of_what_was_observed(lab: Lab) -> None:
     """Catches: rules without evidence, or that what was observed breaks; a text that isn't a
     contract, or that changes how deliveries are read; one that replaces a file."""

@@ -138,6 +138,7 @@ def test_files_of_two_assets_are_two_repairs(lab: Lab) -> None:
     assert states(lab) == {"shops": "served", "board": "served"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("damage", WAYS)
 def test_it_is_found_said_and_repaired(lab: Lab, damage: Callable[[Path], None]) -> None:
     """Catches: a consumer called served over a file that can't be read; a repair refused because
@@ -240,6 +241,7 @@ def test_a_source_is_ingested_again_from_its_raw_bytes(lab: Lab) -> None:
     assert len(lab.read("orders")) == 10 * len(DAYS)
 
 
+@pytest.mark.long
 def test_a_file_that_is_put_back_ends_it(lab: Lab, tmp_path: Path) -> None:
     """Catches: an incident that only a repair of ours can end; one that isn't found a
     second time.
@@ -287,6 +289,7 @@ def test_more_damaged_files_than_evidence(lab: Lab, monkeypatch: pytest.MonkeyPa
     assert lab.headrace("status")["lake"]["damaged"] == 3
 
 
+@pytest.mark.long
 def test_three_other_things_are_wrong_at_once(lab: Lab) -> None:
     """Catches: damage that is put down to something else, or something else that is put down to
     damage."""

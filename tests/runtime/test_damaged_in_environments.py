@@ -85,6 +85,7 @@ def merge(lab: Lab) -> None:
         maintenance.maintain(store, None, folders, keep, session.clock.now_us())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("front", ["batch: off", "batch: auto"])
 def test_the_command_that_is_named_repairs(tmp_path: Path, front: str) -> None:
     """Catches: hints at incidents that environments don't open, and a consumer that is called

@@ -38,6 +38,7 @@ def cut_short(path: Path) -> None:
     os.truncate(path, 4)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("damage", [deleted, cut_short])
 def test_it_is_found_said_and_repaired(lab: Lab, damage: Callable[[Path], None]) -> None:
     """Catches: a consumer that is served over files that aren't there, which only `db

@@ -104,6 +104,7 @@ def test_what_nobody_uses_may_go_and_come_what_is_used_may_not(lab: Lab) -> None
     ]
 
 
+@pytest.mark.long
 def test_what_is_written_otherwise_is_read_otherwise(lab: Lab) -> None:
     """Catches: a delimiter, a decimal comma, a date's order, an encoding or a lost header that
     holds a delivery although it can be read; a form that sticks to the source after one such file;
@@ -167,6 +168,7 @@ def test_what_is_written_otherwise_is_read_otherwise(lab: Lab) -> None:
     assert ("totals", DAYS[6]) in published(lab.tick()), "`select *` takes what came"
 
 
+@pytest.mark.long
 def test_whole_numbers_become_decimal_where_that_loses_nothing(lab: Lab) -> None:
     """Would catch: a price list held for its first cents; history that is null, or another number,
     once the type is wider; a wider type that takes the last digits of long numbers."""
@@ -355,6 +357,7 @@ def test_who_uses_a_column_is_read_where_it_was_kept(
     ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("encoding", "policy"),
     [("utf-16", "map"), ("utf-16", "allow"), ("utf-16-le", "warn"), ("utf-16-le", "block")],
@@ -435,6 +438,7 @@ def deliver_json(lab: Lab, day: str, key: str, unused: str = "old") -> None:
     os.utime(path, (path.stat().st_mtime - 3600,) * 2)
 
 
+@pytest.mark.long
 def test_a_key_inside_json_that_gets_another_name(tmp_path: Path) -> None:
     """Would catch: nulls for everybody who reads the old key; a delivery held for what nobody uses,
     or said of it every day; a change that somebody allowed and that is found again in every

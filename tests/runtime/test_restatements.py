@@ -244,6 +244,7 @@ def test_each_partition_of_the_past_has_its_own_reason(lab: Lab) -> None:
     assert ("total", "restatement") in result
 
 
+@pytest.mark.long
 def test_an_optional_input_that_came_later_is_why_it_was_recomputed(tmp_path: Path) -> None:
     """Would catch: "because it was recomputed" of a day that was computed without the weather, and
     again when the weather had come."""

@@ -127,6 +127,7 @@ def test_what_is_seen_open_or_promised_stays(past: Lab, monkeypatch: pytest.Monk
         assert verify(tx).ok
 
 
+@pytest.mark.long
 def test_what_readers_are_told_of_the_past_stays_as_long_as_they_are_told(
     past: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:

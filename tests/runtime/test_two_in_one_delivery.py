@@ -74,6 +74,7 @@ CASES: list[tuple[str, Callable[[Rows], Rows], Callable[[Rows], Rows], set[str]]
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("header", "values", "count", "wanted"), CASES, ids=lambda item: getattr(item, "__name__", None)
 )

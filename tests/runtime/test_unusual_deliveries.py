@@ -37,6 +37,7 @@ def states(lab: Lab) -> list[tuple[str, str]]:
     ]
 
 
+@pytest.mark.long
 def test_types_that_alternate_from_day_to_day(lab: Lab) -> None:
     """Would catch: numbers that are text for good after one day of words; a held day that is
     forgotten, or pinned; a type that is told of as changed each time it comes back; an incident for
@@ -161,6 +162,7 @@ def test_nothing_and_a_header_alone(lab: Lab) -> None:
     assert ("totals", DAYS[4]) in published(lab.tick())
 
 
+@pytest.mark.long
 def test_a_mapping_to_a_column_that_exists(lab: Lab) -> None:
     """Would catch: a column read from another one's values because somebody mistyped a name; a
     contract that is left half written, or that the next reading is held by."""

@@ -98,6 +98,7 @@ def test_a_rename_with_another_unit_is_asked_about_and_converted(lab: Lab) -> No
     assert totals(lab) == pytest.approx([wanted[0] + 5, *wanted[1:]])
 
 
+@pytest.mark.long
 def test_values_may_be_taken_as_they_are(lab: Lab) -> None:
     """Would catch: a decision after which the delivery is held again for what was decided; one that
     hides the next change."""
@@ -109,6 +110,7 @@ def test_values_may_be_taken_as_they_are(lab: Lab) -> None:
     assert totals(lab)[-1] == pytest.approx(100 * total(DAYS[SOUND]))
 
 
+@pytest.mark.long
 def test_a_conversion_ends_with_the_name_that_it_is_of(lab: Lab) -> None:
     """Would catch: euros under the old name divided by 100, because cents once were."""
     decide(lab, ValueDecision(("amount_cents / 100",)))
@@ -133,6 +135,7 @@ def test_an_expression_that_is_none_is_refused(lab: Lab, text: str) -> None:
     assert not list(lab.root.glob("contracts/*"))
 
 
+@pytest.mark.long
 def test_an_expression_in_a_contract_is_checked_again(lab: Lab) -> None:
     """Would catch: a contract written by hand that reads a file; one of a column that files
     haven't."""

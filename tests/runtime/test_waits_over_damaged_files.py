@@ -106,6 +106,7 @@ def test_it_is_at_risk_before_its_deadline(lab: Lab) -> None:
         assert result["next"] == f"headrace incident {counts}"
 
 
+@pytest.mark.long
 def test_what_is_named_is_still_damaged_and_holds_the_reader(lab: Lab) -> None:
     """Would catch: a file that has been repaired in what `fix`, `status` and `why` say of a
     consumer that waits for another one; the damage of what its inputs were computed from before,
@@ -136,6 +137,7 @@ def test_what_is_named_is_still_damaged_and_holds_the_reader(lab: Lab) -> None:
     assert [row["cause"]["node"] for row in asked(lab, "incidents")] == ["orders"]
 
 
+@pytest.mark.long
 def test_a_repair_waits_only_for_the_damaged_inputs_that_it_reads(lab: Lab) -> None:
     """Would catch: "counts reads orders, which is damaged too" of a day that isn't computed from
     the damaged day of orders; a repair that reads it, and fails over it."""
@@ -150,6 +152,7 @@ def test_a_repair_waits_only_for_the_damaged_inputs_that_it_reads(lab: Lab) -> N
     assert asked(lab, "fix", counts, "--yes")["state"] == "resolved"
 
 
+@pytest.mark.long
 def test_what_an_attempt_could_not_read_is_looked_at_first(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:

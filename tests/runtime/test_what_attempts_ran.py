@@ -115,6 +115,7 @@ def test_an_upgraded_package_is_a_change_where_it_is_named_and_recorded_where_no
     assert after["named"]["fingerprint"] != before["named"]["fingerprint"]
 
 
+@pytest.mark.long
 def test_a_command_records_its_interpreter_its_script_and_its_own_packages(tmp_path: Path) -> None:
     """Would catch: versions of the packages next to Headrace, where a command has a virtual
     environment of its own; an attempt of which nobody knows which Python ran."""
@@ -169,6 +170,7 @@ def test_a_tool_outside_of_the_project_is_told_by_its_hash(tmp_path: Path, first
     assert len(set(hashes)) == 2
 
 
+@pytest.mark.long
 def test_an_editable_package_from_elsewhere_is_warned_of(
     installed: Installed, tmp_path: Path
 ) -> None:

@@ -193,6 +193,7 @@ def test_what_is_stale_through_its_own_code_is_told_so(served: Lab) -> None:
     assert item["nodes"] == ["clean"]
 
 
+@pytest.mark.long
 def test_the_reason_for_a_consumer_is_not_counted_again(served: Lab) -> None:
     """Would catch: "Also open: 1 incident" below the line that names this incident as
     the reason."""
@@ -212,6 +213,7 @@ def test_the_reason_for_a_consumer_is_not_counted_again(served: Lab) -> None:
     )
 
 
+@pytest.mark.long
 def test_stale_partitions_whose_code_fails_arent_proposed_before_it_is_corrected(
     served: Lab,
 ) -> None:

@@ -350,6 +350,7 @@ def test_the_newest_delivery_is_told_of_before_the_next_pass(lab: Lab) -> None:
     assert (said.last.subject, said.last.interval) == ("report", DAYS[1])
 
 
+@pytest.mark.long
 def test_the_interval_is_explained_that_is_wrong(lab: Lab) -> None:
     """Would catch: the newest interval, which nothing is the matter with, explained to somebody who
     asks why a consumer is wrong."""

@@ -163,6 +163,7 @@ def test_a_merged_table_names_what_is_to_be_asked_for(tmp_path: Path) -> None:
     assert _status(lab)["state"] == "served"
 
 
+@pytest.mark.long
 def test_a_wait_is_put_down_to_what_was_withdrawn_first(tmp_path: Path) -> None:
     """Would catch: the owner of `totals` blamed for a day that can't be read because the delivery
     that it was computed from was withdrawn: once `totals` was withdrawn too, as `status` proposes,

@@ -11,6 +11,7 @@ from semantics_lab import Case, StateFacts, cases
 CASES = list(cases())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "case", CASES, ids=[f"{case.file.removesuffix('.txt')}: {case.name}" for case in CASES]
 )

@@ -133,6 +133,7 @@ def test_a_backup_brings_everything_back(lab: Lab, tmp_path: Path) -> None:
     assert [p.partition for p in lab.tick().published] == [DAYS[3]] * 2
 
 
+@pytest.mark.long
 def test_a_backup_can_be_made_after_a_lost_file_was_computed_again(
     lab: Lab, tmp_path: Path
 ) -> None:

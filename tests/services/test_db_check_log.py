@@ -143,6 +143,7 @@ def test_maintenance_shortens_the_log_and_what_follows_is_still_compared(lab: La
     assert lab.rows("select count(*) from event_log") >= before, "what shows the difference is kept"
 
 
+@pytest.mark.long
 def test_a_checkpoint_that_was_changed_or_lost_is_found(lab: Lab) -> None:
     lab.headrace("db", "gc")
     (file,) = (lab.root / ".headrace/checkpoints").iterdir()

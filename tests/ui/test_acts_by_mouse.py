@@ -137,6 +137,7 @@ def test_an_incident_is_muted_and_unmuted(shop: tuple[Site, Path]) -> None:
         assert trail(root, "incident.unmuted")[0] == ME
 
 
+@pytest.mark.long
 def test_a_partition_is_made_again_with_a_reason(shop: tuple[Site, Path]) -> None:
     """Would catch: a click that replaces what readers see without saying whom that reaches, or
     without a reason.
@@ -153,6 +154,7 @@ def test_a_partition_is_made_again_with_a_reason(shop: tuple[Site, Path]) -> Non
     assert trail(root, "run.requested") == (ME, MARKUP)
 
 
+@pytest.mark.long
 def test_what_failed_is_retried_once_it_is_mended(shop: tuple[Site, Path]) -> None:
     """Would catch: a retry that says nothing of what still fails, or a page on which it can't be
     asked for.
@@ -300,6 +302,7 @@ def test_what_somebody_knows_of_a_cause_stands_in_its_timeline(shop: tuple[Site,
         assert trail(root, "incident.noted") == (ME, MARKUP)
 
 
+@pytest.mark.long
 def test_an_incident_is_assigned_and_linked_to_its_ticket(shop: tuple[Site, Path]) -> None:
     """Would catch: a name that is markup in the next reader's page, a link that tells the ticket
     system which page was left, and a list that doesn't say who handles a cause."""

@@ -88,6 +88,7 @@ def test_each_act_has_a_ceiling_or_needs_none() -> None:
     assert CONSEQUENCES.keys().isdisjoint(ONE_THING)
 
 
+@pytest.mark.long
 def test_schemas_are_valid_and_complete() -> None:
     """Would catch: a schema that clients refuse, or that refers to what isn't in it."""
     for tool in tools().values():

@@ -64,6 +64,7 @@ def door(guarded: Project) -> Iterator[Opened]:
         yield result
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mode", ["auto", LEGACY])
 def test_a_viewer_reads_over_http(guarded: Project, door: Opened, mode: str) -> None:
     """Would catch: other results than the commands have, a masked value, an act in the list of

@@ -168,6 +168,7 @@ def wide(door: Opened) -> Opened:
     return door
 
 
+@pytest.mark.long
 def test_a_large_table_passes_through_in_parts(wide: Opened) -> None:
     """Would catch: a download of any size held whole in the process that holds the lease."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -195,6 +196,7 @@ def test_json_in_parts_is_the_response_of_the_command(door: Opened) -> None:
     assert len(served["rows"]) == served["rows_total"] == 25_001
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("form", ["csv", "json", "parquet", "arrow", "sql"])
 def test_a_time_limit_is_answered_in_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str

@@ -70,6 +70,7 @@ def test_a_column_that_is_empty_is_drawn_against_days_on_which_it_never_was(door
     ]
 
 
+@pytest.mark.long
 def test_sizes_are_said_as_people_count(door: Opened) -> None:
     """Would catch: logarithms on a page; the emptied day, which nobody reads, taken for a usual
     one."""

@@ -133,6 +133,7 @@ def test_a_client_that_sends_nothing_delays_nobody(forking: Forking) -> None:
         assert forking.ask(b"read")[0] == 7
 
 
+@pytest.mark.long
 def test_more_reads_than_may_run_at_once_wait(forking: Forking) -> None:
     """Would catch: forks without limit."""
     running = [forking.begin(b"loop") for _ in range(read_forks.FORKS_MAX)]

@@ -113,6 +113,7 @@ def test_a_command_after_others_runs_the_newest_interval_only(handover: Handover
     assert handover.calls() == ["newest.first 2026-03-24", "newest.mail 2026-03-24"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("dag", ["newest", "all"])
 def test_a_moved_dag_begins_after_what_airflow_has_run(handover: Handover, dag: str) -> None:
     """Would catch: mails of all past days, sent again after a move."""

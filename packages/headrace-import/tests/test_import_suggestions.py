@@ -58,6 +58,7 @@ def rows(project: Path, names: tuple[str, ...]) -> dict[str, list[tuple[str, ...
     }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["pass_through", "duplicate", "unused_source", ""])
 def test_tables_stay_equal(tmp_path: Path, kind: str) -> None:
     """Would catch: a change that alters, renames or loses rows of a table that stays."""

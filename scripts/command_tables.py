@@ -3,8 +3,9 @@
     python -m scripts.generate      writes it, and all other tables
 
 `headrace --help`, permissions and routes know each command before its module is imported. The
-declarations are constants, so this reads them from the files: `@command(…)` at functions of
-`headrace.services`, and `<name>_command` in `headrace.cli.commands`.
+declarations are constants, so this reads them from the files: `@command(…)` and
+`@leader_command(…)` at functions of `headrace.services`, and `<name>_command` in
+`headrace.cli.commands`.
 """
 
 from __future__ import annotations
@@ -33,6 +34,10 @@ FUNCTIONS: dict[str, dict[str, Any]] = {{
 CLI: tuple[tuple[str, str, str, str], ...] = (
 {commands})
 """Name, group, summary, and the module of `headrace.cli.commands`, or the function."""
+
+LEADER: dict[str, str] = {{
+{requests}}}
+"""Command that a request to the leader may name → its module in `headrace.services`."""
 '''
 
 
@@ -41,7 +46,8 @@ def text(source: Path) -> str:
     functions = declared_functions(source)
     rows = "".join(f"    {path!r}: {row!r},\n" for path, row in functions.items())
     commands = "".join(f"    {row!r},\n" for row in sorted(declared_commands(source, functions)))
-    return TEXT.format(rows=rows, commands=commands)
+    requests = "".join(f"    {name!r}: {home!r},\n" for name, home in leader_commands(source))
+    return TEXT.format(rows=rows, commands=commands, requests=requests)
 
 
 def declared_functions(source: Path) -> dict[str, dict[str, Any]]:
@@ -54,6 +60,16 @@ def declared_functions(source: Path) -> dict[str, dict[str, Any]]:
                 found[f"{home}:{getattr(node, 'name', '')}"] = row
     refuse_twice(found.values())
     return dict(sorted(found.items()))
+
+
+def leader_commands(source: Path) -> list[tuple[str, str]]:
+    """Return the name of each `@leader_command` with its module, sorted."""
+    return sorted(
+        (ast.literal_eval(call.args[0]), _module(source, file).removeprefix(OWN))
+        for file in _files(source, "services")
+        for node in _parsed(file, "@leader_command(")
+        for call in _decorators(node, "leader_command")
+    )
 
 
 def refuse_twice(rows: Iterable[dict[str, Any]]) -> None:
@@ -111,12 +127,17 @@ def _parsed(file: Path, mark: str) -> list[ast.stmt]:
 
 def _calls(node: ast.stmt, decorator: str) -> Iterator[dict[str, Any]]:
     """Yield the arguments of a function's decorator with this name."""
+    for call in _decorators(node, decorator):
+        # `@terminal_command` begins with its functions, which the table doesn't need
+        positional = ("name", "permission")[: len(call.args)]
+        row = dict(zip(positional, map(_value, call.args), strict=True))
+        yield row | {str(word.arg): _value(word.value) for word in call.keywords}
+
+
+def _decorators(node: ast.stmt, name: str) -> Iterator[ast.Call]:
     for call in getattr(node, "decorator_list", ()):
-        if isinstance(call, ast.Call) and ast.unparse(call.func) == decorator:
-            # `@terminal_command` begins with its functions, which the table doesn't need
-            positional = ("name", "permission")[: len(call.args)]
-            row = dict(zip(positional, map(_value, call.args), strict=True))
-            yield row | {str(word.arg): _value(word.value) for word in call.keywords}
+        if isinstance(call, ast.Call) and ast.unparse(call.func) == name:
+            yield call
 
 
 def _value(node: ast.expr) -> Any:

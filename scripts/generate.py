@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+import tempfile
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,26 +42,39 @@ def main(arguments: list[str]) -> int:
 
 def _write_others() -> None:
     """Write what needs Headrace, which is imported with the tables."""
-    sys.path[:0] = [str(source.parent) for source in sources()]
-    from scripts import agent_tools, completion_table, session_methods
+    with tempfile.TemporaryDirectory() as folder:
+        for name, module in _packages():
+            _install(name, module, Path(folder))
+        sys.path[:0] = [folder, *(str(source.parent) for source in sources())]
+        from scripts import agent_tools, completion_table, session_methods
 
-    _replace(COMPLETION, completion_table.text())
-    for source in sources():
-        functions = command_tables.declared_functions(source)
-        _replace(source / "session_methods.py", session_methods.text(functions))
-        _replace(tools_file(source), agent_tools.text(functions))
+        _replace(COMPLETION, completion_table.text())
+        for source in sources():
+            functions = command_tables.declared_functions(source)
+            _replace(source / "session_methods.py", session_methods.text(functions))
+            _replace(tools_file(source), agent_tools.text(functions))
+
+
+def _install(name: str, module: str, folder: Path) -> None:
+    """Declare a package's tables as its installation does, which may come later."""
+    entry_points = folder / f"{name}-0.dist-info/entry_points.txt"
+    entry_points.parent.mkdir()
+    entry_points.write_text(f"[{GROUP}]\n{name} = {module}\n", encoding="utf-8")
 
 
 def sources() -> list[Path]:
     """Return the folders of Headrace and of each package that has generated tables."""
-    return [SOURCE, *_packages()]
+    folders = (ROOT / "packages" / name / "src" for name, _ in _packages())
+    modules = (module.partition(".")[0] for _, module in _packages())
+    return [SOURCE, *map(Path.joinpath, folders, modules)]
 
 
-def _packages() -> Iterator[Path]:
+def _packages() -> Iterator[tuple[str, str]]:
+    """Yield the folder of each package that has generated tables, with the module of its table."""
     for file in sorted(ROOT.glob("packages/*/pyproject.toml")):
         project = tomllib.loads(file.read_text(encoding="utf-8"))["project"]
         for module in project.get("entry-points", {}).get(GROUP, {}).values():
-            yield file.parent / "src" / module.partition(".")[0]
+            yield file.parent.name, module
 
 
 def tools_file(source: Path) -> Path:

@@ -34,6 +34,10 @@ _HOMES = {
     "Progress": "headrace.services.session",
     "Response": "headrace.services.responses.base",
     "local_actor": "headrace.services.local_actor",
+    # What the process that leads does for a function of a command.
+    "leader_command": "headrace.services.commands",
+    "perform": "headrace.services.commands",
+    "CommandContext": "headrace.services.command_context",
     # Commands of Headrace that others call.
     "validate": "headrace.services.validate",
     "ProblemRow": "headrace.services.responses.project",

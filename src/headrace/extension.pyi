@@ -25,6 +25,9 @@ from headrace.model.partitions import command_line as command_line
 from headrace.model.wording import counted as counted
 from headrace.model.wording import few as few
 from headrace.services.apply import apply as apply
+from headrace.services.command_context import CommandContext as CommandContext
+from headrace.services.commands import leader_command as leader_command
+from headrace.services.commands import perform as perform
 from headrace.services.dbt_test_ids import DbtTest as DbtTest
 from headrace.services.local_actor import local_actor as local_actor
 from headrace.services.parameters import Argument as Argument

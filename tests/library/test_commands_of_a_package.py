@@ -21,7 +21,17 @@ FUNCTIONS = '''"""The owners of a project, from another package."""
 
 from typing import Annotated
 
-from headrace.extension import OPERATE, SEE, Argument, ProjectSession, Response, command
+from headrace.extension import (
+    OPERATE,
+    SEE,
+    Argument,
+    CommandContext,
+    Progress,
+    ProjectSession,
+    Response,
+    command,
+    leader_command,
+)
 
 
 class OwnerRow(Response, frozen=True, kw_only=True):
@@ -54,6 +64,11 @@ def greet(session: ProjectSession) -> list[OwnerRow]:
     return []
 
 
+@leader_command("greet", OwnerRow, OwnerRow)
+def greet_on_leader(context: CommandContext, arguments: OwnerRow, progress: Progress) -> OwnerRow:
+    return arguments
+
+
 @command("owners run", SEE, http="GET /runs/{a} another_run", not_for_agents="it is Headrace's")
 def another(session: ProjectSession, a: str) -> list[OwnerRow]:
     """Take a path that Headrace has."""
@@ -65,6 +80,7 @@ import headrace
 from headrace.cli import main
 from headrace.cli.command_table import help_text
 from headrace.cli.completion import candidates
+from headrace.services.commands import _known
 from headrace.services.parameters import command_function
 from headrace.services.permissions import by_name
 from headrace.web.agents.declarations import tools
@@ -79,6 +95,7 @@ print(json.dumps([
     [item.name for item in ENDPOINTS if item.path in ("/api/v1/runs/{run}", "/api/v1/runs/{a}")],
     hasattr(command_function("headrace_owners.functions:greet"), "__wrapped__"),
     hasattr(headrace.Session("project"), "greet"),
+    _known("greet").do.__module__,
 ]))
 main.run(["owners", "team", "--json", "--project", "project"])
 main.run(["owners", "team", "--project", "project"])
@@ -140,6 +157,7 @@ def test_its_function_is_in_every_interface(tree: Path) -> None:
         ["run", "another_run"],
         True,
         False,
+        "headrace_owners.functions",
     ]
     assert json.loads(typed) == [{"owner": "core"}]
     assert [line.strip() for line in table] == ["owner", "core"]

@@ -7,7 +7,7 @@ responses are msgspec structs, so that a request can travel through the store.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
 from datetime import datetime
 from importlib import import_module
@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import msgspec
 
+from headrace.command_tables import LEADER
 from headrace.compiler.lineage import compile_lineage
 from headrace.faults import FaultPoint, reached
 from headrace.incidents import gathering
+from headrace.installed_commands import installed_tables
 from headrace.integrations.notifications.process import NotificationSender
 from headrace.model import (
     HeadraceError,
@@ -268,59 +270,15 @@ class LeaderCommand(msgspec.Struct, frozen=True):
 
 
 COMMANDS: dict[str, LeaderCommand] = {}
-REQUESTABLE = {
-    "apply": "apply",
-    "receive": "receive",
-    "run": "run",
-    "tick": "run_results",
-    "gc": "database",
-    "retry": "run",
-    "cancel": "interventions",
-    "pause": "pause",
-    "resume": "pause",
-    "withdraw": "interventions",
-    "fire": "receive",
-    "backfill": "backfills",
-    "backfills": "backfills",
-    "contract_accept": "contract_accept",
-    "fix": "fix",
-    "fix_ended": "incident_records",
-    "note_incident": "incident_records",
-    "assign_incident": "incident_handling",
-    "link_ticket": "incident_handling",
-    "mute_incident": "incident_mutes",
-    "unmute_incident": "incident_mutes",
-    "quarantine_deciding": "quarantine_decisions",
-    "report_incident": "incident_records",
-    "waive": "interventions",
-    "exports": "interventions",
-    "approval_answer": "approvals",
-    "approval_act": "act_approvals",
-    "keys_rotate": "keys",
-    "keys_reveal": "keys",
-    "record_trial": "trial_records",
-    "freeze": "freezes",
-    "unfreeze": "freezes",
-    "break_glass": "emergencies",
-    "break_glass_end": "emergencies",
-    "session_record": "browser_sessions",
-    "user_record": "users",
-    "erasure_begin": "erase_steps",
-    "erasure_table": "erase_steps",
-    "erasure_copies": "erase_steps",
-    "erasure_export": "erase_steps",
-    "erasure_clean": "erase_steps",
-    "erasure_finish": "erase_steps",
-    "rebuildable_remove": "rebuildable",
-    "dismiss": "dismissals",
-    "reopen": "dismissals",
-    "hold_set": "holds",
-    "hold_release": "holds",
-    "token_create": "tokens",
-    "token_revoke": "tokens",
-    "agent_act": "agent_acts",
+REQUESTABLE: Mapping[str, str] = {
+    name: module
+    for table in (*(installed.LEADER for installed in installed_tables()), LEADER)
+    for name, module in table.items()
 }
-"""Command that a request in the store may name → its module in this package."""
+"""Command that a request in the store may name → its module, from the generated tables.
+
+Modules of other packages have their whole name.
+"""
 
 
 Doing: TypeAlias = Callable[[CommandContext, A, Progress], D | PendingRun]
@@ -429,7 +387,8 @@ def _known(name: str) -> LeaderCommand:
             f"this leader doesn't know the command `{name}`",
             hint="end the process that leads: it is of an older version",
         )
-    import_module(f"headrace.services.{REQUESTABLE[name]}")
+    module = REQUESTABLE[name]
+    import_module(module if "." in module else f"headrace.services.{module}")
     return COMMANDS[name]
 
 

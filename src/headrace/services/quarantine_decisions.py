@@ -68,7 +68,6 @@ from headrace.store.queries.quarantine import Quarantined
 # marks the data as a success.
 
 ACCEPT, DROP = "accept", "drop"
-COMMAND = "quarantine_deciding"
 TRIES = 5
 """Maximum number of times that shared files are rewritten, if the table changes meanwhile."""
 
@@ -108,7 +107,7 @@ def accept_partition(
     for attempt in range(TRIES):
         arguments = _prepared(session, target, text, until)
         try:
-            return perform(session, COMMAND, arguments, progress)  # type: ignore[no-any-return]
+            return perform(session, "quarantine_deciding", arguments, progress)  # type: ignore[no-any-return]
         except RewriteOutdated:
             publication_decisions.discard_rewrites(session.folders, arguments.rewritten)
             if attempt == TRIES - 1:
@@ -128,7 +127,7 @@ def drop_partition(
     )
     row = _waiting(session, target)
     arguments = DecideArguments(DROP, row.node, row.partition, row.id, text)
-    return perform(session, COMMAND, arguments, progress)  # type: ignore[no-any-return]
+    return perform(session, "quarantine_deciding", arguments, progress)  # type: ignore[no-any-return]
 
 
 def _waiting(session: ProjectSession, target: str) -> Quarantined:
@@ -210,7 +209,7 @@ def _prepared(
     return DecideArguments(ACCEPT, row.node, row.partition, row.id, reason, until, rewritten_files)
 
 
-@leader_command(COMMAND, DecideArguments, DecisionResponse)
+@leader_command("quarantine_deciding", DecideArguments, DecisionResponse)
 def _decide(
     context: CommandContext, arguments: DecideArguments, progress: Progress
 ) -> DecisionResponse | PendingRun:

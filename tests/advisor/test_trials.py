@@ -11,7 +11,8 @@ import duckdb
 import pytest
 
 from headrace.advisor import trial_runs
-from headrace.advisor.trials import (
+from headrace.lake.session import DuckDBSession
+from headrace.plan.trials import (
     Compared,
     Interval,
     Side,
@@ -22,7 +23,6 @@ from headrace.advisor.trials import (
     spread_over,
     verdict_of,
 )
-from headrace.lake.session import DuckDBSession
 
 
 def _pairs(

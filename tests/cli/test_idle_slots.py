@@ -15,10 +15,10 @@ from clilab import Project
 
 from headrace.advisor import idle_slots, trial_runs
 from headrace.advisor.idle_slots import WAITING, IdleSlots, has_idle_slot
-from headrace.advisor.trials import Trial
 from headrace.model import StoreError
 from headrace.model.nodes import Settings
 from headrace.plan.backfills import first_attempt_of
+from headrace.plan.trials import Trial
 from headrace.services import proofs, trial_records, trials
 from headrace.store import Store
 from headrace.store.lease import Lease

@@ -14,8 +14,8 @@ import pytest
 from clilab import Project
 
 from headrace.advisor import trials
-from headrace.advisor.trials import Interval
 from headrace.cli.main import run
+from headrace.plan.trials import Interval
 from headrace.services import optimize_apply, proofs
 from headrace.services.finding_trials import FindingTrial
 

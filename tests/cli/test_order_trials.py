@@ -16,10 +16,10 @@ from clilab import Project
 from msgspec.structs import replace
 
 from headrace.advisor.trial_runs import _Pair
-from headrace.advisor.trials import Compared
 from headrace.cli.main import run
 from headrace.model import Refused
 from headrace.model.nodes import Settings
+from headrace.plan.trials import Compared
 from headrace.services import order_trials, trial_outcomes
 from headrace.store import Store
 from headrace.store.queries import applied_versions, trials

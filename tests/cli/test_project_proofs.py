@@ -14,8 +14,8 @@ from clilab import Project
 
 from headrace.advisor import partition_rules, trials
 from headrace.advisor.trial_runs import OutOfTime, _Pair
-from headrace.advisor.trials import Compared, Interval, Side
 from headrace.cli.main import run
+from headrace.plan.trials import Compared, Interval, Side
 from headrace.store.queries import publications
 
 NOW = "2025-03-04T06:00+00:00"

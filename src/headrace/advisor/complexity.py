@@ -11,11 +11,11 @@ from sqlglot import exp
 
 from headrace.advisor.checking import parse_query
 from headrace.advisor.column_uses import ColumnUses
-from headrace.advisor.needed_nodes import needed_nodes
 from headrace.model import Asset, Consumer, InputMode, InputSpec, Source, SqlBody
 from headrace.plan import Compiled
 from headrace.plan.compiled import own_file
 from headrace.plan.impact import Lineage
+from headrace.plan.needed_nodes import needed_nodes
 from headrace.sql.values import Transformation, values_of
 
 SEEN_DAYS = 30

@@ -17,7 +17,6 @@ import msgspec
 from msgspec.structs import replace
 
 from headrace.advisor.idle_slots import IdleSlots
-from headrace.advisor.trials import Compared, Side, Trial, TrialRun
 from headrace.engine import landlock
 from headrace.engine.compute import composed_of
 from headrace.engine.failures import BodyFailed, shortened
@@ -32,6 +31,7 @@ from headrace.lake.tables import FileRef, LakeTable, StagedFile
 from headrace.model import Grain, HeadraceError, Refused
 from headrace.model.errors import first_line
 from headrace.model.partitions import command_line
+from headrace.plan.trials import Compared, Side, Trial, TrialRun
 from headrace.runtime.folders import Folders
 from headrace.runtime.messages import ComputeTask
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import msgspec
 
 from headrace.advisor.complexity import SEEN_DAYS, Finding, ProjectShape
-from headrace.advisor.costs import MONTH_DAYS, CostAmount, CostItem, sums
 from headrace.advisor.partition_rules import better_grain
 from headrace.advisor.same_content import same_rows
 from headrace.compiler.lineage import compile_lineage
+from headrace.ledger.costs import MONTH_DAYS, CostAmount, CostItem, sums
 from headrace.model.partitions import command_line
 from headrace.plan import Compiled
 from headrace.services.costs import days_since, figuring_of, plain_items

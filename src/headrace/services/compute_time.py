@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 import msgspec
 
-from headrace.advisor.trials import Trial
 from headrace.model.intervals import DAY_US
 from headrace.plan import ChangeKind, Compiled, NodeChange
 from headrace.plan.backfills import Chosen
 from headrace.plan.compiled import is_view
-from headrace.services.trial_outcomes import saved_seconds
+from headrace.plan.trials import Side, Trial, TrialVerdict
 from headrace.store import Transaction
 from headrace.store.queries import attempts, durations, trials
 
@@ -107,3 +107,19 @@ def _measured_saving(tx: Transaction, new: Compiled, name: str, now_us: int) -> 
     if stored is None:
         return None
     return saved_seconds(tx, name, msgspec.json.decode(stored.content, type=Trial), now_us)
+
+
+def saved_seconds(tx: Transaction, node: str, trial: Trial, now_us: int) -> float | None:
+    """Return the seconds that a change saves a month, by the real runs of the last 30 days.
+
+    None if the change of durations isn't known.
+    """
+    if trial.verdict is TrialVerdict.NO_EFFECT:
+        return 0.0
+    if trial.verdict not in (TrialVerdict.FASTER, TrialVerdict.SLOWER):
+        return None
+    computed = trials.partitions_computed(tx, node, now_us - MONTH_US, now_us)
+    before_ms, after_ms = (
+        statistics.fmean(run.ms for run in trial.runs if run.side is side) for side in Side
+    )
+    return round((before_ms - after_ms) / 1000 * computed, 3)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Annotated
 
-from headrace.advisor.costs import (
+from headrace.ledger.costs import (
     MONTH_DAYS,
     NOBODY,
     Budget,
@@ -19,12 +19,12 @@ from headrace.advisor.costs import (
     sums,
     waste,
 )
-from headrace.advisor.needed_nodes import needed_nodes
 from headrace.model import UsageError
 from headrace.model.errors import did_you_mean
 from headrace.model.intervals import DAY_US, from_us, to_us
 from headrace.model.nodes import CostRates
 from headrace.plan import Compiled
+from headrace.plan.needed_nodes import needed_nodes
 from headrace.services.figure_inputs import Figuring
 from headrace.services.parameters import Option, Window
 from headrace.services.permissions import SEE, command

@@ -9,8 +9,8 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from headrace.advisor.project_tables import ProjectTables
-from headrace.advisor.trials import Trial, TrialVerdict
 from headrace.plan import Compiled
+from headrace.plan.trials import Trial, TrialVerdict
 from headrace.services.finding_changes import FindingChange
 from headrace.services.session import Progress, ProjectSession
 from headrace.services.trial_inputs import (

@@ -12,7 +12,6 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from headrace.advisor.costs import CostAmount
 from headrace.checks.anomalies.history import readable
 from headrace.checks.anomalies.metric_anomalies import kind_of
 from headrace.checks.anomalies.usual import (
@@ -23,6 +22,7 @@ from headrace.checks.anomalies.usual import (
     unit_of,
 )
 from headrace.checks.metrics import HISTORY_PARTITIONS, MetricId, Metrics, decoded, rows_alone
+from headrace.ledger.costs import CostAmount
 from headrace.model import Asset, Grain, Source, UsageError
 from headrace.model.errors import did_you_mean
 from headrace.model.intervals import bounds_us

@@ -9,12 +9,12 @@ from typing import Annotated
 import msgspec
 
 from headrace.advisor.project_tables import ProjectTables
-from headrace.advisor.trials import Trial, TrialVerdict
 from headrace.model import HeadraceError, Refused, UsageError
 from headrace.model.errors import did_you_mean
 from headrace.model.partitions import command_line
 from headrace.model.times import duration
 from headrace.plan import Compiled
+from headrace.plan.trials import Trial, TrialVerdict
 from headrace.services.dismissed import Dismissals, dismissals_of, refuse_dismissed
 from headrace.services.finding_changes import (
     FindingChange,

@@ -9,7 +9,6 @@ from msgspec.structs import replace
 from sqlglot import exp
 
 from headrace.advisor.project_tables import ProjectTables
-from headrace.advisor.trials import Trial
 from headrace.lake.session import without_semicolons
 from headrace.model import (
     Asset,
@@ -23,6 +22,7 @@ from headrace.model import (
 from headrace.model.errors import did_you_mean
 from headrace.model.partitions import command_line
 from headrace.plan import Compiled
+from headrace.plan.trials import Trial
 from headrace.services.changed_assets import compiled_with, with_query
 from headrace.services.masking import refuse_inputs
 from headrace.services.responses.optimize import SavingRow

@@ -10,10 +10,10 @@ from msgspec.structs import replace
 from headrace.advisor.advice import Verdict
 from headrace.advisor.project_advice import ProjectFinding
 from headrace.advisor.project_tables import ProjectTables
-from headrace.advisor.trials import Interval, Side, Trial
 from headrace.model import HeadraceError
 from headrace.model.partitions import command_line
 from headrace.plan import changes, comparison
+from headrace.plan.trials import Interval, Side, Trial
 from headrace.services import plans
 from headrace.services.dismissed import is_dismissed
 from headrace.services.finding_changes import (

@@ -10,7 +10,6 @@ from headrace.advisor.idle_slots import IdleSlots
 from headrace.advisor.project_tables import ProjectTables
 from headrace.advisor.queries import Queries
 from headrace.advisor.row_order import FLOAT_ORDER
-from headrace.advisor.trials import spread_over
 from headrace.lake.catalog import newest_snapshot
 from headrace.model import Asset, Refused, SqlBody, UsageError
 from headrace.model.fields import memory_in_bytes
@@ -18,6 +17,7 @@ from headrace.model.nodes import MaterializationKind
 from headrace.model.partitions import WHOLE
 from headrace.plan import Compiled
 from headrace.plan.compiled import is_view
+from headrace.plan.trials import spread_over
 from headrace.runtime.applied_versions import AppliedVersion
 from headrace.runtime.leadership import worker_settings
 from headrace.runtime.messages import ComputeTask

@@ -6,35 +6,19 @@ import statistics
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from headrace.advisor.trials import Side, Trial, TrialVerdict
 from headrace.model.intervals import DAY_US
+from headrace.plan.trials import Trial
+from headrace.services.compute_time import MONTH_US, saved_seconds
 from headrace.store import Transaction
-from headrace.store.queries import durations, trials
+from headrace.store.queries import durations
 from headrace.store.queries.trials import StoredTrial
 
 FOLLOWED_RUNS_MIN = 5
 """A change is followed up from this many real runs before and after it."""
-MONTH_US = 30 * DAY_US
 BEFORE_US = MONTH_US
 """Real runs before a trial are those of the 30 days before it."""
 FingerprintsOf = Callable[[int], Mapping[str, str]]
 """Version → node → fingerprint of its code."""
-
-
-def saved_seconds(tx: Transaction, node: str, trial: Trial, now_us: int) -> float | None:
-    """Return the seconds that a change saves a month, by the real runs of the last 30 days.
-
-    None if the change of durations isn't known.
-    """
-    if trial.verdict is TrialVerdict.NO_EFFECT:
-        return 0.0
-    if trial.verdict not in (TrialVerdict.FASTER, TrialVerdict.SLOWER):
-        return None
-    computed = trials.partitions_computed(tx, node, now_us - MONTH_US, now_us)
-    before_ms, after_ms = (
-        statistics.fmean(run.ms for run in trial.runs if run.side is side) for side in Side
-    )
-    return round((before_ms - after_ms) / 1000 * computed, 3)
 
 
 def saved_in_all(tx: Transaction, trial_of: Mapping[str, Trial], now_us: int) -> float | None:

@@ -6,7 +6,7 @@ from functools import cache, partial
 
 import msgspec
 
-from headrace.advisor.trials import Trial
+from headrace.plan.trials import Trial
 from headrace.services.command_context import CommandContext
 from headrace.services.commands import leader_command, perform
 from headrace.services.permissions import SEE, command

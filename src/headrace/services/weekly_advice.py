@@ -11,14 +11,15 @@ import msgspec
 
 from headrace.advisor.delay_records import DelayRecords
 from headrace.advisor.delay_texts import delay_sentence
-from headrace.advisor.trials import Interval, Trial, TrialVerdict
 from headrace.incidents.messages import wrapped
 from headrace.model.intervals import from_us
 from headrace.model.partitions import command_line
 from headrace.model.times import Duration, duration
 from headrace.plan import ChangeKind, Compiled, changes
+from headrace.plan.trials import Interval, Trial, TrialVerdict
+from headrace.services.compute_time import MONTH_US, saved_seconds
 from headrace.services.dismissed import Dismissals, is_dismissed
-from headrace.services.trial_outcomes import MONTH_US, FollowUp, followed_up, saved_seconds
+from headrace.services.trial_outcomes import FollowUp, followed_up
 from headrace.slo.declared_promises import declared_promises, traits
 from headrace.slo.obligations import EvaluationContext
 from headrace.slo.stored_facts import StoredFacts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from headrace.advisor.costs import Budget, CostAmount, CostItem, by_consumer, forecast, sums, waste
+from headrace.ledger.costs import Budget, CostAmount, CostItem, by_consumer, forecast, sums, waste
 from headrace.model.nodes import CostRates
 
 HOUR = 3_600_000_000

@@ -273,8 +273,8 @@ def test_workers_that_dont_start_and_a_lake_that_cant_be_written_are_evidence(
     """Would catch: one taken for the other, or the last look for the beginning."""
     assert list(downtime.without_workers(tx)) == list(downtime.without_lake(tx)) == []
     for now in (10, 20):
-        lake_maintenance.record_worker_problem(tx, "no such file", now)
-        lake_maintenance.record_lake_problem(tx, "Permission denied", now + 1)
+        lake_maintenance.record_problem(tx, lake_maintenance.WORKERS, "no such file", now)
+        lake_maintenance.record_problem(tx, lake_maintenance.LAKE, "Permission denied", now + 1)
     (workers,), (lake,) = downtime.without_workers(tx), downtime.without_lake(tx)
     assert (workers.kind, workers.observed, workers.began_us, workers.at_us) == (
         "runtime_down", "no such file", 10, 20,

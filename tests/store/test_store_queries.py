@@ -25,7 +25,9 @@ from headrace.store.queries import (
     applied_versions,
     attempts,
     deliveries,
+    failures,
     ingestion,
+    ledger,
     partition_states,
     publications,
     quality,
@@ -274,9 +276,11 @@ def watching(store: Store) -> Iterator[Watching]:
 
 def _is_of_a_few(step: str, plan: list[str]) -> bool:
     """Whether a scan is of given values, or of what another step of the plan has found."""
+    found = step.removeprefix("SCAN ")
     return (
-        step.startswith(("SCAN key", "SCAN json_each"))
-        or f"CO-ROUTINE {step.removeprefix('SCAN ')}" in plan
+        found.startswith(("key", "json_each"))
+        or f"CO-ROUTINE {found}" in plan
+        or f"MATERIALIZE {found}" in plan
     )
 
 
@@ -296,6 +300,10 @@ def test_no_query_reads_a_whole_table(filled: Store) -> None:
         quality.checks_of_attempt(asked, 1, 1)
         quality.check_history(asked, "a", "unique_id")
         applied_versions.newest(asked)
+        attempts.durations_of_nodes(asked, ["src", "a"])
+        attempts.newest_at(asked, [("src", DAYS[0]), ("a", DAYS[0])])
+        failures.failed_at_node(asked, "b")
+        ledger.attempts(asked, [("src", DAYS[0]), ("a", DAYS[0])])
 
 
 @ONLY_SQLITE

@@ -534,7 +534,7 @@ class Leader(LeaderLoop):
         with self.store.write(self.lease.epoch) as tx:
             now = self.clock.mark(tx)
             leader_writes.lose_open_work(tx, self.lease.epoch + 1, now)
-            lake_maintenance.record_worker_problem(tx, why, now)
+            lake_maintenance.record_problem(tx, lake_maintenance.WORKERS, why, now)
             self._settle(tx, now)
 
     def note_closed(self, why: str) -> None:
@@ -546,7 +546,7 @@ class Leader(LeaderLoop):
         self.observe({source.name for source in sources if connector_name(source) is None})
         with self.store.write(self.lease.epoch) as tx:
             now = self.clock.mark(tx)
-            lake_maintenance.record_lake_problem(tx, why, now)
+            lake_maintenance.record_problem(tx, lake_maintenance.LAKE, why, now)
             self._settle(tx, now)
 
     def _patience(self, next_event: int | None) -> float:

@@ -276,7 +276,7 @@ class LeaderLoop:
         """Clear the recorded problem of starting workers as soon as a worker has answered."""
         answered = any(isinstance(item, TaskFinished | ObservationFinished) for item in news)
         if self._unproven and answered:
-            lake_maintenance.clear_worker_problem(tx)
+            lake_maintenance.clear_problem(tx, lake_maintenance.WORKERS)
             self._unproven = False
 
     def _recorded(

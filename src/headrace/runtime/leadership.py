@@ -297,10 +297,10 @@ def _is_new(store: Store) -> bool:
 def _opened(store: Store, epoch: int) -> None:
     """Forget that the lake couldn't be written."""
     with store.read() as tx:
-        known = lake_maintenance.lake_problem(tx)
+        known = lake_maintenance.problem(tx, lake_maintenance.LAKE)
     if known is not None:
         with store.write(epoch) as tx:
-            lake_maintenance.clear_lake_problem(tx)
+            lake_maintenance.clear_problem(tx, lake_maintenance.LAKE)
 
 
 def _closed(folders: Folders) -> LakeError | None:

@@ -63,7 +63,7 @@ def compute_time(
 
 
 def _seconds_per_partition(tx: Transaction, node: str) -> float | None:
-    samples = attempts.duration_samples(tx, node)
+    samples = [sample for _, sample in attempts.durations_by_version(tx, node)]
     partitions = sum(count for count, _ in samples)
     return sum(seconds for _, seconds in samples) / partitions if partitions else None
 

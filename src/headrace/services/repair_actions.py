@@ -271,7 +271,7 @@ def _of_machine(tx: Transaction, incident: Incident) -> Mending | None:
     if (
         incident.kind == CauseKind.RUNTIME_DOWN
         and incident.detail == NO_WORKER
-        and lake_maintenance.worker_problem(tx) is not None
+        and lake_maintenance.problem(tx, lake_maintenance.WORKERS) is not None
     ):
         return Mending(
             first=(

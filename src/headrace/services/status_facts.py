@@ -68,7 +68,10 @@ def open_facts(
     """Return the facts of open items; `consumers` are the displayed ones."""
     nodes = incidents.nodes_of(tx, [incident.id for incident in open_incidents])
     failing = ingestion.failing_sources(tx)
-    broken, closed = lake_maintenance.worker_problem(tx), lake_maintenance.lake_problem(tx)
+    broken, closed = (
+        lake_maintenance.problem(tx, lake_maintenance.WORKERS),
+        lake_maintenance.problem(tx, lake_maintenance.LAKE),
+    )
     return OpenFacts(
         now_us=now_us,
         timezone=project.settings.timezone,

@@ -82,7 +82,7 @@ class WaitCauses:
         self._partitions.expected = list(self.nodes)
         self._paused = {pause.node: pause for pause in scheduling.pauses_in_force(tx, now_us)}
         self._led = holder(tx) is not None
-        self._closed = lake_maintenance.lake_problem(tx)
+        self._closed = lake_maintenance.problem(tx, lake_maintenance.LAKE)
 
     def cause(self, node: str, key: str) -> WaitCause | None:
         """Return the cause in a partition itself; None if it is available or waits for others."""

@@ -158,7 +158,7 @@ class StoredFacts:
     @cached_property
     def _closed(self) -> str:
         """Why no delivery can be ingested; empty if deliveries can be."""
-        problem = lake_maintenance.lake_problem(self._tx)
+        problem = lake_maintenance.problem(self._tx, lake_maintenance.LAKE)
         return "" if problem is None else f"{LAKE_CLOSED}: {problem.why.rpartition(': ')[2]}"
 
     def stale_nodes(self) -> set[str]:

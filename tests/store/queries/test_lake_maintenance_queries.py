@@ -2,63 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
-
 import pytest
 from table_rows import add
 
 from headrace.lake import catalog
-from headrace.store import Store, Transaction
+from headrace.store import Store
 from headrace.store.queries import lake_maintenance
 from headrace.store.queries.lake_maintenance import (
+    LAKE,
+    WORKERS,
     DamagedPublication,
     FileLook,
     FilesLook,
     OngoingProblem,
     PublishedFiles,
-)
-
-
-class Problem(NamedTuple):
-    """The functions about one kind of problem."""
-
-    get: Callable[[Transaction], OngoingProblem | None]
-    record: Callable[[Transaction, str, int], None]
-    clear: Callable[[Transaction], None]
-
-
-WORKERS = Problem(
-    lake_maintenance.worker_problem,
-    lake_maintenance.record_worker_problem,
-    lake_maintenance.clear_worker_problem,
-)
-LAKE = Problem(
-    lake_maintenance.lake_problem,
-    lake_maintenance.record_lake_problem,
-    lake_maintenance.clear_lake_problem,
+    clear_problem,
+    problem,
+    record_problem,
 )
 
 
 @pytest.mark.parametrize(
-    ("problem", "other"), [(WORKERS, LAKE), (LAKE, WORKERS)], ids=["workers", "lake"]
+    ("kind", "other"), [(WORKERS, LAKE), (LAKE, WORKERS)], ids=["workers", "lake"]
 )
-def test_a_problem_lasts_until_it_is_cleared(
-    store: Store, problem: Problem, other: Problem
-) -> None:
+def test_a_problem_lasts_until_it_is_cleared(store: Store, kind: str, other: str) -> None:
     """Would catch: a problem that seems to begin each time it is seen, one that outlives its end,
     and the lake's in place of the workers'."""
     with store.write(None) as tx:
-        assert problem.get(tx) is None
-        problem.record(tx, "no memory", 10)
-        problem.record(tx, "no disk", 30)
-        other.record(tx, "other", 40)
-        assert problem.get(tx) == OngoingProblem(10, 30, "no disk")
-        problem.clear(tx)
-        assert problem.get(tx) is None
-        assert other.get(tx) == OngoingProblem(40, 40, "other")
-        problem.record(tx, "again", 50)
-        assert problem.get(tx) == OngoingProblem(50, 50, "again")
+        assert problem(tx, kind) is None
+        record_problem(tx, kind, "no memory", 10)
+        record_problem(tx, kind, "no disk", 30)
+        record_problem(tx, other, "other", 40)
+        assert problem(tx, kind) == OngoingProblem(10, 30, "no disk")
+        clear_problem(tx, kind)
+        assert problem(tx, kind) is None
+        assert problem(tx, other) == OngoingProblem(40, 40, "other")
+        record_problem(tx, kind, "again", 50)
+        assert problem(tx, kind) == OngoingProblem(50, 50, "again")
 
 
 def test_when_the_lake_was_maintained_and_space_freed(store: Store) -> None:

@@ -64,7 +64,7 @@ def gather_outages(
 
 def without_workers(tx: Transaction) -> Iterator[Evidence]:
     """Yield evidence that no worker starts, so that nothing is computed."""
-    problem = lake_maintenance.worker_problem(tx)
+    problem = lake_maintenance.problem(tx, lake_maintenance.WORKERS)
     if problem is not None:
         yield Evidence(
             id=f"{WORKERS_KIND}:broken",
@@ -82,7 +82,7 @@ def without_workers(tx: Transaction) -> Iterator[Evidence]:
 
 def without_lake(tx: Transaction) -> Iterator[Evidence]:
     """Yield evidence that the lake can't be written, so that nothing is published."""
-    problem = lake_maintenance.lake_problem(tx)
+    problem = lake_maintenance.problem(tx, lake_maintenance.LAKE)
     if problem is not None:
         yield Evidence(
             id=f"{LAKE_KIND}:lake",

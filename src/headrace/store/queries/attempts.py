@@ -45,6 +45,7 @@ def newest_ids(nodes: Sequence[str], limit: int, also: str = "") -> tuple[str, d
     """Return the query for (epoch, n) of each node's newest attempts, and its parameters.
 
     Each node is a query of its own, which an index ends at `limit`. `also` is a further condition.
+    The union has a name, as SQLite runs it for each row of the outer query otherwise.
     """
     arms = (
         f"select * from (select epoch, n from attempt where node = :node_{place}{also} order by"
@@ -52,7 +53,8 @@ def newest_ids(nodes: Sequence[str], limit: int, also: str = "") -> tuple[str, d
         for place in range(len(nodes))
     )
     parameters = {f"node_{place}": node for place, node in enumerate(nodes)}
-    return " union all ".join(arms), {**parameters, "newest": limit}
+    together = " union all ".join(arms)
+    return f"select epoch, n from ({together}) as newest", {**parameters, "newest": limit}
 
 
 class Attempt(msgspec.Struct, frozen=True):
@@ -185,23 +187,28 @@ def of_partition(tx: Transaction, node: str, partition: str, *, limit: int = 10)
 
 
 def newest_at(
-    tx: Transaction, places: Collection[tuple[str, str]]
+    tx: Transaction, places: Collection[tuple[str, str]], states: Sequence[str] = ()
 ) -> dict[tuple[str, str], Attempt]:
-    """Return the newest attempt at each of these partitions that was ever tried."""
+    """Return the newest attempt at each of these partitions that was ever tried.
+
+    Only in `states`, if these are given.
+    """
+    ended = " and state in (select value from json_each(:states))" if states else ""
     alone = [msgspec.json.encode([key]).decode() for _, key in places]
     newest = "row_number() over (partition by node, {} order by epoch desc, n desc) as place"
     rows = tx.execute(
         f"select {_COLUMNS} from (select attempt.*, {newest.format('partitions')} from attempt"
         " where node in (select value from json_each(:nodes)) and substr(partitions, 1,"
         f" {PARTITIONS_INDEXED}) in (select value from json_each(:starts)) and partitions in"
-        f" (select value from json_each(:alone))) as one where place = 1 union select {_COLUMNS}"
-        f" from (select attempt.*, {newest.format('key.value')} from attempt,"
+        f" (select value from json_each(:alone)){ended}) as one where place = 1 union select"
+        f" {_COLUMNS} from (select attempt.*, {newest.format('key.value')} from attempt,"
         " json_each(attempt.partitions) as key where partitions like '%,%' and"
-        f" {among('node', 'key.value')}) as several where place = 1",
+        f" {among('node', 'key.value')}{ended}) as several where place = 1",
         {
             **at_places(places),
             "alone": json_list(alone),
             "starts": json_list(text[:PARTITIONS_INDEXED] for text in alone),
+            **({"states": json_list(states)} if states else {}),
         },
     ).fetchall()
     return {
@@ -312,16 +319,11 @@ def durations_of_nodes(
     return statistics
 
 
-def duration_samples(tx: Transaction, node: str) -> list[tuple[int, float]]:
-    """Return (partitions, seconds) of a node's newest successful attempts, newest first."""
-    return [sample for _, sample in durations_by_version(tx, node)]
-
-
 _Samples = list[tuple[int | None, tuple[int, float]]]
 
 
 def durations_by_version(tx: Transaction, node: str) -> _Samples:
-    """Return `duration_samples`, each with the version of its attempt."""
+    """Return (version, (partitions, seconds)) of the newest successful attempts, newest first."""
     return _durations(tx, [node]).get(node, [])
 
 

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import msgspec
 
+from headrace.store.queries import attempts
 from headrace.store.transaction import Transaction
 
 # Partitions whose newest attempt failed, was rejected or was lost: the ones that `retry` starts
 # again.
+
+WITHOUT_DATA = ("failed", "rejected", "lost")
+"""States of attempts that failed, whatever the reason."""
+WITH_RESULT = ("published", "held", *WITHOUT_DATA)
+"""States of attempts that came to an end by themselves."""
 
 _KEYS = msgspec.json.Decoder(list[str])
 
@@ -38,18 +44,10 @@ def failed_at_node(
         " partition",
         {"node": node, "partition": partition},
     ).fetchall()
-    failed = _failed_at_last(tx, node) if any(waits for _, waits in rows) else {}
-    return [(node, key) for key, waits in rows if not waits or failed.get(key)]
-
-
-def _failed_at_last(tx: Transaction, node: str) -> dict[str, bool]:
-    """Return partition → whether the newest attempt at it failed, of those that had a result."""
-    rows = tx.execute(
-        "select partitions, state in ('failed', 'rejected', 'lost') from attempt where node = ? and"
-        " state in ('published', 'held', 'failed', 'rejected', 'lost') order by epoch, n",
-        (node,),
-    )
-    return {key: failed for keys, failed in rows for key in _KEYS.decode(keys)}
+    waiting = [(node, key) for key, waits in rows if waits]
+    tried = attempts.newest_at(tx, waiting, WITH_RESULT) if waiting else {}
+    failed = {place for place, attempt in tried.items() if attempt.state in WITHOUT_DATA}
+    return [(node, key) for key, waits in rows if not waits or (node, key) in failed]
 
 
 def _still_failed(tx: Transaction, run_id: int) -> set[tuple[str, str]]:

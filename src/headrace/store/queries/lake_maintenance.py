@@ -10,11 +10,10 @@ import msgspec
 
 from headrace.store.transaction import Transaction
 
-# When the lake was last maintained and space last freed, and whether no worker starts or the lake
-# can't be written.
-
-_WORKER_PROBLEM = "workers_broken"
-_LAKE_PROBLEM = "lake_closed"
+WORKERS = "workers_broken"
+"""The problem that no worker starts."""
+LAKE = "lake_closed"
+"""The problem that the lake's folders aren't writable."""
 
 
 class OngoingProblem(NamedTuple):
@@ -25,49 +24,26 @@ class OngoingProblem(NamedTuple):
     why: str
 
 
-def worker_problem(tx: Transaction) -> OngoingProblem | None:
-    """Return why no worker starts; None if one has started since."""
-    return _stored_problem(tx, _WORKER_PROBLEM)
-
-
-def record_worker_problem(tx: Transaction, why: str, now: int) -> None:
-    """Record that no worker starts."""
-    _store_problem(tx, _WORKER_PROBLEM, why, now)
-
-
-def clear_worker_problem(tx: Transaction) -> None:
-    """Record that a worker has started."""
-    tx.execute("delete from meta where key = ?", (_WORKER_PROBLEM,))
-
-
-def lake_problem(tx: Transaction) -> OngoingProblem | None:
-    """Return why the lake's folders aren't writable; None if they were for the last leader."""
-    return _stored_problem(tx, _LAKE_PROBLEM)
-
-
-def record_lake_problem(tx: Transaction, why: str, now: int) -> None:
-    """Record that the lake's folders aren't writable."""
-    _store_problem(tx, _LAKE_PROBLEM, why, now)
-
-
-def clear_lake_problem(tx: Transaction) -> None:
-    """Record that the lake's folders are writable."""
-    tx.execute("delete from meta where key = ?", (_LAKE_PROBLEM,))
-
-
-def _stored_problem(tx: Transaction, key: str) -> OngoingProblem | None:
-    row = tx.execute("select value from meta where key = ?", (key,)).fetchone()
+def problem(tx: Transaction, kind: str) -> OngoingProblem | None:
+    """Return a problem of the kind `WORKERS` or `LAKE`; None if it is over."""
+    row = tx.execute("select value from meta where key = ?", (kind,)).fetchone()
     return None if row is None else OngoingProblem(*json.loads(row[0]))
 
 
-def _store_problem(tx: Transaction, key: str, why: str, now: int) -> None:
-    before = _stored_problem(tx, key)
+def record_problem(tx: Transaction, kind: str, why: str, now: int) -> None:
+    """Record that a problem goes on."""
+    before = problem(tx, kind)
     value = json.dumps([now if before is None else before.since, now, why])
     tx.execute(
         "insert into meta (key, value) values (?, ?) on conflict (key) do update set value ="
         " excluded.value",
-        (key, value),
+        (kind, value),
     )
+
+
+def clear_problem(tx: Transaction, kind: str) -> None:
+    """Record that a problem is over."""
+    tx.execute("delete from meta where key = ?", (kind,))
 
 
 def maintained_at(tx: Transaction) -> int | None:

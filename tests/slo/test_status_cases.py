@@ -14,7 +14,7 @@ from headrace.model import Grain, InputMode
 from headrace.model.errors import LAKE_FILE
 from headrace.model.times import DaysOff
 from headrace.slo.consumer_states import ConsumerState, ConsumerStatus
-from headrace.slo.declared_promises import Node, Terms
+from headrace.slo.declared_promises import NoData, Node, Terms
 from headrace.slo.facts import Damage
 from headrace.slo.freshness import AssetStateCounts, keys_count
 
@@ -404,7 +404,7 @@ def test_expected_partitions_are_counted_without_listing_them(
 
 def test_data_of_a_day_off_is_through_once_the_day_is_over() -> None:
     """Would catch: "data through Sat" at one o'clock on Saturday, of which there is no data."""
-    closed = DaysOff(dates=frozenset({"2013-02-02", "2013-02-03"}))
+    closed = NoData(DaysOff(dates=frozenset({"2013-02-02", "2013-02-03"})), Grain.DAY, "UTC")
     nodes = [
         node("src", DAY, source=True, expect_by="05:00", no_data=closed),
         node("b", DAY, "src", no_data=closed),

@@ -195,7 +195,7 @@ def _promised(node: Node, now_us: int, until_us: int) -> Iterator[tuple[str, int
             break
         interval = before
     while (at := promised_by(node, interval)) is not None and at <= until_us:
-        if at > now_us and not node.no_data.covers(interval, grain, zone):
+        if at > now_us and not node.no_data.covers(interval):
             yield interval, at
         interval = next_key(interval, grain, zone)
 

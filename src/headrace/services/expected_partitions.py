@@ -127,9 +127,9 @@ def _start_us(node: Node, context: EvaluationContext, declared_us: int | None) -
 
 
 def _within(node: Node, interval: str, below: str | None) -> Iterator[tuple[str, int]]:
-    grain = node.partition.time_grain
-    if node.no_data.covers(interval, grain, node.timezone):
+    if node.no_data.covers(interval):
         return
+    grain = node.partition.time_grain
     ended = bounds_us(interval, grain, node.timezone)[1]
     keys = [
         f"{interval}{SEPARATOR}{value}"

@@ -413,7 +413,7 @@ def _expected(
     key = key_at_us(max(first_us, window[0]), grain, node.timezone)
     while bounds_us(key, grain, node.timezone)[1] <= window[1]:
         by = promised_by(node, key)
-        if not node.no_data.covers(key, grain, node.timezone) and (by is None or by <= window[1]):
+        if not node.no_data.covers(key) and (by is None or by <= window[1]):
             yield key, by
         key = next_key(key, grain, node.timezone)
 

@@ -520,7 +520,7 @@ def promised_by(node: Node, partition: str) -> int | None:
     if node.expect_by is None or node.partition.grain is None:
         return None
     end = bounds_us(partition.partition(SEPARATOR)[0], node.partition.grain, node.timezone)[1]
-    return Offset.parse(node.expect_by).after_us(end, node.timezone, node.no_data.holds)
+    return Offset.parse(node.expect_by).after_us(end, node.timezone, node.no_data.calendar.holds)
 
 
 def in_repair_order(results: Sequence[Blocked]) -> list[Blocked]:

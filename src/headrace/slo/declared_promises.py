@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -25,9 +26,9 @@ from headrace.model import (
 )
 from headrace.model.export_problems import reads_of
 from headrace.model.exports import ASSET_PLACEHOLDER, export_of, export_partition, path_of
-from headrace.model.intervals import interval_of, key_at_us, start_us
+from headrace.model.intervals import interval_of, key_at_us, keys_between, start_us
 from headrace.model.nodes import ACCUMULATING
-from headrace.model.partitions import SEPARATOR, first_start_us
+from headrace.model.partitions import SEPARATOR, first_start_us, required
 from headrace.model.reachability import reachable
 from headrace.model.times import NO_DAYS_OFF, DaysOff, Duration, days_off
 from headrace.plan.backfills import declared_pools, declared_slots
@@ -39,6 +40,71 @@ if TYPE_CHECKING:
 
 
 WHOLE = "*"
+
+
+class NoData:
+    """The intervals of a node for which no data is due: the scheduler expects none of them either.
+
+    They are off by the node's calendar, or nothing is due of any input partition that they need.
+    """
+
+    __slots__ = ("_grain", "_inputs", "_timezone", "calendar")
+
+    def __init__(
+        self,
+        calendar: DaysOff = NO_DAYS_OFF,
+        grain: Grain | None = None,
+        timezone: str = "",
+        inputs: Sequence[tuple[InputSpec, NoData]] = (),
+    ) -> None:
+        """Each of `inputs` is partitioned by time and has intervals without data."""
+        self.calendar, self._grain, self._timezone = calendar, grain, timezone
+        self._inputs = inputs
+
+    @property
+    def none(self) -> bool:
+        """True if data is due for every interval."""
+        return self.calendar.none and not self._inputs
+
+    def covers(self, interval: str) -> bool:
+        """Return whether no data is due for an interval."""
+        pending, checked = [(self, interval)], set[tuple[NoData, str]]()
+        while pending:  # not recursive: a chain may be longer than the stack
+            node, key = pending.pop()
+            if (node, key) in checked:
+                continue
+            checked.add((node, key))
+            if node._grain and node.calendar.covers(key, node._grain, node._timezone):
+                continue
+            if not node._inputs:
+                return False
+            pending += node._needed(key)
+        return True
+
+    def _needed(self, interval: str) -> Iterator[tuple[NoData, str]]:
+        for spec, source in self._inputs:
+            needed = required(
+                PartitionSpec(grain=self._grain),
+                self._timezone,
+                interval,
+                PartitionSpec(grain=source._grain),
+                source._timezone,
+                spec,
+            )
+            for key in needed.keys or ():
+                yield source, key
+
+    @functools.lru_cache(1 << 10)  # noqa: B019 - lives as long as the applied project
+    def count(self, first: str, last: str) -> int:
+        """Return how many intervals from `first` to `last`, both included, have no data due."""
+        if self.none or self._grain is None:
+            return 0
+        if not self._inputs and self._grain is Grain.DAY:
+            return self.calendar.count(date.fromisoformat(first), date.fromisoformat(last))
+        return sum(map(self.covers, keys_between(first, last, self._grain, self._timezone)))
+
+
+ALWAYS_DUE = NoData()
 
 
 class Node(msgspec.Struct, frozen=True):
@@ -56,8 +122,8 @@ class Node(msgspec.Struct, frozen=True):
     """The first expected partition, if declared."""
     expect_by: str | None = None
     """Offset after an interval's end by which its delivery is promised."""
-    no_data: DaysOff = NO_DAYS_OFF
-    """Days without expected data, by the node's calendar or by those of its inputs."""
+    no_data: NoData = ALWAYS_DUE
+    """Intervals without expected data, by the node's calendar or by those of its inputs."""
     trigger: NodeTrigger | None = None
     """For an asset: when it runs, unless its inputs and consumers decide that."""
     accumulating: bool = False
@@ -227,28 +293,32 @@ def _no_data(
     declared: Source | Asset,
     inputs: tuple[InputSpec, ...],
     above: dict[str, Node],
-) -> DaysOff:
-    """Return a node's own calendar, or the one that its inputs share.
+) -> NoData:
+    """Return the intervals without data of a node, shared with its input where they are the same.
 
-    Only inputs of which it needs the same interval count.
+    Inputs that aren't partitioned by time don't decide it.
     """
-    if declared.calendar is not None:
-        return days_off(project, declared.calendar)
+    timezone = declared.timezone or project.settings.timezone
+    calendar, grain = days_off(project, declared.calendar), declared.partition.grain
+    if grain is None:
+        return ALWAYS_DUE
     paced = [
-        spec
+        (spec, node)
         for spec in inputs
-        if spec.node in above
-        and above[spec.node].partition.grain is not None
-        and _sets_the_pace(spec)
+        if _sets_the_pace(spec) and (node := above.get(spec.node)) and node.partition.grain
     ]
-    plain = all(
+    if any(node.no_data.none for _, node in paced):
+        paced = []
+    plain = calendar.none and all(
         spec.lookback is None
         and spec.mode is InputMode.REQUIRED
-        and above[spec.node].partition.grain is declared.partition.grain
-        for spec in paced
+        and (node.partition.grain, node.timezone) == (grain, timezone)
+        for spec, node in paced
     )
-    shared = {above[spec.node].no_data for spec in paced}
-    return shared.pop() if plain and len(shared) == 1 else NO_DAYS_OFF
+    shared = {node.no_data for _, node in paced}
+    if plain and len(shared) == 1:
+        return shared.pop()
+    return NoData(calendar, grain, timezone, [(spec, node.no_data) for spec, node in paced])
 
 
 class Rhythm(msgspec.Struct, frozen=True):

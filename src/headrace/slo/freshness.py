@@ -21,7 +21,6 @@ from headrace.slo.declared_promises import WHOLE, Node, began
 from headrace.slo.facts import PartitionStateFacts
 from headrace.slo.obligations import EvaluationContext, paced_inputs
 
-HOURS_OF_A_DAY = 24
 GROWING_INTERVALS = 31
 """Number of the newest intervals to check if the partition keys grow with the data."""
 _BEYOND = chr(ord(SEPARATOR) + 1)
@@ -200,7 +199,7 @@ def _incomplete(node: Node, context: EvaluationContext, now_us: int) -> bool:
             context.facts.partition_state(node.name, f"{interval}{SEPARATOR}{key}")
             for key in context.facts.keys(node.name, interval)
         ]
-        off = node.no_data.covers(interval, grain, node.timezone)
+        off = node.no_data.covers(interval)
         if (not heard and not off) or not all(
             facts is not None and facts.published for facts in heard
         ):
@@ -223,7 +222,7 @@ def missing(node: Node, context: EvaluationContext, now_us: int) -> int:
     first, last, ended = _ended(start, now_us, grain, node.timezone)
     if ended == 0:
         return 0
-    due = ended - _free(node, grain, first, last)
+    due = ended - node.no_data.count(first, last)
     listed = len(node.partition.values or ("",))
     beyond = f"{last}{_BEYOND}" if node.partition.key is not None else last
     return max(0, due * listed - context.facts.published_between(node.name, first, beyond))
@@ -242,14 +241,6 @@ def _ended(start: int, now_us: int, grain: Grain, timezone: str) -> tuple[str, s
         last,
         keys_count(first, last, grain, timezone) if start_us(last, grain, timezone) >= start else 0,
     )
-
-
-def _free(node: Node, grain: Grain, first: str, last: str) -> int:
-    """Return how many intervals the node's calendar leaves out; 0 for weeks and longer."""
-    if node.no_data.none or grain not in (Grain.HOUR, Grain.DAY):
-        return 0
-    days = node.no_data.count(date.fromisoformat(first[:10]), date.fromisoformat(last[:10]))
-    return days if grain is Grain.DAY else days * HOURS_OF_A_DAY
 
 
 def keys_count(first: str, last: str, grain: Grain, timezone: str) -> int:

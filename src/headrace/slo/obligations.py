@@ -318,10 +318,7 @@ def counts_as_empty(node: Node, key: str, context: EvaluationContext) -> bool:
     interval = key.partition(SEPARATOR)[0]
     if start is not None and start_us(interval, grain, node.timezone) < start:
         return True
-    return (
-        node.no_data.covers(interval, grain, node.timezone)
-        and context.facts.first(node.name, key) is None
-    )
+    return node.no_data.covers(interval) and context.facts.first(node.name, key) is None
 
 
 def _plain(name: str) -> InputSpec:

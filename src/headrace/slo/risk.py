@@ -282,6 +282,6 @@ def _node(node: Node, nodes: Mapping[str, Node]) -> GraphNode:
         inputs=tuple(spec for spec in node.inputs if spec.node in nodes),
         start=node.start,
         expect_by=node.expect_by,
-        days_off=node.no_data,
+        days_off=node.no_data.calendar,
         trigger=node.trigger,
     )

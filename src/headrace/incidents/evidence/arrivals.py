@@ -296,7 +296,7 @@ def _newest_absent(
             or deliveries.has_arrived(tx, node.name, key)
         ):
             return
-        if not node.no_data.covers(key, grain, node.timezone):
+        if not node.no_data.covers(key):
             yield key
         key = previous_key(key, grain, node.timezone)
 

@@ -13,7 +13,7 @@ import pytest
 from connect_contract import ORDERS, Columns, TextContract
 from connect_workbench import Outcome, Taken, Workbench
 
-from headrace.connect.deliveries import Drift, TypeDrift, UnreadableFile
+from headrace.connect.deliveries import Drift, SourceSchema, TypeDrift, UnreadableFile
 from headrace.connect.ingest import prepare
 from headrace.connect.prepared import PreparedDelivery, fingerprint, miscounted
 from headrace.model import ContractColumn
@@ -126,7 +126,7 @@ KIND = {  # what DuckDB's own casts make of them is in `casts`
             b"19.999999999999999999",
             b"9007199254740993",
             b"-8018251073761.1387",
-            b"9.949999999999999",
+            b"83094542621.77251",
             b"1e-400",
         ],
     ),
@@ -245,8 +245,11 @@ LEARNT: dict[str, tuple[list[str], str]] = {
     "more digits than a double has stay text": (["19.999999999999999999", "1.5"], "VARCHAR"),
     "digits that a double has": (["0.1", "0.30000000000000004", "1312221179898333.2"], "DOUBLE"),
     "a double's digits that another one writes": (["-8018251073761.1387", "0.5"], "VARCHAR"),
-    "sixteen digits of another number": (["9.949999999999999", "0.5"], "VARCHAR"),
-    "seventeen digits where fewer tell a double": (["0.10000000000000001"], "VARCHAR"),
+    "sixteen digits of another number": (["83094542621.77251", "0.5"], "VARCHAR"),
+    "seventeen digits of another number": (["-8018251073761.1387", "0.5"], "VARCHAR"),
+    "a long fraction of `%.17g`": (["0.10000000000000001", "-122.90254470000001"], "DOUBLE"),
+    "a long fraction of `%.16g`": (["9.949999999999999", "1.0000000000000001e-07"], "DOUBLE"),
+    "a long fraction that no program writes": (["0.1000000000000000123", "0.5"], "VARCHAR"),
     "too small for a double": (["1e-400", "1.5"], "VARCHAR"),
     "nanoseconds stay text": (["2013-01-31 10:00:00.123456789"], "VARCHAR"),
     "nanoseconds with a zone": (["2013-01-31T10:00:00.0000001Z"], "VARCHAR"),
@@ -296,19 +299,50 @@ def test_a_code_in_a_learnt_column_of_numbers_holds(
         assert taken.column("v") == [float(code)]
 
 
+LONG_FRACTIONS: dict[str, Callable[[str], str]] = {
+    "csv": lambda number: f"v\n{number}\n",
+    "jsonl": lambda number: f'{{"v": {number}}}',
+    "json": lambda number: f'[{{"v": {number}}}]',
+    "xml": lambda number: f"<r><row><v>{number}</v></row></r>",
+}
+
+
+@pytest.mark.parametrize("form", LONG_FRACTIONS)
+def test_long_fractions_that_programs_write_are_doubles(bench: Workbench, form: str) -> None:
+    """Would catch: coordinates of C's `%.17g` that become text, or amounts that become others."""
+    write_value, name = LONG_FRACTIONS[form], f"x.{form}"
+    options = {"options": {"xml": {"records": "//row", "flatten": True}}} if form == "xml" else {}
+
+    def take(number: str, schema: SourceSchema | None = None) -> Outcome:
+        return bench.take(write_value(number).encode(), name, schema, **options)
+
+    learnt = take("0.5")
+    assert isinstance(learnt, Taken)
+    for number in ("0.10000000000000001", "9.949999999999999", "-122.90254470000001"):
+        for pinned in (None, learnt.schema):
+            taken = take(number, pinned)
+            assert isinstance(taken, Taken), taken
+            assert taken.types()["v"] == "DOUBLE"
+            assert taken.column("v") == [float(number)]
+    for number in ("83094542621.77251", "-8018251073761.1387", "0.1000000000000000123"):
+        taken = take(number)
+        assert isinstance(taken, Taken)
+        assert taken.column("v") == [number]
+
+
 def test_a_declared_double_may_have_seventeen_digits(bench: Workbench) -> None:
-    """Would catch: files of C's `%.17g` that nothing lets in. More digits hold all the same."""
+    """Would catch: amounts of C's `%.17g` that nothing lets in. More digits hold all the same."""
     declared = [ContractColumn(name="v", type="DOUBLE")]
     learnt = bench.take(b"v\n0.5\n", "x.csv")
     agreed = bench.take(b"v\n0.5\n", "x.csv", promised=declared)
     assert isinstance(learnt, Taken)
     assert isinstance(agreed, Taken)
-    text = b"v\n0.10000000000000001\n"
+    text = b"v\n-8018251073761.1387\n"
     assert isinstance(bench.take(text, "x.csv", learnt.schema), TypeDrift)
     for pinned in (None, agreed.schema):
         taken = bench.take(text, "x.csv", pinned, promised=declared)
         assert isinstance(taken, Taken), taken
-        assert taken.column("v") == [0.1]
+        assert taken.column("v") == [-8018251073761.1387]
         more = bench.take(b"v\n19.999999999999999999\n", "x.csv", pinned, promised=declared)
         assert not isinstance(more, Taken)
 

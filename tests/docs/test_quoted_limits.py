@@ -30,7 +30,7 @@ from headrace.connect import (
 from headrace.connect.engines import parquet_files
 from headrace.connect.engines import postgresql as postgresql_source
 from headrace.connect.exports import excel as excel_export
-from headrace.connect.formats import json_records, workbook_files, xml
+from headrace.connect.formats import json_records, text_values, workbook_files, xml
 from headrace.engine import command
 from headrace.incidents import gathering, notifications, updates
 from headrace.incidents.diagnosis import attribution
@@ -174,6 +174,7 @@ QUOTED = [
     ),
     ("docs/how-to/dask.md", f"no workers within {dask.WORKERS_SECONDS:.0f} seconds"),
     ("docs/how-to/files.md", f"at most {common_fields.KEY_CHARACTERS_MAX:,} characters"),
+    ("docs/how-to/files.md", f"at least {text_values.LONG_FRACTION} decimals"),
     ("docs/how-to/files.md", {1.0: "hasn't changed for one second"}[files.QUIET_SECONDS]),
     ("docs/how-to/http-api.md", f"waits at most {http.LOOK_PATIENCE:.0f} s for an answer"),
     ("docs/how-to/http-api.md", f"waits, up to {http_client.WAIT_SECONDS_MAX:.0f} s at a time"),

@@ -30,7 +30,8 @@ BLANKS = (" lead", "trail ", "two\nlines", "tab\there", "\xa0nbsp", "two\r\nline
 DIGITS = (
     *("007", "0", "00", "1E5", "7E2", "12E3", "1e400", "+5", "1_000", "0x1F", "1,234", "12.50"),
     *("19.999999999999999999", "9007199254740993", "123456789012345678901234567890", "1.", ".5"),
-    *("-0", "1 000", "5%", "١٢", "1.10.2", "0.1e1"),
+    *("-0", "1 000", "5%", "١٢", "1.10.2", "0.1e1", "0.10000000000000001", "-80.697472200000007"),
+    *("83094542621.77251", "9.949999999999999"),
 )
 MOMENTS = (
     *(
@@ -109,6 +110,8 @@ KINDS: dict[str, Callable[[Dice], Any]] = {
 }
 LONG_DECIMALS = ("decimal18", "decimal38")
 """Text has no types: its first value may be a DOUBLE exactly, and the next one not."""
+LONG_FRACTION = 10
+"""Decimals from which on a text is a DOUBLE as programs write it, with up to 17 digits."""
 TEXTS = ("text", "blanks", "empty", "digits", "moments")
 
 
@@ -296,7 +299,14 @@ def _says(text: str, stored: Any, kind: str) -> bool:
         return _same_text_moment(text, str(stored), kind)
     if not _NUMBER.fullmatch(text) or _EXPONENT_ID.fullmatch(text):
         return False
+    if kind == "DOUBLE" and len(text.partition(".")[2]) >= LONG_FRACTION:
+        return _long_fraction(text, stored)
     return _same_number(Decimal(text), stored, kind)
+
+
+def _long_fraction(text: str, stored: float) -> bool:
+    """Whether a program that writes up to 17 digits writes the number like this."""
+    return any(Decimal(f"{stored:.{digits}g}") == Decimal(text) for digits in range(1, 18))
 
 
 def _same_text_moment(text: str, stored: str, kind: str) -> bool:

@@ -22,6 +22,7 @@ from headrace.connect.formats.json_text import (
     require_characters,
     without_trailing_commas,
 )
+from headrace.connect.formats.text_values import writes_long_fraction
 
 OBJECT_BYTES_MAX = 16 << 20
 CHUNK_BYTES = 1 << 20
@@ -184,7 +185,7 @@ def _is_lossless(number: str) -> bool:
         return (
             -BIGINT_MAX - 1 <= value <= BIGINT_MAX
             if number.lstrip("-").isdigit()
-            else value == Decimal(repr(double))
+            else value == Decimal(repr(double)) or writes_long_fraction(number, double)
         )
     except (ArithmeticError, ValueError):
         return True

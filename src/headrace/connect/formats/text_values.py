@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator, Sequence
+from decimal import Decimal
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -41,6 +42,8 @@ _WHOLE_NUMBERS = {
 }
 _DIGITS_MAX = {"DOUBLE": 17, "FLOAT": 9}
 """Digits that tell each number of the type from all others."""
+LONG_FRACTION = 10
+"""Decimals from which on a fraction is a DOUBLE that a program wrote, not an amount."""
 _SHORT = {"DOUBLE": 16, "FLOAT": 7}
 """Numbers with fewer characters, and without an exponent, survive the type."""
 _IS_CODE = (
@@ -86,8 +89,8 @@ def strict_cast(
     """Return the cast of the SQL expression `text` (VARCHAR) to `type_name`, a DuckDB type.
 
     With `trying`, a value that can't be cast is NULL instead of an error. In a `column` whose type
-    was learnt, `007`, `+45` and `1E5` may be codes, and aren't numbers; where it is declared, a
-    DOUBLE may be written with more digits than needed: `0.10000000000000001`.
+    was learnt, `007`, `+45` and `1E5` may be codes, and aren't numbers; where it is declared,
+    any DOUBLE may be written with more digits than needed: `-8018251073761.1387`.
     """
     cast = _plain_cast(text, type_name, form, trying=trying, stated=column in form.stated)
     if (
@@ -141,22 +144,35 @@ def _plain_cast(text: str, type_name: str, form: Format, *, trying: bool, stated
 def _rounded(text: str, plain: str, name: str, *, shortest: bool) -> str:
     """Return the condition for a number that isn't the text's, or isn't finite.
 
-    `19.999999999999999999` would be 20.0 as a DOUBLE, 9.949999999999999 would be 9.95,
-    9007199254740993 one less, 1e-400 zero, and `1_5` is no number. Unless the `shortest` way of
-    writing the number counts alone, it is compared with as many digits as the text has.
+    `19.999999999999999999` would be 20.0 as a DOUBLE, 83094542621.77251 would be …7725,
+    9007199254740993 one less, 1e-400 zero, and `1_5` is no number. The number is compared with as
+    many digits as the text has, since programs write 0.1 as `0.10000000000000001`; where its
+    `shortest` way of being written counts, only a long fraction is.
     """
     digits = _significant(text)
-    written = _significant(
-        f"CAST({plain} AS VARCHAR)"
-        if shortest
-        else f"format('{{:.' || greatest(least(length({digits}), {_DIGITS_MAX[name]}) - 1, 0)"
+    written = (
+        f"format('{{:.' || greatest(least(length({digits}), {_DIGITS_MAX[name]}) - 1, 0)"
         f" || 'e}}', {plain})"
     )
+    if shortest:
+        decimals = f"rtrim(split_part(split_part(lower({text}), 'e', 1), '.', 2), '0 ')"
+        written = (
+            f"CASE WHEN strlen({decimals}) < {LONG_FRACTION} THEN CAST({plain} AS VARCHAR)"
+            f" ELSE {written} END"
+        )
     return (
         f"NOT isfinite({plain}) OR CASE WHEN length({text}) < {_SHORT[name]}"
         f" AND translate({text}, 'eE_', '') = {text} OR CAST({plain} AS VARCHAR) = {text}"
-        f" THEN false ELSE {written} <> {digits} END"
+        f" THEN false ELSE {_significant(written)} <> {digits} END"
     )
+
+
+def writes_long_fraction(number: str, double: float) -> bool:
+    """Whether `number`, a valid one, is `double` written with at least LONG_FRACTION decimals."""
+    mantissa = number.lower().partition("e")[0].rstrip("0")
+    digits = mantissa.replace(".", "").strip("-0")
+    written = f"{double:.{min(len(digits), _DIGITS_MAX['DOUBLE']) - 1}e}"
+    return len(mantissa.partition(".")[2]) >= LONG_FRACTION and Decimal(written) == Decimal(number)
 
 
 def _significant(number: str) -> str:

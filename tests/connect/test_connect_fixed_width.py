@@ -10,6 +10,7 @@ from connect_workbench import Outcome, Taken, Workbench
 
 from headrace.connect.deliveries import TypeDrift, UnreadableFile
 from headrace.connect.raw_files import UnpackLimits
+from headrace.model import ContractColumn
 
 LEGACY = Path(__file__).resolve().parents[3] / "shared/data/legacy"
 COLUMNS = [
@@ -241,3 +242,26 @@ def test_trimmed_lines_an_end_mark_and_dates_without_separators(bench: Workbench
     long = bench.take(data + b"04" + b"x" * 23 + b"\r\n\x1a", "x.txt", options=options)
     assert isinstance(long, UnreadableFile)
     assert long.line == 4
+
+
+def test_a_contract_declares_the_type_of_a_place(bench: Workbench) -> None:
+    """Would catch: `007` that holds although the contract says number, as the place says nothing;
+    and a type that a contract declared once and no longer does.
+    """
+    columns = [{"name": "id", "width": 3}, {"name": "who", "width": 3}]
+    declared = [ContractColumn(name="id", type="BIGINT"), ContractColumn(name="who")]
+    learnt = take(bench, b"  1ann\n", columns)
+    agreed = take(bench, b"  1ann\n", columns, promised=declared)
+    assert isinstance(learnt, Taken)
+    assert isinstance(agreed, Taken)
+    for pinned in (None, learnt.schema, agreed.schema):
+        taken = take(bench, b"007bob\n", columns, pinned=pinned, promised=declared)
+        assert isinstance(taken, Taken), taken
+        assert taken.rows == [(7, "bob")]
+    for pinned in (learnt.schema, agreed.schema):
+        drift = take(bench, b"007bob\n", columns, pinned=pinned)
+        assert isinstance(drift, TypeDrift), drift
+    place = [{**columns[0], "type": "bigint"}, columns[1]]
+    for promised in ((), declared, [ContractColumn(name="id")]):
+        taken = take(bench, b"007bob\n", place, pinned=learnt.schema, promised=promised)
+        assert isinstance(taken, Taken), taken

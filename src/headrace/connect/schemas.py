@@ -195,11 +195,9 @@ def with_stated(
 ) -> SourceSchema:
     """Return the schema that knows whose types a contract or the source's `options` declare."""
     places = layout(options["fixed_width"]).places if "fixed_width" in options else ()
-    types = {column.name: column.type for column in promised}
-    types |= {place.name: place.type for place in places}
-    form = msgspec.structs.replace(
-        schema.format, stated=tuple(sorted({*schema.format.stated, *filter(types.get, types)}))
-    )
+    stated = {column.name for column in promised if column.type}
+    stated |= {place.name for place in places if place.type}
+    form = msgspec.structs.replace(schema.format, stated=tuple(sorted(stated)))
     return msgspec.structs.replace(schema, format=form)
 
 

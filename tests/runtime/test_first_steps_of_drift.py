@@ -2,12 +2,55 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from runlab import DAYS, Lab
+
+LOGICAL = {"DOUBLE": "number", "BIGINT": "integer", "DECIMAL(38,18)": "number", "VARCHAR": "string"}
+
+
+@pytest.mark.parametrize("is_number", [True, False])
+@pytest.mark.parametrize(
+    ("number", "earlier", "kind"),
+    [
+        ("83094542621.77251", "0.5", "DOUBLE"),
+        ("1E5", "5", "DOUBLE"),
+        ("007", "5", "BIGINT"),
+        ("19.999999999999999999", "0.5", "DECIMAL(38,18)"),
+    ],
+)
+def test_the_type_that_a_contract_can_declare(
+    tmp_path: Path, number: str, earlier: str, kind: str, is_number: bool
+) -> None:
+    """Would catch: a number that no repair lets in, or a repair that doesn't lead out."""
+    lab = source(tmp_path, "csv")
+    for day, text in zip(DAYS[:2], (earlier, number), strict=True):
+        (lab.root / f"landing/{day}.csv").write_text(f"day,n\n{day},{text}\n")
+        lab.tick()
+    (incident,) = lab.headrace("incidents")
+    assert incident["repair"]["first"].endswith(
+        f", or declare n as {kind} or VARCHAR in a contract (headrace contract infer s --write"
+        " begins it) and apply it"
+    )
+    lab.headrace("contract", "infer", "s", "--write")
+    contract, declared = lab.root / "contracts/s.odcs.yaml", kind if is_number else "VARCHAR"
+    inferred = contract.read_text()
+    before = inferred[: inferred.index("logicalType: ", inferred.index('name: "n"'))]
+    types = f"logicalType: {LOGICAL[declared]}\n        physicalType: {declared}\n"
+    contract.write_text(before + types)
+    lab.headrace("apply", "--yes")
+    lab.tick()
+    values = [str(row["n"]) for row in sorted(lab.read("s"), key=lambda row: str(row["day"]))]
+    if not is_number:
+        assert values == [earlier, number]
+    elif kind == "DOUBLE":
+        assert [float(value) for value in values] == [float(earlier), float(number)]
+    else:
+        assert [Decimal(value) for value in values] == [Decimal(earlier), Decimal(number)]
 
 
 @pytest.mark.parametrize(

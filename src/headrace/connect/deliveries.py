@@ -277,6 +277,10 @@ class Drift(msgspec.Struct, frozen=True):
     """
 
 
+IN_CONTRACT = " in a contract"
+"""The end of a hint that a contract, not the source, can follow."""
+
+
 class BadColumn(msgspec.Struct, frozen=True):
     """One column's values that don't parse as the pinned type.
 
@@ -292,7 +296,7 @@ class BadColumn(msgspec.Struct, frozen=True):
     written: str = ""
     """The format of the column's dates or times, if it isn't ISO 8601: `%d/%m/%Y`."""
     hint: str = ""
-    """What the source may declare if its values are meant otherwise."""
+    """What the source, or its contract, may declare if its values are meant otherwise."""
 
     @property
     def type_written(self) -> str:

@@ -9,6 +9,7 @@ import msgspec
 
 from headrace.checks.drift import conversion_at, in_force
 from headrace.checks.facts import Differs, ValueDifferenceKind, conversion
+from headrace.connect.deliveries import IN_CONTRACT
 from headrace.engine.attempts import hint_for, named_in
 from headrace.incidents.diagnosis.evidence import FailureCategory, failure_said, says_denied
 from headrace.incidents.diagnosis.wording import listed
@@ -472,20 +473,35 @@ def other_choices(known: BrokenFacts, project: Project, node: str, partition: st
     rest = conversions or _of_units(declared, holding, partition)
     if isinstance(declared, Source):
         types = _of_types(declared, holding, held=state == "held" and not is_offered)
-        rest += _of_declarations(declared, known.drift.get(place, ()), last) + types
+        rest += _of_declarations(project, declared, known.drift.get(place, ()), last) + types
     return emptied, keys + rest
 
 
-def _of_declarations(source: Source, changes: Iterable[DriftRow], last: Attempt) -> str:
-    """Return the choice to declare how a source's files are written, as the drift itself asks."""
+def _of_declarations(
+    project: Project, source: Source, changes: Iterable[DriftRow], last: Attempt
+) -> str:
+    """Return the choice to declare what values are, or how files are written, as drift asks."""
     items = [
         item
         for row in changes
         if (row.epoch, row.n) == (last.epoch, last.n)
         for item in msgspec.json.decode(row.evidence, type=list[str])
     ]
-    hint = next((item for item in items if "declare " in item), "")
-    return f", or {hint} in {source.place.file}" if hint else ""
+    hints = list(dict.fromkeys(item for item in items if "declare " in item))
+    types = [
+        item.removeprefix("declare ").removesuffix(IN_CONTRACT)
+        for item in hints
+        if item.endswith(IN_CONTRACT)
+    ]
+    if not types:
+        return f", or {hints[0]} in {source.place.file}" if hints else ""
+    contract = project.contracts.get(source.contract or source.name)
+    where = (
+        f"a contract ({command_line('contract', 'infer', source.name, '--write')} begins it)"
+        if contract is None
+        else contract.place.file
+    )
+    return f", or declare {listed(types, NAMED_MAX)} in {where} and apply it"
 
 
 def _of_types(source: Source, holding: Sequence[FactRow], *, held: bool) -> str:

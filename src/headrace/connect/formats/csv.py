@@ -239,7 +239,7 @@ class Csv:
                     msgspec.structs.replace(
                         column,
                         written=forms.get(column.type) or "",
-                        hint=_OF_COMMAS if column.column in commas else "",
+                        hint=_OF_COMMAS if column.column in commas else column.hint,
                     )
                     for column in columns
                 ]

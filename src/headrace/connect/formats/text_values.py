@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from headrace.connect.deliveries import BadColumn, Format, SourceSchema, TypeDrift, printable
+from headrace.connect.deliveries import (
+    IN_CONTRACT,
+    BadColumn,
+    Format,
+    SourceSchema,
+    TypeDrift,
+    printable,
+)
 from headrace.connect.formats.registry import FileHeader
 from headrace.lake import LakeColumn
 from headrace.lake.sqltext import literal, quote
@@ -169,10 +176,15 @@ def _rounded(text: str, plain: str, name: str, *, shortest: bool) -> str:
 
 def writes_long_fraction(number: str, double: float) -> bool:
     """Whether `number`, a valid one, is `double` written with at least LONG_FRACTION decimals."""
-    mantissa = number.lower().partition("e")[0].rstrip("0")
-    digits = mantissa.replace(".", "").strip("-0")
-    written = f"{double:.{min(len(digits), _DIGITS_MAX['DOUBLE']) - 1}e}"
-    return len(mantissa.partition(".")[2]) >= LONG_FRACTION and Decimal(written) == Decimal(number)
+    decimals = number.lower().partition("e")[0].partition(".")[2].rstrip("0")
+    return len(decimals) >= LONG_FRACTION and _writes(number, double)
+
+
+def _writes(number: str, double: float) -> bool:
+    """Whether `double` has the digits of `number`, written with as many and at most 17."""
+    digits = number.lower().partition("e")[0].replace(".", "").strip("-+0")
+    precision = max(min(len(digits), _DIGITS_MAX["DOUBLE"]), 1) - 1
+    return Decimal(f"{double:.{precision}e}") == Decimal(number)
 
 
 def _significant(number: str) -> str:
@@ -313,6 +325,34 @@ def bad_columns(
     return bads
 
 
+_NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
+
+
+def type_to_declare(value: str, type_name: str) -> str:
+    """Return the type of numbers that takes `value` if a contract declares it.
+
+    Empty if none does, or if nobody needs to: a column of whole numbers, `type_name`, may become
+    DOUBLE by itself.
+    """
+    text, name = value.strip(), type_name.upper()
+    is_whole = name in _WHOLE_NUMBERS
+    if not _NUMBER.fullmatch(text) or not (is_whole or name.startswith(("DOUBLE", "DECIMAL"))):
+        return ""
+    number = Decimal(text)
+    if is_whole and text.lstrip("+-").isdigit() and -(2**63) <= number < 2**63:
+        return "BIGINT"
+    if not name.startswith("DECIMAL") and _writes(text, float(text)):
+        return "" if is_whole and Decimal(repr(float(text))) == number != int(number) else "DOUBLE"
+    scale = len(text.partition(".")[2].rstrip("0"))
+    has_exponent = "e" in text.lower()
+    return "" if has_exponent or abs(number) >= 10 ** (38 - scale) else f"DECIMAL(38,{scale})"
+
+
+def _declaration(bad: Bad, value: str) -> str:
+    kind = type_to_declare(value, bad.type)
+    return f"declare {printable(bad.name)} as {kind} or VARCHAR{IN_CONTRACT}" * bool(kind)
+
+
 def located(
     bad: Sequence[Bad], rows: Iterator[tuple[int, Sequence[str | None]]]
 ) -> list[BadColumn]:
@@ -332,13 +372,10 @@ def located(
             break
     return [
         BadColumn(
-            item.name,
-            item.type,
-            item.rows,
-            printable(at.get(item.name, (0, min(item.values)))[1]),
-            at.get(item.name, (None,))[0],
+            item.name, item.type, item.rows, printable(value), line, hint=_declaration(item, value)
         )
         for item in bad
+        for line, value in (at.get(item.name, (None, min(item.values))),)
     ]
 
 

@@ -316,8 +316,8 @@ class Books:
         began = bounds_us(interval, terms.per, terms.timezone)[1]
         waived_us = over_us if met_us is None else None
         unserved_until = self._records.now_us if waived_us is None else waived_us
-        if unserved_until < began and met_us is None:
-            return None
+        if unserved_until < began:
+            return None  # also if it was met before: nobody has waited yet
         reading = ReadScope(terms, interval)
         inputs = self._inputs(reading)
         required = self._required(reading)

@@ -94,11 +94,12 @@ class Ledgers:
         )
 
     def newest_met(self, terms: Terms) -> LedgerRow | None:
-        """Return the wait for the newest interval whose obligation was met."""
+        """Return the wait for the newest interval that has ended and whose obligation was met."""
         met = [
             obligation.interval
             for obligation in obligations(terms, self._context, self._now)
             if obligation.met_at_us is not None
+            and bounds_us(obligation.interval, terms.per, terms.timezone)[1] <= self._now
         ]
         return self.of_consumer(terms, met[-1]) if met else None
 

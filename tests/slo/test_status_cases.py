@@ -85,7 +85,7 @@ WHY = [
         "src@2013-02-02: isn't ingested yet",
         "headrace tick",
     ),
-    ([], "src@2013-02-02: nothing was delivered, promised by 05:00", "headrace tick"),
+    ([], "src@2013-02-02: nothing was delivered, promised by 05:00", "headrace deliveries src"),
     (
         [("src", "held", "drift"), ("a", "waiting", ""), ("b", "waiting", "")],
         "src: drift, held since 04:40",
@@ -173,7 +173,7 @@ def test_before_anything_was_published_it_is_never() -> None:
     assert (result.state, result.data_through, result.next) == (
         ConsumerState.NEVER,
         None,
-        "headrace tick",
+        "headrace deliveries src",
     )
     assert result.reason == "src@2013-02-01: nothing was delivered, promised by Sat 02-02 05:00"
 

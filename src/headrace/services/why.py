@@ -7,7 +7,8 @@ from typing import Annotated
 import msgspec
 
 from headrace.model import Asset, Consumer, Project, Source
-from headrace.model.intervals import key_at_us, previous_key
+from headrace.model.intervals import bounds_us, key_at_us, previous_key, start_us
+from headrace.model.partitions import SEPARATOR
 from headrace.plan import Compiled
 from headrace.scheduler.ranges import PartitionSet
 from headrace.services import restatements, targets
@@ -136,8 +137,8 @@ def _of_node(  # complexipy: ignore (each answer is one early return)
         return why_response(session, name, None, "never", unknown, [], then)
     partition = partition_states.get(tx, name, chosen)
     subject = partition_target(name, chosen)
-    if partition is None and (source := without_data(context, name, chosen)) is not None:
-        verdict = f"{subject} waits for nothing: no data of {source} is due then, as declared"
+    if partition is None and (clause := without_data(context, name, chosen)) is not None:
+        verdict = f"{subject} waits for nothing: {clause}"
         return why_response(session, subject, chosen, NOTHING_DUE, verdict, [], None)
     rows = waits.of(name, chosen)
     if rows and rows[0].kind == "running" and rows[0].waiter == subject:
@@ -192,7 +193,7 @@ def _state(partition: Partition | None) -> str:
 
 
 def without_data(context: EvaluationContext, name: str, key: str) -> str | None:
-    """Return a source without due data for a partition; None if any data is due.
+    """Return a clause about a source without data for a partition; None if any data is due.
 
     All inputs of the partition lie before a start or on a day without data.
     """
@@ -204,7 +205,7 @@ def without_data(context: EvaluationContext, name: str, key: str) -> str | None:
         if node.is_source:
             if not counts_as_empty(node, key, context):
                 return None
-            result = result or name
+            result = result or _empty_source(context, node, key)
             continue
         above = _computed_from(context, node, key)
         if not above:
@@ -214,13 +215,26 @@ def without_data(context: EvaluationContext, name: str, key: str) -> str | None:
     return result
 
 
+def _empty_source(context: EvaluationContext, source: Node, key: str) -> str:
+    grain, start = source.partition.time_grain, context.rhythms[source.name].start_us
+    if start is not None and start_us(key.partition(SEPARATOR)[0], grain, source.timezone) < start:
+        return f"{source.name} begins with {key_at_us(start, grain, source.timezone)}"
+    return f"no data of {source.name} is due then, as declared"
+
+
 def _of_no_partition(
     tx: Transaction, context: EvaluationContext, waits: Waits, name: str, now_us: int
 ) -> tuple[str, str | None]:
     """Return the verdict about a node of which no partition is known, and the next command."""
     source = _silent_source(tx, context, name)
     if source is None:
-        return f"no partition of {name} is known yet", "headrace tick"
+        node, start = context.node(name), context.rhythms[name].start_us
+        if node.partition.grain is None or start is None:
+            return f"no partition of {name} is known yet", "headrace tick"
+        first = key_at_us(start, node.partition.grain, node.timezone)
+        ends_us = bounds_us(first, node.partition.grain, node.timezone)[1]
+        ends = time_text(ends_us, now_us, context.declared.timezone)
+        return f"{name} begins with {first}, which ends {ends}", None
     key, grain = WHOLE, source.partition.grain
     if grain is not None:
         key = previous_key(key_at_us(now_us, grain, source.timezone), grain, source.timezone)

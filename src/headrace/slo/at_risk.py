@@ -14,7 +14,6 @@ from headrace.slo.blockage import (
     BlockReason,
     blockage_clause,
     in_repair_order,
-    next_command,
     promised_by,
 )
 from headrace.slo.consumer_states import AtRisk, most_unusual
@@ -88,7 +87,7 @@ class Risks:
                     results.node,
                     results.partition,
                     text,
-                    next_command(results),
+                    self._blockage.next_command(results),
                     since,
                     withdrawn=withdrawn,
                 )

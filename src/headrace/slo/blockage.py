@@ -129,6 +129,15 @@ class Blockage:
         )
         return newest if other else first
 
+    def next_command(self, blocked: Blocked) -> str:
+        """Return the next command about a blocker; no tick for a delivery that isn't there."""
+        if blocked.block is BlockReason.MISSING and blocked.unreadable_us is None:
+            source = self._context.node(blocked.node)
+            unknown = not_observed_since(self._context, source, blocked.partition, self._now)
+            if self._context.facts.observations(source.name) and unknown is None:
+                return command_line("deliveries", source.name)
+        return next_command(blocked)
+
     def above(self, terms: Terms, interval: str) -> Collection[tuple[str, str]]:
         """Return all partitions that an interval is made of, published or not."""
         waiting: list[tuple[Node, str]] = []

@@ -11,7 +11,7 @@ from functools import cached_property
 from types import MappingProxyType
 
 from headrace.model.intervals import bounds_us, next_key
-from headrace.model.partitions import SEPARATOR, partition_argument
+from headrace.model.partitions import SEPARATOR, command_line, partition_argument
 from headrace.model.times import Duration
 from headrace.slo.at_risk import Risks, place_of
 from headrace.slo.blockage import (
@@ -20,7 +20,6 @@ from headrace.slo.blockage import (
     BlockReason,
     blockage_clause,
     in_repair_order,
-    next_command,
 )
 from headrace.slo.consumer_states import (
     AtRisk,
@@ -202,9 +201,13 @@ class _ConsumerEvaluation:
             return self._served_reason(), None, self._served_since()
         results = self._blocked(state)
         since = late_since if state is ConsumerState.LATE else None
+        if state is ConsumerState.NEVER and not self._due:
+            begins = self._not_begun(results)
+            if begins is not None:
+                return begins, None, since
         if results is None:
-            return self._too_old(), "headrace tick", since
-        return self._blockage_text(results), next_command(results), since
+            return *self._too_old(), since
+        return self._blockage_text(results), self._blockage.next_command(results), since
 
     def _withdrawn(self) -> str:
         """Return the withdrawn cause of lateness: `clean@2025-01-09, withdrawn: cents (by ann)`."""
@@ -340,28 +343,45 @@ class _ConsumerEvaluation:
     def _blockage_text(self, results: Blocked) -> str:
         return blockage_clause(results, self._context, self._now)
 
-    def _too_old(self) -> str:
+    def _not_begun(self, results: Blocked | None) -> str | None:
+        """Return a clause while the first interval hasn't ended and nothing is wrong with it."""
+        first = next((obligation for obligation in self._all if not obligation.settled), None)
+        by_itself = results is None or (
+            results.block in (BlockReason.MISSING, BlockReason.WAITING)
+            and not results.incident
+            and results.unreadable_us is None
+        )
+        if first is None or not by_itself:
+            return None
+        ends = bounds_us(first.interval, self._terms.per, self._terms.timezone)[1]
+        if ends <= self._now:
+            return None
+        due = time_text(first.due_at_us, self._now, self._context.declared.timezone)
+        return f"its first interval, {first.interval}, is due {due}"
+
+    def _too_old(self) -> tuple[str, str | None]:
+        """Return why a consumer is late or never served that nothing blocks; the next command."""
         if self._through is not None and self._terms.max_age is not None:
-            return f"what can be read ends with {self._through}, older than {self._terms.max_age}"
+            age = self._terms.max_age
+            return f"what can be read ends with {self._through}, older than {age}", None
         if (
             self._terms.max_age is not None
             and not self._context.has_rhythm(self._terms)
             and not self._never()
         ):
-            return f"what can be read was published more than {self._terms.max_age} ago"
+            return f"what can be read was published more than {self._terms.max_age} ago", None
         undelivered = [
             node.name
             for node in sources_of(self._context.known_reads(self._terms), self._context)
             if self._is_undelivered(node.name)
         ]
         if undelivered:
-            return f"{undelivered[0]}: nothing was ever delivered"
+            command = command_line("deliveries", undelivered[0])
+            return f"{undelivered[0]}: nothing was ever delivered", command
         absent = [name for name in self._terms.reads if self._context.facts.newest(name) is None]
-        return (
-            f"{absent[0]}: nothing was ever published"
-            if absent
-            else "nothing holds it back: it is about to be computed"
-        )
+        if absent:
+            return f"{absent[0]}: nothing was ever published", command_line("why", absent[0])
+        return "nothing holds it back: it is about to be computed", "headrace tick"
 
     def _is_undelivered(self, source: str) -> bool:
         """Return whether a source that delivers by interval has no delivery and no start."""

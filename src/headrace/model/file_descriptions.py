@@ -352,7 +352,12 @@ _CONSUMER = (
     FieldDescription("consumer", TEXT, "its name", required=True),
     *COMMON,
     FieldDescription("reads", TEXTS, "the assets (or sources) that it needs", required=True),
-    FieldDescription("per", one_of(Grain), "how often it is due", "day"),
+    FieldDescription(
+        "per",
+        one_of(Grain),
+        "how often it is due; with `max_age` no shorter than the partitions that it reads",
+        "day",
+    ),
     FieldDescription("due", TIME_OFFSET, "by when after each interval; one of `due` and `max_age`"),
     FieldDescription("max_age", DURATION, "how old its data may be; one of `due` and `max_age`"),
     FieldDescription(

@@ -17,7 +17,7 @@ from headrace.model.database_fields import as_delivered, misused
 from headrace.model.errors import Problem, ProblemLevel, UsageError, did_you_mean, shown
 from headrace.model.export_problems import export_problems
 from headrace.model.hour_names import hour_name_problems
-from headrace.model.intervals import parse_key
+from headrace.model.intervals import GRAINS, parse_key
 from headrace.model.link_problems import (
     access_problems,
     policy_problems,
@@ -32,6 +32,7 @@ from headrace.model.nodes import (
     Calendar,
     Consumer,
     Contract,
+    Grain,
     InputMode,
     InputSpec,
     Owner,
@@ -331,7 +332,22 @@ class _Linker:
             for name in consumer.reads
             if (result := self._known(name, consumer, consumer.place, "reads")) is not None
         )
-        return msgspec.structs.replace(consumer, timezone=timezone, reads=reads)
+        per = self._grain_of_age(reads) if consumer.max_age is not None else None
+        if per is None or GRAINS.index(per) < GRAINS.index(consumer.per):
+            per = consumer.per
+        return msgspec.structs.replace(consumer, timezone=timezone, reads=reads, per=per)
+
+    def _grain_of_age(self, reads: Iterable[str]) -> Grain | None:
+        """Return the finest grain of what is read: data isn't older between its intervals.
+
+        None if something isn't partitioned by time.
+        """
+        nodes = [self._nodes[name] for name in reads]
+        grains = [
+            node.partition.grain if isinstance(node, Source | Asset) else None for node in nodes
+        ]
+        known = [grain for grain in grains if grain is not None]
+        return min(known, key=GRAINS.index) if known and len(known) == len(grains) else None
 
     def _check_node(self, node: Node) -> None:
         if node.owner not in self._owners:

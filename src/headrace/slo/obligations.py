@@ -12,6 +12,7 @@ interval once anything of it is published.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from functools import cached_property, partial
 from itertools import islice
@@ -20,7 +21,7 @@ import msgspec
 
 from headrace.model import Grain, InputMode, InputSpec, PartitionSpec, Place
 from headrace.model.intervals import bounds_us, key_at_us, next_key, previous_key, start_us
-from headrace.model.partitions import SEPARATOR, required
+from headrace.model.partitions import SEPARATOR, first_start_us, required
 from headrace.model.times import Duration, Offset
 from headrace.slo.declared_promises import (
     WHOLE,
@@ -198,16 +199,11 @@ def intervals_before(
     They go back to where all reads have started: they were never promised but can be read.
     """
     first = obligations[0].interval if obligations else key_at_us(now_us, terms.per, terms.timezone)
-    starts = [
-        context.rhythms[node.name].start_us
-        for node in context.known_reads(terms)
-        if context.rhythms[node.name].has
-    ]
-    known = [start for start in starts if start is not None]
-    if not known or len(known) < len(starts):
+    starts = _starts_us(terms, context)
+    if not starts or math.isinf(max(starts)):
         return
     key = previous_key(first, terms.per, terms.timezone)
-    while start_us(key, terms.per, terms.timezone) >= max(known):
+    while start_us(key, terms.per, terms.timezone) >= max(starts):
         yield key
         key = previous_key(key, terms.per, terms.timezone)
 
@@ -361,24 +357,37 @@ def _due_since(begins_us: int, terms: Terms) -> str:
 
 
 def _first_interval(terms: Terms, context: EvaluationContext, now_us: int) -> str | None:
-    """Return the first interval in which all reads have started.
+    """Return the first interval that needs something of all reads.
 
     If no read has a rhythm, return the interval in which the promise began. Under `max_age` there
     are no intervals then, and the age of the publication counts.
     """
-    paced = [
-        context.rhythms[node.name]
-        for node in context.known_reads(terms)
-        if context.rhythms[node.name].has
-    ]
-    if not paced and terms.max_age is not None:
+    starts = _starts_us(terms, context)
+    if not starts and terms.max_age is not None:
         return None
-    starts = [rhythm.start_us for rhythm in paced] or [begins_us(terms, context, now_us)]
-    known = [start for start in starts if start is not None]
-    if len(known) < len(starts):
+    first = max(starts, default=begins_us(terms, context, now_us))
+    if math.isinf(first):
         return None
     oldest = now_us - INTERVALS_MAX * _LONGEST_US[terms.per]
-    return key_at_us(max(*known, oldest), terms.per, terms.timezone)
+    return key_at_us(int(max(first, oldest)), terms.per, terms.timezone)
+
+
+def _starts_us(terms: Terms, context: EvaluationContext) -> list[float]:
+    """Return, of each read that comes by interval, when the first interval that needs it starts.
+
+    Infinite if that isn't known yet. Days need a month once it has ended.
+    """
+    starts: list[float] = []
+    for node in context.known_reads(terms):
+        rhythm, grain = context.rhythms[node.name], node.partition.grain
+        if not rhythm.has:
+            continue
+        start = math.inf if rhythm.start_us is None else rhythm.start_us
+        if grain is not None:
+            read = (start, grain, node.timezone, _plain(node.name))
+            start = first_start_us(terms.per, terms.timezone, [read])
+        starts.append(start)
+    return starts
 
 
 def _no_data(terms: Terms, interval: str) -> bool:
@@ -465,7 +474,8 @@ def data_through(
     Under `max_age` it is the newest with rows before any gap; a day off counts once it is over. If
     no promised interval can be read, earlier ones count.
     """
-    if not context.has_rhythm(terms):
+    reads = context.known_reads(terms)
+    if not context.has_rhythm(terms) or any(not context.facts.newest(node.name) for node in reads):
         return None
     first, end = 0, len(obligations)
     if terms.max_age is not None:
@@ -473,10 +483,26 @@ def data_through(
         first = max(0, end - EMPTY_INTERVALS_MAX)
     for n in reversed(range(first, end)):
         if _is_readable(obligations[n], terms, context, now_us):
-            return obligations[n].interval
+            return _end_of_data(obligations[n].interval, terms, context)
     if end > EMPTY_INTERVALS_MAX:
         return None  # all intervals that were checked are empty
     return _before_all(obligations, terms, context, now_us)
+
+
+def _end_of_data(interval: str, terms: Terms, context: EvaluationContext) -> str:
+    """Return the interval with which the data for an interval ends.
+
+    It is an earlier one if a read has longer partitions: the last month ends before today.
+    """
+    ends = [bounds_us(interval, terms.per, terms.timezone)[1]]
+    for node in context.known_reads(terms):
+        grain = node.partition.grain
+        if grain is not None:
+            keys = needed(node, terms, interval, context) or ()
+            ends += [
+                bounds_us(key.partition(SEPARATOR)[0], grain, node.timezone)[1] for key in keys[-1:]
+            ]
+    return key_at_us(min(ends) - 1, terms.per, terms.timezone)
 
 
 def _is_readable(

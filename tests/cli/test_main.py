@@ -98,6 +98,13 @@ def test_a_commands_help_is_plain_and_short(tmp_path: Path) -> None:
     assert "╭" not in done.stdout
 
 
+def test_help_is_a_command_for_those_who_type_it(tmp_path: Path) -> None:
+    for words in (["help"], ["help", "run"]):
+        done = headrace(*words, cwd=tmp_path)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout == headrace(*words[1:], "--help", cwd=tmp_path).stdout
+
+
 @pytest.mark.parametrize(
     ("command", "said"),
     [
@@ -111,6 +118,7 @@ def test_a_commands_help_is_plain_and_short(tmp_path: Path) -> None:
         ("handover", "not built yet"),
         ("daemon", "headrace serve"),
         ("stauts", "did you mean `headrace status`"),
+        ("stat", "did you mean `headrace status`"),
         ("\x1b[31m", "there is no command"),
         ("asign", "if `assign` is meant: here that is `headrace incidents assign ID PERSON`"),
         ("--frobnicate", "no such option"),

@@ -87,6 +87,12 @@ MISTAKES: dict[str, tuple[dict[str, str], str, int, str]] = {
         2,
         "",
     ),
+    "a macro with a word of SQL as name": (
+        {"macros/m.sql": "create macro both(a, b) as a + b;\n"},
+        "bad_macro",
+        1,
+        "`both` is a word of SQL",
+    ),
     "a schema": (sql("select id, day from raw.orders"), "qualified_name", 5, "write `orders`"),
     "a parameter with a colon": (
         sql("select id, day from orders where id > :least"),

@@ -191,6 +191,20 @@ def test_a_local_hour_that_is_not_one_says_what_to_type(typed: str, why: str, hi
     assert refused.value.hint == f"write {hint}"
 
 
+@pytest.mark.parametrize(
+    ("typed", "grain", "hint"),
+    [
+        ("2026-3-1", Grain.DAY, "did you mean 2026-03-01?"),
+        ("2026-3", Grain.MONTH, "did you mean 2026-03?"),
+        ("2026-3-1", Grain.MONTH, "write it like 2013-02"),
+    ],
+)
+def test_a_date_without_zeros_says_what_to_type(typed: str, grain: Grain, hint: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        parse_key(typed, grain, "UTC")
+    assert refused.value.hint == hint
+
+
 def test_keys_in_other_spellings_are_brought_to_their_form() -> None:
     """What people type must find the partition that was written."""
     assert (

@@ -109,6 +109,9 @@ def test_other_folders_are_refused(tmp_path: Path) -> None:
         check_import("dbt", other, tmp_path / "full")
     with pytest.raises(UsageError, match="can't be imported"):
         import_project("cron", other, tmp_path / "x", "test", Silent())
+    with pytest.raises(UsageError) as misspelt:
+        import_project("dbtt", other, tmp_path / "x", "test", Silent())
+    assert misspelt.value.hint == "did you mean `dbt`?"
     with pytest.raises(UsageError, match="no folder"):
         import_project("dbt", tmp_path / "gone", tmp_path / "x", "test", Silent())
 

@@ -95,7 +95,6 @@ OTHER_TOOLS = {
     "execute": "`headrace run`",
     "freshness": "`headrace status`",
     "graph": "`headrace lineage ASSET`",
-    "help": "`headrace --help`",
     "history": "`headrace runs`",
     "invalidate": "`headrace run ASSET --partition K --again --reason TEXT`",
     "jobs": "`headrace runs`",

@@ -60,6 +60,8 @@ def run(arguments: Sequence[str]) -> int:
         options, rest = split_options(arguments)
     except ValueMissing as missing:
         return _refuse(f"{missing} needs a value", "headrace --help")
+    if rest[:1] == ["help"]:
+        rest = [*rest[1:], "--help"]
     if not rest or rest[0] in ("--help", "-h"):
         sys.stdout.write(help_text() + "\n")
         return 0
@@ -148,7 +150,7 @@ def _unknown(name: str) -> int:
     from headrace.model.errors import close_names
 
     names = [command.name for command in all_commands()]
-    close = next(iter(close_names(name, [*names, *OTHER_TOOLS], 1)), None)
+    close = next(iter([*close_names(name, names, 1), *close_names(name, OTHER_TOOLS, 1)]), None)
     if close is None:
         hint = "headrace --help"
     elif close in names:

@@ -263,9 +263,15 @@ def parse_key(text: str, grain: Grain, timezone: str) -> str:
     return key
 
 
+_WITHOUT_ZERO = re.compile(r"-(\d)(?!\d)", re.ASCII)
+
+
 def _refuse(key: str, grain: Grain, why: str = "") -> UsageError:
     text = f"{key[:40]!r} isn't a partition of grain {grain}{why}"
     several = "; give each key by itself, with the option again" if "," in key else ""
+    padded = _WITHOUT_ZERO.sub(r"-0\1", key)
+    if padded != key and _SHAPES[grain].fullmatch(padded):
+        return UsageError(text, hint=f"did you mean {padded}?")
     return UsageError(text, hint=f"write it like {_EXAMPLES[grain]}{several}")
 
 

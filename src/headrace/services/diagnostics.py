@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import selectors
 import shutil
 import subprocess
@@ -390,6 +391,7 @@ class StartingWorker(_WithWorker):
 SECONDS_MAX = 30.0
 CACHE_FILE = "macros"
 HINT = "`headrace explain bad_macro` shows what a macro may be"
+_NEAR = re.compile(r'syntax error at or near "([^"]*)"')
 
 
 class MacroDiagnostic(msgspec.Struct, frozen=True):
@@ -405,6 +407,16 @@ class _Kept(msgspec.Struct, frozen=True):
     faults: tuple[MacroDiagnostic, ...]
 
 
+def _macro_hint(fault: MacroDiagnostic, text: str) -> str:
+    near = _NEAR.search(fault.message)
+    named = near and re.search(
+        rf"\b(?:macro|function)\s+{re.escape(near[1])}\b", text, re.IGNORECASE
+    )
+    if not near or not named:
+        return HINT
+    return f"`{near[1]}` is a word of SQL: call the macro something else"
+
+
 def with_macros(compilation: Compilation, cache: Path) -> Compilation:
     """Return the compilation with its macros' problems, which prevent every run."""
     if compilation.project is None or not compilation.project.macros:
@@ -416,7 +428,7 @@ def with_macros(compilation: Compilation, cache: Path) -> Compilation:
         Problem(
             code="bad_macro",
             message=fault.message,
-            hint=HINT,
+            hint=_macro_hint(fault, compilation.project.macros[fault.file]),
             place=Place(file=fault.file, line=fault.line),
         )
         for fault in faults

@@ -95,9 +95,9 @@ def _render_nodes(rows: list[NodeRow], page: CommandOutput) -> None:
     ]
     page.say(
         ", ".join(plural(n, kind) for kind, n in kinds if n)
-        or "no node is declared, or none is selected"
+        or "no node is selected: the project has none, or none that matches"
     )
-    page.next("headrace status" if rows else "headrace explain")
+    page.next("headrace status" if rows else "headrace validate")
 
 
 def _retain_text(row: NodeRow) -> str:

@@ -105,12 +105,14 @@ def import_command(
     }
     if tool in actions:
         return actions[tool]()
+    from headrace_import.services.project import check_import, import_project, importer
+
+    if not apply:
+        importer(tool)  # its name first: the rest of the line may be for another tool
     if path is None or apply:
         what = "--apply is for suggestions" if apply else "the folder of the project is missing"
         words = ("suggestion", "ID", "--apply") if apply else (tool, "PATH")
         raise UsageError(what, hint=command_line("import", *words))
-    from headrace_import.services.project import check_import, import_project
-
     if check:
         _refuse_with_dbt(with_dbt, tool, path)
         response = check_import(tool, path, into)

@@ -27,6 +27,7 @@ from headrace.extension import (
     ProjectSession,
     UsageError,
     command_line,
+    did_you_mean,
     leftovers,
     validate,
     write_files,
@@ -235,7 +236,8 @@ def importer(tool: str) -> Callable[..., ImportedProject]:
     """Return the function that reads projects of a tool. Raise UsageError for an unknown one."""
     if tool not in IMPORTERS:
         raise UsageError(
-            f"projects of {tool[:60]!r} can't be imported", hint=f"one of {', '.join(IMPORTERS)}"
+            f"projects of {tool[:60]!r} can't be imported",
+            hint=did_you_mean(tool, IMPORTERS) or f"one of {', '.join(IMPORTERS)}",
         )
     read: Callable[..., ImportedProject] = import_module(IMPORTERS[tool]).read_project
 

@@ -97,9 +97,18 @@ def declared_commands(
     for file in _files(source, "cli/commands"):
         for name, node in _cli_commands(file):
             homes[name] = _module(source, file)
-            rows.update((name, row) for row in _calls(node, "terminal_command"))
+            said = [*_calls(node, "terminal_command"), *_group(node)]
+            rows.update((name, row) for row in said)
     for name, row in rows.items():
         yield name, row["group"], row["summary"], homes[name]
+
+
+def _group(node: ast.stmt) -> Iterator[dict[str, Any]]:
+    """Yield what an assigned `CommandGroup` says of `headrace --help`."""
+    call = node.value if isinstance(node, ast.Assign) else None
+    if isinstance(call, ast.Call) and ast.unparse(call.func) == "CommandGroup":
+        words = {word.arg: word.value for word in call.keywords}
+        yield {name: _value(words[name]) for name in ("group", "summary")}
 
 
 def _cli_commands(file: Path) -> Iterator[tuple[str, ast.stmt]]:

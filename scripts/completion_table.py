@@ -24,5 +24,7 @@ PARAMETERS: dict[str, tuple[tuple[tuple[str, ...], str | None, bool], ...]] = {{
 
 def text() -> str:
     """Return the file's content; a command of another package is completed by its module."""
-    rows = {name: tuple(map(tuple, completed(load(name).parameters))) for name in BY_NAME}
-    return TEXT.format(rows="".join(f"    {name!r}: {row!r},\n" for name, row in rows.items()))
+    rows = [row for name in BY_NAME for row in completed(name, load(name)).items()]
+    return TEXT.format(
+        rows="".join(f"    {name!r}: {tuple(map(tuple, row))!r},\n" for name, row in rows)
+    )

@@ -6,7 +6,8 @@ import inspect
 import textwrap
 
 from headrace.cli.command_table import GROUPS, NOT_BUILT, OPTIONS_HELP, CliCommand, all_commands
-from headrace.cli.declared_commands import Parameter, load
+from headrace.cli.declared_commands import Command, CommandGroup, Parameter, load
+from headrace.cli.parser import words_of
 from headrace.model import errors
 from headrace.services.parameters import Argument, Option
 from scripts.reference_pages.markdown import code, table
@@ -54,23 +55,22 @@ def _tree() -> str:
 
 def _command(command: CliCommand) -> list[str]:
     loaded = load(command.name)
-    result = loaded.parameters
-    words = " ".join(
-        item.declaration.metavar
-        for item in result
-        if isinstance(item.declaration, Argument) and item.declaration.metavar
-    )
-    lines = [
-        f"### {command.name}",
-        "",
-        f"{command.summary[0].upper()}{command.summary[1:]}.",
-        "",
-        f"    headrace {command.name} {words}".rstrip(),
-    ]
-    lines += ["", *loaded.description.splitlines()]
+    lead = f"{command.summary[0].upper()}{command.summary[1:]}."
+    lines = [f"### {command.name}", "", lead, "", *_typed(command.name, loaded)]
+    for word, action in loaded.actions.items() if isinstance(loaded, CommandGroup) else ():
+        typed = f"{command.name} {word}"
+        lines += ["", f"#### {typed}", "", *_typed(typed, action)]
+    return lines
+
+
+def _typed(name: str, command: Command) -> list[str]:
+    """The words, the description and the table of arguments of a command or an action."""
+    lines = [f"    headrace {name} {words_of(command)}".rstrip(), ""]
+    said = command.text if isinstance(command, CommandGroup) else command.description
+    lines += said.splitlines()
     rows = [
         (_name(item), item.declaration.help, _default(item))
-        for item in result
+        for item in command.parameters
         if item.declaration.help or item.declaration.metavar
     ]
     return [*lines, "", *table(("argument", "means", "default"), rows)] if rows else lines

@@ -307,7 +307,7 @@ def test_there_is_no_such_backfill(shop: Project, new: Project) -> None:
         assert "no backfill's number" in project.refused("backfills", "x")
     assert "there is no backfill 7" in shop.refused("backfills", "cancel", "7", "--reason", "x")
     assert "needs --reason" in shop.refused("backfills", "cancel", "7", code=3)
-    assert "needs the backfill's number" in shop.refused("backfills", "pause")
+    assert "missing: ID" in shop.refused("backfills", "pause")
     assert new.json("backfills")["backfills"] == []
 
 

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from typed_commands import typed_commands
 
 from headrace.cli import command_table
 from headrace.cli.command_table import (
@@ -29,22 +30,22 @@ def test_each_command_has_its_function_and_a_description(command: CliCommand) ->
     assert load(command.name).description, "its --help would be empty"
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
-def test_each_word_of_a_command_is_explained(command: CliCommand) -> None:
+@pytest.mark.parametrize("name", typed_commands())
+def test_each_word_of_a_command_is_explained(name: str) -> None:
     """Would catch: an option or an argument in `--help` with nothing beside it."""
     shown = [
         parameter.declaration
-        for parameter in load(command.name).parameters
+        for parameter in typed_commands()[name].parameters
         if not isinstance(parameter.declaration, Argument) or parameter.declaration.metavar
     ]
     assert [said for said in shown if not said.help] == []
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
-def test_each_help_is_printed(command: CliCommand, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("name", sorted({*BY_NAME, *typed_commands()}))
+def test_each_help_is_printed(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Would catch: a text such as `99%` that argparse takes for a format, and fails."""
-    assert run([*command.name.split(), "--help"]) == 0
-    assert "usage: headrace" in capsys.readouterr().out
+    assert run([*name.split(), "--help"]) == 0
+    assert f"usage: headrace {name}" in capsys.readouterr().out
 
 
 def test_a_number_has_the_limits_of_the_api(
@@ -52,16 +53,16 @@ def test_a_number_has_the_limits_of_the_api(
 ) -> None:
     """Would catch: a limit that only the API and `Session` have."""
     tried = set()
-    for command in COMMANDS:
-        for parameter in load(command.name).parameters:
+    for name, command in typed_commands().items():
+        for parameter in command.parameters:
             option = parameter.declaration
             if isinstance(option, Argument) or option.most is None:
                 continue
-            words = [command.name, option.name, str(option.most + 1), "--project", str(tmp_path)]
+            words = [*name.split(), option.name, str(option.most + 1), "--project", str(tmp_path)]
             assert run(words) == 2
             assert f"{option.most + 1} is more than {option.most}" in capsys.readouterr().err
-            tried.add(f"{command.name} {option.name}")
-    assert {"runs --limit", "audit --limit", "deliveries --limit"} <= tried, tried
+            tried.add(f"{name} {option.name}")
+    assert {"runs --limit", "audit show --limit", "deliveries --limit"} <= tried, tried
 
 
 def test_help_prints_only_what_runs() -> None:

@@ -78,7 +78,7 @@ def test_names_are_those_that_the_parameter_takes(project: Path) -> None:
     assert candidates(["exports", "t"]) == ["take-over"]
     assert candidates(["exports", "take-over", "fl"]) == ["fliers"]
     assert candidates(["receive", "flights", "fl"]) == [], "a file: the shell offers it"
-    assert candidates(["contract", "--reason", "fl", "show", "fl"]) == ["flights", "flights_clean"]
+    assert candidates(["contract", "--json", "show", "fl"]) == ["flights", "flights_clean"]
 
 
 def test_values_of_options(project: Path) -> None:

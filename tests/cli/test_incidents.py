@@ -127,8 +127,8 @@ def test_a_repair_is_asked_for_among_the_incidents_too(shop: Project) -> None:
     assert shop.json("incidents", "fix", number, "--dry-run") == shop.json(
         "fix", number, "--dry-run"
     )
-    assert "which incident" in shop.refused("incidents", "fix")
-    assert "belong to a repair" in shop.refused("incidents", "--yes")
+    assert "missing: ID" in shop.refused("incidents", "fix")
+    assert "unknown: --yes" in shop.refused("incidents", "--yes")
     assert "isn't known" in shop.refused("incidents", "mend", number)
 
 
@@ -275,17 +275,17 @@ def test_a_resolved_incident_isnt_muted(shop: Project) -> None:
 @pytest.mark.parametrize(
     ("words", "message", "code"),
     [
-        (("mute",), "which incident", 2),
+        (("mute",), "missing: ID", 2),
         (("mute", "INC-1"), "needs --reason", 3),
-        (("mute", "INC-1", "2h", "--reason", "x"), "one word too many", 2),
+        (("mute", "INC-1", "2h", "--reason", "x"), "unknown: 2h", 2),
         (("mute", "INC-1", "--reason", "x", "--until", "2020-01-01"), "is over already", 2),
         (("mute", "INC-1", "--reason", "x", "--until", "soon"), "--until", 2),
         (("mute", "INC-1", "--reason", "x" * 2001), "at most 2,000", 2),
         (("mute", "INC-99", "--reason", "x"), "there is no incident", 2),
-        (("unmute",), "which incident", 2),
+        (("unmute",), "missing: ID", 2),
         (("unmute", "INC-1"), "isn't muted", 2),
-        (("note", "INC-1", "--reason", "x", "--until", "2h"), "--until belongs", 2),
-        (("assign", "INC-1", "ana", "--reason", "x"), "--reason to a note", 2),
+        (("note", "INC-1", "--reason", "x", "--until", "2h"), "unknown: --until", 2),
+        (("assign", "INC-1", "ana", "--reason", "x"), "unknown: --reason", 2),
     ],
 )
 def test_what_is_refused_of_a_mute(
@@ -316,7 +316,7 @@ def test_an_assignment_isnt_what_was_done_about_a_cause(shop: Project) -> None:
         (("asign", "INC-1", "ana"), "did you mean `headrace incidents assign`"),
         (("xyz", "INC-1"), "one of report, note, assign"),
         (("ticket", "INC-1"), "needs URL or --none"),
-        (("assign",), "which incident"),
+        (("assign",), "missing: ID"),
         (("assign", "INC-99", "ana"), "there is no incident"),
         (("assign", "INC-1", " "), "is missing"),
         (("assign", "INC-1", "a" * 101), "at most 100"),
@@ -328,8 +328,8 @@ def test_an_assignment_isnt_what_was_done_about_a_cause(shop: Project) -> None:
         (("ticket", "INC-1", "https://a:b/1"), "http:// or https://"),
         (("ticket", "INC-1", "https://a.example/" + "1" * 500), "at most 500"),
         (("ticket", "INC-1", "https://ana:secret@a.example/1"), "no user or password"),
-        (("note", "INC-1", "ana", "--reason", "x"), "one word too many"),
-        (("note", "INC-1", "--none", "--reason", "x"), "--none belongs"),
+        (("note", "INC-1", "ana", "--reason", "x"), "unknown: ana"),
+        (("note", "INC-1", "--none", "--reason", "x"), "unknown: --none"),
     ],
 )
 def test_what_is_refused_of_an_assignment_and_a_ticket(

@@ -8,13 +8,12 @@ from collections.abc import Callable, Iterator
 from typing import Annotated, Any, get_args
 
 import pytest
+from typed_commands import typed_commands
 
-from headrace.cli.command_table import BY_NAME
 from headrace.cli.declared_commands import (
     Command,
     HelpPrefix,
     TerminalCommand,
-    load,
     terminal_command,
 )
 from headrace.cli.invocation import Invocation
@@ -22,16 +21,17 @@ from headrace.services import parameters
 from headrace.services.parameters import Argument, Option
 
 DECLARED_TWICE = {
-    ("access", "--reason"): "only `break-glass` needs one",
     ("checks", "--seconds"): "a request of the API is answered within 60 s, a terminal may wait",
     ("erase", "--dry-run"): "a terminal asks, unless --yes or --dry-run is given",
     ("demo", "directory"): "the word `resume` may stand before it",
     ("demo", "--fault"): "the terminal offers its values",
-    ("incidents", "--reason"): "its help says what it means for `report` and for `note`",
     ("read", "--as"): "tools of agents have what functions declare, and not this",
     ("sql", "query"): "a terminal may name a file with the query, or standard input",
 }
 """Command and option → why both declare it."""
+
+
+COMMANDS = typed_commands()
 
 
 def own_declarations(command: Command) -> Iterator[tuple[str, Argument | Option]]:
@@ -69,23 +69,23 @@ def declared_twice(name: str, command: Command) -> list[tuple[str, str]]:
     return results
 
 
-@pytest.mark.parametrize("name", BY_NAME)
+@pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_declares_nothing_that_its_function_declares(name: str) -> None:
     """Would catch: an option whose help, type or limit differs between terminal and API."""
-    twice = declared_twice(name, load(name))
+    twice = declared_twice(name, COMMANDS[name])
     assert [item for item in twice if item not in DECLARED_TWICE] == []
 
 
 def test_the_exceptions_are_needed() -> None:
     """Would catch: an exception that hides a later second declaration."""
-    twice = {item for name in BY_NAME for item in declared_twice(name, load(name))}
+    twice = {item for name in COMMANDS for item in declared_twice(name, COMMANDS[name])}
     assert set(DECLARED_TWICE) <= twice
 
 
-@pytest.mark.parametrize("name", BY_NAME)
+@pytest.mark.parametrize("name", COMMANDS)
 def test_a_parameter_has_the_type_that_its_function_declares(name: str) -> None:
     """Would catch: a command whose own function expects a text where the parser gives a path."""
-    command = load(name)
+    command = COMMANDS[name]
     if not isinstance(command, TerminalCommand):
         return
     hints = inspect.signature(command._body, eval_str=True).parameters

@@ -21,11 +21,11 @@ from typing import Any
 import jsonschema
 import yaml
 from page_lab import ROOT, pages, spans
+from typed_commands import typed_commands
 
 from benchmarks.results import ORDER
 from headrace import Context
 from headrace.cli.command_table import FLAGS, VALUES, all_commands
-from headrace.cli.declared_commands import load
 from headrace.model.file_descriptions import SECTIONS, with_kinds
 from headrace.model.plugins import own_kinds
 from headrace.services.explain import codes
@@ -34,6 +34,7 @@ from headrace.web.openapi import description
 
 SOURCE = ROOT / "src" / "headrace"
 COMMANDS = {command.name: command for command in all_commands()}
+TYPED = typed_commands(COMMANDS)
 EVERYWHERE = {*FLAGS, *VALUES, "--help", "--version", "--install-completion"}
 OF_OTHER_PROGRAMS = {"--config=jobs/settings.yaml"}
 """Options of a program in an example, not of Headrace."""
@@ -67,10 +68,11 @@ def wrong_in_command(line: str) -> str | None:
     name, rest = words[0], words[1:]
     if name not in COMMANDS:
         return f"no command is called {name}"
-    known = EVERYWHERE | options_of(name)
+    typed = f"{name} {rest[0]}" if rest and f"{name} {rest[0]}" in TYPED else name
+    known = EVERYWHERE | options_of(typed)
     for option in (word.partition("=")[0] for word in rest if re.match(r"--?[a-z]", word)):
         if option not in known:
-            return f"{name} has no option {option}"
+            return f"{typed} has no option {option}"
     if (
         name in WITH_ACTIONS
         and rest
@@ -97,10 +99,9 @@ WITH_ACTIONS = {
 
 @cache
 def options_of(name: str) -> frozenset[str]:
-    command = load(name)
     said = [
         parameter.declaration
-        for parameter in command.parameters
+        for parameter in (TYPED[name].parameters if name in TYPED else ())
         if isinstance(parameter.declaration, Option)
     ]
     return frozenset(option for item in said for option in (item.name, item.short) if option)
@@ -129,6 +130,7 @@ def test_a_wrong_command_is_noticed() -> None:
     """Would catch: a test that lets everything pass."""
     assert wrong_in_command("headrace staus") == "no command is called staus"
     assert wrong_in_command("headrace --env dev run --agian") == "run has no option --agian"
+    assert wrong_in_command("db gc --deep") == "db gc has no option --deep"
     assert wrong_in_command("db chekc") == "db has no action chekc"
     assert wrong_in_command("headrace explain no_such_code") == "there is no code no_such_code"
     assert wrong_in_command("headrace run daily --again --reason TEXT") is None
@@ -136,7 +138,7 @@ def test_a_wrong_command_is_noticed() -> None:
 
 def test_options_exist() -> None:
     """Would catch: an option that no command takes any more."""
-    known = EVERYWHERE.union(*map(options_of, COMMANDS))
+    known = EVERYWHERE.union(*map(options_of, TYPED))
     named = [(page, span) for page, span in of_kind("--[a-z]") if span not in OF_OTHER_PROGRAMS]
     wrong = [f"{page}: `{span}`" for page, span in named if re.split("[ =]", span)[0] not in known]
     assert not wrong, "\n".join(wrong)

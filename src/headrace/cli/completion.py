@@ -15,13 +15,13 @@ import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from headrace.cli.command_table import FLAGS, VALUES, Options, all_commands, find_command
 from headrace.model.errors import HeadraceError
 
 if TYPE_CHECKING:
-    from headrace.cli.declared_commands import Parameter
+    from headrace.cli.declared_commands import Command, Parameter
 
 
 class CompletedParameter(NamedTuple):
@@ -100,7 +100,7 @@ def candidates(words: list[str]) -> list[str]:
         return []
     if command is None:
         return _commands(word)
-    parameters = _parameters(command)
+    parameters, typed = _parameters(command, typed)
     options = {name: parameter for parameter in parameters for name in parameter.options}
     if word.startswith("-"):
         return _options(options, word)
@@ -117,22 +117,44 @@ def _commands(word: str) -> list[str]:
     return sorted(name for name in names if name.startswith(word))
 
 
-def _parameters(command: str) -> tuple[CompletedParameter, ...]:
-    """Return the parameters of a command; the module of one of another package is imported."""
+def _parameters(command: str, typed: list[str]) -> tuple[tuple[CompletedParameter, ...], list[str]]:
+    """Return the parameters of a command, or of its action, and the words that are typed for them.
+
+    The module of a command of another package is imported.
+    """
     from headrace.cli.completion_table import PARAMETERS  # written with the functions below
 
-    if command in PARAMETERS:
-        return tuple(CompletedParameter(*row) for row in PARAMETERS[command])
-    from headrace.cli.declared_commands import load
+    table: Mapping[str, tuple[tuple[Any, ...], ...]] = PARAMETERS
+    if command not in table:
+        from headrace.cli.declared_commands import load
 
-    try:
-        return completed(load(command).parameters)
-    except HeadraceError:
-        return ()
+        try:
+            table = completed(command, load(command))
+        except HeadraceError:
+            return (), typed
+    at = next((at for at, word in enumerate(typed) if f"{command} {word}" in table), None)
+    name = command if at is None else f"{command} {typed[at]}"
+    words = typed if at is None else [*typed[:at], *typed[at + 1 :]]
+    return tuple(CompletedParameter(*row) for row in table[name]), words
 
 
-def completed(parameters: Iterable[Parameter]) -> tuple[CompletedParameter, ...]:
-    """Return what completion offers for a command's parameters."""
+def completed(name: str, command: Command) -> dict[str, tuple[CompletedParameter, ...]]:
+    """Return what completion offers for a command, and for each of its actions."""
+    from headrace.cli.declared_commands import CommandGroup
+
+    offered = _offered(command.parameters)
+    if not isinstance(command, CommandGroup):
+        return {name: offered}
+    first = [item for item in offered if not item.options][:1]
+    words = "|".join([*command.actions, *(item.takes or "" for item in first)])
+    others = [item for item in offered if item not in first]
+    actions = {
+        f"{name} {word}": _offered(item.parameters) for word, item in command.actions.items()
+    }
+    return {name: (CompletedParameter((), words), *others), **actions}
+
+
+def _offered(parameters: Iterable[Parameter]) -> tuple[CompletedParameter, ...]:
     from headrace.services.parameters import Argument
 
     return tuple(

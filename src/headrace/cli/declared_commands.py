@@ -3,24 +3,32 @@
 A function in `headrace.services` declares a command's parameters (services/parameters.py). Most
 commands are a `ServiceCommand`: such a function, and a function that prints its response.
 
-A command with a part that only a terminal has (questions, files, several actions) is a function
-with the decorator `@terminal_command`, which names the service functions that it calls. The service
-functions declare its parameters with a plain type, by name; parameters with `Argument` or `Option`
-are its own:
+A command with a part that only a terminal has (questions, files) is a function with the decorator
+`@terminal_command`, which names the service functions that it calls. The service functions declare
+its parameters with a plain type, by name; parameters with `Argument` or `Option` are its own. A
+`CommandGroup` has several actions, each of which is one of these commands:
 
     @terminal_command("runs:runs")
     def runs_command(
         invocation: Invocation, run: str | None, exit_code: ExitCode = False
     ) -> int: ...
+
+    session_command = CommandGroup(
+        "Sessions of people in browsers.",
+        {"list": ServiceCommand("browser_sessions:sessions", _render), "end": _end},
+        group="operate",
+        summary="list and end browser sessions",
+    )
 """
 
 from __future__ import annotations
 
 import inspect
 import types
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from importlib import import_module
+from itertools import takewhile
 from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
 
 import msgspec
@@ -210,6 +218,68 @@ class TerminalCommand(Command):
     def run(self, invocation: Invocation, typed: dict[str, Any]) -> int:
         """Call the decorated function."""
         return self._body(invocation, **self._values(typed))
+
+
+class CommandGroup(Command):
+    """A command whose first word is one of several actions.
+
+    Each has parameters of its own. `otherwise` is the command without such a word.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        actions: Mapping[str, Command],
+        otherwise: Command | None = None,
+        *,
+        group: str = "",
+        summary: str = "",
+    ) -> None:
+        del group, summary  # for the generated table, as in `terminal_command`
+        super().__init__({})
+        self.actions, self.otherwise = actions, otherwise
+        self.text = inspect.cleandoc(text)
+
+    @property
+    def description(self) -> str:
+        """The text, and a line for each action."""
+        wide = max(map(len, self.actions))
+        lines = [
+            f"  {name:{wide}}  {first_sentence(action.description)}"
+            for name, action in self.actions.items()
+        ]
+        return "\n".join([self.text, "", "actions:", *lines])
+
+    @property
+    def parameters(self) -> list[Parameter]:
+        """The action, or the parameters of the command without one."""
+        return [] if self.otherwise is None else self.otherwise.parameters
+
+    def chosen(self, name: str, arguments: Sequence[str]) -> tuple[str, Command, list[str]]:
+        """Return the command that is typed, its name, and its arguments.
+
+        Options may stand before the action. Raises UsageError if there is no action where one is
+        needed.
+        """
+        at = next((at for at, word in enumerate(arguments) if word in self.actions), None)
+        if at is not None and (at == 0 or arguments[0].startswith("-")):
+            rest = [*arguments[:at], *arguments[at + 1 :]]
+            return f"{name} {arguments[at]}", self.actions[arguments[at]], rest
+        words = list(takewhile(lambda word: not word.startswith("-"), arguments))
+        taken = [item for item in self.parameters if isinstance(item.declaration, Argument)]
+        if words and len(words) > len(taken) and not any(item.many for item in taken):
+            target = " or ".join(item.declaration.metavar.strip("[]") for item in taken)
+            raise unknown_action(name, words[0], self.actions, target=target)
+        if self.otherwise is None:
+            every = ", ".join(self.actions)
+            raise UsageError(f"headrace {name} needs an action", hint=f"one of {every}")
+        return name, self.otherwise, list(arguments)
+
+
+def first_sentence(text: str) -> str:
+    """Return a description's first sentence in one line, without its full stop."""
+    paragraph = text.partition("\n\n")[0].replace("\n", " ")
+    return paragraph.partition(". ")[0].removesuffix(".")
 
 
 def terminal_command(

@@ -8,12 +8,13 @@ from __future__ import annotations
 import argparse
 import difflib
 import enum
+import re
 import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
 from headrace.cli.command_table import FLAGS, VALUES, Options
-from headrace.cli.declared_commands import Command, Parameter
+from headrace.cli.declared_commands import Command, CommandGroup, Parameter
 from headrace.cli.invocation import Invocation
 from headrace.model.errors import UsageError
 from headrace.services.parameters import Argument, Option
@@ -27,8 +28,14 @@ def run_command(name: str, command: Command, arguments: list[str], before: Optio
     `before` are the options in front of the command. Raises UsageError for invalid arguments, and
     the errors of the command.
     """
+    asks_for_help = _asks_for_help(arguments)
+    if isinstance(command, CommandGroup):
+        if asks_for_help and not command.actions.keys() & set(arguments):
+            sys.stdout.write(_parser(name, command).format_help())
+            return 0
+        name, command, arguments = command.chosen(name, arguments)
     parser = _parser(name, command)
-    if _asks_for_help(arguments):
+    if asks_for_help:
         sys.stdout.write(parser.format_help())
         return 0
     values = vars(_parsed(parser, command, arguments))
@@ -96,7 +103,7 @@ def _parser(name: str, command: Command) -> argparse.ArgumentParser:
         epilog=HELP_EPILOG,
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        usage=_usage(name, parameters),
+        usage=_usage(name, command),
     )
     for parameter in parameters:
         _add_parameter(parser, parameter)
@@ -113,13 +120,23 @@ def _parser(name: str, command: Command) -> argparse.ArgumentParser:
     return parser
 
 
-def _usage(name: str, parameters: list[Parameter]) -> str:
-    words = " ".join(
+def _usage(name: str, command: Command) -> str:
+    return f"headrace {name} {words_of(command)} [OPTIONS]".replace("  ", " ")
+
+
+def words_of(command: Command) -> str:
+    """Return the words that are typed after a command's name, as `--help` shows them."""
+    words = [
         parameter.declaration.metavar
-        for parameter in parameters
+        for parameter in command.parameters
         if isinstance(parameter.declaration, Argument) and parameter.declaration.metavar
-    )
-    return f"headrace {name} {words} [OPTIONS]".replace("  ", " ")
+    ]
+    if isinstance(command, CommandGroup):
+        named = "|".join(
+            [*command.actions, *(re.sub(r"^\[(.*)\]$", r"\1", word) for word in words)]
+        )
+        return f"[{named}]" if command.otherwise else named
+    return " ".join(words)
 
 
 def _add_parameter(parser: argparse.ArgumentParser, parameter: Parameter) -> None:

@@ -485,8 +485,7 @@ def get_backfill(session: ProjectSession, plan: BackfillId) -> BackfillResponse:
         return with_attempts(tx, session.compiled.project, response)
 
 
-@command("backfills", OPERATE)
-def act(
+def _ask(
     session: ProjectSession, action: str, text: str, *, reason: str | None, progress: Progress
 ) -> BackfillResponse:
     """Pause, resume or cancel a backfill.
@@ -513,8 +512,11 @@ def pause_backfill(
     reason: RequiredReason,
     progress: Progress,
 ) -> BackfillResponse:
-    """Start nothing more of a backfill. Running attempts go on. Raise as `act` does."""
-    return act(session, PAUSE, plan, reason=reason, progress=progress)
+    """Start nothing more of a backfill. Running attempts go on.
+
+    Raise UsageError for one that doesn't exist or has ended, Refused without a reason.
+    """
+    return _ask(session, PAUSE, plan, reason=reason, progress=progress)
 
 
 @command(
@@ -530,8 +532,11 @@ def resume_backfill(
     reason: RequiredReason,
     progress: Progress,
 ) -> BackfillResponse:
-    """Go on with a paused or failed backfill, to its end. Raise as `act` does."""
-    return act(session, RESUME, plan, reason=reason, progress=progress)
+    """Go on with a paused or failed backfill, to its end.
+
+    Raise UsageError for one that doesn't exist or has ended, Refused without a reason.
+    """
+    return _ask(session, RESUME, plan, reason=reason, progress=progress)
 
 
 @command(
@@ -547,8 +552,11 @@ def cancel_backfill(
     reason: RequiredReason,
     progress: Progress,
 ) -> BackfillResponse:
-    """End a backfill and discard what it computed. Raise as `act` does."""
-    return act(session, CANCEL, plan, reason=reason, progress=progress)
+    """End a backfill and discard what it computed.
+
+    Raise UsageError for one that doesn't exist or has ended, Refused without a reason.
+    """
+    return _ask(session, CANCEL, plan, reason=reason, progress=progress)
 
 
 @leader_command("backfills", BackfillsArguments, BackfillResponse)

@@ -465,7 +465,7 @@ def _recorded(
 )
 def preview_names(
     session: ProjectSession,
-    node: Annotated[str, Argument("SOURCE[@K]|INC-N")],
+    node: Annotated[str, Argument("SOURCE[@K]|INC-N", help="whose delivery is held")],
     *,
     pairs: Pairs = (),
     convert: Conversions = (),
@@ -492,7 +492,7 @@ def preview_names(
 )
 def accept_names(
     session: ProjectSession,
-    node: Annotated[str, Argument("SOURCE[@K]|INC-N")],
+    node: Annotated[str, Argument("SOURCE[@K]|INC-N", help="whose delivery is held")],
     *,
     pairs: Pairs = (),
     agreed: AgreedNames = None,

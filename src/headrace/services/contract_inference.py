@@ -57,7 +57,7 @@ class Observed(msgspec.Struct, frozen=True):
 )
 def infer(
     session: ProjectSession,
-    target: Annotated[str, Argument("SOURCE")],
+    target: Annotated[str, Argument("SOURCE", help="which has published data")],
     *,
     write: WriteContract = False,
 ) -> InferResponse:

@@ -143,7 +143,9 @@ class ContractDiffResponse(Response, frozen=True, kw_only=True):
     of_files=True,
     session="contract",
 )
-def show(session: ProjectSession, node: Annotated[str, Argument("NODE")]) -> ContractShowResponse:
+def show(
+    session: ProjectSession, node: Annotated[str, Argument("NODE", help="a source or an asset")]
+) -> ContractShowResponse:
     """Return a source's or an asset's declared contract, else its pinned schema.
 
     Raise UsageError for another node.
@@ -237,7 +239,9 @@ def _columns(contract: Contract | None, pinned: SourceSchema | None) -> list[Con
     of_files=True,
     session="contract_diff",
 )
-def diff(session: ProjectSession, node: Annotated[str, Argument("NODE")]) -> ContractDiffResponse:
+def diff(
+    session: ProjectSession, node: Annotated[str, Argument("NODE", help="a source")]
+) -> ContractDiffResponse:
     """Return how the last drifted delivery and the declared contract differ from the applied one.
 
     `SOURCE@K` selects the delivery of that interval. Raise UsageError for an unknown node.

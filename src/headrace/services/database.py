@@ -373,7 +373,7 @@ class _Gone(Exception):
 
 @command("db backup", ADMINISTER, session="backup")
 def backup(
-    session: ProjectSession, folder: Annotated[Path, Argument("[DIR]", help="of the backup")]
+    session: ProjectSession, folder: Annotated[Path, Argument("DIR", help="of the backup")]
 ) -> BackupResponse:
     """Back up into a new folder, from this process and alongside a running leader.
 

@@ -48,7 +48,7 @@ def holds(session: ProjectSession) -> list[HoldRow]:
 @command("hold", ADMINISTER, session="hold")
 def hold(
     session: ProjectSession,
-    node: HeldNode,
+    node: HeldNode = None,
     *,
     all_: All = False,
     reason: RequiredReason,
@@ -66,7 +66,7 @@ def hold(
 @command("hold release", ADMINISTER, session="release_hold")
 def release(
     session: ProjectSession,
-    node: HeldNode,
+    node: HeldNode = None,
     *,
     all_: All = False,
     reason: RequiredReason,

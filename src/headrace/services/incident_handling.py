@@ -46,7 +46,7 @@ def assign(
     session: ProjectSession,
     incident: IncidentId,
     *,
-    person: Annotated[str | None, Argument("PERSON")],
+    person: Annotated[str | None, Argument("PERSON", help="who handles it")],
     progress: Progress,
 ) -> IncidentRow:
     """Assign an incident to a person, or to nobody with null. No state or figure changes.
@@ -69,7 +69,7 @@ def link_ticket(
     session: ProjectSession,
     incident: IncidentId,
     *,
-    url: Annotated[str | None, Argument("URL")],
+    url: Annotated[str | None, Argument("URL", help="where it is discussed")],
     progress: Progress,
 ) -> IncidentRow:
     """Link an incident to its ticket in another system, or remove the link with null.

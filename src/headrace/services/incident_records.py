@@ -155,7 +155,7 @@ class ReportArguments(msgspec.Struct, frozen=True):
 )
 def report(
     session: ProjectSession,
-    node: Annotated[str, Argument("NODE[@K]")],
+    node: Annotated[str, Argument("NODE[@K]", help="whose published data is wrong")],
     *,
     first: FirstWrong = None,
     last: LastWrong = None,

@@ -51,9 +51,7 @@ class RotateArguments(msgspec.Struct, frozen=True):
 @command("keys rotate", ADMINISTER, session="rotate_keys")
 def rotate_keys(
     session: ProjectSession,
-    domain: Annotated[
-        str | None, Argument("[DOMAIN]", help="of rotate: one domain (default: all)")
-    ] = None,
+    domain: Annotated[str | None, Argument("[DOMAIN]", help="one domain (default: all)")] = None,
     *,
     reason: Reason = None,
     progress: Progress,

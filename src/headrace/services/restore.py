@@ -43,7 +43,7 @@ from headrace.services.backups import (
 )
 from headrace.services.database import BackupResponse, describe_backup, kept_folders
 from headrace.services.erase import erase_again
-from headrace.services.parameters import Option
+from headrace.services.parameters import Argument, Option
 from headrace.services.permissions import ADMINISTER, command
 from headrace.services.session import ProjectSession, Silent
 from headrace.store import Clock, SqliteAddress, Store, portable
@@ -178,7 +178,9 @@ def _epoch_of_folders(folders: Folders) -> int:
 @command("db restore", ADMINISTER)
 def restore(
     session: ProjectSession,
-    folder: Path,
+    folder: Annotated[
+        Path, Argument("[DIR]", help="of the backup; by default the newest that fits")
+    ],
     *,
     force: Annotated[bool, Option("--force", help="move the state that is there aside")],
     new_state: Annotated[

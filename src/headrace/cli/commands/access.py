@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 from headrace.cli.commands.read import replace_file
-from headrace.cli.declared_commands import HelpPrefix, terminal_command, unknown_action
+from headrace.cli.declared_commands import CommandGroup, ServiceCommand, terminal_command
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput
 from headrace.cli.terminal import ColumnLayout, StyledCell, plural
@@ -27,84 +27,17 @@ from headrace.services.responses.access import (
     WhoAmIResponse,
 )
 
-ACTIONS = ("whoami", "explain", "matrix", "review", "break-glass")
-
-
-@terminal_command(
-    whoami="access:whoami",
-    explain="access:explain",
-    matrix="access:matrix",
-    review="access_review:review",
-    break_glass="emergencies:break_glass",
-    end_break_glass="emergencies:end_break_glass",
-    group="look",
-    summary="show who may do what, and which rule decides",
-)
-def access_command(
-    invocation: Invocation,
-    what: Annotated[str, Argument("|".join(ACTIONS), help="the question, or a role to take")],
-    who: Annotated[
-        str | None,
-        Argument(
-            "[WHO]",
-            help="of explain: user:NAME, group:NAME or token:NAME; of break-glass: ROLE[:SCOPE]",
-        ),
-    ] = None,
-    command: Annotated[
-        str | None, Argument("[COMMAND]", help="of explain: as typed, such as backfill")
-    ] = None,
-    node: Annotated[
-        str | None, Argument("[NODE]", help="of explain: a source, asset or consumer")
-    ] = None,
-    *,
-    lasts: Annotated[str, HelpPrefix("of break-glass: ")],
-    reason: Annotated[
-        str | None, Option("--reason", metavar="TEXT", help="of break-glass: recorded")
-    ] = None,
-    end: Annotated[
-        bool, Option("--end", help="of break-glass: end the roles of [WHO], or your own ones")
-    ] = False,
-    out: Annotated[
-        Path | None, Option("--out", metavar="FILE.csv", help="of review: write a table of CSV")
-    ] = None,
-) -> int:
-    """Who may do what, by the rules of access.yaml as they are applied.
-
-    `whoami` shows your roles. `explain` says whether somebody may run a command, and which rule
-    decides. `matrix` lists the commands with the roles that allow them. `review` lists each user,
-    group and token with its rules. `break-glass` takes a role for at most 60 minutes in an
-    emergency, if a rule of access.yaml allows it; messages to the owners of what it reaches are
-    queued.
-    """
-    from headrace.services import access
-
-    if what == "break-glass":
-        return _break_glass(invocation, who, lasts, reason or "", end=end)
-
-    if what == "whoami":
-        invocation.show(access.whoami(invocation.session), _render_identity, clock=False)
-        return 0
-    if what == "matrix":
-        invocation.show(access.matrix(invocation.session), _render_matrix, clock=False)
-        return 0
-    if what == "review":
-        return _review(invocation, out)
-    if what == "explain":
-        if who is None or command is None:
-            raise UsageError(
-                "headrace access explain needs a person and a command",
-                hint="headrace access explain user:ana backfill",
-            )
-        response = access.explain(invocation.session, who, command, node)
-        invocation.show(response, _render_decision, clock=False)
-        return 0
-    raise unknown_action("access", what, ACTIONS)
-
-
 REVIEW_FIELDS = ("who", "kind", "name", "scope", "columns", "until", "ended", "rule", "last_used")
 
 
-def _review(invocation: Invocation, out: Path | None) -> int:
+@terminal_command("access_review:review")
+def _review(
+    invocation: Invocation,
+    out: Annotated[
+        Path | None, Option("--out", metavar="FILE.csv", help="write a table of CSV")
+    ] = None,
+) -> int:
+    """List each user, group and token with its rules."""
     from headrace.services import access_review
 
     rows = access_review.review(invocation.session)
@@ -157,22 +90,38 @@ def _render_review(rows: list[ReviewRow], page: CommandOutput) -> None:
     page.table([ColumnLayout(name.replace("_", " ")) for name in REVIEW_FIELDS], cells)
 
 
+@terminal_command("emergencies:break_glass", end="emergencies:end_break_glass")
 def _break_glass(
-    invocation: Invocation, who: str | None, lasts: str, reason: str, *, end: bool
+    invocation: Invocation,
+    role: Annotated[
+        str | None,
+        Argument(
+            "[ROLE[:SCOPE]]",
+            help="such as operator:domain=finance; with --end whose roles end, by default yours",
+        ),
+    ] = None,
+    *,
+    lasts: str,
+    reason: str,
+    end: Annotated[bool, Option("--end", help="end the roles")] = False,
 ) -> int:
+    """Take a role for at most 60 minutes in an emergency, if a rule of access.yaml allows it.
+
+    Messages to the owners of what it reaches are queued.
+    """
     from headrace.services import emergencies
 
     session, progress = invocation.session, invocation.progress()
     if end:
-        ended = emergencies.end_break_glass(session, who, reason=reason, progress=progress)
+        ended = emergencies.end_break_glass(session, role, reason=reason, progress=progress)
         invocation.show(ended, _render_ended)
         return 0
-    if who is None:
+    if role is None:
         raise UsageError(
             "headrace access break-glass needs a role",
             hint="headrace access break-glass operator:domain=finance --reason TEXT",
         )
-    row = emergencies.break_glass(session, who, lasts=lasts, reason=reason, progress=progress)
+    row = emergencies.break_glass(session, role, lasts=lasts, reason=reason, progress=progress)
     invocation.show(row, _render_emergency)
     return 0
 
@@ -253,3 +202,17 @@ def _render_matrix(rows: list[AccessRow], page: CommandOutput) -> None:
         for name, decisions in commands.items()
     ]
     page.table(columns, cells)
+
+
+access_command = CommandGroup(
+    "Who may do what, by the rules of access.yaml as they are applied.",
+    {
+        "whoami": ServiceCommand("access:whoami", _render_identity, clock=False),
+        "explain": ServiceCommand("access:explain", _render_decision, clock=False),
+        "matrix": ServiceCommand("access:matrix", _render_matrix, clock=False),
+        "review": _review,
+        "break-glass": _break_glass,
+    },
+    group="look",
+    summary="show who may do what, and which rule decides",
+)

@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
-from headrace.cli.declared_commands import HelpPrefix, terminal_command, unknown_action
+from headrace.cli.declared_commands import CommandGroup, terminal_command
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput
 from headrace.cli.terminal import ColumnLayout, StyledCell, plural
@@ -26,83 +26,6 @@ ENTRY_COLUMNS = [
     ColumnLayout("what", gives=2, least=14),
     ColumnLayout("why", gives=4, least=10, drops=1),
 ]
-
-
-@terminal_command(
-    "audit:show",
-    verify="audit:audit_verify",
-    checkpoint="audit:checkpoint",
-    group="look",
-    summary="show, verify or checkpoint the audit trail",
-)
-def audit_command(
-    invocation: Invocation,
-    what: Annotated[
-        str,
-        Argument(
-            "show|verify|checkpoint",
-            "the entries, whether they are as written, or the head to keep",
-        ),
-    ],
-    entry: Annotated[
-        str | None, Argument("[ENTRY]", help="of show: one entry, with all that it says")
-    ] = None,
-    *,
-    object: str | None,  # noqa: A002 - the field's name in the API
-    actor: str | None,
-    action: str | None,
-    since: str | None,
-    limit: int,
-    head: Annotated[str | None, HelpPrefix("of verify: ")],
-    path: Annotated[
-        Path | None,
-        Option(
-            "--checkpoint", metavar="FILE", help="of verify: a checkpoint that was kept elsewhere"
-        ),
-    ] = None,
-    out: Annotated[Path | None, HelpPrefix("of checkpoint: ")] = None,
-) -> int:
-    """The audit trail: who did what and why, and whether anybody changed it.
-
-    `verify` recomputes the whole hash chain, compares it with the event log and the state, and
-    exits 1 if an entry was altered, removed, inserted or moved, or is missing. `checkpoint` writes
-    the trail's head to a file, which you store elsewhere.
-    """
-    from headrace.services import audit
-
-    if what == "verify":
-        response = audit.verify_trail(
-            invocation.session, head, None if path is None else audit.read_checkpoint(path)
-        )
-        invocation.show(response, _render_verification, clock=False)
-        return int(not response.ok)
-    if what == "checkpoint":
-        if out is None:
-            raise UsageError(
-                "headrace audit checkpoint needs a file",
-                hint="headrace audit checkpoint --out FILE",
-            )
-        invocation.show(
-            audit.checkpoint(invocation.session, out.absolute()),
-            lambda response, page: _render_checkpoint(response, out, page),
-            clock=False,
-        )
-        return 0
-    if what != "show":
-        raise unknown_action("audit", what, ("show", "verify", "checkpoint"))
-    if entry is not None:
-        if not entry.isdecimal():
-            raise UsageError(
-                f"{entry[:40]!r} is no entry's number",
-                hint=command_line("audit", "show", "--object", entry[:40]),
-            )
-        invocation.show(audit.entry(invocation.session, int(entry)), _render_entry)
-        return 0
-    invocation.show(
-        audit.show(invocation.session, AuditQuery(object, actor, action, since, limit)),
-        _render_entries,
-    )
-    return 0
 
 
 def _render_entries(rows: list[AuditRow], page: CommandOutput) -> None:
@@ -190,3 +113,78 @@ def _render_verification(response: VerifyResponse, page: CommandOutput) -> None:
         page.say(f"not known: {note}", "dim")
     page.say(f"head {response.head}", "dim")
     page.next("headrace audit show" if response.ok else "headrace db check")
+
+
+@terminal_command("audit:show")
+def _show(
+    invocation: Invocation,
+    number: Annotated[
+        str | None, Argument("[ENTRY]", help="one entry, with all that it says")
+    ] = None,
+    *,
+    object: str | None,  # noqa: A002 - the field's name in the API
+    actor: str | None,
+    action: str | None,
+    since: str | None,
+    limit: int,
+) -> int:
+    """Show the entries, newest first, or one of them."""
+    from headrace.services import audit
+
+    if number is None:
+        query = AuditQuery(object, actor, action, since, limit)
+        invocation.show(audit.show(invocation.session, query), _render_entries)
+    elif number.isdecimal():
+        invocation.show(audit.entry(invocation.session, int(number)), _render_entry)
+    else:
+        raise UsageError(
+            f"{number[:40]!r} is no entry's number",
+            hint=command_line("audit", "show", "--object", number[:40]),
+        )
+    return 0
+
+
+@terminal_command("audit:audit_verify")
+def _verify(
+    invocation: Invocation,
+    head: str | None,
+    path: Annotated[
+        Path | None,
+        Option("--checkpoint", metavar="FILE", help="a checkpoint that was kept elsewhere"),
+    ] = None,
+) -> int:
+    """Recompute the whole hash chain, and compare it with the event log and the state.
+
+    Exits 1 if an entry was altered, removed, inserted or moved, or is missing.
+    """
+    from headrace.services import audit
+
+    stored = None if path is None else audit.read_checkpoint(path)
+    response = audit.verify_trail(invocation.session, head, stored)
+    invocation.show(response, _render_verification, clock=False)
+    return int(not response.ok)
+
+
+@terminal_command("audit:checkpoint")
+def _checkpoint(invocation: Invocation, out: Path | None = None) -> int:
+    """Write the trail's head to a new file, which you store elsewhere."""
+    from headrace.services import audit
+
+    if out is None:
+        raise UsageError(
+            "headrace audit checkpoint needs a file", hint="headrace audit checkpoint --out FILE"
+        )
+    invocation.show(
+        audit.checkpoint(invocation.session, out.absolute()),
+        lambda response, page: _render_checkpoint(response, out, page),
+        clock=False,
+    )
+    return 0
+
+
+audit_command = CommandGroup(
+    "The audit trail: who did what and why, and whether anybody changed it.",
+    {"show": _show, "verify": _verify, "checkpoint": _checkpoint},
+    group="look",
+    summary="show, verify or checkpoint the audit trail",
+)

@@ -7,11 +7,11 @@ from typing import Annotated
 from headrace.cli import output
 from headrace.cli.agreement import DryRun, Yes, ask_agreement, refusal_as_json
 from headrace.cli.commands.approvals import render_needed_approval
-from headrace.cli.declared_commands import terminal_command, unknown_action
+from headrace.cli.declared_commands import CommandGroup, ServiceCommand, terminal_command
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput, data_table, seconds
 from headrace.cli.terminal import ColumnLayout, StyledCell, joined, plural
-from headrace.model.errors import Refused, UsageError
+from headrace.model.errors import Refused
 from headrace.model.partitions import command_line, partition_argument
 from headrace.services.parameters import Argument
 from headrace.services.responses import ColumnRow
@@ -447,49 +447,34 @@ def _confirm_backfill(invocation: Invocation, response: BackfillResponse, *, yes
 
 # `headrace backfills [ID|pause|resume|cancel]`
 
-BACKFILL_ACTIONS = ("pause", "resume", "cancel")
+
+@terminal_command("backfills:backfills", one="backfills:get_backfill")
+def _list(
+    invocation: Invocation,
+    plan: Annotated[str | None, Argument("[ID]", help="the number of a backfill")] = None,
+) -> int:
+    """List the backfills, newest first; show one with what it changed."""
+    from headrace.services import backfills
+
+    if plan is None:
+        invocation.show(backfills.backfills(invocation.session), render_backfills)
+    else:
+        invocation.show(backfills.get_backfill(invocation.session, plan), render_backfill)
+    return 0
 
 
-@terminal_command(
-    "backfills:backfills",
-    pause="backfills:pause_backfill",
-    resume="backfills:resume_backfill",
-    cancel="backfills:cancel_backfill",
+backfills_command = CommandGroup(
+    _list.description,
+    {
+        "pause": ServiceCommand("backfills:pause_backfill", render_backfill),
+        "resume": ServiceCommand(
+            "backfills:resume_backfill",
+            render_backfill,
+            exit_code=lambda response: int(response.state != "succeeded"),
+        ),
+        "cancel": ServiceCommand("backfills:cancel_backfill", render_backfill),
+    },
+    _list,
     group="act",
     summary="list backfills; pause, resume or cancel one",
 )
-def backfills_command(
-    invocation: Invocation,
-    what: Annotated[
-        str | None,
-        Argument("[ID|pause|resume|cancel]", help="the number of a backfill, or the action"),
-    ] = None,
-    plan: Annotated[
-        str | None, Argument("[ID]", help="of pause, resume and cancel: its number")
-    ] = None,
-    reason: str | None = None,
-) -> int:
-    """List the backfills, newest first; show one with what it changed; pause, resume or cancel it.
-
-    `cancel` discards what isn't published yet.
-    """
-    from headrace.services import backfills
-
-    if what in BACKFILL_ACTIONS:
-        if plan is None:
-            raise UsageError(
-                f"headrace backfills {what} needs the backfill's number",
-                hint="headrace backfills lists them",
-            )
-        response = backfills.act(
-            invocation.session, what, plan, reason=reason, progress=invocation.progress()
-        )
-        invocation.show(response, render_backfill)
-        return int(what == "resume" and response.state != "succeeded")
-    if plan is not None:
-        raise unknown_action("backfills", what or "", BACKFILL_ACTIONS, target="a number")
-    if what is None:
-        invocation.show(backfills.backfills(invocation.session), render_backfills)
-    else:
-        invocation.show(backfills.get_backfill(invocation.session, what), render_backfill)
-    return 0

@@ -6,13 +6,12 @@ import sys
 from typing import Annotated
 
 from headrace.cli.agreement import refusal_as_json
-from headrace.cli.declared_commands import HelpPrefix, terminal_command, unknown_action
+from headrace.cli.declared_commands import CommandGroup, ServiceCommand, terminal_command
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput
 from headrace.cli.rename_texts import evidence_text
 from headrace.cli.run_results import partition_span, render_learnt_source
 from headrace.cli.terminal import ColumnLayout, StyledCell, joined, plural
-from headrace.model.errors import UsageError
 from headrace.model.partitions import WHOLE, command_line, partition_argument
 from headrace.services.contracts import (
     ContractChangeRow,
@@ -22,13 +21,11 @@ from headrace.services.contracts import (
 )
 from headrace.services.parameters import (
     AgreedNames,
-    Argument,
     AsIs,
     Conversions,
     Option,
     Pairs,
     Reason,
-    WriteContract,
 )
 from headrace.services.responses.repairs import AcceptResponse, InferResponse, MappingRow
 
@@ -228,62 +225,29 @@ def render_inferred(response: InferResponse, page: CommandOutput) -> None:
     page.next("headrace plan", "headrace apply")
 
 
-ACTIONS = ("show", "diff", "accept", "infer")
-
-
-@terminal_command(
-    show="contracts:show",
-    diff="contracts:diff",
-    accept="contract_accept:accept_names",
-    infer="contract_inference:infer",
-    group="change",
-    summary="show a contract, accept renamed columns, infer a contract",
-)
-def contract_command(
+@terminal_command("contract_accept:accept_names")
+def _accept(
     invocation: Invocation,
-    action: Annotated[str, Argument("show|diff|accept|infer", help="the action")],
-    target: Annotated[
-        str | None,
-        Argument(
-            "[NODE[@K]]", help="a source, an asset to show; for accept, the partition that is held"
-        ),
-    ] = None,
+    node: str,
     pairs: Pairs = (),
-    patch: Annotated[
-        bool, Option("--patch", help="accept: write nothing, print the difference")
-    ] = False,
-    write: Annotated[WriteContract, HelpPrefix("infer: ")] = False,
-    yes: Annotated[
-        bool, Option("--yes", help="accept: apply what else the files change, too")
-    ] = False,
-    agreed: Annotated[AgreedNames, HelpPrefix("accept: ")] = None,
+    patch: Annotated[bool, Option("--patch", help="write nothing, print the difference")] = False,
+    yes: Annotated[bool, Option("--yes", help="apply what else the files change, too")] = False,
+    agreed: AgreedNames = None,
     convert: Conversions = (),
     as_is: AsIs = False,
     reason: Reason = None,
 ) -> int:
-    """Show the contract of a source or an asset; compare, accept or infer the contract of a source.
+    """Write the vendor's new column names into the contract, from the held interval on.
 
-    `accept` writes the vendor's new column names into the contract, from the held interval on,
-    applies it, and lets the next tick re-ingest the held deliveries. `infer` derives a contract
-    from published data, with the evidence of each rule.
+    It is applied, and the next tick re-ingests the held deliveries.
     """
-    if action not in ACTIONS:
-        raise unknown_action("contract", action, ACTIONS)
-    if target is None:
-        raise UsageError(
-            f"headrace contract {action} needs a source", hint="headrace ls 'source:*'"
-        )
-    if action in ("show", "diff"):
-        return _show_or_diff(invocation, action, target)
-    if action == "infer":
-        return _infer(invocation, target, write=write)
     from headrace.services.contract_accept import accept
     from headrace.services.contract_updates import ValueDecision
 
     with refusal_as_json(invocation, render_accepted):
         response = accept(
             invocation.session,
-            target,
+            node,
             pairs=pairs,
             patch=patch,
             yes=yes,
@@ -298,17 +262,9 @@ def contract_command(
     return 0
 
 
-def _show_or_diff(invocation: Invocation, action: str, target: str) -> int:
-    from headrace.services import contracts
-
-    if action == "show":
-        invocation.show(contracts.show(invocation.session, target), render_contract, clock=False)
-    else:
-        invocation.show(contracts.diff(invocation.session, target), render_contract_diff)
-    return 0
-
-
+@terminal_command("contract_inference:infer")
 def _infer(invocation: Invocation, target: str, *, write: bool) -> int:
+    """Derive a contract from published data, with the evidence of each rule."""
     from headrace.services.contract_inference import infer
 
     response = infer(invocation.session, target, write=write)
@@ -317,3 +273,16 @@ def _infer(invocation: Invocation, target: str, *, write: bool) -> int:
         return 0
     invocation.show(response, render_inferred)
     return 0
+
+
+contract_command = CommandGroup(
+    "The contract of a source, or of an asset: what its data has to be.",
+    {
+        "show": ServiceCommand("contracts:show", render_contract, clock=False),
+        "diff": ServiceCommand("contracts:diff", render_contract_diff),
+        "accept": _accept,
+        "infer": _infer,
+    },
+    group="change",
+    summary="show a contract, accept renamed columns, infer a contract",
+)

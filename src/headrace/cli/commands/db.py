@@ -6,7 +6,12 @@ from pathlib import Path
 from typing import Annotated
 
 from headrace.cli import agreement
-from headrace.cli.declared_commands import HelpPrefix, terminal_command
+from headrace.cli.declared_commands import (
+    CommandGroup,
+    HelpPrefix,
+    ServiceCommand,
+    terminal_command,
+)
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput
 from headrace.cli.terminal import ColumnLayout, StyledCell, plural
@@ -20,7 +25,7 @@ from headrace.services.database import (
     GcResponse,
     UpgradeResponse,
 )
-from headrace.services.parameters import Argument, Option
+from headrace.services.parameters import Option
 from headrace.services.responses.erasures import RebuildableRow
 from headrace.store.event_recording import UNRECORDED
 
@@ -30,126 +35,6 @@ ALWAYS_UNCHECKED = (*UNRECORDED, "files")
 
 The documentation names them, so `check` doesn't repeat them each time.
 """
-ACTIONS = ("upgrade", "check", "backup", "restore", "gc", "clock")
-
-
-@terminal_command(
-    upgrade="database:upgrade",
-    check="database_check:check",
-    repair="database_differences:repair",
-    backup="database:backup",
-    restore="restore:restore",
-    gc="database:gc",
-    clock="database:clock",
-    group="operate",
-    summary="upgrade, check, back up, restore or clean up the state",
-)
-def db_command(
-    invocation: Invocation,
-    what: Annotated[str, Argument("upgrade|check|backup|restore|gc|clock", help="the action")],
-    folder: Path | None = None,
-    *,
-    deep: Annotated[bool, HelpPrefix("check: ")],
-    repair: Annotated[
-        bool, Option("--repair", help="check: write rows again as the event log has them")
-    ] = False,
-    reason: Annotated[str, HelpPrefix("check --repair: ")],
-    dry_run: Annotated[bool, HelpPrefix("gc: ")],
-    force: Annotated[bool, HelpPrefix("restore: ")],
-    new_state: Annotated[bool, HelpPrefix("restore: ")],
-    yes: Annotated[
-        bool,
-        Option(
-            "--yes",
-            "-y",
-            help="restore: the backup that fits, without asking; clock: the machine's is right",
-        ),
-    ] = False,
-) -> int:
-    """Upgrade, check, back up, restore or clean up the state, the catalog and the files.
-
-    `clock` compares the machine's clock with the last stored time. `check` exits 1 if it finds an
-    error.
-    """
-    if what not in ACTIONS:
-        raise UsageError(f"`headrace db` has no {what[:40]!r}", hint=f"one of {', '.join(ACTIONS)}")
-    if what != "restore" and (folder is not None) != (what == "backup"):
-        needs = "takes no" if folder else "needs a"
-        raise UsageError(
-            f"headrace db {what} {needs} folder",
-            hint=f"headrace db {what}{'' if folder else ' DIR'}",
-        )
-    if what == "check":
-        return _check(invocation, deep=deep, repair=repair, reason=reason)
-    if repair:
-        raise UsageError(f"headrace db {what} takes no --repair", hint="headrace db check --repair")
-    if what == "upgrade":
-        from headrace.services.database import upgrade
-
-        invocation.show(upgrade(invocation.session), _render_upgrade)
-    elif what == "clock":
-        from headrace.services.database import clock
-
-        invocation.show(clock(invocation.session, believe=yes), _render_clock, clock=False)
-    elif what == "gc":
-        from headrace.services.database import gc
-
-        invocation.show(
-            gc(invocation.session, dry_run=dry_run, progress=invocation.progress()), _render_gc
-        )
-    else:
-        return _backup_or_restore(
-            invocation, what, folder, force=force, new_state=new_state, yes=yes
-        )
-    return 0
-
-
-def _check(invocation: Invocation, *, deep: bool, repair: bool, reason: str) -> int:
-    from headrace.services.database_check import check
-
-    session = invocation.session
-    repaired = 0
-    if repair:
-        from headrace.services.database_differences import repair as repair_state
-
-        repaired = repair_state(session, reason)
-        session = session.again(session.actor)
-    response = check(session, deep=deep, repaired=repaired)
-    invocation.show(response, _render_check)
-    return int(not response.ok)
-
-
-def _backup_or_restore(
-    invocation: Invocation,
-    what: str,
-    folder: Path | None,
-    *,
-    force: bool,
-    new_state: bool,
-    yes: bool,
-) -> int:
-    if what == "backup":
-        from headrace.services.database import backup
-
-        invocation.show(backup(invocation.session, folder or Path()), _render_backup)
-        return 0
-    if folder is None and not new_state:
-        return _restore_newest(invocation, force=force, yes=yes)
-    if folder is None:
-        from headrace.services.restore import new_state as start_new_state
-
-        invocation.show(
-            start_new_state(invocation.session, force=force), _render_new_state, clock=False
-        )
-        return 0
-    from headrace.services.restore import restore
-
-    invocation.show(
-        restore(invocation.session, folder.absolute(), force=force, new_state=new_state),
-        _render_restore,
-        clock=False,
-    )
-    return 0
 
 
 def _restore_newest(invocation: Invocation, *, force: bool, yes: bool) -> int:
@@ -360,3 +245,84 @@ def _render_gc(response: GcResponse, page: CommandOutput) -> None:
         page.say(
             f"rows of old history {'that would go' if response.dry_run else 'that went'}: {message}"
         )
+
+
+@terminal_command("database_check:check", repair="database_differences:repair")
+def _check(
+    invocation: Invocation,
+    *,
+    deep: bool,
+    repair: Annotated[
+        bool, Option("--repair", help="write rows again as the event log has them")
+    ] = False,
+    reason: Annotated[str, HelpPrefix("with --repair: ")],
+) -> int:
+    """Compare the state with the event log, the catalog and the files. Exits 1 on an error."""
+    from headrace.services.database_check import check
+
+    session = invocation.session
+    repaired = 0
+    if repair:
+        from headrace.services.database_differences import repair as repair_state
+
+        repaired = repair_state(session, reason)
+        session = session.again(session.actor)
+    elif reason:
+        raise UsageError("--reason belongs to --repair", hint="headrace db check --repair")
+    response = check(session, deep=deep, repaired=repaired)
+    invocation.show(response, _render_check)
+    return int(not response.ok)
+
+
+@terminal_command("restore:restore")
+def _restore(
+    invocation: Invocation,
+    folder: Path | None = None,
+    *,
+    force: bool,
+    new_state: bool,
+    yes: Annotated[
+        bool, Option("--yes", "-y", help="the newest backup that fits, without asking")
+    ] = False,
+) -> int:
+    """Restore a backup."""
+    from headrace.services import restore
+
+    if folder is None and not new_state:
+        return _restore_newest(invocation, force=force, yes=yes)
+    if folder is None:
+        started = restore.new_state(invocation.session, force=force)
+        invocation.show(started, _render_new_state, clock=False)
+        return 0
+    response = restore.restore(
+        invocation.session, folder.absolute(), force=force, new_state=new_state
+    )
+    invocation.show(response, _render_restore, clock=False)
+    return 0
+
+
+@terminal_command("database:clock")
+def _clock(
+    invocation: Invocation,
+    yes: Annotated[bool, Option("--yes", "-y", help="the machine's clock is right")] = False,
+) -> int:
+    """Compare the machine's clock with the last stored time."""
+    from headrace.services.database import clock
+
+    invocation.show(clock(invocation.session, believe=yes), _render_clock, clock=False)
+    return 0
+
+
+db_command = CommandGroup(
+    "The state, the catalog and the files: check, back up, restore and clean them up.",
+    {
+        "upgrade": ServiceCommand("database:upgrade", _render_upgrade),
+        "check": _check,
+        "backup": ServiceCommand("database:backup", _render_backup),
+        "restore": _restore,
+        "gc": ServiceCommand("database:gc", _render_gc),
+        "clock": _clock,
+    },
+    group="operate",
+    summary="upgrade, check, back up, restore or clean up the state",
+)

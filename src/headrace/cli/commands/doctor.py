@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from headrace.cli.declared_commands import ServiceCommand, terminal_command
+from headrace.cli.declared_commands import CommandGroup, ServiceCommand, terminal_command
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput
 from headrace.cli.terminal import ColumnLayout, StyledCell, plural
@@ -98,40 +98,6 @@ TESTED_CONNECTION_COLUMNS = [
     ColumnLayout("took", right=True, drops=2),
     ColumnLayout("why", gives=2, least=20),
 ]
-
-
-@terminal_command(
-    "connections:connections",
-    test="connections:test_connections",
-    group="operate",
-    summary="list connections of sources and exports; `test` them",
-)
-def connections_command(
-    invocation: Invocation,
-    action: Annotated[
-        str | None, Argument("[test]", help="ask each connection, or the one named")
-    ] = None,
-    *,
-    name: str | None,
-) -> int:
-    """List the connections of headrace.toml and who uses them.
-
-    `test` resolves their secrets and connects; it changes nothing. Exits 1 if a tested connection
-    fails.
-    """
-    from headrace.services.connections import connections, test_connections
-
-    if action is None:
-        invocation.show(connections(invocation.session), _render_connections, clock=False)
-        return 0
-    if action != "test":
-        raise UsageError(
-            f"`headrace connections {action}` isn't known",
-            hint="write headrace connections, or headrace connections test NAME",
-        )
-    rows = test_connections(invocation.session, name)
-    invocation.show(rows, _render_connection_tests, clock=False)
-    return int(any(row.state == "failed" for row in rows))
 
 
 def _render_connections(rows: list[ConnectionRow], page: CommandOutput) -> None:
@@ -292,3 +258,19 @@ def _contact_test_row(row: NotifyRow) -> list[str | StyledCell]:
         took,
         row.error or row.wrong or "",
     ]
+
+
+connections_command = CommandGroup(
+    "The connections of headrace.toml, and who uses them.",
+    {
+        "test": ServiceCommand(
+            "connections:test_connections",
+            _render_connection_tests,
+            exit_code=lambda rows: int(any(row.state == "failed" for row in rows)),
+            clock=False,
+        )
+    },
+    ServiceCommand("connections:connections", _render_connections, clock=False),
+    group="operate",
+    summary="list connections of sources and exports; `test` them",
+)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 from headrace.cli.agreement import DryRun, Yes, ask_agreement, refusal_as_json
-from headrace.cli.declared_commands import terminal_command
+from headrace.cli.declared_commands import CommandGroup, ServiceCommand, terminal_command
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput
 from headrace.cli.terminal import ColumnLayout, StyledCell
-from headrace.model.errors import Refused, UsageError
-from headrace.services.parameters import Argument
+from headrace.model.errors import Refused
 from headrace.services.responses.erasures import ErasedPlaceRow, EraseResponse, HoldRow
 
 # `headrace erase SUBJECT --where KEYS`
@@ -120,50 +117,6 @@ def _render_erase(response: EraseResponse, page: CommandOutput) -> None:
 # `headrace hold [NODE|--all|release]`
 
 
-@terminal_command(
-    "holds:hold",
-    release="holds:release",
-    list="holds:holds",
-    group="act",
-    summary="forbid that data is erased or retired; list and release holds",
-)
-def hold_command(
-    invocation: Invocation,
-    what: Annotated[
-        str | None, Argument("[NODE|release]", help="a source or an asset; `release` ends a hold")
-    ] = None,
-    node: Annotated[str | None, Argument("[NODE]", help="of release: whose hold ends")] = None,
-    all_: bool = False,
-    reason: str | None = None,
-) -> int:
-    """Forbid that `erase` and `retain:` remove data of a node, until the hold is released.
-
-    Without a node, list the holds.
-    """
-    from headrace.services import holds
-
-    if what is None and not all_:
-        invocation.show(holds.holds(invocation.session), _render_holds)
-        return 0
-    act = holds.hold
-    if what == "release":
-        act, what = holds.release, node
-    elif node is not None:
-        raise UsageError(
-            f"`headrace hold {(what or '')[:40]} {node[:40]}` isn't known",
-            hint="headrace hold NODE --reason TEXT, or headrace hold release NODE --reason TEXT",
-        )
-    response = act(
-        invocation.session,
-        what,
-        all_=all_,
-        reason=reason or "",
-        progress=invocation.progress(),
-    )
-    invocation.show(response, _render_hold)
-    return 0
-
-
 def _name(row: HoldRow) -> str:
     return "everything" if row.node == "*" else row.node
 
@@ -203,3 +156,35 @@ def _render_holds(rows: list[HoldRow], page: CommandOutput) -> None:
     page.table(columns, cells)
     in_force = any(row.released_at is None for row in rows)
     page.next(f"headrace hold {'release ' if in_force else ''}NODE --reason TEXT")
+
+
+@terminal_command("holds:hold", list="holds:holds")
+def _hold(
+    invocation: Invocation, node: str | None = None, all_: bool = False, reason: str | None = None
+) -> int:
+    """Forbid that `erase` and `retain:` remove data of a node, until the hold is released.
+
+    Without a node, list the holds.
+    """
+    from headrace.services import holds
+
+    if node is None and not all_ and reason is None:
+        invocation.show(holds.holds(invocation.session), _render_holds)
+        return 0
+    response = holds.hold(
+        invocation.session, node, all_=all_, reason=reason or "", progress=invocation.progress()
+    )
+    invocation.show(response, _render_hold)
+    return 0
+
+
+hold_command = CommandGroup(
+    _hold.description,
+    {
+        "list": ServiceCommand("holds:holds", _render_holds),
+        "release": ServiceCommand("holds:release", _render_hold),
+    },
+    _hold,
+    group="act",
+    summary="forbid that data is erased or retired; list and release holds",
+)

@@ -10,11 +10,10 @@ from headrace.cli import output
 from headrace.cli.agreement import DryRun, Yes
 from headrace.cli.commands.fix import repair
 from headrace.cli.declared_commands import (
+    CommandGroup,
     ExitCode,
-    HelpPrefix,
     ServiceCommand,
     terminal_command,
-    unknown_action,
 )
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput, seconds
@@ -23,7 +22,7 @@ from headrace.cli.terminal import ColumnLayout, StyledCell, joined, plural
 from headrace.model.errors import UsageError
 from headrace.model.partitions import command_line
 from headrace.services.incidents import incidents
-from headrace.services.parameters import Argument, FirstWrong, LastWrong, MutedUntil, Option
+from headrace.services.parameters import Option
 from headrace.services.repair_texts import AWAY
 from headrace.services.responses.incidents import (
     EvidenceRow,
@@ -54,6 +53,7 @@ INCIDENT_COLUMNS = [
     ColumnLayout("began", drops=2),
     ColumnLayout("affects", drops=3),
 ]
+ToNobody = Annotated[bool, Option("--none", help="remove it")]
 HANDLING = ("assignee", "ticket", "muted")
 """Columns that are left out if no incident has a value."""
 
@@ -300,185 +300,73 @@ incident_command = ServiceCommand("incidents:incident", render_incident)
 
 # `headrace incidents [report|note|assign|ticket|mute|unmute|fix]`
 
-MISSING_TARGET = {
-    "report": (
-        "of what is the data wrong?",
-        "headrace incidents report NODE --from K --reason TEXT",
-    ),
-    "note": ("about which incident is it?", "headrace incidents note ID --reason TEXT"),
-    "assign": ("which incident is assigned?", "headrace incidents assign ID PERSON"),
-    "ticket": ("of which incident is it?", "headrace incidents ticket ID URL"),
-    "mute": ("which incident is muted?", "headrace incidents mute ID --reason TEXT"),
-    "unmute": ("which incident is unmuted?", "headrace incidents unmute ID"),
-    "fix": (
-        "which incident is repaired?",
-        "headrace incidents fix ID; headrace incidents lists them",
-    ),
-}
-"""Action → the error message and the hint if its node or incident is missing."""
-REASONED = ("report", "note", "mute", "unmute")
-"""Actions with `--reason`."""
+
+@terminal_command("incidents:incidents")
+def _list(invocation: Invocation, *, every: bool, exit_code: ExitCode = False) -> int:
+    """List the open incidents: one per cause, with its owner, its evidence and whom it affects."""
+    rows = incidents(invocation.session, every=every)
+    invocation.show(rows, lambda rows, page: render_incidents(rows, page, every=every))
+    return int(exit_code and any(row.state != "resolved" for row in rows))
 
 
-@terminal_command(
-    "incidents:incidents",
-    report="incident_records:report",
-    note="incident_records:note",
-    assign="incident_handling:assign",
-    ticket="incident_handling:link_ticket",
-    mute="incident_mutes:mute",
-    unmute="incident_mutes:unmute",
-    fix="fix:run_fix",
-    group="look",
-    summary="list open incidents; `report` published data that is wrong",
-)
-def incidents_command(
-    invocation: Invocation,
-    what: Annotated[
-        str | None,
-        Argument(
-            "[report|note|assign|ticket|mute|unmute|fix]",
-            help=(
-                "`report` says that published data is wrong, `note` what is known, `assign` who"
-                " handles it, `ticket` where it is discussed; `mute` holds messages about it back,"
-                " `unmute` ends that; `fix` is `headrace fix`"
-            ),
-        ),
-    ] = None,
-    target: Annotated[
-        str | None,
-        Argument(
-            "[NODE|ID]",
-            help="of `report` a source or an asset, of the others an incident",
-            names="NODE|INC-N",
-        ),
-    ] = None,
-    value: Annotated[
-        str | None,
-        Argument("[PERSON|URL]", help="of `assign` and `ticket`; --none removes it"),
-    ] = None,
-    *,
-    every: bool,
-    nothing: Annotated[
-        bool, Option("--none", help="of `assign`: to nobody; of `ticket`: without a link")
-    ] = False,
-    first: Annotated[FirstWrong, HelpPrefix("of `report`: ")] = None,
-    last: Annotated[LastWrong, HelpPrefix("of `report`: ")] = None,
-    reason: Annotated[
-        str | None,
-        Option(
-            "--reason",
-            metavar="TEXT",
-            help="of `report`: what is wrong; of `note`: what is known; of `mute`, `unmute`: why",
-        ),
-    ] = None,
-    until: Annotated[MutedUntil, HelpPrefix("of `mute`: ")] = None,
-    dry_run: Annotated[DryRun, HelpPrefix("of `fix`: ")] = False,
-    yes: Annotated[Yes, HelpPrefix("of `fix`: ")] = False,
-    exit_code: ExitCode = False,
+@terminal_command("incident_handling:assign")
+def _assign(
+    invocation: Invocation, incident: str, person: str | None = None, nothing: ToNobody = False
 ) -> int:
-    """List the open incidents: one per cause, with its owner, its evidence and whom it affects.
+    """Say who handles an incident; --none removes the person."""
+    from headrace.services.incident_handling import assign
 
-    `report NODE --from K` reports that published data is wrong.
-    """
-    _refuse_misplaced_options(
-        what, of_fix=dry_run or yes, of_report=bool(first or last), reason=bool(reason)
-    )
-    _refuse_misplaced_handling(what, nothing=nothing, until=until is not None)
-    if what is None:
-        rows = incidents(invocation.session, every=every)
-        invocation.show(rows, lambda rows, page: render_incidents(rows, page, every=every))
-        return int(exit_code and any(row.state != "resolved" for row in rows))
-    if what not in MISSING_TARGET:
-        raise unknown_action("incidents", what, MISSING_TARGET)
-    if target is None:
-        raise UsageError(MISSING_TARGET[what][0], hint=MISSING_TARGET[what][1])
-    _refuse_misplaced_value(what, value, nothing=nothing)
-    if what == "fix":
-        from headrace.services.contract_updates import UNDECIDED
-
-        return repair(invocation, target, UNDECIDED, dry_run=dry_run, yes=yes)
-    if what in ("assign", "ticket"):
-        invocation.show(_handled(invocation, what, target, value), render_incident)
-        return 0
-    if what != "report":
-        invocation.show(_remarked(invocation, what, target, reason, until), render_incident)
-        return 0
-    from headrace.services.incident_records import report
-
-    row = report(
-        invocation.session,
-        target,
-        first=first,
-        last=last,
-        reason=reason or "",
-        progress=invocation.progress(),
-    )
+    given = _one_of(person, nothing, "assign", "PERSON")
+    row = assign(invocation.session, incident, person=given, progress=invocation.progress())
     invocation.show(row, render_incident)
     return 0
 
 
-def _handled(invocation: Invocation, what: str, incident: str, value: str | None) -> IncidentRow:
-    """Assign an incident or link its ticket; None removes it."""
-    from headrace.services.incident_handling import assign, link_ticket
+@terminal_command("incident_handling:link_ticket")
+def _ticket(
+    invocation: Invocation, incident: str, url: str | None = None, nothing: ToNobody = False
+) -> int:
+    """Link where an incident is discussed; --none removes the link."""
+    from headrace.services.incident_handling import link_ticket
 
-    if what == "assign":
-        return assign(invocation.session, incident, person=value, progress=invocation.progress())
-    return link_ticket(invocation.session, incident, url=value, progress=invocation.progress())
-
-
-def _remarked(
-    invocation: Invocation, what: str, incident: str, reason: str | None, until: str | None
-) -> IncidentRow:
-    """Mute or unmute an incident, or add a note to it."""
-    session, progress = invocation.session, invocation.progress()
-    if what == "note":
-        from headrace.services.incident_records import note
-
-        return note(session, incident, reason=reason or "", progress=progress)
-    from headrace.services.incident_mutes import mute, unmute
-
-    if what == "mute":
-        return mute(session, incident, reason=reason or "", until=until, progress=progress)
-    return unmute(session, incident, reason=reason, progress=progress)
+    given = _one_of(url, nothing, "ticket", "URL")
+    row = link_ticket(invocation.session, incident, url=given, progress=invocation.progress())
+    invocation.show(row, render_incident)
+    return 0
 
 
-def _refuse_misplaced_value(what: str, value: str | None, *, nothing: bool) -> None:
-    sets = what in ("assign", "ticket")
-    if not sets and value is not None:
-        raise UsageError(f"{value[:40]!r} is one word too many", hint="headrace incidents --help")
-    if not sets:
-        return
-    argument = "PERSON" if what == "assign" else "URL"
-    if value is not None and nothing:
-        raise UsageError(
-            f"`incidents {what}` takes {argument} or --none, not both",
-            hint=command_line("incidents", what, "ID", argument),
-        )
-    if value is None and not nothing:
-        raise UsageError(
-            f"`incidents {what}` needs {argument} or --none",
-            hint=MISSING_TARGET[what][1],
-        )
+def _one_of(value: str | None, nothing: bool, action: str, argument: str) -> str | None:
+    """Return the value; None stands for --none. Raise UsageError for both or neither."""
+    if (value is None) == nothing:
+        return value
+    both = ", not both" if nothing else ""
+    needs = "takes" if nothing else "needs"
+    raise UsageError(
+        f"`incidents {action}` {needs} {argument} or --none{both}",
+        hint=command_line("incidents", action, "ID", argument),
+    )
 
 
-def _refuse_misplaced_handling(what: str | None, *, nothing: bool, until: bool) -> None:
-    if nothing and what not in ("assign", "ticket"):
-        raise UsageError(
-            "--none belongs to `assign` and `ticket`", hint="headrace incidents assign ID --none"
-        )
-    if until and what != "mute":
-        raise UsageError("--until belongs to `mute`", hint=MISSING_TARGET["mute"][1])
+@terminal_command("incidents:incident")
+def _fix(invocation: Invocation, incident: str, dry_run: DryRun = False, yes: Yes = False) -> int:
+    """Repair an incident, as `headrace fix` does."""
+    from headrace.services.contract_updates import UNDECIDED
+
+    return repair(invocation, incident, UNDECIDED, dry_run=dry_run, yes=yes)
 
 
-def _refuse_misplaced_options(
-    what: str | None, *, of_fix: bool, of_report: bool, reason: bool
-) -> None:
-    if of_fix and what != "fix":
-        raise UsageError("--dry-run and --yes belong to a repair", hint="headrace incidents fix ID")
-    if (of_report and what != "report") or (reason and what not in REASONED):
-        raise UsageError(
-            "--from, --to and --reason belong to a report; --reason to a note, `mute` and `unmute`"
-            ", too",
-            hint=MISSING_TARGET["report"][1],
-        )
+incidents_command = CommandGroup(
+    _list.description,
+    {
+        "report": ServiceCommand("incident_records:report", render_incident),
+        "note": ServiceCommand("incident_records:note", render_incident),
+        "assign": _assign,
+        "ticket": _ticket,
+        "mute": ServiceCommand("incident_mutes:mute", render_incident),
+        "unmute": ServiceCommand("incident_mutes:unmute", render_incident),
+        "fix": _fix,
+    },
+    _list,
+    group="look",
+    summary="list open incidents; `report` published data that is wrong",
+)

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 from headrace.cli import output
 from headrace.cli.declared_commands import (
+    CommandGroup,
     ExitCode,
     ServiceCommand,
     terminal_command,
-    unknown_action,
 )
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput, data_table
 from headrace.cli.run_results import partition_span, render_repair
 from headrace.cli.terminal import ColumnLayout, StyledCell, joined, plural
-from headrace.model.errors import UsageError
 from headrace.model.partitions import command_line, partition_argument
-from headrace.services.parameters import Argument, Reason, Until
 from headrace.services.quarantine import list_quarantine
 from headrace.services.responses import ColumnRow, QuarantineRow
 from headrace.services.responses.interventions import DecisionResponse, WithdrawResponse
@@ -27,76 +23,6 @@ from headrace.services.responses.interventions import DecisionResponse, Withdraw
 DETAILED_MAX = 3
 """Maximum number of partitions that are printed with sample rows; more are only listed."""
 SAMPLE_SHOWN_MAX = 5
-DECISIONS = ("accept", "drop")
-
-
-@terminal_command(
-    "quarantine:list_quarantine",
-    accept="quarantine_decisions:accept",
-    drop="quarantine_decisions:drop",
-    group="look",
-    summary="list held and rejected data; accept or drop it",
-)
-def quarantine_command(
-    invocation: Invocation,
-    what: Annotated[
-        str | None,
-        Argument("[ASSET[@K]|accept|drop]", help="what waits, or what is decided about it"),
-    ] = None,
-    target: Annotated[
-        str | None,
-        Argument(
-            "[ASSET@K|INC-N]", help="of accept and drop: one partition, or all of an incident"
-        ),
-    ] = None,
-    reason: Reason = None,
-    until: Until = None,
-    exit_code: ExitCode = False,
-) -> int:
-    """List held and rejected data: why it is held, some of its rows, its location, what to do.
-
-    `accept` publishes it as an exception; `drop` decides that it is never published.
-    """
-    if what in DECISIONS and target is not None:
-        return _decide(invocation, what, target, reason, until)
-    if target is not None:
-        raise unknown_action("quarantine", what or "", DECISIONS, target="ASSET@K")
-    if reason is not None or until is not None:
-        raise UsageError(
-            "--reason and --until belong to a decision",
-            hint="headrace quarantine accept ASSET@K --reason TEXT",
-        )
-    rows = list_quarantine(invocation.session, what)
-    invocation.show(rows, lambda rows, page: _render_quarantine(rows, page, what))
-    return int(exit_code and bool(rows))
-
-
-def _decide(
-    invocation: Invocation, what: str, target: str, reason: str | None, until: str | None
-) -> int:
-    from headrace.services import quarantine_decisions
-
-    if what == "accept":
-        response = quarantine_decisions.accept(
-            invocation.session,
-            target,
-            reason=reason or "",
-            until=until,
-            progress=invocation.progress(),
-        )
-    elif until is not None:
-        raise UsageError(
-            "what is dropped stays dropped: there is no --until",
-            hint=command_line("quarantine", "drop", target, "--reason", "TEXT"),
-        )
-    else:
-        response = quarantine_decisions.drop(
-            invocation.session, target, reason=reason or "", progress=invocation.progress()
-        )
-    invocation.show(response, render_decision)
-    return int(response.state not in ("published", "accepted", "dropped"))
-
-
 QUARANTINE_COLUMNS = [
     ColumnLayout("data", gives=1, least=18),
     ColumnLayout("state"),
@@ -285,3 +211,33 @@ def _render_withdrawn(response: WithdrawResponse, page: CommandOutput) -> None:
 
 
 unpublish_command = ServiceCommand("interventions:unpublish", _render_withdrawn)
+
+
+@terminal_command("quarantine:list_quarantine")
+def _list(
+    invocation: Invocation,
+    target: str | None = None,
+    exit_code: ExitCode = False,
+) -> int:
+    """List held and rejected data: why it is held, some of its rows, its location, what to do."""
+    rows = list_quarantine(invocation.session, target)
+    invocation.show(rows, lambda rows, page: _render_quarantine(rows, page, target))
+    return int(exit_code and bool(rows))
+
+
+def _exit_code(response: DecisionResponse) -> int:
+    return int(response.state not in ("published", "accepted", "dropped"))
+
+
+quarantine_command = CommandGroup(
+    _list.description,
+    {
+        "accept": ServiceCommand(
+            "quarantine_decisions:accept", render_decision, exit_code=_exit_code
+        ),
+        "drop": ServiceCommand("quarantine_decisions:drop", render_decision, exit_code=_exit_code),
+    },
+    _list,
+    group="look",
+    summary="list held and rejected data; accept or drop it",
+)

@@ -2,50 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from headrace.cli.declared_commands import HelpPrefix, terminal_command, unknown_action
-from headrace.cli.invocation import Invocation
+from headrace.cli.declared_commands import CommandGroup, ServiceCommand
 from headrace.cli.output import CommandOutput
 from headrace.cli.terminal import ColumnLayout, StyledCell
-from headrace.model.errors import UsageError
-from headrace.services.parameters import Argument, Reason
 from headrace.services.responses.access import EndedSessionsResponse, SessionRow
-
-
-@terminal_command(
-    list="browser_sessions:list_sessions",
-    end="browser_sessions:end_session",
-    group="operate",
-    summary="list and end sessions of browsers",
-)
-def session_command(
-    invocation: Invocation,
-    what: Annotated[str, Argument("list|end", help="the action")],
-    ended: Annotated[str | None, HelpPrefix("of end: ")] = None,
-    *,
-    reason: Reason = None,
-) -> int:
-    """Sessions of browsers that are signed in to the server.
-
-    The ids of sessions are names: nobody can sign in with one.
-    """
-    from headrace.services import browser_sessions
-
-    if what == "list" and ended is None:
-        invocation.show(browser_sessions.list_sessions(invocation.session), _render_sessions)
-        return 0
-    if what == "end":
-        if ended is None:
-            raise UsageError(
-                "headrace session end needs the id of a session", hint="headrace session list"
-            )
-        response = browser_sessions.end_session(
-            invocation.session, ended, reason=reason, progress=invocation.progress()
-        )
-        invocation.show(response, _render_ended)
-        return 0
-    raise unknown_action("session", what, ("list", "end"))
 
 
 def _render_sessions(rows: list[SessionRow], page: CommandOutput) -> None:
@@ -79,3 +39,17 @@ def _render_ended(response: EndedSessionsResponse, page: CommandOutput) -> None:
         page.say(f"✓ the session {row.id} of {row.who} is ended", "good")
     page.say("their next request is refused, and who opens the page has to sign in again")
     page.next("headrace session list")
+
+
+session_command = CommandGroup(
+    """Sessions of browsers that are signed in to the server.
+
+    The ids of sessions are names: nobody can sign in with one.
+    """,
+    {
+        "list": ServiceCommand("browser_sessions:list_sessions", _render_sessions),
+        "end": ServiceCommand("browser_sessions:end_session", _render_ended),
+    },
+    group="operate",
+    summary="list and end sessions of browsers",
+)

@@ -2,67 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from headrace.cli.declared_commands import HelpPrefix, terminal_command, unknown_action
-from headrace.cli.invocation import Invocation
+from headrace.cli.declared_commands import CommandGroup, ServiceCommand
 from headrace.cli.output import CommandOutput
 from headrace.cli.terminal import ColumnLayout, StyledCell
-from headrace.model.errors import UsageError
-from headrace.services.parameters import Argument, Reason
 from headrace.services.responses.access import NewTokenResponse, TokenRow
 
 _STYLES = {"valid": "good", "frozen": "bad", "expired": "dim", "revoked": "dim"}
-
-
-@terminal_command(
-    create="tokens:create_token",
-    list="tokens:list_tokens",
-    revoke="tokens:revoke_token",
-    group="operate",
-    summary="create, list and revoke API tokens",
-)
-def token_command(
-    invocation: Invocation,
-    what: Annotated[str, Argument("create|list|revoke", help="the action")],
-    name: Annotated[
-        str | None, Argument("[NAME]", help="of the program or agent that uses the token")
-    ] = None,
-    *,
-    scopes: Annotated[list[str], HelpPrefix("of create: ")],
-    expires: Annotated[str, HelpPrefix("of create: ")] = "30d",
-    reason: Reason = None,
-) -> int:
-    """API tokens: each has a name, roles and an expiry, and its text is shown once.
-
-    A program sends its token as `Authorization: Bearer TOKEN`; a command reads it from
-    HEADRACE_TOKEN. Only the token's hash is stored.
-    """
-    from headrace.services import tokens
-
-    if what == "list" and name is None:
-        invocation.show(tokens.list_tokens(invocation.session), _render_tokens)
-        return 0
-    if name is None:
-        raise UsageError(f"headrace token {what[:20]} needs a name", hint="headrace token list")
-    if what == "create":
-        created = tokens.create_token(
-            invocation.session,
-            name,
-            scopes=scopes,
-            expires=expires,
-            reason=reason,
-            progress=invocation.progress(),
-        )
-        invocation.show(created, _render_new_token)
-        return 0
-    if what == "revoke":
-        revoked = tokens.revoke_token(
-            invocation.session, name, reason=reason, progress=invocation.progress()
-        )
-        invocation.show(revoked, lambda row, page: page.say(f"the token {row.name} is revoked"))
-        return 0
-    raise unknown_action("token", what, ("create", "list", "revoke"))
 
 
 def _render_new_token(response: NewTokenResponse, page: CommandOutput) -> None:
@@ -99,3 +44,23 @@ def _render_tokens(rows: list[TokenRow], page: CommandOutput) -> None:
     ]
     page.table(columns, cells)
     page.next("headrace token create NAME --scope viewer")
+
+
+def _render_revoked(row: TokenRow, page: CommandOutput) -> None:
+    page.say(f"the token {row.name} is revoked")
+
+
+token_command = CommandGroup(
+    """API tokens: each has a name, roles and an expiry, and its text is shown once.
+
+    A program sends its token as `Authorization: Bearer TOKEN`; a command reads it from
+    HEADRACE_TOKEN. Only the token's hash is stored.
+    """,
+    {
+        "create": ServiceCommand("tokens:create_token", _render_new_token),
+        "list": ServiceCommand("tokens:list_tokens", _render_tokens),
+        "revoke": ServiceCommand("tokens:revoke_token", _render_revoked),
+    },
+    group="operate",
+    summary="create, list and revoke API tokens",
+)

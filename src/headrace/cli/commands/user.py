@@ -3,59 +3,16 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
 
-from headrace.cli.declared_commands import HelpPrefix, terminal_command, unknown_action
+from headrace.cli.declared_commands import CommandGroup, ServiceCommand, terminal_command
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput
 from headrace.cli.terminal import ColumnLayout, StyledCell
 from headrace.model.errors import UsageError
 from headrace.model.partitions import command_line
-from headrace.services.parameters import Argument, Reason
 from headrace.services.responses.access import UserRow
 
 PASSWORD_LINE_CHARACTERS_MAX = 4_096
-_ACTIONS = ("add", "list", "password", "remove")
-
-
-@terminal_command(
-    add="users:add_user",
-    list="users:list_users",
-    password="users:set_password",  # noqa: S106 - the name of an action
-    remove="users:remove_user",
-    group="operate",
-    summary="add and remove users who sign in with a password",
-)
-def user_command(
-    invocation: Invocation,
-    what: Annotated[str, Argument("add|list|password|remove", help="the action")],
-    name: Annotated[str | None, HelpPrefix("of add, password, remove: ")] = None,
-    *,
-    reason: Reason = None,
-) -> int:
-    """Users of the server, who sign in with a name and a password.
-
-    A password is asked for, or read as one line from standard input. Only its Argon2 hash is
-    stored.
-    """
-    from headrace.services import users
-
-    session = invocation.session
-    if what == "list" and name is None:
-        invocation.show(users.list_users(session), _render_users)
-        return 0
-    if what not in ("add", "password", "remove"):
-        raise unknown_action("user", what, _ACTIONS)
-    if name is None:
-        raise UsageError(f"headrace user {what} needs a name", hint="headrace user list")
-    if what == "remove":
-        row = users.remove_user(session, name, reason=reason, progress=invocation.progress())
-        invocation.show(row, lambda row, page: page.say(f"{row.name} can't sign in any more"))
-        return 0
-    change = users.add_user if what == "add" else users.set_password
-    row = change(session, name, _password(), reason=reason, progress=invocation.progress())
-    invocation.show(row, _render_added if what == "add" else _render_changed)
-    return 0
 
 
 def _password() -> str:
@@ -94,3 +51,46 @@ def _render_users(rows: list[UserRow], page: CommandOutput) -> None:
         for row in rows
     ]
     page.table(columns, cells)
+
+
+def _render_removed(row: UserRow, page: CommandOutput) -> None:
+    page.say(f"{row.name} can't sign in any more")
+
+
+@terminal_command("users:add_user")
+def _add(invocation: Invocation, name: str, reason: str | None) -> int:
+    """Add a user, whose password is asked for."""
+    from headrace.services.users import add_user
+
+    session, progress = invocation.session, invocation.progress()
+    row = add_user(session, name, _password(), reason=reason, progress=progress)
+    invocation.show(row, _render_added)
+    return 0
+
+
+@terminal_command("users:set_password")
+def _set_password(invocation: Invocation, name: str, reason: str | None) -> int:
+    """Give a user another password; all their sessions end."""
+    from headrace.services.users import set_password
+
+    session, progress = invocation.session, invocation.progress()
+    row = set_password(session, name, _password(), reason=reason, progress=progress)
+    invocation.show(row, _render_changed)
+    return 0
+
+
+user_command = CommandGroup(
+    """Users of the server, who sign in with a name and a password.
+
+    A password is asked for, or read as one line from standard input. Only its Argon2 hash is
+    stored.
+    """,
+    {
+        "add": _add,
+        "list": ServiceCommand("users:list_users", _render_users),
+        "password": _set_password,
+        "remove": ServiceCommand("users:remove_user", _render_removed),
+    },
+    group="operate",
+    summary="add and remove users who sign in with a password",
+)

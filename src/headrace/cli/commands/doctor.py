@@ -9,7 +9,7 @@ from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput
 from headrace.cli.terminal import ColumnLayout, StyledCell, plural
 from headrace.model.errors import UsageError
-from headrace.services.parameters import Argument, Option
+from headrace.services.parameters import Option
 from headrace.services.responses.inspections import ConnectionRow, ExaminationRow, NotifyRow
 
 # `headrace doctor`
@@ -171,41 +171,6 @@ TESTED_CONTACT_COLUMNS = [
 ]
 
 
-@terminal_command(
-    "connections:notify",
-    test="connections:test_channels",
-    group="operate",
-    summary="list contacts and undelivered messages; `test` sends a message",
-)
-def notify_command(
-    invocation: Invocation,
-    action: Annotated[
-        str | None, Argument("[test]", help="send a message over each contact of an owner")
-    ] = None,
-    *,
-    owner: str | None,
-    all_: Annotated[bool, Option("--all", help="test every owner's contacts")] = False,
-) -> int:
-    """List who is notified of incidents, over which channel, and undelivered messages.
-
-    `test` sends a test message, which says that it is one. Exits 1 if it can't be delivered to a
-    tested contact.
-    """
-    from headrace.services.connections import notify, test_channels
-
-    if action is None and not all_:
-        invocation.show(notify(invocation.session), _render_contacts, clock=False)
-        return 0
-    if action != "test" or (owner is None) != all_:
-        raise UsageError(
-            "say whose contacts are to be tested",
-            hint="write headrace notify test OWNER, or headrace notify test --all",
-        )
-    rows = test_channels(invocation.session, owner)
-    invocation.show(rows, _render_contact_tests, clock=False)
-    return int(any(row.state == "failed" for row in rows))
-
-
 def _render_contacts(rows: list[NotifyRow], page: CommandOutput) -> None:
     if not rows:
         page.say("owners.yaml names nobody")
@@ -273,4 +238,33 @@ connections_command = CommandGroup(
     ServiceCommand("connections:connections", _render_connections, clock=False),
     group="operate",
     summary="list connections of sources and exports; `test` them",
+)
+
+
+@terminal_command("connections:test_channels")
+def _test_channels(
+    invocation: Invocation,
+    owner: str | None = None,
+    *,
+    all_: Annotated[bool, Option("--all", help="test every owner's contacts")] = False,
+) -> int:
+    """Send a test message, which says that it is one. Exits 1 if it can't be delivered."""
+    from headrace.services.connections import test_channels
+
+    if (owner is None) != all_:
+        raise UsageError(
+            "say whose contacts are to be tested",
+            hint="write headrace notify test OWNER, or headrace notify test --all",
+        )
+    rows = test_channels(invocation.session, owner)
+    invocation.show(rows, _render_contact_tests, clock=False)
+    return int(any(row.state == "failed" for row in rows))
+
+
+notify_command = CommandGroup(
+    "Who is notified of incidents, over which channel, and undelivered messages.",
+    {"test": _test_channels},
+    ServiceCommand("connections:notify", _render_contacts, clock=False),
+    group="operate",
+    summary="list contacts and undelivered messages; `test` sends a message",
 )

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import json
 from pathlib import Path
 
+import openpyxl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from connect_workbench import Outcome, Taken, Workbench
 
@@ -183,3 +188,82 @@ def test_a_classified_value_is_not_told_and_a_stated_type_needs_no_warning(
     assert "abc" not in warning and "line 3 of x.csv" in warning
     typed = [ContractColumn(name="id"), ContractColumn(name="amount", type="VARCHAR")]
     assert lesson(bench.take(sales("1.5", "abc"), "x.csv", promised=typed)).warnings == ()
+
+
+FORMATS = ("csv", "jsonl", "json", "xml", "xlsx", "parquet")
+
+
+def written(form: str, *values: object) -> bytes:
+    """A table with the columns `id` and `v`."""
+    rows = [{"id": number, "v": value} for number, value in enumerate(values)]
+    if form == "csv":
+        lines = (f"{row['id']},{'' if row['v'] is None else row['v']}\n" for row in rows)
+        return ("id,v\n" + "".join(lines)).encode()
+    if form == "json":
+        return json.dumps(rows).encode()
+    if form == "jsonl":
+        return "".join(json.dumps(row) + "\n" for row in rows).encode()
+    if form == "xml":
+        each = (
+            f"<row><id>{row['id']}</id><v>{'' if row['v'] is None else row['v']}</v></row>"
+            for row in rows
+        )
+        return f"<r>{''.join(each)}</r>".encode()
+    out = io.BytesIO()
+    if form == "parquet":
+        pq.write_table(pa.table({"id": [row["id"] for row in rows], "v": list(values)}), out)
+        return out.getvalue()
+    book = openpyxl.Workbook()
+    assert book.active is not None
+    for row in (("id", "v"), *((row["id"], row["v"]) for row in rows)):
+        book.active.append(row)
+    book.save(out)
+    return out.getvalue()
+
+
+def first_of(bench: Workbench, form: str, data: bytes, *others: bytes) -> Outcome:
+    samples = []
+    for number, other in enumerate(others):
+        bench.deliver(other, f"y{number}.{form}")
+        path = Path(store_raw(bench.root, bench.found(f"y{number}.{form}"), bench.raw).path)
+        samples.append((path, f"y{number}.{form}"))
+    options = {"xml": {"records": "//row", "flatten": True}} if form == "xml" else {}
+    return bench.take(data, f"x.{form}", samples=samples, options=options)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_the_type_of_most_deliveries_is_the_columns_in_every_format(
+    bench: Workbench, form: str
+) -> None:
+    """Would catch: one bad file that makes a column text in silence."""
+    good, bad, fraction = (written(form, value) for value in (1, "x", 2.5))
+    taken = first_of(bench, form, good, bad, fraction)
+    result = lesson(taken)
+    assert isinstance(taken, Taken)
+    assert taken.types() == {"id": "BIGINT", "v": "DOUBLE"}
+    assert [(item.delivery, item.column, item.type) for item in result.disagreed] == [
+        (f"y0.{form}", "v", "DOUBLE")
+    ]
+    drift = first_of(bench, form, bad, good, fraction)
+    assert isinstance(drift, TypeDrift), drift
+    tie = first_of(bench, form, good, bad)
+    assert isinstance(tie, Taken), tie
+    assert tie.types()["v"] == "VARCHAR"
+    assert lesson(tie).undecided == ("v",)
+    assert "read as text" in lesson(tie).warnings[0]
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("empty", [(), (None,), (None, None)])
+def test_a_file_without_values_has_no_say(
+    bench: Workbench, form: str, empty: tuple[None, ...]
+) -> None:
+    """Would catch: a file with a header only that makes columns text, or is said to disagree."""
+    if not empty and form in ("jsonl", "json", "xml", "parquet"):
+        pytest.skip("no columns, or columns with types")
+    good, nothing = written(form, 1, 2), written(form, *empty)
+    for files in ((good, nothing), (nothing, good), (nothing, nothing, good)):
+        taken = first_of(bench, form, *files)
+        assert isinstance(taken, Taken), taken
+        assert taken.types() == {"id": "BIGINT", "v": "BIGINT"}
+        assert lesson(taken).disagreed == ()

@@ -93,12 +93,20 @@ def test_most_deliveries_say_the_type(
     """Would catch: one broken value of one delivery that makes a column text for ever, and codes
     that are whole numbers on some days.
     """
-    schemas = [schema(a=type_name, b="DATE") for type_name in types]
+    for form in ("csv", "jsonl", "xlsx", "parquet"):
+        schemas = [schema(form, a=type_name, b="DATE") for type_name in types]
+        together = agreed(schemas)
+        assert types_of(together) == {"a": agreed_type, "b": "DATE"}
+        assert disputed(schemas, together) == disputes
+
+
+def test_a_column_without_values_has_no_say() -> None:
+    """Would catch: a column that is text because one file has only nulls in it."""
+    schemas = [schema(a=type_name) for type_name in ("VARCHAR", "NULL", "BIGINT", "NULL", "BIGINT")]
     together = agreed(schemas)
-    assert types_of(together) == {"a": agreed_type, "b": "DATE"}
-    assert disputed(schemas, together) == disputes
-    records = [schema("jsonl", a=type_name) for type_name in types]
-    assert disputed(records, agreed(records)) == [{} for _ in types]
+    assert types_of(together) == {"a": "BIGINT"}
+    assert disputed(schemas, together) == [{"a": "BIGINT"}, {}, {}, {}, {}]
+    assert types_of(agreed([schema(a="NULL"), schema(a="NULL")])) == {"a": "VARCHAR"}
 
 
 def test_a_delivery_with_another_header_has_no_say() -> None:

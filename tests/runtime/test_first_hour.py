@@ -156,7 +156,7 @@ def test_a_few_days_fetched_at_first_say_nothing_of_when_they_come(lab: Lab) -> 
 def test_days_that_were_missing_before_anybody_promised_them_are_no_incident(lab: Lab) -> None:
     """Would catch: a vendor who is asked in the first hour for the file of the day before."""
     for day in DAYS[:35]:
-        lab.orders(day)
+        lab.deliver(day, [f"1{day[-2:]}{n},c{n % 3},1.50,{day}" for n in range(10)])
     tick(lab, DAYS[36], "08:00")
     assert lab.headrace("incidents", "--all") == []
     assert states(lab) == {

@@ -56,6 +56,7 @@ from headrace.connect.schemas import (
     renamed,
     with_names,
     with_stated,
+    without_values,
 )
 from headrace.connect.text_files import mislabelled, other_encoding
 from headrace.lake import LakeColumn
@@ -367,8 +368,10 @@ def _learnt(connection: duckdb.DuckDBPyConnection, opened: Opened, learning: Lea
     rows = kind.inspect(opened, known=False)
     schema, header = _detected(kind, connection, opened)
     header = with_row_count(header, rows)
-    shows = [DeliverySchema(learning.stored_file, learning.name, schema)]
-    shows += _samples(connection, opened, learning)
+    samples = list(_samples(connection, opened, learning))
+    if samples:
+        schema = without_values(kind, connection, opened, schema, header)
+    shows = [DeliverySchema(learning.stored_file, learning.name, schema), *samples]
     schema = agreed([schema.schema for schema in shows])
     first_bad = partial(_first_bad, connection, learning, opened.options)
     learnt = lesson_of(
@@ -527,7 +530,7 @@ def _sampled(
             return None
         opened = unfolded(kind, opened, temporary, UnpackLimits(), None)
         kind.inspect(opened, known=False)
-        return _detected(kind, connection, opened)[0]
+        return without_values(kind, connection, opened, *_detected(kind, connection, opened))
     except CannotRead:
         return None
     finally:

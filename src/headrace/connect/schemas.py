@@ -20,7 +20,7 @@ from headrace.connect.deliveries import (
 from headrace.connect.formats.fixed_width import layout
 from headrace.connect.formats.registry import FileHeader, FormatReader
 from headrace.connect.formats.structures import merged
-from headrace.connect.formats.type_inference import wider_type
+from headrace.connect.formats.type_inference import NO_VALUES, wider_type
 from headrace.connect.raw_files import Opened
 from headrace.connect.text_files import UTF8
 from headrace.lake import LakeColumn
@@ -39,9 +39,6 @@ BY_CONTRACT = "contract"
 OF_RECORDS = {"jsonl", "json", "xml"}
 """Formats whose records may leave a column out."""
 
-
-OF_TEXT = {"csv", "fixed_width"}
-"""Formats whose types are inferred from text: one bad value makes a column text."""
 TEXT, DATES = "VARCHAR", ("DATE", "TIMESTAMP")
 
 
@@ -90,27 +87,54 @@ def widened(schema: SourceSchema, other: SourceSchema | None) -> SourceSchema:
 def agreed(schemas: Sequence[SourceSchema]) -> SourceSchema:
     """Merge the schemas of several deliveries into one whose types hold the values of all.
 
-    The first delivery's schema is the base. Where types are inferred from text, a column takes the
-    narrower type that most deliveries agree on: otherwise one broken value in one of many
+    The first delivery's schema is the base. A column that would be text takes the narrower type
+    that most deliveries with values in it agree on: otherwise one broken value in one of many
     deliveries would make the column text for all of them. Reading that delivery then reports the
-    broken line.
+    broken value.
     """
     first, *others = schemas
     schema = first
     for other in others:
         schema = widened(schema, other)
-    if first.format.kind not in OF_TEXT:
-        return schema
-    alike = [schema for schema in schemas if set(schema.names) == set(first.names)]
+    alike = _alike(schemas)
     columns = tuple(
         (
-            LakeColumn(column.name, _of_most(column.name, alike) or column.type, column.id)
-            if column.type == TEXT
+            LakeColumn(column.name, _of_most(column.name, alike) or TEXT, column.id)
+            if column.type in (TEXT, NO_VALUES)
             else column
         )
         for column in schema.columns
     )
     return msgspec.structs.replace(schema, columns=columns)
+
+
+def _alike(schemas: Sequence[SourceSchema]) -> list[SourceSchema]:
+    """Return the schemas with the first one's columns; records may leave columns out."""
+    first = schemas[0]
+    if first.format.kind in OF_RECORDS:
+        return list(schemas)
+    return [schema for schema in schemas if set(schema.names) == set(first.names)]
+
+
+def without_values(
+    kind: FormatReader,
+    connection: duckdb.DuckDBPyConnection,
+    opened: Opened,
+    schema: SourceSchema,
+    header: FileHeader,
+) -> SourceSchema:
+    """Return a file's own schema, with the type NO_VALUES for columns without any value.
+
+    Parquet alone states types of such columns, which stay.
+    """
+    stated = dict(zip(header.names, header.types, strict=False)) if kind.kind == "parquet" else {}
+    texts = [
+        column.name
+        for column in schema.columns
+        if column.type == TEXT and not stated.get(column.name)
+    ]
+    filled = _filled(kind, connection, opened, schema, header, texts) if texts else ()
+    return _with_types(schema, dict.fromkeys({*texts} - {*filled}, NO_VALUES))
 
 
 def _of_most(name: str, schemas: Sequence[SourceSchema]) -> str | None:
@@ -122,7 +146,7 @@ def _of_most(name: str, schemas: Sequence[SourceSchema]) -> str | None:
         (column.type, schema)
         for schema in schemas
         for column in schema.columns
-        if column.name == name
+        if column.name == name and column.type != NO_VALUES
     ]
     narrow = [(type_name, schema.format) for type_name, schema in types if type_name != TEXT]
     if 2 * len(narrow) <= len(types):
@@ -135,13 +159,9 @@ def _of_most(name: str, schemas: Sequence[SourceSchema]) -> str | None:
 def disputed(schemas: Sequence[SourceSchema], schema: SourceSchema) -> list[dict[str, str] | None]:
     """Return per delivery the columns whose type differs from the others': column → others' type.
 
-    None stands for a delivery with another header. `schema` is the merged schema. Only formats
-    whose types are inferred from text are compared, because only there a broken value changes the
-    type.
+    None stands for a delivery with another header. `schema` is the merged schema.
     """
-    if schema.format.kind not in OF_TEXT:
-        return [{} for _ in schemas]
-    alike = [schema for schema in schemas if set(schema.names) == set(schemas[0].names)]
+    alike = _alike(schemas)
     theirs = {column.name: _disputed(column, alike) for column in schema.columns}
     return [_wider_than(schema, theirs) if schema in alike else None for schema in schemas]
 
@@ -162,7 +182,7 @@ def _disputed(column: LakeColumn, schemas: Sequence[SourceSchema]) -> str | None
         lake_column.type
         for schema in schemas
         for lake_column in schema.columns
-        if lake_column.name == column.name
+        if lake_column.name == column.name and lake_column.type != NO_VALUES
     ]
     narrow = [type_name for type_name in types if type_name != TEXT]
     if not narrow or (column.type != TEXT and TEXT not in types):

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 NULL_WORDS = ("NA", "N/A", "NULL", "null", "\\N", "NaN", "nan", "None")
 INSTANT = "TIMESTAMP WITH TIME ZONE"
+NO_VALUES = "NULL"
+"""The type of a column without any value, as long as types of several files are compared."""
 
 SAMPLE_ROWS = 1_000_000
 VALUES_MIN = 20
@@ -333,8 +335,10 @@ def _formats_of(
 
 def wider_type(item: str, other: str) -> str:
     """Return the narrowest type that holds the values of both, VARCHAR if no other does."""
-    if item == other:
+    if other in (item, NO_VALUES):
         return item
+    if item == NO_VALUES:
+        return other
     if any(
         name == "JSON" or (name.endswith(("]", ")")) and not name.startswith("DECIMAL"))
         for name in (item, other)

@@ -10,6 +10,32 @@ import pyarrow.parquet as pq
 import pytest
 from runlab import DAYS, Lab
 
+
+@pytest.mark.parametrize(
+    ("ending", "text", "declared", "values"),
+    [
+        ("xml", "<f><row><n>5</n></row></f>", 'xml: {records: "//row"}', [5]),
+        ("csv", "Report\nof today\n\nn,who\n5,ann\n", "csv: {skip: 3}", [5]),
+        ("csv", "n,who\n5,très\n", "csv: {encoding: cp1252}", [5]),
+    ],
+)
+def test_a_rejected_first_file_names_what_to_declare(
+    tmp_path: Path, ending: str, text: str, declared: str, values: list[object]
+) -> None:
+    """Would catch: a vendor who is asked for a file, where the source has to say how it is read."""
+    lab = source(tmp_path, ending)
+    (lab.root / f"landing/{DAYS[0]}.{ending}").write_bytes(text.encode("cp1252"))
+    lab.tick()
+    (incident,) = lab.headrace("incidents")
+    step = f", or declare {declared} in sources/s.yaml and apply it"
+    assert incident["repair"]["first"].endswith(step), incident["repair"]
+    with (lab.root / "sources/s.yaml").open("a") as file:
+        file.write(declared + "\n")
+    lab.headrace("apply", "--yes")
+    lab.tick()
+    assert [row["n"] for row in lab.read("s")] == values
+
+
 LOGICAL = {"DOUBLE": "number", "BIGINT": "integer", "DECIMAL(38,18)": "number", "VARCHAR": "string"}
 
 

@@ -450,12 +450,16 @@ _FRACTIONS = re.compile(rf"(\S+): {FRACTIONS}")
 """The observation of a column whose conversion gives values that it can't hold."""
 _UNIT = re.compile(rf"{SIZE}(?:about )?([×÷]) (\d+(?:\.\d+)?(?:e\+?\d+)?) \(.*\?\)")
 """The detail of a column whose values differ by the factor between two units."""
+_DECLARATION = re.compile(
+    r"\bdeclare (?:its encoding, such as )?((?:csv|excel|fixed_width|json|xml): \{[^{}]*\})"
+)
+"""What a reader asks a source to declare, because it can't read a file without it."""
 
 
 def other_choices(known: BrokenFacts, project: Project, node: str, partition: str) -> OtherChoices:
     """Return other choices about a partition; none if it isn't in quarantine."""
     place = node, partition
-    state, _ = known.states.get(place, ("", None))
+    state, reason = known.states.get(place, ("", None))
     declared, last = project.source_or_asset(node), known.last.get(place)
     if declared is None or last is None or state not in _WITHHELD:
         return NO_CHOICES
@@ -474,6 +478,8 @@ def other_choices(known: BrokenFacts, project: Project, node: str, partition: st
     if isinstance(declared, Source):
         types = _of_types(declared, holding, held=state == "held" and not is_offered)
         rest += _of_declarations(project, declared, known.drift.get(place, ()), last) + types
+        if state == "rejected" and (asked := _DECLARATION.search(reason or "")):
+            rest += f", or declare {asked[1]} in {declared.place.file} and apply it"
     return emptied, keys + rest
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import openpyxl
 import pytest
 from clilab import Project
 
@@ -46,6 +47,18 @@ def test_from_one_file_without_a_date(tmp_path: Path, call: Call) -> None:
         "when": "2020-01-01",
     }
     assert shop.json("status")["consumers"][0]["state"] == "served"
+
+
+def test_a_title_above_the_header_of_a_sheet_is_declared(tmp_path: Path, call: Call) -> None:
+    """Would catch: a table whose columns are called `Report` and `column_2`."""
+    book = openpyxl.Workbook()
+    assert book.active is not None
+    for row in (["Report"], [], ["id", "name"], [1, "a"], [2, "b"]):
+        book.active.append(row)
+    book.save(tmp_path / "bank.xlsx")
+    assert call(tmp_path, "init", "shop", "--from", "bank.xlsx")[0] == 0
+    assert "excel: {header: 3}" in (tmp_path / "shop/sources/bank.yaml").read_text()
+    assert "{name: name, " in (tmp_path / "shop/contracts/bank.odcs.yaml").read_text()
 
 
 def test_lines_above_the_header_are_declared(tmp_path: Path, call: Call) -> None:

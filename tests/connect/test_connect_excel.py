@@ -145,13 +145,70 @@ TITLED: list[list[Any]] = [
 ]
 
 
-def test_a_title_above_the_header_is_not_guessed(bench: Workbench) -> None:
+@pytest.mark.parametrize(
+    ("rows", "header"),
+    [
+        ([["Report of the day"], ["id", "v", "w"], [1, 2, 3]], 2),
+        ([["Report of the day"], ["id", "v"], [1, 2]], 2),
+        (
+            [
+                ["Report", None, None, None],
+                ["of", "today"],
+                [],
+                ["id", "v", "w", "x"],
+                [1, 2, 3, 4],
+            ],
+            4,
+        ),
+        ([["Report", "2026-03-01"], [], ["id", "v", "w", "x"], [1, None, 3, 4]], 3),
+    ],
+)
+def test_a_title_above_the_header_is_not_guessed(
+    bench: Workbench, rows: list[list[Any]], header: int
+) -> None:
     """Would catch: a title taken for a header, with the columns named `column_2` and so on."""
-    outcome = take(bench, [["Report of the day"], ["id", "v", "w"], [1, 2, 3]])
+    outcome = take(bench, rows)
     assert isinstance(outcome, UnreadableFile)
     assert outcome.code == "delivery_header"
-    assert "names 1 of 3 columns" in outcome.reason
-    assert "excel: {header: n}" in outcome.reason
+    assert outcome.line == header
+    assert f"declare excel: {{header: {header}}}, or header: 1" in outcome.reason
+    taken = take(bench, rows, header=header)
+    assert isinstance(taken, Taken)
+    assert taken.names == tuple(rows[header - 1])
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [["id", "v"], [1, None], [2, None]],
+        [[None, "v"], ["ann", "x"], ["bob", "y"]],
+        [["only"], ["a"], ["b"]],
+        [["id", "who", "note"], ["a", None, None], ["b", "c", "d"]],
+    ],
+)
+def test_a_header_is_no_title(bench: Workbench, rows: list[list[Any]]) -> None:
+    """Would catch: a good first workbook that is rejected for a title that it hasn't."""
+    assert isinstance(take(bench, rows), Taken)
+    unnamed = take(bench, [["name"], ["ann", "x"]], header=1)
+    assert isinstance(unnamed, Taken)
+    assert unnamed.rows == [("ann", "x")]
+
+
+def test_a_header_in_the_middle_of_a_sheet(bench: Workbench) -> None:
+    """Would catch: a joined sheet whose second header is a row, and makes numbers text."""
+    rows: list[list[Any]] = [["id", "v"], [1, "a"], ["id", "v"], [2, "b"]]
+    pinned = take(bench, [["id", "v"], ["x", "y"]])
+    assert isinstance(pinned, Taken)
+    for outcome in (
+        take(bench, rows),
+        bench.take(book(("Data", rows)), "x.xlsx", pinned.schema, options={"excel": {}}),
+    ):
+        assert isinstance(outcome, UnreadableFile)
+        assert (outcome.line, outcome.code) == (3, "delivery_header")
+        assert outcome.reason == "the header comes again in row 3: sheets may have been joined"
+    one = take(bench, [["v"], ["a"], ["v"]])
+    assert isinstance(one, Taken)
+    assert one.rows == [("a",), ("v",)]
 
 
 def test_header_row_range_and_empty_rows(bench: Workbench) -> None:

@@ -145,7 +145,7 @@ def test_what_is_written_holds_every_column_once() -> None:
     assert 'name: "yes"' in contract_yaml(group, learnt), "YAML 1.1 readers would make it true"
     assert "unique: [id]" in asset_sql(group, learnt)
     assert "$partition_start as day" in asset_sql(group, learnt)
-    assert "partition: day" in source_yaml(group)
+    assert "partition: day" in source_yaml(group, learnt)
 
 
 @pytest.mark.parametrize("word", sorted(SQL_KEYWORDS))

@@ -16,7 +16,7 @@ from headrace.model import UsageError
 from headrace.model.fields import NODE, SQL_KEYWORDS, is_system
 
 if TYPE_CHECKING:
-    from headrace.connect.prepared import PreparedDelivery
+    from headrace.connect.prepared import PreparedDelivery, Result
     from headrace.lake.session import DuckDBSession
 
 
@@ -75,6 +75,8 @@ class InferredColumns(NamedTuple):
     """Those of them whose values are all different."""
     csv: str = ""
     """How lines above the header are declared: `csv: {skip: 4}`; empty if there are none."""
+    header: int = 0
+    """The row of a sheet with the names, if it isn't the first one."""
 
 
 def groups(paths: Sequence[Path]) -> list[FileGroup]:
@@ -211,18 +213,22 @@ def node_name(text: str, used_names: set[str]) -> str:
     return name
 
 
-def source_yaml(group: FileGroup, csv: str = "") -> str:
-    """Return the text of sources/NAME.yaml; `csv` is its declaration of the format."""
+def source_yaml(group: FileGroup, learnt: InferredColumns) -> str:
+    """Return the text of sources/NAME.yaml."""
     partition = (
         "partition: day"
         if group.daily
         else "partition: '*'          # one file, replaced as a whole"
     )
+    excel = [
+        *([f"sheet: {_text(group.sheet)}"] if group.sheet else []),
+        *([f"header: {learnt.header}"] if learnt.header else []),
+    ]
     return (
         f"source: {group.name}\nowner: me\n{partition}\nfiles:"
         f" {_text(f'landing/{group.pattern}')}\ncontract: {group.name}\n"
-        + (f"excel: {{sheet: {_text(group.sheet)}}}\n" if group.sheet else "")
-        + (f"{csv}\n" if csv else "")
+        + (f"excel: {{{', '.join(excel)}}}\n" if excel else "")
+        + (f"{learnt.csv}\n" if learnt.csv else "")
     )
 
 
@@ -356,6 +362,7 @@ SAMPLES_MAX = 10
 ROWS_MAX = 1_000_000
 COLUMNS_MAX = 20
 """Maximum number of columns examined as a possible key."""
+_SHEET_HEADER = re.compile(r"declare excel: \{header: (\d+)\}")
 
 
 def learn(group: FileGroup) -> InferredColumns:
@@ -375,6 +382,7 @@ def learn(group: FileGroup) -> InferredColumns:
         readable = [temporary, Path(folder), *(path.resolve() for path in group.files.values())]
         with DuckDBSession(data, readable=readable) as session:
             first, *others = files
+            sheet = {"sheet": group.sheet} if group.sheet else {}
             read = partial(
                 prepare,
                 first[0],
@@ -383,9 +391,11 @@ def learn(group: FileGroup) -> InferredColumns:
                 temporary=temporary,
                 pinned=None,
                 samples=others[:SAMPLES_MAX],
-                options={"excel": {"sheet": group.sheet}} if group.sheet else {},
+                options={"excel": sheet} if sheet else {},
             )
             delivery, csv, declared = read(), "", dict[str, Any]()
+            if header := _header_asked(delivery):
+                delivery = read(options={"excel": {**sheet, "header": header}})
             is_csv = Path(first[1]).suffix in CSV_ENDINGS
             if (
                 not isinstance(delivery, PreparedDelivery)
@@ -409,9 +419,16 @@ def learn(group: FileGroup) -> InferredColumns:
             try:
                 columns = tuple((column.name, column.type) for column in delivery.schema.columns)
                 names = [name for name, _ in columns]
-                return InferredColumns(columns, *_keys(session, delivery.select_sql, names), csv)
+                keys = _keys(session, delivery.select_sql, names)
+                return InferredColumns(columns, *keys, csv, header)
             finally:
                 delivery.discard()
+
+
+def _header_asked(delivery: Result) -> int:
+    """Return the row of a sheet whose names a first workbook seems to have; else 0."""
+    match = _SHEET_HEADER.search(getattr(delivery, "reason", ""))
+    return int(match[1]) if match else 0
 
 
 def _has_decimal_commas(delivery: PreparedDelivery) -> bool:

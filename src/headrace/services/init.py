@@ -351,7 +351,7 @@ def _derived(
     }
     copies: dict[str, Path] = {}
     for group, learnt in sources:
-        texts[f"sources/{group.name}.yaml"] = file_inference.source_yaml(group, learnt.csv)
+        texts[f"sources/{group.name}.yaml"] = file_inference.source_yaml(group, learnt)
         texts[f"contracts/{group.name}.odcs.yaml"] = file_inference.contract_yaml(group, learnt)
         texts[f"assets/{group.name}_clean.sql"] = file_inference.asset_sql(group, learnt)
         for landed, path in group.files.items():

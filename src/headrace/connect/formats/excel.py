@@ -22,6 +22,7 @@ from headrace.connect.deliveries import (
     printable,
 )
 from headrace.connect.formats.cell_formats import CellFormats, Codes
+from headrace.connect.formats.csv_dialect import LINES_ABOVE_MAX
 from headrace.connect.formats.headers import column_names, doubled_names
 from headrace.connect.formats.registry import FileHeader, reads
 from headrace.connect.formats.text_values import bad_columns, drift_of, located, selected
@@ -101,6 +102,8 @@ class Excel:
         output = place_for(opened, temporary)
         try:
             sheet = _Sheet(book.get_sheet_by_name(name), name, cells, settings.get("header"))
+            if pinned is None and not sheet.header and not settings.get("range"):
+                _refuse_title(sheet)
             cut = _written(sheet, formats, output)
             _refuse_errors(Path(opened.path), name, cut, suspect_members)
         except BaseException:
@@ -284,6 +287,46 @@ def _names_row(rows: Iterator[tuple[int, Sequence[Any]]], number: int, name: str
     return names_row
 
 
+def _refuse_title(sheet: _Sheet) -> None:
+    """Raise CannotRead if a first file's first row is a title above the header."""
+    (_, first), *below = [*islice(_rows(sheet), LINES_ABOVE_MAX)] or [(0, ())]
+    if not _is_title(first, [row for _, row in below]):
+        return
+    for at, (number, row) in enumerate(below[:-1]):
+        if _is_header(row, [other for _, other in below[at + 1 :]]):
+            raise CannotRead(
+                f"the header of sheet {printable(sheet.name)} seems to be in row {number + 1},"
+                f" below other rows: declare excel: {{header: {number + 1}}}, or header: 1 if it is"
+                " in row 1",
+                line=number + 1,
+                code="delivery_header",
+            )
+
+
+def _is_title(row: Sequence[Any], below: Sequence[Sequence[Any]]) -> bool:
+    """Whether a row names at most half of the columns, beginning with the first one."""
+    used = [at for at in range(len(row)) if any(other[at] != "" for other in (row, *below))]
+    named = [at for at in used if row[at] != ""]
+    return len(used) > 1 and named[:1] == used[:1] and 2 * len(named) <= len(used)
+
+
+def _is_header(row: Sequence[Any], below: Sequence[Sequence[Any]]) -> bool:
+    """Whether a row has a name of its own for each column that is used from there on."""
+    names = [row[at] for at in range(len(row)) if any(other[at] != "" for other in (row, *below))]
+    return len(set(names)) == len(names) and all(isinstance(name, str) and name for name in names)
+
+
+def _refuse_repeated(names: Sequence[Any], rows: Sequence[tuple[int, Sequence[Any]]]) -> None:
+    """Raise CannotRead if a row is the header again, of at least two names."""
+    for number, row in rows:
+        if row == names and sum(isinstance(name, str) and name != "" for name in names) > 1:
+            raise CannotRead(
+                f"the header comes again in row {number + 1}: sheets may have been joined",
+                line=number + 1,
+                code="delivery_header",
+            )
+
+
 def _written(sheet: _Sheet, formats: CellFormats, output: Opened) -> SheetSelection:
     """Read the sheet in batches of rows, and write the rows that aren't empty."""
     import pyarrow as pa
@@ -295,6 +338,7 @@ def _written(sheet: _Sheet, formats: CellFormats, output: Opened) -> SheetSelect
     table = _Table(len(names_row), formats_known=formats.known)
     rows = _with_codes(rows, formats.codes(), sheet.left)
     while batch := list(islice(rows, BATCH_ROWS)):
+        _refuse_repeated(names_row, batch)
         table.add([item for item in batch if _holds(item[1])])
     positions = [at for at, name in enumerate(names_row) if name != "" or table.used(at)]
     unnamed = [names_row[at] for at in positions].count("")

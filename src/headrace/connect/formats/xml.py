@@ -238,7 +238,8 @@ class Xml(JsonRecordReader):
         path, settings = Path(opened.path), opened.options.get(self.kind) or {}
         if "records" not in settings:
             raise CannotRead(
-                'the source doesn\'t say which elements are records; declare xml: {records: "//row"}',
+                "the source doesn't say which elements are records; declare"
+                ' xml: {records: "//row"}',
                 code="delivery_records",
             )
         if not path.stat().st_size:

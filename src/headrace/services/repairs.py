@@ -453,7 +453,7 @@ _UNIT = re.compile(rf"{SIZE}(?:about )?([×÷]) (\d+(?:\.\d+)?(?:e\+?\d+)?) \(.*
 _DECLARATION = re.compile(
     r"\bdeclare (?:its encoding, such as )?((?:csv|excel|fixed_width|json|xml): \{[^{}]*\})"
 )
-"""What a reader asks a source to declare, because it can't read a file without it."""
+"""What a rejection asks a source to declare; reasons of held deliveries have it in their drift."""
 
 
 def other_choices(known: BrokenFacts, project: Project, node: str, partition: str) -> OtherChoices:
@@ -478,8 +478,7 @@ def other_choices(known: BrokenFacts, project: Project, node: str, partition: st
     if isinstance(declared, Source):
         types = _of_types(declared, holding, held=state == "held" and not is_offered)
         rest += _of_declarations(project, declared, known.drift.get(place, ()), last) + types
-        if state == "rejected" and (asked := _DECLARATION.search(reason or "")):
-            rest += f", or declare {asked[1]} in {declared.place.file} and apply it"
+        rest += _of_rejection(declared, state, reason)
     return emptied, keys + rest
 
 
@@ -508,6 +507,12 @@ def _of_declarations(
         else contract.place.file
     )
     return f", or declare {listed(types, NAMED_MAX)} in {where} and apply it"
+
+
+def _of_rejection(source: Source, state: str, reason: str | None) -> str:
+    """Return the choice to declare what a reader asks for that can't read a file without it."""
+    asked = state == "rejected" and _DECLARATION.search(reason or "")
+    return f", or declare {asked[1]} in {source.place.file} and apply it" if asked else ""
 
 
 def _of_types(source: Source, holding: Sequence[FactRow], *, held: bool) -> str:

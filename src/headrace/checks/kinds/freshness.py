@@ -72,19 +72,13 @@ class Freshness(CheckKind):
             ahead = timedelta(microseconds=to_us(at) - part.now_us)
             if ahead > parse_duration(max_ahead):
                 return CheckFinding(
-                    counted,
-                    1,
-                    _beyond(
-                        column, at, f"{_duration(ahead)} in the future", "max_ahead", max_ahead
-                    ),
+                    counted, 1, _beyond(column, at, ahead, "in the future", "max_ahead", max_ahead)
                 )
             age = timedelta(microseconds=part.as_of_us - to_us(at))
             return (
                 CheckFinding(counted)
                 if age <= parse_duration(max_age)
-                else CheckFinding(
-                    counted, 1, _beyond(column, at, f"{_duration(age)} old", "max_age", max_age)
-                )
+                else CheckFinding(counted, 1, _beyond(column, at, age, "old", "max_age", max_age))
             )
 
         return AggregateCheck(
@@ -114,9 +108,10 @@ def _length_us(text: str) -> int:
     return Duration.parse(text).after_us(0, "UTC")
 
 
-def _beyond(column: str, at: datetime, where: str, field: str, limit: str) -> str:
+def _beyond(column: str, at: datetime, span: timedelta, which: str, field: str, limit: str) -> str:
+    # The age is within the quotes, too: it gives the value away to who may read no rows.
     return (
-        f"{column}: newest is {at.isoformat(sep=' ')}, {where};"
+        f"{column}: newest is '{at.isoformat(sep=' ')}, {_duration(span)} {which}';"
         f" at most {limit} is allowed (`{field}`)"
     )
 

@@ -120,7 +120,7 @@ class Range(CheckKind):
         ):  # keys and times grow
             return
         for name, bound in _bounds(known).items():
-            evidence = f"from {known.minimum} to {known.maximum} in {memory.summary}"
+            evidence = f"from '{known.minimum}' to '{known.maximum}' in {memory.summary}"
             yield Proposal({"column": column, name: bound}, evidence, name)
 
     def merged_by(self, arguments: Mapping[str, Any]) -> tuple[str, ...]:

@@ -107,13 +107,18 @@ def test_a_query_beside_a_call_that_is_not_followed_is_not_carried(tmp_path: Pat
     """Would catch: an asset that waits for nothing, since the load before it isn't known."""
     sql = "TRUNCATE t; INSERT INTO t SELECT a FROM s"
     query = f"q = PostgresOperator(task_id='q', sql={sql!r})\n"
-    for before in (
-        "from company import load\nload('s') >> q",
-        "task(other.load).expand(x=[1]) >> q",
+    for number, before in enumerate(
+        (
+            "from company import load\nload('s') >> q",
+            "from company import load\nload(dag)",
+            "from company import load\nload('s')",
+            "task(other.load).expand(x=[1]) >> q",
+            "from company import build_dag\nbuild_dag('s')",
+        )
     ):
-        project = one_dag(tmp_path / before[:4], query + before)
+        project = one_dag(tmp_path / str(number), query + before)
         (item,) = (item for item in project.items if item.id == "d.q")
-        assert item.verdict == "command", item.why
+        assert item.verdict == "command", before
 
 
 def test_the_path_may_be_the_package_itself(tmp_path: Path) -> None:

@@ -50,6 +50,8 @@ _PARAM = re.compile(r"\bparams\W+(\w+)")
 _FILE = re.compile(r"[\w./-]+\.(?:sql|hql|bql|ddl|py|sh|ya?ml|json|txt)\b")
 _WORD = re.compile(r"\w+")
 _DEEP_MAX = 20
+_NAMED_MAX = 3
+"""Maximum number of tasks that one note names."""
 _Table = tuple[str, TableName]
 
 
@@ -63,6 +65,8 @@ def leave_together(plans: Plans, origin: Origin) -> None:
             _leave(plan, reason, plans)
         if not refused:
             break
+    for plan in sharing.carried:
+        plan.todo += sharing.programs_beside(plan)
     _leave_sensors(plans)
 
 
@@ -114,11 +118,25 @@ class _Sharing:
         return (
             self._missed.get(plan.task.file, "")
             or self._not_translated(plan)
+            or self._from_unknown(plan)
             or self._from_before(plan)
             or self._from_after(plan)
             or self._from_named(plan)
             or self._from_carried(plan)
         )
+
+    def programs_beside(self, plan: Plan) -> list[str]:
+        """What a person must know of the tasks outside whose text may not name all their tables."""
+        programs = [other.id for other in self._outside if not other.is_sql and not _waits(other)]
+        if not programs:
+            return []
+        more = f" and {len(programs) - _NAMED_MAX} more" if len(programs) > _NAMED_MAX else ""
+        tables = " or ".join(".".join(name) for name in _tables(plan))
+        note = (
+            f"leave it in Airflow if a program there uses {tables}: what they do isn't read here"
+            f" ({', '.join(programs[:_NAMED_MAX])}{more})"
+        )
+        return [note]
 
     @staticmethod
     def _not_translated(plan: Plan) -> str:
@@ -127,6 +145,15 @@ class _Sharing:
             plan.query.text({name: name[-1] for name in plan.query.reads})
         except NotCarried as refusal:
             return refusal.reason
+        return ""
+
+    def _from_unknown(self, plan: Plan) -> str:
+        """A call that may add any tasks to its DAG, in any order."""
+        for other in self._outside:
+            dag = other.task.dag
+            unknown = dag is not None and dag.unknown and other.task.file == plan.task.file
+            if other.task.unfollowed and (unknown or other.dag_id == plan.dag_id):
+                return f"which tasks `{other.task.operator}(…)` adds to it isn't known"
         return ""
 
     def _from_before(self, plan: Plan) -> str:
@@ -212,6 +239,10 @@ def _tables(plan: Plan) -> list[TableName]:
 
 def _only_tells(plan: Plan) -> bool:
     return bool(_ONLY_TELLING.fullmatch(plan.task.operator))
+
+
+def _waits(plan: Plan) -> bool:
+    return plan.task.operator.endswith("Sensor")
 
 
 def _ends_alike(left: TableName, right: TableName) -> bool:

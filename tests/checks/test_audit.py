@@ -503,6 +503,24 @@ def test_freshness_names_a_future_value_and_its_limit(bench: Bench) -> None:
     )
 
 
+def test_freshness_of_a_value_that_is_infinite(bench: Bench) -> None:
+    """Would catch: a time without end beside fresh ones, of which nothing is said; 9999 was."""
+    for kind in ("TIMESTAMP", "TIMESTAMPTZ", "DATE"):
+        staged = bench.stage(f"SELECT unnest(['infinity', '2013-02-11'])::{kind} AS at")
+        result = bench.audit(
+            staged,
+            check("freshness", column="at", max_age="9d", max_ahead="9000d"),
+            partition_check=None,
+            now_us=NOW_US,
+        ).results[0]
+        assert result.outcome == CheckState.FAILED
+        assert result.detail == "at: newest is infinity; at most 9000d in the future is allowed"
+    past = bench.stage("SELECT unnest(['-infinity', '2013-02-11'])::DATE AS at")
+    spec = check("freshness", column="at", max_age="9d")
+    passed = bench.audit(past, spec, partition_check=None, now_us=NOW_US).results[0]
+    assert passed.outcome == CheckState.PASSED
+
+
 def test_what_is_not_cut_by_time_is_compared_with_now(bench: Bench) -> None:
     """Would catch: reference data that is fresh for ever."""
     staged = bench.stage("SELECT DATE '2013-02-10' AS at")

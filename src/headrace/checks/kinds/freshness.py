@@ -61,7 +61,12 @@ class Freshness(CheckKind):
         newest = f"max({quote(column)}) FILTER (WHERE isfinite({quote(column)}) AND {scope(check)})"
 
         def judge(part: CheckedPartition, values: tuple[Any, ...]) -> CheckFinding:
-            counted, newest_us = int(values[0]), values[1]
+            counted, newest_us, infinite = int(values[0]), values[1], int(values[2])
+            if infinite:
+                detail = (
+                    f"{column}: newest is infinity; at most {max_ahead} in the future is allowed"
+                )
+                return CheckFinding(counted, infinite, detail)
             if newest_us is None:
                 return CheckFinding(
                     counted,
@@ -86,6 +91,7 @@ class Freshness(CheckKind):
             (
                 f"count(*) FILTER (WHERE {scope(check)})",
                 f"epoch_us({newest}{'' if zoned else '::TIMESTAMP'})",
+                f"count(*) FILTER (WHERE {quote(column)} = 'infinity' AND {scope(check)})",
             ),
         )
 

@@ -106,6 +106,19 @@ def test_never_published_is_no_error(shop: Project, new: Project) -> None:
     assert "did you mean `revenue`" in new.refused("read", "revenu")
 
 
+def test_a_delivery_without_rows_is_not_called_unpublished(new: Project) -> None:
+    """Would catch: "never published" of a file with a header only, which was published."""
+    (new.root / "sources/empty.yaml").write_text(
+        "source: empty\nowner: acme\nfiles: landing/e.csv\n"
+    )
+    (new.root / "landing").mkdir()
+    (new.root / "landing/e.csv").write_text("id,name\n")
+    assert "1 partition published" in new.text("tick")
+    told = "empty has no rows yet, and its columns aren't known before that"
+    assert told in new.refused("read", "empty", "--format", "csv", code=1)
+    assert told in new.refused("sql", "select * from empty")
+
+
 def test_files_are_listed(shop: Project) -> None:
     [row] = shop.json("read", "page")["rows"]
     assert (shop.root / row["path"]).stat().st_size == row["size"]

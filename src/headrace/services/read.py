@@ -385,8 +385,8 @@ def write(
     location = find(session, query)
     if location.table is None:
         raise HeadraceError(
-            f"{location.node.name} was never published, and its columns aren't known before that",
-            hint="headrace tick",
+            f"{location.node.name} has no rows yet, and its columns aren't known before that",
+            hint="headrace status",
         )
     note_reads(session, [location.node.name], usage.READ)
     _close(session)

@@ -306,7 +306,10 @@ def _append(asset: Asset, inputs: Sequence[InputSpec], project: Project) -> Iter
         " whose deliveries it follows"
     )
     yield _problem(
-        asset, "conflicting_fields", message, "cut it by time, or mark its other inputs as `all`"
+        asset,
+        "conflicting_fields",
+        message,
+        "partition it by time, or mark its other inputs as `all`",
     )
 
 

@@ -44,6 +44,10 @@ def test_a_dump_with_new_load_columns_restates_nothing(
     computed = [attempt.asset for attempt in lab.tick().attempts if attempt.asset == "clean"]
     kinds = [item["cause"]["kind"] for item in lab.headrace("incidents")]
     assert (kinds == ["restatement"], bool(computed)) == (restated, restated)
+    if restated:
+        (found,) = lab.headrace("incidents")
+        told = f"if each load changes {column}, declare ignore_in_comparison in sources/orders.yaml"
+        assert told in str(lab.headrace("incident", found["id"])["repair"])
     if not restated:
         assert "2026-01-02" in str(lab.read("orders")[0][column])
         deliver(lab, column, "2026-01-03T05:00:00", "2.75")

@@ -542,6 +542,11 @@ def _other_data(tx: Transaction, project: Project, incident: Incident, node: Sou
         if quality.renames_published(tx, node.name, key):
             accept = command_line("contract", "accept", partition_argument(node.name, key))
             return f"accept the new names ({accept}), or {asked}"
+    if incident.kind == CauseKind.RESTATEMENT and isinstance(node, Source) and incident.columns:
+        return (
+            f"{asked}; if each load changes {', '.join(incident.columns)}, declare"
+            f" ignore_in_comparison in {node.place.file}"
+        )
     return asked
 
 

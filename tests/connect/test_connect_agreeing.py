@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from connect_workbench import Outcome, Taken, Workbench
 
-from headrace.connect.deliveries import Lesson, TypeDrift
+from headrace.connect.deliveries import Drift, Lesson, TypeDrift, UnreadableFile
 from headrace.connect.raw_files import store_raw
 from headrace.model.nodes import ContractColumn
 
@@ -267,3 +267,22 @@ def test_a_file_without_values_has_no_say(
         assert isinstance(taken, Taken), taken
         assert taken.types() == {"id": "BIGINT", "v": "BIGINT"}
         assert lesson(taken).disagreed == ()
+
+
+def test_a_first_header_that_may_be_cut_off(bench: Workbench) -> None:
+    """Would catch: a file that was cut off in its header, published as a day without rows."""
+    torn, whole = b"id,day,amou", b"id,day,amount"
+    for outcome in (bench.take(torn, "x.csv"), together(bench, torn, GOOD)):
+        assert isinstance(outcome, UnreadableFile), outcome
+        assert (outcome.line, outcome.code) == (1, "delivery_truncated")
+    contract = [ContractColumn(name=name) for name in ("id", "day", "amount")]
+    learnt = bench.schema(GOOD, "x.csv")
+    for taken in (
+        bench.take(torn + b"\n", "x.csv"),
+        bench.take(whole, "x.csv", promised=contract),
+        bench.take(whole, "x.csv", learnt),
+        together(bench, whole, GOOD),
+    ):
+        assert isinstance(taken, Taken), taken
+        assert taken.rows == []
+    assert isinstance(bench.take(torn, "x.csv", learnt), Drift)

@@ -498,7 +498,6 @@ COUNTED = {
     b"a,b\n1,2\n3,4": 2,
     b"a,b\r\n1,2\r\n": 1,
     b"a,b\n": 0,
-    b"a,b": 0,
     b'a,b\n"1",2\n': None,
     b"a,b\n1,2\n\n": None,
     b"\na,b\n1,2\n": None,

@@ -58,7 +58,7 @@ from headrace.connect.schemas import (
     with_stated,
     without_values,
 )
-from headrace.connect.text_files import mislabelled, other_encoding
+from headrace.connect.text_files import ends_open, mislabelled, other_encoding
 from headrace.lake import LakeColumn
 from headrace.lake.sqltext import quote
 from headrace.lake.types import UnsupportedType
@@ -368,10 +368,14 @@ def _learnt(connection: duckdb.DuckDBPyConnection, opened: Opened, learning: Lea
     rows = kind.inspect(opened, known=False)
     schema, header = _detected(kind, connection, opened)
     header = with_row_count(header, rows)
-    samples = list(_samples(connection, opened, learning))
-    if samples:
-        schema = without_values(kind, connection, opened, schema, header)
-    shows = [DeliverySchema(learning.stored_file, learning.name, schema), *samples]
+    shows = [
+        DeliverySchema(learning.stored_file, learning.name, schema),
+        *_samples(connection, opened, learning),
+    ]
+    _refuse_cut_header(connection, opened, learning, header, shows)
+    if len(shows) > 1:
+        first = without_values(kind, connection, opened, schema, header)
+        shows[0] = shows[0]._replace(schema=first)
     schema = agreed([schema.schema for schema in shows])
     first_bad = partial(_first_bad, connection, learning, opened.options)
     learnt = lesson_of(
@@ -411,6 +415,28 @@ def _learnt(connection: duckdb.DuckDBPyConnection, opened: Opened, learning: Lea
     schema = with_stated(schema, promised, opened.options)
     delivery = prepared_delivery(kind, opened, schema, header, learnt=True)
     return with_file_names(delivery, results, meant)
+
+
+def _refuse_cut_header(
+    connection: duckdb.DuckDBPyConnection,
+    opened: Opened,
+    learning: Learning,
+    header: FileHeader,
+    shows: Sequence[DeliverySchema],
+) -> None:
+    """Raise CannotRead for a first CSV file that ends in a header which nothing confirms."""
+    first, *others = (each.schema for each in shows)
+    known = learning.promised or any(other.names == first.names for other in others)
+    if known or learning.kind.kind != "csv" or not header.raw or not ends_open(Path(opened.path)):
+        return
+    columns = [LakeColumn(name, TEXT, 0) for name in header.names]
+    rows = learning.kind.select_sql(opened, first.format, header, columns)
+    if connection.execute(f"SELECT 1 FROM ({rows}) LIMIT 1").fetchone() is None:
+        raise CannotRead(
+            "the header has no line end, and no row comes below: it may be cut off",
+            line=header.skip + 1,
+            code="delivery_truncated",
+        )
 
 
 def _classified(learning: Learning) -> set[str]:

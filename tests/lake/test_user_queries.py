@@ -60,6 +60,17 @@ def test_only_one_query_that_gives_rows(query: str) -> None:
     assert refused.value.hint.startswith("one SELECT")
 
 
+@pytest.mark.parametrize(
+    "query", ["pivot a on k using sum(v)", "with p as (pivot a on k using sum(v)) from p"]
+)
+def test_a_pivot_without_its_values(query: str) -> None:
+    """Would catch: one query that is refused as if it were several."""
+    with pytest.raises(UsageError, match="PIVOT that lists no values") as refused:
+        names_in(query)
+    assert "in ('a', 'b')" in refused.value.hint
+    assert names_in("pivot a on k in ('x', 'y') using sum(v)") == ("a",)
+
+
 def table(lake: Lake, name: str) -> QueryTable:
     files = absolute(catalog.files(lake.tx, name, None), lake.data_folder)
     columns = tuple(column for column in lake.table(name).columns if column.name != "_partition")

@@ -477,6 +477,13 @@ def _tree_of(query: str) -> Any:
     with parser() as connection:
         try:
             statements = connection.extract_statements(query)
+            first = statements[0] if statements else None
+            if first and first.type == duckdb.StatementType.CREATE and not first.query:
+                raise UsageError(
+                    "a PIVOT that lists no values can't be run: DuckDB makes two statements of it,"
+                    " of which the first reads the values",
+                    hint="list them: pivot orders on kind in ('a', 'b') using sum(amount)",
+                )
             if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
                 raise UsageError("only one query that returns rows can be run", hint=HINT)
             # a literal, because DuckDB imports pandas for any parameter

@@ -91,6 +91,14 @@ def test_a_share_stays_without_its_value() -> None:
     assert without_values({"reason": "'Oslo'", "rows": 3}) == {"reason": "'…'", "rows": 3}
 
 
+@pytest.mark.parametrize("field", ["note", "notes", "first", "ended", "reason"])
+def test_each_field_that_says_why_loses_values(field: str) -> None:
+    """Would catch: the delay ledger's note, which has a delivery's reason where an incident is
+    about several of them."""
+    text = "column amount: first value that isn't DOUBLE: '98.7x' at line 11, 1 row"
+    assert without_values({field: text}) == {field: text.replace("98.7x", "…")}
+
+
 @pytest.mark.parametrize(
     ("code", "message", "left"),
     [

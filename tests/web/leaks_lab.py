@@ -35,6 +35,12 @@ REVEALING = ("owner", "admin")
 """Roles that may read classified columns."""
 ROLES = ("viewer", "operator", "auditor", *REVEALING)
 CANARY = re.compile(rb"cny[0-9]{4}q[0-9a-f]{6}", re.IGNORECASE)
+WITHOUT_ROWS = ("operator", "auditor")
+"""Roles that read no rows, so no value of any column."""
+OPEN = re.compile(rb"opn[0-9]{4}q[0-9a-f]{6}", re.IGNORECASE)
+"""Canaries in columns that aren't classified."""
+LOGS = re.compile(r"logs? |/logs?\b|/log\.txt|Session\.logs|try ")
+"""Outlets with the lines that asset code prints, which stay as they are (TRUST Z4)."""
 
 FILES = {
     "headrace.toml": (
@@ -49,6 +55,15 @@ FILES = {
         "source: people\nowner: acme\npartition: day\nfiles: landing/people_{date:%Y-%m-%d}.csv\n"
         "restate_within: 30d\nchecks:\n  - unique: [email]\n"
     ),
+    "sources/stock.yaml": (
+        "source: stock\nowner: acme\npartition: day\nfiles: landing/stock_{date:%Y-%m-%d}.csv\n"
+    ),
+    "contracts/stock.odcs.yaml": (
+        "apiVersion: v3.1.0\nkind: DataContract\nid: stock\nversion: 1.0.0\nstatus: active\n"
+        "schema:\n  - name: stock\n    properties:\n"
+        "      - {name: pieces, logicalType: integer}\n"
+        "      - {name: day, logicalType: date}\n"
+    ),
     "contracts/people.odcs.yaml": (
         "apiVersion: v3.1.0\nkind: DataContract\nid: people\nversion: 1.0.0\nstatus: active\n"
         "schema:\n  - name: people\n    properties:\n"
@@ -57,12 +72,14 @@ FILES = {
         "      - {name: email, logicalType: string, classification: personal}\n"
         "      - {name: born, logicalType: date, classification: personal}\n"
         "      - {name: city, logicalType: string}\n"
+        "      - {name: pieces, logicalType: integer}\n"
         "      - {name: day, logicalType: date}\n"
     ),
     "assets/clean.sql": (
         "/* headrace\nowner: core\npartition: {by: day, column: day}\nchecks:\n"
         "  - unique: [mail]\n    severity: warning\n"
         "  - accepted_values: {column: name, values: [Ada, Grace]}\n    severity: warning\n"
+        "  - accepted_values: {column: city, values: [Oslo]}\n    severity: warning\n"
         "  - sql: {query: \"select * from $self where name like '%7q%'\", name: no_sevens}\n"
         "    severity: warning\n"
         "*/\nselect id, upper(email) as mail, name, born, city, cast(day as date) as day"
@@ -117,7 +134,13 @@ def project(root: Path, values: list[str]) -> Path:
     (root / "landing").mkdir()
     for day, rows in _days(values):
         path = root / f"landing/people_{day}.csv"
-        path.write_text("id,name,email,born,city,day\n" + "".join(f"{row}\n" for row in rows))
+        path.write_text(
+            "id,name,email,born,city,pieces,day\n" + "".join(f"{row}\n" for row in rows)
+        )
+        os.utime(path, (time.time() - 3600,) * 2)
+    for day, pieces in ((GOOD, "1"), (TWICE, _open(values[0]))):  # one column of another type
+        path = root / f"landing/stock_{day}.csv"
+        path.write_text(f"pieces,day\n{pieces},{day}\n2,{day}\n")
         os.utime(path, (time.time() - 3600,) * 2)
     return root
 
@@ -127,16 +150,22 @@ def _days(values: list[str]) -> Iterator[tuple[str, list[str]]]:
     for number, day in enumerate(DAYS):
         own = values[number * share : (number + 1) * share]
         rows = [
-            f"{n},{value},{value}@example.com,1990-01-{n % 28 + 1:02d},Oslo,{day}"
+            f"{n},{value},{value}@example.com,1990-01-{n % 28 + 1:02d},{_open(value)},{n},{day}"
             for n, value in enumerate(own)
         ]
         if day == TWICE:
             rows += rows[:2]
         if day == TYPES:
             rows = [row.replace("1990-01", own[0]) for row in rows]
+            rows[0] = rows[0].replace(f",0,{day}", f",{_open(own[0])},{day}")
         if day == BROKEN:
             rows[-1] += f',more,"{own[0]}'
         yield day, rows
+
+
+def _open(canary: str) -> str:
+    """Return the canary of a column that isn't classified, beside this one."""
+    return f"opn{canary[3:]}"
 
 
 def play(root: Path) -> dict[str, str]:
@@ -155,7 +184,11 @@ FIRST = ("people", "clean", "cities", "casts", "letters", "raises")
 ALSO = ("guests", "rooms", "visible", "numbers", "sifted", "program")
 TABLES = (*FIRST, *ALSO)
 NODES = (*TABLES, "report")
-AT = (*(f"{node}@{day}" for node in FIRST for day in DAYS), *(f"{node}@{GOOD}" for node in ALSO))
+AT = (
+    *(f"{node}@{day}" for node in FIRST for day in DAYS),
+    *(f"{node}@{GOOD}" for node in ALSO),
+    f"stock@{TWICE}",
+)
 """Partitions that are asked for."""
 NAMED = {
     "name": NODES,
@@ -380,6 +413,10 @@ def leaks(answers: Iterator[Answered]) -> dict[tuple[str, str], set[bytes]]:
     """The canaries in answers to those who may not read them, by role and outlet."""
     found: dict[tuple[str, str], set[bytes]] = {}
     for answered in answers:
-        if answered.role not in REVEALING and (values := set(CANARY.findall(answered.body))):
-            found.setdefault((answered.role, answered.outlet), set()).update(values)
+        role, outlet, body = answered
+        values = set() if role in REVEALING else set(CANARY.findall(body))
+        if role in WITHOUT_ROWS and not LOGS.search(outlet):
+            values |= set(OPEN.findall(body))
+        if values:
+            found.setdefault((role, outlet), set()).update(values)
     return found

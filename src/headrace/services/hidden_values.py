@@ -19,8 +19,9 @@ HIDDEN = "…"
 """Stands for a value that the reader may not read."""
 TEXTS = frozenset(
     {
-        "because", "detail", "error", "evidence", "expected", "message", "observed", "reason",
-        "said", "summary", "unmeasured", "verdict", "what", "why",
+        "because", "detail", "ended", "error", "evidence", "expected", "first", "headline",
+        "message", "note", "notes", "observed", "reason", "said", "says", "state_reason", "summary",
+        "unmeasured", "verdict", "warned", "what", "why",
     }
 )  # fmt: skip
 """Fields with texts of Headrace that may quote values."""

@@ -156,3 +156,54 @@ def test_where_readings_differ(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes("id,who\n1,Müller\n2,très\n".encode("cp1252"))
     readings = "byte 0xE8 in line 3 is `è` in cp1252 or `č` in cp1250"
     assert other_readings(tmp_path / "x") == readings
+
+
+RUSSIAN = "id,имя,город\n1,Анна Каренина,Москва\n2,Борис Годунов,Тверь\n"
+GREEK = "id,όνομα,πόλη\n1,Άννα Παπαδοπούλου,Αθήνα\n2,Γιώργος,Πάτρα\n"
+FOREIGN = {"cp1251": RUSSIAN, "koi8-r": RUSSIAN, "cp1253": GREEK, "iso-8859-7": GREEK}
+
+
+@pytest.mark.parametrize("encoding", FOREIGN)
+def test_cyrillic_and_greek_letters(bench: Workbench, encoding: str) -> None:
+    """Would catch: a repair that publishes `Ìîñêâà` for `Москва`, or letters of a wrong
+    declaration.
+    """
+    text = FOREIGN[encoding]
+    data, names = text.encode(encoding), tuple(text.split("\n", 1)[0].split(","))
+    refused = bench.take(data, "x.csv")
+    assert isinstance(refused, UnreadableFile)
+    assert f"such as csv: {{encoding: {encoding}}}" in refused.reason
+    assert f"in {encoding} it would be `{names[1][0]}`" in refused.reason
+    said = {"encoding": encoding}
+    taken = bench.take(data, "x.csv", options={"csv": said})
+    assert isinstance(taken, Taken), taken
+    assert taken.names == names
+    assert [",".join(map(str, row)) for row in taken.rows] == text.splitlines()[1:]
+    capitals = bench.take(text.upper().encode(encoding), "x.csv", options={"csv": said})
+    assert isinstance(capitals, Taken), capitals
+    for other in {"cp1252", "cp1250", *FOREIGN} - {encoding}:
+        wrong = bench.take(data, "x.csv", options={"csv": {"encoding": other}})
+        if FOREIGN.get(other) != GREEK or text != GREEK:  # they differ in two letters
+            assert isinstance(wrong, UnreadableFile), (other, wrong)
+            assert f"the file is in {encoding}, but {other} is declared" in wrong.reason
+    first, drift = both(bench, data, text.encode(), "x.csv", csv=said)
+    assert isinstance(drift, Drift), drift
+    assert drift.detail == f"the encoding is UTF-8 instead of {encoding.upper()}"
+    read = bench.take(text.encode(), "x.csv", options={"csv": said})
+    assert isinstance(read, Taken), read
+    assert read.rows == first.rows
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "id,who\n1,Zoë\n2,ÀÉÈ\n",
+        "a,b\n1,——————————————————————\n",
+        "a,b\n1,Größe süß über Übermut\n",
+    ],
+)
+def test_latin_letters_in_a_row_are_no_cyrillic_ones(bench: Workbench, text: str) -> None:
+    """Would catch: a good file in Windows-1252 that is refused for the letters of others."""
+    taken = bench.take(text.encode("cp1252"), "x.csv", options={"csv": {"encoding": "cp1252"}})
+    assert isinstance(taken, Taken), taken
+    assert [",".join(map(str, row)) for row in taken.rows] == text.splitlines()[1:]

@@ -111,9 +111,12 @@ def _decode(decoder: codecs.IncrementalDecoder, chunk: bytes, lines: int, settin
         carried = len(error.object) - len(chunk)
         at = max(0, error.start - carried)
         byte = error.object[error.start]
-        western = bytes([byte]).decode("cp1252", "replace")
-        guess = f"; in Windows-1252 it would be `{western}`" if western.isalpha() else ""
-        declare = f", or declare its encoding, such as {setting}: {{encoding: {LEGACY}}}"
+        encoding = foreign_encoding(chunk) or ("" if _FOREIGN.search(chunk) else LEGACY)
+        letter = bytes([byte]).decode(encoding or UTF8, "replace")
+        name = "Windows-1252" if encoding == LEGACY else encoding
+        guess = f"; in {name} it would be `{letter}`" if letter.isalpha() else ""
+        such = f", such as {setting}: {{encoding: {encoding}}}" if encoding else ""
+        declare = f", or declare its encoding{such}"
         line = lines + chunk[:at].count(b"\n")
         raise CannotRead(
             f"line {line}: byte 0x{byte:02X} isn't UTF-8{guess}; deliver the file in UTF-8"
@@ -310,8 +313,16 @@ _AS_IT_STANDS = (UTF8, "ascii")
 ENCODING_BYTES_MAX = 64 << 20
 """64 MiB: larger files in another encoding aren't searched."""
 LEGACY = "cp1252"
-_WESTERN = (LEGACY, "latin-1", "iso-8859-15")
-"""Encodings in which UTF-8's characters become an accented capital and a sign, as in no text."""
+_CYRILLIC, _GREEK = "оеаинтсрвл", "αοιετσνηυρςάίό"
+_ALPHABETS = {"cp1251": _CYRILLIC, "koi8-r": _CYRILLIC, "cp1253": _GREEK, "iso-8859-7": _GREEK}
+"""Encodings of other letters than Latin ones, with the letters of most texts in them."""
+_FOREIGN, _BEYOND_ASCII = re.compile(rb"[\x80-\xff]{3,}"), re.compile(rb"[\x80-\xff]")
+FOREIGN_BYTES_MIN = 12
+"""Letters from which on a file is refused whose declared encoding isn't that of its letters."""
+_FOREIGN_SHARE = 0.4
+"""Over half of a Russian or Greek text are the usual letters; of another reading, a third are."""
+_UNLIKE_UTF8 = (LEGACY, "latin-1", "iso-8859-15", *_ALPHABETS)
+"""Encodings in which UTF-8's characters become a letter and a sign each, as in no text."""
 _WIDE = {"x000": "utf-32-le", "000x": "utf-32-be", "x0x0": "utf-16-le", "0x0x": "utf-16-be"}
 """Which of four bytes are NUL in plain letters → the encoding."""
 _USUAL_SIGNS = frozenset("€‚„…‰‹›‘’“”•–—™¡£§©ª«®°±²³´µ·¸¹º»¼½¾¿×÷\xa0")
@@ -346,14 +357,50 @@ def in_utf8(
     encoding = declared if turned_out in ("", UTF16) else turned_out
     if opened.encoding == UTF16 or encoding in _AS_IT_STANDS:
         return opened
-    if encoding in _WESTERN and (line := _mixed_line_of(Path(opened.path))) is not None:
+    if encoding in _UNLIKE_UTF8 and (line := _mixed_line_of(Path(opened.path))) is not None:
         raise CannotRead(
             f"line {line} is UTF-8, other lines are {encoding}: read in one encoding, one of them"
             " would be wrong",
             line=line,
             code="delivery_encoding",
         )
+    _refuse_foreign(Path(opened.path), encoding)
     return recoded(opened, encoding, temporary, bounds)
+
+
+def _refuse_foreign(path: Path, encoding: str) -> None:
+    """Raise CannotRead if a file's Cyrillic or Greek letters are surely in another encoding."""
+    if encoding not in (*_UNLIKE_UTF8, *_OTHERS):
+        return
+    with path.open("rb") as file:
+        data = file.read(CHUNK_BYTES)
+    likely = foreign_encoding(data, FOREIGN_BYTES_MIN)
+    if likely and likely != encoding and {likely, encoding} != {"cp1253", "iso-8859-7"}:
+        match = _FOREIGN.search(data)
+        line = data.count(b"\n", 0, match.start() if match else 0) + 1
+        raise CannotRead(
+            f"line {line}: by its letters the file is in {likely}, but {encoding} is declared",
+            line=line,
+            code="delivery_encoding",
+        )
+
+
+def foreign_encoding(data: bytes, bytes_min: int = 1) -> str:
+    """Return the Cyrillic or Greek encoding in which bytes are plausible words; empty if none.
+
+    Latin languages have hardly three letters beyond ASCII in a row. `bytes_min`: how many bytes
+    there must be in such rows.
+    """
+    words = b"".join(_FOREIGN.findall(data))
+    if len(words) < bytes_min or 2 * len(words) < len(_BEYOND_ASCII.findall(data)):
+        return ""
+    fitting = {}
+    for encoding, usual in _ALPHABETS.items():
+        text = words.decode(encoding, "replace").lower()
+        share = sum(letter in usual for letter in text) / len(words)
+        fitting[encoding] = share, sum(map(str.isalpha, text))
+    best = max(fitting, key=fitting.__getitem__)
+    return best if fitting[best][0] >= _FOREIGN_SHARE else ""
 
 
 def other_encoding(opened: Opened, pinned: SourceSchema) -> Drift | None:
@@ -385,7 +432,7 @@ def mislabelled(opened: Opened) -> tuple[Opened, str]:
     kind = next((item for item in IN_ANY if item in opened.options), "")
     declared = _declared(opened.options)
     encoding = str(declared.get("encoding", UTF8))
-    if "record" in declared or encoding not in _WESTERN or opened.encoding == UTF16:
+    if "record" in declared or encoding not in _UNLIKE_UTF8 or opened.encoding == UTF16:
         return opened, ""
     if not _in_utf8(Path(opened.path)):
         return opened, ""

@@ -20,6 +20,7 @@ from headrace.services.responses.backfills import BackfillResponse
 from headrace.services.responses.incidents import IncidentRow
 from headrace.services.responses.repairs import FixResponse, FixStep
 from headrace.services.session import ProjectSession
+from headrace.services.status_facts import unapplied, unapplied_note
 from headrace.slo.times import days
 from headrace.store.queries import quarantine
 from headrace.store.queries.incidents import Incident
@@ -66,6 +67,7 @@ def plan_fix(
             for item in quarantine.waiting(tx, node=incident.node)
             if item.partition in how.reread
         ]
+    _refuse_unapplied(session, incident)
     if not how.acts:
         raise _refused(incident, how)
     accepted = (
@@ -80,6 +82,13 @@ def plan_fix(
     return PlannedFix(
         incident, row, how, session.compiled.project, accepted, sum(waiting), build, decision
     )
+
+
+def _refuse_unapplied(session: ProjectSession, incident: Incident) -> None:
+    """Raise Refused if an asset was edited since: the code that failed would run again."""
+    is_asset = incident.node in session.project().assets
+    if is_asset and incident.node in (unapplied(session) or ()):
+        raise Refused(f"{incident.label}: {unapplied_note(session)}", hint="headrace apply")
 
 
 _SHOWS = {"deliveries": " shows what came", "logs": " shows what it wrote"}

@@ -50,6 +50,7 @@ from headrace.services.run_results import run_response
 from headrace.services.runs import unknown_run
 from headrace.services.selection import selected
 from headrace.services.session import Progress, ProjectSession, Silent, usable
+from headrace.services.status_facts import unapplied_note
 from headrace.services.targets import partition as parse_partition
 from headrace.store import Transaction
 from headrace.store.queries import failures, ingestion, runs
@@ -114,6 +115,12 @@ def announce(progress: Progress, command: str, counts: CountsRow) -> None:
     progress.note(f"{command} makes {counts.text or 'nothing'}")
 
 
+def warn_of_edits(session: ProjectSession, progress: Progress) -> None:
+    """Tell the user about edited files, which don't run before they are applied."""
+    if (note := unapplied_note(session)) is not None:
+        progress.note(note)
+
+
 # `retry`: runs again only what failed.
 
 KINDS = (Source, Asset, Exported)
@@ -157,6 +164,7 @@ def retry(
         )
     if not failed_partitions(session, target):
         return _nothing(session, target)
+    warn_of_edits(session, progress)
     return perform(session, "retry", RetryArguments(target, (reason or "").strip()), progress)  # type: ignore[no-any-return]
 
 
@@ -361,6 +369,7 @@ def run(  # noqa: PLR0913 - as many as the command has options
         list(select), list(exclude), list(partitions), first, last, again, reason
     )
     _check(session, arguments, progress)
+    warn_of_edits(session, progress)
     return perform(session, "run", arguments, progress)  # type: ignore[no-any-return]
 
 

@@ -113,7 +113,8 @@ def of_consumers(
     """Return the status of some consumers (None: all) of the applied project."""
     now_us = session.clock.now_us()
     began_us = window_began(window, now_us, session.timezone)
-    not_applied = unapplied(session)  # outside the transaction, because it may read many files
+    differing = unapplied(session)  # outside the transaction, because it may read many files
+    not_applied = None if differing is None else len(differing)
     with project_state(session, now_us) as stood:
         tx, facts = stood.tx, stood.facts
         evaluation = stood.evaluation(session, (began_us, now_us))

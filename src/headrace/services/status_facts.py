@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from headrace.compiler.project_files import folders, scan
+from headrace.incidents.diagnosis.wording import listed
 from headrace.model import Grain, Project, Source, UsageError
 from headrace.model.intervals import bounds_us, key_at_us, keys_between, local_date, previous_key
 from headrace.model.link_problems import rules_that_end
@@ -248,15 +249,26 @@ _Mark = tuple[int, int, int] | None
 
 
 class _Looked(msgspec.Struct):
-    """The marks of files and folders at a check, and the number of differing nodes."""
+    """The marks of files and folders at a check, and the differing nodes."""
 
     marks: dict[str, _Mark]
-    nodes: int | None
+    nodes: tuple[str, ...] | None
     at: float
 
 
-def unapplied(session: ProjectSession) -> int | None:
-    """Return the number of nodes whose files differ from the applied version.
+def unapplied_note(session: ProjectSession) -> str | None:
+    """Return a sentence on edits that no attempt runs yet; None if all files are applied."""
+    if session.version is None:
+        return None
+    nodes = unapplied(session)
+    if nodes is None:
+        return "the files have errors, so what was applied runs: `headrace validate` shows them"
+    names = listed([name for name in nodes if session.shows(name)])
+    return f"not applied yet: {names}; `headrace apply` first" if names else None
+
+
+def unapplied(session: ProjectSession) -> tuple[str, ...] | None:
+    """Return the nodes whose files differ from the applied version.
 
     None if the files have errors. Cheap while no file has changed.
     """
@@ -265,7 +277,7 @@ def unapplied(session: ProjectSession) -> int | None:
         if word != str(session.version) or known is None or not _still(known):
             known = _looked(session)
             session.memory["unapplied"] = (str(session.version), known)
-    nodes: int | None = known.nodes
+    nodes: tuple[str, ...] | None = known.nodes
     return nodes
 
 
@@ -304,7 +316,7 @@ def _looked(session: ProjectSession) -> _Looked:
     same = declared <= applied.keys() and all(
         _digest(f"{session.root}/{path}") == digest for path, digest in applied.items()
     )
-    return _Looked(marks, 0 if same else _differing(session), at)
+    return _Looked(marks, () if same else _differing(session), at)
 
 
 def _digest(path: str) -> str | None:
@@ -314,14 +326,14 @@ def _digest(path: str) -> str | None:
         return None
 
 
-def _differing(session: ProjectSession) -> int | None:
+def _differing(session: ProjectSession) -> tuple[str, ...] | None:
     from headrace.plan import changes
 
     compiled = session.declared().compiled
     return (
         None
         if compiled is None
-        else len({change.node for change in changes(session.compiled, compiled)})
+        else tuple(sorted({change.node for change in changes(session.compiled, compiled)}))
     )
 
 

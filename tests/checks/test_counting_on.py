@@ -169,3 +169,15 @@ def test_a_row_a_day_that_names_its_day(written: str) -> None:
     assert [(item.kind, item.column, item.severity) for item in result] == [
         ("stale_data", "on", FactSeverity.WARN)
     ]
+
+
+def test_rows_that_always_repeat_are_rows() -> None:
+    """It was "5 rows, expected 200 rows" of 200 rows that are as few different ones each day."""
+
+    def day(rows: int) -> Metrics:
+        return Metrics(rows, {"n": one_value(1)}, repeated=rows - 5)
+
+    past = {number: day(200) for number in range(10)}
+    assert facts(day(200), 10, past) == []
+    [more] = facts(day(3_000), 10, past)
+    assert (more.kind, more.observed) == ("volume_anomaly", "3,000 rows")

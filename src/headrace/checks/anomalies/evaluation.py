@@ -184,12 +184,15 @@ def _several_times(partition: EvaluatedPartition, duplicate_rows: DuplicateRows)
 
 
 def _numbers(partition: EvaluatedPartition, history: MetricHistory) -> list[tuple[Fact, bool]]:
-    """Return the anomalous metrics, without repeated rows and without what other facts explain.
+    """Return the anomalous metrics, without what other facts explain.
 
-    Truncation and missing groups explain some metrics. Each fact comes with whether missing or
-    surplus rows leave it anomalous.
+    Rows that are repeated more than usual don't count. Truncation and missing groups explain some
+    metrics. Each fact comes with whether missing or surplus rows leave it anomalous.
     """
-    repeated = 0 if emptied(partition.metrics, history) else partition.metrics.repeated or 0
+    repeated = partition.metrics.repeated or 0
+    usual = row_anomalies.repeated_rows(partition.metrics, history) is None
+    if usual or emptied(partition.metrics, history):
+        repeated = 0
     anomalies = _metric_anomalies(partition, partition.metrics.rows - repeated, history)
     facts, explained, lost = _facts_of_shape(partition, history)
     by = moved(partition.metrics.rows, repeated, anomalies, lost)

@@ -1659,3 +1659,12 @@ def test_the_demo_activates_the_environment_where_a_shell_would_not_find_it(
     if not Path(sys.prefix, "bin", "activate").exists():
         pytest.skip("not in a virtual environment")
     assert f". {sys.prefix}/bin/activate && cd demo" in printed("demo", 200)
+
+
+def test_repairs_beyond_the_limit_are_counted() -> None:
+    """The sixth repair of a run was left out without a word."""
+    repairs = [msgspec.structs.replace(PUT_DOWN, node=f"a{number}") for number in range(7)]
+    stream = io.StringIO()
+    page = CommandOutput(Screen(stream), TimeFormatter.at(NOW, "UTC", replay=True))
+    render_run(msgspec.structs.replace(RUN, repairs=repairs), page)
+    assert "and 2 more repairs; --json has all" in stream.getvalue()

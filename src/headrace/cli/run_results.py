@@ -7,7 +7,7 @@ the texts are the same.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import chain, groupby
 
 from headrace.cli import output
@@ -120,12 +120,12 @@ def render_run(response: RunResponse, page: CommandOutput) -> None:
             ],
         )
         _errors(response, page)
-        for row in response.repairs[:REPAIRS_SHOWN_MAX]:
-            render_repair(row, page)
+        render_repairs(response.repairs, page)
         render_learnt_sources(response.learnt, page)
         render_past_changes(response.restated, response.proposed, page)
         for repaired_row in response.repaired[:PAST_SHOWN_MAX]:
             page.say(repaired_text(repaired_row), "good", indent=2)
+        page.rest(len(response.repaired) - PAST_SHOWN_MAX)
         page.say()
     page.facts(
         *_summary(response),
@@ -249,6 +249,15 @@ def render_error(row: ErrorRow, page: CommandOutput, subject: str) -> None:
         page.say(f"hint: {row.hint}", indent=4)
     if row.code:
         page.say(f"headrace explain {row.code}", indent=4)
+
+
+def render_repairs(
+    rows: Sequence[RepairRow], page: CommandOutput, limit: int = REPAIRS_SHOWN_MAX
+) -> None:
+    """Print at most `limit` repairs, and how many more there are."""
+    for row in rows[:limit]:
+        render_repair(row, page)
+    page.rest(len(rows) - limit, "more repair", then="; --json has all", style="dim")
 
 
 def render_repair(row: RepairRow, page: CommandOutput) -> None:

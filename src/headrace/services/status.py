@@ -47,7 +47,7 @@ from headrace.services.retention import (
 from headrace.services.runs import open_repairs
 from headrace.services.session import ProjectSession, usable
 from headrace.services.snapshots import ProjectSnapshot, project_state
-from headrace.services.status_facts import WINDOW, row_of, unapplied, window_began
+from headrace.services.status_facts import WINDOW, row_of, unapplied_count, window_began
 from headrace.slo import availability as slo_availability
 from headrace.slo.availability import AvailabilityTotals, AvailabilityWindow, percent, share
 from headrace.slo.consumer_states import AtRisk, ConsumerStatus, LatestExport
@@ -113,8 +113,7 @@ def of_consumers(
     """Return the status of some consumers (None: all) of the applied project."""
     now_us = session.clock.now_us()
     began_us = window_began(window, now_us, session.timezone)
-    differing = unapplied(session)  # outside the transaction, because it may read many files
-    not_applied = None if differing is None else len(differing)
+    not_applied = unapplied_count(session)  # outside the transaction: it may read many files
     with project_state(session, now_us) as stood:
         tx, facts = stood.tx, stood.facts
         evaluation = stood.evaluation(session, (began_us, now_us))

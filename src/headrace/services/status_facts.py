@@ -267,6 +267,12 @@ def unapplied_note(session: ProjectSession) -> str | None:
     return f"not applied yet: {names}; `headrace apply` first" if names else None
 
 
+def unapplied_count(session: ProjectSession) -> int | None:
+    """Return the number of nodes whose files differ; None if the files have errors."""
+    nodes = unapplied(session)
+    return None if nodes is None else len(nodes)
+
+
 def unapplied(session: ProjectSession) -> tuple[str, ...] | None:
     """Return the nodes whose files differ from the applied version.
 

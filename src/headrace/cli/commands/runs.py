@@ -11,10 +11,9 @@ from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput, seconds
 from headrace.cli.run_results import (
     ERRORS_SHOWN_MAX,
-    REPAIRS_SHOWN_MAX,
     partition_span,
     render_error,
-    render_repair,
+    render_repairs,
 )
 from headrace.cli.terminal import ColumnLayout, StyledCell
 from headrace.model.partitions import WHOLE, command_line, partition_argument
@@ -163,8 +162,7 @@ def _render_one_run(  # complexipy: ignore (a page: a line for each thing there 
             f"{group[0].node}@{_partitions_text(group)} (attempt {group[0].attempt})",
         )
     repairs = [row.repair for group in attempted for row in group if row.repair is not None]
-    for row in list({(row.node, row.first): row for row in repairs}.values())[:REPAIRS_SHOWN_MAX]:
-        render_repair(row, page)
+    render_repairs(list({(row.node, row.first): row for row in repairs}.values()), page)
     page.next(_next_command(attempted))
 
 

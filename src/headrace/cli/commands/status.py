@@ -10,12 +10,12 @@ from headrace.cli import output
 from headrace.cli.declared_commands import ExitCode, terminal_command
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput, seconds
-from headrace.cli.run_results import render_past_changes, render_repair
+from headrace.cli.run_results import render_past_changes, render_repairs
 from headrace.cli.terminal import ColumnLayout, StyledCell, plural
 from headrace.model.partitions import command_line
 from headrace.services.lake_files import CORRECT, moved_now
 from headrace.services.parameters import Option
-from headrace.services.responses import ConsumerRow, RepairRow, Response, StatusResponse
+from headrace.services.responses import ConsumerRow, Response, StatusResponse
 from headrace.services.responses.erasures import RetentionRow
 from headrace.services.responses.figures import FIGURES, FigureResponse
 from headrace.services.status import status
@@ -88,18 +88,12 @@ def _render_status(response: StatusResponse, page: CommandOutput) -> None:
     page.say()
     page.table(FACT_COLUMNS, _fact_rows(response, page), header=False)
     _render_files(response, page)
-    _render_repairs([row for row in response.repairs if row.incident is None], page)
+    repairs = [row for row in response.repairs if row.incident is None]
+    render_repairs(repairs, page, REPAIRS_SHOWN_MAX)
     render_past_changes(response.restated, response.proposed, page)
     page.say()
     page.say(response.headline)
     page.next(response.next, None if response.holding is None else response.holding.command)
-
-
-def _render_repairs(rows: Sequence[RepairRow], page: CommandOutput) -> None:
-    """Print the repairs of partitions without an incident."""
-    for row in rows[:REPAIRS_SHOWN_MAX]:
-        render_repair(row, page)
-    page.rest(len(rows) - REPAIRS_SHOWN_MAX, "more repair", then="; --json has all", style="dim")
 
 
 def _consumer_row(consumer: ConsumerRow, page: CommandOutput) -> list[str | StyledCell]:

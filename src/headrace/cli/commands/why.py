@@ -8,7 +8,7 @@ from datetime import datetime
 from headrace.cli import output
 from headrace.cli.declared_commands import ServiceCommand
 from headrace.cli.output import CommandOutput, seconds
-from headrace.cli.run_results import REPAIRS_SHOWN_MAX, render_past_changes, render_repair
+from headrace.cli.run_results import render_past_changes, render_repairs
 from headrace.cli.terminal import ColumnLayout, StyledCell, plural
 from headrace.services.responses.interventions import (
     ComparedRow,
@@ -235,8 +235,7 @@ def _render_why(response: WhyResponse, page: CommandOutput) -> None:
         for row in response.waiting_for
         if row.repair is not None and row.repair.incident is None
     }
-    for repair_row in list(repairs.values())[:REPAIRS_SHOWN_MAX]:
-        render_repair(repair_row, page)
+    render_repairs(list(repairs.values()), page)
     page.next(response.next)
 
 

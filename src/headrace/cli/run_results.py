@@ -359,8 +359,8 @@ def _interval_text(row: RestatedRow | ProposedRow) -> str:
 def _summary(response: RunResponse) -> list[str]:
     opened = f"opened {joined(response.incidents_opened, 5)}" if response.incidents_opened else ""
     if response.state == "nothing_due":
-        because = f": {response.reason}" if response.reason else ""
-        return [f"· nothing is due{because}{'; ' if opened else ''}{opened}"]
+        why = f"ran: {response.reason}" if response.reason else "is due"
+        return [f"· nothing {why}{'; ' if opened else ''}{opened}"]
     counts = Counter(row.state for row in response.rejected)
     counts[NOTHING_NEW] = sum(row.identical for row in response.published)
     published = plural(len(response.published) - counts[NOTHING_NEW], "partition")

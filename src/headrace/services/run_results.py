@@ -13,6 +13,7 @@ import msgspec
 from headrace.lake.files import DataCorrupted
 from headrace.model import Project
 from headrace.model.partitions import command_line, partition_argument
+from headrace.model.wording import few
 from headrace.plan import Compiled
 from headrace.plan.node_graph import NodeGraph
 from headrace.runtime.applied_versions import newest
@@ -95,7 +96,7 @@ def _row(tx: Transaction, compiled: Compiled, name: str, keys: list[str]) -> Rep
 # A run's response is read back from the store, so that `run` and `runs` report the same.
 
 WAITING_NAMED_MAX = 3
-"""Maximum number of waiting nodes for which a `why` command is suggested."""
+"""Maximum number of waiting nodes for which a `why` command is suggested, and of warnings."""
 ATTEMPTS_MAX = 1_000_000
 
 
@@ -268,10 +269,13 @@ def _reason(result: RunResult) -> str | None:
             )
         ]
     elif rest:
-        nodes = list(dict.fromkeys(node for node, _, _ in rest))[:WAITING_NAMED_MAX]
-        commands = ", ".join(command_line("why", node) for node in nodes)
-        waiting += [f"{least}{len(rest)} more {'waits' if len(rest) == 1 else 'wait'}: {commands}"]
-    return "; ".join([*waiting, *result.warnings]) or None
+        nodes = dict.fromkeys(node for node, _, _ in rest)
+        waiting += [
+            f"{least}{len(rest)} more {'waits' if len(rest) == 1 else 'wait'}: "
+            + ", ".join(command_line("why", node) for node in list(nodes)[:WAITING_NAMED_MAX])
+        ]
+    waiting.append(few(sorted(result.warnings), WAITING_NAMED_MAX, "; "))
+    return "; ".join(filter(None, waiting)) or None
 
 
 def _attempt(attempt: Attempt, rows: int | None, zone: ZoneInfo) -> AttemptRow:

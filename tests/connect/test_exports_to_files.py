@@ -380,6 +380,47 @@ def test_old_moments(export_bench: Bench, ending: str) -> None:
         assert value in text
 
 
+LONG = """select 1 as "i""d", '{"x": 12345678901234567890.12,
+  "y": [9007199254740993.5, "a\\"b"]}'::json as j, [12345678901234567890.12::decimal(38,2)] as l,
+  null::json as n"""
+
+
+@pytest.mark.parametrize("ending", ["csv", "json", "jsonl"])
+def test_numbers_in_json_keep_their_digits(export_bench: Bench, ending: str) -> None:
+    """Would catch: 12345678901234567000.0, which DuckDB makes of a number that is in JSON."""
+    bench, path = export_bench, export_bench.root / f"a.{ending}"
+    declared = {"to": path.name}
+    bench.export(declared, bench.rows(f"{LONG} union all {LONG.replace('.12', '.13')}"))
+    with path.open(encoding="utf-8", newline="") as file:
+        if ending == "csv":
+            rows = [
+                {
+                    key: json.loads(value, parse_float=str) if value else None
+                    for key, value in row.items()
+                }
+                for row in csv.DictReader(file)
+            ]
+        elif ending == "json":
+            rows = json.load(file, parse_float=str)
+        else:
+            rows = [json.loads(line, parse_float=str) for line in file]
+    for row, end in zip(rows, ("12", "13"), strict=True):
+        value = {"x": f"12345678901234567890.{end}", "y": ["9007199254740993.5", 'a"b']}
+        assert row == {'i"d': 1, "j": value, "l": [f"12345678901234567890.{end}"], "n": None}
+    bench.export(declared, bench.rows(f"select * from ({LONG}) where false"))
+    assert "".join(path.read_text().split()) in {'"i""d",j,l,n', "[]", ""}
+
+
+def test_json_that_others_refuse_is_refused(export_bench: Bench) -> None:
+    """Would catch: a file that no JSON reader takes."""
+    bench = export_bench
+    declared = {"to": "a.jsonl"}
+    for text in ("NaN", "[1,]"):
+        outcome = bench.perform(bench.task(declared, bench.rows(f"select '{text}'::json as j")))
+        assert isinstance(outcome, FailedOutcome), text
+        assert outcome.error.message.endswith("j: a value isn't JSON that others read, such as NaN")
+
+
 def test_names_of_sheets() -> None:
     """Would catch: a workbook that Excel calls damaged: names too long, twice, or kept
     for itself."""

@@ -19,6 +19,9 @@ from headrace.connect.exports.registry import ExportFailed
 from headrace.connect.exports.tables import LEDGER
 from headrace.runtime.messages import FailedOutcome
 
+LONG = """select [12345678901234567890.12::decimal(38,2)] as l,
+  '[12345678901234567890.12]'::json as j"""
+
 
 class TableContract(ExportTargetContract):
     files = False
@@ -245,6 +248,12 @@ class TestSqlite(TableContract):
         )
         assert row["ts"] == "2013-02-11T13:14:15.25" and row["l"] == "[1,null,3]"
 
+    def test_decimals_in_lists_and_numbers_in_json(self, bench: Bench) -> None:
+        """Would catch: `type 'list' is not supported`, and numbers of JSON that became doubles."""
+        bench.export(self.declared(), bench.rows(LONG))
+        (row,) = self.rows(bench, "select l, j from delays")
+        assert (row["l"], row["j"]) == ("[12345678901234567890.12]", "[12345678901234567890.12]")
+
     def test_a_locked_file_is_tried_again(
         self, bench: Bench, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -349,6 +358,21 @@ class TestPostgresql(TableContract):
             {"a": 1, "b": 'x"y'},
             "1 mon 3 days",
         )
+
+    def test_decimals_in_lists_and_numbers_in_json(self, bench: Bench) -> None:
+        """Would catch: a list that is cast to a number, and numbers of JSON that became doubles."""
+        bench.export(self.declared(), bench.rows(LONG))
+        (row,) = self.rows(bench, "select l::text, j::text from delays")
+        assert (row["l"], row["j"]) == ("[12345678901234567890.12]", "[12345678901234567890.12]")
+
+    def test_nanoseconds_are_refused(self, bench: Bench) -> None:
+        """Would catch: .123456789 that arrives as .123457."""
+        text = "select '2026-01-01 10:00:00.123456{}'::timestamp_ns as n"
+        outcome = bench.perform(bench.task(self.declared(), bench.rows(text.format("789"))))
+        assert "column n has nanoseconds" in self.failed(outcome, "configuration_error")
+        bench.export(self.declared(), bench.rows(text.format("000")))
+        (row,) = self.rows(bench, "select n::text from delays")
+        assert row["n"] == "2026-01-01 10:00:00.123456"
 
     def test_a_schema_of_its_own(self, bench: Bench) -> None:
         """Would catch: a dot that becomes part of a name."""

@@ -22,7 +22,7 @@ from headrace.connect.exports.registry import (
 )
 from headrace.connect.exports.tables import LEDGER, ExportRecord, ExportTarget, export_tables
 from headrace.lake import LakeColumn
-from headrace.lake.sqltext import quote
+from headrace.lake.sqltext import literal, quote
 from headrace.model.errors import words_of
 
 NAME_BYTES_MAX = 63
@@ -147,10 +147,10 @@ class PostgresqlExportTarget(ExportTarget):
                 copy.write_row(row)
 
     def type_of(self, column: LakeColumn) -> str:
-        if column.type.startswith("DECIMAL"):
-            return f"numeric{column.type.removeprefix('DECIMAL')}"
         if is_nested(column):
             return "jsonb"
+        if column.type.startswith("DECIMAL"):
+            return f"numeric{column.type.removeprefix('DECIMAL')}"
         return _TYPES.get(
             column.type, "timestamp" if column.type.startswith("TIMESTAMP") else "text"
         )
@@ -161,7 +161,12 @@ class PostgresqlExportTarget(ExportTarget):
             return as_text(column)
         if column.type == "BLOB":
             return f"'\\x' || lower(hex({name}))"
-        return f"CAST({name} AS VARCHAR)"
+        text = f"CAST({name} AS VARCHAR)"
+        if not column.type.endswith("_NS"):
+            return text
+        message = f"column {column.name} has nanoseconds, which PostgreSQL doesn't keep"
+        rounded = f"regexp_matches({text}, '\\.\\d{{6}}0*[1-9]')"
+        return f"CASE WHEN {rounded} THEN error({literal(message)}) ELSE {text} END"
 
     def check_names(self, names: Sequence[str]) -> None:
         for name in names:

@@ -261,7 +261,7 @@ def has_floats(column: LakeColumn) -> bool:
 def as_text(column: LakeColumn) -> str:
     """Return SQL for the value as text; NULL stays NULL."""
     name = quote(column.name)
-    if is_nested(column) or column.type == "JSON":
+    if is_nested(column):
         return f"CAST(to_json({as_json(column)}) AS VARCHAR)"
     if column.type.startswith("TIMESTAMP"):
         return _iso(cast_to_text(column))

@@ -22,6 +22,7 @@ from headrace.connect.exports.registry import (
     Written,
     as_text,
     exports_to,
+    is_nested,
     unavailable,
 )
 from headrace.connect.exports.tables import (
@@ -127,13 +128,13 @@ class SqliteExportTarget(ExportTarget):
             )
 
     def type_of(self, column: LakeColumn) -> str:
-        if column.type.startswith("DECIMAL"):
+        if column.type.startswith("DECIMAL") and not is_nested(column):
             return ""  # no affinity: NUMERIC would convert number-like text to a double
         return _TYPES.get(column.type, "TEXT")
 
     def value_of(self, column: LakeColumn) -> str:
         name = quote(column.name)
-        if column.type.startswith("DECIMAL"):
+        if column.type.startswith("DECIMAL") and not is_nested(column):
             return name
         if column.type == "FLOAT":
             return f"CAST(CAST({name} AS VARCHAR) AS DOUBLE)"  # 0.1, and not 0.10000000149

@@ -59,6 +59,21 @@ def test_values_are_json_without_loss(lake: Lake) -> None:
     }
 
 
+def test_nested_times_are_json_without_loss(lake: Lake) -> None:
+    """Would catch: nanoseconds that are cut inside a list, and a month of 30 days."""
+    ns = "'2024-01-01 00:00:00.123456789'::TIMESTAMP_NS"
+    query = f"SELECT [{ns}, NULL] AS l, {{'a': {ns}, 'b': [{{'c': {ns}}}]}} AS s, MAP {{{ns}: 1.5::DECIMAL(3,2)}} AS m, NULL::TIMESTAMP_NS[] AS n"
+    lake.publish("t", "k", query)
+    (row,) = _read(lake).rows
+    text = "2024-01-01T00:00:00.123456789"
+    assert json.loads(json.dumps(row)) == {
+        "l": [text, None],
+        "s": {"a": text, "b": [{"c": text}]},
+        "m": {text: "1.50"},
+        "n": None,
+    }
+
+
 OLD = {
     "America/New_York": ("1883-11-18T12:00:00-05:00", "1883-11-18T16:00:00+00:00"),
     "Africa/Monrovia": ("1972-01-08T12:00:00+00:00", "1970-06-01T11:00:00+00:00"),

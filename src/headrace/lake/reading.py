@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
@@ -30,7 +31,7 @@ from headrace.lake.masks import ColumnMask, mask_failure, masked_types
 from headrace.lake.session import DuckDBSession, parser
 from headrace.lake.sqltext import cast_to_text, literal, quote, relation_sql
 from headrace.lake.tables import PARTITION_COLUMN, FileRef, LakeColumn, LakeTable
-from headrace.lake.types import parse
+from headrace.lake.types import Type, parse
 from headrace.model.errors import HeadraceError, LakeError, UsageError, first_line
 from headrace.sql.engine_faults import refuse_faulty
 
@@ -373,7 +374,22 @@ def _value(column: LakeColumn) -> str:
 
     Those are months in an interval, nanoseconds, and years after 9999.
     """
-    return cast_to_text(column) if _as_text(column.type) else quote(column.name)
+    if _as_text(column.type):
+        return cast_to_text(column)
+    kind = parse(column.type)
+    texts = _with_texts(kind)
+    name = quote(column.name)
+    return name if texts == kind else f"CAST({name} AS {texts.text})"
+
+
+_LOSSY = frozenset(("TIMESTAMP_NS", "TIME_NS", "INTERVAL"))
+
+
+def _with_texts(kind: Type) -> Type:
+    """Return a nested type with text where Python's types would lose nanoseconds or months."""
+    if kind.fields:
+        return Type(kind.name, tuple((name, _with_texts(child)) for name, child in kind.fields))
+    return Type("VARCHAR") if kind.name in _LOSSY else kind
 
 
 def _as_text(type_name: str) -> bool:
@@ -384,9 +400,29 @@ def _as_text(type_name: str) -> bool:
 
 
 def _converter(column: LakeColumn) -> Callable[[Any], Any]:
-    if column.type.startswith("TIMESTAMP") and not parse(column.type).fields:
+    kind = parse(column.type)
+    if column.type.startswith("TIMESTAMP") and not kind.fields:
         return lambda text: None if text is None else _iso(text)
-    return _plain
+    return _plain if _with_texts(kind) == kind else partial(_nested, kind)
+
+
+def _nested(kind: Type, value: Any) -> Any:  # complexipy: ignore (a case per type)
+    """Convert a value of a type that has texts for some parts."""
+    if value is None:
+        return None
+    parts = [part for _, part in kind.fields]
+    match kind.name:
+        case "LIST":
+            return [_nested(parts[0], item) for item in value]
+        case "STRUCT":
+            return {name: _nested(part, value[name]) for name, part in kind.fields}
+        case "MAP":
+            pairs = ((_nested(parts[0], k), _nested(parts[1], item)) for k, item in value.items())
+            return {key if isinstance(key, str) else str(key): item for key, item in pairs}
+        case "TIMESTAMP_NS":
+            return _iso(value)
+        case _:
+            return _plain(value)
 
 
 _OFFSET = re.compile(r"([+-]\d\d)$")

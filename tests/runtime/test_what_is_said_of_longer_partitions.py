@@ -79,3 +79,28 @@ def test_an_interval_to_come_is_no_past(lab: Lab) -> None:
         assert said["last"]["interval"] == "2025-01-03"
     said = lab.headrace("why", "yesterday@2025-01-01")
     assert said["verdict"].endswith("waits for nothing: orders begins with 2025-01-01")
+
+
+def test_deadlines_before_the_first_delivery_are_announced(lab: Lab) -> None:
+    """Availability was "nothing was due yet" for a month, then 0 % of it: the days that read the
+    month had been promised, and the month was delivered after them."""
+    lab.write(
+        "sources/rates.yaml",
+        "source: rates\nowner: acme\npartition: month\nfiles: landing/rates_{date:%Y-%m}.csv\n",
+    )
+    lab.sql(
+        "rated",
+        "select o.day, max(rate) as rate from orders o, rates group by all",
+        "partition: {by: day, column: day}\ninputs: {rates: {within: true}}",
+    )
+    lab.write("consumers.yaml", "- {consumer: due, owner: core, reads: [rated], due: '09:00'}\n")
+    _each_morning(lab, "2025-01-28", "2025-01-31")
+    said = lab.headrace("status", "--now", "2025-02-01T06:00:00+00:00")
+    assert (
+        said["availability_text"]
+        == "nothing is known to be due yet: what rates delivers first can have been due before"
+    )
+    lab.write("landing/rates_2025-01.csv", "month,rate\n2025-01-01,2\n")
+    lab.tick()
+    said = lab.headrace("status", "--now", "2025-02-01T10:00:00+00:00")
+    assert said["availability_text"].startswith("6.8 % of the 73 h 00 min since")

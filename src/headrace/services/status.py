@@ -134,6 +134,7 @@ def of_consumers(
         held = _pauses(session, facts, now_us)
         over = AvailabilityWindow(window, began_us, now_us, session.timezone)
         past_of = {status.name: evaluation.figures(status.name) for status in consumer_status}
+        silent = evaluation.undelivered(past_of)
         consumers = [
             _consumer(session, compiled.project, status, row_of(past_of[status.name], over))
             for status in consumer_status
@@ -189,7 +190,7 @@ def of_consumers(
         not_rebuilt=not_rebuilt,
         holds=legal_holds,
         availability_text=(
-            slo_availability.availability(totals, over, removed=len(removed))
+            slo_availability.availability(totals, over, removed=len(removed), undelivered=silent)
             if consumer_status or removed
             else ""
         ),

@@ -245,6 +245,7 @@ def percent(part: Fraction | None) -> str | None:
 
 
 NOTHING_DUE = "nothing was due yet"
+NOT_KNOWN = "nothing is known to be due yet: what {} delivers first can have been due before"
 
 
 class AvailabilityWindow(msgspec.Struct, frozen=True):
@@ -269,14 +270,19 @@ class AvailabilityWindow(msgspec.Struct, frozen=True):
 
 
 def availability(
-    totals: AvailabilityTotals, window: AvailabilityWindow, *, removed: int = 0
+    totals: AvailabilityTotals,
+    window: AvailabilityWindow,
+    *,
+    removed: int = 0,
+    undelivered: Sequence[str] = (),
 ) -> str:
     """Return the sentence about several consumers.
 
-    For example `93.1 % of 30 days, worst of 3 consumers (mean 97.2 %); 2,040 minutes lost`.
+    For example `93.1 % of 30 days, worst of 3 consumers (mean 97.2 %); 2,040 minutes lost`. The
+    first delivery of a source that is `undelivered` can turn out to have been due long before.
     """
     if totals.honest is None or totals.began_us is None:
-        return NOTHING_DUE
+        return NOT_KNOWN.format(undelivered[0]) if undelivered else NOTHING_DUE
     text = f"{totals.honest} % of {window.counted(totals.began_us)}"
     if totals.of > 1:
         removed_clause = f", {removed} of them removed" if removed else ""

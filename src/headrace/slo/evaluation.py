@@ -23,7 +23,7 @@ from headrace.slo.availability import (
 from headrace.slo.blockage import Blockage, BlockReason
 from headrace.slo.consumer_states import ConsumerState, ConsumerStatus, Status, Wronged
 from headrace.slo.declared_promises import WHOLE, Terms
-from headrace.slo.freshness import NodeStates, node_states
+from headrace.slo.freshness import NodeStates, node_states, undelivered
 from headrace.slo.incident_impact import DownstreamIndex, holding_incident, holding_incidents
 from headrace.slo.obligations import EvaluationContext, Obligation
 from headrace.slo.service_history import Gathering
@@ -294,6 +294,12 @@ class Evaluation:
     def totals(self, consumers: Collection[str] | None = None) -> AvailabilityTotals:
         """Return the rounded figures of all these consumers together."""
         return totals(self.scores(consumers))
+
+    def undelivered(self, consumers: Collection[str]) -> list[str]:
+        """Return the sources whose first delivery decides what is due to these consumers."""
+        terms = [self._terms[name] for name in consumers if name in self._terms]
+        reads = [node for each in terms for node in self._context.known_reads(each)]
+        return undelivered(reads, self._context)
 
     def figures(self, consumer: str) -> AvailabilityFigures:
         """Return the rounded figures of one consumer."""

@@ -298,6 +298,16 @@ def sources_of(reads: Sequence[Node], context: EvaluationContext) -> list[Node]:
     )
 
 
+def undelivered(reads: Sequence[Node], context: EvaluationContext) -> list[str]:
+    """Return the sources upstream that deliver by interval and have no delivery and no start."""
+    rhythms = context.rhythms
+    return [
+        source.name
+        for source in sources_of(reads, context)
+        if rhythms[source.name].has and rhythms[source.name].start_us is None
+    ]
+
+
 def known_until(observations: Sequence[int], every_us: int | None = None) -> int:
     """Return until when the state of a source is known.
 

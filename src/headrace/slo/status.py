@@ -33,7 +33,14 @@ from headrace.slo.consumer_states import (
 )
 from headrace.slo.declared_promises import Node, Terms
 from headrace.slo.facts import AcceptedPartition
-from headrace.slo.freshness import FreshnessState, NodeStates, known_until, node_states, sources_of
+from headrace.slo.freshness import (
+    FreshnessState,
+    NodeStates,
+    known_until,
+    node_states,
+    sources_of,
+    undelivered,
+)
 from headrace.slo.obligations import (
     EvaluationContext,
     covered,
@@ -370,23 +377,14 @@ class _ConsumerEvaluation:
             and not self._never()
         ):
             return f"what can be read was published more than {self._terms.max_age} ago", None
-        undelivered = [
-            node.name
-            for node in sources_of(self._context.known_reads(self._terms), self._context)
-            if self._is_undelivered(node.name)
-        ]
-        if undelivered:
-            command = command_line("deliveries", undelivered[0])
-            return f"{undelivered[0]}: nothing was ever delivered", command
+        silent = undelivered(self._context.known_reads(self._terms), self._context)
+        if silent:
+            command = command_line("deliveries", silent[0])
+            return f"{silent[0]}: nothing was ever delivered", command
         absent = [name for name in self._terms.reads if self._context.facts.newest(name) is None]
         if absent:
             return f"{absent[0]}: nothing was ever published", command_line("why", absent[0])
         return "nothing holds it back: it is about to be computed", "headrace tick"
-
-    def _is_undelivered(self, source: str) -> bool:
-        """Return whether a source that delivers by interval has no delivery and no start."""
-        rhythm = self._context.rhythms[source]
-        return rhythm.has and rhythm.start_us is None
 
     def _served_reason(self) -> str:
         unmet = [obligation.interval for obligation in self._due if not obligation.settled]

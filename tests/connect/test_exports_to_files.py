@@ -421,6 +421,19 @@ def test_json_that_others_refuse_is_refused(export_bench: Bench) -> None:
         assert outcome.error.message.endswith("j: a value isn't JSON that others read, such as NaN")
 
 
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+def test_digits_of_json_inside_of_others_are_refused(export_bench: Bench, ending: str) -> None:
+    """Would catch: a number that is a double, once JSON is made of the STRUCT around it."""
+    bench, declared = export_bench, {"to": f"a.{ending}"}
+    query = """select {'j': '{"x": %s}'::json, 'd': 12345678901234567890.12::decimal(38,2)} as s"""
+    outcome = bench.perform(bench.task(declared, bench.rows(query % "98765432109876543210.12")))
+    assert isinstance(outcome, FailedOutcome)
+    assert "column s has JSON inside of others" in outcome.error.message
+    bench.export(declared, bench.rows(query % "1234567.12"))
+    text = (bench.root / declared["to"]).read_text().replace('""', '"')
+    assert '{"j":{"x":1234567.12},"d":12345678901234567890.12}' in text
+
+
 def test_names_of_sheets() -> None:
     """Would catch: a workbook that Excel calls damaged: names too long, twice, or kept
     for itself."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -281,7 +282,8 @@ def as_json(column: LakeColumn) -> str:
     """
     name = quote(column.name)
     if is_nested(column):
-        return _checked(name, column) if has_floats(column) else name
+        value = _checked(name, column) if has_floats(column) else name
+        return _with_digits(value, column) if re.search(r"\bJSON\b", column.type) else value
     if column.type in _FLOATS:
         return f"CASE WHEN isfinite({name}) THEN to_json({name}) ELSE to_json({_spelt(name)}) END"
     return as_text(column) if column.type.startswith("TIMESTAMP") or column.type == "BLOB" else name
@@ -309,3 +311,17 @@ def _checked(name: str, column: LakeColumn) -> str:
     )
     bare = f"regexp_replace(CAST(to_json({name}) AS VARCHAR), '\"(?:[^\"\\\\]|\\\\.)*\"', '', 'g')"
     return f"CASE WHEN regexp_matches({bare}, 'NaN|Infinity') THEN error({message}) ELSE {name} END"
+
+
+def _with_digits(value: str, column: LakeColumn) -> str:
+    """Return SQL that refuses a nested value with numbers of JSON that a double doesn't hold.
+
+    DuckDB reads them again where it makes JSON of the whole.
+    """
+    name = quote(column.name)
+    message = literal(
+        f"column {column.name} has JSON inside of others, with numbers of many digits"
+    )
+    numbers = f"regexp_extract_all(CAST({name} AS VARCHAR), '[0-9][0-9.]{{15,}}')"
+    lost = f"list_filter({numbers}, lambda n: NOT contains(CAST(to_json({name}) AS VARCHAR), n))"
+    return f"CASE WHEN len({lost}) > 0 THEN error({message}) ELSE {value} END"

@@ -35,7 +35,7 @@
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
-LEAVES := packages/headrace-import/pyproject.toml
+LEAVES := packages/headrace-import/pyproject.toml packages/headrace-advisor/pyproject.toml
 IMPORT := packages/headrace-import/tests
 ARGS ?=
 KILLS ?= 200
@@ -158,7 +158,7 @@ mutants: build/.dev
 	@$(BIN)/python -m scripts.mutants $(or $(N),200) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 advice: build/.dev
-	@cd tests/advisor && ../../$(BIN)/python advice_lab.py $(ARGS)
+	@cd packages/headrace-advisor/tests && ../../../$(BIN)/python advice_lab.py $(ARGS)
 
 bench: build/.dev
 	@$(BIN)/python -m benchmarks.results $(ARGS)

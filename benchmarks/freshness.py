@@ -59,7 +59,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
     "beside": SERVING,
     "large_year": RUNNING,
     "eta": RUNNING,
-    "whatif": ("advisor", "model", "scheduler", "slo"),
+    "whatif": ("model", "scheduler", "slo"),
     "planning": RUNNING,
     "scheduling": ("model", "runtime", "scheduler", "store"),
     "history": RUNNING,
@@ -76,7 +76,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
 }
 """Benchmark → the packages of `src/headrace` whose code its figures depend on."""
 
-FOLDERS_BESIDE = {"ui": ("ui/src",)}
+FOLDERS_BESIDE = {"ui": ("ui/src",), "whatif": ("packages/headrace-advisor/src",)}
 """Benchmark → folders outside `src/headrace` that its figures depend on as well."""
 
 

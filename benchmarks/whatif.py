@@ -18,22 +18,27 @@ from typing import NamedTuple
 
 from benchmarks import scheduling
 from benchmarks.harness import Figure, Measured, main
-from headrace.advisor.backtest import backtest
-from headrace.advisor.changes import Changes
-from headrace.advisor.history import (
+from headrace.model import Grain
+from headrace.model.intervals import bounds_us, day_start_us, to_us
+from headrace.scheduler import Graph
+from headrace.slo.declared_promises import Terms
+from headrace_advisor.analysis.backtest import backtest
+from headrace_advisor.analysis.changes import Changes
+from headrace_advisor.analysis.history import (
     History,
     NodePast,
     PastArrival,
     PastComputation,
     day_and_slot,
 )
-from headrace.advisor.sampling import Arrival, Drawn, Span, expected_arrivals
-from headrace.advisor.simulation import Simulation, Variant
-from headrace.advisor.virtual_days import Days, VirtualDays, published_before, simulated_graph
-from headrace.model import Grain
-from headrace.model.intervals import bounds_us, day_start_us, to_us
-from headrace.scheduler import Graph
-from headrace.slo.declared_promises import Terms
+from headrace_advisor.analysis.sampling import Arrival, Drawn, Span, expected_arrivals
+from headrace_advisor.analysis.simulation import Simulation, Variant
+from headrace_advisor.analysis.virtual_days import (
+    Days,
+    VirtualDays,
+    published_before,
+    simulated_graph,
+)
 
 FIRST = date(2026, 3, 2)
 PAST_DAYS = 60

@@ -22,7 +22,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-LEAVES = (ROOT / "packages/headrace-import",)
+LEAVES = (ROOT / "packages/headrace-import", ROOT / "packages/headrace-advisor")
 """Packages of this repository that add commands; installed beside Headrace."""
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"

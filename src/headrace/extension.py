@@ -15,13 +15,18 @@ from typing import Any
 _HOMES = {
     # Commands: how they are declared, what they get and what they print to.
     "CliCommand": "headrace.installed_commands",
-    "terminal_command": "headrace.cli.declared_commands",
-    "Argument": "headrace.services.parameters",
-    "Option": "headrace.services.parameters",
+    **dict.fromkeys(
+        ("terminal_command", "ServiceCommand", "ExitCode"), "headrace.cli.declared_commands"
+    ),
+    "Yes": "headrace.cli.agreement",
+    "can_ask": "headrace.cli.agreement",
+    **dict.fromkeys(
+        ("Argument", "Option", "Selected", "Excluded", "Window", "RequiredReason"),
+        "headrace.services.parameters",
+    ),
     "Invocation": "headrace.cli.invocation",
     "CommandOutput": "headrace.cli.output",
-    "ColumnLayout": "headrace.cli.terminal",
-    "plural": "headrace.cli.terminal",
+    **dict.fromkeys(("ColumnLayout", "StyledCell", "joined", "plural"), "headrace.cli.terminal"),
     "command_line": "headrace.model.partitions",
     # Functions of commands: declaration, permission, project, progress and response.
     "command": "headrace.services.permissions",

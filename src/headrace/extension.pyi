@@ -1,8 +1,14 @@
 from headrace.checks.check_kinds import CheckKind as CheckKind
+from headrace.cli.agreement import Yes as Yes
+from headrace.cli.agreement import can_ask as can_ask
+from headrace.cli.declared_commands import ExitCode as ExitCode
+from headrace.cli.declared_commands import ServiceCommand as ServiceCommand
 from headrace.cli.declared_commands import terminal_command as terminal_command
 from headrace.cli.invocation import Invocation as Invocation
 from headrace.cli.output import CommandOutput as CommandOutput
 from headrace.cli.terminal import ColumnLayout as ColumnLayout
+from headrace.cli.terminal import StyledCell as StyledCell
+from headrace.cli.terminal import joined as joined
 from headrace.cli.terminal import plural as plural
 from headrace.connect.connectors import SourceKind as SourceKind
 from headrace.connect.exports.registry import ExportKind as ExportKind
@@ -31,7 +37,11 @@ from headrace.services.commands import perform as perform
 from headrace.services.dbt_test_ids import DbtTest as DbtTest
 from headrace.services.local_actor import local_actor as local_actor
 from headrace.services.parameters import Argument as Argument
+from headrace.services.parameters import Excluded as Excluded
 from headrace.services.parameters import Option as Option
+from headrace.services.parameters import RequiredReason as RequiredReason
+from headrace.services.parameters import Selected as Selected
+from headrace.services.parameters import Window as Window
 from headrace.services.pause import pause as pause
 from headrace.services.pause import resume as resume
 from headrace.services.permissions import ADMINISTER as ADMINISTER

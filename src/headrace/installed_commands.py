@@ -17,6 +17,11 @@ from typing import NamedTuple
 GROUP = "headrace.commands"
 TABLES = "headrace.command_tables"
 """The entry points of generated tables: a module with the names that `command_tables` has."""
+IN_PACKAGES = {
+    "import": "headrace-import",
+    **dict.fromkeys(("ab", "bottleneck", "complexity", "optimize", "what-if"), "headrace-advisor"),
+}
+"""Command of a package of its own that is developed with this one → the package."""
 _MARK = "headrace"
 """Part of the name of each distribution whose commands are found."""
 _INFO = ".dist-info"

@@ -11,8 +11,6 @@ import pytest
 from page_lab import ROOT, pages
 from simulation import random_scenarios, simulator
 
-from headrace.advisor import history, partition_rules
-from headrace.advisor.complexity import SEEN_DAYS
 from headrace.checks import audit, metrics, profile_plan
 from headrace.checks import restatement as redelivered
 from headrace.checks.anomalies import categories, expectations, times, young_series
@@ -64,7 +62,6 @@ from headrace.security import passwords, root_keys, secrets, sessions
 from headrace.services import (
     calendar,
     consumer_history,
-    dismissed,
     emergencies,
     estimates,
     rebuildable_cleanup,
@@ -73,8 +70,6 @@ from headrace.services import (
     status_facts,
     today,
     tokens,
-    trial_outcomes,
-    weekly_advice,
 )
 from headrace.slo import freshness, upcoming
 from headrace.store import lease
@@ -86,7 +81,12 @@ from headrace.web import badges
 from headrace.web import monitoring as scraped
 from headrace.web.agents import results
 
-pytest.importorskip("headrace_import")  # pages tell limits of the packages beside Headrace, too
+# pages tell limits of the packages beside Headrace, too
+pytest.importorskip("headrace_advisor")
+pytest.importorskip("headrace_import")
+from headrace_advisor.analysis import history, partition_rules
+from headrace_advisor.analysis.complexity import SEEN_DAYS
+from headrace_advisor.services import dismissed, trial_outcomes, weekly_advice
 from headrace_import.importers.airflow import building as airflow_building
 from headrace_import.importers.airflow import origin as airflow_origin
 from headrace_import.services import diff as import_diff

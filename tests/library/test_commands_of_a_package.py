@@ -91,7 +91,7 @@ print(json.dumps([
     candidates(["own"]),
     [by_name()[name].permission for name in ("owners", "owners greet")],
     [tool.function for tool in tools().values() if "own" in tool.name],
-    [[item.method, item.path, item.name] for item in ENDPOINTS if "." in item.command],
+    [[item.method, item.path, item.name] for item in ENDPOINTS if "headrace_owners" in item.command],
     [item.name for item in ENDPOINTS if item.path in ("/api/v1/runs/{run}", "/api/v1/runs/{a}")],
     hasattr(command_function("headrace_owners.functions:greet"), "__wrapped__"),
     hasattr(headrace.Session("project"), "greet"),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import inspect
 import os
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 import headrace
 from headrace.cli.command_table import BY_NAME
+from headrace.installed_commands import installed_tables
 from headrace.model.errors import Refused, UsageError
 from headrace.services.parameters import command_function, parameters_of, request_type
 from headrace.services.permissions import COMMANDS
@@ -17,6 +19,11 @@ from headrace.services.permissions import COMMANDS
 TERMINAL_ONLY = {"conformance", "demo", "init", "mcp", "serve", "dev"}
 """Commands that make a project, are a server, or run commands themselves."""
 METHODS = {row.session: path for path, row in COMMANDS.items() if row.session}
+PACKAGES = [
+    import_module(f"{table.__package__}.session_methods").SessionMethods
+    for table in installed_tables()
+]
+"""The methods of packages beside Headrace, which a session looks up."""
 OTHER_NAMES = {
     "try": "try_asset",
     "exports": "take_over_exports",
@@ -27,7 +34,6 @@ OTHER_NAMES = {
     "token": "create_token",
     "session": "list_sessions",
     "user": "list_users",
-    "what-if": "what_if",
 }
 
 
@@ -42,7 +48,10 @@ def test_a_method_passes_every_parameter(name: str) -> None:
     """Would catch: a method that takes a value and drops it."""
     function = command_function(METHODS[name])
     fields = {*request_type(function).__struct_fields__}
-    taken = set(inspect.signature(getattr(headrace.Session, name)).parameters) - {"self"}
+    [method] = [
+        getattr(each, name) for each in (headrace.Session, *PACKAGES) if hasattr(each, name)
+    ]
+    taken = set(inspect.signature(method).parameters) - {"self"}
     assert taken == fields, parameters_of(function)
 
 

@@ -16,7 +16,9 @@ import pytest
 from scripts import generate
 
 ROOT = Path(__file__).parents[2]
-TABLES = [path.relative_to(ROOT / "src").as_posix() for path in generate.targets()]
+TABLES = [path.relative_to(ROOT).as_posix() for path in generate.targets()]
+OURS = [name for name in TABLES if name.startswith("src/")]
+ADVISOR = "packages/headrace-advisor"
 FILTER: Any = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
 """Python has filters since 3.11.4."""
 ENVIRONMENT = {**os.environ, "HEADRACE_SKIP_UI": "1"}
@@ -27,12 +29,12 @@ LEFT_OUT = shutil.ignore_patterns("__pycache__", "ui_bundle*")
 def clone(tmp_path: Path) -> Path:
     """A copy of what a wheel is built from, without what isn't in git."""
     folder = tmp_path / "clone"
-    for name in ("src", "scripts"):
+    for name in ("src", "scripts", ADVISOR):
         shutil.copytree(ROOT / name, folder / name, ignore=LEFT_OUT)
     for name in ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, folder)
     for name in TABLES:
-        (folder / "src" / name).unlink()
+        (folder / name).unlink()
     return folder
 
 
@@ -44,9 +46,11 @@ def build(folder: Path, target: str, into: Path) -> Path:
     return built
 
 
-def tables_in(wheel: Path) -> dict[str, bytes]:
+def tables_in(wheel: Path, folder: str) -> dict[str, bytes]:
+    """The generated files in a wheel, by their names in the repository; `folder` is its `src`."""
     with zipfile.ZipFile(wheel) as archive:
-        return {name: archive.read(name) for name in archive.namelist() if name in TABLES}
+        found = {f"{folder}/{name}": name for name in archive.namelist()}
+        return {name: archive.read(found[name]) for name in TABLES if name in found}
 
 
 @pytest.mark.long
@@ -54,13 +58,28 @@ def tables_in(wheel: Path) -> dict[str, bytes]:
 def test_a_wheel_has_them_from_a_clone_and_from_an_sdist(clone: Path, tmp_path: Path) -> None:
     """Would catch: a wheel without the permissions, or an sdist that only builds with `scripts`."""
     sdist = build(clone, "sdist", tmp_path / "sdist")
-    assert tables_in(build(clone, "wheel", tmp_path / "wheel")).keys() == set(TABLES)
+    assert tables_in(build(clone, "wheel", tmp_path / "wheel"), "src").keys() == set(OURS)
     with tarfile.open(sdist) as archive:
         archive.extractall(tmp_path / "extracted", **FILTER)
     [folder] = (tmp_path / "extracted").iterdir()
     assert not (folder / "scripts").exists()
-    ours = {name: (ROOT / "src" / name).read_bytes() for name in TABLES}
-    assert tables_in(build(folder, "wheel", tmp_path / "again")) == ours
+    ours = {name: (ROOT / name).read_bytes() for name in OURS}
+    assert tables_in(build(folder, "wheel", tmp_path / "again"), "src") == ours
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+def test_so_has_that_of_a_package_beside_it(clone: Path, tmp_path: Path) -> None:
+    """Would catch: `pip install` of a package from a clone, without its commands."""
+    theirs = {name: (ROOT / name).read_bytes() for name in TABLES if name not in OURS}
+    sdist = build(clone / ADVISOR, "sdist", tmp_path / "sdist")
+    wheel = build(clone / ADVISOR, "wheel", tmp_path / "wheel")
+    assert tables_in(wheel, f"{ADVISOR}/src") == theirs
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp_path / "extracted", **FILTER)
+    [folder] = (tmp_path / "extracted").iterdir()
+    again = build(folder, "wheel", tmp_path / "again")
+    assert tables_in(again, f"{ADVISOR}/src") == theirs
 
 
 @pytest.mark.long
@@ -73,10 +92,10 @@ def test_a_change_of_a_source_is_noticed(clone: Path) -> None:
 
     assert stale() == 1
     for name in TABLES:
-        shutil.copy(ROOT / "src" / name, clone / "src" / name)
+        shutil.copy(ROOT / name, clone / name)
     assert stale() == 0
     source = clone / "src/headrace/services/ls.py"
     source.write_text(source.read_text().replace('"versions", SEE', '"versions", AUDIT'))
     assert stale() == 1
-    (clone / "src" / TABLES[-1]).unlink()
+    (clone / TABLES[-1]).unlink()
     assert stale() == 1

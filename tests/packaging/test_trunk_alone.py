@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -11,8 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from headrace.installed_commands import IN_PACKAGES
+from headrace.services.rebuildable import NOT_PROVEN
+
 ROOT = Path(__file__).parents[2]
-BESIDE = "headrace_import"
+BESIDE = ("headrace_import", "headrace_advisor")
 SECONDS_MAX = 200
 IMPORT_ALL = """
 import pkgutil
@@ -22,6 +26,7 @@ from importlib.util import find_spec
 import headrace
 
 assert find_spec("headrace_import") is None
+assert find_spec("headrace_advisor") is None
 names = [
     module.name
     for module in pkgutil.walk_packages(headrace.__path__, "headrace.")
@@ -37,6 +42,28 @@ for name in extension._HOMES:
     getattr(extension, name)
 """
 
+ASK = f"""
+import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, {str(ROOT / "tests")!r})
+from door_lab import opened
+from serve_lab import ask, project
+
+with opened(project(Path("shop"))) as door:
+    answer = door.get("/api/v1/bottleneck")
+print(json.dumps([answer.status, answer.json]))
+"""
+WITHOUT_ADVICE = """
+from headrace.model.plugins import REPEATABILITY, functions
+from headrace.services.incidents import weekly_lines
+from headrace.services.rebuildable import _why_not
+
+print(weekly_lines(None, None, None, 0, 0))
+print(_why_not(None, None, functions(REPEATABILITY)))
+"""
+
 
 class Alone:
     """An environment that has all installed packages but those beside Headrace."""
@@ -45,7 +72,7 @@ class Alone:
         venv.EnvBuilder(symlinks=True, with_pip=False).create(folder)
         [packages] = folder.glob("lib/python*/site-packages")
         for item in Path(sysconfig.get_path("purelib")).iterdir():
-            if BESIDE not in item.name:
+            if not any(name in item.name for name in BESIDE):
                 (packages / item.name).symlink_to(item)
         self._python = folder / "bin/python"
 
@@ -86,11 +113,30 @@ def test_a_command_of_another_package_says_which(alone: Alone) -> None:
     """Would catch: "no command `import`", or a traceback, where only its package is missing."""
     output, _ = alone.run("-m", "headrace", "--help")
     assert "\n  status " in output
-    assert "\n  import " not in output
-    _, errors = alone.run("-m", "headrace", "import", "dbt", "shop", code=2)
-    assert errors == (
-        "error: `headrace import` is in another package: pip install headrace-import\n"
-    )
+    for command, package in IN_PACKAGES.items():
+        assert f"\n  {command} " not in output
+        _, errors = alone.run("-m", "headrace", command, "shop", code=2)
+        assert errors == (
+            f"error: `headrace {command}` is in another package: pip install {package}\n"
+        )
+
+
+@pytest.mark.system
+def test_a_path_of_another_package_says_which(alone: Alone, tmp_path: Path) -> None:
+    """Would catch: "there is no such thing" in place of a page, where only its package is missing."""
+    output, _ = alone.run("-c", ASK, folder=tmp_path)
+    status, problem = json.loads(output)
+    assert (status, problem["code"]) == (404, "not_installed")
+    assert problem["detail"] == "`headrace bottleneck` is in another package"
+    assert problem["hint"].startswith("`pip install headrace-advisor`")
+
+
+@pytest.mark.system
+def test_nothing_goes_that_nothing_proves(alone: Alone, tmp_path: Path) -> None:
+    """Would catch: rows that are removed as if they could be computed again, without a proof; a
+    digest that fails."""
+    output, _ = alone.run("-c", WITHOUT_ADVICE, folder=tmp_path)
+    assert output.splitlines() == ["[]", NOT_PROVEN]
 
 
 @pytest.mark.system

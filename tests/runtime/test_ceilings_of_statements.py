@@ -11,13 +11,14 @@ import pytest
 from runlab import Lab
 
 from benchmarks import history
-from headrace.services.bottleneck import bottleneck
 from headrace.services.demo import demo
 from headrace.services.demo_data import DemoDataError
 from headrace.services.session import ProjectSession, Silent
 from headrace.services.status import status
 from headrace.services.why import why
 from headrace.store.engines import sqlite
+
+bottleneck = pytest.importorskip("headrace_advisor.services.bottleneck").bottleneck
 
 INCIDENTS = 50
 

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 from runlab import Lab
 
-from headrace.services.bottleneck import bottleneck
 from headrace.services.session import ProjectSession
 from headrace.services.status import status
 from headrace.services.why import why
 from headrace.store.engines import sqlite
+
+bottleneck = pytest.importorskip("headrace_advisor.services.bottleneck").bottleneck
 
 CONSUMERS = """
 - consumer: report

@@ -25,10 +25,10 @@ made.clear()
 msgspec.msgpack.Decoder(Compiled)
 assert made == [], made
 
-first = command_function("what_if:what_if")
-from headrace.services.responses.what_if import WhatIfResponse
+first = command_function("costs:costs")
+from headrace.services.responses.costs import CostsResponse
 made.clear()
-msgspec.json.Decoder(WhatIfResponse)
+msgspec.json.Decoder(CostsResponse)
 assert made == [], made
 """
 

@@ -37,7 +37,7 @@ _ORDER = [
 """The commands in the order of `headrace --help`; others come after them, by name."""
 
 
-def _place(row: tuple[str, ...]) -> int:
+def _place(row: Sequence[Any]) -> int:
     return _ORDER.index(row[0]) if row[0] in _ORDER else len(_ORDER)
 
 
@@ -47,9 +47,8 @@ BY_NAME = {command.name: command for command in COMMANDS}
 
 
 def all_commands() -> Iterator[CliCommand]:
-    """Yield the commands of this package, then those of other packages that it hasn't."""
-    yield from COMMANDS
-    yield from (item for name, item in installed_commands().items() if name not in BY_NAME)
+    """Yield the commands of this package, and those of other packages that it hasn't."""
+    yield from sorted({**installed_commands(), **BY_NAME}.values(), key=_place)
 
 
 def find_command(name: str) -> CliCommand | None:
@@ -59,9 +58,6 @@ def find_command(name: str) -> CliCommand | None:
 
 RENAMED = {"withdraw": "unpublish"}
 """Former name → command. It works until the minor version after the next, with a note."""
-
-IN_PACKAGES = {"import": "headrace-import"}
-"""Command of a package of its own that is developed with this one → the package."""
 
 NOT_BUILT = {
     "docs": "use `headrace ls` and `headrace lineage ASSET`",

@@ -16,7 +16,6 @@ from types import FrameType
 from headrace import __version__
 from headrace.cli.command_table import (
     COMPLETE,
-    IN_PACKAGES,
     INTERRUPTED,
     LEADING,
     NOT_BUILT,
@@ -29,6 +28,7 @@ from headrace.cli.command_table import (
     help_text,
     split_options,
 )
+from headrace.installed_commands import IN_PACKAGES
 
 COLLECTED_OBJECTS = 200_000
 """New objects after which the garbage collector looks for unreachable ones (Python: 700).

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import pkgutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
@@ -28,6 +28,10 @@ FORMATS = "headrace.formats"
 EXPORTS = "headrace.exports"
 GROUPS = (CHECKS, SOURCES, FORMATS, EXPORTS)
 """The groups of entry points, one per kind of thing that a package can add."""
+WEEKLY = "headrace.weekly"
+"""Functions that return the lines of a digest about its week."""
+REPEATABILITY = "headrace.repeatability"
+"""Functions that say why an asset may give other rows when it is computed again."""
 FOLDERS = {
     CHECKS: "checks.kinds",
     SOURCES: "connect.source_kinds",
@@ -70,6 +74,21 @@ def plugins(group: str) -> tuple[Plugin, ...]:
             key=lambda plugin: (plugin.name, plugin.package),
         )
     )
+
+
+def functions(group: str) -> list[Callable[..., Any]]:
+    """Return the functions that installed packages have in a group, by name.
+
+    Raises BrokenPlugin if one can't be imported.
+    """
+    return [_loaded(*item) for item in sorted(_entry_points(group), key=lambda item: item[0].name)]
+
+
+def _loaded(plugin: Plugin, entry: EntryPoint) -> Any:
+    try:
+        return entry.load()
+    except Exception as error:
+        raise BrokenPlugin(plugin, f"{type(error).__name__}: {error}") from error
 
 
 def plugin_names(group: str) -> tuple[str, ...]:
@@ -124,10 +143,7 @@ def _own_kind(module: str, name: str, base: type[Kind]) -> Kind:
 
 def _instance(plugin: Plugin, entry: EntryPoint, base: type[Kind]) -> Kind:
     without_duckdb = "duckdb" not in sys.modules
-    try:
-        loaded: Any = entry.load()
-    except Exception as error:
-        raise BrokenPlugin(plugin, f"{type(error).__name__}: {error}") from error
+    loaded = _loaded(plugin, entry)
     if without_duckdb and "duckdb" in sys.modules:
         # The leader has the state database open; DuckDB in the same process brings a second SQLite.
         raise BrokenPlugin(

@@ -28,7 +28,7 @@ from headrace.plan.needed_nodes import needed_nodes
 from headrace.services.figure_inputs import Figuring
 from headrace.services.parameters import Option, Window
 from headrace.services.permissions import SEE, command
-from headrace.services.responses.advisor import BudgetRow, CostRow, CostsResponse
+from headrace.services.responses.costs import BudgetRow, CostRow, CostsResponse
 from headrace.services.session import ProjectSession
 from headrace.services.snapshots import project_state
 from headrace.services.status_facts import WINDOW, window_began

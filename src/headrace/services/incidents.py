@@ -14,6 +14,7 @@ from headrace.incidents.repairs import Occurred
 from headrace.model import UnknownName, UsageError
 from headrace.model.causes import CauseKind
 from headrace.model.partitions import WHOLE
+from headrace.model.plugins import WEEKLY, functions
 from headrace.plan import Compiled
 from headrace.services.parameters import IncidentId, Option
 from headrace.services.permissions import SEE, command
@@ -426,10 +427,12 @@ def _before(session: ProjectSession, tx: Transaction, number: int) -> Recurrence
 def weekly_lines(
     tx: Transaction, compiled: Compiled, audience: DigestAudience, until_us: int, now_us: int
 ) -> list[str]:
-    """Return the weekly section of a digest that is due at a time, in microseconds."""
-    from headrace.services.weekly_advice import week_lines  # once a week
+    """Return the weekly section of a digest that is due at a time, in microseconds.
 
-    return week_lines(tx, compiled, audience, until_us, now_us)
+    Installed packages have its parts.
+    """
+    sections = functions(WEEKLY)
+    return [line for each in sections for line in each(tx, compiled, audience, until_us, now_us)]
 
 
 def repair_message(

@@ -12,17 +12,17 @@ import math
 import os
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version as version_of
 
 import msgspec
 
 import headrace
-from headrace.advisor.project_tables import ProjectTables
 from headrace.lake import catalog
 from headrace.lake.catalog import FileMoved, newest_snapshot
 from headrace.lake.erased_files import ErasedFile, ErasureScan
 from headrace.model import Asset, InputMode, LakeError
+from headrace.model.plugins import REPEATABILITY, functions
 from headrace.plan.compiled import Compiled
 from headrace.runtime import erasures
 from headrace.runtime.applied_versions import AppliedVersion
@@ -36,13 +36,17 @@ from headrace.services.commands import leader_command, perform
 from headrace.services.responses.erasures import RebuildableRow, RebuildableStepResponse
 from headrace.services.retention import in_force, rebuildable_rows
 from headrace.services.session import Progress, ProjectSession
-from headrace.services.trial_inputs import EPOCH, differs_in_floats, unsuitable
 from headrace.store import Transaction
 from headrace.store.queries import applied_versions
 from headrace.store.queries import rebuildable as stored
 from headrace.store.queries.holds import EVERYTHING
 from headrace.store.queries.rebuildable import RebuildablePartition
 
+EPOCH = 0
+"""An epoch that no leader ever has."""
+NOT_PROVEN = (
+    "nothing here proves that its query gives the same rows again: pip install headrace-advisor"
+)
 PARTITIONS_MAX = 100
 """Maximum number of partitions of an asset that one cleanup computes again."""
 
@@ -60,21 +64,29 @@ class _Candidate(msgspec.Struct, frozen=True):
 def early_rows(
     session: ProjectSession, tx: Transaction, compiled: Compiled
 ) -> list[RebuildableRow]:
-    """Return `rebuildable_rows` with why no partition of an asset may go."""
+    """Return `rebuildable_rows` with why no partition of an asset may go.
+
+    Installed packages say whether an asset gives the same rows again; without one, all stays.
+    """
     rows = rebuildable_rows(session, tx, compiled.project)
     if not rows:
         return []
-    tables = ProjectTables(compiled)
+    differs = [each(compiled) for each in functions(REPEATABILITY)]
     return [
-        msgspec.structs.replace(row, why=_why_not(tables, compiled.project.assets[row.node]))
+        msgspec.structs.replace(
+            row, why=_why_not(compiled, compiled.project.assets[row.node], differs)
+        )
         for row in rows
     ]
 
 
-def _why_not(tables: ProjectTables, asset: Asset) -> str | None:
+def _why_not(
+    compiled: Compiled, asset: Asset, differs: Sequence[Callable[[str], str | None]]
+) -> str | None:
     """Return why no partition of an asset may go early; None if some may."""
-    compiled = tables.compiled
-    reason = unsuitable(tables, asset.name) or differs_in_floats(tables, asset.name)
+    if not differs:
+        return NOT_PROVEN
+    reason = next(filter(None, (each(asset.name) for each in differs)), None)
     if reason is not None:
         return reason
     for name, node in compiled.nodes.items():

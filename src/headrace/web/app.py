@@ -20,6 +20,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from headrace.installed_commands import IN_PACKAGES
 from headrace.model import HeadraceError, Refused
 from headrace.security.access import Identity, local_identity
 from headrace.security.access_events import UNKNOWN
@@ -49,7 +50,7 @@ from headrace.web.endpoints import (
     query_handler,
 )
 from headrace.web.events import Events
-from headrace.web.http import HttpProblem, problem_of, read_body
+from headrace.web.http import NOT_INSTALLED, HttpProblem, problem_of, read_body
 from headrace.web.log_files import LogFiles
 from headrace.web.monitoring import ServerInfo
 from headrace.web.page_addresses import PAGES, is_page, names_nothing, parts_of
@@ -488,6 +489,21 @@ async def _respond(
     return answer
 
 
+def _unknown_path(status: int, path: str) -> HttpProblem:
+    """Return the problem of a path that isn't served, or only where another package is."""
+    command = path.removeprefix(f"{PREFIX}/").partition("/")[0]
+    package = IN_PACKAGES.get(command)
+    if package is None:
+        return HttpProblem(status, "look at / for what there is")
+    problem = HttpProblem(
+        status,
+        f"`headrace {command}` is in another package",
+        f"`pip install {package}` where the server runs, and start it again",
+    )
+    problem.code = NOT_INSTALLED
+    return problem
+
+
 async def _respond_unrouted(request: Request, error: Exception, bundle: Bundle) -> Response:
     """Return the response for an unknown path or method: a page for browsers, else JSON.
 
@@ -500,7 +516,7 @@ async def _respond_unrouted(request: Request, error: Exception, bundle: Bundle) 
     if not wants_page or path.startswith(
         ("/api/", "/data/", "/ui/", "/badge/", "/card/", "/oembed")
     ):
-        answer = HttpProblem(error.status_code, "look at / for what there is").response()
+        answer = _unknown_path(error.status_code, path).response()
     elif bundle.built and error.status_code == 404:
         answer = bundle.page(request, 404)
     else:

@@ -40,6 +40,8 @@ PROBLEM_TITLES = {
 }
 PROBLEM_CHARACTERS_MAX = 500
 OVER_CEILING = "over_ceiling"
+NOT_INSTALLED = "not_installed"
+"""The code of a path that another package serves."""
 
 
 class ProblemResponse(msgspec.Struct, frozen=True):

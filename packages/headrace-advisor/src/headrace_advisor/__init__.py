@@ -1,0 +1,1 @@
+"""Advice for projects of Headrace: `optimize`, `ab`, `what-if`, `bottleneck` and `complexity`."""

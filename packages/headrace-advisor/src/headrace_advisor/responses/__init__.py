@@ -1,0 +1,1 @@
+"""The JSON responses of the commands of advice."""

@@ -1,0 +1,149 @@
+"""What is taken from the past, what is left out, and how durations follow from it."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from advisor_lab import DAY, FIRST, Past, fan, node, report, spread
+
+from headrace.model.intervals import bounds_us
+from headrace.scheduler import Graph
+from headrace.store.queries.past_work import PastAttempt, PastDelivery
+from headrace_advisor.analysis.backtest import backtest
+from headrace_advisor.analysis.durations import duration_model
+from headrace_advisor.analysis.history import (
+    BACKFILL,
+    CATCHING_UP,
+    HELD,
+    INITIAL,
+    FailedTry,
+    PastComputation,
+    past_of,
+)
+
+SECOND_US = 1_000_000
+assert DAY.grain is not None
+GRAIN = DAY.grain
+
+
+def end_of(key: str) -> int:
+    return bounds_us(key, GRAIN, "UTC")[1]
+
+
+def attempt(
+    key: str, state: str = "published", *, seconds: float = 10.0, after: int = 0, **more: object
+) -> PastAttempt:
+    began = end_of(key) + after * SECOND_US
+    fields = {"rows_out": 1, "failure": "", "backfill": False, **more}
+    return PastAttempt(
+        (key,),
+        state,
+        began,
+        began + int(seconds * SECOND_US),
+        seconds,
+        **fields,  # type: ignore[arg-type]
+    )
+
+
+def test_only_ordinary_work_counts() -> None:
+    """Would catch: durations of backfills, of corrections and of work that waited for a person."""
+    attempts = [
+        attempt("2026-03-02", seconds=10),
+        attempt("2026-03-02", seconds=99, after=500),
+        attempt("2026-03-03", "failed", seconds=2, failure="transient"),
+        attempt("2026-03-03", seconds=11, after=60),
+        attempt("2026-03-04", "held"),
+        attempt("2026-03-04", seconds=98, after=5000),
+        attempt("2026-03-05", seconds=97, backfill=True),
+        attempt("2026-02-01", seconds=96, after=30 * 86_400),
+        attempt("2026-03-06", "failed", failure="deterministic"),
+        attempt("2026-03-06", seconds=95, after=9000),
+    ]
+    past = past_of(node("a", "source"), attempts, [], "UTC")
+    assert [(item.key, item.seconds) for item in past.computations] == [
+        ("2026-03-02", 10),
+        ("2026-03-03", 11),
+    ]
+    assert past.computations[1].failed == (FailedTry(2, "transient"),)
+    assert past.left_out == {BACKFILL: 1, HELD: 2, CATCHING_UP: 1}
+
+
+def test_first_observation_and_corrections_are_no_arrivals() -> None:
+    """Would catch: files that lay there before Headrace came, taken for the vendor's habit."""
+    first = end_of("2026-03-05")
+    delivered = [
+        PastDelivery("2026-03-01", 10, first, first),
+        PastDelivery("2026-03-02", 10, first, first),
+        PastDelivery("2026-03-06", 10, end_of("2026-03-06") + 7 * SECOND_US, 0),
+        PastDelivery("2026-03-06", 10, end_of("2026-03-06") + 999 * SECOND_US, 0),
+    ]
+    past = past_of(node("source"), [], delivered, "UTC", first)
+    assert [(item.key, item.offset_us) for item in past.arrivals] == [("2026-03-06", 7 * SECOND_US)]
+    assert past.left_out == {INITIAL: 2}
+
+
+def computations(seconds: list[float]) -> list[PastComputation]:
+    first = FIRST.toordinal()
+    return [
+        PastComputation("", first + place, "", value, (), place, place)
+        for place, value in enumerate(seconds)
+    ]
+
+
+def test_the_effect_of_the_volume_is_measured() -> None:
+    """Would catch: a power that isn't the one by which durations grew."""
+    draw = random.Random(5)
+    volumes = {FIRST.toordinal() + day: draw.lognormvariate(15, 0.6) for day in range(60)}
+    model = duration_model(
+        computations([volume**0.7 * draw.lognormvariate(0, 0.1) for volume in volumes.values()]),
+        volumes,
+    )
+    assert model is not None
+    assert model.known_power
+    assert model.power == pytest.approx(0.7, abs=0.1)
+
+
+def test_an_unknown_effect_is_said_to_be_unknown() -> None:
+    """Would catch: an effect that is read out of volumes that never varied."""
+    model = duration_model(computations([10.0] * 30), dict.fromkeys(range(10**6), 5.0))
+    assert model is not None
+    assert not model.known_power
+
+
+def test_yesterdays_level_counts() -> None:
+    """Would catch: an asset that became slow and is forecast at its former speed."""
+    draw = random.Random(5)
+    values = [100 * draw.lognormvariate(0, 0.1) for _ in range(50)]
+    values += [300 * draw.lognormvariate(0, 0.1) for _ in range(10)]
+    model = duration_model(computations(values), {})
+    assert model is not None
+    day = FIRST.toordinal() + 60
+    forecast = sorted(model.seconds(index, day) for index in range(60))
+    assert forecast[30] == pytest.approx(300, rel=0.15)
+
+
+def test_forecasts_of_the_past_are_better_than_last_week() -> None:
+    """Would catch: a forecast that doesn't use the volume that is known when data is ready."""
+
+    def volume(day: int) -> float:
+        return 1e6 * spread(3, 0.5)("v", day)
+
+    noise = spread(4, 0.1)
+    past = Past(
+        fan(4),
+        lambda name, day: 300 * (volume(day) / 1e6) * noise(name, day),
+        days=50,
+        volume=volume,
+    )
+    result = backtest(past.history(), past.graph, [report("last")], past.workers, seed=1)
+    assert result is not None
+    assert result.naive_error is not None
+    assert result.median_error < 0.25
+    assert result.median_error < result.naive_error / 2
+
+
+def test_too_little_past_is_no_test() -> None:
+    """Would catch: errors that are computed from a day or two."""
+    past = Past(Graph((node("source"), node("last", "source"))), lambda *_: 60.0, days=6)
+    assert backtest(past.history(), past.graph, [report("last")], 2, seed=1) is None

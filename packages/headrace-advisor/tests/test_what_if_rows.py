@@ -1,0 +1,61 @@
+"""The words of `what-if`: deadlines, the next bottleneck, and what is left out of the past."""
+
+from __future__ import annotations
+
+import pytest
+
+from headrace.model import Grain
+from headrace.slo.declared_promises import Terms
+from headrace_advisor.analysis import history
+from headrace_advisor.analysis.delivered import Waited
+from headrace_advisor.analysis.simulation import Simulated
+from headrace_advisor.services.what_if_rows import (
+    LEFT_OUT,
+    bottleneck_row,
+    due_text,
+    left_out_words,
+)
+
+
+@pytest.mark.parametrize(
+    ("per", "due", "max_age", "expected"),
+    [
+        (Grain.DAY, "07:30", None, "07:30"),
+        (Grain.DAY, "+2d 06:00", None, "+2d 06:00"),
+        (Grain.DAY, "+3bd 09:00", None, "+3bd 09:00"),
+        (Grain.DAY, "+30h", None, "+2d 06:00"),
+        (Grain.DAY, None, "30h", "06:00"),
+        (Grain.DAY, None, "2d", "+2d 00:00"),
+        (Grain.DAY, None, "12h", "at most 12h old"),
+        (Grain.HOUR, "+20m", None, "20 min after its interval"),
+        (Grain.HOUR, "05:00", None, "05:00"),
+        (Grain.HOUR, None, "90m", "30 min after its interval"),
+        (Grain.MONTH, None, "40d", "at most 40d old"),
+    ],
+)
+def test_deadlines(per: Grain, due: str | None, max_age: str | None, expected: str) -> None:
+    """Would catch: `30h` beside times of day, and an age counted from the interval's end."""
+    assert due_text(Terms("c", "core", (), per, "UTC", due, max_age)) == expected
+
+
+def test_work_of_a_source_is_not_named_an_asset() -> None:
+    """Would catch: a source that is named an asset, and sent to where there is none."""
+    waits = {"c": {Waited("asset", "orders"): 30.0, Waited("asset", "revenue"): 10.0}}
+    simulated = Simulated({}, waits, 40.0, 1)
+    row = bottleneck_row({"orders"}, simulated)
+    assert row is not None
+    assert (row.kind, row.name) == ("source", "orders")
+    assert row.text == "ingesting orders: 75.0 % of the time from arrival to delivery"
+    row = bottleneck_row((), simulated)
+    assert row is not None
+    assert (row.kind, row.text.split(":")[0]) == ("asset", "orders itself")
+
+
+def test_what_is_left_out_says_what_it_is() -> None:
+    """Would catch: a number of nothing, and a reason without words."""
+    reasons = {history.BACKFILL, history.HELD, history.CATCHING_UP, history.INITIAL}
+    assert LEFT_OUT.keys() == reasons
+    assert left_out_words(history.BACKFILL, 1) == "1 computation by a backfill"
+    assert left_out_words(history.INITIAL, 1_500) == (
+        "1,500 deliveries that were there when their source was observed for the first time"
+    )

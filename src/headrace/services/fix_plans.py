@@ -177,8 +177,7 @@ def _step(planned: PlannedFix, act: RepairAction) -> Sequence[FixStep]:
                 f"{mapping.column} ← {mapping.convert or mapping.to}"
                 for mapping in planned.accepted.mappings
             )
-            ends = f"; repairs {' and '.join(planned.how.together)}" if planned.how.together else ""
-            text = f"{names}, from {planned.accepted.first} on{ends}"
+            text = f"{names}, from {planned.accepted.first} on"
             mapped = FixStep(act=act, what=planned.accepted.path.as_posix(), text=text)
             text = f"{days(len(planned.how.reread), 'partition')}, {days(planned.rows, 'row')}"
             return (mapped, FixStep(act="read", what=node, text=text))

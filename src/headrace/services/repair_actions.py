@@ -112,8 +112,7 @@ def _repair_of(tx: Transaction, compiled: Compiled, incident: Incident) -> Incid
         given_up = None if automatic else _given_up(tx, compiled.project, incident)
         if given_up is not None:
             return _row(["headrace apply", fix], automatic=False, first=given_up)
-    text = f"one command repairs {' and '.join(how.together)}" if how.together else None
-    return _row([fix], automatic=automatic, text=text)
+    return _row([fix], automatic=automatic)
 
 
 def _is_automatic(tx: Transaction, project: Project, incident: Incident, how: Mending) -> bool:
@@ -200,7 +199,6 @@ def _row(
     first: str | None = None,
     note: str | None = None,
     same: bool = False,
-    text: str | None = None,
 ) -> IncidentRepairRow:
     return IncidentRepairRow(
         command=commands[0],
@@ -209,7 +207,7 @@ def _row(
         note=note,
         same=same,
         commands=list(commands),
-        text=text,
+        text=None,
     )
 
 

@@ -47,8 +47,6 @@ class Mending(msgspec.Struct, frozen=True, kw_only=True):
     """
     by_itself: str = ""
     """How the incident ends without any action: no data is held, and nothing is to be computed."""
-    together: tuple[str, ...] = ()
-    """The incidents that this repairs, if there are several: `INC-1`, …"""
     same: bool = False
     """Whether nothing upstream has changed, so that recomputing gives the same rows.
 

@@ -29,7 +29,7 @@ def repair_text(row: IncidentRepairRow, incident: Incident, paused: str = "") ->
         )
     if row.automatic and incident.state == "open":
         return _of_a_place(incident, paused) or f"Headrace does it by itself{paused}"
-    return f"Headrace does it by itself{paused}" if row.automatic else row.text
+    return f"Headrace does it by itself{paused}" if row.automatic else None
 
 
 def _of_a_place(incident: Incident, paused: str) -> str | None:

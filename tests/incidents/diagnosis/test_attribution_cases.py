@@ -656,10 +656,8 @@ def test_values_that_are_odd_whatever_the_rows_are_have_a_cause_of_their_own() -
     ]
 
 
-def test_a_column_renamed_with_other_values_has_two_causes() -> None:
-    """Would catch: a unit that is left once the names are decided, and has no incident; which name
-    it came under.
-    """
+def test_a_column_renamed_with_other_values_has_one_cause() -> None:
+    """Would catch: two incidents of one change of the vendor's; which name the values came under."""
     how = "renamed; both are DOUBLE; values × 1.6, by 30 sound partitions"
     renamed = seen(
         "flights@2013-02-11", Family.SCHEMA, "schema_change", "distance", strength=20, detail=how
@@ -674,16 +672,13 @@ def test_a_column_renamed_with_other_values_has_two_causes() -> None:
             strength=strength,
             detail=about,
         )
-        names, values = sorted(
-            diagnose([renamed, unit], lines(), NOW), key=lambda item: item.kind, reverse=True
-        )
-        assert (names.kind, names.own, names.summary) == (
+        (names,) = diagnose([renamed, unit], lines(), NOW)
+        assert (names.kind, names.own, names.explains, names.summary) == (
             CauseKind.SCHEMA_CHANGE,
             (renamed.id,),
+            (renamed.id, unit.id),
             "1 column renamed, distance: values × 1.6",
         )
-        assert (values.kind, values.own) == (CauseKind.DISTRIBUTION_SHIFT, (unit.id,))
-        assert values.summary == "distance × 1.6, delivered as distance_km"
 
 
 def test_what_holds_a_delivery_under_names_that_were_mapped_has_a_cause_of_its_own() -> None:

@@ -25,7 +25,7 @@ from headrace.incidents.diagnosis.evidence import (
 from headrace.incidents.diagnosis.rule_terms import BROKEN, CLOCK_US, Covers, NodeEvidence, Rule
 from headrace.incidents.diagnosis.rules import RULES
 from headrace.model.causes import DATA_CAUSES, CauseKind
-from headrace.model.errors import BESIDES
+from headrace.model.errors import BESIDES, DELIVERED_AS
 
 UNKNOWN_NATS = 2.5
 """Held evidence worth at least this, in nats, gets an unknown cause if nothing explains it."""
@@ -408,10 +408,13 @@ def _covers_part(cause: CauseCandidate, rule: Rule, evidence: Evidence) -> bool:
 def _is_beside(cause: CauseCandidate, evidence: Evidence) -> bool:
     """Return whether a delivery is held for its rows whatever its columns are called.
 
-    It says so itself, or the change of form alone would have held nothing.
+    It says so itself, or the change of form alone would have held nothing. Other values of a
+    renamed column are part of the rename: who accepts the name decides about them.
     """
     if evidence.detail.endswith(BESIDES):
-        return True
+        return DELIVERED_AS not in evidence.detail or not any(
+            each.held for each in _renames_of(cause, evidence)
+        )
     return (
         evidence.held and not evidence.column and not any(each.held for each in cause.own_evidence)
     )
@@ -422,17 +425,19 @@ def _remains(cause: CauseCandidate, evidence: Evidence) -> bool:
 
     The column was read by its new name before.
     """
-    renamed = [
-        each
-        for each in cause.own_evidence
-        if (each.column, each.partition) == (evidence.column, evidence.partition)
-        and _is_renamed(each)
-    ]
+    renamed = _renames_of(cause, evidence)
     return evidence.held and bool(renamed) and not any(each.held for each in renamed)
 
 
-def _is_renamed(evidence: Evidence) -> bool:
-    return evidence.family is Family.SCHEMA and evidence.detail.partition(";")[0] == _RENAMED
+def _renames_of(cause: CauseCandidate, evidence: Evidence) -> list[Evidence]:
+    """Return the renames of the evidence's column, in its partition."""
+    return [
+        each
+        for each in cause.own_evidence
+        if (each.column, each.partition) == (evidence.column, evidence.partition)
+        and each.family is Family.SCHEMA
+        and each.detail.partition(";")[0] == _RENAMED
+    ]
 
 
 def _came_before(cause: CauseCandidate, evidence: Evidence) -> bool:

@@ -126,14 +126,14 @@ def _fact_rows(  # complexipy: ignore (a page: a line for each thing there is to
         )
         if n
     ]
-    state_counts += [
+    again = " · ".join(
         f"{n} {state}"
         for state, n in (("in quarantine", counts.quarantined), ("unchecked", counts.unchecked))
         if n
-    ]
+    )
     assets: list[str | StyledCell] = [
         StyledCell("assets".ljust(_label_width(response)), "dim"),
-        " · ".join(state_counts) or "none",
+        f"{' · '.join(state_counts) or 'none'}{again and f'; of these {again}'}",
     ]
     rows = [*_availability_rows(response), assets]
     waiting = response.quarantine

@@ -23,7 +23,7 @@ from scripts import command_tables
 PACKAGE = Path(headrace.__file__).parent
 WITHOUT_A_PROJECT = {
     "asset_bench:run", "conformance:conformance", "demo:demo", "explain:explain",
-    "init:init", "init:schemas", "optimize:check_sql",
+    "init:init", "init:schemas",
     "serving:refuse_production",
 }  # fmt: skip
 """They read or write no state of a project: examples, documentation, files that are made."""

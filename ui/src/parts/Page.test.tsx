@@ -46,6 +46,21 @@ describe("a page's response", () => {
     expect(screen.queryByText("Loading…")).toBeNull();
   });
 
+  it("of a package that isn't installed says so, and is no error", async () => {
+    // Would catch: an alarm about advice that nobody wanted.
+    server().answer(INCIDENTS, {
+      status: 404,
+      body: {
+        detail: "`headrace bottleneck` is in another package",
+        hint: "pip install headrace-advisor",
+        code: "not_installed",
+      },
+    });
+    renderAt("/", <Incidents />);
+    expect(await screen.findByText("pip install headrace-advisor")).toBeVisible();
+    expect(screen.queryByRole("alert")).toBeNull();
+  });
+
   it("stays, marked as old, while the server is away", async () => {
     // Would catch: an empty page in the middle of an incident.
     server().answer(INCIDENTS, { body: [{}, {}] }, { status: 500, body: { detail: "Broken." } });

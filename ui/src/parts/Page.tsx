@@ -117,6 +117,12 @@ export function Placeholder({
 
 /** What the server refused, and what to do about it. */
 export function Refusal({ problem, stale = false }: { problem: Problem; stale?: boolean }) {
+  if (problem.code === "not_installed")
+    return (
+      <Empty>
+        <strong>{problem.message}.</strong> {problem.hint}
+      </Empty>
+    );
   return (
     <div className="notice tone-bad" role="alert">
       <div>

@@ -101,6 +101,10 @@ def test_without_a_network_it_says_so_and_leaves_nothing(tmp_path: Path) -> None
     """A newcomer without a network waits for minutes and finds half an environment."""
     for name in ("Makefile", "pyproject.toml", "requirements", "scripts"):
         (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, tmp_path / name)
+    for leaf in ROOT.glob("packages/*/pyproject.toml"):
+        there = tmp_path / leaf.relative_to(ROOT)
+        there.parent.mkdir(parents=True)
+        shutil.copy(leaf, there)
     hidden = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
     alone = hidden | {"PIP_CONFIG_FILE": os.devnull, "XDG_CACHE_HOME": str(tmp_path / "cache")}
     command = ["unshare", "-n", "make", "demo"]

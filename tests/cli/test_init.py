@@ -73,6 +73,16 @@ def test_lines_above_the_header_are_declared(tmp_path: Path, call: Call) -> None
     assert '"1960"' in contract
 
 
+@pytest.mark.parametrize("above", ["Report,of,2024\n", "Source,X,\n\nLast,2026-01-01,\n\n"])
+def test_titles_as_wide_as_the_header_are_declared(tmp_path: Path, call: Call, above: str) -> None:
+    """Would catch: a title as columns of the contract, or a declaration of another line."""
+    (tmp_path / "bank.csv").write_text(f"{above}Country,Code,1960\nAruba,ABW,5\nPeru,PER,7\n")
+    assert call(tmp_path, "init", "shop", "--from", "bank.csv")[0] == 0
+    lines = above.count("\n")
+    assert f"csv: {{skip: {lines}}}" in (tmp_path / "shop/sources/bank.yaml").read_text()
+    assert "Country" in (tmp_path / "shop/contracts/bank.odcs.yaml").read_text()
+
+
 def test_a_decimal_comma_is_declared(tmp_path: Path, call: Call) -> None:
     """Would catch: amounts that become text, without a word."""
     (tmp_path / "sales.csv").write_text("till;amount\n1;1016,07\n2;2,50\n")

@@ -594,6 +594,10 @@ PREAMBLES: dict[str, tuple[str, dict[str, Any]]] = {
     "a title": ("My report\nid,name\n", {"skip": 1}),
     "titles and a blank line, with an empty last cell": ("Bank,x,\n\nid,name\n", {"skip": 2}),
     "a title with as many cells": ("My report,\nid,name\n", {"skip": 1}),
+    "a title as wide": ("Report, of\nid,name\n", {"skip": 1}),
+    "a title with a date": ("Export,2026-02-01\nid,name\n", {"skip": 1}),
+    "titles and blank lines": ("Source,\n\nLast,2026-01-01\n\nid,name\n", {"skip": 4}),
+    "titles and a blank line above": ("\nBy,Ann\nLast,2026-01-01\nid,name\n", {"skip": 3}),
     "comments": ("# one\n# two, three\nid,name\n", {"comment": "#"}),
     "a comment with as many cells": ("# by me, 2024\nid,name\n", {"comment": "#"}),
 }
@@ -623,6 +627,63 @@ def test_lines_above_the_header(bench: Workbench, case: str) -> None:
     pinned = bench.schema((above.splitlines()[-1] + "\n1,a\n").encode(), "x.csv")
     later = bench.take(data, "x.csv", pinned)
     assert not isinstance(later, Taken)
+
+
+TITLED = {
+    "two words": b"Report, of\nid,v\n1,2\n3,4\n",
+    "one row below": b"Report, of\nid,v\n1,2\n",
+    "dates below": b"Report,of\nname,day\nAnn,2026-01-01\nBob,2026-01-02\n",
+    "a date": b"Export,2026-02-01\nid,v\n1,2\n3,4\n",
+    "a number above texts": b"Sales,2024\nname,city\nAnn,Oslo\nBob,Rome\n",
+    "an empty name": b"Data Source,X,\nCountry,Code,1960\nAruba,ABW,5\nPeru,PER,7\n",
+    "units": b"time,temperature\ns,degree\n1,20.5\n2,21.5\n",
+}
+
+
+@pytest.mark.parametrize("separator", [b",", b"\t", b";"])
+@pytest.mark.parametrize("case", TITLED)
+def test_titles_as_wide_as_the_header(bench: Workbench, case: str, separator: bytes) -> None:
+    """Would catch: a title as the header, with the header as a row; or names that a contract
+    confirms refused.
+    """
+    data = TITLED[case].replace(b",", separator)
+    outcome = bench.take(data, "x.csv")
+    assert isinstance(outcome, UnreadableFile), outcome
+    assert outcome.reason == (
+        "the header seems to be in line 2, below other lines: declare csv: {skip: 1}, or skip: 0 if"
+        " it is in the first line"
+    )
+    for skip in (0, 1):
+        taken = bench.take(data, "x.csv", options={"csv": {"skip": skip}})
+        assert isinstance(taken, Taken), taken
+        assert len(taken.rows) == data.count(b"\n") - skip - 1
+    taken = bench.take(data, "x.csv", options={"csv": {"skip": 0}})
+    assert isinstance(taken, Taken)
+    assert isinstance(bench.take(data, "x.csv", taken.schema), Taken)
+    promised = [ContractColumn(name=name) for name in taken.names]
+    assert isinstance(bench.take(data, "x.csv", promised=promised), Taken)
+    others = [ContractColumn(name="id")]
+    assert isinstance(bench.take(data, "x.csv", promised=others), UnreadableFile)
+
+
+NOT_TITLED = [
+    b"station,value\nA,NA\nB,5\nC,6\n",
+    b"station,value\nA,unknown\nB,5\nC,6\n",
+    b"station,value\nA,-\nB,5\nC,6\n",
+    b"code,name\nABC,x\n12,y\n",
+    b"name,2024,2025\nAnn,low,high\nBob,high,low\n",
+    b",name,city\nx,Ann,Oslo\ny,Bob,Rome\n",
+    b"name,city\nAnn,Oslo\nBob,Rome\n",
+    b"name,city,\nAnn,Oslo,\nBob,Rome,\n",
+    b"a,b\nx,x\n1,2\n3,4\n",
+    b"name,joined\nAnn,2024-01-01\nBob,unknown\nCy,2024-02-01\nDi,2024-02-02\n",
+]
+
+
+@pytest.mark.parametrize("data", NOT_TITLED)
+def test_rows_of_texts_below_the_header(bench: Workbench, data: bytes) -> None:
+    """Would catch: a table refused because its first row has no numbers."""
+    assert isinstance(bench.take(data, "x.csv"), Taken)
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from headrace.connect.deliveries import (
     first_line,
     printable,
 )
+from headrace.connect.formats.csv import refuse_even_title
 from headrace.connect.formats.headers import listed, other_document
 from headrace.connect.formats.registry import FileHeader, FormatReader, reader
 from headrace.connect.formats.type_inference import wider_type
@@ -368,6 +369,7 @@ def _learnt(connection: duckdb.DuckDBPyConnection, opened: Opened, learning: Lea
     rows = kind.inspect(opened, known=False)
     schema, header = _detected(kind, connection, opened)
     header = with_row_count(header, rows)
+    _refuse_even_title(opened, learning, header)
     shows = [
         DeliverySchema(learning.stored_file, learning.name, schema),
         *_samples(connection, opened, learning),
@@ -415,6 +417,13 @@ def _learnt(connection: duckdb.DuckDBPyConnection, opened: Opened, learning: Lea
     schema = with_stated(schema, promised, opened.options)
     delivery = prepared_delivery(kind, opened, schema, header, learnt=True)
     return with_file_names(delivery, results, meant)
+
+
+def _refuse_even_title(opened: Opened, learning: Learning, header: FileHeader) -> None:
+    """Raise CannotRead for a first CSV file with a title, unless a contract has its names."""
+    promised = {column.name for column in learning.promised}
+    if learning.kind.kind == "csv" and not (promised and promised <= {*header.names}):
+        refuse_even_title(opened)
 
 
 def _refuse_cut_header(

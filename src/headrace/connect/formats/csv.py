@@ -35,6 +35,7 @@ from headrace.connect.formats.csv_dialect import (
     hidden_header,
     lines_above,
     rows_of,
+    titled,
 )
 from headrace.connect.formats.headers import column_names, doubled_names
 from headrace.connect.formats.registry import FileHeader, reads
@@ -335,13 +336,22 @@ def _is_numeric(type_name: str) -> bool:
 def _refuse_title(opened: Opened, header: FileHeader) -> None:
     """Raise CannotRead if a first file's first line is a title or a comment above the header."""
     if header.raw and (above := hidden_header(header.raw, beginning(Path(opened.path)))):
-        options, line = above
-        raise CannotRead(
-            f"the header seems to be in line {line}, below other lines: declare"
-            f" {declaration(options)}, or skip: 0 if it is in the first line",
-            line=line,
-            code="delivery_header",
-        )
+        raise _titled(*above)
+
+
+def refuse_even_title(opened: Opened) -> None:
+    """Raise CannotRead if a first file's first line seems to be a title as wide as the header."""
+    if not _is_located(opened) and (above := titled(beginning(Path(opened.path)))):
+        raise _titled(*above)
+
+
+def _titled(options: Mapping[str, Any], line: int) -> CannotRead:
+    return CannotRead(
+        f"the header seems to be in line {line}, below other lines: declare"
+        f" {declaration(options)}, or skip: 0 if it is in the first line",
+        line=line,
+        code="delivery_header",
+    )
 
 
 def _require_header(

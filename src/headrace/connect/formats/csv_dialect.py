@@ -19,9 +19,16 @@ SAMPLE_BYTES = 1 << 16
 SAMPLE_ROWS = 200
 LINES_ABOVE_MAX = 50
 """A header after more than this number of lines isn't searched for."""
+TITLES_MAX = 3
+"""A header below more titles that are as wide isn't told from rows of texts."""
 SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[ \t]*(?:\r\n|\r|\n|\Z)', re.IGNORECASE)
 _COMMENTS = "#%;!"
 _NUMBER = re.compile(r"[-+]?[0-9]*[.,]?[0-9]+")
+_NUMBER_OR_DATE = re.compile(
+    r"[-+]?[0-9]*[.,]?[0-9]+([eE][-+]?[0-9]+)?|[0-9]{1,4}([-./])[0-9]{1,2}\2[0-9]{1,4}([ T].*)?"
+)
+_NO_VALUES = {"missing", "n/a", "na", "nan", "none", "null", "unknown"}
+_YEAR = re.compile(r"(19|20)[0-9]{2}")
 
 
 def beginning(path: Path, limit: int = SAMPLE_BYTES) -> str:
@@ -108,6 +115,7 @@ def above_header(
             rows = _even_rows("".join(lines[number:]))
             if (
                 _is_filled(rows)
+                and not _is_title(rows)
                 and len(rows[0]) != besides
                 and (not above_numbers or _is_above_numbers(rows))
             ):
@@ -141,6 +149,67 @@ def hidden_header(cells: Sequence[str], text: str) -> tuple[dict[str, Any], int]
         return above
     options, line = above
     return {"skip": options["skip"] + blank} if "skip" in options else options, line + blank
+
+
+def titled(text: str) -> tuple[dict[str, Any], int] | None:
+    """Return `above_header` if the first of the rows, all of as many cells, seems to be a title.
+
+    Rows may look like that by chance: names of the columns that are known from elsewhere decide.
+    """
+    return above_header(text) if _is_title(_even_rows(text)) else None
+
+
+def _is_title(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether one of the next `TITLES_MAX` rows names the columns, rather than the first one."""
+    if len(rows) < 3 or len(rows[0]) < 2:
+        return False
+    cells = [[cell.strip() for cell in row] for row in rows]
+    return any(
+        _follows_odd(cells[:at], cells[at])
+        or _names_columns(cells[:at], cells[at], cells[at + 1 :])
+        for at in range(1, min(TITLES_MAX, len(cells) - 2) + 1)
+    )
+
+
+def _follows_odd(above: Sequence[Sequence[str]], row: Sequence[str]) -> bool:
+    """Whether a row of texts and years follows empty names, or a single number or date each.
+
+    An index of a data frame has no name either: it is the first column.
+    """
+    names = [cell for cell in row if not _YEAR.fullmatch(cell)]
+    named = row[0] in names and all(map(_is_name, names)) and _are_distinct(row)
+    return named and all(
+        "" in cells[1:] or sum(bool(_NUMBER_OR_DATE.fullmatch(cell)) for cell in cells) == 1
+        for cells in above
+    )
+
+
+def _names_columns(
+    above: Sequence[Sequence[str]], row: Sequence[str], below: Sequence[Sequence[str]]
+) -> bool:
+    """Whether each cell is a text of its own, and numbers or dates are below texts only.
+
+    Columns without others have at least two of them. The row isn't one of those above again.
+    """
+    folded = {tuple(map(str.casefold, cells)) for cells in above}
+    if tuple(map(str.casefold, row)) in folded or not _are_distinct(row):
+        return False
+    columns = zip(zip(*above, strict=True), zip(*below, strict=True), strict=True)
+    numbers = (
+        [cell for cell in cells if cell]
+        for titles, cells in columns
+        if not any(map(_NUMBER_OR_DATE.fullmatch, titles))
+    )
+    found = sum(len(cells) for cells in numbers if all(map(_NUMBER_OR_DATE.fullmatch, cells)))
+    return all(map(_is_name, row)) and found > 1
+
+
+def _are_distinct(cells: Sequence[str]) -> bool:
+    return len({cell.casefold() for cell in cells}) == len(cells)
+
+
+def _is_name(cell: str) -> bool:
+    return (cell[:1].isalpha() or cell[:1] == "_") and cell.casefold() not in _NO_VALUES
 
 
 def _above_row(cells: Sequence[str], text: str) -> tuple[dict[str, Any], int] | None:

@@ -21,6 +21,8 @@ from headrace.sql.engine_faults import CODE, ENGINE_FAULTS, WrongResult, refuse_
 LIMITS = Path(__file__).parents[2] / "docs/limits.md"
 WHOLE = "between unbounded preceding and unbounded following"
 ONE_A_KEY = "(select i::varchar as k, 'x' as o, i::double as c from range(1041748) t(i))"
+BOTH_NULL = "a = b or (a is null and b is null)"
+NESTED_WITH = "(with n as (select x as k) select (select k from (from n) where x > 1))"
 BY_K_J = "sum(c) over (partition by k, j)"
 PAIRS = (
     "from (select x.id as a, y.id as b from names x join names y on x.r < y.r) join names s on"
@@ -82,6 +84,60 @@ SHOWN = [
         " exclude current row) from (values (1, 0), (2, 100), (3, 10), (4, 20), (5, 30)) t(i, x)"
         " qualify i = 4",
         [(15.0,)],
+    ),
+    Shown(
+        "#24896",
+        "select percentile_disc(0) within group (order by id desc) from names",
+        [(5,)],
+    ),
+    Shown(
+        "#24896",
+        "select quantile(id, 0.0 order by id desc) from names",
+        [(5,)],
+    ),
+    Shown(
+        "#23685",
+        "select a from (values (1, null), (1, 1)) t(a, b) where not (a = b or (a is null and b is"
+        " null))",
+        [],
+    ),
+    Shown(
+        "#24368",
+        "select count(*) from days where date_trunc('month', d) <> date '2026-01-15'",
+        [(1,)],
+    ),
+    Shown(
+        "#24368",
+        "select count(*) from days where not (date_trunc('day', d) = timestamp '2026-01-15 12:00')",
+        [(1,)],
+    ),
+    Shown(
+        "#24826",
+        "select mode(x order by i) over (order by i rows between 3 preceding and current row) from"
+        " (values (1, 'A'), (2, 'B'), (3, 'A'), (4, 'B'), (5, 'A')) t(i, x) qualify i = 5",
+        [("B",)],
+    ),
+    Shown(
+        "#24826",
+        f"select distinct mode(distinct id) over (order by id rows {WHOLE}) from names",
+        [(0,)],
+    ),
+    Shown(
+        "#24826",
+        "select rank(order by x) over (order by x, i) from (values (1, 1), (1, 2)) t(x, i)",
+        [(1,), (1,)],
+    ),
+    Shown(
+        "#24826",
+        f"select distinct list(distinct i % 2 order by i % 2) over (order by i % 2 rows {WHOLE})"
+        " from range(33) t(i)",
+        [([0, 1],)],
+    ),
+    Shown(
+        "#20188",
+        "select (with n as (select length(s) as l) select (from (from n) where 'a' = s[l])) as v from"
+        " (values ('a'), ('ab')) t(s) order by s",
+        [(1,), (None,)],
     ),
     Shown(
         "#24624",
@@ -150,6 +206,7 @@ def create_tables(
     connection.execute(
         "CREATE TABLE names AS SELECT i AS id, chr(97 + i::INT) AS r FROM range(6) t(i)"
     )
+    connection.execute("CREATE TABLE days AS FROM (VALUES (NULL), (DATE '2026-01-15')) t(d)")
     connection.execute("CREATE TABLE pair AS SELECT 0::BIGINT AS a, 9::BIGINT AS b")
     for name, values in {"blobs": ("unhex('abab')", "''"), "zeros": ("-0.0::DOUBLE", "7")}.items():
         path = folder / f"{name}.parquet"
@@ -276,6 +333,47 @@ def test_the_faults_are_named() -> None:
         ("select * from t where c is distinct from 1 and c > 3 or d = 1", False),
         ("select * from t where c is distinct from 1 or d = 3", False),
         ("select * from t where c is null or c <> 1 or c = 2 or b is not true", False),
+        (f"select ({BOTH_NULL}) as same from t", True),
+        ("select not ((t.a is null and (B is null)) or a = t.b) from t", True),
+        (f"select case when k then ({BOTH_NULL}) and c end from t", True),
+        (f"select case when {BOTH_NULL} then 1 end, if({BOTH_NULL}, 1, 0) from t", False),
+        (f"select count(*) filter ({BOTH_NULL}) from t where ({BOTH_NULL}) and k", False),
+        (f"select * from t join u on {BOTH_NULL}", False),
+        ("select a = b or (a is null and c is null), a = b or (a is null and b > 1) from t", False),
+        (f"select {BOTH_NULL} or k, k or ({BOTH_NULL}) from t", False),
+        ("select '2026-01-14' <> date_trunc('week', d) from t", True),
+        ("select * from t where not (k or date_trunc('quarters', d) = '2026-02-01'::date)", True),
+        ("select * from t where datetrunc('y', d::date) <> date '2026-02-01'", True),
+        ("select * from t where date_trunc('month', d) = '2026-01-15' or k", False),
+        (
+            "select date_trunc('month', d) <> '2026-04-01', date_trunc('q', d) <> '2026-04-01'",
+            False,
+        ),
+        ("select date_trunc('week', d) <> date '2026-01-12', date_trunc('day', d) <> e", False),
+        (
+            "select date_trunc('hour', d) = '2026-01-15 10:00', date_trunc('month', d) = now()",
+            False,
+        ),
+        ("select quantile_disc(x, -0.0 order by x desc nulls last) over () from t", True),
+        ("select percentile_cont(0) within group (order by x), quantile(x, 0) from t", False),
+        (
+            "select percentile_cont(0.1) within group (order by x desc), max(x order by y desc)",
+            False,
+        ),
+        ("select quantile_cont(x, [0, 0.5] order by x desc) from t", False),
+        ("select mode(x) over w from t window w as (order by k rows 3 preceding)", True),
+        ("select mode(x) over (partition by k), mode(distinct x order by y) from t", False),
+        ("select percent_rank(order by x) filter (k) over w from t window w as (order by x)", True),
+        ("select rank() over (order by x), list(x order by x) over (order by x) from t", False),
+        ("select list(distinct x order by x) over (partition by k) from t", False),
+        (f"select * from t where k = {NESTED_WITH} or k = 2", True),
+        (
+            "select m from t, lateral (with n as (select t.k as k) select (from (from n)) as m)",
+            True,
+        ),
+        ("select (with n as (select k) select (from n where t.x = k)) from t", False),
+        ("select * from (with n as (select 1 as k) select (from (from n)) as m)", False),
+        ("with n as (select 1 as k) select (select max(k) from (from n)) from t", False),
     ],
 )
 def test_only_the_form_is_refused(query: str, is_refused: bool) -> None:

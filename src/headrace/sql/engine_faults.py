@@ -78,6 +78,37 @@ ENGINE_FAULTS = (
         instead="a subquery: (select mad(x) from rows where …)",
     ),
     EngineFault(
+        "#24896",
+        "percentile 0 in descending order (`percentile_cont`, `percentile_disc`, `quantile`) is the"
+        " least value",
+        instead="max(x)",
+    ),
+    EngineFault(
+        "#23685",
+        "`a = b or (a is null and b is null)` is false, not null, where one is null, which shows"
+        " under NOT and as a value",
+        instead="write a is not distinct from b",
+    ),
+    EngineFault(
+        "#24368",
+        "`date_trunc('month', d) <> date '2026-01-15'`, with a date that begins no month, is true"
+        " for a null `d`, and `=` is false, which shows under NOT and as a value",
+        instead="compare with the first day of a month, or add d is not null",
+    ),
+    EngineFault(
+        "#24826",
+        "in windows, `mode` with a frame, DISTINCT or ORDER BY among its arguments breaks ties"
+        " wrongly (also #24452); with ORDER BY in both, `rank`, `percent_rank` and `cume_dist`"
+        " (#24693) miss peers and DISTINCT loses the order (#23448)",
+        instead="compute it in a subquery: (select mode(x order by y) from rows where …)",
+    ),
+    EngineFault(
+        "#20188",
+        "a subquery with a WITH of its own gives every outer row the result of one, if a subquery"
+        " in it reads the WITH through another one in FROM",
+        instead="read the WITH directly: from n, not from (from n)",
+    ),
+    EngineFault(
         "#24624",
         "a UNION ALL of queries over the same joins gives one the columns of the other (also"
         " #25819)",
@@ -117,8 +148,8 @@ _GAP = r"(?:\s|--[^\n]*\n|/\*.*?\*/)+"
 _NULL_TESTS = rf"distinct{_GAP}from|\bis{_GAP}(?:not{_GAP})?(?:true|false)\b"
 _MAY_JOIN = re.compile(_NULL_TESTS, re.IGNORECASE | re.DOTALL)
 _MAY_HAVE = re.compile(
-    r"unbounded\s+following|partition\s+by|strptime\b|\banti\b"
-    rf"|\bmad\b|\)\s*(?:not{_GAP})?in\b|{_NULL_TESTS}",
+    r"\bover\b|strptime\b|\banti\b|\b(?:percentile|quantile)|date_?trunc|\(\s*with\b"
+    rf"|null\b[\s)]*(?:{_GAP})?and\b|\)\s*(?:not{_GAP})?in\b|{_NULL_TESTS}",
     re.IGNORECASE | re.DOTALL,
 )
 

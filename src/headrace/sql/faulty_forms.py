@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime, time
 from itertools import combinations, permutations
+from typing import Any
 
 from sqlglot import exp
 from sqlglot import parse as parse_all
 from sqlglot.errors import SqlglotError
 
-WINDOW_SUMS, REPEATED_KEYS = "#24985", "#24629"
-ZONED_FORMATS, NULLS_LOST = "72882df1ac0", "#25992"
-ANTI_JOINS, TUPLES, ASOF_NULLS, DEVIATIONS = "#24788", "#24504", "#24199", "#24442"
-"""The sources of the faults."""
 UNREADABLE = (ValueError, TypeError, AttributeError, IndexError, KeyError, RecursionError)
 """What sqlglot raises for some texts instead of its own error."""
 _SUMS = (exp.Sum, exp.Avg)
+_RANKS = (exp.Rank, exp.PercentRank, exp.CumeDist)
+_FILTERS = (exp.Where, exp.Having, exp.Qualify, exp.Join, exp.If)
+_BEGINNINGS: dict[str, Callable[[datetime], bool]] = {
+    "D": lambda _: True,
+    "W": lambda each: each.weekday() == 0,
+    "MON": lambda each: each.day == 1,
+    "Q": lambda each: each.day == 1 and each.month % 3 == 1,
+    "Y": lambda each: each.day == each.month == 1,
+}
+"""Which dates begin a unit of `date_trunc`, by how its names begin."""
 _PARSERS_OF_TIMES = ("strptime", "try_strptime")
 _DATE_PARTS = (exp.Year, exp.Quarter, exp.Month, exp.Week, exp.Day, exp.TimestampTrunc)
 _DECISIONS = (exp.Predicate, exp.Connector, exp.Not, exp.Case, exp.If)
@@ -34,46 +42,128 @@ def faults_in(text: str) -> Iterator[str]:
     except (SqlglotError, *UNREADABLE):
         return
     for tree in trees:
-        for node in tree.walk():
-            yield from _faults_of(node)
+        yield from (
+            source
+            for node in tree.walk()
+            for source, has_form in _FORMS.get(type(node), ())
+            if has_form(node)
+        )
         if _shares_partitions(tree):
-            yield REPEATED_KEYS
+            yield "#24629"
     if any(map(_loses_nulls, _disjunctions(trees))):
-        yield NULLS_LOST
+        yield "#25992"
 
 
-def _faults_of(node: exp.Expr) -> Iterator[str]:
-    match node:
-        case exp.Window():
-            yield from _faults_of_window(node)
-        case exp.Join(args={"on": exp.Expr() as on}):
-            if node.kind == "ANTI" and not on.find(exp.EQ, exp.NullSafeEQ):
-                yield ANTI_JOINS
-            if node.method == "ASOF" and on.find(exp.NullSafeEQ):
-                yield ASOF_NULLS
-        case exp.Not():
-            searched = node.this.unnest()
-            if isinstance(searched, exp.In) and _is_tuple(searched.this.unnest()):
-                yield TUPLES
-        case _:
-            if _has_zoned_formats(node):
-                yield ZONED_FORMATS
+def _joins_by_inequalities(join: exp.Join) -> bool:
+    on = join.args.get("on")
+    return join.kind == "ANTI" and on is not None and not on.find(exp.EQ, exp.NullSafeEQ)
 
 
-def _is_tuple(node: exp.Expr) -> bool:
-    return isinstance(node, exp.Tuple) or node.name.lower() == "row"
+def _joins_nulls(join: exp.Join) -> bool:
+    on = join.args.get("on")
+    return join.method == "ASOF" and on is not None and on.find(exp.NullSafeEQ) is not None
 
 
-def _faults_of_window(window: exp.Window) -> Iterator[str]:
-    functions = list(_function_of(window))
-    if any(isinstance(each, _SUMS) for each in functions) and _is_whole(window):
-        yield WINDOW_SUMS
-    if any(each.name.lower() == "mad" for each in functions) and any(
+def _has_no_tuple(node: exp.Not) -> bool:
+    """Return whether a negated IN looks for a tuple."""
+    searched = node.this.unnest()
+    looked_for = searched.this.unnest() if isinstance(searched, exp.In) else searched
+    return searched is not looked_for and (
+        isinstance(looked_for, exp.Tuple) or looked_for.name.lower() == "row"
+    )
+
+
+def _sums_whole(window: exp.Window) -> bool:
+    return any(isinstance(each, _SUMS) for each in _function_of(window)) and _is_whole(window)
+
+
+def _excludes_rows(window: exp.Window) -> bool:
+    """Return whether the window is `mad` over a frame with EXCLUDE."""
+    return any(each.name.lower() == "mad" for each in _function_of(window)) and any(
         spec.args.get("exclude")
         for each in _with_named(window)
         if (spec := each.args.get("spec")) is not None
-    ):
-        yield DEVIATIONS
+    )
+
+
+def _orders_arguments(window: exp.Window) -> bool:
+    call, chain = window.this, list(_with_named(window))
+    is_ordered, is_distinct = call.find(exp.Order), call.find(exp.Distinct)
+    if call.find(exp.Mode):
+        return bool(is_ordered or is_distinct or any(each.args.get("spec") for each in chain))
+    return bool(
+        is_ordered
+        and (is_distinct or call.find(*_RANKS))
+        and any(each.args.get("order") for each in chain)
+    )
+
+
+def _is_both_null(node: exp.Or) -> bool:
+    """Return whether a value, or a negated one, is `a = b or (a is null and b is null)`."""
+    parts = list(node.flatten())
+    outer = node.find_ancestor(exp.Connector, exp.Predicate, exp.Not, exp.Func, exp.Select)
+    return (len(parts) == 2 and not isinstance(outer, exp.Or) and not _is_filter(node)) and any(
+        isinstance(equality, exp.EQ)
+        and isinstance(nulls, exp.And)
+        and {_plain(each, {}) for each in nulls.flatten()}
+        == {
+            _plain(exp.Is(this=each.unnest(), expression=exp.Null()), {})
+            for each in (equality.this, equality.expression)
+        }
+        for equality, nulls in permutations(parts)
+    )
+
+
+def _is_filter(node: exp.Expr) -> bool:
+    """Return whether null has the effect of false: in a condition, not negated."""
+    while isinstance(node.parent, exp.Connector | exp.Paren):
+        node = node.parent
+    return isinstance(node.parent, _FILTERS) and node.arg_key in ("this", "on")
+
+
+def _misses_beginnings(comparison: exp.Binary) -> bool:
+    """Return whether `date_trunc` is compared with a written date that it never gives."""
+    truncated = comparison.find(exp.TimestampTrunc, exp.DateTrunc)
+    sides = (comparison.this.unnest(), comparison.expression.unnest())
+    written = [each.find(exp.Literal) for each in sides if each is not truncated]
+    if truncated is None or len(written) > 1 or (comparison.key == "eq" and _is_filter(comparison)):
+        return False
+    try:
+        compared = datetime.fromisoformat(written[0].name if written[0] is not None else "")
+    except ValueError:
+        return False
+    return any(
+        truncated.text("unit").upper().startswith(unit)
+        and (compared.time() != time() or not begins(compared))
+        for unit, begins in _BEGINNINGS.items()
+    )
+
+
+def _is_nested(node: exp.With) -> bool:
+    """Return whether a subquery in the WITH's own subquery reads it through FROM."""
+    select = node.parent
+    if select is None or not isinstance(select.parent, exp.Subquery):
+        return False
+    names = {each.alias.lower() for each in node.expressions}
+    return not isinstance(select.parent.parent, exp.From | exp.Join) and any(
+        isinstance(source.this, exp.Subquery)
+        and source.parent is not select
+        and any(each.name.lower() in names for each in source.find_all(exp.Table))
+        for source in select.find_all(exp.From)
+    )
+
+
+def _is_last_percentile(node: exp.Expr) -> bool:
+    """Return whether a percentile is 0, in descending order."""
+    order = node.find(exp.Order)
+    share = order and (order.this or node.this.this)
+    return (
+        order is not None
+        and isinstance(share, exp.Expr)
+        and share.is_number
+        and share.to_py() == 0
+        and any(each.args.get("desc") for each in order.expressions)
+    )
 
 
 def _shares_partitions(tree: exp.Expr) -> bool:
@@ -278,3 +368,25 @@ def _has_zoned_formats(node: exp.Expr) -> bool:
     lists = list(node.find_all(exp.Array)) if called else []
     formats = [each for array in lists for each in array.expressions]
     return len(formats) > 1 and any("%z" in each.sql("duckdb").lower() for each in formats)
+
+
+_FORMS: dict[type[exp.Expr], tuple[tuple[str, Callable[[Any], bool]], ...]] = {
+    exp.Window: (
+        ("#24985", _sums_whole),
+        ("#24442", _excludes_rows),
+        ("#24826", _orders_arguments),
+    ),
+    exp.Join: (("#24788", _joins_by_inequalities), ("#24199", _joins_nulls)),
+    exp.Not: (("#24504", _has_no_tuple),),
+    exp.Or: (("#23685", _is_both_null),),
+    exp.EQ: (("#24368", _misses_beginnings),),
+    exp.NEQ: (("#24368", _misses_beginnings),),
+    exp.With: (("#20188", _is_nested),),
+    exp.StrToTime: (("72882df1ac0", _has_zoned_formats),),
+    exp.Anonymous: (("72882df1ac0", _has_zoned_formats),),
+    exp.WithinGroup: (("#24896", _is_last_percentile),),
+    exp.PercentileCont: (("#24896", _is_last_percentile),),
+    exp.PercentileDisc: (("#24896", _is_last_percentile),),
+    exp.Quantile: (("#24896", _is_last_percentile),),
+}
+"""The sources of faults by the kind of node that may show them, with what shows them."""

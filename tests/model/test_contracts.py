@@ -176,6 +176,37 @@ def test_quality_rules_become_checks(parse: Parse) -> None:
     ]
 
 
+def test_rules_of_version_3_0(parse: Parse) -> None:
+    """Would catch: a valid contract of an older version refused, or its rules left out in silence."""
+    older = HEAD.replace("v3.1.0", "v3.0.2") + (
+        """schema:
+  - name: orders
+    quality:
+      - {type: library, rule: rowCount, mustBeGreaterThan: 1}
+      - {rule: freshnessCheck, mustBe: 0}
+    properties:
+      - name: order_id
+        quality: [{rule: duplicateCount, mustBeLessThan: 1, unit: rows}]
+      - name: unit
+        quality: [{rule: validValues, validValues: [pounds]}]
+"""
+    )
+    parsed = parse("contracts/orders.odcs.yaml", older)
+    (contract,) = parsed.contracts
+    assert [(check.name, check.kind, check.arguments) for check in contract.checks] == [
+        ("contract_rowCount", "row_count", {"min": 2}),
+        ("contract_duplicateValues_order_id", "unique", {"columns": ["order_id"]}),
+        (
+            "contract_invalidValues_unit",
+            "accepted_values",
+            {"column": "unit", "values": ["pounds"]},
+        ),
+    ]
+    assert contract.unenforced == ("a text of the table: `rule freshnessCheck`",)
+    newer = parse("contracts/orders.odcs.yaml", older.replace("v3.0.2", "v3.1.0"))
+    assert any(problem.code == "contract_invalid" for problem in newer.problems)
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [

@@ -77,6 +77,39 @@ def read_rules(
     return tuple(_named(checks)), tuple(unenforced)
 
 
+_METRICS = {"rowCount": "rowCount", "duplicateCount": "duplicateValues"}
+"""The rules of the standard's version 3.0 that later versions call metrics."""
+
+
+def name_metrics(block: object) -> None:
+    """Write the library rules of version 3.0 below `block` as later versions do, in place.
+
+    A rule that these don't have becomes a text.
+    """
+    if isinstance(block, LocatedMapping):
+        rules = block.get("quality")
+        for item in rules if isinstance(rules, list) else ():
+            if isinstance(item, LocatedMapping) and isinstance(item.get("rule"), str):
+                _name_metric(item)
+        block = list(block.values())
+    for part in block if isinstance(block, list) else ():
+        name_metrics(part)
+
+
+def _name_metric(item: LocatedMapping) -> None:
+    if item.get("type", "library") != "library" or "metric" in item:
+        return
+    rule, line = item.pop("rule"), item.lines["rule"]
+    values = item.pop("validValues", None)
+    if rule in _METRICS:
+        item.put("metric", _METRICS[rule], line)
+    elif rule == "validValues" and not any(name in item for name in _OPERATORS):
+        item |= {"metric": "invalidValues", "arguments": {"validValues": values}, "mustBe": 0}
+    else:
+        item.clear()
+        item |= {"type": "text", "description": f"rule {rule}"}
+
+
 def _unenforced_rules(block: LocatedMapping, of: str) -> Iterator[Unenforced]:
     """Yield the rules for people and for other tools, which nothing runs."""
     for item in block.get("quality") or ():

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from headrace.model.contract_checks import LATENCY, read_rules
+from headrace.model.contract_checks import LATENCY, name_metrics, read_rules
 from headrace.model.contract_options import Unenforced
 from headrace.model.errors import Report, did_you_mean, shown
 from headrace.model.fields import Items, LocatedMapping, check_owner, kind_of, plain
@@ -175,6 +175,8 @@ def read_contract(document: object, report: Report) -> tuple[Contract, ...]:
         )
         return ()
     named = check_owner(name, 1, report)
+    if str(document.get("apiVersion")).startswith("v3.0"):
+        name_metrics(document.get("schema"))
     if not _is_valid(document, report) or not named:
         return ()
     place = report.place(document.line)

@@ -717,12 +717,17 @@ def test_the_separator_line_of_excel(bench: Workbench, line: bytes) -> None:
 
 
 @pytest.mark.parametrize("pinned", [False, True])
+@pytest.mark.parametrize(
+    "again", [b"id,name\n", b"ID,Name\n", b'"Id", name \n', b"\xef\xbb\xbfid,name\n"]
+)
 @pytest.mark.parametrize("rows", [b"a,b\nx,y\n", b"1,b\n2,y\n"])
-def test_a_header_that_comes_again(bench: Workbench, rows: bytes, pinned: bool) -> None:
+def test_a_header_that_comes_again(
+    bench: Workbench, rows: bytes, again: bytes, pinned: bool
+) -> None:
     """Would catch: the header of a second, joined file as a row, or numbers as text for its sake."""
     header = b"id,name\n"
     schema = bench.schema(header + rows, "x.csv")
-    data = header + rows + header + rows
+    data = header + rows + again + rows
     refused = bench.take(data, "x.csv", schema if pinned else None)
     assert isinstance(refused, UnreadableFile), refused
     assert refused.line == 4

@@ -194,9 +194,10 @@ def test_a_header_is_no_title(bench: Workbench, rows: list[list[Any]]) -> None:
     assert unnamed.rows == [("ann", "x")]
 
 
-def test_a_header_in_the_middle_of_a_sheet(bench: Workbench) -> None:
+@pytest.mark.parametrize("again", [["id", "v"], ["ID", "V "]])
+def test_a_header_in_the_middle_of_a_sheet(bench: Workbench, again: list[Any]) -> None:
     """Would catch: a joined sheet whose second header is a row, and makes numbers text."""
-    rows: list[list[Any]] = [["id", "v"], [1, "a"], ["id", "v"], [2, "b"]]
+    rows: list[list[Any]] = [["id", "v"], [1, "a"], again, [2, "b"]]
     pinned = take(bench, [["id", "v"], ["x", "y"]])
     assert isinstance(pinned, Taken)
     for outcome in (

@@ -37,7 +37,7 @@ from headrace.connect.formats.csv_dialect import (
     rows_of,
     titled,
 )
-from headrace.connect.formats.headers import column_names, doubled_names
+from headrace.connect.formats.headers import BLANKS, column_names, doubled_names, folded
 from headrace.connect.formats.registry import FileHeader, reads
 from headrace.connect.formats.text_values import (
     Bad,
@@ -488,8 +488,8 @@ def _is_header_sql(header: FileHeader) -> str:
     if len(header.raw) < 2:
         return ""
     return " AND ".join(
-        f"coalesce(c{position}, '') = {literal(cell)}"
-        for position, cell in enumerate(header.raw, 1)
+        f"lower(trim(coalesce(c{position}, ''), {literal(BLANKS)})) = {literal(cell)}"
+        for position, cell in enumerate(folded(header.raw), 1)
     )
 
 
@@ -505,7 +505,8 @@ def _repeated_header(
     assert rows is not None
     if not rows[0]:
         return None
-    again = ((line, row) for line, row in _lines(opened, form, header) if tuple(row) == header.raw)
+    names = folded(header.raw)
+    again = ((line, row) for line, row in _lines(opened, form, header) if folded(row) == names)
     line = next(again, (None, ()))[0]
     where = "" if line is None else f" in line {line}"
     times = "" if rows[0] == 1 else f", and {_count(str(rows[0] - 1), 'more time')}"

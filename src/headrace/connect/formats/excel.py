@@ -23,7 +23,7 @@ from headrace.connect.deliveries import (
 )
 from headrace.connect.formats.cell_formats import CellFormats, Codes
 from headrace.connect.formats.csv_dialect import LINES_ABOVE_MAX
-from headrace.connect.formats.headers import column_names, doubled_names
+from headrace.connect.formats.headers import column_names, doubled_names, folded
 from headrace.connect.formats.registry import FileHeader, reads
 from headrace.connect.formats.text_values import bad_columns, drift_of, located, selected
 from headrace.connect.formats.workbook_files import CellRange, cells_of, formula_error, suspects
@@ -318,8 +318,11 @@ def _is_header(row: Sequence[Any], below: Sequence[Sequence[Any]]) -> bool:
 
 def _refuse_repeated(names: Sequence[Any], rows: Sequence[tuple[int, Sequence[Any]]]) -> None:
     """Raise CannotRead if a row is the header again, of at least two names."""
+    if sum(isinstance(name, str) and name != "" for name in names) < 2:
+        return
+    header = folded(names)
     for number, row in rows:
-        if row == names and sum(isinstance(name, str) and name != "" for name in names) > 1:
+        if folded(row[:1]) == header[:1] and folded(row) == header:
             raise CannotRead(
                 f"the header comes again in row {number + 1}: sheets may have been joined",
                 line=number + 1,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from headrace.connect.deliveries import CannotRead, Drift, SourceSchema, UnreadableFile, printable
 from headrace.connect.formats.registry import FileHeader
@@ -61,6 +62,15 @@ def doubled_names(cells: Sequence[str]) -> tuple[tuple[str, str], ...]:
             spelled = "" if same == text else f" (the second as `{printable(text)}`)"
             doubled.append((name, f"the header names {both}{spelled}"))
     return tuple(doubled)
+
+
+BLANKS = " \ufeff"
+"""Characters around a name of a header that comes again: joined files have byte order marks."""
+
+
+def folded(cells: Sequence[Any]) -> tuple[str, ...]:
+    """Return the cells of a row to compare it with a header: in lower case, without blanks."""
+    return tuple(str(cell or "").strip(BLANKS).lower() for cell in cells)
 
 
 def _cleaned(cell: str, position: int) -> str:

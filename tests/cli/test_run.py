@@ -68,6 +68,43 @@ def test_ranges_are_one_thing_or_the_other(shop: Project) -> None:
     )
 
 
+def test_keys_that_no_partition_has_are_named(new: Project) -> None:
+    """Would catch: a misspelt key that reads as "nothing is due", or as a table without rows."""
+    files = {
+        "landing/shops_Harbour.csv": "id,v\n1,2\n",
+        "landing/sales_2025-03-01_Harbour.csv": "id,v\n1,2\n",
+        "landing/all.csv": "id,v\n1,2\n",
+        "sources/shops.yaml": (
+            "source: shops\nowner: acme\npartition: {key: shop}\nfiles: landing/shops_{key}.csv\n"
+        ),
+        "sources/sales.yaml": (
+            "source: sales\nowner: acme\npartition: [day, {key: shop}]\n"
+            "files: landing/sales_{date:%Y-%m-%d}_{key}.csv\n"
+        ),
+        "sources/everything.yaml": (
+            "source: everything\nowner: acme\npartition: '*'\nfiles: landing/all.csv\n"
+        ),
+        "assets/total.sql": "/* headrace\nowner: acme\n*/\nselect sum(v) as v from everything\n",
+    }
+    for name, text in files.items():
+        (new.root / name).parent.mkdir(exist_ok=True)
+        (new.root / name).write_text(text)
+    new.json("tick")
+    for node, key in (("shops", "Harbor"), ("sales", "2025-03-01/Harbor")):
+        reason = f"no partition of {node} with the shop `Harbor` is known"
+        assert reason in new.json("run", node, "--partition", key)["reason"]
+        assert new.json("read", node, "--partition", key)["reason"] == reason
+        assert f"{reason}\n" in new.text("read", node, "--partition", key)
+        known = key.replace("Harbor", "Harbour")
+        assert new.json("run", node, "--partition", known)["reason"] is None
+        assert new.json("read", node, "--partition", known)["reason"] is None
+    for node in ("total", "everything"):
+        for command in ("run", "read"):
+            refused = new.refused(command, node, "--partition", "Harbour")
+            assert f"{node} isn't partitioned: it has no 'Harbour'" in refused
+    assert new.json("run", "total", "shops", "--partition", "Harbour")["reason"] is None
+
+
 def test_a_run_that_fails_exits_with_1_and_says_where(shop: Project) -> None:
     code, out, _ = shop.call(shop.root, "run", "fails", "--partition", "2025-03-01")
     assert code == 1

@@ -67,6 +67,8 @@ class ReadLocation(msgspec.Struct, frozen=True):
     """The folder that the files' paths are relative to."""
     not_rebuilt: list[RemovedPartitionRow] = []
     """Partitions of these that were removed, and can be rebuilt."""
+    reason: str | None = None
+    """That no partition with a requested key is known."""
 
 
 def find(session: ProjectSession, query: ReadQuery) -> ReadLocation:
@@ -81,7 +83,7 @@ def find(session: ProjectSession, query: ReadQuery) -> ReadLocation:
         )
     if name in session.borrowed and session.production is not None:
         return find(session.production, query)
-    keys = tuple(targets.partition(node, key) for key in query.partitions)
+    asked = keys = tuple(targets.partition(node, key) for key in query.partitions)
     if session.store is None:
         return ReadLocation(node, None, None, (), None, None, "never")
     compiled, now_us = session.compiled, session.clock.now_us()
@@ -108,6 +110,7 @@ def find(session: ProjectSession, query: ReadQuery) -> ReadLocation:
             partitions=count,
             lake=str(session.folders.lake),
             not_rebuilt=_not_rebuilt(session, tx, node, keys) if _is_now(query) else [],
+            reason=targets.unknown_keys(tx, node, asked),
         )
 
 
@@ -347,6 +350,7 @@ def _response(
         state=location.state,
         rows_total=total,
         not_rebuilt=location.not_rebuilt,
+        reason=location.reason,
     )
 
 

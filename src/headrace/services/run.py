@@ -26,7 +26,7 @@ from headrace.plan.timeline import Timeline, limits_of
 from headrace.runtime.graph import graph_of
 from headrace.runtime.leader import Leader
 from headrace.runtime.recomputation import give_up
-from headrace.runtime.runs import RunRequest
+from headrace.runtime.runs import RunRequest, RunResult
 from headrace.scheduler import DeliveryArrived, Target
 from headrace.services import plan_inputs, targets
 from headrace.services.command_context import CommandContext
@@ -52,6 +52,7 @@ from headrace.services.selection import selected
 from headrace.services.session import Progress, ProjectSession, Silent, usable
 from headrace.services.status_facts import unapplied_note
 from headrace.services.targets import partition as parse_partition
+from headrace.services.targets import unknown_keys
 from headrace.store import Transaction
 from headrace.store.queries import failures, ingestion, runs
 from headrace.store.queries.quarantine import dropped_deliveries
@@ -418,8 +419,33 @@ def _run(context: CommandContext, arguments: RunArguments, progress: Progress) -
         leader,
         order,
         "run",
-        partial(run_response, context.store, context.clock, context.session.zone, counts=counts),
+        partial(_response, context, compiled.project, targets, counts),
     )
+
+
+def _response(
+    context: CommandContext,
+    project: Project,
+    targets: Sequence[Target],
+    counts: CountsRow | None,
+    result: RunResult,
+) -> RunResponse:
+    """Return the run's response; its reason names requested keys that no partition has."""
+    response = run_response(
+        context.store, context.clock, context.session.zone, result, counts=counts
+    )
+    keys: dict[str, list[str]] = {}
+    for target in targets:
+        if target.first is not None and target.first == target.last:
+            keys.setdefault(target.node, []).append(target.first)
+    with context.store.read() as tx:
+        unknown = [
+            unknown_keys(tx, node, keys[name])
+            for name in keys
+            if isinstance(node := project.node(name), Source | Asset)
+        ]
+    reason = "; ".join(filter(None, (*unknown, response.reason)))
+    return msgspec.structs.replace(response, reason=reason or None)
 
 
 def _announced(
@@ -499,12 +525,16 @@ def _covers(source: Source | Asset, target: Target, key: str) -> bool:
 def _targets(
     project: Project, names: Sequence[str], arguments: RunArguments, exports: Collection[str]
 ) -> list[Target]:
-    targets = []
+    targets, nodes = [], list[Source | Asset | Exported]()
     for name in names:
         node = exported(project, name) if name in exports else project.node(name)
         if node is None or isinstance(node, Consumer) or is_view(project, name):
             continue
+        nodes.append(node)
         targets += _of_node(node, arguments)
+    if nodes and all(node.partition.whole for node in nodes):
+        for key in arguments.partitions:
+            parse_partition(nodes[0], key)
     if not targets:
         raise UsageError(
             "nothing was selected that can run", hint="headrace ls shows what there is"

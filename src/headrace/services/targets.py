@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from headrace.model import Asset, Consumer, Grain, Project, Source, UnknownName, UsageError
-from headrace.model.errors import did_you_mean
+from headrace.model.errors import did_you_mean, shown
 from headrace.model.export_problems import Exported, exported
 from headrace.model.intervals import parse_key
 from headrace.model.partitions import SEPARATOR, delivery_key, join
+from headrace.model.wording import few
+from headrace.store import Transaction
+from headrace.store.queries.partition_states import has_data_key
 
 DELIVERY_DIGITS = 12
 _ATTEMPT = re.compile(r"(\d{1,18})\.(\d{1,18})")
@@ -58,7 +61,7 @@ def partition(node: Source | Asset | Exported, key: str) -> str:
         if key != "*":
             raise UsageError(
                 f"{node.name} isn't partitioned: it has no {key[:40]!r}",
-                hint=f"leave @{key[:40]} away",
+                hint="leave the key away",
             )
         return key
     if spec.grain is not None:
@@ -96,6 +99,26 @@ def _listed(node: Source | Asset | Exported, key: str) -> str:
         hint = did_you_mean(key, values) or f"one of {', '.join(values[:12])}"
         raise UsageError(f"{node.name} has no {called} {key[:40]!r}", hint=hint)
     return key
+
+
+def unknown_keys(
+    tx: Transaction, node: Source | Asset | Exported, keys: Iterable[str]
+) -> str | None:
+    """Return which of the partitions have a key that nothing was delivered with; None if none.
+
+    Declared keys are checked by `partition`.
+    """
+    spec = node.partition
+    if spec.key is None or spec.values is not None:
+        return None
+    timed = spec.grain is not None
+    named = dict.fromkeys(key.partition(SEPARATOR)[2] if timed else key for key in keys)
+    unknown = [
+        shown(key) for key in named if key and not has_data_key(tx, node.name, key, timed=timed)
+    ]
+    if not unknown:
+        return None
+    return f"no partition of {node.name} with the {spec.key} {few(unknown, 3)} is known"
 
 
 def attempt(text: str) -> tuple[int, int] | None:

@@ -155,6 +155,8 @@ def _write_json(invocation: Invocation, response: ReadResponse, out: Path | None
 
 def _render_rows(response: ReadResponse, page: CommandOutput) -> None:
     page.head(response.asset, response.state)
+    if response.reason:
+        page.say(response.reason, "warn")
     if response.published_at is None and not response.rows:
         page.say("nothing is published of what was asked: there are no rows", "warn")
         page.next("headrace status")

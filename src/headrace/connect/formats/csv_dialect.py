@@ -200,8 +200,8 @@ def _names_columns(
         for titles, cells in columns
         if not any(map(_NUMBER_OR_DATE.fullmatch, titles))
     )
-    found = sum(len(cells) for cells in numbers if all(map(_NUMBER_OR_DATE.fullmatch, cells)))
-    return all(map(_is_name, row)) and found > 1
+    typed = sum(len(cells) for cells in numbers if all(map(_NUMBER_OR_DATE.fullmatch, cells)))
+    return all(map(_is_name, row)) and typed > 1
 
 
 def _are_distinct(cells: Sequence[str]) -> bool:

@@ -187,6 +187,8 @@ class ReadResponse(Response, frozen=True, kw_only=True):
     not_rebuilt: list[RemovedPartitionRow] = []
     """At most 50 of the partitions whose rows `retain_rebuildable` has removed, and of those that
     were rebuilt and have other rows."""
+    reason: str | None = None
+    """That no partition with a requested key is known."""
 
 
 class TryResponse(Response, frozen=True, kw_only=True):

@@ -225,6 +225,19 @@ def data_keys(tx: Transaction, node: str, interval: str) -> list[str]:
     return sorted(key[len(interval) + 1 :] if interval else key for (key,) in rows)
 
 
+def has_data_key(tx: Transaction, node: str, key: str, *, timed: bool) -> bool:
+    """Whether a partition of this data key is known; `timed` if intervals precede the keys."""
+    if not timed:
+        return get(tx, node, key) is not None
+    ending = f"/{key}"
+    row = tx.execute(
+        "select 1 from partition where node = :node and"
+        " substr(partition, length(partition) - :length + 1) = :ending limit 1",
+        {"node": node, "ending": ending, "length": len(ending)},
+    ).fetchone()
+    return row is not None
+
+
 def _partition(row: tuple[Any, ...]) -> Partition:
     node, partition, state, stale, failures, not_before, publication_id, reason, since = row
     return Partition(

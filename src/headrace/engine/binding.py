@@ -26,7 +26,7 @@ import msgspec
 from headrace.compiler.frames import receive, send
 from headrace.engine.failures import UNTYPED_SELF_HINT, shortened
 from headrace.engine.macros import faults
-from headrace.lake.rounded_decimals import refuse_rounding
+from headrace.lake.faulty_plans import refuse_faulty_plan
 from headrace.lake.session import DuckDBSession, without_semicolons
 from headrace.lake.sqltext import literal, quote
 from headrace.plan.compiled import Columns
@@ -208,7 +208,7 @@ class Binder:
             return None
         parameters = {name: available[name.lower()] for name in used}
         rows = self._session.run(f"DESCRIBE {query}", parameters or None).fetchall()
-        refuse_rounding(self._session, query)
+        refuse_faulty_plan(self._session, query)
         return tuple((row[0], row[1]) for row in rows)
 
     def _without_columns(self, text: str, statement: SelectStatement, used: set[str]) -> BindResult:

@@ -47,8 +47,8 @@ from headrace.engine.macros import defined
 from headrace.engine.processes import Meter, rows_and_bytes
 from headrace.faults import FaultPoint, reached
 from headrace.lake import FileRef, LakeColumn, LakeTable, Replacement, StagedFile
+from headrace.lake.faulty_plans import refuse_faulty_plan
 from headrace.lake.merging import stage_merge
-from headrace.lake.rounded_decimals import refuse_rounding
 from headrace.lake.row_routing import bounds_of, key_expression
 from headrace.lake.schema import CodeTypes, SchemaMismatch, ValueMismatch
 from headrace.lake.session import without_semicolons
@@ -416,7 +416,7 @@ def _sql(task: BodyTask, body: SqlBody, session: DuckDBSession) -> AssetOutput:
     composed = composed_of(task, inputs)
     with _failures(task, body=body, lines_before=composed.lines_before):
         if alike not in session.described:
-            refuse_rounding(session, composed_of(task, [_emptied(each) for each in inputs]).text)
+            refuse_faulty_plan(session, composed_of(task, [_emptied(each) for each in inputs]).text)
         return _rows(task, session, composed.text, composed.parameters, alike=alike)
 
 

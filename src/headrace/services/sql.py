@@ -201,7 +201,7 @@ def prepared(
     """
     from headrace.engine.macros import defined
     from headrace.lake import reading
-    from headrace.lake.rounded_decimals import refuse_rounding
+    from headrace.lake.faulty_plans import refuse_faulty_plan
     from headrace.sql.engine_faults import refuse_joined
 
     project, compiled = session.project(), session.compiled
@@ -237,7 +237,7 @@ def prepared(
             text = hidden.query(duckdb, text, names)
         if views:  # DuckDB joins their conditions with the query's
             refuse_joined(text)
-        refuse_rounding(duckdb, text)
+        refuse_faulty_plan(duckdb, text)
         yield duckdb, text, _values(project, reading.parameters_of(duckdb, text), question), seen
 
 

@@ -109,6 +109,22 @@ ENGINE_FAULTS = (
         instead="read the WITH directly: from n, not from (from n)",
     ),
     EngineFault(
+        "#24344",
+        "`round(decimal, -n)` by as many digits as the type has before the point, such as"
+        " `round(x, -2)` of a DECIMAL(4,2), is 0 for what rounds up",
+        instead="give it one digit more: round(x::decimal(5,2), -2)",
+    ),
+    EngineFault(
+        "#23700",
+        "`median` of intervals is the lower of the two in the middle",
+        instead="compute with seconds: to_seconds(median(epoch(x)))",
+    ),
+    EngineFault(
+        "#24601",
+        "`printf` with thousands and a fraction (`%,.2f`) of a whole number writes other digits",
+        instead="write %,d, or cast the number: printf('%,.2f', n::decimal(18,2))",
+    ),
+    EngineFault(
         "#24624",
         "a UNION ALL of queries over the same joins gives one the columns of the other (also"
         " #25819)",
@@ -164,12 +180,19 @@ class WrongResult(UsageError):
 
 def refuse_faulty(text: str) -> None:
     """Raise WrongResult for SQL with one of the refused forms; a text that isn't SQL has none."""
-    fault = _fault_of(text)
-    if fault is not None:
-        raise WrongResult(
-            f"DuckDB gives wrong results for this form: {fault.what} (duckdb {fault.source})",
-            hint=fault.instead,
-        )
+    source = _fault_of(text)
+    if source:
+        raise wrong_result(source)
+
+
+def wrong_result(source: str, *, line: int = 1) -> WrongResult:
+    """Return the error for a fault of ENGINE_FAULTS."""
+    fault = next(fault for fault in ENGINE_FAULTS if fault.source == source)
+    return WrongResult(
+        f"DuckDB gives wrong results for this form: {fault.what} (duckdb {source})",
+        hint=fault.instead,
+        line=line,
+    )
 
 
 def refuse_joined(text: str) -> None:
@@ -182,11 +205,11 @@ def refuse_joined(text: str) -> None:
 
 
 @lru_cache(maxsize=1024)
-def _fault_of(text: str) -> EngineFault | None:
-    """Return the first fault of a text, which a worker is asked about for each partition."""
+def _fault_of(text: str) -> str:
+    """Return the source of a text's first fault; a worker is asked about it for each partition."""
     if _MAY_HAVE.search(text) is None:
-        return None
+        return ""
     from headrace.sql.faulty_forms import faults_in  # loads sqlglot
 
     faults = set(faults_in(text))
-    return next((fault for fault in ENGINE_FAULTS if fault.source in faults), None)
+    return next((fault.source for fault in ENGINE_FAULTS if fault.source in faults), "")

@@ -1,5 +1,6 @@
-"""Decimals that DuckDB rounds although nobody cast them, found in its plan of a statement.
+"""Finds wrong results in DuckDB's plan of a statement, which has the types.
 
+They are calls that `engine_faults` names, and decimals that it rounds although nobody cast them:
 DuckDB's decimals have at most 38 digits. Where UNION, CASE, IN, a list and the like need more for
 the common type of two values, it drops decimals; a recursive query and the default of `lag` give
 the type of the first value to all others.
@@ -8,12 +9,13 @@ the type of the first value to all others.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from headrace.lake.session import DuckDBSession
 from headrace.lake.sqltext import literal
-from headrace.sql.engine_faults import WrongResult
+from headrace.sql.engine_faults import WrongResult, wrong_result
 
 _FLOATS = {"FLOAT", "DOUBLE"}
 _ANY_SCALE = 1000
@@ -28,13 +30,16 @@ _MACROS = (
 )
 
 
-def refuse_rounding(session: DuckDBSession, statement: str) -> None:
-    """Raise WrongResult if DuckDB drops decimals of a value that the statement doesn't cast.
+def refuse_faulty_plan(session: DuckDBSession, statement: str) -> None:
+    """Raise WrongResult if DuckDB errs in a call, or drops decimals of a value that nobody casts.
 
     Pass the statement over empty tables: nothing depends on rows. A statement that can't be bound
     passes, because its own error says more.
     """
-    losing = [node for node in _nodes(session, "plan", statement) if _loses_decimals(node)]
+    nodes = list(_nodes(session, "plan", statement))
+    for source, at in _wrong_calls(nodes):
+        raise wrong_result(source, line=_line_of(statement, at))
+    losing = [node for node in nodes if _loses_decimals(node)]
     written = (
         _written_casts(session, statement, dict(session.connection.execute(_MACROS).fetchall()))
         if losing
@@ -57,8 +62,46 @@ def refuse_rounding(session: DuckDBSession, statement: str) -> None:
                     "give the other side fewer digits, such as sum(amount)::decimal(18,3), or write"
                     " the cast that rounds"
                 ),
-                line=1 if at == _NOWHERE else statement.encode()[:at].count(b"\n") + 1,
+                line=_line_of(statement, at),
             )
+
+
+def _line_of(statement: str, at: int) -> int:
+    return 1 if at == _NOWHERE else statement.encode()[:at].count(b"\n") + 1
+
+
+def _wrong_calls(nodes: Sequence[dict[str, Any]]) -> Iterator[tuple[str, int]]:
+    """Yield the sources of faults that calls show, and the locations of the calls."""
+    for node in nodes:
+        source, is_wrong = _CALLS.get(node.get("name", ""), ("", None))
+        if is_wrong is not None and "arguments" in node and is_wrong(node):
+            yield source, node["query_location"]
+
+
+def _rounds_beyond(call: dict[str, Any]) -> bool:
+    """Return whether `round` gives a decimal one digit more than its type has."""
+    info = call["arguments"][0].get("type_info") or {"scale": 0, "width": 0}
+    places = (call["children"][-1].get("value") or {}).get("value")
+    return bool(places == info["scale"] - info["width"] < 0)
+
+
+def _groups_integers(call: dict[str, Any]) -> bool:
+    """Return whether `printf` writes a whole number as a fraction with thousands."""
+    text = str((call["children"][0].get("value") or {}).get("value", "")).replace("%%", "")
+    conversions = re.findall(r"%[^a-zA-Z]*[a-zA-Z]", text)
+    return any(
+        _GROUPED_FRACTION.fullmatch(conversion) and _is_integer(kind)
+        for conversion, kind in zip(conversions, call["arguments"][1:], strict=False)
+    )
+
+
+_GROUPED_FRACTION = re.compile(r"%[^a-zA-Z]*[,_'][^a-zA-Z]*[aefg]", re.IGNORECASE)
+_CALLS: dict[str, tuple[str, Callable[[dict[str, Any]], bool]]] = {
+    "round": ("#24344", _rounds_beyond),
+    "median": ("#23700", lambda call: call["arguments"][0]["id"] == "INTERVAL"),
+    "printf": ("#24601", _groups_integers),
+}
+"""The sources of faults by the function that may show them, with what shows them."""
 
 
 def _nodes(session: DuckDBSession, form: str, statement: str) -> Iterator[dict[str, Any]]:
@@ -100,8 +143,12 @@ def _scales(kind: dict[str, Any]) -> list[int]:
     inside = [each["second"] for each in info.get("child_types", ())]
     if children := [info["child_type"]] if "child_type" in info else inside:
         return [scale for child in children for scale in _scales(child)]
-    default = 0 if name.endswith("INT") or name == "INTEGER" else -1
+    default = 0 if _is_integer(kind) else -1
     return [_ANY_SCALE if name in _FLOATS else info.get("scale", default)]
+
+
+def _is_integer(kind: dict[str, Any]) -> bool:
+    return str(kind.get("id")).endswith(("INT", "INTEGER"))
 
 
 def _is_exact(value: dict[str, Any] | None, decimals: int) -> bool:

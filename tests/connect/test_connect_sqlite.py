@@ -258,6 +258,7 @@ def test_a_decimal_keeps_its_digits(
         ("date", "31.12.2024"),
         ("decimal(5,2)", 1.005),
         ("decimal(18,2)", 12345678901234.565),
+        ("decimal(18,2)", 1000000000000000.5),
         ("datetime", "2024-01-01 10:00:00.1234567"),
         ("", b"\xff"),
         ("boolean", 2),
@@ -285,6 +286,22 @@ def test_a_value_that_isnt_what_its_column_says_is_refused(
     assert isinstance(outcome, UnreadableFile), outcome
     assert outcome.reason.startswith("row 2, column x: `") and "` isn't" in outcome.reason
     assert bench.left() == []
+
+
+def test_a_decimal_that_a_double_does_not_hold_is_refused(
+    erp: sqlite3.Connection, far: Far
+) -> None:
+    """Would catch: a cent that SQLite has lost, published as if it were known."""
+    erp.execute("create table t (x decimal(18,2))")
+    erp.execute("insert into t values ('98765432109876.54')")
+    outcome = far(table="t").take()
+    assert isinstance(outcome, UnreadableFile), outcome
+    assert outcome.reason == (
+        "row 1, column x: `98765432109876.55` isn't a number of which a double, as SQLite stores"
+        " it, holds 2 decimals; cast it, or leave it out, in a `query`"
+    )
+    for query in ("select cast(x as real) as x from t", "select cast(x as text) as x from t"):
+        assert isinstance(far(query=query).take(), Taken)
 
 
 @pytest.mark.parametrize(

@@ -156,6 +156,10 @@ def _array(column: ValueColumn, values: Sequence[Any], rows_before: int) -> pa.A
         raise _misfit(column, values, rows_before, error) from None
 
 
+class NotHeld(ValueError):
+    """A value that its column can't hold; the text says what it can."""
+
+
 _MISFITS = (pa.ArrowException, ValueError, TypeError, ArithmeticError)
 _MISTAKEN = {pa.string(): bytes, pa.binary(): str}
 """What Arrow takes for a column's type, though it is another one."""
@@ -183,8 +187,9 @@ def _misfit(
     for row, value in enumerate(values, rows_before + 1):
         try:
             _converted(column, [value])
-        except _MISFITS:
-            return _refusal(row, column.name, value, _in_words(column.type))
+        except _MISFITS as misfit:
+            holds = str(misfit) if isinstance(misfit, NotHeld) else _in_words(column.type)
+            return _refusal(row, column.name, value, holds)
     return CannotRead(f"the column {printable(column.name)}: {printable(error, 200)}")
 
 

@@ -29,13 +29,15 @@ from headrace.connect.engines.engine import (
     checked_names,
     file_of,
 )
-from headrace.connect.engines.parquet_files import BATCH_ROWS, ValueColumn, rows_to_parquet
+from headrace.connect.engines.parquet_files import BATCH_ROWS, NotHeld, ValueColumn, rows_to_parquet
 from headrace.model.intervals import day_start_us, from_us
 from headrace.store.engines.sqlite import APPLICATION_ID
 
 BUSY_SECONDS = 10.0
 _IDENTITY_AT = 68
 """Offset of the application's number in an SQLite file's header."""
+DOUBLE_DIGITS = 15
+"""Digits of any decimal number that a double holds."""
 _DECIMAL = re.compile(r"(?:decimal|numeric)\s*\(\s*(\d+)\s*(?:,\s*(\d+)\s*)?\)", re.IGNORECASE)
 _NUMBER = re.compile(r"[-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?")
 _NANOSECONDS = re.compile(r"[.,]\d{6}\d*[1-9]")
@@ -267,13 +269,19 @@ def _decimal(value: Any, scale: int) -> Decimal:
     """Return a float as the decimal of the column's scale that it stands for.
 
     That is the one whose nearest float it is, or is but for its last digits: 0.1 + 0.2 is 0.3. No
-    other is rounded.
+    other is rounded. Raise NotHeld if the float stands for several.
     """
     if isinstance(value, str) and not _NUMBER.fullmatch(value):
         raise ValueError(value)  # Python takes more: 1_0
     if not isinstance(value, float):
         return Decimal(value)
     written = Decimal(repr(value))
+    step = Decimal(1).scaleb(-scale)
+    if len(written.as_tuple().digits) > DOUBLE_DIGITS and value in (
+        float(written + step),
+        float(written - step),
+    ):
+        raise NotHeld(f"a number of which a double, as SQLite stores it, holds {scale} decimals")
     if -int(written.as_tuple().exponent) <= scale:
         return written
     rounded = round(written, scale)

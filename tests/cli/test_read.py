@@ -114,7 +114,7 @@ def test_a_delivery_without_rows_is_not_called_unpublished(new: Project) -> None
     (new.root / "landing").mkdir()
     (new.root / "landing/e.csv").write_text("id,name\n")
     assert "1 partition published" in new.text("tick")
-    told = "empty has no rows yet, and its columns aren't known before that"
+    told = "no rows of empty are published, and its columns aren't known before that"
     assert told in new.refused("read", "empty", "--format", "csv", code=1)
     assert told in new.refused("sql", "select * from empty")
 

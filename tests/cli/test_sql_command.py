@@ -51,7 +51,7 @@ def test_the_past_is_as_it_was(shop: Project) -> None:
         [{"n": 9}],
         shop.json("read", "orders", "--at", "2025-03-05T00:00+01:00")["snapshot"],
     )
-    assert "nothing of orders was published" in shop.refused(
+    assert "no rows of orders are published" in shop.refused(
         "sql", "from orders", "--at", "2001-01-01T00:00"
     )
 

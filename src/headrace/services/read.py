@@ -389,7 +389,8 @@ def write(
     location = find(session, query)
     if location.table is None:
         raise HeadraceError(
-            f"{location.node.name} has no rows yet, and its columns aren't known before that",
+            f"no rows of {location.node.name} are published, and its columns aren't known"
+            " before that",
             hint="headrace status",
         )
     note_reads(session, [location.node.name], usage.READ)

@@ -529,7 +529,7 @@ def _declared(session: ProjectSession, name: str) -> QueryTable:
     node = session.compiled.nodes.get(name) if session.compiled else None
     if node is None or node.columns is None:
         raise UsageError(
-            f"{name} has no rows yet, and its columns aren't known before that",
+            f"no rows of {name} are published, and its columns aren't known before that",
             hint="headrace status",
         )
     return QueryTable(

@@ -22,6 +22,7 @@ from headrace.cli.command_table import (
 )
 from headrace.cli.declared_commands import load
 from headrace.cli.main import run
+from headrace.installed_commands import IN_PACKAGES
 from headrace.services.parameters import Argument
 
 
@@ -74,7 +75,7 @@ def test_help_prints_only_what_runs() -> None:
 
 def test_the_order_of_the_help_names_only_commands() -> None:
     """Would catch: a command that is gone and stays in the order."""
-    assert set(command_table._ORDER) <= set(BY_NAME)
+    assert set(command_table._ORDER) <= {*BY_NAME, *IN_PACKAGES}
 
 
 def test_a_command_is_in_one_table_only() -> None:

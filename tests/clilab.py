@@ -128,9 +128,13 @@ def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.fixture
 def shop(filled: Path, tmp_path: Path, call: Callable[..., Any]) -> Project:
-    """A copy of the filled project, whose catalog says where the copy is."""
-    root = tmp_path / "shop"
-    shutil.copytree(filled, root, symlinks=True, ignore=shutil.ignore_patterns("*.sock"))
+    """A copy of the filled project."""
+    return copied(filled, tmp_path / "shop", call)
+
+
+def copied(project: Path, root: Path, call: Callable[..., Any]) -> Project:
+    """Return a copy of a project, whose catalog says where the copy is."""
+    shutil.copytree(project, root, symlinks=True, ignore=shutil.ignore_patterns("*.sock"))
     with closing(sqlite3.connect(root / ".headrace/state.db")) as state, state:
         state.execute(
             "update ducklake_metadata set value = ? where key = 'data_path'",

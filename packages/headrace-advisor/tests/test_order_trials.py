@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import random
-import shutil
-import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
-from clilab import Project
+from clilab import Project, copied
 from msgspec.structs import replace
 
 from headrace.cli.main import run
@@ -71,15 +68,8 @@ def computed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def shop(computed: Path, tmp_path: Path, call: Callable[..., Any]) -> Project:
-    """A copy of the computed project, whose catalog says where the copy is."""
-    root = tmp_path / "shop"
-    shutil.copytree(computed, root, symlinks=True, ignore=shutil.ignore_patterns("*.sock"))
-    with closing(sqlite3.connect(root / ".headrace/state.db")) as state, state:
-        state.execute(
-            "update ducklake_metadata set value = ? where key = 'data_path'",
-            (f"{root}/.headrace/lake/",),
-        )
-    return Project(root, call)
+    """A copy of the computed project."""
+    return copied(computed, tmp_path / "shop", call)
 
 
 def _files(root: Path) -> set[str]:

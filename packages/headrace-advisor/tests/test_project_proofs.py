@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import shutil
-import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from clilab import Project
+from clilab import Project, copied
 
 from headrace.cli.main import run
-from headrace.plan import trials
 from headrace.plan.trials import Compared, Interval, Side
 from headrace.store.queries import publications
 from headrace_advisor.analysis import partition_rules
 from headrace_advisor.analysis.trial_runs import OutOfTime, _Pair
+
+pytestmark = pytest.mark.usefixtures("durations")
 
 NOW = "2025-03-04T06:00+00:00"
 PROVE = ("optimize", "--prove", "--partitions", "2", "--budget", "20s")
@@ -62,28 +60,8 @@ def computed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def shop(computed: Path, tmp_path: Path, call: Callable[..., Any]) -> Project:
-    """A copy of the computed project, whose catalog says where the copy is."""
-    root = tmp_path / "shop"
-    shutil.copytree(computed, root, symlinks=True, ignore=shutil.ignore_patterns("*.sock"))
-    with closing(sqlite3.connect(root / ".headrace/state.db")) as state, state:
-        state.execute(
-            "update ducklake_metadata set value = ? where key = 'data_path'",
-            (f"{root}/.headrace/lake/",),
-        )
-    return Project(root, call)
-
-
-@pytest.fixture(autouse=True)
-def durations(monkeypatch: pytest.MonkeyPatch) -> dict[str, Interval]:
-    """The interval of each trial's durations: runs of 1 ms on a busy machine are inconclusive."""
-    result = {"interval": Interval(-20.0, -25.0, -15.0)}
-    measured = trials.change_of
-    monkeypatch.setattr(
-        trials,
-        "change_of",
-        lambda pairs: None if measured(pairs) is None else result["interval"],
-    )
-    return result
+    """A copy of the computed project."""
+    return copied(computed, tmp_path / "shop", call)
 
 
 def _row(rows: list[Any], rule: str, asset: str = "copies") -> Any:

@@ -9,6 +9,7 @@ import pytest
 from typed_commands import typed_commands
 
 from headrace.cli.command_table import Options, ValueMissing, split_options
+from headrace.cli.declared_commands import CommandGroup, load
 from headrace.cli.main import run
 from headrace.services.parameters import Option
 
@@ -58,3 +59,22 @@ def test_an_option_of_another_action_is_refused(
     words = [*name.split(), *needed, option, "--project", str(tmp_path)]
     assert run(words) == 2
     assert f"unknown: {option}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "typed"),
+    [
+        ("hold", ["--reason", "list", "orders"], "hold"),
+        ("hold", ["--reason=list", "orders"], "hold"),
+        ("incidents", ["--project", "fix"], "incidents"),
+        ("incidents", ["--reason", "fix", "mute", "INC-1"], "incidents mute"),
+        ("incidents", ["--json", "mute", "INC-1"], "incidents mute"),
+        ("db", ["--reason", "gc", "check", "--repair"], "db check"),
+        ("quarantine", ["asset:drop"], "quarantine"),
+    ],
+)
+def test_an_options_value_is_no_action(name: str, words: list[str], typed: str) -> None:
+    """Would catch: a reason or a folder that is called like an action, taken for it."""
+    group = load(name)
+    assert isinstance(group, CommandGroup)
+    assert group.chosen(name, words)[0] == typed

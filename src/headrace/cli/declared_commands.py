@@ -28,12 +28,12 @@ import types
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from importlib import import_module
-from itertools import takewhile
+from itertools import chain, takewhile
 from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
 
 import msgspec
 
-from headrace.cli.command_table import find_command
+from headrace.cli.command_table import VALUES, find_command
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput, render_plainly
 from headrace.model.errors import HeadraceError, UsageError, close_names
@@ -261,8 +261,8 @@ class CommandGroup(Command):
         Options may stand before the action. Raises UsageError if there is no action where one is
         needed.
         """
-        at = next((at for at, word in enumerate(arguments) if word in self.actions), None)
-        if at is not None and (at == 0 or arguments[0].startswith("-")):
+        at = self._first_word(arguments)
+        if at is not None and arguments[at] in self.actions:
             rest = [*arguments[:at], *arguments[at + 1 :]]
             return f"{name} {arguments[at]}", self.actions[arguments[at]], rest
         words = list(takewhile(lambda word: not word.startswith("-"), arguments))
@@ -274,6 +274,26 @@ class CommandGroup(Command):
             every = ", ".join(self.actions)
             raise UsageError(f"headrace {name} needs an action", hint=f"one of {every}")
         return name, self.otherwise, list(arguments)
+
+    def _first_word(self, arguments: Sequence[str]) -> int | None:
+        """Return the place of the first word that is neither an option nor its value."""
+        option = ""
+        for at, word in enumerate(arguments):
+            if not word.startswith("-") and not (option and option in self._with_values):
+                return at
+            option = word
+        return None
+
+    @cached_property
+    def _with_values(self) -> frozenset[str]:
+        commands = filter(None, (*self.actions.values(), self.otherwise))
+        said = {
+            name
+            for item in chain.from_iterable(each.parameters for each in commands)
+            if isinstance(item.declaration, Option) and item.type is not bool
+            for name in (item.declaration.name, item.declaration.short)
+        }
+        return frozenset(filter(None, said | VALUES.keys()))
 
 
 def first_sentence(text: str) -> str:

@@ -12,6 +12,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
+from door_lab import Opened
 from serve_lab import ask
 from starlette.types import Receive, Scope, Send
 
@@ -414,3 +415,12 @@ def test_a_port_that_is_taken_gives_the_next_free_one() -> None:
         listen("no.such.host.invalid", 0)
     with pytest.raises(UsageError):
         listen("192.0.2.1", 0)
+
+
+@pytest.mark.parametrize("path", ["optimize/no/such/path", "import/dbt"])
+def test_a_path_that_an_installed_package_hasn_t_is_only_unknown(door: Opened, path: str) -> None:
+    """Would catch: advice to install what is installed."""
+    pytest.importorskip("headrace_advisor")
+    answer = door.get(f"/api/v1/{path}")
+    assert answer.status == 404 and answer.json.get("code") != "not_installed"
+    assert "pip install" not in answer.body.decode()

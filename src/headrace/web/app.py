@@ -20,7 +20,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from headrace.installed_commands import IN_PACKAGES
+from headrace.installed_commands import IN_PACKAGES, installed_commands
 from headrace.model import HeadraceError, Refused
 from headrace.security.access import Identity, local_identity
 from headrace.security.access_events import UNKNOWN
@@ -490,10 +490,10 @@ async def _respond(
 
 
 def _unknown_path(status: int, path: str) -> HttpProblem:
-    """Return the problem of a path that isn't served, or only where another package is."""
+    """Return the problem of a path that isn't served, or only where a package is installed."""
     command = path.removeprefix(f"{PREFIX}/").partition("/")[0]
     package = IN_PACKAGES.get(command)
-    if package is None:
+    if package is None or command in installed_commands():
         return HttpProblem(status, "look at / for what there is")
     problem = HttpProblem(
         status,

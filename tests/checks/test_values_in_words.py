@@ -15,11 +15,13 @@ def test_no_check_says_a_value_that_stays(bench: Bench) -> None:
     rows; a kind of check whose words quote values in another way than the others.
     """
     staged = bench.stage(
-        "SELECT 'Oslo4711' AS town, 4711.5 AS price, DATE '2004-05-06' AS born FROM range(2)"
+        "SELECT 'Oslo4711' AS town, 4711.5 AS price, DATE '2004-05-06' AS born, DATE 'infinity' AS ends"
+        " FROM range(2)"
     )
     result = bench.audit(
         staged,
         check("freshness", column="born", max_age="2d"),
+        check("freshness", column="ends", max_age="2d"),
         check("range", column="price", max=5),
         check("accepted_values", column="town", values=["Bergen"]),
         check("regex", column="town", pattern="[A-Z]{3}"),
@@ -31,4 +33,6 @@ def test_no_check_says_a_value_that_stays(bench: Bench) -> None:
     said = [row.detail for row in result.results]
     assert all(row.outcome is CheckState.FAILED for row in result.results), said
     assert any("4711" in text for text in said) and any("2004" in text for text in said)
-    assert not re.search("4711|2004|years|Oslo", " ".join(map(text_without_values, said))), said
+    assert not re.search(
+        "4711|2004|years|Oslo|infinity", " ".join(map(text_without_values, said))
+    ), said

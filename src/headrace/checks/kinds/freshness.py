@@ -64,7 +64,7 @@ class Freshness(CheckKind):
             counted, newest_us, infinite = int(values[0]), values[1], int(values[2])
             if infinite:
                 detail = (
-                    f"{column}: newest is infinity; at most {max_ahead} in the future is allowed"
+                    f"{column}: newest is 'infinity'; at most {max_ahead} in the future is allowed"
                 )
                 return CheckFinding(counted, infinite, detail)
             if newest_us is None:

@@ -287,13 +287,13 @@ class CommandGroup(Command):
     @cached_property
     def _with_values(self) -> frozenset[str]:
         commands = filter(None, (*self.actions.values(), self.otherwise))
-        said = {
+        names = {
             name
             for item in chain.from_iterable(each.parameters for each in commands)
             if isinstance(item.declaration, Option) and item.type is not bool
             for name in (item.declaration.name, item.declaration.short)
         }
-        return frozenset(filter(None, said | VALUES.keys()))
+        return frozenset(filter(None, names | VALUES.keys()))
 
 
 def first_sentence(text: str) -> str:

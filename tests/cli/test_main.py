@@ -154,6 +154,18 @@ def test_a_line_that_cannot_be_parsed_is_wrong_use(
 
 
 @pytest.mark.parametrize(
+    ("option", "suggested"),
+    [("--reason", ""), ("--jsn", "--json"), ("--dry", "--dry-run"), ("--partition", "")],
+)
+def test_only_similar_options_are_suggested(option: str, suggested: str, tmp_path: Path) -> None:
+    """Would catch: `--reason` answered with "did you mean --json?"."""
+    error = headrace("db", "gc", option, "x", cwd=tmp_path).stderr
+    assert option in error
+    assert ("did you mean" in error) == bool(suggested), error
+    assert suggested in error
+
+
+@pytest.mark.parametrize(
     "command", ["ls", "status", "validate", "runs", "quarantine", "tick", "run", "apply"]
 )
 def test_without_a_project_every_command_says_so(command: str, tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ from headrace.model.errors import UsageError
 from headrace.services.parameters import Argument, Option
 
 HELP_EPILOG = "Options of every command: headrace --help"
+SIMILAR_MIN = 0.75
+"""Similarity from which an option is suggested: `--reason` isn't `--json` (0.71)."""
 
 
 def run_command(name: str, command: Command, arguments: list[str], before: Options) -> int:
@@ -91,7 +93,10 @@ def _suggestion(parser: argparse.ArgumentParser, message: str) -> str:
         for flag in action.option_strings
         if flag.startswith("--")
     ]
-    close = difflib.get_close_matches(unknown, options, n=1) if unknown.startswith("--") else []
+    if not unknown.startswith("--"):
+        return ""
+    close = [option for option in options if option.startswith(unknown)]
+    close += difflib.get_close_matches(unknown, options, n=1, cutoff=SIMILAR_MIN)
     return f"did you mean {close[0]}? " if close else ""
 
 

@@ -84,6 +84,22 @@ def test_old_partitions_go_and_what_was_computed_stays(shop: Path, fault: str) -
     assert len(rows(shop, "daily")) == 2
 
 
+def test_the_retention_of_a_removed_source_goes_on(shop: Path) -> None:
+    """Would catch: a deleted declaration that keeps old rows, and their delivery, for ever."""
+    (shop / "assets/daily.sql").unlink()
+    declared = shop / "sources/orders.yaml"
+    text = declared.read_text()
+    declared.unlink()
+    done = command(shop, "apply", "--yes")
+    assert done.returncode == 0, done
+    announced = json.loads(command(shop, "db", "gc", "--dry-run", "--json").stdout)["partitions"]
+    assert [(row["node"], row["first"], row["last"]) for row in announced] == [("orders", OLD, OLD)]
+    assert command(shop, "db", "gc").returncode == 0
+    declared.write_text(text)
+    assert command(shop, "apply", "--yes").returncode == 0
+    assert [row["id"] for row in rows(shop, "orders")] == [f"row-of-{KEPT}"]
+
+
 @pytest.mark.long
 def test_removed_rows_are_no_empty_deliveries(shop: Path) -> None:
     """Would catch: a partition whose rows retention removed that counts as delivered empty where

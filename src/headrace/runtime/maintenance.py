@@ -36,6 +36,7 @@ from headrace.runtime.garbage import (
 )
 from headrace.runtime.history_retention import HISTORY_KEPT, retirable, retire
 from headrace.runtime.partition_retention import Retired, retire_partitions, retiring
+from headrace.runtime.pruned_nodes import with_removed
 from headrace.security.state import refuse_empty
 from headrace.slo.damaged_files import damaged_files
 from headrace.store import Clock, SqliteAddress, Store, Transaction
@@ -129,6 +130,8 @@ def _collect(
     store: Store, epoch: int, folders: Folders, keep: RetentionPolicy, now_us: int
 ) -> Collected:
     now = instant(now_us)
+    with store.read() as tx:
+        keep = with_removed(tx, keep)
     partitions = retire_partitions(store, epoch, folders, keep, now_us)
     expired = _expire(store, folders, now - keep.of("snapshots", SNAPSHOTS_KEPT))
     reached(FaultPoint.MAINTENANCE_EXPIRED)
@@ -208,6 +211,7 @@ def collectable(store: Store, folders: Folders, keep: RetentionPolicy, now_us: i
     """Return what `collect` would free, as far as known beforehand; lake files aren't counted."""
     before = now_us - int(keep.of("snapshots", SNAPSHOTS_KEPT).total_seconds() * 1_000_000)
     with store.read() as tx:
+        keep = with_removed(tx, keep)
         snapshots = retention.expiring_snapshots(tx, catalog.snapshot_time(before))
         return Collected(
             0 if holds.in_force(tx) else snapshots,

@@ -34,8 +34,8 @@ def test_what_runs_the_old_code_says_so(lab: Lab) -> None:
         lambda session, notes: run(session, ["total"], progress=notes),
     ):
         with closing(lab.session()) as session:
-            command(session, notes := Notes())
-        assert NOTE in notes.lines
+            response = command(session, notes := Notes())
+        assert NOTE in notes.lines and response.unapplied == NOTE
     with closing(lab.session()) as session, pytest.raises(Refused, match="not applied yet: total"):
         fix(session, "INC-1", dry_run=True, confirm=lambda _: True, progress=Silent())
     lab.headrace("apply", "--yes")

@@ -116,10 +116,11 @@ def announce(progress: Progress, command: str, counts: CountsRow) -> None:
     progress.note(f"{command} makes {counts.text or 'nothing'}")
 
 
-def warn_of_edits(session: ProjectSession, progress: Progress) -> None:
-    """Tell the user about edited files, which don't run before they are applied."""
+def warn_of_edits(session: ProjectSession, progress: Progress) -> str | None:
+    """Tell the user about edited files, which don't run before they are applied; return it."""
     if (note := unapplied_note(session)) is not None:
         progress.note(note)
+    return note
 
 
 # `retry`: runs again only what failed.
@@ -165,8 +166,10 @@ def retry(
         )
     if not failed_partitions(session, target):
         return _nothing(session, target)
-    warn_of_edits(session, progress)
-    return perform(session, "retry", RetryArguments(target, (reason or "").strip()), progress)  # type: ignore[no-any-return]
+    note = warn_of_edits(session, progress)
+    arguments = RetryArguments(target, (reason or "").strip())
+    response: RunResponse = perform(session, "retry", arguments, progress)
+    return msgspec.structs.replace(response, unapplied=note)
 
 
 def failed_partitions(session: ProjectSession, target: str) -> Sequence[tuple[str, str]]:
@@ -370,8 +373,9 @@ def run(  # noqa: PLR0913 - as many as the command has options
         list(select), list(exclude), list(partitions), first, last, again, reason
     )
     _check(session, arguments, progress)
-    warn_of_edits(session, progress)
-    return perform(session, "run", arguments, progress)  # type: ignore[no-any-return]
+    note = warn_of_edits(session, progress)
+    response: RunResponse = perform(session, "run", arguments, progress)
+    return msgspec.structs.replace(response, unapplied=note)
 
 
 def _check(session: ProjectSession, arguments: RunArguments, progress: Progress) -> None:

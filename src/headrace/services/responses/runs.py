@@ -169,6 +169,9 @@ class RunResponse(Response, frozen=True, kw_only=True):
     counts: CountsRow | None = None
     """How many partitions `run --again` and `retry` announced before they began; null
     for others."""
+    unapplied: str | None = None
+    """Which edits `run` and `retry` ran without, and how to apply them; null where there are none.
+    """
 
 
 class RunRow(Response, frozen=True, kw_only=True):

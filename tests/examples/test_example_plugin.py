@@ -293,3 +293,29 @@ def test_doctor_lists_packages_and_names_the_one_with_a_taken_name(
     rows = Shop(tmp_path, packages).run("doctor", code=1)
     assert "headrace-shop-kinds 0.1.0 adds `check_digit`" in rows
     assert "`unique` of the installed package second 1.0 can't be used: Headrace has this" in rows
+
+
+@pytest.mark.long
+def test_a_broken_package_of_advice_stops_no_cleanup(tmp_path: Path) -> None:
+    """Would catch: `db gc` that frees nothing because an installed package can't be imported."""
+    packages = tmp_path / "packages"
+    add_package(
+        packages,
+        "headrace_torn",
+        "[headrace.repeatability]\ntorn = headrace_torn:why\n",
+        "import no_such_module\n",
+    )
+    shop = Shop(tmp_path, packages)
+    shutil.rmtree(shop.root)
+    (shop.root / "assets").mkdir(parents=True)
+    (shop.root / "headrace.toml").write_text('[project]\nname = "shop"\ntimezone = "UTC"\n')
+    (shop.root / "owners.yaml").write_text("core: {kind: team}\n")
+    (shop.root / "assets/daily.sql").write_text(
+        "/* headrace\nowner: core\npartition: {by: day, column: day}\nstart: 2026-03-02\n"
+        "retain_rebuildable: 30d\n*/\nselect cast('2026-03-02' as date) as day\n"
+    )
+    shop.run("apply", "--yes")
+    assert "headrace_torn" in shop.json("db", "gc", "--dry-run")["rebuildable"][0]["why"]
+    assert "headrace_torn" in shop.json("db", "gc")["rebuildable"][0]["why"]
+    broken = [row for row in shop.json("doctor", code=1) if row["state"] == "fail"]
+    assert any("headrace_torn" in row["detail"] for row in broken), broken

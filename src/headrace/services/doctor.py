@@ -10,7 +10,7 @@ from headrace.model import HeadraceError, ProblemLevel, Project, Settings
 from headrace.model.access import ACCESS_FILE
 from headrace.model.file_descriptions import require_usable
 from headrace.model.link_problems import rules_that_end
-from headrace.model.plugins import GROUPS, BrokenPlugin, plugins
+from headrace.model.plugins import GROUPS, REPEATABILITY, WEEKLY, BrokenPlugin, functions, plugins
 from headrace.model.settings import PRODUCTION
 from headrace.security.secrets import SecretMissing, Secrets
 from headrace.services.examinations import (
@@ -80,6 +80,11 @@ def _packages() -> Iterator[ExaminationFinding]:
             yield fail("packages", str(error), error.hint)
         else:
             yield ok("packages", f"{plugin.package} adds `{plugin.name}`")
+    for group in (REPEATABILITY, WEEKLY):
+        try:
+            functions(group)
+        except BrokenPlugin as error:
+            yield fail("packages", str(error), error.hint)
 
 
 def _contacts(session: ProjectSession) -> Iterator[ExaminationFinding]:

@@ -22,7 +22,7 @@ from headrace.lake import catalog
 from headrace.lake.catalog import FileMoved, newest_snapshot
 from headrace.lake.erased_files import ErasedFile, ErasureScan
 from headrace.model import Asset, InputMode, LakeError
-from headrace.model.plugins import REPEATABILITY, functions
+from headrace.model.plugins import REPEATABILITY, BrokenPlugin, functions
 from headrace.plan.compiled import Compiled
 from headrace.runtime import erasures
 from headrace.runtime.applied_versions import AppliedVersion
@@ -66,12 +66,16 @@ def early_rows(
 ) -> list[RebuildableRow]:
     """Return `rebuildable_rows` with why no partition of an asset may go.
 
-    Installed packages say whether an asset gives the same rows again; without one, all stays.
+    Installed packages say whether an asset gives the same rows again; without one, or with a
+    broken one, all stays.
     """
     rows = rebuildable_rows(session, tx, compiled.project)
     if not rows:
         return []
-    differs = [each(compiled) for each in functions(REPEATABILITY)]
+    try:
+        differs = [each(compiled) for each in functions(REPEATABILITY)]
+    except BrokenPlugin as error:
+        return [msgspec.structs.replace(row, why=str(error)) for row in rows]
     return [
         msgspec.structs.replace(
             row, why=_why_not(compiled, compiled.project.assets[row.node], differs)

@@ -421,17 +421,50 @@ def test_json_that_others_refuse_is_refused(export_bench: Bench) -> None:
         assert outcome.error.message.endswith("j: a value isn't JSON that others read, such as NaN")
 
 
-@pytest.mark.parametrize("ending", ["csv", "jsonl"])
-def test_digits_of_json_inside_of_others_are_refused(export_bench: Bench, ending: str) -> None:
-    """Would catch: a number that is a double, once JSON is made of the STRUCT around it."""
-    bench, declared = export_bench, {"to": f"a.{ending}"}
-    query = """select {'j': '{"x": %s}'::json, 'd': 12345678901234567890.12::decimal(38,2)} as s"""
-    outcome = bench.perform(bench.task(declared, bench.rows(query % "98765432109876543210.12")))
-    assert isinstance(outcome, FailedOutcome)
-    assert "column s has JSON inside of others" in outcome.error.message
-    bench.export(declared, bench.rows(query % "1234567.12"))
-    text = (bench.root / declared["to"]).read_text().replace('""', '"')
-    assert '{"j":{"x":1234567.12},"d":12345678901234567890.12}' in text
+INSIDE = {
+    """{'j': '{"x": 98765432109876543210.12, "y": 1e400}'::json, 'd': 0.10::decimal(38,2)}""": (
+        '{"j":{"x": 98765432109876543210.12, "y": 1e400},"d":0.10}'
+    ),
+    "[12345678901234567890.12::decimal(38,2), null]": "[12345678901234567890.12,null]",
+    "['\\xAA\\x5C'::blob]": '["qlw="]',
+    "[timestamptz '1883-11-18 16:00:00+00', '2013-02-11 18:00:00+00']": (
+        '["1883-11-18T16:00:00+00:00","2013-02-11T13:00:00-05:00"]'
+    ),
+    "{'t': timestamp '2013-02-11 13:14:15.25', 'd': date '2013-02-11', 'n': null::integer}": (
+        '{"t":"2013-02-11T13:14:15.25","d":"2013-02-11","n":null}'
+    ),
+    "[0.1::float, 16777216]": "[0.1,16777216.0]",
+    "map {timestamp '2013-02-11 13:14:15': [0.5::decimal(9,2)], '2014-01-01': []}": (
+        '{"2013-02-11T13:14:15":[0.50],"2014-01-01T00:00:00":[]}'
+    ),
+    "map {'a\"b': true, 'c,d': null}": '{"a\\"b":true,"c,d":null}',
+    """map {{'a': 'x', 'b': 'y, z'}: 'NaN, inf ,]'}""": (
+        '{"{\\"a\\":\\"x\\",\\"b\\":\\"y, z\\"}":"NaN, inf ,]"}'
+    ),
+    "[[], null, [chr(10) || chr(0)]]": '[[],null,["\\n\\u0000"]]',
+}
+
+
+@pytest.mark.parametrize("ending", ["csv", "json", "jsonl", "xlsx"])
+def test_nested_values(export_bench: Bench, ending: str) -> None:
+    """Would catch: `Decimal('0.10')` in a workbook, binary values other than in base64, a moment
+    that is another one without the seconds of its offset, and digits lost as a double's."""
+    columns = [f"{value} as c{number}" for number, value in enumerate(INSIDE)]
+    rows = export_bench.rows(f"select {', '.join(columns)}, null::integer[] as missing")
+    path = export_bench.root / f"a.{ending}"
+    export_bench.export({"to": path.name}, rows)
+    expected = [*INSIDE.values(), None if ending == "xlsx" else ""]
+    if ending == "xlsx":
+        assert list(next(openpyxl.load_workbook(path).active.iter_rows(2, values_only=True))) == (
+            expected
+        )
+    elif ending == "csv":
+        with path.open(encoding="utf-8", newline="") as file:
+            assert list(csv.reader(file))[1] == expected
+    else:
+        named = ",".join(f'"c{number}":{value}' for number, value in enumerate(INSIDE.values()))
+        assert f'{{{named},"missing":null}}' in path.read_text()
+        json.loads(path.read_text())
 
 
 def test_names_of_sheets() -> None:

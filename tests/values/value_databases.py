@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from value_tables import KINDS
-from value_writers import Values, Writer, Written, as_text, rows_of
+from value_writers import TYPED, Values, Writer, Written, as_text, rows_of
 
 TYPES = {
     "int": "integer",
@@ -33,6 +33,7 @@ TYPES = {
     "uuid": "uuid",
     "bytes": "bytea",
     "list": "integer[]",
+    "struct": "jsonb",
 }
 """Kind of value → type in PostgreSQL; others are text."""
 MARIADB = {
@@ -52,7 +53,7 @@ MARIADB = {
     "uuid": "char(36)",
     "bool": "bool",
 }
-NESTED = ("list", "struct")
+NESTED = ("list", "struct", *TYPED)
 SQLITE = {
     **dict.fromkeys(("int", "int32", "int53", "int64"), "integer"),
     "float": "real",
@@ -96,6 +97,7 @@ def sqlite_writer(folder: Path) -> Writer:
 
 def postgresql_writer(database: Any) -> Writer:
     import psycopg
+    from psycopg.types.json import Jsonb
 
     def write(columns: Values, _: random.Random, kinds: dict[str, str]) -> Written:
         create, insert = statements(kinds, TYPES, "text", '"')
@@ -103,10 +105,13 @@ def postgresql_writer(database: Any) -> Writer:
             cursor = connection.cursor()
             cursor.execute("drop table if exists rows_here")
             cursor.execute(create.encode())
-            cursor.executemany(insert.encode(), rows_of(columns))
+            rows = [
+                [Jsonb(v) if isinstance(v, dict) else v for v in row] for row in rows_of(columns)
+            ]
+            cursor.executemany(insert.encode(), rows)
         return b"", columns
 
-    kinds = tuple(kind for kind in KINDS if kind != "struct")
+    kinds = tuple(kind for kind in KINDS if kind not in TYPED)
     return _database("postgresql", kinds, write, {"url": database.url})
 
 

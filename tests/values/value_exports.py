@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 from datetime import UTC, datetime, time, timedelta
@@ -11,9 +12,10 @@ from zoneinfo import ZoneInfo
 
 from value_writers import Values
 
+from headrace.lake.types import Type, parse
+
 ZONE = "America/New_York"
 FORMATS = ("csv", "parquet", "xlsx", "jsonl", "json")
-NESTED = ("STRUCT", "MAP", "[]", "BLOB", "JSON")
 
 
 def read_export(data: bytes, ending: str) -> Values:
@@ -57,13 +59,60 @@ def read_export(data: bytes, ending: str) -> Values:
     return values
 
 
-def plain(value: Any, kind: str, ending: str) -> Any:
-    """A value of a column, in one form for all formats.
+def plain(value: Any, kind: str, ending: str, *, as_read: bool = False) -> Any:
+    """A value of a column, in one form for all formats and for what `read` gives.
 
     Workbooks have times to the millisecond, no zone, and no empty text.
     """
-    if value is None or any(part in kind for part in NESTED):
+    parsed = parse(kind)
+    if value is None or not (parsed.fields or kind == "JSON"):
+        return _scalar(value, kind, ending)
+    if ending in ("csv", "xlsx") and not as_read:
+        return _inside(json.loads(value, parse_float=Decimal), parsed, has_texts=False)
+    return _inside(value, parsed, has_texts=as_read or ending == "parquet")
+
+
+def _inside(value: Any, kind: Type, *, has_texts: bool) -> Any:
+    """A value of a nested type, or within one; `has_texts` if its JSON is text."""
+    if value is None:
         return None
+    parts = [part for _, part in kind.fields]
+    match kind.name:
+        case "LIST":
+            return [_inside(item, parts[0], has_texts=has_texts) for item in value]
+        case "STRUCT":
+            return {
+                name: _inside(value[name], part, has_texts=has_texts) for name, part in kind.fields
+            }
+        case "MAP":
+            pairs = list(value.items() if isinstance(value, dict) else value)
+            items = [
+                (_scalar(key, parts[0].text, ""), _inside(item, parts[1], has_texts=has_texts))
+                for key, item in pairs
+            ]
+            return sorted(items, key=repr)
+        case "JSON":
+            return _json_value(json.loads(value, parse_float=Decimal) if has_texts else value)
+    return _scalar(value, kind.text, "")
+
+
+def _json_value(value: Any) -> Any:
+    """With numbers of one form: `True` isn't 1."""
+    match value:
+        case dict():
+            return {name: _json_value(item) for name, item in value.items()}
+        case list():
+            return [_json_value(item) for item in value]
+        case int() | float() | Decimal() if not isinstance(value, bool):
+            return _scalar(value, "DECIMAL", "")
+    return value
+
+
+def _scalar(value: Any, kind: str, ending: str) -> Any:
+    if value is None:
+        return None
+    if kind == "BLOB":
+        return (base64.b64encode(value).decode() if isinstance(value, bytes) else value) or None
     if kind == "BOOLEAN":
         return value if isinstance(value, bool) else str(value).lower() == "true"
     if "(BC)" in str(value):

@@ -222,7 +222,7 @@ class Harness:
             raise Difference(f"export to {ending}: {outcome.error.message}")
         values = read_export((self.root / f"out/rows.{ending}").read_bytes(), ending)
         for name, kind in types.items():
-            was = [plain(value, kind, ending) for value in stored[name]]
+            was = [plain(value, kind, ending, as_read=True) for value in stored[name]]
             now = [plain(value, kind, ending) for value in values.get(name, [])]
             if sorted(map(repr, was)) != sorted(map(repr, now)):
                 raise Difference(f"export to {ending}: {name} {kind}: {was!r} is {now!r}")

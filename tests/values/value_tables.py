@@ -19,6 +19,8 @@ from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Context, Decimal
 from typing import Any
 
+from headrace.lake.types import parse
+
 Dice = random.Random
 NULL_WORDS = ("NA", "N/A", "NULL", "null", "\\N", "NaN", "nan", "None")
 """No value, in columns of numbers or dates that have one of them when their type is inferred."""
@@ -78,6 +80,16 @@ def _decimal(digits: int, scale: int) -> Callable[[Dice], Decimal]:
     )
 
 
+def _old_instant(dice: Dice) -> datetime:
+    """Zones had offsets with seconds once."""
+    year = dice.choice((1583, 1880, 2024))
+    return datetime(year, 3, 1, tzinfo=UTC) + timedelta(microseconds=dice.randrange(10**13))
+
+
+class Pairs(dict[Any, Any]):
+    """A value of a MAP; other dictionaries are of a STRUCT."""
+
+
 KINDS: dict[str, Callable[[Dice], Any]] = {
     "int": lambda dice: dice.randrange(-1000, 1000),
     "int32": lambda dice: dice.choice((2**31 - 1, -(2**31), dice.randrange(-(2**31), 2**31))),
@@ -107,6 +119,14 @@ KINDS: dict[str, Callable[[Dice], Any]] = {
     "bytes": lambda dice: dice.randbytes(dice.randrange(9)),
     "list": lambda dice: [dice.randrange(9) for _ in range(dice.randrange(4))],
     "struct": lambda dice: {"x": dice.randrange(9), "y": _text(dice)},
+    "deep": lambda dice: {
+        "amounts": [KINDS["decimal18"](dice), None, KINDS["decimal18"](dice)],
+        "of": {"at": _old_instant(dice), "raw": dice.randbytes(dice.randrange(9))},
+        "day": KINDS["edge_date"](dice),
+        "share": KINDS["float"](dice),
+        "words": dice.choice(([], [[_text(dice)], [None, ""]])),
+    },
+    "map": lambda dice: Pairs({_text(dice): _old_instant(dice) for _ in range(dice.randrange(3))}),
 }
 LONG_DECIMALS = ("decimal18", "decimal38")
 """Text has no types: its first value may be a DOUBLE exactly, and the next one not."""
@@ -153,7 +173,7 @@ class Table:
             was.kind != now.kind
             or was.kind in (*TEXTS, "uint64", *LONG_DECIMALS)
             or any(
-                all(value in (None, "") for value in self.delivery(number)[was.name])
+                all(value in (None, "", []) for value in self.delivery(number)[was.name])
                 for number in (0, 1)
             )
             for was, now in zip(self.columns, self.later, strict=True)
@@ -288,7 +308,22 @@ def _same_nested(delivered: Any, stored: Any, kind: str) -> bool:
     read = json.loads(stored) if isinstance(stored, str) else stored
     if kind == "JSON[]":  # of a first list without elements; each is JSON, written as text
         read = [value and json.loads(value) for value in read]
-    return json.dumps(read, sort_keys=True) == json.dumps(delivered, sort_keys=True)
+    parsed = parse(kind)
+    parts = [part.text for _, part in parsed.fields] or ["JSON"]
+    if isinstance(delivered, list):
+        items = zip(delivered, read, strict=True)
+        return len(delivered) == len(read) and all(_same_inside(*pair, parts[-1]) for pair in items)
+    types = {name: part.text for name, part in parsed.fields if parsed.name == "STRUCT"}
+    return delivered.keys() == read.keys() and all(
+        _same_inside(delivered[name], read[name], types.get(name, parts[-1])) for name in read
+    )
+
+
+def _same_inside(delivered: Any, stored: Any, kind: str) -> bool:
+    """The same within another value, where null is the only word for it."""
+    if kind == "JSON" and not isinstance(delivered, list | dict):
+        return bool(delivered == stored)
+    return stored == delivered == "" or same(delivered, stored, kind)
 
 
 def _says(text: str, stored: Any, kind: str) -> bool:

@@ -18,7 +18,7 @@ from decimal import Decimal
 from typing import Any
 from xml.sax.saxutils import escape
 
-from value_tables import KINDS, TEXTS, Table
+from value_tables import KINDS, TEXTS, Pairs, Table
 
 Values = dict[str, list[Any]]
 Written = tuple[bytes, Values]
@@ -47,8 +47,9 @@ class Writer:
 
 
 WRITERS: list[Writer] = []
+TYPED = ("deep", "map")
 ALL = tuple(KINDS)
-PLAIN = tuple(kind for kind in KINDS if kind not in ("bytes", "list", "struct"))
+PLAIN = tuple(kind for kind in KINDS if kind not in ("bytes", "list", "struct", *TYPED))
 
 
 def writer(
@@ -162,7 +163,7 @@ def _records(columns: Values) -> list[dict[str, Any]]:
     return [dict(zip(columns, row, strict=True)) for row in rows_of(columns)]
 
 
-@writer("json lines by Python", ".jsonl", "bytes", kinds=ALL)
+@writer("json lines by Python", ".jsonl", "bytes", *TYPED, kinds=ALL)
 def _json_lines(columns: Values, dice: random.Random) -> Written:
     values, plain = _json_values(columns), dice.random() < 0.5
     lines = [json.dumps(row, ensure_ascii=plain) for row in _records(values)]
@@ -182,7 +183,14 @@ def _json_polars(columns: Values, _: random.Random) -> Written:
     return out.getvalue(), values
 
 
-@writer("json by Python", ".json", "bytes", kinds=ALL, options=lambda _: {"json": {"records": "$"}})
+@writer(
+    "json by Python",
+    ".json",
+    "bytes",
+    *TYPED,
+    kinds=ALL,
+    options=lambda _: {"json": {"records": "$"}},
+)
 def _json_array(columns: Values, dice: random.Random) -> Written:
     values = _json_values(columns)
     return json.dumps(_records(values), indent=dice.choice((None, 1))).encode(), values
@@ -205,6 +213,9 @@ def arrow_table(columns: Values, dice: random.Random, *, exact: bool = False) ->
             )
         if not kept:
             return pa.nulls(len(values))
+        if isinstance(kept[0], Pairs):
+            pairs = [value if value is None else list(value.items()) for value in values]
+            return pa.array(pairs, pa.map_(pa.string(), pa.timestamp("us", "UTC")))
         if isinstance(kept[0], int) and max(kept) >= 2**63:
             return pa.array(values, pa.uint64())
         result = pa.array(values)
@@ -233,7 +244,7 @@ def _parquet_arrow(columns: Values, dice: random.Random) -> Written:
     return out.getvalue(), columns
 
 
-@writer("parquet by polars", ".parquet", kinds=ALL)
+@writer("parquet by polars", ".parquet", *TYPED, kinds=ALL)
 def _parquet_polars(columns: Values, dice: random.Random) -> Written:
     import polars as pl
 

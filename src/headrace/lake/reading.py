@@ -375,7 +375,7 @@ def _value(column: LakeColumn) -> str:
     Those are months in an interval, nanoseconds, and years after 9999.
     """
     if _as_text(column.type):
-        return cast_to_text(column)
+        return cast_to_text(column.type, quote(column.name))
     kind = parse(column.type)
     texts = _with_texts(kind)
     name = quote(column.name)

@@ -32,18 +32,17 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def cast_to_text(column: LakeColumn) -> str:
-    """Return SQL for a column's value as DuckDB writes it, so that it is read back as the same.
+def cast_to_text(kind: str, value: str) -> str:
+    """Return SQL for a value of a type as DuckDB writes it, so that it is read back as the same.
 
     DuckDB writes an offset from UTC without its seconds, which makes the text another moment: each
     zone had such offsets once, Liberia until 1972. These moments are written in UTC.
     """
-    name = quote(column.name)
-    text = f"CAST({name} AS VARCHAR)"
-    if column.type != "TIMESTAMP WITH TIME ZONE":
+    text = f"CAST({value} AS VARCHAR)"
+    if kind != "TIMESTAMP WITH TIME ZONE":
         return text
-    utc = f"CAST({name} AT TIME ZONE 'UTC' AS VARCHAR) || '+00'"
-    return f"if(extract('timezone' FROM {name}) % 60 <> 0, {utc}, {text})"
+    utc = f"CAST({value} AT TIME ZONE 'UTC' AS VARCHAR) || '+00'"
+    return f"if(extract('timezone' FROM {value}) % 60 <> 0, {utc}, {text})"
 
 
 # A table's files as one relation: columns are matched by field id, cast to the table's current

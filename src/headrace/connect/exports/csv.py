@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headrace.connect.exports.registry import Portion, as_text, writes
+from headrace.connect.exports.registry import Portion, writes
+from headrace.connect.exports.values import as_text
 from headrace.lake import LakeColumn
 from headrace.lake.sqltext import literal
 from headrace.lake.types import parse

@@ -12,7 +12,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headrace.connect.exports.registry import ExportFailed, Portion, as_text, writes
+from headrace.connect.exports.registry import ExportFailed, Portion, writes
+from headrace.connect.exports.values import as_double, as_text, is_nested
 from headrace.lake import LakeColumn
 from headrace.lake.sqltext import quote
 from headrace.model.exports import ExportFormat
@@ -118,10 +119,12 @@ def _expression(column: LakeColumn) -> str:
 
     Timestamps with a zone become local times without one.
     """
+    if is_nested(column):
+        return as_text(column)
     if column.type in _NATIVE or column.type.startswith("DECIMAL"):
         return quote(column.name)
     if column.type == "FLOAT":
-        return f"CAST({quote(column.name)} AS DOUBLE)"
+        return as_double(column)
     if column.type == "TIMESTAMP WITH TIME ZONE":
         return f"CAST({quote(column.name)} AS TIMESTAMP)"
     return quote(column.name) if column.type == "TIMESTAMP" else as_text(column)

@@ -15,12 +15,11 @@ from headrace.connect.exports.registry import (
     Portion,
     Surroundings,
     Written,
-    as_text,
     exports_to,
-    is_nested,
     unavailable,
 )
 from headrace.connect.exports.tables import LEDGER, ExportRecord, ExportTarget, export_tables
+from headrace.connect.exports.values import as_text, is_nested
 from headrace.lake import LakeColumn
 from headrace.lake.sqltext import literal, quote
 from headrace.model.errors import words_of

@@ -1,8 +1,7 @@
-"""Definitions of exports, the registries of formats and databases, and values as SQL."""
+"""Definitions of exports, and the registries of formats and databases."""
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -13,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from headrace.lake import LakeColumn
-from headrace.lake.sqltext import cast_to_text, literal, quote
-from headrace.lake.types import parse
+from headrace.lake.sqltext import quote
 from headrace.model.exports import Export, ExportFormat
 from headrace.model.plugin_fields import ExportDeclaration
 from headrace.model.plugins import EXPORTS, BrokenPlugin, load_plugin, running
@@ -74,8 +72,6 @@ class Portion(msgspec.Struct, frozen=True):
 
     def select(self, expression: Callable[[LakeColumn], str]) -> str:
         """Return a SELECT of all rows in their order, with `expression` applied to each column."""
-        from headrace.lake.sqltext import quote
-
         values = ", ".join(
             f"{expression(column)} AS {quote(column.name)}" for column in self.columns
         )
@@ -242,86 +238,3 @@ def table_writer(connection_type: str) -> TableWriter:
         )
     import_module(f"headrace.connect.exports.{DATABASES[connection_type]}")
     return _TABLES[connection_type]
-
-
-# Values as SQL of DuckDB: times in ISO 8601, binary in base64, nested values as JSON.
-
-_FLOATS = ("FLOAT", "DOUBLE", "REAL")
-
-
-def is_nested(column: LakeColumn) -> bool:
-    """Whether its values are STRUCTs, LISTs or MAPs."""
-    return bool(parse(column.type).fields) or column.type.endswith("]")
-
-
-def has_floats(column: LakeColumn) -> bool:
-    """Whether it may contain NaN and infinities."""
-    return any(word in column.type.upper() for word in _FLOATS)
-
-
-def as_text(column: LakeColumn) -> str:
-    """Return SQL for the value as text; NULL stays NULL."""
-    name = quote(column.name)
-    if is_nested(column):
-        return f"CAST(to_json({as_json(column)}) AS VARCHAR)"
-    if column.type.startswith("TIMESTAMP"):
-        return _iso(cast_to_text(column))
-    if column.type == "BLOB":
-        return f"to_base64({name})"
-    if column.type in _FLOATS:
-        return _spelt(name)
-    return f"CAST({name} AS VARCHAR)"
-
-
-def as_json(column: LakeColumn) -> str:
-    """Return SQL for the value as a part of a JSON object.
-
-    Floats that JSON can't express (NaN) become text; inside nested values they raise an error.
-    Decimals aren't converted to JSON here: inside another JSON value DuckDB would read them again,
-    as doubles.
-    """
-    name = quote(column.name)
-    if is_nested(column):
-        value = _checked(name, column) if has_floats(column) else name
-        return _with_digits(value, column) if re.search(r"\bJSON\b", column.type) else value
-    if column.type in _FLOATS:
-        return f"CASE WHEN isfinite({name}) THEN to_json({name}) ELSE to_json({_spelt(name)}) END"
-    return as_text(column) if column.type.startswith("TIMESTAMP") or column.type == "BLOB" else name
-
-
-def _iso(text: str) -> str:
-    """Return SQL for a time in ISO 8601; one before the year 1 stays as DuckDB writes it (BC)."""
-    iso = f"regexp_replace(replace({text}, ' ', 'T'), '([+-]\\d\\d)$', '\\1:00')"
-    return f"if(contains({text}, '(BC)'), {text}, {iso})"
-
-
-def _spelt(name: str) -> str:
-    infinite = f"WHEN isinf({name}) THEN if({name} > 0, 'Infinity', '-Infinity')"
-    return f"CASE WHEN isnan({name}) THEN 'NaN' {infinite} ELSE CAST({name} AS VARCHAR) END"
-
-
-def _checked(name: str, column: LakeColumn) -> str:
-    """Return SQL that refuses NaN in a nested value.
-
-    DuckDB would write it into JSON, which no JSON reader accepts.
-    """
-    message = literal(
-        f"column {column.name} holds NaN or an infinity inside a nested value, which JSON has no"
-        " word for"
-    )
-    bare = f"regexp_replace(CAST(to_json({name}) AS VARCHAR), '\"(?:[^\"\\\\]|\\\\.)*\"', '', 'g')"
-    return f"CASE WHEN regexp_matches({bare}, 'NaN|Infinity') THEN error({message}) ELSE {name} END"
-
-
-def _with_digits(value: str, column: LakeColumn) -> str:
-    """Return SQL that refuses a nested value with numbers of JSON that a double doesn't hold.
-
-    DuckDB reads them again where it makes JSON of the whole.
-    """
-    name = quote(column.name)
-    message = literal(
-        f"column {column.name} has JSON inside of others, with numbers of many digits"
-    )
-    numbers = f"regexp_extract_all(CAST({name} AS VARCHAR), '[0-9][0-9.]{{15,}}')"
-    lost = f"list_filter({numbers}, lambda n: NOT contains(CAST(to_json({name}) AS VARCHAR), n))"
-    return f"CASE WHEN len({lost}) > 0 THEN error({message}) ELSE {value} END"

@@ -20,9 +20,7 @@ from headrace.connect.exports.registry import (
     Portion,
     Surroundings,
     Written,
-    as_text,
     exports_to,
-    is_nested,
     unavailable,
 )
 from headrace.connect.exports.tables import (
@@ -32,6 +30,7 @@ from headrace.connect.exports.tables import (
     export_tables,
     gone,
 )
+from headrace.connect.exports.values import as_double, as_text, is_nested
 from headrace.lake import LakeColumn
 from headrace.lake.sqltext import quote
 
@@ -137,7 +136,7 @@ class SqliteExportTarget(ExportTarget):
         if column.type.startswith("DECIMAL") and not is_nested(column):
             return name
         if column.type == "FLOAT":
-            return f"CAST(CAST({name} AS VARCHAR) AS DOUBLE)"  # 0.1, and not 0.10000000149
+            return as_double(column)
         return name if column.type in _TYPES else as_text(column)
 
     def bound(self, value: Any) -> Any:

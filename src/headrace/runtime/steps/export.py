@@ -125,7 +125,10 @@ def _query_failed(task: ExportTask, error: duckdb.Error, lake: Path) -> FailedOu
         )
     kind = kind_of(error)
     code = "configuration_error" if kind is ErrorKind.DETERMINISTIC else ""
-    answer = _export_failed(task, kind, first_line(error), code=code)
+    # the prefix is that of DuckDB's function `error`, which exports call
+    answer = _export_failed(
+        task, kind, first_line(error).removeprefix("Invalid Input Error: "), code=code
+    )
     attributed = attributed_to_damaged_files(answer, task, lake)
     if attributed is answer and task.classified_inputs and kind in ATTRIBUTABLE:
         message = without_words(answer.error.message, task.classified_inputs)

@@ -84,10 +84,11 @@ def test_the_limit_comes_from_the_history(
 ) -> None:
     """Would catch: a limit that no delivery sets, or that isn't told to who declares it."""
     monkeypatch.setattr(deliveries, "FETCHED_BYTES", 1000)
+    monkeypatch.setattr(deliveries, "FIRST_FETCHED_BYTES", 3000)
     for path, text in {
         "headrace.toml": '[project]\nname = "shop"\n[run]\nworkers = 1\n',
         "owners.yaml": "core: {kind: team}\n",
-        "sources/prices.yaml": "source: prices\nowner: core\npartition: day\nstart: 2026-03-01\n"
+        "sources/prices.yaml": "source: prices\nowner: core\npartition: day\nstart: 2026-02-28\n"
         f"http: {{url: '{server.url}/{{date:%Y-%m-%d}}', retries: 0}}\n",
     }.items():
         (tmp_path / path).parent.mkdir(exist_ok=True)
@@ -95,7 +96,11 @@ def test_the_limit_comes_from_the_history(
     rows = b"id,amount\n" + b"1,2.50\n" * 300
     server.answers["/2026-03-01"] = Reply(200, {"Content-Type": "text/csv"}, [rows])
     tick = ("tick", "--project", str(tmp_path), "--now")
-    assert run([*tick, "2026-03-02T06:00Z"]) == 0
+    server.answers["/2026-02-28"] = Reply(200, {"Content-Type": "text/csv"}, [rows] * 2)
+    run([*tick, "2026-03-01T06:00Z"])
+    run(["why", "prices@2026-02-28", "--project", str(tmp_path)])
+    assert "the fetch was ended after 3,000 bytes" in capsys.readouterr().out
+    run([*tick, "2026-03-02T06:00Z"])
     server.answers["/2026-03-02"] = Reply(200, {"Content-Type": "text/csv"}, [rows] * 11)
     server.answers["/2026-03-03"] = Reply(
         200, {"Content-Type": "text/csv"}, [rows, b"1,2.50\n" * 2600]
@@ -108,6 +113,7 @@ def test_the_limit_comes_from_the_history(
     run(["deliveries", "prices", "--project", str(tmp_path), "--json"])
     states = {row["partition"]: row["state"] for row in json.loads(capsys.readouterr().out)}
     assert states == {
+        "2026-02-28": "rejected",
         "2026-03-01": "published",
         "2026-03-02": "rejected",
         "2026-03-03": "published",

@@ -183,7 +183,13 @@ QUOTED = [
         f"more than {http.PAGE_BYTES_MAX // MIB} MiB in one of several pages",
     ),
     ("docs/how-to/http-api.md", f"{deliveries_of_tasks.FETCHED_TIMES} times the source's largest"),
-    ("docs/how-to/http-api.md", f"at least {deliveries_of_tasks.FETCHED_BYTES // GIB} GiB"),
+    (
+        "docs/how-to/http-api.md",
+        (
+            f"at least {deliveries_of_tasks.FETCHED_BYTES // GIB} GiB,"
+            f" and {deliveries_of_tasks.FIRST_FETCHED_BYTES // GIB} GiB for the first"
+        ),
+    ),
     (
         "docs/how-to/http-api.md",
         f"more than {connect_deliveries.DELIVERY_BYTES_MAX // GIB} GiB in all",

@@ -460,7 +460,8 @@ class Room:
             limit = (
                 "`bytes_max` of the source"
                 if self._declared is not None
-                else "10 times its largest delivery so far, at least 1 GiB: if it may be larger,"
+                else "10 times its largest delivery so far, at least 1 GiB, and 10 GiB for the"
+                " first: if it may be larger,"
                 ' declare `bytes_max: "20GiB"` in `http:`'
                 if self._bytes_max < DELIVERY_BYTES_MAX
                 else "the most that a delivery may have"

@@ -152,18 +152,20 @@ def too_much(tx: Transaction, source: str, delivery: RecordedDelivery) -> TooMuc
 
 FETCHED_TIMES, FETCHED_BYTES = 10, 1 << 30
 """A fetched delivery has at most 10 times the bytes of the source's largest, and at least 1 GiB."""
+FIRST_FETCHED_BYTES = 10 << 30
+"""The most bytes of a delivery that is fetched while none of its source has been read."""
 
 
 def fetched_bytes_max(tx: Transaction, source: Source, delivery: int) -> int:
     """Return how many bytes of a delivery are fetched over HTTP.
 
-    DELIVERY_BYTES_MAX without earlier ones, and for other sources, whose history isn't searched.
+    DELIVERY_BYTES_MAX for other sources, whose history isn't searched.
     """
-    count, largest = (
-        ingestion.sizes_read(tx, source.name, delivery) if "http" in source.connector else (0, 0)
-    )
-    if not count:
+    if "http" not in source.connector:
         return DELIVERY_BYTES_MAX
+    count, largest = ingestion.sizes_read(tx, source.name, delivery)
+    if not count:
+        return FIRST_FETCHED_BYTES
     return min(DELIVERY_BYTES_MAX, max(FETCHED_BYTES, FETCHED_TIMES * largest))
 
 

@@ -9,6 +9,7 @@ from quality_bench import NOW_US, Bench, check
 
 from headrace.checks import CheckState, Verdict
 from headrace.model import Grain
+from headrace.model.texts import plain
 
 DAY = Grain.DAY
 ZONE = "America/New_York"
@@ -396,7 +397,7 @@ def test_a_batch_is_judged_day_by_day(bench: Bench) -> None:
         partitions=keys,
     )
     unique, count, nulls, ranged, sql = result.results
-    assert (unique.failing, unique.partitions, unique.detail) == (
+    assert (unique.failing, unique.partitions, plain(unique.detail)) == (
         1,
         ("2013-02-12",),
         "id: 1 row repeating a key (1)",
@@ -497,8 +498,8 @@ def test_freshness_names_a_future_value_and_its_limit(bench: Bench) -> None:
         for ahead in ({}, {"max_ahead": "36500d"})
     )
     assert (refused.outcome, allowed.outcome) == (CheckState.FAILED, CheckState.PASSED)
-    assert refused.detail == (
-        "at: newest is '2099-01-01 00:00:00-05:00, about 86 years in the future'; at most"
+    assert plain(refused.detail) == (
+        "at: newest is 2099-01-01 00:00:00-05:00, about 86 years in the future; at most"
         " 1d is allowed (`max_ahead`)"
     )
 
@@ -514,7 +515,9 @@ def test_freshness_of_a_value_that_is_infinite(bench: Bench) -> None:
             now_us=NOW_US,
         ).results[0]
         assert result.outcome == CheckState.FAILED
-        assert result.detail == "at: newest is 'infinity'; at most 9000d in the future is allowed"
+        assert plain(result.detail) == (
+            "at: newest is infinity; at most 9000d in the future is allowed"
+        )
     past = bench.stage("SELECT unnest(['-infinity', '2013-02-11'])::DATE AS at")
     spec = check("freshness", column="at", max_age="9d")
     passed = bench.audit(past, spec, partition_check=None, now_us=NOW_US).results[0]

@@ -11,6 +11,7 @@ from quality_bench import Bench, Other, check
 from headrace.checks import Audit, CheckResult, CheckState, Verdict
 from headrace.checks.audit import PROFILES_MAX
 from headrace.model import CheckSpec, Grain
+from headrace.model.texts import plain
 
 ZONE = "America/New_York"
 KEYS = ["2013-02-11", "2013-02-12", "2013-02-13", "2013-02-14"]
@@ -55,7 +56,7 @@ def _plain(results: tuple[CheckResult, ...]) -> list[object]:
         {
             **msgspec.to_builtins(result),
             "sample": sorted(map(str, result.sample)),
-            "detail": sorted(re.split(r"[(), ]+", result.detail)),
+            "detail": sorted(re.split(r"[(), ]+", plain(result.detail))),
         }
         for result in results
     ]

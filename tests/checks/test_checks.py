@@ -11,6 +11,7 @@ from quality_bench import Bench, check
 from headrace.checks import CheckState, Verdict, kinds
 from headrace.checks.check_kinds import kind
 from headrace.model.check_kinds import BUILT_IN
+from headrace.model.texts import plain
 
 ROWS = """SELECT * FROM (VALUES
     (1, 'EWR', 10.5, DATE '2013-02-11', 'N1'), (2, 'JFK', -1, DATE '2013-02-11', NULL),
@@ -126,7 +127,7 @@ def test_each_kind_finds_what_breaks_it_and_nothing_else(
         "airports", "SELECT * FROM (VALUES ('EWR', 1), ('JFK', 2), (NULL, NULL)) v(faa, n)"
     )
     result = bench.one(ROWS, spec, references=[airports])
-    assert (result.failing, result.detail) == (failing, detail)
+    assert (result.failing, plain(result.detail)) == (failing, detail)
     assert result.outcome is (CheckState.FAILED if failing else CheckState.PASSED)
     assert bool(result.sample) == bool(failing and spec.kind != "row_count")
 
@@ -396,11 +397,11 @@ def test_one_row_of_figures_is_the_detail(bench: Bench) -> None:
         " count(*) > 1"
     )
     assert (
-        bench.one(ROWS, check("sql", name="known_origins", query=query)).detail
+        plain(bench.one(ROWS, check("sql", name="known_origins", query=query)).detail)
         == "unknown 1, flights 4"
     )
     unnamed = check("sql", name="any_row", query="select 1 from $self limit 1")
-    assert bench.one(ROWS, unnamed).summary == "any_row: 1 row returned"
+    assert plain(bench.one(ROWS, unnamed).summary) == "any_row: 1 row returned"
 
 
 def test_a_contracts_promises_are_checks(bench: Bench) -> None:

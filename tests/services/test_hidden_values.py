@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from headrace.services.hidden_values import LEFT_OUT, text_without_values, without_values
+from headrace.model.texts import Value, text
+from headrace.services.hidden_values import (
+    LEFT_OUT,
+    RenderedProgress,
+    plain,
+    text_without_values,
+    without_values,
+)
 from headrace.services.logs import AttemptLog
 from headrace.services.responses import ErrorRow
 from headrace.services.responses.history import ColumnFigureRow
+from headrace.services.session import Silent
 
 OUT = "can't be cast because the value is out of range for the destination type INT8"
 
@@ -122,3 +130,34 @@ def test_the_words_of_a_trial_that_failed_are_left_out() -> None:
     assert without_values({"unmeasured": "KeyError: 4711", "error": "no 'Oslo'"}) == {
         "unmeasured": f"KeyError: {LEFT_OUT}", "error": "no '…'",
     }  # fmt: skip
+
+
+MARKED = text("{}: newest is {}", "born", Value("2004-05-06"))
+
+
+def test_a_marked_value_is_hidden_in_whatever_field_it_is() -> None:
+    """Would catch: a new field whose name isn't known, and a mark that reaches a reader."""
+    row = ErrorRow(kind="deterministic", code="x", message="m", file=MARKED, hint=f"see {MARKED}")
+    for response in ([row], {"rows": [row]}, (row, MARKED)):
+        assert "2004" not in repr(without_values(response))
+        assert "\\ufdd" not in repr((without_values(response), plain(response)))
+        assert "newest is 2004-05-06" in repr(plain(response))
+        assert "newest is …" in repr(without_values(response))
+
+
+def test_rows_of_data_stay_as_they_are() -> None:
+    """Would catch: a value with a noncharacter that a reader of rows gets without it."""
+    rows = [{"a": "x\ufdd0"}, ["\ufdd3"], ("\ufdd1",)]
+    assert plain(rows, rows=True) == rows
+
+
+def test_lines_of_progress_are_rendered() -> None:
+    """Would catch: the reason of a held delivery, while somebody who may not read rows runs it."""
+
+    class Noting(Silent):
+        def note(self, line: str) -> None:
+            lines.append(line)
+
+    lines: list[str] = []
+    RenderedProgress(Noting(), text_without_values).note(f"people held: {MARKED}")
+    assert lines == ["people held: born: newest is …"]

@@ -26,6 +26,7 @@ from serve_lab import ask, headrace, response
 
 from headrace.cli.command_table import all_commands
 from headrace.cli.main import run
+from headrace.model.texts import MARKS
 from headrace.web.endpoints import ENDPOINTS
 
 NOW = "2025-03-06T08:00+01:00"
@@ -39,6 +40,8 @@ WITHOUT_ROWS = ("operator", "auditor")
 """Roles that read no rows, so no value of any column."""
 OPEN = re.compile(rb"opn[0-9]{4}q[0-9a-f]{6}", re.IGNORECASE)
 """Canaries in columns that aren't classified."""
+MARK = re.compile(b"|".join(mark.encode() for mark in MARKS) + rb"|\\ufdd[0-3]", re.IGNORECASE)
+"""What marks values in stored texts (`headrace.model.texts`); in no answer to anybody."""
 LOGS = re.compile(r"logs? |/logs?\b|/log\.txt|Session\.logs|try ")
 """Outlets with the lines that asset code prints, which stay as they are (TRUST Z4)."""
 
@@ -417,6 +420,8 @@ def leaks(answers: Iterator[Answered]) -> dict[tuple[str, str], set[bytes]]:
         values = set() if role in REVEALING else set(CANARY.findall(body))
         if role in WITHOUT_ROWS and not LOGS.search(outlet):
             values |= set(OPEN.findall(body))
+        if not outlet.startswith("backup/"):  # which has the state as it is stored
+            values |= set(MARK.findall(body))
         if values:
             found.setdefault((role, outlet), set()).update(values)
     return found

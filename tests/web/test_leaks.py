@@ -10,6 +10,7 @@ import pytest
 from leaks_lab import (
     CANARY,
     FORMS,
+    MARK,
     ROLES,
     Answered,
     canaries,
@@ -73,6 +74,8 @@ def tried(
         *traces,
     ]
     assert leaks(iter(answers)) == {}
+    stored = [path for path in (root / ".headrace").rglob("*") if path.is_file()]
+    assert any(MARK.search(path.read_bytes()) for path in stored)
     _finds_them(answers)
 
 

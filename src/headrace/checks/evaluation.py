@@ -28,11 +28,14 @@ from headrace.lake import LakeTable, StagedFile
 from headrace.lake.session import DuckDBSession, is_one_condition, is_one_query
 from headrace.lake.sqltext import Readable, quote
 from headrace.model import CheckSpec, HeadraceError, Severity
+from headrace.model.texts import Value, of_error, text
 
 PROVED_FROM_ROWS = 100_000
 """The number of rows from which on a cheap proof is tried before the exact count."""
 
 ERROR_CHARACTERS_MAX = 500
+UNCHECKABLE = "can't be checked: "
+"""Begins the detail of a check that can't be measured."""
 
 
 class Item(msgspec.Struct):
@@ -224,7 +227,7 @@ def _unmeasured(item: Item, parts: Sequence[CheckedPartition]) -> CheckResult:
         CheckState.FAILED,
         sum(part.rows for part in parts),
         0,
-        f"can't be checked: {item.error}",
+        f"{UNCHECKABLE}{item.error}",
         keys=keys,
     )
 
@@ -346,10 +349,10 @@ def _query(selected: QueryCheck) -> str:
 
 
 def _detail(item: Item, finding: CheckFinding, rows: tuple[dict[str, Any], ...]) -> str:
-    text = _figures(item, finding, rows) or finding.detail
+    detail = _figures(item, finding, rows) or finding.detail
     column = item.measurement.examples if item.measurement else ""
     named = examples(rows, column) if column else ""
-    return f"{text} ({named})" if named else text
+    return detail + (text(" ({})", Value(named)) if named else "")
 
 
 def _figures(item: Item, finding: CheckFinding, rows: tuple[dict[str, Any], ...]) -> str:
@@ -362,7 +365,9 @@ def _figures(item: Item, finding: CheckFinding, rows: tuple[dict[str, Any], ...]
         isinstance(value, int | float) and not isinstance(value, bool) for value in rows[0].values()
     ):
         return ""
-    return ", ".join(f"{name} {value:,}" for name, value in rows[0].items() if name != str(value))
+    named = {name: value for name, value in rows[0].items() if name != str(value)}
+    parts = [part for name, value in named.items() for part in (name, Value(f"{value:,}"))]
+    return text(", ".join(["{} {}"] * len(named)), *parts) if named else ""
 
 
 def _make(
@@ -382,10 +387,12 @@ def _make(
 
 def _in_words(error: Exception) -> str:
     """Return the error for people, without DuckDB's excerpt of a generated statement."""
-    text = str(error).split("\n\nLINE ")[0].strip()
+    message = str(error).split("\n\nLINE ")[0].strip()
     hint = getattr(error, "hint", "")
-    text = f"{text} ({hint})" if hint else text
-    return text if len(text) <= ERROR_CHARACTERS_MAX else text[:ERROR_CHARACTERS_MAX] + "…"
+    message = f"{message} ({hint})" if hint else message
+    if len(message) > ERROR_CHARACTERS_MAX:
+        message = message[:ERROR_CHARACTERS_MAX] + "…"
+    return text("{}", message) if isinstance(error, CheckUnusable) else of_error(message)
 
 
 # The rows that break failed checks, for `on_fail: quarantine_rows`. Only checks about single rows

@@ -28,6 +28,7 @@ from headrace.lake.row_routing import NOWHERE, PartitionBounds, bounds_of, outsi
 from headrace.lake.sqltext import literal, quote
 from headrace.model import CheckSpec, Grain, Place
 from headrace.model.partitions import SEPARATOR
+from headrace.model.texts import text
 
 # `row_outside_partition`: rows that don't belong to the partition for which they were staged. Every
 # asset with a partition column is checked.
@@ -52,8 +53,8 @@ def rows_outside(subject: CheckSubject, column: str, grain: Grain, key: str) -> 
     def judge(part: CheckedPartition, values: tuple[Any, ...]) -> CheckFinding:
         return _outside(column, part, int(values[0]))
 
-    text = f"SELECT * FROM {quote(SELF)} WHERE {bad}"
-    return AggregateCheck(judge, (f"count(*) FILTER (WHERE {bad})",), text, column)
+    failing = f"SELECT * FROM {quote(SELF)} WHERE {bad}"
+    return AggregateCheck(judge, (f"count(*) FILTER (WHERE {bad})",), failing, column)
 
 
 def rows_outside_each(
@@ -88,7 +89,7 @@ def rows_outside_each(
 def _outside(column: str, part: CheckedPartition, count: int) -> CheckFinding:
     where = part.key or "the partitions asked for"
     return CheckFinding(
-        part.rows, count, f"{column}: {rows(count)} outside {where}" if count else ""
+        part.rows, count, text("{}: {} outside {}", column, rows(count), where) if count else ""
     )
 
 
@@ -99,7 +100,9 @@ def rows_nowhere() -> AggregateCheck:
     def judge(part: CheckedPartition, values: tuple[Any, ...]) -> CheckFinding:
         count = int(values[0])
         return CheckFinding(
-            part.rows, count, f"{rows(count)} of none of the partitions asked for" if count else ""
+            part.rows,
+            count,
+            text("{} of none of the partitions asked for", rows(count)) if count else "",
         )
 
     return AggregateCheck(
@@ -117,7 +120,7 @@ def rows_of_another_key(subject: CheckSubject, column: str, key: str) -> Aggrega
         return CheckFinding(
             part.rows,
             count,
-            f"{column}: {rows(count)} with another key than {part.key}" if count else "",
+            text("{}: {} with another key than {}", column, rows(count), part.key) if count else "",
         )
 
     return AggregateCheck(
@@ -141,13 +144,13 @@ def _proved(bounds: PartitionBounds, nulls: int, minimum: str | None, maximum: s
     )
 
 
-def _comparable_time(text: str, bounds: PartitionBounds) -> datetime | None:
+def _comparable_time(bound: str, bounds: PartitionBounds) -> datetime | None:
     """Return a statistic as a time to compare with the bounds.
 
     None for infinities, years that Python can't represent, and times that aren't comparable.
     """
     try:
-        result = datetime.fromisoformat(text)
+        result = datetime.fromisoformat(bound)
     except ValueError:
         return None
     if (result.tzinfo is None) != (bounds.first.tzinfo is None):

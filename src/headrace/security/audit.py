@@ -27,6 +27,7 @@ from typing import Any
 import msgspec
 
 from headrace.model.intervals import to_us
+from headrace.model.texts import hidden
 from headrace.store.clock import instant
 from headrace.store.transaction import Transaction
 
@@ -83,9 +84,11 @@ def canonical_text(text: str) -> str:
 def clean(text: str) -> str:
     """Return text that can't hide or forge anything on a line.
 
-    It is in NFC and cut at TEXT_CHARACTERS_MAX. Characters that don't print (controls, newlines,
+    It is in NFC and cut at TEXT_CHARACTERS_MAX, without marked values of rows: the trail can't be
+    erased. Characters that don't print (controls, newlines,
     bidirectional overrides, lone surrogates) are written as `\\u202e`.
     """
+    text = hidden(text)
     if len(text) > TEXT_CHARACTERS_MAX:
         text = text[: TEXT_CHARACTERS_MAX - 1] + "…"
     if not text.isascii():

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from headrace.model.intervals import from_us
+from headrace.model.texts import plain
 from headrace.services.checks import NEVER, CheckStandingRow
 from headrace.store import Transaction
 from headrace.store.queries import attempts
@@ -42,7 +43,7 @@ def _result(uid: str, attempt: Attempt) -> dict[str, Any]:
         status=_STATUS[attempt.state],
         timing=timing,
         seconds=seconds,
-        message=f"{message}: {reason}" if reason else message,
+        message=plain(f"{message}: {reason}") if reason else message,
         failures=None,
         response={"attempt": attempt.id},
     )

@@ -1,22 +1,27 @@
-"""What somebody who may see nodes, but not read rows, gets of texts with values: the texts alone.
+"""Texts with values for their readers: `plain` ones, or without values for who may not read rows.
 
-Reasons, verdicts and evidence quote values of rows: the first value of another type, a category
-that is new, values that break a check. So do errors of asset code and of DuckDB. Asset code,
-commands and log lines stay as they are. TRUST Z4.
+Reasons, verdicts and evidence quote values of rows: values that break a check, a category that is
+new. Texts by `headrace.model.texts.text` mark them; of others (errors of asset code and of DuckDB,
+what earlier versions have stored), quoted and listed values are left out. Asset code, commands and
+log lines stay as they are. TRUST Z4.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from headrace.model import texts
 from headrace.model.errors import HeadraceError
+from headrace.model.texts import HIDDEN
 from headrace.services.responses import ErrorRow
 
-HIDDEN = "…"
-"""Stands for a value that the reader may not read."""
+if TYPE_CHECKING:
+    from headrace.services.session import Progress
+
 TEXTS = frozenset(
     {
         "because", "detail", "ended", "error", "evidence", "expected", "first", "headline",
@@ -32,6 +37,7 @@ VALUES = {
     "DisagreedRow": ("value",), "SuggestedCheckRow": ("check", "yaml"),
 }  # fmt: skip
 """Kinds of rows → the fields that are values, or have them."""
+_NUMBERS = (int, float, type(None))
 _BRACKETS = {"(": 1, ")": -1}
 FILES = frozenset({"ProblemRow"})
 """Rows whose texts quote files of the project, which aren't data."""
@@ -59,6 +65,41 @@ _MODULE = re.compile(r"(?:ModuleNotFoundError: )?No module named '[\w.]{1,60}'")
 """The name of a package is quoted, too, and isn't a value."""
 
 
+class RenderedProgress:
+    """A progress whose lines are rendered for their reader."""
+
+    def __init__(self, progress: Progress, render: Callable[[str], str]) -> None:
+        self._progress, self._render = progress, render
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._progress, name)
+
+    def note(self, line: str) -> None:
+        """Display one line."""
+        self._progress.note(self._render(line))
+
+
+def plain(value: Any, *, rows: bool = False) -> Any:
+    """Return a response without marks of values; with `rows`, mappings and lists in lists are data.
+
+    Data stays as it is.
+    """
+    if isinstance(value, str):
+        return texts.plain(value)
+    if isinstance(value, msgspec.Struct):
+        return _replaced(value, {name: plain(item, rows=rows) for name, item in _fields(value)})
+    if isinstance(value, list | tuple):
+        return getattr(value, "_make", type(value))(_plain_items(value, rows))
+    if isinstance(value, dict) and not rows:
+        return dict(zip(value, map(plain, value.values()), strict=True))
+    return value
+
+
+def _plain_items(values: Iterable[Any], rows: bool) -> Iterator[Any]:
+    data = (dict, list, tuple) if rows else ()
+    return (item if isinstance(item, data) else plain(item, rows=rows) for item in values)
+
+
 def without_values(value: Any) -> Any:
     """Return a response without the values that its texts quote."""
     if isinstance(value, msgspec.Struct):
@@ -70,22 +111,24 @@ def without_values(value: Any) -> Any:
         }
     if isinstance(value, list | tuple):
         return getattr(value, "_make", type(value))(map(without_values, value))
-    return value
+    return texts.hidden(value) if type(value) is str else value
 
 
-def error_without_values(error: HeadraceError) -> None:
-    """Take the values out of an error's message."""
-    error.args = tuple(
-        text_without_values(item) if isinstance(item, str) else item for item in error.args
-    )
+def render_error(error: HeadraceError, render: Callable[[str], str]) -> None:
+    """Render an error's message for its reader."""
+    error.args = tuple(render(item) if isinstance(item, str) else item for item in error.args)
 
 
 def text_without_values(text: str) -> str:
-    """Return a text with HIDDEN in place of the values that it quotes or gives as examples.
+    """Return a text with HIDDEN in place of the values that it marks, quotes or gives as examples.
 
-    Of an error of asset code or DuckDB, its name is left. Of a text whose quotes don't pair,
+    Of an error of asset code or DuckDB, its name is left. Of words whose quotes don't pair,
     nothing is left from the first quote on: a value may have quotes itself, or may be cut.
     """
+    return texts.hidden(text, _without_quoted)
+
+
+def _without_quoted(text: str) -> str:
     if _MODULE.fullmatch(text):
         return text
     text = _ERROR.sub(rf"\1: {LEFT_OUT}", text)
@@ -122,15 +165,27 @@ def _end_of_examples(text: str, begin: int) -> int:
 def _struct(value: msgspec.Struct) -> msgspec.Struct:
     row = type(value).__name__
     if row in FILES:
-        return value
-    changed = {}
-    for field in value.__struct_fields__:
-        before = getattr(value, field)
-        after = _field(row, field, before)
-        if after is not before and after != before:
-            changed[field] = after
+        return plain(value)  # type: ignore[no-any-return]
+    after = {name: _field(row, name, item) for name, item in _fields(value)}
     if isinstance(value, ErrorRow) and value.code == _BODY_FAILED:
-        changed["message"] = _words(value.message)
+        after["message"] = _words(value.message)
+    return _replaced(value, after)
+
+
+def _fields(value: msgspec.Struct) -> Iterator[tuple[str, Any]]:
+    """Yield the fields that aren't numbers or nothing."""
+    for name in value.__struct_fields__:
+        item = getattr(value, name)
+        if not isinstance(item, _NUMBERS):
+            yield name, item
+
+
+def _replaced(value: msgspec.Struct, after: dict[str, Any]) -> msgspec.Struct:
+    changed = {}
+    for name, item in after.items():
+        before = getattr(value, name)
+        if item is not before and item != before:
+            changed[name] = item
     return msgspec.structs.replace(value, **changed) if changed else value
 
 

@@ -28,7 +28,7 @@ from headrace.store.queries.freezes import EVERYBODY, Freeze
 if TYPE_CHECKING:
     from headrace.security.access import Decision, Identity, Node
     from headrace.services.proposals import Proposals
-    from headrace.services.session import ProjectSession
+    from headrace.services.session import Progress, ProjectSession
     from headrace.services.visibility import HiddenNodes
 
 
@@ -164,6 +164,7 @@ def _checked(function: F, needed: Command) -> F:
         else:
             arguments = signature.bind(session, *args, **kwargs).arguments if needed.of else {}
             check(session, needed, arguments)
+        kwargs |= _rendered_progress(session, needed, **kwargs)
         with trusted(session):
             return _call(session, needed, functools.partial(function, session, *args, **kwargs))
 
@@ -177,18 +178,37 @@ def _call(session: ProjectSession, needed: Command, function: Callable[[], Any])
     except HeadraceError as error:
         if error.hint and not unrestricted(session):
             error.hint = _proposals(session).hint(error.hint)
-        if _hides_values(session, needed):
-            from headrace.services.hidden_values import error_without_values
+        from headrace.services.hidden_values import render_error
 
-            error_without_values(error)
+        render_error(error, _rendering(session, needed))
         raise
-    if _hides_values(session, needed):
-        from headrace.services.hidden_values import without_values
+    from headrace.services.hidden_values import plain, without_values
 
+    if _hides_values(session, needed):
         response = without_values(response)
+    else:
+        response = plain(response, rows=needed.permission is READ)
     if session.names_roles or unrestricted(session):
         return response
     return _proposals(session).without_others(response)
+
+
+def _rendered_progress(
+    session: ProjectSession, needed: Command, *, progress: Progress | None = None, **_: Any
+) -> dict[str, Any]:
+    if progress is None:
+        return {}
+    from headrace.services.hidden_values import RenderedProgress
+
+    return {"progress": RenderedProgress(progress, _rendering(session, needed))}
+
+
+def _rendering(session: ProjectSession, needed: Command) -> Callable[[str], str]:
+    """Return what renders a text for the session's identity."""
+    from headrace.model.texts import plain
+    from headrace.services.hidden_values import text_without_values
+
+    return text_without_values if _hides_values(session, needed) else plain
 
 
 def _hides_values(session: ProjectSession, needed: Command) -> bool:

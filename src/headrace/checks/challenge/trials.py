@@ -16,6 +16,7 @@ from headrace.checks.challenge import mutations
 from headrace.checks.challenge.gate import About, ChallengeGate, Usual, ask, is_routed
 from headrace.checks.challenge.mutations import BEFORE, TABLE, ColumnFacts, Mutation
 from headrace.checks.check_kinds import known_kind
+from headrace.checks.evaluation import UNCHECKABLE
 from headrace.checks.proposals import MutationKind
 from headrace.checks.results import CheckResult, CheckState
 from headrace.lake.sqltext import quote
@@ -428,7 +429,7 @@ def verdict_on(
             f"asked {len(trial.results)} times about the same rows, it gave different answers",
             noticed,
         )
-    if trial.first.detail.startswith("can't be checked"):
+    if trial.first.detail.startswith(UNCHECKABLE):
         return CheckAssessment(ChallengeVerdict.NEVER_RAN, trial.first.detail)
     if not caught:
         return _uncaught(check, result)

@@ -29,6 +29,7 @@ from headrace.lake.sqltext import quote
 from headrace.model import CheckSpec
 from headrace.model.check_kinds import read_columns
 from headrace.model.fields import Fields
+from headrace.model.texts import text
 
 
 class NotNull(CheckKind):
@@ -55,7 +56,7 @@ class NotNull(CheckKind):
         columns = columns or declared
         any_null = " OR ".join(f"{quote(column)} IS NULL" for column in columns)
         counted = rows_breaking(
-            check, any_null, lambda count: f"{columns[0]}: {rows(count)} with null"
+            check, any_null, lambda count: text("{}: {} with null", columns[0], rows(count))
         )
         return counted if len(columns) == 1 else _by_column(check, columns, counted)
 
@@ -107,10 +108,11 @@ def _by_column(check: CheckSpec, columns: Sequence[str], counted: AggregateCheck
 def _detail(nulls: Sequence[tuple[str, int]]) -> str:
     """Return `origin: 2 rows with null, id: 1 row with null`, the column with most nulls first."""
     worst = sorted(nulls, key=lambda item: -item[1])
-    text = ", ".join(
+    first = ", ".join(
         f"{column}: {rows(count)} with null" for column, count in worst[:LISTED_VALUES_MAX]
     )
-    return text if len(worst) <= LISTED_VALUES_MAX else f"{text}, … ({len(worst)} columns in all)"
+    more = f", … ({len(worst)} columns in all)" if len(worst) > LISTED_VALUES_MAX else ""
+    return text("{}{}", first, more)
 
 
 def _none(part: CheckedPartition, _: tuple[Any, ...]) -> CheckFinding:

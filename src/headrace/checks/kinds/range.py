@@ -33,6 +33,7 @@ from headrace.lake.sqltext import quote
 from headrace.model import CheckSpec
 from headrace.model.check_kinds import in_order, read_column, wider
 from headrace.model.fields import Fields
+from headrace.model.texts import text
 
 _EXACT = (
     "TINYINT",
@@ -100,7 +101,7 @@ class Range(CheckKind):
         return rows_breaking(
             check,
             " OR ".join(bad) or "false",
-            lambda count: f"{column}: {rows(count)} {_outside(least, most)}",
+            lambda count: text("{}: {} {}", column, rows(count), _outside(least, most)),
             examples=column,
         )
 

@@ -26,6 +26,7 @@ from headrace.checks.proposals import (
 from headrace.model import CheckSpec
 from headrace.model.check_kinds import in_order, wider
 from headrace.model.fields import Fields
+from headrace.model.texts import text
 from headrace.model.wording import counted
 
 ROWS_MAX = 10**15
@@ -76,10 +77,11 @@ class RowCount(CheckKind):
         def judge(part: CheckedPartition, values: tuple[Any, ...]) -> CheckFinding:
             count = int(values[0]) if values else part.rows
             if least is not None and count < least:
-                detail = f"{rows(count)}, at least {least} expected"
+                detail = text("{}, at least {} expected", rows(count), least)
                 return CheckFinding(count, least - count, detail)
             if most is not None and count > most:
-                return CheckFinding(count, count - most, f"{rows(count)}, at most {most} expected")
+                detail = text("{}, at most {} expected", rows(count), most)
+                return CheckFinding(count, count - most, detail)
             return CheckFinding(count)
 
         scoped = (f"count(*) FILTER (WHERE {scope(check)})",) if check.where is not None else ()

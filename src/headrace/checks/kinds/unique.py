@@ -30,6 +30,7 @@ from headrace.lake.sqltext import AS_WRITTEN, literal, quote
 from headrace.model import CheckSpec
 from headrace.model.check_kinds import read_columns
 from headrace.model.fields import Fields
+from headrace.model.texts import text
 
 if TYPE_CHECKING:
     from headrace.checks.check_kinds import StagedScanner
@@ -235,7 +236,9 @@ class Unique(CheckKind):
             return CheckFinding(
                 keys,
                 repeated,
-                f"{', '.join(columns)}: {rows(repeated)} repeating a key" if repeated else "",
+                text("{}: {} repeating a key", ", ".join(columns), rows(repeated))
+                if repeated
+                else "",
             )
 
         failing = (

@@ -25,6 +25,7 @@ from headrace.incidents.diagnosis.evidence import (
 )
 from headrace.model.causes import Cause, CauseKind
 from headrace.model.errors import DELIVERED_AS, OUTSIZED, SIZE
+from headrace.model.texts import hidden
 
 _QUOTED = re.compile(r"(?<!\w)'.*?'(?!\w)|\"[^\"]*\"")
 """Quoted text in an error may be a cell's value, and clauses are sent to people.
@@ -413,8 +414,9 @@ def _observed(own_evidence: Sequence[Evidence], columns: Sequence[str]) -> str:
 
 
 def without_quotes(message: str) -> str:
-    """Return an error's text without quoted parts, except for the name of a package."""
-    return _ELLIPSES.sub("…", _QUOTED.sub("…", _MODULE.sub(r"No module named \1", message)))
+    """Return an error's text without values and quoted parts, except for a package's name."""
+    words = hidden(message)
+    return _ELLIPSES.sub("…", _QUOTED.sub("…", _MODULE.sub(r"No module named \1", words)))
 
 
 def _checks(own_evidence: Sequence[Evidence]) -> str:

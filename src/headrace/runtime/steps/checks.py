@@ -31,6 +31,7 @@ from headrace.lake.staging import stage, write_rows
 from headrace.model import CheckSpec, ContractColumn, LakeError, Severity
 from headrace.model.check_kinds import CommonCheck
 from headrace.model.errors import first_line
+from headrace.model.texts import of_error
 from headrace.runtime.messages import (
     EarlierPublication,
     StagedOutcome,
@@ -253,7 +254,7 @@ def _evaluated(
         finally:
             (session.data_folder / file.path).unlink(missing_ok=True)
     except (duckdb.Error, LakeError, BodyFailed) as error:
-        why = f"can't be computed: {first_line(error)}"
+        why = f"can't be computed: {of_error(first_line(error))}"
         results = tuple(
             CheckResult(c.name, c.kind, c.severity, CheckState.FAILED, 0, 0, why, (), ("*",))
             for c in view.checks

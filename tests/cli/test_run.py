@@ -92,7 +92,9 @@ def test_keys_that_no_partition_has_are_named(new: Project) -> None:
     new.json("tick")
     for node, key in (("shops", "Harbor"), ("sales", "2025-03-01/Harbor")):
         reason = f"no partition of {node} with the shop `Harbor` is known"
-        assert reason in new.json("run", node, "--partition", key)["reason"]
+        code, out, err = new.call(new.root, "run", node, "--partition", key)
+        assert (code, out) == (2, "")
+        assert f"error: {reason}\n" in err
         assert new.json("read", node, "--partition", key)["reason"] == reason
         assert f"{reason}\n" in new.text("read", node, "--partition", key)
         known = key.replace("Harbor", "Harbour")

@@ -266,6 +266,27 @@ def test_what_is_learnt(bench: Workbench, case: str) -> None:
     assert taken.types()["v"] == kind
 
 
+@pytest.mark.parametrize("number", ["0", "1"])
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_a_number_in_a_learnt_column_of_booleans_holds(
+    bench: Workbench, form: str, number: str
+) -> None:
+    """Would catch: a count of 1 that becomes true; a contract's type says that 1 is true."""
+
+    def rows(value: str) -> bytes:
+        return (f"v\n{value}\n" if form == "csv" else f'{{"v": {value}}}').encode()
+
+    learnt = bench.take(rows("true"), f"x.{form}")
+    assert isinstance(learnt, Taken)
+    drift = bench.take(rows(number), f"x.{form}", learnt.schema)
+    assert isinstance(drift, TypeDrift) and f"'{number}'" in drift.reason
+    assert isinstance(bench.take(rows("false"), f"x.{form}", learnt.schema), Taken)
+    declared = [ContractColumn(name="v", type="BOOLEAN")]
+    taken = bench.take(rows(number), f"x.{form}", promised=declared)
+    assert isinstance(taken, Taken)
+    assert taken.column("v") == [number == "1"]
+
+
 @pytest.mark.parametrize("number", ["5", "5.5"])
 @pytest.mark.parametrize("code", ["007", "+45", "00", "-007", " 007", "1E5", "12e3"])
 @pytest.mark.parametrize("form", ["csv", "jsonl", "xml", "xlsx"])

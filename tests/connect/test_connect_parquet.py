@@ -367,3 +367,22 @@ def test_a_text_that_is_not_utf8(bench: Workbench) -> None:
     text = pa.Array.from_buffers(pa.string(), 1, pa.array([b"\xff"]).buffers())
     outcome = bench.take(write(pa.table({"a": text})), "x.parquet")
     assert outcome == UnreadableFile("a text in the Parquet file isn't UTF-8")
+
+
+@pytest.mark.parametrize("depth", [0, 1, 2])
+def test_a_map_with_a_key_twice(bench: Workbench, depth: int) -> None:
+    """Would catch: a published file that nobody can read: DuckDB's maps have each key once."""
+
+    def rows(*keys: str) -> bytes:
+        value: Any = [(key, 1) for key in keys]
+        kind: Any = pa.map_(pa.string(), pa.int64())
+        if depth > 0:
+            value, kind = {"m": value}, pa.struct([("m", kind)])
+        if depth > 1:
+            value, kind = [None, value], pa.list_(kind)
+        return write(pa.table({"a": pa.array([None, value], kind)}))
+
+    assert isinstance(bench.take(rows("k", "l"), "x.parquet"), Taken)
+    refused = bench.take(rows("k", "k"), "x.parquet")
+    assert isinstance(refused, UnreadableFile)
+    assert refused.reason == "column a has a map with a key twice"

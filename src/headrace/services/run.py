@@ -434,7 +434,10 @@ def _response(
     counts: CountsRow | None,
     result: RunResult,
 ) -> RunResponse:
-    """Return the run's response; its reason names requested keys that no partition has."""
+    """Return the run's response; its reason names requested keys that no partition has.
+
+    Raise UsageError where nothing ran because of such keys: only a run finds which keys there are.
+    """
     response = run_response(
         context.store, context.clock, context.session.zone, result, counts=counts
     )
@@ -448,6 +451,8 @@ def _response(
             for name in keys
             if isinstance(node := project.node(name), Source | Asset)
         ]
+    if response.state == "nothing_due" and any(unknown):
+        raise UsageError("; ".join(filter(None, unknown)))
     reason = "; ".join(filter(None, (*unknown, response.reason)))
     return msgspec.structs.replace(response, reason=reason or None)
 

@@ -110,6 +110,7 @@ class Parquet:
                 f"column {printable(lost[0])} has {lost[1]}: deliver it as text, or as a number"
                 " whose name says what it counts"
             )
+        _require_keys_once(connection, opened, described)
         names = [row[0] for row in described]
         return FileHeader(
             column_names(names),
@@ -410,6 +411,35 @@ def _require_exact(opened: Opened, leaves: Sequence[_Leaf]) -> None:
             fine.append(column)
     if fine:
         _require_microseconds(Path(opened.path), tuple(dict.fromkeys(fine)))
+
+
+def _require_keys_once(
+    connection: duckdb.DuckDBPyConnection, opened: Opened, described: Sequence[Sequence[str]]
+) -> None:
+    """Raise CannotRead for a map that has a key twice, which Parquet allows and DuckDB doesn't."""
+    for name, kind, *_ in described:
+        if "MAP(" in kind:
+            repeated = _repeats_keys(parse(kind), quote(name), 0)
+            sql = f"SELECT count(*) FROM {_source(opened)} WHERE {repeated}"
+            if connection.execute(sql).fetchall() != [(0,)]:
+                raise CannotRead(f"column {printable(name)} has a map with a key twice")
+
+
+def _repeats_keys(kind: Type, value: str, depth: int) -> str:
+    """Return SQL for whether a map in a value has a key twice."""
+    item, is_map = f"v{depth}", kind.name == "MAP"
+    conditions = ["false"]
+    if is_map:
+        conditions.append(f"len(list_distinct(map_keys({value}))) < cardinality({value})")
+    for name, part in kind.fields:
+        if kind.name == "STRUCT":
+            field = f"struct_extract({value}, {literal(name)})"
+            conditions.append(_repeats_keys(part, field, depth))
+        else:
+            items = f"map_{name}s({value})" if is_map else value
+            each = f"lambda {item}: {_repeats_keys(part, item, depth + 1)}"
+            conditions.append(f"list_bool_or(list_transform({items}, {each}))")
+    return " OR ".join(f"coalesce({condition}, false)" for condition in conditions)
 
 
 def _leaves(connection: duckdb.DuckDBPyConnection, opened: Opened) -> Iterator[_Leaf]:

@@ -96,15 +96,17 @@ def strict_cast(
     """Return the cast of the SQL expression `text` (VARCHAR) to `type_name`, a DuckDB type.
 
     With `trying`, a value that can't be cast is NULL instead of an error. In a `column` whose type
-    was learnt, `007`, `+45` and `1E5` may be codes, and aren't numbers; where it is declared,
-    any DOUBLE may be written with more digits than needed: `-8018251073761.1387`.
+    was learnt, `007`, `+45` and `1E5` may be codes, and aren't numbers, and 0 and 1 are numbers;
+    where it is declared, any DOUBLE may be written with more digits than needed:
+    `-8018251073761.1387`.
     """
     cast = _plain_cast(text, type_name, form, trying=trying, stated=column in form.stated)
-    if (
-        column is None
-        or column in form.stated
-        or type_name.upper() not in {*_WHOLE_NUMBERS, "DOUBLE"}
-    ):
+    name = type_name.upper()
+    if column is None or column in form.stated:
+        return cast
+    if name == "BOOLEAN":
+        return Cast(cast.value, f"trim({text}) IN ('0', '1')")
+    if name not in {*_WHOLE_NUMBERS, "DOUBLE"}:
         return cast
     return Cast(cast.value, f"({_IS_CODE.format(text=text)} OR {cast.bad})")
 

@@ -57,7 +57,7 @@ print(json.dumps([answer.status, answer.json]))
 """
 WITHOUT_ADVICE = """
 from headrace.model.plugins import REPEATABILITY, functions
-from headrace.services.incidents import weekly_lines
+from headrace.services.incident_messages import weekly_lines
 from headrace.services.rebuildable import _why_not
 
 print(weekly_lines(None, None, None, 0, 0))

@@ -40,10 +40,11 @@ from headrace.model import Project
 from headrace.runtime.evaluation import VersionEvaluator
 from headrace.services import nodes as node_pages
 from headrace.services.apply import apply
-from headrace.services.catalog_search import Cards, CatalogQuery, catalog
+from headrace.services.catalog_search import CatalogQuery, catalog
 from headrace.services.figures import explain
 from headrace.services.graph import GraphViewQuery, view
 from headrace.services.incidents import incident, incidents
+from headrace.services.node_cards import Cards
 from headrace.services.nodes import PartitionListQuery as Listed
 from headrace.services.nodes import list_partitions as listing
 from headrace.services.quarantine import list_quarantine

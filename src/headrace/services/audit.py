@@ -16,9 +16,9 @@ from headrace.model import Refused, UnknownName, UsageError
 from headrace.model.intervals import to_us
 from headrace.security.audit import GENESIS, verify
 from headrace.services.parameters import Option, Since
+from headrace.services.people import EntryActor
 from headrace.services.permissions import AUDIT, command
 from headrace.services.responses import Response
-from headrace.services.runs import since_when
 from headrace.services.session import ProjectSession
 from headrace.store import Transaction
 from headrace.store.clock import instant
@@ -346,13 +346,6 @@ class AuditQuery(msgspec.Struct, frozen=True):
     ] = 50
 
 
-class EntryActor(msgspec.Struct):
-    """Who is named by an entry of the trail."""
-
-    id: str
-    type: str
-
-
 class _EntryEvent(msgspec.Struct):
     at: datetime
     real_at: datetime
@@ -377,7 +370,7 @@ def show(session: ProjectSession, query: AuditQuery) -> list[AuditRow]:
     """
     if session.store is None:
         return []
-    since_us = None if query.since is None else since_when(session, query.since)
+    since_us = None if query.since is None else session.time_since(query.since)
     with session.store.read() as tx:
         results = (
             item

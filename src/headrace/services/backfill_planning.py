@@ -27,7 +27,6 @@ from headrace.services import estimates, plan_inputs
 from headrace.services.consequences import in_force, of_computation, required
 from headrace.services.responses.backfills import EstimateRow
 from headrace.services.retention import refuse_removed
-from headrace.services.runs import since_when
 from headrace.services.selection import selected
 from headrace.services.session import ProjectSession
 from headrace.store import Store, Transaction
@@ -145,7 +144,7 @@ def plan(
     """
     check(arguments)
     graph = graph_of(compiled)
-    since = None if arguments.since is None else since_when(session, arguments.since)
+    since = None if arguments.since is None else session.time_since(arguments.since)
     seen = plan_inputs.deliveries_in_folders(session.root, compiled.project, store)
     extents = plan_inputs.states_of_session(
         session, store, graph, compiled.project, version, failed_since=since, seen=seen

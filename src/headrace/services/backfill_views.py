@@ -14,6 +14,7 @@ from headrace.plan.backfill_planning import INGESTED
 from headrace.plan.backfills import Backfill, Chosen
 from headrace.runtime.overlays.backfill import PlanOutcome
 from headrace.services.backfill_planning import BackfillArguments, DraftBackfill, content
+from headrace.services.broken_partitions import error_row
 from headrace.services.consequences import consumers_of
 from headrace.services.plan_inputs import count_partitions, kind_of
 from headrace.services.repairs import BrokenPartition, first_of
@@ -28,7 +29,6 @@ from headrace.services.responses.backfills import (
     PlanRowResponse,
     SkippedRow,
 )
-from headrace.services.runs import error_row
 from headrace.services.session import ProjectSession
 from headrace.store import Transaction
 from headrace.store.queries import attempts, backfill_plans, quality

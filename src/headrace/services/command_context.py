@@ -18,7 +18,7 @@ from headrace.runtime.apply_plans import changes_of, plan_of
 from headrace.runtime.leadership import Leadership
 from headrace.scheduler import Event
 from headrace.security.audit import Actor, ActorType
-from headrace.services.incidents import repair_message, weekly_lines
+from headrace.services.incident_messages import repair_message, weekly_lines
 from headrace.services.session import Progress, ProjectSession, usable
 from headrace.store import Clock, Store, Transaction
 

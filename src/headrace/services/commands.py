@@ -39,7 +39,7 @@ from headrace.security.state import open_state
 from headrace.services import backups
 from headrace.services.access_recording import record_access_events
 from headrace.services.command_context import CommandContext, person
-from headrace.services.incidents import repair_message, weekly_lines
+from headrace.services.incident_messages import repair_message, weekly_lines
 from headrace.services.responses import Response
 from headrace.services.run_progress import Reporting
 from headrace.services.session import Progress, ProjectSession, Silent

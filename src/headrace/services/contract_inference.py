@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
-
-import msgspec
 
 from headrace.connect.deliveries import SourceSchema
 from headrace.lake import PARTITION_COLUMN
 from headrace.lake.sqltext import quote
 from headrace.model import ProjectError, Refused, Source
-from headrace.model.contracts import SUFFIX, duckdb_type
+from headrace.model.contracts import SUFFIX
 from headrace.model.partitions import command_line
-from headrace.services import targets
-from headrace.services.file_inference import logical
+from headrace.services.contract_texts import FOLDER, Observed, contract_text, pinned_of, source_of
 from headrace.services.masking import refuse_hidden
 from headrace.services.parameters import Argument, WriteContract
 from headrace.services.permissions import READ, command
@@ -24,28 +20,10 @@ from headrace.services.read import find
 from headrace.services.read_queries import ReadQuery
 from headrace.services.responses.repairs import InferResponse
 from headrace.services.session import ProjectSession
-from headrace.store.queries import ingestion, leader_writes
+from headrace.store.queries import leader_writes
 
-FOLDER = "contracts"
 PARTITIONS_MAX = 30
-ROWS_MIN = 100
-"""Below this number of rows no rule is inferred: only names and types."""
 VALUES_MAX = 12
-
-
-class Observed(msgspec.Struct, frozen=True):
-    """The values observed in a column, over all partitions read.
-
-    `repeated` is the maximum number of repeated values in one partition.
-    """
-
-    rows: int
-    filled: int
-    distinct: int
-    repeated: int
-    least: str | None
-    greatest: str | None
-    values: tuple[str, ...] = ()
 
 
 @command(
@@ -87,32 +65,6 @@ def infer(
     )
 
 
-def source_of(session: ProjectSession, target: str) -> tuple[Source, str | None]:
-    """Return the source, and the partition if any, that a target names.
-
-    Raise UsageError for other nodes.
-    """
-    project = session.project()
-    node, key = targets.target(target, project, kinds=(Source,))
-    return project.sources[node], key
-
-
-def pinned_of(session: ProjectSession, source: Source) -> SourceSchema:
-    """Return the source's pinned schema.
-
-    Raise Refused if nothing of the source is published yet.
-    """
-    if session.store is not None:
-        with session.store.read() as tx:
-            schema = ingestion.pinned_schema(tx, source.name)
-        if schema is not None:
-            return msgspec.json.decode(schema, type=SourceSchema)
-    raise Refused(
-        f"nothing of {source.name} was published yet: there is nothing to infer a contract from",
-        hint="headrace tick",
-    )
-
-
 def create(path: Path, text: str) -> None:
     """Create a file. Raise Refused if it exists, ProjectError if it can't be written."""
     try:
@@ -129,67 +81,6 @@ def create(path: Path, text: str) -> None:
             f"{path} can't be written: {error.strerror}",
             hint="look at the permissions of the folder",
         ) from error
-
-
-def contract_text(
-    name: str, schema: SourceSchema, seen: Mapping[str, Observed], partitions: int
-) -> str:
-    """Return the contract's text.
-
-    Without observations it has names and types only, nothing that could reject a delivery.
-    """
-    rows = max((item.rows for item in seen.values()), default=0)
-    observed = (
-        f"# Inferred from {rows:,} rows in {partitions} partitions; a comment says why each rule is"
-        " there.\n"
-        if seen
-        else ""
-    )
-    lines = [
-        "apiVersion: v3.1.0",
-        "kind: DataContract",
-        f"id: {name}",
-        "version: 1.0.0",
-        "status: draft",
-        "schema:",
-        f"  - name: {name}",
-        "    logicalType: object",
-        "    properties:",
-    ]
-    for column in schema.columns:
-        lines += _property(column.name, column.type, seen.get(column.name))
-    return observed + "\n".join(lines) + "\n"
-
-
-def _property(name: str, kind: str, seen: Observed | None) -> list[str]:
-    lines = [f"      - name: {json.dumps(name, ensure_ascii=False)}"]
-    if (
-        duckdb_type(kind, logical(kind)) == kind
-    ):  # for other types the contract can't express the type; the pinned one stays in force
-        lines += [
-            f"        logicalType: {logical(kind)}",
-            f"        physicalType: {json.dumps(kind)}",
-        ]
-    if seen is None or seen.rows < ROWS_MIN:
-        return lines
-    if seen.filled == seen.rows:
-        lines.append(f"        required: true   # filled in all of {seen.rows:,} rows")
-        if seen.repeated == 0 and not kind.startswith(("DOUBLE", "FLOAT", "DATE", "BOOLEAN")):
-            lines.append(
-                f"        unique: true   # no value twice in a partition, {seen.distinct:,}"
-                " different ones in all"
-            )
-    else:
-        lines.append(f"        # empty in {seen.rows - seen.filled:,} of {seen.rows:,} rows")
-    if seen.values:
-        lines.append(f"        # only these values: {json.dumps(seen.values, ensure_ascii=False)}")
-    elif seen.least is not None:
-        lines.append(f"        # from {_quoted(seen.least)} to {_quoted(seen.greatest)}")
-    return lines
-
-
-def _quoted(value: str | None) -> str:
-    return json.dumps((value or "")[:40], ensure_ascii=False)
 
 
 def _observed(

@@ -12,8 +12,8 @@ from headrace.checks.facts import DriftKind, FactSeverity
 from headrace.model import ProjectError, Refused, Source, UsageError
 from headrace.model.contracts import SUFFIX
 from headrace.model.partitions import command_line, partition_argument
-from headrace.services.contract_inference import FOLDER, contract_text, pinned_of, source_of
-from headrace.services.incidents import ID, found_in, number_of
+from headrace.services.contract_texts import FOLDER, contract_text, pinned_of, source_of
+from headrace.services.incident_rows import ID, found_in, number_of
 from headrace.services.renames import (
     Renamed,
     decided_renames,

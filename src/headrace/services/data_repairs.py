@@ -19,6 +19,7 @@ from headrace.plan import Compiled
 from headrace.plan.backfills import Mode
 from headrace.runtime.recomputation import checks_changed, differs
 from headrace.services.broken_facts import BrokenFacts
+from headrace.services.broken_partitions import broken_of
 from headrace.services.incident_partitions import (
     is_waiting,
     is_withdrawn,
@@ -43,7 +44,6 @@ from headrace.services.repairs import (
     other_choices,
     repairs,
 )
-from headrace.services.runs import broken_of
 from headrace.slo.declared_promises import declared_promises
 from headrace.slo.obligations import EvaluationContext
 from headrace.slo.stored_facts import StoredFacts

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from typing import Annotated, Any
 import msgspec
 
 import headrace
+from headrace.connect.exports.fence import epoch_of
 from headrace.faults import FaultPoint, reached
 from headrace.model import LakeError, Project, ProjectError, Refused
 from headrace.model.partitions import command_line
@@ -24,6 +26,7 @@ from headrace.plan.compiled import Compiled
 from headrace.plan.project_plan import plan_id_of
 from headrace.runtime import erasures
 from headrace.runtime.approval_states import ERASE
+from headrace.runtime.erasure_search import ExportWrite, written_again
 from headrace.security import erasures as ledger
 from headrace.security.audit import rfc3339
 from headrace.services import backups, commands, erase_exports, erase_places, erase_subject
@@ -38,6 +41,7 @@ from headrace.services.erase_steps import (
     BeginArguments,
     CleanArguments,
     CopiesArguments,
+    ExportArguments,
     FinishArguments,
     TableArguments,
     refuse_held,
@@ -52,11 +56,14 @@ from headrace.services.responses.erasures import (
 )
 from headrace.services.session import Progress, ProjectSession
 from headrace.store.clock import instant
-from headrace.store.queries import erased_exports
+from headrace.store.queries import attempts, erased_exports
 from headrace.store.queries import erasures as stored
+from headrace.store.queries.erased_exports import ErasedExport, NewestExport
 
 TRIES = 5
-"""Maximum number of times that a table is searched again, because it was published meanwhile."""
+"""Maximum number of times that tables and exports are searched again, because one was published."""
+WAIT_SECONDS, WAIT_SECONDS_MAX = 0.5, 60.0
+"""How often attempts at exports are looked up that began before the rows were erased, how long."""
 FOLDER = "erasures"
 STARTED_OVER = ("merge", "snapshot")
 """Materialisations whose publications don't count the rows of one partition."""
@@ -247,7 +254,7 @@ def _erased(
     reached(FaultPoint.ERASURE_BEGUN)
     number = step.erasure
     _erase_everywhere(session, compiled.project, plan, number, progress)
-    erase_exports.erase_exports(session, compiled, plan.nodes, number, since, progress)
+    _rewrite_exports(session, compiled, plan.nodes, number, since, progress)
     response = _with_earlier(session, response, number)
     left = _files_left(session, compiled, plan)
     response = msgspec.structs.replace(response, places=[*response.places, *left])
@@ -506,3 +513,129 @@ def _certified(session: ProjectSession, response: EraseResponse, number: int) ->
         os.fsync(file.fileno())
     part.replace(path)
     return name, hashlib.sha256(text).hexdigest()
+
+
+def _rewrite_exports(
+    session: ProjectSession,
+    compiled: Compiled,
+    nodes: Sequence[str],
+    number: int,
+    since: int,
+    progress: Progress,
+) -> None:
+    """Write the exports of an erasure again; one that can't be is noted as kept.
+
+    Exports that were written since `since` may have read the rows before they were erased, so they
+    are written again, too. Raises LakeError if that doesn't come to an end.
+    """
+    erased_at = session.clock.now_us()
+    tried = set[int]()
+    for _ in range(TRIES):
+        _wait_for_exports(session, compiled, nodes, erased_at)
+        waiting = [
+            item
+            for item in _waiting_exports(session, compiled, nodes, number, since)
+            if item.publication not in tried
+        ]
+        if not waiting:
+            return
+        for item in waiting:
+            tried.add(item.publication)
+            _rewrite_export(session, item, number, progress)
+    raise LakeError(
+        "exports of the subject's rows are written again and again meanwhile",
+        hint="pause the consumers, then run the same command again",
+    )
+
+
+def _wait_for_exports(
+    session: ProjectSession, compiled: Compiled, nodes: Sequence[str], erased_at: int
+) -> None:
+    """Wait for attempts at exports that began before the rows were erased.
+
+    They may have read the rows, and put a file with them in place when they end. Raises LakeError
+    if one takes too long.
+    """
+    end = time.monotonic() + WAIT_SECONDS_MAX
+    while True:
+        with session.existing_store.read() as tx:
+            names = {
+                consumer.name
+                for consumer in erase_exports.ExportLookup(session, tx, compiled).readers(nodes)
+            }
+            early = [
+                attempt
+                for attempt in attempts.running(tx)
+                if attempt.node in names and attempt.queued_at <= erased_at
+            ]
+        if not early:
+            return
+        if time.monotonic() > end:
+            raise LakeError(
+                f"{early[0].node} is still exported by the attempt {early[0].id}, which may have"
+                " read rows of the subject",
+                hint="run the same command again when it has ended",
+            )
+        time.sleep(WAIT_SECONDS)
+
+
+def _waiting_exports(
+    session: ProjectSession, compiled: Compiled, nodes: Sequence[str], number: int, since: int
+) -> list[erase_exports.ExportToErase]:
+    session.clock.now_us()
+    with session.existing_store.read() as tx:
+        lookup = erase_exports.ExportLookup(session, tx, compiled)
+        noted = {
+            (item.consumer, item.interval): item for item in erased_exports.of_erasure(tx, number)
+        }
+        return [
+            erase_exports.examined(lookup, consumer, newest)
+            for consumer in lookup.readers(nodes)
+            for newest in erased_exports.newest_exports(tx, consumer.name)
+            if _is_due(noted.get((consumer.name, newest.interval)), newest, since)
+        ]
+
+
+def _is_due(noted: ErasedExport | None, newest: NewestExport, since: int) -> bool:
+    if noted is not None and (noted.state, noted.publication) == (
+        erased_exports.ERASED,
+        newest.publication,
+    ):
+        return False
+    return (
+        noted is not None and noted.state != erased_exports.ERASED
+    ) or newest.published_at >= since
+
+
+def _rewrite_export(
+    session: ProjectSession, item: erase_exports.ExportToErase, number: int, progress: Progress
+) -> None:
+    manifest, why = _exported_again(session, item)
+    arguments = ExportArguments(number, *item.key, manifest, why)
+    reached(FaultPoint.ERASURE_EXPORTED)
+    _: ErasureStepResponse = perform(session, "erasure_export", arguments, progress)
+
+
+def _exported_again(
+    session: ProjectSession, item: erase_exports.ExportToErase
+) -> tuple[tuple[dict[str, Any], ...] | None, str]:
+    """Write an export again; return what was written, or why it is kept."""
+    if item.task is None:
+        return None, f"{erase_exports.targets_named(item.targets)}: {item.why}"
+    task, why = item.task, "other leaders take over again and again"
+    for _ in range(TRIES):
+        task = msgspec.structs.replace(task, erases=epoch_of(session.folders.fence))
+        try:
+            answer = written_again(ExportWrite(task, session.folders, os.cpu_count() or 1))
+        except LakeError as error:
+            why = str(error)
+            break
+        if answer.manifest is not None:
+            return answer.manifest, ""
+        if not answer.fenced:
+            why = answer.why
+            break
+    return (
+        None,
+        f"{erase_exports.targets_named(item.targets)}: {why}; then run the same command again",
+    )

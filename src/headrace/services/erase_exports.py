@@ -7,41 +7,30 @@ any more, with the masks of today.
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
 import msgspec
 
-from headrace.connect.exports.fence import epoch_of
 from headrace.engine import InputData
-from headrace.faults import FaultPoint, reached
 from headrace.lake.catalog import newest_snapshot, snapshot_exists
-from headrace.model import Consumer, LakeError
+from headrace.model import Consumer
 from headrace.model.exports import ASSET_PLACEHOLDER, ExportFormat, export_of, path_of
 from headrace.model.partitions import command_line
 from headrace.model.wording import few
 from headrace.plan.compiled import Compiled, expand_view_names
 from headrace.runtime.applied_versions import AppliedVersion
-from headrace.runtime.erasure_search import ExportWrite, written_again
 from headrace.runtime.messages import ExportTask
 from headrace.runtime.tasks.kinds import export_task
 from headrace.runtime.tasks.lookup import TaskLookup, Undeliverable
 from headrace.scheduler import AttemptId
-from headrace.services.commands import perform
-from headrace.services.erase_steps import ExportArguments
-from headrace.services.responses.erasures import ErasedPlaceRow, ErasureStepResponse
-from headrace.services.session import Progress, ProjectSession
+from headrace.services.responses.erasures import ErasedPlaceRow
+from headrace.services.session import ProjectSession
 from headrace.store import Transaction
-from headrace.store.queries import attempts, erasures
 from headrace.store.queries import erased_exports as stored
+from headrace.store.queries import erasures
 from headrace.store.queries.erased_exports import ERASED, KEPT, ErasedExport, NewestExport
 
-TRIES = 5
-"""Maximum number of times that exports are looked up again, because one was written meanwhile."""
 TARGETS_SHOWN = 5
-WAIT_SECONDS, WAIT_SECONDS_MAX = 0.5, 60.0
-"""How often attempts at exports are looked up that began before the rows were erased, how long."""
 
 ErasedRowsAt = Mapping[str, Mapping[str, frozenset[str]]]
 """Node → file → the partitions in it that have rows of the subject."""
@@ -68,7 +57,7 @@ class ExportToErase(msgspec.Struct, frozen=True):
         return self.consumer, self.interval, self.publication
 
 
-class _Lookup:
+class ExportLookup:
     """Look-ups of exports in the applied version."""
 
     def __init__(self, session: ProjectSession, tx: Transaction, compiled: Compiled) -> None:
@@ -145,7 +134,7 @@ def exports_to_erase(
 
     `waiting` are those that an erasure couldn't write again.
     """
-    lookup = _Lookup(session, tx, compiled)
+    lookup = ExportLookup(session, tx, compiled)
     noted = {(item.consumer, item.interval) for item in waiting}
     partitions: dict[str, frozenset[str]] = {}
     for files in at.values():
@@ -153,7 +142,7 @@ def exports_to_erase(
     results = []
     for consumer in lookup.readers(at):
         for newest in stored.newest_exports(tx, consumer.name):
-            item = _examined(lookup, consumer, newest)
+            item = examined(lookup, consumer, newest)
             if item.task is None or _reads_any(item.task, partitions) or item.key[:2] in noted:
                 results.append(item)
     return results
@@ -166,7 +155,7 @@ def _reads_any(task: ExportTask, partitions: Mapping[str, frozenset[str]]) -> bo
     )
 
 
-def _examined(lookup: _Lookup, consumer: Consumer, newest: NewestExport) -> ExportToErase:
+def examined(lookup: ExportLookup, consumer: Consumer, newest: NewestExport) -> ExportToErase:
     """Return an export with the task that writes it again, or why it can't be."""
     result = ExportToErase(
         consumer.name, newest.interval, newest.publication, tuple(newest.targets)
@@ -210,7 +199,7 @@ def former_targets(
 ) -> dict[str, list[str]]:
     """Return files of earlier declarations that are still there, by consumer of these nodes."""
     results = {}
-    for consumer in _Lookup(session, tx, compiled).readers(nodes):
+    for consumer in ExportLookup(session, tx, compiled).readers(nodes):
         current = {
             name for newest in stored.newest_exports(tx, consumer.name) for name in newest.targets
         }
@@ -228,7 +217,7 @@ def place_rows(exports: Iterable[ExportToErase]) -> list[ErasedPlaceRow]:
             (
                 ErasedExport(
                     item.consumer, item.interval, item.publication, KEPT if item.why else ERASED,
-                    -1, f"{_named(item.targets)}: {item.why}" if item.why else "",
+                    -1, f"{targets_named(item.targets)}: {item.why}" if item.why else "",
                 ),
                 [*map(stored.as_gone, item.gone), *sorted({*item.targets} - {*item.gone})],
             )
@@ -270,128 +259,15 @@ def _done(names: Iterable[str]) -> str:
     gone, written = stored.gone_and_written(names)
     parts = []
     if written:
-        parts.append(f"exported, and written again without these rows: {_named(written)}")
+        parts.append(f"exported, and written again without these rows: {targets_named(written)}")
     if gone:
-        parts.append(f"not there any more, so not written again: {_named(gone)}")
+        parts.append(f"not there any more, so not written again: {targets_named(gone)}")
     return "; ".join(parts)
 
 
-def _named(targets: Iterable[str]) -> str:
+def targets_named(targets: Iterable[str]) -> str:
+    """Return the names of targets, the first of them if there are many."""
     return few(list(targets), TARGETS_SHOWN)
-
-
-# The erasure: what waits is written again, and what was exported meanwhile, too.
-
-
-def erase_exports(
-    session: ProjectSession,
-    compiled: Compiled,
-    nodes: Sequence[str],
-    number: int,
-    since: int,
-    progress: Progress,
-) -> None:
-    """Write the exports of an erasure again; one that can't be is noted as kept.
-
-    Exports that were written since `since` may have read the rows before they were erased, so they
-    are written again, too. Raises LakeError if that doesn't come to an end.
-    """
-    erased_at = session.clock.now_us()
-    tried = set[int]()
-    for _ in range(TRIES):
-        _wait_for_attempts(session, compiled, nodes, erased_at)
-        waiting = [
-            item
-            for item in _waiting(session, compiled, nodes, number, since)
-            if item.publication not in tried
-        ]
-        if not waiting:
-            return
-        for item in waiting:
-            tried.add(item.publication)
-            _erase(session, item, number, progress)
-    raise LakeError(
-        "exports of the subject's rows are written again and again meanwhile",
-        hint="pause the consumers, then run the same command again",
-    )
-
-
-def _wait_for_attempts(
-    session: ProjectSession, compiled: Compiled, nodes: Sequence[str], erased_at: int
-) -> None:
-    """Wait for attempts at exports that began before the rows were erased.
-
-    They may have read the rows, and put a file with them in place when they end. Raises LakeError
-    if one takes too long.
-    """
-    end = time.monotonic() + WAIT_SECONDS_MAX
-    while True:
-        with session.existing_store.read() as tx:
-            names = {consumer.name for consumer in _Lookup(session, tx, compiled).readers(nodes)}
-            early = [
-                attempt
-                for attempt in attempts.running(tx)
-                if attempt.node in names and attempt.queued_at <= erased_at
-            ]
-        if not early:
-            return
-        if time.monotonic() > end:
-            raise LakeError(
-                f"{early[0].node} is still exported by the attempt {early[0].id}, which may have"
-                " read rows of the subject",
-                hint="run the same command again when it has ended",
-            )
-        time.sleep(WAIT_SECONDS)
-
-
-def _waiting(
-    session: ProjectSession, compiled: Compiled, nodes: Sequence[str], number: int, since: int
-) -> list[ExportToErase]:
-    session.clock.now_us()
-    with session.existing_store.read() as tx:
-        lookup = _Lookup(session, tx, compiled)
-        noted = {(item.consumer, item.interval): item for item in stored.of_erasure(tx, number)}
-        return [
-            _examined(lookup, consumer, newest)
-            for consumer in lookup.readers(nodes)
-            for newest in stored.newest_exports(tx, consumer.name)
-            if _is_due(noted.get((consumer.name, newest.interval)), newest, since)
-        ]
-
-
-def _is_due(noted: ErasedExport | None, newest: NewestExport, since: int) -> bool:
-    if noted is not None and (noted.state, noted.publication) == (ERASED, newest.publication):
-        return False
-    return (noted is not None and noted.state != ERASED) or newest.published_at >= since
-
-
-def _erase(session: ProjectSession, item: ExportToErase, number: int, progress: Progress) -> None:
-    manifest, why = _rewritten(session, item)
-    arguments = ExportArguments(number, *item.key, manifest, why)
-    reached(FaultPoint.ERASURE_EXPORTED)
-    _: ErasureStepResponse = perform(session, "erasure_export", arguments, progress)
-
-
-def _rewritten(
-    session: ProjectSession, item: ExportToErase
-) -> tuple[tuple[dict[str, Any], ...] | None, str]:
-    """Write an export again; return what was written, or why it is kept."""
-    if item.task is None:
-        return None, f"{_named(item.targets)}: {item.why}"
-    task, why = item.task, "other leaders take over again and again"
-    for _ in range(TRIES):
-        task = msgspec.structs.replace(task, erases=epoch_of(session.folders.fence))
-        try:
-            answer = written_again(ExportWrite(task, session.folders, os.cpu_count() or 1))
-        except LakeError as error:
-            why = str(error)
-            break
-        if answer.manifest is not None:
-            return answer.manifest, ""
-        if not answer.fenced:
-            why = answer.why
-            break
-    return None, f"{_named(item.targets)}: {why}; then run the same command again"
 
 
 def waiting_of(tx: Transaction, subject: str) -> list[ErasedExport]:

@@ -17,8 +17,9 @@ from headrace.model.causes import CauseKind
 from headrace.model.nodes import InputSpec
 from headrace.model.partitions import WHOLE, command_line, partition_argument, required
 from headrace.plan import Compiled
+from headrace.services.broken_partitions import error_row
 from headrace.services.code_versions import VersionCodeCache, code_file_of
-from headrace.services.incidents import (
+from headrace.services.incident_rows import (
     attempts_of_evidence,
     number_of,
     unknown_incident,
@@ -39,7 +40,7 @@ from headrace.services.responses.failures import (
     GoodRunRow,
 )
 from headrace.services.responses.runs import LogRow
-from headrace.services.runs import error_row, reason_of
+from headrace.services.runs import reason_of
 from headrace.services.session import ProjectSession
 from headrace.services.text_differences import LINE_MAX, line_differences
 from headrace.store import Transaction

@@ -27,7 +27,7 @@ from headrace.services.contract_accept import accept
 from headrace.services.contract_updates import UNDECIDED, ValueDecision
 from headrace.services.fix_plans import PlannedFix, fix_response, plan_fix
 from headrace.services.incident_records import FixEnded
-from headrace.services.incidents import found_in
+from headrace.services.incident_rows import found_in
 from headrace.services.parameters import Agreed, AsIs, Conversions, IncidentId, Option
 from headrace.services.pause import resume
 from headrace.services.permissions import OPERATE, SEE, command

@@ -12,7 +12,7 @@ from headrace.services.agreements import InputsUnchanged, identified
 from headrace.services.backfill_planning import plan
 from headrace.services.backfill_views import planned_response
 from headrace.services.contract_updates import UNDECIDED, ContractUpdate, ValueDecision, prepared
-from headrace.services.incidents import found_in, number_of, row_of
+from headrace.services.incident_rows import found_in, number_of, row_of
 from headrace.services.plan_inputs import count_partitions
 from headrace.services.repair_actions import find_repair
 from headrace.services.repair_steps import Mending, RepairAction

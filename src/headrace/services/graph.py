@@ -14,7 +14,8 @@ from headrace.plan.node_graph import NodeGraph
 from headrace.services.graph_cards import GraphFilters, GraphOverview, edges_between
 from headrace.services.graph_groups import CARDS_MAX, overview
 from headrace.services.graph_past import PastCards, past_time, version_at
-from headrace.services.incidents import ID, incident
+from headrace.services.incident_rows import ID
+from headrace.services.incidents import incident
 from headrace.services.parameters import Excluded, Selected
 from headrace.services.permissions import SEE, command
 from headrace.services.responses import Response

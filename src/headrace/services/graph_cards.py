@@ -8,8 +8,8 @@ from itertools import repeat
 from typing import NamedTuple
 
 from headrace.plan.node_graph import NodeGraph
-from headrace.services.catalog_search import NEVER, Cards
 from headrace.services.graph_past import WORST_FIRST, PastCards
+from headrace.services.node_cards import NEVER, Cards
 from headrace.services.responses.catalog import CardView, CountedRow, EdgeView
 from headrace.services.session import ProjectSession, usable
 from headrace.services.snapshots import node_graph

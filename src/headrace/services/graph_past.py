@@ -236,7 +236,7 @@ class PastCard(NamedTuple):
 
 
 class PastCards:
-    """The cards of the graph as it stood at a time; as `catalog_search.Cards` are for now."""
+    """The cards of the graph as it stood at a time; as `node_cards.Cards` are for now."""
 
     def __init__(self, session: ProjectSession, at_us: int, version: int) -> None:
         self.compiled = compiled_at(session, version)

@@ -15,7 +15,7 @@ from headrace.security.audit import Action
 from headrace.services.command_context import CommandContext
 from headrace.services.commands import leader_command, perform
 from headrace.services.incident_records import Addition, add_to_incident
-from headrace.services.incidents import number_of
+from headrace.services.incident_rows import number_of
 from headrace.services.parameters import Argument, IncidentId
 from headrace.services.people import declared_people
 from headrace.services.permissions import OPERATE, command

@@ -13,7 +13,7 @@ from headrace.security.audit import Action, rfc3339
 from headrace.services.command_context import CommandContext
 from headrace.services.commands import leader_command, perform, required_reason
 from headrace.services.incident_records import Addition, add_to_incident, short_enough
-from headrace.services.incidents import found_in, number_of
+from headrace.services.incident_rows import found_in, number_of
 from headrace.services.parameters import IncidentId, MutedUntil, Reason, RequiredReason
 from headrace.services.pause import lapses_at
 from headrace.services.permissions import OPERATE, command

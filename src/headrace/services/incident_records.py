@@ -18,7 +18,7 @@ from headrace.security.audit import Action, AuditEvent, Object, append
 from headrace.services import commands, targets
 from headrace.services.command_context import CommandContext
 from headrace.services.commands import evaluate_now, leader_command, perform
-from headrace.services.incidents import found_in, number_of, row_of
+from headrace.services.incident_rows import found_in, number_of, row_of
 from headrace.services.parameters import Argument, FirstWrong, IncidentId, LastWrong, RequiredReason
 from headrace.services.permissions import OPERATE, SEE, command
 from headrace.services.responses import Response

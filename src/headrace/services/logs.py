@@ -16,11 +16,12 @@ from headrace.model import Asset, Source, StoreError, UnknownName, UsageError
 from headrace.model.access import Permission
 from headrace.model.export_problems import Exported
 from headrace.services import targets
+from headrace.services.broken_partitions import error_row
 from headrace.services.caches import cursor_text, place
 from headrace.services.parameters import Argument, Option
 from headrace.services.permissions import SEE, command, decision, rules_of
 from headrace.services.responses import ErrorRow, LogRow, Response
-from headrace.services.runs import error_row, reason_of
+from headrace.services.runs import reason_of
 from headrace.services.session import ProjectSession
 from headrace.store.queries import attempts
 from headrace.store.queries.attempts import Attempt

@@ -9,11 +9,7 @@ import msgspec
 from headrace.compiler.installed import Installed
 from headrace.model import (
     Asset,
-    CommandBody,
-    Consumer,
-    PartitionSpec,
     Project,
-    PythonBody,
     Source,
     StoreError,
     UsageError,
@@ -22,6 +18,7 @@ from headrace.model.errors import did_you_mean, shown
 from headrace.model.files import sha256_of
 from headrace.model.retention import first_kept
 from headrace.services import code_versions
+from headrace.services.node_cards import node_row
 from headrace.services.parameters import Argument, Excluded, Selected
 from headrace.services.permissions import SEE, command
 from headrace.services.responses import NodeRow, VersionFileRow, VersionRow
@@ -58,7 +55,9 @@ def ls(
         raise InvalidProject(compilation.problems)
     names = selected(session, select, exclude, compiled=compilation.compiled, project=project)
     compiled = compilation.compiled
-    rows = [row(project, name) for name in sorted(names, key=lambda name: _order(project, name))]
+    rows = [
+        node_row(project, name) for name in sorted(names, key=lambda name: _order(project, name))
+    ]
     rows = _with_retention(session, project, rows)
     if compiled is None:
         return rows
@@ -86,38 +85,6 @@ def _with_retention(
         first = None if node is None else first_kept(node, now_us)
         results.append(msgspec.structs.replace(row, kept_from=first, hold=hold))
     return results
-
-
-def row(project: Project, name: str) -> NodeRow:
-    """Return one node as a row of `ls`."""
-    node = project.node(name)
-    assert node is not None
-    return NodeRow(
-        name=name,
-        kind=type(node).__name__.lower(),
-        body=body_kind(node) if isinstance(node, Asset) else None,
-        owner=node.owner,
-        domain=node.domain,
-        partition=None if isinstance(node, Consumer) else partition_text(node.partition),
-        tags=list(node.tags),
-        file=node.place.file,
-        retain=None if isinstance(node, Consumer) else node.retain,
-    )
-
-
-def body_kind(asset: Asset) -> str:
-    """Return `sql`, `python` or `command`."""
-    if isinstance(asset.body, PythonBody):
-        return "python"
-    return "command" if isinstance(asset.body, CommandBody) else "sql"
-
-
-def partition_text(spec: PartitionSpec) -> str:
-    """Return `*`, `day`, `key:region` or `day,key:region`."""
-    parts = [spec.grain.value] if spec.grain else []
-    if spec.key:
-        parts.append(f"key:{spec.key}")
-    return ",".join(parts) or "*"
 
 
 def _order(project: Project, name: str) -> tuple[int, str]:

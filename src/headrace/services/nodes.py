@@ -22,9 +22,9 @@ from headrace.plan import Compiled
 from headrace.services import deliveries as services_deliveries
 from headrace.services import targets
 from headrace.services.caches import cursor_text, place
-from headrace.services.catalog_search import Cards
 from headrace.services.delay_ledger import Ledgers
 from headrace.services.expected_partitions import count_absent, expected, within
+from headrace.services.node_cards import Cards
 from headrace.services.permissions import SEE, command
 from headrace.services.refused_acts import refused_on_node
 from headrace.services.responses import ConsumerRow, LearntRow, Response

@@ -9,7 +9,6 @@ import msgspec
 
 from headrace.model.access import AccessRules
 from headrace.model.intervals import to_us
-from headrace.services.audit import EntryActor
 from headrace.services.caches import cached
 from headrace.services.permissions import may_call, rules_of
 from headrace.services.responses.catalog import FoundRow
@@ -20,6 +19,13 @@ from headrace.store.queries import audit_trail
 ENTRIES_MAX = 2_000
 """The newest entries of the audit trail whose actors are found."""
 PERSON = "person"
+
+
+class EntryActor(msgspec.Struct):
+    """Who is named by an entry of the audit trail."""
+
+    id: str
+    type: str
 
 
 class _Entry(msgspec.Struct):

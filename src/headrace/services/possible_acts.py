@@ -14,8 +14,8 @@ from msgspec import Meta
 from headrace.model import Asset, Source
 from headrace.plan.compiled import is_view
 from headrace.services.approvals import answerable
-from headrace.services.catalog_search import Cards
 from headrace.services.incidents import incidents
+from headrace.services.node_cards import Cards
 from headrace.services.permissions import SEE, command, may_call
 from headrace.services.responses.catalog import PossibleActRow, PossibleActsResponse
 from headrace.services.session import ProjectSession

@@ -35,7 +35,7 @@ from headrace.services.command_context import CommandContext
 from headrace.services.commands import PendingRun, leader_command, perform
 from headrace.services.consequences import of_act
 from headrace.services.incident_partitions import let_through_of
-from headrace.services.incidents import found_in, number_of
+from headrace.services.incident_rows import found_in, number_of
 from headrace.services.parameters import Argument, RequiredReason, Until
 from headrace.services.pause import lapses_at
 from headrace.services.permissions import DECIDE, command

@@ -27,7 +27,7 @@ from headrace.model.intervals import interval_of, key_at, previous_key
 from headrace.model.partitions import join, required, split
 from headrace.plan import Compiled, CompiledNode
 from headrace.services import targets
-from headrace.services.ls import body_kind
+from headrace.services.node_cards import body_kind
 from headrace.services.nodes import typed_columns
 from headrace.services.parameters import Argument, ParameterValues
 from headrace.services.permissions import SEE, command

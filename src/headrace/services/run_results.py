@@ -21,6 +21,7 @@ from headrace.runtime.runs import PROPOSED, RunRequest, RunResult
 from headrace.scheduler.events import WAITING_SHOWN_MAX
 from headrace.services import deliveries, restatements
 from headrace.services.broken_facts import BrokenFacts
+from headrace.services.broken_partitions import broken_as, error_row, with_incident
 from headrace.services.command_context import CommandContext
 from headrace.services.commands import PendingRun, leader_command, perform
 from headrace.services.incident_partitions import is_failed
@@ -38,7 +39,7 @@ from headrace.services.responses import (
     RestatedRow,
     RunResponse,
 )
-from headrace.services.runs import broken_as, error_row, reason_of, rows_of, with_incident
+from headrace.services.runs import reason_of, rows_of
 from headrace.services.session import Progress, ProjectSession
 from headrace.store import Clock, Store, Transaction
 from headrace.store.clock import instant

@@ -30,6 +30,7 @@ from headrace.model.errors import Report
 from headrace.model.files import SETTINGS_FILE, FileKind, ProjectFile
 from headrace.model.intervals import from_us, local_us, to_us, zone
 from headrace.model.settings import PRODUCTION, of_environment
+from headrace.model.times import Duration
 from headrace.runtime.folders import Folders
 from headrace.security.state import open_state, state_exists
 from headrace.slo.declared_promises import DeclaredPromises, declared_promises
@@ -256,6 +257,17 @@ class ProjectSession:
         except (ValueError, OverflowError):
             hint = f"write it like {option} 2013-02-14T07:20, or 2013-02-14T07:20-05:00"
             raise UsageError(f"{option} {text[:40]!r} is no time", hint=hint) from None
+
+    def time_since(self, text: str) -> int:
+        """Return a time, or a duration back from now (`2d`, `6h`), in µs since 1970.
+
+        Raise UsageError for anything else.
+        """
+        try:
+            duration = Duration.parse(text)
+        except UsageError:
+            return to_us(self.parse_time(text, "--since"))
+        return duration.before_us(self.clock.now_us(), self.timezone)
 
     def instant(self, at_us: int) -> datetime:
         """Return a time of the store, in the project's time zone."""

@@ -18,6 +18,7 @@ from headrace.model.settings import PRODUCTION
 from headrace.plan import Compiled
 from headrace.plan.compiled import expand_view_names
 from headrace.services import restatements, status_facts
+from headrace.services.broken_partitions import open_repairs
 from headrace.services.incidents import holds
 from headrace.services.lake_files import recompute_command
 from headrace.services.parameters import Option, Selected
@@ -44,7 +45,6 @@ from headrace.services.retention import (
     hold_rows,
     retention_rows,
 )
-from headrace.services.runs import open_repairs
 from headrace.services.session import ProjectSession, usable
 from headrace.services.snapshots import ProjectSnapshot, project_state
 from headrace.services.status_facts import WINDOW, row_of, unapplied_count, window_began

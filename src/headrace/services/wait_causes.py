@@ -14,10 +14,10 @@ from headrace.plan import Compiled
 from headrace.runtime.recomputation import unchanged
 from headrace.scheduler import AwaitedPartition, GraphNode
 from headrace.services.broken_facts import BrokenFacts
+from headrace.services.broken_partitions import BROKEN, OPEN_MAX, broken_of, with_incident
 from headrace.services.repairs import of_withdrawn, repairs
 from headrace.services.responses import RepairRow
 from headrace.services.responses.interventions import WaitingRow
-from headrace.services.runs import BROKEN, OPEN_MAX, broken_of, with_incident
 from headrace.services.session import ProjectSession
 from headrace.services.wait_core import load_core
 from headrace.slo.blockage import not_observed_since, promised_by, unobserved

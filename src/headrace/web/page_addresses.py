@@ -12,7 +12,7 @@ from starlette.requests import Request
 from headrace.model import HeadraceError, UnknownName
 from headrace.services import approvals, backfills
 from headrace.services.figures import WORKED
-from headrace.services.incidents import found_in, number_of
+from headrace.services.incident_rows import found_in, number_of
 from headrace.services.permissions import check_call
 from headrace.services.run_load import visible_run
 from headrace.services.session import ProjectSession

@@ -38,7 +38,6 @@ from headrace.model.intervals import bounds_us, key_at_us, keys_between, previou
 from headrace.model.nodes import Grain, PartitionSpec
 from headrace.security.secrets import SecretMissing, Secrets
 from headrace.services.comparisons import identifying_columns, row_change
-from headrace.services.runs import since_when
 from headrace.store.clock import instant
 from headrace.store.queries import publications
 from headrace_import import IMPORT
@@ -149,7 +148,7 @@ def import_diff(
 def _window(session: ProjectSession, since: str | None) -> Window:
     now_us = session.clock.now_us()
     if since is not None:
-        return Window(since_when(session, since), now_us, newest_at_least=False)
+        return Window(session.time_since(since), now_us, newest_at_least=False)
     return Window(now_us - WINDOW // timedelta(microseconds=1), now_us, newest_at_least=True)
 
 

@@ -25,8 +25,8 @@ from benchmarks.headrace_cli import run
 from headrace import services as demo
 from headrace.checks.anomalies import EvaluatedPartition, MetricHistory, evaluate_partition
 from headrace.checks.metrics import HISTORY_PARTITIONS, StoredMetrics, decoded
+from headrace.demo.demo_data import FIRST_DAY, LAST_DAY, DemoFault, deliver
 from headrace.model import Grain
-from headrace.services.demo_data import FIRST_DAY, LAST_DAY, DemoFault, deliver
 
 sys.path.insert(0, str(ROOT / "tests" / "checks"))
 import anomaly_lab as lab

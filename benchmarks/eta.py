@@ -25,8 +25,8 @@ from benchmarks.eta_shapes import SHAPES, Asset, Shape, day
 from benchmarks.harness import Figure, Measured, main
 from benchmarks.headrace_cli import COMMAND, run
 from benchmarks.peers import Unavailable
-from headrace.services import estimates
-from headrace.services.session import ProjectSession
+from headrace.project.session import ProjectSession
+from headrace.runtime import estimates
 from headrace.store.queries import backfill_plans
 from headrace.store.queries.backfill_plans import PlanRecord
 

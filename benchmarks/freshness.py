@@ -24,10 +24,14 @@ CODE = frozenset({".py", ".sql", ".ts", ".tsx", ".css"})
 """Suffixes of what runs: pages that explain a problem change no figure."""
 
 JUDGING = ("security", "model", "incidents", "ledger", "slo", "store")
-READING = (*JUDGING, "services")
+READING = (
+    *JUDGING, "responses", "project", "access", "privacy", "repairs", "standing", "acts", "services"
+)  # fmt: skip
 COMMANDS = (*READING, "cli")
 RUNNING = (
     *COMMANDS,
+    "demo",
+    "serving",
     "connect",
     "engine",
     "integrations",
@@ -68,7 +72,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
     "api": (*READING, "runtime", "web"),
     "ui": SERVING,
     "audit": ("lake", "model", "checks"),
-    "renames": ("services", "checks"),
+    "renames": ("demo", "checks"),
     "anomalies": RUNNING,
     "diagnosis": (*JUDGING, "plan", "runtime", "sql"),
     "lab": RUNNING,

@@ -22,12 +22,12 @@ from typing import Any
 
 from benchmarks.harness import Figure, main
 from benchmarks.headrace_cli import run
+from headrace.acts.command_context import CommandContext
+from headrace.acts.commands import COMMANDS
+from headrace.project.session import ProjectSession, Silent
 from headrace.runtime.leadership import hold
 from headrace.security.audit import Action, Actor, ActorType, AuditEvent, Object, append_all
 from headrace.services import run_results
-from headrace.services.command_context import CommandContext
-from headrace.services.commands import COMMANDS
-from headrace.services.session import ProjectSession, Silent
 from headrace.store.engines.sqlite import SqliteTransaction
 
 SOURCES, LAYERS, WIDTH, CONSUMERS = 8, 4, 8, 4

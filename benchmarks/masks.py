@@ -32,11 +32,11 @@ from headrace.lake.masks import ColumnMask
 from headrace.model.access import AccessRules, Forbid, Grant, Permission, Role, Scope
 from headrace.model.masks import DeclaredMask
 from headrace.model.nodes import Place, Source
+from headrace.project.read_queries import ReadQuery
 from headrace.security.access import Identity, IdentityKind, decide
 from headrace.security.keys import DataKey
 from headrace.security.masks import column_mask
 from headrace.services.read import visible_columns, write_json
-from headrace.services.read_queries import ReadQuery
 
 VALUES, QUICK_VALUES, RUNS = 1_000_000, 20_000, 5
 AT_ONCE = 2_048

@@ -24,10 +24,10 @@ from pathlib import Path
 
 from benchmarks.harness import ROOT, Figure, main
 from benchmarks.headrace_cli import run
+from headrace.project.session import ProjectSession
+from headrace.repairs.backfill_planning import BackfillArguments, plan
 from headrace.runtime.graph import load
 from headrace.scheduler import Core, checkpoints
-from headrace.services.backfill_planning import BackfillArguments, plan
-from headrace.services.session import ProjectSession
 from headrace.store import Store
 from headrace.store.queries import partition_states
 

@@ -26,16 +26,16 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import noops
+from headrace.acts.command_context import CommandContext
+from headrace.acts.commands import COMMANDS
 from headrace.engine.logs import OutputPipes
+from headrace.project.session import ProjectSession, Silent
 from headrace.runtime import worker_protocol
 from headrace.runtime.folders import Folders
 from headrace.runtime.leadership import hold, worker_settings
 from headrace.runtime.messages import ComputeTask
 from headrace.security.audit import Actor, ActorType
-from headrace.services.command_context import CommandContext
-from headrace.services.commands import COMMANDS
 from headrace.services.run import RunArguments
-from headrace.services.session import ProjectSession, Silent
 
 TASKS = 1000
 WARM_SECONDS = 1.0

@@ -48,7 +48,7 @@ from benchmarks.upstrace_faults import (
     unfaulted,
 )
 from headrace import services as demo
-from headrace.services.demo_data import FIRST_DAY, DemoFault, deliver
+from headrace.demo.demo_data import FIRST_DAY, DemoFault, deliver
 
 CONTRACTS = Path(demo.__file__).parent / "demo_project" / "contracts"
 SETTINGS = '[project]\nname = "year"\ntimezone = "America/New_York"\n[run]\nworkers = 1\n'

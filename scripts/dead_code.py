@@ -20,8 +20,8 @@ from pathlib import Path
 
 from vulture import Vulture
 
+from headrace.access.permissions import COMMANDS
 from headrace.cli.command_table import all_commands
-from headrace.services.permissions import COMMANDS
 
 ROOT = Path(__file__).resolve().parent.parent
 _REFERENCE = re.compile(r"[a-z_.]+:(\w+)")

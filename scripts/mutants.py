@@ -37,7 +37,10 @@ TESTS = {
     "slo": ("tests/slo", "tests/ledger", "tests/incidents", "tests/stories"),
     "ledger": ("tests/ledger", "tests/stories"),
     "incidents": ("tests/incidents", "tests/stories"),
-    "services": ("tests/services", "tests/library"),
+    **dict.fromkeys(
+        ("services", "acts", "standing", "repairs", "privacy", "access", "project"),
+        ("tests/services", "tests/library"),
+    ),
     "cli": ("tests/cli", "tests/stories"),
 }
 """The tests of packages that more or other folders than `tests/<package>` test."""

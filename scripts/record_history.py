@@ -20,8 +20,8 @@ from pathlib import Path
 
 import msgspec
 
+from headrace.project.session import ProjectSession
 from headrace.scheduler.core import LeaderHistory, LoopIteration, decode_events
-from headrace.services.session import ProjectSession
 from headrace.store.queries import scheduling
 
 HISTORIES = Path(__file__).parents[1] / "tests/scheduler/histories"

@@ -13,13 +13,13 @@ import typing
 from collections.abc import Callable, Iterable
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
-from headrace.services.parameters import (
+from headrace.access.permissions import COMMANDS
+from headrace.project.parameters import (
     Argument,
     Parameter,
     command_function,
     flattened,
 )
-from headrace.services.permissions import COMMANDS
 
 HEAD = '''"""The methods of `headrace.Session` that call one function of `headrace.services` each.
 
@@ -33,7 +33,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from headrace.services.session import ProjectSession
+    from headrace.project.session import ProjectSession
 {imports}
 
 
@@ -48,8 +48,8 @@ class SessionMethods:
 
         Raise UsageError for a value of another type, or beyond a limit.
         """
-        from headrace.services.parameters import call, checked_request, command_function
-        from headrace.services.session import Silent
+        from headrace.project.parameters import call, checked_request, command_function
+        from headrace.project.session import Silent
 
         called = command_function(function)
         request = checked_request(called, given)

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from clilab import Project
 
+from headrace.access.printed_commands import commands_in
 from headrace.model.access import Role
-from headrace.services.printed_commands import commands_in
-from headrace.services.session import ProjectSession
+from headrace.project.session import ProjectSession
 from headrace.services.tokens import identify
 
 SCOPES = {

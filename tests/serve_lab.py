@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 from headrace.cli.main import run
-from headrace.services.local_actor import local_actor
+from headrace.project.local_actor import local_actor
 
 HEADRACE = str(Path(sys.executable).with_name("headrace"))
 SECONDS = 100.0

@@ -9,7 +9,7 @@ from headrace.cli.command_table import GROUPS, NOT_BUILT, OPTIONS_HELP, CliComma
 from headrace.cli.declared_commands import Command, CommandGroup, Parameter, load
 from headrace.cli.parser import words_of
 from headrace.model import errors
-from headrace.services.parameters import Argument, Option
+from headrace.project.parameters import Argument, Option
 from scripts.reference_pages.markdown import code, table
 from scripts.reference_pages.markdown import page as written
 

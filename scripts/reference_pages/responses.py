@@ -12,6 +12,11 @@ from typing import NamedTuple
 from scripts.reference_pages.markdown import code, table
 from scripts.reference_pages.markdown import page as written
 
+FOLDERS = (
+    "access", "acts", "privacy", "project", "repairs", "responses", "services", "standing"
+)  # fmt: skip
+"""The packages that define responses."""
+
 
 class Field(NamedTuple):
     """One field of a response."""
@@ -30,7 +35,7 @@ class Struct(NamedTuple):
 
 
 def page(root: Path) -> str:
-    """The page: every class of `headrace.services` and of the packages beside Headrace that derives
+    """The page: every class of Headrace and of the packages beside Headrace that derives
     from `Response`, and every class of other packages in their fields.
     """
     package = root / "src/headrace"
@@ -40,7 +45,8 @@ def page(root: Path) -> str:
         " Fields may be added; none is renamed or dropped without a deprecation."
     )
     beside = sorted(root.glob("packages/*/src/*/responses/*.py"))
-    paths = [*sorted((package / "services").rglob("*.py")), *beside]
+    own = (path for folder in FOLDERS for path in (package / folder).rglob("*.py"))
+    paths = [*sorted(own), *beside]
     structs = [struct for path in paths for struct in (*_structs(path), *_of_others(package, path))]
     return written("JSON responses", lead, *map(_part, structs))
 
@@ -95,7 +101,7 @@ def _names_of_responses(tree: ast.Module) -> set[str]:
 def _structs_of(package: Path, module: str, names: set[str]) -> Iterator[Struct]:
     """The structs that a module of another package has; a package offers none of responses."""
     file = package.parent / Path(*module.split(".")).with_suffix(".py")
-    if not module.startswith("headrace.") or ".services." in module or not file.exists():
+    if not module.startswith("headrace.") or module.split(".")[1] in FOLDERS or not file.exists():
         return
     for node in ast.parse(file.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.ClassDef) and node.name in names:

@@ -15,15 +15,15 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from headrace.installed_commands import installed_tables
-from headrace.services.local_actor import local_actor
+from headrace.project.local_actor import local_actor
 from headrace.session_methods import SessionMethods
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from headrace.services import responses
-    from headrace.services.responses import inspections
-    from headrace.services.session import ProjectSession as Opened
+    from headrace import responses
+    from headrace.project.session import ProjectSession as Opened
+    from headrace.responses import inspections
 
 PRODUCTION = "prod"
 
@@ -115,7 +115,7 @@ class Session(SessionMethods):
 
     def validate(self) -> responses.ValidateResponse:
         """Return all problems of the project's files."""
-        from headrace.services.session import Silent
+        from headrace.project.session import Silent
         from headrace.services.validate import validate
 
         with self._opened() as session:
@@ -134,8 +134,8 @@ class Session(SessionMethods):
 
         Raises HeadraceError if nothing was ever published.
         """
+        from headrace.project.read_queries import ReadQuery
         from headrace.services.read import write
-        from headrace.services.read_queries import ReadQuery
 
         keys = (partition,) if isinstance(partition, str) else tuple(partition)
         as_of = at.isoformat() if isinstance(at, datetime) else at
@@ -181,14 +181,14 @@ class Session(SessionMethods):
 
     def test(self, *select: str) -> list[inspections.TestRow]:
         """Run the unit tests of the selected assets, or of all assets, and return their results."""
+        from headrace.project.session import Silent
         from headrace.services.asset_tests import run_tests
-        from headrace.services.session import Silent
 
         with self._opened() as session:
             return run_tests(session, list(select), progress=Silent())
 
     def _open(self) -> Opened:
-        from headrace.services.session import ProjectSession as Opened
+        from headrace.project.session import ProjectSession as Opened
 
         session = Opened.open(self._path, self._env, self._now, self._actor)
         if self._token:

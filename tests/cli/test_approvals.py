@@ -11,9 +11,9 @@ from clilab import Project
 
 from headrace import Session
 from headrace.model import Refused, UnknownName
+from headrace.project.session import ProjectSession
 from headrace.security.access import Identity, IdentityKind
 from headrace.services.approvals import approval
-from headrace.services.session import ProjectSession
 
 RULE = '[policy]\nbackfill_approval = "partitions > 1"\n'
 BACKFILL = (

@@ -13,8 +13,8 @@ import pytest
 from clilab import Project
 
 from headrace.compiler.compiling import compile_project
-from headrace.services import diagnostics
-from headrace.services.background_binding import bind_all
+from headrace.project import diagnostics
+from headrace.project.background_binding import bind_all
 
 HEAD = "/* headrace\nowner: core\npartition: {by: day, column: day}\n*/\n"
 
@@ -198,7 +198,7 @@ def test_many_statements_are_bound_in_the_background(
     shop: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Would catch: a `validate` that waits for a large project, and one whose rest nobody binds."""
-    for name in ("headrace.services.diagnostics", "headrace.services.validate"):
+    for name in ("headrace.project.diagnostics", "headrace.services.validate"):
         monkeypatch.setattr(f"{name}.BOUND_AT_ONCE_MAX", 0)
     write(shop, "bad", "select id, customer at, day from orders")
     binding = shop.json("validate")["binding"]

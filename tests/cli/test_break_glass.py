@@ -13,10 +13,10 @@ import pytest
 from clilab import Project
 from test_approvals import as_another_person
 
+from headrace.access import emergency_roles
+from headrace.access.emergency_roles import grant_of, rule_for, within
 from headrace.model.access import AccessRules, BreakGlass, Permission, Role, Scope
 from headrace.security.access import Identity, IdentityKind, decide
-from headrace.services import emergency_roles
-from headrace.services.emergency_roles import grant_of, rule_for, within
 from headrace.store import clock
 from headrace.store.queries.emergencies import Emergency
 

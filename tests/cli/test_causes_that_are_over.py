@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 import pytest
 from clilab import Project
 
-from headrace.services.responses.interventions import SegmentRow
-from headrace.services.session import ProjectSession
-from headrace.services.why_consumers import _cause
+from headrace.project.session import ProjectSession
+from headrace.responses.interventions import SegmentRow
+from headrace.standing.why_consumers import _cause
 
 AT = datetime.fromisoformat("2025-03-06T06:00+01:00")
 

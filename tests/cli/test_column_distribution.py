@@ -12,15 +12,15 @@ from clilab import Project
 
 from headrace.checks.anomalies.usual import MeasuredPartition
 from headrace.checks.metrics import ColumnMetrics, MetricId, Metrics
+from headrace.checks.usual_distributions import UsualDistribution
 from headrace.model import Grain, UsageError
+from headrace.project.session import ProjectSession
+from headrace.responses.distributions import DistributionResponse
 from headrace.services.column_distribution import (
     VALUES_MAX,
     DistributionQuery,
     column_distribution,
 )
-from headrace.services.responses.distributions import DistributionResponse
-from headrace.services.session import ProjectSession
-from headrace.services.usual_distributions import UsualDistribution
 
 
 def distribution(shop: Project, node: str, column: str, **query: str) -> DistributionResponse:

@@ -23,7 +23,7 @@ from headrace.cli.command_table import (
 from headrace.cli.declared_commands import load
 from headrace.cli.main import run
 from headrace.installed_commands import IN_PACKAGES
-from headrace.services.parameters import Argument
+from headrace.project.parameters import Argument
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)

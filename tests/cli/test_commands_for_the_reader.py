@@ -12,10 +12,10 @@ import pytest
 from clilab import Project, call, filled, shop
 from readers_lab import proposed_in, session_of, tokens
 
+from headrace.access.permissions import by_name, needed_role
 from headrace.model import Refused
+from headrace.project.session import ProjectSession, Silent
 from headrace.services import ls
-from headrace.services.permissions import by_name, needed_role
-from headrace.services.session import ProjectSession, Silent
 
 __all__ = ["call", "filled", "shop", "tokens"]
 """Fixtures of the command line's tests."""

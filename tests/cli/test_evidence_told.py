@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from headrace.cli.commands.incidents import _grouped_evidence
-from headrace.services.responses.incidents import CauseRow, EvidenceRow
+from headrace.responses.incidents import CauseRow, EvidenceRow
 
 FAILED = EvidenceRow(
     what="failed", expected="", observed="division by zero", at=datetime(2025, 1, 10, tzinfo=UTC)

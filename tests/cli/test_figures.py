@@ -20,10 +20,10 @@ import pytest
 from clilab import Project
 
 from headrace.model import Settings
+from headrace.responses.figures import FIGURES
 from headrace.runtime import usage as runtime_usage
 from headrace.runtime.folders import Folders
 from headrace.services.figures import WORKED
-from headrace.services.responses.figures import FIGURES
 from headrace.store import Store
 from headrace.store.queries import usage as stored_usage
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from clilab import Project
 
+from headrace.project.session import ProjectSession
 from headrace.services.logs import follow
-from headrace.services.session import ProjectSession
 from headrace.store import Lease, Store
 
 

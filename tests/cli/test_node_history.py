@@ -9,8 +9,8 @@ from contextlib import closing
 import pytest
 from clilab import GOOD, NOW, Project
 
+from headrace.project.session import ProjectSession
 from headrace.services.node_history import HistoryQuery, node_history
-from headrace.services.session import ProjectSession
 
 
 def deliver(shop: Project, day: str, now: str) -> None:

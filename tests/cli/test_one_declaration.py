@@ -17,8 +17,8 @@ from headrace.cli.declared_commands import (
     terminal_command,
 )
 from headrace.cli.invocation import Invocation
-from headrace.services import parameters
-from headrace.services.parameters import Argument, Option
+from headrace.project import parameters
+from headrace.project.parameters import Argument, Option
 
 DECLARED_TWICE = {
     ("checks", "--seconds"): "a request of the API is answered within 60 s, a terminal may wait",
@@ -55,7 +55,7 @@ def declared_twice(name: str, command: Command) -> list[tuple[str, str]]:
     results = []
     for own_name, said in own_declarations(command):
         if any(said is given for given in shared):
-            continue  # a type of services/parameters.py, which both use
+            continue  # a type of project/parameters.py, which both use
         if isinstance(said, Argument):
             alike = own_name in {item.name for item in theirs} and len(command.functions) == 1
         else:

@@ -11,7 +11,7 @@ from typed_commands import typed_commands
 from headrace.cli.command_table import Options, ValueMissing, split_options
 from headrace.cli.declared_commands import CommandGroup, load
 from headrace.cli.main import run
-from headrace.services.parameters import Option
+from headrace.project.parameters import Option
 
 
 def test_options_before_the_command_are_taken_and_those_after_it_left() -> None:

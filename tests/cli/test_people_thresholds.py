@@ -11,7 +11,7 @@ import pytest
 from clilab import Project
 
 from headrace import Session
-from headrace.services.read_queries import ReadQuery
+from headrace.project.read_queries import ReadQuery
 from headrace.web.read_process import JSON, DataFileRequest, hand_out
 
 ROWS = [

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from clilab import GOOD, Project
 
+from headrace.project.session import ProjectSession
 from headrace.services.nodes import PartitionListQuery, list_partitions
 from headrace.services.quarantine import CHARACTERS_MAX, ROWS_MAX, first_rows
-from headrace.services.session import ProjectSession
 
 
 def test_what_waits_and_why(shop: Project) -> None:

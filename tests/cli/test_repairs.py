@@ -11,9 +11,9 @@ import msgspec
 from clilab import NOW, Project
 
 from headrace.model.nodes import Project as Declared
-from headrace.services.repairs import BrokenPartition, repairs
-from headrace.services.responses import ErrorRow
-from headrace.services.session import ProjectSession
+from headrace.project.session import ProjectSession
+from headrace.repairs.repairs import BrokenPartition, repairs
+from headrace.responses import ErrorRow
 
 
 def of(result: list[dict[str, Any]], node: str) -> dict[str, Any]:

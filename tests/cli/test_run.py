@@ -16,7 +16,7 @@ import pytest
 from clilab import Project
 
 from headrace.cli.run_results import _attempts_row, repaired_text
-from headrace.services.responses import AttemptRow, RepairedRow
+from headrace.responses import AttemptRow, RepairedRow
 
 HEADRACE = str(Path(sys.executable).with_name("headrace"))
 INTERFACE = {"now", "run_id", "state", "attempts", "published", "rejected", "incidents_opened"}

@@ -8,8 +8,8 @@ from contextlib import closing
 import pytest
 from clilab import Project
 
+from headrace.project.session import ProjectSession
 from headrace.services.run_pages import run_timeline
-from headrace.services.session import ProjectSession
 
 LISTED = {"node", "partition", "state", "verdict", "at", "reason"}
 

@@ -17,6 +17,7 @@ import msgspec
 import pytest
 from rich.cells import cell_len
 
+from headrace import responses as d
 from headrace.cli.commands import (
     apply,
     assets,
@@ -40,13 +41,12 @@ from headrace.cli.output import CommandOutput, TimeFormatter
 from headrace.cli.run_results import render_run
 from headrace.cli.terminal import Screen
 from headrace.model.policy import Approval
+from headrace.responses import backfills as b
+from headrace.responses import incidents as q
+from headrace.responses import inspections as i
+from headrace.responses import interventions as n
+from headrace.responses import repairs as c
 from headrace.services import checks as k
-from headrace.services import responses as d
-from headrace.services.responses import backfills as b
-from headrace.services.responses import incidents as q
-from headrace.services.responses import inspections as i
-from headrace.services.responses import interventions as n
-from headrace.services.responses import repairs as c
 from headrace.slo.freshness import AssetStateCounts
 from headrace.store.queries.quarantine import QuarantineTotals
 

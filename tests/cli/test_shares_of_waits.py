@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from headrace.cli.commands.why import _share_texts
 from headrace.ledger.account import Ledger
 from headrace.ledger.segments import Segment, SegmentKind
-from headrace.services.delay_ledger import share_sentence
-from headrace.services.responses.interventions import LedgerRow, ShareRow
+from headrace.responses.interventions import LedgerRow, ShareRow
+from headrace.standing.delay_ledger import share_sentence
 
 
 def row(owner: str, hours: float, kind: str | None = None) -> ShareRow:

@@ -173,7 +173,7 @@ MAY_NAME_CLASSES = {
     "web/tool_process.py": "which error a process is to raise again",
     "engine/": "what the user's own code raises",
     "scheduler/": "for whoever simulates the core",
-    "services/commands.py": "a field for programs",
+    "acts/commands.py": "a field for programs",
     "web/read_process.py": "a field for programs",
     "connect/filesystems.py": "compared, not shown",
     "model/errors.py": "where they become words",

@@ -9,8 +9,8 @@ import pytest
 from serve_lab import deliver, headrace, project, response, write
 
 from headrace.model import UnknownName
-from headrace.services.responses.figures import SourceScoresResponse
-from headrace.services.session import ProjectSession
+from headrace.project.session import ProjectSession
+from headrace.responses.figures import SourceScoresResponse
 from headrace.services.source_scores import WEEKS, source_scores
 
 FIRST = date(2025, 1, 1)

@@ -20,7 +20,7 @@ import os, sys
 from headrace.runtime import fork_server_start
 pids = []
 def spawn(descriptor, complaints, spawn=fork_server_start.spawn):
-    print("started", "headrace.services.session" in sys.modules, file=sys.stderr)
+    print("started", "headrace.project.session" in sys.modules, file=sys.stderr)
     pids.append((process := spawn(descriptor, complaints)).pid)
     if len(pids) in KILLED:
         process.kill()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from clilab import Project
 
-from headrace.services.responses import StatusResponse
+from headrace.responses import StatusResponse
 
 INTERFACE = {
     "now",

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src/headrace"
 PACKAGES = "|".join(sorted(path.parent.name for path in SOURCE.glob("*/__init__.py")))
 NAME = re.compile(rf"`((?:headrace\.)?(?:{PACKAGES})(?:\.[A-Za-z_]+)+)(?:\([^`]*\))?`")
-FILES = {"store.py", "lake.py", "engine.py"}
+FILES = {"store.py", "lake.py", "engine.py", "access.yaml"}
 """Files of projects and folders that only look like modules."""
 FIELDS = {
     "plan.outcome",
@@ -25,6 +25,9 @@ FIELDS = {
     "store.read",
     "store.write",
     "lake.moved",
+    "access.denied",
+    "access.temporary",
+    "project.applied",
 }
 """Columns of the state, fields of declarations, kinds of audit entries, methods of a `store`."""
 

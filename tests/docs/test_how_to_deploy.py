@@ -14,7 +14,7 @@ import pytest
 from page_lab import ROOT, follow
 from serve_lab import HEADRACE, deliver, project, serving, until
 
-from headrace.services.serving import GRACE_SECONDS
+from headrace.serving.serving import GRACE_SECONDS
 
 UNIT = ROOT / "deploy" / "headrace@.service"
 DOCKERFILE = ROOT / "deploy" / "Dockerfile"

@@ -28,8 +28,8 @@ from headrace import Context
 from headrace.cli.command_table import FLAGS, VALUES, all_commands
 from headrace.model.file_descriptions import SECTIONS, with_kinds
 from headrace.model.plugins import own_kinds
+from headrace.project.parameters import Option
 from headrace.services.explain import codes
-from headrace.services.parameters import Option
 from headrace.web.openapi import description
 
 SOURCE = ROOT / "src" / "headrace"

@@ -41,8 +41,10 @@ from headrace.lake.catalog import small_merges as slices
 from headrace.model import common_fields, policy
 from headrace.model import times as model_times
 from headrace.model.nodes import Backups, Settings
+from headrace.project import status_facts
 from headrace.runtime import (
     clock_jumps,
+    estimates,
     garbage,
     history_retention,
     leadership,
@@ -59,18 +61,8 @@ from headrace.runtime.tasks import delivery_batches
 from headrace.scheduler import attempts as scheduler_attempts
 from headrace.scheduler import graph as scheduler_graph
 from headrace.security import passwords, root_keys, secrets, sessions
-from headrace.services import (
-    calendar,
-    consumer_history,
-    emergencies,
-    estimates,
-    rebuildable_cleanup,
-    serving,
-    status,
-    status_facts,
-    today,
-    tokens,
-)
+from headrace.services import calendar, consumer_history, emergencies, status, today, tokens
+from headrace.serving import rebuildable_cleanup, serving
 from headrace.slo import freshness, upcoming
 from headrace.store import lease
 from headrace.store.engines import sqlite

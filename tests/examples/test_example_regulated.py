@@ -13,7 +13,7 @@ import pytest
 from example_lab import Example
 from serve_lab import HEADRACE, Server, ask, serving
 
-from headrace.services.local_actor import local_actor
+from headrace.project.local_actor import local_actor
 
 PASSWORD = "four random words here"
 CLEAR = ("Mina", "DE02120300000000202051", "1984-05-17", "DE02500105170137075030")

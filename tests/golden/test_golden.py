@@ -23,7 +23,7 @@ from warm_fork_servers import headrace
 
 from headrace import __version__
 from headrace.cli.command_table import all_commands
-from headrace.services.examinations import FREE_BYTES_ENOUGH
+from headrace.standing.examinations import FREE_BYTES_ENOUGH
 
 HERE = Path(__file__).parent
 FILTER: Any = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}

@@ -18,7 +18,7 @@ from typing import Any
 from story import File, Line, Step
 from warm_fork_servers import headrace
 
-from headrace.services.local_actor import local_actor
+from headrace.project.local_actor import local_actor
 
 PATIENCE_SECONDS = 120
 LONG_SECONDS = 60

@@ -21,10 +21,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from headrace.services.parameters import Option
-from headrace.services.permissions import SEE, command
-from headrace.services.responses import Response
-from headrace.services.session import ProjectSession, usable
+from headrace.project.parameters import Option
+from headrace.access.permissions import SEE, command
+from headrace.responses import Response
+from headrace.project.session import ProjectSession, usable
 
 
 class OwnerRow(Response, frozen=True, kw_only=True):
@@ -59,7 +59,7 @@ import headrace
 from headrace.cli import main
 from headrace.cli.command_table import help_text
 from headrace.cli.completion import candidates
-from headrace.services.permissions import by_name
+from headrace.access.permissions import by_name
 from headrace.web.agents.declarations import tools
 from headrace.web.openapi import description
 rows = headrace.Session("project").owners(kind="vendor")

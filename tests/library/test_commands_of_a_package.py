@@ -80,9 +80,9 @@ import headrace
 from headrace.cli import main
 from headrace.cli.command_table import help_text
 from headrace.cli.completion import candidates
-from headrace.services.commands import _known
-from headrace.services.parameters import command_function
-from headrace.services.permissions import by_name
+from headrace.acts.commands import _known
+from headrace.project.parameters import command_function
+from headrace.access.permissions import by_name
 from headrace.web.agents.declarations import tools
 from headrace.web.endpoints import ENDPOINTS
 print(json.dumps([
@@ -170,4 +170,4 @@ def test_a_package_without_its_tables_says_so(tree: Path) -> None:
         tree, "-c", "from headrace.cli.command_table import help_text; print(help_text())"
     )
     assert "owners       can't be used: ModuleNotFoundError" in printed
-    python(tree, "-c", "import headrace.services.permissions")
+    python(tree, "-c", "import headrace.access.permissions")

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 import headrace
+from headrace.access.permissions import COMMANDS
 from headrace.cli.command_table import BY_NAME
 from headrace.installed_commands import installed_tables
 from headrace.model.errors import Refused, UsageError
-from headrace.services.parameters import command_function, parameters_of, request_type
-from headrace.services.permissions import COMMANDS
+from headrace.project.parameters import command_function, parameters_of, request_type
 
 TERMINAL_ONLY = {"conformance", "demo", "init", "mcp", "serve", "dev"}
 """Commands that make a project, are a server, or run commands themselves."""

@@ -57,7 +57,7 @@ print(json.dumps([answer.status, answer.json]))
 """
 WITHOUT_ADVICE = """
 from headrace.model.plugins import REPEATABILITY, functions
-from headrace.services.incident_messages import weekly_lines
+from headrace.repairs.incident_messages import weekly_lines
 from headrace.services.rebuildable import _why_not
 
 print(weekly_lines(None, None, None, 0, 0))
@@ -143,7 +143,7 @@ def test_nothing_goes_that_nothing_proves(alone: Alone, tmp_path: Path) -> None:
 def test_a_project_is_validated_and_exported(alone: Alone, tmp_path: Path) -> None:
     """Would catch: a command that needs an importer, as dbt's artifacts did."""
     shop = tmp_path / "shop"
-    shutil.copytree(ROOT / "src/headrace/services/demo_project", shop)
+    shutil.copytree(ROOT / "src/headrace/demo/demo_project", shop)
     assert "✓ valid" in alone.run("-m", "headrace", "validate", folder=shop)[0]
     alone.run("-m", "headrace", "export", "dbt-manifest", folder=shop)
     assert (shop / "target/manifest.json").is_file()

@@ -14,10 +14,10 @@ from headrace.model.reachability import reachable
 from headrace.plan import Compiled
 from headrace.plan.compiled import is_view
 from headrace.plan.node_graph import NodeGraph
+from headrace.project.snapshots import run_downstream
 from headrace.runtime.graph import graph_of
 from headrace.runtime.overlays.production_state import graph_below
 from headrace.services.interventions import _downstream
-from headrace.services.snapshots import run_downstream
 from headrace.slo.declared_promises import declared_promises
 from headrace.slo.incident_impact import DownstreamIndex
 

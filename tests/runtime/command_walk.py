@@ -18,9 +18,9 @@ from runlab import SETTINGS, Lab
 from warm_fork_servers import headrace
 
 from headrace.faults import FaultPoint
+from headrace.project.session import ProjectSession
 from headrace.services.audit import CheckpointResponse, read_checkpoint, verify_trail
 from headrace.services.database_check import check
-from headrace.services.session import ProjectSession
 
 SECONDS_MAX = 150.0
 FAULTS = 0.4

@@ -8,7 +8,9 @@ from contextlib import contextmanager
 import msgspec
 from runlab import Lab
 
+from headrace.acts.command_context import CommandContext
 from headrace.plan.backfills import Backfill, BackfillSpan, BackfillStep, Chosen, Mode, Publishes
+from headrace.project.session import ProjectSession, Silent
 from headrace.runtime.leader import Leader
 from headrace.runtime.leadership import Leadership, hold
 from headrace.runtime.overlays import backfill as overlays_backfill
@@ -16,8 +18,6 @@ from headrace.runtime.overlays.backfill import Backfilling
 from headrace.runtime.runs import RunRequest, RunResult
 from headrace.scheduler import Target
 from headrace.security.audit import Actor, ActorType
-from headrace.services.command_context import CommandContext
-from headrace.services.session import ProjectSession, Silent
 from headrace.store.queries import backfill_plans
 
 PERSON = Actor(ActorType.PERSON, "tester")

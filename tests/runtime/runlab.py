@@ -22,10 +22,10 @@ import pytest
 from postgres_cluster import Database
 from warm_fork_servers import headrace
 
-from headrace.services.responses import RunResponse
+from headrace.project.session import ProjectSession, Silent
+from headrace.responses import RunResponse
 from headrace.services.run import run
 from headrace.services.run_results import tick
-from headrace.services.session import ProjectSession, Silent
 from headrace.store.postgresql_dialect import translated
 
 ORDERS = ["order_id,customer,amount,day"]

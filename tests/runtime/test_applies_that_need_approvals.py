@@ -8,8 +8,8 @@ import subprocess
 import pytest
 from runlab import DAYS, Lab
 
+from headrace.project.session import Silent
 from headrace.services.backfills import backfill
-from headrace.services.session import Silent
 
 SETTINGS = '[project]\nname = "lab"\ntimezone = "UTC"\n[run]\nworkers = 1\n'
 RULE = '[policy]\nbackfill_approval = "{}"\n'

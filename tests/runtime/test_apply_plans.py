@@ -15,12 +15,12 @@ import pytest
 from runlab import DAYS, Lab, built_once
 from serve_lab import serving
 
+from headrace.access import agreements
 from headrace.model import HeadraceError, ProjectError, UsageError
-from headrace.services import agreements
+from headrace.project.session import ProjectSession, Silent
+from headrace.responses import ApplyResponse, PlanResponse
 from headrace.services.apply import apply
 from headrace.services.plans import plan
-from headrace.services.responses import ApplyResponse, PlanResponse
-from headrace.services.session import ProjectSession, Silent
 
 BODY = "select order_id, amount * {} as amount, day from orders"
 SETTINGS = (

@@ -13,9 +13,9 @@ from runlab import Lab
 
 from headrace.plan import Compiled
 from headrace.plan.backfills import Backfill, BackfillSpan, BackfillStep, Chosen, Mode, Publishes
+from headrace.responses.backfills import EstimateRow
+from headrace.runtime import estimates
 from headrace.scheduler.estimates import Estimate
-from headrace.services import estimates
-from headrace.services.responses.backfills import EstimateRow
 from headrace.store import Store, Transaction
 from headrace.store.queries import attempts, backfill_plans
 from headrace.store.queries.backfill_plans import OverlayRow, PlanRecord

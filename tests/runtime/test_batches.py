@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from runlab import Lab, published
 
+from headrace.project.session import Silent
+from headrace.responses import RunResponse
 from headrace.services.pause import pause, resume
-from headrace.services.responses import RunResponse
-from headrace.services.session import Silent
 
 CLEAN = (
     "select order_id, customer, cast(amount as decimal(18,2)) as amount, cast(day as date) as day"

@@ -16,9 +16,9 @@ import pytest
 from runlab import Lab
 from warm_fork_servers import headrace
 
+from headrace.project.session import Silent
 from headrace.services.logs import logs
 from headrace.services.pause import pause, resume
-from headrace.services.session import Silent
 
 START = date(2025, 1, 1)
 MANY = [str(START + timedelta(days=n)) for n in range(60)]

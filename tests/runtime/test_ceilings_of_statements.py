@@ -11,9 +11,9 @@ import pytest
 from runlab import Lab
 
 from benchmarks import history
-from headrace.services.demo import demo
-from headrace.services.demo_data import DemoDataError
-from headrace.services.session import ProjectSession, Silent
+from headrace.demo.demo import demo
+from headrace.demo.demo_data import DemoDataError
+from headrace.project.session import ProjectSession, Silent
 from headrace.services.status import status
 from headrace.services.why import why
 from headrace.store.engines import sqlite

@@ -14,9 +14,9 @@ import pytest
 from runlab import DAYS, Lab, published
 
 from headrace.faults import FaultPoint
+from headrace.project.session import Silent
+from headrace.responses.repairs import AcceptResponse
 from headrace.services.contract_accept import accept
-from headrace.services.responses.repairs import AcceptResponse
-from headrace.services.session import Silent
 
 OLD = "order_id,customer,amount,day"
 NEW = "order_id,client_name,total_amount,day"

@@ -8,9 +8,9 @@ import pytest
 from runlab import DAYS, Lab, published
 
 from headrace.model import HeadraceError
+from headrace.project.session import Silent
 from headrace.services.contract_accept import accept
 from headrace.services.contract_inference import infer
-from headrace.services.session import Silent
 
 HEADER = "order_id,customer,amount,status,day"
 

@@ -8,9 +8,9 @@ import pytest
 from runlab import DAYS, Lab
 
 from headrace.model import Refused
+from headrace.project.session import Silent
 from headrace.services.fix import fix
 from headrace.services.run import retry, run
-from headrace.services.session import Silent
 
 NOTE = "not applied yet: total; `headrace apply` first"
 

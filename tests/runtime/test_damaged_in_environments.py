@@ -13,10 +13,10 @@ import pytest
 from runlab import SETTINGS, Lab
 from warm_fork_servers import headrace
 
+from headrace.project.session import ProjectSession
 from headrace.runtime import maintenance
 from headrace.runtime.folders import Folders
 from headrace.runtime.garbage import RetentionPolicy
-from headrace.services.session import ProjectSession
 from headrace.store import Store
 
 DAYS = [f"2025-01-{d:02d}" for d in range(5, 10)]

@@ -13,8 +13,8 @@ from runlab import DAYS, Lab, published
 from headrace.connect.host_proxy import HOST_NOT_DECLARED, Endpoint
 from headrace.engine import landlock, sandbox
 from headrace.engine.attempts import BodyError, ErrorKind
+from headrace.responses import AttemptRow, RunResponse
 from headrace.runtime.steps.attempt_hosts import explained
-from headrace.services.responses import AttemptRow, RunResponse
 
 pytestmark = pytest.mark.skipif(not sandbox.available(), reason="no Landlock")
 PORTS = pytest.mark.skipif(landlock.abi() < 4, reason="no rules for TCP")

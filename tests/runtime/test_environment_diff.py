@@ -8,10 +8,10 @@ from pathlib import Path
 
 from runlab import DAYS, Lab
 
-from headrace.services.comparisons import differences
+from headrace.project.session import ProjectSession, Silent
 from headrace.services.plans import plan
 from headrace.services.run_results import tick
-from headrace.services.session import ProjectSession, Silent
+from headrace.standing.comparisons import differences
 
 TOML = (
     '[project]\nname = "lab"\ntimezone = "UTC"\n[run]\nworkers = 2\n[environments.dev]\nworkers'

@@ -10,12 +10,12 @@ import pytest
 from runlab import DAYS, Lab, built_once, published, three_days
 
 from headrace.model import UsageError
+from headrace.project.read_queries import ReadQuery
+from headrace.project.session import ProjectSession, Silent
 from headrace.services.apply import apply
 from headrace.services.read import read
-from headrace.services.read_queries import ReadQuery
 from headrace.services.run import run
 from headrace.services.run_results import tick
-from headrace.services.session import ProjectSession, Silent
 from headrace.services.status import status
 
 TOML = """[project]

@@ -19,10 +19,10 @@ from runlab import DAYS, Lab, published
 
 from headrace.connect.exports import fence
 from headrace.model import UsageError
+from headrace.project.read_queries import ReadQuery
+from headrace.responses import ConsumerRow
 from headrace.services.logs import logs
 from headrace.services.read import find
-from headrace.services.read_queries import ReadQuery
-from headrace.services.responses import ConsumerRow
 from headrace.services.runs import runs
 from headrace.services.status import status
 

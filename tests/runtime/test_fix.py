@@ -11,9 +11,9 @@ import pytest
 from runlab import Lab
 
 from headrace.model import Refused
+from headrace.project.session import Silent
+from headrace.responses.repairs import FixResponse
 from headrace.services.fix import fix
-from headrace.services.responses.repairs import FixResponse
-from headrace.services.session import Silent
 
 OLD = "order_id,customer,amount,day"
 NEW = "order_id,client_name,total_amount,day"

@@ -11,12 +11,12 @@ import pytest
 from runlab import DAYS, SETTINGS, Lab, built_once
 
 from headrace.model import UsageError
+from headrace.project.session import ProjectSession, Silent
+from headrace.responses.catalog import GraphView
 from headrace.services.apply import apply
 from headrace.services.graph import GraphViewQuery, view
 from headrace.services.graph_changes import GraphChangesQuery, GraphChangesResponse, changes
-from headrace.services.responses.catalog import GraphView
 from headrace.services.run_results import tick
-from headrace.services.session import ProjectSession, Silent
 
 REPORT = "- {consumer: report, owner: core, reads: [seen], due: '07:00'}\n"
 BEGIN, END = "2025-01-10T12:00Z", "2025-01-11T09:00Z"

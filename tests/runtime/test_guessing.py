@@ -11,9 +11,9 @@ from runlab import Lab
 
 from headrace.plan import Compiled
 from headrace.plan.backfills import Backfill, BackfillSpan, Chosen, Mode, Publishes
-from headrace.services import estimates
-from headrace.services.estimates import Machine, guess_backfill
-from headrace.services.session import Silent
+from headrace.project.session import Silent
+from headrace.runtime import estimates
+from headrace.runtime.estimates import Machine, guess_backfill
 
 FIRST, LAST = "2025-01-01", "2025-12-31"
 

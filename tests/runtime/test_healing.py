@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from runlab import DAYS, Lab, published
 
+from headrace.project.session import ProjectSession, Silent
 from headrace.services.run_results import tick
-from headrace.services.session import ProjectSession, Silent
 
 pytestmark = pytest.mark.usefixtures("cold_fork_servers")
 MANY = [f"2025-01-{d:02d}" for d in range(1, 6)]

@@ -9,7 +9,7 @@ import time
 import pytest
 from runlab import DAYS, Lab, published
 
-from headrace.services.responses import AttemptRow, RunResponse
+from headrace.responses import AttemptRow, RunResponse
 
 SQL_CLEAN = "select order_id, cast(day as date) as day from orders"
 

@@ -17,12 +17,12 @@ import pytest
 from runlab import DAYS, Lab
 
 from headrace.model import ProjectError, Refused, UsageError
+from headrace.project.session import Silent
+from headrace.responses import RunResponse
+from headrace.responses.interventions import PauseResponse, WithdrawResponse
 from headrace.services.interventions import cancel, unpublish
 from headrace.services.pause import pause, paused, resume
-from headrace.services.responses import RunResponse
-from headrace.services.responses.interventions import PauseResponse, WithdrawResponse
 from headrace.services.run import retry
-from headrace.services.session import Silent
 
 pytestmark = pytest.mark.long
 

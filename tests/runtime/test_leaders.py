@@ -17,8 +17,8 @@ from runlab import BEGUN, DAYS, Lab, published
 
 from headrace.faults import FaultPoint
 from headrace.model import LeaseLost
+from headrace.project.session import ProjectSession
 from headrace.runtime.leadership import hold
-from headrace.services.session import ProjectSession
 from headrace.store import Store
 
 SLOW = """\

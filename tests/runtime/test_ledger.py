@@ -14,12 +14,12 @@ import pytest
 from runlab import DAYS, Lab
 
 from headrace.model import StoreError
+from headrace.project.session import ProjectSession, Silent
+from headrace.responses.interventions import LedgerRow, SegmentRow, WhyResponse
 from headrace.runtime.garbage import RetentionPolicy
 from headrace.runtime.history_retention import retire
 from headrace.services.apply import apply
 from headrace.services.pause import pause, resume
-from headrace.services.responses.interventions import LedgerRow, SegmentRow, WhyResponse
-from headrace.services.session import ProjectSession, Silent
 from headrace.services.why import why
 from headrace.store import Store
 

@@ -39,7 +39,7 @@ LEADER = """import sys
 from datetime import datetime
 from pathlib import Path
 from headrace.runtime.small_merges import merge_small_files
-from headrace.services.session import ProjectSession
+from headrace.project.session import ProjectSession
 from headrace.store import Clock, Store
 
 session = ProjectSession.open(Path(sys.argv[1]), "prod", "2025-02-01T00:00:00+00:00", "tester")

@@ -21,7 +21,7 @@ LIMITS = f"""import sys
 if "serve" in sys.argv or "serve" in sys.orig_argv:
     import headrace.runtime.small_merges as it
     it.CURRENT_FILES_MAX, it.FILES_BETWEEN = {FILES_MAX}, {FILES_BETWEEN}
-    import headrace.services.serving as it
+    import headrace.serving.serving as it
     it.MAINTENANCE_SECONDS = 0.1
 """
 ROUNDS = f"""import sys
@@ -30,7 +30,7 @@ if "serve" in sys.argv or "serve" in sys.orig_argv:
     it.MERGED_AT_MOST = 8
     import headrace.runtime.small_merges as it
     it.CURRENT_FILES_MAX, it.FILES_BETWEEN, it.SLICES_PER_ROUND = {FILES_MAX}, 1_000, 1
-    import headrace.services.serving as it
+    import headrace.serving.serving as it
     it.MAINTENANCE_SECONDS = it.MAINTENANCE_RETRY_SECONDS = 0.1
 """
 """No round begins because of new files."""

@@ -14,11 +14,11 @@ from overlay_lab import PERSON, do, keep, leading, order, planned, resume, work
 from runlab import DAYS, Lab
 
 from headrace.model import Refused, UsageError
+from headrace.project.session import Silent
 from headrace.runtime.leader import Leader
 from headrace.runtime.overlays.plans import Plans
 from headrace.runtime.overlays.production_state import Promoting
 from headrace.services.apply import apply
-from headrace.services.session import Silent
 from headrace.store.engines.sqlite import SqliteTransaction
 
 CLEAN = "select order_id, amount * {factor} as amount, cast(day as date) as day from orders"

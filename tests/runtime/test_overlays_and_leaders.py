@@ -15,13 +15,13 @@ from overlay_lab import PERSON, keep, leading, order, planned, resume, work
 from runlab import DAYS, Lab
 from test_leaders import answer, begin, wait_for
 
+from headrace.project.session import Silent
 from headrace.runtime.garbage import RetentionPolicy, waste
 from headrace.runtime.leader import Leader
 from headrace.runtime.overlays.partitions import staged_paths
 from headrace.runtime.runs import RunRequest
 from headrace.scheduler import core
 from headrace.services.apply import apply
-from headrace.services.session import Silent
 from headrace.store.queries import backfill_plans, scheduling
 
 SLOW = """def total(clean):

@@ -14,14 +14,14 @@ from pathlib import Path
 import pytest
 from runlab import DAYS, Lab, built_once, three_days
 
-from headrace.services.agreements import PlanChanged
+from headrace.access.agreements import PlanChanged
+from headrace.project.local_actor import local_actor
+from headrace.project.session import Silent
+from headrace.responses.backfills import BackfillResponse
+from headrace.responses.repairs import FixResponse
 from headrace.services.backfills import backfill
 from headrace.services.fix import fix
 from headrace.services.incident_records import report
-from headrace.services.local_actor import local_actor
-from headrace.services.responses.backfills import BackfillResponse
-from headrace.services.responses.repairs import FixResponse
-from headrace.services.session import Silent
 
 SETTINGS = '[project]\nname = "lab"\ntimezone = "UTC"\n[run]\nworkers = 2\n'
 CONSUMER = "- {consumer: desk, owner: core, reads: [total], max_age: 30d}\n"

@@ -10,12 +10,12 @@ import duckdb
 import pytest
 from runlab import DAYS, Lab, built_once, published, three_days
 
+from headrace.project.read_queries import ReadQuery
+from headrace.project.session import ProjectSession, Silent
+from headrace.responses import ApplyResponse
 from headrace.services.apply import apply
 from headrace.services.read import read
-from headrace.services.read_queries import ReadQuery
-from headrace.services.responses import ApplyResponse
 from headrace.services.run_results import tick
-from headrace.services.session import ProjectSession, Silent
 
 TOML = (
     '[project]\nname = "lab"\ntimezone = "UTC"\n[run]\nworkers = 2\n[environments.dev]\nworkers'

@@ -10,12 +10,12 @@ import pytest
 from overlay_lab import PERSON, Spans, keep, leading, order, planned, resume, work
 from runlab import DAYS, Lab
 
+from headrace.project.session import Silent
 from headrace.runtime.leader import Leader
 from headrace.runtime.overlays import backfill as overlays_backfill
 from headrace.runtime.overlays.backfill import Backfilling
 from headrace.runtime.runs import RunRequest
 from headrace.services.apply import apply
-from headrace.services.session import Silent
 from headrace.store.queries import backfill_plans
 
 CLEAN = "select order_id, amount * {factor} as amount, cast(day as date) as day from orders"

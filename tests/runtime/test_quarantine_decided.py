@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 from runlab import DAYS, Lab
 
+from headrace.project.session import Silent
+from headrace.responses.interventions import DecisionResponse
 from headrace.services.quarantine_decisions import accept_partition
-from headrace.services.responses.interventions import DecisionResponse
-from headrace.services.session import Silent
 
 UNIQUE = "checks:\n  - unique: [order_id]"
 SLOW = """\

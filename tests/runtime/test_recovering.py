@@ -13,8 +13,8 @@ from warm_fork_servers import headrace
 
 from headrace.model.intervals import to_us
 from headrace.plan import Compiled
-from headrace.services import repair_forecast
-from headrace.services.incident_rows import rows_of
+from headrace.repairs import repair_forecast
+from headrace.repairs.incident_rows import rows_of
 from headrace.slo.declared_promises import DeclaredPromises, declared_promises
 from headrace.store.queries import incidents as stored
 

@@ -13,10 +13,10 @@ from warm_fork_servers import headrace
 
 from headrace.checks.facts import RenameFindings
 from headrace.cli.rename_texts import NONE_CLOSE, rival_texts
+from headrace.repairs.rename_rivals import stored_rivals
+from headrace.responses.incidents import RivalRow
 from headrace.services.contracts import diff
 from headrace.services.incidents import incidents
-from headrace.services.rename_rivals import stored_rivals
-from headrace.services.responses.incidents import RivalRow
 from headrace.store.queries.quality import newest_drift
 
 SOURCE = """source: orders

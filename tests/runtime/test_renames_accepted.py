@@ -12,9 +12,9 @@ import pytest
 from runlab import DAYS, Lab, built_once
 
 from headrace.model import Refused
+from headrace.project.session import Silent
 from headrace.services.fix import fix
 from headrace.services.quarantine_decisions import accept as accept_all
-from headrace.services.session import Silent
 
 HEADER = "order_id,customer,amount,day"
 RENAMED = "order_id,customer,amount_no,day"

@@ -20,9 +20,9 @@ from headrace.cli.commands import incidents as commands_incidents
 from headrace.cli.output import CommandOutput, TimeFormatter
 from headrace.cli.terminal import Screen
 from headrace.model import Refused
+from headrace.project.session import Silent
 from headrace.services.fix import fix
 from headrace.services.incidents import incident as response_of
-from headrace.services.session import Silent
 
 SOURCE = "source: orders\nowner: acme\npartition: day\nfiles: landing/orders_{date:%Y-%m-%d}.csv\n"
 OWNERS = (

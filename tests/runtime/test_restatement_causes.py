@@ -12,8 +12,8 @@ from runlab import DAYS, Lab
 from headrace.compiler.compiling import compile_project
 from headrace.model.partitions import required
 from headrace.plan import Compiled
-from headrace.services import restatements
-from headrace.services.restatements import RestatementCauses, RestatementReason
+from headrace.standing import restatements
+from headrace.standing.restatements import RestatementCauses, RestatementReason
 from headrace.store import Transaction
 from headrace.store.queries.publications import Replaced
 

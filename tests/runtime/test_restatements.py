@@ -14,8 +14,8 @@ import pytest
 from runlab import DAYS, Lab, built_once, published
 
 from headrace.cli.run_results import restated_text
+from headrace.project.session import Silent
 from headrace.services.apply import apply
-from headrace.services.session import Silent
 from headrace.services.status import status
 from headrace.services.why import why
 

@@ -14,10 +14,10 @@ from worker_bench import WorkerBench
 from headrace.engine import sandbox
 from headrace.engine.logs import OutputPipes
 from headrace.engine.query_thread import QueryThread
+from headrace.project.session import InvalidProject
 from headrace.runtime.folders import Folders
 from headrace.runtime.steps.worker_context import WorkerContext
 from headrace.runtime.worker_protocol import WorkerSettings
-from headrace.services.session import InvalidProject
 
 landlocked = pytest.mark.skipif(not sandbox.available(), reason="no Landlock")
 

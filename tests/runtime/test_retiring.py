@@ -12,11 +12,11 @@ import msgspec
 import pytest
 from runlab import DAYS, NOW, Lab, published
 
+from headrace.project.session import ProjectSession
 from headrace.runtime import history_retention
 from headrace.runtime.garbage import RetentionPolicy
 from headrace.runtime.history_retention import retirable, retire
 from headrace.security.audit import verify
-from headrace.services.session import ProjectSession
 from headrace.services.status import status
 from headrace.store import Store
 

@@ -13,9 +13,9 @@ from overlay_lab import do, planned
 from runlab import DAYS, Lab, built_once, three_days
 
 from headrace.model import UsageError
+from headrace.project.session import ProjectSession, Silent
 from headrace.services.apply import apply
 from headrace.services.plans import plan
-from headrace.services.session import ProjectSession, Silent
 
 BERLIN = '[project]\nname = "lab"\ntimezone = "Europe/Berlin"\n[environments.dev]\nworkers = 1\n'
 PAIRS = [

@@ -9,7 +9,7 @@ import pytest
 from runlab import DAYS, Lab, published
 
 from headrace.engine import sandbox
-from headrace.services.responses import AttemptRow, RunResponse
+from headrace.responses import AttemptRow, RunResponse
 
 pytestmark = pytest.mark.skipif(not sandbox.available(), reason="no Landlock")
 

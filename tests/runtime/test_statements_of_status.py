@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from runlab import Lab
 
-from headrace.services.session import ProjectSession
+from headrace.project.session import ProjectSession
 from headrace.services.status import status
 from headrace.services.why import why
 from headrace.store.engines import sqlite

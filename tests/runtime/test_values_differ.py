@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from runlab import DAYS, Lab, published
 
+from headrace.access.agreements import ValuesDiffer
 from headrace.model import UsageError
-from headrace.services.agreements import ValuesDiffer
+from headrace.project.session import Silent
+from headrace.repairs.contract_updates import ValueDecision
 from headrace.services.contract_accept import accept
-from headrace.services.contract_updates import ValueDecision
-from headrace.services.session import Silent
 
 OLD = "order_id,customer,amount,day"
 CENTS = "order_id,customer,amount_cents,day"

@@ -13,9 +13,9 @@ import pytest
 from runlab import DAYS, Lab
 from warm_fork_servers import headrace
 
+from headrace.project.session import ProjectSession, Silent
+from headrace.responses.interventions import WhyResponse
 from headrace.services.pause import pause
-from headrace.services.responses.interventions import WhyResponse
-from headrace.services.session import ProjectSession, Silent
 from headrace.services.why import why
 
 

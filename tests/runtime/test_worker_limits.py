@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 from runlab import DAYS, Lab, published
 
-from headrace.services.responses import RunResponse
+from headrace.responses import RunResponse
 
 pytestmark = pytest.mark.usefixtures("cold_fork_servers")
 

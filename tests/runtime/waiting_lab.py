@@ -18,9 +18,9 @@ import pytest
 from postgres_cluster import Database
 from runlab import Lab
 
+from headrace.project.session import ProjectSession
+from headrace.responses.interventions import LedgerRow, WhyResponse
 from headrace.services.nodes import consumer
-from headrace.services.responses.interventions import LedgerRow, WhyResponse
-from headrace.services.session import ProjectSession
 from headrace.services.status import status
 from headrace.services.why import why
 

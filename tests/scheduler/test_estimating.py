@@ -10,9 +10,9 @@ import pytest
 from driver import MONTH, WHOLE, asset, reads, source
 
 from headrace.model import Grain, PartitionSpec
+from headrace.runtime.estimates import busy_until
 from headrace.scheduler import Graph, GraphNode, Take, Target, estimates
 from headrace.scheduler.estimates import Estimate, Pace, PlannedWork, estimate, estimate_with_load
-from headrace.services.estimates import busy_until
 
 HOURS = PartitionSpec(grain=Grain.HOUR)
 KEYED = PartitionSpec(grain=Grain.DAY, key="region")

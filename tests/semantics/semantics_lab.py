@@ -27,10 +27,10 @@ from zoneinfo import ZoneInfo
 
 from headrace.model import Grain
 from headrace.model.intervals import keys_between
-from headrace.services.responses import RunResponse
+from headrace.project.session import ProjectSession, Silent
+from headrace.responses import RunResponse
 from headrace.services.run import run
 from headrace.services.run_results import tick
-from headrace.services.session import ProjectSession, Silent
 
 CASES = Path(__file__).parent / "cases"
 PATTERNS = {
@@ -226,8 +226,8 @@ class StateFacts:
                 )
 
     def do_rows(self, text: str) -> None:
+        from headrace.project.read_queries import ReadQuery
         from headrace.services.read import read
-        from headrace.services.read_queries import ReadQuery
 
         named, value = text.split(" = ")
         node, key = named.split("@", 1)

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from serve_lab import deliver, headrace, project, write
 
+from headrace.project.session import ProjectSession
+from headrace.responses.calendar import CalendarResponse, CalendarRow
 from headrace.services.calendar import CalendarQuery, calendar
-from headrace.services.responses.calendar import CalendarResponse, CalendarRow
-from headrace.services.session import ProjectSession
 from headrace.services.today import TodayQuery, today
 
 NOW = "2025-03-28T05:00"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from headrace.model import Settings
-from headrace.services.figure_inputs import Cost
+from headrace.standing.figure_inputs import Cost
 from headrace.store import Store, Transaction
 from headrace.store.queries import reports
 

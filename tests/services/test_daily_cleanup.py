@@ -9,9 +9,9 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from headrace.services import serving as serving_module
-from headrace.services.serving import Maintenance
-from headrace.services.session import ProjectSession
+from headrace.project.session import ProjectSession
+from headrace.serving import serving as serving_module
+from headrace.serving.serving import Maintenance
 
 
 class _Leader:

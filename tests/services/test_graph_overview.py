@@ -9,11 +9,11 @@ from typing import NamedTuple
 import pytest
 
 from headrace.model import UsageError
+from headrace.project.session import ProjectSession
+from headrace.responses.catalog import GraphView
 from headrace.services.graph import GraphViewQuery, view
-from headrace.services.graph_groups import CARDS_MAX
-from headrace.services.graph_past import WORST_FIRST
-from headrace.services.responses.catalog import GraphView
-from headrace.services.session import ProjectSession
+from headrace.standing.graph_groups import CARDS_MAX
+from headrace.standing.graph_past import WORST_FIRST
 
 HEAD = "/* headrace\nowner: {owner}\n{domain}*/\nselect id from {above}\n"
 

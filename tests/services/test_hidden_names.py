@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from headrace.services.responses import Response
-from headrace.services.visibility import HIDDEN, HiddenNodes
+from headrace.access.visibility import HIDDEN, HiddenNodes
+from headrace.responses import Response
 
 NODES = HiddenNodes(
     ["secret", "pay-roll", "orders_2024", "day"], ["secret-board", "revenue", "orders_2024_total"]

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from headrace.model.texts import Value, text
-from headrace.services.hidden_values import (
+from headrace.access.hidden_values import (
     LEFT_OUT,
     RenderedProgress,
     plain,
     text_without_values,
     without_values,
 )
+from headrace.model.texts import Value, text
+from headrace.project.session import Silent
+from headrace.responses import ErrorRow
+from headrace.responses.history import ColumnFigureRow
 from headrace.services.logs import AttemptLog
-from headrace.services.responses import ErrorRow
-from headrace.services.responses.history import ColumnFigureRow
-from headrace.services.session import Silent
 
 OUT = "can't be cast because the value is out of range for the destination type INT8"
 

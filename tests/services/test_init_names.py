@@ -9,10 +9,7 @@ import pytest
 import xlsxwriter
 import yaml
 
-from headrace.connect.patterns import compile_pattern
-from headrace.model import Grain
-from headrace.model.fields import NODE, SQL_KEYWORDS
-from headrace.services.file_inference import (
+from headrace.connect.file_inference import (
     InferredColumns,
     asset_sql,
     contract_yaml,
@@ -22,6 +19,9 @@ from headrace.services.file_inference import (
     quoted,
     source_yaml,
 )
+from headrace.connect.patterns import compile_pattern
+from headrace.model import Grain
+from headrace.model.fields import NODE, SQL_KEYWORDS
 from headrace.services.init import init
 
 

@@ -13,7 +13,7 @@ from clilab import Project, call, filled, shop
 
 from headrace.integrations.notifications.channels import filled as filled_template
 from headrace.model import HeadraceError
-from headrace.services import git_revisions
+from headrace.project import git_revisions
 
 __all__ = ["call", "filled", "shop"]
 """Fixtures of the command line's tests."""

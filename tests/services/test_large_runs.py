@@ -11,8 +11,8 @@ import msgspec
 import pytest
 
 from headrace.model import Settings
+from headrace.responses import RunResponse
 from headrace.runtime.runs import RunResult
-from headrace.services.responses import RunResponse
 from headrace.services.run_results import run_response
 from headrace.store import Clock, Store, Transaction
 from headrace.store.transaction import insertion

@@ -8,7 +8,7 @@ import sys
 CHECK = """
 import importlib, pkgutil
 import headrace.services as package
-from headrace.services.commands import COMMANDS, REQUESTABLE
+from headrace.acts.commands import COMMANDS, REQUESTABLE
 for module in pkgutil.iter_modules(package.__path__):
     importlib.import_module(f"headrace.services.{module.name}")
 for name, command in sorted(COMMANDS.items()):

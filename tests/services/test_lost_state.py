@@ -20,12 +20,12 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "runtime"))
 
 from runlab import DAYS, Lab
 
+from headrace.acts.command_context import CommandContext
+from headrace.acts.commands import led
 from headrace.model import StoreError
 from headrace.model.settings import PRODUCTION
+from headrace.project.session import ProjectSession, Silent
 from headrace.security.state import FILE
-from headrace.services.command_context import CommandContext
-from headrace.services.commands import led
-from headrace.services.session import ProjectSession, Silent
 
 CLEAN = "select order_id, cast(day as date) as day from orders"
 WRITING = (

@@ -8,7 +8,7 @@ import resource
 import pytest
 
 from headrace.plan.schemas import Prepare
-from headrace.services.diagnostics import _Worker
+from headrace.project.diagnostics import _Worker
 
 FILES = 1_100
 """Open files in a test: more than the 1,024 of `select()`."""

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from serve_lab import headrace, project, response, write
 
+from headrace.access.permissions import COMMANDS, LOOKING, check_call
+from headrace.access.refused_acts import NODE_ACTS, refused_in_project, refused_on_node
 from headrace.model import HeadraceError, LakeError
+from headrace.project.session import ProjectSession
 from headrace.security.access import Identity, IdentityKind, NotAllowed
 from headrace.services import logs
-from headrace.services.permissions import COMMANDS, LOOKING, check_call
-from headrace.services.refused_acts import NODE_ACTS, refused_in_project, refused_on_node
-from headrace.services.session import ProjectSession
 from headrace.web.sign_in import ACTS
 
 RULES = """\

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from serve_lab import headrace, project, response
 
+from headrace.acts.command_context import CommandContext
+from headrace.project.session import ProjectSession, Silent
 from headrace.runtime.leader import Leader
-from headrace.services.command_context import CommandContext
-from headrace.services.serving import Serving, Stop
-from headrace.services.session import ProjectSession, Silent
+from headrace.serving.serving import Serving, Stop
 from headrace.store import clock
 
 HOUR_US = 3_600_000_000

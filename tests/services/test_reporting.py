@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from headrace.acts.run_progress import Reporting
 from headrace.runtime.runs import News
-from headrace.services.run_progress import Reporting
 
 
 class Counting:

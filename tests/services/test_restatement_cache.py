@@ -11,8 +11,8 @@ import pytest
 
 from headrace.model import Project, Settings
 from headrace.plan import Compiled
-from headrace.services import restatements
-from headrace.services.session import ProjectSession
+from headrace.project.session import ProjectSession
+from headrace.standing import restatements
 from headrace.store import Store
 
 AT = 10**15

@@ -8,9 +8,9 @@ import pytest
 
 from headrace.model import Project, Settings
 from headrace.plan import Compiled
-from headrace.services import repair_actions
-from headrace.services.repair_forecast import RepairForecast
-from headrace.services.repair_steps import Mending, RepairAction
+from headrace.repairs import repair_actions
+from headrace.repairs.repair_forecast import RepairForecast
+from headrace.repairs.repair_steps import Mending, RepairAction
 from headrace.store import Store
 from headrace.store.queries import incidents
 from headrace.store.queries.incidents import Affected, Incident

@@ -15,9 +15,9 @@ import pytest
 from serve_lab import serving
 from warm_fork_servers import headrace
 
-from headrace.services import rebuildable_cleanup
+from headrace.project.session import ProjectSession, Silent
 from headrace.services.rebuildable import remove_rebuildable
-from headrace.services.session import ProjectSession, Silent
+from headrace.serving import rebuildable_cleanup
 
 OLD, OTHER, NEW = (
     (datetime.now(UTC) - timedelta(days=back)).strftime("%Y-%m-%d") for back in (50, 40, 2)
@@ -142,7 +142,7 @@ def test_a_server_removes_it_daily_within_limits(shop: Shop) -> None:
     job = json.dumps({"root": str(shop.root), "env": "prod"})
     with serving(shop.root):
         done = subprocess.run(
-            [sys.executable, "-m", "headrace.services.rebuildable_cleanup"],
+            [sys.executable, "-m", "headrace.serving.rebuildable_cleanup"],
             input=job, capture_output=True, text=True, timeout=300, check=True,
         )  # fmt: skip
         assert done.stderr == ""

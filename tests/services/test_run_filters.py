@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from headrace.model import Settings
+from headrace.project.session import ProjectSession
 from headrace.services.run_pages import RunListQuery, run_list
-from headrace.services.session import ProjectSession
 from headrace.store import Store
 
 HOUR_US = 3_600_000_000

@@ -9,9 +9,9 @@ from typing import Any, cast
 
 import pytest
 
-from headrace.services import commands
-from headrace.services.commands import PendingRun, RequestHandler, work_until_done
-from headrace.services.session import Silent
+from headrace.acts import commands
+from headrace.acts.commands import PendingRun, RequestHandler, work_until_done
+from headrace.project.session import Silent
 
 
 class _Leader:

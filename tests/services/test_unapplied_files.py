@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from headrace.cli.main import run
-from headrace.services import status_facts as operation
-from headrace.services.session import ProjectSession
+from headrace.project import status_facts as operation
+from headrace.project.session import ProjectSession
 
 FILES = {
     "headrace.toml": '[project]\nname = "t"\ntimezone = "UTC"\n',

@@ -6,8 +6,8 @@ import threading
 from types import SimpleNamespace
 from typing import Any, cast
 
-from headrace.services.caches import cached_by_version
-from headrace.services.session import ProjectSession
+from headrace.project.caches import cached_by_version
+from headrace.project.session import ProjectSession
 
 
 def test_who_asks_while_a_value_is_made_waits_for_it() -> None:

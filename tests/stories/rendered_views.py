@@ -17,6 +17,8 @@ from headrace.cli.output import CommandOutput, TimeFormatter
 from headrace.cli.terminal import NATURAL, Screen
 from headrace.incidents import endings
 from headrace.incidents.messages import LINE_MAX
+from headrace.project.session import ProjectSession
+from headrace.responses.catalog import PartitionRow
 from headrace.services import catalog_search
 from headrace.services import nodes as node_pages
 from headrace.services.catalog_search import CatalogQuery, catalog
@@ -26,9 +28,7 @@ from headrace.services.incidents import incidents
 from headrace.services.nodes import PartitionListQuery as Listed
 from headrace.services.nodes import list_partitions as listing
 from headrace.services.quarantine import list_quarantine
-from headrace.services.responses.catalog import PartitionRow
 from headrace.services.run_pages import RunListQuery, run_list, run_timeline
-from headrace.services.session import ProjectSession
 from headrace.services.status import status
 from headrace.services.why import why
 from headrace.slo.consumer_states import ConsumerStatus

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from headrace.services import demo_data
-from headrace.services.demo_data import DemoDataError, DemoFault
+from headrace.demo import demo_data
+from headrace.demo.demo_data import DemoDataError, DemoFault
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 COMMAND = str(Path(sys.executable).with_name("headrace"))

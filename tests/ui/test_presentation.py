@@ -15,7 +15,7 @@ from browser_lab import MARKUP, Site, axed, browser, open_page, waiting
 from playwright.sync_api import Page, Route, expect
 from serve_lab import serving, write
 
-from headrace.services.responses.figures import FIGURES
+from headrace.responses.figures import FIGURES
 
 pytestmark = pytest.mark.timeout(300)
 LONG = "no_order_is_older_than_its_customer_or_paid_twice"

@@ -17,8 +17,8 @@ from playwright.sync_api import Page, expect
 from serve_lab import CONTRACT, deliver, headrace, project, response, serving, write
 
 from headrace.model import Settings
+from headrace.project.session import ProjectSession
 from headrace.services.run_pages import NodePartsRow, run_timeline
-from headrace.services.session import ProjectSession
 from headrace.store import Store
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.long]

@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 
 from headrace.model import HeadraceError, Refused, StoreError, UnknownName, UsageError
-from headrace.services.session import ProjectSession
+from headrace.project.session import ProjectSession
 from headrace.web import acts as acts_module
 from headrace.web.acts import ACT_NOTES_MAX, Acts, RunningAction, visible_progress
 from headrace.web.http import HttpProblem, problem_of

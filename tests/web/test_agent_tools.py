@@ -9,12 +9,12 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from headrace.access.permissions import COMMANDS
 from headrace.cli.command_table import COMMANDS as CLI_COMMANDS
 from headrace.cli.declared_commands import load
 from headrace.model.access import Permission
 from headrace.model.nodes import AgentCeilings
 from headrace.services.agent_acts import CONSEQUENCES, Consequence, over_ceiling
-from headrace.services.permissions import COMMANDS
 from headrace.web.agents import results
 from headrace.web.agents.declarations import (
     ACTING,
@@ -28,7 +28,7 @@ from headrace.web.http import HttpProblem
 
 DECISIONS = Path(__file__).parents[1] / "golden" / "kept" / "agent_tools.txt"
 WITHOUT_A_PROJECT = {
-    "asset_bench:run", "conformance:conformance", "demo:demo", "explain:explain",
+    "asset_bench:run", "conformance:conformance", "headrace.demo.demo:demo", "explain:explain",
     "import_project:import_project", "init:init", "init:schemas",
     "serving:refuse_production",
 }  # fmt: skip

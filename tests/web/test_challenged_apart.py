@@ -9,8 +9,8 @@ import pytest
 from serve_lab import deliver, headrace, project, response, write
 
 from headrace.model import UsageError
+from headrace.project.session import ProjectSession, Silent
 from headrace.services.challenge_process import challenge_in_process
-from headrace.services.session import ProjectSession, Silent
 
 NOW = "2025-03-02T08:00"
 

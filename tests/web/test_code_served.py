@@ -8,7 +8,7 @@ import pytest
 from door_lab import Opened, opened
 from serve_lab import Answer, ask, headrace, project, response, write
 
-from headrace.services.text_differences import LINE_MAX
+from headrace.project.text_differences import LINE_MAX
 
 NOW = "2025-03-04T08:00"
 HEAD = "/* headrace\nowner: core\n*/\n"

@@ -16,7 +16,7 @@ _utils._forward_ref = lambda value: made.append(value) or forward(value)
 from pathlib import Path
 import headrace.cli.server
 from headrace.plan import Compiled
-from headrace.services.parameters import command_function
+from headrace.project.parameters import command_function
 from headrace.web.project_reader import ProjectReader
 
 ProjectReader(Path.cwd(), "prod")
@@ -26,7 +26,7 @@ msgspec.msgpack.Decoder(Compiled)
 assert made == [], made
 
 first = command_function("costs:costs")
-from headrace.services.responses.costs import CostsResponse
+from headrace.responses.costs import CostsResponse
 made.clear()
 msgspec.json.Decoder(CostsResponse)
 assert made == [], made

@@ -12,7 +12,7 @@ import pytest
 from door_lab import opened
 from serve_lab import headrace, project
 
-from headrace.services.session import ProjectSession
+from headrace.project.session import ProjectSession
 from headrace.web import project_reader
 from headrace.web.project_reader import ProjectReader
 
@@ -93,7 +93,7 @@ def test_what_is_left_out_of_collections_is_still_collected_before() -> None:
     """Would catch: garbage of each version that a server has applied, kept until it ends."""
     script = (
         "import gc, weakref\n"
-        "from headrace.services.caches import leave_out_of_collections\n"
+        "from headrace.project.caches import leave_out_of_collections\n"
         "class Circle: pass\n"
         "circle = Circle(); circle.self = circle; seen = weakref.ref(circle)\n"
         "leave_out_of_collections(); frozen = gc.get_freeze_count(); del circle\n"

@@ -14,8 +14,8 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from serve_lab import project, response, write
 
+from headrace.project.session import ProjectSession
 from headrace.runtime.runs import TURN_SECONDS, LeaderCounters
-from headrace.services.session import ProjectSession
 from headrace.web import monitoring
 
 

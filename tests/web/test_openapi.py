@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from headrace.services.proposals import COMMAND_FIELDS
+from headrace.access.proposals import COMMAND_FIELDS
 from headrace.web import openapi
 from headrace.web.endpoints import ENDPOINTS
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from headrace.services.read_queries import ReadQuery
+from headrace.project.read_queries import ReadQuery
 from headrace.web import read_server
 from headrace.web.read_process import DataFileRequest
 from headrace.web.read_server import ReadServer, RowsReader

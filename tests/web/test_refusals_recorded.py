@@ -135,7 +135,7 @@ def test_clear_values_arent_returned_if_the_read_cant_be_recorded(
     def full(folder: Path, event: AccessEvent) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("headrace.services.access_events.note", full)
+    monkeypatch.setattr("headrace.access.access_events.note", full)
     code, out, err = governed.call(governed.root, "read", "orders", "--partition", "2025-03-01")
     assert code != 0 and "Ada" not in out and "No space left" in err
     governed.text("read", "revenue")

@@ -14,7 +14,7 @@ from clilab import Project, call, filled, shop
 from door_lab import Opened, opened
 from serve_lab import Answer, ask
 
-from headrace.services.permissions import COMMANDS
+from headrace.access.permissions import COMMANDS
 from headrace.web.endpoints import ENDPOINTS
 
 __all__ = ["call", "filled", "shop"]

@@ -14,7 +14,7 @@ import pytest
 from door_lab import Opened, opened
 from serve_lab import deliver, headrace, project, response, write
 
-from headrace.services.broken_partitions import BROKEN
+from headrace.repairs.broken_partitions import BROKEN
 from headrace.web import openapi
 
 NOW = "2025-03-04T08:00"

@@ -16,9 +16,9 @@ from door_lab import Opened, opened
 from serve_lab import Answer, ask
 
 from headrace.model.access import Role
+from headrace.project.session import ProjectSession
 from headrace.security.sessions import SESSIONS_FILE, Sessions, SignInKind
 from headrace.services.browser_sessions import signed_in
-from headrace.services.session import ProjectSession
 
 __all__ = ["call", "filled", "shop"]
 """Fixtures of the command line's tests."""

@@ -12,9 +12,9 @@ import pytest
 from door_lab import Opened, opened
 from serve_lab import headrace, project, write
 
-from headrace.services import difference_partitions
-from headrace.services.session import ProjectSession
+from headrace.project.session import ProjectSession
 from headrace.services.snapshot_differences import DifferenceQuery, snapshot_difference
+from headrace.standing import difference_partitions
 
 CONTRACT = """apiVersion: v3.1.0
 kind: DataContract

@@ -13,9 +13,9 @@ from clilab import Project, call, filled, shop
 from serve_lab import Answer, ask, deliver, headrace, project, response, serving
 
 import headrace as library
+from headrace.access.permissions import COMMANDS
 from headrace.model.errors import OverCeiling
 from headrace.services.agent_acts import CONSEQUENCES
-from headrace.services.permissions import COMMANDS
 
 __all__ = ["call", "filled", "shop"]
 """Fixtures of the command line's tests."""

@@ -12,8 +12,8 @@ from clilab import GOOD, Project
 
 from headrace.incidents.digest import DigestAudience
 from headrace.model.intervals import to_us
+from headrace.project.session import ProjectSession
 from headrace.services.consumer_history import ConsumerHistoryQuery, consumer_history
-from headrace.services.session import ProjectSession
 from headrace_advisor.services.weekly_advice import week_lines
 
 

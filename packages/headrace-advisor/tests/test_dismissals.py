@@ -12,8 +12,8 @@ import pytest
 from clilab import Project
 from readers_lab import session_of, tokens
 
+from headrace.project.session import Silent
 from headrace.security.access import NotAllowed
-from headrace.services.session import Silent
 from headrace_advisor.services import dismissals, dismissed
 from headrace_advisor.services.complexity import complexity
 

@@ -11,7 +11,7 @@ from door_lab import opened
 from readers_lab import proposed_in, session_of, tokens
 from serve_lab import ask
 
-from headrace.services.permissions import needed_role
+from headrace.access.permissions import needed_role
 
 __all__ = ["call", "filled", "shop", "tokens"]
 """Fixtures of the command line's tests."""

@@ -11,9 +11,9 @@ import pytest
 from door_lab import Opened, opened
 from serve_lab import deliver, headrace, project, response, write
 
+from headrace.access.permissions import COMMANDS
 from headrace.model import Refused
-from headrace.services.permissions import COMMANDS
-from headrace.services.session import ProjectSession
+from headrace.project.session import ProjectSession
 from headrace_advisor.services import what_if_page
 from headrace_advisor.services.what_if_page import WhatIfQuery
 

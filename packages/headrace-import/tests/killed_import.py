@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from headrace.services.session import Silent
+from headrace.project.session import Silent
 from headrace_import.services.project import import_project
 
 FLOW = "from prefect import flow\n@flow\ndef {name}():\n    pass\n"

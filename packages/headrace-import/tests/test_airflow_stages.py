@@ -29,9 +29,9 @@ from benchmarks.peers import Unavailable, environment
 from benchmarks.peers.measuring import free_port
 from benchmarks.peers.servers import started
 from headrace.connect.airflow_control import AirflowControl, AirflowServerAddress
+from headrace.project.session import ProjectSession, Silent
 from headrace.security.secrets import Secrets
 from headrace.services.pause import pause
-from headrace.services.session import ProjectSession, Silent
 from headrace_import.services.project import import_project
 from headrace_import.services.stages import move, rollback
 from headrace_import.services.status import import_status

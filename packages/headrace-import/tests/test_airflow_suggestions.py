@@ -15,7 +15,7 @@ import pytest
 from airflow_projects import HEAD
 
 import headrace
-from headrace.services.session import Silent
+from headrace.project.session import Silent
 from headrace_import.responses.imports import ImportResponse
 from headrace_import.services.project import import_project
 from headrace_import.services.suggestions import apply_suggestions

@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 
 import headrace
-from headrace.services.session import Silent
+from headrace.project.session import Silent
 from headrace_import.importers import ImportedProject
 from headrace_import.importers.dagster import read_project
 from headrace_import.services.project import import_project

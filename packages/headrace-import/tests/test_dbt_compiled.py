@@ -12,7 +12,7 @@ import pytest
 from dbt_lab import Imported, dbt_project
 
 from headrace.model import HeadraceError, UsageError
-from headrace.services.session import Silent
+from headrace.project.session import Silent
 from headrace_import.importers import Verdict
 from headrace_import.importers.dbt import read_project
 from headrace_import.importers.dbt.compiled import CompiledProject, DbtManifest

@@ -19,8 +19,8 @@ from dbt_projects import PROJECTS, DbtProject
 
 import headrace
 from benchmarks.peers import QUIET, Unavailable, environment
+from headrace.project.session import ProjectSession, Silent
 from headrace.services.dbt_artifacts import export
-from headrace.services.session import ProjectSession, Silent
 from headrace_import.responses.imports import ImportResponse
 from headrace_import.services.project import import_project
 

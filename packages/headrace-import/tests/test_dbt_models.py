@@ -9,7 +9,7 @@ import pytest
 import yaml
 from dbt_lab import Imported, dbt_project, imported
 
-from headrace.services.session import Silent
+from headrace.project.session import Silent
 from headrace_import.importers import DependencyKind, Verdict
 from headrace_import.importers.dbt.project_files import read_files
 from headrace_import.importers.dbt.settings import read_profile

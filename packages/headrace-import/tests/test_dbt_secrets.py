@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from dbt_lab import SETTINGS, dbt_project, imported
 
-from headrace.services.session import Silent
+from headrace.project.session import Silent
 from headrace_import.importers import Verdict
 from headrace_import.services.project import import_project
 

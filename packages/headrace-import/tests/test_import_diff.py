@@ -14,7 +14,7 @@ from postgres_cluster import Database
 import headrace
 from headrace.model import UsageError
 from headrace.model.nodes import Grain
-from headrace.services.session import ProjectSession, Silent
+from headrace.project.session import ProjectSession, Silent
 from headrace_import.services.diff import Window, import_diff
 from headrace_import.services.project import import_project
 from headrace_import.services.stages import run_beside

@@ -13,8 +13,8 @@ from airflow_lab import TOKEN, AirflowServer, Run
 
 import headrace
 from headrace.model import ProjectError, Refused
+from headrace.project.session import ProjectSession, Silent
 from headrace.services.pause import pause, resume
-from headrace.services.session import ProjectSession, Silent
 from headrace_import.importers.airflow import new_project
 from headrace_import.services.project import import_project
 from headrace_import.services.stages import move, rollback

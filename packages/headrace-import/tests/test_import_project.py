@@ -10,7 +10,7 @@ import pytest
 from dbt_lab import dbt_project
 
 from headrace.model import ProjectError, UsageError
-from headrace.services.session import Silent
+from headrace.project.session import Silent
 from headrace_import.responses.imports import ImportResponse
 from headrace_import.services.project import REPORTS, check_import, import_project
 from headrace_import.services.report import _inline, commands_text

@@ -15,8 +15,8 @@ from airflow_lab import TOKEN, AirflowServer, Run
 
 import headrace
 from headrace.model import HeadraceError, ProjectError, Refused, UsageError
+from headrace.project.session import ProjectSession, Silent
 from headrace.services.pause import pause, resume
-from headrace.services.session import ProjectSession, Silent
 from headrace_import.responses.stages import ImportDagRow
 from headrace_import.services.project import check_import, import_project
 from headrace_import.services.stages import move, retire, rollback, run_beside

@@ -11,7 +11,7 @@ from dbt_lab import dbt_project
 
 import headrace
 from headrace.model import HeadraceError, ProjectError, UsageError
-from headrace.services.session import Silent
+from headrace.project.session import Silent
 from headrace_import.responses.imports import ImportResponse
 from headrace_import.services.manifest import MANIFEST_FILE, text_hash
 from headrace_import.services.project import REPORTS, import_project

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from headrace.model import ProjectError
-from headrace.services.session import Silent
+from headrace.project.session import Silent
 from headrace_import.responses.imports import ImportResponse
 from headrace_import.services.manifest import MANIFEST_FILE, imported_manifest
 from headrace_import.services.project import check_import, import_project

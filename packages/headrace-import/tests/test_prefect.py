@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from headrace.services.session import Silent
+from headrace.project.session import Silent
 from headrace_import.importers import ImportedProject, Verdict
 from headrace_import.importers.prefect import read_project
 from headrace_import.services.project import import_project

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, TypeVar, cast
 
+from headrace.access.agreements import PlanRefused
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput
 from headrace.cli.terminal import Screen
 from headrace.model.errors import Refused
-from headrace.services.agreements import PlanRefused
-from headrace.services.parameters import Option
-from headrace.services.responses import Response
+from headrace.project.parameters import Option
+from headrace.responses import Response
 
 # Questions go to standard error. Commands ask only if standard input and standard error are
 # terminals.

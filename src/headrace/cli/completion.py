@@ -155,7 +155,7 @@ def completed(name: str, command: Command) -> dict[str, tuple[CompletedParameter
 
 
 def _offered(parameters: Iterable[Parameter]) -> tuple[CompletedParameter, ...]:
-    from headrace.services.parameters import Argument
+    from headrace.project.parameters import Argument
 
     return tuple(
         CompletedParameter((), item.declaration.names or item.declaration.metavar, item.many)

@@ -1,6 +1,6 @@
 """Commands: their parameters with types and help, and the functions that they call.
 
-A function in `headrace.services` declares a command's parameters (services/parameters.py). Most
+A function in `headrace.services` declares a command's parameters (project/parameters.py). Most
 commands are a `ServiceCommand`: such a function, and a function that prints its response.
 
 A command with a part that only a terminal has (questions, files) is a function with the decorator
@@ -37,8 +37,8 @@ from headrace.cli.command_table import VALUES, find_command
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput, render_plainly
 from headrace.model.errors import HeadraceError, UsageError, close_names
-from headrace.services import parameters as services
-from headrace.services.parameters import Argument, Option
+from headrace.project import parameters as services
+from headrace.project.parameters import Argument, Option
 
 SELECT_OPTION = "select_option"
 """The name of the parameter `--select`, whose values are added to the words of `[SELECT]`."""

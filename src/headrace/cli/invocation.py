@@ -14,12 +14,12 @@ from headrace.cli.command_table import Options
 from headrace.cli.output import CommandOutput, TimeFormatter
 from headrace.cli.terminal import Screen, clean
 from headrace.model.errors import HeadraceError, UsageError
-from headrace.services.local_actor import local_actor
+from headrace.project.local_actor import local_actor
 
 if TYPE_CHECKING:
     from headrace.cli.progress import Bar, LineProgress
+    from headrace.project.session import ProjectSession
     from headrace.security.access import Identity
-    from headrace.services.session import ProjectSession
 
 
 # The session is opened on first use: commands without a project don't wait for it.
@@ -50,7 +50,7 @@ class Invocation:
     def session(self) -> ProjectSession:
         """The session of the selected project. Raises ProjectError if there is none."""
         # a slow import, which commands without a project don't need
-        from headrace.services.session import ProjectSession
+        from headrace.project.session import ProjectSession
 
         folder = Path(self.options.project) if self.options.project else None
         env = self.options.env or os.environ.get("HEADRACE_ENV") or "prod"
@@ -124,7 +124,7 @@ class Invocation:
         if "session" not in self.__dict__:
             return ""
         # a slow import, which commands without a project don't need
-        from headrace.services.permissions import needed_role
+        from headrace.access.permissions import needed_role
 
         return needed_role(self.session, command)
 
@@ -144,7 +144,7 @@ class Invocation:
         If the response has no `clock`, the time of a replay's clock is printed on standard error.
         """
         # a slow import, which only JSON needs
-        from headrace.services.responses.base import encoded
+        from headrace.responses.base import encoded
 
         sys.stdout.write(encoded(response).decode() + "\n")
         if not hasattr(response, "clock") and (text := self._replay_clock()):

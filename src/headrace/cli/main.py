@@ -34,7 +34,7 @@ COLLECTED_OBJECTS = 200_000
 """New objects after which the garbage collector looks for unreachable ones (Python: 700).
 
 What a command imports and loads stays until it ends, so each look through it is in vain. Imports
-alone create 50,000 objects; a server looks more often (`headrace.services.serving`).
+alone create 50,000 objects; a server looks more often (`headrace.serving.serving`).
 """
 
 
@@ -101,7 +101,7 @@ def _write_refusal(error: Exception) -> None:
     from headrace.model.errors import Refused
 
     if isinstance(error, Refused):
-        from headrace.services.responses.access import refusal
+        from headrace.responses.access import refusal
 
         if (text := refusal(error)) is not None:
             sys.stdout.write(text + "\n")

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from headrace.cli import terminal
 from headrace.cli.terminal import ColumnLayout, Row, Screen, StyledCell, clean, clean_lines, plural
 from headrace.model.times import duration
-from headrace.services.responses import ColumnRow, Response
+from headrace.responses import ColumnRow, Response
 
 # Times are printed in one time zone, with a date unless it is today's.
 

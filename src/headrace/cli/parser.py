@@ -17,7 +17,7 @@ from headrace.cli.command_table import FLAGS, VALUES, Options
 from headrace.cli.declared_commands import Command, CommandGroup, Parameter
 from headrace.cli.invocation import Invocation
 from headrace.model.errors import UsageError
-from headrace.services.parameters import Argument, Option
+from headrace.project.parameters import Argument, Option
 
 HELP_EPILOG = "Options of every command: headrace --help"
 SIMILAR_MIN = 0.75

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 
 from headrace.cli.output import seconds
 from headrace.cli.terminal import clean, plural
-from headrace.services.responses import ChangeRow, PlanResponse, StaleRow
-from headrace.services.responses.plans import LEFT_OUT_TEXTS
+from headrace.responses import ChangeRow, PlanResponse, StaleRow
+from headrace.responses.plans import LEFT_OUT_TEXTS
 
 ROWS_MAX = 100
 COLUMNS_MAX = 12

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from headrace.services.responses.incidents import RivalRow
+from headrace.responses.incidents import RivalRow
 
 NONE_CLOSE = "no other new column came close"
 

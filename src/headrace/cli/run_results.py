@@ -14,7 +14,7 @@ from headrace.cli import output
 from headrace.cli.output import CommandOutput, seconds
 from headrace.cli.terminal import ColumnLayout, StyledCell, joined, plural
 from headrace.model.partitions import command_line, partition_argument
-from headrace.services.responses import (
+from headrace.responses import (
     AttemptRow,
     ErrorRow,
     LearntRow,

@@ -12,13 +12,13 @@ from contextlib import closing
 
 import msgspec
 
+from headrace.access.permissions import SERVE, check
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput
 from headrace.cli.terminal import Screen, clean
+from headrace.responses import Response
 from headrace.security.sessions import SESSIONS_FILE, Sessions
-from headrace.services.permissions import SERVE, check
-from headrace.services.responses import Response
-from headrace.services.serving import Role, ServerTask, Serving, Stop
+from headrace.serving.serving import Role, ServerTask, Serving, Stop
 from headrace.web import HttpServer, listen
 from headrace.web.access import Guard, is_private, token_of
 from headrace.web.app import app

@@ -2,7 +2,7 @@
 
 It finds statements that can't run in any partition before the first run.
 
-`python -m headrace.engine.binding` is the worker process of `services.diagnostics`, which may not
+`python -m headrace.engine.binding` is the worker process of `project.diagnostics`, which may not
 load DuckDB. It exchanges framed msgpack (`compiler.frames`) over standard input and output. Its
 session can't open files or the network and executes no statement.
 """

@@ -6,15 +6,8 @@ from typing import Annotated
 
 import msgspec
 
-from headrace.model import Asset, Source, UnknownName
-from headrace.model.access import ACCESS_FILE, PERMISSIONS, Grant, Permission, Role
-from headrace.model.errors import did_you_mean
-from headrace.security.access import Decision, Identity, IdentityKind, Node, roles_of
-from headrace.security.tokens import identity_of
-from headrace.services.emergency_roles import rules_for, take_emergencies, with_emergencies
-from headrace.services.masking import column_limits
-from headrace.services.parameters import Argument
-from headrace.services.permissions import (
+from headrace.access.emergency_roles import rules_for, take_emergencies, with_emergencies
+from headrace.access.permissions import (
     AUDIT,
     SEE,
     Command,
@@ -26,14 +19,21 @@ from headrace.services.permissions import (
     rules_of,
     visible_nodes,
 )
-from headrace.services.responses.access import (
+from headrace.model import Asset, Source, UnknownName
+from headrace.model.access import ACCESS_FILE, PERMISSIONS, Grant, Permission, Role
+from headrace.model.errors import did_you_mean
+from headrace.privacy.masking import column_limits
+from headrace.project.parameters import Argument
+from headrace.project.session import ProjectSession
+from headrace.responses.access import (
     AccessDecisionResponse,
     AccessRow,
     RoleRow,
     RuleRow,
     WhoAmIResponse,
 )
-from headrace.services.session import ProjectSession
+from headrace.security.access import Decision, Identity, IdentityKind, Node, roles_of
+from headrace.security.tokens import identity_of
 from headrace.services.tokens import scope_text, token_of
 from headrace.store.queries import access_tokens
 

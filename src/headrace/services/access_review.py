@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import date, datetime
 
+from headrace.access.permissions import AUDIT, command, rules_of
 from headrace.model.access import ACCESS_FILE, BreakGlass, Forbid, Grant
+from headrace.project.session import ProjectSession
+from headrace.responses.access import ReviewRow, ReviewRuleRow
 from headrace.services.browser_sessions import list_sessions
-from headrace.services.permissions import AUDIT, command, rules_of
-from headrace.services.responses.access import ReviewRow, ReviewRuleRow
-from headrace.services.session import ProjectSession
 from headrace.services.tokens import list_tokens, scope_text
 
 

@@ -12,15 +12,15 @@ from typing import Any
 
 import msgspec
 
+from headrace.access.agreements import NeedsApproval
+from headrace.access.consequences import in_force, required, without_readers
+from headrace.acts.approval_requests import Asked, Span, refusal, use
+from headrace.acts.command_context import CommandContext
+from headrace.acts.commands import leader_command, perform
 from headrace.model.policy import Approval, Consequence
 from headrace.plan.project_plan import plan_id_of
-from headrace.services.agreements import NeedsApproval
-from headrace.services.approval_requests import Asked, Span, refusal, use
-from headrace.services.command_context import CommandContext
-from headrace.services.commands import leader_command, perform
-from headrace.services.consequences import in_force, required, without_readers
-from headrace.services.responses import RefusedRow, Response
-from headrace.services.session import Progress, ProjectSession
+from headrace.project.session import Progress, ProjectSession
+from headrace.responses import RefusedRow, Response
 
 
 class Act(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,16 +15,16 @@ from typing import Any
 
 import msgspec
 
+from headrace.access.permissions import Command, check, trusted
+from headrace.acts.command_context import CommandContext
+from headrace.acts.commands import leader_command, perform
 from headrace.model import Refused
 from headrace.model.errors import OverCeiling
 from headrace.model.nodes import AgentCeilings
+from headrace.project.parameters import FROM_THE_CALLER, command_function
+from headrace.project.session import AgentClaim, Progress, ProjectSession, Silent
+from headrace.responses import Response
 from headrace.security.audit import Action, ActionOutcome, AuditEvent, Object, append
-from headrace.services.command_context import CommandContext
-from headrace.services.commands import leader_command, perform
-from headrace.services.parameters import FROM_THE_CALLER, command_function
-from headrace.services.permissions import Command, check, trusted
-from headrace.services.responses import Response
-from headrace.services.session import AgentClaim, Progress, ProjectSession, Silent
 from headrace.store import Transaction
 from headrace.store.queries import audit_trail
 
@@ -99,7 +99,7 @@ def _of_retry(session: ProjectSession, request: Any) -> Consequence:
 
 
 def _of_fix(session: ProjectSession, request: Any) -> Consequence:
-    from headrace.services.contract_updates import ValueDecision
+    from headrace.repairs.contract_updates import ValueDecision
     from headrace.services.fix import fix
 
     by_tool = hasattr(request, "incident")  # `run_fix`; else `fix`

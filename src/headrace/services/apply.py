@@ -7,23 +7,36 @@ from typing import Annotated
 
 import msgspec
 
+from headrace.access import agreements
+from headrace.access.agreements import NEEDS_APPROVAL, NeedsApproval, PlanChanged
+from headrace.access.apply_scope import require_scope
+from headrace.access.contract_agreements import with_agreements
+from headrace.access.permissions import CHANGE, command
+from headrace.access.visible_plans import VisiblePlan, without_hidden_errors
+from headrace.acts import approval_requests, promotions
+from headrace.acts.command_context import CommandContext
+from headrace.acts.commands import leader_command, perform
 from headrace.model.intervals import to_us
 from headrace.model.partitions import command_line
 from headrace.plan import Compiled, changes, comparison
 from headrace.plan.invalidation import Invalidation
 from headrace.plan.project_plan import Plan, decisions
 from headrace.plan.steps import Promote
+from headrace.project.parameters import Argument, Option
+from headrace.project.session import Progress, ProjectSession, usable
+from headrace.repairs import invalidation
+from headrace.responses import (
+    ApplyResponse,
+    NeededRow,
+    PlanResponse,
+    PromotedRow,
+    RefusedRow,
+)
+from headrace.responses.backfills import BackfillResponse
 from headrace.runtime.approval_states import APPLY
 from headrace.runtime.promotion import PendingPromotion
-from headrace.services import agreements, approval_requests, invalidation, plans, promotions
-from headrace.services.agreements import NEEDS_APPROVAL, NeedsApproval, PlanChanged
-from headrace.services.apply_scope import require_scope
+from headrace.services import plans
 from headrace.services.backfills import backfill
-from headrace.services.command_context import CommandContext
-from headrace.services.commands import leader_command, perform
-from headrace.services.contract_agreements import with_agreements
-from headrace.services.parameters import Argument, Option
-from headrace.services.permissions import CHANGE, command
 from headrace.services.plans import (
     Base,
     PreparedPlan,
@@ -33,16 +46,6 @@ from headrace.services.plans import (
     prepare,
     with_plan,
 )
-from headrace.services.responses import (
-    ApplyResponse,
-    NeededRow,
-    PlanResponse,
-    PromotedRow,
-    RefusedRow,
-)
-from headrace.services.responses.backfills import BackfillResponse
-from headrace.services.session import Progress, ProjectSession, usable
-from headrace.services.visible_plans import VisiblePlan, without_hidden_errors
 from headrace.store import Store
 from headrace.store.queries import applied_versions
 

@@ -6,10 +6,29 @@ from typing import Annotated
 
 import msgspec
 
+from headrace.access import contract_agreements
+from headrace.access.permissions import APPROVE, SEE, command, rules_of, unrestricted
+from headrace.access.same_person import names_of_people
+from headrace.access.visibility import HIDDEN
+from headrace.acts import commands
+from headrace.acts.approval_links import link_recipient
+from headrace.acts.approval_requests import tell_askers
+from headrace.acts.command_context import TOKEN_PREFIX, CommandContext, actor_named
+from headrace.acts.commands import PendingRun, leader_command, perform
 from headrace.model import Refused, UnknownName, UsageError
 from headrace.model.partitions import command_line
 from headrace.model.policy import ChangedContract, Consequence, Need
 from headrace.plan.project_plan import PLAN_ID
+from headrace.project.parameters import Argument, Option, RequiredReason
+from headrace.project.session import Progress, ProjectSession, Silent
+from headrace.repairs.backfill_planning import BackfillArguments, content
+from headrace.responses.approvals import (
+    ApprovalAnswerRow,
+    ApprovalRow,
+    ChangedContractRow,
+    ConsequenceRow,
+    NeededApprovalRow,
+)
 from headrace.runtime.approval_states import (
     APPROVED,
     BACKFILL,
@@ -36,25 +55,7 @@ from headrace.security.audit import (
     append,
     append_all,
 )
-from headrace.services import commands, contract_agreements
-from headrace.services.approval_links import link_recipient
-from headrace.services.approval_requests import tell_askers
-from headrace.services.backfill_planning import BackfillArguments, content
 from headrace.services.backfills import DIGITS_MAX, number_of, order, replanned
-from headrace.services.command_context import TOKEN_PREFIX, CommandContext, actor_named
-from headrace.services.commands import PendingRun, leader_command, perform
-from headrace.services.parameters import Argument, Option, RequiredReason
-from headrace.services.permissions import APPROVE, SEE, command, rules_of, unrestricted
-from headrace.services.responses.approvals import (
-    ApprovalAnswerRow,
-    ApprovalRow,
-    ChangedContractRow,
-    ConsequenceRow,
-    NeededApprovalRow,
-)
-from headrace.services.same_person import names_of_people
-from headrace.services.session import Progress, ProjectSession, Silent
-from headrace.services.visibility import HIDDEN
 from headrace.store import Transaction
 from headrace.store.queries import access_tokens, backfill_plans
 from headrace.store.queries import approvals as stored

@@ -13,20 +13,20 @@ from typing import Any
 
 import msgspec
 
+from headrace.access.permissions import READ, command
 from headrace.model import Asset, AssetTest, HeadraceError, UsageError
 from headrace.plan import Compiled
+from headrace.project import targets
+from headrace.project.parameters import Excluded, ParameterValues, Selected
+from headrace.project.selection import selected
+from headrace.project.session import Progress, ProjectSession, usable
+from headrace.responses import CheckRow, ErrorRow
+from headrace.responses.inspections import CellRow, RowDifferenceRow, TestRow
+from headrace.runtime.asset_bench import BadRows, Bench, ComputeRequest, ComputeResult
 from headrace.runtime.messages import FailedOutcome
-from headrace.services import targets
-from headrace.services.asset_bench import BadRows, Bench, ComputeRequest, ComputeResult
-from headrace.services.comparisons import identifying_columns
-from headrace.services.parameters import Excluded, ParameterValues, Selected
-from headrace.services.permissions import READ, command
 from headrace.services.render import with_parameters
-from headrace.services.responses import CheckRow, ErrorRow
-from headrace.services.responses.inspections import CellRow, RowDifferenceRow, TestRow
-from headrace.services.selection import selected
-from headrace.services.session import Progress, ProjectSession, usable
 from headrace.services.try_asset import check_rows, error_row
+from headrace.standing.comparisons import identifying_columns
 
 # Comparison of expected and computed rows: missing rows, unexpected rows, and differing cells.
 # Pure.

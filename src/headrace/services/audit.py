@@ -12,14 +12,14 @@ from typing import Annotated, Any
 
 import msgspec
 
+from headrace.access.people import EntryActor
+from headrace.access.permissions import AUDIT, command
 from headrace.model import Refused, UnknownName, UsageError
 from headrace.model.intervals import to_us
+from headrace.project.parameters import Option, Since
+from headrace.project.session import ProjectSession
+from headrace.responses import Response
 from headrace.security.audit import GENESIS, verify
-from headrace.services.parameters import Option, Since
-from headrace.services.people import EntryActor
-from headrace.services.permissions import AUDIT, command
-from headrace.services.responses import Response
-from headrace.services.session import ProjectSession
 from headrace.store import Transaction
 from headrace.store.clock import instant
 from headrace.store.event_log import replaying

@@ -11,11 +11,16 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from headrace.access.permissions import SEE, command
 from headrace.plan.backfills import Backfill
+from headrace.project.caches import cursor_text, place
+from headrace.project.parameters import Excluded, First, Last, Reason, Selected
+from headrace.project.session import ProjectSession, usable
+from headrace.repairs.backfill_planning import BackfillArguments, content, plan
+from headrace.responses.backfills import PlannedPartitionRow, PlannedPartitionsResponse
 from headrace.runtime.graph import graph_of
 from headrace.runtime.overlays.partitions import keys_of
 from headrace.scheduler import Graph
-from headrace.services.backfill_planning import BackfillArguments, content, plan
 from headrace.services.backfills import (
     AllowPartial,
     BackfillId,
@@ -25,11 +30,6 @@ from headrace.services.backfills import (
     number_of,
     unknown,
 )
-from headrace.services.caches import cursor_text, place
-from headrace.services.parameters import Excluded, First, Last, Reason, Selected
-from headrace.services.permissions import SEE, command
-from headrace.services.responses.backfills import PlannedPartitionRow, PlannedPartitionsResponse
-from headrace.services.session import ProjectSession, usable
 from headrace.store import Store
 from headrace.store.queries import backfill_plans, partition_states
 

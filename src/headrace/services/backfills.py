@@ -8,38 +8,20 @@ from typing import Annotated, Any
 
 import msgspec
 
+from headrace.access import agreements
+from headrace.access.agreements import PlanChanged, agreed_id, changed, identified
+from headrace.access.permissions import OPERATE, SEE, command
+from headrace.acts import commands
+from headrace.acts.approval_requests import tell_askers, tell_deciders
+from headrace.acts.command_context import CommandContext
+from headrace.acts.commands import PendingRun, leader_command, perform
 from headrace.model import UnknownName, UsageError
 from headrace.model.times import duration
 from headrace.plan import Compiled
 from headrace.plan.backfill_planning import INGESTED
 from headrace.plan.backfills import Backfill, Mode
 from headrace.plan.project_plan import PLAN_ID
-from headrace.runtime.applied_versions import contents_of, manifest_of
-from headrace.runtime.approval_states import of_backfill
-from headrace.runtime.runs import RunRequest, RunResult
-from headrace.scheduler import Target
-from headrace.security.audit import Action, AuditEvent, Object, append
-from headrace.services import agreements, commands, estimates
-from headrace.services.agreements import PlanChanged, agreed_id, changed, identified
-from headrace.services.approval_requests import tell_askers, tell_deciders
-from headrace.services.backfill_planning import (
-    BackfillArguments,
-    DraftBackfill,
-    content,
-    estimate_row,
-    plan,
-)
-from headrace.services.backfill_views import (
-    backfill_line,
-    ingested,
-    planned_response,
-    published_of,
-    stored_response,
-    with_attempts,
-)
-from headrace.services.command_context import CommandContext
-from headrace.services.commands import PendingRun, leader_command, perform
-from headrace.services.parameters import (
+from headrace.project.parameters import (
     Agreed,
     Argument,
     Excluded,
@@ -50,14 +32,34 @@ from headrace.services.parameters import (
     RequiredReason,
     Selected,
 )
-from headrace.services.permissions import OPERATE, SEE, command
-from headrace.services.responses import RefusedRow
-from headrace.services.responses.backfills import (
+from headrace.project.session import Progress, ProjectSession, Silent, usable
+from headrace.repairs.backfill_planning import (
+    BackfillArguments,
+    DraftBackfill,
+    content,
+    estimate_row,
+    plan,
+)
+from headrace.repairs.backfill_views import (
+    backfill_line,
+    ingested,
+    planned_response,
+    published_of,
+    stored_response,
+    with_attempts,
+)
+from headrace.responses import RefusedRow
+from headrace.responses.backfills import (
     BackfillResponse,
     BackfillsResponse,
     EstimateRow,
 )
-from headrace.services.session import Progress, ProjectSession, Silent, usable
+from headrace.runtime import estimates
+from headrace.runtime.applied_versions import contents_of, manifest_of
+from headrace.runtime.approval_states import of_backfill
+from headrace.runtime.runs import RunRequest, RunResult
+from headrace.scheduler import Target
+from headrace.security.audit import Action, AuditEvent, Object, append
 from headrace.store import Transaction
 from headrace.store.queries import applied_versions, backfill_plans
 from headrace.store.queries.backfill_plans import PlanRecord

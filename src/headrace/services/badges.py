@@ -13,15 +13,15 @@ from urllib.parse import quote, urlencode
 
 from msgspec import Meta
 
+from headrace.access.permissions import DECIDE, SEE, command
 from headrace.model import UnknownName
 from headrace.model.nodes import BadgeAccess
-from headrace.services.parameters import Argument, Option
-from headrace.services.permissions import DECIDE, SEE, command
-from headrace.services.responses import Response
-from headrace.services.responses.status import ConsumerRow
-from headrace.services.session import ProjectSession
+from headrace.project.parameters import Argument, Option
+from headrace.project.session import ProjectSession
+from headrace.project.targets import consumer_of
+from headrace.responses import Response
+from headrace.responses.status import ConsumerRow
 from headrace.services.status import of_consumer
-from headrace.services.targets import consumer_of
 
 KEY = ("headrace", "badge links")
 """Domain and purpose of the key that signs links."""
@@ -130,9 +130,9 @@ def public_badge(session: ProjectSession, name: str) -> BadgeResponse | None:
 
 def linked_badge(session: ProjectSession, name: str, until: str, link: str) -> BadgeResponse | None:
     """Return the badge that a signed link is for; None if it isn't valid (any more)."""
+    from headrace.privacy.masking import key_store
     from headrace.security.key_problems import KeyProblem
     from headrace.security.signed_links import recipient_of
-    from headrace.services.masking import key_store
 
     try:
         end = date.fromisoformat(until)
@@ -157,8 +157,8 @@ def linked_badge(session: ProjectSession, name: str, until: str, link: str) -> B
 
 
 def _signed(session: ProjectSession, name: str, until: date) -> str:
+    from headrace.privacy.masking import key_store
     from headrace.security.signed_links import signed_link
-    from headrace.services.masking import key_store
 
     key = key_store(session).data_key(*KEY)
     # a reason can name nodes that somebody with a limited role may not see

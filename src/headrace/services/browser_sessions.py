@@ -10,8 +10,14 @@ from typing import Annotated
 
 import msgspec
 
+from headrace.access.permissions import ADMINISTER, command, rules_of
+from headrace.acts.command_context import CommandContext
+from headrace.acts.commands import leader_command, perform, submit_request
 from headrace.model import Refused, UnknownName
 from headrace.model.access import AccessRules, Grant
+from headrace.project.parameters import Argument, Reason
+from headrace.project.session import Progress, ProjectSession
+from headrace.responses.access import EndedSessionsResponse, SessionRow
 from headrace.security.access import Identity, IdentityKind, local_identity, roles_of
 from headrace.security.audit import Action, AuditEvent, Object, append
 from headrace.security.sessions import (
@@ -22,12 +28,6 @@ from headrace.security.sessions import (
     SignInKind,
 )
 from headrace.security.users import USERS_FILE, read_users
-from headrace.services.command_context import CommandContext
-from headrace.services.commands import leader_command, perform, submit_request
-from headrace.services.parameters import Argument, Reason
-from headrace.services.permissions import ADMINISTER, command, rules_of
-from headrace.services.responses.access import EndedSessionsResponse, SessionRow
-from headrace.services.session import Progress, ProjectSession
 from headrace.store import Transaction
 
 SUBJECT = "user:"

@@ -11,6 +11,7 @@ from typing import Annotated, NamedTuple
 import msgspec
 from msgspec import Meta
 
+from headrace.access.permissions import SEE, command
 from headrace.model import Asset, Consumer, Grain, Source
 from headrace.model.intervals import (
     HOUR_US,
@@ -22,18 +23,17 @@ from headrace.model.intervals import (
     previous_key,
 )
 from headrace.model.times import days_off
-from headrace.scheduler.gates import next_firing
-from headrace.scheduler.graph import NodeTrigger
-from headrace.services.nodes import delivery_state
-from headrace.services.permissions import SEE, command
-from headrace.services.responses.calendar import (
+from headrace.project.session import ProjectSession
+from headrace.project.snapshots import ProjectSnapshot, project_state
+from headrace.responses.calendar import (
     CalendarPauseRow,
     CalendarResponse,
     CalendarRow,
     DaysOffRow,
 )
-from headrace.services.session import ProjectSession
-from headrace.services.snapshots import ProjectSnapshot, project_state
+from headrace.scheduler.gates import next_firing
+from headrace.scheduler.graph import NodeTrigger
+from headrace.services.nodes import delivery_state
 from headrace.services.today import Deadlines
 from headrace.slo.blockage import promised_by
 from headrace.slo.declared_promises import Node

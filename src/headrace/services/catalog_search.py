@@ -12,24 +12,24 @@ from typing import Annotated, NamedTuple
 import msgspec
 from msgspec import Meta
 
+from headrace.access.people import people_like
+from headrace.access.permissions import SEE, command
 from headrace.model import Asset, Consumer, Project, Source, UsageError
 from headrace.model.errors import close_names
-from headrace.services.caches import cached, cached_by_version, cursor_text, place
-from headrace.services.figure_inputs import Figuring, took
-from headrace.services.node_cards import Cards
-from headrace.services.people import people_like
-from headrace.services.permissions import SEE, command
-from headrace.services.responses.catalog import (
+from headrace.project.caches import cached, cached_by_version, cursor_text, place
+from headrace.project.session import ProjectSession
+from headrace.project.snapshots import project_state
+from headrace.project.status_facts import WINDOW, window_began
+from headrace.responses.catalog import (
     CardRow,
     CatalogResponse,
     CountedRow,
     FoundRow,
     SearchResponse,
 )
-from headrace.services.session import ProjectSession
-from headrace.services.snapshots import project_state
-from headrace.services.status_facts import WINDOW, window_began
 from headrace.slo.availability import AvailabilityWindow
+from headrace.standing.figure_inputs import Figuring, took
+from headrace.standing.node_cards import Cards
 from headrace.store.queries import (
     backfill_plans,
     incidents,

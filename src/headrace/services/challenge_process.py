@@ -15,11 +15,11 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from headrace.access.permissions import OPERATE, command
 from headrace.model import HeadraceError, StoreError, UsageError
+from headrace.project.parameters import Selected
+from headrace.project.session import Progress, ProjectSession, Silent
 from headrace.services.checks import ChallengedCheckRow
-from headrace.services.parameters import Selected
-from headrace.services.permissions import OPERATE, command
-from headrace.services.session import Progress, ProjectSession, Silent
 
 SECONDS_MAX = 60
 """Maximum duration of the checks, in seconds."""

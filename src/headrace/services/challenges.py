@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from headrace.access.permissions import OPERATE, command
 from headrace.checks.challenge.trials import CheckHistory, verdict_on
 from headrace.compiler.lineage import compile_lineage
 from headrace.lake import PARTITION_COLUMN
@@ -21,7 +22,8 @@ from headrace.model.errors import first_line
 from headrace.plan import Compiled
 from headrace.plan.compiled import is_view
 from headrace.plan.impact import ALL_COLUMNS, Lineage
-from headrace.services.challenge_data import Downstream, NodeData, own_columns, subjects
+from headrace.project.selection import selected
+from headrace.project.session import Progress, ProjectSession, usable
 from headrace.services.checks import (
     ChallengedCheckRow,
     ChallengeResponse,
@@ -30,9 +32,7 @@ from headrace.services.checks import (
     as_mapping,
     as_yaml,
 )
-from headrace.services.permissions import OPERATE, command
-from headrace.services.selection import selected
-from headrace.services.session import Progress, ProjectSession, usable
+from headrace.standing.challenge_data import Downstream, NodeData, own_columns, subjects
 from headrace.store.queries import quality as stored
 
 if TYPE_CHECKING:

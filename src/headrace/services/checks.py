@@ -13,13 +13,13 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from headrace.access.permissions import CHANGE, SEE, command
 from headrace.model import Asset, CheckSpec, HeadraceError, Project, Severity, Source, UsageError
-from headrace.services.caches import cursor_text, place
-from headrace.services.parameters import Excluded, Option, Selected
-from headrace.services.permissions import CHANGE, SEE, command
-from headrace.services.responses import Response
-from headrace.services.selection import selected
-from headrace.services.session import ProjectSession, usable
+from headrace.project.caches import cursor_text, place
+from headrace.project.parameters import Excluded, Option, Selected
+from headrace.project.selection import selected
+from headrace.project.session import ProjectSession, usable
+from headrace.responses import Response
 from headrace.store import Transaction
 from headrace.store.queries import quality as stored
 from headrace.store.queries.quality import CheckOutcome

@@ -7,17 +7,17 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
+from headrace.access.permissions import CHANGE, command
 from headrace.compiler.lineage import compile_lineage
 from headrace.plan.compiled import is_view
-from headrace.services import lake_files
-from headrace.services.masking import classified_rows, column_limits
-from headrace.services.parameters import Argument
-from headrace.services.permissions import CHANGE, command
+from headrace.privacy.masking import classified_rows, column_limits
+from headrace.project import lake_files
+from headrace.project.parameters import Argument
+from headrace.project.read_queries import ReadQuery
+from headrace.project.selection import selected
+from headrace.project.session import ProjectSession, usable
+from headrace.responses.plans import SuggestedClassRow
 from headrace.services.read import ReadLocation, find
-from headrace.services.read_queries import ReadQuery
-from headrace.services.responses.plans import SuggestedClassRow
-from headrace.services.selection import selected
-from headrace.services.session import ProjectSession, usable
 
 ROWS_MAX = 1_000
 """Rows of a table that are looked at."""

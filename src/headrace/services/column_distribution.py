@@ -15,13 +15,17 @@ from typing import Annotated, NamedTuple
 import msgspec
 from msgspec import Meta
 
+from headrace.access.permissions import READ, command
 from headrace.checks.anomalies.usual import MeasuredPartition, UsualRange
 from headrace.checks.metrics import HISTORY_PARTITIONS, Metrics
+from headrace.checks.usual_distributions import UsualDistribution
 from headrace.model import Asset, Source
 from headrace.model.intervals import zone
 from headrace.model.partitions import SEPARATOR
-from headrace.services import targets
-from headrace.services.masking import column_limits
+from headrace.privacy.masking import column_limits
+from headrace.project import targets
+from headrace.project.session import ProjectSession
+from headrace.responses.distributions import DistributionPointRow, DistributionResponse
 from headrace.services.node_history import (
     LAST,
     chosen,
@@ -29,10 +33,6 @@ from headrace.services.node_history import (
     measured_from,
     visible_before,
 )
-from headrace.services.permissions import READ, command
-from headrace.services.responses.distributions import DistributionPointRow, DistributionResponse
-from headrace.services.session import ProjectSession
-from headrace.services.usual_distributions import UsualDistribution
 from headrace.store.queries import history as stored
 from headrace.store.queries.history import StoredProfile
 

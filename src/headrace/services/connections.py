@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from headrace.access.permissions import OPERATE, SEE, command
 from headrace.connect.connectors import Unavailable
 from headrace.connect.destinations import AddressRefused
 from headrace.connect.read_deadlines import http_status
@@ -18,11 +19,10 @@ from headrace.model import Project, UnknownName
 from headrace.model.connections import DATABASES, connection_kind
 from headrace.model.errors import did_you_mean, message_of, shown
 from headrace.model.nodes import ALL_NETWORKS
+from headrace.project.parameters import Argument
+from headrace.project.session import InvalidProject, ProjectSession
+from headrace.responses.inspections import ConnectionRow, NotifyRow
 from headrace.security.secrets import SecretMissing, Secrets
-from headrace.services.parameters import Argument
-from headrace.services.permissions import OPERATE, SEE, command
-from headrace.services.responses.inspections import ConnectionRow, NotifyRow
-from headrace.services.session import InvalidProject, ProjectSession
 from headrace.store.queries import notifications
 
 # `connections`: data sources and targets, the nodes that use them, and whether they answer. Never

@@ -7,21 +7,21 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from headrace.services.delay_ledger import Ledgers
-from headrace.services.nodes import delivery_state, late_seconds
-from headrace.services.permissions import SEE, command
-from headrace.services.responses.history import (
+from headrace.access.permissions import SEE, command
+from headrace.project.session import ProjectSession
+from headrace.project.snapshots import project_state
+from headrace.project.targets import consumer_of
+from headrace.responses.history import (
     ConsumerHistoryResponse,
     DelaySegmentRow,
     PastDeliveryRow,
     ServiceDayRow,
 )
-from headrace.services.session import ProjectSession
-from headrace.services.snapshots import project_state
-from headrace.services.targets import consumer_of
+from headrace.services.nodes import delivery_state, late_seconds
 from headrace.slo.declared_promises import Terms
 from headrace.slo.obligations import Obligation
 from headrace.slo.service_days import ServiceDay, days_until, service_days
+from headrace.standing.delay_ledger import Ledgers
 
 DELIVERIES_MAX = 120
 """The maximum number of newest deliveries, each with its delay ledger."""

@@ -13,19 +13,8 @@ from typing import Annotated
 
 import msgspec
 
-from headrace.model import HeadraceError, ProjectError, Refused, UsageError
-from headrace.model.files import sha256_of
-from headrace.model.partitions import command_line, range_of
-from headrace.plan import Compiled, changes
-from headrace.plan.backfills import Mode
-from headrace.plan.project_plan import plan_id_of
-from headrace.runtime import apply_plans
-from headrace.runtime.applied_versions import contents_of, manifest_of
-from headrace.runtime.approval_states import CONTRACT
-from headrace.security.audit import Action, AuditEvent, Object, append
-from headrace.services import agreements, approval_requests, invalidation
-from headrace.services.act_approvals import approval_of
-from headrace.services.agreements import (
+from headrace.access import agreements
+from headrace.access.agreements import (
     NEEDS_APPROVAL,
     NeedsApproval,
     PlanChanged,
@@ -34,18 +23,19 @@ from headrace.services.agreements import (
     changed,
     identified,
 )
-from headrace.services.approval_requests import Asked
-from headrace.services.backfill_planning import BackfillArguments, plan
-from headrace.services.command_context import CommandContext
-from headrace.services.commands import leader_command, perform
-from headrace.services.consequences import of_act
-from headrace.services.contract_updates import (
-    UNDECIDED,
-    ContractUpdate,
-    ValueDecision,
-    prepared,
-)
-from headrace.services.parameters import (
+from headrace.access.consequences import of_act
+from headrace.access.permissions import CHANGE, READ, command
+from headrace.acts import approval_requests
+from headrace.acts.approval_requests import Asked
+from headrace.acts.command_context import CommandContext
+from headrace.acts.commands import leader_command, perform
+from headrace.model import HeadraceError, ProjectError, Refused, UsageError
+from headrace.model.files import sha256_of
+from headrace.model.partitions import command_line, range_of
+from headrace.plan import Compiled, changes
+from headrace.plan.backfills import Mode
+from headrace.plan.project_plan import plan_id_of
+from headrace.project.parameters import (
     AgreedNames,
     Argument,
     AsIs,
@@ -53,15 +43,27 @@ from headrace.services.parameters import (
     Pairs,
     Reason,
 )
-from headrace.services.permissions import CHANGE, READ, command
-from headrace.services.plan_inputs import count_partitions
-from headrace.services.renames import (
+from headrace.project.session import Progress, ProjectSession, Silent, usable
+from headrace.repairs import invalidation
+from headrace.repairs.backfill_planning import BackfillArguments, plan
+from headrace.repairs.contract_updates import (
+    UNDECIDED,
+    ContractUpdate,
+    ValueDecision,
+    prepared,
+)
+from headrace.repairs.plan_inputs import count_partitions
+from headrace.repairs.renames import (
     Renamed,
     undecided_renames,
 )
-from headrace.services.responses import CountsRow, RefusedRow
-from headrace.services.responses.repairs import AcceptResponse
-from headrace.services.session import Progress, ProjectSession, Silent, usable
+from headrace.responses import CountsRow, RefusedRow
+from headrace.responses.repairs import AcceptResponse
+from headrace.runtime import apply_plans
+from headrace.runtime.applied_versions import contents_of, manifest_of
+from headrace.runtime.approval_states import CONTRACT
+from headrace.security.audit import Action, AuditEvent, Object, append
+from headrace.services.act_approvals import approval_of
 from headrace.store import Transaction
 from headrace.store.queries import quality as stored
 

@@ -6,20 +6,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+from headrace.access.permissions import READ, command
 from headrace.connect.deliveries import SourceSchema
 from headrace.lake import PARTITION_COLUMN
 from headrace.lake.sqltext import quote
 from headrace.model import ProjectError, Refused, Source
 from headrace.model.contracts import SUFFIX
 from headrace.model.partitions import command_line
-from headrace.services.contract_texts import FOLDER, Observed, contract_text, pinned_of, source_of
-from headrace.services.masking import refuse_hidden
-from headrace.services.parameters import Argument, WriteContract
-from headrace.services.permissions import READ, command
+from headrace.privacy.masking import refuse_hidden
+from headrace.project.parameters import Argument, WriteContract
+from headrace.project.read_queries import ReadQuery
+from headrace.project.session import ProjectSession
+from headrace.repairs.contract_texts import FOLDER, Observed, contract_text, pinned_of, source_of
+from headrace.responses.repairs import InferResponse
 from headrace.services.read import find
-from headrace.services.read_queries import ReadQuery
-from headrace.services.responses.repairs import InferResponse
-from headrace.services.session import ProjectSession
 from headrace.store.queries import leader_writes
 
 PARTITIONS_MAX = 30

@@ -9,6 +9,8 @@ from typing import Annotated
 
 import msgspec
 
+from headrace.access.contract_agreements import agreements_of, newest_agreements
+from headrace.access.permissions import SEE, command
 from headrace.compiler.lineage import compile_lineage
 from headrace.connect import SourceSchema
 from headrace.model import Asset, Contract, Project, Source, UsageError
@@ -22,15 +24,14 @@ from headrace.plan.contracts import (
     level_of,
     next_version,
 )
-from headrace.services import deliveries, targets
-from headrace.services.contract_agreements import agreements_of, newest_agreements
-from headrace.services.parameters import Argument
-from headrace.services.permissions import SEE, command
-from headrace.services.rename_rivals import stored_rivals
-from headrace.services.responses import LearntRow, Response
-from headrace.services.responses.incidents import RivalRow
-from headrace.services.responses.plans import AgreementGivenRow
-from headrace.services.session import ProjectSession, usable
+from headrace.project import targets
+from headrace.project.parameters import Argument
+from headrace.project.session import ProjectSession, usable
+from headrace.repairs.rename_rivals import stored_rivals
+from headrace.responses import LearntRow, Response
+from headrace.responses.incidents import RivalRow
+from headrace.responses.plans import AgreementGivenRow
+from headrace.services import deliveries
 from headrace.store import Transaction
 from headrace.store.queries import applied_versions, ingestion, quality
 from headrace.store.queries.applied_versions import FileVersion

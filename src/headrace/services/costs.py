@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Annotated
 
+from headrace.access.permissions import SEE, command
 from headrace.ledger.costs import (
     MONTH_DAYS,
     NOBODY,
@@ -25,15 +26,14 @@ from headrace.model.intervals import DAY_US, from_us, to_us
 from headrace.model.nodes import CostRates
 from headrace.plan import Compiled
 from headrace.plan.needed_nodes import needed_nodes
-from headrace.services.figure_inputs import Figuring
-from headrace.services.parameters import Option, Window
-from headrace.services.permissions import SEE, command
-from headrace.services.responses.costs import BudgetRow, CostRow, CostsResponse
-from headrace.services.session import ProjectSession
-from headrace.services.snapshots import project_state
-from headrace.services.status_facts import WINDOW, window_began
+from headrace.project.parameters import Option, Window
+from headrace.project.session import ProjectSession
+from headrace.project.snapshots import project_state
+from headrace.project.status_facts import WINDOW, window_began
+from headrace.responses.costs import BudgetRow, CostRow, CostsResponse
 from headrace.slo.availability import AvailabilityWindow
 from headrace.slo.goodput import GOOD, HELD, REJECTED, RETRY, WAITING, places
+from headrace.standing.figure_inputs import Figuring
 from headrace.store.queries import costs as stored
 from headrace.store.queries.incidents import display_id
 

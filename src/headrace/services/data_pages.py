@@ -16,26 +16,27 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO, NamedTuple
 import msgspec
 from msgspec import Meta
 
+from headrace.access.permissions import READ, command
 from headrace.lake import PARTITION_COLUMN, LakeColumn
 from headrace.lake.masks import masked_types
 from headrace.lake.sqltext import quote
 from headrace.model import HeadraceError, UsageError
 from headrace.plan.compiled import is_view
-from headrace.runtime import usage
-from headrace.services import lake_files, sql, targets
-from headrace.services.masking import column_refused
-from headrace.services.permissions import READ, command
-from headrace.services.read import find, visible_columns
-from headrace.services.read_queries import ReadQuery, note_reads
-from headrace.services.responses import ColumnRow
-from headrace.services.responses.rows import (
+from headrace.privacy.masking import column_refused
+from headrace.project import lake_files, targets
+from headrace.project.read_queries import ReadQuery, note_reads
+from headrace.project.session import ProjectSession
+from headrace.responses import ColumnRow
+from headrace.responses.rows import (
     ColumnFiguresRow,
     DataPageResponse,
     DataProfileResponse,
     ValueCountRow,
     ValueRangeRow,
 )
-from headrace.services.session import ProjectSession
+from headrace.runtime import usage
+from headrace.services import sql
+from headrace.services.read import find, visible_columns
 
 if TYPE_CHECKING:
     from headrace.lake.row_pages import ColumnFigures, RowsView

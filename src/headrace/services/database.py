@@ -12,17 +12,20 @@ from typing import Annotated, Any
 
 import msgspec
 
+from headrace.access.permissions import ADMINISTER, command
+from headrace.acts.command_context import CommandContext
+from headrace.acts.commands import leader_command, perform
 from headrace.lake import catalog
 from headrace.lake.files import sync_each
 from headrace.model import Refused, UsageError
 from headrace.model.intervals import DAY_US
+from headrace.privacy.retention import hold_rows
+from headrace.project.parameters import Argument, Option
+from headrace.project.session import Progress, ProjectSession
+from headrace.responses import Response
+from headrace.responses.erasures import HoldRow, RebuildableRow
 from headrace.runtime import clock_jumps
-from headrace.runtime.folders import Folders
-from headrace.runtime.garbage import RetentionPolicy
-from headrace.runtime.maintenance import Collected, collect, collectable
-from headrace.security.secrets import Secrets
-from headrace.security.state import check_identity
-from headrace.services.backups import (
+from headrace.runtime.backups import (
     DATA,
     MANIFEST,
     STATE,
@@ -32,15 +35,12 @@ from headrace.services.backups import (
     save_state,
     write_manifest,
 )
-from headrace.services.command_context import CommandContext
-from headrace.services.commands import leader_command, perform
-from headrace.services.parameters import Argument, Option
-from headrace.services.permissions import ADMINISTER, command
+from headrace.runtime.folders import Folders
+from headrace.runtime.garbage import RetentionPolicy
+from headrace.runtime.maintenance import Collected, collect, collectable
+from headrace.security.secrets import Secrets
+from headrace.security.state import check_identity
 from headrace.services.rebuildable import early_rows, remove_rebuildable
-from headrace.services.responses import Response
-from headrace.services.responses.erasures import HoldRow, RebuildableRow
-from headrace.services.retention import hold_rows
-from headrace.services.session import Progress, ProjectSession
 from headrace.store import Store, Transaction
 from headrace.store.clock import last_written, real_us
 from headrace.store.database import upgrade as upgrade_state

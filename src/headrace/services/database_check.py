@@ -10,12 +10,16 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, NamedTuple
 
+from headrace.access.permissions import ADMINISTER, command
 from headrace.lake import catalog
 from headrace.lake.files import check_file, file_digest, orphans
 from headrace.lake.tables import ColumnLookup, lost_with
 from headrace.model import Asset, LakeError, Source, UsageError
 from headrace.model.partitions import WHOLE, command_line, range_of
 from headrace.plan import Compiled
+from headrace.project.lake_files import CORRECT, moved
+from headrace.project.parameters import Option
+from headrace.project.session import ProjectSession
 from headrace.runtime.content_check import (
     FilesRead,
     OtherContent,
@@ -44,10 +48,6 @@ from headrace.services.database_differences import (
     repairable,
     unchecked,
 )
-from headrace.services.lake_files import CORRECT, moved
-from headrace.services.parameters import Option
-from headrace.services.permissions import ADMINISTER, command
-from headrace.services.session import ProjectSession
 from headrace.store import Transaction
 from headrace.store.migrations import known
 from headrace.store.queries import audit_trail, retention

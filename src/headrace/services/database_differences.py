@@ -7,14 +7,14 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Any
 
+from headrace.access.permissions import ADMINISTER, command
 from headrace.model import Refused, UsageError
+from headrace.project.parameters import Option
+from headrace.project.session import ProjectSession
 from headrace.runtime.event_log import DIFFERENCES_MAX, EventLogComparison, compared
 from headrace.security.audit import Action, Actor, ActorType, AuditEvent, Object, append
 from headrace.security.state import open_state
 from headrace.services.database import Difference, DifferenceSource, Finding, Unchecked
-from headrace.services.parameters import Option
-from headrace.services.permissions import ADMINISTER, command
-from headrace.services.session import ProjectSession
 from headrace.slo.declared_promises import declared_promises
 from headrace.slo.incident_impact import DownstreamIndex
 from headrace.store import Lease, Transaction

@@ -11,8 +11,13 @@ from typing import Annotated, Any
 import msgspec
 
 from headrace import __version__
+from headrace.access.permissions import SEE, command
 from headrace.model import UsageError
 from headrace.model.partitions import command_line
+from headrace.project.parameters import Argument, Option
+from headrace.project.session import ProjectSession, usable
+from headrace.project.written_files import write_files
+from headrace.responses.dbt_artifacts import DbtArtifactsResponse, LeftOutRow
 from headrace.services.checks import checks
 from headrace.services.dbt_manifest import DbtManifestWriter
 from headrace.services.dbt_results import (
@@ -22,11 +27,6 @@ from headrace.services.dbt_results import (
     results_document,
 )
 from headrace.services.nodes import typed_columns
-from headrace.services.parameters import Argument, Option
-from headrace.services.permissions import SEE, command
-from headrace.services.responses.dbt_artifacts import DbtArtifactsResponse, LeftOutRow
-from headrace.services.session import ProjectSession, usable
-from headrace.services.written_files import write_files
 
 MANIFEST, RESULTS = "manifest.json", "run_results.json"
 FORMATS = ("dbt-manifest",)

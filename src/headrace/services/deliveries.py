@@ -9,17 +9,17 @@ from typing import Annotated, TypeVar
 import msgspec
 from msgspec import Meta
 
+from headrace.access.permissions import SEE, command
 from headrace.connect import SourceSchema
 from headrace.connect.deliveries import AlmostTyped, Disagreement
 from headrace.incidents.evidence.arrivals import expected_by, usual_delay
 from headrace.model import Project, Source, UsageError
 from headrace.model.file_names import visible_name
 from headrace.model.partitions import SEPARATOR
-from headrace.services import targets
-from headrace.services.parameters import Argument, Option
-from headrace.services.permissions import SEE, command
-from headrace.services.responses import ColumnRow, DisagreedRow, LearntRow, Response
-from headrace.services.session import ProjectSession
+from headrace.project import targets
+from headrace.project.parameters import Argument, Option
+from headrace.project.session import ProjectSession
+from headrace.responses import ColumnRow, DisagreedRow, LearntRow, Response
 from headrace.store import Transaction
 from headrace.store.queries import deliveries as stored
 from headrace.store.queries import ingestion

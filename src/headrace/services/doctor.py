@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from headrace.access.permissions import SEE, command
 from headrace.incidents.messages import Recipients
 from headrace.model import HeadraceError, ProblemLevel, Project, Settings
 from headrace.model.access import ACCESS_FILE
@@ -12,8 +13,10 @@ from headrace.model.file_descriptions import require_usable
 from headrace.model.link_problems import rules_that_end
 from headrace.model.plugins import GROUPS, REPEATABILITY, WEEKLY, BrokenPlugin, functions, plugins
 from headrace.model.settings import PRODUCTION
+from headrace.project.session import ProjectSession
+from headrace.responses.inspections import ExaminationRow
 from headrace.security.secrets import SecretMissing, Secrets
-from headrace.services.examinations import (
+from headrace.standing.examinations import (
     ExaminationFinding,
     fail,
     machine,
@@ -23,9 +26,6 @@ from headrace.services.examinations import (
     state,
     warn,
 )
-from headrace.services.permissions import SEE, command
-from headrace.services.responses.inspections import ExaminationRow
-from headrace.services.session import ProjectSession
 from headrace.store.queries import telemetry
 
 ROLES_SHOWN_MAX = 10

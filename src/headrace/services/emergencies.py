@@ -7,22 +7,9 @@ from typing import Annotated
 
 import msgspec
 
-from headrace.incidents.messages import MessageText, Recipients
-from headrace.model import Project, Refused, UnknownName, UsageError
-from headrace.model.access import AccessRules, Scope
-from headrace.model.intervals import SECOND_US
-from headrace.model.partitions import command_line
-from headrace.model.settings import PRODUCTION
-from headrace.model.times import Duration
-from headrace.security.access import Decision, Frozen, NotAllowed, has_node
-from headrace.security.audit import Action, AuditEvent, Object, append, clean, rfc3339
-from headrace.services import commands
-from headrace.services.access_events import note_refusal
-from headrace.services.command_context import CommandContext
-from headrace.services.commands import leader_command, perform
-from headrace.services.emergency_roles import scope_for
-from headrace.services.parameters import Argument, Option, RequiredReason
-from headrace.services.permissions import (
+from headrace.access.access_events import note_refusal
+from headrace.access.emergency_roles import scope_for
+from headrace.access.permissions import (
     ADMINISTER,
     COMMANDS,
     SEE,
@@ -31,8 +18,21 @@ from headrace.services.permissions import (
     freeze_of,
     rules_of,
 )
-from headrace.services.responses.access import EmergencyRow, EndedEmergenciesResponse
-from headrace.services.session import Progress, ProjectSession
+from headrace.acts import commands
+from headrace.acts.command_context import CommandContext
+from headrace.acts.commands import leader_command, perform
+from headrace.incidents.messages import MessageText, Recipients
+from headrace.model import Project, Refused, UnknownName, UsageError
+from headrace.model.access import AccessRules, Scope
+from headrace.model.intervals import SECOND_US
+from headrace.model.partitions import command_line
+from headrace.model.settings import PRODUCTION
+from headrace.model.times import Duration
+from headrace.project.parameters import Argument, Option, RequiredReason
+from headrace.project.session import Progress, ProjectSession
+from headrace.responses.access import EmergencyRow, EndedEmergenciesResponse
+from headrace.security.access import Decision, Frozen, NotAllowed, has_node
+from headrace.security.audit import Action, AuditEvent, Object, append, clean, rfc3339
 from headrace.services.tokens import grant_typed, scope_text
 from headrace.store import Transaction
 from headrace.store.clock import instant, real_us

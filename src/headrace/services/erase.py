@@ -18,25 +18,35 @@ from typing import Annotated, Any
 import msgspec
 
 import headrace
+from headrace.access.agreements import PLAN_CHANGED, PlanChanged, checked_id
+from headrace.access.consequences import of_act
+from headrace.access.permissions import ADMINISTER, command
+from headrace.acts import commands
+from headrace.acts.commands import perform
 from headrace.connect.exports.fence import epoch_of
 from headrace.faults import FaultPoint, reached
 from headrace.model import LakeError, Project, ProjectError, Refused
 from headrace.model.partitions import command_line
 from headrace.plan.compiled import Compiled
 from headrace.plan.project_plan import plan_id_of
-from headrace.runtime import erasures
+from headrace.privacy import erase_exports, erase_places, erase_subject
+from headrace.privacy.erase_declared import with_removed
+from headrace.privacy.erase_places import Keys
+from headrace.privacy.erase_plan import ERASED, KEPT, ErasePlan, erase_plan_of, place_row
+from headrace.project.parameters import Agreed, Argument, Option, Reason, RequiredReason
+from headrace.project.session import Progress, ProjectSession
+from headrace.responses import RefusedRow
+from headrace.responses.erasures import (
+    ErasedPlaceRow,
+    EraseResponse,
+    ErasureStepResponse,
+)
+from headrace.runtime import backups, erasures
 from headrace.runtime.approval_states import ERASE
 from headrace.runtime.erasure_search import ExportWrite, written_again
 from headrace.security import erasures as ledger
 from headrace.security.audit import rfc3339
-from headrace.services import backups, commands, erase_exports, erase_places, erase_subject
 from headrace.services.act_approvals import Act, approved
-from headrace.services.agreements import PLAN_CHANGED, PlanChanged, checked_id
-from headrace.services.commands import perform
-from headrace.services.consequences import of_act
-from headrace.services.erase_declared import with_removed
-from headrace.services.erase_places import Keys
-from headrace.services.erase_plan import ERASED, KEPT, ErasePlan, erase_plan_of, place_row
 from headrace.services.erase_steps import (
     BeginArguments,
     CleanArguments,
@@ -46,15 +56,6 @@ from headrace.services.erase_steps import (
     TableArguments,
     refuse_held,
 )
-from headrace.services.parameters import Agreed, Argument, Option, Reason, RequiredReason
-from headrace.services.permissions import ADMINISTER, command
-from headrace.services.responses import RefusedRow
-from headrace.services.responses.erasures import (
-    ErasedPlaceRow,
-    EraseResponse,
-    ErasureStepResponse,
-)
-from headrace.services.session import Progress, ProjectSession
 from headrace.store.clock import instant
 from headrace.store.queries import attempts, erased_exports
 from headrace.store.queries import erasures as stored

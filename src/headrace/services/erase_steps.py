@@ -8,18 +8,18 @@ from typing import Any
 
 import msgspec
 
+from headrace.acts.command_context import CommandContext
+from headrace.acts.commands import leader_command
 from headrace.lake.catalog import FileMoved
 from headrace.lake.erased_files import ErasedFile
 from headrace.model import Refused, UsageError
 from headrace.model.erased_rows import ErasedRows
 from headrace.model.partitions import command_line
+from headrace.privacy import erase_places
+from headrace.project.session import Progress
+from headrace.responses.erasures import ErasureStepResponse
 from headrace.runtime import erasures, event_log
 from headrace.security.audit import Action, AuditEvent, Object, append
-from headrace.services import erase_places
-from headrace.services.command_context import CommandContext
-from headrace.services.commands import leader_command
-from headrace.services.responses.erasures import ErasureStepResponse
-from headrace.services.session import Progress
 from headrace.store import Store, Transaction
 from headrace.store.engines.sqlite import SqliteEngine
 from headrace.store.queries import erased_exports

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Annotated
 
 from headrace.model.errors import UnknownName
-from headrace.services.parameters import Argument
-from headrace.services.responses import Page
+from headrace.project.parameters import Argument
+from headrace.responses import Page
 
 FOLDER = Path(__file__).parent.parent / "explanations"
 

@@ -12,24 +12,25 @@ from typing import NamedTuple
 
 import msgspec
 
+from headrace.access.permissions import SEE, command, hiding
 from headrace.model import Asset, Project
 from headrace.model.causes import CauseKind
 from headrace.model.nodes import InputSpec
 from headrace.model.partitions import WHOLE, command_line, partition_argument, required
 from headrace.plan import Compiled
-from headrace.services.broken_partitions import error_row
-from headrace.services.code_versions import VersionCodeCache, code_file_of
-from headrace.services.incident_rows import (
+from headrace.project.code_versions import VersionCodeCache, code_file_of
+from headrace.project.parameters import IncidentId
+from headrace.project.session import ProjectSession
+from headrace.project.text_differences import LINE_MAX, line_differences
+from headrace.repairs.broken_partitions import error_row
+from headrace.repairs.incident_rows import (
     attempts_of_evidence,
     number_of,
     unknown_incident,
     visible_in,
 )
-from headrace.services.logs import is_readable, lines_of
-from headrace.services.parameters import IncidentId
-from headrace.services.permissions import SEE, command, hiding
-from headrace.services.responses import CodeRow
-from headrace.services.responses.failures import (
+from headrace.responses import CodeRow
+from headrace.responses.failures import (
     AttemptInputRow,
     ChangedFileRow,
     ChangedPackageRow,
@@ -39,10 +40,9 @@ from headrace.services.responses.failures import (
     FailureResponse,
     GoodRunRow,
 )
-from headrace.services.responses.runs import LogRow
+from headrace.responses.runs import LogRow
+from headrace.services.logs import is_readable, lines_of
 from headrace.services.runs import reason_of
-from headrace.services.session import ProjectSession
-from headrace.services.text_differences import LINE_MAX, line_differences
 from headrace.store import Transaction
 from headrace.store.queries import applied_versions, attempts, publications
 from headrace.store.queries.attempts import Attempt

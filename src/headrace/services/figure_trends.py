@@ -12,14 +12,13 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from headrace.access.permissions import SEE, command
 from headrace.model import UnknownName
 from headrace.model.intervals import bounds_us, key_at_us, previous_key, to_us
 from headrace.model.nodes import Grain
-from headrace.services.figure_inputs import Figuring
+from headrace.project.session import ProjectSession
+from headrace.responses.figures import FigureTrend, TrendRow
 from headrace.services.figures import figuring_of
-from headrace.services.permissions import SEE, command
-from headrace.services.responses.figures import FigureTrend, TrendRow
-from headrace.services.session import ProjectSession
 from headrace.slo.availability import (
     AvailabilityScore,
     AvailabilityWindow,
@@ -29,6 +28,7 @@ from headrace.slo.availability import (
     totals,
 )
 from headrace.slo.goodput import GoodputAttempt, by_node
+from headrace.standing.figure_inputs import Figuring
 
 Values = Mapping[str, float | None]
 """Consumer, node, owner or domain → its value on one day; None without data."""

@@ -7,15 +7,16 @@ from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 
+from headrace.access.permissions import SEE, command
 from headrace.incidents.endings import closed_us
 from headrace.incidents.repairs import Occurred, repair_times
 from headrace.model import Asset, Consumer, Project, Source, UnknownName
 from headrace.model.intervals import to_us
-from headrace.services import figure_inputs
-from headrace.services.figure_inputs import Figuring
-from headrace.services.parameters import Selected
-from headrace.services.permissions import SEE, command
-from headrace.services.responses.figures import (
+from headrace.project.parameters import Selected
+from headrace.project.session import ProjectSession
+from headrace.project.snapshots import project_state
+from headrace.project.status_facts import WINDOW, row_of, window_began
+from headrace.responses.figures import (
     FIGURES,
     FigureResponse,
     GoodputRow,
@@ -26,9 +27,6 @@ from headrace.services.responses.figures import (
     ThroughputRow,
     WeakenedPromiseRow,
 )
-from headrace.services.session import ProjectSession
-from headrace.services.snapshots import project_state
-from headrace.services.status_facts import WINDOW, row_of, window_began
 from headrace.slo.availability import (
     GOOD,
     NOTHING_DUE,
@@ -45,6 +43,8 @@ from headrace.slo.goodput import Goodput, by_node
 from headrace.slo.throughput import STAGES, Throughput, throughputs
 from headrace.slo.timeline import ServiceHistory, ServicePeriod, common, moments, timeline
 from headrace.slo.times import ago
+from headrace.standing import figure_inputs
+from headrace.standing.figure_inputs import Figuring
 from headrace.store.queries import availability, reports
 
 # Availability: the states of each consumer over a window, and the same for nodes, owners and
@@ -470,6 +470,6 @@ def _response(
 def _names(session: ProjectSession, selection: Sequence[str]) -> frozenset[str] | None:
     if not selection:
         return None
-    from headrace.services.selection import selected
+    from headrace.project.selection import selected
 
     return frozenset(selected(session, selection, compiled=session.compiled))

@@ -12,34 +12,34 @@ from typing import Annotated
 
 import msgspec
 
+from headrace.access import agreements
+from headrace.access.agreements import PlanChanged, ValuesDiffer, agreed_id, changed, identified
+from headrace.access.permissions import OPERATE, SEE, command
+from headrace.acts.command_context import CommandContext
+from headrace.acts.commands import leader_command, perform
 from headrace.incidents.commands import ACT, REPAIR_BEGUN
 from headrace.model import HeadraceError, Refused
 from headrace.model.causes import CauseKind
 from headrace.model.partitions import WHOLE, command_line, partition_argument
+from headrace.project.parameters import Agreed, AsIs, Conversions, IncidentId, Option
+from headrace.project.session import Progress, ProjectSession, Silent
+from headrace.repairs.contract_updates import UNDECIDED, ValueDecision
+from headrace.repairs.fix_plans import PlannedFix, fix_response, plan_fix
+from headrace.repairs.incident_rows import found_in
+from headrace.repairs.renames import undecided_renames
+from headrace.repairs.repair_steps import RepairAction
+from headrace.responses import RefusedRow, Response
+from headrace.responses.backfills import BackfillResponse
+from headrace.responses.incidents import IncidentRow
+from headrace.responses.repairs import FixResponse, RecomputedRow, StillRow
 from headrace.runtime.recomputation import give_up
 from headrace.security.audit import Action, AuditEvent, Object, append
-from headrace.services import agreements
-from headrace.services.agreements import PlanChanged, ValuesDiffer, agreed_id, changed, identified
 from headrace.services.backfills import backfill
-from headrace.services.command_context import CommandContext
-from headrace.services.commands import leader_command, perform
 from headrace.services.contract_accept import accept
-from headrace.services.contract_updates import UNDECIDED, ValueDecision
-from headrace.services.fix_plans import PlannedFix, fix_response, plan_fix
 from headrace.services.incident_records import FixEnded
-from headrace.services.incident_rows import found_in
-from headrace.services.parameters import Agreed, AsIs, Conversions, IncidentId, Option
 from headrace.services.pause import resume
-from headrace.services.permissions import OPERATE, SEE, command
-from headrace.services.renames import undecided_renames
-from headrace.services.repair_steps import RepairAction
-from headrace.services.responses import RefusedRow, Response
-from headrace.services.responses.backfills import BackfillResponse
-from headrace.services.responses.incidents import IncidentRow
-from headrace.services.responses.repairs import FixResponse, RecomputedRow, StillRow
 from headrace.services.run import retry, run
 from headrace.services.run_results import tick
-from headrace.services.session import Progress, ProjectSession, Silent
 from headrace.services.status import status
 from headrace.store import Transaction
 from headrace.store.queries import incidents as stored

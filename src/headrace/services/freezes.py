@@ -6,17 +6,17 @@ from typing import Annotated
 
 import msgspec
 
+from headrace.access.permissions import ADMINISTER, command
+from headrace.acts import commands
+from headrace.acts.command_context import TOKEN_PREFIX, CommandContext
+from headrace.acts.commands import leader_command, perform
 from headrace.model import Refused, UnknownName, UsageError
 from headrace.model.access import SUBJECT_KINDS
 from headrace.model.errors import did_you_mean
+from headrace.project.parameters import Argument, Option, RequiredReason
+from headrace.project.session import Progress, ProjectSession
+from headrace.responses.access import FreezeResponse, FreezeRow
 from headrace.security.audit import Action, AuditEvent, Object, append
-from headrace.services import commands
-from headrace.services.command_context import TOKEN_PREFIX, CommandContext
-from headrace.services.commands import leader_command, perform
-from headrace.services.parameters import Argument, Option, RequiredReason
-from headrace.services.permissions import ADMINISTER, command
-from headrace.services.responses.access import FreezeResponse, FreezeRow
-from headrace.services.session import Progress, ProjectSession
 from headrace.store import Transaction
 from headrace.store.queries import access_tokens, freezes
 from headrace.store.queries.freezes import EVERYBODY, Freeze

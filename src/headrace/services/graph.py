@@ -9,20 +9,20 @@ from typing import Annotated
 
 import msgspec
 
+from headrace.access.permissions import SEE, command
 from headrace.model import UsageError
 from headrace.plan.node_graph import NodeGraph
-from headrace.services.graph_cards import GraphFilters, GraphOverview, edges_between
-from headrace.services.graph_groups import CARDS_MAX, overview
-from headrace.services.graph_past import PastCards, past_time, version_at
-from headrace.services.incident_rows import ID
+from headrace.project.parameters import Excluded, Selected
+from headrace.project.selection import selected
+from headrace.project.session import ProjectSession, usable
+from headrace.project.targets import unknown
+from headrace.repairs.incident_rows import ID
+from headrace.responses import Response
+from headrace.responses.catalog import CardView, GraphView
 from headrace.services.incidents import incident
-from headrace.services.parameters import Excluded, Selected
-from headrace.services.permissions import SEE, command
-from headrace.services.responses import Response
-from headrace.services.responses.catalog import CardView, GraphView
-from headrace.services.selection import selected
-from headrace.services.session import ProjectSession, usable
-from headrace.services.targets import unknown
+from headrace.standing.graph_cards import GraphFilters, GraphOverview, edges_between
+from headrace.standing.graph_groups import CARDS_MAX, overview
+from headrace.standing.graph_past import PastCards, past_time, version_at
 
 MODES = ("overview", "focus", "blast")
 HOPS_MAX = 10
@@ -235,7 +235,7 @@ def effect(session: ProjectSession, select: Selected, exclude: Excluded = ()) ->
 
 def load(session: ProjectSession) -> None:
     """Load the applied project and its state."""
-    from headrace.services.snapshots import project_state
+    from headrace.project.snapshots import project_state
 
     if session.store is not None and session.compiled is not None:
         with project_state(session, session.clock.now_us()):

@@ -10,19 +10,19 @@ from typing import Annotated, NamedTuple
 import msgspec
 from msgspec import Meta
 
+from headrace.access.permissions import SEE, command
 from headrace.model import UsageError
 from headrace.model.intervals import DAY_US
-from headrace.services.graph_groups import GROUPINGS, group_of
-from headrace.services.graph_past import (
+from headrace.project.session import ProjectSession
+from headrace.responses import Response
+from headrace.standing.graph_groups import GROUPINGS, group_of
+from headrace.standing.graph_past import (
     ATTEMPTS_MAX,
     compiled_at,
     past_time,
     states_between,
     version_at,
 )
-from headrace.services.permissions import SEE, command
-from headrace.services.responses import Response
-from headrace.services.session import ProjectSession
 from headrace.store.queries import graph_history
 
 CHANGES_MAX = 2_000

@@ -6,17 +6,17 @@ from typing import Annotated
 
 import msgspec
 
+from headrace.access.permissions import ADMINISTER, SEE, command
+from headrace.acts import commands
+from headrace.acts.command_context import CommandContext
+from headrace.acts.commands import leader_command, perform
 from headrace.model import UnknownName, UsageError
 from headrace.model.errors import did_you_mean
+from headrace.privacy.retention import hold_row
+from headrace.project.parameters import Argument, Option, RequiredReason
+from headrace.project.session import Progress, ProjectSession
+from headrace.responses.erasures import HoldRow
 from headrace.security.audit import Action, AuditEvent, Object, append
-from headrace.services import commands
-from headrace.services.command_context import CommandContext
-from headrace.services.commands import leader_command, perform
-from headrace.services.parameters import Argument, Option, RequiredReason
-from headrace.services.permissions import ADMINISTER, SEE, command
-from headrace.services.responses.erasures import HoldRow
-from headrace.services.retention import hold_row
-from headrace.services.session import Progress, ProjectSession
 from headrace.store import Transaction
 from headrace.store.queries import holds as stored
 from headrace.store.queries.holds import EVERYTHING, Hold

@@ -10,18 +10,18 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from headrace.access.people import declared_people
+from headrace.access.permissions import OPERATE, command
+from headrace.access.same_person import USER
+from headrace.acts.command_context import CommandContext
+from headrace.acts.commands import leader_command, perform
 from headrace.model import UsageError
+from headrace.project.parameters import Argument, IncidentId
+from headrace.project.session import Progress, ProjectSession
+from headrace.repairs.incident_rows import number_of
+from headrace.responses.incidents import IncidentRow, PeopleResponse
 from headrace.security.audit import Action
-from headrace.services.command_context import CommandContext
-from headrace.services.commands import leader_command, perform
 from headrace.services.incident_records import Addition, add_to_incident
-from headrace.services.incident_rows import number_of
-from headrace.services.parameters import Argument, IncidentId
-from headrace.services.people import declared_people
-from headrace.services.permissions import OPERATE, command
-from headrace.services.responses.incidents import IncidentRow, PeopleResponse
-from headrace.services.same_person import USER
-from headrace.services.session import Progress, ProjectSession
 from headrace.store import Transaction
 from headrace.store.queries.incident_handling import ASSIGNEE, TICKET, HandlingPart, handling_of
 

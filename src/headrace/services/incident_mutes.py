@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import msgspec
 
+from headrace.access.permissions import OPERATE, command
+from headrace.acts.command_context import CommandContext
+from headrace.acts.commands import leader_command, perform, required_reason
 from headrace.model import UsageError
 from headrace.model.partitions import command_line
+from headrace.project.parameters import IncidentId, MutedUntil, Reason, RequiredReason
+from headrace.project.session import Progress, ProjectSession
+from headrace.repairs.incident_rows import found_in, number_of
+from headrace.responses.incidents import IncidentRow
 from headrace.security.audit import Action, rfc3339
-from headrace.services.command_context import CommandContext
-from headrace.services.commands import leader_command, perform, required_reason
 from headrace.services.incident_records import Addition, add_to_incident, short_enough
-from headrace.services.incident_rows import found_in, number_of
-from headrace.services.parameters import IncidentId, MutedUntil, Reason, RequiredReason
 from headrace.services.pause import lapses_at
-from headrace.services.permissions import OPERATE, command
-from headrace.services.responses.incidents import IncidentRow
-from headrace.services.session import Progress, ProjectSession
 from headrace.slo.times import dated
 from headrace.store import Transaction
 from headrace.store.clock import instant

@@ -7,6 +7,10 @@ from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
+from headrace.access.permissions import OPERATE, SEE, command
+from headrace.acts import commands
+from headrace.acts.command_context import CommandContext
+from headrace.acts.commands import evaluate_now, leader_command, perform
 from headrace.checks.anomalies.history import MetricHistory
 from headrace.checks.anomalies.metric_anomalies import MetricAnomaly, anomalous_metrics, kind_of
 from headrace.checks.anomalies.usual import in_natural_units, unit_of
@@ -14,16 +18,13 @@ from headrace.checks.metrics import HISTORY_PARTITIONS, MetricId, Metrics, Store
 from headrace.incidents.commands import ACT, FAILED, REPAIR_BEGUN, REPAIRED
 from headrace.incidents.evidence.records import report_publications
 from headrace.model import Project, ProjectError, Refused, UsageError
+from headrace.project import targets
+from headrace.project.parameters import Argument, FirstWrong, IncidentId, LastWrong, RequiredReason
+from headrace.project.session import Progress, ProjectSession
+from headrace.repairs.incident_rows import found_in, number_of, row_of
+from headrace.responses import Response
+from headrace.responses.incidents import IncidentFigureRow, IncidentRow, MeasuredRow
 from headrace.security.audit import Action, AuditEvent, Object, append
-from headrace.services import commands, targets
-from headrace.services.command_context import CommandContext
-from headrace.services.commands import evaluate_now, leader_command, perform
-from headrace.services.incident_rows import found_in, number_of, row_of
-from headrace.services.parameters import Argument, FirstWrong, IncidentId, LastWrong, RequiredReason
-from headrace.services.permissions import OPERATE, SEE, command
-from headrace.services.responses import Response
-from headrace.services.responses.incidents import IncidentFigureRow, IncidentRow, MeasuredRow
-from headrace.services.session import Progress, ProjectSession
 from headrace.store import Transaction
 from headrace.store.queries import audit_trail, incidents, publications, quality
 from headrace.store.queries import incidents as stored

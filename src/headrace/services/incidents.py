@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated
 
+from headrace.access.permissions import SEE, command
 from headrace.plan import Compiled
-from headrace.services.incident_rows import number_of, row_of, rows_of, unknown_incident, visible_in
-from headrace.services.parameters import IncidentId, Option
-from headrace.services.permissions import SEE, command
-from headrace.services.responses import HoldingRow
-from headrace.services.responses.incidents import (
+from headrace.project.parameters import IncidentId, Option
+from headrace.project.session import ProjectSession
+from headrace.repairs.incident_rows import number_of, row_of, rows_of, unknown_incident, visible_in
+from headrace.responses import HoldingRow
+from headrace.responses.incidents import (
     IncidentRow,
 )
-from headrace.services.session import ProjectSession
 from headrace.slo.consumer_states import ConsumerStatus
 from headrace.slo.evaluation import WAITING
 from headrace.store import Transaction
@@ -80,8 +80,8 @@ def holds(
     now_us: int,
 ) -> HoldingRow | None:
     """Return what the causes hold back from waiting consumers; None without causes."""
-    from headrace.services.repair_actions import repair_of
-    from headrace.services.repair_forecast import RepairForecast
+    from headrace.repairs.repair_actions import repair_of
+    from headrace.repairs.repair_forecast import RepairForecast
 
     if not causes:
         return None

@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from headrace.connect import file_inference
+from headrace.connect.file_inference import FileGroup, InferredColumns, learn
 from headrace.model import HeadraceError, ProjectError, UnknownName, UsageError
 from headrace.model.errors import did_you_mean
 from headrace.model.field_descriptions import Schema, Section
 from headrace.model.file_descriptions import SECTIONS, with_kinds
-from headrace.services import file_inference
-from headrace.services.file_inference import FileGroup, InferredColumns, learn
-from headrace.services.parameters import Argument, Option
-from headrace.services.responses import InitResponse
-from headrace.services.responses.inspections import SchemaRow
+from headrace.project.parameters import Argument, Option
+from headrace.responses import InitResponse
+from headrace.responses.inspections import SchemaRow
 
 # The project that `init` writes without files: small, and ready to run.
 

@@ -8,12 +8,26 @@ from typing import Annotated
 
 import msgspec
 
+from headrace.access.consequences import of_act
+from headrace.access.permissions import DECIDE, OPERATE, command
+from headrace.acts import commands
+from headrace.acts.command_context import CommandContext
+from headrace.acts.commands import evaluate_now, leader_command, perform
 from headrace.model import Asset, Project, ProjectError, Refused, Source, UnknownName, UsageError
 from headrace.model.exports import export_of
 from headrace.model.intervals import parse_key
 from headrace.model.partitions import command_line, partition_argument
 from headrace.plan import Compiled
 from headrace.plan.node_graph import NodeGraph
+from headrace.project import targets
+from headrace.project.parameters import Argument, Reason, RequiredReason
+from headrace.project.session import Progress, ProjectSession
+from headrace.responses import Response
+from headrace.responses.interventions import (
+    CancelResponse,
+    StalePartitionsRow,
+    WithdrawResponse,
+)
 from headrace.runtime import publication_decisions
 from headrace.runtime.approval_states import UNPUBLISH
 from headrace.runtime.file_rewrites import rewritten
@@ -21,21 +35,8 @@ from headrace.runtime.messages import RewrittenFile
 from headrace.runtime.publication_decisions import RewriteOutdated
 from headrace.scheduler import TakenBack
 from headrace.security.audit import Action, AuditEvent, Object, append
-from headrace.services import commands, targets
 from headrace.services.act_approvals import Act, approved
-from headrace.services.command_context import CommandContext
-from headrace.services.commands import evaluate_now, leader_command, perform
-from headrace.services.consequences import of_act
-from headrace.services.parameters import Argument, Reason, RequiredReason
-from headrace.services.permissions import DECIDE, OPERATE, command
-from headrace.services.responses import Response
-from headrace.services.responses.interventions import (
-    CancelResponse,
-    StalePartitionsRow,
-    WithdrawResponse,
-)
 from headrace.services.runs import number_of, unknown_run
-from headrace.services.session import Progress, ProjectSession
 from headrace.slo import obligation_records
 from headrace.slo.declared_promises import declared_promises
 from headrace.slo.obligation_records import settle_obligations

@@ -7,18 +7,18 @@ from typing import Annotated
 
 import msgspec
 
+from headrace.access.permissions import ADMINISTER, AUDIT, command
+from headrace.acts.command_context import CommandContext
+from headrace.acts.commands import leader_command, perform, required_reason
 from headrace.model import UsageError
+from headrace.privacy.masking import key_store, reversible_mask
+from headrace.project import targets
+from headrace.project.parameters import Argument, Option, Reason, RequiredReason
+from headrace.project.session import Progress, ProjectSession
+from headrace.responses.base import Response
+from headrace.responses.keys import KeyRotationRow, KeyVersionRow, RevealedResponse
 from headrace.security.audit import Action, AuditEvent, Object, append
 from headrace.security.masks import reveal
-from headrace.services import targets
-from headrace.services.command_context import CommandContext
-from headrace.services.commands import leader_command, perform, required_reason
-from headrace.services.masking import key_store, reversible_mask
-from headrace.services.parameters import Argument, Option, Reason, RequiredReason
-from headrace.services.permissions import ADMINISTER, AUDIT, command
-from headrace.services.responses.base import Response
-from headrace.services.responses.keys import KeyRotationRow, KeyVersionRow, RevealedResponse
-from headrace.services.session import Progress, ProjectSession
 from headrace.store import Transaction
 
 

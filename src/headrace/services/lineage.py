@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from headrace.access.permissions import SEE, command
 from headrace.compiler.lineage import compile_lineage
 from headrace.model import Asset, Source
 from headrace.plan.impact import ALL_COLUMNS, LineageStep
-from headrace.services import code_versions, targets
-from headrace.services.parameters import Argument
-from headrace.services.permissions import SEE, command
-from headrace.services.responses import LineageResponse, LineageRow, PublishedCodeRow
-from headrace.services.session import ProjectSession, usable
+from headrace.project import code_versions, targets
+from headrace.project.parameters import Argument
+from headrace.project.session import ProjectSession, usable
+from headrace.responses import LineageResponse, LineageRow, PublishedCodeRow
 
 
 @command("lineage", SEE, http="GET /lineage/{column:path} lineage", of_files=True)

@@ -12,17 +12,17 @@ from typing import Annotated, NamedTuple
 
 import msgspec
 
+from headrace.access.permissions import SEE, command, decision, rules_of
 from headrace.model import Asset, Source, StoreError, UnknownName, UsageError
 from headrace.model.access import Permission
 from headrace.model.export_problems import Exported
-from headrace.services import targets
-from headrace.services.broken_partitions import error_row
-from headrace.services.caches import cursor_text, place
-from headrace.services.parameters import Argument, Option
-from headrace.services.permissions import SEE, command, decision, rules_of
-from headrace.services.responses import ErrorRow, LogRow, Response
+from headrace.project import targets
+from headrace.project.caches import cursor_text, place
+from headrace.project.parameters import Argument, Option
+from headrace.project.session import ProjectSession
+from headrace.repairs.broken_partitions import error_row
+from headrace.responses import ErrorRow, LogRow, Response
 from headrace.services.runs import reason_of
-from headrace.services.session import ProjectSession
 from headrace.store.queries import attempts
 from headrace.store.queries.attempts import Attempt
 
@@ -340,7 +340,7 @@ def is_readable(session: ProjectSession, node: str) -> bool:
 
     It may print values of its inputs and of its result.
     """
-    from headrace.services.masking import column_limits
+    from headrace.privacy.masking import column_limits
 
     compiled = session.compiled
     if compiled is None or node in compiled.project.consumers:

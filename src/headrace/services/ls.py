@@ -6,6 +6,7 @@ from typing import Annotated
 
 import msgspec
 
+from headrace.access.permissions import SEE, command
 from headrace.compiler.installed import Installed
 from headrace.model import (
     Asset,
@@ -17,14 +18,13 @@ from headrace.model import (
 from headrace.model.errors import did_you_mean, shown
 from headrace.model.files import sha256_of
 from headrace.model.retention import first_kept
-from headrace.services import code_versions
-from headrace.services.node_cards import node_row
-from headrace.services.parameters import Argument, Excluded, Selected
-from headrace.services.permissions import SEE, command
-from headrace.services.responses import NodeRow, VersionFileRow, VersionRow
-from headrace.services.retention import hold_reason, in_force
-from headrace.services.selection import selected
-from headrace.services.session import InvalidProject, Progress, ProjectSession
+from headrace.privacy.retention import hold_reason, in_force
+from headrace.project import code_versions
+from headrace.project.parameters import Argument, Excluded, Selected
+from headrace.project.selection import selected
+from headrace.project.session import InvalidProject, Progress, ProjectSession
+from headrace.responses import NodeRow, VersionFileRow, VersionRow
+from headrace.standing.node_cards import node_row
 from headrace.store.queries import applied_versions
 from headrace.store.queries import applied_versions as stored
 from headrace.store.queries.applied_versions import Heading

@@ -7,13 +7,13 @@ from pathlib import PurePosixPath
 
 import msgspec
 
+from headrace.access.permissions import SEE, command, hiding, visible_of
 from headrace.model import Project, UsageError
 from headrace.model.nodes import Asset, SqlBody
-from headrace.services import targets
-from headrace.services.permissions import SEE, command, hiding, visible_of
-from headrace.services.responses.catalog import CodeDifference, CodeResponse, CodeVersionRow
-from headrace.services.session import ProjectSession
-from headrace.services.text_differences import line_differences
+from headrace.project import targets
+from headrace.project.session import ProjectSession
+from headrace.project.text_differences import line_differences
+from headrace.responses.catalog import CodeDifference, CodeResponse, CodeVersionRow
 from headrace.store import Transaction
 from headrace.store.queries import applied_versions
 from headrace.store.queries.applied_versions import FileVersion

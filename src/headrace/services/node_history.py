@@ -12,6 +12,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from headrace.access.permissions import SEE, command
 from headrace.checks.anomalies.history import readable
 from headrace.checks.anomalies.metric_anomalies import kind_of
 from headrace.checks.anomalies.usual import (
@@ -28,18 +29,17 @@ from headrace.model.errors import did_you_mean
 from headrace.model.intervals import bounds_us
 from headrace.model.nodes import CostRates
 from headrace.model.partitions import SEPARATOR
-from headrace.services import targets
-from headrace.services.masking import column_limits
-from headrace.services.permissions import SEE, command
-from headrace.services.responses.history import (
+from headrace.privacy.masking import column_limits
+from headrace.project import targets
+from headrace.project.row_history import row_points
+from headrace.project.session import ProjectSession
+from headrace.responses.history import (
     ColumnFigureRow,
     ColumnPointRow,
     HistoryMarkRow,
     HistoryResponse,
     PublishedPointRow,
 )
-from headrace.services.row_history import row_points
-from headrace.services.session import ProjectSession
 from headrace.store import Transaction
 from headrace.store.queries import applied_versions, costs, quality
 from headrace.store.queries import history as stored

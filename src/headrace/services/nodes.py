@@ -13,22 +13,22 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from headrace.access.permissions import SEE, command
+from headrace.access.refused_acts import refused_on_node
 from headrace.incidents.evidence.arrivals import expected_since
 from headrace.lake import PARTITION_COLUMN
 from headrace.lake import catalog as lake
 from headrace.model import Asset, Consumer, Source
 from headrace.model.masks import column_classes
 from headrace.plan import Compiled
-from headrace.services import deliveries as services_deliveries
-from headrace.services import targets
-from headrace.services.caches import cursor_text, place
-from headrace.services.delay_ledger import Ledgers
-from headrace.services.expected_partitions import count_absent, expected, within
-from headrace.services.node_cards import Cards
-from headrace.services.permissions import SEE, command
-from headrace.services.refused_acts import refused_on_node
-from headrace.services.responses import ConsumerRow, LearntRow, Response
-from headrace.services.responses.catalog import (
+from headrace.privacy.retention import hold_of, hold_row, in_force, retention_rows
+from headrace.project import targets
+from headrace.project.caches import cursor_text, place
+from headrace.project.session import ProjectSession
+from headrace.project.snapshots import node_graph, project_state
+from headrace.project.status_facts import WINDOW, window_began
+from headrace.responses import ConsumerRow, LearntRow, Response
+from headrace.responses.catalog import (
     CountedRow,
     EdgeRow,
     NodeColumnRow,
@@ -36,14 +36,14 @@ from headrace.services.responses.catalog import (
     PartitionRow,
     PartitionsResponse,
 )
-from headrace.services.responses.interventions import LedgerRow
-from headrace.services.retention import hold_of, hold_row, in_force, retention_rows
-from headrace.services.session import ProjectSession
-from headrace.services.snapshots import node_graph, project_state
+from headrace.responses.interventions import LedgerRow
+from headrace.services import deliveries as services_deliveries
 from headrace.services.status import of_consumer
-from headrace.services.status_facts import WINDOW, window_began
 from headrace.slo.declared_promises import Node
+from headrace.slo.expected_partitions import count_absent, expected, within
 from headrace.slo.obligations import EvaluationContext, Obligation
+from headrace.standing.delay_ledger import Ledgers
+from headrace.standing.node_cards import Cards
 from headrace.store import Transaction
 from headrace.store.queries import deliveries as stored_deliveries
 from headrace.store.queries import partition_states

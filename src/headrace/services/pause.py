@@ -8,6 +8,10 @@ from typing import Annotated
 
 import msgspec
 
+from headrace.access.permissions import OPERATE, SEE, command
+from headrace.acts import commands
+from headrace.acts.command_context import CommandContext
+from headrace.acts.commands import evaluate_now, leader_command, perform
 from headrace.model import Project, ProjectError, UsageError
 from headrace.model.causes import CauseKind
 from headrace.model.export_problems import exported
@@ -15,16 +19,12 @@ from headrace.model.intervals import to_us
 from headrace.model.times import Duration
 from headrace.plan import Compiled
 from headrace.plan.compiled import is_view
+from headrace.project.parameters import Excluded, Option, Reason, Selected
+from headrace.project.selection import selected
+from headrace.project.session import Progress, ProjectSession
+from headrace.responses.interventions import PauseResponse, PauseRow
 from headrace.scheduler import Paused, Resumed
 from headrace.security.audit import Action, Actor, AuditEvent, Object, append_all, rfc3339
-from headrace.services import commands
-from headrace.services.command_context import CommandContext
-from headrace.services.commands import evaluate_now, leader_command, perform
-from headrace.services.parameters import Excluded, Option, Reason, Selected
-from headrace.services.permissions import OPERATE, SEE, command
-from headrace.services.responses.interventions import PauseResponse, PauseRow
-from headrace.services.selection import selected
-from headrace.services.session import Progress, ProjectSession
 from headrace.store import Transaction
 from headrace.store.clock import instant
 from headrace.store.queries import incidents, scheduling

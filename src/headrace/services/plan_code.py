@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from headrace.access.permissions import SEE, command
+from headrace.access.visible_plans import VisiblePlan, without_hidden_errors
 from headrace.plan import Compiled
+from headrace.project.session import Progress, ProjectSession, usable
+from headrace.project.text_differences import line_differences
+from headrace.responses.plans import FileDifferenceRow, PlanCodeResponse
 from headrace.runtime.applied_versions import contents_of
-from headrace.services.permissions import SEE, command
 from headrace.services.plans import Base, compared_with
-from headrace.services.responses.plans import FileDifferenceRow, PlanCodeResponse
-from headrace.services.session import Progress, ProjectSession, usable
-from headrace.services.text_differences import line_differences
-from headrace.services.visible_plans import VisiblePlan, without_hidden_errors
 from headrace.store.queries import applied_versions
 
 FILES_MAX = 50

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
+from headrace.access.permissions import SEE, command, visible_of
+from headrace.access.visible_plans import without_hidden_errors
 from headrace.model.reachability import reachable
 from headrace.plan import Compiled, changes
 from headrace.plan.comparison import renames
 from headrace.plan.node_graph import NodeGraph
-from headrace.services.permissions import SEE, command, visible_of
+from headrace.project.session import Progress, ProjectSession, usable
+from headrace.responses.catalog import EdgeView
+from headrace.responses.plan_graphs import PlanGraphResponse, PlanGraphRow
 from headrace.services.plans import compared_with
-from headrace.services.responses.catalog import EdgeView
-from headrace.services.responses.plan_graphs import PlanGraphResponse, PlanGraphRow
-from headrace.services.session import Progress, ProjectSession, usable
-from headrace.services.visible_plans import without_hidden_errors
 
 NODES_MAX = 60
 """The maximum number of nodes that are returned: changed ones first, then the nearest ones."""

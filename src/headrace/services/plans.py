@@ -9,9 +9,16 @@ from typing import Annotated
 
 import msgspec
 
+from headrace.access import agreements
+from headrace.access.consequences import of_apply, of_computation, required, without_readers
+from headrace.access.contract_agreements import agreement_rows, with_agreements
+from headrace.access.permissions import SEE, command
+from headrace.access.visible_plans import VisiblePlan, visible_breaks, without_hidden_errors
+from headrace.acts.promotions import find_offers, promoted_rows, promotion_steps
 from headrace.compiler.lineage import compile_lineage
 from headrace.compiler.project_files import ProjectFiles
 from headrace.lake import catalog
+from headrace.ledger.compute_time import ComputeTime, MonthlyChange
 from headrace.model import Asset, Consumer, Refused, Source, UsageError
 from headrace.model.intervals import to_us
 from headrace.model.policy import Approval
@@ -39,21 +46,14 @@ from headrace.plan.project_plan import (
     planned_steps,
 )
 from headrace.plan.weakening import Weakened
-from headrace.runtime.apply_plans import changes_of, plan_of
-from headrace.runtime.promotion import (
-    Offer,
-)
-from headrace.services import agreements, invalidation
-from headrace.services.comparisons import differences
-from headrace.services.compute_time import ComputeTime, MonthlyChange
-from headrace.services.consequences import of_apply, of_computation, required, without_readers
-from headrace.services.contract_agreements import agreement_rows, with_agreements
-from headrace.services.invalidation import Cost
-from headrace.services.masking import classified_rows
-from headrace.services.parameters import Option
-from headrace.services.permissions import SEE, command
-from headrace.services.promotions import find_offers, promoted_rows, promotion_steps
-from headrace.services.responses import (
+from headrace.privacy.masking import classified_rows
+from headrace.privacy.retention import early_removals, pruned_data, removals
+from headrace.project.parameters import Option
+from headrace.project.selection import selected as select
+from headrace.project.session import Progress, ProjectSession, usable
+from headrace.repairs import invalidation
+from headrace.repairs.invalidation import Cost
+from headrace.responses import (
     Affects,
     ChangeRow,
     EffectRow,
@@ -62,11 +62,12 @@ from headrace.services.responses import (
     StepRow,
     WeakenedRow,
 )
-from headrace.services.responses.plans import ClassifiedColumnRow, ComputeRow, MonthRow
-from headrace.services.retention import early_removals, pruned_data, removals
-from headrace.services.selection import selected as select
-from headrace.services.session import Progress, ProjectSession, usable
-from headrace.services.visible_plans import VisiblePlan, visible_breaks, without_hidden_errors
+from headrace.responses.plans import ClassifiedColumnRow, ComputeRow, MonthRow
+from headrace.runtime.apply_plans import changes_of, plan_of
+from headrace.runtime.promotion import (
+    Offer,
+)
+from headrace.standing.comparisons import differences
 from headrace.store import Store, Transaction
 
 # `apply --keep`: new code is applied, and partitions published by other code stay fresh.
@@ -180,7 +181,7 @@ def _planned(
     compiled = usable(compilation)
     base = compared_with(session)
     if against is not None:
-        from headrace.services.git_revisions import compiled_at
+        from headrace.project.git_revisions import compiled_at
 
         base = Base(compiled_at(session, against), base.store, base.version, against)
     node_changes = changes(base.compiled, compiled)

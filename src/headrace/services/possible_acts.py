@@ -11,14 +11,14 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from headrace.access.permissions import SEE, command, may_call
 from headrace.model import Asset, Source
 from headrace.plan.compiled import is_view
+from headrace.project.session import ProjectSession
+from headrace.responses.catalog import PossibleActRow, PossibleActsResponse
 from headrace.services.approvals import answerable
 from headrace.services.incidents import incidents
-from headrace.services.node_cards import Cards
-from headrace.services.permissions import SEE, command, may_call
-from headrace.services.responses.catalog import PossibleActRow, PossibleActsResponse
-from headrace.services.session import ProjectSession
+from headrace.standing.node_cards import Cards
 from headrace.store.queries import backfill_plans, runs
 from headrace.store.queries.runs import RUNNING, RunFilter
 

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from headrace.access.permissions import READ, command, unrestricted
 from headrace.connect.deliveries import Format
 from headrace.connect.formats.csv_dialect import (
     DELIMITERS,
@@ -26,13 +27,12 @@ from headrace.connect.formats.csv_dialect import (
 from headrace.model import Asset, Contract, Project, Source
 from headrace.model.file_names import visible_name
 from headrace.model.partitions import WHOLE, command_line, partition_argument
-from headrace.services import targets
-from headrace.services.broken_facts import BrokenFacts
-from headrace.services.parameters import Argument
-from headrace.services.permissions import READ, command, unrestricted
-from headrace.services.repairs import BrokenPartition, other_choices, repairs
-from headrace.services.responses import CheckRow, QuarantineRow, RepairRow
-from headrace.services.session import ProjectSession
+from headrace.project import targets
+from headrace.project.parameters import Argument
+from headrace.project.session import ProjectSession
+from headrace.repairs.repairs import BrokenPartition, other_choices, repairs
+from headrace.responses import CheckRow, QuarantineRow, RepairRow
+from headrace.slo.broken_facts import BrokenFacts
 from headrace.slo.times import dated
 from headrace.store import Transaction
 from headrace.store.queries import (
@@ -259,7 +259,7 @@ def _hides_columns(
     session: ProjectSession, node: str, samples: Sequence[Mapping[str, Any]]
 ) -> bool:
     """Return whether columns of a node are hidden from the identity; note what it reads clear."""
-    from headrace.services.masking import column_limits, note_clear_columns
+    from headrace.privacy.masking import column_limits, note_clear_columns
 
     limits = column_limits(session, node)
     if not limits.hides:

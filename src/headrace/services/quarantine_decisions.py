@@ -10,9 +10,22 @@ from typing import Annotated
 
 import msgspec
 
+from headrace.access.consequences import of_act
+from headrace.access.permissions import DECIDE, command
+from headrace.acts import commands
+from headrace.acts.command_context import CommandContext
+from headrace.acts.commands import PendingRun, leader_command, perform
 from headrace.lake import catalog, reshaped
 from headrace.model import HeadraceError, Project, Refused, UsageError
 from headrace.model.partitions import WHOLE, command_line, partition_argument
+from headrace.project import targets
+from headrace.project.parameters import Argument, RequiredReason, Until
+from headrace.project.session import Progress, ProjectSession
+from headrace.project.snapshots import run_downstream
+from headrace.repairs.incident_partitions import let_through_of
+from headrace.repairs.incident_rows import found_in, number_of
+from headrace.responses import CountsRow
+from headrace.responses.interventions import DecisionResponse, UndecidedRow
 from headrace.runtime import publication_decisions
 from headrace.runtime.approval_states import RELEASE
 from headrace.runtime.file_rewrites import rewritten
@@ -29,23 +42,11 @@ from headrace.runtime.publication_decisions import (
 from headrace.runtime.runs import RunRequest, RunResult
 from headrace.scheduler import Target
 from headrace.security.audit import Action, AuditEvent, Object, append
-from headrace.services import commands, targets
 from headrace.services.act_approvals import Act, approved
-from headrace.services.command_context import CommandContext
-from headrace.services.commands import PendingRun, leader_command, perform
-from headrace.services.consequences import of_act
-from headrace.services.incident_partitions import let_through_of
-from headrace.services.incident_rows import found_in, number_of
-from headrace.services.parameters import Argument, RequiredReason, Until
 from headrace.services.pause import lapses_at
-from headrace.services.permissions import DECIDE, command
 from headrace.services.quarantine import decided_together, waiting_for
-from headrace.services.responses import CountsRow
-from headrace.services.responses.interventions import DecisionResponse, UndecidedRow
 from headrace.services.run import announce, count_recomputed
 from headrace.services.run_results import run_response
-from headrace.services.session import Progress, ProjectSession
-from headrace.services.snapshots import run_downstream
 from headrace.store import Transaction
 from headrace.store.clock import instant
 from headrace.store.queries import (

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import msgspec
 
+from headrace.access.permissions import READ, command, decision, rules_of, unrestricted
 from headrace.lake import PARTITION_COLUMN, FileRef, LakeTable, catalog
 from headrace.lake.masks import ColumnMask, masked_types
 from headrace.model import Asset, HeadraceError, Refused, Source, UsageError
@@ -18,17 +19,16 @@ from headrace.model.errors import ColumnRefused, did_you_mean
 from headrace.model.partitions import SEPARATOR
 from headrace.plan import Compiled
 from headrace.plan.compiled import is_view
+from headrace.privacy.retention import REMOVED_SHOWN_MAX, removed_rows
+from headrace.project import lake_files, targets
+from headrace.project.read_queries import ReadQuery, note_reads, snapshot_of
+from headrace.project.session import ProjectSession
+from headrace.responses import ColumnRow, ReadResponse
+from headrace.responses.base import encoded
+from headrace.responses.erasures import RemovedPartitionRow
 from headrace.runtime import usage
 from headrace.runtime.tasks.lookup import files_read
-from headrace.services import lake_files, targets
-from headrace.services.permissions import READ, command, decision, rules_of, unrestricted
 from headrace.services.quarantine import shown_path
-from headrace.services.read_queries import ReadQuery, note_reads, snapshot_of
-from headrace.services.responses import ColumnRow, ReadResponse
-from headrace.services.responses.base import encoded
-from headrace.services.responses.erasures import RemovedPartitionRow
-from headrace.services.retention import REMOVED_SHOWN_MAX, removed_rows
-from headrace.services.session import ProjectSession
 from headrace.slo.declared_promises import declared_promises
 from headrace.slo.freshness import freshnesses
 from headrace.slo.obligations import EvaluationContext
@@ -209,7 +209,7 @@ def visible_columns(
     """
     if not over_network and unrestricted(session):
         return VisibleColumns(columns, [], {})
-    from headrace.services.masking import column_limits, note_clear_columns
+    from headrace.privacy.masking import column_limits, note_clear_columns
 
     name = targets.target(query.asset, session.project()).node
     past = not _is_now(query)
@@ -242,7 +242,7 @@ def _hidden_in_table(
     session: ProjectSession, table: LakeTable | None, limits: ColumnLimits, present: Sequence[str]
 ) -> tuple[frozenset[str], Mapping[str, ColumnMask]]:
     """Return the columns of a table that are left out, and the masks of others."""
-    from headrace.services.masking import fitting_masks
+    from headrace.privacy.masking import fitting_masks
 
     if table is None:
         return frozenset(limits.names) | limits.left_out_of(present), {}
@@ -255,8 +255,8 @@ def visible_as_role(session: ProjectSession, query: ReadQuery, role: str) -> Vis
     Raise UsageError for an unknown role, Refused for one that reads no rows, and NotAllowed if the
     caller may not read classified columns: others don't learn what they hide.
     """
+    from headrace.privacy.masking import all_left_out, column_limits
     from headrace.security.access import NotAllowed
-    from headrace.services.masking import all_left_out, column_limits
 
     if role not in tuple(Role):
         hint = did_you_mean(role, tuple(Role)) or f"one of {', '.join(Role)}"
@@ -304,7 +304,7 @@ def _with_role(session: ProjectSession, role: str | None) -> Iterator[None]:
 
 
 def _others(name: str, known: Sequence[str], left_out: Collection[str]) -> list[str]:
-    from headrace.services.masking import all_left_out
+    from headrace.privacy.masking import all_left_out
 
     columns = [column for column in known if column.lower() not in left_out]
     if known and not columns:
@@ -314,7 +314,7 @@ def _others(name: str, known: Sequence[str], left_out: Collection[str]) -> list[
 
 def _refuse_unknown(name: str, limits: ColumnLimits, present: Sequence[str]) -> None:
     """Raise if nothing says which columns there are, so that all of them may be classified."""
-    from headrace.services.masking import all_left_out
+    from headrace.privacy.masking import all_left_out
 
     if limits.opaque and not present:
         raise all_left_out(name)
@@ -324,7 +324,7 @@ def _refuse_left_out(
     name: str, columns: Sequence[str], left_out: Collection[str], *, over_network: bool
 ) -> None:
     """Raise if a column that is left out was asked for."""
-    from headrace.services.masking import column_refused
+    from headrace.privacy.masking import column_refused
 
     refused = next((column for column in columns if column.lower() in left_out), None)
     if refused is None:

@@ -18,12 +18,17 @@ from importlib.metadata import version as version_of
 import msgspec
 
 import headrace
+from headrace.acts.command_context import CommandContext
+from headrace.acts.commands import leader_command, perform
 from headrace.lake import catalog
 from headrace.lake.catalog import FileMoved, newest_snapshot
 from headrace.lake.erased_files import ErasedFile, ErasureScan
 from headrace.model import Asset, InputMode, LakeError
 from headrace.model.plugins import REPEATABILITY, BrokenPlugin, functions
 from headrace.plan.compiled import Compiled
+from headrace.privacy.retention import in_force, rebuildable_rows
+from headrace.project.session import Progress, ProjectSession
+from headrace.responses.erasures import RebuildableRow, RebuildableStepResponse
 from headrace.runtime import erasures
 from headrace.runtime.applied_versions import AppliedVersion
 from headrace.runtime.erasure_search import RebuildRequest, erased_files, rebuilt
@@ -31,11 +36,6 @@ from headrace.runtime.messages import ComputeTask
 from headrace.runtime.tasks import TaskBuilder, Undeliverable
 from headrace.scheduler import AttemptId, Dispatch
 from headrace.security.audit import Action, Actor, ActorType, AuditEvent, Object, append_all
-from headrace.services.command_context import CommandContext
-from headrace.services.commands import leader_command, perform
-from headrace.services.responses.erasures import RebuildableRow, RebuildableStepResponse
-from headrace.services.retention import in_force, rebuildable_rows
-from headrace.services.session import Progress, ProjectSession
 from headrace.store import Transaction
 from headrace.store.queries import applied_versions
 from headrace.store.queries import rebuildable as stored

@@ -12,22 +12,22 @@ from typing import Annotated
 
 import msgspec
 
+from headrace.access.permissions import OPERATE, command
+from headrace.acts.command_context import CommandContext
+from headrace.acts.commands import PendingRun, leader_command, perform, submit_request
 from headrace.connect.deliveries import arrival, claimed_arrival
 from headrace.model import Project, Refused, Source, UsageError
 from headrace.model.connectors import origin_of
+from headrace.project import targets
+from headrace.project.parameters import Argument, Option
+from headrace.project.session import Progress, ProjectSession
+from headrace.project.snapshots import run_downstream
+from headrace.responses import Response, RunResponse
 from headrace.runtime.folders import Folders
 from headrace.runtime.runs import RunRequest
 from headrace.scheduler import DeliveryArrived, Fired, Target
 from headrace.security.audit import Action, AuditEvent, Object, append
-from headrace.services import targets
-from headrace.services.command_context import CommandContext
-from headrace.services.commands import PendingRun, leader_command, perform, submit_request
-from headrace.services.parameters import Argument, Option
-from headrace.services.permissions import OPERATE, command
-from headrace.services.responses import Response, RunResponse
 from headrace.services.run_results import run_response
-from headrace.services.session import Progress, ProjectSession
-from headrace.services.snapshots import run_downstream
 from headrace.store import Transaction
 from headrace.store.queries import ingestion
 from headrace.store.queries.ingestion import DeliveryRecord

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from headrace.access.permissions import SEE, command
 from headrace.model import (
     Asset,
     CommandBody,
@@ -26,13 +27,12 @@ from headrace.model.errors import did_you_mean
 from headrace.model.intervals import interval_of, key_at, previous_key
 from headrace.model.partitions import join, required, split
 from headrace.plan import Compiled, CompiledNode
-from headrace.services import targets
-from headrace.services.node_cards import body_kind
+from headrace.project import targets
+from headrace.project.parameters import Argument, ParameterValues
+from headrace.project.session import ProjectSession, usable
+from headrace.responses import ColumnRow, RenderInput, RenderResponse
 from headrace.services.nodes import typed_columns
-from headrace.services.parameters import Argument, ParameterValues
-from headrace.services.permissions import SEE, command
-from headrace.services.responses import ColumnRow, RenderInput, RenderResponse
-from headrace.services.session import ProjectSession, usable
+from headrace.standing.node_cards import body_kind
 from headrace.store.queries import publications
 
 # `--set k=v`: other parameter values for one invocation that publishes nothing.

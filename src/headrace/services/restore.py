@@ -19,17 +19,15 @@ from typing import Annotated
 
 import msgspec
 
+from headrace.access.permissions import ADMINISTER, command
 from headrace.lake import catalog
 from headrace.lake.files import file_digest
 from headrace.model import HeadraceError, Refused, StoreError, UsageError
 from headrace.model.partitions import command_line
+from headrace.project.parameters import Argument, Option
+from headrace.project.session import ProjectSession, Silent
 from headrace.runtime import event_log, maintenance
-from headrace.runtime.folders import Folders
-from headrace.security import state
-from headrace.security.audit import Action, Actor, ActorType, AuditEvent, Object, append
-from headrace.security.secrets import Secrets
-from headrace.security.state import describe_empty_lake, lake_identity, open_state, state_identity
-from headrace.services.backups import (
+from headrace.runtime.backups import (
     DATA,
     FORMAT,
     MANIFEST,
@@ -41,11 +39,13 @@ from headrace.services.backups import (
     list_backups,
     read_saved,
 )
+from headrace.runtime.folders import Folders
+from headrace.security import state
+from headrace.security.audit import Action, Actor, ActorType, AuditEvent, Object, append
+from headrace.security.secrets import Secrets
+from headrace.security.state import describe_empty_lake, lake_identity, open_state, state_identity
 from headrace.services.database import BackupResponse, describe_backup, kept_folders
 from headrace.services.erase import erase_again
-from headrace.services.parameters import Argument, Option
-from headrace.services.permissions import ADMINISTER, command
-from headrace.services.session import ProjectSession, Silent
 from headrace.store import Clock, SqliteAddress, Store, portable
 from headrace.store.address import address
 from headrace.store.clock import last_written

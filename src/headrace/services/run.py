@@ -9,6 +9,10 @@ from typing import Annotated, TypeAlias
 
 import msgspec
 
+from headrace.access.consequences import in_force, of_computation, required
+from headrace.access.permissions import OPERATE, command
+from headrace.acts.command_context import CommandContext
+from headrace.acts.commands import PendingRun, leader_command, perform
 from headrace.connect.connectors import is_routed_by_rows
 from headrace.model import Asset, Consumer, Project, Refused, Source, UsageError
 from headrace.model.export_problems import Exported, exported
@@ -23,16 +27,9 @@ from headrace.plan.compiled import is_view
 from headrace.plan.node_graph import NodeGraph
 from headrace.plan.partition_ranges import NO_PARTITIONS, Extent
 from headrace.plan.timeline import Timeline, limits_of
-from headrace.runtime.graph import graph_of
-from headrace.runtime.leader import Leader
-from headrace.runtime.recomputation import give_up
-from headrace.runtime.runs import RunRequest, RunResult
-from headrace.scheduler import DeliveryArrived, Target
-from headrace.services import plan_inputs, targets
-from headrace.services.command_context import CommandContext
-from headrace.services.commands import PendingRun, leader_command, perform
-from headrace.services.consequences import in_force, of_computation, required
-from headrace.services.parameters import (
+from headrace.privacy.retention import refuse_removed
+from headrace.project import targets
+from headrace.project.parameters import (
     PARTITION_HELP,
     Argument,
     Excluded,
@@ -42,17 +39,21 @@ from headrace.services.parameters import (
     Reason,
     Selected,
 )
-from headrace.services.permissions import OPERATE, command
-from headrace.services.plan_inputs import count_partitions
-from headrace.services.responses import CountsRow, RunResponse
-from headrace.services.retention import refuse_removed
+from headrace.project.selection import selected
+from headrace.project.session import Progress, ProjectSession, Silent, usable
+from headrace.project.status_facts import unapplied_note
+from headrace.project.targets import partition as parse_partition
+from headrace.project.targets import unknown_keys
+from headrace.repairs import plan_inputs
+from headrace.repairs.plan_inputs import count_partitions
+from headrace.responses import CountsRow, RunResponse
+from headrace.runtime.graph import graph_of
+from headrace.runtime.leader import Leader
+from headrace.runtime.recomputation import give_up
+from headrace.runtime.runs import RunRequest, RunResult
+from headrace.scheduler import DeliveryArrived, Target
 from headrace.services.run_results import run_response
 from headrace.services.runs import unknown_run
-from headrace.services.selection import selected
-from headrace.services.session import Progress, ProjectSession, Silent, usable
-from headrace.services.status_facts import unapplied_note
-from headrace.services.targets import partition as parse_partition
-from headrace.services.targets import unknown_keys
 from headrace.store import Transaction
 from headrace.store.queries import failures, ingestion, runs
 from headrace.store.queries.quarantine import dropped_deliveries

@@ -9,15 +9,15 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from headrace.access.permissions import SEE, command
 from headrace.model import Grain, UsageError
 from headrace.model.intervals import day_start_us, key_of_date, start_us
 from headrace.model.partitions import SEPARATOR
+from headrace.project.caches import cached_by_version, state_of
+from headrace.project.session import ProjectSession
+from headrace.responses import Response
 from headrace.scheduler.states import AttemptState
-from headrace.services.caches import cached_by_version, state_of
-from headrace.services.permissions import SEE, command
-from headrace.services.responses import Response
 from headrace.services.run_pages import owned_nodes
-from headrace.services.session import ProjectSession
 from headrace.slo.declared_promises import Node
 from headrace.store import Transaction
 from headrace.store.lease import holder

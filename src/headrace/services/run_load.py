@@ -9,17 +9,17 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from headrace.access.permissions import SEE, command
 from headrace.ledger.inputs import PartitionRef
-from headrace.services.caches import cached_by_version
-from headrace.services.delay_ledger import Ledgers
-from headrace.services.parameters import Argument
-from headrace.services.permissions import SEE, command
-from headrace.services.responses import Response
-from headrace.services.responses.interventions import LedgerRow
+from headrace.project.caches import cached_by_version
+from headrace.project.parameters import Argument
+from headrace.project.session import ProjectSession
+from headrace.project.snapshots import project_state
+from headrace.responses import Response
+from headrace.responses.interventions import LedgerRow
 from headrace.services.runs import number_of, unknown_run
-from headrace.services.session import ProjectSession
-from headrace.services.snapshots import project_state
 from headrace.slo.declared_promises import NodeTraits, traits
+from headrace.standing.delay_ledger import Ledgers
 from headrace.store import Transaction
 from headrace.store.lease import holder
 from headrace.store.queries import ledger, run_load, runs

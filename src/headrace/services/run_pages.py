@@ -10,17 +10,17 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from headrace.access.permissions import SEE, command
 from headrace.ledger.records import Try
 from headrace.ledger.stored_records import try_of
 from headrace.model.intervals import day_start_us
-from headrace.services.broken_partitions import error_row
-from headrace.services.caches import cursor_text, place
-from headrace.services.parameters import Argument
-from headrace.services.permissions import SEE, command
-from headrace.services.responses import ErrorRow, Response
-from headrace.services.responses.catalog import CountedRow
+from headrace.project.caches import cursor_text, place
+from headrace.project.parameters import Argument
+from headrace.project.session import ProjectSession
+from headrace.repairs.broken_partitions import error_row
+from headrace.responses import ErrorRow, Response
+from headrace.responses.catalog import CountedRow
 from headrace.services.runs import number_of, rows_read, unknown_run
-from headrace.services.session import ProjectSession
 from headrace.store import Transaction
 from headrace.store.lease import holder
 from headrace.store.queries import attempts, failures, ledger, runs

@@ -10,24 +10,20 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from headrace.access.permissions import OPERATE, command
+from headrace.acts.command_context import CommandContext
+from headrace.acts.commands import PendingRun, leader_command, perform
 from headrace.lake.files import DataCorrupted
 from headrace.model import Project
 from headrace.model.partitions import command_line, partition_argument
 from headrace.model.wording import few
 from headrace.plan import Compiled
 from headrace.plan.node_graph import NodeGraph
-from headrace.runtime.applied_versions import newest
-from headrace.runtime.runs import PROPOSED, RunRequest, RunResult
-from headrace.scheduler.events import WAITING_SHOWN_MAX
-from headrace.services import deliveries, restatements
-from headrace.services.broken_facts import BrokenFacts
-from headrace.services.broken_partitions import broken_as, error_row, with_incident
-from headrace.services.command_context import CommandContext
-from headrace.services.commands import PendingRun, leader_command, perform
-from headrace.services.incident_partitions import is_failed
-from headrace.services.permissions import OPERATE, command
-from headrace.services.repairs import BrokenPartition, other_choices, repairs
-from headrace.services.responses import (
+from headrace.project.session import Progress, ProjectSession
+from headrace.repairs.broken_partitions import broken_as, error_row, with_incident
+from headrace.repairs.incident_partitions import is_failed
+from headrace.repairs.repairs import BrokenPartition, other_choices, repairs
+from headrace.responses import (
     AttemptRow,
     CountsRow,
     LearntRow,
@@ -39,8 +35,13 @@ from headrace.services.responses import (
     RestatedRow,
     RunResponse,
 )
+from headrace.runtime.applied_versions import newest
+from headrace.runtime.runs import PROPOSED, RunRequest, RunResult
+from headrace.scheduler.events import WAITING_SHOWN_MAX
+from headrace.services import deliveries
 from headrace.services.runs import reason_of, rows_of
-from headrace.services.session import Progress, ProjectSession
+from headrace.slo.broken_facts import BrokenFacts
+from headrace.standing import restatements
 from headrace.store import Clock, Store, Transaction
 from headrace.store.clock import instant
 from headrace.store.queries import (

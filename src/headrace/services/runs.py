@@ -9,17 +9,17 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from headrace.access.permissions import SEE, command
 from headrace.model import Asset, Project, Source, UnknownName, UsageError
 from headrace.model.export_problems import Exported
-from headrace.services import targets
-from headrace.services.broken_facts import BrokenFacts
-from headrace.services.broken_partitions import BROKEN, broken_as, error_row, path_of
-from headrace.services.code_versions import VersionCodeCache
-from headrace.services.parameters import Argument, Option, Since
-from headrace.services.permissions import SEE, command
-from headrace.services.repairs import BrokenPartition, by_partition, other_choices, repairs
-from headrace.services.responses import RepairRow, RunRow
-from headrace.services.session import ProjectSession
+from headrace.project import targets
+from headrace.project.code_versions import VersionCodeCache
+from headrace.project.parameters import Argument, Option, Since
+from headrace.project.session import ProjectSession
+from headrace.repairs.broken_partitions import BROKEN, broken_as, error_row, path_of
+from headrace.repairs.repairs import BrokenPartition, by_partition, other_choices, repairs
+from headrace.responses import RepairRow, RunRow
+from headrace.slo.broken_facts import BrokenFacts
 from headrace.store import Transaction
 from headrace.store.queries import (
     attempts,

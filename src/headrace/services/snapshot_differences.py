@@ -15,13 +15,25 @@ from typing import Annotated, NamedTuple
 import msgspec
 from msgspec import Meta
 
+from headrace.access.permissions import READ, check_call, command
 from headrace.lake import PARTITION_COLUMN, FileRef, LakeTable, catalog
 from headrace.model import Asset, Source, UnknownName, UsageError
 from headrace.model.partitions import WHOLE, command_line, partition_argument
 from headrace.model.settings import PRODUCTION
+from headrace.privacy.visible_sides import VisibleSides, visible_sides
+from headrace.project import lake_files, targets
+from headrace.project.read_queries import ReadQuery, note_reads, snapshot_of
+from headrace.project.session import ProjectSession
+from headrace.responses import ColumnRow
+from headrace.responses.differences import (
+    DifferenceSideRow,
+    PartitionDifferenceRow,
+    SnapshotChoiceRow,
+    SnapshotDifferenceResponse,
+)
+from headrace.responses.inspections import MomentRow
 from headrace.runtime import usage
-from headrace.services import lake_files, targets
-from headrace.services.comparisons import (
+from headrace.standing.comparisons import (
     RowComparison,
     Side,
     compare_sides,
@@ -29,24 +41,12 @@ from headrace.services.comparisons import (
     row_change,
     spread_rows,
 )
-from headrace.services.difference_partitions import (
+from headrace.standing.difference_partitions import (
     accumulates,
     compared_partitions,
     left_out,
     partition_states,
 )
-from headrace.services.permissions import READ, check_call, command
-from headrace.services.read_queries import ReadQuery, note_reads, snapshot_of
-from headrace.services.responses import ColumnRow
-from headrace.services.responses.differences import (
-    DifferenceSideRow,
-    PartitionDifferenceRow,
-    SnapshotChoiceRow,
-    SnapshotDifferenceResponse,
-)
-from headrace.services.responses.inspections import MomentRow
-from headrace.services.session import ProjectSession
-from headrace.services.visible_sides import VisibleSides, visible_sides
 from headrace.store.queries import publications
 
 FUNCTION = "snapshot_differences:snapshot_difference"

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from headrace.access.permissions import SEE, command
 from headrace.model import Source, UnknownName
 from headrace.model.intervals import bounds_us, key_at_us, previous_key, to_us
 from headrace.model.nodes import Grain
+from headrace.project.session import ProjectSession
+from headrace.project.status_facts import window_began
+from headrace.responses.figures import SourceScoresPoint, SourceScoresResponse
 from headrace.runtime.garbage import RetentionPolicy
 from headrace.runtime.history_retention import cut
-from headrace.services.figure_inputs import Figuring, deliveries_of, scored
 from headrace.services.figures import OWN_WINDOW, figuring_of
-from headrace.services.permissions import SEE, command
-from headrace.services.responses.figures import SourceScoresPoint, SourceScoresResponse
-from headrace.services.session import ProjectSession
-from headrace.services.status_facts import window_began
 from headrace.slo.availability import AvailabilityWindow
 from headrace.slo.declared_promises import Node
 from headrace.slo.goodput import DELIVERIES_LEAST
+from headrace.standing.figure_inputs import Figuring, deliveries_of, scored
 
 SPAN = OWN_WINDOW["sources"]
 WEEKS = 13

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, TypeVar
 import msgspec
 from msgspec import Meta
 
+from headrace.access.permissions import ADMINISTER, READ, command, unrestricted
 from headrace.compiler.project_files import read_text, scan
 from headrace.lake import PARTITION_COLUMN, LakeColumn, catalog
 from headrace.lake.sqltext import literal, quote
@@ -20,9 +21,27 @@ from headrace.model import Asset, Project, Source, SqlBody, UsageError
 from headrace.model.errors import Report, did_you_mean
 from headrace.model.files import FileKind
 from headrace.model.reachability import reachable
+from headrace.privacy.masked_views import MaskedViews, without_values
+from headrace.privacy.visible_sides import visible_sides
+from headrace.project import lake_files, targets
+from headrace.project.parameters import PARTITION_HELP, Argument, Option, RowsMax
+from headrace.project.read_queries import ReadQuery, note_reads, snapshot_of
+from headrace.project.session import ProjectSession
+from headrace.responses import ColumnRow, ReadResponse
+from headrace.responses.inspections import (
+    AttachResponse,
+    DiffResponse,
+    MomentRow,
+    PartitionChange,
+    SqlResponse,
+)
 from headrace.runtime import usage
-from headrace.services import lake_files, targets
-from headrace.services.comparisons import (
+from headrace.services.render import defaults, guessed, typed
+from headrace.slo.declared_promises import DeclaredPromises, declared_promises
+from headrace.slo.facts import StateFacts
+from headrace.slo.freshness import freshnesses
+from headrace.slo.obligations import EvaluationContext
+from headrace.standing.comparisons import (
     RowComparison,
     Side,
     compare_sides,
@@ -30,25 +49,6 @@ from headrace.services.comparisons import (
     partitions_of,
     row_change,
 )
-from headrace.services.masked_views import MaskedViews, without_values
-from headrace.services.parameters import PARTITION_HELP, Argument, Option, RowsMax
-from headrace.services.permissions import ADMINISTER, READ, command, unrestricted
-from headrace.services.read_queries import ReadQuery, note_reads, snapshot_of
-from headrace.services.render import defaults, guessed, typed
-from headrace.services.responses import ColumnRow, ReadResponse
-from headrace.services.responses.inspections import (
-    AttachResponse,
-    DiffResponse,
-    MomentRow,
-    PartitionChange,
-    SqlResponse,
-)
-from headrace.services.session import ProjectSession
-from headrace.services.visible_sides import visible_sides
-from headrace.slo.declared_promises import DeclaredPromises, declared_promises
-from headrace.slo.facts import StateFacts
-from headrace.slo.freshness import freshnesses
-from headrace.slo.obligations import EvaluationContext
 from headrace.store import Transaction
 from headrace.store.address import PostgresqlAddress, SqliteAddress, address
 from headrace.store.queries import publications
@@ -260,7 +260,7 @@ def _naming_refused(
 
     `visible` are the tables with the columns that the reader may see.
     """
-    from headrace.services.masking import column_refused
+    from headrace.privacy.masking import column_refused
 
     try:
         yield
@@ -392,7 +392,7 @@ def _masked_names(
 
     Columns that only a table of earlier code has are among them.
     """
-    from headrace.services.masking import column_limits
+    from headrace.privacy.masking import column_limits
 
     if not question.over_network and unrestricted(session):
         return ()
@@ -412,7 +412,7 @@ def _masked_table(
 ) -> QueryTable:
     """Return a table with the columns that the query's reader may see. Raise as `_masked`."""
     from headrace.lake.reading import refuse_other_reads
-    from headrace.services.masking import (
+    from headrace.privacy.masking import (
         all_left_out,
         column_limits,
         fitting_masks,

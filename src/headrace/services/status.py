@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from headrace.access.permissions import SEE, command
 from headrace.incidents.closing import SHOWN_US
 from headrace.lake import catalog
 from headrace.model import Project
@@ -17,14 +18,19 @@ from headrace.model.partitions import partition_argument
 from headrace.model.settings import PRODUCTION
 from headrace.plan import Compiled
 from headrace.plan.compiled import expand_view_names
-from headrace.services import restatements, status_facts
-from headrace.services.broken_partitions import open_repairs
-from headrace.services.incidents import holds
-from headrace.services.lake_files import recompute_command
-from headrace.services.parameters import Option, Selected
-from headrace.services.permissions import SEE, command
-from headrace.services.quarantine import shown_path
-from headrace.services.responses import (
+from headrace.privacy.retention import (
+    early_retention,
+    hold_rows,
+    retention_rows,
+)
+from headrace.project import status_facts
+from headrace.project.lake_files import recompute_command
+from headrace.project.parameters import Option, Selected
+from headrace.project.session import ProjectSession, usable
+from headrace.project.snapshots import ProjectSnapshot, project_state
+from headrace.project.status_facts import WINDOW, row_of, unapplied_count, window_began
+from headrace.repairs.broken_partitions import open_repairs
+from headrace.responses import (
     AvailabilityRow,
     ConsumerRow,
     ExportRow,
@@ -40,14 +46,8 @@ from headrace.services.responses import (
     RiskRow,
     StatusResponse,
 )
-from headrace.services.retention import (
-    early_retention,
-    hold_rows,
-    retention_rows,
-)
-from headrace.services.session import ProjectSession, usable
-from headrace.services.snapshots import ProjectSnapshot, project_state
-from headrace.services.status_facts import WINDOW, row_of, unapplied_count, window_began
+from headrace.services.incidents import holds
+from headrace.services.quarantine import shown_path
 from headrace.slo import availability as slo_availability
 from headrace.slo.availability import AvailabilityTotals, AvailabilityWindow, percent, share
 from headrace.slo.consumer_states import AtRisk, ConsumerStatus, LatestExport
@@ -56,6 +56,7 @@ from headrace.slo.evaluation import SERVED
 from headrace.slo.facts import Pausing, StateFacts
 from headrace.slo.freshness import AssetStateCounts, FreshnessState
 from headrace.slo.open_items import EnvironmentDamage, IncidentFact, OpenFacts, OpenKind, open_items
+from headrace.standing import restatements
 from headrace.store import Transaction
 from headrace.store.lease import holder
 from headrace.store.queries import availability as stored_availability
@@ -410,7 +411,7 @@ def _chosen(
     """Return the selected consumers; None for all."""
     if not selection:
         return None
-    from headrace.services.selection import selected
+    from headrace.project.selection import selected
 
     names = set(selected(session, selection, compiled=compiled))
     return {

@@ -8,16 +8,16 @@ from typing import Annotated, NamedTuple
 import msgspec
 from msgspec import Meta
 
+from headrace.access.permissions import SEE, command
 from headrace.model.intervals import HOUR_US
-from headrace.services.nodes import delivery_state
-from headrace.services.permissions import SEE, command
-from headrace.services.responses.history import (
+from headrace.project.session import ProjectSession
+from headrace.project.snapshots import ProjectSnapshot, project_state
+from headrace.responses.history import (
     ConsumerDaysRow,
     TodayResponse,
     UpcomingRow,
 )
-from headrace.services.session import ProjectSession
-from headrace.services.snapshots import ProjectSnapshot, project_state
+from headrace.services.nodes import delivery_state
 from headrace.slo.at_risk import Risks
 from headrace.slo.availability import minutes
 from headrace.slo.blockage import Blockage

@@ -8,24 +8,24 @@ from typing import Annotated
 
 import msgspec
 
+from headrace.access.access_events import note_failed_sign_in
+from headrace.access.permissions import ADMINISTER, command, freeze_of
+from headrace.acts.command_context import CommandContext
+from headrace.acts.commands import leader_command, perform
 from headrace.model import Refused, UnknownName, UsageError
 from headrace.model.access import SCOPE_FIELDS, Grant, Role, Scope
 from headrace.model.errors import did_you_mean
 from headrace.model.intervals import DAY_US
 from headrace.model.link_problems import unknown_names
 from headrace.model.times import Duration
+from headrace.project.parameters import Argument, Option, Reason
+from headrace.project.session import Progress, ProjectSession
+from headrace.responses.access import NewTokenResponse, TokenRow
 from headrace.security import tokens
 from headrace.security.access import Identity, IdentityKind
 from headrace.security.access_events import UNKNOWN
 from headrace.security.audit import Action, AuditEvent, Object, append, rfc3339
 from headrace.security.token_use import last_uses, note_use
-from headrace.services.access_events import note_failed_sign_in
-from headrace.services.command_context import CommandContext
-from headrace.services.commands import leader_command, perform
-from headrace.services.parameters import Argument, Option, Reason
-from headrace.services.permissions import ADMINISTER, command, freeze_of
-from headrace.services.responses.access import NewTokenResponse, TokenRow
-from headrace.services.session import Progress, ProjectSession
 from headrace.store import Transaction
 from headrace.store.clock import instant, real_us
 from headrace.store.queries import access_tokens

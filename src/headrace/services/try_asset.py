@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from headrace.access.permissions import READ, command
 from headrace.checks import Audit
 from headrace.engine import logs
 from headrace.lake import FileRef, LakeTable, catalog
@@ -19,6 +20,11 @@ from headrace.lake.catalog import newest_snapshot
 from headrace.model import Asset, Settings, UsageError
 from headrace.model.partitions import delivery_key
 from headrace.plan import Compiled
+from headrace.privacy.masking import refuse_hidden, refuse_inputs
+from headrace.project import targets
+from headrace.project.parameters import Argument, Option, ParameterValues
+from headrace.project.session import ProjectSession, usable
+from headrace.responses import CheckRow, ColumnRow, ErrorRow, TryResponse
 from headrace.runtime.applied_versions import AppliedVersion
 from headrace.runtime.executors import LostWorker, ObservationFinished, TaskFinished
 from headrace.runtime.executors.pool import Pool
@@ -34,13 +40,7 @@ from headrace.runtime.messages import (
 from headrace.runtime.tasks import TaskBuilder
 from headrace.scheduler import AttemptId, Dispatch
 from headrace.security.state import open_state
-from headrace.services import targets
-from headrace.services.masking import refuse_hidden, refuse_inputs
-from headrace.services.parameters import Argument, Option, ParameterValues
-from headrace.services.permissions import READ, command
 from headrace.services.render import with_parameters
-from headrace.services.responses import CheckRow, ColumnRow, ErrorRow, TryResponse
-from headrace.services.session import ProjectSession, usable
 from headrace.store import Store
 from headrace.store.queries import publications
 

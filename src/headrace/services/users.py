@@ -7,22 +7,22 @@ from typing import Annotated
 
 import msgspec
 
+from headrace.access.access_events import note_failed_sign_in
+from headrace.access.permissions import ADMINISTER, command
+from headrace.acts.command_context import CommandContext
+from headrace.acts.commands import leader_command, perform
 from headrace.model import Refused, UnknownName, UsageError
 from headrace.model.errors import did_you_mean
 from headrace.model.partitions import command_line
+from headrace.project.parameters import Argument, Reason
+from headrace.project.session import Progress, ProjectSession
+from headrace.responses.access import UserRow
 from headrace.security.access_events import UNKNOWN
 from headrace.security.audit import Action, AuditEvent, Object, append
 from headrace.security.passwords import matches, password_hash
 from headrace.security.sessions import SESSIONS_FILE, Sessions, SignedIn, SignInKind
 from headrace.security.users import NAME, User, changing, read_users
-from headrace.services.access_events import note_failed_sign_in
 from headrace.services.browser_sessions import SUBJECT, signed_in, users_file
-from headrace.services.command_context import CommandContext
-from headrace.services.commands import leader_command, perform
-from headrace.services.parameters import Argument, Reason
-from headrace.services.permissions import ADMINISTER, command
-from headrace.services.responses.access import UserRow
-from headrace.services.session import Progress, ProjectSession
 from headrace.store import Transaction
 
 

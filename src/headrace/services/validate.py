@@ -13,6 +13,8 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
+from headrace.access import policy_tests
+from headrace.access.permissions import SEE, command, visible_of
 from headrace.model import (
     Asset,
     HeadraceError,
@@ -26,10 +28,9 @@ from headrace.model.errors import shown
 from headrace.model.link_problems import ending_rules
 from headrace.plan import Compilation
 from headrace.plan.compiled import imported_packages
-from headrace.security.secrets import PROMISED_CHARACTERS_MIN, SecretMissing, Secrets, references_in
-from headrace.services import policy_tests
-from headrace.services.background_binding import bind_in_background
-from headrace.services.diagnostics import (
+from headrace.privacy.mask_problems import mask_problems
+from headrace.project.background_binding import bind_in_background
+from headrace.project.diagnostics import (
     BOUND_AT_ONCE_MAX,
     VALIDATE_SECONDS,
     BindingResult,
@@ -37,11 +38,10 @@ from headrace.services.diagnostics import (
     bind,
     with_programs,
 )
-from headrace.services.mask_problems import mask_problems
-from headrace.services.parameters import Option
-from headrace.services.permissions import SEE, command, visible_of
-from headrace.services.responses import BindingCounts, Counts, ProblemRow, ValidateResponse
-from headrace.services.session import InvalidProject, Progress, ProjectSession
+from headrace.project.parameters import Option
+from headrace.project.session import InvalidProject, Progress, ProjectSession
+from headrace.responses import BindingCounts, Counts, ProblemRow, ValidateResponse
+from headrace.security.secrets import PROMISED_CHARACTERS_MIN, SecretMissing, Secrets, references_in
 
 # Packages installed as a link to another folder: assets run whatever that folder holds now, and no
 # change is noticed.
@@ -252,7 +252,7 @@ def _of_visible_nodes(
 
     A file that can't be read counts for the nodes that it declared when it was applied.
     """
-    from headrace.services.visibility import HiddenNodes
+    from headrace.access.visibility import HiddenNodes
 
     applied = session.project()
     nodes = applied.nodes()

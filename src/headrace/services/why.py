@@ -6,27 +6,28 @@ from typing import Annotated
 
 import msgspec
 
+from headrace.access.permissions import SEE, command
 from headrace.model import Asset, Consumer, Project, Source
 from headrace.model.intervals import bounds_us, key_at_us, previous_key, start_us
 from headrace.model.partitions import SEPARATOR
 from headrace.plan import Compiled
+from headrace.project import targets
+from headrace.project.parameters import Argument
+from headrace.project.session import ProjectSession
+from headrace.project.snapshots import project_state
+from headrace.responses.interventions import WhyResponse
 from headrace.scheduler.ranges import PartitionSet
-from headrace.services import restatements, targets
-from headrace.services.delay_ledger import Ledgers
-from headrace.services.parameters import Argument
-from headrace.services.permissions import SEE, command
-from headrace.services.responses.interventions import WhyResponse
-from headrace.services.session import ProjectSession
-from headrace.services.snapshots import project_state
-from headrace.services.wait_causes import partition_target
-from headrace.services.waits import Waits
-from headrace.services.why_consumers import ConsumerExplanation
-from headrace.services.why_verdicts import next_of, verdict_of, why_response, with_ledger
 from headrace.slo.blockage import damage_of, next_command
 from headrace.slo.declared_promises import WHOLE, Node
 from headrace.slo.obligations import EvaluationContext, counts_as_empty
 from headrace.slo.times import time_text
 from headrace.slo.unsound import needed as made_of
+from headrace.standing import restatements
+from headrace.standing.delay_ledger import Ledgers
+from headrace.standing.wait_causes import partition_target
+from headrace.standing.waits import Waits
+from headrace.standing.why_consumers import ConsumerExplanation
+from headrace.standing.why_verdicts import next_of, verdict_of, why_response, with_ledger
 from headrace.store import Transaction
 from headrace.store.queries import attempts, deliveries, partition_states, publications
 from headrace.store.queries.partition_states import Partition

@@ -84,8 +84,8 @@ def check(project: str | Path, *select: str) -> None:
     """
     from contextlib import closing
 
+    from headrace.project.session import Silent
     from headrace.services.asset_tests import run_tests
-    from headrace.services.session import Silent
 
     with closing(_session(project)) as session:
         rows = run_tests(session, list(select), progress=Silent())
@@ -107,6 +107,6 @@ def _difference_text(row: Any) -> str:
 
 
 def _session(project: str | Path) -> Any:
-    from headrace.services.session import ProjectSession
+    from headrace.project.session import ProjectSession
 
     return ProjectSession.open(Path(project), "prod", None, "tests")

@@ -16,10 +16,10 @@ from typing import Any
 
 import msgspec
 
+from headrace.access.permissions import STATES_OF_ACTS, check, without_hidden
 from headrace.model import HeadraceError
-from headrace.services.permissions import STATES_OF_ACTS, check, without_hidden
-from headrace.services.responses import Response
-from headrace.services.session import ProjectSession
+from headrace.project.session import ProjectSession
+from headrace.responses import Response
 from headrace.web.http import HttpProblem, ProblemResponse, problem_of
 
 # Acts run in threads of their own, because one may take as long as a backfill. An act never

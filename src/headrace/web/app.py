@@ -20,17 +20,17 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from headrace.access.access_events import note_failed_sign_in
+from headrace.access.permissions import METRICS, check, check_call
 from headrace.installed_commands import IN_PACKAGES, installed_commands
 from headrace.model import HeadraceError, Refused
+from headrace.project.session import ProjectSession
+from headrace.responses import ConsumerRow, StatusResponse
 from headrace.security.access import Identity, local_identity
 from headrace.security.access_events import UNKNOWN
 from headrace.security.sessions import SignInKind
-from headrace.services.access_events import note_failed_sign_in
 from headrace.services.browser_sessions import session_identity
-from headrace.services.permissions import METRICS, check, check_call
 from headrace.services.receive import NoHook, fire
-from headrace.services.responses import ConsumerRow, StatusResponse
-from headrace.services.session import ProjectSession
 from headrace.services.status import status
 from headrace.services.tokens import identify
 from headrace.web import monitoring

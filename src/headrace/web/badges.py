@@ -16,9 +16,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from headrace.model import UnknownName
+from headrace.project.session import ProjectSession
 from headrace.security.access import Identity
 from headrace.services.badges import BadgeResponse, badge, linked_badge, public_badge
-from headrace.services.session import ProjectSession
 from headrace.web.http import HttpProblem
 from headrace.web.project_reader import ProjectReader, etag_matches
 

@@ -16,8 +16,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from headrace.model import UnknownName
+from headrace.responses import Response as Document
 from headrace.services.badges import CARD_HEIGHT, CARD_WIDTH, BadgeResponse, embedding
-from headrace.services.responses import Response as Document
 from headrace.web.badges import (
     COLORS,
     FRESH_SECONDS,

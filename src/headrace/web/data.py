@@ -17,15 +17,15 @@ from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
 
+from headrace.access.permissions import check_call
 from headrace.model import StoreError, UnknownName
 from headrace.model.errors import ColumnRefused
 from headrace.plan.compiled import is_view
+from headrace.project.parameters import split_commas
+from headrace.project.read_queries import ReadQuery
+from headrace.project.session import ProjectSession
 from headrace.services.data_pages import DataQuery
-from headrace.services.parameters import split_commas
-from headrace.services.permissions import check_call
 from headrace.services.read import ReadLocation, find
-from headrace.services.read_queries import ReadQuery
-from headrace.services.session import ProjectSession
 from headrace.web.http import (
     HttpProblem,
     RequestParameters,

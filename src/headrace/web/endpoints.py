@@ -13,12 +13,12 @@ from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
-from headrace.services.agreements import Planned
-from headrace.services.caches import state_of
-from headrace.services.parameters import call, command_function, description_of, request_type
-from headrace.services.permissions import COMMANDS, Command, check_call, nodes_of_call
-from headrace.services.responses.base import encoded
-from headrace.services.session import ProjectSession, Silent
+from headrace.access.agreements import Planned
+from headrace.access.permissions import COMMANDS, Command, check_call, nodes_of_call
+from headrace.project.caches import state_of
+from headrace.project.parameters import call, command_function, description_of, request_type
+from headrace.project.session import ProjectSession, Silent
+from headrace.responses.base import encoded
 from headrace.web.acts import ACT_WAIT_SECONDS, Acts, RunningAction
 from headrace.web.http import JSON_TYPE, body_parameters, query_parameters, read_json_body
 from headrace.web.project_reader import (

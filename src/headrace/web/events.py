@@ -18,9 +18,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from headrace.model import HeadraceError
-from headrace.services.caches import ChangesResponse, current_marks, marks_of
-from headrace.services.responses.base import encoded
-from headrace.services.session import ProjectSession
+from headrace.project.caches import ChangesResponse, current_marks, marks_of
+from headrace.project.session import ProjectSession
+from headrace.responses.base import encoded
 from headrace.store.queries.changes import ChangedNames, Marks
 from headrace.web.http import HttpProblem, TrackedStreamingResponse
 from headrace.web.project_reader import ProjectReader

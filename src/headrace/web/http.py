@@ -12,13 +12,13 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from headrace.access.agreements import INPUTS_UNCHANGED, InputsUnchanged, PlanRefused
 from headrace.model import HeadraceError, Refused, StoreError, UnknownName, UsageError
 from headrace.model.errors import ColumnRefused, OverCeiling
+from headrace.project.session import InvalidProject
+from headrace.responses import RefusedRow
+from headrace.responses.access import RuleRow, refusal_fields
 from headrace.security.access import NotAllowed
-from headrace.services.agreements import INPUTS_UNCHANGED, InputsUnchanged, PlanRefused
-from headrace.services.responses import RefusedRow
-from headrace.services.responses.access import RuleRow, refusal_fields
-from headrace.services.session import InvalidProject
 from headrace.web.parameter_errors import parameter_error
 
 # Errors as `application/problem+json` (RFC 9457): what was refused, why, and what to do.

@@ -19,10 +19,10 @@ from headrace import __version__
 from headrace.incidents.evidence import arrivals
 from headrace.model import HeadraceError
 from headrace.model.causes import CauseKind
+from headrace.project.session import ProjectSession
+from headrace.responses import StatusResponse
 from headrace.runtime.runs import TURN_SECONDS, LeaderCounters
 from headrace.services.figures import visible_throughputs
-from headrace.services.responses import StatusResponse
-from headrace.services.session import ProjectSession
 from headrace.services.status import status
 from headrace.slo.throughput import STAGES
 from headrace.store.lease import LEASE_SECONDS, holder

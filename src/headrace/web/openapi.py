@@ -15,9 +15,9 @@ from typing import Any, TypeAlias
 import msgspec
 
 from headrace import __version__
-from headrace.services.caches import ChangesResponse
-from headrace.services.responses import ReadResponse
-from headrace.services.responses.figures import ROWS
+from headrace.project.caches import ChangesResponse
+from headrace.responses import ReadResponse
+from headrace.responses.figures import ROWS
 from headrace.web.acts import ActResponse
 from headrace.web.data import PreviewAsked
 from headrace.web.endpoints import ENDPOINTS, PREFIX, Endpoint

@@ -9,13 +9,13 @@ from urllib.parse import unquote
 
 from starlette.requests import Request
 
+from headrace.access.permissions import check_call
 from headrace.model import HeadraceError, UnknownName
+from headrace.project.session import ProjectSession
+from headrace.repairs.incident_rows import found_in, number_of
 from headrace.services import approvals, backfills
 from headrace.services.figures import WORKED
-from headrace.services.incident_rows import found_in, number_of
-from headrace.services.permissions import check_call
 from headrace.services.run_load import visible_run
-from headrace.services.session import ProjectSession
 from headrace.store.queries import backfill_plans
 
 

@@ -17,11 +17,11 @@ from typing import Any, TypeVar
 import msgspec
 
 from headrace.model import HeadraceError
+from headrace.project.caches import ChangesResponse, changes_since, leave_out_of_collections
+from headrace.project.decoders import make_decoders
+from headrace.project.session import ProjectSession
 from headrace.security.access import Identity, IdentityKind
-from headrace.services.caches import ChangesResponse, changes_since, leave_out_of_collections
-from headrace.services.decoders import make_decoders
 from headrace.services.graph import WARMED, load
-from headrace.services.session import ProjectSession
 from headrace.store.queries.changes import Marks
 from headrace.web.shared_reads import SharedReads
 

@@ -16,10 +16,10 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from headrace.model import HeadraceError, SignIn
+from headrace.project.session import ProjectSession
 from headrace.security.secrets import Secrets
 from headrace.security.sessions import SignedIn, SignInKind
 from headrace.services.browser_sessions import SessionEvent, signed_in
-from headrace.services.session import ProjectSession
 from headrace.web.access import Guard
 from headrace.web.http import HttpProblem, read_body
 from headrace.web.project_reader import ProjectReader

@@ -20,7 +20,7 @@ import msgspec
 
 from headrace.lake.session import open_spare
 from headrace.model import HeadraceError
-from headrace.services.session import ProjectSession
+from headrace.project.session import ProjectSession
 from headrace.web.read_forks import Forks
 from headrace.web.read_process import DataFileRequest, hand_out
 from headrace.web.tool_process import ToolRequest, run_tool

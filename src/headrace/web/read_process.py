@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 import msgspec
 
 from headrace.model import HeadraceError
+from headrace.project.read_queries import ReadQuery
+from headrace.project.session import ProjectSession
 from headrace.security.access import Identity
 from headrace.services import data_pages
 from headrace.services import read as reading
 from headrace.services.data_pages import DataQuery
-from headrace.services.read_queries import ReadQuery
-from headrace.services.session import ProjectSession
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer

@@ -13,8 +13,8 @@ import msgspec
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from headrace.access.permissions import check_call
 from headrace.security.access import Identity, IdentityKind
-from headrace.services.permissions import check_call
 from headrace.web.data import READS_MAX, acquire_slot, read_whole
 from headrace.web.endpoints import Endpoint
 from headrace.web.http import JSON_TYPE, body_parameters, query_parameters, read_json_body

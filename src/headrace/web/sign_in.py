@@ -17,16 +17,16 @@ from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from headrace.access.access_events import note_failed_sign_in
+from headrace.access.refused_acts import refused_in_project
 from headrace.model import HeadraceError
+from headrace.project.session import ProjectSession
+from headrace.responses import Response as ApiResponse
+from headrace.responses.access import RefusedActRow
 from headrace.security.access import Identity, local_identity
 from headrace.security.access_events import UNKNOWN
 from headrace.security.sessions import SignedIn, SignInKind, hash_of_id
-from headrace.services.access_events import note_failed_sign_in
 from headrace.services.browser_sessions import SessionEvent, has_users, record_later
-from headrace.services.refused_acts import refused_in_project
-from headrace.services.responses import Response as ApiResponse
-from headrace.services.responses.access import RefusedActRow
-from headrace.services.session import ProjectSession
 from headrace.web.access import Guard, is_same_origin
 from headrace.web.endpoints import ENDPOINTS, json_response
 from headrace.web.http import HttpProblem, read_body, read_json_body

@@ -12,10 +12,10 @@ from typing import Any, BinaryIO
 import msgspec
 
 from headrace.model import HeadraceError
+from headrace.project.parameters import call, command_function, request_type
+from headrace.project.session import ProjectSession, Silent
+from headrace.responses.base import encoded
 from headrace.security.access import Identity
-from headrace.services.parameters import call, command_function, request_type
-from headrace.services.responses.base import encoded
-from headrace.services.session import ProjectSession, Silent
 from headrace.web.read_process import Head
 
 

@@ -17,11 +17,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from headrace.project.session import ProjectSession, Silent
 from headrace.services import audit
 from headrace.services.database_check import check
 from headrace.services.incidents import incidents
 from headrace.services.run_results import tick
-from headrace.services.session import ProjectSession, Silent
 from headrace.services.status import status
 from lab.declarations import SERVER, TOKEN
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from headrace.services.session import ProjectSession, Silent
+from headrace.project.session import ProjectSession, Silent
 from headrace.services.validate import validate
 from headrace_import.importers.adf import read_project
 from headrace_import.importers.imported import ImportedItem, ImportedProject

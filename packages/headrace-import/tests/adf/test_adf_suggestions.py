@@ -8,7 +8,7 @@ import pytest
 from adf_factories import activity, basics, copy, dataset, pipeline, script, trigger
 
 import headrace
-from headrace.services.session import Silent
+from headrace.project.session import Silent
 from headrace_import.services.project import import_project
 from headrace_import.services.suggestions import apply_suggestions
 

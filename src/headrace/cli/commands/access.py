@@ -15,8 +15,8 @@ from headrace.cli.terminal import ColumnLayout, StyledCell, plural
 from headrace.model.access import Role
 from headrace.model.errors import UsageError
 from headrace.model.partitions import command_line
-from headrace.services.parameters import Argument, Option
-from headrace.services.responses.access import (
+from headrace.project.parameters import Argument, Option
+from headrace.responses.access import (
     AccessDecisionResponse,
     AccessRow,
     EmergencyRow,

@@ -17,8 +17,8 @@ from headrace.cli.output import CommandOutput
 from headrace.cli.terminal import ColumnLayout, Row, StyledCell, plural
 from headrace.model.errors import Refused, UsageError
 from headrace.model.partitions import command_line
-from headrace.services.parameters import Option
-from headrace.services.responses import ApplyResponse, PlanResponse, VersionRow
+from headrace.project.parameters import Option
+from headrace.responses import ApplyResponse, PlanResponse, VersionRow
 
 # `headrace apply [PLAN_ID]`
 

@@ -8,7 +8,7 @@ from headrace.cli.declared_commands import ServiceCommand
 from headrace.cli.output import CommandOutput
 from headrace.cli.terminal import ColumnLayout, StyledCell, joined, plural
 from headrace.model.policy import Approval
-from headrace.services.responses.approvals import ApprovalRow
+from headrace.responses.approvals import ApprovalRow
 
 _STYLES = {"open": "warn", "approved": "good", "rejected": "bad", "expired": "dim", "void": "dim"}
 _COST = re.compile(r"\bcost\b")

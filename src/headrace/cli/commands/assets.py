@@ -13,9 +13,8 @@ from headrace.cli.run_results import partition_span, render_error
 from headrace.cli.terminal import ColumnLayout, StyledCell, plural
 from headrace.model.errors import UsageError
 from headrace.model.partitions import command_line, partition_argument
-from headrace.services.lineage import lineage
-from headrace.services.parameters import Option
-from headrace.services.responses import (
+from headrace.project.parameters import Option
+from headrace.responses import (
     CheckRow,
     LineageResponse,
     LineageRow,
@@ -24,7 +23,8 @@ from headrace.services.responses import (
     RenderResponse,
     TryResponse,
 )
-from headrace.services.responses.inspections import RowDifferenceRow, TestRow
+from headrace.responses.inspections import RowDifferenceRow, TestRow
+from headrace.services.lineage import lineage
 
 # `headrace lineage ASSET[.COLUMN]`
 

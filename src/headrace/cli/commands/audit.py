@@ -12,8 +12,8 @@ from headrace.cli.output import CommandOutput
 from headrace.cli.terminal import ColumnLayout, StyledCell, plural
 from headrace.model.errors import UsageError
 from headrace.model.partitions import command_line
+from headrace.project.parameters import Argument, Option
 from headrace.services.audit import AuditQuery, AuditRow, CheckpointResponse, VerifyResponse
-from headrace.services.parameters import Argument, Option
 
 MISSING_SHOWN_MAX = 20
 CHANGE_CHARACTERS_MAX = 120

@@ -13,9 +13,9 @@ from headrace.cli.output import CommandOutput, data_table, seconds
 from headrace.cli.terminal import ColumnLayout, StyledCell, joined, plural
 from headrace.model.errors import Refused
 from headrace.model.partitions import command_line, partition_argument
-from headrace.services.parameters import Argument
-from headrace.services.responses import ColumnRow
-from headrace.services.responses.backfills import (
+from headrace.project.parameters import Argument
+from headrace.responses import ColumnRow
+from headrace.responses.backfills import (
     BackfillResponse,
     BackfillRow,
     BackfillsResponse,

@@ -10,6 +10,7 @@ from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput
 from headrace.cli.terminal import ColumnLayout, StyledCell, plural
 from headrace.model.errors import UsageError
+from headrace.project.parameters import Argument, Option
 from headrace.services.checks import (
     ChallengedCheckRow,
     ChallengeResponse,
@@ -18,7 +19,6 @@ from headrace.services.checks import (
     UnnoticedRow,
     checks,
 )
-from headrace.services.parameters import Argument, Option
 
 # The output of `checks`, `checks challenge` and `checks suggest`.
 

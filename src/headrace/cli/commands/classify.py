@@ -9,8 +9,8 @@ from headrace.cli.declared_commands import terminal_command
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput
 from headrace.model.errors import UsageError
-from headrace.services.parameters import Option
-from headrace.services.responses.plans import SuggestedClassRow
+from headrace.project.parameters import Option
+from headrace.responses.plans import SuggestedClassRow
 
 
 @terminal_command(

@@ -7,7 +7,7 @@ from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput
 from headrace.cli.terminal import ColumnLayout, plural
 from headrace.model import InputFormat
-from headrace.services.responses.conformance import ConformanceResponse
+from headrace.responses.conformance import ConformanceResponse
 
 
 @terminal_command(

@@ -13,13 +13,7 @@ from headrace.cli.rename_texts import evidence_text
 from headrace.cli.run_results import partition_span, render_learnt_source
 from headrace.cli.terminal import ColumnLayout, StyledCell, joined, plural
 from headrace.model.partitions import WHOLE, command_line, partition_argument
-from headrace.services.contracts import (
-    ContractChangeRow,
-    ContractColumnRow,
-    ContractDiffResponse,
-    ContractShowResponse,
-)
-from headrace.services.parameters import (
+from headrace.project.parameters import (
     AgreedNames,
     AsIs,
     Conversions,
@@ -27,7 +21,13 @@ from headrace.services.parameters import (
     Pairs,
     Reason,
 )
-from headrace.services.responses.repairs import AcceptResponse, InferResponse, MappingRow
+from headrace.responses.repairs import AcceptResponse, InferResponse, MappingRow
+from headrace.services.contracts import (
+    ContractChangeRow,
+    ContractColumnRow,
+    ContractDiffResponse,
+    ContractShowResponse,
+)
 
 # The output of `contract show` and `contract diff`.
 
@@ -241,8 +241,8 @@ def _accept(
 
     It is applied, and the next tick re-ingests the held deliveries.
     """
+    from headrace.repairs.contract_updates import ValueDecision
     from headrace.services.contract_accept import accept
-    from headrace.services.contract_updates import ValueDecision
 
     with refusal_as_json(invocation, render_accepted):
         response = accept(

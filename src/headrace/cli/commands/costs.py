@@ -6,7 +6,7 @@ from headrace.cli.declared_commands import ServiceCommand
 from headrace.cli.output import CommandOutput, seconds
 from headrace.cli.terminal import ColumnLayout, StyledCell, plural
 from headrace.model.fields import bytes_as_text
-from headrace.services.responses.costs import BudgetRow, CostRow, CostsResponse
+from headrace.responses.costs import BudgetRow, CostRow, CostsResponse
 
 ROWS_PRINTED_MAX = 40
 _NOTHING_NAMED = {

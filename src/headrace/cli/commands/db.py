@@ -17,6 +17,8 @@ from headrace.cli.output import CommandOutput
 from headrace.cli.terminal import ColumnLayout, StyledCell, plural
 from headrace.model.errors import UsageError
 from headrace.model.partitions import command_line
+from headrace.project.parameters import Option
+from headrace.responses.erasures import RebuildableRow
 from headrace.services.database import (
     BackupResponse,
     CheckResponse,
@@ -25,8 +27,6 @@ from headrace.services.database import (
     GcResponse,
     UpgradeResponse,
 )
-from headrace.services.parameters import Option
-from headrace.services.responses.erasures import RebuildableRow
 from headrace.store.event_recording import UNRECORDED
 
 REFUSED_EXIT_CODE = 3

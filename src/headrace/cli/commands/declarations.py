@@ -5,7 +5,7 @@ from __future__ import annotations
 from headrace.cli.declared_commands import ServiceCommand
 from headrace.cli.output import CommandOutput
 from headrace.cli.terminal import ColumnLayout, StyledCell, plural
-from headrace.services.responses import Counts, NodeRow, ProblemRow, ValidateResponse
+from headrace.responses import Counts, NodeRow, ProblemRow, ValidateResponse
 
 # `headrace validate`
 

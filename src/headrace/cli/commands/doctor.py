@@ -9,8 +9,8 @@ from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput
 from headrace.cli.terminal import ColumnLayout, StyledCell, plural
 from headrace.model.errors import UsageError
-from headrace.services.parameters import Option
-from headrace.services.responses.inspections import ConnectionRow, ExaminationRow, NotifyRow
+from headrace.project.parameters import Option
+from headrace.responses.inspections import ConnectionRow, ExaminationRow, NotifyRow
 
 # `headrace doctor`
 

@@ -8,7 +8,7 @@ from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput
 from headrace.cli.terminal import ColumnLayout, StyledCell
 from headrace.model.errors import Refused
-from headrace.services.responses.erasures import ErasedPlaceRow, EraseResponse, HoldRow
+from headrace.responses.erasures import ErasedPlaceRow, EraseResponse, HoldRow
 
 # `headrace erase SUBJECT --where KEYS`
 

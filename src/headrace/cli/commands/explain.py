@@ -11,10 +11,10 @@ from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput
 from headrace.cli.output import CommandOutput as Output
 from headrace.cli.terminal import ColumnLayout, StyledCell
+from headrace.project.parameters import Option
+from headrace.responses import Page
+from headrace.responses.inspections import SchemaRow
 from headrace.services.explain import explain
-from headrace.services.parameters import Option
-from headrace.services.responses import Page
-from headrace.services.responses.inspections import SchemaRow
 
 # `headrace explain [CODE]`
 

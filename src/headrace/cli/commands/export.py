@@ -8,7 +8,7 @@ from headrace.cli.declared_commands import terminal_command
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput
 from headrace.cli.terminal import plural
-from headrace.services.responses.dbt_artifacts import DbtArtifactsResponse
+from headrace.responses.dbt_artifacts import DbtArtifactsResponse
 
 
 @terminal_command(

@@ -13,10 +13,10 @@ from headrace.cli.output import CommandOutput, seconds
 from headrace.cli.rename_texts import rival_texts, score_text
 from headrace.cli.terminal import ColumnLayout, StyledCell, joined
 from headrace.model.errors import Refused
-from headrace.services.responses.repairs import FixResponse
+from headrace.responses.repairs import FixResponse
 
 if TYPE_CHECKING:
-    from headrace.services.contract_updates import ValueDecision
+    from headrace.repairs.contract_updates import ValueDecision
 
 # A repair: its steps before it asks for agreement, and its result.
 
@@ -237,7 +237,7 @@ def fix_command(
     or if the rows would be the same because neither code nor inputs have changed since they were
     published.
     """
-    from headrace.services.contract_updates import ValueDecision
+    from headrace.repairs.contract_updates import ValueDecision
 
     decision = ValueDecision(tuple(convert), as_is, reason)
     return repair(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from headrace.cli.declared_commands import ServiceCommand
 from headrace.cli.output import CommandOutput
 from headrace.cli.terminal import ColumnLayout, StyledCell
-from headrace.services.responses.access import FreezeResponse
+from headrace.responses.access import FreezeResponse
 
 
 def _render(response: FreezeResponse, page: CommandOutput) -> None:

@@ -21,15 +21,15 @@ from headrace.cli.rename_texts import rival_texts, score_text
 from headrace.cli.terminal import ColumnLayout, StyledCell, joined, plural
 from headrace.model.errors import UsageError
 from headrace.model.partitions import command_line
-from headrace.services.incidents import incidents
-from headrace.services.parameters import Option
-from headrace.services.repair_texts import AWAY
-from headrace.services.responses.incidents import (
+from headrace.project.parameters import Option
+from headrace.repairs.repair_texts import AWAY
+from headrace.responses.incidents import (
     EvidenceRow,
     IncidentRepairRow,
     IncidentRow,
     MuteRow,
 )
+from headrace.services.incidents import incidents
 
 # The list of incidents, and one incident with its evidence. Equal evidence is printed once with
 # its count; the middle of a long timeline is left out.
@@ -350,7 +350,7 @@ def _one_of(value: str | None, nothing: bool, action: str, argument: str) -> str
 @terminal_command("incidents:incident")
 def _fix(invocation: Invocation, incident: str, dry_run: DryRun = False, yes: Yes = False) -> int:
     """Repair an incident, as `headrace fix` does."""
-    from headrace.services.contract_updates import UNDECIDED
+    from headrace.repairs.contract_updates import UNDECIDED
 
     return repair(invocation, incident, UNDECIDED, dry_run=dry_run, yes=yes)
 

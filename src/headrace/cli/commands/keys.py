@@ -5,7 +5,7 @@ from __future__ import annotations
 from headrace.cli.declared_commands import CommandGroup, ServiceCommand
 from headrace.cli.output import CommandOutput
 from headrace.cli.terminal import ColumnLayout, StyledCell, plural
-from headrace.services.responses.keys import KeyRotationRow, KeyVersionRow, RevealedResponse
+from headrace.responses.keys import KeyRotationRow, KeyVersionRow, RevealedResponse
 
 
 def _render_status(rows: list[KeyVersionRow], page: CommandOutput) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 from headrace.cli.declared_commands import terminal_command
 from headrace.cli.invocation import Invocation
 from headrace.model.errors import UsageError
-from headrace.services.parameters import Option
+from headrace.project.parameters import Option
 
 
 @terminal_command(group="operate", summary="serve the commands as tools to an agent (MCP)")

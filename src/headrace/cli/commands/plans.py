@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+from headrace.access.agreements import NEEDS_APPROVAL
 from headrace.cli import plan_markdown
 from headrace.cli.commands.approvals import render_needed_approval
 from headrace.cli.declared_commands import terminal_command
@@ -17,9 +18,8 @@ from headrace.cli.output import CommandOutput, seconds, value_text, values_text
 from headrace.cli.terminal import ColumnLayout, StyledCell, joined, plural
 from headrace.model.access import ACCESS_FILE
 from headrace.model.errors import UsageError
-from headrace.services.agreements import NEEDS_APPROVAL
-from headrace.services.parameters import Option, split_commas
-from headrace.services.responses import (
+from headrace.project.parameters import Option, split_commas
+from headrace.responses import (
     ChangeRow,
     DifferenceRow,
     NeededRow,
@@ -30,8 +30,8 @@ from headrace.services.responses import (
     StaleRow,
     StepRow,
 )
-from headrace.services.responses.inspections import DiffResponse, MomentRow, PartitionChange
-from headrace.services.responses.plans import (
+from headrace.responses.inspections import DiffResponse, MomentRow, PartitionChange
+from headrace.responses.plans import (
     LEFT_OUT_TEXTS,
     AgreementRow,
     ComputeRow,

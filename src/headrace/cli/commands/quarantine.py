@@ -14,9 +14,9 @@ from headrace.cli.output import CommandOutput, data_table
 from headrace.cli.run_results import partition_span, render_repair
 from headrace.cli.terminal import ColumnLayout, StyledCell, joined, plural
 from headrace.model.partitions import command_line, partition_argument
+from headrace.responses import ColumnRow, QuarantineRow
+from headrace.responses.interventions import DecisionResponse, WithdrawResponse
 from headrace.services.quarantine import list_quarantine
-from headrace.services.responses import ColumnRow, QuarantineRow
-from headrace.services.responses.interventions import DecisionResponse, WithdrawResponse
 
 # `headrace quarantine [ASSET[@K]|accept|drop]`
 

@@ -18,11 +18,11 @@ from headrace.cli.output import CommandOutput, data_table, seconds
 from headrace.cli.terminal import clean_lines, joined, plural
 from headrace.model.errors import UsageError
 from headrace.model.partitions import command_line
-from headrace.services.parameters import Argument, Option
+from headrace.project.parameters import Argument, Option
+from headrace.project.read_queries import ReadQuery
+from headrace.responses import ReadResponse
+from headrace.responses.inspections import AttachResponse, SqlResponse
 from headrace.services.read import read, write
-from headrace.services.read_queries import ReadQuery
-from headrace.services.responses import ReadResponse
-from headrace.services.responses.inspections import AttachResponse, SqlResponse
 
 if TYPE_CHECKING:
     from headrace.services.sql import SqlQuery
@@ -147,7 +147,7 @@ def _write_json(invocation: Invocation, response: ReadResponse, out: Path | None
     if out is None:
         invocation.json(response)
         return
-    from headrace.services.responses.base import encoded
+    from headrace.responses.base import encoded
 
     replace_file(out, lambda file: file.write(encoded(response) + b"\n"))
     invocation.note(f"{out}: {response.asset} as json")
@@ -253,7 +253,7 @@ def sql_command(
     with _told_how_to_stop(invocation):
         response = run_query(invocation.session, sql_query)
     if chosen == "json" and out is not None:
-        from headrace.services.responses.base import encoded
+        from headrace.responses.base import encoded
 
         replace_file(out, lambda file: file.write(encoded(response) + b"\n"))
     elif chosen == "json":

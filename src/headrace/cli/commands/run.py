@@ -12,8 +12,8 @@ from headrace.cli.output import CommandOutput
 from headrace.cli.run_results import render_run
 from headrace.cli.terminal import ColumnLayout, StyledCell, joined, plural
 from headrace.model.errors import Refused, UsageError
-from headrace.services.parameters import Option
-from headrace.services.responses.interventions import CancelResponse, PauseResponse, PauseRow
+from headrace.project.parameters import Option
+from headrace.responses.interventions import CancelResponse, PauseResponse, PauseRow
 
 # `headrace run [SELECT…]`
 

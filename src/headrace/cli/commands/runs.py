@@ -17,10 +17,10 @@ from headrace.cli.run_results import (
 )
 from headrace.cli.terminal import ColumnLayout, StyledCell
 from headrace.model.partitions import WHOLE, command_line, partition_argument
-from headrace.services.broken_partitions import BROKEN
+from headrace.project.parameters import Option
+from headrace.repairs.broken_partitions import BROKEN
+from headrace.responses import LogRow, RunRow
 from headrace.services.logs import AttemptLog, follow, logs
-from headrace.services.parameters import Option
-from headrace.services.responses import LogRow, RunRow
 from headrace.services.runs import runs
 
 # `headrace runs [RUN]`

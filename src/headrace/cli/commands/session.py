@@ -5,7 +5,7 @@ from __future__ import annotations
 from headrace.cli.declared_commands import CommandGroup, ServiceCommand
 from headrace.cli.output import CommandOutput
 from headrace.cli.terminal import ColumnLayout, StyledCell
-from headrace.services.responses.access import EndedSessionsResponse, SessionRow
+from headrace.responses.access import EndedSessionsResponse, SessionRow
 
 
 def _render_sessions(rows: list[SessionRow], page: CommandOutput) -> None:

@@ -17,9 +17,9 @@ from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput, seconds
 from headrace.cli.terminal import ColumnLayout, StyledCell, joined, plural
 from headrace.model.errors import UsageError
+from headrace.project.parameters import Argument, Option
+from headrace.responses import DemoResponse, InitResponse
 from headrace.services.init import init
-from headrace.services.parameters import Argument, Option
-from headrace.services.responses import DemoResponse, InitResponse
 
 # `headrace demo [resume] [DIR]`
 
@@ -31,7 +31,9 @@ class DemoFaultOption(enum.StrEnum):
     NONE = "none"
 
 
-@terminal_command("demo:demo", group="start", summary="run the guided example on real data")
+@terminal_command(
+    "headrace.demo.demo:demo", group="start", summary="run the guided example on real data"
+)
 def demo_command(
     invocation: Invocation,
     directory: Annotated[
@@ -56,7 +58,7 @@ def demo_command(
     fresh: bool,
 ) -> int:
     """Create and serve the guided example: New York's flights of 2013, delivered day by day."""
-    from headrace.services.demo import demo, go_on
+    from headrace.demo.demo import demo, go_on
 
     if directory == Path("resume"):
         invocation.show(
@@ -287,7 +289,7 @@ def dev_command(
 ) -> int:
     """Serve the environment `dev` (or --env NAME, never prod); apply and build what you save."""
     from headrace.cli.server import ListenAddress, line_printer, serve
-    from headrace.services.serving import ENVIRONMENT, Saves, refuse_production
+    from headrace.serving.serving import ENVIRONMENT, Saves, refuse_production
 
     env = invocation.options.env or os.environ.get("HEADRACE_ENV") or ENVIRONMENT
     invocation.options = invocation.options._replace(env=env)

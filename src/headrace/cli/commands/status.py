@@ -13,13 +13,13 @@ from headrace.cli.output import CommandOutput, seconds
 from headrace.cli.run_results import render_past_changes, render_repairs
 from headrace.cli.terminal import ColumnLayout, StyledCell, plural
 from headrace.model.partitions import command_line
-from headrace.services.lake_files import CORRECT, moved_now
-from headrace.services.parameters import Option
-from headrace.services.responses import ConsumerRow, Response, StatusResponse
-from headrace.services.responses.erasures import RetentionRow
-from headrace.services.responses.figures import FIGURES, FigureResponse
+from headrace.project.lake_files import CORRECT, moved_now
+from headrace.project.parameters import Option
+from headrace.project.status_facts import WINDOW
+from headrace.responses import ConsumerRow, Response, StatusResponse
+from headrace.responses.erasures import RetentionRow
+from headrace.responses.figures import FIGURES, FigureResponse
 from headrace.services.status import status
-from headrace.services.status_facts import WINDOW
 
 PATHS_SHOWN_MAX = 5
 PAUSED_SHOWN_MAX = 5

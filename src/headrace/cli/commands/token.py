@@ -5,7 +5,7 @@ from __future__ import annotations
 from headrace.cli.declared_commands import CommandGroup, ServiceCommand
 from headrace.cli.output import CommandOutput
 from headrace.cli.terminal import ColumnLayout, StyledCell
-from headrace.services.responses.access import NewTokenResponse, TokenRow
+from headrace.responses.access import NewTokenResponse, TokenRow
 
 _STYLES = {"valid": "good", "frozen": "bad", "expired": "dim", "revoked": "dim"}
 

@@ -10,7 +10,7 @@ from headrace.cli.output import CommandOutput
 from headrace.cli.terminal import ColumnLayout, StyledCell
 from headrace.model.errors import UsageError
 from headrace.model.partitions import command_line
-from headrace.services.responses.access import UserRow
+from headrace.responses.access import UserRow
 
 PASSWORD_LINE_CHARACTERS_MAX = 4_096
 

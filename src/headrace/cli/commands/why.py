@@ -10,7 +10,7 @@ from headrace.cli.declared_commands import ServiceCommand
 from headrace.cli.output import CommandOutput, seconds
 from headrace.cli.run_results import render_past_changes, render_repairs
 from headrace.cli.terminal import ColumnLayout, StyledCell, plural
-from headrace.services.responses.interventions import (
+from headrace.responses.interventions import (
     ComparedRow,
     LedgerRow,
     SegmentRow,

@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from headrace.access.permissions import rules_of
 from headrace.model import HeadraceError, Refused
 from headrace.model.access import Permission
 from headrace.model.errors import did_you_mean
+from headrace.project.parameters import call, command_function, request_type
+from headrace.project.session import AgentClaim, ProjectSession, Silent
 from headrace.security.access import Identity, IdentityKind, roles_of
-from headrace.services.parameters import call, command_function, request_type
-from headrace.services.permissions import rules_of
-from headrace.services.session import AgentClaim, ProjectSession, Silent
 from headrace.web.acts import Acts, RunningAction
 from headrace.web.agents.declarations import APPROVAL_KEY, Tool, tools
 from headrace.web.agents.results import ITEMS_MAX, bounded, document, error_document

@@ -1,6 +1,6 @@
 """Which commands are tools for agents, and how a client sees each of them.
 
-A tool is a function in `services.permissions.COMMANDS`: the command's name and permission, the
+A tool is a function in `access.permissions.COMMANDS`: the command's name and permission, the
 function's signature, docstring and response say everything. `python -m scripts.generate` writes the
 tools into `tools.json`, so that the list of tools needs none of the commands' modules.
 """
@@ -16,9 +16,10 @@ from typing import Any, get_type_hints
 import msgspec
 from msgspec import structs
 
+from headrace.access.permissions import COMMANDS
 from headrace.installed_commands import installed_tables
 from headrace.model.access import Permission
-from headrace.services.parameters import (
+from headrace.project.parameters import (
     Option,
     Parameter,
     command_function,
@@ -26,7 +27,6 @@ from headrace.services.parameters import (
     flattened,
     request_type,
 )
-from headrace.services.permissions import COMMANDS
 
 TOOLS_FILE = Path(__file__).with_name("tools.json")
 READING = (Permission.SEE, Permission.READ, Permission.AUDIT)

@@ -64,7 +64,7 @@ class AgentEndpoint:
     async def _start(self) -> None:
         from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 
-        from headrace.services.session import AgentClaim
+        from headrace.project.session import AgentClaim
         from headrace.web.agents.calls import AgentCalls, Caller
         from headrace.web.agents.server import Context, agent_server, claimed
 

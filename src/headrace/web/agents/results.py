@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from headrace.services.responses.base import encoded
+from headrace.responses.base import encoded
 from headrace.web.agents.declarations import CUT_KEY, LIST_KEY, Tool
 from headrace.web.http import HttpProblem
 

@@ -16,8 +16,8 @@ from mcp.server.lowlevel.server import Server
 
 from headrace import __version__
 from headrace.model.access import Permission
+from headrace.project.session import AgentClaim
 from headrace.services.agent_acts import CLAIM_CHARACTERS_MAX
-from headrace.services.session import AgentClaim
 from headrace.web.agents.calls import AgentCalls, Caller
 from headrace.web.agents.declarations import Tool
 from headrace.web.server import silence

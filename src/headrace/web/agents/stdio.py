@@ -10,8 +10,8 @@ from pathlib import Path
 import msgspec
 from mcp.server.stdio import stdio_server
 
+from headrace.project.session import AgentClaim, ProjectSession
 from headrace.security.access import Identity
-from headrace.services.session import AgentClaim, ProjectSession
 from headrace.web.agents.calls import AgentCalls, Caller
 from headrace.web.agents.server import Context, agent_server, claimed
 from headrace.web.project_reader import ProjectReader

@@ -21,9 +21,9 @@ from headrace.extension import (
 from headrace.model import Project, UnknownName
 from headrace.model.times import duration
 from headrace.plan import Compiled
-from headrace.services.caches import cached_by_version
-from headrace.services.snapshots import ProjectSnapshot, project_state
-from headrace.services.status_facts import WINDOW, window_began
+from headrace.project.caches import cached_by_version
+from headrace.project.snapshots import ProjectSnapshot, project_state
+from headrace.project.status_facts import WINDOW, window_began
 from headrace.slo.declared_promises import Node, Terms, traits
 from headrace.store.queries import applied_versions, durations, incidents
 from headrace.store.queries.incidents import display_id

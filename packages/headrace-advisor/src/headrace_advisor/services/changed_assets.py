@@ -10,7 +10,7 @@ from headrace.extension import Asset, ProjectSession, UsageError
 from headrace.model import SqlBody
 from headrace.model.files import FILE_BYTES_MAX, FileKind
 from headrace.plan import Compiled
-from headrace.services.session import usable
+from headrace.project.session import usable
 
 _HEADER = "/* headrace"
 

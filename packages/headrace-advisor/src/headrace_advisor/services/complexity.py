@@ -12,9 +12,9 @@ from headrace.compiler.lineage import compile_lineage
 from headrace.extension import SEE, ProjectSession, command, command_line
 from headrace.ledger.costs import MONTH_DAYS, CostAmount, CostItem, sums
 from headrace.plan import Compiled
+from headrace.project.session import usable
 from headrace.services.costs import days_since, figuring_of, plain_items
-from headrace.services.figure_inputs import Figuring
-from headrace.services.session import usable
+from headrace.standing.figure_inputs import Figuring
 from headrace.store import Transaction
 from headrace.store.queries import applied_versions
 from headrace.store.queries import complexity as stored

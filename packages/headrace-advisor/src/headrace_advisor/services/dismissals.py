@@ -8,6 +8,8 @@ from typing import Annotated, NamedTuple
 
 import msgspec
 
+from headrace.access.permissions import decision, people_to_ask, rules_of
+from headrace.acts import commands
 from headrace.extension import (
     DECIDE,
     Argument,
@@ -23,10 +25,8 @@ from headrace.extension import (
 )
 from headrace.model.access import Permission
 from headrace.plan import Compiled
+from headrace.project.session import usable
 from headrace.security.audit import Action, AuditEvent, Object, append
-from headrace.services import commands
-from headrace.services.permissions import decision, people_to_ask, rules_of
-from headrace.services.session import usable
 from headrace.store import Transaction
 from headrace.store.queries import dismissals
 from headrace.store.queries.dismissals import StoredDismissal

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from headrace.extension import HeadraceError, ProjectSession, Refused, command_line
 from headrace.plan import Compiled
+from headrace.project.session import InvalidProject
 from headrace.services.checks import insert_checks
-from headrace.services.session import InvalidProject
 from headrace_advisor.analysis.advice import Premise, Verdict
 from headrace_advisor.analysis.checking import Advice
 from headrace_advisor.analysis.edits import edited

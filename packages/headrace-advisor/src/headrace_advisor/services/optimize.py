@@ -23,9 +23,9 @@ from headrace.extension import (
 )
 from headrace.model import SqlBody
 from headrace.plan.compiled import Compiled
+from headrace.project.selection import selected
+from headrace.project.session import usable
 from headrace.services.node_code import hidden_files
-from headrace.services.selection import selected
-from headrace.services.session import usable
 from headrace.sql.parsing import TEXT_CHARACTERS_MAX
 from headrace_advisor.analysis.checking import Advice, check_query, check_text
 from headrace_advisor.analysis.project_tables import ProjectTables

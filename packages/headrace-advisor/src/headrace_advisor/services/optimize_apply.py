@@ -23,8 +23,8 @@ from headrace.extension import (
 from headrace.model.times import duration
 from headrace.plan import Compiled
 from headrace.plan.trials import Trial, TrialVerdict
-from headrace.services.responses import ApplyResponse, PlanResponse
-from headrace.services.session import Silent, usable
+from headrace.project.session import Silent, usable
+from headrace.responses import ApplyResponse, PlanResponse
 from headrace.store.queries import trials
 from headrace.store.queries.trials import StoredTrial
 from headrace_advisor.analysis.project_tables import ProjectTables

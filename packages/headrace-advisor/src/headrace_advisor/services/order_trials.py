@@ -22,7 +22,7 @@ from headrace.lake.session import without_semicolons
 from headrace.model import InputMode, InputSpec, SqlBody
 from headrace.plan import Compiled
 from headrace.plan.trials import Trial
-from headrace.services.masking import refuse_inputs
+from headrace.privacy.masking import refuse_inputs
 from headrace_advisor.analysis.project_tables import ProjectTables
 from headrace_advisor.responses.optimize import SavingRow
 from headrace_advisor.responses.trials import LeftOutRow, ReaderTrialRow, TrialRow

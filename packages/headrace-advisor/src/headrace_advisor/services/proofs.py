@@ -19,8 +19,8 @@ from headrace.extension import (
 )
 from headrace.plan import changes, comparison
 from headrace.plan.trials import Interval, Side, Trial
+from headrace.project.session import usable
 from headrace.services import plans
-from headrace.services.session import usable
 from headrace_advisor.analysis.advice import Verdict
 from headrace_advisor.analysis.project_advice import ProjectFinding
 from headrace_advisor.analysis.project_tables import ProjectTables

@@ -19,8 +19,8 @@ from headrace.extension import (
     safe_path,
 )
 from headrace.model.intervals import to_us
+from headrace.responses import ApplyResponse, PlanResponse, VersionRow
 from headrace.services.ls import file_of, versions
-from headrace.services.responses import ApplyResponse, PlanResponse, VersionRow
 from headrace.store.queries import applied_versions
 from headrace.store.queries.audit_trail import pruned_since
 from headrace.store.queries.erasures import is_retired_whole

@@ -15,6 +15,7 @@ from headrace.model.partitions import WHOLE
 from headrace.plan import Compiled
 from headrace.plan.compiled import is_view
 from headrace.plan.trials import spread_over
+from headrace.project import targets
 from headrace.runtime.applied_versions import AppliedVersion
 from headrace.runtime.leadership import worker_settings
 from headrace.runtime.messages import ComputeTask
@@ -22,7 +23,6 @@ from headrace.runtime.tasks import TaskBuilder, Undeliverable
 from headrace.runtime.worker_protocol import WorkerSettings
 from headrace.scheduler import AttemptId, Dispatch
 from headrace.security.state import open_state
-from headrace.services import targets
 from headrace.store import Store
 from headrace.store.queries import publications
 from headrace_advisor.analysis.idle_slots import IdleSlots

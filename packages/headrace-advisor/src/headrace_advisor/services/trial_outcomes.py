@@ -6,9 +6,9 @@ import statistics
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from headrace.ledger.compute_time import MONTH_US, saved_seconds
 from headrace.model.intervals import DAY_US
 from headrace.plan.trials import Trial
-from headrace.services.compute_time import MONTH_US, saved_seconds
 from headrace.store import Transaction
 from headrace.store.queries import durations
 from headrace.store.queries.trials import StoredTrial

@@ -20,9 +20,9 @@ from headrace.extension import (
     command,
 )
 from headrace.model.times import parse_duration
-from headrace.services import targets
-from headrace.services.masking import refuse_hidden, refuse_inputs
-from headrace.services.session import usable
+from headrace.privacy.masking import refuse_hidden, refuse_inputs
+from headrace.project import targets
+from headrace.project.session import usable
 from headrace_advisor.analysis.project_tables import ProjectTables
 from headrace_advisor.responses.trials import TrialRow
 from headrace_advisor.services.changed_assets import (

@@ -18,9 +18,9 @@ from headrace.extension import (
 )
 from headrace.model.times import duration
 from headrace.plan import Compiled
-from headrace.services.responses import ApplyResponse, PlanResponse
-from headrace.services.session import usable
-from headrace.services.status_facts import WINDOW
+from headrace.project.session import usable
+from headrace.project.status_facts import WINDOW
+from headrace.responses import ApplyResponse, PlanResponse
 from headrace_advisor.responses.advice import DelayProposalRow
 from headrace_advisor.services.bottleneck import bottleneck
 from headrace_advisor.services.changed_assets import compiled_with, text_of

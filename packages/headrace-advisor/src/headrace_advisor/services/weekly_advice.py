@@ -11,11 +11,11 @@ import msgspec
 
 from headrace.extension import command_line
 from headrace.incidents.messages import wrapped
+from headrace.ledger.compute_time import MONTH_US, saved_seconds
 from headrace.model.intervals import from_us
 from headrace.model.times import Duration, duration
 from headrace.plan import ChangeKind, Compiled, changes
 from headrace.plan.trials import Interval, Trial, TrialVerdict
-from headrace.services.compute_time import MONTH_US, saved_seconds
 from headrace.slo.declared_promises import declared_promises, traits
 from headrace.slo.obligations import EvaluationContext
 from headrace.slo.stored_facts import StoredFacts

@@ -13,10 +13,10 @@ from headrace.model.partitions import SEPARATOR
 from headrace.model.times import duration
 from headrace.plan.backfill_planning import AFTERWARDS, INGESTED, STAGED
 from headrace.plan.backfills import Backfill, BackfillSpan, Mode
+from headrace.repairs.backfill_planning import BackfillArguments, DraftBackfill, plan
+from headrace.runtime import estimates
 from headrace.runtime.overlays.partitions import keys_of
 from headrace.scheduler import Graph, GraphNode
-from headrace.services import estimates
-from headrace.services.backfill_planning import BackfillArguments, DraftBackfill, plan
 from headrace_advisor.analysis.backfilled_days import BackfillWork, Partition
 from headrace_advisor.analysis.delivered import percentile
 from headrace_advisor.analysis.history import History

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from headrace.access.agreements import NEEDS_APPROVAL
 from headrace.extension import Progress, ProjectSession, Refused, apply, plan, safe_path
-from headrace.services.agreements import NEEDS_APPROVAL
-from headrace.services.responses import ApplyResponse, PlanResponse
+from headrace.responses import ApplyResponse, PlanResponse
 
 
 def refuse_other_changes(session: ProjectSession, progress: Progress) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from headrace.extension import Response
-from headrace.services.responses.plans import RowChange
+from headrace.responses.plans import RowChange
 
 
 class ImportDiffPartition(Response, frozen=True, kw_only=True):

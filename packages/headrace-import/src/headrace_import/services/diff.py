@@ -37,7 +37,7 @@ from headrace.model import LakeError
 from headrace.model.intervals import bounds_us, key_at_us, keys_between, previous_key
 from headrace.model.nodes import Grain, PartitionSpec
 from headrace.security.secrets import SecretMissing, Secrets
-from headrace.services.comparisons import identifying_columns, row_change
+from headrace.standing.comparisons import identifying_columns, row_change
 from headrace.store.clock import instant
 from headrace.store.queries import publications
 from headrace_import import IMPORT

@@ -1,0 +1,244 @@
+"""Where the rows of a subject are: what an erasure deletes, what stays, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from headrace.compiler.lineage import compile_lineage
+from headrace.model.partitions import command_line
+from headrace.plan.compiled import Compiled, is_view
+from headrace.privacy import erase_exports, erase_places, erase_subject
+from headrace.privacy.erase_declared import earlier_codes
+from headrace.privacy.erase_exports import ExportToErase
+from headrace.privacy.erase_places import Keys, TableFiles
+from headrace.project.session import ProjectSession
+from headrace.responses.erasures import ErasedPlaceRow
+from headrace.runtime import backups
+from headrace.security import erasures as ledger
+from headrace.store import Transaction
+
+ERASED, KEPT = "erased", "kept"
+
+
+class ErasePlan(msgspec.Struct, frozen=True):
+    """What an erasure would do: its places, and what each step needs."""
+
+    subject: str
+    keys: Keys
+    values: tuple[str, ...]
+    places: list[ErasedPlaceRow]
+    nodes: tuple[str, ...]
+    """The nodes with the keys, in project order."""
+    sources: tuple[str, ...]
+    exports: tuple[tuple[str, str, int], ...] = ()
+    """Exports with rows of the subject: consumer, interval, publication."""
+
+
+def erase_plan_of(
+    session: ProjectSession,
+    compiled: Compiled,
+    subject: str,
+    condition: erase_subject.Condition,
+    from_node: str | None,
+) -> ErasePlan:
+    """Return where the rows of a subject's keys are.
+
+    Without `from_node`, the keys begin at the subject if that is a node, else where their columns
+    are. Raise UsageError if that isn't one node.
+    """
+    project = compiled.project
+    start = from_node or (subject if project.source_or_asset(subject) is not None else None)
+    data, _ = session.data_folder, session.clock  # it is read before the transaction
+    cache = data / "cache"
+    values = tuple(value for keys in condition for key in keys for value in key.values)
+    with session.existing_store.read() as tx:
+        codes = [
+            (code, compile_lineage(code, cache))
+            for code in (compiled, *earlier_codes(tx, compiled))
+        ]
+        nodes_of_subject = erase_subject.nodes_of(session, tx, codes, condition, start)
+        keys = Keys(nodes_of_subject.keys, ledger.hash_key(data))
+        token = ledger.subject_token(data, msgspec.json.encode([start or "", condition]).decode())
+        nodes = tuple(name for name in compiled.order if name in nodes_of_subject.keys)
+        sources = tuple(name for name in nodes if name in project.sources)
+        searched = _searched(session, tx, compiled, keys, nodes)
+        exports = _exports(session, tx, compiled, token, searched)
+        places = _places(session, tx, compiled, keys, searched, nodes_of_subject, values, exports)
+    waiting = tuple(item.key for item in exports)
+    return ErasePlan(token, keys, values, places, nodes, sources, waiting)
+
+
+def _searched(
+    session: ProjectSession, tx: Transaction, compiled: Compiled, keys: Keys, nodes: Sequence[str]
+) -> dict[str, TableFiles | None]:
+    """Search the tables of the nodes; None for nodes without one."""
+    return {
+        node: None
+        if _publishes_files(compiled, node)
+        else erase_places.table_files(tx, session.folders, node, keys, rewrite=False)
+        for node in nodes
+    }
+
+
+def _publishes_files(compiled: Compiled, node: str) -> bool:
+    asset = compiled.project.assets.get(node)
+    return asset is not None and asset.materialize == "files"
+
+
+def _exports(
+    session: ProjectSession,
+    tx: Transaction,
+    compiled: Compiled,
+    token: str,
+    searched: dict[str, TableFiles | None],
+) -> list[ExportToErase]:
+    """Return the exports with rows of the subject, and those that an erasure couldn't write."""
+    at = {node: files.paths if files is not None else {} for node, files in searched.items()}
+    return erase_exports.exports_to_erase(
+        session, tx, compiled, at, erase_exports.waiting_of(tx, token)
+    )
+
+
+def _places(
+    session: ProjectSession,
+    tx: Transaction,
+    compiled: Compiled,
+    keys: Keys,
+    searched: dict[str, TableFiles | None],
+    subject: erase_subject.Found,
+    values: Sequence[str],
+    exports: Sequence[ExportToErase],
+) -> list[ErasedPlaceRow]:
+    project, folders, nodes = compiled.project, session.folders, list(searched)
+    results: list[ErasedPlaceRow] = []
+    for node, files in searched.items():
+        results += _of_node(compiled, node, files)
+    for node in nodes:
+        source = project.sources.get(node)
+        if source is not None:
+            results += _of_copies(node, erase_places.copies(tx, folders, source, keys))
+    for item in erase_places.quarantined(tx, folders, nodes, keys):
+        why = (
+            "held or rejected rows: their file is deleted, what waits is ingested or computed again"
+        )
+        results.append(
+            place_row(item.node, "quarantine", item.rows, ERASED, why)
+            if item.rows is not None
+            else place_row(item.node, "quarantine", None, KEPT, f"{item.path} can't be read")
+        )
+    logged = [*nodes, *subject.without]
+    for node, paths in erase_places.logs_with(tx, folders, logged, values).items():
+        why = f"logs of {len(paths)} attempts: the key is overwritten"
+        results.append(place_row(node, "log", None, ERASED, why))
+    results += erase_exports.place_rows(exports)
+    results += _former_exports(session, tx, compiled, nodes)
+    results += _places_that_stay(session, compiled, subject)
+    return results
+
+
+def place_row(
+    node: str,
+    what: str,
+    rows: int | None,
+    action: str,
+    why: str,
+    partitions: Sequence[str] = (),
+) -> ErasedPlaceRow:
+    """Return a place: `what` of a node, with the number of rows where it is known."""
+    return ErasedPlaceRow(
+        node=node, what=what, partitions=list(partitions), rows=rows, action=action, why=why
+    )
+
+
+def _former_exports(
+    session: ProjectSession, tx: Transaction, compiled: Compiled, nodes: Sequence[str]
+) -> list[ErasedPlaceRow]:
+    results = []
+    for consumer, files in erase_exports.former_targets(session, tx, compiled, nodes).items():
+        why = (
+            f"an earlier declaration of the export wrote {', '.join(files[:5])}: Headrace"
+            " doesn't search it, so delete it, or the rows in it"
+        )
+        results.append(place_row(consumer, "export", None, KEPT, why))
+    return results
+
+
+def _of_node(compiled: Compiled, node: str, searched: TableFiles | None) -> list[ErasedPlaceRow]:
+    if _publishes_files(compiled, node):
+        why = (
+            "it publishes files, which Headrace doesn't read: compute it again from the erased"
+            f" inputs: {command_line('run', node, '--again')} --reason TEXT"
+        )
+        return [place_row(node, "files", None, KEPT, why)]
+    if searched is None:
+        return []
+    results = []
+    if searched.files or searched.loose:
+        partitions = sorted({key for file in searched.files for key in file.visible})
+        rows = sum(sum(file.visible.values()) for file in searched.files)
+        files = len(searched.files) + len(searched.loose)
+        why = f"published rows, in all snapshots; files that are replaced: {files}"
+        results.append(place_row(node, "rows", rows, ERASED, why, partitions))
+    if searched.staged:
+        why = "a backfill has staged them: let it end or cancel it, then erase again"
+        results.append(place_row(node, "staged", None, KEPT, why))
+    return results
+
+
+def _of_copies(node: str, copies: erase_places.Copies) -> list[ErasedPlaceRow]:
+    results = []
+    if copies.raw:
+        why = f"stored bytes of deliveries; files that are deleted: {len(copies.raw)}"
+        results.append(place_row(node, "raw", copies.rows, ERASED, why))
+    for path in copies.delivered:
+        why = f"the delivered file {path} isn't Headrace's: delete the rows in it"
+        results.append(place_row(node, "delivery", None, KEPT, why))
+    for path in copies.unread:
+        why = f"the stored delivery {path} can't be read, so nobody can tell: look at it"
+        results.append(place_row(node, "raw", None, KEPT, why))
+    return results
+
+
+def _places_that_stay(
+    session: ProjectSession,
+    compiled: Compiled,
+    subject: erase_subject.Found,
+) -> list[ErasedPlaceRow]:
+    results = []
+    for node, columns in subject.reused.items():
+        why = (
+            f"earlier code had the key in {' and '.join(columns)}, which has other values now: its"
+            " rows in older partitions and snapshots aren't searched"
+        )
+        results.append(place_row(node, "rows", None, KEPT, why))
+    for node, columns in subject.without.items():
+        if is_view(compiled.project, node):
+            continue
+        names = " and ".join(columns)
+        why = (
+            f"no column has the values of {names} unchanged, so Headrace can't tell whose rows"
+            " these are. If one has, name it: --where … or NODE.COLUMN = VALUE"
+        )
+        results.append(place_row(node, "rows", None, KEPT, why))
+    copies = backups.own_backups(session.root, session.settings)
+    if copies:
+        why = f"automatic backups of the state; deleted, and a new one is written: {len(copies)}"
+        results.append(place_row("*", "backup", None, ERASED, why))
+    why = (
+        "backups of `headrace db backup` and copies outside of the data folder: delete them. After"
+        " `db restore`, the erasure is done again"
+    )
+    results.append(place_row("*", "backup", None, KEPT, why))
+    aside = sorted(
+        path.name
+        for path in session.data_folder.iterdir()
+        if path.name.startswith(("before_", "state.db.", "state.db_"))
+    )
+    if aside:
+        why = (
+            f"{', '.join(aside[:5])} were moved aside by `db restore` or `db upgrade`: delete them"
+        )
+        results.append(place_row("*", "state", None, KEPT, why))
+    return results

@@ -1,0 +1,257 @@
+"""Responses about a project and its data: `init`, `validate`, `ls`, `versions`, `read`, `try`, …"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from headrace.responses.base import (
+    CheckRow,
+    CodeRow,
+    ColumnRow,
+    ErrorRow,
+    PublishedCodeRow,
+    Response,
+)
+from headrace.responses.erasures import RemovedPartitionRow
+
+
+class Counts(Response, frozen=True, kw_only=True):
+    """How many of each kind a project declares."""
+
+    sources: int
+    assets: int
+    consumers: int
+    contracts: int
+
+
+class ProblemRow(Response, frozen=True, kw_only=True):
+    """One problem of a declaration. `severity` is `error` or `warning`, `line` counts from 1."""
+
+    severity: str
+    code: str
+    message: str
+    hint: str
+    file: str
+    line: int
+
+
+class BindingCounts(Response, frozen=True, kw_only=True):
+    """How many SQL statements DuckDB has bound, of bodies, checks and conditions; `left` are bound
+    by the next `validate`.
+    """
+
+    statements: int
+    bound: int
+    left: int
+
+
+class ValidateResponse(Response, frozen=True, kw_only=True):
+    """`validate`: every problem at once; `ok` is false as soon as one of them is an error."""
+
+    ok: bool
+    counts: Counts
+    problems: list[ProblemRow]
+    binding: BindingCounts | None = None
+    """Null for roles that are limited to nodes."""
+    left_out: int = 0
+    """Problems of files that the caller's roles don't reach; `ok` counts them."""
+
+
+class NodeRow(Response, frozen=True, kw_only=True):
+    """One line of `ls`. `kind` is `source`, `asset` or `consumer`, `body` is `sql`, `python`,
+    `command` or null.
+    """
+
+    name: str
+    kind: str
+    body: str | None
+    owner: str
+    domain: str | None
+    partition: str | None
+    """`*`, a grain, `key:region`, or `day,key:region`; null for consumers."""
+    tags: list[str]
+    file: str
+    retain: str | None = None
+    """How long the rows of a partition are kept; null: they aren't removed by their age."""
+    kept_from: str | None = None
+    """The first interval that `retain` keeps now."""
+    hold: str | None = None
+    """The reason of a legal hold; null without one."""
+    code: CodeRow | None = None
+    """Of an asset: its code as the files are now."""
+
+
+class InitResponse(Response, frozen=True, kw_only=True):
+    """`init`: what was written, and what to type next."""
+
+    directory: str
+    files: list[str]
+    sources: list[str]
+    assets: list[str]
+    consumers: list[str]
+    notes: list[str]
+    next: str
+
+
+class DemoEvent(Response, frozen=True, kw_only=True):
+    """One thing of the replay that a person should know. `injected` marks what the demo itself did
+    wrong on purpose.
+    """
+
+    partition: str
+    state: str
+    node: str
+    message: str
+    injected: bool = False
+
+
+class DemoResponse(Response, frozen=True, kw_only=True):
+    """`demo`: where it is, what the replay did, where its clock stands. Of `demo resume`: what the
+    days came to that flowed since.
+    """
+
+    directory: str
+    now: datetime
+    resumed: bool
+    """It was there already and wasn't replayed again."""
+    counts: Counts
+    owners: int
+    first: str
+    last: str
+    days: int
+    days_published: int
+    rows: int
+    """Flights published."""
+    seconds: float
+    """That the replay took."""
+    data: str = ""
+    """Where the data comes from, with its licence."""
+    data_seconds: float | None = None
+    events: list[DemoEvent] = []
+    fault: str = "rename"
+    """What the vendor does on the 11th of February: `rename` or `none`."""
+    went_on: bool = False
+    """It was stopped before, and the rest of its days flowed."""
+    incidents: int = 0
+    """How many were opened in the days that flowed since."""
+    next: str | None = None
+
+
+class Page(Response, frozen=True, kw_only=True):
+    """One page of `explain`."""
+
+    code: str
+    title: str
+    text: str
+
+
+# Responses of `versions`.
+
+
+class VersionFileRow(Response, frozen=True, kw_only=True):
+    """A file of a version, with the SHA-256 of the bytes that are stored."""
+
+    path: str
+    sha256: str
+
+
+class VersionRow(Response, frozen=True, kw_only=True):
+    """A version of the project: who applied it, when, by which plan (null: before plans had
+    ids), and its files."""
+
+    version: int
+    plan_id: str | None
+    by: str
+    at: datetime
+    files: list[VersionFileRow]
+
+
+# Responses of `read`, `try`, `render` and `lineage`.
+
+
+class ReadResponse(Response, frozen=True, kw_only=True):
+    """`read`: published rows, and of which snapshot. An asset that was never published
+    has no rows.
+    """
+
+    asset: str
+    snapshot: int | None
+    columns: list[ColumnRow]
+    rows: list[dict[str, Any]]
+    data_through: str | None
+    published_at: datetime | None
+    state: str
+    masked: list[str] = []
+    rows_total: int | None = None
+    not_rebuilt: list[RemovedPartitionRow] = []
+    """At most 50 of the partitions whose rows `retain_rebuildable` has removed, and of those that
+    were rebuilt and have other rows."""
+    reason: str | None = None
+    """That no partition with a requested key is known."""
+
+
+class TryResponse(Response, frozen=True, kw_only=True):
+    """`try`: computed and audited, nothing published. `state` is `passed`, `warned`, `unchecked`,
+    `held`, `rejected` or `failed`."""
+
+    asset: str
+    partition: str
+    state: str
+    rows_total: int | None
+    columns: list[ColumnRow]
+    rows: list[dict[str, Any]]
+    """At most `--limit` of them."""
+    checks: list[CheckRow]
+    seconds: float | None = None
+    error: ErrorRow | None = None
+    reason: str | None = None
+    log: list[str] = []
+
+
+class RenderInput(Response, frozen=True, kw_only=True):
+    """Which partitions of an input a body will see; null partitions mean all that is published."""
+
+    node: str
+    mode: str
+    partitions: list[str] | None
+    published: int
+    """How many of them are there to be read."""
+
+
+class RenderResponse(Response, frozen=True, kw_only=True):
+    """`render`: what will run, with its bound values. `text` is SQL for SQL, the function's source
+    for Python, and so on."""
+
+    asset: str
+    partition: str
+    body: str
+    text: str
+    parameters: dict[str, Any]
+    inputs: list[RenderInput]
+    columns: list[ColumnRow] | None
+    file: str
+    line: int
+
+
+class LineageRow(Response, frozen=True, kw_only=True):
+    """One column that the asked one comes from, or goes into. `via` is the column on the way that
+    is next to the asked one's side; `transformation` is that of the step between `column` and
+    `via`."""
+
+    column: str
+    via: str
+    transformation: str
+
+
+class LineageResponse(Response, frozen=True, kw_only=True):
+    """`lineage`: `column` is `asset.column`, or the asset where all its columns were asked for."""
+
+    column: str
+    upstream: list[LineageRow] | None
+    downstream: list[LineageRow] | None
+    affected_assets: list[str] | None = None
+    affected_consumers: list[str] | None = None
+    """Who a change of it affects, in the project's order; None without `downstream`."""
+    code: list[PublishedCodeRow] = []
+    """The versions of the asset's code that computed what readers see of it, oldest first."""

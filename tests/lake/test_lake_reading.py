@@ -74,6 +74,16 @@ def test_nested_times_are_json_without_loss(lake: Lake) -> None:
     }
 
 
+@pytest.mark.parametrize("kind", ["DATE", "TIMESTAMP", "TIMESTAMPTZ"])
+def test_infinite_times_inside_lists_are_no_day_of_the_year_9999(lake: Lake, kind: str) -> None:
+    """Would catch: `infinity` in a list read as 9999-12-31, which is another value."""
+    last = f"'9999-12-31 00:00:00'::{kind}"
+    lake.publish("t", "k", f"SELECT ['infinity'::{kind}, '-infinity'::{kind}, {last}, NULL] AS l")
+    (row,) = _read(lake).rows
+    up, down, day, nothing = json.loads(json.dumps(row))["l"]
+    assert (up, down, day[:10], nothing) == ("infinity", "-infinity", "9999-12-31", None)
+
+
 OLD = {
     "America/New_York": ("1883-11-18T12:00:00-05:00", "1883-11-18T16:00:00+00:00"),
     "Africa/Monrovia": ("1972-01-08T12:00:00+00:00", "1970-06-01T11:00:00+00:00"),

@@ -382,11 +382,14 @@ def _value(column: LakeColumn) -> str:
     return name if texts == kind else f"CAST({name} AS {texts.text})"
 
 
-_LOSSY = frozenset(("TIMESTAMP_NS", "TIME_NS", "INTERVAL"))
+_LOSSY = frozenset(
+    ("DATE", "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS", "TIME_NS", "INTERVAL")
+)
+"""Types whose nanoseconds, months or infinities Python's values lack."""
 
 
 def _with_texts(kind: Type) -> Type:
-    """Return a nested type with text where Python's types would lose nanoseconds or months."""
+    """Return a nested type with text for the parts that Python's values would change."""
     if kind.fields:
         return Type(kind.name, tuple((name, _with_texts(child)) for name, child in kind.fields))
     return Type("VARCHAR") if kind.name in _LOSSY else kind
@@ -403,7 +406,7 @@ def _converter(column: LakeColumn) -> Callable[[Any], Any]:
     kind = parse(column.type)
     if column.type.startswith("TIMESTAMP") and not kind.fields:
         return lambda text: None if text is None else _iso(text)
-    return _plain if _with_texts(kind) == kind else partial(_nested, kind)
+    return partial(_nested, kind) if kind.fields else _plain
 
 
 def _nested(kind: Type, value: Any) -> Any:  # complexipy: ignore (a case per type)
@@ -419,8 +422,10 @@ def _nested(kind: Type, value: Any) -> Any:  # complexipy: ignore (a case per ty
         case "MAP":
             pairs = ((_nested(parts[0], k), _nested(parts[1], item)) for k, item in value.items())
             return {key if isinstance(key, str) else str(key): item for key, item in pairs}
-        case "TIMESTAMP_NS":
+        case "TIMESTAMP" | "TIMESTAMP_S" | "TIMESTAMP_MS" | "TIMESTAMP_NS":
             return _iso(value)
+        case "TIMESTAMP WITH TIME ZONE" if value.tzinfo is None:
+            return "infinity" if value.year > 1 else "-infinity"
         case _:
             return _plain(value)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 import pyarrow as pa
@@ -98,6 +98,17 @@ def test_a_moment_is_read_as_the_same_one(lake: Lake, zone: str) -> None:
     lake.publish("t", "k", f"SELECT unnest({list(OLD[zone])}::TIMESTAMPTZ[]) AS seen")
     rows = _read(lake, timezone=zone).rows
     assert {row["seen"] for row in rows} == set(OLD[zone])
+
+
+@pytest.mark.parametrize("zone", OLD)
+def test_a_moment_is_the_same_one_in_a_csv(lake: Lake, zone: str) -> None:
+    """Would catch: an offset that is cut in a CSV, by which its moment is another one."""
+    lake.publish("t", "k", f"SELECT unnest({list(OLD[zone])}::TIMESTAMPTZ[]) AS seen, 1 AS n")
+    out, files = io.BytesIO(), catalog.files(lake.tx, "t", None)
+    write(lake.data_folder, files, lake.table("t"), out, data_format=DataFormat.CSV, timezone=zone)
+    header, *lines = out.getvalue().decode().splitlines()
+    read_back = {datetime.fromisoformat(line.partition(",")[0]) for line in lines}
+    assert (header, read_back) == ("seen,n", set(map(datetime.fromisoformat, OLD[zone])))
 
 
 def test_a_time_before_the_year_1_stays_as_it_is_written(lake: Lake) -> None:

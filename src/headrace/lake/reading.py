@@ -29,7 +29,7 @@ import msgspec
 from headrace.lake.masked_queries import masked_relation
 from headrace.lake.masks import ColumnMask, mask_failure, masked_types
 from headrace.lake.session import DuckDBSession, parser
-from headrace.lake.sqltext import cast_to_text, literal, quote, relation_sql
+from headrace.lake.sqltext import ZONED, cast_to_text, literal, quote, relation_sql
 from headrace.lake.tables import PARTITION_COLUMN, FileRef, LakeColumn, LakeTable
 from headrace.lake.types import Type, parse
 from headrace.model.errors import HeadraceError, LakeError, UsageError, first_line
@@ -289,6 +289,22 @@ def _reading(
             ) from error
 
 
+def _zoned_as_text(session: DuckDBSession, query: str, parameters: dict[str, Any] | None) -> str:
+    """Return a query whose zoned times are text, in UTC where DuckDB would cut their offset."""
+    described = _runner(session)(f"DESCRIBE SELECT * FROM ({query})", parameters or None).fetchall()
+    columns = [
+        (str(name), str(kind), f"column_{n}") for n, (name, kind, *_) in enumerate(described)
+    ]
+    if not any(kind == ZONED for _, kind, _ in columns):
+        return query
+    values = (
+        f"{cast_to_text(kind, at) if kind == ZONED else at} AS {quote(name)}"
+        for name, kind, at in columns
+    )
+    places = ", ".join(at for _, _, at in columns)
+    return f"SELECT {', '.join(values)} FROM ({query}) AS rows({places})"
+
+
 def _write_file(
     session: DuckDBSession,
     query: str,
@@ -304,6 +320,8 @@ def _write_file(
         else "FORMAT parquet, COMPRESSION zstd"
     )
     run = _runner(session)
+    if data_format is DataFormat.CSV:
+        query = _zoned_as_text(session, query, parameters)
     os.mkfifo(path, 0o600)
     try:
         with _PipeCopy(path, out, session.connection.interrupt):

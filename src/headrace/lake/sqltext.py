@@ -32,6 +32,9 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+ZONED = "TIMESTAMP WITH TIME ZONE"
+
+
 def cast_to_text(kind: str, value: str) -> str:
     """Return SQL for a value of a type as DuckDB writes it, so that it is read back as the same.
 
@@ -39,7 +42,7 @@ def cast_to_text(kind: str, value: str) -> str:
     zone had such offsets once, Liberia until 1972. These moments are written in UTC.
     """
     text = f"CAST({value} AS VARCHAR)"
-    if kind != "TIMESTAMP WITH TIME ZONE":
+    if kind != ZONED:
         return text
     utc = f"CAST({value} AT TIME ZONE 'UTC' AS VARCHAR) || '+00'"
     return f"if(extract('timezone' FROM {value}) % 60 <> 0, {utc}, {text})"

@@ -88,7 +88,8 @@ PROFILES_MAX = 20_000
 BY_ROW_MAX = 1_000
 """The most rows whose values are fetched one by one; from about 2,000 on a scan is faster."""
 
-_ON_FAIL = {"reject": Verdict.REJECTED, "hold": Verdict.HELD, "warn": Verdict.WARNED}
+ON_FAIL = {"reject": Verdict.REJECTED, "hold": Verdict.HELD, "warn": Verdict.WARNED}
+"""`on_fail:` → the verdict of a partition of which a blocking check failed."""
 
 
 class TableContents(msgspec.Struct, frozen=True):
@@ -330,7 +331,7 @@ def described_again(
 
 
 def _refuse_unsupported(on_fail: str) -> None:
-    if on_fail not in _ON_FAIL:
+    if on_fail not in ON_FAIL:
         raise NotBuilt(f"on_fail: {on_fail} isn't built yet", hint="use reject, hold or warn")
 
 
@@ -444,7 +445,7 @@ def _as_of(key: str, partition_check: PartitionCheck | None, now_us: int) -> int
 def _verdict(results: Sequence[CheckResult], rows: int, on_fail: str) -> Verdict:
     failed = [result for result in results if result.outcome is CheckState.FAILED]
     if any(result.severity is Severity.BLOCKING for result in failed):
-        return _ON_FAIL[on_fail]
+        return ON_FAIL[on_fail]
     if failed:
         return Verdict.WARNED
     passed = any(result.outcome is CheckState.PASSED for result in results)

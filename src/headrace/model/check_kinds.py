@@ -27,6 +27,7 @@ class CommonCheck(enum.StrEnum):
 
     UNIQUE = "unique"
     NOT_NULL = "not_null"
+    REFERENCES = "references"
     SQL = "sql"
 
 

@@ -18,6 +18,7 @@ from typing import Any, Self
 
 import msgspec
 
+from headrace.checks.audit import ON_FAIL
 from headrace.engine import InputData, logs
 from headrace.lake import PARTITION_COLUMN, FileRef, LakeColumn, LakeTable
 from headrace.lake.session import DuckDBSession
@@ -26,7 +27,9 @@ from headrace.lake.sqltext import literal, quote
 from headrace.lake.staging import stage
 from headrace.lake.tables import ColumnLookup
 from headrace.model import CheckSpec, CommandBody, HeadraceError, PythonBody, UsageError
+from headrace.model.check_kinds import CommonCheck
 from headrace.model.errors import did_you_mean, first_line
+from headrace.model.nodes import MaterializationKind
 from headrace.model.partitions import WHOLE
 from headrace.plan import Compiled
 from headrace.runtime.executors import LostWorker, TaskFinished
@@ -62,6 +65,7 @@ _READERS = {
     ),
     ".parquet": "read_parquet({path}, hive_partitioning = false)",
 }
+_NO_TABLE = (MaterializationKind.FILES, MaterializationKind.NONE)
 _TYPED = {".csv": ", types = ", ".json": ", columns = ", ".jsonl": ", columns = "}
 
 
@@ -452,12 +456,14 @@ class Bench:
             sql=node.sql,
             code=str(self._root) if isinstance(asset.body, PythonBody | CommandBody) else None,
             inputs=tuple(tables[name] for name in reads),
-            materialize=asset.materialize if asset.materialize in ("files", "none") else "table",
+            materialize=asset.materialize
+            if asset.materialize in _NO_TABLE
+            else MaterializationKind.TABLE,
             partition_column=node.partition_column,
             table=None,
             evolve=False,
             checks=tuple(checks),
-            on_fail=asset.on_fail if asset.on_fail in ("reject", "hold", "warn") else "reject",
+            on_fail=asset.on_fail if asset.on_fail in ON_FAIL else "reject",
             check_data=CheckData(
                 references=tuple(tables[name] for name in tables if name in node.check_references)
             ),
@@ -484,9 +490,9 @@ def _absolute(data: InputData, lake: Path) -> list[FileRef]:
 
 def _reads(check: CheckSpec) -> set[str]:
     """Return the nodes, in lower case, that a check reads in addition to the checked rows."""
-    if check.kind == "references":
+    if check.kind == CommonCheck.REFERENCES:
         return {str(check.arguments["to"]).partition(".")[0].lower()}
-    if check.kind != "sql":
+    if check.kind != CommonCheck.SQL:
         return set()
     from headrace.sql.analysis import analyse
 

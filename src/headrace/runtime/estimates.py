@@ -14,9 +14,10 @@ from msgspec.structs import replace
 
 from headrace.model.nodes import Asset, CommandBody, PythonBody, SqlBody
 from headrace.plan import Compiled
+from headrace.plan.backfill_planning import STAGED
 from headrace.plan.backfills import Backfill, BackfillSpan, Chosen
 from headrace.runtime.graph import apart, graph_of
-from headrace.scheduler import Graph, GraphNode, Target
+from headrace.scheduler import AttemptState, Graph, GraphNode, Target
 from headrace.scheduler.calibration import PlanTiming, calibrated
 from headrace.scheduler.estimates import (
     UNKNOWN_SPREAD,
@@ -315,7 +316,7 @@ def _own_paces(
         sample = (max(1, len(attempt.partitions)), seconds)
         if attempt.finished_at is None:
             under_way.setdefault(attempt.node, []).append(sample)
-        elif attempt.state in ("staged", "published"):
+        elif attempt.state in (AttemptState.STAGED, AttemptState.PUBLISHED):
             samples.setdefault(attempt.node, []).append(sample)
     enough = {
         name: results
@@ -356,7 +357,7 @@ def _work(backfill: Backfill, graph: Graph) -> PlannedWork:
     """Return the work in phases: ingestion, staged steps, then partitions made by production."""
     names = {node.name for node in graph.nodes}
     chosen = [item for item in backfill.chosen if item.node in names]
-    staged = {item.node for item in chosen if item.how == "staged"}
+    staged = {item.node for item in chosen if item.how == STAGED}
     steps = [
         tuple(
             target
@@ -408,11 +409,11 @@ def _published_in_production(
 
     Those partitions aren't staged.
     """
-    nodes = {item.node for item in backfill.chosen if item.how != "staged"}
+    nodes = {item.node for item in backfill.chosen if item.how != STAGED}
     return [
         attempt
         for attempt in attempts.attempts_of_plan(tx, row.id, limit=INGESTED_MAX)
-        if attempt.node in nodes and attempt.state == "published"
+        if attempt.node in nodes and attempt.state == AttemptState.PUBLISHED
     ]
 
 

@@ -160,7 +160,10 @@ def test_where_readings_differ(tmp_path: Path) -> None:
 
 RUSSIAN = "id,имя,город\n1,Анна Каренина,Москва\n2,Борис Годунов,Тверь\n"
 GREEK = "id,όνομα,πόλη\n1,Άννα Παπαδοπούλου,Αθήνα\n2,Γιώργος,Πάτρα\n"
-FOREIGN = {"cp1251": RUSSIAN, "koi8-r": RUSSIAN, "cp1253": GREEK, "iso-8859-7": GREEK}
+FOREIGN = {
+    **dict.fromkeys(("cp1251", "koi8-r", "cp866", "iso-8859-5"), RUSSIAN),
+    **dict.fromkeys(("cp1253", "iso-8859-7"), GREEK),
+}
 
 
 @pytest.mark.parametrize("encoding", FOREIGN)

@@ -314,7 +314,10 @@ ENCODING_BYTES_MAX = 64 << 20
 """64 MiB: larger files in another encoding aren't searched."""
 LEGACY = "cp1252"
 _CYRILLIC, _GREEK = "оеаинтсрвл", "αοιετσνηυρςάίό"
-_ALPHABETS = {"cp1251": _CYRILLIC, "koi8-r": _CYRILLIC, "cp1253": _GREEK, "iso-8859-7": _GREEK}
+_ALPHABETS = {
+    **dict.fromkeys(("cp1251", "koi8-r", "cp866", "iso-8859-5"), _CYRILLIC),
+    **dict.fromkeys(("cp1253", "iso-8859-7"), _GREEK),
+}
 """Encodings of other letters than Latin ones, with the letters of most texts in them."""
 _FOREIGN, _BEYOND_ASCII = re.compile(rb"[\x80-\xff]{3,}"), re.compile(rb"[\x80-\xff]")
 FOREIGN_BYTES_MIN = 12

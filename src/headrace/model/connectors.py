@@ -78,6 +78,8 @@ SINGLE_BYTE = (
     "mac-roman",
     "cp1251",
     "koi8-r",
+    "cp866",
+    "iso-8859-5",
     "cp1253",
     "iso-8859-7",
     "ascii",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from headrace.model.errors import HeadraceError, first_line
 from headrace.model.texts import MARKS, Value, hidden, plain, text
 
 NEWEST = text("{}: newest is {}; at most {}", "born", Value("2004-05-06"), "2d")
@@ -38,3 +39,9 @@ def test_a_value_with_marks_neither_ends_the_value_nor_begins_a_text() -> None:
     marked = text("{} is {}", name, value)
     assert plain(marked) == "a is xsecret"
     assert hidden(marked) == "a is …"
+
+
+def test_an_error_of_others_has_no_marks_of_ours() -> None:
+    """Would catch: a value that calls itself harmless, quoted by an error of DuckDB."""
+    assert first_line(ValueError(f"{MARKS[0]}can't cast secret{MARKS[1]}")) == "can't cast secret"
+    assert first_line(HeadraceError(NEWEST)) == NEWEST

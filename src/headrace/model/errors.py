@@ -25,11 +25,16 @@ from collections.abc import Collection
 from difflib import get_close_matches
 
 from headrace.model.nodes import Place, Value
+from headrace.model.texts import plain
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an error's message, or its class name if the message is empty."""
-    lines = str(error).strip().splitlines()
+    """Return the first line of an error's message, or its class name if the message is empty.
+
+    Marks of values (`model.texts`) are Headrace's own: data that has them can't pass for words.
+    """
+    message = str(error) if isinstance(error, HeadraceError) else plain(str(error))
+    lines = message.strip().splitlines()
     return lines[0] if lines else type(error).__name__
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 
 from headrace.access.hidden_values import (
@@ -11,10 +13,14 @@ from headrace.access.hidden_values import (
     text_without_values,
     without_values,
 )
+from headrace.cli.server import LinePrinter
+from headrace.cli.terminal import Screen
+from headrace.demo import demo
 from headrace.model.texts import Value, text
 from headrace.project.session import Silent
 from headrace.responses import ErrorRow
 from headrace.responses.history import ColumnFigureRow
+from headrace.runtime.runs import News, NewsState
 from headrace.services.logs import AttemptLog
 
 OUT = "can't be cast because the value is out of range for the destination type INT8"
@@ -161,3 +167,13 @@ def test_lines_of_progress_are_rendered() -> None:
     lines: list[str] = []
     RenderedProgress(Noting(), text_without_values).note(f"people held: {MARKED}")
     assert lines == ["people held: born: newest is …"]
+
+
+def test_lines_of_a_server_and_of_the_demo_have_no_marks() -> None:
+    """Would catch: the marks of values in a log, where nobody's rights are asked for."""
+    reason = text("{}: newest is {}", "born", Value("2004-05-06"))
+    news = News("flights_clean", "2013-02-08", NewsState.PUBLISHED, "warned", reason)
+    out, watch = io.StringIO(), demo._Watch()
+    LinePrinter(Screen(out, no_color=True))(news.reason)
+    watch(news)
+    assert [out.getvalue().strip(), watch.events[0].message] == ["born: newest is 2004-05-06"] * 2

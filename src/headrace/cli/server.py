@@ -16,6 +16,7 @@ from headrace.access.permissions import SERVE, check
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput
 from headrace.cli.terminal import Screen, clean
+from headrace.model.texts import plain
 from headrace.responses import Response
 from headrace.security.sessions import SESSIONS_FILE, Sessions
 from headrace.serving.serving import Role, ServerTask, Serving, Stop
@@ -116,7 +117,7 @@ class LinePrinter:
         self._screen = screen
 
     def __call__(self, line: str) -> None:
-        self._screen.line(clean(line))
+        self._screen.line(clean(plain(line)))
         self._screen.stream.flush()
 
 

@@ -22,6 +22,7 @@ from headrace.acts.commands import begin_sending
 from headrace.demo import demo_data
 from headrace.demo.demo_data import FIRST_DAY, RENAMED_FROM, ZONE, DemoFault
 from headrace.model import HeadraceError, ProjectError, Refused, UsageError
+from headrace.model.texts import plain
 from headrace.project.parameters import Option
 from headrace.project.session import Progress, ProjectSession, Silent
 from headrace.responses import Counts, DemoEvent, DemoResponse
@@ -247,7 +248,7 @@ class _Watch:
                 partition=news.partition,
                 state=state,
                 node=news.node,
-                message=news.reason,
+                message=plain(news.reason),
                 injected=injected,
             )
         )

@@ -14,7 +14,7 @@ from headrace.model import InputMode, ProjectError
 from headrace.plan import NodeKind
 from headrace.plan.graph import layers
 
-DEMO = Path(__file__).parents[2] / "src" / "headrace" / "services" / "demo_project"
+DEMO = Path(__file__).parents[2] / "src/headrace/demo/demo_project"
 DAILY = {
     "sources/flights.yaml": source("flights"),
     "sources/planes.yaml": source("planes", "*"),
@@ -291,7 +291,6 @@ def test_types_that_are_no_types_never_reach_a_table(tmp_path: Path) -> None:
     assert all("drop" not in type_ for node in nodes.values() for _, type_ in node.columns or ())
 
 
-@pytest.mark.skipif(not DEMO.is_dir(), reason="the demo isn't there")
 def test_the_demo_is_understood_completely() -> None:
     """The demo's tables are made by `apply`, and its days are computed in batches."""
     result = compiled(DEMO)

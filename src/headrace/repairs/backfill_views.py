@@ -15,10 +15,10 @@ from headrace.plan.backfill_planning import INGESTED
 from headrace.plan.backfills import Backfill, Chosen
 from headrace.project.session import ProjectSession
 from headrace.repairs.backfill_planning import BackfillArguments, DraftBackfill, content
-from headrace.repairs.broken_partitions import error_row
+from headrace.repairs.broken_partitions import error_row, failed_checks
 from headrace.repairs.plan_inputs import count_partitions, kind_of
 from headrace.repairs.repairs import BrokenPartition, first_of
-from headrace.responses import Affects, CheckRow
+from headrace.responses import Affects
 from headrace.responses.backfills import (
     BackfillResponse,
     BackfillRow,
@@ -31,7 +31,7 @@ from headrace.responses.backfills import (
 )
 from headrace.runtime.overlays.backfill import PlanOutcome
 from headrace.store import Transaction
-from headrace.store.queries import attempts, backfill_plans, quality
+from headrace.store.queries import attempts, backfill_plans
 from headrace.store.queries.backfill_plans import PlanRecord, Sums
 
 ENDED = ("succeeded", "partial", "failed", "cancelled")
@@ -304,19 +304,7 @@ def with_attempts(
         if attempt is None:
             rows.append(row)
             continue
-        broken = [
-            CheckRow(
-                name=c.name,
-                kind=c.kind,
-                severity=c.severity,
-                outcome=c.outcome,
-                rows=c.rows,
-                failing=c.failing,
-                detail=c.detail,
-            )
-            for c in quality.checks_of_attempt(tx, attempt.epoch, attempt.n)
-            if c.partition == row.partition and c.outcome == "failed"
-        ]
+        broken = failed_checks(tx, (attempt.epoch, attempt.n), row.partition)
         first = first_of(
             project, BrokenPartition(row.asset, row.partition, row.state, error_row(attempt.error))
         )

@@ -10,13 +10,14 @@ from headrace.incidents.diagnosis.candidates import HISTORY
 from headrace.model import Project
 from headrace.model.causes import CauseKind
 from headrace.repairs.repairs import BrokenPartition, other_choices, repairs
-from headrace.responses import ErrorRow, RepairRow
+from headrace.responses import CheckRow, ErrorRow, RepairRow
 from headrace.scheduler.events import failed_like
 from headrace.slo.broken_facts import BrokenFacts
 from headrace.store import Transaction
 from headrace.store.queries import (
     deliveries,
     failures,
+    quality,
     quarantine,
 )
 from headrace.store.queries.attempts import Attempt
@@ -124,3 +125,20 @@ def error_row(error: dict[str, Any] | None) -> ErrorRow | None:
         hint=error.get("hint") or None,
         code=error.get("code") or None,
     )
+
+
+def failed_checks(tx: Transaction, attempt: tuple[int, int], partition: str) -> list[CheckRow]:
+    """Return the checks that failed for one partition of an attempt, by its epoch and number."""
+    return [
+        CheckRow(
+            name=c.name,
+            kind=c.kind,
+            severity=c.severity,
+            outcome=c.outcome,
+            rows=c.rows,
+            failing=c.failing,
+            detail=c.detail,
+        )
+        for c in quality.checks_of_attempt(tx, *attempt)
+        if c.partition == partition and c.outcome == "failed"
+    ]

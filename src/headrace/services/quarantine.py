@@ -30,8 +30,9 @@ from headrace.model.partitions import WHOLE, command_line, partition_argument
 from headrace.project import targets
 from headrace.project.parameters import Argument
 from headrace.project.session import ProjectSession
+from headrace.repairs.broken_partitions import failed_checks
 from headrace.repairs.repairs import BrokenPartition, other_choices, repairs
-from headrace.responses import CheckRow, QuarantineRow, RepairRow
+from headrace.responses import QuarantineRow, RepairRow
 from headrace.slo.broken_facts import BrokenFacts
 from headrace.slo.times import dated
 from headrace.store import Transaction
@@ -381,7 +382,7 @@ def _row(
         path=None if item.path is None else shown_path(session, session.data_folder / item.path),
         delivery=visible_name(project, item.node, delivery.path) if delivery else None,
         sample=_sample(session, project, item, delivery.path if delivery else None),
-        checks=_failed(tx, item),
+        checks=failed_checks(tx, (item.epoch, item.n), item.partition),
         attempt=f"{item.epoch}.{item.n}",
         todo=_todo(repair),
         decide=_decisions(tx, item, renamed=renamed) if item.state in ("held", "rejected") else [],
@@ -425,22 +426,6 @@ def _decisions(tx: Transaction, item: Quarantined, *, renamed: bool) -> list[str
         return [drop]
     accept = command_line("quarantine", "accept", at, "--reason", "TEXT", "--until", "7d")
     return [accept, drop, *_of_all(tx, item, "accept")]
-
-
-def _failed(tx: Transaction, item: Quarantined) -> list[CheckRow]:
-    return [
-        CheckRow(
-            name=c.name,
-            kind=c.kind,
-            severity=c.severity,
-            outcome=c.outcome,
-            rows=c.rows,
-            failing=c.failing,
-            detail=c.detail,
-        )
-        for c in quality.checks_of_attempt(tx, item.epoch, item.n)
-        if c.partition == item.partition and c.outcome == "failed"
-    ]
 
 
 def shown_path(session: ProjectSession, path: Path) -> str:

@@ -1,1 +1,1 @@
-"""How things stand: what `status`, `why`, figures and the graph say, from one evaluation."""
+"""The state of a project: what `status`, `why`, figures and the graph say, from one evaluation."""

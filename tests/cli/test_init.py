@@ -58,7 +58,7 @@ def test_a_title_above_the_header_of_a_sheet_is_declared(tmp_path: Path, call: C
     book.save(tmp_path / "bank.xlsx")
     assert call(tmp_path, "init", "shop", "--from", "bank.xlsx")[0] == 0
     assert "excel: {header: 3}" in (tmp_path / "shop/sources/bank.yaml").read_text()
-    assert "{name: name, " in (tmp_path / "shop/contracts/bank.odcs.yaml").read_text()
+    assert 'name: "name"\n' in (tmp_path / "shop/contracts/bank.odcs.yaml").read_text()
 
 
 def test_lines_above_the_header_are_declared(tmp_path: Path, call: Call) -> None:
@@ -89,10 +89,96 @@ def test_a_decimal_comma_is_declared(tmp_path: Path, call: Call) -> None:
     assert call(tmp_path, "init", "p", "--from", "sales.csv")[0] == 0
     source = (tmp_path / "p/sources/sales.yaml").read_text()
     assert 'csv: {decimal: ","}' in source
-    assert "amount, logicalType: number" in (tmp_path / "p/contracts/sales.odcs.yaml").read_text()
+    contract = (tmp_path / "p/contracts/sales.odcs.yaml").read_text()
+    assert 'name: "amount"\n        logicalType: number' in contract
     assert call(tmp_path / "p", "tick")[0] == 0
     rows = call(tmp_path / "p", "sql", "select sum(amount) as total from sales_clean")
     assert "1018.57" in str(rows)
+
+
+def test_what_offices_send_becomes_a_project_that_runs(tmp_path: Path, call: Call) -> None:
+    """Would catch: Windows-1252 that is refused, a document's records as one cell, or `init` that
+    doesn't say what it took for what."""
+    lines = ("Umsatz München", "", "Nr;Straße;Betrag", "1;Lärchenweg;1.234,50", "2;Am Fuß;9,00")
+    (tmp_path / "Umsatz.csv").write_bytes("\r\n".join([*lines, ""]).encode("cp1252"))
+    page = {"data": [{"id": 1, "city": "Köln"}, {"id": 2, "city": "Bonn"}], "total": 2}
+    (tmp_path / "one line.json").write_text(json.dumps(page))
+    (tmp_path / "customers.json").write_text(json.dumps(page, indent=1))
+    book = openpyxl.Workbook()
+    for name in ("Orders", "Prices"):
+        for row in (["Export"], [], ["sku", "price"], ["a", 1.5]):
+            book.create_sheet(name).append(row) if row == ["Export"] else book[name].append(row)
+    del book["Sheet"]
+    book.save(tmp_path / "q4.xlsx")
+    code, out, err = call(
+        tmp_path, "init", "shop", "--from", "Umsatz.csv", "one line.json", "customers.json",
+        "q4.xlsx", "--json",
+    )  # fmt: skip
+    assert code == 0, err
+    response = json.loads(out)
+    assert response["declared"] == {
+        "umsatz": 'csv: {encoding: "cp1252", skip: 2, decimal: ","}',
+        "one_line": 'json: {records: "$.data"}',
+        "customers": 'json: {records: "$.data"}',
+        "q4_orders": 'excel: {sheet: "Orders", header: 3}',
+        "q4_prices": 'excel: {sheet: "Prices", header: 3}',
+    }
+    assert response["samples"]["umsatz"][0] == {
+        "Nr": "1",
+        "Straße": "Lärchenweg",
+        "Betrag": "1234.5",
+    }
+    shop = Project(tmp_path / "shop", call)
+    assert shop.json("validate")["problems"] == []
+    assert shop.json("run")["state"] == "succeeded"
+    assert shop.json("read", "customers_clean")["rows"][1] == {"id": 2, "city": "Bonn"}
+    assert shop.json("read", "umsatz_clean")["rows"][1]["Straße"] == "Am Fuß"
+
+
+def test_other_encodings_are_told(tmp_path: Path, call: Call) -> None:
+    """Would catch: a guess without a word, and letters of another alphabet as Windows-1252."""
+    (tmp_path / "cz.csv").write_bytes("a,b\nMichal,\xe8erven\n".encode("latin-1"))
+    (tmp_path / "ru.csv").write_bytes("имя,город\nАнна,Москва\nПётр,Омск\n".encode("cp1251"))
+    code, out, err = call(tmp_path, "init", "shop", "--from", "cz.csv", "ru.csv", "--json")
+    assert code == 0, err
+    response = json.loads(out)
+    assert response["samples"]["ru"][0] == {"имя": "Анна", "город": "Москва"}
+    [note] = response["notes"]
+    assert "`č` in cp1250" in note and "cp1252 is declared" in note
+
+
+def test_a_json_object_without_records_is_one_record(tmp_path: Path, call: Call) -> None:
+    (tmp_path / "settings.json").write_text('{\n "id": 7,\n "names": ["a", "b"]\n}\n')
+    (tmp_path / "log.jsonl").write_text('{"id": 1, "items": [{"sku": 1}, {"sku": 2}]}\n')
+    code, out, err = call(
+        tmp_path, "init", "shop", "--from", "settings.json", "log.jsonl", "--json"
+    )
+    assert code == 0, err
+    response = json.loads(out)
+    assert response["declared"] == {"settings": 'json: {records: "$"}'}
+    assert response["samples"]["settings"] == [{"id": "7", "names": "[a, b]"}]
+    assert response["samples"]["log"][0]["id"] == "1", "a line isn't a document"
+
+
+def test_run_names_and_applies_edits(tmp_path: Path, call: Call) -> None:
+    """Would catch: `run` after an edit that says `nothing is due`, and no more."""
+    assert call(tmp_path, "init", "shop")[0] == 0
+    shop = Project(tmp_path / "shop", call)
+    assert shop.json("run")["state"] == "succeeded"
+    asset = tmp_path / "shop/assets/daily_revenue.sql"
+    asset.write_text(asset.read_text().replace("count(*)", "2 * count(*)"))
+    out = call(tmp_path / "shop", "run")[1]
+    assert "not applied yet: daily_revenue" in out
+    assert "next: headrace run --apply" in out
+    code, _, err = call(tmp_path / "shop", "run", "--apply")
+    assert (code, "headrace run --apply --yes" in err) == (3, True), "nobody was asked"
+    response = shop.json("run", "--apply", "--yes")
+    assert (response["state"], len(response["published"]), response["unapplied"]) == (
+        "succeeded",
+        3,
+        None,
+    )
+    assert call(tmp_path / "shop", "--env", "dev", "run")[0] == 0, "init declares an environment"
 
 
 def test_from_daily_files_as_a_shell_gives_them(tmp_path: Path, call: Call) -> None:

@@ -9,10 +9,10 @@ import pytest
 import xlsxwriter
 import yaml
 
+from headrace.connect.deliveries import Format, SourceSchema
 from headrace.connect.file_inference import (
     InferredColumns,
     asset_sql,
-    contract_yaml,
     day_column,
     groups,
     node_name,
@@ -20,8 +20,10 @@ from headrace.connect.file_inference import (
     source_yaml,
 )
 from headrace.connect.patterns import compile_pattern
+from headrace.lake import LakeColumn
 from headrace.model import Grain
 from headrace.model.fields import NODE, SQL_KEYWORDS
+from headrace.repairs.contract_texts import contract_text
 from headrace.services.init import init
 
 
@@ -136,13 +138,14 @@ def test_columns_are_quoted_where_sql_needs_it() -> None:
 
 def test_what_is_written_holds_every_column_once() -> None:
     [group] = groups(named("t_2020-01-01.csv", "t_2020-01-02.csv"))
-    learnt = InferredColumns(
-        (("id", "BIGINT"), ("yes", "VARCHAR"), ("a: b", "DOUBLE")),
-        frozenset({"id"}),
-        frozenset({"id"}),
+    columns = (("id", "BIGINT"), ("yes", "VARCHAR"), ("a: b", "DOUBLE"))
+    schema = SourceSchema(
+        tuple(LakeColumn(name, kind, 0) for name, kind in columns), Format(kind="csv")
     )
-    assert 'name: "a: b"' in contract_yaml(group, learnt)
-    assert 'name: "yes"' in contract_yaml(group, learnt), "YAML 1.1 readers would make it true"
+    learnt = InferredColumns(schema, frozenset({"id"}), frozenset({"id"}))
+    contract = contract_text("t", schema, {}, 0)
+    assert 'name: "a: b"' in contract
+    assert 'name: "yes"' in contract, "YAML 1.1 readers would make it true"
     assert "unique: [id]" in asset_sql(group, learnt)
     assert "$partition_start as day" in asset_sql(group, learnt)
     assert "partition: day" in source_yaml(group, learnt)
@@ -180,4 +183,4 @@ def test_each_sheet_with_rows_is_a_source(tmp_path: Path) -> None:
     }
     for name in answer.sources:
         contract = (tmp_path / f"new/contracts/{name}.odcs.yaml").read_text()
-        assert "name: id, logicalType: integer" in contract
+        assert 'name: "id"\n        logicalType: integer' in contract

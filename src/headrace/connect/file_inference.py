@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
-import tempfile
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from headrace.lake.sqltext import quote
-from headrace.model import UsageError
+from headrace.connect.deliveries import SourceSchema
+from headrace.connect.formats.csv_dialect import declaration, json_text
 from headrace.model.fields import NODE, SQL_KEYWORDS, is_system
-
-if TYPE_CHECKING:
-    from headrace.connect.prepared import PreparedDelivery, Result
-    from headrace.lake.session import DuckDBSession
-
 
 # Files are grouped by the shape of their names. Each group becomes a source with a contract, an
 # asset and a consumer.
@@ -40,17 +32,6 @@ _DATES = (
 If two formats fit all names of a group, the earlier one is used, with a note.
 """
 
-_LOGICAL = {
-    "BOOLEAN": "boolean",
-    "DATE": "date",
-    "TIMESTAMP": "timestamp",
-    "TIME": "time",
-    "DOUBLE": "number",
-    "FLOAT": "number",
-    "DECIMAL": "number",
-    "VARCHAR": "string",
-}
-
 
 class FileGroup(NamedTuple):
     """The files of one source: its name, its pattern below landing/, and each file's target."""
@@ -66,17 +47,19 @@ class FileGroup(NamedTuple):
 
 
 class InferredColumns(NamedTuple):
-    """The columns of a group's data with DuckDB types, and the candidates for its key."""
+    """What a group's first file is read as, and the candidates for its key."""
 
-    columns: tuple[tuple[str, str], ...]
-    filled: frozenset[str]
+    schema: SourceSchema
+    """The schema that a first delivery would pin."""
+    filled: frozenset[str] = frozenset()
     """Columns without a null in the sampled file."""
-    unique: frozenset[str]
+    unique: frozenset[str] = frozenset()
     """Those of them whose values are all different."""
-    csv: str = ""
-    """How lines above the header are declared: `csv: {skip: 4}`; empty if there are none."""
-    header: int = 0
-    """The row of a sheet with the names, if it isn't the first one."""
+    options: Mapping[str, Mapping[str, Any]] = {}
+    """What the source has to declare of its format, such as `{"csv": {"skip": 4}}`."""
+    sample: tuple[tuple[str | None, ...], ...] = ()
+    """The first rows as text."""
+    warnings: tuple[str, ...] = ()
 
 
 def groups(paths: Sequence[Path]) -> list[FileGroup]:
@@ -220,56 +203,29 @@ def source_yaml(group: FileGroup, learnt: InferredColumns) -> str:
         if group.daily
         else "partition: '*'          # one file, replaced as a whole"
     )
-    excel = [
-        *([f"sheet: {_text(group.sheet)}"] if group.sheet else []),
-        *([f"header: {learnt.header}"] if learnt.header else []),
-    ]
-    return (
-        f"source: {group.name}\nowner: me\n{partition}\nfiles:"
-        f" {_text(f'landing/{group.pattern}')}\ncontract: {group.name}\n"
-        + (f"excel: {{{', '.join(excel)}}}\n" if excel else "")
-        + (f"{learnt.csv}\n" if learnt.csv else "")
+    return "\n".join(
+        [
+            f"source: {group.name}\nowner: me\n{partition}",
+            f"files: {_text(f'landing/{group.pattern}')}\ncontract: {group.name}",
+            *declarations(learnt),
+            "",
+        ]
     )
 
 
-def contract_yaml(group: FileGroup, learnt: InferredColumns) -> str:
-    """Return the text of contracts/NAME.odcs.yaml: the inferred columns, to be edited."""
-    lines = [
-        "apiVersion: v3.0.2",
-        "kind: DataContract",
-        f"id: {group.name}",
-        "version: 1.0.0",
-        "status: draft",
-        "schema:",
-        f"  - name: {group.name}",
-        "    properties:",
-    ]
-    for name, kind in learnt.columns:
-        lines.append(
-            f"      - {{name: {_text(name)}, logicalType: {logical(kind)}, physicalType:"
-            f" {_text(kind)}}}"
-        )
-    return "\n".join(lines) + "\n"
-
-
-def logical(kind: str) -> str:
-    """Return the ODCS logical type of a DuckDB type."""
-    base = re.split(r"[( ]", kind)[0]
-    if base.endswith("INT") or base in ("INTEGER", "UINTEGER"):
-        return "integer"
-    if kind.endswith("]"):
-        return "array"
-    return _LOGICAL.get(base, "object" if base in ("STRUCT", "MAP", "JSON") else "string")
+def declarations(learnt: InferredColumns) -> list[str]:
+    """Return the format's options as lines of a source: `csv: {skip: 4}`."""
+    return [declaration(options, kind) for kind, options in learnt.options.items()]
 
 
 def asset_sql(group: FileGroup, learnt: InferredColumns) -> str:
     """Return the text of assets/NAME_clean.sql: the unchanged columns, with inferred checks."""
-    day = day_column([name for name, _ in learnt.columns])
+    day = day_column(learnt.schema.names)
     head = ["/* headrace", "owner: me"]
     if group.daily:
         head.append(f"partition: {{by: day, column: {_text(day)}}}")
     head += ["checks:", *(f"  - {check}" for check in _checks(learnt)), "*/"]
-    columns = [quoted(name) for name, _ in learnt.columns]
+    columns = [quoted(name) for name in learnt.schema.names]
     if group.daily:
         columns.insert(0, f"$partition_start as {quoted(day)}")
     return (
@@ -287,7 +243,7 @@ def consumer_yaml(group: FileGroup) -> str:
 
 
 def _checks(learnt: InferredColumns) -> list[str]:
-    names = [name for name, _ in learnt.columns]
+    names = learnt.schema.names
     key = next(
         (
             name
@@ -352,124 +308,4 @@ def _text(value: str) -> str:
         "y",
         "n",
     )
-    return value if bare else json.dumps(value, ensure_ascii=False)
-
-
-# Learns from the files of a new project: columns, types, and candidates for a key.
-
-SAMPLES_MAX = 10
-"""Maximum number of further files of a group that are read to complete the types of the first."""
-ROWS_MAX = 1_000_000
-COLUMNS_MAX = 20
-"""Maximum number of columns examined as a possible key."""
-_SHEET_HEADER = re.compile(r"declare excel: \{header: (\d+)\}")
-
-
-def learn(group: FileGroup) -> InferredColumns:
-    """Read the group's first file as a delivery. Raise UsageError if it can't be read as data."""
-    # imports DuckDB: only this command needs it, and it opens no state
-    from headrace.connect.deliveries import CSV_ENDINGS
-    from headrace.connect.formats.csv_dialect import above_header, beginning, declaration
-    from headrace.connect.ingest import prepare
-    from headrace.connect.prepared import PreparedDelivery
-    from headrace.lake.session import DuckDBSession
-
-    with tempfile.TemporaryDirectory(prefix="headrace-") as folder:
-        files = _linked(group, Path(folder))
-        data, temporary = Path(folder, "lake"), Path(folder, "unpacked")
-        for new_folder in (data, temporary):
-            new_folder.mkdir()
-        readable = [temporary, Path(folder), *(path.resolve() for path in group.files.values())]
-        with DuckDBSession(data, readable=readable) as session:
-            first, *others = files
-            sheet = {"sheet": group.sheet} if group.sheet else {}
-            read = partial(
-                prepare,
-                first[0],
-                first[1],
-                connection=session.connection,
-                temporary=temporary,
-                pinned=None,
-                samples=others[:SAMPLES_MAX],
-                options={"excel": sheet} if sheet else {},
-            )
-            delivery, csv, declared = read(), "", dict[str, Any]()
-            if header := _header_asked(delivery):
-                delivery = read(options={"excel": {**sheet, "header": header}})
-            is_csv = Path(first[1]).suffix in CSV_ENDINGS
-            if (
-                not isinstance(delivery, PreparedDelivery)
-                and is_csv
-                and (above := above_header(beginning(first[0])))
-            ):
-                declared = above[0]
-                delivery, csv = read(options={"csv": declared}), declaration(declared)
-            if isinstance(delivery, PreparedDelivery) and _has_decimal_commas(delivery):
-                delivery.discard()
-                declared = {**declared, "decimal": ","}
-                delivery, csv = read(options={"csv": declared}), declaration(declared)
-            if not isinstance(delivery, PreparedDelivery):
-                reason = getattr(delivery, "reason", "") or getattr(delivery, "detail", "")
-                line = getattr(delivery, "line", None)
-                where = f"{next(iter(group.files.values()))}{f':{line}' if line else ''}"
-                raise UsageError(
-                    f"{where} can't be read as data: {reason}",
-                    hint="name CSV, JSON lines, Parquet or Excel files, with column names",
-                )
-            try:
-                columns = tuple((column.name, column.type) for column in delivery.schema.columns)
-                names = [name for name, _ in columns]
-                keys = _keys(session, delivery.select_sql, names)
-                return InferredColumns(columns, *keys, csv, header)
-            finally:
-                delivery.discard()
-
-
-def _header_asked(delivery: Result) -> int:
-    """Return the row of a sheet whose names a first workbook seems to have; else 0."""
-    match = _SHEET_HEADER.search(getattr(delivery, "reason", ""))
-    return int(match[1]) if match else 0
-
-
-def _has_decimal_commas(delivery: PreparedDelivery) -> bool:
-    lesson = delivery.schema.lesson
-    return lesson is not None and any(column.comma for column in lesson.almost)
-
-
-def _linked(group: FileGroup, folder: Path) -> list[tuple[Path, str]]:
-    """Link the files under names without special meaning to DuckDB.
-
-    Return links and names in landing/.
-    """
-    results = []
-    for number, (landed, path) in enumerate(group.files.items()):
-        link = folder / f"file{number}"
-        link.symlink_to(path.resolve())
-        results.append((link, landed))
-    return results
-
-
-def _keys(
-    session: DuckDBSession, select_sql: str, names: list[str]
-) -> tuple[frozenset[str], frozenset[str]]:
-    """Return the columns without nulls, and of those the ones whose values are all different."""
-    import duckdb
-
-    candidates = [name for i, name in enumerate(names) if i == 0 or name.lower().endswith("id")][
-        :COLUMNS_MAX
-    ]
-    facts = ", ".join(f"count({quote(name)}), count(DISTINCT {quote(name)})" for name in candidates)
-    if not candidates:
-        return frozenset(), frozenset()
-    try:
-        row = session.connection.execute(
-            f"SELECT count(*), {facts} FROM (SELECT * FROM ({select_sql}) LIMIT {ROWS_MAX})"
-        ).fetchone()
-    except duckdb.Error:
-        return frozenset(), frozenset()
-    assert row is not None
-    rows, counts = row[0], row[1:]
-    filled = {name for i, name in enumerate(candidates) if rows and counts[2 * i] == rows}
-    return frozenset(filled), frozenset(
-        name for i, name in enumerate(candidates) if name in filled and counts[2 * i + 1] == rows
-    )
+    return value if bare else json_text(value)

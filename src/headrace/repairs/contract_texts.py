@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 
 import msgspec
 
 from headrace.connect.deliveries import SourceSchema
-from headrace.connect.file_inference import logical
 from headrace.model import Refused, Source
 from headrace.model.contracts import duckdb_type
 from headrace.project import targets
@@ -16,7 +16,16 @@ from headrace.project.session import ProjectSession
 from headrace.store.queries import ingestion
 
 FOLDER = "contracts"
-
+_LOGICAL = {
+    "BOOLEAN": "boolean",
+    "DATE": "date",
+    "TIMESTAMP": "timestamp",
+    "TIME": "time",
+    "DOUBLE": "number",
+    "FLOAT": "number",
+    "DECIMAL": "number",
+    "VARCHAR": "string",
+}
 
 ROWS_MIN = 100
 """Below this number of rows no rule is inferred: only names and types."""
@@ -118,6 +127,16 @@ def _property(name: str, kind: str, seen: Observed | None) -> list[str]:
     elif seen.least is not None:
         lines.append(f"        # from {_quoted(seen.least)} to {_quoted(seen.greatest)}")
     return lines
+
+
+def logical(kind: str) -> str:
+    """Return the ODCS logical type of a DuckDB type."""
+    base = re.split(r"[( ]", kind)[0]
+    if base.endswith("INT") or base in ("INTEGER", "UINTEGER"):
+        return "integer"
+    if kind.endswith("]"):
+        return "array"
+    return _LOGICAL.get(base, "object" if base in ("STRUCT", "MAP", "JSON") else "string")
 
 
 def _quoted(value: str | None) -> str:

@@ -14,6 +14,7 @@ from headrace.responses.base import (
     Response,
 )
 from headrace.responses.erasures import RemovedPartitionRow
+from headrace.responses.runs import LearntRow
 
 
 class Counts(Response, frozen=True, kw_only=True):
@@ -92,6 +93,12 @@ class InitResponse(Response, frozen=True, kw_only=True):
     consumers: list[str]
     notes: list[str]
     next: str
+    learnt: list[LearntRow] = []
+    """What each of the files was taken for."""
+    declared: dict[str, str] = {}
+    """Source → what `sources/NAME.yaml` declares of the format, such as `csv: {skip: 4}`."""
+    samples: dict[str, list[dict[str, str | None]]] = {}
+    """Source → its first three rows, with all values as text."""
 
 
 class DemoEvent(Response, frozen=True, kw_only=True):

@@ -15,15 +15,19 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import msgspec
+
 from headrace.connect import file_inference
-from headrace.connect.file_inference import FileGroup, InferredColumns, learn
+from headrace.connect.file_inference import FileGroup, InferredColumns
 from headrace.model import HeadraceError, ProjectError, UnknownName, UsageError
 from headrace.model.errors import did_you_mean
 from headrace.model.field_descriptions import Schema, Section
 from headrace.model.file_descriptions import SECTIONS, with_kinds
 from headrace.project.parameters import Argument, Option
+from headrace.repairs.contract_texts import contract_text
 from headrace.responses import InitResponse
 from headrace.responses.inspections import SchemaRow
+from headrace.services.deliveries import learned_schema
 
 # The project that `init` writes without files: small, and ready to run.
 
@@ -33,6 +37,11 @@ _MESSAGES = """
 # Where messages to `mailto:` contacts go: a folder, until it is url = "smtps://user:${PASSWORD}@smtp.example.com:587"
 [notify.mail]
 url = "file:outbox"
+"""
+_DEVELOPMENT = """
+# `headrace --env dev run` builds what you changed without changing production
+[environments.dev]
+workers = 1
 """
 
 
@@ -45,7 +54,8 @@ class NewFile(NamedTuple):
 
 def starter_settings(name: str, timezone: str) -> str:
     """Return the text of headrace.toml."""
-    return f'[project]\nname = "{name}"\ntimezone = "{timezone}"\n\n[run]\nworkers = 2\n{_MESSAGES}'
+    project = f'[project]\nname = "{name}"\ntimezone = "{timezone}"\n\n[run]\nworkers = 2\n'
+    return project + _MESSAGES + _DEVELOPMENT
 
 
 OWNERS = """\
@@ -300,27 +310,39 @@ def init(
         )
     name, timezone = _project_name(directory), machine_timezone()
     if not files:
-        return _written(
-            directory,
-            starter(name, timezone, datetime.now(UTC)),
-            {},
-            ["orders"],
-            ["orders_clean", "daily_revenue"],
-            ["morning-report"],
-            [],
+        project = InitResponse(
+            directory=str(directory),
+            files=[],
+            sources=["orders"],
+            assets=["orders_clean", "daily_revenue"],
+            consumers=["morning-report"],
+            notes=[],
+            next="",
         )
+        return _written(directory, starter(name, timezone, datetime.now(UTC)), {}, project)
     sources, notes = _learnt(file_inference.groups([_readable(path) for path in files]))
     new, copies = _derived(directory, name, timezone, sources)
-    groups = [group for group, _ in sources]
-    return _written(
-        directory,
-        new,
-        copies,
-        [group.name for group in groups],
-        [f"{group.name}_clean" for group in groups],
-        [f"{group.name}-report" for group in groups],
-        [*(note for group in groups for note in group.warnings), *notes],
+    names = [group.name for group, _ in sources]
+    project = InitResponse(
+        directory=str(directory),
+        files=[],
+        sources=names,
+        assets=[f"{source}_clean" for source in names],
+        consumers=[f"{source}-report" for source in names],
+        notes=[*(note for source in sources for each in source for note in each.warnings), *notes],
+        next="",
+        learnt=list(filter(None, (learned_schema(None, g.name, at.schema) for g, at in sources))),
+        declared={
+            group.name: "; ".join(file_inference.declarations(learnt))
+            for group, learnt in sources
+            if learnt.options
+        },
+        samples={
+            group.name: [dict(zip(learnt.schema.names, row, strict=True)) for row in learnt.sample]
+            for group, learnt in sources
+        },
     )
+    return _written(directory, new, copies, project)
 
 
 def _learnt(groups: list[FileGroup]) -> tuple[list[tuple[FileGroup, InferredColumns]], list[str]]:
@@ -328,6 +350,9 @@ def _learnt(groups: list[FileGroup]) -> tuple[list[tuple[FileGroup, InferredColu
 
     Raise UsageError for other files that can't be read, and if no group is left.
     """
+    # it imports DuckDB, which only `init --from` needs
+    from headrace.connect.first_files import learn
+
     sources: list[tuple[FileGroup, InferredColumns]] = []
     notes: list[str] = []
     for group in groups:
@@ -352,7 +377,7 @@ def _derived(
     copies: dict[str, Path] = {}
     for group, learnt in sources:
         texts[f"sources/{group.name}.yaml"] = file_inference.source_yaml(group, learnt)
-        texts[f"contracts/{group.name}.odcs.yaml"] = file_inference.contract_yaml(group, learnt)
+        texts[f"contracts/{group.name}.odcs.yaml"] = contract_text(group.name, learnt.schema, {}, 0)
         texts[f"assets/{group.name}_clean.sql"] = file_inference.asset_sql(group, learnt)
         for landed, path in group.files.items():
             if path.resolve() != (directory / "landing" / landed).resolve():
@@ -365,10 +390,7 @@ def _written(
     directory: Path,
     new: dict[str, NewFile],
     copies: dict[str, Path],
-    sources: list[str],
-    assets: list[str],
-    consumers: list[str],
-    messages: list[str],
+    project: InitResponse,
 ) -> InitResponse:
     new = {**new, **_for_editors(directory)}
     there = [
@@ -395,14 +417,8 @@ def _written(
             hint="nothing was left behind; name another folder",
         ) from error
     enter = "" if directory.resolve() == Path.cwd() else f"cd {shlex.quote(str(directory))} && "
-    return InitResponse(
-        directory=str(directory),
-        files=sorted([*new, *copies]),
-        sources=sources,
-        assets=assets,
-        consumers=consumers,
-        notes=messages,
-        next=f"{enter}headrace tick",
+    return msgspec.structs.replace(
+        project, files=sorted([*new, *copies]), next=f"{enter}headrace run"
     )
 
 

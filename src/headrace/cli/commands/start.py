@@ -14,7 +14,8 @@ from typing import Annotated
 from headrace.cli.commands.declarations import counts_text
 from headrace.cli.declared_commands import terminal_command
 from headrace.cli.invocation import Invocation
-from headrace.cli.output import CommandOutput, seconds
+from headrace.cli.output import CommandOutput, data_table, seconds
+from headrace.cli.run_results import render_learnt_source
 from headrace.cli.terminal import ColumnLayout, StyledCell, joined, plural
 from headrace.model.errors import UsageError
 from headrace.project.parameters import Argument, Option
@@ -239,6 +240,14 @@ def _render_project(response: InitResponse, page: CommandOutput) -> None:
     page.rest(len(files) - FILES_SHOWN_MAX, "more file", indent=4)
     if len(files) < len(response.files):
         page.say(f"{EDITOR_FOLDER} (schemas of these files, for an editor)", "dim", indent=4)
+    for row in response.learnt:
+        page.say()
+        render_learnt_source(row, page, columns=False)
+        if row.source in response.declared:
+            page.say(
+                f"declared in sources/{row.source}.yaml: {response.declared[row.source]}", indent=4
+            )
+        data_table(page, row.columns, response.samples[row.source])
     for note in response.notes:
         page.say(f"! {note}", "warn", indent=2)
     page.next(response.next)

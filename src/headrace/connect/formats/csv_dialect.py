@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import dropwhile, islice
@@ -244,10 +245,12 @@ def _is_above_numbers(rows: Sequence[Sequence[str]]) -> bool:
     )
 
 
-def declaration(options: Mapping[str, Any]) -> str:
+def declaration(options: Mapping[str, Any], kind: str = "csv") -> str:
     """Return options as they are written in a source: `csv: {skip: 4}`."""
-    written = ", ".join(
-        f'{name}: "{value}"' if isinstance(value, str) else f"{name}: {value}"
-        for name, value in options.items()
-    )
-    return f"csv: {{{written}}}"
+    written = (f"{name}: {json_text(value)}" for name, value in options.items())
+    return f"{kind}: {{{', '.join(written)}}}"
+
+
+def json_text(value: str | int) -> str:
+    """Return a scalar as JSON that YAML reads as well: signs that it doesn't allow are escaped."""
+    return json.dumps(value, ensure_ascii=not str(value).isprintable())

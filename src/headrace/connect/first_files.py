@@ -1,0 +1,196 @@
+"""`init --from`: what the files of a new project are read as: columns, types, and a key."""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import duckdb
+
+from headrace.connect.deliveries import CSV_ENDINGS, WRONG_ENCODING, CannotRead, UnreadableFile
+from headrace.connect.file_inference import FileGroup, InferredColumns
+from headrace.connect.formats.csv_dialect import above_header, beginning
+from headrace.connect.ingest import prepare
+from headrace.connect.prepared import PreparedDelivery, Result, kind_of
+from headrace.connect.raw_files import CHUNK_BYTES, Opened, open_readable
+from headrace.connect.text_files import LEGACY, foreign_encoding, legacy_encoding, other_readings
+from headrace.lake.session import DuckDBSession
+from headrace.lake.sqltext import quote
+from headrace.model import UsageError
+from headrace.model.connectors import SINGLE_BYTE, json_path
+
+Options: TypeAlias = Mapping[str, Mapping[str, Any]]
+"""What a source declares of its format: format → option → value."""
+
+SAMPLES_MAX = 10
+"""Maximum number of further files of a group that are read to complete the types of the first."""
+ROWS_MAX = 1_000_000
+COLUMNS_MAX = 20
+"""Maximum number of columns examined as a possible key."""
+SAMPLE_ROWS = 3
+"""Number of rows that `init` shows of each source."""
+DOCUMENT_BYTES_MAX = 64 << 20
+"""64 MiB: a larger JSON document isn't searched for its records."""
+_SHEET_HEADER = re.compile(r"declare excel: \{header: (\d+)\}")
+
+
+def learn(group: FileGroup) -> InferredColumns:
+    """Read the group's first file as a delivery. Raise UsageError if it can't be read as data."""
+    with tempfile.TemporaryDirectory(prefix="headrace-") as folder:
+        files = _linked(group, Path(folder))
+        data, temporary = Path(folder, "lake"), Path(folder, "unpacked")
+        for new_folder in (data, temporary):
+            new_folder.mkdir()
+        readable = [temporary, Path(folder), *(path.resolve() for path in group.files.values())]
+        with DuckDBSession(data, readable=readable) as session:
+            first, *others = files
+            read = partial(
+                prepare,
+                *first,
+                connection=session.connection,
+                temporary=temporary,
+                pinned=None,
+                samples=others[:SAMPLES_MAX],
+            )
+            options: dict[str, dict[str, Any]] = (
+                {"excel": {"sheet": group.sheet}} if group.sheet else {}
+            )
+            delivery = read(options=options)
+            try:
+                opened = open_readable(*first, temporary)
+            except CannotRead as refusal:
+                raise _unreadable(group, refusal.value) from refusal
+            for proposed in _PROPOSALS:
+                if more := proposed(delivery, opened):
+                    options |= {kind: {**options.get(kind, {}), **more[kind]} for kind in more}
+                    delivery = read(options=options)
+            if not isinstance(delivery, PreparedDelivery):
+                raise _unreadable(group, delivery)
+            return _described(session.connection, delivery)._replace(
+                options=options, warnings=_other_readings(opened, options)
+            )
+
+
+def _unreadable(group: FileGroup, result: Result) -> UsageError:
+    reason = getattr(result, "reason", "") or getattr(result, "detail", "")
+    line = getattr(result, "line", None)
+    where = f"{next(iter(group.files.values()))}{f':{line}' if line else ''}"
+    return UsageError(
+        f"{where} can't be read as data: {reason}",
+        hint="name CSV, JSON, Parquet or Excel files, with column names",
+    )
+
+
+def _described(
+    connection: duckdb.DuckDBPyConnection, delivery: PreparedDelivery
+) -> InferredColumns:
+    """Return the schema, and what the first `ROWS_MAX` rows say of it, if they can be read."""
+    names = delivery.schema.names
+    keys = [name for i, name in enumerate(names) if i == 0 or name.lower().endswith("id")]
+    keys = keys[:COLUMNS_MAX]
+    facts = (f"count({quote(name)}), count(DISTINCT {quote(name)})" for name in keys)
+    texts = ", ".join(f"CAST({quote(name)} AS VARCHAR)" for name in names)
+    data = f"(SELECT * FROM ({delivery.select_sql}) LIMIT {ROWS_MAX})"
+    try:
+        [(rows, *counts)] = connection.execute(
+            f"SELECT {', '.join(['count(*)', *facts])} FROM {data}"
+        ).fetchall()
+        sample = connection.execute(f"SELECT {texts} FROM {data} LIMIT {SAMPLE_ROWS}").fetchall()
+    except duckdb.Error:
+        return InferredColumns(delivery.schema)
+    counted = {name: (counts[2 * i], counts[2 * i + 1]) for i, name in enumerate(keys) if rows}
+    filled = frozenset(name for name, (count, _) in counted.items() if count == rows)
+    unique = frozenset(name for name in filled if counted[name][1] == rows)
+    return InferredColumns(delivery.schema, filled, unique, sample=tuple(sample))
+
+
+# What a first delivery that can't be read, or is read otherwise than it was meant, lets its source
+# declare. Each is asked once, with the result of reading what those before it declared.
+
+
+def _sheet_header(delivery: Result, opened: Opened) -> Options:  # noqa: ARG001
+    """Return the row of a sheet with the names, if a first workbook seems to have one below."""
+    match = _SHEET_HEADER.search(getattr(delivery, "reason", ""))
+    return {"excel": {"header": int(match[1])}} if match else {}
+
+
+def _records(delivery: Result, opened: Opened) -> Options:
+    """Return the path of the longest array of objects in a JSON document that is one object."""
+    path = Path(opened.path)
+    is_lines = isinstance(delivery, PreparedDelivery) and Path(opened.name).suffix != ".json"
+    if kind_of(opened) != "jsonl" or is_lines or path.stat().st_size > DOCUMENT_BYTES_MAX:
+        return {}
+    try:
+        document = json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        return {}
+    arrays = _arrays(document, "$") if isinstance(document, dict) else {}
+    if not arrays and isinstance(delivery, UnreadableFile):
+        return {"json": {"records": "$"}}
+    return {"json": {"records": max(arrays, key=arrays.__getitem__)}} if arrays else {}
+
+
+def _arrays(value: Mapping[str, Any], path: str) -> dict[str, int]:
+    """Return the paths of arrays that hold objects only, with their lengths."""
+    results: dict[str, int] = {}
+    for key, item in value.items():
+        at = f"{path}.{key}" if re.fullmatch("[A-Za-z_][A-Za-z0-9_-]*", key) else f'{path}["{key}"]'
+        if isinstance(item, dict):
+            results |= _arrays(item, at)
+        elif isinstance(item, list) and item and all(isinstance(each, dict) for each in item):
+            results[at] = len(item)
+    return {at: length for at, length in results.items() if json_path(at) is not None}
+
+
+def _encoding(delivery: Result, opened: Opened) -> Options:
+    if not _is_csv(opened) or getattr(delivery, "code", "") != WRONG_ENCODING:
+        return {}
+    path = Path(opened.path)
+    encoding = foreign_encoding(path.read_bytes()[:CHUNK_BYTES]) or legacy_encoding(path)
+    return {"csv": {"encoding": encoding}} if encoding in SINGLE_BYTE else {}
+
+
+def _lines_above(delivery: Result, opened: Opened) -> Options:
+    if isinstance(delivery, PreparedDelivery) or not _is_csv(opened):
+        return {}
+    above = above_header(beginning(Path(opened.path)))
+    return {"csv": above[0]} if above else {}
+
+
+def _decimal_comma(delivery: Result, opened: Opened) -> Options:  # noqa: ARG001
+    lesson = getattr(getattr(delivery, "schema", None), "lesson", None)
+    comma = lesson is not None and any(column.comma for column in lesson.almost)
+    return {"csv": {"decimal": ","}} if comma else {}
+
+
+_PROPOSALS = (_sheet_header, _records, _encoding, _lines_above, _decimal_comma)
+
+
+def _is_csv(opened: Opened) -> bool:
+    return Path(opened.name).suffix.lower() in CSV_ENDINGS
+
+
+def _other_readings(opened: Opened, options: Options) -> tuple[str, ...]:
+    """Return a warning if other encodings than Windows-1252 would read other letters."""
+    if options.get("csv", {}).get("encoding") != LEGACY:
+        return ()
+    readings = other_readings(Path(opened.path))
+    return (f"{readings}: {LEGACY} is declared",) if readings else ()
+
+
+def _linked(group: FileGroup, folder: Path) -> list[tuple[Path, str]]:
+    """Link the files under names without special meaning to DuckDB.
+
+    Return links and names in landing/.
+    """
+    results = []
+    for number, (landed, path) in enumerate(group.files.items()):
+        link = folder / f"file{number}"
+        link.symlink_to(path.resolve())
+        results.append((link, landed))
+    return results

@@ -129,6 +129,7 @@ def render_run(response: RunResponse, page: CommandOutput) -> None:
         page.say()
     page.facts(
         *_summary(response),
+        response.unapplied or "",
         style={"succeeded": "good", "failed": "bad", "partial": "warn"}.get(response.state, ""),
     )
     page.next(*_next_commands(response))
@@ -390,4 +391,5 @@ def _next_commands(response: RunResponse) -> list[str]:
         None,
     )
     incident_commands = [command_line("incident", item) for item in response.incidents_opened[:1]]
-    return [f"headrace logs {failed.id}"] if failed else incident_commands or ["headrace status"]
+    commands = ["headrace run --apply" if response.unapplied else "headrace status"]
+    return [f"headrace logs {failed.id}"] if failed else incident_commands or commands

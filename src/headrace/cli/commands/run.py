@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import shlex
+from contextlib import closing, nullcontext
 from typing import Annotated
 
 from headrace.cli import output
+from headrace.cli.agreement import Yes
+from headrace.cli.commands.apply import REFUSED_STATES, confirm_apply, render_apply
 from headrace.cli.declared_commands import ServiceCommand, terminal_command
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput
@@ -29,6 +32,8 @@ def run_command(
     last: str | None,
     again: bool,
     reason: str | None,
+    apply: Annotated[bool, Option("--apply", help="apply changed files first")] = False,
+    yes: Yes = False,
     setting: Annotated[
         list[str] | None,
         Option(
@@ -41,7 +46,8 @@ def run_command(
     """Run now. A published partition is replaced only if its inputs or code changed, or with
     --again.
 
-    The first run of a new project applies it.
+    The first run of a new project applies it; later changes of files need --apply, which shows
+    the plan and asks.
     """
     if setting:
         raise Refused(
@@ -62,19 +68,39 @@ def run_command(
         )
     from headrace.services.run import run
 
-    response = run(
-        invocation.session,
-        select,
-        exclude=exclude,
-        partitions=partitions,
-        first=first,
-        last=last,
-        again=again,
-        reason=reason,
-        progress=invocation.progress(),
-    )
+    if apply and not _applied(invocation, yes=yes):
+        return 3
+    session = invocation.session
+    with closing(session.again(session.actor)) if apply else nullcontext(session) as session:
+        response = run(
+            session,
+            select,
+            exclude=exclude,
+            partitions=partitions,
+            first=first,
+            last=last,
+            again=again,
+            reason=reason,
+            progress=invocation.progress(),
+        )
     invocation.show(response, render_run)
     return 0 if response.state in ("succeeded", "nothing_due") else 1
+
+
+def _applied(invocation: Invocation, *, yes: bool) -> bool:
+    """Apply the files if somebody agrees; print why not, and return whether they are applied."""
+    from headrace.services.apply import apply
+
+    response = apply(
+        invocation.session,
+        confirm=lambda plan: confirm_apply(
+            invocation, plan, yes=yes, command="headrace run --apply --yes"
+        ),
+        progress=invocation.progress(),
+    )
+    if response.state in REFUSED_STATES:
+        invocation.show(response, render_apply)
+    return response.state not in REFUSED_STATES
 
 
 retry_command = ServiceCommand(

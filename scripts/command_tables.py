@@ -91,7 +91,10 @@ def _unique(row: dict[str, Any]) -> Iterator[str]:
 def declared_commands(
     source: Path, functions: dict[str, dict[str, Any]]
 ) -> Iterator[tuple[str, str, str, str]]:
-    """Yield name, group, summary and home of each command of the command line."""
+    """Yield name, group, summary and home of each command of the command line.
+
+    `checks_challenge_command` with the group `checks` is an action of that command.
+    """
     homes = {row["name"]: path for path, row in functions.items() if "group" in row}
     rows = {name: functions[path] for name, path in homes.items()}
     for file in _files(source, "cli/commands"):
@@ -100,7 +103,9 @@ def declared_commands(
             said = [*_calls(node, "terminal_command"), *_group(node)]
             rows.update((name, row) for row in said)
     for name, row in rows.items():
-        yield name, row["group"], row["summary"], homes[name]
+        group, _, action = name.partition("-")
+        typed = f"{group} {action}" if group == row["group"] else name
+        yield typed, row["group"], row["summary"], homes[name]
 
 
 def _group(node: ast.stmt) -> Iterator[dict[str, Any]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from headrace.cli.command_table import BY_NAME
 from headrace.cli.completion import completed
-from headrace.cli.declared_commands import load
+from headrace.cli.declared_commands import load_alone
 
 TEXT = '''\
 """The parameters of each command and the values that they take, for shell completion.
@@ -23,8 +23,8 @@ PARAMETERS: dict[str, tuple[tuple[tuple[str, ...], str | None, bool], ...]] = {{
 
 
 def text() -> str:
-    """Return the file's content; a command of another package is completed by its module."""
-    rows = [row for name in BY_NAME for row in completed(name, load(name)).items()]
+    """Return the file's content; commands of other packages are completed by their modules."""
+    rows = [row for name in BY_NAME for row in completed(name, load_alone(name)).items()]
     return TEXT.format(
         rows="".join(f"    {name!r}: {tuple(map(tuple, row))!r},\n" for name, row in rows)
     )

@@ -21,7 +21,8 @@ from pathlib import Path
 from vulture import Vulture
 
 from headrace.access.permissions import COMMANDS
-from headrace.cli.command_table import all_commands
+from headrace.cli.command_table import BY_NAME
+from headrace.installed_commands import installed_commands
 
 ROOT = Path(__file__).resolve().parent.parent
 _REFERENCE = re.compile(r"[a-z_.]+:(\w+)")
@@ -40,7 +41,8 @@ def main() -> int:
     )
     paths = [ROOT / path for path in settings["paths"]]
     finder.scavenge(paths, exclude=settings["exclude"])
-    commands = {f"{command.name.replace('-', '_')}_command" for command in all_commands()}
+    typed = (*BY_NAME, *installed_commands())
+    commands = {f"{re.sub('[- ]', '_', name)}_command" for name in typed}
     names = commands | {row.session for row in COMMANDS.values()}
     for path in paths:
         for file in path.rglob("*.py"):

@@ -19,7 +19,13 @@ TABLES = "headrace.command_tables"
 """The entry points of generated tables: a module with the names that `command_tables` has."""
 IN_PACKAGES = {
     "import": "headrace-import",
-    **dict.fromkeys(("ab", "bottleneck", "complexity", "optimize", "what-if"), "headrace-advisor"),
+    **dict.fromkeys(
+        (
+            *("ab", "bottleneck", "checks challenge", "checks suggest", "complexity"),
+            *("optimize", "what-if"),
+        ),
+        "headrace-advisor",
+    ),
 }
 """Command of a package of its own that is developed with this one → the package."""
 _MARK = "headrace"
@@ -32,7 +38,7 @@ class CliCommand(NamedTuple):
 
     name: str
     group: str
-    """`start`, `look`, `act`, `change` or `operate`."""
+    """`start`, `look`, `act`, `change` or `operate`; for `checks challenge` it is `checks`."""
     summary: str
     home: str = ""
     """The module with `<name>_command`.
@@ -55,6 +61,12 @@ def installed_commands() -> Mapping[str, CliCommand]:
         for command in _commands(*entry):
             commands.setdefault(command.name, command)
     return commands
+
+
+def added_actions(command: str) -> dict[str, str]:
+    """Return the actions that other packages add to a command, with what is typed for each."""
+    lead = f"{command} "
+    return {name.removeprefix(lead): name for name in installed_commands() if name.startswith(lead)}
 
 
 @cache

@@ -1262,83 +1262,6 @@ CHECKS = [
         history=[],
     ),
 ]
-CHALLENGED = k.ChallengedCheckRow(
-    check="unique_flight_id",
-    asset="flights_clean",
-    verdict="effective",
-    mutations_tried=104,
-    mutations_caught=5,
-    cost_ms=8.9,
-    evidence=(
-        "it notices every tenth row twice; all rows twice; every tenth `flight_id` repeats the"
-        " first; and 2 more"
-    ),
-    kind="unique",
-    severity="blocking",
-    partition="2013-02-13",
-    rows=893,
-    caught=["every tenth row twice"],
-    file="assets/clean/flights_clean.sql",
-    line=6,
-)
-UNNOTICED = k.UnnoticedRow(
-    asset="flights_clean",
-    partition="2013-02-13",
-    mutation="scale",
-    says="`dep_delay` × 100",
-    columns=["dep_delay"],
-    rows=893,
-    rows_changed=880,
-    assets=["carrier_delays"],
-    consumers=["morning-report", "regulator-extract"],
-    suggestion="range: {column: dep_delay, min: -400, max: 9000}",
-)
-SUGGESTED = k.SuggestedCheckRow(
-    asset="flights_clean",
-    check={"not_null": ["flight"]},
-    yaml="not_null: [flight]",
-    evidence="never null in 25,768 rows of 30 partitions",
-    catches=["`flight` is null"],
-    consumers=["morning-report"],
-    assets=["carrier_delays"],
-)
-CHALLENGE = k.ChallengeResponse(
-    checks=[
-        CHALLENGED,
-        msgspec.structs.replace(
-            CHALLENGED,
-            check="never",
-            verdict="cannot_fail",
-            mutations_caught=0,
-            evidence="it noticed none of 104 mutations",
-        ),
-        msgspec.structs.replace(
-            CHALLENGED,
-            check=HOSTILE,
-            verdict=None,
-            mutations_caught=0,
-            cost_ms=None,
-            evidence="the time was over",
-        ),
-    ],
-    noticed={"check": 90, "null_spike": 4},
-    unnoticed=[
-        UNNOTICED,
-        msgspec.structs.replace(
-            UNNOTICED, says=f"`{HOSTILE}` is null", consumers=[], assets=[], suggestion=None
-        ),
-    ]
-    * 6,
-    suggestions=[SUGGESTED],
-    unfinished=["fleet_use"],
-    skipped=["daily_report"],
-    seconds=3.5,
-)
-NOTHING_CHALLENGED = k.ChallengeResponse(
-    checks=[], noticed={}, unnoticed=[], suggestions=[], unfinished=[], skipped=[], seconds=0.1
-)
-
-
 INCIDENT = q.IncidentRow(
     id="INC-1",
     state="open",
@@ -1516,17 +1439,6 @@ SCREENS: dict[str, tuple[Any, Callable[[Any, CommandOutput], None]]] = {
     "quarantine_empty": ([], lambda rows, page: quarantine._render_quarantine(rows, page, None)),
     "checks": (CHECKS, commands_checks.render_checks),
     "checks_none": ([], commands_checks.render_checks),
-    "checks_challenge": (CHALLENGE, commands_checks.render_challenge),
-    "checks_challenge_nothing": (NOTHING_CHALLENGED, commands_checks.render_challenge),
-    "checks_unnoticed": (CHALLENGE, commands_checks.render_unnoticed),
-    "checks_suggest": (
-        [SUGGESTED, msgspec.structs.replace(SUGGESTED, consumers=[])],
-        commands_checks.render_suggestions,
-    ),
-    "checks_suggest_written": (
-        [msgspec.structs.replace(SUGGESTED, written="assets/flights_clean.sql")],
-        commands_checks.render_suggestions,
-    ),
     "validate": (VALIDATE, declarations._render_problems),
     "validate_ok": (
         d.ValidateResponse(ok=True, counts=COUNTS, problems=[]),

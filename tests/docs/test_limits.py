@@ -261,7 +261,7 @@ def test_each_capability_has_a_level_and_what_enforces_it() -> None:
     )
     assert len(MATRIX) > 50 and len({row[0] for row in MATRIX}) == len(MATRIX)
     for capability, level, enforced in MATRIX:
-        tests = re.findall(r"`(tests/[^`]+)`", enforced)
+        tests = re.findall(r"`((?:packages/[^`/]+/)?tests/[^`]+)`", enforced)
         assert bool(tests) == (level != "yours"), capability
         for path in tests:
             assert "def test_" in (ROOT / path).read_text(encoding="utf-8"), (

@@ -115,7 +115,7 @@ def test_a_command_of_another_package_says_which(alone: Alone) -> None:
     assert "\n  status " in output
     for command, package in IN_PACKAGES.items():
         assert f"\n  {command} " not in output
-        _, errors = alone.run("-m", "headrace", command, "shop", code=2)
+        _, errors = alone.run("-m", "headrace", *command.split(), "shop", code=2)
         assert errors == (
             f"error: `headrace {command}` is in another package: pip install {package}\n"
         )

@@ -34,13 +34,13 @@ WITHOUT_A_PROJECT = {
 }  # fmt: skip
 ONE_THING = {
     "backfills:cancel_backfill", "backfills:pause_backfill", "backfills:resume_backfill",
-    "challenge_process:challenge_in_process", "connections:test_channels",
-    "connections:test_connections", "contract_accept:accept_names", "incident_handling:assign",
+    "connections:test_channels", "connections:test_connections", "contract_accept:accept_names", "incident_handling:assign",
     "incident_handling:link_ticket", "incident_mutes:mute", "incident_mutes:unmute",
     "incident_records:note", "incident_records:report",
     "interventions:cancel", "interventions:take_over", "interventions:unpublish",
     "interventions:waive", "pause:pause", "pause:resume", "receive:fire",
     "run_results:tick",
+    "headrace_advisor.services.challenge_process:challenge_in_process",
 }  # fmt: skip
 """Acts on one named thing, on a failure, or of what the schedule does anyway: no ceiling but the
 number of acts."""

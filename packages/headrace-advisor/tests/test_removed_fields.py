@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from headrace.services.checks import CannotWrite
+from headrace_advisor.services.check_insertion import CannotWrite
 from headrace_advisor.services.removed_fields import without_field
 
 CRON = 'trigger: {cron: "40 5 * * *"}'

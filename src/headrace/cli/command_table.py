@@ -48,7 +48,8 @@ BY_NAME = {command.name: command for command in COMMANDS}
 
 def all_commands() -> Iterator[CliCommand]:
     """Yield the commands of this package, and those of other packages that it hasn't."""
-    yield from sorted({**installed_commands(), **BY_NAME}.values(), key=_place)
+    commands = sorted({**installed_commands(), **BY_NAME}.values(), key=_place)
+    yield from (command for command in commands if " " not in command.name)  # others are actions
 
 
 def find_command(name: str) -> CliCommand | None:

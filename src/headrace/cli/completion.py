@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from headrace.cli.command_table import FLAGS, VALUES, Options, all_commands, find_command
+from headrace.installed_commands import added_actions
 from headrace.model.errors import HeadraceError
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def _parameters(command: str, typed: list[str]) -> tuple[tuple[CompletedParamete
     from headrace.cli.completion_table import PARAMETERS  # written with the functions below
 
     table: Mapping[str, tuple[tuple[Any, ...], ...]] = PARAMETERS
-    if command not in table:
+    if command not in table or added_actions(command):
         from headrace.cli.declared_commands import load
 
         try:
@@ -143,7 +144,7 @@ def completed(name: str, command: Command) -> dict[str, tuple[CompletedParameter
     from headrace.cli.declared_commands import CommandGroup
 
     offered = _offered(command.parameters)
-    if not isinstance(command, CommandGroup):
+    if not isinstance(command, CommandGroup) or not command.actions:
         return {name: offered}
     first = [item for item in offered if not item.options][:1]
     words = "|".join([*command.actions, *(item.takes or "" for item in first)])

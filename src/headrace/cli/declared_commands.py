@@ -36,6 +36,7 @@ import msgspec
 from headrace.cli.command_table import VALUES, find_command
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput, render_plainly
+from headrace.installed_commands import added_actions
 from headrace.model.errors import HeadraceError, UsageError, close_names
 from headrace.project import parameters as services
 from headrace.project.parameters import Argument, Option
@@ -100,16 +101,25 @@ class Command:
 
 
 def load(name: str) -> Command:
-    """Return the command with this name; import its module.
+    """Return the command with this name and the actions that packages add; import its modules.
 
     Raises LookupError if there is none, HeadraceError if that of another package can't be used.
     """
+    command = load_alone(name)
+    if isinstance(command, CommandGroup) and (added := added_actions(name)):
+        actions = {word: load_alone(typed) for word, typed in added.items()} | {**command.actions}
+        return CommandGroup(command.text, actions, command.otherwise)
+    return command
+
+
+def load_alone(name: str) -> Command:
+    """Return the command with this name, without the actions that other packages add to it."""
     declared = find_command(name)
     if declared is None:
         raise LookupError(name)
     if ":" in declared.home:
         return ServiceCommand(declared.home, render_plainly, clock=False)
-    attribute = f"{name.replace('-', '_')}_command"
+    attribute = f"{name.replace('-', '_').replace(' ', '_')}_command"
     try:
         command: Command = getattr(import_module(declared.home), attribute)
     except Exception as error:
@@ -243,6 +253,8 @@ class CommandGroup(Command):
     @property
     def description(self) -> str:
         """The text, and a line for each action."""
+        if not self.actions:
+            return self.text
         wide = max(map(len, self.actions))
         lines = [
             f"  {name:{wide}}  {first_sentence(action.description)}"

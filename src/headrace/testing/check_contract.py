@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import jsonschema
 
-from headrace.checks.challenge.gate import About, ask
+from headrace.checks.audits_of_queries import About, ask
 from headrace.checks.check_kinds import CheckKind
 from headrace.checks.results import CheckResult, CheckState
 from headrace.lake.session import DuckDBSession

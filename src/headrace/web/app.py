@@ -491,14 +491,14 @@ async def _respond(
 
 def _unknown_path(status: int, path: str) -> HttpProblem:
     """Return the problem of a path that isn't served, or only where a package is installed."""
-    command = path.removeprefix(f"{PREFIX}/").partition("/")[0]
-    package = IN_PACKAGES.get(command)
-    if package is None or command in installed_commands():
+    first, second = f"{path.removeprefix(PREFIX + '/')}/".split("/")[:2]
+    command = first if first in IN_PACKAGES else f"{first} {second}"
+    if command not in IN_PACKAGES or command in installed_commands():
         return HttpProblem(status, "look at / for what there is")
     problem = HttpProblem(
         status,
         f"`headrace {command}` is in another package",
-        f"`pip install {package}` where the server runs, and start it again",
+        f"`pip install {IN_PACKAGES[command]}` where the server runs, and start it again",
     )
     problem.code = NOT_INSTALLED
     return problem

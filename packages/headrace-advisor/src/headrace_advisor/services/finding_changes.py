@@ -10,13 +10,13 @@ from typing import NamedTuple
 from headrace.extension import HeadraceError, ProjectSession, Refused, command_line
 from headrace.plan import Compiled
 from headrace.project.session import InvalidProject
-from headrace.services.checks import insert_checks
 from headrace_advisor.analysis.advice import Premise, Verdict
 from headrace_advisor.analysis.checking import Advice
 from headrace_advisor.analysis.edits import edited
 from headrace_advisor.analysis.project_advice import ProjectFinding
 from headrace_advisor.analysis.project_tables import ProjectTables
 from headrace_advisor.services.changed_assets import ChangedProject, compiled_with, text_of
+from headrace_advisor.services.check_insertion import insert_checks
 from headrace_advisor.services.optimize import AssetAdvice, asset_advice, text_of_project
 from headrace_advisor.services.project_rules import advice_of_project
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from headrace.services.checks import (
+from headrace_advisor.services.check_insertion import (
     CannotWrite,
     declaring_call,
     document_of,

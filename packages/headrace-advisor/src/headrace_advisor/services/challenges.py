@@ -9,37 +9,42 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
-import msgspec
-
-from headrace.access.permissions import OPERATE, command
-from headrace.checks.challenge.trials import CheckHistory, verdict_on
 from headrace.compiler.lineage import compile_lineage
+from headrace.extension import (
+    OPERATE,
+    Excluded,
+    Option,
+    Progress,
+    ProjectSession,
+    Selected,
+    command,
+    first_line,
+)
 from headrace.lake import PARTITION_COLUMN
 from headrace.model import Asset, LakeError, Project, Source
-from headrace.model.errors import first_line
 from headrace.plan import Compiled
 from headrace.plan.compiled import is_view
 from headrace.plan.impact import ALL_COLUMNS, Lineage
 from headrace.project.selection import selected
-from headrace.project.session import Progress, ProjectSession, usable
-from headrace.services.checks import (
+from headrace.project.session import usable
+from headrace.store.queries import quality as stored
+from headrace_advisor.challenge.trials import CheckHistory, verdict_on
+from headrace_advisor.responses.challenges import (
     ChallengedCheckRow,
     ChallengeResponse,
     SuggestedCheckRow,
     UnnoticedRow,
-    as_mapping,
-    as_yaml,
 )
-from headrace.standing.challenge_data import Downstream, NodeData, own_columns, subjects
-from headrace.store.queries import quality as stored
+from headrace_advisor.services.challenge_data import Downstream, NodeData, own_columns, subjects
+from headrace_advisor.services.check_insertion import as_mapping, as_yaml
 
 if TYPE_CHECKING:
-    from headrace.checks.challenge.suggestions import Suggested
-    from headrace.checks.challenge.trials import Challenged, ChallengeSubject, MutationTrial
     from headrace.engine import InputData
     from headrace.lake.session import DuckDBSession as DuckDB
+    from headrace_advisor.challenge.suggestions import Suggested
+    from headrace_advisor.challenge.trials import Challenged, ChallengeSubject, MutationTrial
 
 
 SECONDS = 60
@@ -51,15 +56,6 @@ LEAST_S = 0.1
 """Minimum time per node in seconds, however many nodes there are."""
 MEMORY_BYTES = 2**30
 """Memory limit of DuckDB in bytes; it spills to disk beyond."""
-
-
-class ChallengeRequest(msgspec.Struct, frozen=True):
-    """The arguments of `checks challenge`; with `suggest`, it also suggests checks."""
-
-    select: Sequence[str] = ()
-    exclude: Sequence[str] = ()
-    seconds: int = SECONDS
-    suggest: bool = True
 
 
 class _Plan:
@@ -107,22 +103,32 @@ class _Done(NamedTuple):
 
 @command("checks challenge", OPERATE)
 def challenge(
-    session: ProjectSession, request: ChallengeRequest, progress: Progress
+    session: ProjectSession,
+    select: Selected = (),
+    exclude: Excluded = (),
+    seconds: Annotated[
+        int, Option("--seconds", metavar="N", least=1, help="how long all of it may take")
+    ] = SECONDS,
+    *,
+    suggest: bool = True,
+    progress: Progress,
 ) -> ChallengeResponse:
     """Challenge the declared checks with mutations of published rows.
 
-    Raise InvalidProject if the files have errors, UsageError for a selection that matches nothing,
-    LakeError for unreadable rows or if memory runs out.
+    With `suggest`, a part of the time goes into checks to add. Raise InvalidProject if the files
+    have errors, UsageError for a selection that matches nothing, LakeError for unreadable rows or
+    if memory runs out.
     """
     started = time.monotonic()
     compiled = usable(session.declared(progress))
-    names = _names(session, request, compiled)
+    names = selected(session, select, exclude, compiled=compiled)
+    names = [name for name in names if name not in compiled.project.consumers]
     datas = subjects(session, compiled, names) if session.store is not None else []
     past = _past(session)
     # DuckDB computes from here on: a process never has both DuckDB and the state open
     session.close()
     plan = _Plan(
-        compiled, compile_lineage(compiled, session.data_folder / "cache"), suggest=request.suggest
+        compiled, compile_lineage(compiled, session.data_folder / "cache"), suggest=suggest
     )
     datas.sort(
         key=lambda item: (
@@ -132,14 +138,9 @@ def challenge(
     )
     done = {
         item.node.name: _challenged(session, plan, item, share, progress)
-        for item, share in _shares(datas, request.seconds, started)
+        for item, share in _shares(datas, seconds, started)
     }
     return _response(plan, names, done, past, time.monotonic() - started)
-
-
-def _names(session: ProjectSession, request: ChallengeRequest, compiled: Compiled) -> list[str]:
-    names = selected(session, request.select, request.exclude, compiled=compiled)
-    return [name for name in names if name not in compiled.project.consumers]
 
 
 def _past(session: ProjectSession) -> dict[tuple[str, str], CheckHistory]:
@@ -198,7 +199,7 @@ def _challenged(
 def _tried(
     duckdb: DuckDB, plan: _Plan, item: NodeData, seconds: float, progress: Progress
 ) -> _Done:
-    from headrace.checks.challenge.trials import challenge as put_to_the_test
+    from headrace_advisor.challenge.trials import challenge as put_to_the_test
 
     subject = _subject(item)
     progress.start(f"challenging {item.node.name}", None)
@@ -223,9 +224,9 @@ def _tried(
 
 
 def _subject(item: NodeData) -> ChallengeSubject:
-    from headrace.checks.challenge.gate import About
-    from headrace.checks.challenge.trials import ChallengeSubject
+    from headrace.checks.audits_of_queries import About
     from headrace.lake.sqltext import source_sql
+    from headrace_advisor.challenge.trials import ChallengeSubject
 
     columns = own_columns(item.data)
     about = About(
@@ -255,8 +256,8 @@ def _suggested(
 
     Others aren't worth their time.
     """
-    from headrace.checks.challenge.suggestions import remember, suggest
-    from headrace.checks.challenge.trials import Deadline
+    from headrace_advisor.challenge.suggestions import remember, suggest
+    from headrace_advisor.challenge.trials import Deadline
 
     reaching = [
         tried for tried in unnoticed if any(plan.reach(item.node.name, tried.mutation.columns))

@@ -10,11 +10,20 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from headrace.checks.challenge import mutations, suggestions
-from headrace.checks.challenge.gate import About, ChallengeGate, Usual
-from headrace.checks.challenge.mutations import TABLE
-from headrace.checks.challenge.suggestions import remember
-from headrace.checks.challenge.trials import (
+from headrace.checks.audits_of_queries import About
+from headrace.checks.check_kinds import kind
+from headrace.checks.kinds import range as range_kind
+from headrace.checks.metrics import StoredMetrics as Measured
+from headrace.checks.metrics import encoded
+from headrace.checks.proposals import MutationKind, Remembered
+from headrace.checks.results import CheckResult, CheckState
+from headrace.lake.session import DuckDBSession
+from headrace.model import CheckSpec, Grain, Place, Severity
+from headrace_advisor.challenge import mutations, suggestions
+from headrace_advisor.challenge.gate import ChallengeGate, Usual
+from headrace_advisor.challenge.mutations import TABLE
+from headrace_advisor.challenge.suggestions import remember
+from headrace_advisor.challenge.trials import (
     Challenged,
     ChallengeSubject,
     ChallengeVerdict,
@@ -25,14 +34,6 @@ from headrace.checks.challenge.trials import (
     duplicate,
     verdict_on,
 )
-from headrace.checks.check_kinds import kind
-from headrace.checks.kinds import range as range_kind
-from headrace.checks.metrics import StoredMetrics as Measured
-from headrace.checks.metrics import encoded
-from headrace.checks.proposals import MutationKind, Remembered
-from headrace.checks.results import CheckResult, CheckState
-from headrace.lake.session import DuckDBSession
-from headrace.model import CheckSpec, Grain, Place, Severity
 
 AS_OF_US = 1_741_000_000_000_000
 COLUMNS = {

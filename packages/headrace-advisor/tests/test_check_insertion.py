@@ -7,7 +7,7 @@ import ast
 import pytest
 
 from headrace.model import CheckSpec, Place
-from headrace.services.checks import CannotWrite, as_yaml, insert_checks
+from headrace_advisor.services.check_insertion import CannotWrite, as_yaml, insert_checks
 
 LINES = [("not_null: [a]", "never null in 3 rows")]
 ADDED = "- not_null: [a]  # never null in 3 rows\n"

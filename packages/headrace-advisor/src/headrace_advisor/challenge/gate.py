@@ -19,76 +19,19 @@ from headrace.checks.anomalies.metric_anomalies import (
     without_unread_columns,
 )
 from headrace.checks.anomalies.row_anomalies import PublishedContent
-from headrace.checks.challenge.mutations import TABLE, Mutation
-from headrace.checks.check_kinds import ONLY, SAMPLED, CheckedPartition, CheckSubject, StagedScanner
-from headrace.checks.evaluation import Item, conclude, declare, guarded, measure
+from headrace.checks.audits_of_queries import About, QueryRows, results_of, subject_of
+from headrace.checks.check_kinds import ONLY
+from headrace.checks.evaluation import Item, guarded
 from headrace.checks.facts import Fact, FactSeverity
 from headrace.checks.metrics import REPEATED_ROWS_MAX, Metrics, StoredMetrics
-from headrace.checks.results import CheckResult, CheckState
-from headrace.lake import LakeColumn, LakeTable, StagedFile
-from headrace.lake.sqltext import Readable, quote
+from headrace.checks.results import CheckState
+from headrace.lake.sqltext import quote
 from headrace.lake.staging import hash_aggregate, hash_text
 from headrace.model import CheckSpec, Grain
+from headrace_advisor.challenge.mutations import TABLE, Mutation
 
 if TYPE_CHECKING:
     from headrace.lake.session import DuckDBSession
-
-
-# Runs checks over the rows of a SELECT, with the code that audits staged files; writes nothing.
-
-_NOWHERE = StagedFile("", 0, 0, 0, {}, ())
-"""A file without statistics: nothing about the rows is known or proved before they are read."""
-
-
-class About(msgspec.Struct, frozen=True):
-    """The description of the rows: their columns, the partition, and what its checks also read."""
-
-    columns: Mapping[str, str]
-    key: str
-    as_of_us: int
-    now_us: int
-    timezone: str
-    routing: tuple[str, Grain, str] | None = None
-    """The column that routes rows, the grain and the partition's time, which every audit checks."""
-    references: tuple[Readable, ...] = ()
-
-
-class _Given(StagedScanner):
-    """The rows of a SELECT, read as an audit reads a file."""
-
-    def __init__(self, session: DuckDBSession, about: About, select: str) -> None:
-        columns = tuple(
-            LakeColumn(name, kind, number)
-            for number, (name, kind) in enumerate(about.columns.items(), 2)
-        )
-        super().__init__(
-            session, _NOWHERE, LakeTable("given", columns), about.references, several=False
-        )
-        self._select = select
-
-    def _relation(self, key: str | None, *, with_partition: bool = False) -> str:
-        del key, with_partition
-        return self._select
-
-    def _numbered(self) -> str:
-        return (
-            f"SELECT *, hash(row_number() OVER ()) % {self._every} = 0 AS {SAMPLED} FROM"
-            f" ({self._select})"
-        )
-
-
-def given_rows(session: DuckDBSession, about: About, select: str) -> StagedScanner:
-    """Return the rows of a SELECT as an audit reads a staged file."""
-    return _Given(session, about, select)
-
-
-def ask(
-    session: DuckDBSession, about: About, checks: Sequence[CheckSpec], select: str, rows: int
-) -> list[CheckResult]:
-    """Return the result of each check over the rows, in the order of `checks`."""
-    return _asked(
-        session, about, [declare(check, _subject(about, rows)) for check in checks], select, rows
-    )
 
 
 def is_routed(session: DuckDBSession, about: About, select: str, rows: int) -> bool:
@@ -98,23 +41,10 @@ def is_routed(session: DuckDBSession, about: About, select: str, rows: int) -> b
     column, grain, key = about.routing
     item = guarded(
         Item(placement.CHECK),
-        lambda: placement.rows_outside(_subject(about, rows), column, grain, key),
+        lambda: placement.rows_outside(subject_of(about, rows), column, grain, key),
     )
-    (check_result,) = _asked(session, about, [item], select, rows)
+    (check_result,) = results_of(session, about, [item], select, rows)
     return check_result.outcome is not CheckState.FAILED
-
-
-def _subject(about: About, rows: int) -> CheckSubject:
-    return CheckSubject(about.columns, {}, rows, about.timezone)
-
-
-def _asked(
-    session: DuckDBSession, about: About, items: list[Item], select: str, rows: int
-) -> list[CheckResult]:
-    staged = _Given(session, about, select)
-    part = CheckedPartition(about.key, rows, about.as_of_us, about.now_us)
-    measure(items, staged, [])
-    return [conclude(item, [part], staged).result for item in items]
 
 
 # The questions of an audit besides declared checks: the contract, the expected number of rows, and
@@ -233,7 +163,7 @@ class ChallengeGate:
                 "count(*) - count(DISTINCT"
                 f" hash({', '.join(quote(name) for name in self._about.columns)}))"
             )
-        staged = given_rows(self._session, self._about, select)
+        staged = QueryRows(self._session, self._about, select)
         staged.sample(described.every)
         values = staged.aggregates(aggregates)[ONLY] if aggregates else ()
         result = metrics.measured(
@@ -242,7 +172,7 @@ class ChallengeGate:
         return msgspec.structs.replace(result, repeated=int(values[-1])) if compared else result
 
     def _content(self, select: str, rows: int) -> str:
-        staged = given_rows(self._session, self._about, select)
+        staged = QueryRows(self._session, self._about, select)
         return hash_text(
             rows, staged.aggregates([hash_aggregate(staged.columns)])[ONLY][0], staged.columns
         )

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from headrace.checks.audit import promised_checks
-from headrace.checks.challenge.gate import Usual
 from headrace.connect.connectors import is_routed_by_rows
 from headrace.engine import InputData
 from headrace.lake import PARTITION_COLUMN
@@ -27,9 +26,10 @@ from headrace.runtime.tasks.lookup import TaskLookup, Undeliverable
 from headrace.sql.values import Transformation
 from headrace.store import Transaction
 from headrace.store.queries import publications
+from headrace_advisor.challenge.gate import Usual
 
 if TYPE_CHECKING:
-    from headrace.checks.challenge.trials import Challenged, MutationTrial
+    from headrace_advisor.challenge.trials import Challenged, MutationTrial
 
 
 # Data of a challenged node: its newest published rows, earlier rows, and its checks' other inputs.

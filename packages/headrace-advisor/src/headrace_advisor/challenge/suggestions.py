@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from headrace.checks.challenge.gate import About, ask
-from headrace.checks.challenge.mutations import TABLE, SampleColumnKind, count, kind_of
-from headrace.checks.challenge.trials import ChallengeSubject, Deadline, MutationTrial, as_is
+from headrace.checks.audits_of_queries import About, ask
 from headrace.checks.check_kinds import (
     AggregateCheck,
     CheckedPartition,
@@ -24,6 +22,8 @@ from headrace.lake import PARTITION_COLUMN
 from headrace.lake.sqltext import quote
 from headrace.model import CheckSpec, Place
 from headrace.model.check_kinds import BUILT_IN
+from headrace_advisor.challenge.mutations import TABLE, SampleColumnKind, count, kind_of
+from headrace_advisor.challenge.trials import ChallengeSubject, Deadline, MutationTrial, as_is
 
 if TYPE_CHECKING:
     from headrace.lake.session import DuckDBSession

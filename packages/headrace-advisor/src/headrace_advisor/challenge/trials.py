@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 import msgspec
 
-from headrace.checks.challenge import mutations
-from headrace.checks.challenge.gate import About, ChallengeGate, Usual, ask, is_routed
-from headrace.checks.challenge.mutations import BEFORE, TABLE, ColumnFacts, Mutation
+from headrace.checks.audits_of_queries import About, ask
 from headrace.checks.check_kinds import known_kind
 from headrace.checks.evaluation import UNCHECKABLE
 from headrace.checks.proposals import MutationKind
 from headrace.checks.results import CheckResult, CheckState
 from headrace.lake.sqltext import quote
 from headrace.model import CheckSpec, Severity
+from headrace_advisor.challenge import mutations
+from headrace_advisor.challenge.gate import ChallengeGate, Usual, is_routed
+from headrace_advisor.challenge.mutations import BEFORE, TABLE, ColumnFacts, Mutation
 
 if TYPE_CHECKING:
     from headrace.lake.session import DuckDBSession

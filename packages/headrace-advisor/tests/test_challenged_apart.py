@@ -10,7 +10,7 @@ from serve_lab import deliver, headrace, project, response, write
 
 from headrace.model import UsageError
 from headrace.project.session import ProjectSession, Silent
-from headrace.services.challenge_process import challenge_in_process
+from headrace_advisor.services.challenge_process import challenge_in_process
 
 NOW = "2025-03-02T08:00"
 

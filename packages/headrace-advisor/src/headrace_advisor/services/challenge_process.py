@@ -1,8 +1,8 @@
 """`checks challenge` in a separate process, for callers that have the state open.
 
 A process that has the state open never loads DuckDB. `python -m
-headrace.services.challenge_process` reads a ChallengeJob as JSON from its standard input and writes
-a ChallengeJobResult.
+headrace_advisor.services.challenge_process` reads a ChallengeJob as JSON from its standard input
+and writes a ChallengeJobResult.
 """
 
 from __future__ import annotations
@@ -15,11 +15,18 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from headrace.access.permissions import OPERATE, command
-from headrace.model import HeadraceError, StoreError, UsageError
-from headrace.project.parameters import Selected
-from headrace.project.session import Progress, ProjectSession, Silent
-from headrace.services.checks import ChallengedCheckRow
+from headrace.extension import (
+    OPERATE,
+    HeadraceError,
+    Progress,
+    ProjectSession,
+    Selected,
+    UsageError,
+    command,
+)
+from headrace.model import StoreError
+from headrace.project.session import Silent
+from headrace_advisor.responses.challenges import ChallengedCheckRow
 
 SECONDS_MAX = 60
 """Maximum duration of the checks, in seconds."""
@@ -63,7 +70,7 @@ def challenge_in_process(
     progress.start("making faults in copies of published rows", None)
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "headrace.services.challenge_process"],
+            [sys.executable, "-m", "headrace_advisor.services.challenge_process"],
             input=msgspec.json.encode(question),
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -87,15 +94,13 @@ def challenge_in_process(
 
 def main() -> int:
     """Run one job from standard input."""
-    from headrace.services.challenges import ChallengeRequest, challenge
+    from headrace_advisor.services.challenges import challenge
 
     job = msgspec.json.decode(sys.stdin.buffer.read(), type=ChallengeJob)
     session = ProjectSession(Path(job.root), job.env, None, job.actor, trusted=True)
     try:
         answer = ChallengeJobResult(
-            challenge(
-                session, ChallengeRequest(job.select, (), job.seconds, suggest=False), Silent()
-            ).checks
+            challenge(session, job.select, (), job.seconds, suggest=False, progress=Silent()).checks
         )
     except HeadraceError as error:
         answer = ChallengeJobResult(problem=str(error), hint=error.hint)

@@ -46,6 +46,12 @@ CARRIED = [
     (("DELETE FROM t WHERE day = '{{ ds }}'; INSERT INTO t SELECT o.day, p.n FROM o JOIN p"
       " ON o.k = p.k AND o.day = '{{ ds }}'"), "partition: {by: day, column: day}"),
     ("TRUNCATE t; INSERT INTO t SELECT price / 100.0 AS h FROM s", "/ 100.0"),
+    ("TRUNCATE t; WITH x AS (SELECT a FROM s) INSERT INTO t SELECT a FROM x", "WITH x AS"),
+    ("DROP TABLE IF EXISTS t; CREATE TABLE t (k, v) AS SELECT a, b FROM s", "a AS k,|b AS v"),
+    ("CREATE OR REPLACE VIEW v (k) AS SELECT a FROM s", "a AS k"),
+    ("CREATE TABLE IF NOT EXISTS t (a int, b text); TRUNCATE t; INSERT INTO t SELECT a, b FROM s",
+     "CAST(a AS INT) AS a|b"),
+    ("SET statement_timeout = 0; TRUNCATE t; INSERT INTO t SELECT a FROM s", "FROM s"),
 ]  # fmt: skip
 
 
@@ -102,6 +108,26 @@ NOT_CARRIED = [
       " WHERE o.day = '{{ ds }}'"), "no condition limits"),
     (("DELETE FROM t WHERE day = '{{ ds }}'; INSERT INTO t SELECT day FROM o WHERE day = '{{ ds }}'"
       " UNION ALL SELECT day FROM p"), "no condition limits"),
+    ("TRUNCATE t; INSERT INTO t SELECT a FROM s RETURNING a", "its INSERT has RETURNING"),
+    ("CREATE OR REPLACE TABLE t CLONE u; INSERT INTO t SELECT a FROM s", "its CREATE has CLONE"),
+    ("DROP TABLE IF EXISTS t; CREATE TABLE t AS SELECT a FROM s WITH NO DATA", "WITHDATA"),
+    ("CREATE TEMP TABLE x (k) AS SELECT a FROM s; TRUNCATE t; INSERT INTO t SELECT k FROM x",
+     "columns of a temporary table"),
+    ("CREATE TABLE t (LIKE u); TRUNCATE t; INSERT INTO t SELECT a FROM s", "of another table"),
+    ("WITH o AS (SELECT 1) DELETE FROM t; INSERT INTO t SELECT a FROM s", "its DELETE has WITH"),
+    (("WITH o AS (SELECT id, v FROM s) MERGE INTO t USING o ON t.id = o.id WHEN MATCHED THEN UPDATE"
+      " SET v = o.v WHEN NOT MATCHED THEN INSERT (id, v) VALUES (o.id, o.v)"), "its MERGE has WITH"),
+    ("SET TIME ZONE 'Europe/Berlin'; TRUNCATE t; INSERT INTO t SELECT x::date AS a FROM s", "SET TIME"),
+    ("SET datestyle = 'DMY'; TRUNCATE t; INSERT INTO t SELECT a FROM s", "SET datestyle"),
+    ("USE o; TRUNCATE t; INSERT INTO t SELECT a FROM s", "USE o"),
+    # what the types of a table change in the values
+    (("CREATE TABLE IF NOT EXISTS t (n numeric(10,2)); TRUNCATE t; INSERT INTO t SELECT a / 3.0"
+      " FROM s"), "AS DECIMAL(10, 2)"),
+    ("CREATE TABLE IF NOT EXISTS t (n real); TRUNCATE t; INSERT INTO t SELECT a FROM s", "FLOAT"),
+    (("CREATE TABLE IF NOT EXISTS t (n timestamp(0)); TRUNCATE t; INSERT INTO t SELECT a FROM s"),
+     "fewer digits"),
+    (("CREATE TABLE IF NOT EXISTS t (id serial, n int); TRUNCATE t; INSERT INTO t (n) SELECT a"
+      " FROM s"), "fills the column `id`"),
     ("SELECT 1 FROM", "can't be read"),
     ("TRUNCATE t; TRUNCATE u; INSERT INTO t SELECT a FROM s", "also changes"),
     ("SELECT " + "(" * 200 + "1" + ")" * 200, "nested"),
@@ -114,6 +140,63 @@ def test_sql_that_no_asset_says_runs_unchanged(tmp_path: Path, sql: str, reason:
     item = by_id(project)["d.q"]
     assert (item.verdict.value, reason in item.why) == ("command", True), item.why
     assert_valid(project, tmp_path / "h")
+
+
+# SQL of other databases with clauses of their own, by the operator's arguments
+NOT_FOLLOWED = [
+    ("SQLExecuteQueryOperator", "conn_id='mysql_default'",
+     "TRUNCATE t; INSERT IGNORE INTO t SELECT a FROM s", "INSERT has IGNORE"),
+    ("SQLExecuteQueryOperator", "conn_id='sqlite_default'",
+     "DELETE FROM t; INSERT OR REPLACE INTO t SELECT a FROM s", "INSERT has OR REPLACE"),
+    ("SQLExecuteQueryOperator", "conn_id='sqlite_default'",
+     "DELETE FROM t WHERE d = '{{ ds }}' LIMIT 5; INSERT INTO t SELECT d FROM s WHERE d = '{{ ds }}'",
+     "DELETE has LIMIT"),
+    ("SQLExecuteQueryOperator", "conn_id='spark_default'",
+     "INSERT OVERWRITE TABLE t PARTITION (d='{{ ds }}') SELECT n FROM s WHERE ts <= '{{ ds }}'",
+     "sorts after its day"),
+    ("SQLExecuteQueryOperator", "conn_id='sqlite_default'",
+     "DROP TABLE IF EXISTS t; CREATE TABLE t AS SELECT a FROM s WHERE ts > '2024-01-01'",
+     "sorts after its day"),
+    ("SQLExecuteQueryOperator", "conn_id='mssql'",
+     "SET ANSI_NULLS OFF; TRUNCATE TABLE t; INSERT INTO t SELECT a FROM s", "SET ANSI_NULLS"),
+    ("PostgresOperator", "hook_params={'options': '-c timezone=Europe/Berlin'}",
+     "TRUNCATE t; INSERT INTO t SELECT a FROM s", "hook_params"),
+    ("BigQueryInsertJobOperator", ("configuration={'query': {'query': 'SELECT a FROM s',"
+     " 'useLegacySql': False, 'defaultDataset': {'datasetId': 'd'}}}"), "", "defaultDataset"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("operator", "arguments", "sql", "reason"), NOT_FOLLOWED)
+def test_a_clause_that_is_not_followed_leaves_the_task(
+    tmp_path: Path, operator: str, arguments: str, sql: str, reason: str
+) -> None:
+    """Would catch: a clause beside the query that is dropped, so that other rows are published."""
+    given = f", sql={sql!r}" if sql else ""
+    project = one_dag(tmp_path, f"{operator}(task_id='q', {arguments}{given})")
+    item = by_id(project)["d.q"]
+    assert (item.verdict.value, reason in item.why) == ("command", True), item.why
+
+
+@pytest.mark.parametrize("order", ["c >> q", ""])
+def test_a_table_that_another_task_defines_has_its_types(tmp_path: Path, order: str) -> None:
+    """Would catch: 33.333… published where the table of the origin keeps 33.33."""
+    project = one_dag(
+        tmp_path,
+        "c = PostgresOperator(task_id='c', sql='CREATE TABLE IF NOT EXISTS t (n numeric(9,2), k int)')\n"
+        "q = PostgresOperator(task_id='q', sql='TRUNCATE t; INSERT INTO t SELECT a / 3.0 AS n, k FROM s')\n"
+        f"{order}",
+    )
+    assert verdicts(project) == {"d.c": "command", "d.q": "command"}
+    assert "fraction" in by_id(project)["d.q"].why
+
+
+def test_the_same_table_of_another_database_is_another(tmp_path: Path) -> None:
+    """Would catch: two tables of one name that are read as one."""
+    project = one_dag(
+        tmp_path,
+        "PostgresOperator(task_id='q', database='other', sql='TRUNCATE t; INSERT INTO t SELECT a FROM s')",
+    )
+    assert "postgres_default_other" in by_id(project)["d.q"].todo
 
 
 def test_a_schedule_decides_whether_an_interval_can_be_carried(tmp_path: Path) -> None:

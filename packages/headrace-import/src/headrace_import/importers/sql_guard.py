@@ -543,6 +543,15 @@ _COLLATION = (
 )
 
 
+def _no_day(guard: _Guard, node: exp.Expr, words: list[str]) -> str:
+    """`no_day KEYS`: no written day beside a text, of which one with a time sorts after its day."""
+    values = [value for key in words[0].split(",") for value in _values(node, key)]
+    others = {guard.kinds.of(value) for value in values if not _is_day(value)}
+    if any(map(_is_day, values)) and others != {"date"}:
+        return "compares a day with what may be a text: one with a time sorts after its day"
+    return ""
+
+
 def _is_day(value: exp.Expr) -> bool:
     return bool(re.fullmatch(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d)?)?", value.unnest().name))
 
@@ -633,4 +642,5 @@ CONDITIONS: Mapping[str, Callable[[_Guard, exp.Expr, list[str]], str]] = {
     "float64": _written_float,
     "searched": _searched,
     "other_names": _other_names,
+    "no_day": _no_day,
 }

@@ -182,7 +182,7 @@ def _read_sql(plan: Plan, sql_reader: SqlReader, before: Sequence[Statements]) -
             return
         plan.why = f"it runs unchanged in Airflow: {refusal.reason}"
         plan.todo = [refusal.todo] if refusal.todo else []
-        plan.query = None
+        plan.verdict, plan.query = Verdict.COMMAND, None
         plan.prepares = refusal.prepares
         plan.writes = refusal.writes
         return
@@ -331,11 +331,27 @@ def _only_defined(plan: Plan) -> list[TableName]:
 
 def _join_before(plan: Plan, plans: Plans, sql_reader: SqlReader) -> None:
     before = [other for other in _upstream(plan, plans) if other.prepares is not None]
+    prepared = [other.prepares for other in before if other.prepares]
     if plan.query is None and before:
-        _read_sql(plan, sql_reader, [other.prepares for other in before if other.prepares])
+        _read_sql(plan, sql_reader, prepared)
+        _note_losses(plan)
+    definitions = _definitions(plan, plans)
+    if definitions:
+        _read_sql(plan, sql_reader, [*prepared, *definitions])
         _note_losses(plan)
     for other in before:
         _make_part(other, plan)
+
+
+def _definitions(plan: Plan, plans: Plans) -> list[Statements]:
+    """What tasks of any DAG say of the types of the table that a plan writes."""
+    table = plan.query.table if plan.query is not None else ()
+    prepared = [other.prepares for other in plans if other.prepares is not None]
+    return [
+        Statements(defined={table: found.defined[table]})
+        for found in prepared
+        if found.defined.get(table)
+    ]
 
 
 def _upstream(plan: Plan, plans: Plans) -> list[Plan]:

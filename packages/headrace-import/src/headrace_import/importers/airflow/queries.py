@@ -13,6 +13,7 @@ from sqlglot.errors import ErrorLevel, SqlglotError
 
 from headrace.extension import first_line
 from headrace_import.importers.airflow.bindings import bound, plain_dates
+from headrace_import.importers.airflow.column_types import in_its_types
 from headrace_import.importers.airflow.intervals import check_delete, partition_column
 from headrace_import.importers.airflow.schedules import Schedule
 from headrace_import.importers.airflow.statements_sql import (
@@ -70,6 +71,11 @@ class AssetQuery:
         return text
 
 
+_UNDEFINED = (
+    "its table isn't defined in the project: cast what its types round or cut (numeric(p, s), date)"
+)
+
+
 def _rename(table: exp.Table, name: str, used: set[str]) -> None:
     """Give a table its new name, and its old one as an alias if the query's columns use that."""
     old = table.name.lower()
@@ -103,9 +109,10 @@ def asset_query(
         raise NotCarried("it changes tables without writing the result of a query")
     table = statements.target or (task,)
     _check_structure(query, table, statements)
-    query, notes = _meaning(query, statements.kind, dialect)
+    typed = in_its_types(query, statements, table, dialect)
+    query, notes = _meaning(typed, statements.kind, dialect)
     deleted = _deleted(statements, table)
-    columns = statements.columns or statements.defined.get(table, [])
+    columns = statements.columns or [part.name for part in statements.defined.get(table, [])]
     query = _with_names(query) if statements.kind == "select" else _named(query, columns)
     used = _used(query, values)
     partitioned = any(isinstance(value, Instant) for value in used) or deleted is not None
@@ -136,6 +143,7 @@ def asset_query(
         parameters,
         [f"{lost}: grant and describe the table anew" for lost in statements.lost[:1]]
         + statements.notes
+        + ([] if statements.defined.get(table) or not statements.inserts else [_UNDEFINED])
         + notes,
         statements.comments,
         fills_table=bool(statements.target),
@@ -324,11 +332,16 @@ _TEXT_DATES = frozenset(("sqlite", "hive", "spark", "databricks", "trino", "pres
 """Dialects in which a column that is compared with a quoted date mostly holds text."""
 
 
+_BY_DAY = ("eq", "gte", "lt")
+"""Comparisons that mean the same for a text with a time, or that nobody writes of one."""
+
+
 def _with_typed_columns(query: exp.Query, values: Sequence[Instant | Setting]) -> exp.Query:
     """Cast columns that are compared with dates: DuckDB compares no text with a date."""
 
     def typed(node: exp.Expr) -> exp.Expr:
         if isinstance(node, exp.Binary) and isinstance(node, exp.Predicate):
+            _require_whole_days(node, values)
             if _is_date(node.expression, values) and isinstance(node.this, exp.Column):
                 node.set("this", exp.cast(node.this, "timestamp"))
             elif _is_date(node.this, values) and isinstance(node.expression, exp.Column):
@@ -338,6 +351,14 @@ def _with_typed_columns(query: exp.Query, values: Sequence[Instant | Setting]) -
     result = query.transform(typed)
     assert isinstance(result, exp.Query)
     return result
+
+
+def _require_whole_days(node: exp.Binary, values: Sequence[Instant | Setting]) -> None:
+    is_by_date = _is_date(node.this, values) or _is_date(node.expression, values)
+    if is_by_date and node.key not in _BY_DAY:
+        raise NotCarried(
+            "it compares a day with what may be a text: one with a time sorts after its day"
+        )
 
 
 def _is_date(node: exp.Expr, values: Sequence[Instant | Setting]) -> bool:

@@ -171,7 +171,10 @@ class SqlReader:
             raise NotCarried("its SQL isn't in the file")
         statements = tuple(value) if isinstance(value, list | tuple) else (value,)
         bound = task.kwargs.get("parameters")
-        return _Origin(statements, dialect, connection or _default(dialect), target, bound)
+        connection = connection or _default(dialect)
+        database = _database(task)
+        note = _database_note(connection := _named(connection, database), database)
+        return _Origin(statements, dialect, connection, target, bound, note)
 
     # Bash
 
@@ -221,8 +224,12 @@ def _default(dialect: str) -> str:
 
 def _connection_of_command(parsed: ShellSql) -> str:
     """A name for the database of a command; commands with another one get another name."""
-    words = re.findall(r"[A-Za-z0-9]+", _without_password(parsed.database))
-    return "_".join([parsed.dialect, *words]).lower() if words else _default(parsed.dialect)
+    database = _without_password(parsed.database)
+    return _named(parsed.dialect, database).lower() if database else _default(parsed.dialect)
+
+
+def _named(connection: str, database: str) -> str:
+    return "_".join([connection, *re.findall(r"[A-Za-z0-9]+", database)])
 
 
 def _note_of(parsed: ShellSql, connection: str) -> str:
@@ -232,6 +239,22 @@ def _note_of(parsed: ShellSql, connection: str) -> str:
         f"give the connection `{connection}` the server and database of the command"
         f" ({_without_password(parsed.database)})"
     )
+
+
+def _database(task: Task) -> str:
+    """Return the database that an operator names itself. Raises `NotCarried`."""
+    for name in ("hook_params", "runtime_parameters", "session_parameters", "session_properties"):
+        if task.argument(name):
+            raise NotCarried(f"its `{name}` say how its database reads the statements")
+    names = [value for name in ("database", "schema") if (value := task.argument(name)) is not None]
+    if not all(isinstance(value, str) for value in names):
+        raise NotCarried("its database is known only at run time")
+    return " ".join(str(value) for value in names)
+
+
+def _database_note(connection: str, database: str) -> str:
+    named = f"give the connection `{connection}` the database of the task ({database})"
+    return named if database else ""
 
 
 def _without_password(database: str) -> str:
@@ -253,13 +276,19 @@ def _context(task: Task) -> Context:
     return Context(dag_params(task), task.dag.dag_id, task.task_id)
 
 
+_JOB_KEYS = frozenset(
+    ("query", "useLegacySql", "destinationTable", "writeDisposition", "createDisposition",
+     "timePartitioning", "clustering", "priority", "allowLargeResults", "useQueryCache",
+     "maximumBytesBilled", "queryParameters", "parameterMode")
+)  # fmt: skip
+
+
 def _query_job(configuration: Value) -> tuple[Value, tuple[Value, bool, str] | None]:
     """The SQL of a BigQuery job's configuration, and where its rows go."""
     query = configuration.get("query") if isinstance(configuration, dict) else None
     if not isinstance(query, dict):
         raise NotCarried("its job isn't a query")
-    if query.get("useLegacySql") is True:
-        raise NotCarried("it uses BigQuery's legacy SQL")
+    _check_job(query)
     table = query.get("destinationTable")
     sql = query.get("query")
     if isinstance(sql, str) and (
@@ -274,6 +303,14 @@ def _query_job(configuration: Value) -> tuple[Value, tuple[Value, bool, str] | N
     column = partitioning.get("field") if isinstance(partitioning, dict) else ""
     truncates = query.get("writeDisposition") == "WRITE_TRUNCATE"
     return sql, (name, truncates, text_of(column) or "")
+
+
+def _check_job(query: Mapping[str, Value]) -> None:
+    if query.get("useLegacySql") is True:
+        raise NotCarried("it uses BigQuery's legacy SQL")
+    unknown = [key for key in query if key not in _JOB_KEYS]
+    if unknown:
+        raise NotCarried(f"its job has `{unknown[0]}`, which isn't followed")
 
 
 def _bigquery_target(task: Task) -> tuple[Value, bool, str] | None:

@@ -6,12 +6,14 @@ The result says the same as the origin's statements, or `NotCarried` says why no
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
+from headrace_import.importers.airflow.statement_forms import unknown_clause, what_is_lost
 from headrace_import.importers.airflow.templates import Instant, Piece, Refused, Setting, XComPull
 from headrace_import.importers.sql_depth import TooDeep, parse_statements
 
@@ -61,12 +63,14 @@ class Statements:
     query: exp.Query | None = None
     target: TableName | None = None
     columns: list[str] = field(default_factory=list)
+    inserts: bool = False
+    """Whether the table is another statement's, so that its types may change the values."""
     kind: str = "select"
     """`select`, `insert`, `replace` (all rows), `create`, `view`, `merge`."""
     if_missing: bool = False
     cleared: set[TableName] = field(default_factory=set)
     deletes: dict[TableName, exp.Expr | None] = field(default_factory=dict)
-    defined: dict[TableName, list[str]] = field(default_factory=dict)
+    defined: dict[TableName, list[exp.ColumnDef]] = field(default_factory=dict)
     merge_keys: list[str] = field(default_factory=list)
     partition_column: str = ""
     temporary: dict[str, exp.Query] = field(default_factory=dict)
@@ -177,44 +181,20 @@ def _nesting(text: str) -> int:
 
 
 def _add(statement: exp.Expr, target: Target | None, into: Statements) -> None:
+    if clause := unknown_clause(statement):
+        word = statement.key.removesuffix("table").upper()
+        raise NotCarried(f"its {word} has {clause}, which isn't followed")
     if isinstance(statement, exp.Query):
         _add_select(statement, target, into)
-    elif isinstance(statement, exp.Insert):
-        _add_insert(statement, into)
-    elif isinstance(statement, exp.Create):
-        _add_create(statement, into)
-    elif isinstance(statement, exp.Delete):
-        _add_delete(statement, into)
-    elif isinstance(statement, exp.Merge):
-        _add_merge(statement, into)
-    elif isinstance(statement, exp.TruncateTable):
-        into.cleared |= {name_of(table) for table in statement.expressions}
-    elif isinstance(statement, exp.Drop):
-        _add_drop(statement, into)
-    elif not _without_effect(statement, into):
+        return
+    add = _ADDED.get(type(statement))
+    if add is not None:
+        add(statement, into)
+        return
+    lost = what_is_lost(statement)
+    if lost is None:
         raise NotCarried(f"`{_first_words(statement)}` isn't a query that an asset can be")
-
-
-_HARMLESS = re.compile(
-    r"\s*(begin|start\s+transaction|commit|end|set\s+(?!role|session\s+authorization)|use\s|analyze"
-    r"|vacuum|grant\s|comment\s+on|create\s+schema|show\s)",
-    re.IGNORECASE,
-)
-_LOST = ("grant", "comment", "analyze", "vacuum")
-
-
-def _without_effect(statement: exp.Expr, into: Statements) -> bool:
-    """Whether a statement doesn't change what the table holds."""
-    text = statement.sql()
-    match = _HARMLESS.match(text)
-    if match is None:
-        return isinstance(statement, exp.Transaction | exp.Commit | exp.Use)
-    word = match.group(1).split()[0].lower()
-    if word == "set" and re.match(r"\s*set\s+(search_path|@|\w+\s*=\s*\()", text, re.IGNORECASE):
-        return False
-    if word in _LOST:
-        into.lost.append(f"`{word.upper()}` isn't carried")
-    return True
+    into.lost += [lost] if lost else []
 
 
 def _first_words(statement: exp.Expr) -> str:
@@ -260,14 +240,16 @@ def _add_insert(statement: exp.Insert, into: Statements) -> None:
     if not isinstance(query, exp.Query) or isinstance(query, exp.Values):
         raise NotCarried("it inserts values, not the result of a query")
     conflict = statement.args.get("conflict")
-    if statement.args.get("returning") or statement.args.get("where"):
-        raise NotCarried("its INSERT has a clause that an asset doesn't have")
+    if tables := statement.args.get("with_"):
+        if query.args.get("with_"):
+            raise NotCarried("it has WITH before and after INSERT")
+        query.set("with_", tables)
     if conflict is not None:
         _claim(into, table, query, "merge")
         into.merge_keys = _conflict_keys(conflict, columns or _output_names(query))
     else:
         _claim(into, table, query, "replace" if statement.args.get("overwrite") else "insert")
-    into.columns = columns
+    into.columns, into.inserts = columns, True
     partition = statement.args.get("partition") or statement.this.args.get("partition")
     if partition is not None:
         _add_static_partition(partition, into)
@@ -337,19 +319,31 @@ def _add_create(statement: exp.Create, into: Statements) -> None:
         return
     if kind not in ("TABLE", "VIEW"):
         raise NotCarried(f"`CREATE {kind}` isn't a query that an asset can be")
-    table = statement.this.this if isinstance(statement.this, exp.Schema) else statement.this
     if not isinstance(query, exp.Query):
-        _add_definition(statement, name_of(table), into)
-        return
-    if _is_temporary(statement):
-        if into.query is not None:
-            raise NotCarried("it creates a temporary table after its last query")
-        into.temporary[name_of(table)[-1]] = query
-        return
-    if kind == "VIEW":
-        _check_view(statement)
-    _claim(into, name_of(table), query, _kind_of(statement, kind))
-    into.if_missing = bool(statement.args.get("exists"))
+        _add_definition(statement, name_of(statement.this), into)
+    elif _is_temporary(statement):
+        _add_temporary(statement, query, into)
+    else:
+        if kind == "VIEW":
+            _check_view(statement)
+        _claim(into, name_of(statement.this), query, _kind_of(statement, kind))
+        into.if_missing = bool(statement.args.get("exists"))
+        _name_columns(statement.this, into)
+
+
+def _add_temporary(statement: exp.Create, query: exp.Query, into: Statements) -> None:
+    if into.query is not None:
+        raise NotCarried("it creates a temporary table after its last query")
+    if isinstance(statement.this, exp.Schema):
+        raise NotCarried("it names the columns of a temporary table")
+    into.temporary[name_of(statement.this)[-1]] = query
+
+
+def _name_columns(table: exp.Expr, into: Statements) -> None:
+    """`CREATE TABLE t (a, b) AS …`."""
+    parts = table.expressions if isinstance(table, exp.Schema) else []
+    into.columns = [part.name for part in parts if isinstance(part, exp.ColumnDef | exp.Identifier)]
+    into.defined[name_of(table)] = [part for part in parts if isinstance(part, exp.ColumnDef)]
 
 
 def _kind_of(statement: exp.Create, kind: str) -> str:
@@ -376,10 +370,14 @@ def _add_definition(statement: exp.Create, table: TableName, into: Statements) -
     if statement.args.get("replace"):
         into.cleared.add(table)
     schema = statement.this
-    columns = [
-        part.name for part in getattr(schema, "expressions", []) if isinstance(part, exp.ColumnDef)
-    ]
-    into.defined[table] = columns
+    parts = getattr(schema, "expressions", [])
+    if any(isinstance(part, exp.LikeProperty) for part in parts):
+        raise NotCarried("its CREATE TABLE has the columns of another table")
+    into.defined[table] = [part for part in parts if isinstance(part, exp.ColumnDef)]
+
+
+def _add_truncation(statement: exp.TruncateTable, into: Statements) -> None:
+    into.cleared |= {name_of(table) for table in statement.expressions}
 
 
 def _add_delete(statement: exp.Delete, into: Statements) -> None:
@@ -475,6 +473,16 @@ def _inserted_columns(action: exp.Insert, source: str) -> list[str]:
     if not names or names != given or any(value.table not in ("", source) for value in values):
         raise NotCarried("its MERGE computes values while it inserts")
     return names
+
+
+_ADDED: Mapping[type[exp.Expr], Callable[[Any, Statements], None]] = {
+    exp.Insert: _add_insert,
+    exp.Create: _add_create,
+    exp.Delete: _add_delete,
+    exp.Merge: _add_merge,
+    exp.TruncateTable: _add_truncation,
+    exp.Drop: _add_drop,
+}
 
 
 def name_of(table: exp.Expr | None) -> TableName:

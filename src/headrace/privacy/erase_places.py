@@ -103,8 +103,8 @@ def _unnamed_files(
 class Copies(msgspec.Struct, frozen=True):
     """Files with the bytes of deliveries that have rows of the subject; absolute paths.
 
-    `raw` are Headrace's own copies, `delivered` the files of the vendor, and `unread` copies that
-    can't be read, so that nobody can tell.
+    `raw` are Headrace's own copies, `delivered` the files of the vendor, and `unread` those of both
+    that can't be read, so that nobody can tell.
     """
 
     rows: int
@@ -137,7 +137,7 @@ def copies(  # complexipy: ignore (what was found, by whose file it is)
         sum(rows for parts, _, rows in read if rows and parts[0][0] in ours),
         tuple(ours),
         tuple(path for path in paths_with_rows if path not in ours),
-        tuple(sorted(path for path in unread if _is_ours(folders, path))),
+        tuple(sorted(unread)),
     )
 
 
@@ -149,7 +149,7 @@ def _is_ours(folders: Folders, path: str) -> bool:
 def _delivered(  # complexipy: ignore (each place with copies, in order)
     tx: Transaction, folders: Folders, source: Source
 ) -> Iterator[tuple[tuple[tuple[str, str], ...], bool]]:
-    """Yield the files of each delivery with their names, and whether a delivery names them.
+    """Yield the files of each delivery with their names, and whether it is known as such.
 
     Copies that no delivery names may be parts of one, or of an attempt that was lost.
     """
@@ -163,11 +163,16 @@ def _delivered(  # complexipy: ignore (each place with copies, in order)
         places.update(dict.fromkeys(str(part["path"]) for part in decoded))
     for place in places:
         if (folders.project / place).is_file():
-            yield ((str(folders.project / place), place),), False
+            yield ((str(folders.project / place), place),), True
     every = stored.raw_hashes(tx)
     for file in sorted(folders.raw.glob("??/*")):
         if file.name not in every and str(file) not in named:
             yield ((str(file), last),), False
+
+
+def tables_that_still_have(tx: Transaction, values: Sequence[str]) -> list[str]:
+    """Return tables of state and catalog with a value that isn't there by chance."""
+    return stored.tables_with(tx, _unmistakable(values))
 
 
 class QuarantinedFile(msgspec.Struct, frozen=True):
@@ -212,7 +217,6 @@ def files_that_still_have(
 
     Of the lake, the newest are searched. Raise LakeError if the search ends without an answer.
     """
-    texts = [value for value in values if len(value) >= _CHARACTERS_MIN[value.isdigit()]]
     files = [path for path in folders.data_path.rglob("*") if path.is_file()]
     lake = sorted(
         (path for path in files if path.is_relative_to(folders.lake)),
@@ -227,7 +231,11 @@ def files_that_still_have(
         if (path := folders.project / target).is_file()
     ]
     paths = [str(path) for path in (*others, *lake[:LAKE_FILES_MAX], *exported)]
-    return sorted(files_with(BytesSearch(tuple(paths), tuple(texts))))
+    return sorted(files_with(BytesSearch(tuple(paths), _unmistakable(values))))
+
+
+def _unmistakable(values: Sequence[str]) -> tuple[str, ...]:
+    return tuple(value for value in values if len(value) >= _CHARACTERS_MIN[value.isdigit()])
 
 
 def texts_of(values: Sequence[str]) -> list[bytes]:

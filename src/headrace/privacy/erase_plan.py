@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import msgspec
@@ -18,6 +19,7 @@ from headrace.responses.erasures import ErasedPlaceRow
 from headrace.runtime import backups
 from headrace.security import erasures as ledger
 from headrace.store import Transaction
+from headrace.store.transaction import Dialect
 
 ERASED, KEPT = "erased", "kept"
 
@@ -119,22 +121,26 @@ def _places(
         source = project.sources.get(node)
         if source is not None:
             results += _of_copies(node, erase_places.copies(tx, folders, source, keys))
+    held = Counter[str]()
     for item in erase_places.quarantined(tx, folders, nodes, keys):
+        if item.rows is None:
+            why = f"{item.path} can't be read"
+            results.append(place_row(item.node, "quarantine", None, KEPT, why))
+        else:
+            held[item.node] += item.rows
+    for node, rows in held.items():
         why = (
-            "held or rejected rows: their file is deleted, what waits is ingested or computed again"
+            "held or rejected rows: their files are deleted, what waits is ingested or computed"
+            " again"
         )
-        results.append(
-            place_row(item.node, "quarantine", item.rows, ERASED, why)
-            if item.rows is not None
-            else place_row(item.node, "quarantine", None, KEPT, f"{item.path} can't be read")
-        )
+        results.append(place_row(node, "quarantine", rows, ERASED, why))
     logged = [*nodes, *subject.without]
     for node, paths in erase_places.logs_with(tx, folders, logged, values).items():
         why = f"logs of {len(paths)} attempts: the key is overwritten"
         results.append(place_row(node, "log", None, ERASED, why))
     results += erase_exports.place_rows(exports)
     results += _former_exports(session, tx, compiled, nodes)
-    results += _places_that_stay(session, compiled, subject)
+    results += _places_that_stay(session, tx, compiled, subject)
     return results
 
 
@@ -196,13 +202,14 @@ def _of_copies(node: str, copies: erase_places.Copies) -> list[ErasedPlaceRow]:
         why = f"the delivered file {path} isn't Headrace's: delete the rows in it"
         results.append(place_row(node, "delivery", None, KEPT, why))
     for path in copies.unread:
-        why = f"the stored delivery {path} can't be read, so nobody can tell: look at it"
+        why = f"{path} can't be read, so nobody can tell: look at it"
         results.append(place_row(node, "raw", None, KEPT, why))
     return results
 
 
 def _places_that_stay(
     session: ProjectSession,
+    tx: Transaction,
     compiled: Compiled,
     subject: erase_subject.Found,
 ) -> list[ErasedPlaceRow]:
@@ -239,6 +246,12 @@ def _places_that_stay(
     if aside:
         why = (
             f"{', '.join(aside[:5])} were moved aside by `db restore` or `db upgrade`: delete them"
+        )
+        results.append(place_row("*", "state", None, KEPT, why))
+    if tx.dialect is Dialect.POSTGRESQL:
+        why = (
+            "the server has deleted rows in its pages until `vacuum full`, and in its logs and"
+            " backups: its administrator sees to it"
         )
         results.append(place_row("*", "state", None, KEPT, why))
     return results

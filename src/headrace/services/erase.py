@@ -473,12 +473,17 @@ def _prove(session: ProjectSession, plan: ErasePlan) -> None:
 def _files_left(
     session: ProjectSession, compiled: Compiled, plan: ErasePlan
 ) -> list[ErasedPlaceRow]:
-    """Return the files that have a value of the keys after all, byte by byte."""
+    """Return the files and tables that have a value of the keys after all, byte by byte."""
     consumers = compiled.project.consumers
     with session.existing_store.read() as tx:
         files = erase_places.files_that_still_have(tx, session.folders, consumers, plan.values)
+        tables = erase_places.tables_that_still_have(tx, plan.values)
     why = "has a value of the keys after all, or can't be read: delete it, or the rows in it"
-    return [place_row("*", "file", None, KEPT, f"{path} {why}") for path in files]
+    still = "of the state has a value of the keys after all"
+    return [
+        *(place_row("*", "file", None, KEPT, f"{path} {why}") for path in files),
+        *(place_row("*", "state", None, KEPT, f"the table {name} {still}") for name in tables),
+    ]
 
 
 def _certified(session: ProjectSession, response: EraseResponse, number: int) -> tuple[str, str]:
@@ -500,8 +505,8 @@ def _certified(session: ProjectSession, response: EraseResponse, number: int) ->
         "places": msgspec.to_builtins(response.places),
         "counts": erasure.progress,
         "searched_again": (
-            "no row of the subject was found in the tables; files with a value of the keys are"
-            " among the places"
+            "no row of the subject was found in the tables; files, and tables of the state, with a"
+            " value of the keys are among the places"
         ),
     }
     text = msgspec.json.format(msgspec.json.encode(content)) + b"\n"

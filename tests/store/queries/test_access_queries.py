@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from headrace.store import Store
 from headrace.store.queries import approvals, erasures, freezes, holds
+from headrace.store.queries.scheduling import JournalRow, append_events, events_of_epoch
 
 
 def test_a_freeze_and_a_hold_are_in_force_until_they_are_lifted(store: Store) -> None:
@@ -44,3 +45,25 @@ def test_questions_about_erasures_and_approvals_have_answers(store: Store) -> No
         assert approvals.requests(tx, 9) == approvals.unused(tx, 1) == []
         assert approvals.newest_of_plan(tx, "p-1") is None
         assert approvals.backfills(tx, 9) == []
+
+
+def test_a_value_in_compressed_events_is_found_and_overwritten(store: Store) -> None:
+    """Would catch: events of many partitions, which are compressed, and a search that reads them
+    as they are stored."""
+    events = b" C-77310 failed" * 1_000
+    decisions = bytes.fromhex("78") * 16  # a hash may begin like compressed events
+    rows = [
+        JournalRow(1, 4, at, content, decisions) for at, content in ((1, events), (2, b"C-77310"))
+    ]
+    with store.write(None) as tx:
+        append_events(tx, rows)
+    with store.read() as tx:
+        assert "journal" in erasures.tables_with(tx, ["C-77310"])
+    with store.write(None) as tx:
+        erasures.overwrite(tx, ["C-77310"])
+    with store.read() as tx:
+        assert "journal" not in erasures.tables_with(tx, ["C-77310"])
+        assert [row.events for row in events_of_epoch(tx, 1)] == [
+            events.replace(b"C-77310", b"*******"),
+            b"*******",
+        ]

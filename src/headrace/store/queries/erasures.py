@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 
 from headrace.model.erased_rows import ErasedKey, ErasedRows
-from headrace.store.transaction import Transaction
+from headrace.store.portable import columns_by_table
+from headrace.store.queries.scheduling import plain_events, stored_events
+from headrace.store.transaction import Transaction, quoted
 
 RUNNING, DONE = "running", "done"
 _COLUMNS = (
@@ -332,7 +334,7 @@ _TEXTS = {
 _ENCODED = {
     "checkpoint": (("id",), ("content",)),
     "evidence": (("id",), ("content",)),
-    "journal": (("seq",), ("events", "decisions")),
+    "journal": (("seq",), ("events",)),
     "metric": (("epoch", "n", "partition"), ("vector",)),
     "overlay_attempt": (("epoch", "n"), ("outcome",)),
     "plan": (("id",), ("content",)),
@@ -367,11 +369,41 @@ def _overwrite_encoded(
     where = " and ".join(f"{name} = ?" for name in key)
     rows = tx.execute(f"select {column}, {', '.join(key)} from {table} where {column} is not null")
     for content, *values in rows.fetchall():
-        clean = bytes(content)
+        before = clean = _plain(table, bytes(content))
         for text in texts:
             clean = clean.replace(text, b"*" * len(text))
-        if clean != bytes(content):
-            tx.execute(f"update {table} set {column} = ? where {where}", (clean, *values))
+        if clean != before:
+            encoded = stored_events(clean) if table == "journal" else clean
+            tx.execute(f"update {table} set {column} = ? where {where}", (encoded, *values))
+
+
+def tables_with(tx: Transaction, values: Sequence[str]) -> list[str]:
+    """Return the tables of state and catalog with one of the values in any column."""
+    texts = [value.encode() for value in values]
+    return [
+        table
+        for table in (columns_by_table(tx) if texts else ())
+        if any(
+            text in content
+            for row in tx.stream(
+                f"select {'events' if table == 'journal' else '*'} from {quoted(table)}"
+            )
+            for content in _contents(table, row)
+            for text in texts
+        )
+    ]
+
+
+def _contents(table: str, row: Sequence[Any]) -> Iterator[bytes]:
+    for value in row:
+        if isinstance(value, bytes | memoryview):
+            yield _plain(table, bytes(value))
+        elif value is not None:
+            yield str(value).encode()
+
+
+def _plain(table: str, content: bytes) -> bytes:
+    return plain_events(content) if table == "journal" else content
 
 
 def _escaped(text: str) -> str:

@@ -35,7 +35,7 @@ def append_events(tx: Transaction, rows: Sequence[JournalRow]) -> None:
     tx.executemany(
         "insert into journal (epoch, slots, at, events, decisions, plan_id) values (?, ?, ?, ?,"
         " ?, ?)",
-        [(r.epoch, r.slots, r.at, _compressed(r.events), r.decisions, r.plan) for r in rows],
+        [(r.epoch, r.slots, r.at, stored_events(r.events), r.decisions, r.plan) for r in rows],
     )
 
 
@@ -47,14 +47,18 @@ def events_of_epoch(tx: Transaction, epoch: int, plan: int = 0) -> Iterator[Jour
         (epoch, plan),
     )
     for epoch_of, slots, at, events, decisions, plan_of in rows:
-        yield JournalRow(epoch_of, slots, at, _read(bytes(events)), bytes(decisions), plan_of)
+        yield JournalRow(
+            epoch_of, slots, at, plain_events(bytes(events)), bytes(decisions), plan_of
+        )
 
 
-def _compressed(events: bytes) -> bytes:
+def stored_events(events: bytes) -> bytes:
+    """Return events as a record stores them: compressed if they are long."""
     return zlib.compress(events, 1) if len(events) > PLAIN_BYTES_MAX else events
 
 
-def _read(events: bytes) -> bytes:
+def plain_events(events: bytes) -> bytes:
+    """Return events of a record as msgpack."""
     return zlib.decompress(events) if events[:1] == bytes([_ZLIB]) else events
 
 

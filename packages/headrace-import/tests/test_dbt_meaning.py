@@ -177,3 +177,75 @@ def test_a_condition_is_written_as_the_warehouse_reads_it(tmp_path: Path) -> Non
     text = found.files[item.created[0]]
     assert "REGEXP_MATCHES(v, 'AB')" in text
     assert "ESCAPE" in text
+
+
+def test_a_search_is_none_of_the_whole_text(tmp_path: Path) -> None:
+    """Would catch: `~` that is kept as it is, of which DuckDB makes a match of the whole text."""
+    model = "select id from {{ source('shop', 'orders') }} where code ~ 'AB'"
+    sources = "sources: [{name: shop, tables: [{name: orders}]}]\n"
+    files = {"models/m.sql": model, "models/s.yml": sources}
+    found = imported(tmp_path, files, dialect="postgres")
+    assert found.model("m").verdict is Verdict.CARRIED
+    assert "REGEXP_MATCHES(code, 'AB')" in found.body("assets/m.sql")
+
+
+FRESHNESS = [
+    ("postgres", "at", "code ~ 'AB'", "REGEXP_MATCHES(code, 'AB')"),
+    ("postgres", "at", "{{ var('recent', 'id = 1') }}", "id = 1"),
+    ("mysql", "at", "code = 'x'", "freshness isn't checked: `code = 'x'`"),
+    ("postgres", "at::timestamp", "id = 1", "`at::timestamp` isn't a column"),
+]
+
+
+@pytest.mark.parametrize(("dialect", "column", "condition", "named"), FRESHNESS)
+def test_a_freshness_looks_at_the_same_rows(
+    tmp_path: Path, dialect: str, column: str, condition: str, named: str
+) -> None:
+    """Would catch: a filter of the warehouse that is a condition here, and a rule that vanishes."""
+    text = (
+        f"sources:\n  - name: shop\n    loaded_at_field: '{column}'\n"
+        f'    freshness: {{warn_after: {{count: 1, period: day}}, filter: "{condition}"}}\n'
+        "    tables: [{name: orders}]\n"
+    )
+    found = imported(tmp_path, {"models/s.yml": text}, dialect=dialect)
+    item = found.items["source.shop.shop.orders"]
+    assert named in found.files["sources/orders.yaml"] + item.why
+    assert ("freshness" in found.files["sources/orders.yaml"]) == ("freshness" not in item.why)
+
+
+KEYED = {
+    "models/m.sql": (
+        "{{ config(materialized='incremental', unique_key='code', incremental_strategy='merge') }}\n"
+        "select code, id from {{ ref('raw_orders') }}\n"
+    ),
+    "snapshots/s.sql": (
+        "{% snapshot s %}{{ config(unique_key='code', strategy='check', check_cols=['id']) }}\n"
+        "select code, id from {{ ref('raw_orders') }}{% endsnapshot %}\n"
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("dialect", "verdict"), [("mysql", Verdict.PERSON), ("postgres", Verdict.CARRIED)]
+)
+def test_keys_are_compared_as_the_warehouse_does(
+    tmp_path: Path, dialect: str, verdict: Verdict
+) -> None:
+    """Would catch: two rows here whose keys `A` and `a` are one key of MySQL."""
+    found = imported(tmp_path, KEYED, dialect=dialect)
+    for uid in ("model.shop.m", "snapshot.shop.s"):
+        item = found.items[uid]
+        assert item.verdict is verdict, item.why
+        assert ("`code`" in item.why) == (verdict is Verdict.PERSON)
+
+
+def test_what_the_project_configures_for_its_tests_counts(tmp_path: Path) -> None:
+    """Would catch: a test that dbt has switched off, or narrows, as a check of all rows."""
+    settings = "name: shop\nprofile: shop\ndata_tests: {shop: {+where: 'id > 1'}}\n"
+    column = "seeds: [{name: s, columns: [{name: v, data_tests: [not_null]}]}]\n"
+    files = {"seeds/s.csv": "id,v\n1,a\n", "seeds/schema.yml": column}
+    found = imported(tmp_path / "a", {**files, "dbt_project.yml": settings})
+    assert "where: 'id > 1'" in found.files["sources/s.yaml"]
+    off = settings.replace("+where: 'id > 1'", "+enabled: false")
+    found = imported(tmp_path / "b", {**files, "dbt_project.yml": off})
+    assert "not_null" not in found.files["sources/s.yaml"]

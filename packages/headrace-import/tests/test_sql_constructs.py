@@ -31,6 +31,7 @@ from sqlglot.errors import SqlglotError
 
 from benchmarks.peers import Unavailable, environment
 from headrace_import.importers import sql_guard
+from headrace_import.importers.dbt.dialects import translate
 from headrace_import.importers.sql_depth import parse_statement
 from headrace_import.importers.sql_guard import CONDITIONS, check, constructs
 from headrace_import.importers.sql_rewrites import REWRITES
@@ -276,6 +277,43 @@ def test_what_is_not_proven_is_named(dialect: str, query: str, named: str) -> No
     assert any(named.lower() in str(unproven).lower() for unproven in checked.unproven), [
         str(unproven) for unproven in checked.unproven
     ]
+
+
+@pytest.mark.parametrize("dialect", ["postgres", "spark", "sqlite", "mysql"])
+def test_a_text_that_is_kept_means_to_duckdb_what_is_meant(dialect: str) -> None:
+    """Would catch: `~`, which sqlglot reads for DuckDB as if it needn't match the whole text."""
+    here, kept = duckdb_engine(), 0
+    for query in queries(dialect, SEED, QUERIES):
+        written = translated(query, dialect)
+        if not written or translate(query, dialect).changed:
+            continue
+        try:
+            meant = here.query(written) or []
+        except duckdb.Error:
+            continue
+        kept += 1
+        assert not difference(meant, here.query(query) or []), query
+    assert kept > 10
+
+
+UNLESS = [
+    ("postgres", "select b, count(*) as c from t group by b", "citext"),
+    ("postgres", "select n, d * 2 as x from t", "real"),
+    ("databricks", "select n from t where b = 'ab'", "FLOAT"),
+    ("athena", "select n from t where f > 1.5", "NaN"),
+    ("snowflake", "select distinct b from t", "collation"),
+]
+
+
+@pytest.mark.parametrize(("dialect", "query", "named"), UNLESS)
+def test_columns_that_a_database_compares_otherwise_are_named(
+    dialect: str, query: str, named: str
+) -> None:
+    """Would catch: "the same rows", though a column of an unknown type may be compared otherwise."""
+    checked = check(parse_statement(query, dialect), dialect)
+    assert not checked.unproven
+    assert any(named in note for note in checked.notes)
+    assert not check(parse_statement("select n from t where n is null", dialect), dialect).notes
 
 
 def test_each_entry_of_the_table_can_be_followed() -> None:

@@ -70,15 +70,15 @@ class Construct:
 
 
 @cache
+def _tables() -> Mapping[str, Mapping[str, Any]]:
+    path = files("headrace_import.importers").joinpath("sql_constructs.toml")
+    return tomllib.loads(path.read_text(encoding="utf-8"))
+
+
+@cache
 def constructs(dialect: str) -> Mapping[str, Construct]:
     """Return the table of a dialect of sqlglot by name of node; empty for one that has none."""
-    text = (
-        files("headrace_import.importers")
-        .joinpath("sql_constructs.toml")
-        .read_text(encoding="utf-8")
-    )
-    tables = tomllib.loads(text)
-    section: Mapping[str, Any] = tables.get(dialect, {})
+    section = _tables().get(dialect, {})
     result: dict[str, Construct] = {}
     for base in section.get("like", ()):
         result |= constructs(base)
@@ -90,6 +90,15 @@ def constructs(dialect: str) -> Mapping[str, Construct]:
             conditions = (*_conditions(more), *result[name].conditions)
             result[name] = replace(result[name], conditions=conditions)
     return result
+
+
+@cache
+def _unless(dialect: str) -> str:
+    """Return which columns a dialect compares in a way of their own, in words."""
+    section = _tables().get(dialect, {})
+    return str(section.get("unless", "")) or next(
+        filter(None, map(_unless, section.get("like", ()))), ""
+    )
 
 
 def _construct(entry: Mapping[str, Any]) -> Construct:
@@ -159,6 +168,8 @@ class _Guard:
             return
         kind = self.kinds.of(node)
         self.result.fractions |= kind == "fraction"
+        if (unless := _unless(self.dialect)) and self._compares_unknown(node):
+            self.note(f"the rows are the same unless {unless}")
         for child in list(node.iter_expressions()):
             self.walk(child)
         if entry is not None and entry.rewrite:
@@ -184,6 +195,10 @@ class _Guard:
             if reason:
                 return reason
         return ""
+
+    def _compares_unknown(self, node: exp.Expr) -> bool:
+        compares = isinstance(node, _COMPARING) and not _is_bare_union(node)
+        return compares and any(self.kinds.of(value) == "" for value in _all_values(node))
 
     def _refuse(self, node: exp.Expr, reason: str) -> None:
         self.result.unproven.append(self.named(node, reason))
@@ -215,6 +230,25 @@ class _Guard:
             part.replace(exp.alias_(part.copy(), part.output_name))
         else:
             self._refuse(part, "is a column without a name, which databases name differently")
+
+
+_COMPARING = (
+    exp.EQ, exp.NEQ, exp.NullSafeEQ, exp.NullSafeNEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.In,
+    exp.Between, exp.Nullif, exp.Group, exp.Distinct, exp.SetOperation, exp.Min, exp.Max, exp.Sum,
+    exp.Avg, exp.Add, exp.Sub, exp.Mul, exp.Div,
+)  # fmt: skip
+
+
+def _is_bare_union(node: exp.Expr) -> bool:
+    """`UNION ALL`, which compares nothing."""
+    return isinstance(node, exp.Union) and not node.args.get("distinct")
+
+
+def _all_values(node: exp.Expr) -> list[exp.Expr]:
+    """Return the values that a node compares or computes with."""
+    sides = _compared_values(node, "this,expression,low,high,expressions")
+    columns = [side.selects if isinstance(side, exp.Query) else [side] for side in sides]
+    return [value for values in columns for value in values]
 
 
 _HARMLESS = frozenset(

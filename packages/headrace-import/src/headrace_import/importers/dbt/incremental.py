@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from headrace_import.importers.dbt.dialects import is_condition
+from headrace_import.importers.dbt.dialects import is_condition, unproven_keys
 from headrace_import.importers.dbt.evaluator import GUARDED
 from headrace_import.importers.dbt.generic_tests import declared_tests
 from headrace_import.importers.dbt.outcome import Model, Outcome
@@ -58,6 +58,8 @@ def _merge(outcome: Outcome, model: Model, keys: list[str], strategy: str) -> No
         raise NotStatic("its unique_key is an expression")
     model.fields |= {"materialize": "merge", "merge": {"keys": keys}}
     model.notes.append(f"incremental by {', '.join(keys)}: rows are merged by this key")
+    if reason := unproven_keys(keys, outcome.dialect):
+        model.doubts.append(f"which rows have the same key: {reason}")
     repeated_stops = strategy == "merge" or outcome.dialect in _KEY_DIALECTS
     if not repeated_stops and not is_tested_unique(model, keys):
         model.doubts.append(

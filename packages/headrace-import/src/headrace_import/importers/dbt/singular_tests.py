@@ -15,6 +15,7 @@ from headrace_import.importers.dbt.templates import MissingNode, NotStatic
 from headrace_import.importers.dbt.tests import (
     attach,
     clean_check,
+    project_config,
     query_of,
     require_plain,
     set_severity,
@@ -44,7 +45,7 @@ def _read(outcome: Outcome, file: SourceFile) -> None:
     verdict, line, created = Verdict.PERSON, 1, ""
     todo = "write it as a `sql` check of an asset"
     try:
-        node = _check(outcome, uid, file.text, clean_check(file.stem))
+        node = _check(outcome, uid, file)
     except _ReadsWarehouse as error:
         verdict, why, todo, created = Verdict.COMMAND, str(error), "", error.created
     except NoCheck as error:
@@ -75,10 +76,12 @@ def _rendered(outcome: Outcome, uid: str, text: str, *, as_self: str = "") -> Re
         return compiled.rendered
 
 
-def _check(outcome: Outcome, uid: str, text: str, name: str) -> str:
+def _check(outcome: Outcome, uid: str, file: SourceFile) -> str:
     """Add the check of a singular test, and return the node that it belongs to. Raise NoCheck."""
+    text, name = file.text, clean_check(file.stem)
     first = _rendered(outcome, uid, text)
-    require_plain(first.config)
+    config = project_config(outcome, file.path, file.stem) | first.config
+    require_plain(config)
     refs = list(first.refs)
     _leave_to_dbt(outcome, refs)
     for ref in refs:
@@ -89,7 +92,7 @@ def _check(outcome: Outcome, uid: str, text: str, name: str) -> str:
         raise NoCheck("it reads no table, or tables that wait for each other")
     again = _rendered(outcome, uid, text, as_self=node)
     declaration: dict[str, Any] = {"sql": {"name": name, "query": query_of(outcome, again.text)}}
-    set_severity(declaration, first.config)
+    set_severity(declaration, config)
     attach(outcome, node, declaration, tuple(ref for ref in refs if ref != node))
     for used in first.macros:
         outcome.macros_used.setdefault(used, []).append(node)

@@ -7,7 +7,7 @@ from typing import Any
 
 from headrace_import.importers.dbt.context import Rendered
 from headrace_import.importers.dbt.descriptions import column_descriptions
-from headrace_import.importers.dbt.dialects import NotSelect, translate
+from headrace_import.importers.dbt.dialects import NotSelect, translate, unproven_keys
 from headrace_import.importers.dbt.models import asset_fields
 from headrace_import.importers.dbt.nodes import Node, clean_name, free_name, merge_config
 from headrace_import.importers.dbt.outcome import Outcome
@@ -59,6 +59,8 @@ def _read(outcome: Outcome, node: Node) -> dict[str, Any] | None:
         _person(outcome, node, str(error), "write it as an asset with materialize: snapshot")
         return None
     doubts += map(str, translated.unproven)
+    if reason := unproven_keys(keys, outcome.dialect):
+        doubts.append(f"which rows are the same and have changed: {reason}")
     doubts += [f"{option} isn't carried: {why}" for option, why in _CHANGED if config.get(option)]
     if rendered.environment:
         doubts.append("an environment variable is written in by its default")

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from headrace_import.importers.dbt.descriptions import description_of
+from headrace_import.importers.dbt.freshness import WRITE_FRESHNESS, freshness
 from headrace_import.importers.dbt.model_contracts import NotCarried, write_seed_contract
 from headrace_import.importers.dbt.nodes import Node, Nodes
 from headrace_import.importers.dbt.outcome import Outcome
@@ -16,10 +17,6 @@ from headrace_import.importers.dbt.project_files import listed, mapped
 from headrace_import.importers.dbt.seed_types import seed_types
 from headrace_import.importers.dbt.writing import yaml_file
 from headrace_import.importers.imported import Verdict
-
-_LOADED_AT = "loaded_at_field"
-_AGES = ("warn_after", "error_after")
-_UNITS = {"minute": "m", "hour": "h", "day": "d"}
 
 
 def seeds_of_sources(nodes: Nodes) -> dict[str, str]:
@@ -97,13 +94,7 @@ def _seed(outcome: Outcome, node: Node, sources: list[str]) -> None:
         )
         return
     path = outcome.write("seeds/" + _plain_path(node.file), node.text)
-    checks = [
-        check.declaration for uid in (node.uid, *sources) for check in outcome.checks.get(uid, ())
-    ]
-    for uid in sources:
-        table = outcome.nodes.by_id[uid]
-        checks += freshness(table)
-        node.properties.setdefault("description", table.properties.get("description"))
+    checks, unchecked = _checks_of_seed(outcome, node, sources)
     fields = _fields(outcome, node, [])
     fields |= {"partition": "*", "files": path}
     delimiter = node.config.get("delimiter")
@@ -125,6 +116,8 @@ def _seed(outcome: Outcome, node: Node, sources: list[str]) -> None:
     if contract:
         fields["contract"] = node.target
         why += f", with the types of {contract}"
+    if unchecked:
+        verdict, why, todo = Verdict.PERSON, why + unchecked, todo or WRITE_FRESHNESS
     fields |= {"checks": checks} if checks else {}
     declared = outcome.write(source_path(node), yaml_file(fields))
     if node.renamed:
@@ -133,6 +126,21 @@ def _seed(outcome: Outcome, node: Node, sources: list[str]) -> None:
     outcome.add(
         node.uid, node.file, 1, verdict, why, todo=todo, created=created, original=node.text
     )
+
+
+def _checks_of_seed(
+    outcome: Outcome, node: Node, sources: list[str]
+) -> tuple[list[dict[str, Any]], str]:
+    """Return the checks of a seed and of the source tables that it loads, with what is left out."""
+    uids = (node.uid, *sources)
+    checks = [check.declaration for uid in uids for check in outcome.checks.get(uid, ())]
+    unchecked = ""
+    for uid in sources:
+        table = outcome.nodes.by_id[uid]
+        found, unchecked = freshness(outcome, table)
+        checks += found
+        node.properties.setdefault("description", table.properties.get("description"))
+    return checks, unchecked
 
 
 def _separator(delimiter: object) -> str:
@@ -177,26 +185,28 @@ def _source(outcome: Outcome, node: Node, seeded: Mapping[str, str]) -> None:
             original=_original(node),
         )
         return
-    schema = str(parent.get("schema") or node.source_name)
-    table = str(node.properties.get("identifier") or node.name)
+    schema, table = _table_name(node)
     checks = [check.declaration for check in outcome.checks.get(node.uid, ())]
     location = _location(node)
     fields = _fields(outcome, node, [])
     landing = "/".join(re.sub(r"[^A-Za-z0-9_-]+", "_", part) for part in (schema, table))
     fields |= {"partition": "*", "files": location or f"landing/{landing}.parquet"}
-    checks = [*checks, *freshness(node)]
+    found, unchecked = freshness(outcome, node)
+    checks = [*checks, *found]
     fields |= {"checks": checks} if checks else {}
     path = outcome.write(source_path(node), yaml_file(fields))
     notes = f"; {node.renamed}" if node.renamed else ""
     if parent.get("description"):
         notes += f"; the description of the source {node.source_name} isn't carried"
+    notes += unchecked
     if location:
         outcome.add(
             node.uid,
             node.file,
             node.line,
-            Verdict.CARRIED,
+            Verdict.PERSON if unchecked else Verdict.CARRIED,
             f"the file that dbt reads{notes}",
+            todo=WRITE_FRESHNESS if unchecked else "",
             created=(path,),
             original=_original(node),
         )
@@ -211,6 +221,12 @@ def _source(outcome: Outcome, node: Node, seeded: Mapping[str, str]) -> None:
         created=(path,),
         original=_original(node),
     )
+
+
+def _table_name(node: Node) -> tuple[str, str]:
+    """Return the schema and the name of a source's table in dbt's warehouse."""
+    schema = mapped(node.config.get("_source")).get("schema") or node.source_name
+    return str(schema), str(node.properties.get("identifier") or node.name)
 
 
 def _original(node: Node) -> str:
@@ -234,36 +250,3 @@ def _location(node: Node) -> str:
             if re.fullmatch(r"[A-Za-z0-9_./:-]+\.(csv|parquet|json)", text):
                 return text
     return ""
-
-
-def freshness(node: Node) -> list[dict[str, Any]]:
-    """Return the checks of a source's freshness. They warn: dbt build doesn't stop for it.
-
-    A table's own `null` switches its source's rules off.
-    """
-    parent = mapped(node.config.get("_source"))
-    places = (node.properties, mapped(node.properties.get("config")), parent, node.config)
-    column = next((place[_LOADED_AT] for place in places if _LOADED_AT in place), None)
-    if not isinstance(column, str) or not re.fullmatch(r"\w+", column):
-        return []
-    rules: dict[str, Any] = {}
-    for given in [place["freshness"] for place in reversed(places) if "freshness" in place]:
-        rules = {} if given is None else rules | mapped(given)
-    checks = (_freshness_check(name, column, mapped(rules.get(name))) for name in _AGES)
-    return [check | _filter(rules) for check in checks if check]
-
-
-def _filter(rules: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the condition on the rows whose age counts."""
-    return {"where": str(rules["filter"])} if rules.get("filter") else {}
-
-
-def _freshness_check(name: str, column: str, age: Mapping[str, Any]) -> dict[str, Any]:
-    unit = _UNITS.get(str(age.get("period")))
-    if unit is None or not isinstance(age.get("count"), int):
-        return {}
-    return {
-        "freshness": {"column": column, "max_age": f"{age['count']}{unit}"},
-        "name": f"freshness_{name}",
-        "severity": "warning",
-    }

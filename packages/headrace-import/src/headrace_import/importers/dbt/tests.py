@@ -30,6 +30,7 @@ def _generic(outcome: Outcome, test: DeclaredTest) -> None:
     node, uid = test.node, unique_id(test, outcome.nodes.files.name)
     file, kind = node.properties_file or node.file, test.full_name
     common: dict[str, Any] = {"original": test.original}
+    test.config = project_config(outcome, node.properties_file, "") | test.config
     if not flag(test.config.get("enabled"), True):
         why, todo = (
             f"{kind} of {node.name}: it is disabled in dbt",
@@ -150,6 +151,13 @@ def _static_check(
     return _placed(outcome, test, declaration, others)
 
 
+def project_config(outcome: Outcome, path: str, name: str) -> dict[str, Any]:
+    """Return what dbt_project.yml configures for a test."""
+    sections = ("tests", "data_tests")
+    first, second = (config_of(outcome.nodes.files, part, path, name) for part in sections)
+    return first | second
+
+
 def require_plain(config: Mapping[str, Any]) -> None:
     """Raise NoCheck for a test that is disabled, or decides by the number of rows."""
     for option in ("error_if", "warn_if", "fail_calc"):
@@ -254,11 +262,7 @@ def _finish(outcome: Outcome, test: DeclaredTest, declaration: dict[str, Any], w
         declaration["name"] = clean_check(test.given_name)
     if where and kind not in ("sql", "row_count"):
         declaration["where"] = _condition(outcome, where)
-    folder = test.node.properties_file
-    default = config_of(outcome.nodes.files, "tests", folder, "") | config_of(
-        outcome.nodes.files, "data_tests", folder, ""
-    )
-    set_severity(declaration, {**default, **test.config})
+    set_severity(declaration, test.config)
 
 
 def _asked(kind: str, value: Any) -> str:

@@ -19,9 +19,9 @@ it. [How it works](how-it-works.md) explains the product,
 
 PACKAGES = """A package imports only from those below it. Packages in one line never import each
 other. `make lint` checks that. Packages of `packages/` are distributions of their own and add
-commands through `headrace.extension`: `headrace-import` has `headrace import`, `headrace-advisor`
-has `optimize`, `ab`, `what-if`, `bottleneck`, `complexity` and `checks challenge`. Nothing here
-imports them, and all works without them."""
+commands through `headrace.extension`: `headrace-import` has `import` and `export`,
+`headrace-advisor` has `optimize`, `ab`, `what-if`, `bottleneck`, `complexity` and `checks
+challenge`. Nothing here imports them, and all works without them."""
 
 WAY = [
     (

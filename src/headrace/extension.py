@@ -66,7 +66,6 @@ _HOMES = {
     "safe_path": "headrace.project.project_paths",
     "write_files": "headrace.project.written_files",
     "leftovers": "headrace.project.written_files",
-    "DbtTest": "headrace.services.dbt_test_ids",
     # Texts of messages and of SQL.
     "counted": "headrace.model.wording",
     "few": "headrace.model.wording",

@@ -58,7 +58,6 @@ from headrace.project.written_files import write_files as write_files
 from headrace.responses.base import Response as Response
 from headrace.responses.project import ProblemRow as ProblemRow
 from headrace.services.apply import apply as apply
-from headrace.services.dbt_test_ids import DbtTest as DbtTest
 from headrace.services.pause import pause as pause
 from headrace.services.pause import resume as resume
 from headrace.services.plans import plan as plan

@@ -18,7 +18,7 @@ GROUP = "headrace.commands"
 TABLES = "headrace.command_tables"
 """The entry points of generated tables: a module with the names that `command_tables` has."""
 IN_PACKAGES = {
-    "import": "headrace-import",
+    **dict.fromkeys(("export", "import"), "headrace-import"),
     **dict.fromkeys(
         (
             *("ab", "bottleneck", "checks challenge", "checks suggest", "complexity"),

@@ -18,7 +18,7 @@ from scripts import generate
 ROOT = Path(__file__).parents[2]
 TABLES = [path.relative_to(ROOT).as_posix() for path in generate.targets()]
 OURS = [name for name in TABLES if name.startswith("src/")]
-ADVISOR = "packages/headrace-advisor"
+BESIDE = ("packages/headrace-advisor", "packages/headrace-import")
 FILTER: Any = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
 """Python has filters since 3.11.4."""
 ENVIRONMENT = {**os.environ, "HEADRACE_SKIP_UI": "1"}
@@ -29,7 +29,7 @@ LEFT_OUT = shutil.ignore_patterns("__pycache__", "ui_bundle*")
 def clone(tmp_path: Path) -> Path:
     """A copy of what a wheel is built from, without what isn't in git."""
     folder = tmp_path / "clone"
-    for name in ("src", "scripts", ADVISOR):
+    for name in ("src", "scripts", *BESIDE):
         shutil.copytree(ROOT / name, folder / name, ignore=LEFT_OUT)
     for name in ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, folder)
@@ -69,17 +69,18 @@ def test_a_wheel_has_them_from_a_clone_and_from_an_sdist(clone: Path, tmp_path: 
 
 @pytest.mark.long
 @pytest.mark.timeout(300)
-def test_so_has_that_of_a_package_beside_it(clone: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("package", BESIDE)
+def test_so_has_that_of_a_package_beside_it(package: str, clone: Path, tmp_path: Path) -> None:
     """Would catch: `pip install` of a package from a clone, without its commands."""
-    theirs = {name: (ROOT / name).read_bytes() for name in TABLES if name not in OURS}
-    sdist = build(clone / ADVISOR, "sdist", tmp_path / "sdist")
-    wheel = build(clone / ADVISOR, "wheel", tmp_path / "wheel")
-    assert tables_in(wheel, f"{ADVISOR}/src") == theirs
+    theirs = {name: (ROOT / name).read_bytes() for name in TABLES if name.startswith(package)}
+    sdist = build(clone / package, "sdist", tmp_path / "sdist")
+    wheel = build(clone / package, "wheel", tmp_path / "wheel")
+    assert tables_in(wheel, f"{package}/src") == theirs
     with tarfile.open(sdist) as archive:
         archive.extractall(tmp_path / "extracted", **FILTER)
     [folder] = (tmp_path / "extracted").iterdir()
     again = build(folder, "wheel", tmp_path / "again")
-    assert tables_in(again, f"{ADVISOR}/src") == theirs
+    assert tables_in(again, f"{package}/src") == theirs
 
 
 @pytest.mark.long

@@ -10,8 +10,6 @@ from headrace.cli.declared_commands import load
 from headrace.command_tables import FUNCTIONS, LEADER
 
 SERVICES = Path(headrace.__file__).parent / "services"
-OF_AN_EXPORT = {"dbt_manifest", "dbt_results", "dbt_test_ids"}
-"""They belong to `export dbt-manifest`, which leaves this package."""
 
 
 def test_each_file_has_a_command() -> None:
@@ -19,5 +17,5 @@ def test_each_file_has_a_command() -> None:
     functions = {path for name in BY_NAME for path in load(name).functions.values()}
     having = {path.partition(":")[0] for path in (*FUNCTIONS, *functions)} | set(LEADER.values())
     files = {file.stem for file in SERVICES.glob("*.py")} - {"__init__"}
-    assert files - having - OF_AN_EXPORT == set()
+    assert files - having == set()
     assert not [folder for folder in SERVICES.iterdir() if (folder / "__init__.py").exists()]

@@ -20,8 +20,8 @@ from dbt_projects import PROJECTS, DbtProject
 import headrace
 from benchmarks.peers import QUIET, Unavailable, environment
 from headrace.project.session import ProjectSession, Silent
-from headrace.services.dbt_artifacts import export
 from headrace_import.responses.imports import ImportResponse
+from headrace_import.services.dbt_artifacts import export
 from headrace_import.services.project import import_project
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]

@@ -28,7 +28,10 @@ ITEMS_SHOWN_MAX = 20
 """Items for a person, suggestions and secrets that are printed; the report has all."""
 
 
-@terminal_command()
+@terminal_command(
+    group="start",
+    summary="write a project from one of dbt, Airflow or Azure Data Factory, with a report",
+)
 def import_command(
     invocation: Invocation,
     tool: Annotated[

@@ -20,12 +20,13 @@ from headrace.connect.databases import SourceRows
 from headrace.connect.deliveries import CannotRead
 from headrace.connect.engines.engine import SourceDatabase, connect_source
 from headrace.extension import (
+    READ,
     Asset,
     Progress,
     ProjectSession,
     Source,
+    command,
     command_line,
-    permitted,
     quote,
 )
 from headrace.lake import PARTITION_COLUMN, LakeColumn, LakeTable, catalog
@@ -40,7 +41,6 @@ from headrace.security.secrets import SecretMissing, Secrets
 from headrace.standing.comparisons import identifying_columns, row_change
 from headrace.store.clock import instant
 from headrace.store.queries import publications
-from headrace_import import IMPORT
 from headrace_import.responses.diff import (
     ImportDiffPartition,
     ImportDiffResponse,
@@ -101,7 +101,7 @@ class _NotCompared(Exception):
     """A table that can't be compared; the text says why."""
 
 
-@permitted(IMPORT, "import diff")
+@command("import diff", READ)
 def import_diff(
     session: ProjectSession,
     directory: Path,

@@ -14,16 +14,18 @@ import msgspec
 from headrace.connect.airflow_control import AirflowControl, ScheduledRun
 from headrace.connect.connectors import Unavailable
 from headrace.extension import (
+    CHANGE,
+    OPERATE,
     HeadraceError,
     Progress,
     ProjectError,
     ProjectSession,
     Refused,
+    command,
     command_line,
     counted,
     few,
     pause,
-    permitted,
     resume,
     write_files,
 )
@@ -31,7 +33,6 @@ from headrace.security.audit import rfc3339
 from headrace.security.secrets import SecretMissing
 from headrace.store.clock import instant
 from headrace.store.queries import attempts
-from headrace_import import IMPORT
 from headrace_import.importers.origin_files import MANIFEST_FILE
 from headrace_import.responses.stages import ImportMovedResponse
 from headrace_import.services.handover import (
@@ -59,7 +60,7 @@ from headrace_import.services.status import (
 from headrace_import.services.suggestions import take_back
 
 
-@permitted(IMPORT, "import shadow")
+@command("import shadow", OPERATE)
 def run_beside(
     session: ProjectSession, directory: Path, dag: str, *, progress: Progress
 ) -> ImportMovedResponse:
@@ -101,7 +102,7 @@ def _require_active_there(session: ProjectSession, dag: str) -> None:
         )
 
 
-@permitted(IMPORT, "import move")
+@command("import move", CHANGE)
 def move(
     session: ProjectSession, directory: Path, dag: str, *, yes: bool, progress: Progress
 ) -> ImportMovedResponse:
@@ -161,7 +162,7 @@ def _paused_after_its_runs(control: AirflowControl, dag: str) -> ScheduledRun | 
     return control.newest_run(dag)
 
 
-@permitted(IMPORT, "import retire")
+@command("import retire", CHANGE)
 def retire(session: ProjectSession, directory: Path, dag: str, *, yes: bool) -> ImportMovedResponse:
     """Record that a moved DAG isn't needed in Airflow any more; nothing is changed there.
 
@@ -240,7 +241,7 @@ def _stored(directory: Path, manifest: Manifest) -> Manifest:
     return manifest
 
 
-@permitted(IMPORT, "import rollback")
+@command("import rollback", CHANGE)
 def rollback(
     session: ProjectSession,
     directory: Path,

@@ -16,22 +16,22 @@ import msgspec
 from headrace.connect.airflow_control import AirflowControl, AirflowServerAddress, DagState
 from headrace.connect.connectors import Unavailable
 from headrace.extension import (
+    SEE,
     ProjectError,
     ProjectSession,
     Source,
     UsageError,
+    command,
     command_line,
     counted,
     did_you_mean,
     few,
-    permitted,
 )
 from headrace.plan import Compiled
 from headrace.security.secrets import SecretMissing, Secrets
 from headrace.services.pause import scheduled
 from headrace.store import Store
 from headrace.store.queries import scheduling
-from headrace_import import IMPORT
 from headrace_import.responses.imports import ImportChanges
 from headrace_import.responses.stages import (
     ImportDagRow,
@@ -83,7 +83,7 @@ class DagHere(NamedTuple):
         return bool(self.active) and not set(self.active) & set(self.commands)
 
 
-@permitted(IMPORT, "import status")
+@command("import status", SEE)
 def import_status(session: ProjectSession, directory: Path, item: str = "") -> ImportStatusResponse:
     """Return how far an imported project is: one item, one DAG, or (for an empty name) all.
 

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from headrace.extension import DbtTest, LocatedMapping
+from headrace.extension import LocatedMapping
 from headrace_import.importers.dbt.model_versions import columns_of, version_entry
 from headrace_import.importers.dbt.nodes import Node
 from headrace_import.importers.dbt.project_files import listed, mapped
+from headrace_import.importers.dbt.test_ids import DbtTest
 
 CONFIGS = frozenset(
     (

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 from headrace.model import Asset, CheckSpec, CommandBody, Consumer, Owner, PythonBody, Source
 from headrace.model.nodes import Severity, SqlBody
-from headrace.plan.compiled import Compiled
-from headrace.services.dbt_test_ids import DbtTest
+from headrace.plan import Compiled
 from headrace.sql.analysis import analyse
+from headrace_import.importers.dbt.test_ids import DbtTest
 
 SCHEMA = "main"
 """The schema that readers of the lake see all tables in."""

@@ -11,22 +11,27 @@ from typing import Annotated, Any
 import msgspec
 
 from headrace import __version__
-from headrace.access.permissions import SEE, command
-from headrace.model import UsageError
-from headrace.model.partitions import command_line
-from headrace.project.parameters import Argument, Option
-from headrace.project.session import ProjectSession, usable
-from headrace.project.written_files import write_files
-from headrace.responses.dbt_artifacts import DbtArtifactsResponse, LeftOutRow
+from headrace.extension import (
+    SEE,
+    Argument,
+    Option,
+    ProjectSession,
+    UsageError,
+    command,
+    command_line,
+    write_files,
+)
+from headrace.project.session import usable
 from headrace.services.checks import checks
-from headrace.services.dbt_manifest import DbtManifestWriter
-from headrace.services.dbt_results import (
+from headrace.services.nodes import typed_columns
+from headrace_import.responses.dbt_artifacts import DbtArtifactsResponse, LeftOutRow
+from headrace_import.services.dbt_manifest import DbtManifestWriter
+from headrace_import.services.dbt_results import (
     artifact_metadata,
     attempt_results,
     check_results,
     results_document,
 )
-from headrace.services.nodes import typed_columns
 
 MANIFEST, RESULTS = "manifest.json", "run_results.json"
 FORMATS = ("dbt-manifest",)

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from headrace.cli.declared_commands import terminal_command
-from headrace.cli.invocation import Invocation
-from headrace.cli.output import CommandOutput
-from headrace.cli.terminal import plural
-from headrace.responses.dbt_artifacts import DbtArtifactsResponse
+from headrace.extension import CommandOutput, Invocation, plural, terminal_command
+from headrace_import.responses.dbt_artifacts import DbtArtifactsResponse
 
 
 @terminal_command(
-    "dbt_artifacts:export",
+    "headrace_import.services.dbt_artifacts:export",
     group="operate",
     summary="write manifest.json and run_results.json as dbt does",
 )
@@ -22,7 +19,7 @@ def export_command(invocation: Invocation, artifacts: str, into: Path | None) ->
     Catalogues and lineage viewers read them. Assets are models, checks are tests, consumers are
     exposures. The files describe the applied version, or the files before the first apply.
     """
-    from headrace.services.dbt_artifacts import export
+    from headrace_import.services.dbt_artifacts import export
 
     invocation.show(export(invocation.session, artifacts, into), _render)
     return 0

@@ -10,7 +10,7 @@ import pytest
 from runlab import DAYS, Lab
 
 from headrace.model import UsageError
-from headrace.services.dbt_artifacts import export
+from headrace_import.services.dbt_artifacts import export
 
 CLEAN = """partition: {by: day, column: day}
 description: 'orders that are "clean" <b>& unicode ✓</b>'

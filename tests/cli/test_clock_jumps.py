@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import time
 from pathlib import Path
 
@@ -11,8 +12,11 @@ import pytest
 from serve_lab import deliver, headrace, project, response
 
 from headrace.cli.main import run
-from headrace.runtime import leadership
-from headrace.services import database
+from headrace.project.session import ProjectSession, Silent
+from headrace.runtime import backups, clock_jumps, leadership
+from headrace.services import database, restore
+from headrace.serving import serving
+from headrace.serving.serving import Serving, Stop
 from headrace.store import clock as store_clock
 
 DAY_S = 86_400
@@ -29,7 +33,7 @@ def shop(tmp_path: Path) -> Path:
 
 def ahead(monkeypatch: pytest.MonkeyPatch, days: int) -> None:
     """Set the machine's clock, as all parts of this process read it."""
-    for module in (store_clock, leadership, database):
+    for module in (store_clock, leadership, database, clock_jumps, backups, restore):
         monkeypatch.setattr(module, "real_us", lambda: NOW_US() + days * DAY_S * 1_000_000)
 
 
@@ -83,3 +87,70 @@ def test_a_store_that_is_ahead_is_named_with_what_mends_it(
     run(["doctor", "--json", "--project", str(shop)])
     named = [row for row in json.loads(capsys.readouterr().out) if "store's clock" in str(row)]
     assert "headrace db restore" in str(named)
+
+
+@pytest.mark.long
+def test_a_store_that_was_ahead_is_taken_back(
+    shop: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Would catch: a status of 2028 that names nothing, and a mend that leaves days that nobody has
+    missed, or incidents, behind."""
+    before = response(shop, "status")
+    with monkeypatch.context() as patched:
+        ahead(patched, 400)
+        assert response(shop, "db", "clock", "--yes")["believed"]
+        headrace(shop, "tick")
+    settings = ProjectSession.open(shop, "prod", None, "tester").settings
+    for _ in range(settings.backup.keep + 1):  # automatic backups of the wrong time come and go
+        backups.make_backup(shop, settings, at_once=True)
+    capsys.readouterr()
+    run(["tick", "--project", str(shop)])
+    assert "headrace db clock" in "".join(capsys.readouterr())
+    wrong = response(shop, "status")
+    assert "399 days ahead" in wrong["headline"] or "400 days ahead" in wrong["headline"]
+    assert wrong["next"] == "headrace db clock"
+    repair = response(shop, "db", "clock")["repair"]
+    run([*shlex.split(repair)[1:], "--project", str(shop)])
+    assert response(shop, "db", "clock")["repair"] is None
+    after = response(shop, "status")
+    for field in (
+        "headline", "assets", "incidents_open", "outages", "undelivered", "open", "next",
+        "obligations_due", "obligations_kept",
+    ):  # fmt: skip
+        assert after[field] == before[field], field
+    headrace(shop, "tick")
+    with monkeypatch.context() as patched:
+        ahead(patched, 400)
+        assert run(["tick", "--project", str(shop)]) == 3, "it is asked about once more"
+
+
+@pytest.mark.long
+def test_a_jump_under_a_server_is_asked_about(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Would catch: a server that dates its next iteration 400 days ahead; it waits, and goes on when
+    the clock is set right."""
+    stored = last_stored(shop)
+    session, stop = ProjectSession.open(shop, "prod", None, "tester"), Stop()
+    monkeypatch.setattr(serving, "RETRY_SECONDS", 0.05)
+    lines, led = list[str](), list[serving.Role]()
+    jumped = monkeypatch.context()
+
+    class Jump:
+        def after_iteration(self, _context: object, _leader: object) -> None:
+            if not lines:
+                ahead(patched, 400)
+
+    def print_line(line: str) -> None:
+        lines.append(line)
+        if "db clock --yes" in line:
+            patched.undo()
+
+    def ready(role: serving.Role) -> None:
+        led.append(role)
+        stop.asked = len(led) == 2
+
+    with jumped as patched, stop.listening():
+        Serving(session, stop, print_line, Silent(), Jump()).run(ready)
+    session.close()
+    assert led == [serving.Role.LEADER] * 2
+    assert "400 days after" in " ".join(lines)
+    assert last_stored(shop)[:4] == stored[:4]

@@ -34,6 +34,7 @@ from headrace.model import (
     UsageError,
 )
 from headrace.model.settings import PRODUCTION
+from headrace.model.wording import counted
 from headrace.project.session import Progress, ProjectSession, Silent
 from headrace.repairs.incident_messages import repair_message, weekly_lines
 from headrace.responses import Response
@@ -48,6 +49,7 @@ from headrace.slo.declared_promises import declared_promises
 from headrace.slo.obligations import EvaluationContext
 from headrace.slo.stored_facts import StoredFacts
 from headrace.store import ClockKind, Store, Transaction
+from headrace.store.clock import days_ahead
 from headrace.store.queries import incidents
 from headrace.store.requests import (
     CommandRequest,
@@ -309,6 +311,7 @@ def perform(
     try:
         with led(session) as held:
             context = CommandContext(session, held)
+            _note_ahead(held, progress)
             closed, response = held.closed, None
             if closed is None:
                 response = _do(command, context, arguments, progress)
@@ -325,6 +328,14 @@ def perform(
     if copied:
         _back_up(session, progress)
     return response
+
+
+def _note_ahead(held: Leadership, progress: Progress) -> None:
+    with held.store.read() as tx:
+        days = days_ahead(tx)
+    if days:
+        ahead = counted(days, "day")
+        progress.note(f"the project's clock is {ahead} ahead of the machine's: headrace db clock")
 
 
 def _do(

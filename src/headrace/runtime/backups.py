@@ -23,11 +23,13 @@ from headrace.faults import FaultPoint, reached
 from headrace.lake import catalog
 from headrace.lake.files import file_digest, full_sync, sync, sync_each
 from headrace.model import HeadraceError, LakeError, Settings
+from headrace.model.intervals import DAY_US
 from headrace.model.settings import PRODUCTION
 from headrace.model.times import parse_duration
 from headrace.security import state as security_state
 from headrace.security.state import lake_folder, lake_identity, open_state
-from headrace.store import Store, Transaction, portable
+from headrace.store import Clock, ClockKind, Store, Transaction, portable
+from headrace.store.clock import last_written, real_us
 from headrace.store.engines.sqlite import SqliteTransaction
 from headrace.store.migrations import known
 
@@ -64,11 +66,17 @@ class Manifest(msgspec.Struct, frozen=True):
     """Number of rows of each table of the state and the catalog."""
     missing: int = 0
     """Number of files that only earlier snapshots name and that were missing from the lake."""
+    stored_at: int = 0
+    """The last time that a live project stored; 0 for a replay, and in earlier backups."""
 
     @property
     def backup_time(self) -> datetime:
         """When the backup was made."""
         return datetime.fromtimestamp(self.made_at / 1e6, UTC)
+
+    def is_ahead(self, now_us: int) -> bool:
+        """Whether it was made, or its project was, when the machine's clock was ahead."""
+        return max(self.made_at, self.stored_at) > now_us + DAY_US
 
 
 class Saved(msgspec.Struct, frozen=True):
@@ -78,6 +86,8 @@ class Saved(msgspec.Struct, frozen=True):
     epoch: int
     identity: str
     tables: dict[str, int]
+    stored_at: int
+    """The last time that a live project stored; 0 for a replay."""
 
 
 def save_state(store: Store, target: Path) -> Saved:
@@ -91,7 +101,9 @@ def save_state(store: Store, target: Path) -> Saved:
             for name in portable.copy_order(tx)
         }
         snapshot = 0 if catalog.missing(tx) else catalog.newest_snapshot(tx)
-        return Saved(snapshot, int(epoch), security_state.state_identity(tx) or "", counts)
+        live = Clock.for_reading(tx, None).kind is ClockKind.LIVE
+        identity = security_state.state_identity(tx) or ""
+        return Saved(snapshot, int(epoch), identity, counts, last_written(tx) if live else 0)
 
 
 @contextmanager
@@ -111,6 +123,7 @@ def write_manifest(
     manifest = Manifest(
         FORMAT, len(known()), project, time.time_ns() // 1000, saved.snapshot, saved.epoch, entries,
         identity=saved.identity, state_only=state_only, tables=saved.tables, missing=missing,
+        stored_at=saved.stored_at,
     )  # fmt: skip
     (part / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
     (sync_each if state_only else sync)([part / MANIFEST, *paths])
@@ -203,8 +216,8 @@ def due(root: Path, settings: Settings) -> bool:
     )  # a negative age (the clock was set back) counts as due
 
 
-def make_backup(root: Path, settings: Settings) -> Path | None:
-    """Make the due backup, and delete the oldest beyond `[backup] keep`.
+def make_backup(root: Path, settings: Settings, *, at_once: bool = False) -> Path | None:
+    """Make the backup if it is due or `at_once`, and delete the oldest beyond `[backup] keep`.
 
     Return None if another process is making one or has just made it. Raise StoreError for an
     unreadable state, LakeError if the folder isn't writable.
@@ -213,7 +226,7 @@ def make_backup(root: Path, settings: Settings) -> Path | None:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _alone(folder) as alone:
-            if not alone or not due(root, settings):
+            if not alone or not (at_once or due(root, settings)):
                 return None
             _sweep(folder)
             path = _write(root, settings, folder)
@@ -245,11 +258,15 @@ def _write(root: Path, settings: Settings, folder: Path) -> Path:
 
 
 def _rotate(root: Path, settings: Settings) -> None:
-    """Delete the oldest backups beyond `keep`.
+    """Delete the oldest backups beyond `keep`, but the newest of before the clock was ahead.
 
     Each is renamed first, so that a half-deleted folder isn't taken for a backup.
     """
-    for backup in own_backups(root, settings)[settings.backup.keep :]:
+    backups = own_backups(root, settings)
+    sound = [backup for backup in backups if not backup.manifest.is_ahead(real_us())]
+    for backup in backups[settings.backup.keep :]:
+        if backup in sound[:1]:
+            continue
         renamed_folder = backup.folder.with_name(f".{backup.folder.name}{_GONE}")
         backup.folder.rename(renamed_folder)
         reached(FaultPoint.BACKUP_ROTATING)

@@ -13,10 +13,12 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from headrace.model import Refused
+from headrace.model import Refused, Settings
 from headrace.model.intervals import DAY_US
+from headrace.model.partitions import command_line
+from headrace.runtime.backups import own_backups
 from headrace.security.private_files import replace_private
-from headrace.store.clock import instant
+from headrace.store.clock import instant, real_us
 
 JUMP_DAYS = 60
 """A project may rest for so long without a question."""
@@ -28,8 +30,12 @@ BELIEVED_FILE = "clock_believed"
 """In the data folder: until when the machine's clock was believed, in microseconds."""
 
 
+class ClockJumped(Refused):
+    """The machine's clock is far after the last stored time, and nothing bears that out."""
+
+
 def refuse_jump(root: Path, data_folder: Path, written_us: int, wall_us: int) -> None:
-    """Raise Refused if the machine's clock is far after the last stored time and nothing shows why.
+    """Raise ClockJumped if the machine's clock is far after the last stored time, without a reason.
 
     `written_us` is 0 in a new store.
     """
@@ -39,7 +45,7 @@ def refuse_jump(root: Path, data_folder: Path, written_us: int, wall_us: int) ->
         return
     if _is_borne_out(root, data_folder, written_us, wall_us):
         return
-    raise Refused(
+    raise ClockJumped(
         f"this machine's clock says {instant(wall_us):%Y-%m-%d %H:%M} UTC,"
         f" {(wall_us - written_us) // DAY_US:,} days after the last time that the project stored"
         f" ({instant(written_us):%Y-%m-%d}), and no file of the project was changed in between",
@@ -50,6 +56,22 @@ def refuse_jump(root: Path, data_folder: Path, written_us: int, wall_us: int) ->
 def believe(data_folder: Path, wall_us: int) -> None:
     """Let the next commands believe the machine's clock. Raises OSError."""
     replace_private(data_folder / BELIEVED_FILE, f"{wall_us}\n".encode())
+
+
+def forget_belief(data_folder: Path) -> None:
+    """Ask about the machine's clock again, after a restore to before it was believed."""
+    (data_folder / BELIEVED_FILE).unlink(missing_ok=True)
+
+
+def repair_of(root: Path, settings: Settings) -> str:
+    """Return the command that takes a project back to before its clock was ahead."""
+    now_us = real_us()
+    sound = (
+        str(backup.folder)
+        for backup in own_backups(root, settings)
+        if not backup.manifest.is_ahead(now_us)
+    )
+    return command_line("db", "restore", next(sound, "BACKUP"), "--force")
 
 
 def _believed_us(data_folder: Path) -> int:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -26,7 +27,7 @@ from headrace.model.intervals import from_us
 from headrace.model.nodes import ExecutorKind, SandboxMode
 from headrace.runtime import event_log
 from headrace.runtime.applied_versions import AppliedVersion, Production
-from headrace.runtime.clock_jumps import refuse_jump
+from headrace.runtime.clock_jumps import ClockJumped, refuse_jump
 from headrace.runtime.executors import Executor, NullExecutor
 from headrace.runtime.executors.pool import Pool
 from headrace.runtime.folders import Folders
@@ -266,7 +267,9 @@ def hold(
                 refuse_jump(root, Path(folders.data), last_written(tx), real_us())
             at = _not_behind(tx, now, borrows) if borrows is not None else now
             identities.append(state.settle_identity(tx, folders.lake))
-            clocks.append(_recover(tx, epoch, folders, settings, actor, at))
+            clock = _recover(tx, epoch, folders, settings, actor, at)
+            clock.confirm = partial(refuse_jump, root, Path(folders.data))
+            clocks.append(clock)
 
         lease = Lease.take(store, f"{actor.id} (process {os.getpid()})", then=recover)
         if lease is None:
@@ -333,7 +336,7 @@ def _not_behind(tx: Transaction, now: datetime | None, production: Production) -
 
 def _give_back(store: Store, lease: Lease, clock: Clock) -> None:
     """Release the lease; open work is recorded as lost now, not when the next leader starts."""
-    with contextlib.suppress(StoreError), store.write(lease.epoch) as tx:
+    with contextlib.suppress(StoreError, ClockJumped), store.write(lease.epoch) as tx:
         leader_writes.lose_open_work(tx, lease.epoch + 1, clock.mark(tx))
     reached(FaultPoint.LEASE_RELEASING)
     lease.release()

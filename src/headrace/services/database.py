@@ -24,7 +24,7 @@ from headrace.project.parameters import Argument, Option
 from headrace.project.session import Progress, ProjectSession
 from headrace.responses import Response
 from headrace.responses.erasures import HoldRow, RebuildableRow
-from headrace.runtime import clock_jumps
+from headrace.runtime import backups, clock_jumps
 from headrace.runtime.backups import (
     DATA,
     MANIFEST,
@@ -238,11 +238,15 @@ class ClockResponse(Response, frozen=True, kw_only=True):
     ahead_days: int
     believed: bool
     """Whether the next commands believe the machine's clock, whatever its distance."""
+    repair: str | None
+    """The command that takes the project back, if its clock is ahead of the machine's."""
 
 
 @command("db clock", ADMINISTER)
 def clock(session: ProjectSession, *, believe: bool = False) -> ClockResponse:
     """Compare the machine's clock with the last stored time; with `believe`, confirm the machine's.
+
+    Before that, a backup of the state is made, unless `[backup]` turns automatic ones off.
 
     Raise UsageError without a state, and Refused for a replay.
     """
@@ -254,12 +258,17 @@ def clock(session: ProjectSession, *, believe: bool = False) -> ClockResponse:
         stored_us = last_written(tx)
     machine_us = real_us()
     if believe:
+        if session.settings.backup.every is not None:
+            backups.make_backup(session.root, session.settings, at_once=True)
         clock_jumps.believe(session.data_folder, machine_us)
     return ClockResponse(
         machine_at=session.instant(machine_us),
         stored_at=session.instant(stored_us),
         ahead_days=int((machine_us - stored_us) / DAY_US),
         believed=believe,
+        repair=clock_jumps.repair_of(session.root, session.settings)
+        if stored_us > machine_us + DAY_US
+        else None,
     )
 
 

@@ -26,7 +26,7 @@ from headrace.model import HeadraceError, Refused, StoreError, UsageError
 from headrace.model.partitions import command_line
 from headrace.project.parameters import Argument, Option
 from headrace.project.session import ProjectSession, Silent
-from headrace.runtime import event_log, maintenance
+from headrace.runtime import clock_jumps, event_log, maintenance
 from headrace.runtime.backups import (
     DATA,
     FORMAT,
@@ -48,7 +48,7 @@ from headrace.services.database import BackupResponse, describe_backup, kept_fol
 from headrace.services.erase import erase_again
 from headrace.store import Clock, SqliteAddress, Store, portable
 from headrace.store.address import address
-from headrace.store.clock import last_written
+from headrace.store.clock import last_written, real_us
 from headrace.store.database import engine_of
 from headrace.store.engines.sqlite import SqliteEngine
 from headrace.store.lease import holder
@@ -205,6 +205,7 @@ def restore(
         )
     was.check(force=force)
     lost = losses(session, folder, manifest, was)
+    clock_jumps.forget_belief(session.data_folder)
     session.close()
     mark = stamp()
     aside = was.put_aside(mark)
@@ -423,6 +424,8 @@ def newest_backup(session: ProjectSession) -> BackupResponse:
         try:
             verify(backup.folder, backup.manifest)
             reason = unfit(session.folders.lake, backup.folder, backup.manifest)
+            if backup.manifest.is_ahead(real_us()):
+                reason = "it is of a time when the machine's clock was ahead"
         except HeadraceError as error:
             reason = str(error)
         if reason:

@@ -513,6 +513,8 @@ def _next(  # complexipy: ignore (what the next command is about, most urgent fi
     It is about what blocks everything, else about an unserved consumer, else about another open
     item.
     """
+    if facts.days_ahead:
+        return "headrace db clock"
     if facts.broken_since is not None:
         return _command_for(facts, lambda incident: incident.kind == CauseKind.RUNTIME_DOWN)
     if facts.closed_since is not None:

@@ -33,6 +33,7 @@ from headrace.project.caches import leave_out_of_collections
 from headrace.project.session import InvalidProject, Progress, ProjectSession, Silent
 from headrace.runtime import backups, small_merges
 from headrace.runtime import maintenance as runtime_maintenance
+from headrace.runtime.clock_jumps import ClockJumped
 from headrace.runtime.garbage import RetentionPolicy
 from headrace.runtime.leader import TURN_SECONDS_MAX, Leader
 from headrace.runtime.leadership import Busy, Leadership
@@ -304,7 +305,7 @@ class Role(enum.StrEnum):
     LEADER = "leader"
     STANDBY = "standby"
     CUT_OFF = "cut_off"
-    """The state is unreachable."""
+    """The state is unreachable, or the machine's clock has jumped."""
     STOPPING = "stopping"
 
 
@@ -369,7 +370,7 @@ class Serving:
                     "another process has taken the lead over; nothing of what was under way here"
                     " was committed"
                 )
-            except StoreError as error:
+            except (StoreError, ClockJumped) as error:
                 if not self._led and not self._waits_for(error):
                     raise
                 self._cut_off(error)
@@ -517,16 +518,18 @@ class Serving:
                     if holder(tx) is None:
                         return
 
-    def _waits_for(self, error: StoreError) -> bool:
+    def _waits_for(self, error: StoreError | ClockJumped) -> bool:
         """Whether a server that hasn't begun retries: at boot, PostgreSQL may start after it."""
         return (
             isinstance(error, StoreUnreachable)
             and time.monotonic() - self._began < PATIENCE_SECONDS
         )
 
-    def _cut_off(self, error: StoreError) -> None:
+    def _cut_off(self, error: StoreError | ClockJumped) -> None:
         if self.role is not Role.CUT_OFF:
             self._print(f"{error}; trying again")
+            if error.hint:
+                self._print(error.hint)
         self.role = Role.CUT_OFF
         self._stop.wait(RETRY_SECONDS)
 

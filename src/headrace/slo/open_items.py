@@ -25,6 +25,7 @@ class OpenKind(enum.StrEnum):
     """The kinds of open items, in the order in which they are listed."""
 
     CONSUMER = "consumer"
+    CLOCK_AHEAD = "clock_ahead"
     DATA_CORRUPTED = "data_corrupted"
     INCIDENT = "incident"
     QUARANTINE = "quarantine"
@@ -150,6 +151,8 @@ class OpenFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Since when the lake can't be written, in microseconds."""
     not_applied: int | None = 0
     """Number of nodes that differ from the applied version; None if the files have errors."""
+    days_ahead: int = 0
+    """How far the project's clock is ahead of the machine's, so that all times are wrong."""
 
 
 class Explained(msgspec.Struct, frozen=True):
@@ -182,6 +185,7 @@ def open_items(facts: OpenFacts, explained: Explained = Explained()) -> tuple[Op
     """Return the open items without those that are already explained."""
     items = (
         _consumers(facts),
+        _ahead(facts),
         _damaged(facts),
         *_incidents(facts, explained),
         _quarantine(facts, explained),
@@ -294,6 +298,13 @@ def _consumers(facts: OpenFacts) -> OpenItem | None:
     command = f"headrace why {shlex.quote(open_ones[0].name)}"
     names = tuple(fact.name for fact in open_ones)
     return OpenItem(OpenKind.CONSUMER, len(names), names, ", ".join(clauses), command)
+
+
+def _ahead(facts: OpenFacts) -> OpenItem | None:
+    if not facts.days_ahead:
+        return None
+    text = f"the project's clock, {counted(facts.days_ahead, 'day')} ahead of the machine's"
+    return OpenItem(OpenKind.CLOCK_AHEAD, 1, (), text, "headrace db clock")
 
 
 def _damaged(facts: OpenFacts) -> OpenItem | None:

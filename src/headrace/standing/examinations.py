@@ -36,6 +36,7 @@ from headrace.model.times import duration, parse_duration
 from headrace.project.lake_files import CORRECT, moved, recompute_command
 from headrace.project.session import ProjectSession
 from headrace.runtime import backups as services_backups
+from headrace.runtime import clock_jumps
 from headrace.runtime.messages import FailedOutcome, StagedOutcome
 from headrace.security.state import state_exists
 from headrace.slo.damaged_files import damaged_files
@@ -169,8 +170,8 @@ def _ahead(session: ProjectSession) -> Iterator[ExaminationFinding]:
             "store's clock",
             f"{ahead_s / SECONDS_A_DAY:,.0f} days ahead of the machine's: one of the two"
             " is wrong, or was",
-            "headrace db clock compares them; if the machine's was once ahead, restore a backup of"
-            " before: headrace db restore BACKUP",
+            "if the machine's was once ahead, go back to before:"
+            f" {clock_jumps.repair_of(session.root, session.settings)}",
         )
     elif ahead_s > SKEW_SECONDS_WARN:
         yield warn(

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import enum
 import time
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from headrace.model.errors import Refused, UsageError
-from headrace.model.intervals import EPOCH, to_us
+from headrace.model.intervals import DAY_US, EPOCH, to_us
 from headrace.store.transaction import Transaction
 
 _KIND = "clock"
@@ -68,6 +69,8 @@ class Clock:
         self._moving = moving
         self._base = at_us
         self._since = real.elapsed_us()
+        self.confirm: Callable[[int, int], None] | None = None
+        """Called with the last time and the machine's before the latter is believed; may raise."""
 
     @classmethod
     def for_writing(
@@ -113,6 +116,8 @@ class Clock:
         """Return the store's current time in microseconds; it never goes back."""
         if self.kind is ClockKind.LIVE:
             current_us = self._real.wall_us()
+            if self.confirm is not None:
+                self.confirm(self._least, current_us)
         elif self._moving:
             current_us = self._base + self._real.elapsed_us() - self._since
         else:
@@ -180,6 +185,13 @@ def _start(tx: Transaction, now: datetime | None) -> int:
 def last_written(tx: Transaction) -> int:
     """Return the last stored time in microseconds since 1970 UTC; 0 in a new store."""
     return _number(tx, _WRITTEN)
+
+
+def days_ahead(tx: Transaction) -> int:
+    """Return how many whole days a live store's last stored time is after the machine's clock."""
+    if _kind(tx) is ClockKind.REPLAY:
+        return 0
+    return max((last_written(tx) - real_us()) // DAY_US, 0)
 
 
 def instant(at_us: int) -> datetime:

@@ -81,7 +81,9 @@ def _render_clock(response: ClockResponse, page: CommandOutput) -> None:
             " which was once ahead itself, or is behind now",
             "warn",
         )
-        page.next("headrace db restore BACKUP")
+    if response.repair is not None:
+        page.say("to go back to before, without what was stored since:")
+        page.next(response.repair)
 
 
 def _render_check(response: CheckResponse, page: CommandOutput) -> None:

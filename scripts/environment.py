@@ -22,8 +22,10 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-LEAVES = (ROOT / "packages/headrace-import", ROOT / "packages/headrace-advisor")
-"""Packages of this repository that add commands; installed beside Headrace."""
+LEAVES = tuple(
+    ROOT / "packages" / name for name in ("headrace-import", "headrace-advisor", "headrace-legacy")
+)
+"""Packages of this repository that extend Headrace; installed beside it."""
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 PROBE = "typing-extensions"

@@ -14,7 +14,7 @@ from headrace.model.field_descriptions import (
     Section,
 )
 from headrace.model.file_descriptions import SECTIONS, with_kinds
-from headrace.model.plugins import own_kinds
+from headrace.model.plugins import IN_PACKAGES, own_kinds
 from scripts.reference_pages.markdown import code, table
 from scripts.reference_pages.markdown import page as written
 
@@ -29,6 +29,11 @@ NAMED = (
 WORDS_MAX = 12
 
 
+def shipped(group: str) -> list[str]:
+    """Names of Headrace's own kinds of a group, and of those in packages of its repository."""
+    return [*own_kinds(group), *IN_PACKAGES.get(group, {})]
+
+
 def page() -> str:
     """The page."""
     lead = (
@@ -39,7 +44,7 @@ def page() -> str:
     return written(
         "Files and their fields",
         lead,
-        *(_section(with_kinds(section, own_kinds)) for section in SECTIONS),
+        *(_section(with_kinds(section, shipped)) for section in SECTIONS),
     )
 
 

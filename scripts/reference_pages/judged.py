@@ -9,17 +9,18 @@ from collections.abc import Iterable, Mapping
 from importlib import import_module
 
 from headrace.connect.connectors import MODULES
-from headrace.connect.exports.registry import DATABASES, FORMATS
-from headrace.connect.formats.registry import readers
+from headrace.connect.exports.registry import DATABASES
+from headrace.connect.formats.registry import reader
 from headrace.model.check_kinds import built_in_checks
 from headrace.model.checks import COMMON_ARGUMENTS
-from headrace.model.exports import ENDINGS, FORMAT_OPTIONS
+from headrace.model.exports import FORMAT_OPTIONS
 from headrace.model.field_descriptions import SOURCE
+from headrace.model.file_descriptions import SECTIONS, with_kinds
 from headrace.model.plugin_fields import export_declaration
-from headrace.model.plugins import EXPORTS, own_kinds
+from headrace.model.plugins import EXPORTS, FORMATS
 from headrace.services.explain import codes
 from headrace.services.explain import page as explained
-from scripts.reference_pages.files import takes
+from scripts.reference_pages.files import shipped, takes
 from scripts.reference_pages.markdown import code, table
 from scripts.reference_pages.markdown import page as written
 
@@ -60,14 +61,16 @@ def sources() -> str:
     parts = [["## Kinds of sources", "", *table(("declared by", "is", "in short"), kinds)]]
     formats = [
         (
-            code(reader.kind),
-            " ".join(map(code, reader.endings)) or "none; named by its field",
-            _module(type(reader).__module__),
+            code(kind.name),
+            " ".join(map(code, kind.endings)) or "none; named by its field",
+            _module(type(kind).__module__),
         )
-        for reader in _readers()
+        for kind in map(reader, sorted(shipped(FORMATS)))
     ]
     parts.append(["## Kinds of files", "", *table(("kind", "endings", "in short"), formats)])
-    fields = [(code(field.name), takes(field.schema), field.meaning) for field in SOURCE]
+    section = next(section for section in SECTIONS if section.name == "sources")
+    added = with_kinds(section, shipped).fields[len(section.fields) :]
+    fields = [(code(field.name), takes(field.schema), field.meaning) for field in (*SOURCE, *added)]
     parts.append(["## Fields", "", *table(("field", "takes", "meaning"), fields)])
     return written("Sources", lead, *parts)
 
@@ -79,24 +82,16 @@ def exports() -> str:
         " [Export data to files and tables](../how-to/exports.md) shows how, and"
         " [files](files.md#consumers) has all fields."
     )
-    rows = [
-        (
-            code(kind),
-            _endings(ending for ending, other in ENDINGS.items() if other is kind),
-            _options(FORMAT_OPTIONS[kind]),
-            _module(f"exports.{module}"),
-        )
-        for kind, module in FORMATS.items()
-    ]
-    for name, module in own_kinds(EXPORTS).items():
+    rows = []
+    for name in shipped(EXPORTS):
         declaration = export_declaration(name)
         assert declaration is not None
         rows.append(
             (
                 code(name),
                 _endings(declaration.endings),
-                _options(declaration.options),
-                _module(module),
+                _options(FORMAT_OPTIONS.get(name, declaration.options)),
+                _module(type(declaration).__module__),
             )
         )
     head = ("`format:`", "endings", "`options:`, the default first", "in short")
@@ -117,10 +112,6 @@ def _options(options: Mapping[str, tuple[str, ...]]) -> str:
     )
 
 
-def _readers() -> list[object]:
-    return [reader for _, reader in sorted(readers().items())]
-
-
 def _kind(name: str) -> str:
     return {
         "http": "an HTTP API, or a file behind a URL",
@@ -131,7 +122,7 @@ def _kind(name: str) -> str:
 
 def _module(name: str) -> str:
     """The first sentence of a module's docstring."""
-    full = name if name.startswith("headrace.") else f"headrace.connect.{name}"
+    full = name if name.startswith("headrace") else f"headrace.connect.{name}"
     return (inspect.getdoc(import_module(full)) or "").partition("\n\n")[0].replace("\n", " ")
 
 

@@ -15,10 +15,12 @@ from typing import Any
 
 import pytest
 from clilab import Project
+from legacy_formats import NEEDS_LEGACY
 from warm_fork_servers import headrace
 
 from headrace.faults import FaultPoint
 
+pytestmark = NEEDS_LEGACY
 FILES = {
     "headrace.toml": (
         '[project]\nname = "bank"\ntimezone = "UTC"\n[run]\nworkers = 1\n'

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from connect_workbench import Taken, Workbench
+from legacy_formats import forms
 
 from headrace.connect.deliveries import Drift
 from headrace.connect.formats.registry import FileHeader
@@ -47,7 +48,7 @@ def written(rows: list[dict[str, object]], kind: str) -> bytes:
 RECORDS = {"json": {"json": {"records": "$"}}, "xml": {"xml": {"records": "/d/r"}}}
 
 
-@pytest.mark.parametrize("kind", ["csv", "json", "jsonl", "parquet", "xml"])
+@pytest.mark.parametrize("kind", forms("csv", "json", "jsonl", "parquet", "xml"))
 def test_other_names_more_columns_and_fewer(bench: Workbench, kind: str) -> None:
     """Catches: a value under the wrong name, a missing column that is an error, a new one without
     its type, one without values that gets a type by guessing, a kind of file for which none of it

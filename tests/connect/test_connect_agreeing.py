@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from connect_workbench import Outcome, Taken, Workbench
+from legacy_formats import forms
 
 from headrace.connect.deliveries import Drift, Lesson, TypeDrift, UnreadableFile
 from headrace.connect.raw_files import store_raw
@@ -190,7 +191,7 @@ def test_a_classified_value_is_not_told_and_a_stated_type_needs_no_warning(
     assert lesson(bench.take(sales("1.5", "abc"), "x.csv", promised=typed)).warnings == ()
 
 
-FORMATS = ("csv", "jsonl", "json", "xml", "xlsx", "parquet")
+FORMATS = forms("csv", "jsonl", "json", "xml", "xlsx", "parquet")
 
 
 def written(form: str, *values: object) -> bytes:

@@ -12,6 +12,7 @@ import openpyxl
 import pytest
 from connect_contract import ORDERS, Columns, TextContract
 from connect_workbench import Outcome, Taken, Workbench
+from legacy_formats import forms
 
 from headrace.connect.deliveries import Drift, SourceSchema, TypeDrift, UnreadableFile
 from headrace.connect.ingest import prepare
@@ -289,7 +290,7 @@ def test_a_number_in_a_learnt_column_of_booleans_holds(
 
 @pytest.mark.parametrize("number", ["5", "5.5"])
 @pytest.mark.parametrize("code", ["007", "+45", "00", "-007", " 007", "1E5", "12e3"])
-@pytest.mark.parametrize("form", ["csv", "jsonl", "xml", "xlsx"])
+@pytest.mark.parametrize("form", forms("csv", "jsonl", "xml", "xlsx"))
 def test_a_code_in_a_learnt_column_of_numbers_holds(
     bench: Workbench, form: str, code: str, number: str
 ) -> None:
@@ -328,7 +329,7 @@ LONG_FRACTIONS: dict[str, Callable[[str], str]] = {
 }
 
 
-@pytest.mark.parametrize("form", LONG_FRACTIONS)
+@pytest.mark.parametrize("form", forms(*LONG_FRACTIONS))
 def test_long_fractions_that_programs_write_are_doubles(bench: Workbench, form: str) -> None:
     """Would catch: coordinates of C's `%.17g` that become text, or amounts that become others."""
     write_value, name = LONG_FRACTIONS[form], f"x.{form}"

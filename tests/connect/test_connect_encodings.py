@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from connect_workbench import Outcome, Taken, Workbench
+from legacy_formats import NEEDS_LEGACY
 
 from headrace.connect.deliveries import Drift, UnreadableFile
 from headrace.connect.text_files import legacy_encoding, other_readings
@@ -44,6 +45,7 @@ def test_utf8_where_another_encoding_is_declared(bench: Workbench, mark: str) ->
     )
 
 
+@NEEDS_LEGACY
 def test_fixed_width_in_another_encoding(bench: Workbench) -> None:
     """Would catch: places that move by one for each character of two bytes, or that are read out of
     UTF-16 byte by byte."""

@@ -1,20 +1,44 @@
-"""Kinds of files are all known, whatever was imported before."""
+"""Formats are found by their names, Headrace's own and those of packages."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 
+import pytest
 
-def test_a_module_that_is_imported_by_itself_hides_no_other_kind() -> None:
-    """Would catch: a registry that takes one registered kind for a sign that all are, so that a CSV
-    has no reader.
-    """
+from headrace.connect.formats.registry import own_readers, reader
+from headrace.model.errors import HeadraceError
+from headrace.model.exports import ENDINGS, FORMAT_OPTIONS
+from headrace.model.plugin_fields import export_declaration
+from headrace.model.plugins import EXPORTS, own_kinds
+
+
+def test_own_formats() -> None:
+    """Would catch: a module of the folder that is taken for a format, or a format that isn't."""
+    assert [kind.name for kind in own_readers()] == ["csv", "json", "jsonl", "parquet"]
+
+
+def test_a_format_that_nobody_has() -> None:
+    with pytest.raises(HeadraceError, match="no installed package reads the format `abacus`"):
+        reader("abacus")
+
+
+def test_own_formats_of_exports_are_those_of_declarations() -> None:
+    """Would catch: an ending that is declared and not written, or the other way round."""
+    own = {name: export_declaration(name) for name in own_kinds(EXPORTS)}
+    assert own.keys() == FORMAT_OPTIONS.keys()
+    for name, declaration in own.items():
+        assert declaration is not None
+        assert [ending for ending, kind in ENDINGS.items() if kind == name] == [
+            *declaration.endings
+        ]
+
+
+def test_reading_declarations_imports_no_duckdb() -> None:
+    """Would catch: DuckDB beside the state database in the process that leads."""
     code = (
-        "import headrace.connect.formats.xml; from headrace.connect.formats.registry import"
-        " readers; print(*sorted(readers()))"
+        "import sys, headrace.extension.formats; from headrace.model.plugin_fields import"
+        " format_by_ending; format_by_ending('.none'); sys.exit('duckdb' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert {"csv", "excel", "fixed_width", "json", "jsonl", "parquet", "xml"} <= set(
-        done.stdout.split()
-    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -66,7 +66,8 @@ def exists(name: str) -> bool:
         elif (folder / f"{part}.py").exists():
             return not parts[number + 1 :] or parts[number + 1] in defined(folder / f"{part}.py")
         else:
-            return part in defined(folder / "__init__.py")
+            stub = folder / "__init__.pyi"  # of a module with lazy names
+            return part in defined(stub if stub.exists() else folder / "__init__.py")
     return True
 
 

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 import xlsxwriter
 from http_server_lab import Asked, Reply, Server, reply
+from legacy_formats import NEEDS_LEGACY
 from page_lab import ROOT, follow
 from postgres_cluster import Database
 
+pytestmark = NEEDS_LEGACY
 PAYMENTS = {
     day: [
         {"id": number, "day": day, "branch": branch, "amount": amount}

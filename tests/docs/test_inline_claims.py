@@ -27,10 +27,10 @@ from benchmarks.results import ORDER
 from headrace import Context
 from headrace.cli.command_table import FLAGS, VALUES, all_commands
 from headrace.model.file_descriptions import SECTIONS, with_kinds
-from headrace.model.plugins import own_kinds
 from headrace.project.parameters import Option
 from headrace.services.explain import codes
 from headrace.web.openapi import description
+from scripts.reference_pages.files import shipped
 
 SOURCE = ROOT / "src" / "headrace"
 COMMANDS = {command.name: command for command in all_commands()}
@@ -183,7 +183,7 @@ def names_in(schema: Any) -> Iterator[str]:
 @cache
 def fields() -> frozenset[str]:
     """All names that a project's files may have."""
-    sections = [with_kinds(section, own_kinds) for section in SECTIONS]
+    sections = [with_kinds(section, shipped) for section in SECTIONS]
     own = (name for section in sections for name in section.known)
     nested = (
         name for section in sections for field in section.fields for name in names_in(field.schema)

@@ -27,8 +27,7 @@ from headrace.connect import (
 )
 from headrace.connect.engines import parquet_files
 from headrace.connect.engines import postgresql as postgresql_source
-from headrace.connect.exports import excel as excel_export
-from headrace.connect.formats import json_records, text_values, workbook_files, xml
+from headrace.connect.formats import json_records, text_values
 from headrace.engine import command
 from headrace.incidents import gathering, notifications, updates
 from headrace.incidents.diagnosis import attribution
@@ -76,6 +75,7 @@ from headrace.web.agents import results
 # pages tell limits of the packages beside Headrace, too
 pytest.importorskip("headrace_advisor")
 pytest.importorskip("headrace_import")
+pytest.importorskip("headrace_legacy")
 from headrace_advisor.analysis import history, partition_rules
 from headrace_advisor.analysis.complexity import SEEN_DAYS
 from headrace_advisor.services import dismissed, trial_outcomes, weekly_advice
@@ -83,6 +83,7 @@ from headrace_import.importers.airflow import building as airflow_building
 from headrace_import.importers.airflow import origin as airflow_origin
 from headrace_import.services import diff as import_diff
 from headrace_import.services import diff_columns
+from headrace_legacy import excel_export, workbook_files, xml
 
 GIB, MIB, KIB = 2**30, 2**20, 2**10
 HOUR_US = 3_600 * 1_000_000

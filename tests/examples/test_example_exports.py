@@ -10,6 +10,9 @@ from pathlib import Path
 import openpyxl
 import pytest
 from example_lab import Example
+from legacy_formats import NEEDS_LEGACY
+
+pytestmark = NEEDS_LEGACY
 
 
 @pytest.mark.timeout(120)

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 import xlsxwriter
 from example_lab import Example, published
+from legacy_formats import NEEDS_LEGACY
 
+pytestmark = NEEDS_LEGACY
 NOW = "2026-03-03T04:00:00Z"
 DAYS = ["2026-03-01", "2026-03-02"]
 

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sysconfig
 import venv
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from headrace.installed_commands import IN_PACKAGES
 from headrace.services.rebuildable import NOT_PROVEN
 
 ROOT = Path(__file__).parents[2]
-BESIDE = ("headrace_import", "headrace_advisor")
+BESIDE = ("headrace_import", "headrace_advisor", "headrace_legacy")
 SECONDS_MAX = 200
 IMPORT_ALL = """
 import pkgutil
@@ -27,6 +28,7 @@ import headrace
 
 assert find_spec("headrace_import") is None
 assert find_spec("headrace_advisor") is None
+assert find_spec("headrace_legacy") is None
 names = [
     module.name
     for module in pkgutil.walk_packages(headrace.__path__, "headrace.")
@@ -54,6 +56,20 @@ from serve_lab import ask, project
 with opened(project(Path("shop"))) as door:
     answer = door.get("/api/v1/bottleneck")
 print(json.dumps([answer.status, answer.json]))
+"""
+WITHOUT_FORMATS = """
+import sys
+from pathlib import Path
+
+from headrace.connect.ingest import prepare
+from headrace.model.errors import HeadraceError
+
+try:
+    prepare(
+        Path(sys.argv[1]), "x", connection=None, temporary=Path("t"), pinned=None, options={}
+    )
+except HeadraceError as error:
+    print(error, error.hint, sep="; ")
 """
 WITHOUT_ADVICE = """
 from headrace.model.plugins import REPEATABILITY, functions
@@ -119,6 +135,51 @@ def test_a_command_of_another_package_says_which(alone: Alone) -> None:
         assert errors == (
             f"error: `headrace {command}` is in another package: pip install {package}\n"
         )
+
+
+@pytest.mark.system
+def test_a_format_of_another_package_says_which(alone: Alone, tmp_path: Path) -> None:
+    """Would catch: an unknown field, a damaged CSV or a traceback, where only a package is missing."""
+    shop = tmp_path / "shop"
+    alone.run("-m", "headrace", "init", "shop", folder=tmp_path)
+    sources = "".join(
+        f"- {{source: s{n}, owner: me, files: {file}, {more}}}\n"
+        for n, (file, more) in enumerate(
+            (
+                ("a.xlsx", "every: 1d"),
+                ("a.bin", "excel: {sheet: A}"),
+                ("a.xml", "xml: {records: //r}"),
+                ("a.txt", "fixed_width: [{name: a, width: 1}]"),
+            )
+        )
+    )
+    (shop / "sources/legacy.yaml").write_text(sources)
+    (shop / "consumers.yaml").write_text(
+        "".join(
+            f"- {{consumer: c{n}, owner: me, reads: [daily_revenue], max_age: 7d, export: {export}}}\n"
+            for n, export in enumerate(("{to: x.xlsx}", "{to: x.bin, format: excel}"))
+        )
+    )
+    output, _ = alone.run("-m", "headrace", "validate", "--json", folder=shop, code=1)
+    problems = json.loads(output)["problems"]
+    hints = [(problem["code"], problem["hint"]) for problem in problems]
+    assert sorted(hints) == sorted(
+        [("unsupported_kind", "pip install headrace-legacy")] * 4
+        + [("unknown_export_format", "pip install headrace-legacy")] * 2
+    )
+    (tmp_path / "book.xlsx").write_bytes(b"")
+    _, errors = alone.run(
+        "-m", "headrace", "init", "new", "--from", "book.xlsx", folder=tmp_path, code=2
+    )
+    assert "no reader for `.xlsx` files" in errors
+    assert "pip install headrace-legacy" in errors
+    with zipfile.ZipFile(tmp_path / "book.bin", "w") as book:
+        book.writestr("[Content_Types].xml", "")
+    output, _ = alone.run("-c", WITHOUT_FORMATS, str(tmp_path / "book.bin"), folder=tmp_path)
+    assert output == (
+        "no installed package reads the format `excel`;"
+        " install it where workers run: pip install headrace-legacy\n"
+    )
 
 
 @pytest.mark.system

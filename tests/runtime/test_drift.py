@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from legacy_formats import NEEDS_LEGACY
 from runlab import DAYS, Lab, published
 
 from headrace.plan.impact import Lineage
@@ -400,6 +401,7 @@ LINES = " 1Zoé \n 2Bo  \n"
     ("was", "now"),
     [("utf-8", "cp1252"), ("latin-1", "utf-16-le"), ("utf-8", "utf-16-be"), ("latin-1", "utf-32")],
 )
+@NEEDS_LEGACY
 def test_lines_of_fixed_width_in_another_encoding(tmp_path: Path, was: str, now: str) -> None:
     """Would catch: lines by places rejected where the same change of a CSV file is read otherwise;
     the change told against UTF-8 where something else is declared."""

@@ -13,8 +13,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from legacy_formats import NEEDS_LEGACY
 from openpyxl import Workbook
 from runlab import DAYS, Lab
+
+pytestmark = NEEDS_LEGACY
 
 POINTS = ("4.950", "0.125", "3.999", "2.001", "512", "7", "4.95", "-0.9", "1234.5", "12.345", "0.5")
 ODD = ("1.234.567", "1'234", "1 234", "1\u00a0234", "007.125", "1.234e2", " 2.001", "5.", ".125")

@@ -13,12 +13,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from legacy_formats import NEEDS_LEGACY
 from mariadb_server import MariaDatabase
 from postgres_cluster import Database
 from value_databases import mariadb_writer, postgresql_writer, sqlite_writer
 from value_harness import Harness, described, drawn, shrunk
 from value_tables import Difference
 from value_writers import WRITERS, Writer
+
+pytestmark = NEEDS_LEGACY
 
 SHOWN_MAX = 20
 TABLES = int(os.environ.get("TABLES") or 10_000)

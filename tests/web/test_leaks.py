@@ -31,6 +31,9 @@ from leaks_outlets import (
     play_in_environment,
     written,
 )
+from legacy_formats import NEEDS_LEGACY
+
+pytestmark = NEEDS_LEGACY
 
 
 def test_every_command_is_asked_or_says_why_not() -> None:

@@ -95,7 +95,7 @@ class Format(msgspec.Struct, frozen=True):
     """How to read a file without detection, learnt from the first delivery or the contract."""
 
     kind: str
-    """The kind of file: a key of `formats.registry.readers()`, such as `csv` or `parquet`."""
+    """The kind of file: the name of a `formats.registry.FormatKind`, such as `csv` or `parquet`."""
     delimiter: str = ","
     quote: str = '"'
     escape: str = '"'
@@ -380,7 +380,7 @@ def printable(text: object, limit: int = PRINTABLE_CHARACTERS_MAX) -> str:
 _KIND_OF_ERROR = re.compile(r"^(?:[A-Z][A-Za-z /]* Error: )+")
 
 
-def first_line(error: Exception, path: str, limit: int = 160) -> str:
+def error_text(error: Exception, path: str, limit: int = 160) -> str:
     """Return the first line of an error's text, with `path` replaced by "the file".
 
     That is the path of our copy, which means nothing to users; DuckDB's kind of error is left out.

@@ -10,7 +10,10 @@ from typing import Any, NamedTuple
 
 from headrace.connect.deliveries import SourceSchema
 from headrace.connect.formats.csv_dialect import declaration, json_text
+from headrace.connect.formats.registry import reader
+from headrace.model.errors import FILES, LEGACY_HINT, UsageError
 from headrace.model.fields import NODE, SQL_KEYWORDS, is_system
+from headrace.model.plugin_fields import format_by_ending
 
 # Files are grouped by the shape of their names. Each group becomes a source with a contract, an
 # asset and a consumer.
@@ -42,8 +45,8 @@ class FileGroup(NamedTuple):
     files: dict[str, Path]
     """Name in landing/ → the original file."""
     warnings: tuple[str, ...] = ()
-    sheet: str = ""
-    """The sheet that is read; empty for the first one, and for files without sheets."""
+    options: Mapping[str, Mapping[str, Any]] = {}
+    """Format → options with which its files are read, such as the sheet of a workbook."""
 
 
 class InferredColumns(NamedTuple):
@@ -65,7 +68,7 @@ class InferredColumns(NamedTuple):
 def groups(paths: Sequence[Path]) -> list[FileGroup]:
     """Group the files whose names differ only in a date; every other file is a group of its own.
 
-    A workbook of several sheets with rows makes a group of each.
+    A file of several tables, such as a workbook, makes a group of each.
     """
     used_names: set[str] = set()
     file_groups: list[FileGroup] = []
@@ -75,21 +78,23 @@ def groups(paths: Sequence[Path]) -> list[FileGroup]:
             file_groups += [_whole(path, used_names) for path in members]
         else:
             file_groups.append(_daily(shape, members, *dated, used_names))
-    return [sheet for group in file_groups for sheet in _sheets(group, used_names)]
+    return [table for group in file_groups for table in _tables(group, used_names)]
 
 
-def _sheets(group: FileGroup, used_names: set[str]) -> list[FileGroup]:
-    from headrace.connect.formats.excel import Excel, sheets_with_rows
-
+def _tables(group: FileGroup, used_names: set[str]) -> list[FileGroup]:
     path = next(iter(group.files.values()))
-    if not path.name.lower().endswith(Excel.endings):
+    ending = path.suffix.lower()
+    kind = format_by_ending(ending)
+    if kind is None:
+        if FILES.get(ending[1:]) == LEGACY_HINT:
+            raise UsageError(f"{path}: no reader for `{ending}` files", hint=LEGACY_HINT)
         return [group]
-    first, names = sheets_with_rows(path)
-    if len(names) == 1:
-        return [group._replace(sheet=names[0] if names[0] != first else "")]
     return [
-        group._replace(name=node_name(f"{group.name}_{name}", used_names), sheet=name)
-        for name in names
+        group._replace(
+            name=node_name(f"{group.name}_{name}", used_names) if name else group.name,
+            options={kind.name: options} if options else {},
+        )
+        for name, options in reader(kind.name).tables(path).items()
     ] or [group]
 
 

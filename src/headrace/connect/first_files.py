@@ -36,7 +36,7 @@ SAMPLE_ROWS = 3
 """Number of rows that `init` shows of each source."""
 DOCUMENT_BYTES_MAX = 64 << 20
 """64 MiB: a larger JSON document isn't searched for its records."""
-_SHEET_HEADER = re.compile(r"declare excel: \{header: (\d+)\}")
+_HEADER = re.compile(r"declare (?!csv)(\w+): \{header: (\d+)\}")
 
 
 def learn(group: FileGroup) -> InferredColumns:
@@ -57,9 +57,7 @@ def learn(group: FileGroup) -> InferredColumns:
                 pinned=None,
                 samples=others[:SAMPLES_MAX],
             )
-            options: dict[str, dict[str, Any]] = (
-                {"excel": {"sheet": group.sheet}} if group.sheet else {}
-            )
+            options = {kind: {**declared} for kind, declared in group.options.items()}
             delivery = read(options=options)
             try:
                 opened = open_readable(*first, temporary)
@@ -113,10 +111,10 @@ def _described(
 # declare. Each is asked once, with the result of reading what those before it declared.
 
 
-def _sheet_header(delivery: Result, opened: Opened) -> Options:  # noqa: ARG001
+def _lower_header(delivery: Result, opened: Opened) -> Options:  # noqa: ARG001
     """Return the row of a sheet with the names, if a first workbook seems to have one below."""
-    match = _SHEET_HEADER.search(getattr(delivery, "reason", ""))
-    return {"excel": {"header": int(match[1])}} if match else {}
+    match = _HEADER.search(getattr(delivery, "reason", ""))
+    return {match[1]: {"header": int(match[2])}} if match else {}
 
 
 def _records(delivery: Result, opened: Opened) -> Options:
@@ -168,7 +166,7 @@ def _decimal_comma(delivery: Result, opened: Opened) -> Options:  # noqa: ARG001
     return {"csv": {"decimal": ","}} if comma else {}
 
 
-_PROPOSALS = (_sheet_header, _records, _encoding, _lines_above, _decimal_comma)
+_PROPOSALS = (_lower_header, _records, _encoding, _lines_above, _decimal_comma)
 
 
 def _is_csv(opened: Opened) -> bool:

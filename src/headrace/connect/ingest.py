@@ -23,12 +23,12 @@ from headrace.connect.deliveries import (
     SourceSchema,
     TypeDrift,
     UnreadableFile,
-    first_line,
+    error_text,
     printable,
 )
 from headrace.connect.formats.csv import refuse_even_title
 from headrace.connect.formats.headers import listed, other_document
-from headrace.connect.formats.registry import FileHeader, FormatReader, reader
+from headrace.connect.formats.registry import FileHeader, FormatKind, reader
 from headrace.connect.formats.type_inference import wider_type
 from headrace.connect.prepared import (
     PreparedDelivery,
@@ -152,7 +152,7 @@ def _of_the_file(
     if opened is None or not isinstance(error, Exception) or about_the_machine(error):
         return None
     kind = reader(pinned.format.kind if pinned else kind_of(opened))
-    nothing = SourceSchema((), pinned.format if pinned else Format(kind=kind.kind))
+    nothing = SourceSchema((), pinned.format if pinned else Format(kind=kind.name))
     try:
         explained = _explained(kind, error, connection, opened, nothing, FileHeader(()))
     except CannotRead as refusal:
@@ -258,11 +258,11 @@ def _explained_part(
             explained = _of_file(explain_error(problem, part, connection), part.name)
             assert not isinstance(explained, Drift)
             return explained
-    return UnreadableFile(f"can't be read: {first_line(error, prepared.opened.path)}")
+    return UnreadableFile(f"can't be read: {error_text(error, prepared.opened.path)}")
 
 
 def _explained(
-    kind: FormatReader,
+    kind: FormatKind,
     error: Exception,
     connection: duckdb.DuckDBPyConnection,
     opened: Opened,
@@ -277,11 +277,11 @@ def _explained(
     except duckdb.Error as second:
         if about_the_machine(second):
             raise
-        return UnreadableFile(f"can't be read: {first_line(error, opened.path)}")
+        return UnreadableFile(f"can't be read: {error_text(error, opened.path)}")
 
 
 def _prepared(  # complexipy: ignore (what differs from the pinned schema, in order)
-    kind: FormatReader,
+    kind: FormatKind,
     connection: duckdb.DuckDBPyConnection,
     opened: Opened,
     pinned: SourceSchema,
@@ -300,7 +300,7 @@ def _prepared(  # complexipy: ignore (what differs from the pinned schema, in or
     if isinstance(meant := map_columns(header, pinned, adapt), Drift):
         if (drift := _format_drift(kind, connection, opened, pinned, adapt)) is not None:
             return drift
-        if kind.kind == "csv" and {*header.names}.isdisjoint(pinned.names):
+        if kind.name == "csv" and {*header.names}.isdisjoint(pinned.names):
             return other_document(opened.path, pinned) or meant
         return meant
     results, header = header.names, renamed(header, meant.names)
@@ -313,7 +313,7 @@ def _prepared(  # complexipy: ignore (what differs from the pinned schema, in or
 
 
 def _format_drift(
-    kind: FormatReader,
+    kind: FormatKind,
     connection: duckdb.DuckDBPyConnection,
     opened: Opened,
     pinned: SourceSchema,
@@ -335,7 +335,7 @@ def _format_drift(
 
 
 def _other_format_of_header(
-    kind: FormatReader,
+    kind: FormatKind,
     connection: duckdb.DuckDBPyConnection,
     opened: Opened,
     pinned: SourceSchema,
@@ -351,7 +351,7 @@ def _other_format_of_header(
 class Learning(NamedTuple):
     """The inputs for learning a schema, besides the opened file."""
 
-    kind: FormatReader
+    kind: FormatKind
     name: str
     promised: Sequence[ContractColumn]
     classified: Collection[str]
@@ -384,7 +384,7 @@ def _learnt(connection: duckdb.DuckDBPyConnection, opened: Opened, learning: Lea
         shows,
         schema,
         opened,
-        kind.kind,
+        kind.name,
         declared_encoding=learning.declared_encoding,
         promised=bool(promised),
         first_bad=first_bad,
@@ -422,7 +422,7 @@ def _learnt(connection: duckdb.DuckDBPyConnection, opened: Opened, learning: Lea
 def _refuse_even_title(opened: Opened, learning: Learning, header: FileHeader) -> None:
     """Raise CannotRead for a first CSV file with a title, unless a contract has its names."""
     promised = {column.name for column in learning.promised}
-    if learning.kind.kind == "csv" and not (promised and promised <= {*header.names}):
+    if learning.kind.name == "csv" and not (promised and promised <= {*header.names}):
         refuse_even_title(opened)
 
 
@@ -436,7 +436,7 @@ def _refuse_cut_header(
     """Raise CannotRead for a first CSV file that ends in a header which nothing confirms."""
     first, *others = (each.schema for each in shows)
     known = learning.promised or any(other.names == first.names for other in others)
-    if known or learning.kind.kind != "csv" or not header.raw or not ends_open(Path(opened.path)):
+    if known or learning.kind.name != "csv" or not header.raw or not ends_open(Path(opened.path)):
         return
     columns = [LakeColumn(name, TEXT, 0) for name in header.names]
     rows = learning.kind.select_sql(opened, first.format, header, columns)
@@ -534,7 +534,7 @@ def _as_contracted(header: FileHeader, learning: Learning) -> Adapted | Drift:
 
 
 def _detected(
-    kind: FormatReader, connection: duckdb.DuckDBPyConnection, opened: Opened
+    kind: FormatKind, connection: duckdb.DuckDBPyConnection, opened: Opened
 ) -> tuple[SourceSchema, FileHeader]:
     """Detect the schema; errors while reading the file's rows are explained like a SELECT's."""
     import duckdb
@@ -548,7 +548,7 @@ def _detected(
 
 
 def _sampled(
-    kind: FormatReader,
+    kind: FormatKind,
     connection: duckdb.DuckDBPyConnection,
     sample: tuple[Path, str],
     temporary: Path,
@@ -561,7 +561,7 @@ def _sampled(
     opened = None
     try:
         opened = open_readable(*sample, temporary, options=options)
-        if kind_of(opened) != kind.kind:
+        if kind_of(opened) != kind.name:
             return None
         opened = unfolded(kind, opened, temporary, UnpackLimits(), None)
         kind.inspect(opened, known=False)
@@ -574,7 +574,7 @@ def _sampled(
 
 
 def _rereading(
-    kind: FormatReader,
+    kind: FormatKind,
     connection: duckdb.DuckDBPyConnection,
     prepared: PreparedDelivery,
     drift: TypeDrift,
@@ -584,7 +584,7 @@ def _rereading(
     It gets a decimal comma if that suffices, else other date formats and wider types.
     """
     comma = msgspec.structs.replace(prepared.schema.format, decimal=",")
-    if kind.kind == "csv" and can_be_read(
+    if kind.name == "csv" and can_be_read(
         kind, connection, prepared.opened, comma, prepared.header, prepared.schema.columns
     ):
         return msgspec.structs.replace(prepared.schema, format=comma)

@@ -1,10 +1,10 @@
 """Parse files in a separate process, so that a crash becomes an error of the file.
 
-The library that reads workbooks ends its process if a file needs more memory than there is, or if
-it has a bug: without this, the worker would die with it, again and again. So a worker starts a
-second process for such files (`python -m headrace.connect.parser_process`), reuses it for the next
-file, and starts another one if it has died. The process may use `MEMORY_BYTES_MAX` in all and
-`SECONDS_MAX` per file.
+A library such as the one that reads workbooks ends its process if a file needs more memory than
+there is, or if it has a bug: without this, the worker would die with it, again and again. So a
+worker starts a second process for such files (`python -m headrace.connect.parser_process`), reuses
+it for the next file, and starts another one if it has died. The process may use `MEMORY_BYTES_MAX`
+in all and `SECONDS_MAX` per file.
 
 Requests and answers are msgpack with a length prefix, over a socket that nothing else writes to.
 """
@@ -34,11 +34,6 @@ from headrace.connect.deliveries import CannotRead, SourceSchema, UnreadableFile
 from headrace.connect.raw_files import Opened, UnpackLimits
 from headrace.model.errors import message_of
 
-KINDS = frozenset({"excel"})
-"""Formats that neither DuckDB nor Python's own library reads.
-
-Arrow unpacks Zstandard inside the worker.
-"""
 MEMORY_BYTES_MAX = min(4 * 2**30, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2)
 SECONDS_MAX = 600.0
 MESSAGE_CHARACTERS_MAX, MESSAGE_BYTES_MAX = 200, 64 * 1024
@@ -139,7 +134,7 @@ class Parser:
             self._said = None
 
     def _answer(self, request: _Request) -> _Answer:
-        process, control = self._started()
+        process, control = self._started(request.kind)
         control.settimeout(self._seconds_max)
         try:
             _send(control, msgspec.msgpack.encode(request))
@@ -153,7 +148,7 @@ class Parser:
             raise CannotRead(self._death(process), code=POISON) from None
         return msgspec.msgpack.decode(data, type=_Answer)
 
-    def _started(self) -> tuple[subprocess.Popen[bytes], socket.socket]:
+    def _started(self, kind: str) -> tuple[subprocess.Popen[bytes], socket.socket]:
         if self._process is not None and self._socket is not None and self._process.poll() is None:
             return self._process, self._socket
         self.stop()
@@ -168,6 +163,7 @@ class Parser:
                     "headrace.connect.parser_process",
                     str(theirs.fileno()),
                     str(self._memory_bytes_max),
+                    kind,
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -244,10 +240,9 @@ def main(arguments: Mapping[int, str]) -> None:
     for limit in (resource.RLIMIT_DATA, resource.RLIMIT_AS):
         with contextlib.suppress(ValueError, OSError):  # macOS has no such limits
             resource.setrlimit(limit, (memory_bytes_max, memory_bytes_max))
-    from headrace.connect.formats.registry import readers
+    from headrace.connect.formats.registry import reader
 
-    readers()
-    for module in ("python_calamine", "pyarrow.parquet"):
+    for module in reader(arguments[3]).libraries:
         importlib.import_module(module)
     gc.freeze()  # rows are many objects: each collection would visit all that was imported, too
     _send(control, b"")  # ready

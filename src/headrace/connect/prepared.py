@@ -17,19 +17,16 @@ from headrace.connect.deliveries import (
     printable,
 )
 from headrace.connect.formats.headers import header_drift
-from headrace.connect.formats.registry import FileHeader, FormatReader, reader, readers
+from headrace.connect.formats.registry import FileHeader, FormatKind, own_readers, reader
 from headrace.connect.raw_files import OLE, ZIP, Opened, UnpackLimits, is_workbook
 from headrace.connect.schemas import (
     Adapt,
     Adapted,
     computed,
 )
-from headrace.model.connectors import READERS
+from headrace.model.connectors import FORMAT_FIELDS, READERS
 from headrace.model.plugin_fields import format_by_ending
 from headrace.model.plugins import FORMATS, plugin_names
-
-UNMISTAKABLE = {"parquet", "excel", "xml", "fixed_width"}
-"""Formats that can't be confused with others: another format's reader never tries these files."""
 
 
 class PreparedDelivery(msgspec.Struct, frozen=True):
@@ -118,10 +115,10 @@ def kind_of(opened: Opened) -> str:
 
 
 def _declared_kind(opened: Opened) -> str | None:
-    declared = [name for name in readers() if name in opened.options]
-    others = set(opened.options) - set(READERS)
-    added = [name for name in opened.options if name in others and name in plugin_names(FORMATS)]
-    return next(iter([*declared, *added]), None)
+    known = [name for name in sorted(FORMAT_FIELDS) if name in opened.options]
+    others = [name for name in opened.options if name not in READERS and name not in known]
+    added = [name for name in others if name in plugin_names(FORMATS)]
+    return next(iter([*known, *added]), None)
 
 
 def _detected_kind(opened: Opened) -> str:
@@ -134,7 +131,7 @@ def _detected_kind(opened: Opened) -> str:
     ending = PurePosixPath(opened.name).suffix.lower()
     if ending == ".json" and start.lstrip().startswith(b"["):
         return "json"
-    endings = {ending: kind.kind for kind in readers().values() for ending in kind.endings}
+    endings = {ending: kind.name for kind in own_readers() for ending in kind.endings}
     if ending in endings:
         return endings[ending]
     if ending and (added := format_by_ending(ending)) is not None:
@@ -144,24 +141,20 @@ def _detected_kind(opened: Opened) -> str:
 
 def other_kind(result: str, pinned: str, name: str) -> UnreadableFile | None:
     """Return an error if the file isn't in the pinned format and one of both is unmistakable."""
-    if result == pinned or not UNMISTAKABLE & {result, pinned}:
+    if result == pinned or not any(reader(kind).unmistakable for kind in (result, pinned)):
         return None
     return UnreadableFile(f"the format is {result}, {pinned} is pinned ({printable(name)})")
 
 
 def unfolded(
-    kind: FormatReader,
+    kind: FormatKind,
     opened: Opened,
     temporary: Path,
     bounds: UnpackLimits,
     pinned: SourceSchema | None,
 ) -> Opened:
     """Convert `opened` to the form that the reader reads, then discard the original."""
-    unfold = (
-        partial(parser_process.PARSER.unfold, kind.kind)
-        if kind.kind in parser_process.KINDS
-        else kind.unfold
-    )
+    unfold = partial(parser_process.PARSER.unfold, kind.name) if kind.libraries else kind.unfold
     converted = unfold(opened, temporary, bounds, pinned)
     if converted.path != opened.path and converted.document is None:
         opened.discard()
@@ -193,7 +186,7 @@ def with_row_count(header: FileHeader, rows: int | None) -> FileHeader:
 
 
 def prepared_delivery(
-    kind: FormatReader, opened: Opened, schema: SourceSchema, header: FileHeader, *, learnt: bool
+    kind: FormatKind, opened: Opened, schema: SourceSchema, header: FileHeader, *, learnt: bool
 ) -> PreparedDelivery:
     """Return the delivery with the SELECT that reads the columns of `schema`."""
     return PreparedDelivery(

@@ -17,8 +17,7 @@ from headrace.connect.deliveries import (
     Lesson,
     SourceSchema,
 )
-from headrace.connect.formats.fixed_width import layout
-from headrace.connect.formats.registry import FileHeader, FormatReader
+from headrace.connect.formats.registry import FileHeader, FormatKind, reader
 from headrace.connect.formats.structures import merged
 from headrace.connect.formats.type_inference import NO_VALUES, wider_type
 from headrace.connect.raw_files import Opened
@@ -36,9 +35,6 @@ if TYPE_CHECKING:
 # Merging the schemas of several files of a source, and applying its contract.
 
 BY_CONTRACT = "contract"
-OF_RECORDS = {"jsonl", "json", "xml"}
-"""Formats whose records may leave a column out."""
-
 TEXT, DATES = "VARCHAR", ("DATE", "TIMESTAMP")
 
 
@@ -47,7 +43,7 @@ def widened(schema: SourceSchema, other: SourceSchema | None) -> SourceSchema:
     if other is None:
         return schema
     apart = set(other.names) ^ set(schema.names)
-    if apart and schema.format.kind not in OF_RECORDS:
+    if apart and not reader(schema.format.kind).of_records:
         return schema
     types = {column.name: column.type for column in other.columns}
     columns = tuple(
@@ -111,13 +107,13 @@ def agreed(schemas: Sequence[SourceSchema]) -> SourceSchema:
 def _alike(schemas: Sequence[SourceSchema]) -> list[SourceSchema]:
     """Return the schemas with the first one's columns; records may leave columns out."""
     first = schemas[0]
-    if first.format.kind in OF_RECORDS:
+    if reader(first.format.kind).of_records:
         return list(schemas)
     return [schema for schema in schemas if set(schema.names) == set(first.names)]
 
 
 def without_values(
-    kind: FormatReader,
+    kind: FormatKind,
     connection: duckdb.DuckDBPyConnection,
     opened: Opened,
     schema: SourceSchema,
@@ -127,7 +123,7 @@ def without_values(
 
     Parquet alone states types of such columns, which stay.
     """
-    stated = dict(zip(header.names, header.types, strict=False)) if kind.kind == "parquet" else {}
+    stated = dict(zip(header.names, header.types, strict=False)) if kind.name == "parquet" else {}
     texts = [
         column.name
         for column in schema.columns
@@ -214,9 +210,8 @@ def with_stated(
     schema: SourceSchema, promised: Sequence[ContractColumn], options: Mapping[str, Any]
 ) -> SourceSchema:
     """Return the schema that knows whose types a contract or the source's `options` declare."""
-    places = layout(options["fixed_width"]).places if "fixed_width" in options else ()
     stated = {column.name for column in promised if column.type}
-    stated |= {place.name for place in places if place.type}
+    stated |= {*reader(schema.format.kind).stated(options)}
     form = msgspec.structs.replace(schema.format, stated=tuple(sorted(stated)))
     return msgspec.structs.replace(schema, format=form)
 
@@ -401,7 +396,7 @@ def with_names(schema: SourceSchema, header: FileHeader) -> SourceSchema:
 
 
 def extended(
-    kind: FormatReader,
+    kind: FormatKind,
     connection: duckdb.DuckDBPyConnection,
     opened: Opened,
     schema: SourceSchema,
@@ -441,7 +436,7 @@ def extended(
 
 
 def can_be_read(
-    kind: FormatReader,
+    kind: FormatKind,
     connection: duckdb.DuckDBPyConnection,
     opened: Opened,
     form: Format,
@@ -491,7 +486,7 @@ def about_the_machine(error: Exception) -> bool:
 
 
 def _filled(
-    kind: FormatReader,
+    kind: FormatKind,
     connection: duckdb.DuckDBPyConnection,
     opened: Opened,
     schema: SourceSchema,

@@ -337,11 +337,6 @@ _OTHERS = (
 """Encodings of Latin letters in which a file that looks like Windows-1252 may be."""
 _LATIN_END = "\u0250"
 _CAPITAL_INSIDE = re.compile("[a-zß-öø-ÿ][À-ÖØ-ÞŠŒŽŸ]")
-IN_ANY = ("csv", "fixed_width")
-"""Formats that may have any encoding, which the source can declare.
-
-JSON is UTF-8, and XML declares its own.
-"""
 
 
 def in_utf8(
@@ -432,8 +427,7 @@ def mislabelled(opened: Opened) -> tuple[Opened, str]:
     That is a file that is UTF-8 as a whole though another encoding is declared. Any other file is
     returned unchanged, with an empty text.
     """
-    kind = next((item for item in IN_ANY if item in opened.options), "")
-    declared = _declared(opened.options)
+    kind, declared = _declared(opened.options)
     encoding = str(declared.get("encoding", UTF8))
     if "record" in declared or encoding not in _UNLIKE_UTF8 or opened.encoding == UTF16:
         return opened, ""
@@ -445,16 +439,18 @@ def mislabelled(opened: Opened) -> tuple[Opened, str]:
 
 def expected_encoding(options: Mapping[str, Any], pinned: SourceSchema) -> str:
     """Return the encoding of a source's files, by its `options`, else by the pinned format."""
-    expected = _declared(options).get("encoding") or (
+    expected = _declared(options)[1].get("encoding") or (
         UTF16 if pinned.format.encoding == UTF16 else UTF8
     )
     return UTF8 if expected in _AS_IT_STANDS else expected
 
 
-def _declared(options: Mapping[str, Any]) -> Mapping[str, str]:
-    """Return the source's declaration for its format, if that may contain an encoding."""
-    result = next((options[kind] for kind in IN_ANY if kind in options), None)
-    return result if isinstance(result, Mapping) else {}
+def _declared(options: Mapping[str, Any]) -> tuple[str, Mapping[str, str]]:
+    """Return the format whose options state an encoding, and these options."""
+    for kind, declared in options.items():
+        if isinstance(declared, Mapping) and "encoding" in declared:
+            return kind, declared
+    return "", {}
 
 
 def _detected_encoding(opened: Opened, expected: str) -> str:

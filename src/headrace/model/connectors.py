@@ -30,7 +30,15 @@ from headrace.model.plugin_fields import (
     read_source_field,
     source_field,
 )
-from headrace.model.plugins import FORMATS, SOURCES, BrokenPlugin, plugin_names
+from headrace.model.plugins import (
+    FORMATS,
+    IN_PACKAGES,
+    OWN_FORMATS,
+    SOURCES,
+    BrokenPlugin,
+    missing_package,
+    plugin_names,
+)
 from headrace.model.secrets import check_headers, check_url
 
 # Paths into a JSON document: `$`, `$.items`, `$.meta.next`, `$["odd key"].rows`. They consist of
@@ -56,15 +64,10 @@ def json_path(text: str) -> tuple[str, ...] | None:
     return tuple(steps)
 
 
-# Options of file formats that can't be detected from the bytes alone: `excel`, `fixed_width`,
-# `json`, `xml` and `csv`.
+# Options of Headrace's own file formats that can't be detected from the bytes alone: `json`, `csv`.
 
 RECORD_MAX = 1_000_000
-"""Limit in characters of a fixed-width line, and in bytes of a record."""
-COLUMNS_MAX = 4_096
-ROW_MAX = 1_048_576
-"""Excel's limit of rows in a sheet."""
-SHEET_CHARACTERS_MAX = 255
+"""The last line that may be named."""
 SINGLE_BYTE = (
     "latin-1",
     "iso-8859-15",
@@ -90,70 +93,24 @@ SINGLE_BYTE = (
 )
 """Encodings with one byte per character; the EBCDIC ones start at cp037."""
 ENCODINGS = ("utf-8", *SINGLE_BYTE)
-EXCEL_RANGE = re.compile(r"([A-Za-z]{1,3})([1-9][0-9]{0,6})?:([A-Za-z]{1,3})([1-9][0-9]{0,6})?")
 _JSON_PATH = re.compile(r"\$(\.[A-Za-z_][\w-]*|\['[^'\"\\\]]{1,200}'\])*")
-_XML_PATH = re.compile(r"/{0,2}[\w.-]+(/[\w.-]+)*")
-_BYTE = re.compile(r"0x[0-9A-Fa-f]{2}")
-_DATE_FORMAT = re.compile(r"(%[YymdHMSfjbBIp]|[^%'])*%[Yy]([^%']|%[YymdHMSfjbBIp])*")
-_OF_DATES = ("date", "timestamp")
-_TYPE = re.compile(
-    r"(tinyint|smallint|integer|int|bigint|double|float|boolean|bool|date|time|timestamp|timestamptz|varchar|text"
-    r"|(decimal|numeric)\(\s*([1-9]|[12]\d|3[0-8])\s*,\s*\d{1,2}\s*\))",
-    re.IGNORECASE,
-)
 
 
 # how files are read doesn't depend on it
-def read_excel(fields: Fields, partition: PartitionSpec) -> None:  # noqa: ARG001
-    """Validate `excel: {sheet: Data, header: 4, range: "A4:F200"}`."""
-    block = fields.block_of("excel")
-    if block is None:
-        return
-    inner = Fields(block, fields.report, ("sheet", "header", "range"), what="`excel`")
-    sheet = inner.raw("sheet")
-    if isinstance(sheet, str) and len(sheet) > SHEET_CHARACTERS_MAX:
-        inner.refuse(
-            "sheet",
-            f"a sheet's name of {len(sheet):,} characters",
-            f"at most {SHEET_CHARACTERS_MAX}",
-        )
-    elif "sheet" in inner and not isinstance(sheet, str):
-        inner.whole("sheet", minimum=1, maximum=10_000)
-    inner.whole("header", minimum=1, maximum=ROW_MAX)
-    cells = inner.text("range")
-    if cells is not None and not EXCEL_RANGE.fullmatch(cells):
-        inner.refuse(
-            "range",
-            f"{shown(cells)} is no range of cells",
-            'write range: "A3:F200", or "A:F" for all rows',
-        )
-
-
 def read_json(fields: Fields, partition: PartitionSpec) -> None:  # noqa: ARG001
     """Validate `json: {records: "$.data.items", flatten: true}`."""
-    _records(fields, "json", _JSON_PATH, 'write records: "$.data.items"')
-
-
-def read_xml(fields: Fields, partition: PartitionSpec) -> None:  # noqa: ARG001
-    """Validate `xml: {records: "//row", flatten: true}`."""
-    if (
-        inner := _records(fields, "xml", _XML_PATH, 'write records: "//row" or "/feed/entry"')
-    ) is not None:
-        inner.required("records", 'add records: "//row", the elements that are rows')
-
-
-def _records(fields: Fields, name: str, path: re.Pattern[str], hint: str) -> Fields | None:
-    block = fields.block_of(name)
+    block = fields.block_of("json")
     if block is None:
-        return None
-    inner = Fields(block, fields.report, ("records", "flatten"), what=f"`{name}`")
+        return
+    inner = Fields(block, fields.report, ("records", "flatten"), what="`json`")
     records = inner.text("records")
-    if records is not None and not path.fullmatch(records):
+    if records is not None and not _JSON_PATH.fullmatch(records):
         inner.refuse(
-            "records", f"{shown(records)} isn't a path to records that is understood", hint
+            "records",
+            f"{shown(records)} isn't a path to records that is understood",
+            'write records: "$.data.items"',
         )
     inner.flag("flatten")
-    return inner
 
 
 def read_csv(fields: Fields, partition: PartitionSpec) -> None:  # noqa: ARG001
@@ -224,104 +181,6 @@ def _check_null_words(fields: Fields) -> None:
         if all(isinstance(word, str) and word.strip() for word in words):
             return
     fields.texts("null")
-
-
-def _read_layout(fields: Fields, written: LocatedMapping) -> Any:
-    """Validate the options of a mapping; return its columns as written."""
-    known = ("columns", "skip", "encoding", "record", "trimmed", "end")
-    inner = Fields(written, fields.report, known, what="`fixed_width`")
-    columns = inner.raw("columns")
-    if inner.flag("trimmed") and "record" in inner:
-        inner.refuse(
-            "trimmed",
-            "records of bytes have no ends of lines to be cut",
-            "leave it out",
-            code="conflicting_fields",
-        )
-    end = inner.text("end")
-    if end is not None and not _BYTE.fullmatch(end):
-        inner.refuse("end", f"{shown(end)} is no byte", 'write end: "0x1A"')
-    inner.whole("skip", minimum=0, maximum=RECORD_MAX)
-    record = inner.whole("record", minimum=1, maximum=RECORD_MAX)
-    if record and inner.choice("encoding", ENCODINGS, "utf-8") not in SINGLE_BYTE:
-        inner.refuse(
-            "record",
-            "records of bytes need an encoding of one byte a character",
-            "add encoding: latin-1, or cp037 for EBCDIC",
-        )
-    inner.choice("encoding", ENCODINGS, "utf-8")
-    return columns
-
-
-def read_fixed_width(fields: Fields, partition: PartitionSpec) -> None:  # noqa: ARG001
-    """Validate `fixed_width:`, a list of columns or a mapping.
-
-    For example `{columns: […], skip: 1, encoding: cp037, record: 300}`.
-    """
-    columns: Any = fields.raw("fixed_width")
-    if isinstance(columns, LocatedMapping):
-        columns = _read_layout(fields, columns)
-    if not isinstance(columns, list) or not 0 < len(columns) <= COLUMNS_MAX:
-        fields.refuse(
-            "fixed_width",
-            "`fixed_width` lists no columns",
-            "write fixed_width: [{name: id, width: 8}, {name: amount, width: 12}]",
-        )
-        return
-    names = [name for item in columns if (name := _column(item, fields)) is not None]
-    named = [item for item in columns if isinstance(item, LocatedMapping) and "name" in item]
-    if len(names) == len(named):
-        _once(fields.report, fields.line("fixed_width"), names)
-    if not named:
-        fields.refuse(
-            "fixed_width", "`fixed_width` names no column", "give at least one column a name"
-        )
-
-
-def _column(item: Any, fields: Fields) -> str | None:
-    """Report one column's problems and return its name."""
-    if not isinstance(item, LocatedMapping):
-        fields.refuse(
-            "fixed_width",
-            f"a column is {kind_of(item)}",
-            "write {name: id, width: 8}",
-            code="wrong_type",
-        )
-        return None
-    inner = Fields(
-        item,
-        fields.report,
-        ("name", "width", "type", "start", "scale", "sign", "format"),
-        what="a column of `fixed_width`",
-    )
-    if "width" not in inner:
-        inner.report.error(
-            "missing_field", item.line, "a column of `fixed_width` has no `width`", "add width: 8"
-        )
-    inner.whole("width", minimum=1, maximum=RECORD_MAX)
-    inner.whole("start", minimum=1, maximum=RECORD_MAX)
-    inner.whole("scale", minimum=0, maximum=38)
-    inner.choice("sign", ("leading", "overpunch"), "leading")
-    kind = inner.text("type")
-    if kind is not None and not _TYPE.fullmatch(kind.strip()):
-        inner.refuse(
-            "type",
-            f"{shown(kind)} is no type of a column",
-            "write type: bigint, date, decimal(9,2) or varchar",
-        )
-    form = inner.text("format")
-    if form is not None and not _DATE_FORMAT.fullmatch(form):
-        inner.refuse(
-            "format", f"{shown(form)} is no format of dates", 'write format: "%Y%m%d" or "%d%m%y"'
-        )
-    if form is not None and kind is not None and kind.strip().lower() not in _OF_DATES:
-        inner.refuse(
-            "format",
-            f"`format` is how dates are written, the column is {shown(kind)}",
-            "write type: date, or timestamp",
-            code="conflicting_fields",
-        )
-    return inner.text("name")
 
 
 def _once(report: Report, line: int, names: list[str] | tuple[str, ...]) -> None:
@@ -597,14 +456,11 @@ READERS: dict[str, Reader] = {
     "query": read_query,
     "table": read_table,
     "cursor": read_cursor,
-    "fixed_width": read_fixed_width,
-    "excel": read_excel,
     "json": read_json,
-    "xml": read_xml,
     "csv": read_csv,
 }
 """Reader function by field."""
-FORMAT_FIELDS = frozenset({"csv", "excel", "fixed_width", "json", "jsonl", "parquet", "xml"})
+FORMAT_FIELDS = OWN_FORMATS | {*IN_PACKAGES[FORMATS]}
 """Fields with options of file formats."""
 
 
@@ -623,14 +479,25 @@ def origin_of(source: Source) -> str:
 def added_fields(block: LocatedMapping, known: Collection[str], report: Report) -> frozenset[str]:
     """Return the fields of a source that installed packages add.
 
-    Packages are looked for only if the source has a field that isn't `known`.
+    Packages are looked for only if the source has a field that isn't `known`. A field of a package
+    that is developed with Headrace, and isn't installed, is reported and returned, too.
     """
     unknown = [name for name in block if name not in known]
     for name in unknown:
         report.uses_plugin(SOURCES, name)
         report.uses_plugin(FORMATS, name)
-    names = {*plugin_names(SOURCES), *plugin_names(FORMATS)} if unknown else set()
-    return frozenset(name for name in unknown if name in names)
+        if package := missing_package(FORMATS, name):
+            line = block.lines.get(name, block.line)
+            report.error(
+                "unsupported_kind",
+                line,
+                f"{shown(name)} is in another package",
+                f"pip install {package}",
+            )
+    if not unknown:
+        return frozenset()
+    names = {*plugin_names(SOURCES), *plugin_names(FORMATS), *IN_PACKAGES[FORMATS]} - OWN_FORMATS
+    return frozenset(names & {*unknown})
 
 
 def read_connectors(

@@ -369,13 +369,15 @@ CRON = {
 _CONVERT = "convert it to Parquet or CSV"
 _READ = "read it in a Python asset or a command, which gives a table"
 _PACK = "unpack it, or pack it as .gz or .zip"
+LEGACY_HINT = "pip install headrace-legacy"
 FILES = {
+    **dict.fromkeys(("xlsx", "xlsm", "xls", "xlsb", "ods", "xml"), LEGACY_HINT),
     **dict.fromkeys(("avro", "orc", "feather", "arrow", "h5", "hdf5", "pkl", "pickle"), _CONVERT),
     **dict.fromkeys(("sas7bdat", "xpt", "dta", "sav", "dbf", "mdb", "accdb"), _CONVERT),
     **dict.fromkeys(("pdf", "docx", "html"), _READ),
     **dict.fromkeys(("7z", "rar", "tar", "tgz"), _PACK),
 }
-"""Hints for file formats that no reader supports, by file ending."""
+"""Hints for file formats that Headrace itself has no reader for, by file ending."""
 
 
 # Fixed clauses in the details of evidence. One package writes them and another one recognises

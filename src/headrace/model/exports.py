@@ -27,7 +27,14 @@ from headrace.model.nodes import (
     Value,
 )
 from headrace.model.plugin_fields import export_by_ending, export_declaration
-from headrace.model.plugins import ANY, EXPORTS, BrokenPlugin, plugin_names
+from headrace.model.plugins import (
+    ANY,
+    EXPORTS,
+    IN_PACKAGES,
+    BrokenPlugin,
+    missing_package,
+    plugin_names,
+)
 
 # The field `export:`: a file, or rows of a table, for each interval.
 
@@ -55,11 +62,10 @@ _DECLARATIONS = (
 
 
 class ExportFormat(enum.StrEnum):
-    """File format of an export."""
+    """File format of an export that Headrace itself writes."""
 
     CSV = "csv"
     PARQUET = "parquet"
-    EXCEL = "excel"
     JSON = "json"
     JSONL = "jsonl"
 
@@ -97,22 +103,22 @@ class Export(Value, kw_only=True):
         return re.sub(r"://[^/@]*@", "://", self.path.partition("?")[0])
 
 
-ENDINGS = {
+ENDINGS: dict[str, str] = {
     "csv": ExportFormat.CSV,
     "parquet": ExportFormat.PARQUET,
-    "xlsx": ExportFormat.EXCEL,
+    "xlsx": "excel",
     "json": ExportFormat.JSON,
     "jsonl": ExportFormat.JSONL,
     "ndjson": ExportFormat.JSONL,
 }
-FORMAT_OPTIONS: dict[ExportFormat, dict[str, tuple[str, ...]]] = {
+"""Endings of file names that name a format, without a dot."""
+FORMAT_OPTIONS: dict[str, dict[str, tuple[str, ...]]] = {
     ExportFormat.CSV: {"delimiter": (",", ";", "\t", "|")},
     ExportFormat.PARQUET: {"compression": ("zstd", "snappy", "gzip", "none")},
-    ExportFormat.EXCEL: {},
     ExportFormat.JSON: {},
     ExportFormat.JSONL: {},
 }
-"""Options of each format with their values, the default first."""
+"""Options of each of Headrace's own formats with their values, the default first."""
 
 
 def export_of(consumer: Consumer) -> Export | None:
@@ -147,6 +153,18 @@ def clear_columns(consumer: Consumer) -> dict[str, str]:
     """Return the classified columns, in lower case, that an export writes as they are: reasons."""
     export = export_of(consumer)
     return {} if export is None else export.clear
+
+
+def holds_all(export: Export) -> bool:
+    """Whether one file has the rows of all assets that the consumer reads. Raises BrokenPlugin."""
+    if export.path is None or ASSET_PLACEHOLDER in export.path:
+        return False
+    return export.format is not None and _several(export.format)
+
+
+def _several(kind: str) -> bool:
+    added = None if kind in FORMAT_OPTIONS else export_declaration(kind)
+    return added is not None and added.several
 
 
 def _format(path: str, declared: str | None) -> str | None:
@@ -306,7 +324,7 @@ def _read_file(export: Fields, reads: Collection[str], per: Grain) -> bool:
     return (
         _csv(export, kind)
         and _options(export, kind)
-        and (kind is ExportFormat.EXCEL or _has_asset(export, "to", path, reads))
+        and (_several(kind) or _has_asset(export, "to", path, reads))
     )
 
 
@@ -333,6 +351,8 @@ def _read_format(export: Fields, path: str) -> str | None:
     if "format" in export:
         return _declared_format(export)
     result = _format(path, None)
+    if result is not None and result not in FORMAT_OPTIONS:
+        return _installed(export, "to", result)
     if result is None:
         ending = path.rpartition(".")[2].lower() if "." in path else ""
         export.report.uses_plugin(EXPORTS, ANY)
@@ -355,17 +375,30 @@ def _declared_format(export: Fields) -> str | None:
     text = export.text("format")
     known: tuple[str, ...] = tuple(ExportFormat)
     if text is not None and text not in known:
-        export.report.uses_plugin(EXPORTS, text)
-        known += plugin_names(EXPORTS)
+        known = tuple(dict.fromkeys((*known, *plugin_names(EXPORTS), *IN_PACKAGES[EXPORTS])))
     text = export.choice("format", known, "") if text is not None else None
     if not text or text in tuple(ExportFormat):
         return ExportFormat(text) if text else None
-    try:
-        export_declaration(text)
-    except BrokenPlugin as error:
-        export.report.error("broken_plugin", export.line("format"), str(error), error.hint)
+    return _installed(export, "format", text)
+
+
+def _installed(export: Fields, field: str, kind: str) -> str | None:
+    """Return a package's format that `field` names; report one that can't be used."""
+    export.report.uses_plugin(EXPORTS, kind)
+    if package := missing_package(EXPORTS, kind):
+        export.refuse(
+            field,
+            f"the format {shown(kind)} is in another package",
+            f"pip install {package}",
+            code="unknown_export_format",
+        )
         return None
-    return text
+    try:
+        export_declaration(kind)
+    except BrokenPlugin as error:
+        export.report.error("broken_plugin", export.line(field), str(error), error.hint)
+        return None
+    return kind
 
 
 def _is_path(export: Fields, path: str) -> bool:
@@ -457,7 +490,7 @@ def _options(export: Fields, kind: str) -> bool:
         return False
     added = None if kind in FORMAT_OPTIONS else export_declaration(kind)
     known: Mapping[str, tuple[str, ...]] = (
-        added.options if added is not None else FORMAT_OPTIONS[ExportFormat(kind)]
+        added.options if added is not None else FORMAT_OPTIONS[kind]
     )
     inner = Fields(block, export.report, tuple(known), what=f"`options` of {kind}")
     return all(inner.choice(name, values, "") for name, values in known.items() if name in inner)

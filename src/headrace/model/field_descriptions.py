@@ -217,13 +217,8 @@ SOURCE = (
         "of a database: the column that only grows, so that each look takes what is new",
     ),
     FieldDescription("csv", FREE, "how its CSV is written, where that can't be seen from the file"),
-    FieldDescription("excel", FREE, "which sheet, header and range of a workbook is read"),
-    FieldDescription("fixed_width", FREE, "the columns of lines without separators"),
     FieldDescription(
         "json", FREE, "where in a document the records are, and what of them is flattened"
-    ),
-    FieldDescription(
-        "xml", FREE, "where in a document the records are, and what of them is flattened"
     ),
     FieldDescription(
         "every", DURATION, "how often a source that can't say whether it changed is read again"

@@ -14,7 +14,6 @@ from headrace.model.check_kinds import (
     check_declaration,
 )
 from headrace.model.common_fields import CONCURRENCY_MAX
-from headrace.model.connectors import FORMAT_FIELDS
 from headrace.model.costs import RATE_FIELDS, RATE_MAX
 from headrace.model.exports import ExportFormat
 from headrace.model.field_descriptions import (
@@ -53,6 +52,7 @@ from headrace.model.plugins import (
     CHECKS,
     EXPORTS,
     FORMATS,
+    OWN_FORMATS,
     SOURCES,
     BrokenPlugin,
     Plugin,
@@ -511,7 +511,7 @@ def with_kinds(section: Section, names_of: NamesOf = plugin_names) -> Section:
     if section.name != "sources":
         return section._replace(fields=fields)
     added = tuple(
-        FieldDescription(item.name, closed(item.schema()), item.meaning)
+        FieldDescription(item.name, item.value_schema(), item.meaning)
         for item in _source_fields(names_of)
     )
     known = frozenset((*section.known, *(field.name for field in added)))
@@ -522,7 +522,7 @@ def _with_kinds(field: FieldDescription, names_of: NamesOf) -> FieldDescription:
     if field.name == "checks":
         return field._replace(schema=checks_schema((*built_in_checks(), *_added_checks(names_of))))
     if field.name == "export":
-        return field._replace(schema=_export((*ExportFormat, *names_of(EXPORTS))))
+        return field._replace(schema=_export(dict.fromkeys((*ExportFormat, *names_of(EXPORTS)))))
     return field
 
 
@@ -538,6 +538,8 @@ def _added_checks(names_of: NamesOf) -> Iterable[CheckDeclaration]:
 
 def _source_fields(names_of: NamesOf) -> Iterable[SourceField]:
     for name in dict.fromkeys((*names_of(SOURCES), *names_of(FORMATS))):
+        if name in OWN_FORMATS:
+            continue
         try:
             field = source_field(name)
         except BrokenPlugin:
@@ -551,7 +553,7 @@ def require_usable(plugin: Plugin) -> None:
     reserved = {
         CHECKS: frozenset(BUILT_IN),
         SOURCES: yaml_files._SOURCE_FIELDS,
-        FORMATS: yaml_files._SOURCE_FIELDS | FORMAT_FIELDS,
+        FORMATS: yaml_files._SOURCE_FIELDS,
         EXPORTS: frozenset(ExportFormat),
     }
     if plugin.name in reserved[plugin.group] or plugin.name in own_kinds(plugin.group):

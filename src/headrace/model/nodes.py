@@ -220,8 +220,8 @@ class Source(Value, kw_only=True):
     connector: dict[str, Any] = {}
     """The connector's and the file format's fields, as written and validated by `model.connectors`.
 
-    For example `http:`, `connection:` with `query:`, `table:` and `cursor:`, `fixed_width:`,
-    `excel:`, `json:`, `xml:`. Secrets are references.
+    For example `http:`, `connection:` with `query:`, `table:` and `cursor:`, `json:`. Secrets are
+    references.
     """
     every: str | None = None
     """How often a source without change detection is re-read: a duration."""

@@ -18,6 +18,7 @@ from headrace.model.nodes import PartitionSpec
 from headrace.model.plugins import (
     EXPORTS,
     FORMATS,
+    OWN_FORMATS,
     SOURCES,
     BrokenPlugin,
     load_plugin,
@@ -43,9 +44,24 @@ class SourceField(ABC):
         Problems are reported to `fields`.
         """
 
+    def read_value(self, fields: Fields, partition: PartitionSpec) -> Any:
+        """Return the field's value in a source as JSON, None if it is invalid; by default, `read`.
+
+        A field whose value may be something else than a mapping overrides this and `value_schema`.
+        """
+        block = fields.block_of(self.name)
+        if block is None:
+            return None
+        inner = Fields(block, fields.report, self.fields, what=f"`{self.name}`")
+        return self.read(inner, partition)
+
     def schema(self) -> dict[str, dict[str, Any]]:
         """Return a JSON Schema for each name of the mapping; by default, anything."""
         return {name: {} for name in self.fields}
+
+    def value_schema(self) -> dict[str, Any]:
+        """Return the JSON Schema of the field's value."""
+        return {"type": "object", "properties": self.schema(), "additionalProperties": False}
 
 
 class SourceDeclaration(SourceField):
@@ -74,6 +90,8 @@ class ExportDeclaration(ABC):
     """Endings of file names, in lower case, without a dot."""
     options: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     """Names in `options:` with the values that they may have, the default first."""
+    several: ClassVar[bool] = False
+    """Whether one file may have the rows of several assets."""
 
 
 @cache
@@ -92,20 +110,14 @@ def export_declaration(name: str) -> ExportDeclaration | None:
     return load_plugin(EXPORTS, name, ExportDeclaration)
 
 
-def read_source_field(
-    field: SourceField, fields: Fields, partition: PartitionSpec
-) -> dict[str, Any] | None:
+def read_source_field(field: SourceField, fields: Fields, partition: PartitionSpec) -> Any:
     """Return the value of a package's field in a source, or report its problems."""
-    block = fields.block_of(field.name)
-    if block is None:
-        return None
     group = SOURCES if isinstance(field, SourceDeclaration) else FORMATS
     try:
         with running(group, field.name):
-            inner = Fields(block, fields.report, field.fields, what=f"`{field.name}`")
-            value = field.read(inner, partition)
+            value = field.read_value(fields, partition)
             msgspec.json.encode(value)  # it is stored
-            return None if value is None else dict(plain(value))
+            return plain(value)
     except BrokenPlugin as error:
         fields.report.error("broken_plugin", fields.line(field.name), str(error), error.hint)
         return None
@@ -130,6 +142,8 @@ def export_by_ending(ending: str) -> ExportDeclaration | None:
 def _by_ending(group: str, base: type[Format], ending: str) -> Format | None:
     """Return the first class with the ending; a broken one is reported where its name is used."""
     for name in plugin_names(group):
+        if name in OWN_FORMATS:
+            continue
         try:
             plugin = load_plugin(group, name, base)
         except BrokenPlugin:

@@ -1,9 +1,9 @@
 """Kinds of one class: check kinds, sources, file formats and export formats.
 
 A kind of Headrace itself is a file in the folder of its group (`FOLDERS`). An installed package
-names its class in an entry point of the group. Importing the packages' metadata and reading it
-takes tens of milliseconds, so callers ask only for names that aren't built in
-(docs/decisions/0108-extension-by-entry-points.md).
+names its class in an entry point of the group; `load_plugin` finds both. Importing the packages'
+metadata and reading it takes tens of milliseconds, so callers ask only for names that aren't built
+in (docs/decisions/0108-extension-by-entry-points.md).
 """
 
 from __future__ import annotations
@@ -39,8 +39,18 @@ FOLDERS = {
     EXPORTS: "connect.export_formats",
 }
 """The package in `headrace` with the group's own kinds: a module `check_digit` has the class whose
-`name` is `check_digit`. A group without such kinds has no folder.
+`name` is `check_digit`. A folder is made with its first kind.
 """
+OWN_FORMATS = frozenset({"csv", "json", "jsonl", "parquet"})
+"""Formats that `headrace.model` knows without their classes, for sources and exports."""
+_ELSEWHERE = {FORMATS: {name: f"headrace.connect.formats.{name}" for name in OWN_FORMATS}}
+"""Kinds that lie beside modules which aren't kinds."""
+LEGACY = "headrace-legacy"
+IN_PACKAGES = {
+    FORMATS: dict.fromkeys(("excel", "fixed_width", "xml"), LEGACY),
+    EXPORTS: {"excel": LEGACY},
+}
+"""Names that a package has which is developed with this one."""
 ANY = "*"
 """Stands for all names of a group, where a declaration depends on which endings they have."""
 
@@ -101,10 +111,14 @@ def own_kinds(group: str) -> dict[str, str]:
     """Return Headrace's own kinds, found by their files: name → module, by name."""
     package = f"headrace.{FOLDERS[group]}"
     folder = "/".join((sys.modules["headrace"].__path__[0], *FOLDERS[group].split(".")))
-    return {
-        module.name: f"{package}.{module.name}"
-        for module in sorted(pkgutil.iter_modules([folder]), key=lambda module: module.name)
-    }
+    modules = {module.name: f"{package}.{module.name}" for module in pkgutil.iter_modules([folder])}
+    return dict(sorted({**_ELSEWHERE.get(group, {}), **modules}.items()))
+
+
+def missing_package(group: str, name: str) -> str:
+    """Return the package to install for a name that no installed package has; empty if unknown."""
+    known = IN_PACKAGES.get(group, {}).get(name, "")
+    return "" if name in {plugin.name for plugin in plugins(group)} else known
 
 
 Kind = TypeVar("Kind")
@@ -168,13 +182,16 @@ def _instance(plugin: Plugin, entry: EntryPoint, base: type[Kind]) -> Kind:
 
 
 @contextmanager
-def running(group: str, name: str) -> Iterator[None]:
-    """Run code of a plugin: any exception becomes BrokenPlugin with the package's name."""
+def running(group: str, name: str, passing: tuple[type[BaseException], ...] = ()) -> Iterator[None]:
+    """Run code of a plugin: any exception becomes BrokenPlugin with the package's name.
+
+    Except those that are `passing`.
+    """
     try:
         yield
-    except HeadraceError:
-        raise
     except Exception as error:
+        if isinstance(error, (HeadraceError, *passing)):
+            raise
         plugin = next((plugin for plugin in plugins(group) if plugin.name == name), None)
         if plugin is None:
             raise

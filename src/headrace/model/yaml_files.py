@@ -18,8 +18,8 @@ from headrace.model.common_fields import (
     read_retain,
     read_start,
 )
-from headrace.model.connectors import READERS, added_fields, read_connectors
-from headrace.model.errors import FILES, Report, shown
+from headrace.model.connectors import FORMAT_FIELDS, READERS, added_fields, read_connectors
+from headrace.model.errors import FILES, LEGACY_HINT, Report, shown
 from headrace.model.exports import read_export
 from headrace.model.fields import (
     Fields,
@@ -124,7 +124,7 @@ def _files(fields: Fields, partition: PartitionSpec) -> str | None:
         return None
     endings = [ending.lower() for ending in pattern.rpartition("/")[2].split(".")[1:]]
     for ending in endings[-2:]:
-        if ending in FILES and not _is_added(ending, fields.report):
+        if ending in FILES and not _is_read(ending, fields):
             fields.refuse(
                 "files",
                 f"{shown(pattern)}: no reader for `.{ending}` files",
@@ -135,9 +135,11 @@ def _files(fields: Fields, partition: PartitionSpec) -> str | None:
     return pattern
 
 
-def _is_added(ending: str, report: Report) -> bool:
-    """Return whether an installed package reads files with this ending."""
-    report.uses_plugin(FORMATS, ANY)
+def _is_read(ending: str, fields: Fields) -> bool:
+    """Return whether a package reads files with this ending, or the source names their format."""
+    if FORMAT_FIELDS & {*fields.block} and FILES[ending] == LEGACY_HINT:
+        return True
+    fields.report.uses_plugin(FORMATS, ANY)
     return format_by_ending(f".{ending}") is not None
 
 

@@ -14,7 +14,7 @@ import msgspec
 from headrace.engine import InputData
 from headrace.lake.catalog import newest_snapshot, snapshot_exists
 from headrace.model import Consumer
-from headrace.model.exports import ASSET_PLACEHOLDER, ExportFormat, export_of, path_of
+from headrace.model.exports import ASSET_PLACEHOLDER, export_of, holds_all, path_of
 from headrace.model.partitions import command_line
 from headrace.model.wording import few
 from headrace.plan.compiled import Compiled, expand_view_names
@@ -189,7 +189,7 @@ def _targets(consumer: Consumer, task: ExportTask) -> set[str]:
         return {export.label.replace(ASSET_PLACEHOLDER, data.name) for data in task.reads}
     start = datetime.fromisoformat(task.start) if task.start else None
     reads = [data.name for data in task.reads]
-    if export.format is ExportFormat.EXCEL and ASSET_PLACEHOLDER not in export.path:
+    if holds_all(export):
         reads = reads[:1]
     return {path_of(export.label, start, name) for name in reads}
 

@@ -346,7 +346,7 @@ def init(
 
 
 def _learnt(groups: list[FileGroup]) -> tuple[list[tuple[FileGroup, InferredColumns]], list[str]]:
-    """Return the groups with their columns, and notes on sheets that can't be read as tables.
+    """Return the groups with their columns, and notes on tables of a file that can't be read.
 
     Raise UsageError for other files that can't be read, and if no group is left.
     """
@@ -359,9 +359,9 @@ def _learnt(groups: list[FileGroup]) -> tuple[list[tuple[FileGroup, InferredColu
         try:
             sources.append((group, learn(group)))
         except UsageError as error:
-            if not group.sheet or (group is groups[-1] and not sources):
+            if not group.options or (group is groups[-1] and not sources):
                 raise
-            notes.append(f"the sheet {group.sheet!r} isn't read: {error}")
+            notes.append(f"no source `{group.name}`: {error}")
     return sources, notes
 
 

@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from headrace.connect.deliveries import CannotRead
-from headrace.connect.formats.records import RecordFormat
+from headrace.extension.formats import CannotRead, RecordFormat
 
 
 class Ini(RecordFormat):

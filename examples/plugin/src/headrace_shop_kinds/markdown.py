@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headrace.connect.exports.registry import ExportKind, Portion, as_text
+from headrace.extension.formats import ExportKind, Portion, as_text
 
 if TYPE_CHECKING:
     import duckdb

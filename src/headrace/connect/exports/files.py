@@ -23,13 +23,13 @@ from headrace.connect.exports.registry import (
     Portion,
     Surroundings,
     Written,
-    file_writer,
     unavailable,
+    write_file,
 )
 from headrace.connect.filesystems import StorageLocation, errors_as_unavailable, open_location
 from headrace.faults import FaultPoint, reached
 from headrace.lake.files import file_digest, full_sync
-from headrace.model.exports import ASSET_PLACEHOLDER, ExportFormat, path_of
+from headrace.model.exports import holds_all, path_of
 from headrace.model.partitions import command_line
 
 # The name of an export while it is written: readers don't mistake it for a complete file, and a
@@ -200,10 +200,8 @@ def export_files(
 
 
 def _grouped(assignment: Assignment, portions: Sequence[Portion]) -> list[tuple[Portion, ...]]:
-    """Group portions by file: one each, but a workbook without `{asset}` in its name has all."""
-    whole = assignment.export.format is ExportFormat.EXCEL and ASSET_PLACEHOLDER not in (
-        assignment.export.path or ""
-    )
+    """Group portions by file: one each, unless the format has all of them in one file."""
+    whole = holds_all(assignment.export)
     return [tuple(portions)] if whole else [(portion,) for portion in portions]
 
 
@@ -215,7 +213,7 @@ def _make(
     assert export.format is not None
     path = around.temporary / f"{uuid.uuid4()}.export"
     try:
-        file_writer(export.format)(around.session.connection, portions, path, export.options)
+        write_file(export.format, around.session.connection, portions, path, export.options)
     except BaseException:
         path.unlink(missing_ok=True)
         raise

@@ -13,9 +13,15 @@ import msgspec
 
 from headrace.lake import LakeColumn
 from headrace.lake.sqltext import quote
-from headrace.model.exports import Export, ExportFormat
+from headrace.model.exports import Export
 from headrace.model.plugin_fields import ExportDeclaration
-from headrace.model.plugins import EXPORTS, BrokenPlugin, load_plugin, running
+from headrace.model.plugins import (
+    EXPORTS,
+    BrokenPlugin,
+    load_plugin,
+    missing_package,
+    running,
+)
 from headrace.security.secrets import Secrets
 
 if TYPE_CHECKING:
@@ -24,14 +30,6 @@ if TYPE_CHECKING:
     from headrace.lake.session import DuckDBSession
 
 
-FORMATS = {
-    ExportFormat.CSV: "csv",
-    ExportFormat.PARQUET: "parquet",
-    ExportFormat.EXCEL: "excel",
-    ExportFormat.JSON: "json",
-    ExportFormat.JSONL: "json",
-}
-"""Format → module of this package that writes it, imported on first use."""
 DATABASES = {"postgresql": "postgresql", "sqlite": "sqlite"}
 """A connection's type → module that writes its tables."""
 
@@ -139,28 +137,13 @@ class Written(msgspec.Struct, frozen=True, omit_defaults=True):
     """Whether an erasure left it out because it isn't there any more."""
 
 
-FileWriter = Callable[
-    ["duckdb.DuckDBPyConnection", Sequence[Portion], Path, Mapping[str, Any]], None
-]
-"""A function that writes portions into a new file: one, or several if the format allows it."""
 TableWriter = Callable[[Assignment, Sequence[Portion], Surroundings], tuple[Written, ...]]
 """A function that replaces an interval's rows in tables, in one transaction.
 
 Raises ExportFailed, WriterFenced.
 """
 
-_FILES: dict[ExportFormat, FileWriter] = {}
 _TABLES: dict[str, TableWriter] = {}
-
-
-def writes(*formats: ExportFormat) -> Callable[[FileWriter], FileWriter]:
-    """Register the decorated function as the writer of these formats."""
-
-    def register(writer: FileWriter) -> FileWriter:
-        _FILES.update(dict.fromkeys(formats, writer))
-        return writer
-
-    return register
 
 
 def exports_to(database: str) -> Callable[[TableWriter], TableWriter]:
@@ -174,7 +157,7 @@ def exports_to(database: str) -> Callable[[TableWriter], TableWriter]:
 
 
 class ExportKind(ExportDeclaration, ABC):
-    """A format of an installed package: entry point in the group `headrace.exports`."""
+    """A format of exports to files: `headrace.model.plugins` finds it by its name."""
 
     @abstractmethod
     def write(
@@ -189,41 +172,45 @@ class ExportKind(ExportDeclaration, ABC):
         Raises ExportFailed; any other exception fails the export, too, with the package's name.
         """
 
-
-def file_writer(kind: str) -> FileWriter:
-    """Return the writer for files of a format, Headrace's or a package's. Raises ExportFailed."""
-    if kind not in FORMATS:
-        return _added(kind)
-    known = ExportFormat(kind)
-    import_module(f"headrace.connect.exports.{FORMATS[known]}")
-    return _FILES[known]
-
-
-def _added(name: str) -> FileWriter:
-    try:
-        kind = load_plugin(EXPORTS, name, ExportKind)  # type: ignore[type-abstract]
-    except BrokenPlugin as error:
-        raise ExportFailed(str(error), hint=error.hint) from error
-    if kind is None:
-        raise ExportFailed(
-            f"no installed package writes the format {name}",
-            hint="install it where workers run, or write another `format:`",
-        )
-
-    def write(
+    def write_all(
+        self,
         connection: duckdb.DuckDBPyConnection,
         portions: Sequence[Portion],
         path: Path,
         options: Mapping[str, Any],
     ) -> None:
+        """Write all portions into a new file: one, unless the class says `several`."""
         (portion,) = portions
-        try:
-            with running(EXPORTS, name):
-                kind.write(connection, portion, path, options)
-        except BrokenPlugin as error:
-            raise ExportFailed(str(error), hint=error.hint) from error
+        self.write(connection, portion, path, options)
 
-    return write
+
+def write_file(
+    kind: str,
+    connection: duckdb.DuckDBPyConnection,
+    portions: Sequence[Portion],
+    path: Path,
+    options: Mapping[str, Any],
+) -> None:
+    """Write portions into a new file of a format, Headrace's or a package's.
+
+    Raises ExportFailed, and what is the machine's fault, not the package's.
+    """
+    import duckdb
+
+    try:
+        writer = load_plugin(EXPORTS, kind, ExportKind)  # type: ignore[type-abstract]
+        if writer is None:
+            package = missing_package(EXPORTS, kind)
+            raise ExportFailed(
+                f"no installed package writes the format {kind}",
+                hint=f"install it where workers run: pip install {package}"
+                if package
+                else "install it where workers run, or write another `format:`",
+            )
+        with running(EXPORTS, kind, (ExportFailed, duckdb.Error, OSError, MemoryError)):
+            writer.write_all(connection, portions, path, options)
+    except BrokenPlugin as error:
+        raise ExportFailed(str(error), hint=error.hint) from error
 
 
 def table_writer(connection_type: str) -> TableWriter:

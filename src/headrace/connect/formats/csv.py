@@ -22,7 +22,7 @@ from headrace.connect.deliveries import (
     SourceSchema,
     TypeDrift,
     UnreadableFile,
-    first_line,
+    error_text,
     printable,
 )
 from headrace.connect.formats.csv_dialect import (
@@ -38,7 +38,7 @@ from headrace.connect.formats.csv_dialect import (
     titled,
 )
 from headrace.connect.formats.headers import BLANKS, column_names, doubled_names, folded
-from headrace.connect.formats.registry import FileHeader, reads
+from headrace.connect.formats.registry import FileHeader, FormatKind
 from headrace.connect.formats.text_values import (
     Bad,
     bad_columns,
@@ -76,12 +76,12 @@ FILE_COLUMN = "file"
 DELIMITER_NAMES = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
 
 
-@reads
-class Csv:
+class Csv(FormatKind):
     """Text with a header and one row per line, or several where quoted values have line breaks."""
 
-    kind = "csv"
+    name = "csv"
     endings: tuple[str, ...] = CSV_ENDINGS
+    of_lines = recodable = True
 
     def unfold(
         self, opened: Opened, temporary: Path, bounds: UnpackLimits, pinned: SourceSchema | None
@@ -108,7 +108,7 @@ class Csv:
     def inspect(self, opened: Opened, *, known: bool) -> int | None:  # noqa: ARG002
         """Refuse anything but UTF-8 text; without quotes and blank lines each line is a row."""
         rows = require_text(
-            Path(opened.path), line_bytes_max=LINE_BYTES_MAX, setting=self.kind
+            Path(opened.path), line_bytes_max=LINE_BYTES_MAX, setting=self.name
         ).rows
         plain = _csv_options(opened).get("quote", '"') == '"'
         return None if rows is None or not plain else rows + (not _has_header(opened))
@@ -207,10 +207,6 @@ class Csv:
             ),
         )
 
-    def mismatch(self, header: FileHeader, pinned: SourceSchema) -> TypeDrift | None:  # noqa: ARG002
-        """Return None: a CSV header doesn't state types."""
-        return None
-
     def explain(
         self,
         error: Exception,
@@ -246,7 +242,7 @@ class Csv:
                 ]
             )
             return _cut_in_value(drift, opened, schema.format, header) or drift
-        return UnreadableFile(f"can't be read: {first_line(error, opened.path)}")
+        return UnreadableFile(f"can't be read: {error_text(error, opened.path)}")
 
 
 def _bare(opened: Opened, temporary: Path, bounds: UnpackLimits, *, intermediate: Opened) -> Opened:
@@ -645,7 +641,7 @@ def _broken(  # complexipy: ignore (a case per message of DuckDB)
             mixed,
         )
     return (
-        UnreadableFile(f"{at}can't be read as CSV: {first_line(error, opened.path)}", line)
+        UnreadableFile(f"{at}can't be read as CSV: {error_text(error, opened.path)}", line)
         if match
         else None
     )

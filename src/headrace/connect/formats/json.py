@@ -41,7 +41,7 @@ from headrace.connect.formats.jsonl import (
     told_keys_of,
     type_of,
 )
-from headrace.connect.formats.registry import FileHeader, reads
+from headrace.connect.formats.registry import FileHeader, FormatKind
 from headrace.connect.formats.structures import (
     extracted,
     leaves,
@@ -77,14 +77,14 @@ Nested columns have their structure there, columns of nulls an empty text.
 """
 
 
-class JsonRecordReader:
+class JsonRecordReader(FormatKind):
     """Base of readers for files of JSON objects, which `unfold` may write.
 
     Subclasses define `unfold`, and the types that text may be inferred as.
     """
 
-    kind = ""
     endings: tuple[str, ...] = ()
+    of_records = True
     among: tuple[str, ...] = ("BIGINT", "DATE", "TIMESTAMP", INSTANT)
     textual = False
     """Whether all values are text, so that numbers are inferred from text too."""
@@ -143,7 +143,7 @@ class JsonRecordReader:
         columns = tuple(
             LakeColumn(name, kind, 0) for name, kind in zip(header.names, types, strict=True)
         )
-        form = Format(kind=self.kind, encoding=opened.encoding)
+        form = Format(kind=self.name, encoding=opened.encoding)
         return (
             SourceSchema(
                 columns,
@@ -164,10 +164,6 @@ class JsonRecordReader:
             for column in columns
         ]
         return f"SELECT {', '.join(values)} FROM {self._rows_sql(opened, header)}"
-
-    def another_format(self, opened: Opened, pinned: SourceSchema) -> None:  # noqa: ARG002
-        """Return None: the declaration is the format."""
-        return
 
     def mismatch(self, header: FileHeader, pinned: SourceSchema) -> TypeDrift | None:
         """Return a TypeDrift for values whose structure doesn't fit the pinned type.
@@ -207,10 +203,10 @@ class JsonRecordReader:
         )
         if bad := bad_columns(connection, self._rows_sql(opened, header), header, plain):
             return drift_of(located(bad, _numbered(opened, header)), unit="record")
-        return UnreadableFile(f"can't be read as {self.kind}: {reason_of(error, opened)}")
+        return UnreadableFile(f"can't be read as {self.name}: {reason_of(error, opened)}")
 
     def _flattened(self, opened: Opened) -> bool:
-        return bool((opened.options.get(self.kind) or {}).get("flatten"))
+        return bool((opened.options.get(self.name) or {}).get("flatten"))
 
     def _top(
         self, connection: duckdb.DuckDBPyConnection, opened: Opened, filled: frozenset[str]
@@ -352,11 +348,10 @@ BATCH = 1_000
 CHUNK_BYTES = 1 << 20
 
 
-@reads
 class Json(JsonRecordReader):
     """One JSON document per delivery."""
 
-    kind = "json"
+    name = "json"
 
     def unfold(
         self,
@@ -372,7 +367,7 @@ class Json(JsonRecordReader):
         """
         path = Path(opened.path)
         require_text(path, line_bytes_max=ONE_LINE)
-        steps = steps_of((opened.options.get(self.kind) or {}).get("records"))
+        steps = steps_of((opened.options.get(self.name) or {}).get("records"))
         if steps or not _is_array(path):
             return written(opened, temporary, bounds, _lines(path, steps))
         document = msgspec.structs.replace(opened, array=True)

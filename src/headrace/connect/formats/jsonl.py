@@ -21,7 +21,7 @@ from headrace.connect.deliveries import (
     SourceSchema,
     TypeDrift,
     UnreadableFile,
-    first_line,
+    error_text,
     printable,
 )
 from headrace.connect.formats.headers import column_names
@@ -35,7 +35,7 @@ from headrace.connect.formats.json_records import (
 )
 from headrace.connect.formats.json_shapes import Shapes, flat_shapes, object_bytes_max
 from headrace.connect.formats.json_text import loaded, problem_of, require_characters
-from headrace.connect.formats.registry import FileHeader, reads
+from headrace.connect.formats.registry import FileHeader, FormatKind
 from headrace.connect.formats.structures import learnt, missing_keys_clause, otherwise, structures
 from headrace.connect.formats.text_values import (
     bad_columns,
@@ -90,16 +90,16 @@ class JsonKey(msgspec.Struct, frozen=True):
     rows: int
 
 
-@reads
-class JsonLines:
+class JsonLines(FormatKind):
     """Text with one JSON object per line.
 
     Keys may come in any order; keys that some objects lacked when the schema was learnt may be
     missing.
     """
 
-    kind = "jsonl"
+    name = "jsonl"
     endings: tuple[str, ...] = (".jsonl", ".ndjson", ".json")
+    of_lines = of_records = True
 
     def unfold(
         self,
@@ -154,7 +154,7 @@ class JsonLines:
                 header.names, _types(connection, opened, header, keys), strict=True
             )
         )
-        form = Format(kind=self.kind, encoding=opened.encoding)
+        form = Format(kind=self.name, encoding=opened.encoding)
         return (
             SourceSchema(
                 columns,
@@ -170,10 +170,6 @@ class JsonLines:
     ) -> str:
         """Select `columns` by key; NULL for objects without it."""
         return selected(rows_sql(opened, header, columns), form, header, columns)
-
-    def another_format(self, opened: Opened, pinned: SourceSchema) -> None:  # noqa: ARG002
-        """Return None: JSON has only one format."""
-        return
 
     def mismatch(self, header: FileHeader, pinned: SourceSchema) -> TypeDrift | None:
         """Return a TypeDrift for nested values that don't fit the pinned schema.
@@ -418,7 +414,7 @@ def rounded_columns(
     mixed = [number for number, of in enumerate(kinds, 1) if "DOUBLE" in of and of & WHOLE_NUMBERS]
     if not mixed:
         return []
-    form = Format(kind=JsonLines.kind)
+    form = Format(kind=JsonLines.name)
     flags = ", ".join(f"bool_or({bad_value_condition(f'c{n}', 'DOUBLE', form)})" for n in mixed)
     row = connection.execute(f"SELECT {flags} FROM {rows}").fetchone()
     assert row is not None
@@ -476,7 +472,7 @@ def reason_of(error: Exception, opened: Opened) -> str:
 
     It reads a temporary copy by several threads, and counts lines as each of them sees them.
     """
-    return _PLACE.sub("", first_line(error, opened.path))
+    return _PLACE.sub("", error_text(error, opened.path))
 
 
 def broken(opened: Opened) -> UnreadableFile | None:

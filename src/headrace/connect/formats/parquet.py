@@ -15,11 +15,11 @@ from headrace.connect.deliveries import (
     SourceSchema,
     TypeDrift,
     UnreadableFile,
-    first_line,
+    error_text,
     printable,
 )
 from headrace.connect.formats.headers import column_names, doubled_names
-from headrace.connect.formats.registry import FileHeader, reads
+from headrace.connect.formats.registry import FileHeader, FormatKind
 from headrace.connect.formats.text_values import drift_of
 from headrace.connect.raw_files import Opened, UnpackLimits
 from headrace.lake import LakeColumn
@@ -48,12 +48,12 @@ WHOLE_NUMBERS = frozenset(
 TIMESTAMPS = frozenset(("TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS", "TIMESTAMP"))
 
 
-@reads
-class Parquet:
+class Parquet(FormatKind):
     """Columns with types in a footer."""
 
-    kind = "parquet"
+    name = "parquet"
     endings: tuple[str, ...] = (".parquet", ".pq")
+    unmistakable = True
 
     def unfold(
         self,
@@ -126,7 +126,7 @@ class Parquet:
 
         Those with nanoseconds are text.
         """
-        header = self.header(connection, opened, Format(kind=self.kind))
+        header = self.header(connection, opened, Format(kind=self.name))
         types = ["TIMESTAMP" if kind in TIMESTAMPS else _of_unknown(kind) for kind in header.types]
         exact = [
             f"bool_or({_inexact(f'c{n}', kind, 'TIMESTAMP')})"
@@ -144,7 +144,7 @@ class Parquet:
                     LakeColumn(name, kind, 0)
                     for name, kind in zip(header.names, types, strict=True)
                 ),
-                Format(kind=self.kind),
+                Format(kind=self.name),
             ),
             header,
         )
@@ -174,10 +174,6 @@ class Parquet:
             )
             values.append(f"{value} AS {quote(column.name)}")
         return f"SELECT {', '.join(values)} FROM {_rows_sql(opened, header)}"
-
-    def another_format(self, opened: Opened, pinned: SourceSchema) -> None:  # noqa: ARG002
-        """Return None: Parquet has only one format."""
-        return
 
     def mismatch(self, header: FileHeader, pinned: SourceSchema) -> TypeDrift | None:
         """Return the types that can't be cast to the pinned ones without loss."""
@@ -263,7 +259,7 @@ def _unreadable(error: Exception, opened: Opened, part: str) -> str:
 
     text = str(error)
     if isinstance(error, duckdb.NotImplementedException):
-        return f"the Parquet file can't be read: {first_line(error, opened.path)}"
+        return f"the Parquet file can't be read: {error_text(error, opened.path)}"
     return next(
         (words for message, words in _AT_FAULT.items() if message in text),
         f"the Parquet file is damaged: {part} can't be read",

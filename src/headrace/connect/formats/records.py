@@ -13,11 +13,10 @@ from headrace.connect.formats.json import JsonRecordReader
 from headrace.connect.formats.type_inference import INSTANT
 from headrace.connect.raw_files import Opened, UnpackLimits, written
 from headrace.model.errors import HeadraceError
-from headrace.model.plugin_fields import FormatDeclaration
 from headrace.model.plugins import FORMATS, running
 
 
-class RecordFormat(FormatDeclaration, JsonRecordReader):
+class RecordFormat(JsonRecordReader):
     """A format of an installed package: entry point in the group `headrace.formats`.
 
     The class turns a file into records. Schema, drift, types and values are then those of JSON
@@ -26,9 +25,6 @@ class RecordFormat(FormatDeclaration, JsonRecordReader):
     """
 
     among = ("BIGINT", "DOUBLE", "BOOLEAN", "DATE", "TIMESTAMP", INSTANT)
-
-    def __init__(self) -> None:
-        self.kind = self.name
 
     @abstractmethod
     def records(self, path: Path, options: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

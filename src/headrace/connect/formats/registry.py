@@ -1,26 +1,25 @@
 """The kinds of files that can be ingested, and what each must answer.
 
-To add a format, add a module to this package with a class decorated by `@reads` (and its test, a
-subclass of the contract suite); modules are found by listing the folder. An installed package adds
-one by a `formats.records.RecordFormat` in the group of entry points `headrace.formats`.
+A format is a subclass of `FormatKind`, which `headrace.model.plugins` finds by its name: one of
+Headrace itself in the module of this package with that name, one of an installed package by its
+entry point in the group `headrace.formats`. Its test is a subclass of the contract suite.
 """
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-from collections.abc import Sequence
-from functools import cache
+from abc import abstractmethod
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
 from headrace.connect.deliveries import AlmostTyped, Format, SourceSchema, TypeDrift, UnreadableFile
 from headrace.connect.raw_files import Opened, UnpackLimits
 from headrace.lake import LakeColumn
+from headrace.model.errors import HeadraceError, shown
 from headrace.model.plugin_fields import FormatDeclaration
-from headrace.model.plugins import FORMATS, load_plugin
+from headrace.model.plugins import FORMATS, load_plugin, missing_package, own_kinds
 
 if TYPE_CHECKING:
     import duckdb
@@ -60,18 +59,45 @@ class FileHeader(msgspec.Struct, frozen=True):
     """Text columns that only a few values keep from another type, if inferred from text."""
 
 
-@runtime_checkable
-class FormatReader(Protocol):
-    """A reader of one format. All methods raise CannotRead for an unreadable file."""
+class FormatKind(FormatDeclaration):
+    """A format of files, and how one is read. All methods raise CannotRead for an unreadable file.
 
-    kind: str
-    endings: tuple[str, ...]
-    """Endings of file names, in lower case, with their dot."""
+    A format that only turns a file into records is a `records.RecordFormat`.
+    """
+
+    unmistakable: ClassVar[bool] = False
+    """Whether no other format's reader ever tries such files, nor this one theirs."""
+    of_lines: ClassVar[bool] = False
+    """Whether files consist of lines of text, one per row."""
+    of_records: ClassVar[bool] = False
+    """Whether rows may leave a column out."""
+    recodable: ClassVar[bool] = False
+    """Whether files may have any encoding, which the source's options declare as `encoding`."""
+    libraries: ClassVar[tuple[str, ...]] = ()
+    """Modules that read files in a process of its own, because they may end it.
+
+    Empty for a format whose `unfold` runs in the worker.
+    """
+
+    def stated(self, options: Mapping[str, Any]) -> Collection[str]:
+        """Return the columns whose types the source's options declare."""
+        del options
+        return ()
+
+    def tables(self, path: Path) -> Mapping[str, Mapping[str, Any]]:
+        """Return the tables of a file for `headrace init --from`: name → options that read it.
+
+        The name is empty for the only table. Empty if the file is one table without options.
+        """
+        del path
+        return {}
 
     def unfold(
         self, opened: Opened, temporary: Path, bounds: UnpackLimits, pinned: SourceSchema | None
     ) -> Opened:
         """Return `opened`, or a temporary file converted from it, for all other methods to read."""
+        del temporary, bounds, pinned
+        return opened
 
     def inspect(self, opened: Opened, *, known: bool) -> int | None:
         """Refuse files that no parser should see, and return the number of rows.
@@ -79,17 +105,22 @@ class FormatReader(Protocol):
         `known`: whether the schema is known without the file. The number is None if only parsing
         gives it.
         """
+        del opened, known
+        return None
 
+    @abstractmethod
     def header(
         self, connection: duckdb.DuckDBPyConnection, opened: Opened, form: Format
     ) -> FileHeader:
         """Return the file's columns, read with the pinned format; cheap."""
 
+    @abstractmethod
     def learn(
         self, connection: duckdb.DuckDBPyConnection, opened: Opened
     ) -> tuple[SourceSchema, FileHeader]:
         """Detect the schema from all rows; expensive."""
 
+    @abstractmethod
     def select_sql(
         self, opened: Opened, form: Format, header: FileHeader, columns: Sequence[LakeColumn]
     ) -> str:
@@ -103,10 +134,15 @@ class FormatReader(Protocol):
 
         None if the formats are the same.
         """
+        del opened, pinned
+        return None
 
     def mismatch(self, header: FileHeader, pinned: SourceSchema) -> TypeDrift | None:
         """Return types in the header that don't fit the pinned ones."""
+        del header, pinned
+        return None
 
+    @abstractmethod
     def explain(
         self,
         error: Exception,
@@ -118,42 +154,21 @@ class FormatReader(Protocol):
         """Explain the SELECT's error: a second, tolerant pass finds lines, counts and values."""
 
 
-_READERS: dict[str, FormatReader] = {}
-_Kind = TypeVar("_Kind", bound=FormatReader)
+def reader(name: str) -> FormatKind:
+    """Return the reader of one format, Headrace's or a package's.
 
-
-def reads(kind: type[_Kind]) -> type[_Kind]:
-    """Register the decorated class as the reader of its format."""
-    reader = kind()
-    _READERS[reader.kind] = reader
+    Raises HeadraceError if no installed package has it, and BrokenPlugin.
+    """
+    kind = load_plugin(FORMATS, name, FormatKind)  # type: ignore[type-abstract]
+    if kind is None:
+        package = missing_package(FORMATS, name)
+        raise HeadraceError(
+            f"no installed package reads the format {shown(name)}",
+            hint=f"install it where workers run: pip install {package}" if package else "",
+        )
     return kind
 
 
-def readers() -> dict[str, FormatReader]:
-    """Return all readers by format."""
-    _load_all()
-    return _READERS
-
-
-@cache
-def _load_all() -> None:
-    """Import every module of this package.
-
-    One that is already imported, and has registered its format, doesn't mean that the others are.
-    """
-    for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
-        importlib.import_module(f"headrace.connect.formats.{module.name}")
-
-
-def reader(kind: str) -> FormatReader:
-    """Return the reader of one format, Headrace's or a package's.
-
-    Raises KeyError for an unknown one, and BrokenPlugin.
-    """
-    if kind in readers():
-        return readers()[kind]
-    added = load_plugin(FORMATS, kind, FormatDeclaration)
-    if added is None:
-        raise KeyError(kind)
-    assert isinstance(added, FormatReader), f"{type(added)} isn't a RecordFormat"
-    return added
+def own_readers() -> list[FormatKind]:
+    """Return the readers of Headrace's own formats."""
+    return [reader(name) for name in own_kinds(FORMATS)]

@@ -25,12 +25,11 @@ from headrace.checks.drift import (
 from headrace.checks.facts import DriftChange, DriftKind, Policy
 from headrace.connect import Drift, SourceSchema, TypeDrift, UnreadableFile
 from headrace.connect.deliveries import WRONG_ENCODING, BadColumn, Inside
-from headrace.connect.formats.registry import FileHeader
+from headrace.connect.formats.registry import FileHeader, reader
 from headrace.connect.formats.structures import now_known
 from headrace.connect.prepared import PreparedDelivery
 from headrace.connect.schemas import Adapted
 from headrace.connect.text_files import (
-    IN_ANY,
     LEGACY,
     expected_encoding,
     legacy_encoding,
@@ -220,7 +219,7 @@ class Drifting:
 
     def _recoded(self, why: UnreadableFile, path: Path) -> SourceSchema | None:
         assert self.pinned is not None
-        if why.code != WRONG_ENCODING or self.pinned.format.kind not in IN_ANY:
+        if why.code != WRONG_ENCODING or not reader(self.pinned.format.kind).recodable:
             return None
         encoding = legacy_encoding(path)
         if encoding is None or encoding == self.pinned.format.recode:

@@ -13,6 +13,7 @@ from headrace.checks import Audit, CheckState, metrics
 from headrace.checks.metrics import REPEATED_ROWS_MAX, ColumnMetrics
 from headrace.checks.results import ColumnProfile
 from headrace.checks.values import TELLING
+from headrace.connect.formats.registry import reader
 from headrace.connect.prepared import PreparedDelivery
 from headrace.connect.text_files import ends_open
 from headrace.engine import InputData
@@ -23,9 +24,6 @@ from headrace.lake.tables import PARTITION_COLUMN
 from headrace.lake.tables import ColumnLookup as FileLookup
 from headrace.model.check_kinds import CommonCheck
 from headrace.runtime.messages import NeighbouringIntervals
-
-OF_LINES = ("csv", "jsonl", "fixed_width")
-"""Formats whose files consist of lines of text."""
 
 
 class StagedRows(NamedTuple):
@@ -74,7 +72,7 @@ def with_end(audit: Audit, prepared: PreparedDelivery) -> Audit:
 
     Only for deliveries of one partition.
     """
-    if not audit.metrics or prepared.schema.format.kind not in OF_LINES:
+    if not audit.metrics or not reader(prepared.schema.format.kind).of_lines:
         return audit
     paths = [Path(part.opened.path) for part in prepared.parts or (prepared,)]
     return with_open_end(audit, open_end=any(map(ends_open, paths)))

@@ -5,37 +5,57 @@ of several is text.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from headrace.connect.deliveries import (
+from headrace.extension.formats import (
     CannotRead,
+    Fields,
+    FileHeader,
     Format,
+    FormatKind,
+    LakeColumn,
+    Opened,
+    PartitionSpec,
     SourceSchema,
     TypeDrift,
+    UnpackLimits,
     UnreadableFile,
-    first_line,
+    bad_columns,
+    column_names,
+    doubled_names,
+    drift_of,
+    error_text,
+    folded,
+    literal,
+    located,
+    place_for,
     printable,
+    selected,
+    shown,
 )
-from headrace.connect.formats.cell_formats import CellFormats, Codes
-from headrace.connect.formats.csv_dialect import LINES_ABOVE_MAX
-from headrace.connect.formats.headers import column_names, doubled_names, folded
-from headrace.connect.formats.registry import FileHeader, reads
-from headrace.connect.formats.text_values import bad_columns, drift_of, located, selected
-from headrace.connect.formats.workbook_files import CellRange, cells_of, formula_error, suspects
-from headrace.connect.raw_files import Opened, UnpackLimits, place_for
-from headrace.lake import LakeColumn
-from headrace.lake.sqltext import literal
+from headrace_legacy.cell_formats import CellFormats, Codes
+from headrace_legacy.workbook_files import (
+    RANGE,
+    ROWS_MAX,
+    CellRange,
+    cells_of,
+    formula_error,
+    suspects,
+)
 
 if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
     from python_calamine import CalamineSheet, CalamineWorkbook
 
+SHEET_CHARACTERS_MAX = 255
+LINES_ABOVE_MAX = 50
+"""Rows among which the header of a first file is looked for."""
 BATCH_ROWS = 4_096
 DAY_US = 86_400_000_000
 PARQUET_HOURS_US = 2**32 * 1000
@@ -70,15 +90,50 @@ class SheetSelection(NamedTuple):
     names: tuple[str, ...]
 
 
-@reads
-class Excel:
+class Excel(FormatKind):
     """Workbooks: `.xlsx`, `.xlsm`, `.xls`, `.xlsb` and `.ods`.
 
     The first row of the sheet is the header unless `excel:` says otherwise.
     """
 
-    kind = "excel"
+    name = "excel"
+    meaning = "which sheet, header and range of a workbook is read"
+    fields = ("sheet", "header", "range")
     endings: tuple[str, ...] = (".xlsx", ".xlsm", ".xls", ".xlsb", ".ods")
+    unmistakable = True
+    libraries = ("python_calamine", "pyarrow.parquet")
+
+    def read(self, fields: Fields, partition: PartitionSpec) -> dict[str, Any] | None:
+        """Validate `excel: {sheet: Data, header: 4, range: "A4:F200"}`."""
+        sheet = fields.raw("sheet")
+        if isinstance(sheet, str) and len(sheet) > SHEET_CHARACTERS_MAX:
+            fields.refuse(
+                "sheet",
+                f"a sheet's name of {len(sheet):,} characters",
+                f"at most {SHEET_CHARACTERS_MAX}",
+            )
+        elif "sheet" in fields and not isinstance(sheet, str):
+            fields.whole("sheet", minimum=1, maximum=10_000)
+        fields.whole("header", minimum=1, maximum=ROWS_MAX)
+        cells = fields.text("range")
+        if cells is not None and not RANGE.fullmatch(cells):
+            fields.refuse(
+                "range",
+                f"{shown(cells)} is no range of cells",
+                'write range: "A3:F200", or "A:F" for all rows',
+            )
+        return super().read(fields, partition)
+
+    def tables(self, path: Path) -> Mapping[str, Mapping[str, Any]]:
+        """Return the sheets with rows, by name."""
+        try:
+            book = _workbook(Opened(str(path), path.name))
+        except CannotRead:
+            return {}
+        names = _with_rows(book)
+        if len(names) == 1:
+            return {"": {} if names == book.sheet_names[:1] else {"sheet": names[0]}}
+        return {name: {"sheet": name} for name in names}
 
     def unfold(
         self,
@@ -111,10 +166,6 @@ class Excel:
             raise
         return output
 
-    def inspect(self, opened: Opened, *, known: bool) -> int | None:  # noqa: ARG002
-        """Return None: reading the sheet has checked everything."""
-        return None
-
     def header(
         self,
         connection: duckdb.DuckDBPyConnection,
@@ -138,7 +189,7 @@ class Excel:
         self, connection: duckdb.DuckDBPyConnection, opened: Opened
     ) -> tuple[SourceSchema, FileHeader]:
         """Learn the cells' own types; columns of whole numbers become BIGINT."""
-        header = self.header(connection, opened, Format(kind=self.kind))
+        header = self.header(connection, opened, Format(kind=self.name))
         numbers = [position for position, kind in enumerate(header.types, 1) if kind == "number"]
         facts = [f"coalesce(bool_and({_is_whole(f'c{at}')}), false)" for at in numbers]
         (results,) = connection.execute(
@@ -152,21 +203,13 @@ class Excel:
         columns = tuple(
             LakeColumn(name, kind, 0) for name, kind in zip(header.names, types, strict=True)
         )
-        return SourceSchema(columns, Format(kind=self.kind)), header
+        return SourceSchema(columns, Format(kind=self.name)), header
 
     def select_sql(
         self, opened: Opened, form: Format, header: FileHeader, columns: Sequence[LakeColumn]
     ) -> str:
         """Convert each value to its text, then select `columns` by name."""
         return selected(_rows_sql(opened, header), form, header, columns)
-
-    def another_format(self, opened: Opened, pinned: SourceSchema) -> None:  # noqa: ARG002
-        """Return None: a workbook has only one format."""
-        return
-
-    def mismatch(self, header: FileHeader, pinned: SourceSchema) -> TypeDrift | None:  # noqa: ARG002
-        """Return None: a cell's type isn't binding, as numbers may be written as text."""
-        return None
 
     def explain(
         self,
@@ -180,7 +223,7 @@ class Excel:
         bad = bad_columns(connection, _rows_sql(opened, header), header, schema)
         if bad:
             return drift_of(located(bad, _lines(connection, opened, header)))
-        return UnreadableFile(f"the sheet can't be read: {first_line(error, opened.path)}")
+        return UnreadableFile(f"the sheet can't be read: {error_text(error, opened.path)}")
 
 
 def _refuse_errors(
@@ -237,18 +280,6 @@ def _sheet_name(
         f"there is no sheet {printable(requested)}; the workbook has {_listed(names)}",
         code="delivery_sheet",
     )
-
-
-def sheets_with_rows(path: Path) -> tuple[str, list[str]]:
-    """Return a workbook's first sheet, and those that have rows below a header.
-
-    Without any if it can't be read.
-    """
-    try:
-        book = _workbook(Opened(str(path), path.name))
-    except CannotRead:
-        return "", []
-    return next(iter(book.sheet_names), ""), _with_rows(book)
 
 
 def _with_rows(book: CalamineWorkbook) -> list[str]:

@@ -14,8 +14,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from headrace.connect.deliveries import CannotRead
-from headrace.connect.formats.workbook_files import (
+from headrace.extension.formats import CannotRead
+from headrace_legacy.workbook_files import (
     OVERLAP_BYTES,
     CellRange,
     attribute,

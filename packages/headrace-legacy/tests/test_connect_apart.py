@@ -77,7 +77,7 @@ def test_one_that_hangs_is_ended(tmp_path: Path) -> None:
     parser = Parser()
     try:
         parser.unfold("excel", Opened(str(path), "good.xlsx"), tmp_path, UnpackLimits(), None)
-        process, _ = parser._started()
+        process, _ = parser._started("excel")
         os.kill(process.pid, signal.SIGSTOP)
         parser._seconds_max = 1.0
         with pytest.raises(CannotRead, match="took more than 1 s") as refused:
@@ -96,7 +96,7 @@ def test_one_that_hangs_is_ended(tmp_path: Path) -> None:
 def test_one_that_somebody_kills_is_answered_and_replaced(bench: Workbench, parser: Parser) -> None:
     """Would catch: a dead process that the next file is sent to."""
     assert isinstance(bench.take(GOOD, "good.xlsx"), Taken)
-    process, _ = parser._started()
+    process, _ = parser._started("excel")
     process.kill()
     process.wait()
     assert isinstance(bench.take(GOOD, "good.xlsx"), Taken)

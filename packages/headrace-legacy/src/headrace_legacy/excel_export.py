@@ -12,11 +12,16 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headrace.connect.exports.registry import ExportFailed, Portion, writes
-from headrace.connect.exports.values import as_double, as_text, is_nested
-from headrace.lake import LakeColumn
-from headrace.lake.sqltext import quote
-from headrace.model.exports import ExportFormat
+from headrace.extension.formats import (
+    ExportFailed,
+    ExportKind,
+    LakeColumn,
+    Portion,
+    as_double,
+    as_text,
+    is_nested,
+    quote,
+)
 
 if TYPE_CHECKING:
     import duckdb
@@ -58,33 +63,52 @@ class _ExactFloat(float):
         return float.__repr__(self)
 
 
-@writes(ExportFormat.EXCEL)
-def write(
-    connection: duckdb.DuckDBPyConnection,
-    portions: Sequence[Portion],
-    path: Path,
-    options: Mapping[str, Any],
-) -> None:
-    """Write all portions into one workbook.
+class ExcelExport(ExportKind):
+    """Workbooks, with one sheet per read."""
 
-    Raises ExportFailed for data that a sheet can't hold.
-    """
-    import xlsxwriter
+    name = "excel"
+    endings = ("xlsx",)
+    several = True
 
-    del options
-    for portion in portions:
-        _fits(portion)
-    book = xlsxwriter.Workbook(str(path), {"constant_memory": True, "tmpdir": str(path.parent)})
-    try:
-        book.set_properties({"created": _MADE.replace(tzinfo=None)})
-        formats: dict[type, Any] = {
-            date: book.add_format({"num_format": "yyyy-mm-dd"}),
-            datetime: book.add_format({"num_format": "yyyy-mm-dd hh:mm:ss.000"}),
-        }
-        for name, portion in zip(sheet_names([p.asset for p in portions]), portions, strict=True):
-            _write_sheet(connection, book.add_worksheet(name), portion, formats)
-    finally:
-        book.close()
+    def write(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        portion: Portion,
+        path: Path,
+        options: Mapping[str, Any],
+    ) -> None:
+        """Write one sheet."""
+        self.write_all(connection, (portion,), path, options)
+
+    def write_all(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        portions: Sequence[Portion],
+        path: Path,
+        options: Mapping[str, Any],
+    ) -> None:
+        """Write all portions into one workbook.
+
+        Raises ExportFailed for data that a sheet can't hold.
+        """
+        import xlsxwriter
+
+        del options
+        for portion in portions:
+            _fits(portion)
+        book = xlsxwriter.Workbook(str(path), {"constant_memory": True, "tmpdir": str(path.parent)})
+        try:
+            book.set_properties({"created": _MADE.replace(tzinfo=None)})
+            formats: dict[type, Any] = {
+                date: book.add_format({"num_format": "yyyy-mm-dd"}),
+                datetime: book.add_format({"num_format": "yyyy-mm-dd hh:mm:ss.000"}),
+            }
+            for name, portion in zip(
+                sheet_names([p.asset for p in portions]), portions, strict=True
+            ):
+                _write_sheet(connection, book.add_worksheet(name), portion, formats)
+        finally:
+            book.close()
 
 
 def sheet_names(assets: Sequence[str]) -> list[str]:

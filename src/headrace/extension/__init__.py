@@ -4,7 +4,7 @@
 
 docs/how-to/extend.md says how a package adds commands, check kinds, sources, formats and exports.
 Nothing in Headrace imports this module, and a name is imported when it is first asked for:
-`headrace --help` reads tables of commands through it. `extension.pyi` tells type checkers.
+`headrace --help` reads tables of commands through it. `__init__.pyi` tells type checkers.
 """
 
 from __future__ import annotations

@@ -13,9 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 from xml.sax.saxutils import unescape
 
-from headrace.connect.byte_search import contains
-from headrace.connect.deliveries import CannotRead, printable
-from headrace.connect.raw_files import UnpackLimits
+from headrace.extension.formats import CannotRead, UnpackLimits, printable
 
 CHUNK_BYTES = 1 << 20
 WORKBOOK_BYTES_MAX = 2 << 30
@@ -25,6 +23,7 @@ OVERLAP_ENTITY_BYTES = 64
 ROWS_MAX = 1_048_576
 COLUMNS_MAX = 16_384
 PART_BYTES_MAX = 16 << 20
+RANGE = re.compile(r"([A-Za-z]{1,3})([1-9][0-9]{0,6})?:([A-Za-z]{1,3})([1-9][0-9]{0,6})?")
 _ERROR = re.compile(
     rb"<(?:\w+:)?c\b([^>]*\bt=[\"']e[\"'][^>]*)>(?:(?!</(?:\w+:)?c>).)*?<(?:\w+:)?v>([^<]{0,40})<",
     re.DOTALL,
@@ -68,7 +67,7 @@ def cells_of(text: str | None) -> CellRange:
     """Parse `A3:F200`, or `A:F` for all rows."""
     if text is None:
         return CellRange()
-    match = re.fullmatch(r"([A-Za-z]+)([0-9]+)?:([A-Za-z]+)([0-9]+)?", text)
+    match = RANGE.fullmatch(text)
     assert match is not None, "validated with the declaration"
     columns = sorted((_column(match[1]), _column(match[3])))
     return CellRange(int(match[2] or 1) - 1, columns[0], int(match[4] or ROWS_MAX) - 1, columns[1])
@@ -111,7 +110,8 @@ def suspects(path: Path, bounds: UnpackLimits) -> frozenset[str]:
 
 
 def _is_suspect(data: bytes) -> bool:
-    return any(contains(data, part) for part in _SUSPECT)
+    # from the end: a half to a quarter of the time that `in` takes for parts that are rare
+    return any(data.rfind(part) >= 0 for part in _SUSPECT)
 
 
 def _refuse_entities(data: bytes, member: str) -> None:

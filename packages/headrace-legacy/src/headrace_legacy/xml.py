@@ -5,6 +5,7 @@ them, and they read files and fill memory (XXE, billion laughs).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,13 +13,22 @@ from xml.parsers import expat
 
 import msgspec
 
-from headrace.connect.deliveries import CannotRead, SourceSchema, printable
-from headrace.connect.formats.json import JsonRecordReader
-from headrace.connect.formats.registry import reads
-from headrace.connect.formats.type_inference import INSTANT
-from headrace.connect.raw_files import Opened, UnpackLimits, written
-from headrace.lake.types import Type, parse
-from headrace.model.errors import LakeError
+from headrace.extension.formats import (
+    INSTANT,
+    CannotRead,
+    Fields,
+    JsonRecordReader,
+    LakeError,
+    Opened,
+    PartitionSpec,
+    SourceSchema,
+    Type,
+    UnpackLimits,
+    parse,
+    printable,
+    shown,
+    written,
+)
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -202,6 +212,7 @@ def local_name(tag: str) -> str:
     return tag.rpartition("}")[2]
 
 
+_PATH = re.compile(r"/{0,2}[\w.-]+(/[\w.-]+)*")
 CHUNK_BYTES = 1 << 18
 RECORD_BYTES_MAX = 64 << 20
 """64 MiB: maximum size of a record, or of the text between two records."""
@@ -215,17 +226,32 @@ _ENDS_EARLY = (
 )
 
 
-@reads
 class Xml(JsonRecordReader):
     """Elements as records: `xml: {records: "//row"}`.
 
     `//row` finds them at any depth, `/feed/entry` from the root.
     """
 
-    kind = "xml"
+    name = "xml"
+    meaning = "where in a document the records are, and what of them is flattened"
+    fields = ("records", "flatten")
+    unmistakable = True
     endings: tuple[str, ...] = (".xml",)
     among: tuple[str, ...] = ("BIGINT", "DOUBLE", "BOOLEAN", "DATE", "TIMESTAMP", INSTANT)
     textual = True
+
+    def read(self, fields: Fields, partition: PartitionSpec) -> dict[str, Any] | None:
+        """Validate `xml: {records: "//row", flatten: true}`."""
+        records = fields.text("records")
+        if records is not None and not _PATH.fullmatch(records):
+            fields.refuse(
+                "records",
+                f"{shown(records)} isn't a path to records that is understood",
+                'write records: "//row" or "/feed/entry"',
+            )
+        fields.flag("flatten")
+        fields.required("records", 'add records: "//row", the elements that are rows')
+        return super().read(fields, partition)
 
     def unfold(
         self, opened: Opened, temporary: Path, bounds: UnpackLimits, pinned: SourceSchema | None
@@ -235,7 +261,7 @@ class Xml(JsonRecordReader):
         An element that occurs twice in one record is a list in all of them; if that shows up late,
         the file is read again.
         """
-        path, settings = Path(opened.path), opened.options.get(self.kind) or {}
+        path, settings = Path(opened.path), opened.options.get(self.name) or {}
         if "records" not in settings:
             raise CannotRead(
                 "the source doesn't say which elements are records; declare"

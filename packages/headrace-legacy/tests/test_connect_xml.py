@@ -9,8 +9,8 @@ from connect_contract import Columns, ReadingContract
 from connect_workbench import Outcome, Taken, Workbench
 
 from headrace.connect.deliveries import Drift, TypeDrift, UnreadableFile
-from headrace.connect.formats import xml
 from headrace.connect.raw_files import Opened, UnpackLimits
+from headrace_legacy import xml
 
 LEGACY = Path(__file__).resolve().parents[3] / "shared/data/legacy"
 ROWS = {"xml": {"records": "//row"}}
@@ -280,7 +280,7 @@ def test_many_records_in_bounded_memory(bench: Workbench) -> None:
     bench.deliver(data.encode(), "x.xml")
     tracemalloc.start()
     try:
-        from headrace.connect.formats.xml import _records
+        from headrace_legacy.xml import _records
 
         assert sum(1 for _ in _records(bench.root / "landing/x.xml", "//row")) == 100_000
         assert tracemalloc.get_traced_memory()[1] < 8 << 20

@@ -5,16 +5,15 @@ It has a header, and quotes only where needed; NULL is empty, and empty text is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headrace.connect.exports.registry import Portion, writes
+from headrace.connect.exports.registry import ExportKind, Portion
 from headrace.connect.exports.values import as_text
 from headrace.lake import LakeColumn
 from headrace.lake.sqltext import literal
 from headrace.lake.types import parse
-from headrace.model.exports import ExportFormat
 
 if TYPE_CHECKING:
     import duckdb
@@ -45,30 +44,34 @@ _HARMLESS = frozenset(
 """Types whose values are digits and signs, where a minus is just a minus."""
 
 
-@writes(ExportFormat.CSV)
-def write(
-    connection: duckdb.DuckDBPyConnection,
-    portions: Sequence[Portion],
-    path: Path,
-    options: Mapping[str, Any],
-) -> None:
-    """Write one portion. With a single column NULL is written as `""`: readers skip empty lines."""
-    (portion,) = portions
-    alone = len(portion.columns) == 1
+class Csv(ExportKind):
+    """CSV; with a single column NULL is written as `""`, because readers skip empty lines."""
 
-    escapes = bool(options.get("escape_formulas"))
+    name = "csv"
+    endings = ("csv",)
 
-    def expression(column: LakeColumn) -> str:
-        text = (
-            _without_formulas(as_text(column)) if escapes and _is_text(column) else as_text(column)
+    def write(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        portion: Portion,
+        path: Path,
+        options: Mapping[str, Any],
+    ) -> None:
+        """Write one portion."""
+        alone = len(portion.columns) == 1
+        escapes = bool(options.get("escape_formulas"))
+
+        def expression(column: LakeColumn) -> str:
+            text = as_text(column)
+            if escapes and _is_text(column):
+                text = _without_formulas(text)
+            return f"coalesce({text}, '')" if alone else text
+
+        delimiter = literal(options.get("delimiter", ","))
+        connection.execute(
+            f"COPY ({portion.select(expression)}) TO {literal(str(path))} (FORMAT csv, HEADER,"
+            f" DELIMITER {delimiter})"
         )
-        return f"coalesce({text}, '')" if alone else text
-
-    delimiter = literal(options.get("delimiter", ","))
-    connection.execute(
-        f"COPY ({portion.select(expression)}) TO {literal(str(path))} (FORMAT csv, HEADER,"
-        f" DELIMITER {delimiter})"
-    )
 
 
 def _is_text(column: LakeColumn) -> bool:

@@ -6,34 +6,56 @@ from __future__ import annotations
 
 import mmap
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from headrace.connect.deliveries import (
+from headrace.extension.formats import (
+    ENCODINGS,
+    SINGLE_BYTE,
     CannotRead,
+    Fields,
+    FileHeader,
     Format,
+    FormatKind,
+    LakeColumn,
+    LocatedMapping,
+    Opened,
+    PartitionSpec,
+    Report,
     SourceSchema,
     TypeDrift,
+    UnpackLimits,
     UnreadableFile,
-    first_line,
+    almost_typed,
+    bad_columns,
+    column_names,
+    drift_of,
+    error_text,
+    has_both_line_ends,
+    in_utf8,
+    infer_types,
+    kind_of,
+    literal,
+    located,
+    one_line_end,
+    parse,
+    plain,
+    require_text,
+    selected,
+    shown,
+    written,
 )
-from headrace.connect.formats.headers import column_names
-from headrace.connect.formats.registry import FileHeader, reads
-from headrace.connect.formats.text_values import bad_columns, drift_of, located, selected
-from headrace.connect.formats.type_inference import almost_typed, infer_types
-from headrace.connect.raw_files import Opened, UnpackLimits, written
-from headrace.connect.text_files import has_both_line_ends, in_utf8, one_line_end, require_text
-from headrace.lake import LakeColumn
-from headrace.lake.sqltext import literal
-from headrace.lake.types import parse
 
 if TYPE_CHECKING:
     import duckdb
 
+RECORD_MAX = 1_000_000
+"""Limit in characters of a line, and in bytes of a record."""
+COLUMNS_MAX = 4_096
 LINE_BYTES_MAX = 4_000_000
 RECORDS_PER_CHUNK = 10_000
 END_BYTES_MAX = 1 << 12
@@ -45,6 +67,14 @@ SEPARATOR = "\x01"
 
 DuckDB reads each line as one value of a CSV file with this separator.
 """
+_BYTE = re.compile(r"0x[0-9A-Fa-f]{2}")
+_DATE_FORMAT = re.compile(r"(%[YymdHMSfjbBIp]|[^%'])*%[Yy]([^%']|%[YymdHMSfjbBIp])*")
+_OF_DATES = ("date", "timestamp")
+_TYPE = re.compile(
+    r"(tinyint|smallint|integer|int|bigint|double|float|boolean|bool|date|time|timestamp|timestamptz|varchar|text"
+    r"|(decimal|numeric)\(\s*([1-9]|[12]\d|3[0-8])\s*,\s*\d{1,2}\s*\))",
+    re.IGNORECASE,
+)
 _NO_LINE_BREAKS: dict[int, str] = dict.fromkeys(
     (*range(1, 32), *range(127, 160), 0x2028, 0x2029), "\N{REPLACEMENT CHARACTER}"
 ) | {0: " "}
@@ -118,12 +148,48 @@ def layout(declared: Any) -> Layout:
     )
 
 
-@reads
-class FixedWidth:
+class FixedWidth(FormatKind):
     """Lines or records of equal length; the file itself doesn't name the columns."""
 
-    kind = "fixed_width"
+    name = "fixed_width"
+    meaning = "the columns of lines without separators"
     endings: tuple[str, ...] = ()
+    unmistakable = of_lines = recodable = True
+
+    def read_value(self, fields: Fields, partition: PartitionSpec) -> Any:
+        """Validate a list of columns, or a mapping with them.
+
+        For example `{columns: […], skip: 1, encoding: cp037, record: 300}`.
+        """
+        del partition
+        columns: Any = fields.raw(self.name)
+        if isinstance(columns, LocatedMapping):
+            columns = _read_options(fields, columns)
+        if not isinstance(columns, list) or not 0 < len(columns) <= COLUMNS_MAX:
+            fields.refuse(
+                self.name,
+                "`fixed_width` lists no columns",
+                "write fixed_width: [{name: id, width: 8}, {name: amount, width: 12}]",
+            )
+            return None
+        names = [name for item in columns if (name := _read_column(item, fields)) is not None]
+        named = [item for item in columns if isinstance(item, LocatedMapping) and "name" in item]
+        if len(names) == len(named):
+            _refuse_twice(fields.report, fields.line(self.name), names)
+        if not named:
+            fields.refuse(
+                self.name, "`fixed_width` names no column", "give at least one column a name"
+            )
+        return plain(fields.raw(self.name))
+
+    def value_schema(self) -> dict[str, Any]:
+        """Return the JSON Schema of a list or a mapping."""
+        return {"type": ["object", "array"]}
+
+    def stated(self, options: Mapping[str, Any]) -> list[str]:
+        """Return the columns with a declared type."""
+        places = layout(options[self.name]).places if self.name in options else ()
+        return [place.name for place in places if place.type]
 
     def unfold(
         self, opened: Opened, temporary: Path, bounds: UnpackLimits, pinned: SourceSchema | None
@@ -147,7 +213,7 @@ class FixedWidth:
             Path(opened.path),
             line_bytes_max=LINE_BYTES_MAX,
             blank=how.record is not None,
-            setting=self.kind,
+            setting=self.name,
         )
         if not lines.plain and (number := _blank_line(Path(opened.path), _skipped(how))):
             raise CannotRead(
@@ -168,12 +234,12 @@ class FixedWidth:
         self, connection: duckdb.DuckDBPyConnection, opened: Opened
     ) -> tuple[SourceSchema, FileHeader]:
         """Use the declared types; infer the others from the values."""
-        header = self.header(connection, opened, Format(kind=self.kind))
+        header = self.header(connection, opened, Format(kind=self.name))
         places = _layout(opened).places
         rows = _rows_sql(opened)
         learnt = infer_types(connection, rows, len(places), formats=False, sampled=opened.large)
         types = [place.type or result for place, result in zip(places, learnt.types, strict=True)]
-        form = Format(kind=self.kind, encoding=opened.encoding, null=learnt.null)
+        form = Format(kind=self.name, encoding=opened.encoding, null=learnt.null)
         declared = {place.name for place in places if place.type is not None}
         almost = tuple(
             item
@@ -198,14 +264,6 @@ class FixedWidth:
         """Select the pieces of the lines as text, then `columns` by name."""
         return selected(_rows_sql(opened, form.null), form, header, columns)
 
-    def another_format(self, opened: Opened, pinned: SourceSchema) -> None:  # noqa: ARG002
-        """Return None: the declaration is the format."""
-        return
-
-    def mismatch(self, header: FileHeader, pinned: SourceSchema) -> TypeDrift | None:  # noqa: ARG002
-        """Return None: the file doesn't state types."""
-        return None
-
     def explain(
         self,
         error: Exception,
@@ -221,7 +279,92 @@ class FixedWidth:
         bad = bad_columns(connection, _rows_sql(opened, schema.format.null), header, schema)
         if bad:
             return drift_of(located(bad, _lines(Path(opened.path), how)))
-        return UnreadableFile(f"can't be read as fixed width: {first_line(error, opened.path)}")
+        return UnreadableFile(f"can't be read as fixed width: {error_text(error, opened.path)}")
+
+
+def _read_options(fields: Fields, written: LocatedMapping) -> Any:
+    """Validate the options of a mapping; return its columns as written."""
+    known = ("columns", "skip", "encoding", "record", "trimmed", "end")
+    inner = Fields(written, fields.report, known, what="`fixed_width`")
+    columns = inner.raw("columns")
+    if inner.flag("trimmed") and "record" in inner:
+        inner.refuse(
+            "trimmed",
+            "records of bytes have no ends of lines to be cut",
+            "leave it out",
+            code="conflicting_fields",
+        )
+    end = inner.text("end")
+    if end is not None and not _BYTE.fullmatch(end):
+        inner.refuse("end", f"{shown(end)} is no byte", 'write end: "0x1A"')
+    inner.whole("skip", minimum=0, maximum=RECORD_MAX)
+    record = inner.whole("record", minimum=1, maximum=RECORD_MAX)
+    if record and inner.choice("encoding", ENCODINGS, "utf-8") not in SINGLE_BYTE:
+        inner.refuse(
+            "record",
+            "records of bytes need an encoding of one byte a character",
+            "add encoding: latin-1, or cp037 for EBCDIC",
+        )
+    inner.choice("encoding", ENCODINGS, "utf-8")
+    return columns
+
+
+def _read_column(item: Any, fields: Fields) -> str | None:
+    """Report one column's problems and return its name."""
+    if not isinstance(item, LocatedMapping):
+        fields.refuse(
+            "fixed_width",
+            f"a column is {kind_of(item)}",
+            "write {name: id, width: 8}",
+            code="wrong_type",
+        )
+        return None
+    inner = Fields(
+        item,
+        fields.report,
+        ("name", "width", "type", "start", "scale", "sign", "format"),
+        what="a column of `fixed_width`",
+    )
+    if "width" not in inner:
+        inner.report.error(
+            "missing_field", item.line, "a column of `fixed_width` has no `width`", "add width: 8"
+        )
+    inner.whole("width", minimum=1, maximum=RECORD_MAX)
+    inner.whole("start", minimum=1, maximum=RECORD_MAX)
+    inner.whole("scale", minimum=0, maximum=38)
+    inner.choice("sign", ("leading", "overpunch"), "leading")
+    kind = inner.text("type")
+    if kind is not None and not _TYPE.fullmatch(kind.strip()):
+        inner.refuse(
+            "type",
+            f"{shown(kind)} is no type of a column",
+            "write type: bigint, date, decimal(9,2) or varchar",
+        )
+    form = inner.text("format")
+    if form is not None and not _DATE_FORMAT.fullmatch(form):
+        inner.refuse(
+            "format", f"{shown(form)} is no format of dates", 'write format: "%Y%m%d" or "%d%m%y"'
+        )
+    if form is not None and kind is not None and kind.strip().lower() not in _OF_DATES:
+        inner.refuse(
+            "format",
+            f"`format` is how dates are written, the column is {shown(kind)}",
+            "write type: date, or timestamp",
+            code="conflicting_fields",
+        )
+    return inner.text("name")
+
+
+def _refuse_twice(report: Report, line: int, names: list[str]) -> None:
+    folded = [name.lower() for name in names]
+    twice = next((name for name in folded if folded.count(name) > 1), None)
+    if twice is not None:
+        report.error(
+            "wrong_value",
+            line,
+            f"the column {shown(twice)} is listed twice",
+            "give each column a name of its own",
+        )
 
 
 def _unfolded(

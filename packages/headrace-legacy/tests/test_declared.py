@@ -1,0 +1,78 @@
+"""How files are read, as it is declared: each mistake is told with its line, and what is right says
+nothing."""
+
+from __future__ import annotations
+
+import pytest
+from modellab import Load, Parse, told
+
+HEAD = "source: s\nowner: core\nfiles: landing/x.csv\n"
+RIGHT = [
+    'excel: {sheet: Data, header: 3, range: "A3:F200"}',
+    "excel: {sheet: 2}",
+    'excel: {range: "a:f"}',
+    'xml: {records: "//row"}',
+    "xml: {records: /feed/entry, flatten: true}",
+    (
+        "fixed_width: [{name: id, width: 8}, {width: 2}, {name: v, width: 9, type: 'decimal(9,2)',"
+        " scale: 2, sign: overpunch, start: 12}]"
+    ),
+    "fixed_width: {columns: [{name: id, width: 8}], skip: 1, encoding: cp037, record: 80}",
+    'fixed_width: {columns: [{name: d, width: 8, format: "%Y%m%d"}], trimmed: true, end: "0x1A"}',
+]
+WRONG = [
+    ("excel: {sheet: 0}", "wrong_value"),
+    ("excel: {header: 0}", "wrong_value"),
+    ('excel: {range: "A1-F2"}', "wrong_value"),
+    ("excel: {tab: Data}", "unknown_field"),
+    ("excel: Data", "wrong_type"),
+    ("xml: {}", "missing_field"),
+    ('xml: {records: "//row[1]"}', "wrong_value"),
+    ("fixed_width: []", "wrong_value"),
+    ("fixed_width: {skip: 1}", "wrong_value"),
+    (f"fixed_width: [{'{name: a, width: 1}, ' * 4_097}]", "wrong_value"),
+    ("fixed_width: [{name: a}]", "missing_field"),
+    ("fixed_width: [{width: 5}]", "wrong_value"),
+    ("fixed_width: [id]", "wrong_type"),
+    ("fixed_width: [{name: a, width: 0}]", "wrong_value"),
+    ("fixed_width: [{name: a, width: 1}, {name: A, width: 1}]", "wrong_value"),
+    ('fixed_width: [{name: a, width: 1, type: "int); drop table x"}]', "wrong_value"),
+    ("fixed_width: {columns: [{name: a, width: 1}], record: 5}", "wrong_value"),
+    ("fixed_width: {columns: [{name: a, width: 1}], encoding: klingon}", "wrong_value"),
+    ('fixed_width: {columns: [{name: a, width: 1}], end: "1A"}', "wrong_value"),
+    ('fixed_width: [{name: a, width: 1, format: "%Q"}]', "wrong_value"),
+    ('fixed_width: [{name: a, width: 8, type: bigint, format: "%Y%m%d"}]', "conflicting_fields"),
+]
+
+
+@pytest.mark.parametrize("text", RIGHT)
+def test_what_is_right_is_read(parse: Parse, text: str) -> None:
+    """Would catch: a documented form that is refused."""
+    declared = parse("sources/s.yaml", HEAD + text + "\n")
+    assert told(declared.problems) == []
+
+
+@pytest.mark.parametrize(("text", "code"), WRONG)
+def test_what_is_wrong_is_told(parse: Parse, text: str, code: str) -> None:
+    """Would catch: a mistake that comes up in the night, or that becomes part of a statement."""
+    declared = parse("sources/s.yaml", HEAD + text + "\n")
+    assert code in {problem.code for problem in declared.problems}
+    assert {problem.place.line for problem in declared.problems} == {4}
+    assert all(problem.hint for problem in declared.problems)
+
+
+def test_no_columns_are_said_once(parse: Parse) -> None:
+    """Catches: an empty list that is called a list without names as well."""
+    declared = parse("sources/s.yaml", f"{HEAD}fixed_width: []\n")
+    assert [problem.message for problem in declared.problems] == ["`fixed_width` lists no columns"]
+
+
+def test_a_workbook_has_a_sheet_for_each_read(load: Load) -> None:
+    """Would catch: `{asset}` asked of a workbook, which holds several reads."""
+    files = {
+        "sources/s.yaml": "- {source: s, owner: core, files: s.csv}\n"
+        "- {source: t, owner: core, files: t.csv}\n",
+        "consumers.yaml": "- {consumer: c, owner: core, reads: [s, t], max_age: 1d,"
+        " export: {to: x.xlsx}}\n",
+    }
+    assert load(**files)[1] == []

@@ -348,9 +348,9 @@ def _definitions(plan: Plan, plans: Plans) -> list[Statements]:
     table = plan.query.table if plan.query is not None else ()
     prepared = [other.prepares for other in plans if other.prepares is not None]
     return [
-        Statements(defined={table: found.defined[table]})
-        for found in prepared
-        if found.defined.get(table)
+        Statements(defined={table: statements.defined[table]})
+        for statements in prepared
+        if statements.defined.get(table)
     ]
 
 

@@ -142,8 +142,8 @@ def in_dialect(text: object, dialect: str) -> str:
 def unproven_keys(columns: Iterable[str], dialect: str) -> str:
     """Return why rows with these keys aren't known to be the same ones in both databases."""
     listed = ", ".join(columns)
-    found = translate(f"select {listed} from t group by {listed}", dialect).unproven
-    return str(found[0]) if found else ""
+    unproven = translate(f"select {listed} from t group by {listed}", dialect).unproven
+    return str(unproven[0]) if unproven else ""
 
 
 def condition_in_duckdb(text: str, dialect: str) -> str:

@@ -137,8 +137,8 @@ def _checks_of_seed(
     unchecked = ""
     for uid in sources:
         table = outcome.nodes.by_id[uid]
-        found, unchecked = freshness(outcome, table)
-        checks += found
+        more, unchecked = freshness(outcome, table)
+        checks += more
         node.properties.setdefault("description", table.properties.get("description"))
     return checks, unchecked
 
@@ -191,8 +191,8 @@ def _source(outcome: Outcome, node: Node, seeded: Mapping[str, str]) -> None:
     fields = _fields(outcome, node, [])
     landing = "/".join(re.sub(r"[^A-Za-z0-9_-]+", "_", part) for part in (schema, table))
     fields |= {"partition": "*", "files": location or f"landing/{landing}.parquet"}
-    found, unchecked = freshness(outcome, node)
-    checks = [*checks, *found]
+    more, unchecked = freshness(outcome, node)
+    checks = [*checks, *more]
     fields |= {"checks": checks} if checks else {}
     path = outcome.write(source_path(node), yaml_file(fields))
     notes = f"; {node.renamed}" if node.renamed else ""

@@ -182,7 +182,7 @@ TYPES = {
     "g double precision": ("0.1", "DOUBLE", 0.1),
     "t text": ("E'a,\"b\"\\n\\\\c'", "VARCHAR", 'a,"b"\n\\c'),
     "e text": ("''", "VARCHAR", ""),
-    "c char(3)": ("'x'", "VARCHAR", "x  "),
+    "c char(3)": ("'x'", "VARCHAR", "x"),
     "da date": ("'2024-02-29'", "DATE", "2024-02-29"),
     "ts timestamp": ("'2024-02-29 23:59:59.123456'", "TIMESTAMP", "2024-02-29 23:59:59.123456"),
     "tz timestamptz": ("'2024-02-29 23:59:59.123456+05:30'", "TIMESTAMP WITH TIME ZONE", None),

@@ -340,3 +340,13 @@ def test_records_just_below_the_limit(tmp_path: Path, monkeypatch: pytest.Monkey
     opened = Opened(str(path), path.name, options={"xml": {"records": "//r"}})
     lines = xml.Xml().unfold(opened, tmp_path / "tmp", UnpackLimits(), None)
     assert Path(lines.path).read_bytes().count(b"\n") == 2
+
+
+def test_a_document_without_records_is_not_called_empty(bench: Workbench) -> None:
+    """Would catch: "the file is empty" for a path that leads to no element."""
+    outcome = bench.take(
+        b"<rows><row><a>1</a></row></rows>", "x.xml", options={"xml": {"records": "//r"}}
+    )
+    assert isinstance(outcome, UnreadableFile)
+    assert outcome.code == "delivery_empty"
+    assert "no record" in outcome.reason

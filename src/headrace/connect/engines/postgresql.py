@@ -58,7 +58,9 @@ _TYPES = {
     2950: "UUID",
 }
 """PostgreSQL's type numbers → DuckDB's names; all other types are read as PostgreSQL's text."""
-_NUMERIC, _BYTEA = 1700, 17
+_NUMERIC = 1700
+_WRITTEN = {17: "unhex(substr({}, 3))", 1042: "rtrim({}, ' ')"}
+"""How bytea and char(n), whose blanks don't count, become values."""
 DECIMALS_OF_ANY = 10
 """Number of decimals for `numeric` without a precision.
 
@@ -170,16 +172,20 @@ class PostgresqlSource(SourceDatabase):
         element = self._element(column)
         if element is not None:
             return _list(column.name, text, _TYPES.get(element, "VARCHAR"))
-        if column.type_code == _BYTEA:
-            return TextColumn(column.name, f"unhex(substr({text}, 3))")
+        if written := _WRITTEN.get(column.type_code):
+            return TextColumn(column.name, written.format(text))
         if column.type_code == _NUMERIC:
             if column.scale is None and column.name.lower() in self.as_doubles:
                 return TextColumn(column.name, f"CAST({text} AS DOUBLE)")
             return _decimal(column, text)
         kind = _TYPES.get(column.type_code, "VARCHAR")
-        # DuckDB's cast of a date drops the era
-        bad = f"suffix({text}, ' BC')" if kind == "DATE" else "false"
-        return TextColumn(column.name, f"CAST({text} AS {kind})", bad, POINTS_IN_TIME)
+        return TextColumn(
+            column.name,
+            f"CAST({text} AS {kind})",
+            # DuckDB's cast of a date drops the era
+            f"suffix({text}, ' BC')" if kind == "DATE" else "false",
+            POINTS_IN_TIME,
+        )
 
 
 def _list(name: str, text: str, element: str) -> TextColumn:

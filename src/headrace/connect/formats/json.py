@@ -89,9 +89,9 @@ class JsonRecordReader(FormatKind):
     textual = False
     """Whether all values are text, so that numbers are inferred from text too."""
 
-    def inspect(self, opened: Opened, *, known: bool) -> int | None:
+    def inspect(self, opened: Opened, *, known: bool) -> int | None:  # noqa: ARG002
         """Refuse anything but UTF-8 text."""
-        require_text(Path(opened.path), line_bytes_max=ONE_LINE, blank=known)
+        require_text(Path(opened.path), line_bytes_max=ONE_LINE, blank=True)
         return None
 
     def header(

@@ -39,7 +39,14 @@ HOW_TO = {
         "test-assets",
     ),
     "Check data": ("contracts", "drift", "checks", "quarantine"),
-    "Change and recompute": ("validate", "plan-and-apply", "environments", "backfill", "optimize"),
+    "Change and recompute": (
+        "validate",
+        "select",
+        "plan-and-apply",
+        "environments",
+        "backfill",
+        "optimize",
+    ),
     "Schedule and operate": (
         "schedule",
         "operate",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -227,10 +228,11 @@ SELECTORS = {
     "{intersection: ['tag:a tag:b', tag:c]}": "tag:a,tag:c tag:b,tag:c",
     "{method: selector, value: s0}": "tag:nightly",
     "group:sales": "owner:sales",
+    "'@orders'": "@orders",
+    "{method: tag, value: a, childrens_parents: true}": "@tag:a",
 }  # fmt: skip
 NO_SELECTORS = {
     "config.materialized:table": "no selection by config.materialized",
-    "'@orders'": "ancestors of all descendants",
     "orders2": "selects nothing that is imported",
     "{union: [tag:a, {union: [tag:b, {exclude: [tag:c]}]}]}": "an exclusion of one part only",
     "{method: selector, value: gone}": "selector gone isn't there",
@@ -256,10 +258,11 @@ def test_a_selector_is_said_in_words(tmp_path: Path) -> None:
             "selectors.yml": "selectors:\n" + "\n".join(entries) + "\n",
         },
     )
+    selectors = tomllib.loads(found.files["headrace.toml"])["selectors"]
     for n, words in enumerate(SELECTORS.values()):
         item = found.items[f"selector.shop.s{n}"]
-        assert item.todo == f"where it is used, write: headrace run {words}", definitions[n]
-        assert (item.verdict, item.file) == (Verdict.PERSON, "selectors.yml")
+        assert selectors[f"s{n}"] == words, definitions[n]
+        assert (item.verdict, item.file) == (Verdict.CARRIED, "selectors.yml")
     for n, why in enumerate(NO_SELECTORS.values(), len(SELECTORS)):
         assert why in found.items[f"selector.shop.s{n}"].todo, definitions[n]
 

@@ -43,7 +43,16 @@ NAMES_FILE = ".headrace/cache/names"
 
 Each line has a node's name, a tab and its kind; services.session.keep_names writes it.
 """
-PREFIXES = ("tag:", "owner:", "domain:", "source:", "path:", "consumer:", "state:changed")
+PREFIXES = (
+    "tag:",
+    "owner:",
+    "domain:",
+    "source:",
+    "path:",
+    "consumer:",
+    "selector:",
+    "state:modified",
+)
 _BASH = """\
 _headrace() {
     local IFS=$'\\n' word="${COMP_WORDS[COMP_CWORD]}"

@@ -150,6 +150,12 @@ SETTINGS = (
     ),
     FieldDescription("parameters", PARAMETERS, "values bound as `$name` in every body"),
     FieldDescription(
+        "selectors",
+        texts_by_name(TEXT),
+        "selections by name, as they are typed behind a command; `selector:NAME` selects the same",
+        'nightly = "tag:nightly --exclude orders"',
+    ),
+    FieldDescription(
         "retention",
         _RETAINED,
         "how long snapshots, history, raw bytes, quarantine and logs are kept, and the data of"

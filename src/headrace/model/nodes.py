@@ -608,6 +608,8 @@ class Settings(Value, kw_only=True):
     lake_path: str = ".headrace/lake"
     parameters: dict[str, Any] = {}
     pools: dict[str, int] = {}
+    selectors: dict[str, str] = {}
+    """Named selections, as they are typed behind a command: `tag:nightly --exclude orders`."""
     retention: dict[str, str] = {}
     backup: Backups = Backups()
     sign_in: SignIn | None = None

@@ -1,13 +1,14 @@
 """Node selection: `+carrier_delays tag:daily,owner:core source:flights` (INTERFACE §2).
 
 A blank means union, a comma intersection. A term consists of an optional `[N]+` (ancestors), a
-name, glob or `method:value`, and an optional `+[N]` (descendants).
+name, glob, path or `method:value`, and an optional `+[N]` (descendants); `@` before it means
+descendants and all ancestors of these. Differences to dbt are in decision 0197.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Protocol
 
@@ -15,7 +16,10 @@ from headrace.model.errors import UsageError, did_you_mean, shown
 from headrace.model.reachability import reachable
 
 TERMS_MAX = 10_000
-_TERM = re.compile(r"(?:(\d{1,5})?(\+))?(.*?)(?:(\+)(\d{1,5})?)?", re.DOTALL)
+EXCLUDE = "--exclude"
+"""In a declared selector, the word before the terms that are left out."""
+SELECTOR = re.compile(r"selector:([A-Za-z0-9_-]+)")
+_TERM = re.compile(r"(@|(\d{1,5})?\+)?(.*?)(\+(\d{1,5})?)?", re.DOTALL)
 _GLOB = re.compile(r"[*?\[]")
 
 
@@ -49,14 +53,19 @@ class SelectionGraph(Protocol):
     def changed(self) -> Collection[str]:
         """Return the nodes that differ from the applied version."""
 
+    def selectors(self) -> Mapping[str, str]:
+        """Return the declared selections by name."""
+
 
 def select(selection: Sequence[str], exclude: Sequence[str], graph: SelectionGraph) -> list[str]:
-    """Return the selected names in the graph's order; all names if `selection` is empty.
+    """Return the selected names in the graph's order; all names if `selection` has no texts.
 
-    Raises UsageError for a term that matches nothing.
+    Raises UsageError for texts without a term, and for a term that matches nothing.
     """
     names = graph.names()
-    chosen = _union(selection, graph) if _terms(selection) else set(names)
+    if selection and not _terms(selection):
+        raise UsageError("the selection is empty", hint="leave it out to select all nodes")
+    chosen = _union(selection, graph) if selection else set(names)
     excluded = _union(exclude, graph)
     return [name for name in names if name in chosen and name not in excluded]
 
@@ -84,22 +93,32 @@ def _matching(term: str, graph: SelectionGraph) -> set[str]:
     """Return the nodes of one term without commas, with the requested ancestors and descendants."""
     match = _TERM.fullmatch(term)
     assert match is not None
-    up_levels, up, core, down, down_levels = match.groups()
-    named = _named(core, graph)
-    results = set(named)
-    if up:
-        results |= reachable(named, graph.parents, int(up_levels) if up_levels else None).keys()
-    if down:
-        results |= reachable(
-            named, graph.children, int(down_levels) if down_levels else None
-        ).keys()
+    before, up_levels, core, after, down_levels = match.groups()
+    results = named = _named(core, graph)
+    if before == "@":
+        if after:
+            raise UsageError(
+                f"{shown(term)} has `@` and `+`", hint="`@` includes all descendants already"
+            )
+        results = named | reachable(named, graph.children).keys()
+        return results | reachable(results, graph.parents).keys()
+    if before:
+        results = results | reachable(named, graph.parents, _levels(up_levels)).keys()
+    if after:
+        results = results | reachable(named, graph.children, _levels(down_levels)).keys()
     return results
+
+
+def _levels(text: str | None) -> int | None:
+    return int(text) if text else None
 
 
 def _named(core: str, graph: SelectionGraph) -> set[str]:
     method, colon, value = core.partition(":")
-    if not colon:
+    if not colon and "/" not in core:
         return _by_name(core, graph.names())
+    if not colon:
+        method, value = "path", core
     matcher = _METHODS.get(method)
     if matcher is None:
         known = ", ".join(f"{name}:" for name in _METHODS)
@@ -108,7 +127,7 @@ def _named(core: str, graph: SelectionGraph) -> set[str]:
             hint=did_you_mean(method, _METHODS) or f"known: {known}",
         )
     results = matcher(value, graph)
-    if not results and method != "state":
+    if not results and method not in ("state", "selector"):
         raise UsageError(f"{shown(core)} selects nothing", hint=_values_hint(method, value, graph))
     return results
 
@@ -167,8 +186,21 @@ def _consumer(value: str, graph: SelectionGraph) -> set[str]:
 
 def _state(value: str, graph: SelectionGraph) -> set[str]:
     if value not in ("changed", "modified"):
-        raise UsageError(f"unknown state {shown(value)}", hint="write state:changed")
+        raise UsageError(f"unknown state {shown(value)}", hint="write state:modified")
     return set(graph.changed()) & set(graph.names())
+
+
+def _selector(value: str, graph: SelectionGraph) -> set[str]:
+    """Return what a declared selector selects; each names earlier ones only."""
+    selectors = graph.selectors()
+    if value not in selectors:
+        hint = did_you_mean(value, selectors) or "declare it in `[selectors]` of headrace.toml"
+        raise UsageError(f"unknown selector {shown(value)}", hint=hint)
+    selection, _, exclude = selectors[value].partition(EXCLUDE)
+    try:
+        return set(select([selection], [exclude.replace(EXCLUDE, " ")], graph))
+    except UsageError as error:
+        raise UsageError(f"selector {shown(value)}: {error}", hint=error.hint) from error
 
 
 _METHODS: dict[str, Callable[[str, SelectionGraph], set[str]]] = {
@@ -181,6 +213,7 @@ _METHODS: dict[str, Callable[[str, SelectionGraph], set[str]]] = {
     "consumer": _consumer,
     "exposure": _consumer,
     "state": _state,
+    "selector": _selector,
 }
 
 

@@ -33,6 +33,7 @@ from headrace.model.secrets import (
     read_parameters,
     read_pass_environment,
 )
+from headrace.model.selection import SELECTOR
 
 # Environments (`--env NAME`): the same project with other settings, and its own state, lake and
 # statistics. Production is named `prod`; its settings are outside of `[environments.*]`.
@@ -220,6 +221,7 @@ _TABLES = (
     "lake",
     "pools",
     "parameters",
+    "selectors",
     "retention",
     "backup",
     "sign_in",
@@ -298,6 +300,7 @@ def _parts(fields: Fields) -> dict[str, Any]:
         "lake_path": read_path(lake, "path") if "path" in lake else None,
         "parameters": read_parameters(fields),
         "pools": _pools(fields),
+        "selectors": _selectors(fields),
         "retention": _durations(fields),
         "sign_in": _sign_in(_table(fields, "sign_in", SIGN_IN_FIELDS)),
         "backup": _backup(_table(fields, "backup", BACKUP_FIELDS)),
@@ -391,6 +394,23 @@ def _pools(fields: Fields) -> dict[str, int]:
             )
     slots = {name: inner.whole(name, minimum=1, maximum=POOL_SLOTS_MAX) for name in block}
     return {name: count for name, count in slots.items() if count is not None}
+
+
+def _selectors(fields: Fields) -> dict[str, str]:
+    """Return the named selections. Each may use those above it, so that none leads to itself."""
+    block = fields.block_of("selectors") or LocatedMapping(0)
+    inner = Fields(block, fields.report, tuple(block), what="[selectors]")
+    results: dict[str, str] = {}
+    for name in block:
+        text = inner.text(name) or ""
+        unknown = [other for other in SELECTOR.findall(text) if other not in results]
+        if unknown:
+            hint = f"declare selector {shown(unknown[0])} above {shown(name)}"
+            fields.report.error(
+                "wrong_value", block.lines[name], f"{shown(name)} uses a selector below it", hint
+            )
+        results[name] = text
+    return results
 
 
 def _durations(fields: Fields) -> dict[str, str]:

@@ -344,7 +344,7 @@ def plan_backfill(
     UsageError if the range has none of the partitions.
     """
     choice = choose(timeline, compiled, request)
-    if not choice.picked and not choice.passed and request.mode is not Mode.FAILED:
+    if request.limits and not (choice.picked or choice.passed or request.mode is Mode.FAILED):
         _refuse_empty_range(timeline, request, choice)
     staged = {item.node: item.extent for item in choice.picked if item.how == STAGED}
     stepped = publishing_steps(timeline, staged)

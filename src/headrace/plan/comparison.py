@@ -363,7 +363,7 @@ def _settings(project: Project) -> Settings:
     rules = (msgspec.structs.replace(rule, line=1) for rule in settings.policy_rules)
     tests = (msgspec.structs.replace(test, line=1) for test in settings.policy_tests)
     return msgspec.structs.replace(
-        settings, policy={}, rules=tuple(rules), policy_tests=tuple(tests)
+        settings, selectors={}, policy={}, rules=tuple(rules), policy_tests=tuple(tests)
     )
 
 

@@ -54,7 +54,8 @@ class Option(NamedTuple):
 
 
 SELECT_HELP = (
-    "names, globs, +ancestors, descendants+, tag:, owner:, domain:, source:, path:, consumer:"
+    "names, globs, +ancestors, descendants+, @both, tag:, owner:, domain:, source:, path:,"
+    " consumer:, state:modified, selector:; `a,b` is what both select"
 )
 PARTITION_HELP = "only this partition; again for each further one, as a key may have commas"
 Selected = Annotated[Sequence[str], Argument("[SELECT]...", SELECT_HELP)]

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from headrace.model import Asset, Consumer, Project, Source
+from headrace.model import Asset, Consumer, Project, Source, UsageError
 from headrace.model.selection import select
 
 if TYPE_CHECKING:
     from headrace.plan import Compiled
     from headrace.project.session import ProjectSession
+
+
+NOTHING_SELECTED = "no node matches the selection"
 
 
 class ProjectGraph:
@@ -23,7 +26,9 @@ class ProjectGraph:
         compiled: Compiled | None,
         changed: frozenset[str] = frozenset(),
         visible: frozenset[str] | None = None,
+        selectors: Mapping[str, str] | None = None,
     ) -> None:
+        self._selectors = selectors or {}
         self._visible = visible
         self._project = project
         self._compiled = compiled
@@ -74,6 +79,10 @@ class ProjectGraph:
         """Return the nodes whose files differ from the applied project."""
         return self._changed
 
+    def selectors(self) -> Mapping[str, str]:
+        """Return the declared selections by name."""
+        return self._selectors
+
     def _node(self, name: str) -> Source | Asset | Consumer:
         node = self._project.node(name)
         if node is None:
@@ -115,34 +124,54 @@ def selected(
     """
     compiled = compiled or session.compiled
     project = project or (compiled.project if compiled else session.project())
-    changed = (
-        changed_nodes(session)
-        if any("state:" in text for text in [*selection, *exclude])
-        else frozenset()
-    )
-    if (
-        session.compiled is None
-        or compiled is not session.compiled
-        or project is not compiled.project
-        or changed
-        or session.visible is not None
-    ):
-        graph = ProjectGraph(project, compiled, changed, session.visible)
+    graph = _graph(session, [*selection, *exclude], compiled, project)
+    try:
         return select(list(selection), list(exclude), graph)
+    except UsageError as error:
+        if session.visible is not None or not _selects(session, selection, exclude):
+            raise
+        raise UsageError(
+            f"{error} in the applied version: only the files have it", hint="headrace apply"
+        ) from error
+
+
+def _graph(
+    session: ProjectSession, texts: Sequence[str], compiled: Compiled | None, project: Project
+) -> ProjectGraph:
+    """Return the graph for these texts: a cached one, unless they need more than the project."""
+    named = any("selector:" in text for text in texts)
+    selectors = session.settings.selectors if named else {}
+    has_state = any("state:" in text for text in [*texts, *selectors.values()])
+    changed = changed_nodes(session) if has_state else frozenset()
+    is_applied = compiled is not None and compiled is session.compiled
+    if named or changed or session.visible is not None or not is_applied:
+        return ProjectGraph(project, compiled, changed, session.visible, selectors)
     from headrace.project.caches import cached_by_version
 
-    return select(
-        list(selection),
-        list(exclude),
-        cached_by_version(session, "selection", lambda: ProjectGraph(project, compiled)),
-    )
+    return cached_by_version(session, "selection", lambda: ProjectGraph(project, compiled))
+
+
+def _selects(session: ProjectSession, selection: Sequence[str], exclude: Sequence[str]) -> bool:
+    """Whether the files, applied or not, have nodes for a selection."""
+    declared = session.declared().compiled
+    if declared is None:
+        return False
+    graph = _graph(session, [*selection, *exclude], declared, declared.project)
+    try:
+        return bool(select(selection, exclude, graph))
+    except UsageError:
+        return False
 
 
 def changed_nodes(session: ProjectSession) -> frozenset[str]:
-    """Return the nodes whose files differ from the applied project; all before the first apply."""
+    """Return the nodes whose files differ from the applied project; all before the first apply.
+
+    In an environment they are compared with production, as `plan` does.
+    """
     from headrace.plan import changes
     from headrace.project.session import usable
 
+    against = session.production or session
     return frozenset(
-        change.node for change in changes(session.compiled, usable(session.declared()))
+        change.node for change in changes(against.compiled, usable(session.declared()))
     )

@@ -153,7 +153,7 @@ def plan(
     timeline = Timeline(graph, with_deliveries(graph, extents, (), reread), to_us(now))
     names = selected(session, arguments.select, arguments.exclude, compiled=compiled)
     nodes = [timeline.nodes[name] for name in names if name in timeline.nodes]
-    if not nodes:
+    if names and not nodes:
         raise UsageError(
             "nothing was selected that has partitions", hint=_hint(compiled.project, names)
         )

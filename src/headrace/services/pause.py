@@ -20,7 +20,7 @@ from headrace.model.times import Duration
 from headrace.plan import Compiled
 from headrace.plan.compiled import is_view
 from headrace.project.parameters import Excluded, Option, Reason, Selected
-from headrace.project.selection import selected
+from headrace.project.selection import NOTHING_SELECTED, selected
 from headrace.project.session import Progress, ProjectSession
 from headrace.responses.interventions import PauseResponse, PauseRow
 from headrace.scheduler import Paused, Resumed
@@ -154,13 +154,12 @@ def _pause(context: CommandContext, arguments: PauseArguments, progress: Progres
             "nothing is applied yet, so nothing runs that could be paused", hint="headrace apply"
         )
     project = applied.compiled.project
-    names = [
-        name
-        for name in selected(
-            context.session, arguments.select, arguments.exclude, compiled=applied.compiled
-        )
-        if not is_view(project, name)
-    ]
+    selection = selected(
+        context.session, arguments.select, arguments.exclude, compiled=applied.compiled
+    )
+    if not selection:
+        raise UsageError(NOTHING_SELECTED, hint="headrace ls shows what there is")
+    names = [name for name in selection if not is_view(project, name)]
     if not names:
         raise UsageError(
             "nothing was selected that runs: a view is computed when it is read",

@@ -39,7 +39,7 @@ from headrace.project.parameters import (
     Reason,
     Selected,
 )
-from headrace.project.selection import selected
+from headrace.project.selection import NOTHING_SELECTED, selected
 from headrace.project.session import Progress, ProjectSession, Silent, usable
 from headrace.project.status_facts import unapplied_note
 from headrace.project.targets import partition as parse_partition
@@ -166,7 +166,7 @@ def retry(
             else UsageError("nothing has run yet", hint="headrace tick")
         )
     if not failed_partitions(session, target):
-        return _nothing(session, target)
+        return _nothing_failed(session, target)
     note = warn_of_edits(session, progress)
     arguments = RetryArguments(target, (reason or "").strip())
     response: RunResponse = perform(session, "retry", arguments, progress)
@@ -192,7 +192,7 @@ def _retry(
     known = {target.node for target in leader.everything}
     retry_targets = [Target(node, key, key) for node, key in results if node in known]
     if not retry_targets:
-        return _nothing(context.session, arguments.target)
+        return _nothing_failed(context.session, arguments.target)
     counts = count_places(
         leader, ((target.node, target.first or WHOLE) for target in retry_targets)
     )
@@ -230,8 +230,12 @@ def _is_run(text: str) -> bool:
     return text.isascii() and text.isdecimal() and len(text) <= RUN_DIGITS_MAX
 
 
-def _nothing(session: ProjectSession, target: str) -> RunResponse:
+def _nothing_failed(session: ProjectSession, target: str) -> RunResponse:
     of = f"run {target}" if _is_run(target) else target
+    return _nothing(session, f"nothing of {of} failed that hasn't been published or dropped since")
+
+
+def _nothing(session: ProjectSession, reason: str) -> RunResponse:
     return RunResponse(
         now=session.now(),
         run_id=None,
@@ -240,7 +244,7 @@ def _nothing(session: ProjectSession, target: str) -> RunResponse:
         published=[],
         rejected=[],
         clock=session.clock.kind,
-        reason=f"nothing of {of} failed that hasn't been published or dropped since",
+        reason=reason,
     )
 
 
@@ -397,10 +401,14 @@ def _check(session: ProjectSession, arguments: RunArguments, progress: Progress)
 
 
 @leader_command("run", RunArguments, RunResponse)
-def _run(context: CommandContext, arguments: RunArguments, progress: Progress) -> PendingRun:
+def _run(
+    context: CommandContext, arguments: RunArguments, progress: Progress
+) -> PendingRun | RunResponse:
     leader = context.leader(progress)
     compiled = leader.applied.compiled
     names = selected(context.session, arguments.select, arguments.exclude, compiled=compiled)
+    if not names:
+        return _nothing(context.session, NOTHING_SELECTED)
     typed = [*arguments.partitions, arguments.first, arguments.last]
     refuse_removed(compiled.project, names, typed, context.clock.now_us())
     targets = _targets(compiled.project, names, arguments, leader.exported)

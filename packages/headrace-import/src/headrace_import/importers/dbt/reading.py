@@ -89,9 +89,11 @@ def read_project(
     read_exposures(outcome)
     read_macros(outcome)
     read_rest(outcome)
-    read_selectors(outcome)
+    selectors = read_selectors(outcome)
     outcome.files["owners.yaml"] = outcome.owners.text()
-    outcome.files["headrace.toml"] = settings_text(files, commands=bool(outcome.commands))
+    outcome.files["headrace.toml"] = settings_text(
+        files, selectors, commands=bool(outcome.commands)
+    )
     outcome.files[".gitignore"] = IGNORED
     outcome.remove_secrets()
     return ImportedProject(

@@ -1,4 +1,4 @@
-"""Selectors of dbt (`selectors.yml`): the words that select the same in Headrace."""
+"""Selectors of dbt (`selectors.yml`): the selectors of headrace.toml that select the same."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from itertools import product
 from typing import Any
 
-from headrace.extension import LocatedMapping, command_line
+from headrace.extension import LocatedMapping
 from headrace_import.importers.dbt.nodes import Node, clean_name
 from headrace_import.importers.dbt.outcome import Outcome
 from headrace_import.importers.dbt.owners import clean_owner
@@ -18,6 +18,7 @@ from headrace_import.importers.dbt.writing import yaml_file
 from headrace_import.importers.imported import Verdict
 
 FILES = ("selectors.yml", "selectors.yaml")
+_NAME = re.compile(r"[A-Za-z0-9_-]+")
 TERMS_MAX = 200
 """Selectors with more terms aren't written out."""
 DEEP_MAX = 20
@@ -37,42 +38,51 @@ class _Selected:
     excluded: _Terms = ()
 
 
-def read_selectors(outcome: Outcome) -> None:
-    """Add an item of each selector, with the words that select the same here."""
+def read_selectors(outcome: Outcome) -> dict[str, str]:
+    """Add an item of each selector, and return those that select the same here."""
+    selectors: dict[str, str] = {}
     for file in FILES:
         if (outcome.nodes.files.root / file).is_file():
             entries = listed(mapped(outcome.nodes.files.yaml(file)).get("selectors"))
             by_name = {str(mapped(entry).get("name")): mapped(entry) for entry in entries}
             reader = _Reader(outcome, by_name)
-            for name, entry in by_name.items():
-                _item(outcome, reader, file, name, entry)
+            selectors |= {
+                name: _item(outcome, reader, file, name, entry) for name, entry in by_name.items()
+            }
+    return {name: words for name, words in selectors.items() if words}
 
 
-def _item(outcome: Outcome, reader: _Reader, file: str, name: str, entry: LocatedMapping) -> None:
+def _item(outcome: Outcome, reader: _Reader, file: str, name: str, entry: LocatedMapping) -> str:
+    """Add the item of a selector; return its words, empty if it is for a person."""
+    verdict, why, words, todo = Verdict.CARRIED, f"`selector:{name}` selects the same", "", ""
     try:
-        words = _words(reader.read(entry.get("definition")))
-        todo = f"where it is used, write: {command_line('run', *words)}"
+        words = _words(name, reader.read(entry.get("definition")))
     except _NoWords as error:
+        verdict, why = Verdict.PERSON, "Headrace has no words for it"
         todo = f"where it is used, name the assets: {error}"
     outcome.add(
         f"selector.{outcome.nodes.files.name}.{name}",
         file,
         entry.line,
-        Verdict.PERSON,
-        "Headrace has no names for selections",
+        verdict,
+        why,
         todo=todo,
+        created=() if todo else ("headrace.toml",),
         original=yaml_file(entry),
     )
+    return words
 
 
-def _words(selected: _Selected) -> list[str]:
-    """Return a selection as words of a command line."""
+def _words(name: str, selected: _Selected) -> str:
+    """Return a selection as it is typed behind a command."""
+    if not _NAME.fullmatch(name):
+        raise _NoWords("its name has other signs than letters, digits, `_` and `-`")
     if not selected.terms:
         raise _NoWords("it selects nothing")
     words = [",".join(term) for term in selected.terms]
     for term in selected.excluded:
         words += ["--exclude", ",".join(term)]
-    return words
+    return " ".join(words)
 
 
 def _implied_method(value: str) -> str:
@@ -117,22 +127,20 @@ class _Reader:
     def _term(self, word: str) -> _Terms:
         match = _CLI.fullmatch(word)
         assert match is not None
-        if match["at"]:
-            raise _NoWords("Headrace has no `@`, the ancestors of all descendants")
         method, colon, value = match["core"].partition(":")
         if not colon:
             method, value = _implied_method(method), method
-        before = f"{match['up'] or ''}+" if match["parents"] else ""
+        before = "@" if match["at"] else f"{match['up'] or ''}+" if match["parents"] else ""
         after = f"+{match['down'] or ''}" if match["children"] else ""
         return self._around(method, value, before, after)
 
     def _full(self, entry: LocatedMapping, deep: int) -> _Selected:
-        if flag(entry.get("childrens_parents")):
-            raise _NoWords("Headrace has no `childrens_parents`")
         method, value = str(entry["method"]), str(entry.get("value"))
         if method == "selector":
             return self._other(value, deep)
         before = f"{entry.get('parents_depth') or ''}+" if flag(entry.get("parents")) else ""
+        if flag(entry.get("childrens_parents")):
+            before = "@"
         after = f"+{entry.get('children_depth') or ''}" if flag(entry.get("children")) else ""
         excluded = [self.read(item, deep + 1) for item in listed(entry.get("exclude"))]
         return _Selected(
@@ -196,7 +204,7 @@ class _Reader:
         elif method == "consumer":
             yield f"consumer:{clean_name(value)}"
         elif method == "state" and value == "modified":
-            yield "state:changed"
+            yield "state:modified"
         elif method == "package" and value in ("this", self._outcome.nodes.files.name):
             yield "path:assets"
         elif method == "source":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -97,11 +98,14 @@ def _is_plain(text: str) -> bool:
     return bool(text) and ("env_var(" not in text or _DEFAULT.search(text) is not None)
 
 
-def settings_text(files: ProjectFiles, *, commands: bool) -> str:
+def settings_text(files: ProjectFiles, selectors: Mapping[str, str], *, commands: bool) -> str:
     """Return headrace.toml. `commands` says whether dbt runs some of the models."""
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", files.name).strip("-")[:60] or "project"
     lines = ["[project]", f'name = "{name}"', 'timezone = "UTC"', "", "[run]", "workers = 2"]
     if commands:
         lines.append('pass_environment = ["DBT_PROJECT_DIR", "DBT_PROFILES_DIR"]')
         lines += UNRESTRICTED
+    if selectors:
+        words = (f"{name} = {json.dumps(text)}" for name, text in selectors.items())
+        lines += ["", "[selectors]", *words]
     return "\n".join(lines) + "\n"

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import socket
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from trickling_server import START, trickling
 
-from headrace.connect import airflow_control
-from headrace.connect.airflow_control import AirflowControl, AirflowServerAddress
 from headrace.connect.connectors import Unavailable
 from headrace.connect.http_client import HttpClient, body_of
 from headrace.connect.http_requests import HttpRequest, Spec
@@ -23,42 +19,9 @@ from headrace.model.nodes import ALL_NETWORKS
 from headrace.security.secrets import Secrets
 from headrace.services import connections
 
+__all__ = ["trickling"]
+
 SECONDS = 0.6
-TRICKLE_SECONDS = 0.05
-START = {
-    "body": b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n",
-    "headers": b"HTTP/1.1 200 OK\r\nX-Long: ",
-    "small error": b"HTTP/1.1 404 Not Found\r\nContent-Length: 60000\r\n\r\n",
-}
-
-
-@pytest.fixture
-def trickling(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], str]]:
-    """Return a function that starts a server which trickles, and returns its URL."""
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
-
-        def start(part: str) -> str:
-            threading.Thread(target=_serve, args=(listener, START[part]), daemon=True).start()
-            return f"http://127.0.0.1:{listener.getsockname()[1]}"
-
-        yield start
-
-
-def _serve(listener: socket.socket, start: bytes) -> None:
-    with suppress(OSError):
-        while True:
-            connection, _ = listener.accept()
-            with connection, suppress(OSError):
-                connection.recv(65536)
-                connection.sendall(start)
-                while True:
-                    connection.sendall(b"1")
-                    time.sleep(TRICKLE_SECONDS)
-
-
-def _airflow(url: str, _: Path) -> None:
-    AirflowControl(AirflowServerAddress(url=url), Secrets(Path())).state("d")
 
 
 def _notification(url: str, _: Path) -> None:
@@ -79,7 +42,7 @@ def _source(url: str, folder: Path) -> None:
         b"".join(body_of(response, 10_000_000, deadline=time.monotonic() + SECONDS))
 
 
-CASES = [(client, part) for client in (_airflow, _notification, _source) for part in START]
+CASES = [(client, part) for client in (_notification, _source) for part in START]
 
 
 @pytest.mark.parametrize(("client", "part"), [*CASES, (_connection, "headers")])
@@ -91,7 +54,6 @@ def test_a_trickling_server_is_given_up_in_time(
     part: str,
 ) -> None:
     """Would catch: a command or a leader that one server holds for ever, a byte at a time."""
-    monkeypatch.setattr(airflow_control, "ANSWER_SECONDS", SECONDS)
     monkeypatch.setattr(channels, "TIMEOUT_SECONDS", SECONDS)
     monkeypatch.setattr(connections, "HTTP_SECONDS", SECONDS)
     url = trickling(part)

@@ -138,7 +138,7 @@ def test_a_command_of_another_package_says_which(alone: Alone) -> None:
 
 
 @pytest.mark.system
-def test_a_format_of_another_package_says_which(alone: Alone, tmp_path: Path) -> None:
+def test_a_kind_of_another_package_says_which(alone: Alone, tmp_path: Path) -> None:
     """Would catch: an unknown field, a damaged CSV or a traceback, where only a package is missing."""
     shop = tmp_path / "shop"
     alone.run("-m", "headrace", "init", "shop", folder=tmp_path)
@@ -153,6 +153,7 @@ def test_a_format_of_another_package_says_which(alone: Alone, tmp_path: Path) ->
             )
         )
     )
+    sources += "- {source: a, owner: me, partition: day, airflow: {url: 'https://a.example'}}\n"
     (shop / "sources/legacy.yaml").write_text(sources)
     (shop / "consumers.yaml").write_text(
         "".join(
@@ -164,7 +165,8 @@ def test_a_format_of_another_package_says_which(alone: Alone, tmp_path: Path) ->
     problems = json.loads(output)["problems"]
     hints = [(problem["code"], problem["hint"]) for problem in problems]
     assert sorted(hints) == sorted(
-        [("unsupported_kind", "pip install headrace-legacy")] * 4
+        [("unsupported_kind", "pip install headrace-import")]
+        + [("unsupported_kind", "pip install headrace-legacy")] * 4
         + [("unknown_export_format", "pip install headrace-legacy")] * 2
     )
     (tmp_path / "book.xlsx").write_bytes(b"")

@@ -6,7 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from clilab import call
 from runlab import Lab, end_begun
+
+__all__ = ["call"]
 
 
 @pytest.fixture

@@ -28,10 +28,10 @@ import headrace
 from benchmarks.peers import Unavailable, environment
 from benchmarks.peers.measuring import free_port
 from benchmarks.peers.servers import started
-from headrace.connect.airflow_control import AirflowControl, AirflowServerAddress
 from headrace.project.session import ProjectSession, Silent
 from headrace.security.secrets import Secrets
 from headrace.services.pause import pause
+from headrace_import.airflow_server.control import AirflowControl, AirflowServerAddress
 from headrace_import.services.project import import_project
 from headrace_import.services.stages import move, rollback
 from headrace_import.services.status import import_status

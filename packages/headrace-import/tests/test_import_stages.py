@@ -242,7 +242,7 @@ def test_a_silent_server_is_asked_once(moving: Moving, monkeypatch: pytest.Monke
         asked.append(1)
         raise httpx.ConnectTimeout("timed out")
 
-    monkeypatch.setattr("headrace.connect.airflow_control.whole_answer", times_out)
+    monkeypatch.setattr("headrace_import.airflow_server.control.whole_answer", times_out)
     rows = import_status(moving.session(), moving.root).dags
     assert [row.stage for row in rows] == ["unknown"] * 5
     assert {row.why for row in rows} == {rows[0].why}

@@ -486,7 +486,7 @@ def added_fields(block: LocatedMapping, known: Collection[str], report: Report) 
     for name in unknown:
         report.uses_plugin(SOURCES, name)
         report.uses_plugin(FORMATS, name)
-        if package := missing_package(FORMATS, name):
+        if package := missing_package(SOURCES, name) or missing_package(FORMATS, name):
             line = block.lines.get(name, block.line)
             report.error(
                 "unsupported_kind",
@@ -496,8 +496,9 @@ def added_fields(block: LocatedMapping, known: Collection[str], report: Report) 
             )
     if not unknown:
         return frozenset()
-    names = {*plugin_names(SOURCES), *plugin_names(FORMATS), *IN_PACKAGES[FORMATS]} - OWN_FORMATS
-    return frozenset(names & {*unknown})
+    shipped = IN_PACKAGES[SOURCES].keys() | IN_PACKAGES[FORMATS].keys()
+    names = {*plugin_names(SOURCES), *plugin_names(FORMATS)} - OWN_FORMATS
+    return frozenset((names | shipped) & {*unknown})
 
 
 def read_connectors(

@@ -47,6 +47,7 @@ _ELSEWHERE = {FORMATS: {name: f"headrace.connect.formats.{name}" for name in OWN
 """Kinds that lie beside modules which aren't kinds."""
 LEGACY = "headrace-legacy"
 IN_PACKAGES = {
+    SOURCES: {"airflow": "headrace-import"},
     FORMATS: dict.fromkeys(("excel", "fixed_width", "xml"), LEGACY),
     EXPORTS: {"excel": LEGACY},
 }

@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from headrace.connect.airflow_control import DagState, ScheduledRun
 from headrace.extension import (
     Asset,
     Progress,
@@ -37,6 +36,7 @@ from headrace.model.intervals import (
     to_us,
 )
 from headrace.store.queries import publications
+from headrace_import.airflow_server.control import DagState, ScheduledRun
 from headrace_import.services.status import DagHere
 
 _START = re.compile(r"^start:.*$", re.MULTILINE)

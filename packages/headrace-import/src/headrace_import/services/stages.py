@@ -11,7 +11,6 @@ from pathlib import Path
 
 import msgspec
 
-from headrace.connect.airflow_control import AirflowControl, ScheduledRun
 from headrace.connect.connectors import Unavailable
 from headrace.extension import (
     CHANGE,
@@ -33,6 +32,7 @@ from headrace.security.audit import rfc3339
 from headrace.security.secrets import SecretMissing
 from headrace.store.clock import instant
 from headrace.store.queries import attempts
+from headrace_import.airflow_server.control import AirflowControl, ScheduledRun
 from headrace_import.importers.origin_files import MANIFEST_FILE
 from headrace_import.responses.stages import ImportMovedResponse
 from headrace_import.services.handover import (

@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import msgspec
 
-from headrace.connect.airflow_control import AirflowControl, AirflowServerAddress, DagState
 from headrace.connect.connectors import Unavailable
 from headrace.extension import (
     SEE,
@@ -32,6 +31,7 @@ from headrace.security.secrets import SecretMissing, Secrets
 from headrace.services.pause import scheduled
 from headrace.store import Store
 from headrace.store.queries import scheduling
+from headrace_import.airflow_server.control import AirflowControl, AirflowServerAddress, DagState
 from headrace_import.responses.imports import ImportChanges
 from headrace_import.responses.stages import (
     ImportDagRow,

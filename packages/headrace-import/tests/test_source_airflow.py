@@ -14,11 +14,11 @@ from http_server_lab import reply
 
 from headrace.connect.connectors import Access, Unavailable
 from headrace.connect.deliveries import Observation
-from headrace.connect.source_kinds.airflow import Airflow
 from headrace.model.errors import Report
 from headrace.model.parsing import load_yaml
 from headrace.model.yaml_files import read_sources
 from headrace.security.secrets import Secrets
+from headrace_import.airflow_server.source import Airflow
 
 DAY, NEXT = "2026-03-01", "2026-03-02"
 MORNING = "2026-03-01T06:00:00Z"

@@ -94,10 +94,11 @@ def compared(packages: dict[str, Counter[str]]) -> list[str]:
 
 
 def _raised(lines: list[dict[str, Any]]) -> Counter[tuple[str, str]]:
-    """Return by how much each figure of a package, and that of all together, was raised."""
+    """Return by how much each figure was raised; `all` is Headrace alone."""
     raised = Counter[tuple[str, str]]()
     for line in lines:
-        for package in (line["package"], "all"):
+        beside = line["package"].startswith("headrace-")
+        for package in (line["package"],) if beside else (line["package"], "all"):
             raised[package, line["figure"]] += line["by"] if line["reason"].strip() else 0
     return raised
 

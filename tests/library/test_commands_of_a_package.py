@@ -26,7 +26,6 @@ from headrace.extension import (
     SEE,
     Argument,
     CommandContext,
-    Progress,
     ProjectSession,
     Response,
     command,
@@ -64,9 +63,9 @@ def greet(session: ProjectSession) -> list[OwnerRow]:
     return []
 
 
-@leader_command("greet", OwnerRow, OwnerRow)
-def greet_on_leader(context: CommandContext, arguments: OwnerRow, progress: Progress) -> OwnerRow:
-    return arguments
+@leader_command("greet", OwnerRow)
+def greet_on_leader(context: CommandContext, owner: OwnerRow) -> OwnerRow:
+    return owner
 
 
 @command("owners run", SEE, http="GET /runs/{a} another_run", not_for_agents="it is Headrace's")

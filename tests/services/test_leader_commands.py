@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 CHECK = """
-import importlib, pkgutil
+import importlib, msgspec, pkgutil
 import headrace.services as package
 from headrace.acts.commands import COMMANDS, REQUESTABLE
 for module in pkgutil.iter_modules(package.__path__):
@@ -15,6 +15,8 @@ for name, command in sorted(COMMANDS.items()):
     place = command.do.__module__.rpartition(".")[2]
     if REQUESTABLE.get(name) != place:
         print(name, place)
+    for field in msgspec.structs.fields(command.message):
+        print(end="" if field.name in command.do.__annotations__ else name)
 """
 
 

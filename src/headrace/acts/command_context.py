@@ -12,7 +12,7 @@ from headrace.model.access import ACCESS_FILE
 from headrace.plan import Compiled, changes
 from headrace.plan.project_plan import Plan
 from headrace.plan.steps import Rename
-from headrace.project.session import Progress, ProjectSession, usable
+from headrace.project.session import Progress, ProjectSession, Silent, usable
 from headrace.repairs.incident_messages import repair_message, weekly_lines
 from headrace.runtime import applied_versions, usage
 from headrace.runtime.applied_versions import AppliedVersion
@@ -69,9 +69,14 @@ class CommandContext:
     """A command's access to session, store and leader while this process leads."""
 
     def __init__(
-        self, session: ProjectSession, held: Leadership, leading: _Leading | None = None
+        self,
+        session: ProjectSession,
+        held: Leadership,
+        progress: Progress | None = None,
+        leading: _Leading | None = None,
     ) -> None:
         self.session, self.held = session, held
+        self.progress = progress or Silent()
         self._leading = leading or _Leading()
 
     def asked_by(self, actor: str, now: datetime | None) -> CommandContext:
@@ -81,7 +86,7 @@ class CommandContext:
         """
         if now is not None:
             self.at(now)
-        return CommandContext(self.session.again(actor), self.held, self._leading)
+        return CommandContext(self.session.again(actor), self.held, leading=self._leading)
 
     @property
     def store(self) -> Store:

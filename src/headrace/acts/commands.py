@@ -1,17 +1,28 @@
 """Commands that change something: run here as the leader, or sent to the running leader.
 
-A command registers its function with `@leader_command(name, Arguments, Response)`. Arguments and
-responses are msgspec structs, so that a request can travel through the store.
+A command registers its function with `@leader_command(name, Response)`. The request that travels
+through the store is made from the function's parameters.
 """
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
 from datetime import datetime
+from functools import cached_property
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    Generic,
+    ParamSpec,
+    TypeVar,
+    cast,
+    get_type_hints,
+)
 
 import msgspec
 
@@ -257,21 +268,76 @@ FOLLOW_SECONDS = 1.0
 _BACKED_UP = ("tick", "run", "backfill")
 """Commands that make a due backup at their end; a server's maintenance does so itself."""
 
+P = ParamSpec("P")
 D = TypeVar("D", bound=Response)
-A = TypeVar("A", bound=msgspec.Struct)
 
 
-class LeaderCommand(msgspec.Struct, frozen=True):
-    """A command that changes something: its arguments, its function and its response."""
+class LeaderCommand(Generic[P, D]):
+    """A command that changes something: `do` runs while this process leads."""
 
-    name: str
-    arguments: type[msgspec.Struct]
-    response: type[Response]
-    do: Callable[[CommandContext, Any, Progress], Response | PendingRun]
-    """Returns a response, or for long work a PendingRun to wait for."""
+    def __init__(
+        self,
+        name: str,
+        response: type[D],
+        do: Callable[Concatenate[CommandContext, P], D | PendingRun],
+    ) -> None:
+        self.name, self.response, self.do = name, response, do
+
+    @cached_property
+    def message(self) -> type[msgspec.Struct]:
+        """The arguments as they travel through the store, from the parameters of `do`."""
+        types = get_type_hints(self.do)
+        given = list(inspect.signature(self.do).parameters.values())[1:]
+        return msgspec.defstruct(
+            self.name,
+            [
+                (item.name, types[item.name])
+                if item.default is item.empty
+                else (item.name, types[item.name], item.default)
+                for item in given
+            ],
+        )
+
+    def perform(
+        self, session: ProjectSession, progress: Progress, *args: P.args, **kwargs: P.kwargs
+    ) -> D:
+        """Run the command as the leader, or send it to the process that leads.
+
+        Return a response, for long work after waiting for it. Raise whatever the command raises.
+        """
+        if not session.leads:
+            return _ask(session, self, self.message(*args, **kwargs))
+        try:
+            with led(session) as held:
+                context = CommandContext(session, held, progress)
+                _note_ahead(held, progress)
+                closed, response = held.closed, None
+                if closed is None:
+                    response = _do(context, lambda: self.do(context, *args, **kwargs))
+                else:
+                    context.note_closed()
+                sent = begin_sending(session, held)
+                copied = self.name in _BACKED_UP and held.clock.kind is ClockKind.LIVE
+        except Busy:
+            progress.note("another headrace process leads this project; asking it")
+            return _ask(session, self, self.message(*args, **kwargs))
+        if sent is not None:
+            sent.wait()
+        if closed is not None:
+            raise closed
+        if copied:
+            _back_up(session, progress)
+        return cast("D", response)
+
+    def submit(self, session: ProjectSession, *args: P.args, **kwargs: P.kwargs) -> int:
+        """Send a request to the current or next leader without waiting; return its number."""
+        with open_state(session.root, session.settings, create=True) as store:
+            return submit(
+                store, self.name, _body(session, self.message(*args, **kwargs)), session.actor
+            )
 
 
-COMMANDS: dict[str, LeaderCommand] = {}
+COMMANDS: dict[str, LeaderCommand[Any, Any]] = {}
 REQUESTABLE: Mapping[str, str] = {
     name: module
     for table in (*(installed.LEADER for installed in installed_tables()), LEADER)
@@ -283,51 +349,21 @@ Modules of other packages have their whole name.
 """
 
 
-Doing: TypeAlias = Callable[[CommandContext, A, Progress], D | PendingRun]
-
-
 def leader_command(
-    name: str, arguments: type[A], response: type[D]
-) -> Callable[[Doing[A, D]], Doing[A, D]]:
-    """Register the function that a command runs while this process leads."""
+    name: str, response: type[D]
+) -> Callable[[Callable[Concatenate[CommandContext, P], D | PendingRun]], LeaderCommand[P, D]]:
+    """Register the function that a command runs while this process leads.
 
-    def register(do: Doing[A, D]) -> Doing[A, D]:
-        COMMANDS[name] = LeaderCommand(name, arguments, response, do)
-        return do
+    Its first parameter is the context; what the others say may travel through the store.
+    """
+
+    def register(
+        do: Callable[Concatenate[CommandContext, P], D | PendingRun],
+    ) -> LeaderCommand[P, D]:
+        COMMANDS[name] = result = LeaderCommand(name, response, do)
+        return result
 
     return register
-
-
-def perform(
-    session: ProjectSession, name: str, arguments: msgspec.Struct, progress: Progress
-) -> Any:
-    """Run a command as the leader, or send it to the process that leads; return its response.
-
-    Raise whatever the command raises.
-    """
-    command = COMMANDS[name]
-    if not session.leads:
-        return _ask(session, command, arguments, progress)
-    try:
-        with led(session) as held:
-            context = CommandContext(session, held)
-            _note_ahead(held, progress)
-            closed, response = held.closed, None
-            if closed is None:
-                response = _do(command, context, arguments, progress)
-            else:
-                context.note_closed()
-            sent = begin_sending(session, held)
-            copied = name in _BACKED_UP and held.clock.kind is ClockKind.LIVE
-    except Busy:
-        return _ask(session, command, arguments, progress)
-    if sent is not None:
-        sent.wait()
-    if closed is not None:
-        raise closed
-    if copied:
-        _back_up(session, progress)
-    return response
 
 
 def _note_ahead(held: Leadership, progress: Progress) -> None:
@@ -338,15 +374,13 @@ def _note_ahead(held: Leadership, progress: Progress) -> None:
         progress.note(f"the project's clock is {ahead} ahead of the machine's: headrace db clock")
 
 
-def _do(
-    command: LeaderCommand, context: CommandContext, arguments: msgspec.Struct, progress: Progress
-) -> Response:
+def _do(context: CommandContext, begin: Callable[[], Response | PendingRun]) -> Response:
     """Run a command in this process, and handle other processes' requests meanwhile."""
     handler = RequestHandler(context, answer)
     record_access_events(context)
-    response = command.do(context, arguments, progress)
+    response = begin()
     if isinstance(response, PendingRun):
-        response = work_until_done(response, handler, progress)
+        response = work_until_done(response, handler, context.progress)
     else:
         note_commands(context)
     _close(handler, context)
@@ -391,7 +425,7 @@ def _close(handler: RequestHandler, context: CommandContext) -> None:
         context.leader(Silent()).step()
 
 
-def _known(name: str) -> LeaderCommand:
+def _known(name: str) -> LeaderCommand[Any, Any]:
     """Return a command by name, loading its module on first use."""
     if name not in REQUESTABLE:
         raise NotBuilt(
@@ -406,21 +440,16 @@ def _known(name: str) -> LeaderCommand:
 def answer(context: CommandContext, request: CommandRequest) -> Response | PendingRun:
     """Run another process's request. Raise whatever the command raises."""
     command = _known(request.command)
-    response = command.do(
-        context, msgspec.convert(request.arguments["arguments"], command.arguments), Silent()
-    )
+    message = msgspec.convert(request.arguments["arguments"], command.message)
+    response: Response | PendingRun = command.do(context, **msgspec.structs.asdict(message))
     if not isinstance(response, PendingRun):
         note_commands(context)
     return response
 
 
-def _ask(
-    session: ProjectSession, command: LeaderCommand, arguments: msgspec.Struct, progress: Progress
-) -> Any:
-    if session.leads:
-        progress.note("another headrace process leads this project; asking it")
+def _ask(session: ProjectSession, command: LeaderCommand[Any, D], message: msgspec.Struct) -> D:
     with open_state(session.root, session.settings) as store:
-        request_id = submit(store, command.name, _body(session, arguments), session.actor)
+        request_id = submit(store, command.name, _body(session, message), session.actor)
         while (answered := _followed(store, request_id)) is None:
             if not session.leads:
                 time.sleep(FOLLOW_SECONDS)
@@ -435,15 +464,9 @@ def _ask(
     return _response(command, answered)
 
 
-def submit_request(session: ProjectSession, name: str, arguments: msgspec.Struct) -> int:
-    """Send a request to the current or next leader without waiting; return the request's number."""
-    with open_state(session.root, session.settings, create=True) as store:
-        return submit(store, name, _body(session, arguments), session.actor)
-
-
-def _body(session: ProjectSession, arguments: msgspec.Struct) -> dict[str, Any]:
+def _body(session: ProjectSession, message: msgspec.Struct) -> dict[str, Any]:
     now = session.now_given.isoformat() if session.now_given else None
-    return {"arguments": msgspec.to_builtins(arguments), "now": now}
+    return {"arguments": msgspec.to_builtins(message), "now": now}
 
 
 def _followed(store: Store, request_id: int) -> CommandRequest | None:
@@ -455,7 +478,7 @@ def _followed(store: Store, request_id: int) -> CommandRequest | None:
     return None
 
 
-def _response(command: LeaderCommand, request: CommandRequest) -> Any:
+def _response(command: LeaderCommand[Any, D], request: CommandRequest) -> D:
     assert request.document is not None
     if request.state is RequestState.FAILED:
         details = msgspec.json.decode(request.document)

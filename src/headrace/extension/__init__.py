@@ -41,7 +41,6 @@ _HOMES = {
     "local_actor": "headrace.project.local_actor",
     # What the process that leads does for a function of a command.
     "leader_command": "headrace.acts.commands",
-    "perform": "headrace.acts.commands",
     "CommandContext": "headrace.acts.command_context",
     # Commands of Headrace that others call.
     "validate": "headrace.services.validate",

@@ -10,7 +10,6 @@ from headrace.access.permissions import command as command
 from headrace.access.permissions import permitted as permitted
 from headrace.acts.command_context import CommandContext as CommandContext
 from headrace.acts.commands import leader_command as leader_command
-from headrace.acts.commands import perform as perform
 from headrace.checks.check_kinds import CheckKind as CheckKind
 from headrace.cli.agreement import Yes as Yes
 from headrace.cli.agreement import can_ask as can_ask

@@ -16,7 +16,7 @@ from headrace.access.agreements import NeedsApproval
 from headrace.access.consequences import in_force, required, without_readers
 from headrace.acts.approval_requests import Asked, Span, refusal, use
 from headrace.acts.command_context import CommandContext
-from headrace.acts.commands import leader_command, perform
+from headrace.acts.commands import leader_command
 from headrace.model.policy import Approval, Consequence
 from headrace.plan.project_plan import plan_id_of
 from headrace.project.session import Progress, ProjectSession
@@ -35,13 +35,6 @@ class Act(msgspec.Struct, frozen=True, kw_only=True):
     """The partitions that wait for it."""
     plan_id: str | None = None
     """The id of the plan, where the command has one; None: it is derived from `steps`."""
-
-
-class ActArguments(msgspec.Struct, frozen=True):
-    """An act to ask for or, if `done`, one whose approval is used up."""
-
-    asked: Asked
-    done: bool = False
 
 
 class AskedResponse(Response, frozen=True, kw_only=True):
@@ -71,12 +64,12 @@ def approved(session: ProjectSession, act: Act, progress: Progress) -> Iterator[
         reason=act.reason,
         spans=act.spans,
     )
-    response: AskedResponse = perform(session, "approval_act", ActArguments(asked), progress)
+    response: AskedResponse = _ask.perform(session, progress, asked)
     if response.refused is not None:
         hint = "; ".join(response.refused.changed)
         raise NeedsApproval(response.refused, response, hint)
     yield True
-    perform(session, "approval_act", ActArguments(asked, done=True), progress)
+    _ask.perform(session, progress, asked, done=True)
 
 
 def approval_of(session: ProjectSession, consequence: Consequence) -> Approval | None:
@@ -98,13 +91,12 @@ def _decided(session: ProjectSession, act: Act) -> dict[str, Any]:
     }
 
 
-@leader_command("approval_act", ActArguments, AskedResponse)
-def _ask(context: CommandContext, arguments: ActArguments, progress: Progress) -> AskedResponse:
-    del progress
-    plan_id = arguments.asked.plan_id
-    if arguments.done:
+@leader_command("approval_act", AskedResponse)
+def _ask(context: CommandContext, asked: Asked, done: bool = False) -> AskedResponse:
+    plan_id = asked.plan_id
+    if done:
         use(context, plan_id)
         return AskedResponse(plan_id=plan_id, state="done")
-    refused = refusal(context, arguments.asked)
+    refused = refusal(context, asked)
     state = "approved" if refused is None else "refused"
     return AskedResponse(plan_id=plan_id, state=state, refused=refused)

@@ -17,7 +17,7 @@ import msgspec
 
 from headrace.access.permissions import Command, check, trusted
 from headrace.acts.command_context import CommandContext
-from headrace.acts.commands import leader_command, perform
+from headrace.acts.commands import leader_command
 from headrace.model import Refused
 from headrace.model.errors import OverCeiling
 from headrace.model.nodes import AgentCeilings
@@ -259,7 +259,7 @@ def record_act(session: ProjectSession, arguments: ActArguments, progress: Progr
 
     Raise Refused if the token has reached the acts that it may do within an hour.
     """
-    noted: ActNoted = perform(session, "agent_act", arguments, progress)
+    noted: ActNoted = _record.perform(session, progress, arguments)
     if noted.exceeded:
         raise OverCeiling(
             f"{session.actor} has acted {arguments.acts_per_hour} times within the last hour, and"
@@ -268,9 +268,8 @@ def record_act(session: ProjectSession, arguments: ActArguments, progress: Progr
         )
 
 
-@leader_command("agent_act", ActArguments, ActNoted)
-def _record(context: CommandContext, arguments: ActArguments, progress: Progress) -> ActNoted:
-    del progress
+@leader_command("agent_act", ActNoted)
+def _record(context: CommandContext, arguments: ActArguments) -> ActNoted:
     actor, most = context.actor, arguments.acts_per_hour
     acts, exceeded = 0, False
     if most is not None:

@@ -15,7 +15,7 @@ from headrace.access.permissions import CHANGE, command
 from headrace.access.visible_plans import VisiblePlan, without_hidden_errors
 from headrace.acts import approval_requests, promotions
 from headrace.acts.command_context import CommandContext
-from headrace.acts.commands import leader_command, perform
+from headrace.acts.commands import leader_command
 from headrace.model.intervals import to_us
 from headrace.model.partitions import command_line
 from headrace.plan import Compiled, changes, comparison
@@ -149,7 +149,7 @@ def _apply_draft(
         return _response(session, "declined", draft.response, plan.plan_id)
     offers = draft.prepared.offers
     copied = msgspec.msgpack.encode(promotions.stage_offers(session, offers)) if offers else b""
-    return perform(session, "apply", ApplyArguments(copied, plan.plan_id, nodes, reason), progress)  # type: ignore[no-any-return]
+    return _apply.perform(session, progress, ApplyArguments(copied, plan.plan_id, nodes, reason))
 
 
 def _draft(session: ProjectSession, base: Base, progress: Progress, keep: Sequence[str]) -> _Wanted:
@@ -211,8 +211,8 @@ def make_again(
     return done
 
 
-@leader_command("apply", ApplyArguments, ApplyResponse)
-def _apply(context: CommandContext, arguments: ApplyArguments, progress: Progress) -> ApplyResponse:
+@leader_command("apply", ApplyResponse)
+def _apply(context: CommandContext, arguments: ApplyArguments) -> ApplyResponse:
     """Plan from the current files on the leader, and apply the plan if it is the confirmed one."""
     before = context.applied()
     base = (
@@ -220,7 +220,7 @@ def _apply(context: CommandContext, arguments: ApplyArguments, progress: Progres
         if before
         else Base(None, context.store, None, None)
     )
-    draft = _draft(context.session, base, progress, arguments.keep)
+    draft = _draft(context.session, base, context.progress, arguments.keep)
     plan, compiled = draft.plan, draft.compiled
     version = before.id if before else None
     accepted_ids = (None, plan.plan_id, _applied_by(context.store))
@@ -237,7 +237,9 @@ def _apply(context: CommandContext, arguments: ApplyArguments, progress: Progres
         refused = _done(context, draft, "refused", version, plan.plan_id)
         return msgspec.structs.replace(refused, refused=unapproved)
     now_applied = (
-        context.apply(progress, plan, arguments.reason) if plan.steps or before is None else before
+        context.apply(context.progress, plan, arguments.reason)
+        if plan.steps or before is None
+        else before
     )
     if draft.response.approval is not None:
         approval_requests.use(context, plan.plan_id)
@@ -246,7 +248,7 @@ def _apply(context: CommandContext, arguments: ApplyArguments, progress: Progres
         if arguments.promotions
         else ()
     )
-    promoted = promotions.promote(context, built, progress)
+    promoted = promotions.promote(context, built, context.progress)
     now_us = to_us(context.now())
     with context.store.read() as tx:
         left = invalidation.still_invalid(

@@ -14,7 +14,7 @@ from headrace.acts import commands
 from headrace.acts.approval_links import link_recipient
 from headrace.acts.approval_requests import tell_askers
 from headrace.acts.command_context import TOKEN_PREFIX, CommandContext, actor_named
-from headrace.acts.commands import PendingRun, leader_command, perform
+from headrace.acts.commands import PendingRun, leader_command
 from headrace.model import Refused, UnknownName, UsageError
 from headrace.model.partitions import command_line
 from headrace.model.policy import ChangedContract, Consequence, Need
@@ -230,7 +230,7 @@ def _answer(
             pending = find(tx, subject)
         if pending is not None:
             arguments = _of_pending(session, pending, arguments, link)
-    return perform(session, "approval_answer", arguments, progress)  # type: ignore[no-any-return]
+    return _answered.perform(session, progress, arguments)
 
 
 def _of_pending(
@@ -304,11 +304,9 @@ def find(tx: Transaction, subject: Subject) -> Pending | None:
     return None if record is None or record.needs is None else of_backfill(tx, record)
 
 
-@leader_command("approval_answer", AnswerArguments, ApprovalRow)
-def _answered(
-    context: CommandContext, arguments: AnswerArguments, progress: Progress
-) -> ApprovalRow | PendingRun:
-    context.leader(progress)
+@leader_command("approval_answer", ApprovalRow)
+def _answered(context: CommandContext, arguments: AnswerArguments) -> ApprovalRow | PendingRun:
+    context.leader(context.progress)
     subject = Subject(arguments.plan, arguments.request)
     with context.store.read() as tx:
         pending, version = find(tx, subject), version_now(tx)

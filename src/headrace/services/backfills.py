@@ -14,7 +14,7 @@ from headrace.access.permissions import OPERATE, SEE, command
 from headrace.acts import commands
 from headrace.acts.approval_requests import tell_askers, tell_deciders
 from headrace.acts.command_context import CommandContext
-from headrace.acts.commands import PendingRun, leader_command, perform
+from headrace.acts.commands import PendingRun, leader_command
 from headrace.model import UnknownName, UsageError
 from headrace.model.times import duration
 from headrace.plan import Compiled
@@ -127,7 +127,7 @@ def backfill(  # noqa: PLR0913 - as many as the command has options
     if planned.approval is None and not confirm(response):
         return msgspec.structs.replace(response, state="declined")
     agreed = msgspec.structs.replace(arguments, estimate=planned.estimate, plan_id=response.plan_id)
-    done: BackfillResponse = perform(session, "backfill", agreed, progress)
+    done: BackfillResponse = _backfill.perform(session, progress, agreed)
     _same(done, done.refused, response.plan_id)
     return done
 
@@ -143,11 +143,11 @@ def _state(planned: DraftBackfill) -> str:
     return "planned" if planned.backfill.chosen else "nothing_due"
 
 
-@leader_command("backfill", BackfillArguments, BackfillResponse)
+@leader_command("backfill", BackfillResponse)
 def _backfill(
-    context: CommandContext, arguments: BackfillArguments, progress: Progress
+    context: CommandContext, arguments: BackfillArguments
 ) -> PendingRun | BackfillResponse:
-    applied = context.leader(progress).applied
+    applied = context.leader(context.progress).applied
     planned, response = replanned(context, arguments)
     refused = changed(context.session, response, arguments.plan_id, applied.id)
     if refused is not None:
@@ -498,7 +498,7 @@ def _ask(
     audit_reason = commands.required_reason(
         reason, f"backfills {action}", "it is recorded in the audit trail"
     )
-    return perform(session, "backfills", BackfillsArguments(action, number, audit_reason), progress)  # type: ignore[no-any-return]
+    return _act.perform(session, progress, BackfillsArguments(action, number, audit_reason))
 
 
 @command(
@@ -561,10 +561,8 @@ def cancel_backfill(
     return _ask(session, CANCEL, plan, reason=reason, progress=progress)
 
 
-@leader_command("backfills", BackfillsArguments, BackfillResponse)
-def _act(
-    context: CommandContext, arguments: BackfillsArguments, progress: Progress
-) -> BackfillResponse | PendingRun:
+@leader_command("backfills", BackfillResponse)
+def _act(context: CommandContext, arguments: BackfillsArguments) -> BackfillResponse | PendingRun:
     number = arguments.plan
     with context.store.read() as tx:
         row = backfill_plans.get(tx, number)
@@ -574,7 +572,7 @@ def _act(
         raise UsageError(
             f"backfill {number} has ended: it is {row.state}", hint=f"headrace backfills {number}"
         )
-    leader = context.leader(progress)
+    leader = context.leader(context.progress)
     if row.state == AWAITING or (row.state in UNBEGUN and arguments.action != RESUME):
         _drop(context, arguments, row)
     elif arguments.action == RESUME:

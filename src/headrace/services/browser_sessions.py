@@ -12,7 +12,7 @@ import msgspec
 
 from headrace.access.permissions import ADMINISTER, command, rules_of
 from headrace.acts.command_context import CommandContext
-from headrace.acts.commands import leader_command, perform, submit_request
+from headrace.acts.commands import leader_command
 from headrace.model import Refused, UnknownName
 from headrace.model.access import AccessRules, Grant
 from headrace.project.parameters import Argument, Reason
@@ -179,12 +179,13 @@ def end_session(
     if not ending:
         raise UnknownName(f"there is no session {ended[:60]!r}", hint="headrace session list")
     sessions.end_where(lambda session_id, _: session_id in ending)
-    arguments = RecordArguments(
+    _record.perform(
+        session,
+        progress,
         [SessionEvent(row.id, row.who, row.kind) for row in ending.values()],
         ended=True,
         reason=(reason or "").strip(),
     )
-    perform(session, "session_record", arguments, progress)
     return EndedSessionsResponse(ended=list(ending.values()))
 
 
@@ -196,27 +197,18 @@ class SessionEvent(msgspec.Struct, frozen=True):
     kind: str
 
 
-class RecordArguments(msgspec.Struct, frozen=True):
-    """Sessions that began or ended, for the audit trail."""
-
-    sessions: list[SessionEvent]
-    ended: bool
-    reason: str = ""
-
-
-@leader_command("session_record", RecordArguments, EndedSessionsResponse)
+@leader_command("session_record", EndedSessionsResponse)
 def _record(
-    context: CommandContext, arguments: RecordArguments, progress: Progress
+    context: CommandContext, sessions: list[SessionEvent], ended: bool, reason: str = ""
 ) -> EndedSessionsResponse:
-    del progress
 
     def write(tx: Transaction, now: int) -> None:
-        for item in arguments.sessions:
+        for item in sessions:
             event = AuditEvent(
-                action=Action.SESSION_ENDED if arguments.ended else Action.SESSION_STARTED,
+                action=Action.SESSION_ENDED if ended else Action.SESSION_STARTED,
                 actor=context.actor,
                 object=Object("session", item.id),
-                reason=arguments.reason,
+                reason=reason,
                 after={"who": item.who, "kind": item.kind},
             )
             append(tx, now, event)
@@ -229,7 +221,7 @@ def record_later(
     session: ProjectSession, events: list[SessionEvent], *, ended: bool, reason: str = ""
 ) -> None:
     """Ask the current or next leader to record sessions, without waiting for it."""
-    submit_request(session, "session_record", RecordArguments(events, ended, reason))
+    _record.submit(session, events, ended, reason)
 
 
 def _sessions(session: ProjectSession) -> Sessions:

@@ -28,7 +28,7 @@ from headrace.access.permissions import CHANGE, READ, command
 from headrace.acts import approval_requests
 from headrace.acts.approval_requests import Asked
 from headrace.acts.command_context import CommandContext
-from headrace.acts.commands import leader_command, perform
+from headrace.acts.commands import leader_command
 from headrace.model import HeadraceError, ProjectError, Refused, UsageError
 from headrace.model.files import sha256_of
 from headrace.model.partitions import command_line, range_of
@@ -127,7 +127,7 @@ def accept(
         arguments = AcceptArguments(
             update.source.name, update.first, renamed, str(update.path), files, decision.reason
         )
-        done: AcceptResponse = perform(fresh, "contract_accept", arguments, progress)
+        done: AcceptResponse = _accept.perform(fresh, progress, arguments)
         if done.refused is not None:
             raise _refusal(update, response, done.refused)
     except HeadraceError:
@@ -274,14 +274,12 @@ def _response(session: ProjectSession, update: ContractUpdate, state: str) -> Ac
     )
 
 
-@leader_command("contract_accept", AcceptArguments, AcceptResponse)
-def _accept(
-    context: CommandContext, arguments: AcceptArguments, progress: Progress
-) -> AcceptResponse:
+@leader_command("contract_accept", AcceptResponse)
+def _accept(context: CommandContext, arguments: AcceptArguments) -> AcceptResponse:
     before = context.applied()
     if before is None:
         raise Refused("nothing is applied yet", hint="headrace tick")
-    files, compilation = context.session.declared_exactly(progress)
+    files, compilation = context.session.declared_exactly(context.progress)
     compiled = usable(compilation)
     manifest = manifest_of(contents_of(files, compiled))
     if arguments.files and manifest != arguments.files:
@@ -297,7 +295,7 @@ def _accept(
     refused = None if asked is None else approval_requests.refusal(context, asked)
     if refused is not None:
         return _not_accepted(context, arguments, refused)
-    now_applied = context.apply(progress) if changes(before.compiled, compiled) else before
+    now_applied = context.apply(context.progress) if changes(before.compiled, compiled) else before
     if asked is not None:
         approval_requests.use(context, asked.plan_id)
     context.tell(write=lambda tx, now: _recorded(tx, now, context, arguments, keys))

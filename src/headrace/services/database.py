@@ -14,7 +14,7 @@ import msgspec
 
 from headrace.access.permissions import ADMINISTER, command
 from headrace.acts.command_context import CommandContext
-from headrace.acts.commands import leader_command, perform
+from headrace.acts.commands import leader_command
 from headrace.lake import catalog
 from headrace.lake.files import sync_each
 from headrace.model import Refused, UsageError
@@ -275,10 +275,6 @@ def clock(session: ProjectSession, *, believe: bool = False) -> ClockResponse:
 # `db gc`: deletes files and rows that are no longer needed. If a leader runs, the leader does it.
 
 
-class GcArguments(msgspec.Struct, frozen=True):
-    """No arguments: a dry run isn't sent to the leader."""
-
-
 FreeNothing = Annotated[bool, Option("--dry-run", help="say what would be freed")]
 
 
@@ -291,7 +287,7 @@ def gc(session: ProjectSession, *, dry_run: FreeNothing = False, progress: Progr
     """
     if not dry_run:
         early = remove_rebuildable(session, progress)
-        freed: GcResponse = perform(session, "gc", GcArguments(), progress)
+        freed: GcResponse = _gc.perform(session, progress)
         return msgspec.structs.replace(freed, rebuildable=tuple(early))
     if session.store is None:
         return GcResponse(dry_run=True, snapshots=0, lake_files=0, freed=[])
@@ -304,9 +300,8 @@ def gc(session: ProjectSession, *, dry_run: FreeNothing = False, progress: Progr
     )
 
 
-@leader_command("gc", GcArguments, GcResponse)
-def _gc(context: CommandContext, arguments: GcArguments, progress: Progress) -> GcResponse:
-    del arguments, progress
+@leader_command("gc", GcResponse)
+def _gc(context: CommandContext) -> GcResponse:
     applied = context.applied()
     keep = (
         RetentionPolicy.declared(applied.compiled.project)

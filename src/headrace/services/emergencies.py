@@ -20,7 +20,7 @@ from headrace.access.permissions import (
 )
 from headrace.acts import commands
 from headrace.acts.command_context import CommandContext
-from headrace.acts.commands import leader_command, perform
+from headrace.acts.commands import leader_command
 from headrace.incidents.messages import MessageText, Recipients
 from headrace.model import Project, Refused, UnknownName, UsageError
 from headrace.model.access import AccessRules, Scope
@@ -46,16 +46,6 @@ LASTS_DEFAULT = "60m"
 RECIPIENTS_MAX = 50
 """Owners who get a message about an emergency that reaches the nodes of many."""
 _ROW = COMMANDS["emergencies:break_glass"]
-
-
-class EmergencyArguments(msgspec.Struct, frozen=True):
-    """A role that somebody takes, and who they are."""
-
-    subject: str
-    role: str
-    scope: Scope
-    expires_at: int
-    reason: str
 
 
 @command(
@@ -96,11 +86,10 @@ def break_glass(
         note_refusal(session, _ROW.name, NotAllowed.code)
         reason_text = f"no rule `break_glass: {asked.role}` names {subject} with these limits"
         raise NotAllowed(session.identity, _ROW.name, Decision(False, reason_text), ())
-    arguments = EmergencyArguments(
-        subject, asked.role, scope, real_us() + seconds.seconds * SECOND_US, why
-    )
     session.actor = session.identity.name
-    return perform(session, "break_glass", arguments, progress)  # type: ignore[no-any-return]
+    return _begin.perform(
+        session, progress, subject, asked.role, scope, real_us() + seconds.seconds * SECOND_US, why
+    )
 
 
 def _refuse_frozen(session: ProjectSession) -> None:
@@ -109,13 +98,6 @@ def _refuse_frozen(session: ProjectSession) -> None:
         note_refusal(session, _ROW.name, Frozen.code)
         everybody = frozen.subject == "*"
         raise Frozen(session.identity, _ROW.name, frozen.reason, everybody=everybody)
-
-
-class EndArguments(msgspec.Struct, frozen=True):
-    """Whose emergency ends."""
-
-    subject: str
-    reason: str
 
 
 @command(
@@ -149,33 +131,31 @@ def end_break_glass(
             note_refusal(session, "access break-glass --end", NotAllowed.code)
             raise NotAllowed(session.identity, "access break-glass --end", result, ())
     session.actor = session.identity.name
-    arguments = EndArguments(subject, why)
-    return perform(session, "break_glass_end", arguments, progress)  # type: ignore[no-any-return]
+    return _end.perform(session, progress, subject, why)
 
 
-@leader_command("break_glass", EmergencyArguments, EmergencyRow)
+@leader_command("break_glass", EmergencyRow)
 def _begin(
-    context: CommandContext, arguments: EmergencyArguments, progress: Progress
+    context: CommandContext, subject: str, role: str, scope: Scope, expires_at: int, reason: str
 ) -> EmergencyRow:
-    del progress
-    scope = msgspec.json.encode(arguments.scope).decode()
+    stored_scope = msgspec.json.encode(scope).decode()
     now = real_us()
     item = Emergency(
         0,
-        arguments.subject,
+        subject,
         context.actor.id,
-        arguments.role,
-        scope,
-        arguments.reason,
+        role,
+        stored_scope,
+        reason,
         now,
-        min(arguments.expires_at, now + SECONDS_MAX * SECOND_US),
+        min(expires_at, now + SECONDS_MAX * SECOND_US),
     )
     with context.store.read() as tx:
         active = stored.in_force(tx, now)
     same = [row for row in active if row[1:5] == item[1:5]]
     if any(row.reason == item.reason and row.expires_at == item.expires_at for row in same):
         # a new leader repeats the request
-        messages = _messages(context.session, same[0], arguments.scope)
+        messages = _messages(context.session, same[0], scope)
         return _with_messages(emergency_row(context.session, same[0]), messages)
     if same:
         ends = context.session.instant(same[0].expires_at).strftime("%H:%M")
@@ -184,7 +164,7 @@ def _begin(
             hint="headrace access break-glass --end --reason TEXT ends it",
         )
     numbers: list[int] = []
-    messages = _messages(context.session, item, arguments.scope)
+    messages = _messages(context.session, item, scope)
 
     def write(tx: Transaction, at: int) -> None:
         numbers.append(stored.add(tx, item))
@@ -195,7 +175,7 @@ def _begin(
             reason=item.reason,
             after={
                 "role": item.role,
-                "scope": scope_text(arguments.scope),
+                "scope": scope_text(scope),
                 "expires_at": rfc3339(instant(item.expires_at)),
             },
         )
@@ -213,17 +193,14 @@ def _with_messages(row: EmergencyRow, messages: Sequence[_Message]) -> Emergency
     return msgspec.structs.replace(row, messages=count)
 
 
-@leader_command("break_glass_end", EndArguments, EndedEmergenciesResponse)
-def _end(
-    context: CommandContext, arguments: EndArguments, progress: Progress
-) -> EndedEmergenciesResponse:
-    del progress
+@leader_command("break_glass_end", EndedEmergenciesResponse)
+def _end(context: CommandContext, subject: str, reason: str) -> EndedEmergenciesResponse:
     now = real_us()
     with context.store.read() as tx:
-        active = [row for row in stored.in_force(tx, now) if row.subject == arguments.subject]
+        active = [row for row in stored.in_force(tx, now) if row.subject == subject]
     if not active:
         raise UnknownName(
-            f"{arguments.subject[:60]} has taken no role by break-glass",
+            f"{subject[:60]} has taken no role by break-glass",
             hint="headrace status lists who has",
         )
 
@@ -234,7 +211,7 @@ def _end(
                 action=Action.BREAK_GLASS_ENDED,
                 actor=context.actor,
                 object=Object("subject", item.subject),
-                reason=arguments.reason,
+                reason=reason,
                 before={"role": item.role, "expires_at": rfc3339(instant(item.expires_at))},
             )
             append(tx, at, event)

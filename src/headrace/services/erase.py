@@ -22,7 +22,6 @@ from headrace.access.agreements import PLAN_CHANGED, PlanChanged, checked_id
 from headrace.access.consequences import of_act
 from headrace.access.permissions import ADMINISTER, command
 from headrace.acts import commands
-from headrace.acts.commands import perform
 from headrace.connect.exports.fence import epoch_of
 from headrace.faults import FaultPoint, reached
 from headrace.model import LakeError, Project, ProjectError, Refused
@@ -39,7 +38,6 @@ from headrace.responses import RefusedRow
 from headrace.responses.erasures import (
     ErasedPlaceRow,
     EraseResponse,
-    ErasureStepResponse,
 )
 from headrace.runtime import backups, erasures
 from headrace.runtime.approval_states import ERASE
@@ -48,12 +46,12 @@ from headrace.security import erasures as ledger
 from headrace.security.audit import rfc3339
 from headrace.services.act_approvals import Act, approved
 from headrace.services.erase_steps import (
-    BeginArguments,
-    CleanArguments,
-    CopiesArguments,
-    ExportArguments,
-    FinishArguments,
-    TableArguments,
+    erasure_begin,
+    erasure_clean,
+    erasure_copies,
+    erasure_export,
+    erasure_finish,
+    erasure_table,
     refuse_held,
 )
 from headrace.store.clock import instant
@@ -250,8 +248,9 @@ def _erased(
     entry = ledger.LedgerEntry(plan.subject, response.plan_id, session.actor, reason, keys)
     ledger.append_ledger(session.data_folder, entry)
     since = _begun_at(session, plan.subject)
-    begin = BeginArguments(plan.subject, response.plan_id, reason, keys, plan.exports)
-    step: ErasureStepResponse = perform(session, "erasure_begin", begin, progress)
+    step = erasure_begin.perform(
+        session, progress, plan.subject, response.plan_id, reason, keys, plan.exports
+    )
     reached(FaultPoint.ERASURE_BEGUN)
     number = step.erasure
     _erase_everywhere(session, compiled.project, plan, number, progress)
@@ -265,8 +264,7 @@ def _erased(
         action: sum(place.action == action for place in response.places)
         for action in (ERASED, KEPT)
     }
-    finish = FinishArguments(number, certificate, digest, counts)
-    perform(session, "erasure_finish", finish, progress)
+    erasure_finish.perform(session, progress, number, certificate, digest, counts)
     return msgspec.structs.replace(
         response,
         now=session.now(),
@@ -359,13 +357,14 @@ def _again(
     sources = tuple(name for name in nodes if name in compiled.project.sources)
     keys = Keys(entry.keys, ledger.hash_key(session.data_folder))
     plan = ErasePlan(entry.subject, keys, (), [], nodes, sources)
-    begin = BeginArguments(entry.subject, entry.plan_id, entry.reason, dict(entry.keys))
-    step: ErasureStepResponse = perform(session, "erasure_begin", begin, progress)
+    step = erasure_begin.perform(
+        session, progress, entry.subject, entry.plan_id, entry.reason, dict(entry.keys)
+    )
     _erase_everywhere(session, compiled.project, plan, step.erasure, progress)
     name = _certificate_name(entry.subject)
     path = session.data_folder / name
     digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else ""
-    perform(session, "erasure_finish", FinishArguments(step.erasure, name, digest, {}), progress)
+    erasure_finish.perform(session, progress, step.erasure, name, digest, {})
 
 
 def _certificate_name(subject: str) -> str:
@@ -388,8 +387,9 @@ def _erase_table(
         if listed is None or not (listed.files or listed.loose):
             return
         reached(FaultPoint.ERASURE_REWRITTEN)
-        arguments = TableArguments(number, node, listed.files, listed.seen, listed.loose, counted)
-        step: ErasureStepResponse = perform(session, "erasure_table", arguments, progress)
+        step = erasure_table.perform(
+            session, progress, number, node, listed.files, listed.seen, listed.loose, counted
+        )
         if not step.outdated:
             return
         erasures.discard(session.folders, listed.files)
@@ -409,16 +409,15 @@ def _erase_copies(
             copied = erase_places.copies(tx, session.folders, project.sources[node], plan.keys)
         if copied.raw:
             paths = tuple(str(Path(path).relative_to(data)) for path in copied.raw)
-            arguments = CopiesArguments(number, node, "raw", copied.rows, paths)
-            perform(session, "erasure_copies", arguments, progress)
+            erasure_copies.perform(session, progress, number, node, "raw", copied.rows, paths)
     with session.existing_store.read() as tx:
         held = erase_places.quarantined(tx, session.folders, plan.nodes, plan.keys)
     for item in held:
         if item.rows is not None:
-            arguments = CopiesArguments(
-                number, item.node, "quarantine", item.rows, (item.path,), (item.number,)
+            paths, numbers = (item.path,), (item.number,)
+            erasure_copies.perform(
+                session, progress, number, item.node, "quarantine", item.rows, paths, numbers
             )
-            perform(session, "erasure_copies", arguments, progress)
 
 
 def _erase_logs(session: ProjectSession, plan: ErasePlan) -> None:
@@ -441,7 +440,7 @@ def _clean(session: ProjectSession, values: Sequence[str], number: int, progress
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(msgspec.json.encode(list(values)))
-        perform(session, "erasure_clean", CleanArguments(number, str(path)), progress)
+        erasure_clean.perform(session, progress, number, str(path))
     finally:
         path.unlink(missing_ok=True)
 
@@ -617,9 +616,8 @@ def _rewrite_export(
     session: ProjectSession, item: erase_exports.ExportToErase, number: int, progress: Progress
 ) -> None:
     manifest, why = _exported_again(session, item)
-    arguments = ExportArguments(number, *item.key, manifest, why)
     reached(FaultPoint.ERASURE_EXPORTED)
-    _: ErasureStepResponse = perform(session, "erasure_export", arguments, progress)
+    erasure_export.perform(session, progress, number, *item.key, manifest, why)
 
 
 def _exported_again(

@@ -16,7 +16,6 @@ from headrace.model import Refused, UsageError
 from headrace.model.erased_rows import ErasedRows
 from headrace.model.partitions import command_line
 from headrace.privacy import erase_places
-from headrace.project.session import Progress
 from headrace.responses.erasures import ErasureStepResponse
 from headrace.runtime import erasures, event_log
 from headrace.security.audit import Action, AuditEvent, Object, append
@@ -27,93 +26,41 @@ from headrace.store.queries import erasures as stored
 from headrace.store.queries.holds import EVERYTHING
 
 
-class BeginArguments(msgspec.Struct, frozen=True):
-    """A confirmed erasure."""
-
-    subject: str
-    plan_id: str
-    reason: str
-    keys: dict[str, tuple[ErasedRows, ...]]
-    exports: tuple[tuple[str, str, int], ...] = ()
-    """Exports with rows of the subject: consumer, interval, publication."""
-
-
-class TableArguments(msgspec.Struct, frozen=True):
-    """The rewritten files of a table, and files that no snapshot names."""
-
-    erasure: int
-    node: str
-    files: tuple[ErasedFile, ...]
-    seen: int
-    loose: tuple[str, ...]
-    counted: bool
-
-
-class CopiesArguments(msgspec.Struct, frozen=True):
-    """Files to delete, relative to the data folder, and quarantined data to forget."""
-
-    erasure: int
-    node: str
-    what: str
-    rows: int
-    paths: tuple[str, ...]
-    quarantined: tuple[int, ...] = ()
-
-
-class ExportArguments(msgspec.Struct, frozen=True):
-    """An interval of an export: the files or tables that were written again; None: why not."""
-
-    erasure: int
-    consumer: str
-    interval: str
-    publication: int
-    manifest: tuple[dict[str, Any], ...] | None
-    why: str
-
-
-class CleanArguments(msgspec.Struct, frozen=True):
-    """Overwrite values in the state's texts; the values are in a private file."""
-
-    erasure: int
-    values: str
-
-
-class FinishArguments(msgspec.Struct, frozen=True):
-    """The certificate, relative to the data folder, and its SHA-256."""
-
-    erasure: int
-    certificate: str
-    sha256: str
-    counts: dict[str, int]
-
-
-@leader_command("erasure_begin", BeginArguments, ErasureStepResponse)
-def _begin(
-    context: CommandContext, arguments: BeginArguments, progress: Progress
+@leader_command("erasure_begin", ErasureStepResponse)
+def erasure_begin(
+    context: CommandContext,
+    subject: str,
+    plan_id: str,
+    reason: str,
+    keys: dict[str, tuple[ErasedRows, ...]],
+    exports: tuple[tuple[str, str, int], ...] = (),
 ) -> ErasureStepResponse:
-    del progress
-    refuse_held(context.store, list(arguments.keys))
+    """Begin a confirmed erasure.
+
+    `exports` with rows of the subject have consumer, interval and publication.
+    """
+    refuse_held(context.store, list(keys))
     results: list[int] = []
 
     def write(tx: Transaction, now: int) -> None:
         erasure = stored.begin(
             tx,
-            subject=arguments.subject,
-            plan_id=arguments.plan_id,
+            subject=subject,
+            plan_id=plan_id,
             actor=context.actor.id,
-            reason=arguments.reason,
-            keys=arguments.keys,
+            reason=reason,
+            keys=keys,
             now=now,
         )
         event = AuditEvent(
             action=Action.ERASURE_STARTED,
             actor=context.actor,
-            object=Object("subject", arguments.subject),
-            reason=arguments.reason,
-            after={"plan_id": arguments.plan_id, "nodes": sorted(arguments.keys)},
+            object=Object("subject", subject),
+            reason=reason,
+            after={"plan_id": plan_id, "nodes": sorted(keys)},
         )
         append(tx, now, event)
-        erased_exports.wait_for(tx, erasure.id, arguments.exports)
+        erased_exports.wait_for(tx, erasure.id, exports)
         results.append(erasure.id)
 
     context.tell(write=write)
@@ -152,96 +99,112 @@ def _delete(context: CommandContext, number: int) -> None:
         context.tell(write=lambda tx, _: stored.deleted(tx, erasure, deleted))
 
 
-@leader_command("erasure_table", TableArguments, ErasureStepResponse)
-def _table(
-    context: CommandContext, arguments: TableArguments, progress: Progress
+@leader_command("erasure_table", ErasureStepResponse)
+def erasure_table(
+    context: CommandContext,
+    erasure: int,
+    node: str,
+    files: tuple[ErasedFile, ...],
+    seen: int,
+    loose: tuple[str, ...],
+    counted: bool,
 ) -> ErasureStepResponse:
-    del progress
-    folders, erasure = context.held.folders, _known(context, arguments.erasure)
+    """Publish the rewritten files of a table; delete files that no snapshot names (`loose`)."""
+    folders, current = context.held.folders, _known(context, erasure)
 
     def write(tx: Transaction, now: int) -> None:
-        if arguments.files:
+        if files:
             erasures.erase_table(
                 tx,
                 folders,
-                erasure,
-                arguments.node,
-                arguments.files,
-                seen=arguments.seen,
-                counted=arguments.counted,
+                current,
+                node,
+                files,
+                seen=seen,
+                counted=counted,
                 actor=context.actor,
                 now=now,
             )
-        if arguments.loose:
-            stored.unschedule(tx, arguments.loose)
-            paths = [f"{folders.lake_name}/{path}" for path in arguments.loose]
-            stored.note(tx, erasure, arguments.node, {"loose": len(paths)}, paths)
+        if loose:
+            stored.unschedule(tx, loose)
+            paths = [f"{folders.lake_name}/{path}" for path in loose]
+            stored.note(tx, current, node, {"loose": len(paths)}, paths)
 
     try:
         context.tell(write=write)
     except FileMoved:
-        return ErasureStepResponse(erasure=erasure.id, outdated=True)
-    _delete(context, erasure.id)
-    return ErasureStepResponse(erasure=erasure.id)
+        return ErasureStepResponse(erasure=current.id, outdated=True)
+    _delete(context, erasure)
+    return ErasureStepResponse(erasure=current.id)
 
 
-@leader_command("erasure_copies", CopiesArguments, ErasureStepResponse)
-def _copies(
-    context: CommandContext, arguments: CopiesArguments, progress: Progress
+@leader_command("erasure_copies", ErasureStepResponse)
+def erasure_copies(
+    context: CommandContext,
+    erasure: int,
+    node: str,
+    what: str,
+    rows: int,
+    paths: tuple[str, ...],
+    quarantined: tuple[int, ...] = (),
 ) -> ErasureStepResponse:
-    del progress
-    erasure = _known(context, arguments.erasure)
+    """Delete files, relative to the data folder, and forget quarantined data."""
+    current = _known(context, erasure)
 
     def write(tx: Transaction, now: int) -> None:
-        counts = {arguments.what: len(arguments.paths), f"{arguments.what}_rows": arguments.rows}
-        stored.note(tx, erasure, arguments.node, counts, arguments.paths)
-        for partition in stored.forget_quarantined(tx, arguments.quarantined):
-            erasures.forget_values(tx, arguments.node, partition, arguments.rows)
+        counts = {what: len(paths), f"{what}_rows": rows}
+        stored.note(tx, current, node, counts, paths)
+        for partition in stored.forget_quarantined(tx, quarantined):
+            erasures.forget_values(tx, node, partition, rows)
         event = AuditEvent(
             action=Action.ROWS_ERASED,
             actor=context.actor,
-            object=Object("node", arguments.node, erasure.subject),
-            reason=erasure.reason,
+            object=Object("node", node, current.subject),
+            reason=current.reason,
             after={**counts, "attempts": {}},
         )
         append(tx, now, event)
 
     context.tell(write=write)
-    _delete(context, erasure.id)
-    return ErasureStepResponse(erasure=erasure.id)
+    _delete(context, erasure)
+    return ErasureStepResponse(erasure=current.id)
 
 
-@leader_command("erasure_export", ExportArguments, ErasureStepResponse)
-def _export(
-    context: CommandContext, arguments: ExportArguments, progress: Progress
+@leader_command("erasure_export", ErasureStepResponse)
+def erasure_export(
+    context: CommandContext,
+    erasure: int,
+    consumer: str,
+    interval: str,
+    publication: int,
+    manifest: tuple[dict[str, Any], ...] | None,
+    why: str,
 ) -> ErasureStepResponse:
-    del progress
-    erasure = _known(context, arguments.erasure)
-    key = (arguments.consumer, arguments.interval, arguments.publication)
+    """Note the files or tables of an export's interval that were written again; None: why not."""
+    current = _known(context, erasure)
+    key = (consumer, interval, publication)
 
     def write(tx: Transaction, now: int) -> None:
-        if arguments.manifest is None:
-            erased_exports.keep(tx, erasure.id, key, arguments.why)
+        if manifest is None:
+            erased_exports.keep(tx, current.id, key, why)
         else:
-            erasures.erase_export(tx, erasure, key, arguments.manifest, context.actor, now)
+            erasures.erase_export(tx, current, key, manifest, context.actor, now)
 
     context.tell(write=write)
-    return ErasureStepResponse(erasure=erasure.id)
+    return ErasureStepResponse(erasure=current.id)
 
 
-@leader_command("erasure_clean", CleanArguments, ErasureStepResponse)
-def _clean_state(
-    context: CommandContext, arguments: CleanArguments, progress: Progress
-) -> ErasureStepResponse:
-    del progress
-    values = msgspec.json.decode(Path(arguments.values).read_bytes(), type=list[str])
-    texts = [value for value in values if len(value) >= erase_places.LITERAL_CHARACTERS_MIN]
-    _delete(context, arguments.erasure)
+@leader_command("erasure_clean", ErasureStepResponse)
+def erasure_clean(context: CommandContext, erasure: int, values: str) -> ErasureStepResponse:
+    """Overwrite values in the state's texts; the values are in a private file."""
+    decoded = msgspec.json.decode(Path(values).read_bytes(), type=list[str])
+    texts = [value for value in decoded if len(value) >= erase_places.LITERAL_CHARACTERS_MIN]
+    _delete(context, erasure)
     context.tell(write=lambda tx, _: stored.overwrite(tx, texts))
     epoch, folders = context.held.lease.epoch, context.held.folders
     event_log.shorten(context.store, epoch, folders)
     compact(context)
-    return ErasureStepResponse(erasure=arguments.erasure)
+    return ErasureStepResponse(erasure=erasure)
 
 
 def compact(context: CommandContext) -> None:
@@ -254,27 +217,27 @@ def compact(context: CommandContext) -> None:
         engine.compact()
 
 
-@leader_command("erasure_finish", FinishArguments, ErasureStepResponse)
-def _finish(
-    context: CommandContext, arguments: FinishArguments, progress: Progress
+@leader_command("erasure_finish", ErasureStepResponse)
+def erasure_finish(
+    context: CommandContext, erasure: int, certificate: str, sha256: str, counts: dict[str, int]
 ) -> ErasureStepResponse:
-    del progress
-    erasure = _known(context, arguments.erasure)
+    """End an erasure with its certificate, relative to the data folder."""
+    current = _known(context, erasure)
 
     def write(tx: Transaction, now: int) -> None:
-        stored.finish(tx, erasure, arguments.certificate, now)
+        stored.finish(tx, current, certificate, now)
         event = AuditEvent(
             action=Action.ERASURE_FINISHED,
             actor=context.actor,
-            object=Object("subject", erasure.subject),
-            reason=erasure.reason,
+            object=Object("subject", current.subject),
+            reason=current.reason,
             after={
-                "plan_id": erasure.plan_id,
-                "certificate_sha256": arguments.sha256,
-                **arguments.counts,
+                "plan_id": current.plan_id,
+                "certificate_sha256": sha256,
+                **counts,
             },
         )
         append(tx, now, event)
 
     context.tell(write=write)
-    return ErasureStepResponse(erasure=erasure.id)
+    return ErasureStepResponse(erasure=current.id)

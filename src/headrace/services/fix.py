@@ -16,7 +16,7 @@ from headrace.access import agreements
 from headrace.access.agreements import PlanChanged, ValuesDiffer, agreed_id, changed, identified
 from headrace.access.permissions import OPERATE, SEE, command
 from headrace.acts.command_context import CommandContext
-from headrace.acts.commands import leader_command, perform
+from headrace.acts.commands import leader_command
 from headrace.incidents.commands import ACT, REPAIR_BEGUN
 from headrace.model import HeadraceError, Refused
 from headrace.model.causes import CauseKind
@@ -36,7 +36,7 @@ from headrace.runtime.recomputation import give_up
 from headrace.security.audit import Action, AuditEvent, Object, append
 from headrace.services.backfills import backfill
 from headrace.services.contract_accept import accept
-from headrace.services.incident_records import FixEnded
+from headrace.services.incident_records import fix_ended
 from headrace.services.pause import resume
 from headrace.services.run import retry, run
 from headrace.services.run_results import tick
@@ -108,7 +108,7 @@ def fix(  # noqa: PLR0913 - how it is shown, agreed to and decided; all are name
     arguments = FixArguments(
         planned.incident.id, acts, again, response.plan_id, (reason or "").strip(), decision
     )
-    noted: FixNoted = perform(session, "fix", arguments, progress)
+    noted: FixNoted = _noted.perform(session, progress, arguments)
     _same(response, noted.refused, response.plan_id)
     try:
         built = _do(session, planned, progress)
@@ -182,7 +182,7 @@ def _note_end(
 ) -> None:
     fresh = session.again(session.actor)
     try:
-        perform(fresh, "fix_ended", FixEnded(planned.incident.id, outcome, failed), progress)
+        fix_ended.perform(fresh, progress, planned.incident.id, outcome, failed)
     finally:
         fresh.close()
 
@@ -364,14 +364,13 @@ def _recomputed(
 # Execution
 
 
-@leader_command("fix", FixArguments, FixNoted)
-def _noted(context: CommandContext, arguments: FixArguments, progress: Progress) -> FixNoted:
+@leader_command("fix", FixNoted)
+def _noted(context: CommandContext, arguments: FixArguments) -> FixNoted:
     """Record the start of a repair in the incident's timeline and in the audit trail.
 
     The leader plans again from the current state, and refuses a plan that differs from the
     confirmed one.
     """
-    del progress
     refused = _checked(context, arguments)
     if refused is not None:
         return FixNoted(number=arguments.number, refused=refused)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import msgspec
-
 from headrace.access.permissions import ADMINISTER, command
 from headrace.acts import commands
 from headrace.acts.command_context import TOKEN_PREFIX, CommandContext
-from headrace.acts.commands import leader_command, perform
+from headrace.acts.commands import leader_command
 from headrace.model import Refused, UnknownName, UsageError
 from headrace.model.access import SUBJECT_KINDS
 from headrace.model.errors import did_you_mean
@@ -25,13 +23,6 @@ Who = Annotated[
     str | None, Argument("[WHO]", help="token:NAME, user:NAME or group:NAME; else --all")
 ]
 Every = Annotated[bool, Option("--all", help="everybody but admins", key="all")]
-
-
-class FreezeArguments(msgspec.Struct, frozen=True):
-    """Whom to stop, or to let work again."""
-
-    subject: str
-    reason: str
 
 
 @command(
@@ -61,8 +52,7 @@ def freeze(
             hint="another admin can do it, or freeze --all, which doesn't stop admins",
         )
     why = commands.required_reason(reason, "freeze", "the people who are stopped read it")
-    arguments = FreezeArguments(subject, why)
-    return perform(session, "freeze", arguments, progress)  # type: ignore[no-any-return]
+    return _freeze.perform(session, progress, subject, why)
 
 
 @command(
@@ -87,60 +77,53 @@ def unfreeze(
     why = commands.required_reason(reason, "unfreeze", "it is recorded in the audit trail")
     subject = _typed_subject(who, every=every)
     with_prefix = subject if subject == EVERYBODY or ":" in subject else TOKEN_PREFIX + subject
-    arguments = FreezeArguments(with_prefix, why)
-    return perform(session, "unfreeze", arguments, progress)  # type: ignore[no-any-return]
+    return _unfreeze.perform(session, progress, with_prefix, why)
 
 
-@leader_command("freeze", FreezeArguments, FreezeResponse)
-def _freeze(
-    context: CommandContext, arguments: FreezeArguments, progress: Progress
-) -> FreezeResponse:
-    del progress
+@leader_command("freeze", FreezeResponse)
+def _freeze(context: CommandContext, subject: str, reason: str) -> FreezeResponse:
     with context.store.read() as tx:
         before = freezes.in_force(tx)
-    if not any(item.subject == arguments.subject for item in before):
+    if not any(item.subject == subject for item in before):
 
         def write(tx: Transaction, now: int) -> None:
             freezes.add(
                 tx,
-                subject=arguments.subject,
-                reason=arguments.reason,
+                subject=subject,
+                reason=reason,
                 actor=context.actor.id,
                 now=now,
             )
-            append(tx, now, _event(context, Action.ACCESS_FROZEN, arguments))
+            append(tx, now, _event(context, Action.ACCESS_FROZEN, subject, reason))
 
         context.tell(write=write)
     return _response(context)
 
 
-@leader_command("unfreeze", FreezeArguments, FreezeResponse)
-def _unfreeze(
-    context: CommandContext, arguments: FreezeArguments, progress: Progress
-) -> FreezeResponse:
-    del progress
+@leader_command("unfreeze", FreezeResponse)
+def _unfreeze(context: CommandContext, subject: str, reason: str) -> FreezeResponse:
     with context.store.read() as tx:
         subjects = [item.subject for item in freezes.in_force(tx)]
-    if arguments.subject not in subjects:
+    if subject not in subjects:
         raise UnknownName(
-            f"{_shown(arguments.subject)} isn't frozen",
+            f"{_shown(subject)} isn't frozen",
             hint=f"frozen: {', '.join(map(_shown, subjects[:8])) or 'nobody'}",
         )
 
     def write(tx: Transaction, now: int) -> None:
-        freezes.lift(tx, subject=arguments.subject, actor=context.actor.id, now=now)
-        append(tx, now, _event(context, Action.ACCESS_UNFROZEN, arguments))
+        freezes.lift(tx, subject=subject, actor=context.actor.id, now=now)
+        append(tx, now, _event(context, Action.ACCESS_UNFROZEN, subject, reason))
 
     context.tell(write=write)
     return _response(context)
 
 
-def _event(context: CommandContext, action: Action, arguments: FreezeArguments) -> AuditEvent:
+def _event(context: CommandContext, action: Action, subject: str, reason: str) -> AuditEvent:
     return AuditEvent(
         action=action,
         actor=context.actor,
-        object=Object("subject", arguments.subject),
-        reason=arguments.reason,
+        object=Object("subject", subject),
+        reason=reason,
     )
 
 

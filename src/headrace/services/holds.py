@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import msgspec
-
 from headrace.access.permissions import ADMINISTER, SEE, command
 from headrace.acts import commands
 from headrace.acts.command_context import CommandContext
-from headrace.acts.commands import leader_command, perform
+from headrace.acts.commands import leader_command
 from headrace.model import UnknownName, UsageError
 from headrace.model.errors import did_you_mean
 from headrace.privacy.retention import hold_row
@@ -27,13 +25,6 @@ HeldNode = Annotated[
     str | None, Argument("[NODE]", help="a source or an asset; `release NODE` ends its hold")
 ]
 All = Annotated[bool, Option("--all", help="everything in this project")]
-
-
-class HoldArguments(msgspec.Struct, frozen=True):
-    """What is held, or released: a node, or `*` for everything."""
-
-    node: str
-    reason: str
 
 
 @command("hold list", SEE, session="holds")
@@ -59,8 +50,7 @@ def hold(
     Raise Refused without a reason, UsageError without a node, and UnknownName.
     """
     text = commands.required_reason(reason, "hold", "somebody has to know when it may end")
-    arguments = HoldArguments(_held(session, node, all_=all_), text)
-    return perform(session, "hold_set", arguments, progress)  # type: ignore[no-any-return]
+    return _set.perform(session, progress, _held(session, node, all_=all_), text)
 
 
 @command("hold release", ADMINISTER, session="release_hold")
@@ -74,8 +64,8 @@ def release(
 ) -> HoldRow:
     """Release a legal hold. Raise as `hold` does, and UsageError if there is none."""
     text = commands.required_reason(reason, "hold release", "data may be removed from then on")
-    arguments = HoldArguments(_held(session, node, all_=all_, declared=False), text)
-    return perform(session, "hold_release", arguments, progress)  # type: ignore[no-any-return]
+    held = _held(session, node, all_=all_, declared=False)
+    return _release.perform(session, progress, held, text)
 
 
 def _held(session: ProjectSession, node: str | None, *, all_: bool, declared: bool = True) -> str:
@@ -96,37 +86,31 @@ def _held(session: ProjectSession, node: str | None, *, all_: bool, declared: bo
     return node
 
 
-@leader_command("hold_set", HoldArguments, HoldRow)
-def _set(context: CommandContext, arguments: HoldArguments, progress: Progress) -> HoldRow:
-    del progress
+@leader_command("hold_set", HoldRow)
+def _set(context: CommandContext, node: str, reason: str) -> HoldRow:
     results: list[Hold] = []
 
     def write(tx: Transaction, now: int) -> None:
         known = {hold.node for hold in stored.in_force(tx)}
-        results.append(
-            stored.set_hold(
-                tx, arguments.node, reason=arguments.reason, actor=context.actor.id, now=now
-            )
-        )
-        if arguments.node not in known:
-            append(tx, now, _event(context, Action.HOLD_SET, arguments))
+        results.append(stored.set_hold(tx, node, reason=reason, actor=context.actor.id, now=now))
+        if node not in known:
+            append(tx, now, _event(context, Action.HOLD_SET, node, reason))
 
     context.tell(write=write)
     return hold_row(context.session, results[-1])
 
 
-@leader_command("hold_release", HoldArguments, HoldRow)
-def _release(context: CommandContext, arguments: HoldArguments, progress: Progress) -> HoldRow:
-    del progress
+@leader_command("hold_release", HoldRow)
+def _release(context: CommandContext, node: str, reason: str) -> HoldRow:
     with context.store.read() as tx:
-        held = next((item for item in stored.in_force(tx) if item.node == arguments.node), None)
+        held = next((item for item in stored.in_force(tx) if item.node == node), None)
     if held is None:
-        name = "everything" if arguments.node == EVERYTHING else arguments.node
+        name = "everything" if node == EVERYTHING else node
         raise UsageError(f"{name} isn't under a legal hold", hint="headrace hold lists them")
 
     def write(tx: Transaction, now: int) -> None:
-        stored.release(tx, held, reason=arguments.reason, actor=context.actor.id, now=now)
-        append(tx, now, _event(context, Action.HOLD_RELEASED, arguments))
+        stored.release(tx, held, reason=reason, actor=context.actor.id, now=now)
+        append(tx, now, _event(context, Action.HOLD_RELEASED, node, reason))
 
     context.tell(write=write)
     with context.store.read() as tx:
@@ -134,10 +118,10 @@ def _release(context: CommandContext, arguments: HoldArguments, progress: Progre
     return hold_row(context.session, row)
 
 
-def _event(context: CommandContext, action: Action, arguments: HoldArguments) -> AuditEvent:
+def _event(context: CommandContext, action: Action, node: str, reason: str) -> AuditEvent:
     return AuditEvent(
         action=action,
         actor=context.actor,
-        object=Object("node", arguments.node),
-        reason=arguments.reason,
+        object=Object("node", node),
+        reason=reason,
     )

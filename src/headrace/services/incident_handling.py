@@ -8,13 +8,11 @@ from __future__ import annotations
 from typing import Annotated
 from urllib.parse import urlsplit
 
-import msgspec
-
 from headrace.access.people import declared_people
 from headrace.access.permissions import OPERATE, command
 from headrace.access.same_person import USER
 from headrace.acts.command_context import CommandContext
-from headrace.acts.commands import leader_command, perform
+from headrace.acts.commands import leader_command
 from headrace.model import UsageError
 from headrace.project.parameters import Argument, IncidentId
 from headrace.project.session import Progress, ProjectSession
@@ -27,13 +25,6 @@ from headrace.store.queries.incident_handling import ASSIGNEE, TICKET, HandlingP
 
 PERSON_MAX = 100
 URL_MAX = 500
-
-
-class HandlingArguments(msgspec.Struct, frozen=True):
-    """An incident's number, and the new value; None removes it."""
-
-    number: int
-    value: str | None
 
 
 @command(
@@ -55,8 +46,7 @@ def assign(
     unknown incident.
     """
     name = None if person is None else _one_line(person, PERSON_MAX, "the name of a person")
-    arguments = HandlingArguments(number_of(incident), name)
-    return perform(session, "assign_incident", arguments, progress)  # type: ignore[no-any-return]
+    return _assign.perform(session, progress, number_of(incident), name)
 
 
 @command(
@@ -78,8 +68,7 @@ def link_ticket(
     Raise UsageError for another one, or for an unknown incident.
     """
     address = None if url is None else _web_address(url)
-    arguments = HandlingArguments(number_of(incident), address)
-    return perform(session, "link_ticket", arguments, progress)  # type: ignore[no-any-return]
+    return _link_ticket.perform(session, progress, number_of(incident), address)
 
 
 @command(
@@ -98,27 +87,20 @@ def people(session: ProjectSession) -> PeopleResponse:
     return PeopleResponse(people=list(dict.fromkeys(users)))
 
 
-@leader_command("assign_incident", HandlingArguments, IncidentRow)
-def _assign(
-    context: CommandContext, arguments: HandlingArguments, progress: Progress
-) -> IncidentRow:
-    del progress
-    return _set(context, arguments, ASSIGNEE, Action.INCIDENT_ASSIGNED)
+@leader_command("assign_incident", IncidentRow)
+def _assign(context: CommandContext, number: int, value: str | None) -> IncidentRow:
+    return _set(context, number, value, ASSIGNEE, Action.INCIDENT_ASSIGNED)
 
 
-@leader_command("link_ticket", HandlingArguments, IncidentRow)
-def _link_ticket(
-    context: CommandContext, arguments: HandlingArguments, progress: Progress
-) -> IncidentRow:
-    del progress
-    return _set(context, arguments, TICKET, Action.INCIDENT_TICKET_LINKED)
+@leader_command("link_ticket", IncidentRow)
+def _link_ticket(context: CommandContext, number: int, value: str | None) -> IncidentRow:
+    return _set(context, number, value, TICKET, Action.INCIDENT_TICKET_LINKED)
 
 
 def _set(
-    context: CommandContext, arguments: HandlingArguments, part: HandlingPart, action: Action
+    context: CommandContext, number: int, value: str | None, part: HandlingPart, action: Action
 ) -> IncidentRow:
     """Write the line and the audit trail entry, unless the value is the current one."""
-    value = arguments.value
 
     def addition_of(tx: Transaction, _now: int, number: int) -> Addition | None:
         before = getattr(handling_of(tx, number), part.act)
@@ -127,7 +109,7 @@ def _set(
         line, after = part.line(value), {part.act: value}
         return Addition(action, line, part.act, before={part.act: before}, after=after)
 
-    return add_to_incident(context, arguments.number, addition_of)
+    return add_to_incident(context, number, addition_of)
 
 
 def _one_line(text: str, longest: int, what: str) -> str:

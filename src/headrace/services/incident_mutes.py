@@ -5,11 +5,9 @@ Both are lines of the incident's timeline and entries of the audit trail. They c
 
 from __future__ import annotations
 
-import msgspec
-
 from headrace.access.permissions import OPERATE, command
 from headrace.acts.command_context import CommandContext
-from headrace.acts.commands import leader_command, perform, required_reason
+from headrace.acts.commands import leader_command, required_reason
 from headrace.model import UsageError
 from headrace.model.partitions import command_line
 from headrace.project.parameters import IncidentId, MutedUntil, Reason, RequiredReason
@@ -28,21 +26,6 @@ from headrace.store.queries.incident_mutes import Mute, mute_line, mute_of
 from headrace.store.queries.incidents import display_id
 
 
-class MuteArguments(msgspec.Struct, frozen=True):
-    """An incident's number, and why it is muted; `until` is a time, or a duration from now."""
-
-    number: int
-    reason: str
-    until: str | None
-
-
-class UnmuteArguments(msgspec.Struct, frozen=True):
-    """An incident's number, and why it is unmuted."""
-
-    number: int
-    reason: str
-
-
 @command("incidents mute", OPERATE, http="POST /incidents/{incident}/mute do_mute", session="mute")
 def mute(
     session: ProjectSession,
@@ -59,8 +42,9 @@ def mute(
     a reason that is too long.
     """
     text = required_reason(reason, "incidents mute", "who misses a message has to know why")
-    arguments = MuteArguments(number_of(incident), short_enough(text, "a reason"), until)
-    return perform(session, "mute_incident", arguments, progress)  # type: ignore[no-any-return]
+    return _mute.perform(
+        session, progress, number_of(incident), short_enough(text, "a reason"), until
+    )
 
 
 @command(
@@ -81,17 +65,15 @@ def unmute(
     Raise UsageError for an unknown incident, one that isn't muted, or a reason that is too long.
     """
     why = short_enough((reason or "").strip(), "a reason")
-    arguments = UnmuteArguments(number_of(incident), why)
-    return perform(session, "unmute_incident", arguments, progress)  # type: ignore[no-any-return]
+    return _unmute.perform(session, progress, number_of(incident), why)
 
 
-@leader_command("mute_incident", MuteArguments, IncidentRow)
-def _mute(context: CommandContext, arguments: MuteArguments, progress: Progress) -> IncidentRow:
-    del progress
+@leader_command("mute_incident", IncidentRow)
+def _mute(context: CommandContext, number: int, reason: str, until: str | None) -> IncidentRow:
     now_us = context.clock.now_us()
-    until = None if arguments.until is None else lapses_at(context, arguments.until, now_us)
-    end = "" if until is None else dated(until, context.session.timezone)
-    act, text = mute_line(until, end, arguments.reason)
+    ends_at = None if until is None else lapses_at(context, until, now_us)
+    end = "" if ends_at is None else dated(ends_at, context.session.timezone)
+    act, text = mute_line(ends_at, end, reason)
 
     def addition_of(tx: Transaction, now: int, number: int) -> Addition:
         if found_in(tx, number).state == "resolved":
@@ -101,16 +83,15 @@ def _mute(context: CommandContext, arguments: MuteArguments, progress: Progress)
             )
         before = _as_recorded(mute_of(tx, number, now))
         notifications.forget_waiting(tx, number)
-        after = {"until": _timestamp(until)}
-        return Addition(Action.INCIDENT_MUTED, text, act, arguments.reason, before, after)
+        after = {"until": _timestamp(ends_at)}
+        return Addition(Action.INCIDENT_MUTED, text, act, reason, before, after)
 
-    return add_to_incident(context, arguments.number, addition_of)
+    return add_to_incident(context, number, addition_of)
 
 
-@leader_command("unmute_incident", UnmuteArguments, IncidentRow)
-def _unmute(context: CommandContext, arguments: UnmuteArguments, progress: Progress) -> IncidentRow:
-    del progress
-    why = f": {arguments.reason}" if arguments.reason else ""
+@leader_command("unmute_incident", IncidentRow)
+def _unmute(context: CommandContext, number: int, reason: str) -> IncidentRow:
+    why = f": {reason}" if reason else ""
 
     def addition_of(tx: Transaction, now: int, number: int) -> Addition:
         before = mute_of(tx, number, now)
@@ -120,9 +101,9 @@ def _unmute(context: CommandContext, arguments: UnmuteArguments, progress: Progr
                 hint=command_line("incident", display_id(number)),
             )
         line, recorded = f"{UNMUTED}{why}", _as_recorded(before)
-        return Addition(Action.INCIDENT_UNMUTED, line, UNMUTED, arguments.reason, recorded)
+        return Addition(Action.INCIDENT_UNMUTED, line, UNMUTED, reason, recorded)
 
-    return add_to_incident(context, arguments.number, addition_of)
+    return add_to_incident(context, number, addition_of)
 
 
 def _as_recorded(mute: Mute | None) -> dict[str, str | None] | None:

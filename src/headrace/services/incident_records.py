@@ -10,7 +10,7 @@ import msgspec
 from headrace.access.permissions import OPERATE, SEE, command
 from headrace.acts import commands
 from headrace.acts.command_context import CommandContext
-from headrace.acts.commands import evaluate_now, leader_command, perform
+from headrace.acts.commands import evaluate_now, leader_command
 from headrace.checks.anomalies.history import MetricHistory
 from headrace.checks.anomalies.metric_anomalies import MetricAnomaly, anomalous_metrics, kind_of
 from headrace.checks.anomalies.usual import in_natural_units, unit_of
@@ -37,13 +37,6 @@ from headrace.store.queries.quality import FactRow
 TEXT_MAX = 2_000
 
 
-class NoteArguments(msgspec.Struct, frozen=True):
-    """An incident's number, and the note's text."""
-
-    number: int
-    text: str
-
-
 @command("incidents note", OPERATE, http="POST /incidents/{incident}/note do_note", session="note")
 def note(
     session: ProjectSession,
@@ -57,16 +50,13 @@ def note(
     Raise Refused without a text, UsageError for an unknown incident or a text that is too long.
     """
     text = commands.required_reason(reason, "incidents note", "it is what is written down")
-    arguments = NoteArguments(number_of(incident), short_enough(text, "a note"))
-    return perform(session, "note_incident", arguments, progress)  # type: ignore[no-any-return]
+    return _note.perform(session, progress, number_of(incident), short_enough(text, "a note"))
 
 
-@leader_command("note_incident", NoteArguments, IncidentRow)
-def _note(context: CommandContext, arguments: NoteArguments, progress: Progress) -> IncidentRow:
-    del progress
-    text = arguments.text
+@leader_command("note_incident", IncidentRow)
+def _note(context: CommandContext, number: int, text: str) -> IncidentRow:
     addition = Addition(Action.INCIDENT_NOTED, f"{NOTE}{text}", reason=text)
-    return add_to_incident(context, arguments.number, lambda *_: addition)
+    return add_to_incident(context, number, lambda *_: addition)
 
 
 def short_enough(text: str, what: str) -> str:
@@ -192,12 +182,11 @@ def report(
     ends = key or (targets.partition(declared, last) if last is not None else begins)  # type: ignore[arg-type]
     if ends < begins:
         raise UsageError(f"--to {ends} comes before --from {begins}")
-    return perform(session, "report_incident", ReportArguments(name, begins, ends, text), progress)  # type: ignore[no-any-return]
+    return _report.perform(session, progress, ReportArguments(name, begins, ends, text))
 
 
-@leader_command("report_incident", ReportArguments, IncidentRow)
-def _report(context: CommandContext, arguments: ReportArguments, progress: Progress) -> IncidentRow:
-    del progress
+@leader_command("report_incident", IncidentRow)
+def _report(context: CommandContext, arguments: ReportArguments) -> IncidentRow:
     applied = context.applied()
     if applied is None:
         raise ProjectError("nothing is applied yet, so nothing is published", hint="headrace apply")
@@ -372,27 +361,18 @@ def _value(metric: MetricId, metrics: Metrics) -> float | None:
 # a failed repair didn't end an incident that is resolved later.
 
 
-class FixEnded(msgspec.Struct, frozen=True):
-    """The outcome of a repair in one line, and whether any part of it failed."""
-
-    number: int
-    said: str
-    failed: bool
-
-
 class FixEndNoted(Response, frozen=True, kw_only=True):
     """Confirms that the outcome is recorded."""
 
     number: int
 
 
-@leader_command("fix_ended", FixEnded, FixEndNoted)
-def fix_ended(context: CommandContext, arguments: FixEnded, progress: Progress) -> FixEndNoted:
+@leader_command("fix_ended", FixEndNoted)
+def fix_ended(context: CommandContext, number: int, outcome: str, failed: bool) -> FixEndNoted:
     """Record the outcome of the last repair, with the range of audit entries of its commands."""
-    del progress
 
     def write(tx: Transaction, now: int) -> None:
-        lines = incidents.timeline_of(tx, arguments.number)
+        lines = incidents.timeline_of(tx, number)
         begun = [
             line.act
             for line in lines
@@ -400,9 +380,9 @@ def fix_ended(context: CommandContext, arguments: FixEnded, progress: Progress) 
         ]
         if begun and begun[-1].startswith(ACT):
             span = f"{begun[-1].removeprefix(ACT)}-{audit_trail.last_seq(tx)}"
-            act = f"{FAILED if arguments.failed else REPAIRED}{span}"
-            line = Happened(now, arguments.said, context.actor.id, act)
-            incidents.happened(tx, arguments.number, [line])
+            act = f"{FAILED if failed else REPAIRED}{span}"
+            line = Happened(now, outcome, context.actor.id, act)
+            incidents.happened(tx, number, [line])
 
     context.tell(write=write)
-    return FixEndNoted(number=arguments.number)
+    return FixEndNoted(number=number)

@@ -12,7 +12,7 @@ from headrace.access.consequences import of_act
 from headrace.access.permissions import DECIDE, OPERATE, command
 from headrace.acts import commands
 from headrace.acts.command_context import CommandContext
-from headrace.acts.commands import evaluate_now, leader_command, perform
+from headrace.acts.commands import evaluate_now, leader_command
 from headrace.model import Asset, Project, ProjectError, Refused, Source, UnknownName, UsageError
 from headrace.model.exports import export_of
 from headrace.model.intervals import parse_key
@@ -55,13 +55,6 @@ BY_ITSELF = "serve"
 """Kind of the runs that a server starts by itself; these can't be cancelled."""
 
 
-class CancelArguments(msgspec.Struct, frozen=True):
-    """The arguments of `headrace cancel`."""
-
-    run: int
-    reason: str
-
-
 @command(
     "cancel",
     OPERATE,
@@ -99,30 +92,27 @@ def cancel(
             state="lost" if result.finished_at is None else result.shown_state,
             ended_at=None if result.finished_at is None else session.instant(result.finished_at),
         )
-    return perform(session, "cancel", CancelArguments(number, (reason or "").strip()), progress)  # type: ignore[no-any-return]
+    return _cancel.perform(session, progress, number, (reason or "").strip())
 
 
-@leader_command("cancel", CancelArguments, CancelResponse)
-def _cancel(
-    context: CommandContext, arguments: CancelArguments, progress: Progress
-) -> CancelResponse:
-    del progress
+@leader_command("cancel", CancelResponse)
+def _cancel(context: CommandContext, run: int, reason: str) -> CancelResponse:
     leader = context.working
-    if leader is not None and leader.under_way(arguments.run) is not None:
-        leader.cancel(arguments.run, context.actor, arguments.reason)
+    if leader is not None and leader.under_way(run) is not None:
+        leader.cancel(run, context.actor, reason)
     with context.store.read() as tx:
-        run = runs.get(tx, arguments.run)
-    if run is None:
-        raise UnknownName(f"there is no run {arguments.run}", hint="headrace runs lists them")
-    if run.kind == BY_ITSELF and run.finished_at is None:
+        cancelled = runs.get(tx, run)
+    if cancelled is None:
+        raise UnknownName(f"there is no run {run}", hint="headrace runs lists them")
+    if cancelled.kind == BY_ITSELF and cancelled.finished_at is None:
         raise Refused(
-            f"run {arguments.run} is what the server does by itself: it would start again",
+            f"run {run} is what the server does by itself: it would start again",
             hint=(
                 "headrace pause SELECT --reason TEXT keeps what hasn't begun from it; stopping the"
                 " server ends all"
             ),
         )
-    return _cancel_response(context, run)
+    return _cancel_response(context, cancelled)
 
 
 def _cancel_response(context: CommandContext, run: Run) -> CancelResponse:
@@ -234,7 +224,7 @@ def _unpublished_partition(
     for attempt in range(TRIES):
         arguments = _prepared(session, target, text, approved_one)
         try:
-            return perform(session, "withdraw", arguments, progress)  # type: ignore[no-any-return]
+            return _withdraw.perform(session, progress, arguments)
         except RewriteOutdated:
             publication_decisions.discard_rewrites(session.folders, arguments.rewritten)
             if attempt == TRIES - 1:
@@ -279,15 +269,13 @@ def _prepared(
     return WithdrawArguments(node, key, reason, rewritten_files, approved_one)
 
 
-@leader_command("withdraw", WithdrawArguments, WithdrawResponse)
-def _withdraw(
-    context: CommandContext, arguments: WithdrawArguments, progress: Progress
-) -> WithdrawResponse:
+@leader_command("withdraw", WithdrawResponse)
+def _withdraw(context: CommandContext, arguments: WithdrawArguments) -> WithdrawResponse:
     applied = context.applied()
     if applied is None:
         raise _unpublished(arguments.node, arguments.key)
     if context.held.production is not None:
-        context.leader(progress)  # some inputs are in production's store
+        context.leader(context.progress)  # some inputs are in production's store
     order = publication_decisions.UnpublishRequest(
         arguments.node, arguments.key, arguments.reason, context.actor.id, arguments.rewritten
     )
@@ -458,12 +446,11 @@ def waive(
             f"which interval of {name} is waived?", hint=f"headrace waive {name}@K --reason TEXT"
         )
     interval = parse_key(key, consumer.per, consumer.timezone or project.settings.timezone)
-    return perform(session, "waive", WaiveArguments(name, interval, text), progress)  # type: ignore[no-any-return]
+    return _waive.perform(session, progress, WaiveArguments(name, interval, text))
 
 
-@leader_command("waive", WaiveArguments, WaiveResponse)
-def _waive(context: CommandContext, arguments: WaiveArguments, progress: Progress) -> WaiveResponse:
-    del progress
+@leader_command("waive", WaiveResponse)
+def _waive(context: CommandContext, arguments: WaiveArguments) -> WaiveResponse:
     applied = context.applied()
     if applied is None:
         raise ProjectError("nothing is applied yet, so nothing is due", hint="headrace apply")
@@ -538,13 +525,6 @@ def _let_go(
 # before.
 
 
-class TakeOverArguments(msgspec.Struct, frozen=True):
-    """A consumer whose target is taken over, and the reason."""
-
-    consumer: str
-    reason: str
-
-
 class TakeOverResponse(Response, frozen=True, kw_only=True):
     """`exports take-over`: another project's exports are replaced, interval by interval."""
 
@@ -572,26 +552,23 @@ def take_over(
         reason, "exports take-over", "another project may rely on exporting there"
     )
     _target(session.project(), consumer)
-    return perform(session, "exports", TakeOverArguments(consumer, text), progress)  # type: ignore[no-any-return]
+    return _take_over.perform(session, progress, consumer, text)
 
 
-@leader_command("exports", TakeOverArguments, TakeOverResponse)
-def _take_over(
-    context: CommandContext, arguments: TakeOverArguments, progress: Progress
-) -> TakeOverResponse:
-    del progress
+@leader_command("exports", TakeOverResponse)
+def _take_over(context: CommandContext, consumer: str, reason: str) -> TakeOverResponse:
     applied = context.applied()
     if applied is None:
         raise ProjectError("nothing is applied yet, so nothing is exported", hint="headrace apply")
-    target = _target(applied.compiled.project, arguments.consumer)
+    target = _target(applied.compiled.project, consumer)
 
     def write(tx: Transaction, now: int) -> None:
-        obligations.record_take_over(tx, arguments.consumer)
+        obligations.record_take_over(tx, consumer)
         what = AuditEvent(
             action=Action.EXPORT_TAKEN_OVER,
             actor=context.actor,
-            object=Object("consumer", arguments.consumer),
-            reason=arguments.reason,
+            object=Object("consumer", consumer),
+            reason=reason,
             after={"target": target},
         )
         append(tx, now, what)
@@ -600,9 +577,9 @@ def _take_over(
     return TakeOverResponse(
         now=context.now(),
         clock=context.clock.kind,
-        consumer=arguments.consumer,
+        consumer=consumer,
         target=target,
-        reason=arguments.reason,
+        reason=reason,
         by=context.actor.id,
     )
 

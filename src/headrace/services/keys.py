@@ -5,11 +5,9 @@ from __future__ import annotations
 import functools
 from typing import Annotated
 
-import msgspec
-
 from headrace.access.permissions import ADMINISTER, AUDIT, command
 from headrace.acts.command_context import CommandContext
-from headrace.acts.commands import leader_command, perform, required_reason
+from headrace.acts.commands import leader_command, required_reason
 from headrace.model import UsageError
 from headrace.privacy.masking import key_store, reversible_mask
 from headrace.project import targets
@@ -41,13 +39,6 @@ def key_status(session: ProjectSession) -> list[KeyVersionRow]:
     ]
 
 
-class RotateArguments(msgspec.Struct, frozen=True):
-    """The domain whose key is replaced; empty for all."""
-
-    domain: str
-    reason: str
-
-
 @command("keys rotate", ADMINISTER, session="rotate_keys")
 def rotate_keys(
     session: ProjectSession,
@@ -70,28 +61,18 @@ def rotate_keys(
     if not store.check(domain):
         return []
     # recorded first, so that no rotation is missing in the trail, however it ends
-    perform(session, "keys_rotate", RotateArguments(domain or "", (reason or "").strip()), progress)
+    _record.perform(session, progress, domain or "", (reason or "").strip())
     return [
         KeyRotationRow(domain=name, version=version, data_keys=moved)
         for name, version, moved in store.rotate(domain)
     ]
 
 
-@leader_command("keys_rotate", RotateArguments, KeyRotationRow)
-def _record(
-    context: CommandContext, arguments: RotateArguments, progress: Progress
-) -> KeyRotationRow:
-    del progress
+@leader_command("keys_rotate", KeyRotationRow)
+def _record(context: CommandContext, domain: str, reason: str) -> KeyRotationRow:
 
-    _append(context, Action.KEYS_ROTATED, Object("keys", arguments.domain or "*"), arguments.reason)
-    return KeyRotationRow(domain=arguments.domain, version=0, data_keys=0)
-
-
-class RevealArguments(msgspec.Struct, frozen=True):
-    """The column whose token is reversed; neither token nor value is among them."""
-
-    column: str
-    reason: str
+    _append(context, Action.KEYS_ROTATED, Object("keys", domain or "*"), reason)
+    return KeyRotationRow(domain=domain, version=0, data_keys=0)
 
 
 @command("keys reveal", ADMINISTER, session="reveal_token")
@@ -124,7 +105,7 @@ def reveal_token(
         functools.partial(store.data_key, create=False),
     )
     revealed = RevealedResponse(column=f"{name}.{column}", value=value)
-    perform(session, "keys_reveal", RevealArguments(revealed.column, why), progress)
+    _record_reveal.perform(session, progress, revealed.column, why)
     return revealed
 
 
@@ -134,14 +115,10 @@ class RecordedReveal(Response, frozen=True, kw_only=True):
     column: str
 
 
-@leader_command("keys_reveal", RevealArguments, RecordedReveal)
-def _record_reveal(
-    context: CommandContext, arguments: RevealArguments, progress: Progress
-) -> RecordedReveal:
-    del progress
-    column = Object("column", arguments.column)
-    _append(context, Action.TOKEN_REVEALED, column, arguments.reason)
-    return RecordedReveal(column=arguments.column)
+@leader_command("keys_reveal", RecordedReveal)
+def _record_reveal(context: CommandContext, column: str, reason: str) -> RecordedReveal:
+    _append(context, Action.TOKEN_REVEALED, Object("column", column), reason)
+    return RecordedReveal(column=column)
 
 
 def _append(context: CommandContext, action: Action, about: Object, reason: str) -> None:

@@ -11,7 +11,7 @@ import msgspec
 from headrace.access.permissions import OPERATE, SEE, command
 from headrace.acts import commands
 from headrace.acts.command_context import CommandContext
-from headrace.acts.commands import evaluate_now, leader_command, perform
+from headrace.acts.commands import evaluate_now, leader_command
 from headrace.model import Project, ProjectError, UsageError
 from headrace.model.causes import CauseKind
 from headrace.model.export_problems import exported
@@ -95,15 +95,6 @@ def _row(session: ProjectSession, project: Project | None, pause: Pause) -> Paus
 # `pause`: the scheduler starts nothing of the selected nodes; running attempts go on.
 
 
-class PauseArguments(msgspec.Struct, frozen=True):
-    """The arguments of `headrace pause`; `until` is a time, or a duration from now."""
-
-    select: list[str]
-    exclude: list[str]
-    reason: str
-    until: str | None
-
-
 @command("pause", OPERATE, of="select", http="POST /pause do_pause", session="pause")
 def pause(
     session: ProjectSession,
@@ -127,8 +118,7 @@ def pause(
     Raise Refused without a reason, UsageError for an unknown selection or an invalid time.
     """
     text = commands.required_reason(reason, "pause", "who finds it paused at night has to know why")
-    arguments = PauseArguments(list(select), list(exclude), text, until)
-    return perform(session, "pause", arguments, progress)  # type: ignore[no-any-return]
+    return _pause.perform(session, progress, list(select), list(exclude), text, until)
 
 
 @command("pauses", SEE, lists=True, http="GET /paused paused", session="paused")
@@ -145,18 +135,17 @@ def paused(session: ProjectSession) -> PauseResponse:
     return PauseResponse(now=session.now(), clock=session.clock.kind, changed=[], paused=rows)
 
 
-@leader_command("pause", PauseArguments, PauseResponse)
-def _pause(context: CommandContext, arguments: PauseArguments, progress: Progress) -> PauseResponse:
-    del progress
+@leader_command("pause", PauseResponse)
+def _pause(
+    context: CommandContext, select: list[str], exclude: list[str], reason: str, until: str | None
+) -> PauseResponse:
     applied = context.applied()
     if applied is None:
         raise ProjectError(
             "nothing is applied yet, so nothing runs that could be paused", hint="headrace apply"
         )
     project = applied.compiled.project
-    selection = selected(
-        context.session, arguments.select, arguments.exclude, compiled=applied.compiled
-    )
+    selection = selected(context.session, select, exclude, compiled=applied.compiled)
     if not selection:
         raise UsageError(NOTHING_SELECTED, hint="headrace ls shows what there is")
     names = [name for name in selection if not is_view(project, name)]
@@ -166,15 +155,15 @@ def _pause(context: CommandContext, arguments: PauseArguments, progress: Progres
             hint="pause what it reads",
         )
     now_us = context.clock.now_us()
-    until = None if arguments.until is None else lapses_at(context, arguments.until, now_us)
-    pauses = [Pause(name, arguments.reason, context.actor.id, now_us, until) for name in names]
+    ends_at = None if until is None else lapses_at(context, until, now_us)
+    pauses = [Pause(name, reason, context.actor.id, now_us, ends_at) for name in names]
 
     def write(tx: Transaction, now: int) -> None:
         scheduling.end_expired_pauses(tx, now)
         scheduling.put_pauses(tx, pauses)
-        audited(tx, now, Action.NODE_PAUSED, context.actor, project, pauses, arguments.reason)
+        audited(tx, now, Action.NODE_PAUSED, context.actor, project, pauses, reason)
 
-    context.tell(Paused(scheduled(project, names), arguments.reason, until), write=write)
+    context.tell(Paused(scheduled(project, names), reason, ends_at), write=write)
     with context.store.read() as tx:
         return PauseResponse(
             now=context.now(),
@@ -238,14 +227,11 @@ def resume(
             hint="headrace pause lists what is paused; `headrace resume '*'` resumes all",
         )
     arguments = ResumeArguments(list(select), list(exclude), (reason or "").strip())
-    return perform(session, "resume", arguments, progress)  # type: ignore[no-any-return]
+    return _resume.perform(session, progress, arguments)
 
 
-@leader_command("resume", ResumeArguments, PauseResponse)
-def _resume(
-    context: CommandContext, arguments: ResumeArguments, progress: Progress
-) -> PauseResponse:
-    del progress
+@leader_command("resume", PauseResponse)
+def _resume(context: CommandContext, arguments: ResumeArguments) -> PauseResponse:
     applied = context.applied()
     if applied is None:
         raise ProjectError("nothing is applied yet, so nothing is paused", hint="headrace apply")

@@ -14,7 +14,7 @@ from headrace.access.consequences import of_act
 from headrace.access.permissions import DECIDE, command
 from headrace.acts import commands
 from headrace.acts.command_context import CommandContext
-from headrace.acts.commands import PendingRun, leader_command, perform
+from headrace.acts.commands import PendingRun, leader_command
 from headrace.lake import catalog, reshaped
 from headrace.model import HeadraceError, Project, Refused, UsageError
 from headrace.model.partitions import WHOLE, command_line, partition_argument
@@ -108,7 +108,7 @@ def accept_partition(
     for attempt in range(TRIES):
         arguments = _prepared(session, target, text, until)
         try:
-            return perform(session, "quarantine_deciding", arguments, progress)  # type: ignore[no-any-return]
+            return _decide.perform(session, progress, arguments)
         except RewriteOutdated:
             publication_decisions.discard_rewrites(session.folders, arguments.rewritten)
             if attempt == TRIES - 1:
@@ -128,7 +128,7 @@ def drop_partition(
     )
     row = _waiting(session, target)
     arguments = DecideArguments(DROP, row.node, row.partition, row.id, text)
-    return perform(session, "quarantine_deciding", arguments, progress)  # type: ignore[no-any-return]
+    return _decide.perform(session, progress, arguments)
 
 
 def _waiting(session: ProjectSession, target: str) -> Quarantined:
@@ -210,11 +210,9 @@ def _prepared(
     return DecideArguments(ACCEPT, row.node, row.partition, row.id, reason, until, rewritten_files)
 
 
-@leader_command("quarantine_deciding", DecideArguments, DecisionResponse)
-def _decide(
-    context: CommandContext, arguments: DecideArguments, progress: Progress
-) -> DecisionResponse | PendingRun:
-    leader = context.leader(progress)
+@leader_command("quarantine_deciding", DecisionResponse)
+def _decide(context: CommandContext, arguments: DecideArguments) -> DecisionResponse | PendingRun:
+    leader = context.leader(context.progress)
     if not arguments.waiting:
         return _renewed(context, leader, arguments)
     decision = _decision(context, arguments)
@@ -225,7 +223,7 @@ def _decide(
     counts = count_recomputed(
         context, leader, [decision.node], [(key, key) for key in decision.keys], alone=False
     )
-    announce(progress, "quarantine accept", counts)
+    announce(context.progress, "quarantine accept", counts)
     if outcome is None:
         return _made_again(context, leader, decision, counts)
     put_back(context.session.folders, outcome)

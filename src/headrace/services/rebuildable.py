@@ -19,7 +19,7 @@ import msgspec
 
 import headrace
 from headrace.acts.command_context import CommandContext
-from headrace.acts.commands import leader_command, perform
+from headrace.acts.commands import leader_command
 from headrace.lake import catalog
 from headrace.lake.catalog import FileMoved, newest_snapshot
 from headrace.lake.erased_files import ErasedFile, ErasureScan
@@ -246,7 +246,7 @@ def _remove(
     arguments = RemoveArguments(
         asset.name, tuple(proven), rewritten, seen, _engine(), by_maintenance=by_maintenance
     )
-    step: RebuildableStepResponse = perform(session, "rebuildable_remove", arguments, progress)
+    step: RebuildableStepResponse = _remove_on_leader.perform(session, progress, arguments)
     if not step.removed:
         erasures.discard(session.folders, rewritten)
     return step.removed
@@ -268,12 +268,11 @@ class RemoveArguments(msgspec.Struct, frozen=True):
     """Whether nobody asked for it: the server's daily maintenance did."""
 
 
-@leader_command("rebuildable_remove", RemoveArguments, RebuildableStepResponse)
+@leader_command("rebuildable_remove", RebuildableStepResponse)
 def _remove_on_leader(
-    context: CommandContext, arguments: RemoveArguments, progress: Progress
+    context: CommandContext, arguments: RemoveArguments
 ) -> RebuildableStepResponse:
     """Remove proven partitions, unless one was published anew or is under a legal hold by now."""
-    del progress
     paths: list[str] = []
     applied = context.applied()
     asset = None if applied is None else applied.compiled.project.assets.get(arguments.node)

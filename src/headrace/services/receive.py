@@ -14,7 +14,7 @@ import msgspec
 
 from headrace.access.permissions import OPERATE, command
 from headrace.acts.command_context import CommandContext
-from headrace.acts.commands import PendingRun, leader_command, perform, submit_request
+from headrace.acts.commands import PendingRun, leader_command
 from headrace.connect.deliveries import arrival, claimed_arrival
 from headrace.model import Project, Refused, Source, UsageError
 from headrace.model.connectors import origin_of
@@ -72,7 +72,7 @@ def receive(
     _source(session.project(), source, key)
     copy = _copied(file, session.folders)
     arguments = ReceiveArguments(source, str(file), key, reason, copy)
-    return perform(session, "receive", arguments, progress)  # type: ignore[no-any-return]
+    return _receive.perform(session, progress, arguments)
 
 
 def _source(project: Project, name: str, key: str | None) -> tuple[Source, str | None]:
@@ -107,11 +107,9 @@ def _copied(file: Path, folders: Folders) -> str:
     return name
 
 
-@leader_command("receive", ReceiveArguments, RunResponse)
-def _receive(
-    context: CommandContext, arguments: ReceiveArguments, progress: Progress
-) -> PendingRun:
-    leader = context.leader(progress)
+@leader_command("receive", RunResponse)
+def _receive(context: CommandContext, arguments: ReceiveArguments) -> PendingRun:
+    leader = context.leader(context.progress)
     compiled = leader.applied.compiled
     source, key = _source(compiled.project, arguments.source, arguments.key)
     arrived = _recorded(context, source, key, arguments)
@@ -192,12 +190,6 @@ class NoHook(UsageError):
     """No asset of that name has a webhook trigger."""
 
 
-class FireArguments(msgspec.Struct, frozen=True):
-    """The asset to trigger."""
-
-    asset: str
-
-
 class FiredResponse(Response, frozen=True, kw_only=True):
     """The triggered asset; it runs as soon as its inputs are available."""
 
@@ -219,7 +211,7 @@ def fire(session: ProjectSession, asset: Annotated[str, Argument("ASSET")]) -> F
     Raise NoHook for an asset without a webhook trigger.
     """
     _check(session.project(), asset)
-    return FireResponse(asset=asset, request=submit_request(session, "fire", FireArguments(asset)))
+    return FireResponse(asset=asset, request=_fire.submit(session, asset))
 
 
 def _check(project: Project, name: str) -> None:
@@ -232,15 +224,15 @@ def _check(project: Project, name: str) -> None:
         )
 
 
-@leader_command("fire", FireArguments, FiredResponse)
-def _fire(context: CommandContext, arguments: FireArguments, progress: Progress) -> FiredResponse:
-    leader = context.leader(progress)
-    _check(leader.applied.compiled.project, arguments.asset)
+@leader_command("fire", FiredResponse)
+def _fire(context: CommandContext, asset: str) -> FiredResponse:
+    leader = context.leader(context.progress)
+    _check(leader.applied.compiled.project, asset)
     event = AuditEvent(
-        action=Action.TRIGGER_FIRED, actor=context.actor, object=Object("asset", arguments.asset)
+        action=Action.TRIGGER_FIRED, actor=context.actor, object=Object("asset", asset)
     )
-    leader.tell(Fired(arguments.asset), write=lambda tx, now: _write(tx, now, event))
-    return FiredResponse(asset=arguments.asset, at=context.now())
+    leader.tell(Fired(asset), write=lambda tx, now: _write(tx, now, event))
+    return FiredResponse(asset=asset, at=context.now())
 
 
 def _write(tx: Transaction, now: int, event: AuditEvent) -> None:

@@ -12,7 +12,7 @@ import msgspec
 from headrace.access.consequences import in_force, of_computation, required
 from headrace.access.permissions import OPERATE, command
 from headrace.acts.command_context import CommandContext
-from headrace.acts.commands import PendingRun, leader_command, perform
+from headrace.acts.commands import PendingRun, leader_command
 from headrace.connect.connectors import is_routed_by_rows
 from headrace.model import Asset, Consumer, Project, Refused, Source, UsageError
 from headrace.model.export_problems import Exported, exported
@@ -130,13 +130,6 @@ KINDS = (Source, Asset, Exported)
 RUN_DIGITS_MAX = 18
 
 
-class RetryArguments(msgspec.Struct, frozen=True):
-    """The arguments of `headrace retry`: a run's number, `asset` or `asset@key`, and the reason."""
-
-    target: str
-    reason: str
-
-
 @command(
     "retry",
     OPERATE,
@@ -168,8 +161,7 @@ def retry(
     if not failed_partitions(session, target):
         return _nothing_failed(session, target)
     note = warn_of_edits(session, progress)
-    arguments = RetryArguments(target, (reason or "").strip())
-    response: RunResponse = perform(session, "retry", arguments, progress)
+    response: RunResponse = _retry.perform(session, progress, target, (reason or "").strip())
     return msgspec.structs.replace(response, unapplied=note)
 
 
@@ -182,27 +174,25 @@ def failed_partitions(session: ProjectSession, target: str) -> Sequence[tuple[st
         return list(_failed(tx, project, target))
 
 
-@leader_command("retry", RetryArguments, RunResponse)
-def _retry(
-    context: CommandContext, arguments: RetryArguments, progress: Progress
-) -> PendingRun | RunResponse:
-    leader = context.leader(progress)
+@leader_command("retry", RunResponse)
+def _retry(context: CommandContext, target: str, reason: str) -> PendingRun | RunResponse:
+    leader = context.leader(context.progress)
     with context.store.read() as tx:
-        results = _failed(tx, leader.applied.compiled.project, arguments.target)
+        results = _failed(tx, leader.applied.compiled.project, target)
     known = {target.node for target in leader.everything}
     retry_targets = [Target(node, key, key) for node, key in results if node in known]
     if not retry_targets:
-        return _nothing_failed(context.session, arguments.target)
+        return _nothing_failed(context.session, target)
     counts = count_places(
         leader, ((target.node, target.first or WHOLE) for target in retry_targets)
     )
-    announce(progress, "retry", counts)
+    announce(context.progress, "retry", counts)
     order = RunRequest(
         kind="run",
         targets=tuple(retry_targets),
         actor=context.actor,
-        request={"retry": arguments.target},
-        reason=arguments.reason,
+        request={"retry": target},
+        reason=reason,
         retry=frozenset(target.node for target in retry_targets),
     )
     return PendingRun(
@@ -379,7 +369,7 @@ def run(  # noqa: PLR0913 - as many as the command has options
     )
     _check(session, arguments, progress)
     note = warn_of_edits(session, progress)
-    response: RunResponse = perform(session, "run", arguments, progress)
+    response: RunResponse = _run.perform(session, progress, arguments)
     return msgspec.structs.replace(response, unapplied=note)
 
 
@@ -400,11 +390,9 @@ def _check(session: ProjectSession, arguments: RunArguments, progress: Progress)
     )
 
 
-@leader_command("run", RunArguments, RunResponse)
-def _run(
-    context: CommandContext, arguments: RunArguments, progress: Progress
-) -> PendingRun | RunResponse:
-    leader = context.leader(progress)
+@leader_command("run", RunResponse)
+def _run(context: CommandContext, arguments: RunArguments) -> PendingRun | RunResponse:
+    leader = context.leader(context.progress)
     compiled = leader.applied.compiled
     names = selected(context.session, arguments.select, arguments.exclude, compiled=compiled)
     if not names:
@@ -417,7 +405,9 @@ def _run(
     targets += [Target(name) for name in _sources_above(compiled, names) if name not in names]
     if arguments.again and context.session.env != PRODUCTION:
         _give_up(context, leader, targets)
-    counts = _announced(context, leader, names, arguments, progress) if arguments.again else None
+    counts = (
+        _announced(context, leader, names, arguments, context.progress) if arguments.again else None
+    )
     order = RunRequest(
         kind="run",
         targets=tuple(targets),

@@ -12,7 +12,7 @@ import msgspec
 
 from headrace.access.permissions import OPERATE, command
 from headrace.acts.command_context import CommandContext
-from headrace.acts.commands import PendingRun, leader_command, perform
+from headrace.acts.commands import PendingRun, leader_command
 from headrace.lake.files import DataCorrupted
 from headrace.model import Project
 from headrace.model.partitions import command_line, partition_argument
@@ -303,10 +303,6 @@ def _attempt(attempt: Attempt, rows: int | None, zone: ZoneInfo) -> AttemptRow:
 # `tick`: one pass over everything that is due.
 
 
-class TickArguments(msgspec.Struct, frozen=True):
-    """A tick has no arguments."""
-
-
 @command(
     "tick",
     OPERATE,
@@ -319,18 +315,17 @@ def tick(session: ProjectSession, *, progress: Progress) -> RunResponse:
 
     The first tick of a new project applies it.
     """
-    return perform(session, "tick", TickArguments(), progress)  # type: ignore[no-any-return]
+    return _tick.perform(session, progress)
 
 
-@leader_command("tick", TickArguments, RunResponse)
-def _tick(context: CommandContext, arguments: TickArguments, progress: Progress) -> PendingRun:
-    del arguments
-    leader = context.leader(progress)
+@leader_command("tick", RunResponse)
+def _tick(context: CommandContext) -> PendingRun:
+    leader = context.leader(context.progress)
     damaged = leader.look_at_files()
 
     def response(result: RunResult) -> RunResponse:
         if (wrong := leader.maintain()) is not None:
-            progress.note(wrong)
+            context.progress.note(wrong)
         tick_response = run_response(context.store, context.clock, context.session.zone, result)
         opened = [*damaged, *tick_response.incidents_opened]
         if any(

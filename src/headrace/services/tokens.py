@@ -11,7 +11,7 @@ import msgspec
 from headrace.access.access_events import note_failed_sign_in
 from headrace.access.permissions import ADMINISTER, command, freeze_of
 from headrace.acts.command_context import CommandContext
-from headrace.acts.commands import leader_command, perform
+from headrace.acts.commands import leader_command
 from headrace.model import Refused, UnknownName, UsageError
 from headrace.model.access import SCOPE_FIELDS, Grant, Role, Scope
 from headrace.model.errors import did_you_mean
@@ -70,16 +70,6 @@ def token_of(session: ProjectSession, identity: Identity) -> TokenRow | None:
     return None if token is None else _row(session, token)
 
 
-class CreateArguments(msgspec.Struct, frozen=True):
-    """A new token as the leader stores it; its text stays with the caller."""
-
-    name: str
-    token_hash: str
-    grants: str
-    expires_at: int
-    reason: str
-
-
 @command("token create", ADMINISTER, session="create_token")
 def create_token(
     session: ProjectSession,
@@ -118,57 +108,59 @@ def create_token(
             raise UsageError(problem, hint=hint)
     text = tokens.new_token()
     expires_at = _expiry(expires, session.timezone)
-    arguments = CreateArguments(
+    row: TokenRow = _create.perform(
+        session,
+        progress,
         name,
         tokens.hash_of(text),
         tokens.encoded_grants(grants),
         expires_at,
         (reason or "").strip(),
     )
-    row: TokenRow = perform(session, "token_create", arguments, progress)
     return NewTokenResponse(
         id=row.id, name=row.name, token=text, scopes=row.scopes, expires_at=row.expires_at
     )
 
 
-@leader_command("token_create", CreateArguments, TokenRow)
-def _create(context: CommandContext, arguments: CreateArguments, progress: Progress) -> TokenRow:
-    del progress
+@leader_command("token_create", TokenRow)
+def _create(
+    context: CommandContext, name: str, token_hash: str, grants: str, expires_at: int, reason: str
+) -> TokenRow:
     now_us = real_us()
     with context.store.read() as tx:
         existing = access_tokens.every(tx)
-        repeated = access_tokens.by_hash(tx, arguments.token_hash)
+        repeated = access_tokens.by_hash(tx, token_hash)
     if repeated is not None:  # a new leader repeats the request of one that ended
         return _row(context.session, repeated)
-    if any(token.name == arguments.name and token.valid(now_us) for token in existing):
+    if any(token.name == name and token.valid(now_us) for token in existing):
         raise Refused(
-            f"there is a valid token {arguments.name} already",
-            hint=f"headrace token revoke {arguments.name}, or choose another name",
+            f"there is a valid token {name} already",
+            hint=f"headrace token revoke {name}, or choose another name",
         )
-    scopes = _scopes(arguments.grants)
+    scopes = _scopes(grants)
 
     def write(tx: Transaction, now: int) -> None:
         access_tokens.add(
             tx,
-            name=arguments.name,
-            token_hash=arguments.token_hash,
-            grants=arguments.grants,
+            name=name,
+            token_hash=token_hash,
+            grants=grants,
             now_us=now_us,
             created_by=context.actor.id,
-            expires_at=arguments.expires_at,
+            expires_at=expires_at,
         )
         event = AuditEvent(
             action=Action.TOKEN_CREATED,
             actor=context.actor,
-            object=Object("token", arguments.name),
-            reason=arguments.reason,
-            after={"scopes": scopes, "expires_at": rfc3339(instant(arguments.expires_at))},
+            object=Object("token", name),
+            reason=reason,
+            after={"scopes": scopes, "expires_at": rfc3339(instant(expires_at))},
         )
         append(tx, now, event)
 
     context.tell(write=write)
     with context.store.read() as tx:
-        created = access_tokens.by_hash(tx, arguments.token_hash)
+        created = access_tokens.by_hash(tx, token_hash)
     assert created is not None
     return _row(context.session, created)
 
@@ -183,13 +175,6 @@ def list_tokens(session: ProjectSession) -> list[TokenRow]:
     return [_row(session, token) for token in existing]
 
 
-class RevokeArguments(msgspec.Struct, frozen=True):
-    """The token to revoke, by id or name."""
-
-    token: str
-    reason: str
-
-
 @command("token revoke", ADMINISTER, session="revoke_token")
 def revoke_token(
     session: ProjectSession,
@@ -202,35 +187,33 @@ def revoke_token(
 
     Raise UnknownName for an unknown token.
     """
-    arguments = RevokeArguments(token, (reason or "").strip())
-    return perform(session, "token_revoke", arguments, progress)  # type: ignore[no-any-return]
+    return _revoke.perform(session, progress, token, (reason or "").strip())
 
 
-@leader_command("token_revoke", RevokeArguments, TokenRow)
-def _revoke(context: CommandContext, arguments: RevokeArguments, progress: Progress) -> TokenRow:
-    del progress
+@leader_command("token_revoke", TokenRow)
+def _revoke(context: CommandContext, token: str, reason: str) -> TokenRow:
     with context.store.read() as tx:
         existing = access_tokens.every(tx)
-    matching = [token for token in existing if arguments.token in (token.name, _id(token))]
+    matching = [item for item in existing if token in (item.name, _id(item))]
     if not matching:
-        known = [token.name for token in existing]
+        known = [item.name for item in existing]
         raise UnknownName(
-            f"there is no token {arguments.token[:60]!r}",
-            hint=did_you_mean(arguments.token, known) or "headrace token list",
+            f"there is no token {token[:60]!r}",
+            hint=did_you_mean(token, known) or "headrace token list",
         )
-    unrevoked = [token for token in matching if token.revoked_at is None]
+    unrevoked = [item for item in matching if item.revoked_at is None]
     if not unrevoked:
         return _row(context.session, matching[0])
     now_us = real_us()
 
     def write(tx: Transaction, now: int) -> None:
-        for token in unrevoked:
-            access_tokens.revoke(tx, token.id, now_us)
+        for item in unrevoked:
+            access_tokens.revoke(tx, item.id, now_us)
             event = AuditEvent(
                 action=Action.TOKEN_REVOKED,
                 actor=context.actor,
-                object=Object("token", token.name),
-                reason=arguments.reason,
+                object=Object("token", item.name),
+                reason=reason,
             )
             append(tx, now, event)
 

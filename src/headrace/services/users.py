@@ -5,12 +5,10 @@ from __future__ import annotations
 import time
 from typing import Annotated
 
-import msgspec
-
 from headrace.access.access_events import note_failed_sign_in
 from headrace.access.permissions import ADMINISTER, command
 from headrace.acts.command_context import CommandContext
-from headrace.acts.commands import leader_command, perform
+from headrace.acts.commands import leader_command
 from headrace.model import Refused, UnknownName, UsageError
 from headrace.model.errors import did_you_mean
 from headrace.model.partitions import command_line
@@ -134,35 +132,26 @@ def _end_sessions(session: ProjectSession, name: str) -> None:
     )
 
 
-class UserArguments(msgspec.Struct, frozen=True):
-    """A change of a user, for the audit trail."""
-
-    action: Action
-    name: str
-    reason: str
-
-
 def _record(
     session: ProjectSession, action: Action, name: str, reason: str | None, progress: Progress
 ) -> None:
-    perform(session, "user_record", UserArguments(action, name, (reason or "").strip()), progress)
+    _append.perform(session, progress, action, name, (reason or "").strip())
 
 
-@leader_command("user_record", UserArguments, UserRow)
-def _append(context: CommandContext, arguments: UserArguments, progress: Progress) -> UserRow:
-    del progress
+@leader_command("user_record", UserRow)
+def _append(context: CommandContext, action: Action, name: str, reason: str) -> UserRow:
     event = AuditEvent(
-        action=arguments.action,
+        action=action,
         actor=context.actor,
-        object=Object("user", arguments.name),
-        reason=arguments.reason,
+        object=Object("user", name),
+        reason=reason,
     )
 
     def write(tx: Transaction, now: int) -> None:
         append(tx, now, event)
 
     context.tell(write=write)
-    return _row(context.session, arguments.name, User("", time.time(), time.time()))
+    return _row(context.session, name, User("", time.time(), time.time()))
 
 
 def _row(session: ProjectSession, name: str, user: User) -> UserRow:

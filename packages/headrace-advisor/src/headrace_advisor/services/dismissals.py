@@ -21,7 +21,6 @@ from headrace.extension import (
     command,
     did_you_mean,
     leader_command,
-    perform,
 )
 from headrace.model.access import Permission
 from headrace.plan import Compiled
@@ -57,19 +56,6 @@ class DismissedProposal(msgspec.Struct, frozen=True):
     until: str
 
 
-class DismissArguments(msgspec.Struct, frozen=True):
-    """What is dismissed, and why."""
-
-    proposals: tuple[DismissedProposal, ...]
-    reason: str
-
-
-class ReopenArguments(msgspec.Struct, frozen=True):
-    """What is reopened: (proposal, node)."""
-
-    proposals: tuple[tuple[str, str], ...]
-
-
 @command(
     "optimize dismiss",
     DECIDE,
@@ -99,8 +85,7 @@ def dismiss(
     proposals = list({item.id: item for item in map(listed.proposal, _ids(ids))}.values())
     for item in proposals:
         _require_permission(session, "optimize dismiss", item.node)
-    arguments = DismissArguments(tuple(_as_they_are(session, proposals)), text)
-    return perform(session, "dismiss", arguments, progress)  # type: ignore[no-any-return]
+    return _dismiss.perform(session, progress, tuple(_as_they_are(session, proposals)), text)
 
 
 @command(
@@ -128,8 +113,7 @@ def reopen(session: ProjectSession, *, ids: ProposalIds, progress: Progress) -> 
             )
         _require_permission(session, "optimize reopen", item.node)
         reopened[item.proposal] = item.node
-    arguments = ReopenArguments(tuple(reopened.items()))
-    return perform(session, "reopen", arguments, progress)  # type: ignore[no-any-return]
+    return _reopen.perform(session, progress, tuple(reopened.items()))
 
 
 def _ids(ids: Sequence[str]) -> list[str]:
@@ -231,14 +215,13 @@ def _as_they_are(
         yield DismissedProposal(item.id, item.node, facts, cost, until)
 
 
-@leader_command("dismiss", DismissArguments, DismissedResponse)
+@leader_command("dismiss", DismissedResponse)
 def _dismiss(
-    context: CommandContext, arguments: DismissArguments, progress: Progress
+    context: CommandContext, proposals: tuple[DismissedProposal, ...], reason: str
 ) -> DismissedResponse:
-    del progress
 
     def write(tx: Transaction, now: int) -> None:
-        for item in arguments.proposals:
+        for item in proposals:
             dismissals.add(
                 tx,
                 StoredDismissal(
@@ -247,37 +230,34 @@ def _dismiss(
                     node=item.node,
                     facts=item.facts,
                     cost=item.cost,
-                    reason=arguments.reason,
+                    reason=reason,
                     actor=context.actor.id,
                     at=now,
                 ),
             )
             event = _event(context, Action.PROPOSAL_DISMISSED, item.id, item.node)
-            append(tx, now, msgspec.structs.replace(event, reason=arguments.reason))
+            append(tx, now, msgspec.structs.replace(event, reason=reason))
 
     context.tell(write=write)
     with context.store.read() as tx:
-        stored = dismissals.by_proposal(tx)[arguments.proposals[0].id]
+        stored = dismissals.by_proposal(tx)[proposals[0].id]
     return DismissedResponse(
-        ids=[item.id for item in arguments.proposals],
-        until=[item.until for item in arguments.proposals],
+        ids=[item.id for item in proposals],
+        until=[item.until for item in proposals],
         dismissal=dismissal_row(stored, context.session.instant(stored.at), None),
     )
 
 
-@leader_command("reopen", ReopenArguments, DismissedResponse)
-def _reopen(
-    context: CommandContext, arguments: ReopenArguments, progress: Progress
-) -> DismissedResponse:
-    del progress
+@leader_command("reopen", DismissedResponse)
+def _reopen(context: CommandContext, proposals: tuple[tuple[str, str], ...]) -> DismissedResponse:
 
     def write(tx: Transaction, now: int) -> None:
-        for proposal, node in arguments.proposals:
+        for proposal, node in proposals:
             dismissals.reopen(tx, proposal, actor=context.actor.id, now=now)
             append(tx, now, _event(context, Action.PROPOSAL_REOPENED, proposal, node))
 
     context.tell(write=write)
-    return DismissedResponse(ids=[item[0] for item in arguments.proposals], dismissal=None)
+    return DismissedResponse(ids=[item[0] for item in proposals], dismissal=None)
 
 
 def _event(context: CommandContext, action: Action, proposal: str, node: str) -> AuditEvent:

@@ -13,7 +13,6 @@ from headrace.extension import (
     ProjectSession,
     command,
     leader_command,
-    perform,
 )
 from headrace.plan.trials import Trial
 from headrace.store import Transaction
@@ -49,17 +48,14 @@ class RecordArguments(msgspec.Struct, frozen=True):
 
 def record(session: ProjectSession, arguments: RecordArguments, progress: Progress) -> TrialRow:
     """Store a trial; return it as a row."""
-    recorded: RecordedTrial = perform(session, "record_trial", arguments, progress)
+    recorded: RecordedTrial = _record.perform(session, progress, arguments)
     with session.existing_store.read() as tx:
         stored = trials.get(tx, recorded.number)
     return _row(session, stored, None)  # nothing has run since
 
 
-@leader_command("record_trial", RecordArguments, RecordedTrial)
-def _record(
-    context: CommandContext, arguments: RecordArguments, progress: Progress
-) -> RecordedTrial:
-    del progress
+@leader_command("record_trial", RecordedTrial)
+def _record(context: CommandContext, arguments: RecordArguments) -> RecordedTrial:
     numbers: list[int] = []
 
     def write(tx: Transaction, now: int) -> None:

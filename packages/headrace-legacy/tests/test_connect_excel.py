@@ -264,8 +264,20 @@ def test_a_formula_without_a_saved_value_is_no_empty_cell(bench: Workbench, left
     outcome = bench.take(without, "x.xlsx", options={"excel": {}})
     assert isinstance(outcome, UnreadableFile)
     assert (outcome.code, outcome.line) == ("delivery_cell_error", 3)
-    assert "cell B3: a formula without a saved value" in outcome.reason
+    assert "cell B3: a formula that wasn't computed" in outcome.reason
     assert isinstance(bench.take(whole, "x.xlsx", options={"excel": {}}), Taken)
+
+
+def test_a_formula_that_nothing_has_computed_is_no_zero(bench: Workbench) -> None:
+    """Would catch: workbooks of xlsxwriter, which saves 0 for each formula and asks the reader to
+    compute, whose totals were all published as 0."""
+    whole = book(("Data", [["id", "v"], [1, 2], [2, "=B2*2|0"]]))
+    made = rewritten(whole, lambda _, data: data.replace(b' t="str"', b""))
+    outcome = bench.take(made, "x.xlsx", options={"excel": {}})
+    assert isinstance(outcome, UnreadableFile)
+    assert "cell B3: a formula that wasn't computed" in outcome.reason
+    saved = rewritten(made, lambda _, data: data.replace(b' fullCalcOnLoad="1"', b""))
+    assert isinstance(bench.take(saved, "x.xlsx", options={"excel": {}}), Taken)
 
 
 def test_a_formula_that_gives_empty_text_is_empty_text(bench: Workbench) -> None:

@@ -1,6 +1,6 @@
 """A workbook's zip file: what the library that reads workbooks doesn't tell.
 
-That is how large the workbook is, and which cells hold an error or a formula without a saved value.
+That is how large the workbook is, and which cells hold an error or a formula that wasn't computed.
 """
 
 from __future__ import annotations
@@ -30,12 +30,14 @@ _ERROR = re.compile(
 )
 _NO_VALUE = re.compile(
     rb"<(?:\w+:)?c\b([^>/]*)>\s*<(?:\w+:)?f\b(?:[^>]*/>|[^>]*>[^<]*</(?:\w+:)?f>)\s*"
-    rb"(?:<(?:\w+:)?v\s*/>|<(?:\w+:)?v>\s*</(?:\w+:)?v>)?\s*</(?:\w+:)?c>"
+    rb"(?:<(?:\w+:)?v\s*/>|<(?:\w+:)?v>\s*(0?)\s*</(?:\w+:)?v>)?\s*</(?:\w+:)?c>"
 )
-"""A cell with a formula and without its result.
+"""A cell with a formula and without its result, or with 0.
 
 Empty text is a result: such a cell's type is text.
 """
+_TO_COMPUTE = re.compile(r"<(?:\w+:)?calcPr\b[^>]*\bfullCalcOnLoad=[\"'](?:1|true)[\"']")
+"""The workbook asks its reader to compute: xlsxwriter saves 0 as the result of each formula."""
 _SUSPECT = (b't="e"', b"t='e'", b"<f", b":f")
 """Parts of each cell with an error or a formula."""
 _TEXT = re.compile(rb"\bt=[\"']str[\"']")
@@ -125,22 +127,20 @@ def _refuse_entities(data: bytes, member: str) -> None:
         raise CannotRead(message, code="delivery_doctype")
 
 
-def _first_error(data: bytes, cells: CellRange, columns: Collection[int]) -> CellError | None:
+def _errors(data: bytes, is_computed: bool) -> Iterator[tuple[bytes, str]]:
+    """Yield the attributes of each cell with an error or a formula without a result, and which."""
     if b't="e"' in data or b"t='e'" in data:
         for match in _ERROR.finditer(data):
-            if place := _selected(match[1], cells, columns):
-                text = printable(match[2].decode(errors="replace"), 20)
-                return CellError(place.name, place.row, text)
-    for result in _NO_VALUE.finditer(data):
-        if not _TEXT.search(result[1]) and (place := _selected(result[1], cells, columns)):
-            return CellError(place.name, place.row, "a formula without a saved value")
-    return None
+            yield match[1], printable(match[2].decode(errors="replace"), 20)
+    for match in _NO_VALUE.finditer(data):
+        if not (_TEXT.search(match[1]) or (match[2] and is_computed)):
+            yield match[1], "a formula that wasn't computed"
 
 
 def formula_error(
     path: Path, sheet: str, cells: CellRange, columns: Collection[int], among: Collection[str]
 ) -> CellError | None:
-    """Return the first selected cell with an error (`#REF!`) or a formula without a saved value.
+    """Return the first selected cell with an error (`#REF!`) or a formula without a result.
 
     Only `.xlsx` and `.xlsm` contain that information. `among` are the zip's members to search.
     """
@@ -148,11 +148,14 @@ def formula_error(
         member = sheet_member(archive, sheet)
         if member is None or member not in among:
             return None
+        is_computed = _TO_COMPUTE.search(part_text(archive, "xl/workbook.xml")) is None
         rest = b""
         for chunk in member_chunks(archive, member):
             data = rest + chunk
-            if error := _first_error(data, cells, columns):
-                return error
+            for attributes, text in _errors(data, is_computed):
+                place = located(attributes, cells)
+                if place and place.column in columns:
+                    return CellError(place.name, place.row, text)
             rest = data[-OVERLAP_BYTES:]
     return None
 
@@ -174,11 +177,6 @@ def located(attributes: bytes, cells: CellRange) -> Place | None:
     place = Place(f"{name}{row}", row, _column(name))
     inside = cells.top <= row - 1 <= cells.bottom and cells.left <= place.column <= cells.right
     return place if inside else None
-
-
-def _selected(attributes: bytes, cells: CellRange, columns: Collection[int]) -> Place | None:
-    place = located(attributes, cells)
-    return place if place and place.column in columns else None
 
 
 def sheet_member(archive: zipfile.ZipFile, sheet: str) -> str | None:

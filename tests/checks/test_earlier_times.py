@@ -16,6 +16,7 @@ from headrace.checks.profiles import describe
 from headrace.checks.values import ValueKind, Values
 from headrace.model import Grain
 from headrace.model.intervals import EPOCH, to_us
+from headrace.model.texts import plain
 
 MONDAY = datetime(2025, 1, 6, tzinfo=UTC)
 SEED = 20250106
@@ -75,7 +76,7 @@ def test_what_is_said_of_it() -> None:
         [StoredMetrics(key(number), encoded(day(number))) for number in range(10)], Grain.DAY
     )
     (result,) = evaluate_partition(EvaluatedPartition(key=key(10), metrics=day(10, -15)), history)
-    assert (result.expected, result.observed) == (
+    assert (result.expected, plain(result.observed)) == (
         "times from 2025-01-16 09:00 on",
         "2025-01-15 09:00 to 2025-01-15 17:00",
     )

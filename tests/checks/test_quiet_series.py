@@ -17,6 +17,7 @@ from headrace.checks.anomalies.metric_anomalies import milder_for_computed
 from headrace.checks.facts import Fact, FactSeverity
 from headrace.checks.metrics import ColumnMetrics, Metrics, StoredMetrics, encoded
 from headrace.model import Grain
+from headrace.model.texts import plain
 
 DAYS = 40
 
@@ -67,7 +68,7 @@ def test_a_group_under_another_name_is_no_group_that_is_missing(named: str) -> N
         "kind",
         "hold",
     )
-    assert result.detail == f"category mix: 'a' is '{named}'"
+    assert plain(result.detail) == f"category mix: 'a' is '{named}'"
 
 
 def test_a_group_whose_rows_are_gone_is_missing() -> None:
@@ -273,7 +274,7 @@ def test_names_that_nobody_knew_beside_a_group_that_is_gone(
     ]
     result = facts(of_kinds(DAYS, {"b": 0.5, "c": 0.5}, 600, kept=kept, distinct=distinct), past)
     held = {
-        (item.column, item.detail)
+        (item.column, plain(item.detail))
         for item in result
         if item.severity.value == "hold" and item.column
     }

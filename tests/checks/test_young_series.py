@@ -14,6 +14,7 @@ from headrace.checks.facts import Fact, FactSeverity
 from headrace.checks.metrics import ColumnMetrics, Metrics, StoredMetrics, encoded, measured
 from headrace.checks.results import ColumnProfile
 from headrace.model import Grain
+from headrace.model.texts import plain
 
 MONDAY = date(2024, 1, 8)
 SEEDS = (21, 22)
@@ -161,7 +162,7 @@ def held_of(today: Metrics, past: int, rows: int = 600) -> list[tuple[str, str, 
     )
     facts = evaluate_partition(EvaluatedPartition(key=key(past), metrics=today), history)
     return [
-        (fact.kind, fact.column, fact.detail)
+        (fact.kind, fact.column, plain(fact.detail))
         for fact in facts
         if fact.severity is FactSeverity.HOLD
     ]
@@ -206,7 +207,7 @@ def test_a_group_of_a_small_delivery(rows: int, held: bool) -> None:
         ),
         history,
     )
-    assert [fact.detail for fact in facts if fact.severity is FactSeverity.HOLD] == (
+    assert [plain(fact.detail) for fact in facts if fact.severity is FactSeverity.HOLD] == (
         ["group missing: 'c'"] if held else []
     )
 

@@ -10,6 +10,7 @@ from connect_contract import ORDERS, Columns, TextContract
 from connect_workbench import Outcome, Taken, Workbench
 
 from headrace.connect.deliveries import Drift, SourceSchema, TypeDrift, UnreadableFile
+from headrace.model.texts import plain
 
 
 def lines_of(columns: Columns) -> bytes:
@@ -235,7 +236,7 @@ def test_a_value_that_does_not_fit_is_told_with_its_record(bench: Workbench) -> 
     schema = take(bench, [{"id": 1}]).schema
     drift = take(bench, [{"id": 1}, {"id": "x"}], schema)
     assert isinstance(drift, TypeDrift)
-    assert "'x' at record 2" in drift.reason
+    assert "'x' at record 2" in plain(drift.reason)
 
 
 @pytest.mark.parametrize(("opening", "closing"), [('{"b":', "}"), ("[", "]")])

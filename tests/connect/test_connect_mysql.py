@@ -21,6 +21,7 @@ from headrace.connect.connectors import Unavailable
 from headrace.connect.databases import SourceRows
 from headrace.connect.deliveries import UnreadableFile
 from headrace.model import Grain, PartitionSpec, Place, Source
+from headrace.model.texts import plain
 
 pymysql = pytest.importorskip("pymysql")
 
@@ -330,7 +331,7 @@ def test_a_value_that_no_column_holds_is_refused(
     )
     outcome = shop.far(table="t").take()
     assert isinstance(outcome, UnreadableFile), outcome
-    assert outcome.reason.startswith("row 2, column x: `") and shown in outcome.reason
+    assert outcome.reason.startswith("row 2, column x: `") and shown in plain(outcome.reason)
 
 
 def test_an_instant_is_the_same_in_any_zone(shop: Shop) -> None:

@@ -16,6 +16,7 @@ from remote_contract import CANARY, Remote, RemoteBench, RemoteContract, Row
 from headrace.connect.connectors import Unavailable
 from headrace.connect.deliveries import UnreadableFile
 from headrace.model import Grain, PartitionSpec, Place, Source
+from headrace.model.texts import plain
 
 PLACE = Place(file="sources/x.yaml")
 TABLE: dict[str, Any] = {"connection": "far", "table": "public.rows"}
@@ -250,7 +251,7 @@ def test_a_value_that_no_column_holds_is_refused(
     )
     outcome = bank.far(table="t").take()
     assert isinstance(outcome, UnreadableFile), outcome
-    assert outcome.reason.startswith("row 2, column x: `") and shown in outcome.reason
+    assert outcome.reason.startswith("row 2, column x: `") and shown in plain(outcome.reason)
 
 
 @pytest.mark.parametrize("kind", ["date", "timestamp", "timestamptz"])

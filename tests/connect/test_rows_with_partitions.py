@@ -4,6 +4,7 @@ an ingestion gives to each row.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from headrace.connect.row_partitions import key_of_rows, partitions_in
 from headrace.lake import LakeColumn
 from headrace.lake.sqltext import quote
 from headrace.model import Grain, PartitionSpec, Place, Source
+from headrace.model.texts import plain
 
 NEW_YORK, KOLKATA = "America/New_York", "Asia/Kolkata"
 
@@ -217,8 +219,9 @@ def test_rows_that_say_no_partition_are_refused(
 ) -> None:
     """Would catch: a column that isn't there or says no time taken for one without values."""
     rows = Rows(bench, columns, row)
-    with pytest.raises(CannotRead, match=message) as caught:
+    with pytest.raises(CannotRead) as caught:
         rows.partitions(item)
+    assert re.search(message, plain(str(caught.value)))
     assert caught.value.value.code == code
 
 

@@ -28,6 +28,7 @@ from headrace.engine.failures import (
     shortened,
 )
 from headrace.model import HeadraceError
+from headrace.model.texts import plain
 
 
 def caused_by(error: BaseException, causes: int) -> BaseException:
@@ -86,7 +87,7 @@ def test_duckdbs_error_has_the_users_line_and_nothing_of_our_statement() -> None
     """Would catch: lines of the generated statement, its text or DuckDB's advice shown."""
     text = "Binder Error: no b\n\nLINE 5: select b\n        ^"
     error = of_duckdb(duckdb.BinderException(text), file="a.sql", first_line=10, lines_before=2)
-    assert (error.error.message, error.error.file, error.error.line) == (
+    assert (plain(error.error.message), error.error.file, error.error.line) == (
         "Binder Error: no b",
         "a.sql",
         12,

@@ -15,6 +15,7 @@ from engine_bench import Bench
 
 from headrace.engine import ErrorKind
 from headrace.engine.failures import BodyFailed
+from headrace.model.texts import plain
 
 HEAD = """
 import pyarrow as pa
@@ -261,7 +262,7 @@ def test_what_a_body_raises_is_its_failure_with_file_and_line(
     impossible, a place in our own code.
     """
     error = failure(bench, body("", *lines))
-    assert message in error.message and error.kind is kind and error.code == "body_failed"
+    assert message in plain(error.message) and error.kind is kind and error.code == "body_failed"
     assert error.file == "assets/out.py" and 9 <= error.line <= 11
     assert len(error.message) < 3_000
 
@@ -345,7 +346,7 @@ def test_a_result_that_is_no_table_is_refused_with_what_it_is(
     as rows.
     """
     error = failure(bench, body("", "import decimal, numpy as np", f"return {result}"))
-    assert message in error.message and error.kind is ErrorKind.DETERMINISTIC, error
+    assert message in plain(error.message) and error.kind is ErrorKind.DETERMINISTIC, error
     assert error.file == "assets/out.py" and error.code == "wrong_result"
 
 
@@ -404,7 +405,10 @@ def test_an_iterator_that_fails_half_way_leaves_nothing(bench: Bench) -> None:
         "    if i == 3: raise ConnectionError('gone after 3')",
     )
     error = failure(bench, text)
-    assert error.message == "ConnectionError: gone after 3" and error.kind is ErrorKind.TRANSIENT
+    assert (
+        plain(error.message) == "ConnectionError: gone after 3"
+        and error.kind is ErrorKind.TRANSIENT
+    )
     assert (error.file, error.line) == ("assets/out.py", 12)
 
 
@@ -876,5 +880,5 @@ def test_few_rows_of_plain_types_are_written_without_duckdb(
 
 def test_an_iterator_that_fails_after_few_rows_leaves_nothing(bench: Bench) -> None:
     error = failure(bench, body("", "yield {'n': 1}", "raise ValueError('broken')"))
-    assert error.message == "ValueError: broken"
+    assert plain(error.message) == "ValueError: broken"
     assert bench.left_behind() == []

@@ -880,7 +880,7 @@ def test_a_missing_library_is_one_incident_until_the_last_asset_has_it_back(stor
     (item,) = night.judge("2013-02-03 04:11", declared_promises)
     assert (item.kind, item.summary) == (
         "code_error",
-        "5 nodes: ModuleNotFoundError: No module named scipy",
+        "5 nodes: ModuleNotFoundError: No module named 'scipy'",
     )
     for number, name in enumerate(names):
         assert [

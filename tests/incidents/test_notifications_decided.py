@@ -349,11 +349,11 @@ def test_a_message_names_the_package_that_many_nodes_lack(board: Board) -> None:
         project(VENDOR, TEAM),
         at(NIGHT),
         incident(
-            kind="code_error", summary="200 nodes: ModuleNotFoundError: No module named scipy"
+            kind="code_error", summary="200 nodes: ModuleNotFoundError: No module named 'scipy'"
         ),
     )
     ((title,),) = board.rows("title")
-    assert title.endswith("code error in 200 nodes, No module named scipy")
+    assert title.endswith("code error in 200 nodes, No module named 'scipy'")
 
 
 def test_faults_of_our_own_are_told_to_those_whom_they_affect(board: Board) -> None:

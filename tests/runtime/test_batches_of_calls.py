@@ -16,6 +16,7 @@ import pytest
 from runlab import Lab
 from warm_fork_servers import headrace
 
+from headrace.model.texts import plain
 from headrace.project.session import Silent
 from headrace.services.logs import logs
 from headrace.services.pause import pause, resume
@@ -232,7 +233,7 @@ def test_the_day_that_raises_is_named_and_alone_to_blame(lab: Lab) -> None:
     lab.tick()
     (together, message), *alone = errors(lab)
     assert together > 1, "else nothing was tried here"
-    assert message.startswith(f"{MANY[40]}: ValueError: no such day")
+    assert plain(message).startswith(f"{MANY[40]}: ValueError: no such day")
     assert [size for size, _ in alone] == [1]
     states = Counter(lab.rows("select state from partition where node = 'daily'"))
     assert states == {("published",): 59, ("failed",): 1}

@@ -105,7 +105,7 @@ def test_a_flipped_bit_at_many_places_is_told_in_words(lab: Lab) -> None:
     flipped(lab, PLACES, [("status",), ("db", "check"), ("tick",)])
 
 
-@pytest.mark.parametrize("gone", ["number = 5", "number = (select max(number) from migration)"])
+@pytest.mark.parametrize("gone", ["number = 5", "number >= 45"])
 def test_a_missing_record_of_a_migration_is_told(lab: Lab, gone: str) -> None:
     """It isn't an older state: what the migration made is there."""
     with closing(sqlite3.connect(state(lab))) as db, db:

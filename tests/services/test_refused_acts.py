@@ -11,6 +11,7 @@ from serve_lab import headrace, project, response, write
 from headrace.access.permissions import COMMANDS, LOOKING, check_call
 from headrace.access.refused_acts import NODE_ACTS, refused_in_project, refused_on_node
 from headrace.model import HeadraceError, LakeError
+from headrace.model.texts import of_error
 from headrace.project.session import ProjectSession
 from headrace.security.access import Identity, IdentityKind, NotAllowed
 from headrace.services import logs
@@ -144,7 +145,8 @@ def test_an_error_says_no_values_to_somebody_who_reads_no_rows(
     """Would catch: a value in the message of a command that fails."""
 
     def fails(*_: Any, **__: Any) -> None:
-        raise LakeError("files can't be read: Conversion Error: Type INT32 with value 4711")
+        error = of_error("Conversion Error: Type INT32 with value 4711")
+        raise LakeError(f"files can't be read: {error}")
 
     monkeypatch.setattr(logs, "_attempt", fails)
     with pytest.raises(LakeError) as raised:

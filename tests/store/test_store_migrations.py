@@ -9,10 +9,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 from state_kinds import ONLY_SQLITE
 
-from headrace.model import Settings, StoreError
+from headrace.model import Settings, StoreError, texts
 from headrace.store import Store, migrations
 from headrace.store.database import upgrade
 from headrace.store.migrations import Migration
@@ -112,6 +113,48 @@ def test_versions_of_an_older_store_are_searched_for_classifications_once(
         store.close()
     with opened().read() as tx:
         assert applied_versions.ever_classified(tx) is classified
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("branch: 'Oslo' is 'Bergen'", "branch: …"),
+        ("isn't there: 'Oslo'", "isn't there: …"),
+        ('name: "O\'Hara" is new', "name: …"),
+        ("origin: 3 rows not in EWR (Oslo, Rome); more", "origin: 3 rows not in EWR (…"),
+        ("Conversion Error: can't cast 4711", "Conversion Error: …"),
+        ("orders failed: NoShop exception: 4711", "orders failed: NoShop exception: …"),
+        ("born: newest is 2004-05-06", "born: newest is …"),
+        ("the file hasn't arrived; 12 rows of 40", "the file hasn't arrived; 12 rows of 40"),
+    ],
+)
+def test_texts_of_an_older_store_show_no_values(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch, text: str, left: str
+) -> None:
+    """Would catch: a value in a text of an earlier version, which has no marks."""
+    ours = migrations.known()
+    error = msgspec.json.encode({"kind": "deterministic", "message": text}).decode()
+    with monkeypatch.context() as patch:
+        patch.setattr(migrations, "known", lambda: tuple(item for item in ours if item.number < 46))
+        store = opened()
+        with store.write(None) as tx:
+            tx.execute("insert into look (source, at, found, error) values ('a', 1, 0, ?)", (text,))
+            tx.execute("insert into look (source, at, found) values ('a', 2, 0)")
+            tx.execute(
+                "insert into run (id, kind, request, actor, state, started_at) values (1, 'run', '{}', '', 'failed', 0)"
+            )
+            tx.execute(
+                "insert into attempt (epoch, n, run_id, node, kind, partitions, state, queued_at,"
+                " error) values (1, 1, 1, 'a', 'export', '[]', 'failed', 0, ?)",
+                (error,),
+            )
+        store.close()
+    with opened().read() as tx:
+        looks = tx.execute("select error from look order by at").fetchall()
+        ((stored,),) = tx.execute("select error from attempt").fetchall()
+    for item in (looks[0][0], msgspec.json.decode(stored)["message"]):
+        assert (texts.plain(item), texts.hidden(item)) == (text, left)
+    assert looks[1][0] is None
 
 
 @ONLY_SQLITE

@@ -21,6 +21,7 @@ from headrace.command_tables import FUNCTIONS
 from headrace.installed_commands import CliCommand, installed_commands, installed_tables
 from headrace.model import HeadraceError, Refused, UnknownName
 from headrace.model.access import ACCESS_FILE, PERMISSIONS, AccessRules, Permission, Role
+from headrace.model.texts import hidden, plain
 from headrace.project.parameters import command_function
 from headrace.store.queries import freezes
 from headrace.store.queries.freezes import EVERYBODY, Freeze
@@ -182,12 +183,9 @@ def _call(session: ProjectSession, needed: Command, function: Callable[[], Any])
 
         render_error(error, _rendering(session, needed))
         raise
-    from headrace.access.hidden_values import plain, without_values
+    from headrace.access.hidden_values import rendered
 
-    if _hides_values(session, needed):
-        response = without_values(response)
-    else:
-        response = plain(response, rows=needed.permission is READ)
+    response = rendered(response, _rendering(session, needed), rows=needed.permission is READ)
     if session.names_roles or unrestricted(session):
         return response
     return _proposals(session).without_others(response)
@@ -205,28 +203,21 @@ def _rendered_progress(
 
 def _rendering(session: ProjectSession, needed: Command) -> Callable[[str], str]:
     """Return what renders a text for the session's identity."""
-    from headrace.access.hidden_values import text_without_values
-    from headrace.model.texts import plain
-
-    return text_without_values if _hides_values(session, needed) else plain
-
-
-def _hides_values(session: ProjectSession, needed: Command) -> bool:
-    return needed.permission is not READ and not reads_rows(session)
+    return plain if needed.permission is READ or reads_rows(session) else hidden
 
 
 def _visible(session: ProjectSession, needed: Command, function: Callable[[], Any]) -> Any:
     """Return a command's response without nodes that the caller may not see; errors, too."""
     if session.visible is None or needed.anywhere:  # names what the caller has written
         return function()
-    hidden = _hidden_nodes(session)
+    nodes = _hidden_nodes(session)
     try:
         response = function()
     except HeadraceError as error:
-        hidden.redact(error)
+        nodes.redact(error)
         raise
     # rows of data aren't texts of Headrace
-    return response if needed.permission is READ else hidden.without(response)
+    return response if needed.permission is READ else nodes.without(response)
 
 
 @contextmanager

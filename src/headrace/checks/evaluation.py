@@ -28,7 +28,9 @@ from headrace.lake import LakeTable, StagedFile
 from headrace.lake.session import DuckDBSession, is_one_condition, is_one_query
 from headrace.lake.sqltext import Readable, quote
 from headrace.model import CheckSpec, HeadraceError, Severity
-from headrace.model.texts import Value, of_error, text
+from headrace.model.check_kinds import BUILT_IN
+from headrace.model.plugins import CHECKS, plugin_names
+from headrace.model.texts import marked, of_error
 
 PROVED_FROM_ROWS = 100_000
 """The number of rows from which on a cheap proof is tried before the exact count."""
@@ -350,9 +352,11 @@ def _query(selected: QueryCheck) -> str:
 
 def _detail(item: Item, finding: CheckFinding, rows: tuple[dict[str, Any], ...]) -> str:
     detail = _figures(item, finding, rows) or finding.detail
+    if item.check.kind not in BUILT_IN and item.check.kind in plugin_names(CHECKS):
+        detail = marked(detail)  # words of another package, which may quote values
     column = item.measurement.examples if item.measurement else ""
     named = examples(rows, column) if column else ""
-    return detail + (text(" ({})", Value(named)) if named else "")
+    return f"{detail} ({marked(named)})" if named else detail
 
 
 def _figures(item: Item, finding: CheckFinding, rows: tuple[dict[str, Any], ...]) -> str:
@@ -365,9 +369,9 @@ def _figures(item: Item, finding: CheckFinding, rows: tuple[dict[str, Any], ...]
         isinstance(value, int | float) and not isinstance(value, bool) for value in rows[0].values()
     ):
         return ""
-    named = {name: value for name, value in rows[0].items() if name != str(value)}
-    parts = [part for name, value in named.items() for part in (name, Value(f"{value:,}"))]
-    return text(", ".join(["{} {}"] * len(named)), *parts) if named else ""
+    return ", ".join(
+        f"{name} {marked(f'{value:,}')}" for name, value in rows[0].items() if name != str(value)
+    )
 
 
 def _make(
@@ -392,7 +396,7 @@ def _in_words(error: Exception) -> str:
     message = f"{message} ({hint})" if hint else message
     if len(message) > ERROR_CHARACTERS_MAX:
         message = message[:ERROR_CHARACTERS_MAX] + "…"
-    return text("{}", message) if isinstance(error, CheckUnusable) else of_error(message)
+    return message if isinstance(error, CheckUnusable) else of_error(message)
 
 
 # The rows that break failed checks, for `on_fail: quarantine_rows`. Only checks about single rows

@@ -28,7 +28,6 @@ from headrace.lake.row_routing import NOWHERE, PartitionBounds, bounds_of, outsi
 from headrace.lake.sqltext import literal, quote
 from headrace.model import CheckSpec, Grain, Place
 from headrace.model.partitions import SEPARATOR
-from headrace.model.texts import text
 
 # `row_outside_partition`: rows that don't belong to the partition for which they were staged. Every
 # asset with a partition column is checked.
@@ -89,7 +88,7 @@ def rows_outside_each(
 def _outside(column: str, part: CheckedPartition, count: int) -> CheckFinding:
     where = part.key or "the partitions asked for"
     return CheckFinding(
-        part.rows, count, text("{}: {} outside {}", column, rows(count), where) if count else ""
+        part.rows, count, f"{column}: {rows(count)} outside {where}" if count else ""
     )
 
 
@@ -102,7 +101,7 @@ def rows_nowhere() -> AggregateCheck:
         return CheckFinding(
             part.rows,
             count,
-            text("{} of none of the partitions asked for", rows(count)) if count else "",
+            f"{rows(count)} of none of the partitions asked for" if count else "",
         )
 
     return AggregateCheck(
@@ -120,7 +119,7 @@ def rows_of_another_key(subject: CheckSubject, column: str, key: str) -> Aggrega
         return CheckFinding(
             part.rows,
             count,
-            text("{}: {} with another key than {}", column, rows(count), part.key) if count else "",
+            f"{column}: {rows(count)} with another key than {part.key}" if count else "",
         )
 
     return AggregateCheck(

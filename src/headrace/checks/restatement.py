@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from headrace.checks.facts import Fact, FactSeverity
+from headrace.model.texts import quoted
 from headrace.model.wording import counted, few
 
 CERTAIN = 20.0
@@ -202,7 +203,10 @@ def categories_renamed(
     names = current <= usual and not (went - current) & usual and bool(went - current)
     if not names and not (current == went and _nearer(now, before, history)):
         return None
-    pairs = [f"{right!r} is {wrong!r}" for (wrong, _), (right, _) in zip(other, same, strict=True)]
+    pairs = [
+        f"{quoted(right)} is {quoted(wrong)}"
+        for (wrong, _), (right, _) in zip(other, same, strict=True)
+    ]
     (first, _), (instead, _) = same[0], other[0]
     return Fact(
         kind="distribution_shift",
@@ -211,8 +215,8 @@ def categories_renamed(
         strength=CERTAIN,
         partition=key,
         of=was.attempt,
-        expected=f"{first!r}, as in the intervals before it",
-        observed=f"{instead!r} in its place",
+        expected=f"{quoted(first)}, as in the intervals before it",
+        observed=f"{quoted(instead)} in its place",
         detail=f"category mix: {few(pairs, NAMES_TOLD)}",
     )
 

@@ -9,6 +9,7 @@ import msgspec
 
 from headrace.lake import LakeColumn
 from headrace.model.errors import words_of
+from headrace.model.texts import marked
 
 DELIVERY_BYTES_MAX = 64 << 30
 """64 GiB: larger deliveries aren't ingested."""
@@ -150,7 +151,7 @@ class Disagreement(msgspec.Struct, frozen=True):
         if not self.column:
             return f"{self.delivery} has another header"
         where = f"line {self.line} of {self.delivery}" if self.line else self.delivery
-        value = f" '{self.value}'" if self.value else ""
+        value = f" '{marked(self.value)}'" if self.value else ""
         return f"{self.column}{value} isn't {self.type} ({where})"
 
 
@@ -182,7 +183,7 @@ class AlmostTyped(msgspec.Struct, frozen=True):
     @property
     def text(self) -> str:
         """The finding as a clause, with what to do about it."""
-        value = f" '{self.value}'" if self.value else ""
+        value = f" '{marked(self.value)}'" if self.value else ""
         where = f"line {self.line} of {self.delivery}" if self.line else self.delivery
         if self.comma:
             return (
@@ -316,7 +317,7 @@ class TypeDrift(msgspec.Struct, frozen=True):
         """Return a copy without the first values of these columns (names in lower case)."""
         reason, bad_columns = self.reason, []
         for column in self.columns:
-            value = f": '{column.value}'"
+            value = f": '{marked(column.value)}'"
             hidden = column.column.lower() in columns and value in reason
             reason = reason.replace(value, "") if hidden else reason
             bad_columns.append(msgspec.structs.replace(column, value="") if hidden else column)
@@ -386,7 +387,7 @@ def error_text(error: Exception, path: str, limit: int = 160) -> str:
     That is the path of our copy, which means nothing to users; DuckDB's kind of error is left out.
     """
     text = _KIND_OF_ERROR.sub("", str(error)).replace(path, "the file")
-    return printable((text.strip().splitlines() or [words_of(error)])[0], limit)
+    return marked(printable((text.strip().splitlines() or [words_of(error)])[0], limit))
 
 
 def _escaped_character(char: str) -> str:

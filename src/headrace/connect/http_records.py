@@ -13,6 +13,7 @@ import msgspec
 
 from headrace.connect.deliveries import CannotRead, printable
 from headrace.model.connectors import json_path
+from headrace.model.texts import marked
 
 # Each record is the received text. Numbers are never parsed, so none loses a digit.
 
@@ -113,7 +114,8 @@ def flag_in(page: bytes, path: str) -> bool:
     """Return the truth value below `path`; null is false. Raises CannotRead for anything else."""
     result = value_below(page, json_path(path) or (), path)
     if result not in (b"true", b"false", b"null"):
-        raise CannotRead(f"{path} is neither true nor false: {printable(result.decode(), 20)}")
+        value = marked(printable(result.decode(), 20))
+        raise CannotRead(f"{path} is neither true nor false: {value}")
     return result == b"true"
 
 

@@ -22,6 +22,7 @@ from headrace.model import Grain, Source
 from headrace.model.errors import UsageError
 from headrace.model.intervals import key_at_us, key_of_date, local_us
 from headrace.model.partitions import join, split
+from headrace.model.texts import marked
 
 if TYPE_CHECKING:
     import duckdb
@@ -39,7 +40,7 @@ CODE = "delivery_partition"
 
 def _check_key(column: str | None, key: str) -> None:
     if column is not None and (problem := unusable_key(key, None)):
-        raise CannotRead(f"column {printable(column)}: {problem}", code="delivery_key")
+        raise CannotRead(f"column {printable(column)}: {marked(problem)}", code="delivery_key")
 
 
 def partitions_in(
@@ -189,7 +190,7 @@ def _time_key(value: date | datetime | str, source: Source) -> str:
 
 def _in_no_interval(value: object, source: Source) -> CannotRead:
     column, grain = printable(source.partition.column), source.partition.grain
-    return CannotRead(f"column {column}: {printable(value)} is in no {grain}", code=CODE)
+    return CannotRead(f"column {column}: {marked(printable(value))} is in no {grain}", code=CODE)
 
 
 def _instant_us(value: date | datetime, timezone: str) -> int:

@@ -60,6 +60,7 @@ from headrace.lake.types import UnsupportedType
 from headrace.model import CommandBody, Grain, HeadraceError, LakeError, PythonBody, SqlBody
 from headrace.model.errors import words_of
 from headrace.model.nodes import MaterializationKind
+from headrace.model.texts import marked, plain
 from headrace.sql.engine_faults import CODE, WrongResult, refuse_faulty
 from headrace.sql.values import ANY_TYPE, SELF, UNKNOWN, canonical_type
 
@@ -188,7 +189,10 @@ def located(error: duckdb.Error, body: SqlBody, lines_before: int) -> Exception:
     if not isinstance(error, _UNBOUND):
         return failure
     hint = UNTYPED_SELF_HINT if ANY_TYPE in str(error) else failure.error.hint
-    return BodyFailed(msgspec.structs.replace(failure.error, everywhere=True, hint=hint))
+    message = plain(failure.error.message)  # no row has been read
+    return BodyFailed(
+        msgspec.structs.replace(failure.error, message=message, everywhere=True, hint=hint)
+    )
 
 
 def _name(data: InputData, scope: AttemptScope) -> str:
@@ -710,4 +714,4 @@ def error_of(error: BaseException) -> BodyError:
         )
     if isinstance(error, HeadraceError):
         return BodyError(kind_of(error), shortened(str(error)), hint=error.hint)
-    return BodyError(kind_of(error), shortened(f"unexpected {words_of(error)}: {error}"))
+    return BodyError(kind_of(error), shortened(f"unexpected {words_of(error)}: {marked(error)}"))

@@ -24,6 +24,7 @@ from headrace.lake.session import DuckDBSession
 from headrace.lake.sqltext import literal
 from headrace.model import InputFormat
 from headrace.model.errors import UsageError, first_line
+from headrace.model.texts import plain
 
 INPUT = "rows"
 """The name of the generated input."""
@@ -234,7 +235,7 @@ class TestedProgram:
                 columns = tuple(columns_of(self._session, select))
                 rows, content = self._content(select)
             except BodyFailed as failure:
-                problem = _printable(failure.error.message)
+                problem = _printable(plain(failure.error.message))
             except duckdb.Error as error:
                 problem = _printable(str(error))
         return RunResult(

@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 
 from headrace.engine.attempts import BodyError, ErrorKind, Limit, Measures, reached_by
+from headrace.model.texts import of_error
 
 MESSAGE_CHARACTERS_MAX = 2_000
 CAUSES_MAX = 10
@@ -145,10 +146,11 @@ def of_duckdb(
     text = str(error)
     excerpt = _EXCERPT.search(text)
     at = int(excerpt[1]) - lines_before if excerpt else 0
-    name = type(error).__name__
+    name, kind = type(error).__name__, kind_of(error)
+    words = _ADVICE.split(text[: excerpt.start()] if excerpt else text, maxsplit=1)[0].strip()
     return failed(
-        _ADVICE.split(text[: excerpt.start()] if excerpt else text, maxsplit=1)[0].strip(),
-        kind=kind_of(error),
+        words if kind is ErrorKind.RESOURCES else of_error(words),
+        kind=kind,
         hint=_DUCKDB_HINTS.get(name, ""),
         code="body_failed",
         file=file,

@@ -44,6 +44,7 @@ from headrace.lake.sqltext import quote
 from headrace.model import PythonBody
 from headrace.model.authoring import Context
 from headrace.model.nodes import MaterializationKind
+from headrace.model.texts import marked
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -119,7 +120,7 @@ class Boundary:
         everywhere = everywhere and kind is ErrorKind.DETERMINISTIC
         return BodyError(
             kind,
-            shortened(_message(error)),
+            shortened(_message(error, everywhere=everywhere)),
             file,
             line,
             _hint(error) or hint_for(limit_of(error)),
@@ -345,9 +346,9 @@ def _spooled(
         path.unlink(missing_ok=True)
 
 
-def _message(error: BaseException) -> str:
+def _message(error: BaseException, *, everywhere: bool) -> str:
     if isinstance(error, SystemExit):
-        return f"the function ended the interpreter (sys.exit({error.code!r}))"
+        return f"the function ended the interpreter (sys.exit({marked(repr(error.code))}))"
     if isinstance(error, KeyboardInterrupt):
         return "the function raised KeyboardInterrupt"
     text = error.msg if isinstance(error, SyntaxError) else str(error)
@@ -355,7 +356,8 @@ def _message(error: BaseException) -> str:
     name = type(error).__name__
     if not name.endswith(("Error", "Exception")):
         name += " exception"  # else nothing in the message says that the words are an error's
-    description = f"{name}: {text}" if text else name
+    words = text if everywhere else marked(text)
+    description = f"{name}: {words}" if text else name
     limit = limit_of(error)
     return f"{description} (after: {limit})" if limit and not reached_by(error) else description
 

@@ -56,6 +56,9 @@ _HOMES = {
     "UsageError": "headrace.model.errors",
     "did_you_mean": "headrace.model.errors",
     "first_line": "headrace.model.errors",
+    # Values of rows in texts, which not everybody may read.
+    "marked": "headrace.model.texts",
+    "of_error": "headrace.model.texts",
     # Declarations and files of a project.
     "Asset": "headrace.model",
     "Source": "headrace.model",

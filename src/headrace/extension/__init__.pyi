@@ -40,6 +40,8 @@ from headrace.model.errors import first_line as first_line
 from headrace.model.fields import LocatedMapping as LocatedMapping
 from headrace.model.parsing import load_yaml as load_yaml
 from headrace.model.partitions import command_line as command_line
+from headrace.model.texts import marked as marked
+from headrace.model.texts import of_error as of_error
 from headrace.model.wording import counted as counted
 from headrace.model.wording import few as few
 from headrace.project.local_actor import local_actor as local_actor

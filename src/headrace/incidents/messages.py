@@ -13,6 +13,7 @@ import msgspec
 from headrace.incidents.diagnosis.evidence import DISK
 from headrace.incidents.diagnosis.wording import WITHDRAWN, listed
 from headrace.incidents.evidence.records import RENAMED, reclassified_text
+from headrace.model import texts
 from headrace.model.causes import HEADRACE, CauseKind
 from headrace.model.intervals import HOUR_US
 from headrace.model.nodes import Owner, Project
@@ -146,7 +147,7 @@ _OF_ERRORS = frozenset(
 _CLASS = re.compile(r"[A-Za-z_][A-Za-z0-9_. ]{0,60}(?=:|$)")
 _IN_NODES = re.compile(r"(\d+ nodes): (.*)", re.DOTALL)
 _FIRST = re.compile(r"\d+ partitions, .*?, first: ", re.DOTALL)
-_MODULE = re.compile(r"ModuleNotFoundError: (No module named [\w.]{1,60})")
+_MODULE = re.compile(r"ModuleNotFoundError: (No module named '[\w.]{1,60}')")
 """Python's text about a missing package contains only the package's name."""
 _LAPSED = re.compile(r"; ((?:the exception of \S+ has|\d+ exceptions of .+ have) lapsed)$")
 _UNSEEN = re.compile(r"[^\S ]|[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
@@ -308,9 +309,14 @@ class Words:
         return self._page(title, lines)
 
     def _page(self, title: str, lines: Sequence[str]) -> MessageText:
+        """Return the message, without values of rows where roles say who may read them."""
+        render = texts.plain if self._project.access is None else texts.hidden
         return MessageText(
-            plain(f"[{self._project.settings.name}] {title}"),
-            "\n".join(_line(line) for line in lines),
+            plain(render(f"[{self._project.settings.name}] {title}")),
+            "\n".join(
+                _UNSEEN.sub(" ", line) if isinstance(line, Typed) else plain(render(line))
+                for line in lines
+            ),
         )
 
     def _cause(self, incident: Incident, to: Recipient) -> Iterator[str]:
@@ -443,10 +449,6 @@ def clause(incident: Incident) -> str:
 def plain(text: str) -> str:
     """Return a text as one line without control characters, since vendors choose column names."""
     return _UNSEEN.sub(" ", text)[:LINE_MAX]
-
-
-def _line(text: str) -> str:
-    return _UNSEEN.sub(" ", text) if isinstance(text, Typed) else plain(text)
 
 
 def wrapped(text: str) -> list[str]:

@@ -33,6 +33,7 @@ from headrace.lake.sqltext import ZONED, cast_to_text, literal, quote, relation_
 from headrace.lake.tables import PARTITION_COLUMN, FileRef, LakeColumn, LakeTable
 from headrace.lake.types import Type, parse
 from headrace.model.errors import HeadraceError, LakeError, UsageError, first_line
+from headrace.model.texts import of_error
 from headrace.sql.engine_faults import refuse_faulty
 
 if TYPE_CHECKING:
@@ -285,7 +286,7 @@ def _reading(
             if (failed := mask_failure(error)) is not None:
                 raise failed from None
             raise LakeError(
-                f"published files can't be read: {first_line(error)}", hint=DAMAGED
+                f"published files can't be read: {of_error(first_line(error))}", hint=DAMAGED
             ) from error
 
 

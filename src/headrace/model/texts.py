@@ -1,67 +1,52 @@
 """Texts that mark which of their parts are values of rows, until the reader's rights are known.
 
-Whoever writes a text writes it by `text`: a template, and its parts. A part that is a `Value` is
-between marks in what is written and stored; `plain` takes the marks out for somebody who may read
-rows, and `hidden` the values for somebody who may not. The rest of such a text is words, names and
-numbers, which anybody may read. A text that wasn't written by `text` (by earlier versions, or by a
-check kind of another package) has no marks, so its words are unknown: `hidden` hands them to a
-function. Both kinds can be joined in any way, and cut.
+Whoever writes a text about data writes `f"{column}: newest is {marked(newest)}"`: the value is
+between marks in what is written, joined and stored. `plain` takes the marks out for somebody who
+may read rows, and `hidden` the values for somebody who may not. The rest of a text is words, names
+and numbers, which anybody may read. Words of others (an error of DuckDB, the detail of a check
+kind of another package) are a value as a whole.
 
 The marks are noncharacters of Unicode, which are meant for this: no text that is exchanged has
-them. Values and names that have them nevertheless lose them.
+them. Values that have them nevertheless lose them.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
 HIDDEN = "…"
 """Stands for a value that the reader may not read."""
-_TEXT, _TEXT_END, _VALUE, _VALUE_END = MARKS = "\ufdd0\ufdd1\ufdd2\ufdd3"
-"""The begin and the end of a text by `text`, and of a value in it."""
+BEGIN, _END = MARKS = "\ufdd0\ufdd1"
+"""What stands before a value, and after it."""
 _NO_MARKS = dict.fromkeys(map(ord, MARKS))
-_WRITTEN = re.compile(f"{_TEXT}([^{_TEXT_END}]*)(?:{_TEXT_END}|\\Z)")
-_WITH_VALUE = re.compile(f"{_VALUE}[^{_VALUE_END}]*(?:{_VALUE_END}|\\Z)")
-"""A value; one whose text was cut has no end."""
+_VALUE = re.compile(f"(?:{BEGIN}|\\A[^{BEGIN}{_END}]*(?={_END}))[^{_END}]*(?:{_END}|\\Z)")
+"""A value. Where a text was cut, it has no end, or no begin."""
 _CLASS = re.compile(r"(?:(?:[A-Z]\w*|of) )*[\w.]*(?:Error|[Ee]xception): ")
 """The class of an error of Python or DuckDB: `KeyError: `, `Out of Range Error: `."""
 
 
-class Value(str):
-    """A part of a text that is a value of a row, or tells one."""
-
-    __slots__ = ()
-
-
-def text(template: str, *parts: object) -> str:
-    """Return the template with the parts in place of its `{}`, and with marks around values."""
-    return f"{_TEXT}{template.format(*map(_part, parts))}{_TEXT_END}"
+def marked(value: object) -> str:
+    """Return a value of a row, or what tells one, between marks."""
+    return f"{BEGIN}{plain(str(value))}{_END}"
 
 
-def _part(part: object) -> str:
-    cleaned = plain(str(part))
-    return f"{_VALUE}{cleaned}{_VALUE_END}" if isinstance(part, Value) else cleaned
+def quoted(value: str) -> str:
+    """Return a value of a row in quotes, between marks."""
+    return marked(repr(value))
 
 
-def plain(marked: str) -> str:
+def plain(text: str) -> str:
     """Return a text without its marks, for somebody who may read rows."""
-    return marked if marked.isascii() else marked.translate(_NO_MARKS)
+    return text if text.isascii() else text.translate(_NO_MARKS)
 
 
-def hidden(marked: str, unknown: Callable[[str], str] = lambda words: words) -> str:
-    """Return a text with `HIDDEN` in place of its values.
-
-    `unknown` takes the values out of the parts that weren't written by `text`.
-    """
-    parts = _WRITTEN.split(marked)  # unknown words, a text, unknown words, …
-    return "".join(
-        plain(_WITH_VALUE.sub(HIDDEN, part if number % 2 or not part else unknown(part)))
-        for number, part in enumerate(parts)
-    )
+def hidden(text: str) -> str:
+    """Return a text with `HIDDEN` in place of its values."""
+    return text if text.isascii() else plain(_VALUE.sub(HIDDEN, text))
 
 
 def of_error(message: str) -> str:
     """Return the words of an error of asset code, or of DuckDB, as a value after its class."""
     named = _CLASS.match(message)
-    return text("{}{}", named[0] if named else "", Value(message[named.end() if named else 0 :]))
+    end = named.end() if named else 0
+    return f"{message[:end]}{marked(message[end:])}"

@@ -19,6 +19,7 @@ from headrace.lake import FileRef, LakeTable, catalog
 from headrace.lake.catalog import newest_snapshot
 from headrace.model import Asset, Settings, UsageError
 from headrace.model.partitions import delivery_key
+from headrace.model.texts import plain
 from headrace.plan import Compiled
 from headrace.privacy.masking import refuse_hidden, refuse_inputs
 from headrace.project import targets
@@ -276,7 +277,7 @@ def error_row(outcome: TaskOutcome) -> ErrorRow | None:
     error = outcome.error
     return ErrorRow(
         kind=error.kind,
-        message=error.message,
+        message=plain(error.message),  # whoever may try it may read its inputs
         file=error.file,
         line=error.line,
         hint=error.hint or None,

@@ -20,6 +20,7 @@ from headrace.checks.anomalies.expectations import nats
 from headrace.checks.anomalies.history import MetricHistory
 from headrace.checks.anomalies.metric_anomalies import EXACT, number, percent
 from headrace.checks.facts import Fact, FactSeverity
+from headrace.model.texts import quoted
 from headrace.model.wording import few
 
 ANOTHER_GRAIN = "another grain: most of what was named is gone, and something else is there"
@@ -48,9 +49,9 @@ def of_groups(
             partition=partition.key,
             severity=severity if gone.share >= categories.MISSING_HELD_SHARE else FactSeverity.WARN,
             strength=_by_rows(gone.share, partition),
-            expected=f"at least {percent(gone.share)} of the rows with {gone.value!r}",
-            observed=f"none, and so many more with {gone.now!r}",
-            detail=f"category mix: {gone.value!r} is {gone.now!r}",
+            expected=f"at least {percent(gone.share)} of the rows with {quoted(gone.value)}",
+            observed=f"none, and so many more with {quoted(gone.now)}",
+            detail=f"category mix: {quoted(gone.value)} is {quoted(gone.now)}",
         )
         yield fact, 0.0
     for came in categories.new_groups(partition.metrics, history):
@@ -61,9 +62,9 @@ def of_groups(
                 severity=severity,
                 strength=_by_rows(came.share, partition),
                 partition=partition.key,
-                expected=f"no {came.value!r}, as ever",
+                expected=f"no {quoted(came.value)}, as ever",
                 observed=f"{percent(came.share)} of the rows with it",
-                detail=f"category mix: {came.value!r} is new",
+                detail=f"category mix: {quoted(came.value)} is new",
             )
             yield fact, 0.0
 
@@ -76,7 +77,7 @@ def of_missing(
     severity: FactSeverity,
 ) -> Fact:
     """Return the fact that a group has no rows; `values` names it or all that it may be."""
-    names = " or ".join(repr(value) for value in values[:NAMES_TOLD])
+    names = " or ".join(quoted(value) for value in values[:NAMES_TOLD])
     names += " or another one" if len(values) > NAMES_TOLD else ""
     return Fact(
         kind="volume_anomaly",
@@ -96,7 +97,7 @@ def of_other_codes(partition: EvaluatedPartition, results: Recoded) -> Fact:
         return _of_other_notation(partition, results)
     (was, now), more = results.names[0], len(results.names) - NAMES_TOLD
     names = ", ".join(
-        f"{old!r} is {new!r}" if old else f"{new!r} is new"
+        f"{quoted(old)} is {quoted(new)}" if old else f"{quoted(new)} is new"
         for old, new in results.names[:NAMES_TOLD]
     )
     return Fact(
@@ -106,14 +107,14 @@ def of_other_codes(partition: EvaluatedPartition, results: Recoded) -> Fact:
         strength=EXACT,
         partition=partition.key,
         expected=(
-            f"{was!r}, as in all deliveries so far"
+            f"{quoted(was)}, as in all deliveries so far"
             if was
             else "the categories of all deliveries so far"
         ),
         observed=(
-            f"{now!r} in its place: as many rows, another name"
+            f"{quoted(now)} in its place: as many rows, another name"
             if was
-            else f"{now!r} and others in their place"
+            else f"{quoted(now)} and others in their place"
         ),
         detail=f"category mix: {names}{f' and {more} more' if more > 0 else ''}",
     )
@@ -122,15 +123,15 @@ def of_other_codes(partition: EvaluatedPartition, results: Recoded) -> Fact:
 def _of_other_notation(partition: EvaluatedPartition, results: Recoded) -> Fact:
     """Return the fact that texts with numbers have another notation."""
     (was, now), more = results.names[0], len(results.names) - NAMES_TOLD
-    names = ", ".join(f"{old!r} is {new!r}" for old, new in results.names[:NAMES_TOLD])
+    names = ", ".join(f"{quoted(old)} is {quoted(new)}" for old, new in results.names[:NAMES_TOLD])
     return Fact(
         kind="format_change",
         column=results.column,
         severity=results.severity,
         partition=partition.key,
         strength=EXACT if results.severity is FactSeverity.HOLD else UNSURE,
-        expected=f"numbers written as {was!r}, as in all deliveries so far",
-        observed=f"the same numbers written as {now!r}",
+        expected=f"numbers written as {quoted(was)}, as in all deliveries so far",
+        observed=f"the same numbers written as {quoted(now)}",
         detail=f"{NOTATION}{names}{f' and {more} more' if more > 0 else ''}",
     )
 
@@ -161,7 +162,7 @@ def of_other_list(partition: EvaluatedPartition, results: Recoded) -> Fact:
 
 
 def _some(values: Sequence[str]) -> str:
-    return few(list(map(repr, values)), NAMES_TOLD)
+    return few(list(map(quoted, values)), NAMES_TOLD)
 
 
 def of_other_names(key: str, results: Unfamiliar, *, beside: bool) -> Fact:

@@ -16,6 +16,7 @@ from headrace.checks.anomalies.history import MetricHistory
 from headrace.checks.facts import Fact, FactSeverity
 from headrace.checks.metrics import MetricId
 from headrace.model.errors import SIZE
+from headrace.model.texts import quoted
 
 # The metrics of a partition that are anomalous, given the earlier ones. The only statistics are
 # those of forecasts, and the meaning of a metric isn't used.
@@ -296,7 +297,7 @@ def _factor_text(anomaly: MetricAnomaly, value: float) -> str:
         case "nulls":
             return f"{percent(max(value, 0.0))} nulls"
         case "share":
-            return f"{percent(max(value, 0.0))} are {anomaly.metric.value!r}"
+            return f"{percent(max(value, 0.0))} are {quoted(anomaly.metric.value)}"
         case "empty" | "negative" | "zero":
             return f"{percent(max(value, 0.0))} {_WORDS[family]}"
         case "location":

@@ -9,6 +9,7 @@ from headrace.checks.anomalies.metric_anomalies import EXACT
 from headrace.checks.anomalies.row_anomalies import STALE_ROWS_MIN, same_as
 from headrace.checks.anomalies.times import Tied, earlier_times
 from headrace.checks.facts import Fact, FactSeverity
+from headrace.model.texts import marked
 
 
 def stale_fact(partition: EvaluatedPartition, bound: Tied, history: MetricHistory) -> Fact | None:
@@ -75,7 +76,7 @@ def _of_other_times(partition: EvaluatedPartition, history: MetricHistory) -> Fa
             else FactSeverity.WARN
         ),
         expected=f"times from {unexpected_time_range.expected} on",
-        observed=f"{unexpected_time_range.first} to {unexpected_time_range.last}",
+        observed=f"{marked(unexpected_time_range.first)} to {marked(unexpected_time_range.last)}",
         strength=_sure(partition) if sure else UNSURE,
         detail="rows of another interval",
         partition=partition.key,

@@ -25,7 +25,6 @@ from headrace.lake.sqltext import quote
 from headrace.model import CheckSpec
 from headrace.model.check_kinds import read_column
 from headrace.model.fields import Fields
-from headrace.model.texts import text
 
 VALUES_MAX = 10_000
 
@@ -86,7 +85,7 @@ class AcceptedValues(CheckKind):
         return rows_breaking(
             check,
             bad,
-            lambda count: text("{}: {} not in {}", column, rows(count), listed(values)),
+            lambda count: f"{column}: {rows(count)} not in {listed(values)}",
             examples=column,
         )
 

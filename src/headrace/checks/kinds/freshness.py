@@ -21,7 +21,7 @@ from headrace.model import CheckSpec
 from headrace.model.check_kinds import read_column
 from headrace.model.fields import Fields
 from headrace.model.intervals import EPOCH, from_us, local_us, to_us
-from headrace.model.texts import Value, text
+from headrace.model.texts import marked
 from headrace.model.times import MAX_AHEAD, Duration, duration, parse_duration
 
 
@@ -64,11 +64,9 @@ class Freshness(CheckKind):
         def judge(part: CheckedPartition, values: tuple[Any, ...]) -> CheckFinding:
             counted, newest_us, infinite = int(values[0]), values[1], int(values[2])
             if infinite:
-                detail = text(
-                    "{}: newest is {}; at most {} in the future is allowed",
-                    column,
-                    Value("infinity"),
-                    max_ahead,
+                detail = (
+                    f"{column}: newest is {marked('infinity')}; at most {max_ahead} in the future"
+                    " is allowed"
                 )
                 return CheckFinding(counted, infinite, detail)
             if newest_us is None:
@@ -120,8 +118,8 @@ def _length_us(text: str) -> int:
 
 def _beyond(column: str, at: datetime, span: timedelta, which: str, field: str, limit: str) -> str:
     # The age is a part of the value: it gives the value away to somebody who may not read rows.
-    newest = Value(f"{at.isoformat(sep=' ')}, {_duration(span)} {which}")
-    return text("{}: newest is {}; at most {} is allowed (`{}`)", column, newest, limit, field)
+    newest = marked(f"{at.isoformat(sep=' ')}, {_duration(span)} {which}")
+    return f"{column}: newest is {newest}; at most {limit} is allowed (`{field}`)"
 
 
 def _duration(span: timedelta) -> str:

@@ -29,7 +29,6 @@ from headrace.lake.sqltext import quote
 from headrace.model import CheckSpec
 from headrace.model.check_kinds import read_columns
 from headrace.model.fields import Fields
-from headrace.model.texts import text
 
 
 class NotNull(CheckKind):
@@ -56,7 +55,7 @@ class NotNull(CheckKind):
         columns = columns or declared
         any_null = " OR ".join(f"{quote(column)} IS NULL" for column in columns)
         counted = rows_breaking(
-            check, any_null, lambda count: text("{}: {} with null", columns[0], rows(count))
+            check, any_null, lambda count: f"{columns[0]}: {rows(count)} with null"
         )
         return counted if len(columns) == 1 else _by_column(check, columns, counted)
 
@@ -112,7 +111,7 @@ def _detail(nulls: Sequence[tuple[str, int]]) -> str:
         f"{column}: {rows(count)} with null" for column, count in worst[:LISTED_VALUES_MAX]
     )
     more = f", … ({len(worst)} columns in all)" if len(worst) > LISTED_VALUES_MAX else ""
-    return text("{}{}", first, more)
+    return f"{first}{more}"
 
 
 def _none(part: CheckedPartition, _: tuple[Any, ...]) -> CheckFinding:

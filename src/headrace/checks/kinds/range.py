@@ -33,7 +33,7 @@ from headrace.lake.sqltext import quote
 from headrace.model import CheckSpec
 from headrace.model.check_kinds import in_order, read_column, wider
 from headrace.model.fields import Fields
-from headrace.model.texts import text
+from headrace.model.texts import marked
 
 _EXACT = (
     "TINYINT",
@@ -101,7 +101,7 @@ class Range(CheckKind):
         return rows_breaking(
             check,
             " OR ".join(bad) or "false",
-            lambda count: text("{}: {} {}", column, rows(count), _outside(least, most)),
+            lambda count: f"{column}: {rows(count)} {_outside(least, most)}",
             examples=column,
         )
 
@@ -121,7 +121,9 @@ class Range(CheckKind):
         ):  # keys and times grow
             return
         for name, bound in _bounds(known).items():
-            evidence = f"from '{known.minimum}' to '{known.maximum}' in {memory.summary}"
+            evidence = (
+                f"from '{marked(known.minimum)}' to '{marked(known.maximum)}' in {memory.summary}"
+            )
             yield Proposal({"column": column, name: bound}, evidence, name)
 
     def merged_by(self, arguments: Mapping[str, Any]) -> tuple[str, ...]:

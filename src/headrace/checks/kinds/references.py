@@ -19,7 +19,6 @@ from headrace.model import CheckSpec
 from headrace.model.check_kinds import read_column
 from headrace.model.errors import shown
 from headrace.model.fields import Fields
-from headrace.model.texts import text
 
 
 class References(CheckKind):
@@ -59,7 +58,7 @@ class References(CheckKind):
         )
         return QueryCheck(
             query,
-            lambda count: text("{}: {} without {}", column, rows(count), to),
+            lambda count: f"{column}: {rows(count)} without {to}",
             examples=column,
             staged_rows=True,
             row_by_row=True,

@@ -17,7 +17,6 @@ from headrace.lake.sqltext import literal, quote
 from headrace.model import CheckSpec
 from headrace.model.check_kinds import read_column
 from headrace.model.fields import Fields
-from headrace.model.texts import text
 
 
 class Regex(CheckKind):
@@ -45,7 +44,7 @@ class Regex(CheckKind):
         return rows_breaking(
             check,
             bad,
-            lambda count: text("{}: {} not matching {}", column, rows(count), pattern),
+            lambda count: f"{column}: {rows(count)} not matching {pattern}",
             examples=column,
         )
 

@@ -26,7 +26,6 @@ from headrace.checks.proposals import (
 from headrace.model import CheckSpec
 from headrace.model.check_kinds import in_order, wider
 from headrace.model.fields import Fields
-from headrace.model.texts import text
 from headrace.model.wording import counted
 
 ROWS_MAX = 10**15
@@ -77,10 +76,10 @@ class RowCount(CheckKind):
         def judge(part: CheckedPartition, values: tuple[Any, ...]) -> CheckFinding:
             count = int(values[0]) if values else part.rows
             if least is not None and count < least:
-                detail = text("{}, at least {} expected", rows(count), least)
+                detail = f"{rows(count)}, at least {least} expected"
                 return CheckFinding(count, least - count, detail)
             if most is not None and count > most:
-                detail = text("{}, at most {} expected", rows(count), most)
+                detail = f"{rows(count)}, at most {most} expected"
                 return CheckFinding(count, count - most, detail)
             return CheckFinding(count)
 

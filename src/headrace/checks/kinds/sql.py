@@ -10,7 +10,6 @@ from headrace.checks.placeholders import with_self
 from headrace.lake.sqltext import quote
 from headrace.model import CheckSpec
 from headrace.model.fields import Fields
-from headrace.model.texts import text
 
 
 class Sql(CheckKind):
@@ -34,7 +33,7 @@ class Sql(CheckKind):
 
         del subject
         query = without_semicolons(with_self(str(check.arguments["query"]), quote(SELF)))
-        return QueryCheck(query, lambda count: text("{} returned", rows(count)), where=check.where)
+        return QueryCheck(query, lambda count: f"{rows(count)} returned", where=check.where)
 
     def columns(self, arguments: Mapping[str, Any]) -> frozenset[str]:
         """Return none: which columns a query is about isn't known."""

@@ -30,7 +30,6 @@ from headrace.lake.sqltext import AS_WRITTEN, literal, quote
 from headrace.model import CheckSpec
 from headrace.model.check_kinds import read_columns
 from headrace.model.fields import Fields
-from headrace.model.texts import text
 
 if TYPE_CHECKING:
     from headrace.checks.check_kinds import StagedScanner
@@ -236,9 +235,7 @@ class Unique(CheckKind):
             return CheckFinding(
                 keys,
                 repeated,
-                text("{}: {} repeating a key", ", ".join(columns), rows(repeated))
-                if repeated
-                else "",
+                f"{', '.join(columns)}: {rows(repeated)} repeating a key" if repeated else "",
             )
 
         failing = (

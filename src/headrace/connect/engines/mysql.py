@@ -18,6 +18,7 @@ from headrace.connect.connectors import Unavailable
 from headrace.connect.deliveries import printable
 from headrace.connect.engines.engine import Address, SourceDatabase, Values, checked_names
 from headrace.connect.engines.parquet_files import BATCH_ROWS, ValueColumn, rows_to_parquet
+from headrace.model.texts import marked
 
 READ_SECONDS = 300
 """300 s: a server that sends nothing for this long is given up."""
@@ -232,4 +233,4 @@ def _refusal(error: Exception) -> Unavailable:
         )
     if code in _TRANSIENT or not code or isinstance(error, OSError):
         return Unavailable(message)
-    return Unavailable(message, code="configuration_error", transient=False)
+    return Unavailable(marked(message), code="configuration_error", transient=False)

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from headrace.connect.deliveries import CannotRead, printable
 from headrace.lake.sqltext import literal, quote
+from headrace.model.texts import marked
 
 POINTS_IN_TIME = "a date or time that can be kept (years 1 to 9999)"
 
@@ -29,8 +30,8 @@ def _refusal(row: int, column: str, value: object, holds: str) -> CannotRead:
     """Return the error for a value, at `row` (from 1) of those read, that its column can't hold."""
     text = f"x'{value.hex()}'" if isinstance(value, bytes) else value
     return CannotRead(
-        f"row {row:,}, column {printable(column)}: `{printable(text)}` isn't {holds}; cast it, or"
-        " leave it out, in a `query`"
+        f"row {row:,}, column {printable(column)}: `{marked(printable(text))}` isn't {holds};"
+        " cast it, or leave it out, in a `query`"
     )
 
 
@@ -190,7 +191,7 @@ def _misfit(
         except _MISFITS as misfit:
             holds = str(misfit) if isinstance(misfit, NotHeld) else _in_words(column.type)
             return _refusal(row, column.name, value, holds)
-    return CannotRead(f"the column {printable(column.name)}: {printable(error, 200)}")
+    return CannotRead(f"the column {printable(column.name)}: {marked(printable(error, 200))}")
 
 
 def _in_words(kind: pa.DataType) -> str:
@@ -244,7 +245,7 @@ def text_to_parquet(columns: Sequence[TextColumn], target: Path, send: Send) -> 
             _convert(columns, sent, target)
     except duckdb.Error as error:
         target.unlink(missing_ok=True)
-        raise _first_bad(columns, send) or CannotRead(printable(error, 300)) from None
+        raise _first_bad(columns, send) or CannotRead(marked(printable(error, 300))) from None
     except BaseException:
         target.unlink(missing_ok=True)
         raise

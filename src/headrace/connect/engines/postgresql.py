@@ -25,6 +25,7 @@ from headrace.connect.engines.parquet_files import (
     text_to_parquet,
 )
 from headrace.model.errors import message_of
+from headrace.model.texts import marked
 
 _ALIVE = {
     "keepalives_idle": "30",
@@ -256,5 +257,6 @@ def _refusal(error: psycopg.Error) -> Unavailable:
             or not isinstance(error, psycopg.OperationalError)
         )
     ):
-        return Unavailable(message, code="configuration_error", transient=False)
+        words = marked(message) if state.startswith("22") else message  # of data exceptions
+        return Unavailable(words, code="configuration_error", transient=False)
     return Unavailable(message)

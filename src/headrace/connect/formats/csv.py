@@ -66,6 +66,7 @@ from headrace.connect.text_files import (
 )
 from headrace.lake import LakeColumn
 from headrace.lake.sqltext import literal, quote
+from headrace.model.texts import marked
 
 if TYPE_CHECKING:
     import duckdb
@@ -365,7 +366,7 @@ def _require_header(
         return
     values = ", ".join(f"{literal(cell)} AS c{position}" for position, cell in enumerate(typed, 1))
     if "VARCHAR" not in infer_types(connection, f"(SELECT {values})", len(typed)).types:
-        sample = ", ".join(f"`{printable(cell, 20)}`" for cell in cells[:3]) + (
+        sample = ", ".join(f"`{marked(printable(cell, 20))}`" for cell in cells[:3]) + (
             " …" if len(cells) > 3 else ""
         )
         raise CannotRead(

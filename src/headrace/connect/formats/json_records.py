@@ -23,6 +23,7 @@ from headrace.connect.formats.json_text import (
     without_trailing_commas,
 )
 from headrace.connect.formats.text_values import writes_long_fraction
+from headrace.model.texts import quoted
 
 OBJECT_BYTES_MAX = 16 << 20
 CHUNK_BYTES = 1 << 20
@@ -215,7 +216,7 @@ class _Document:
         if result != expected:
             if not result:
                 raise self._cut_off(f"where {expected!r} is expected")
-            raise self.error(f"{expected!r} expected, not {printable(result)!r}")
+            raise self.error(f"{expected!r} expected, not {quoted(printable(result))}")
         self._pass(self._at + 1)
 
     def value(self) -> tuple[Any, str]:
@@ -249,7 +250,7 @@ class _Document:
     def require_end(self) -> None:
         """Raise CannotRead if anything but blanks follows."""
         if result := self.sign():
-            raise self.error(f"the document goes on after its end: {printable(result)!r}")
+            raise self.error(f"the document goes on after its end: {quoted(printable(result))}")
 
     def error(self, reason: str) -> CannotRead:
         """Return an error at the current line."""

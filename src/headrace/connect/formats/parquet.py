@@ -35,6 +35,7 @@ from headrace.lake.types import (
     widens,
 )
 from headrace.model.errors import LakeError
+from headrace.model.texts import marked
 
 if TYPE_CHECKING:
     import duckdb
@@ -487,7 +488,8 @@ def _refuse_nanoseconds(name: str, values: pa.Array, cut: pa.Array) -> None:
     if first >= 0:
         value = values[first].cast(pa.string()).as_py()
         raise CannotRead(
-            f"column {printable(name)} has nanoseconds ({value}); times are kept to the microsecond"
+            f"column {printable(name)} has nanoseconds ({marked(value)}); times are kept to the"
+            " microsecond"
         )
 
 

@@ -21,6 +21,7 @@ from headrace.connect.deliveries import (
 from headrace.connect.formats.registry import FileHeader
 from headrace.lake import LakeColumn
 from headrace.lake.sqltext import literal, quote
+from headrace.model.texts import marked
 
 if TYPE_CHECKING:
     import duckdb
@@ -403,5 +404,5 @@ def _described(bad: BadColumn, unit: str) -> str:
     rows = "1 row" if bad.rows == 1 else f"{bad.rows:,} rows"
     return (
         f"column {printable(bad.column)}: first value that isn't {bad.type_written}:"
-        f" '{bad.value}'{where}, {rows}{f'; {bad.hint}' if bad.hint else ''}"
+        f" '{marked(bad.value)}'{where}, {rows}{f'; {bad.hint}' if bad.hint else ''}"
     )

@@ -11,6 +11,7 @@ import msgspec
 
 from headrace.model.causes import CauseKind
 from headrace.model.errors import UNRESOLVED
+from headrace.model.texts import hidden, plain
 
 # One observation: where, when, what was expected and what was observed, and how improbable that is
 # by chance.
@@ -291,6 +292,7 @@ def needed(message: str) -> str:
 @lru_cache(FAILURES_KEPT)
 def failure_said(code: str, message: str) -> FailureCategory:
     """Return the category of a failure from its error's code and text."""
+    message = plain(message)
     # before places: a missing secret file is reported as a missing place
     if message.startswith(UNRESOLVED):
         return FailureCategory.CONFIGURED
@@ -338,7 +340,7 @@ def form_of(evidence: Evidence) -> str:
     """
     _, _, why = evidence.detail.partition("; ")
     text = (
-        (evidence.observed if evidence.column else why or evidence.observed)
+        hidden(evidence.observed if evidence.column else why or evidence.observed)
         .partition(" (")[0]
         .partition("; ")[0]
     )

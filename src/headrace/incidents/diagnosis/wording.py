@@ -25,17 +25,9 @@ from headrace.incidents.diagnosis.evidence import (
 )
 from headrace.model.causes import Cause, CauseKind
 from headrace.model.errors import DELIVERED_AS, OUTSIZED, SIZE
-from headrace.model.texts import hidden
+from headrace.model.texts import BEGIN
 
-_QUOTED = re.compile(r"(?<!\w)'.*?'(?!\w)|\"[^\"]*\"")
-"""Quoted text in an error may be a cell's value, and clauses are sent to people.
-
-An apostrophe within a word isn't a quote.
-"""
 _SIGNAL = re.compile(r"\bSIG[A-Z]+\b")
-_ELLIPSES = re.compile("…{2,}")
-_MODULE = re.compile(r"No module named '([\w.]{1,60})'")
-"""The name of a package is quoted, too, but is safe and all there is to know."""
 _SAYS = (
     Family.ERROR,
     Family.EXPORT,
@@ -54,8 +46,10 @@ _SINGLE = re.compile(
 """A column with a single value of another type: the form of the other values, and the line."""
 _RESTATED = re.compile(r"(.+): ([\d,]+) rows?(?:, (.+))?", re.DOTALL)
 _CAME = re.compile(r"([\d,]+) rows? added, ([\d,]+) rows? removed")
-_NAMED = "category mix: '"
-_LISTED = "other names: '"
+_NAMED = "category mix: "
+_VALUE = re.compile(f": [{BEGIN}'\"]")
+"""Stands before a value; those of earlier versions aren't marked."""
+_LISTED = "other names"
 CLAUSE_MAX = 160
 WITHDRAWN = "withdrawn: "
 """Prefix of a clause about a withdrawn publication."""
@@ -181,7 +175,7 @@ def _format(own_evidence: Sequence[Evidence], columns: Sequence[str]) -> str:
         return _observed(own_evidence, columns)
     _, _, why = own_evidence[0].detail.partition("; ")
     if not columns:
-        return without_quotes(why).partition(" (")[0] or "written otherwise"
+        return why.partition(" (")[0] or "written otherwise"
     how = (
         ""
         if own_evidence[0].observed in own_evidence[0].detail
@@ -253,7 +247,7 @@ def _changed_values(how: str, where: str) -> str:
         if how.endswith(" is new"):
             return f"{where}: a category that never was"
         return f"{where}: categories under other names"
-    if how.startswith(_LISTED):
+    if _is_listed(how):
         return f"{where}: other names in a list that was always the same"
     return f"{where} {how}" if how.removeprefix("about ")[0] in "×÷" else f"{how} of {where}"
 
@@ -269,15 +263,19 @@ def _alike(how: str, other: str) -> bool:
     """Return whether one clause describes both changes, since names differ between columns."""
     if how.startswith(_NAMED):
         return other.startswith(_NAMED) and how.endswith(" is new") == other.endswith(" is new")
-    return other.startswith(_LISTED) if how.startswith(_LISTED) else how == other
+    return _is_listed(other) if _is_listed(how) else how == other
+
+
+def _is_listed(how: str) -> bool:
+    return how.startswith(_LISTED) and _VALUE.search(how) is not None
 
 
 def _volume(own_evidence: Sequence[Evidence], _: Sequence[str]) -> str:
     whole = next((evidence for evidence in own_evidence if evidence.detail in OF_FILES), None)
     if whole is not None:
-        return without_quotes(whole.observed)
+        return whole.observed
     how = (
-        own_evidence[0].detail.partition(";")[0].partition(": '")[0]
+        _VALUE.split(own_evidence[0].detail.partition(";")[0], 1)[0]
         if own_evidence[0].family is not Family.CHECK
         else ""
     )
@@ -409,14 +407,8 @@ def _observed(own_evidence: Sequence[Evidence], columns: Sequence[str]) -> str:
         if own_evidence[0].family in _SAYS
         else own_evidence[0].detail or own_evidence[0].observed
     )
-    text = without_quotes(text).partition(" (")[0].partition("; ")[0].partition("\n")[0]
+    text = text.partition(" (")[0].partition("; ")[0].partition("\n")[0]
     return _checks(own_evidence) or text or own_evidence[0].family.value
-
-
-def without_quotes(message: str) -> str:
-    """Return an error's text without values and quoted parts, except for a package's name."""
-    words = hidden(message)
-    return _ELLIPSES.sub("…", _QUOTED.sub("…", _MODULE.sub(r"No module named \1", words)))
 
 
 def _checks(own_evidence: Sequence[Evidence]) -> str:

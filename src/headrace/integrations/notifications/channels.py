@@ -41,7 +41,6 @@ from headrace.incidents.messages import MAIL, MAILTO
 from headrace.model.causes import HEADRACE
 from headrace.model.errors import HeadraceError, message_of, words_of
 from headrace.model.nodes import ALL_NETWORKS, Settings
-from headrace.model.texts import plain
 from headrace.security.secrets import SecretMissing, Secrets
 from headrace.store import Clock, Store, Transaction
 from headrace.store.clock import instant
@@ -601,8 +600,8 @@ def _message(settings: Settings, notification: DueNotification) -> Message:
             None if notification.incident is None else incidents.display_id(notification.incident)
         ),
         recipient=notification.recipient,
-        title=plain(notification.title),
-        body=plain(notification.body),
+        title=notification.title,
+        body=notification.body,
         at=notification.created_at,
         reference=notification.reference,
         number=notification.id,

@@ -38,6 +38,7 @@ from headrace.connect.text_files import (
 from headrace.lake import LakeColumn
 from headrace.lake.types import parse, widens, widens_where_exact
 from headrace.model import ContractColumn
+from headrace.model.texts import marked
 from headrace.runtime.messages import IngestTask
 from headrace.runtime.steps.conversions import conversions
 from headrace.runtime.steps.expected_schemas import (
@@ -582,5 +583,5 @@ def _order(form: str) -> list[str]:
 def _example(bad: BadColumn) -> str:
     where = f" at line {bad.line}" if bad.line else ""
     rows = f", {bad.rows:,} {'row' if bad.rows == 1 else 'rows'}" if bad.rows else ""
-    value = f": '{bad.value}'" if bad.value else ""
+    value = f": '{marked(bad.value)}'" if bad.value else ""
     return f"first value that isn't {bad.type_written}{value}{where}{rows}"

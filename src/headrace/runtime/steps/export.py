@@ -41,6 +41,7 @@ from headrace.lake.sqltext import quote, relation_sql, source_sql
 from headrace.model import Consumer, Place
 from headrace.model.errors import first_line
 from headrace.model.exports import export_of
+from headrace.model.texts import marked
 from headrace.plan.column_limits import ColumnLimits
 from headrace.runtime.messages import ExportTask, FailedOutcome, StagedOutcome
 from headrace.runtime.steps.failed_answers import attributed_to_damaged_files
@@ -113,6 +114,8 @@ def _destination_failed(task: ExportTask, error: ExportFailed) -> FailedOutcome:
     message = str(error)
     if task.target.get("clear") and _is_of_destination(error):
         message = without_words(message, task.classified_inputs)
+    elif _is_of_destination(error):
+        message = marked(message)
     return _export_failed(task, kind, message, error.hint, error.code)
 
 
@@ -125,10 +128,10 @@ def _query_failed(task: ExportTask, error: duckdb.Error, lake: Path) -> FailedOu
         )
     kind = kind_of(error)
     code = "configuration_error" if kind is ErrorKind.DETERMINISTIC else ""
-    # the prefix is that of DuckDB's function `error`, which exports call
-    answer = _export_failed(
-        task, kind, first_line(error).removeprefix("Invalid Input Error: "), code=code
-    )
+    # the prefix is that of DuckDB's function `error`, which exports call with a column's name
+    words = first_line(error).removeprefix("Invalid Input Error: ")
+    message = words if words.startswith("column ") else marked(words)
+    answer = _export_failed(task, kind, message, code=code)
     attributed = attributed_to_damaged_files(answer, task, lake)
     if attributed is answer and task.classified_inputs and kind in ATTRIBUTABLE:
         message = without_words(answer.error.message, task.classified_inputs)

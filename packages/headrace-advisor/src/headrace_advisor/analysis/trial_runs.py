@@ -22,7 +22,7 @@ from headrace.engine.failures import BodyFailed, shortened
 from headrace.engine.macros import lent
 from headrace.engine.query_thread import QueryThread
 from headrace.engine.sandbox import access_of_queries
-from headrace.extension import HeadraceError, Refused, command_line, first_line, quote
+from headrace.extension import HeadraceError, Refused, command_line, first_line, of_error, quote
 from headrace.lake.row_routing import bounds_of
 from headrace.lake.session import DuckDBSession
 from headrace.lake.sqltext import source_sql
@@ -477,6 +477,6 @@ def _names(columns: Sequence[tuple[str, str]]) -> str:
 
 def _failed(task: ComputeTask, side: Side, message: str) -> Refused:
     """Return the error of a query; without its words where they may hold classified values."""
-    words = "the query failed" if task.classified_inputs else shortened(message)
+    words = "the query failed" if task.classified_inputs else of_error(shortened(message))
     target = f"{task.scope.asset}@{task.scope.partitions[0]}"
     return Refused(f"{target}, {side} the change: {words}", hint=command_line("try", target))

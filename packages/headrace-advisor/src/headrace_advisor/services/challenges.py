@@ -21,6 +21,8 @@ from headrace.extension import (
     Selected,
     command,
     first_line,
+    marked,
+    of_error,
 )
 from headrace.lake import PARTITION_COLUMN
 from headrace.model import Asset, LakeError, Project, Source
@@ -189,7 +191,7 @@ def _challenged(
         ):
             return _tried(opened, plan, item, seconds, progress)
     except duckdb.Error as error:
-        text = first_line(error)
+        text = of_error(first_line(error))
         raise LakeError(
             f"{name} can't be challenged: {text}",
             hint=f"headrace checks challenge --exclude {name}",
@@ -381,7 +383,7 @@ def _unnoticed(plan: _Plan, item: _Done, tried: MutationTrial) -> UnnoticedRow:
         rows_changed=tried.changed,
         assets=assets,
         consumers=consumers,
-        suggestion=None if check is None else as_yaml(check),
+        suggestion=None if check is None else marked(as_yaml(check)),
     )
 
 
@@ -391,7 +393,7 @@ def _suggestion(plan: _Plan, item: _Done, suggested: Suggested) -> SuggestedChec
     return SuggestedCheckRow(
         asset=name,
         check=as_mapping(suggested.check),
-        yaml=as_yaml(suggested.check),
+        yaml=marked(as_yaml(suggested.check)),
         evidence=suggested.evidence,
         catches=[tried.mutation.says for tried in suggested.catches],
         consumers=list(

@@ -7,6 +7,7 @@ decimals: those of an amount beside a sum, for instance.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date
 
 import pytest
 from engine_bench import Bench
@@ -125,6 +126,36 @@ def test_what_keeps_its_decimals_is_let_through(binder: Binder, bench: Bench, qu
     result = binder.bound(SelectStatement(query, (StatementTable("r", COLUMNS),)))
     assert result.code == "", result.message
     bench.run(bench.sql(query, rows(bench), macros=MACROS))
+
+
+def test_parameters_hide_no_rounding(binder: Binder, bench: Bench) -> None:
+    """Would catch: `$partition_start as day`, of which DuckDB serializes no plan."""
+    union = "select total as x from r union all select amount from r"
+    for given, select in (
+        ({"day": date(2026, 1, 1)}, "$day as day, x, '$day' as text"),
+        ({"low": 1, "Name": None}, "$low as low, $name as name, x -- $low"),
+        ({"text": "a'b\nc"}, "concat($text, $TEXT) as t, x"),
+    ):
+        query = f"select {select}\nfrom (\n{union}\n)"
+        statement = SelectStatement(query, (StatementTable("r", COLUMNS),), parameters=given)
+        result = binder.bound(statement)
+        assert (result.code, result.line) == (CODE, 3), result
+        task = bench.sql(query, rows(bench), macros=MACROS, scope=bench.scope(parameters=given))
+        with pytest.raises(BodyFailed) as failure:
+            bench.run(task)
+        assert failure.value.error.code == CODE
+
+
+def test_a_pivot_that_lists_no_values_is_refused_before_it_runs(binder: Binder) -> None:
+    """Would catch: an asset that is valid, and that DuckDB can't run."""
+    for query in (
+        "select * from (pivot r on n using sum(total))",
+        "with q as (pivot r on n) from q",
+    ):
+        result = binder.bound(SelectStatement(query, (StatementTable("r", COLUMNS),)))
+        assert "lists no values" in result.message and "in ('a', 'b')" in result.hint
+    listed = "select * from (pivot r on n in (1, 2) using sum(total))"
+    assert binder.bound(SelectStatement(listed, (StatementTable("r", COLUMNS),))).code == ""
 
 
 def test_the_value_and_its_line_are_named(binder: Binder) -> None:

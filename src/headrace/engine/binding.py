@@ -26,7 +26,12 @@ import msgspec
 from headrace.compiler.frames import receive, send
 from headrace.engine.failures import UNTYPED_SELF_HINT, shortened
 from headrace.engine.macros import faults
-from headrace.lake.faulty_plans import refuse_faulty_plan
+from headrace.lake.faulty_plans import (
+    LISTED_PIVOT,
+    OPEN_PIVOT,
+    is_open_pivot,
+    refuse_faulty_plan,
+)
 from headrace.lake.session import DuckDBSession, without_semicolons
 from headrace.lake.sqltext import literal, quote
 from headrace.plan.compiled import Columns
@@ -131,6 +136,8 @@ class Binder:
         try:
             refuse_faulty(text)
             results = self._connection.extract_statements(text)
+            if is_open_pivot(results):
+                return BindResult(code="sql_syntax", message=OPEN_PIVOT, hint=LISTED_PIVOT, line=1)
             if len(results) != 1:
                 return BindResult()
             used = results[0].named_parameters
@@ -208,7 +215,7 @@ class Binder:
             return None
         parameters = {name: available[name.lower()] for name in used}
         rows = self._session.run(f"DESCRIBE {query}", parameters or None).fetchall()
-        refuse_faulty_plan(self._session, query)
+        refuse_faulty_plan(self._session, query, parameters)
         return tuple((row[0], row[1]) for row in rows)
 
     def _without_columns(self, text: str, statement: SelectStatement, used: set[str]) -> BindResult:

@@ -420,7 +420,8 @@ def _sql(task: BodyTask, body: SqlBody, session: DuckDBSession) -> AssetOutput:
     composed = composed_of(task, inputs)
     with _failures(task, body=body, lines_before=composed.lines_before):
         if alike not in session.described:
-            refuse_faulty_plan(session, composed_of(task, [_emptied(each) for each in inputs]).text)
+            empty = composed_of(task, [_emptied(each) for each in inputs])
+            refuse_faulty_plan(session, empty.text, empty.parameters)
         return _rows(task, session, composed.text, composed.parameters, alike=alike)
 
 

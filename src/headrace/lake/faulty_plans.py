@@ -10,13 +10,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from headrace.lake.session import DuckDBSession
 from headrace.lake.sqltext import literal
 from headrace.sql.engine_faults import WrongResult, wrong_result
 
+if TYPE_CHECKING:
+    import duckdb
+
+OPEN_PIVOT = (
+    "a PIVOT that lists no values can't be run: DuckDB makes two statements of it, of which the"
+    " first reads the values"
+)
+LISTED_PIVOT = "list them: pivot orders on kind in ('a', 'b') using sum(amount)"
 _FLOATS = {"FLOAT", "DOUBLE"}
 _ANY_SCALE = 1000
 """The scale of floating-point numbers, which have more decimals than any DECIMAL."""
@@ -30,12 +38,23 @@ _MACROS = (
 )
 
 
-def refuse_faulty_plan(session: DuckDBSession, statement: str) -> None:
+def is_open_pivot(statements: Sequence[duckdb.Statement]) -> bool:
+    """Return whether the statements are those that DuckDB makes of a PIVOT without a list."""
+    import duckdb
+
+    first = statements[0] if statements else None
+    return bool(first and first.type == duckdb.StatementType.CREATE and not first.query)
+
+
+def refuse_faulty_plan(
+    session: DuckDBSession, statement: str, parameters: Mapping[str, Any] | None = None
+) -> None:
     """Raise WrongResult if DuckDB errs in a call, or drops decimals of a value that nobody casts.
 
     Pass the statement over empty tables: nothing depends on rows. A statement that can't be bound
-    passes, because its own error says more.
+    passes, because its own error says more; so does one without the values of its parameters.
     """
+    statement = _with_values(session, statement, parameters) if parameters else statement
     nodes = list(_nodes(session, "plan", statement))
     for source, at in _wrong_calls(nodes):
         raise wrong_result(source, line=_line_of(statement, at))
@@ -64,6 +83,28 @@ def refuse_faulty_plan(session: DuckDBSession, statement: str) -> None:
                 ),
                 line=_line_of(statement, at),
             )
+
+
+def _with_values(session: DuckDBSession, statement: str, parameters: Mapping[str, Any]) -> str:
+    """Return a statement with the values of its parameters: DuckDB plans no others."""
+    import duckdb
+
+    described = ", ".join(f"typeof(${name}), CAST(${name} AS VARCHAR)" for name in parameters)
+    row = session.run(f"SELECT {described}", dict(parameters)).fetchone() or ()
+    values = {
+        f"${name}".lower(): f"CAST({'NULL' if text is None else literal(text)} AS {kind})"
+        for name, kind, text in zip(parameters, row[::2], row[1::2], strict=True)
+    }
+    code, text, end = statement.encode(), "", 0
+    for at, kind in duckdb.tokenize(statement):
+        name = _PARAMETER.match(code, at)
+        if name is not None and kind == duckdb.token_type.operator:
+            text += code[end:at].decode() + values[name[0].decode().lower()].replace("\n", " ")
+            end = name.end()
+    return text + code[end:].decode()
+
+
+_PARAMETER = re.compile(rb"\$\w+")
 
 
 def _line_of(statement: str, at: int) -> int:

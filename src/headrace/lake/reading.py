@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 import msgspec
 
+from headrace.lake.faulty_plans import LISTED_PIVOT, OPEN_PIVOT, is_open_pivot
 from headrace.lake.masked_queries import masked_relation
 from headrace.lake.masks import ColumnMask, mask_failure, masked_types
 from headrace.lake.session import DuckDBSession, parser
@@ -537,13 +538,8 @@ def _tree_of(query: str) -> Any:
     with parser() as connection:
         try:
             statements = connection.extract_statements(query)
-            first = statements[0] if statements else None
-            if first and first.type == duckdb.StatementType.CREATE and not first.query:
-                raise UsageError(
-                    "a PIVOT that lists no values can't be run: DuckDB makes two statements of it,"
-                    " of which the first reads the values",
-                    hint="list them: pivot orders on kind in ('a', 'b') using sum(amount)",
-                )
+            if is_open_pivot(statements):
+                raise UsageError(OPEN_PIVOT, hint=LISTED_PIVOT)
             if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
                 raise UsageError("only one query that returns rows can be run", hint=HINT)
             # a literal, because DuckDB imports pandas for any parameter

@@ -237,8 +237,9 @@ def prepared(
             text = hidden.query(duckdb, text, names)
         if views:  # DuckDB joins their conditions with the query's
             refuse_joined(text)
-        refuse_faulty_plan(duckdb, text)
-        yield duckdb, text, _values(project, reading.parameters_of(duckdb, text), question), seen
+        values = _values(project, reading.parameters_of(duckdb, text), question)
+        refuse_faulty_plan(duckdb, text, values)
+        yield duckdb, text, values, seen
 
 
 _NOT_FOUND = re.compile(r'(?:Referenced column|a column named) "([^"]+)"')

@@ -369,6 +369,17 @@ def test_a_text_that_is_not_utf8(bench: Workbench) -> None:
     assert outcome == UnreadableFile("a text in the Parquet file isn't UTF-8")
 
 
+@pytest.mark.parametrize(("unit", "value"), [("s", 10**13), ("ms", -(10**16))])
+def test_a_time_beyond_microseconds_is_no_damage(bench: Workbench, unit: str, value: int) -> None:
+    """Would catch: a file that is whole said to be damaged."""
+    far = pa.array([value], pa.int64()).cast(pa.timestamp(unit))
+    nested = pa.StructArray.from_arrays([far], ["b"])
+    for column in (far, nested):
+        outcome = bench.take(write(pa.table({"a": column})), "x.parquet")
+        assert isinstance(outcome, UnreadableFile)
+        assert "microseconds don't reach so far" in outcome.reason
+
+
 @pytest.mark.parametrize("depth", [0, 1, 2])
 def test_a_map_with_a_key_twice(bench: Workbench, depth: int) -> None:
     """Would catch: a published file that nobody can read: DuckDB's maps have each key once."""

@@ -4,6 +4,7 @@ theirs alone.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from typing import Any
 
@@ -364,6 +365,20 @@ class TestPostgresql(TableContract):
         bench.export(self.declared(), bench.rows(LONG))
         (row,) = self.rows(bench, "select l::text, j::text from delays")
         assert (row["l"], row["j"]) == ("[12345678901234567890.12]", "[12345678901234567890.12]")
+
+    def test_json_with_a_key_twice_is_refused(self, bench: Bench) -> None:
+        """Would catch: jsonb, which keeps the last of two values without a word."""
+        text = "select '{}'::json as j, [{{'k': '{}'::json}}] as l"
+        once, twice = '{"a": {"b": 1}, "b": 2, "a.b": [3, 3]}', '[{"a": {"b": 1, "b": 2}}]'
+        for first, second in ((twice, once), (once, twice)):
+            rows = bench.rows(text.format(first, second))
+            outcome = bench.perform(bench.task(self.declared(), rows))
+            column = "j" if first == twice else "l"
+            message = self.failed(outcome, "configuration_error")
+            assert f"column {column} has JSON with a key twice" in message
+        bench.export(self.declared(), bench.rows(text.format(once, once)))
+        (row,) = self.rows(bench, "select j, l from delays")
+        assert row == {"j": json.loads(once), "l": [{"k": json.loads(once)}]}
 
     def test_nanoseconds_are_refused(self, bench: Bench) -> None:
         """Would catch: .123456789 that arrives as .123457."""

@@ -31,11 +31,16 @@ PARTS = 2
 """The tables of `make values` are divided among as many processes."""
 
 
-def run(root: Path, writers: Sequence[Writer], seeds: range) -> None:
-    """Run the table of each seed; fail with those that differ, shrunk."""
+def run(
+    root: Path, writers: Sequence[Writer], seeds: range, server: Database | None = None
+) -> None:
+    """Run the table of each seed; fail with those that differ, shrunk.
+
+    `server`: a PostgreSQL, to export to.
+    """
     print(f"SEED={seeds.start} TABLES={len(seeds)}", flush=True)
     chosen = [writer for writer in writers if ONLY in writer.name]
-    harness, failed = Harness(root), list[str]()
+    harness, failed = Harness(root, server), list[str]()
     for seed in seeds:
         writer, table = drawn(seed, chosen)
         try:
@@ -65,7 +70,7 @@ def test_servers(tmp_path: Path, postgresql: Database, mariadb: MariaDatabase) -
     """The same, of database servers."""
     first = first_seed(1)
     writers = [postgresql_writer(postgresql), mariadb_writer(mariadb)]
-    run(tmp_path, writers, range(first, first + 20))
+    run(tmp_path, writers, range(first, first + 20), postgresql)
 
 
 @pytest.mark.slow
@@ -76,4 +81,4 @@ def test_many(tmp_path: Path, postgresql: Database, mariadb: MariaDatabase, part
     first, each = first_seed(random.randrange(10**6)), -(-TABLES // PARTS)
     seeds = range(first + part * each, first + min((part + 1) * each, TABLES))
     writers = [sqlite_writer(tmp_path), postgresql_writer(postgresql), mariadb_writer(mariadb)]
-    run(tmp_path, [*WRITERS, *writers], seeds)
+    run(tmp_path, [*WRITERS, *writers], seeds, postgresql)

@@ -5,17 +5,45 @@ from __future__ import annotations
 import base64
 import io
 import json
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import psycopg
 from value_writers import Values
 
 from headrace.lake.types import Type, parse
 
 ZONE = "America/New_York"
 FORMATS = ("csv", "parquet", "xlsx", "jsonl", "json")
+TABLE = "rows"
+"""The table of a database that rows are exported to."""
+
+
+def read_sqlite(path: Path) -> Values:
+    """The values that SQLite gives."""
+    with closing(sqlite3.connect(path)) as connection:
+        cursor = connection.execute(f"select * from {TABLE}")
+        names = [name for name, *_ in cursor.description]
+        return _by_column(names, cursor.fetchall())
+
+
+def read_postgresql(url: str) -> Values:
+    """The texts that PostgreSQL gives."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("set timezone = 'UTC'")
+        columns = connection.execute(f"select * from {TABLE} limit 0").description or []
+        names = [column.name for column in columns]
+        texts = ", ".join('"' + name.replace('"', '""') + '"::text' for name in names)
+        return _by_column(names, connection.execute(f"select {texts} from {TABLE}").fetchall())  # type: ignore[arg-type]
+
+
+def _by_column(names: list[str], rows: list[tuple[Any, ...]]) -> Values:
+    return {name: [row[at] for row in rows] for at, name in enumerate(names)}
 
 
 def read_export(data: bytes, ending: str) -> Values:
@@ -67,7 +95,7 @@ def plain(value: Any, kind: str, ending: str, *, as_read: bool = False) -> Any:
     parsed = parse(kind)
     if value is None or not (parsed.fields or kind == "JSON"):
         return _scalar(value, kind, ending)
-    if ending in ("csv", "xlsx") and not as_read:
+    if ending in ("csv", "xlsx", "sqlite", "postgresql") and not as_read:
         return _inside(json.loads(value, parse_float=Decimal), parsed, has_texts=False)
     return _inside(value, parsed, has_texts=as_read or ending == "parquet")
 
@@ -112,9 +140,9 @@ def _scalar(value: Any, kind: str, ending: str) -> Any:
     if value is None:
         return None
     if kind == "BLOB":
-        return (base64.b64encode(value).decode() if isinstance(value, bytes) else value) or None
+        return _binary(value, ending)
     if kind == "BOOLEAN":
-        return value if isinstance(value, bool) else str(value).lower() == "true"
+        return value if isinstance(value, bool) else str(value).lower() in ("true", "1")
     if "(BC)" in str(value):
         return str(value)
     if kind.startswith(("DATE", "TIMESTAMP")):
@@ -133,4 +161,12 @@ def _scalar(value: Any, kind: str, ending: str) -> Any:
     if kind == "VARCHAR":
         return value or None if ending == "xlsx" else value
     number = Decimal(repr(value) if isinstance(value, float) else str(value))
-    return "NaN" if number.is_nan() else number.normalize() + 0
+    if number.is_nan():
+        return None if ending == "sqlite" else "NaN"  # SQLite has none
+    return number.normalize() + 0
+
+
+def _binary(value: Any, ending: str) -> str | None:
+    if ending == "postgresql" and str(value).startswith("\\x"):
+        value = bytes.fromhex(value.removeprefix("\\x"))
+    return (base64.b64encode(value).decode() if isinstance(value, bytes) else value) or None

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from value_exports import FORMATS, plain, read_export
+from postgres_cluster import Database
+from value_exports import FORMATS, TABLE, plain, read_export, read_postgresql, read_sqlite
 from value_tables import Difference, Table, same, table_of
 from value_writers import Values, Writer, as_text
 
@@ -155,11 +156,12 @@ def _multiset(rows: tuple[dict[str, str], Values]) -> tuple[dict[str, str], list
 class Harness:
     """Runs tables through one worker's context."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path, server: Database | None = None) -> None:
+        self.root, self.server = root, server
         self.bench = Bench(root)
         (root / "landing").mkdir()
         self.refused: dict[str, int] = {}
+        self.exports = (*FORMATS, "sqlite", *(("postgresql",) if server else ()))
 
     def close(self) -> None:
         self.bench.close()
@@ -203,7 +205,7 @@ class Harness:
         both = {name: [v for each in delivered for v in each[name]] for name in delivered[0]}
         read_back = lake.rows(lake.files, lake.table)
         compare(both, *read_back, "read")
-        export = random.Random(table.seed).choice((None, None, None, None, *FORMATS))
+        export = random.Random(table.seed).choice((None, None, None, None, *self.exports))
         if export is not None:
             self._compare_export(lake, export, read_back)
         else:
@@ -215,17 +217,36 @@ class Harness:
         self, lake: Lake, ending: str, read_back: tuple[dict[str, str], Values]
     ) -> None:
         types, stored = read_back
-        outcome = self.bench.perform(
-            self.bench.task({"to": f"out/rows.{ending}"}, lake.as_input(), interval="*")
-        )
+        target: Any = f"out/rows.{ending}"
+        if ending not in FORMATS:
+            self.bench.connection = self._database(ending)
+            target = {"connection": "warehouse", "table": TABLE}
+        task = self.bench.task({"to": target}, lake.as_input(), interval="*")
+        outcome = self.bench.perform(task)
         if isinstance(outcome, FailedOutcome):
+            if ending == "postgresql" and _NOT_THERE.search(outcome.error.message):
+                return
             raise Difference(f"export to {ending}: {outcome.error.message}")
-        values = read_export((self.root / f"out/rows.{ending}").read_bytes(), ending)
+        values = self._exported(ending)
         for name, kind in types.items():
             was = [plain(value, kind, ending, as_read=True) for value in stored[name]]
             now = [plain(value, kind, ending) for value in values.get(name, [])]
             if sorted(map(repr, was)) != sorted(map(repr, now)):
                 raise Difference(f"export to {ending}: {name} {kind}: {was!r} is {now!r}")
+
+    def _database(self, kind: str) -> dict[str, Any]:
+        """An empty database to export to."""
+        if self.server is None or kind == "sqlite":
+            return {"type": "sqlite", "path": "out/rows.sqlite"}
+        self.server.execute(f"drop table if exists {TABLE}")
+        return {"type": "postgresql", "url": self.server.url}
+
+    def _exported(self, ending: str) -> Values:
+        if ending == "postgresql":
+            assert self.server is not None
+            return read_postgresql(self.server.url)
+        path = self.root / f"out/rows.{ending}"
+        return read_sqlite(path) if ending == "sqlite" else read_export(path.read_bytes(), ending)
 
     def source(self, writer: Writer, values: Values) -> Source:
         files = None if writer.connection else f"landing/t_{{date:%Y-%m-%d}}{writer.ending}"
@@ -259,6 +280,8 @@ class Harness:
             raise Difference(f"refused without a reason: {text}")
 
 
+_NOT_THERE = re.compile(r"0x00|\\u0000|key twice|nanoseconds|name that PostgreSQL would cut")
+"""What PostgreSQL can't hold: the export says so."""
 _PLACE = re.compile(r"\b(line|row|cell|record|column)\b|the file")
 
 

@@ -156,11 +156,11 @@ class PostgresqlExportTarget(ExportTarget):
 
     def value_of(self, column: LakeColumn) -> str:
         name = quote(column.name)
-        if is_nested(column):
-            return as_text(column)
+        text = as_text(column) if is_nested(column) else f"CAST({name} AS VARCHAR)"
+        if "JSON" in column.type:
+            return _with_each_key_once(text, column.name)
         if column.type == "BLOB":
             return f"'\\x' || lower(hex({name}))"
-        text = f"CAST({name} AS VARCHAR)"
         if not column.type.endswith("_NS"):
             return text
         message = f"column {column.name} has nanoseconds, which PostgreSQL doesn't keep"
@@ -189,6 +189,13 @@ class PostgresqlExportTarget(ExportTarget):
                 key,
             )[0]
         )
+
+
+def _with_each_key_once(text: str, column: str) -> str:
+    """Return SQL for JSON that refuses objects with a key twice, of which jsonb keeps the last."""
+    message = literal(f"column {column} has JSON with a key twice, of which jsonb keeps one")
+    twice = f"(SELECT count(*) > count(DISTINCT (parent, key)) FROM json_tree({text}))"
+    return f"CASE WHEN {twice} THEN error({message}) ELSE {text} END"
 
 
 @contextmanager

@@ -31,12 +31,9 @@ def as_text(column: LakeColumn) -> str:
 def as_json(column: LakeColumn) -> str:
     """Return SQL for the value as text of JSON; NULL stays NULL.
 
-    Floats that JSON can't express (NaN) become text; inside nested values they raise an error.
+    Floats that JSON can't express (NaN) become text.
     """
-    kind, name = parse(column.type), quote(column.name)
-    if kind.name in _FLOATS:
-        return f"if(isfinite({name}), {_text(kind, name)}, {_quoted(_text(kind, name))})"
-    return _json(kind, name, column.name, 0)
+    return _json(parse(column.type), quote(column.name), column.name, 0)
 
 
 def as_double(column: LakeColumn) -> str:
@@ -91,11 +88,8 @@ def _json(
         case "JSON":
             return _checked(value, column)
         case name if name in _FLOATS:
-            message = literal(
-                f"column {column} holds NaN or an infinity inside a nested value, which JSON has no"
-                " word for"
-            )
-            return f"if(NOT isfinite({value}), error({message}), {_text(kind, value)})"
+            text = _text(kind, value)
+            return f"if(isfinite({value}), {text}, {_quoted(text)})"
         case name if name.endswith("INT") or name == "INTEGER" or name.startswith(_BARE):
             return _text(kind, value)
     return _quoted(_text(kind, value))

@@ -250,6 +250,8 @@ class Parquet(FormatKind):
 _AT_FAULT = {
     "Invalid string encoding": "a text in the Parquet file isn't UTF-8",
     "Invalid JSON": "a value in the Parquet file isn't the JSON that its column declares",
+    "Could not convert Timestamp": "a time in the Parquet file is after the year 294247, or before"
+    " -290308: microseconds don't reach so far",
 }
 """What DuckDB's errors about values of a whole file hold → what is wrong."""
 

@@ -330,3 +330,18 @@ def test_nothing_has_run_yet(new: Project) -> None:
     assert new.json("costs")["total"]["slot_seconds"] == 0
     assert "no data" in new.text("costs")
     assert all(row["kind"] != "unread_column" for row in new.json("complexity")["findings"])
+
+
+def test_the_same_code_proves_no_equal_rows(shop: Project) -> None:
+    """Would catch: "proven" here and `unknown` in `optimize`, of one pair of assets."""
+    for name in ("drawn", "drawn_too"):
+        (shop.root / f"assets/{name}.sql").write_text(
+            COPY.replace("select id", "select random() as drawn, id")
+        )
+    shop.json("apply", "--yes")
+    rows = {row["id"]: row for row in shop.json("complexity")["findings"]}
+    row = rows["duplicate:drawn_too"]
+    assert row["evidence"] == "the same code and inputs as drawn"
+    assert row["command"] == "headrace optimize drawn_too"
+    (found,) = [row for row in shop.json("optimize", "drawn_too") if row["rule"] == "duplicate"]
+    assert found["verdict"] == "unknown"

@@ -93,6 +93,22 @@ def test_equal_rows_are_measured(tmp_path: Path) -> None:
     assert message == "b has the same rows as a in all 3 partitions of both"
 
 
+def test_one_finding_replaces_a_duplicate(tmp_path: Path) -> None:
+    """Would catch: two findings of one id that advise to read different nodes instead."""
+    files = {
+        "assets/a.sql": "head\nselect 1 as id\n",
+        "assets/b.sql": "head\nselect 3 - 2 as id\n",
+        "assets/c.sql": "head\nselect 1 as id\n",
+        "consumers": "a b c",
+    }
+    equality = Equality(("2025-03-01", "2025-03-02", "2025-03-03"), 30)
+    pairs = {("a", "b"): equality, ("a", "c"): equality, ("b", "c"): equality}
+    assert sorted(_messages(tmp_path, files, {}, pairs)) == [
+        "b has the same rows as a in all 3 partitions of both",
+        "c computes the same as a: what reads it can read a",
+    ]
+
+
 def _messages(
     root: Path,
     files: Mapping[str, str],

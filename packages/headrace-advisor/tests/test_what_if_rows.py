@@ -7,11 +7,14 @@ import pytest
 from headrace.model import Grain
 from headrace.slo.declared_promises import Terms
 from headrace_advisor.analysis import history
+from headrace_advisor.analysis.backtest import Backtest
 from headrace_advisor.analysis.delivered import Waited
 from headrace_advisor.analysis.simulation import Simulated
+from headrace_advisor.responses.what_if import DeliveredRow
 from headrace_advisor.services.what_if_rows import (
     LEFT_OUT,
     bottleneck_row,
+    consumer_text,
     due_text,
     left_out_words,
 )
@@ -59,3 +62,18 @@ def test_what_is_left_out_says_what_it_is() -> None:
     assert left_out_words(history.INITIAL, 1_500) == (
         "1,500 deliveries that were there when their source was observed for the first time"
     )
+
+
+@pytest.mark.parametrize(
+    ("share", "deliveries", "predictable"),
+    [(0.019, 54, False), (0.41, 27, False), (0.7, 27, True), (0.7, 270, False), (0.8, 270, True)],
+)
+def test_forecasts_that_failed_are_no_forecasts(
+    share: float, deliveries: int, predictable: bool
+) -> None:
+    """Would catch: "in time 100.0 %" by forecasts of which 41 % came true instead of 80 %."""
+    assert Backtest(0.1, None, share, deliveries, 20).is_predictable == predictable
+    terms = Terms("c", "core", (), Grain.DAY, "UTC", "07:30", None)
+    row = DeliveredRow(p50=60.0, p95=90.0, kept="100.0", p50_at="05:01", p95_at="05:02")
+    text = consumer_text(terms, None, row, known=True, predictable=predictable)
+    assert ("100.0 %" in text, "not predictable" in text) == (predictable, not predictable)

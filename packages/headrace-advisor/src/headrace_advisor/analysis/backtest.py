@@ -6,6 +6,7 @@ publication. It is compared with the naive forecast that it takes as long as a w
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -40,12 +41,15 @@ DELIVERIES_MIN = 5
 SHORTEST_SECONDS = 1.0
 """An error counts as a share of this where a delivery took less."""
 LOW, HIGH = 0.1, 0.9
+CHANCE_MIN = 0.01
+"""With a smaller chance, too few deliveries were within the interval, and forecasts are no help."""
 
 
 class Backtest(msgspec.Struct, frozen=True):
     """The errors of past forecasts as shares of the real duration, from 0.
 
-    `coverage80` is the share of deliveries that took as long as the 80 % interval says.
+    `coverage80` is the share of deliveries that took as long as the 80 % interval says, to the
+    second.
     """
 
     median_error: float
@@ -53,6 +57,18 @@ class Backtest(msgspec.Struct, frozen=True):
     coverage80: float
     deliveries: int
     days: int
+
+    @property
+    def is_predictable(self) -> bool:
+        """Whether so few deliveries within the interval are chance in 1 of 100 cases or more."""
+        within = round(self.coverage80 * self.deliveries)
+        shares = (
+            math.comb(self.deliveries, number)
+            * (HIGH - LOW) ** number
+            * (1 - HIGH + LOW) ** (self.deliveries - number)
+            for number in range(within + 1)
+        )
+        return sum(shares) >= CHANCE_MIN
 
 
 _Place = tuple[str, str]
@@ -120,7 +136,9 @@ class _Tester:
         for place in took.keys() & forecasts.keys():
             real, forecast = took[place], forecasts[place]
             self._errors.append(_error(forecast.median, real))
-            self._within.append(forecast.low <= real <= forecast.high)
+            self._within.append(
+                forecast.low - SHORTEST_SECONDS <= real <= forecast.high + SHORTEST_SECONDS
+            )
             if place in week_before:
                 self._naive.append(_error(week_before[place], real))
 

@@ -173,9 +173,7 @@ class ProjectShape:
             key = (node.kind, node.fingerprint)
             if node.fingerprint and key in first:
                 what = "source" if name in self._project.sources else "code"
-                yield Finding(
-                    "duplicate", name, f"proven: the same {what} and inputs as {first[key]}"
-                )
+                yield Finding("duplicate", name, f"the same {what} and inputs as {first[key]}")
             elif node.fingerprint:
                 first[key] = name
 

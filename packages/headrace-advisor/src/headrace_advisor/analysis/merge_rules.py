@@ -67,16 +67,17 @@ def duplicates(view: ProjectView) -> Iterator[ProjectFinding]:
 
 
 def _equal_in_content(view: ProjectView, same: Mapping[str, str]) -> Iterator[ProjectFinding]:
-    """Yield assets whose published partitions have the rows of another node."""
-    known = {frozenset(pair) for pair in (*same.items(), *view.shape.passed.items())}
+    """Yield assets whose published partitions have the rows of another node, each once."""
+    replaced = {*same, *view.shape.passed}
     order = {name: number for number, name in enumerate(view.compiled.order)}
     for pair, equality in view.same_rows.items():
-        if not set(pair) <= order.keys() or frozenset(pair) in known:
+        if not set(pair) <= order.keys():
             continue
         other, name = sorted(pair, key=lambda each: order[each])
         asset = view.project.assets.get(name)
-        if asset is None:
-            continue
+        if asset is None or name in replaced:
+            continue  # one node in its place is enough
+        replaced.add(name)
         number = len(equality.partitions)
         text = f"{name} and {other} have equal rows in later partitions, too"
         message = f"{name} has the same rows as {other} in all {number} partitions of both"

@@ -33,7 +33,9 @@ def _render(response: WhatIfResponse, page: CommandOutput) -> None:
     )
     _render_answer(response, page)
     page.say()
-    page.table(COLUMNS, [_row(name, row) for name, row in response.consumers.items()])
+    predictable = response.backtest is None or response.backtest.predictable
+    rows = [_row(name, row, predictable) for name, row in response.consumers.items()]
+    page.table(COLUMNS, rows)
     if not response.consumers:
         page.say("no consumer is declared, so there is nothing to deliver", indent=2)
     page.say()
@@ -73,14 +75,15 @@ def _render_load(response: WhatIfResponse, page: CommandOutput) -> None:
         page.say(text, indent=2)
 
 
-def _row(name: str, row: WhatIfConsumerRow) -> list[str | StyledCell]:
-    return [StyledCell(name, "bold"), row.due_text, *_cells(row.now), *_cells(row.then)]
+def _row(name: str, row: WhatIfConsumerRow, predictable: bool) -> list[str | StyledCell]:
+    cells = [*_cells(row.now, predictable), *_cells(row.then, predictable)]
+    return [StyledCell(name, "bold"), row.due_text, *cells]
 
 
-def _cells(row: DeliveredRow | None) -> list[str]:
+def _cells(row: DeliveredRow | None, predictable: bool) -> list[str]:
     if row is None:
         return ["", "", ""]
-    in_time = "" if row.kept is None else f"{row.kept} %"
+    in_time = "" if row.kept is None else f"{row.kept} %" if predictable else "?"
     return [row.p50_at or seconds(row.p50), row.p95_at or seconds(row.p95), in_time]
 
 

@@ -50,13 +50,15 @@ class BacktestRow(Response, frozen=True, kw_only=True):
 
     Tested is the time from the last arrival to the delivery. `naive_error` is that of the forecast
     that it takes as long as a week before; null without a week before. `coverage80` is the
-    percentage of deliveries within the interval that should hold 80 %."""
+    percentage of deliveries within the interval that should hold 80 %, to the second. Where that
+    is too low for chance, nothing is `predictable`: shares of deliveries in time aren't shown."""
 
     median_error: str
     naive_error: str | None
     coverage80: str
     deliveries: int
     days: int
+    predictable: bool = True
 
 
 class LoadRow(Response, frozen=True, kw_only=True):

@@ -90,13 +90,13 @@ def _same_rows(figuring: Figuring, shape: ProjectShape) -> Iterator[Finding]:
     known = {
         frozenset((name, above)) for name, above in shape.passed.items()
     }  # reported as pass_through
+    order = figuring.compiled.order
     for pair in same_rows(content[:3] for content in stored.contents(figuring.tx)):
         both = figuring.compiled.nodes.keys() >= {pair.node, pair.other}
         if both and frozenset((pair.node, pair.other)) not in known:
-            text = (
-                f"measured equal: the same rows as {pair.node} in all {pair.partitions} partitions"
-            )
-            yield Finding("duplicate", pair.other, text)
+            earlier, later = sorted((pair.node, pair.other), key=order.index)
+            text = f"measured equal: the same rows as {earlier} in all {pair.partitions} partitions"
+            yield Finding("duplicate", later, text)
 
 
 def _with_records(figuring: Figuring, findings: Iterator[Finding]) -> Iterator[Finding]:
@@ -203,6 +203,8 @@ def _command(session: ProjectSession, finding: Finding) -> str | None:
         return command_line("checks", "suggest", node)
     if finding.kind == "unagreed_contract":
         return command_line("contract", "show", node)
-    if finding.kind in ("unread_column", "pass_through", "duplicate"):
+    if finding.kind == "duplicate":
+        return command_line("optimize", node)
+    if finding.kind in ("unread_column", "pass_through"):
         return command_line("lineage", finding.node)
     return None

@@ -63,6 +63,10 @@ from headrace_advisor.services.what_if_rows import (
 DAYS, DAYS_MAX = 30, 366
 SAMPLES, SAMPLES_MAX = 100, 10_000
 SEED = 1
+NOT_PREDICTABLE = (
+    "not predictable: too few past deliveries were within the interval that should hold 80 %, so"
+    " no share of deliveries in time is shown"
+)
 BACKFILL_NOTE = (
     "the backfill is assumed to run beside a server, with the processor time that production's"
     " workers leave; how much it slows them down by disk and memory isn't simulated"
@@ -308,6 +312,9 @@ def _response(
             question.workers,
             question.seed,
         )
+    predictable = tested is None or tested.is_predictable
+    if not predictable:
+        lacking.append(NOT_PREDICTABLE)
     played = 0 if after is None else after.samples
     return WhatIfResponse(
         now=session.now(),
@@ -317,7 +324,7 @@ def _response(
         days=question.span.days,
         samples=played,
         changes=_words(question),
-        consumers=_consumers(question, before, after),
+        consumers=_consumers(question, before, after, predictable),
         next_bottleneck=None
         if after is None
         else bottleneck_row(question.compiled.project.sources, after),
@@ -381,7 +388,10 @@ def _simulated(
 
 
 def _consumers(
-    question: _Question, before: Simulated | None, after: Simulated | None
+    question: _Question,
+    before: Simulated | None,
+    after: Simulated | None,
+    predictable: bool,
 ) -> dict[str, WhatIfConsumerRow]:
     earlier = {terms.consumer: terms for terms in _terms(question.compiled)}
     rows = {}
@@ -393,7 +403,7 @@ def _consumers(
             then=then,
             due=terms.due or terms.max_age,
             due_text=due_text(terms),
-            text=consumer_text(terms, now, then, known=after is not None),
+            text=consumer_text(terms, now, then, known=after is not None, predictable=predictable),
         )
     return rows
 

@@ -86,11 +86,11 @@ def _clock(terms: Terms, seconds: float | None) -> str | None:
 
 
 def consumer_text(
-    terms: Terms, now: DeliveredRow | None, then: DeliveredRow, *, known: bool
+    terms: Terms, now: DeliveredRow | None, then: DeliveredRow, *, known: bool, predictable: bool
 ) -> str:
     """Return in words what changes for a consumer; without a `known` past, that nothing is."""
     name = terms.consumer
-    in_time = _in_time_words(now, then)
+    in_time = _in_time_words(now, then, predictable)
     if then.kept is None and known:
         return f"{name}: none of its intervals ends in the simulated days"
     if then.kept is None:
@@ -125,7 +125,9 @@ def _at(row: DeliveredRow) -> str:
     return f"{duration(round((row.p50 or 0.0) * 1_000_000))} after its interval"
 
 
-def _in_time_words(now: DeliveredRow | None, then: DeliveredRow) -> str:
+def _in_time_words(now: DeliveredRow | None, then: DeliveredRow, predictable: bool) -> str:
+    if not predictable:
+        return "in time: not predictable"
     if now is None or now.kept is None:
         return f"in time {then.kept} %"
     if now.kept == then.kept:
@@ -164,6 +166,7 @@ def backtest_row(tested: Backtest) -> BacktestRow:
         coverage80=f"{tested.coverage80 * 100:.1f}",
         deliveries=tested.deliveries,
         days=tested.days,
+        predictable=tested.is_predictable,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
@@ -54,6 +55,8 @@ def ls(
     if project is None:
         raise InvalidProject(compilation.problems)
     names = selected(session, select, exclude, compiled=compilation.compiled, project=project)
+    if not names:
+        progress.note(_why_nothing(project, select, exclude))
     compiled = compilation.compiled
     rows = [
         node_row(project, name) for name in sorted(names, key=lambda name: _order(project, name))
@@ -68,6 +71,16 @@ def ls(
         )
         for row in rows
     ]
+
+
+def _why_nothing(project: Project, select: Sequence[str], exclude: Sequence[str]) -> str:
+    """Return why a selection has no node."""
+    if not any(project.nodes()):
+        return "nothing is declared yet"
+    left = " and isn't excluded" if exclude else ""
+    if list(select) == ["state:modified"]:
+        return f"no node differs from what is applied{left}"
+    return f"no node matches {' or '.join(shown(text) for text in select) or '*'}{left}"
 
 
 def _with_retention(

@@ -93,10 +93,7 @@ def _render_nodes(rows: list[NodeRow], page: CommandOutput) -> None:
     kinds = [
         (kind, sum(row.kind == kind for row in rows)) for kind in ("source", "asset", "consumer")
     ]
-    page.say(
-        ", ".join(plural(n, kind) for kind, n in kinds if n)
-        or "no node is selected: the project has none, or none that matches"
-    )
+    page.say(", ".join(plural(n, kind) for kind, n in kinds if n) or "no node is selected")
     page.next("headrace status" if rows else "headrace validate")
 
 

@@ -234,6 +234,26 @@ def test_the_answer_comes_before_the_connection_is_closed() -> None:
     assert server.ANSWER_SECONDS > data.QUEUE_SECONDS + data.SECONDS_MAX + 15
 
 
+@pytest.mark.long
+def test_a_download_goes_on_while_its_client_takes_it(
+    wide: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: a large file that is cut after 11 minutes although its client reads on, and one
+    that is held open by a client that takes next to nothing."""
+    monkeypatch.setattr(server, "STREAM_SECONDS", 5.0)
+    head = f"GET /data/wide.csv HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {wide.token}"
+    for least, complete in ((1, True), (1 << 40, False)):
+        monkeypatch.setattr(server, "STREAM_BYTES_MIN", least)
+        with socket.create_connection(("127.0.0.1", wide.port), timeout=60) as client:
+            client.sendall(f"{head}\r\nConnection: close\r\n\r\n".encode())
+            last = client.recv(1 << 16)
+            time.sleep(6.0)  # until the limit is over
+            with contextlib.suppress(ConnectionResetError):
+                while part := client.recv(1 << 16):
+                    last = (last + part)[-5:]
+        assert (last == b"0\r\n\r\n") == complete
+
+
 def _readers(door: Opened) -> list[str]:
     """The processes that read for clients of this server."""
     pid = door.reads.pid

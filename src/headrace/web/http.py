@@ -10,7 +10,7 @@ import msgspec
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from headrace.access.agreements import INPUTS_UNCHANGED, InputsUnchanged, PlanRefused
 from headrace.model import HeadraceError, Refused, StoreError, UnknownName, UsageError
@@ -264,6 +264,10 @@ async def read_json_body(request: Request) -> bytes:
 # Streamed responses, which release what they hold when they end.
 
 
+TAKEN = "headrace.taken"
+"""Key of the scope: how many bytes of its response the client has taken, or has in its buffer."""
+
+
 class TrackedStreamingResponse(StreamingResponse):
     """A response that is sent in parts. `ended` is called once, also if the client disconnects."""
 
@@ -279,8 +283,13 @@ class TrackedStreamingResponse(StreamingResponse):
         self._ended = ended
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the response, and call `ended`."""
+        """Send the response, count its bytes for the server's limit, and call `ended`."""
+
+        async def counted(message: Message) -> None:
+            await send(message)
+            scope[TAKEN] = scope.get(TAKEN, 0) + len(message.get("body", b""))
+
         try:
-            await super().__call__(scope, receive, send)
+            await super().__call__(scope, receive, counted)
         finally:
             self._ended()

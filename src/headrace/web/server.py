@@ -11,13 +11,14 @@ import logging
 import socket
 import threading
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from starlette.types import ASGIApp
 from uvicorn import Config, Server
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from headrace.model import UsageError
+from headrace.web.http import TAKEN
 
 HEADER_BYTES_MAX = 16 << 10
 HEADER_SECONDS = 10.0
@@ -32,6 +33,8 @@ STREAM_SECONDS = 660.0
 """The same for a stream of events, which ends by itself before."""
 STREAMS_END, DATA_BEGINS = ("/events", "/follow", "/mcp"), "/data/"
 """How the paths of streams end, and how those of downloads begin: both may take STREAM_SECONDS."""
+STREAM_BYTES_MIN = 16 << 20
+"""A download of which the client took as much in STREAM_SECONDS goes on for as long again."""
 CONNECTIONS_MAX = 256
 """More are answered 503 at once."""
 HALF_OPEN_MAX = 64
@@ -188,8 +191,17 @@ class Patient(H11Protocol):
         if self._limit is not None:
             self._limit.cancel()
         self._limit = (
-            None if seconds is None else self.loop.call_later(seconds, self.transport.abort)
+            None if seconds is None else self.loop.call_later(seconds, self._expire, seconds)
         )
+
+    def _expire(self, seconds: float) -> None:
+        """Abort the connection, unless it is a download that gets on."""
+        scope: dict[str, Any] = {} if self._waiting else cast("dict[str, Any]", self.scope)
+        if scope.get(TAKEN, 0) >= STREAM_BYTES_MIN:
+            scope[TAKEN] = 0
+            self._within(seconds)
+        else:
+            self.transport.abort()
 
 
 class HttpServer:

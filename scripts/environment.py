@@ -23,7 +23,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 LEAVES = tuple(
-    ROOT / "packages" / name for name in ("headrace-import", "headrace-advisor", "headrace-legacy")
+    ROOT / "packages" / f"headrace-{name}" for name in ("import", "advisor", "legacy", "observe")
 )
 """Packages of this repository that extend Headrace; installed beside it."""
 VENV = ROOT / ".venv"

@@ -19,10 +19,10 @@ it. [How it works](how-it-works.md) explains the product,
 
 PACKAGES = """A package imports only from those below it. Packages in one line never import each
 other. `make lint` checks that. Packages of `packages/` are distributions of their own and add
-commands and formats through `headrace.extension`: `headrace-import` has `import` and `export`,
-`headrace-advisor` has `optimize`, `ab`, `what-if`, `bottleneck`, `complexity` and `checks
-challenge`, `headrace-legacy` has Excel, XML and fixed width. Nothing here imports them, and all
-works without them."""
+commands, formats and more through `headrace.extension`: `headrace-import` has `import` and
+`export`, `headrace-advisor` has `optimize`, `ab`, `what-if`, `bottleneck`, `complexity` and `checks
+challenge`, `headrace-legacy` has Excel, XML and fixed width, `headrace-observe` OpenLineage events
+and traces. Nothing here imports them, and all works without them."""
 
 WAY = [
     (

@@ -33,7 +33,6 @@ from headrace.incidents import gathering, notifications, updates
 from headrace.incidents.diagnosis import attribution
 from headrace.incidents.evidence import arrivals
 from headrace.incidents.evidence import attempts as evidence_attempts
-from headrace.integrations import openlineage, traces
 from headrace.integrations.notifications import channels
 from headrace.lake import small_files
 from headrace.lake.catalog import small_merges as slices
@@ -76,6 +75,7 @@ from headrace.web.agents import results
 pytest.importorskip("headrace_advisor")
 pytest.importorskip("headrace_import")
 pytest.importorskip("headrace_legacy")
+pytest.importorskip("headrace_observe")
 from headrace_advisor.analysis import history, partition_rules
 from headrace_advisor.analysis.complexity import SEEN_DAYS
 from headrace_advisor.services import dismissed, trial_outcomes, weekly_advice
@@ -84,6 +84,7 @@ from headrace_import.importers.airflow import origin as airflow_origin
 from headrace_import.services import diff as import_diff
 from headrace_import.services import diff_columns
 from headrace_legacy import excel_export, workbook_files, xml
+from headrace_observe import openlineage, traces
 
 GIB, MIB, KIB = 2**30, 2**20, 2**10
 HOUR_US = 3_600 * 1_000_000

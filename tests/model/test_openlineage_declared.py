@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from modellab import Parse, told
 
+pytest.importorskip("headrace_observe")
+
 PROJECT = "[project]\nname = 'a'\n[openlineage]\n"
 URL = "https://collector.example.com:5000/api/v1/lineage?x=1"
 

@@ -17,7 +17,7 @@ from headrace.installed_commands import IN_PACKAGES
 from headrace.services.rebuildable import NOT_PROVEN
 
 ROOT = Path(__file__).parents[2]
-BESIDE = ("headrace_import", "headrace_advisor", "headrace_legacy")
+BESIDE = ("headrace_import", "headrace_advisor", "headrace_legacy", "headrace_observe")
 SECONDS_MAX = 200
 IMPORT_ALL = """
 import pkgutil
@@ -29,6 +29,7 @@ import headrace
 assert find_spec("headrace_import") is None
 assert find_spec("headrace_advisor") is None
 assert find_spec("headrace_legacy") is None
+assert find_spec("headrace_observe") is None
 names = [
     module.name
     for module in pkgutil.walk_packages(headrace.__path__, "headrace.")
@@ -161,11 +162,13 @@ def test_a_kind_of_another_package_says_which(alone: Alone, tmp_path: Path) -> N
             for n, export in enumerate(("{to: x.xlsx}", "{to: x.bin, format: excel}"))
         )
     )
+    with (shop / "headrace.toml").open("a") as file:
+        file.write('\n[openlineage]\nfile = "events.jsonl"\n')
     output, _ = alone.run("-m", "headrace", "validate", "--json", folder=shop, code=1)
     problems = json.loads(output)["problems"]
     hints = [(problem["code"], problem["hint"]) for problem in problems]
     assert sorted(hints) == sorted(
-        [("unsupported_kind", "pip install headrace-import")]
+        [("unsupported_kind", f"pip install headrace-{name}") for name in ("import", "observe")]
         + [("unsupported_kind", "pip install headrace-legacy")] * 4
         + [("unknown_export_format", "pip install headrace-legacy")] * 2
     )

@@ -24,6 +24,8 @@ from serve_lab import serving
 
 from headrace.web.endpoints import ENDPOINTS
 
+pytest.importorskip("headrace_observe")
+
 SECONDS = 100.0
 RAISES = """import os, threading, warnings
 from headrace import asset, Context

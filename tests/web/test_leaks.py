@@ -33,6 +33,8 @@ from leaks_outlets import (
 )
 from legacy_formats import NEEDS_LEGACY
 
+pytest.importorskip("headrace_observe")
+
 pytestmark = NEEDS_LEGACY
 
 

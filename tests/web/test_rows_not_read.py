@@ -9,6 +9,8 @@ import pytest
 from leaks_lab import CANARY, FORMS, sent, served, typed
 from rows_lab import LINES, NAMED_HERE, SEES_ONLY, TABLES, played
 
+pytest.importorskip("headrace_observe")
+
 
 @pytest.mark.long
 @pytest.mark.timeout(300)

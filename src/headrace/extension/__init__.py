@@ -42,6 +42,10 @@ _HOMES = {
     # What the process that leads does for a function of a command.
     "leader_command": "headrace.acts.commands",
     "CommandContext": "headrace.acts.command_context",
+    # What reports to other systems while a leader leads.
+    "Leadership": "headrace.runtime.leadership",
+    "Leader": "headrace.runtime.leader",
+    "Emitter": "headrace.runtime.leadership",
     # Commands of Headrace that others call.
     "validate": "headrace.services.validate",
     "ProblemRow": "headrace.responses.project",

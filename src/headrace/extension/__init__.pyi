@@ -58,6 +58,9 @@ from headrace.project.written_files import leftovers as leftovers
 from headrace.project.written_files import write_files as write_files
 from headrace.responses.base import Response as Response
 from headrace.responses.project import ProblemRow as ProblemRow
+from headrace.runtime.leader import Leader as Leader
+from headrace.runtime.leadership import Emitter as Emitter
+from headrace.runtime.leadership import Leadership as Leadership
 from headrace.services.apply import apply as apply
 from headrace.services.pause import pause as pause
 from headrace.services.pause import resume as resume

@@ -1,29 +1,33 @@
-"""The emitters of OpenLineage events and of traces that accompany a leader."""
+"""The emitters that accompany a leader: functions of packages, in the group `headrace.emitters`."""
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from headrace.integrations.traces import tracer_of
+from headrace.model.plugins import EMITTERS, functions, missing_package
 from headrace.runtime.leadership import Emitter, Leadership
 
 if TYPE_CHECKING:
     from headrace.runtime.leader import Leader
 
+COLLECTORS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+"""The standard variables of OpenTelemetry that name a collector of traces."""
+_log = logging.getLogger(__name__)
+
 
 def start_emitters(held: Leadership, leader: Leader) -> Iterator[Emitter]:
-    """Start the emitters that the project's settings and the environment variables ask for."""
-    settings = leader.applied.compiled.project.settings
-    root, epoch = held.folders.project, held.lease.epoch
-    if settings.openlineage:
-        # imported here: it loads HTTP and TLS, which few projects need
-        from headrace.integrations.openlineage import emitter_of
+    """Start the emitters that the project's settings and the environment variables ask for.
 
-        cache = held.folders.data_path / "cache"
-        emitter = emitter_of(settings, root, held.store, epoch, leader, cache)
-        if emitter is not None:
+    Packages are looked for only then, which takes 10 ms.
+    """
+    traced = any(os.environ.get(name) for name in COLLECTORS)
+    if not leader.applied.compiled.project.settings.openlineage and not traced:
+        return
+    if traced and (package := missing_package(EMITTERS, "traces")):
+        _log.warning("traces are asked for, and are in another package: pip install %s", package)
+    for start in functions(EMITTERS):
+        if (emitter := start(held, leader)) is not None:
             yield emitter
-    tracer = tracer_of(settings, root, held.store, epoch)
-    if tracer is not None:
-        yield tracer

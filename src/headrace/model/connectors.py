@@ -36,8 +36,8 @@ from headrace.model.plugins import (
     OWN_FORMATS,
     SOURCES,
     BrokenPlugin,
-    missing_package,
     plugin_names,
+    report_missing,
 )
 from headrace.model.secrets import check_headers, check_url
 
@@ -486,14 +486,8 @@ def added_fields(block: LocatedMapping, known: Collection[str], report: Report) 
     for name in unknown:
         report.uses_plugin(SOURCES, name)
         report.uses_plugin(FORMATS, name)
-        if package := missing_package(SOURCES, name) or missing_package(FORMATS, name):
-            line = block.lines.get(name, block.line)
-            report.error(
-                "unsupported_kind",
-                line,
-                f"{shown(name)} is in another package",
-                f"pip install {package}",
-            )
+        line = block.lines.get(name, block.line)
+        report_missing(report, line, shown(name), name, SOURCES, FORMATS)
     if not unknown:
         return frozenset()
     shipped = IN_PACKAGES[SOURCES].keys() | IN_PACKAGES[FORMATS].keys()

@@ -16,7 +16,7 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from headrace.model.errors import HeadraceError, shown
+from headrace.model.errors import HeadraceError, Report, shown
 from headrace.model.nodes import Value
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ FORMATS = "headrace.formats"
 EXPORTS = "headrace.exports"
 GROUPS = (CHECKS, SOURCES, FORMATS, EXPORTS)
 """The groups of entry points, one per kind of thing that a package can add."""
+EMITTERS = "headrace.emitters"
+"""Functions that return what reports attempts to another system while a leader leads."""
 WEEKLY = "headrace.weekly"
 """Functions that return the lines of a digest about its week."""
 REPEATABILITY = "headrace.repeatability"
@@ -48,6 +50,7 @@ _ELSEWHERE = {FORMATS: {name: f"headrace.connect.formats.{name}" for name in OWN
 LEGACY = "headrace-legacy"
 IN_PACKAGES = {
     SOURCES: {"airflow": "headrace-import"},
+    EMITTERS: {"openlineage": "headrace-observe", "traces": "headrace-observe"},
     FORMATS: dict.fromkeys(("excel", "fixed_width", "xml"), LEGACY),
     EXPORTS: {"excel": LEGACY},
 }
@@ -120,6 +123,14 @@ def missing_package(group: str, name: str) -> str:
     """Return the package to install for a name that no installed package has; empty if unknown."""
     known = IN_PACKAGES.get(group, {}).get(name, "")
     return "" if name in {plugin.name for plugin in plugins(group)} else known
+
+
+def report_missing(report: Report, line: int, what: str, name: str, *groups: str) -> None:
+    """Report what is declared if only a package has it that isn't installed."""
+    for group in groups:
+        if package := missing_package(group, name):
+            text = f"{what} is in another package"
+            report.error("unsupported_kind", line, text, f"pip install {package}")
 
 
 Kind = TypeVar("Kind")

@@ -24,6 +24,7 @@ from headrace.model.nodes import (
     Settings,
     SignIn,
 )
+from headrace.model.plugins import EMITTERS, report_missing
 from headrace.model.policy import APPROVAL, PolicyRule
 from headrace.model.policy_fields import POLICY_FIELDS, read_rules, read_tests, refuse_unknown_costs
 from headrace.model.secrets import (
@@ -150,6 +151,7 @@ def read_openlineage(fields: Fields) -> dict[str, str] | None:
     block = fields.block
     if not block:
         return None
+    report_missing(fields.report, block.line, "[openlineage]", "openlineage", EMITTERS)
     check_connection("openlineage", block, block.lines, block.line, fields.report)
     results = {
         name: fields.text(name) for name in OPENLINEAGE_FIELDS if name in fields and name != "file"

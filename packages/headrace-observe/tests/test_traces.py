@@ -14,7 +14,7 @@ pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="the extra 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from headrace.integrations import traces
+from headrace_observe import traces
 
 PATIENT = 50.0
 """So slow a machine may be that has to send the rest."""

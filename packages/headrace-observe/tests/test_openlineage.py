@@ -8,6 +8,7 @@ import json
 import re
 import sqlite3
 from collections import Counter
+from contextlib import closing
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -18,9 +19,9 @@ from openlineage.client import event_v2, facet_v2
 from openlineage.client.generated import base
 from runlab import SETTINGS, Lab
 
-from headrace.integrations import openlineage
-from headrace.integrations.openlineage import HttpSink, NotSent
 from headrace.services.doctor import project as examined
+from headrace_observe import openlineage
+from headrace_observe.openlineage import HttpSink, NotSent
 
 FILE = '[openlineage]\nfile = "lineage/events.jsonl"\n'
 ENDS = ("COMPLETE", "FAIL", "ABORT")
@@ -281,3 +282,15 @@ def test_a_token_with_a_line_break_is_told_nowhere() -> None:
     with pytest.raises(NotSent) as refused:
         HttpSink("http://127.0.0.1:9/x", "topsecret123\nx").send(b"{}")
     assert "topsecret" not in str(refused.value)
+
+
+def test_b11_lineage_events_hold_the_policy() -> None:
+    """B11. Would catch: a channel beside the sources that goes anywhere."""
+    with Server() as server:
+        server.answers["/hook"] = reply("{}")
+        with pytest.raises(NotSent, match="private"):
+            HttpSink(f"{server.url}/hook", "", ()).send(b"{}")
+        assert server.asked == []
+        with closing(HttpSink(f"{server.url}/hook", "")) as sink:
+            assert sink.send(b"{}")
+        assert [item.path for item in server.asked] == ["/hook"]

@@ -18,7 +18,6 @@ import msgspec
 
 from headrace.compiler.lineage import compile_lineage
 from headrace.connect.destinations import AddressRefused, connect
-from headrace.integrations.lineage_events import OpenLineageNodes, end, start
 from headrace.model import HeadraceError, Settings
 from headrace.model.errors import message_of, words_of
 from headrace.model.nodes import ALL_NETWORKS
@@ -29,6 +28,7 @@ from headrace.security.state import open_state
 from headrace.store import Store
 from headrace.store.queries import telemetry
 from headrace.store.queries.telemetry import AttemptSummary, LineageAttempt, LineageCursor
+from headrace_observe.lineage_events import OpenLineageNodes, end, start
 
 # Destinations of events: a file, or an endpoint of OpenLineage's HTTP API.
 

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from headrace.integrations.emitters import COLLECTORS
 from headrace.ledger.stored_records import try_of
 from headrace.model import HeadraceError, Settings
 from headrace.model.settings import PRODUCTION
@@ -29,10 +30,9 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
     from opentelemetry.sdk.trace.export import SpanExporter
 
-    from headrace.integrations.trace_spans import Spans
+    from headrace_observe.trace_spans import Spans
 
 
-NAMED_BY = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 ROUND_SECONDS = 1.0
 RETRY_SECONDS_MAX = 60.0
 AT_ONCE = 200
@@ -56,7 +56,7 @@ def tracer_of(settings: Settings, root: Path, store: Store, epoch: int) -> Trace
     """
     environment = os.environ
     named = (
-        any(environment.get(name) for name in NAMED_BY)
+        any(environment.get(name) for name in COLLECTORS)
         and environment.get("OTEL_TRACES_EXPORTER", "otlp") == "otlp"
     )
     if (
@@ -91,9 +91,9 @@ class Tracer:
         try:
             from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
-            from headrace.integrations.trace_spans import Spans
+            from headrace_observe.trace_spans import Spans
         except ImportError:
-            _log.warning("traces are asked for, and `headrace[otel]` isn't installed")
+            _log.warning("traces are asked for, and `headrace-observe[otel]` isn't installed")
             return
         logging.getLogger("opentelemetry").addHandler(logging.NullHandler())
         # its message of each failed try is logged once, below

@@ -433,8 +433,19 @@ class ProjectSession:
         """Return the compilation of other contents of files, bound as `declared_exactly` is."""
         from headrace.project.diagnostics import bind, with_programs
 
-        compilation = with_programs(self._compile(None, files), self.root)
+        compilation = with_programs(self._compile(None, files), files.root)
         return bind(compilation, self.data_folder / "cache").compilation
+
+    @contextmanager
+    def declaring(self, files: ProjectFiles) -> Iterator[None]:
+        """Take other files for those of the folder within the block."""
+        former = self._exactly, self._compilation, self._bound
+        self._compilation = self._bound = self.compile_files(files)
+        self._exactly = (files, self._bound)
+        try:
+            yield
+        finally:
+            self._exactly, self._compilation, self._bound = former
 
     def _compile(
         self,

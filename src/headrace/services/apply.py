@@ -22,6 +22,7 @@ from headrace.plan import Compiled, changes, comparison
 from headrace.plan.invalidation import Invalidation
 from headrace.plan.project_plan import Plan, decisions
 from headrace.plan.steps import Promote
+from headrace.project.applied_files import declared_version
 from headrace.project.parameters import Argument, Option
 from headrace.project.session import Progress, ProjectSession, usable
 from headrace.repairs import invalidation
@@ -40,6 +41,7 @@ from headrace.services.backfills import backfill
 from headrace.services.plans import (
     Base,
     PreparedPlan,
+    Version,
     applied,
     approval_of,
     plan_of_apply,
@@ -60,6 +62,8 @@ class ApplyArguments(msgspec.Struct, frozen=True):
     """Assets whose published partitions stay fresh under their new code."""
     reason: str = ""
     """Why they stay fresh."""
+    version: int | None = None
+    """The version whose stored files are applied; None for those of the folder."""
 
 
 class _Wanted(msgspec.Struct, frozen=True):
@@ -80,11 +84,13 @@ def apply(
     plan_id: str | None = None,
     keep: Sequence[str] = (),
     reason: str = "",
+    version: int | None = None,
 ) -> ApplyResponse:
     """Show the plan, ask for confirmation, and apply it; with a `plan_id`, only that plan.
 
-    `keep` selects assets whose new code is applied while their published partitions stay
-    fresh; it requires a `reason`.
+    With `version`, the files are those that this version stored; the folder stays as it is. `keep`
+    selects assets whose new code is applied while their published partitions stay fresh; it
+    requires a `reason`.
 
     Raise InvalidProject if the files have errors, UsageError for an invalid plan id or a selection
     that keeps nothing, NotAllowed if a change is beyond the caller's roles, and whatever `confirm`
@@ -93,10 +99,23 @@ def apply(
     agreements.checked_id(plan_id)
     if keep:
         plans.require_reason(reason)
-    nodes = plans.nodes_to_keep(session, keep, progress) if keep else ()
+    request = ApplyArguments(plan_id=plan_id, keep=tuple(keep), reason=reason, version=version)
+    with declared_version(session, version):
+        return _apply_declared(session, request, confirm, progress)
+
+
+def _apply_declared(
+    session: ProjectSession,
+    request: ApplyArguments,
+    confirm: Callable[[PlanResponse], bool],
+    progress: Progress,
+) -> ApplyResponse:
+    if request.keep:
+        nodes = plans.nodes_to_keep(session, request.keep, progress)
+        request = msgspec.structs.replace(request, keep=nodes)
     base = applied(session)
     with without_hidden_errors(session):
-        draft = _draft(session, base, progress, nodes)
+        draft = _draft(session, base, progress, request.keep)
     plan = draft.plan
     require_scope(
         session,
@@ -106,17 +125,11 @@ def apply(
         nodes=[row.node for row in draft.response.changes],
     )
     if session.visible is None:
-        return _apply_draft(session, draft, confirm, plan_id, nodes, reason, progress)
+        return _apply_draft(session, draft, request, confirm, progress)
     projects = [item.project for item in (base.compiled, draft.compiled) if item is not None]
     visible = VisiblePlan(session, projects)
     response = _apply_draft(
-        session,
-        draft,
-        lambda plan: confirm(visible.plan(plan)),
-        plan_id,
-        nodes,
-        reason,
-        progress,
+        session, draft, request, lambda plan: confirm(visible.plan(plan)), progress
     )
     return visible.applied(response)
 
@@ -124,14 +137,12 @@ def apply(
 def _apply_draft(
     session: ProjectSession,
     draft: _Wanted,
+    request: ApplyArguments,
     confirm: Callable[[PlanResponse], bool],
-    plan_id: str | None,
-    nodes: tuple[str, ...],
-    reason: str,
     progress: Progress,
 ) -> ApplyResponse:
     """Ask for confirmation and apply the plan of a draft, which the caller may apply."""
-    plan = draft.plan
+    plan, plan_id = draft.plan, request.plan_id
     agreements.keep_plan(session, plan.plan_id, decisions(plan))
     if (
         session.compiled is not None
@@ -149,7 +160,8 @@ def _apply_draft(
         return _response(session, "declined", draft.response, plan.plan_id)
     offers = draft.prepared.offers
     copied = msgspec.msgpack.encode(promotions.stage_offers(session, offers)) if offers else b""
-    return _apply.perform(session, progress, ApplyArguments(copied, plan.plan_id, nodes, reason))
+    confirmed = msgspec.structs.replace(request, promotions=copied, plan_id=plan.plan_id)
+    return _apply.perform(session, progress, confirmed)
 
 
 def _draft(session: ProjectSession, base: Base, progress: Progress, keep: Sequence[str]) -> _Wanted:
@@ -214,6 +226,11 @@ def make_again(
 @leader_command("apply", ApplyResponse)
 def _apply(context: CommandContext, arguments: ApplyArguments) -> ApplyResponse:
     """Plan from the current files on the leader, and apply the plan if it is the confirmed one."""
+    with declared_version(context.session, arguments.version):
+        return _apply_confirmed(context, arguments)
+
+
+def _apply_confirmed(context: CommandContext, arguments: ApplyArguments) -> ApplyResponse:
     before = context.applied()
     base = (
         Base(before.compiled, context.store, before.id, f"version {before.id}")
@@ -237,7 +254,7 @@ def _apply(context: CommandContext, arguments: ApplyArguments) -> ApplyResponse:
         refused = _done(context, draft, "refused", version, plan.plan_id)
         return msgspec.structs.replace(refused, refused=unapproved)
     now_applied = (
-        context.apply(context.progress, plan, arguments.reason)
+        context.apply(context.progress, plan, _reason(arguments))
         if plan.steps or before is None
         else before
     )
@@ -267,6 +284,11 @@ def _apply(context: CommandContext, arguments: ApplyArguments) -> ApplyResponse:
     )
 
 
+def _reason(arguments: ApplyArguments) -> str:
+    back = f"the files of version {arguments.version}" if arguments.version else ""
+    return arguments.reason or back
+
+
 def _approved(session: ProjectSession, plan_id: str) -> bool:
     """Whether a plan that needs an approval has it."""
     if session.store is None:
@@ -283,7 +305,12 @@ def _unapproved(
     if draft.response.approval is None:
         return None
     plan_id = draft.plan.plan_id
-    words = ["apply", plan_id, *(word for name in arguments.keep for word in ("--keep", name))]
+    words = [
+        "apply",
+        plan_id,
+        *plans.version_words(arguments.version),
+        *(word for name in arguments.keep for word in ("--keep", name)),
+    ]
     asked = approval_requests.Asked(
         kind=APPLY,
         plan_id=plan_id,
@@ -377,11 +404,13 @@ def apply_plan(
             help="why the past is recomputed, or kept; recorded in the audit trail",
         ),
     ] = "",
+    version: Version = None,
     progress: Progress,
 ) -> ApplyResponse:
     """Apply the declared files as planned.
 
-    `plan_id` is the id that `plan` returned for the same `keep`, which needs a `reason`. Raise
+    `plan_id` is the id that `plan` returned for the same `keep`, which needs a `reason`, and the
+    same `version`. Raise
     PlanChanged if the plan is another one by now, NeedsApproval if policy requires an approval,
     and what `apply` raises.
     """
@@ -392,6 +421,7 @@ def apply_plan(
         plan_id=plan_id,
         keep=keep,
         reason=reason,
+        version=version,
     )
     if response.refused is None:
         return response

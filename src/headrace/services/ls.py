@@ -13,20 +13,18 @@ from headrace.model import (
     Asset,
     Project,
     Source,
-    StoreError,
     UsageError,
 )
 from headrace.model.errors import did_you_mean, shown
-from headrace.model.files import sha256_of
 from headrace.model.retention import first_kept
 from headrace.privacy.retention import hold_reason, in_force
 from headrace.project import code_versions
+from headrace.project.applied_files import stored_files
 from headrace.project.parameters import Argument, Excluded, Selected
 from headrace.project.selection import selected
 from headrace.project.session import InvalidProject, Progress, ProjectSession
 from headrace.responses import NodeRow, VersionFileRow, VersionRow
 from headrace.standing.node_cards import node_row
-from headrace.store.queries import applied_versions
 from headrace.store.queries import applied_versions as stored
 from headrace.store.queries.applied_versions import Heading
 from headrace.store.queries.holds import Hold
@@ -144,14 +142,7 @@ def file_of(session: ProjectSession, number: str, path: str) -> bytes:
         paths = [file.path for file in version.files]
         hint = did_you_mean(path, paths) or f"headrace versions {version.version} lists its files"
         raise UsageError(f"version {version.version} has no file {shown(path)}", hint=hint)
-    with session.existing_store.read() as tx:
-        data = applied_versions.contents(tx, {path: sha256})[path]
-    if sha256_of(data) != sha256:
-        raise StoreError(
-            f"the stored bytes of {shown(path)} aren't those of version {version.version}",
-            hint="headrace db check",
-        )
-    return data
+    return stored_files(session, version.version, {path: sha256})[path]
 
 
 def _number(text: str) -> int:

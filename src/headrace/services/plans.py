@@ -48,6 +48,7 @@ from headrace.plan.project_plan import (
 from headrace.plan.weakening import Weakened
 from headrace.privacy.masking import classified_rows
 from headrace.privacy.retention import early_removals, pruned_data, removals
+from headrace.project.applied_files import declared_version
 from headrace.project.parameters import Option
 from headrace.project.selection import selected as select
 from headrace.project.session import Progress, ProjectSession, usable
@@ -139,6 +140,19 @@ class Base(msgspec.Struct, frozen=True):
     called: str | None
 
 
+Version = Annotated[
+    int | None,
+    Option(
+        "--version", metavar="N", help="the files that version N stored, not the folder's", least=1
+    ),
+]
+
+
+def version_words(version: int | None) -> list[str]:
+    """Return the words of a command line that name a version."""
+    return [] if version is None else ["--version", str(version)]
+
+
 @command("plan", SEE, lists=True, http="GET /plan plan", of_files=True, session="plan")
 def plan(
     session: ProjectSession,
@@ -150,9 +164,10 @@ def plan(
         ),
     ] = None,
     keep: Sequence[str] = (),
+    version: Version = None,
     progress: Progress,
 ) -> PlanResponse:
-    """Return the changes of the files.
+    """Return the changes of the files, or of those that `version` stored.
 
     They are compared with the applied project, in an environment with production; `against` names a
     commit instead. `keep` selects assets as `apply --keep` does. A role that is limited to nodes
@@ -164,8 +179,11 @@ def plan(
     if keep and against is not None:
         hint = "leave out one of `against` and `keep`"
         raise UsageError("a comparison with a commit keeps nothing", hint=hint)
-    with without_hidden_errors(session):
+    with declared_version(session, version), without_hidden_errors(session):
         compiled, base, response = _planned(session, against, keep, progress)
+    if version is not None and response.next and " apply" in response.next:
+        words = shlex.join(version_words(version))
+        response = msgspec.structs.replace(response, next=f"{response.next} {words}")
     if session.visible is None:
         return response
     projects = [item.project for item in (base.compiled, compiled) if item is not None]

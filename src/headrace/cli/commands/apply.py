@@ -37,6 +37,7 @@ def apply_command(
     *,
     keep: list[str],
     reason: str | None = None,
+    version: int | None,
 ) -> int:
     """Apply the project's files: show what changes, ask, and apply it.
 
@@ -57,13 +58,15 @@ def apply_command(
             hint="say why the new code leaves published data as it is: --reason TEXT",
         )
     response = apply(
-        invocation.session, confirm=lambda plan: confirm_apply(invocation, plan, yes=yes),
+        invocation.session,
+        confirm=lambda plan: confirm_apply(invocation, plan, yes=yes, version=version),
         progress=invocation.progress(), plan_id=plan_id, keep=keep, reason=reason or "",
+        version=version,
     )  # fmt: skip
     if backfill and response.state not in REFUSED_STATES:
         return _backfill_stale(invocation, response, reason or "")
     invocation.show(response, render_apply)
-    _note_dropped_reason(invocation, response, reason)
+    _note(invocation, response, reason, version)
     if response.backfills and not yes and not invocation.options.json and agreement.can_ask():
         text = agreement.ask_text("To recompute that now, give a reason (empty: not now): ")
         if text:
@@ -71,9 +74,14 @@ def apply_command(
     return 3 if response.state in REFUSED_STATES else 0
 
 
-def _note_dropped_reason(
-    invocation: Invocation, response: ApplyResponse, reason: str | None
+def _note(
+    invocation: Invocation, response: ApplyResponse, reason: str | None, version: int | None
 ) -> None:
+    if version is not None and response.state not in REFUSED_STATES:
+        invocation.note(
+            "the files of this folder stay as they are, and the next `headrace apply` takes them:"
+            f" headrace versions {version} lists those that are applied now"
+        )
     if reason and response.state == "nothing":
         invocation.note(
             "nothing is to be applied, so --reason isn't recorded; the version in force keeps the"
@@ -106,14 +114,21 @@ def _backfill_stale(invocation: Invocation, response: ApplyResponse, reason: str
 
 
 def confirm_apply(
-    invocation: Invocation, plan: PlanResponse, *, yes: bool, command: str | None = None
+    invocation: Invocation,
+    plan: PlanResponse,
+    *,
+    yes: bool,
+    command: str | None = None,
+    version: int | None = None,
 ) -> bool:
     """Show a plan and ask whether to apply it. Raise Refused, which names the command, without a
     terminal."""
     text = (
         f"this changes {plural(len(plan.changes), 'node')}, and there is no terminal to confirm it"
     )
-    refused = Refused(text, hint=command or f"headrace apply {plan.plan_id} --yes")
+    words = [] if version is None else ["--version", str(version)]
+    apply = command_line("apply", plan.plan_id or "", *words, "--yes")
+    refused = Refused(text, hint=command or apply)
     return ask_agreement(
         invocation,
         lambda page: _render_agreed_plan(plan, page),

@@ -502,6 +502,7 @@ def plan_command(
     invocation: Invocation,
     *,
     against: str | None,
+    version: int | None,
     form: Annotated[
         PlanFormat,
         Option(
@@ -525,7 +526,9 @@ def plan_command(
     """
     from headrace.services.plans import plan
 
-    response = plan(invocation.session, against=against, progress=invocation.progress())
+    response = plan(
+        invocation.session, against=against, version=version, progress=invocation.progress()
+    )
     if form is PlanFormat.TEXT or invocation.options.json:
         invocation.show(response, _render_plan_page)
     else:

@@ -249,3 +249,11 @@ def test_a_state_is_a_clause(state: ConsumerState, told: str) -> None:
     """Would catch: "for another cause c is never"."""
     result = ConsumerStatus("c", "core", state, (state,), None, None, None, (), (), "", None)
     assert clause(result) == told
+
+
+def test_stale_nodes_beyond_the_named_are_counted() -> None:
+    """Would catch: partitions of six nodes, told as those of four."""
+    stale = [Superseded(f"n{number}", 2, "a", "b", "day", "x") for number in range(6)]
+    (item,) = open_items(OpenFacts(now_us=0, timezone="UTC", consumers=[], superseded=stale))
+    assert item.count == 12
+    assert item.text.endswith("2 days of n3 and of 2 more are stale")

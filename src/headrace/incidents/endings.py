@@ -248,7 +248,7 @@ def _removed(context: EvaluationContext, incident: Incident) -> Iterator[str]:
         name for name in incident.affected.consumers if name not in _consumers(context)
     ]
     if removed_consumers:
-        yield f"no longer declared: {', '.join(removed_consumers[:NAMED_MAX])}"
+        yield f"no longer declared: {listed(removed_consumers, NAMED_MAX)}"
 
 
 def _delivery_text(

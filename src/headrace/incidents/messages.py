@@ -371,23 +371,29 @@ class Words:
         mine = [name for name in incident.affected.consumers if self._is_of(name, to.name)]
         if mine:
             yield f"yours: {listed(mine, NAMES_TOLD)}"
-        wrong = [
-            (name, self._wrong[name][1])
-            for name in incident.affected.consumers
-            if self._wrong.get(name, (0, 0))[0] == incident.id
-        ]
-        for name, since in wrong[:NAMES_TOLD]:
-            yield f"{name} is wrong since {self._at(since)}"
+        consumers = incident.affected.consumers
         late = {} if incident.id in self._warnings else self._late
-        for name in [name for name in incident.affected.consumers if name in late][:NAMES_TOLD]:
-            yield f"{name} is late since {self._at(late[name])}"
-        for name in [
-            name for name in incident.affected.consumers if name in risks and name not in late
-        ][:NAMES_TOLD]:
-            yield (
+        yield from _first(
+            [
+                f"{name} is wrong since {self._at(self._wrong[name][1])}"
+                for name in consumers
+                if self._wrong.get(name, (0, 0))[0] == incident.id
+            ],
+            "wrong",
+        )
+        yield from _first(
+            [f"{name} is late since {self._at(late[name])}" for name in consumers if name in late],
+            "late",
+        )
+        yield from _first(
+            [
                 f"{name} will be late: {risks[name].interval} is due at"
                 f" {self._at(risks[name].due_us)}"
-            )
+                for name in consumers
+                if name in risks and name not in late
+            ],
+            "at risk",
+        )
 
     def _is_of(self, consumer: str, owner: str) -> bool:
         declared = self._project.consumers.get(consumer)
@@ -454,3 +460,11 @@ def plain(text: str) -> str:
 def wrapped(text: str) -> list[str]:
     """Return a long text as several lines."""
     return textwrap.wrap(text, LINE_MAX, break_on_hyphens=False)
+
+
+def _first(lines: Sequence[str], state: str) -> Iterator[str]:
+    """Yield the first lines on consumers in a state, and how many more there are."""
+    yield from lines[:NAMES_TOLD]
+    more = len(lines) - NAMES_TOLD
+    if more > 0:
+        yield f"{counted(more, 'more consumer')} {'is' if more == 1 else 'are'} {state}"

@@ -409,7 +409,9 @@ def _superseded(facts: OpenFacts) -> OpenItem | None:
     first = facts.superseded[0]
     keys = first.first if first.first == first.last else f"{first.first} … {first.last}"
     span = f" ({keys})" if len(facts.superseded) == 1 else ""
-    text = f"{', '.join(each)} {'is' if count == 1 else 'are'} stale{span}"
+    more = len(facts.superseded) - len(each)
+    others = f" and of {more} more" if more else ""
+    text = f"{', '.join(each)}{others} {'is' if count == 1 else 'are'} stale{span}"
     nodes = tuple(item.node for item in facts.superseded)
     return OpenItem(OpenKind.SUPERSEDED_UPSTREAM, count, nodes, text, first.command)
 

@@ -49,6 +49,7 @@ def _render_approvals(rows: list[ApprovalRow], page: CommandOutput) -> None:
         for item in row.consequence.contracts:
             what = f"contract of {item.node} {item.before}: {'; '.join(item.changes)}"
             page.say(f"{what} (read in {joined(item.domains)})", indent=4)
+    page.rest(len(open_rows) - _NEEDS_SHOWN_MAX, "more plan", then="; --json has all")
     if open_rows:
         first = open_rows[0]
         details = [f"headrace backfills {first.id}"] if first.kind == "backfill" else []

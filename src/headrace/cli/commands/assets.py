@@ -144,6 +144,8 @@ def _render_sql(response: RenderResponse, page: CommandOutput) -> None:
             [ColumnLayout("column", gives=1, least=10), ColumnLayout("type", gives=2, least=8)],
             [[column.name, column.type] for column in response.columns[:COLUMNS_SHOWN_MAX]],
         )
+        columns = len(response.columns)
+        page.rest(columns - COLUMNS_SHOWN_MAX, "more column", then="; --json has all")
     else:
         page.say("its columns are known once it has run", "dim", indent=2)
     page.next(command_line("try", partition_argument(response.asset, response.partition)))
@@ -329,6 +331,7 @@ def _render_rows(what: str, sign: str, rows: Sequence[dict[str, Any]], page: Com
         page.say(f"{what}:", indent=2)
     for row in rows[:DIFFERENCES_SHOWN_MAX]:
         page.say(f"{sign} {values_text(row)}", "bad" if sign == "-" else "warn", indent=4)
+    page.rest(len(rows) - DIFFERENCES_SHOWN_MAX, "more row", then="; --json has all")
 
 
 def _render_change(change: RowDifferenceRow, page: CommandOutput) -> None:

@@ -137,6 +137,7 @@ def render_contract_diff(  # complexipy: ignore (a page: a line for each thing t
                 for row in delivered[:ROWS_SHOWN_MAX]
             ],
         )
+        page.rest(len(delivered) - ROWS_SHOWN_MAX, "more change", then="; --json has all")
     if written:
         page.say(
             f"the files change the contract from {response.applied} to {response.declared}; it"
@@ -145,6 +146,7 @@ def render_contract_diff(  # complexipy: ignore (a page: a line for each thing t
         page.table(
             CHANGE_COLUMNS, [_change_row(row, row.takes or "") for row in written[:ROWS_SHOWN_MAX]]
         )
+        page.rest(len(written) - ROWS_SHOWN_MAX, "more change", then="; --json has all")
     page.next(_command_after_diff(response))
 
 

@@ -432,6 +432,7 @@ def _render_difference(row: DifferenceRow, page: CommandOutput) -> None:
         render_changed_row(example, page)
     _say_masked(row.masked, page)
     page.table(SPREAD_COLUMNS, [_spread_row(spread) for spread in row.spreads[:SPREADS_SHOWN_MAX]])
+    page.rest(len(row.spreads) - SPREADS_SHOWN_MAX, "more column", then="; --json has all")
 
 
 def _say_masked(columns: Sequence[str], page: CommandOutput) -> None:

@@ -218,19 +218,24 @@ def _retention_rows(response: StatusResponse) -> Iterator[list[str | StyledCell]
 
 def _rebuildable_texts(response: StatusResponse) -> Iterator[str]:
     """Yield what `retain_rebuildable` lets go, and removed partitions with other rows since."""
-    for row in response.rebuildable[:RETENTION_SHOWN_MAX]:
-        if row.partitions and row.hold is None:
-            count = plural(row.partitions, "partition")
-            yield (
-                f"{row.node}: {count} before {row.kept_from} may go where it gives the same rows"
-                f" again (retain_rebuildable {row.retain_rebuildable}): headrace db gc"
-            )
+    old = [row for row in response.rebuildable if row.partitions and row.hold is None]
+    for row in old[:RETENTION_SHOWN_MAX]:
+        count = plural(row.partitions, "partition")
+        yield (
+            f"{row.node}: {count} before {row.kept_from} may go where it gives the same rows"
+            f" again (retain_rebuildable {row.retain_rebuildable}): headrace db gc"
+        )
+    if len(old) > RETENTION_SHOWN_MAX:
+        yield f"and of {plural(len(old) - RETENTION_SHOWN_MAX, 'more asset')}; --json has all"
     differing = [row for row in response.not_rebuilt if row.state == "differs"]
     for item in differing[:RETENTION_SHOWN_MAX]:
         yield (
             f"{item.node}@{item.partition} was rebuilt, and has other rows than the"
             f" {item.rows:,} that were removed (version {item.version}, {item.engine})"
         )
+    more = len(differing) - RETENTION_SHOWN_MAX
+    if more > 0:
+        yield f"and {plural(more, 'more partition')}; --json has all"
 
 
 def _removed_next(rows: Sequence[RetentionRow]) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from headrace.connect.deliveries import AlmostTyped, BadColumn, Disagreement, first_line
+from headrace.connect.deliveries import AlmostTyped, BadColumn, Disagreement, error_text
 from headrace.connect.formats.text_values import drift_of
 from headrace.connect.row_partitions import _in_no_interval
 from headrace.model import Grain, PartitionSpec, Place, Source
@@ -25,7 +25,7 @@ SOURCE = Source(
         Disagreement("a.csv", "age", "BIGINT", "secret", 7).text,
         AlmostTyped("age", "BIGINT", 9, 10, "a.csv", "secret", 7).text,
         AlmostTyped("age", "DOUBLE", 9, 10, "a.csv", "secret", 7, comma=True).text,
-        f"can't be read: {first_line(ValueError('Conversion Error: secret'), '/a.csv')}",
+        f"can't be read: {error_text(ValueError('Conversion Error: secret'), '/a.csv')}",
         str(_in_no_interval("secret", SOURCE)),
     ],
 )

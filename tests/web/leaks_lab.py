@@ -191,12 +191,13 @@ AT = (
     *(f"{node}@{day}" for node in FIRST for day in DAYS),
     *(f"{node}@{GOOD}" for node in ALSO),
     f"stock@{TWICE}",
+    f"branches@{DAYS[-1]}",
 )
 """Partitions that are asked for."""
 NAMED = {
     "name": NODES,
     "node": ("people", "clean", "guests"),
-    "source": ("people", "guests", "rooms"),
+    "source": ("people", "guests", "rooms", "branches"),
     "figure": ("goodput", "availability", "backlog"),
     "plan": ("1",),
     "subject:path": ("report", *AT),
@@ -298,7 +299,7 @@ COMMANDS_ASKED: dict[str, tuple[str, ...]] = {
         "quarantine",
         *(
             f"quarantine {node}@{day}"
-            for node in ("people", "guests", "rooms", "sifted")
+            for node in ("people", "guests", "rooms", "sifted", "branches")
             for day in DAYS
         ),
     ),

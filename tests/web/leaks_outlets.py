@@ -5,20 +5,21 @@ canaries, and the outlets that nobody asks through the server or the command lin
 from __future__ import annotations
 
 import os
+import random
 import sys
 import time
 import traceback
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 from http_server_lab import Asked, Reply, Server, reply
-from leaks_lab import FILES, NOW, ROLES, TABLES, Answered, _typed
+from leaks_lab import DAYS, FILES, NOW, ROLES, TABLES, Answered, _open, _typed
 from serve_lab import headrace, response
 
 from headrace import Session
@@ -37,6 +38,9 @@ FILES_MORE = {
     "sources/rooms.yaml": (
         "source: rooms\nowner: acme\npartition: day\nfiles: rooms/rooms_{date:%Y-%m-%d}.csv\n"
         "columns: {guest: {personal: true}}\nchecks:\n  - not_null: [day]\n"
+    ),
+    "sources/branches.yaml": (
+        "source: branches\nowner: acme\npartition: day\nfiles: branches/{date:%Y-%m-%d}.csv\n"
     ),
     "assets/visible.sql": (
         "/* headrace\nowner: core\nmaterialize: view\n*/\n"
@@ -86,6 +90,19 @@ def more_of_the_project(root: Path, values: list[str]) -> None:
     _write(root, f"guests/{rest[1]}_2025-13-45.csv", "id,name,phone\n")
     _write(root, f"rooms/rooms_{DAY}.csv", f"room,guest,day\n1,{first},{DAY}\n2,{second},\n")
     _write(root, f"rooms/rooms_{rest[0]}.csv", f"room,guest,day\n1,{first},{DAY}\n")
+    _write_branches(root, [_open(value) for value in values[:6]])
+
+
+def _write_branches(root: Path, names: list[str]) -> None:
+    """Two weeks of five branches, one of which has another name on the last day."""
+    for days_ago in range(14):
+        day, chance = date.fromisoformat(DAYS[-1]) - timedelta(days_ago), random.Random(days_ago)
+        shown = names[:5] if days_ago else names[1:]
+        rows = "".join(
+            f"1{days_ago:02}{n:03},{chance.choice(shown)},{chance.random():.4f}\n"
+            for n in range(800)
+        )
+        _write(root, f"branches/{day}.csv", f"id,branch,amount\n{rows}")
 
 
 def _write(root: Path, path: str, text: str) -> None:

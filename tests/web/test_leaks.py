@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 from leaks_lab import (
     CANARY,
+    DAYS,
     FORMS,
     MARK,
+    OPEN,
     ROLES,
     Answered,
     canaries,
@@ -99,6 +101,8 @@ def _finds_them(answers: list[Answered]) -> None:
         "Session.read(people)",
         "Session.sql(select * from visible)",
     } <= shown
+    told = {item.outlet for item in answers if item.role == "owner" and OPEN.search(item.body)}
+    assert f"headrace why branches@{DAYS[-1]}" in told
     outlets = {item.outlet for item in answers}
     files = {"guests_2025-03-01.csv", "people_2025-03-01.xlsx", "visible_2025-03-01.jsonl"}
     assert {"traces", "exports/warehouse.db", *(f"exports/{name}" for name in files)} <= outlets

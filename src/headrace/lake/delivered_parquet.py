@@ -294,16 +294,14 @@ def _scanned(session: DuckDBSession, place: Path, values: Sequence[_Values]) -> 
 
 def _bounds(row: Sequence[Any], values: Sequence[_Values]) -> list[Bounds]:
     """Return a row group's statistics. Raises Unusable for values that no footer can state."""
-    rows = row[1]
     return [
-        _bounds_of(column, rows, *row[2 + 6 * number : 8 + 6 * number])
+        _bounds_of(column, row[1], row[2 + 6 * number : 8 + 6 * number])
         for number, column in enumerate(values)
     ]
 
 
-def _bounds_of(
-    column: _Values, rows: int, count: int, low: Any, high: Any, _: Any, __: Any, has_nan: Any
-) -> Bounds:
+def _bounds_of(column: _Values, rows: int, row: Sequence[Any]) -> Bounds:
+    count, low, high, _, _, has_nan = row
     if not count:
         return Bounds(rows)
     if has_nan or low is None or high is None:

@@ -136,7 +136,6 @@ class DelayClaims:
         note: str = "",
         incident: LedgerIncident | None = None,
         *,
-        free: bool = False,
         decider: str = "",
         quality: bool = False,
     ) -> Segment:
@@ -148,7 +147,6 @@ class DelayClaims:
             to_us=to_us,
             note=note,
             incident=incident.id if incident is not None else 0,
-            free=free,
             decider=decider,
             quality=quality,
         )
@@ -294,7 +292,9 @@ class DelayClaims:
             if self._stay.traits.pooled
             else self._records.free(item, item.queued_us, item.dispatched_us, begun=False)
         ):
-            yield self._claim(SegmentKind.QUEUE, start, end, "a slot was free", free=True)
+            yield msgspec.structs.replace(
+                self._claim(SegmentKind.QUEUE, start, end, "a slot was free"), free=True
+            )
         note = "waited for a slot or a pool" if self._stay.traits.pooled else "waited for a slot"
         yield self._claim(SegmentKind.QUEUE, item.queued_us, item.dispatched_us, note)
         for start, end in self._records.free(item, item.dispatched_us, begun, begun=True):

@@ -10,7 +10,8 @@ from urllib.parse import quote
 
 import pytest
 from door_lab import Opened, opened
-from serve_lab import headrace, project, response, write
+from serve_lab import headrace, project, response, serving, write
+from test_acts import refusal
 
 import headrace as library
 from headrace.model.errors import UsageError
@@ -20,9 +21,9 @@ KEYS = ["Smith, Co", "Smith", "Co", " Co", "Co ", "A/B", "A", "x@y", "..", "a..b
 KEYS += ["2025-03-01/A", "2025-03-01", "'q'", '"d"', "a\\b", "a%", ",", "/"]
 
 
-@pytest.fixture(scope="module")
-def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
-    root = project(tmp_path_factory.mktemp("keys") / "shop")
+def keyed(root: Path) -> Path:
+    """A project whose data is partitioned by shop, published."""
+    project(root)
     write(
         root / "sources/k.yaml",
         "source: k\nowner: core\npartition: {key: shop}\nfiles: landing/k_*.csv\n",
@@ -35,7 +36,12 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
     with (root / "landing/k_1.csv").open("w", newline="") as file:
         csv.writer(file).writerows([("shop", "v"), *((key, n) for n, key in enumerate(KEYS))])
     headrace(root, "tick", "--now", NOW)
-    with opened(root) as result:
+    return root
+
+
+@pytest.fixture(scope="module")
+def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
+    with opened(keyed(tmp_path_factory.mktemp("keys") / "shop")) as result:
         yield result
 
 
@@ -70,6 +76,16 @@ def test_several_keys_repeat_the_option(door: Opened) -> None:
     assert response(door.root, "read", "a", "--partition", "Smith,Co")["rows"] == []
     headrace(door.root, "read", "a", "--partition", "", code=2)
     headrace(door.root, "read", "a@", code=2)
+
+
+def test_a_key_that_no_partition_has_is_an_error_of_the_request(tmp_path: Path) -> None:
+    """Would catch: a misspelt key that runs nothing and answers 200, or an error of the server."""
+    asked = {"select": ["a"], "partitions": ["Smiht"], "again": True, "reason": "x"}
+    with serving(keyed(tmp_path / "shop")) as server:
+        refused = refusal(server, "runs", asked)
+        assert refused["status"] == 400, refused
+        assert "with the shop `Smiht`" in refused["detail"]
+        assert server.get("/api/v1/status").status == 200, "the server goes on"
 
 
 def test_times_with_commas_are_refused(tmp_path: Path) -> None:

@@ -158,7 +158,10 @@ class RequestHandler:
         ]
         for run, result in done:
             request, work = self._going_on.pop(run)
-            self._say(request, work.response(result))
+            try:
+                self._say(request, work.response(result))
+            except HeadraceError as error:  # a key that only the run finds to be none
+                self._refuse(request, error)
         return bool(done)
 
     def _say(self, request: CommandRequest, response: Response) -> None:

@@ -665,6 +665,15 @@ TITLED = {
 }
 
 
+@pytest.mark.parametrize("titles", [2, 4, 9])
+def test_several_titles_as_wide_as_the_header(bench: Workbench, titles: int) -> None:
+    """Would catch: the first of four titles as the header, with the header as a row."""
+    above = "".join(f"Report {letter},part {letter}\n" for letter in "abcdefghi"[:titles])
+    outcome = bench.take(f"{above}id,v\n1,2\n3,4\n".encode(), "x.csv")
+    assert isinstance(outcome, UnreadableFile), outcome
+    assert f"declare csv: {{skip: {titles}}}" in outcome.reason
+
+
 @pytest.mark.parametrize("separator", [b",", b"\t", b";"])
 @pytest.mark.parametrize("case", TITLED)
 def test_titles_as_wide_as_the_header(bench: Workbench, case: str, separator: bytes) -> None:

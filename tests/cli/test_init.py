@@ -137,6 +137,13 @@ def test_what_offices_send_becomes_a_project_that_runs(tmp_path: Path, call: Cal
     assert shop.json("read", "umsatz_clean")["rows"][1]["Straße"] == "Am Fuß"
 
 
+def test_types_are_printed(tmp_path: Path, call: Call) -> None:
+    """Would catch: amounts that are text, which only a first failing sum tells."""
+    (tmp_path / "sales.csv").write_text("till,amount\n1,$2.50\n2,$3.00\n")
+    out = call(tmp_path, "init", "shop", "--from", "sales.csv")[1]
+    assert "till BIGINT, amount VARCHAR" in out
+
+
 def test_other_encodings_are_told(tmp_path: Path, call: Call) -> None:
     """Would catch: a guess without a word, and letters of another alphabet as Windows-1252."""
     (tmp_path / "cz.csv").write_bytes("a,b\nMichal,\xe8erven\n".encode("latin-1"))

@@ -242,7 +242,7 @@ def _render_project(response: InitResponse, page: CommandOutput) -> None:
         page.say(f"{EDITOR_FOLDER} (schemas of these files, for an editor)", "dim", indent=4)
     for row in response.learnt:
         page.say()
-        render_learnt_source(row, page, columns=False)
+        render_learnt_source(row, page)
         if row.source in response.declared:
             page.say(
                 f"declared in sources/{row.source}.yaml: {response.declared[row.source]}", indent=4

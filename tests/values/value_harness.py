@@ -265,6 +265,7 @@ class Harness:
         self, text: str, values: Values, writer: Writer, table: Table, number: int
     ) -> None:
         """A refusal has a reason, names a column or a line, and quotes what is really there."""
+        text = re.sub("[\ufdd0\ufdd1]", "", text)  # the marks of values
         kind = re.sub(r"'[^']*'|\d+", "…", text)[:110]
         key = f"{writer.name} {number + 1}: {kind}"
         self.refused[key] = self.refused.get(key, 0) + 1

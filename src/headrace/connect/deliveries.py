@@ -335,6 +335,8 @@ class UnreadableFile(msgspec.Struct, frozen=True):
 
 EMPTY = "delivery_empty"
 WRONG_ENCODING = "delivery_encoding"
+DISAGREES = "delivery_total"
+"""The code of a file that contradicts its own totals: it is held, and can be accepted."""
 
 
 class CannotRead(Exception):
@@ -345,6 +347,13 @@ class CannotRead(Exception):
     ) -> None:
         super().__init__(reason)
         self.value = UnreadableFile(reason, line, code)
+
+
+class Disagrees(CannotRead):
+    """Raised after a file's last record if its own totals, counts or balances say otherwise."""
+
+    def __init__(self, reason: str, *, line: int | None = None) -> None:
+        super().__init__(reason, line=line, code=DISAGREES)
 
 
 # The arrival time of a delivery, as far as it can be known (SEMANTICS §3). Pure functions over

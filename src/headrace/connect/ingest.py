@@ -82,6 +82,7 @@ def prepare(  # noqa: PLR0913  # complexipy: ignore (what can go wrong, in order
     bounds: UnpackLimits | None = None,
     options: Mapping[str, Any] | None = None,
     adapt: Adapt | None = None,
+    accepted: bool = False,
 ) -> Result:
     """Prepare the stored file `path`, delivered as `name`, for staging.
 
@@ -96,7 +97,8 @@ def prepare(  # noqa: PLR0913  # complexipy: ignore (what can go wrong, in order
 
     Returns a Drift if the header or the format differs from the pinned one or the contract's, a
     TypeDrift if the file itself states other types (both are held), and an UnreadableFile for
-    anything else (rejected). Columns may be renamed, added or missing only if `adapt` accepts them.
+    anything else (rejected, or held if the file contradicts its own totals and isn't `accepted`).
+    Columns may be renamed, added or missing only if `adapt` accepts them.
     """
     opened = None
     bounds = bounds or UnpackLimits()
@@ -104,6 +106,7 @@ def prepare(  # noqa: PLR0913  # complexipy: ignore (what can go wrong, in order
     result: Result
     try:
         opened = open_readable(path, name, temporary, bounds=bounds, options=options)
+        opened = msgspec.structs.replace(opened, accepted=accepted)
         detected = kind_of(opened)
         if pinned is None:
             opened, declared = mislabelled(opened)

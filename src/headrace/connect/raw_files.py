@@ -252,6 +252,8 @@ class Opened(msgspec.Struct, frozen=True):
     """Whether `path` is one JSON array of objects rather than one object per line."""
     document: Opened | None = None
     """The JSON array, or the file of JSON lines, whose records are the lines of `path`."""
+    accepted: bool = False
+    """Whether a person has accepted that the file contradicts its own totals."""
 
     @property
     def large(self) -> bool:

@@ -9,6 +9,7 @@ here imports DuckDB.
 
 from headrace.connect.deliveries import (
     CannotRead,
+    Disagrees,
     Format,
     SourceSchema,
     TypeDrift,
@@ -39,6 +40,7 @@ __all__ = [
     "INSTANT",
     "SINGLE_BYTE",
     "CannotRead",
+    "Disagrees",
     "ExportFailed",
     "ExportKind",
     "Fields",

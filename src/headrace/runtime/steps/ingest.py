@@ -14,7 +14,7 @@ from headrace.checks.placement import PartitionCheck
 from headrace.checks.restatement import duplicate_delivery
 from headrace.connect import Drift, SourceSchema, TypeDrift, UnreadableFile
 from headrace.connect.connectors import Unavailable, connector_name, is_routed_by_rows
-from headrace.connect.deliveries import EMPTY, CannotRead
+from headrace.connect.deliveries import DISAGREES, EMPTY, CannotRead
 from headrace.connect.http_client import AWAY_SECONDS_MAX
 from headrace.connect.ingest import explain_error, prepare
 from headrace.connect.parser_process import POISON
@@ -207,7 +207,7 @@ def _not_read(
     if _no_records_yet(task, copy, name, why):
         return StagedOutcome(attempt=task.attempt, measures=Measures())
     refused = _refused(task, why, copy, name, context, drifting)
-    if not isinstance(why, UnreadableFile) and not task.accepted:
+    if _is_held(why) and not task.accepted:
         acceptable = _can_be_accepted(as_accepted(task), context, session, copy, name)
         refused = msgspec.structs.replace(refused, acceptable=acceptable)
     if not isinstance(why, Drift):
@@ -532,8 +532,9 @@ def _refused(
     """
     raw = str(Path(copy.path).relative_to(context.folders.data))
     changes = drifting.changes(why)
-    if isinstance(why, UnreadableFile):
-        poisoned, facts = why.code == POISON, facts_of_unreadable(why)
+    facts = facts_of_unreadable(why) if isinstance(why, UnreadableFile) else ()
+    if isinstance(why, UnreadableFile) and not _is_held(why):
+        poisoned = why.code == POISON
         return RejectedOutcome(
             attempt=task.attempt,
             measures=Measures(),
@@ -550,8 +551,13 @@ def _refused(
         quarantined=raw,
         quarantined_rows=_rows(task, copy, name, context),
         drift=changes,
-        facts=facts_of(changes),
+        facts=(*facts, *facts_of(changes)),
     )
+
+
+def _is_held(why: Unread) -> bool:
+    """Whether a person may accept what prevents reading a delivery."""
+    return not isinstance(why, UnreadableFile) or why.code == DISAGREES
 
 
 def _rows(task: IngestTask, copy: RawCopy, name: str, context: WorkerContext) -> int | None:

@@ -22,7 +22,7 @@ from headrace.checks.facts import Fact, FactSeverity, differences
 from headrace.checks.renames import places, propose
 from headrace.connect import DetectedDelivery, Drift, SourceSchema, TypeDrift, UnreadableFile
 from headrace.connect.connectors import Unavailable, connector_of
-from headrace.connect.deliveries import EMPTY, CannotRead, printable
+from headrace.connect.deliveries import DISAGREES, EMPTY, CannotRead, printable
 from headrace.connect.http_client import THROTTLED_SECONDS_MAX
 from headrace.connect.ingest import explain_error, prepare, prepare_all
 from headrace.connect.parser_process import POISON
@@ -210,6 +210,7 @@ def read_as(
         samples=samples,
         options=task.source.connector,
         adapt=adapt,
+        accepted=task.accepted,
     )
 
 
@@ -224,6 +225,7 @@ _AMOUNTS = {
     EMPTY: ("rows", "empty file"),
     "delivery_miscounted": ("as many rows as the file has", "cut off"),
     "delivery_too_large": ("a file of a usual size", "too large"),
+    DISAGREES: ("what its own totals say", "contradicts its own totals"),
 }
 """Codes of faults in the amount of data → what was expected, and the name of the fault."""
 

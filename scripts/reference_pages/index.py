@@ -28,7 +28,16 @@ HOW_TO = {
         "from-dagster",
     ),
     "See data": ("web-ui", "query", "python"),
-    "Ingest data": ("files", "excel", "remote-files", "databases", "http-api", "secrets"),
+    "Ingest data": (
+        "files",
+        "excel",
+        "legacy/mt940",
+        "legacy/nacha",
+        "remote-files",
+        "databases",
+        "http-api",
+        "secrets",
+    ),
     "Write assets": (
         "materialisations",
         "partitions",
@@ -116,7 +125,10 @@ def page(root: Path, generated: Mapping[str, str]) -> str:
     Raises ValueError where HOW_TO and docs/how-to differ.
     """
     listed = {name for names in HOW_TO.values() for name in names}
-    written_pages = {path.stem for path in _folder(root, "how-to")}
+    folder = root / "docs/how-to"
+    written_pages = {
+        path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.md")
+    }
     if listed != written_pages:
         raise ValueError(
             f"HOW_TO in {__name__} and docs/how-to differ: {sorted(listed ^ written_pages)}"

@@ -51,7 +51,7 @@ LEGACY = "headrace-legacy"
 IN_PACKAGES = {
     SOURCES: {"airflow": "headrace-import"},
     EMITTERS: {"openlineage": "headrace-observe", "traces": "headrace-observe"},
-    FORMATS: dict.fromkeys(("excel", "fixed_width", "xml"), LEGACY),
+    FORMATS: dict.fromkeys(("excel", "fixed_width", "mt940", "nacha", "xml"), LEGACY),
     EXPORTS: {"excel": LEGACY},
 }
 """Names that a package has which is developed with this one."""

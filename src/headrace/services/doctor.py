@@ -73,13 +73,16 @@ def _contact_problems(project: Project, people: Recipients) -> list[str]:
 
 def _packages() -> Iterator[ExaminationFinding]:
     """Examine the kinds that installed packages add."""
+    added: dict[str, set[str]] = {}
     for plugin in (plugin for group in GROUPS for plugin in plugins(group)):
         try:
             require_usable(plugin)
         except BrokenPlugin as error:
             yield fail("packages", str(error), error.hint)
         else:
-            yield ok("packages", f"{plugin.package} adds `{plugin.name}`")
+            added.setdefault(plugin.package, set()).add(f"`{plugin.name}`")
+    for package, names in added.items():
+        yield ok("packages", f"{package} adds {', '.join(sorted(names))}")
     for group in (REPEATABILITY, WEEKLY):
         try:
             functions(group)

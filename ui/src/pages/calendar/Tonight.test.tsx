@@ -8,7 +8,16 @@ import { queries } from "../../api/responses";
 import { renderAt } from "../../testing/render";
 import { serverOfTests } from "../../testing/server";
 import { Tonight } from "./Tonight";
-import { changeText, changesOf, expectedSources, laterText, minutesOf, tested } from "./tonight";
+import {
+  changeText,
+  changesOf,
+  expectedSources,
+  forecasts,
+  inTime,
+  laterText,
+  minutesOf,
+  tested,
+} from "./tonight";
 import { useNight } from "./useNight";
 import type { Document, Row } from "./days";
 
@@ -275,9 +284,29 @@ it("says how good such forecasts were", () => {
     coverage80: "81.0",
     deliveries: 1,
     days: 1,
+    predictable: true,
   };
   expect(tested(row)).toBe(
     "Tested on 1 past delivery, from arrival to delivery: off by 4.0 % in the median; " +
       "81.0 % of them were within the interval that should hold 80 %.",
   );
+});
+
+it("shows no share in time that its own test has refuted", () => {
+  const backtest = {
+    median_error: "90.0",
+    naive_error: null,
+    coverage80: "2.0",
+    deliveries: 50,
+    days: 50,
+    predictable: false,
+  };
+  const { simulated } = page(["source.a.delay=60m"], delivered("09:00", "50.0"));
+  const shares = (tested: typeof backtest | null) =>
+    forecasts({ ...simulated, backtest: tested }).map(({ now, then }) => [
+      inTime(now),
+      inTime(then),
+    ]);
+  expect(shares(backtest)).toEqual([["", ""]]);
+  expect(shares(null)).toEqual([["100.0 %", "50.0 %"]]);
 });

@@ -15,6 +15,7 @@ import {
   changeText,
   deliveredAt,
   expectedSources,
+  forecasts,
   inTime,
   minutesOf,
   tested,
@@ -96,13 +97,13 @@ function Later({ sources, night }: { sources: readonly string[]; night: Night })
 /** What a screen reader is told once a night with changes is simulated. */
 function Summary({ simulated }: { simulated: Simulated }) {
   if (!simulated.changes.length || !simulated.samples) return null;
-  const count = Object.values(simulated.consumers).filter(changeText).length;
+  const count = forecasts(simulated).filter(changeText).length;
   const effect = count ? `deliveries of ${many(count, "consumer")} change` : "no delivery changes";
   return `What if ${simulated.changes.join(", ")}: ${effect}. Nothing is changed.`;
 }
 
 function Result({ simulated, command }: { simulated: Simulated; command: string | null }) {
-  const rows = Object.entries(simulated.consumers).map(([name, row]) => ({ name, ...row }));
+  const rows = forecasts(simulated);
   const changed = simulated.changes.length > 0;
   const named = rows.filter((row) => changeText(row) || row.now === null || row.then.p50 === null);
   const same = rows.length - named.length;
@@ -161,7 +162,7 @@ function Result({ simulated, command }: { simulated: Simulated; command: string 
   );
 }
 
-type Row = Simulated["consumers"][string] & { name: string };
+type Row = ReturnType<typeof forecasts>[number];
 
 const NOW: readonly Column<Row>[] = [
   {

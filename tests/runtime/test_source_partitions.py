@@ -10,6 +10,7 @@ import pytest
 from runlab import DAYS, Lab, published
 
 from headrace.lake.staging import HASHED_BYTES_MAX
+from headrace.model.texts import plain
 
 HEADER = "order_id,customer,amount,day"
 
@@ -130,7 +131,7 @@ def test_rows_of_no_day_keep_the_whole_file_back(lab: Lab, bad: str) -> None:
     assert response.published == []
     assert {attempt.state for attempt in response.attempts} == (set() if bad else {"rejected"})
     if bad:
-        assert "'not a day' at line 4" in last_observation(lab)[0]
+        assert "'not a day' at line 4" in plain(last_observation(lab)[0])
     assert len(rows(lab)) == 2
 
 

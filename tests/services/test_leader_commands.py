@@ -5,6 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import msgspec
+
+from headrace.acts.command_context import CommandContext
+from headrace.acts.commands import LeaderCommand
+from headrace.responses import Response
+
 CHECK = """
 import importlib, msgspec, pkgutil
 import headrace.services as package
@@ -27,3 +33,15 @@ def test_each_command_can_be_asked_of_another_process() -> None:
         [sys.executable, "-c", CHECK], capture_output=True, text=True, timeout=120, check=False
     )
     assert (done.stdout, done.stderr) == ("", "")
+
+
+def test_a_request_keeps_numbers_as_keys() -> None:
+    """Would catch: `erase` and `unpublish` of tables with nested columns, whose field ids are keys,
+    that work only while no server runs."""
+
+    def do(context: CommandContext, ids: dict[int, str]) -> Response:
+        raise AssertionError
+
+    command = LeaderCommand("nested", Response, do)
+    written = msgspec.json.encode(msgspec.to_builtins(command.message({7: "x"})))
+    assert command.received(msgspec.json.decode(written)) == {"ids": {7: "x"}}

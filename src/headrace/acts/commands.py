@@ -60,7 +60,6 @@ from headrace.slo.declared_promises import declared_promises
 from headrace.slo.obligations import EvaluationContext
 from headrace.slo.stored_facts import StoredFacts
 from headrace.store import ClockKind, Store, Transaction
-from headrace.store.clock import days_ahead
 from headrace.store.queries import incidents
 from headrace.store.requests import (
     CommandRequest,
@@ -301,6 +300,11 @@ class LeaderCommand(Generic[P, D]):
             ],
         )
 
+    def received(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the arguments of a request. Raise msgspec.ValidationError for others."""
+        # JSON has texts as keys where a message may have numbers.
+        return msgspec.structs.asdict(msgspec.convert(document, self.message, str_keys=True))
+
     def perform(
         self, session: ProjectSession, progress: Progress, *args: P.args, **kwargs: P.kwargs
     ) -> D:
@@ -370,9 +374,7 @@ def leader_command(
 
 
 def _note_ahead(held: Leadership, progress: Progress) -> None:
-    with held.store.read() as tx:
-        days = days_ahead(tx)
-    if days:
+    if days := held.clock.days_ahead():
         ahead = counted(days, "day")
         progress.note(f"the project's clock is {ahead} ahead of the machine's: headrace db clock")
 
@@ -443,8 +445,9 @@ def _known(name: str) -> LeaderCommand[Any, Any]:
 def answer(context: CommandContext, request: CommandRequest) -> Response | PendingRun:
     """Run another process's request. Raise whatever the command raises."""
     command = _known(request.command)
-    message = msgspec.convert(request.arguments["arguments"], command.message)
-    response: Response | PendingRun = command.do(context, **msgspec.structs.asdict(message))
+    response: Response | PendingRun = command.do(
+        context, **command.received(request.arguments["arguments"])
+    )
     if not isinstance(response, PendingRun):
         note_commands(context)
     return response

@@ -37,7 +37,7 @@ from headrace.slo.open_items import (
     open_items,
 )
 from headrace.store import Transaction
-from headrace.store.clock import days_ahead, real_us
+from headrace.store.clock import real_us
 from headrace.store.queries import (
     emergencies,
     failures,
@@ -105,7 +105,6 @@ def open_facts(
         broken_since=None if broken is None else broken.since,
         closed_since=None if closed is None else closed.since,
         not_applied=not_applied,
-        days_ahead=days_ahead(tx),
     )
 
 

@@ -155,18 +155,21 @@ def of_consumers(
         retained = retention_rows(session, tx, compiled.project)
         early, not_rebuilt = early_retention(session, tx, compiled.project)
         legal_holds = hold_rows(session, tx)
-        found_open = status_facts.without_hidden(
-            status_facts.open_facts(
-                tx,
-                compiled.project,
-                consumer_status,
-                undecided,
-                open_incidents,
-                now_us=now_us,
-                not_applied=not_applied,
-                damaged=damaged,
+        found_open = msgspec.structs.replace(
+            status_facts.without_hidden(
+                status_facts.open_facts(
+                    tx,
+                    compiled.project,
+                    consumer_status,
+                    undecided,
+                    open_incidents,
+                    now_us=now_us,
+                    not_applied=not_applied,
+                    damaged=damaged,
+                ),
+                session.visible,
             ),
-            session.visible,
+            days_ahead=session.clock.days_ahead(),
         )
         wrong_visible = bool(limited) or bool(evaluation.opened.wrong)
     response = StatusResponse(

@@ -125,6 +125,12 @@ class Clock:
         self._least = max(self._least, current_us)
         return self._least
 
+    def days_ahead(self) -> int:
+        """Return how many whole days a live store's last time is after the machine's clock."""
+        if self.kind is ClockKind.REPLAY:
+            return 0
+        return max((self.now_us() - self._real.wall_us()) // DAY_US, 0)
+
     def now(self) -> datetime:
         """Return the store's current time as an aware datetime in UTC."""
         return instant(self.now_us())
@@ -185,13 +191,6 @@ def _start(tx: Transaction, now: datetime | None) -> int:
 def last_written(tx: Transaction) -> int:
     """Return the last stored time in microseconds since 1970 UTC; 0 in a new store."""
     return _number(tx, _WRITTEN)
-
-
-def days_ahead(tx: Transaction) -> int:
-    """Return how many whole days a live store's last stored time is after the machine's clock."""
-    if _kind(tx) is ClockKind.REPLAY:
-        return 0
-    return max((last_written(tx) - real_us()) // DAY_US, 0)
 
 
 def instant(at_us: int) -> datetime:

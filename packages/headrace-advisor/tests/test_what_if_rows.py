@@ -66,12 +66,25 @@ def test_what_is_left_out_says_what_it_is() -> None:
 
 @pytest.mark.parametrize(
     ("share", "deliveries", "predictable"),
-    [(0.019, 54, False), (0.41, 27, False), (0.7, 27, True), (0.7, 270, False), (0.8, 270, True)],
+    [
+        (0.019, 54, False),
+        (0.41, 27, False),
+        (0.7, 27, True),
+        (0.7, 270, False),
+        (0.8, 270, True),
+        (0.8, 1_030, True),
+        (0.77, 1_030, False),
+        (0.798, 100_000, True),
+        (0.797, 100_000, False),
+        (0.0, 100_000, False),
+        (1.0, 100_000, True),
+    ],
 )
 def test_forecasts_that_failed_are_no_forecasts(
     share: float, deliveries: int, predictable: bool
 ) -> None:
-    """Would catch: "in time 100.0 %" by forecasts of which 41 % came true instead of 80 %."""
+    """Would catch: "in time 100.0 %" by forecasts of which 41 % came true instead of 80 %, and a
+    test that more than a thousand deliveries overflow."""
     assert Backtest(0.1, None, share, deliveries, 20).is_predictable == predictable
     terms = Terms("c", "core", (), Grain.DAY, "UTC", "07:30", None)
     row = DeliveredRow(p50=60.0, p95=90.0, kept="100.0", p50_at="05:01", p95_at="05:02")

@@ -63,9 +63,13 @@ class Backtest(msgspec.Struct, frozen=True):
         """Whether so few deliveries within the interval are chance in 1 of 100 cases or more."""
         within = round(self.coverage80 * self.deliveries)
         shares = (
-            math.comb(self.deliveries, number)
-            * (HIGH - LOW) ** number
-            * (1 - HIGH + LOW) ** (self.deliveries - number)
+            math.exp(
+                math.lgamma(self.deliveries + 1)
+                - math.lgamma(number + 1)
+                - math.lgamma(self.deliveries - number + 1)
+                + number * math.log(HIGH - LOW)
+                + (self.deliveries - number) * math.log(1 - HIGH + LOW)
+            )
             for number in range(within + 1)
         )
         return sum(shares) >= CHANCE_MIN

@@ -168,6 +168,8 @@ def test_a_file_that_contradicts_its_controls_is_held(
         (changed(2, entry("22", 1) + "x"), "line 3 has 95 characters where a record has 94"),
         (changed(5, batch()), "line 6: a record of type 5 can't stand here"),
         (changed(8, entry("22", 1)), "line 9: a record after the file control"),
+        (changed(8, "99 9"), "line 9: a record after the file control"),
+        (changed(1, batch().replace("240103", "24010\u0663")), "line 2: the day isn't a number"),
         (changed(1, batch("ADV")), "line 2: entries of the class ADV aren't read"),
         (changed(1, batch().replace("240103", "240132")), "line 2: 240132 is no day"),
     ],
@@ -182,6 +184,19 @@ def test_what_isnt_an_ach_file_is_refused(bench: Workbench, content: bytes, reas
 def test_lines_without_blanks_at_their_ends(bench: Workbench) -> None:
     taken = take(bench, data([line.rstrip() for line in GOOD]))
     assert len(rows_of(taken)) == 2
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        data([line.ljust(94) + "  " for line in GOOD]),
+        data([*GOOD[:-1], "9" * 60]),
+        data([*GOOD[:-1], "9" * 60 + " " * 34]),
+    ],
+)
+def test_blanks_after_a_record_and_a_short_filler(bench: Workbench, content: bytes) -> None:
+    """Would catch: a line of nines that is cut short taken for a record after the file control."""
+    assert len(rows_of(take(bench, content))) == 2
 
 
 @pytest.mark.skipif(not SAMPLES.is_dir(), reason="the samples aren't here")

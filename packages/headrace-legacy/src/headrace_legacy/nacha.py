@@ -131,6 +131,7 @@ class Record(str):
         text = self[begin - 1 : begin + 5]
         if not text.strip(" 0"):
             return None
+        self.number(begin, begin + 5, "the day")
         try:
             return date(full_year(int(text[:2])), int(text[2:4]), int(text[4:])).isoformat()
         except ValueError as error:
@@ -175,8 +176,9 @@ class Nacha(RecordFormat):
         """Yield the rows of one kind; the controls are checked for each of them."""
         wanted = options.get("rows", ENTRIES)
         reading = _Reading()
-        for line, text in lines_of(path, self.name, options):
-            if not text.strip():
+        for line, written in lines_of(path, self.name, options):
+            text = written.rstrip()
+            if not text:
                 continue
             if len(text) > LENGTH:
                 raise CannotRead(
@@ -205,7 +207,7 @@ class _Reading:
     def take(self, record: Record) -> tuple[str, dict[str, Any]] | None:
         """Return the row that a record is, with its kind; None if it is none."""
         if self._ended:
-            if record.strip("9"):
+            if record.rstrip().strip("9"):
                 raise record.refused("a record after the file control")
             return None
         self._records += 1

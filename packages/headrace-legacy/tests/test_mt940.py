@@ -119,9 +119,22 @@ def test_a_statement_that_contradicts_itself_is_held(
             "line 5: :61: isn't a movement",
             5,
         ),
-        (statement(":61:240132D1,NTRFX", closing="C240102EUR1,"), "2024-01-32 is no day", 5),
+        (statement(":61:240132D1,NTRFX", closing="C240102EUR1,"), "line 5: 240132 is no day", 5),
+        (statement(":61:2401020000C1,NTRFX", closing="C240102EUR1,"), "line 5: 0000 is no day", 5),
+        (statement(":61:2401021350C1,NTRFX", closing="C240102EUR1,"), "line 5: 1350 is no day", 5),
+        (
+            statement(":61:240102C\u0661,NTRFX", closing="C240102EUR1001,"),
+            ":61: isn't a movement",
+            5,
+        ),
+        (statement(closing="C24010\u0662EUR1000,"), ":62F: isn't a balance", 5),
         (statement(closing="C240102EUR1"), "line 5: :62F: isn't a balance: C240102EUR1", 5),
         (statement(":61:240102C1.5NTRFX", closing="C240102EUR1,"), ":61: isn't a movement", 5),
+        (
+            statement(":61:240102C1,NTRFX", *[":86:a\nb"] * 51, closing="C240102EUR1,"),
+            "line 106: the fields :86: have more than 100 lines",
+            106,
+        ),
         (b"date;amount\n1;2\n", "there is no statement", None),
         (b":20:\xff\n", "line 1 isn't UTF-8: declare its encoding", 1),
     ],
@@ -134,6 +147,76 @@ def test_what_isnt_a_statement_is_refused_with_its_line(
     assert refused.code != "delivery_total"
     assert reason in plain(refused.reason)
     assert refused.line == line
+
+
+def pages(first: bytes, second: bytes) -> bytes:
+    return first.replace(b":62F:", b":62M:") + second.replace(b":60F:", b":60M:")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pages(
+            statement(closing="C240102EUR1000,"),
+            statement(opening="C240103EUR1000,00", closing="C240103EUR1000,"),
+        ),
+        statement(closing="C240101EUR1000,")
+        + pages(
+            statement(opening="C240101USD5,", closing="C240101USD5,"),
+            statement(opening="C240101USD5,", closing="C240101USD5,"),
+        ),
+        pages(
+            statement(closing="C240101EUR1000,"),
+            statement(opening="C240101USD5,", closing="C240101USD5,"),
+        ),
+    ],
+)
+def test_a_page_continues_its_account_in_its_currency(bench: Workbench, data: bytes) -> None:
+    """Would catch: "continues with 1, and the one before ended with 1"."""
+    assert isinstance(take(bench, data), Taken)
+
+
+def test_nothing_of_a_second_field_86_is_lost(bench: Workbench) -> None:
+    """Would catch: details that the next ones replace."""
+    data = statement(
+        ":61:240102C1,NTRFX",
+        ":86:166?00GUTSCHRIFT?20Rechnung",
+        ":86:166?21 4711?32Ann",
+        ":86:?33 Lee",
+        ":86:a note",
+        ":61:240102C1,NTRFX",
+        ":86:first",
+        ":86:second",
+        ":61:240102C1,NTRFX",
+        closing="C240102EUR1003,",
+    ).replace(b"\n-\n", b"\n:86:of all\n:86:and more\n-\n")
+    taken = take(bench, data)
+    assert isinstance(taken, Taken), taken
+    assert taken.column("details") == [
+        "166?00GUTSCHRIFT?20Rechnung\n166?21 4711?32Ann\n?33 Lee\na note",
+        "first\nsecond",
+        None,
+    ]
+    assert taken.column("purpose") == ["Rechnung 4711", None, None]
+    assert taken.column("counterparty_name") == ["Ann Lee", None, None]
+    balances = take(bench, data, "balances")
+    assert balances.column("details") == ["of all\nand more"]
+
+
+def test_fields_of_german_banks_beside_the_standard_are_left_out(bench: Workbench) -> None:
+    """Would catch: `:NS:` in a movement's supplement, or in the balance before it."""
+    data = statement(
+        ":NS:01Girokonto\n02more",
+        ":61:240102C1,NTRFX\nown",
+        ":NS:20text",
+        ":86:about it",
+        ":NS:20text",
+        closing="C240102EUR1001,\n:NS:22Ann Lee",
+    )
+    taken = take(bench, data)
+    assert isinstance(taken, Taken), taken
+    assert taken.column("supplement") == ["own"]
+    assert taken.column("details") == ["about it"]
 
 
 def test_blocks_other_line_ends_and_encodings(bench: Workbench) -> None:
@@ -179,6 +262,17 @@ def test_structured_details(bench: Workbench) -> None:
     assert row["purpose"] == "EREF+77 SVWZ+Rechnung 412"
     assert (row["counterparty_bank"], row["counterparty_account"]) == ("DEUTDEFF", "DE02")
     assert row["counterparty_name"] == "Ann Lee"
+
+
+def test_a_question_mark_within_a_text(bench: Workbench) -> None:
+    """Would catch: a text that ends at its question mark."""
+    data = statement(
+        ":61:240102C1,NTRFX", ":86:166?20Paid? Yes?21?!?32Ann?", closing="C240102EUR1001,"
+    )
+    taken = take(bench, data)
+    assert isinstance(taken, Taken), taken
+    assert taken.column("purpose") == ["Paid? Yes?!"]
+    assert taken.column("counterparty_name") == ["Ann?"]
 
 
 def test_a_day_without_movements_is_a_delivery(bench: Workbench) -> None:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 from calendar import monthrange
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -66,18 +67,22 @@ COLUMNS = {
     },
 }
 FIELD_LINES_MAX = 100
-_TAG = re.compile(r":([0-9]{2}[A-Z]?):(.*)")
+_NOT_SWIFT = "NS"
+"""The tag of what German banks add to the standard's fields. It is left out."""
+_TAG = re.compile(rf":([0-9]{{2}}[A-Z]?|{_NOT_SWIFT}):(.*)")
 _END = re.compile(r"-(\}.*|XXX)?\s*")
 """The line that ends a statement."""
-_BALANCE = re.compile(r"([CD])(\d{6})([A-Z]{3})(\d{1,14},\d{0,3})\s*")
+_BALANCE = re.compile(r"([CD])([0-9]{6})([A-Z]{3})([0-9]{1,14},[0-9]{0,3})\s*")
 _MOVEMENT = re.compile(
-    r"(\d{6})(\d{4})?(RC|RD|EC|ED|C|D)([A-Z])?(\d{1,14},\d{0,3})([A-Z][A-Z0-9]{3})(.*)"
+    r"([0-9]{6})([0-9]{4})?(RC|RD|EC|ED|C|D)([A-Z])?([0-9]{1,14},[0-9]{0,3})"
+    r"([A-Z][A-Z0-9]{3})(.*)"
 )
 _SIGNS = {"C": 1, "RD": 1, "EC": 1, "D": -1, "RC": -1, "ED": -1}
 """Mark → sign. A reversal (R) has the opposite one."""
 _EXPECTED = ("EC", "ED")
 """Marks of movements that aren't booked yet, and not in the balances."""
-_STRUCTURED = re.compile(r"\d{3}(?=\?\d\d)")
+_STRUCTURED = re.compile(r"([0-9]{3})?(\?[0-9]{2}.*)")
+_SUBFIELD = re.compile(r"\?(?=[0-9]{2})")
 _PURPOSE = {f"{number:02}" for number in (*range(20, 30), *range(60, 64))}
 
 
@@ -105,7 +110,8 @@ class Statement:
     """Whether its opening balance is an intermediate one (60M)."""
     movements: int = 0
     booked: Decimal = field(default_factory=Decimal)
-    details: str | None = None
+    texts: list[str] = field(default_factory=list)
+    """Its details, of all fields :86: that aren't a movement's."""
 
     def head(self) -> dict[str, Any]:
         """Return the columns that all rows of the statement have."""
@@ -212,8 +218,10 @@ class _Reading:
         """The first contradiction."""
         self._open: Statement | None = None
         self._movement: dict[str, Any] | None = None
-        self._closed: dict[str, Balance] = {}
-        """Account → the closing balance of its newest statement."""
+        self._texts: list[str] = []
+        """The newest movement's details."""
+        self._closed: dict[tuple[str, str], Decimal] = {}
+        """Account and currency → the amount with which its newest statement ended."""
 
     def take(self, tag: str, text: str, line: int) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield the rows that a field ends, each with its kind."""
@@ -224,12 +232,10 @@ class _Reading:
             self._open = Statement(line, text.strip())
             return
         statement = self._open
-        if statement is None:
+        if statement is None or tag == _NOT_SWIFT:
             return
-        if tag == "86" and self._movement is not None:
-            self._movement.update(_details(text))
-        elif tag == "86":
-            statement.details = text
+        if tag == "86":
+            _add(statement.texts if self._movement is None else self._texts, text, line)
         else:
             yield from self._ended_movement()
             self._set(statement, tag, text, line)
@@ -259,13 +265,13 @@ class _Reading:
                 "closing": str(statement.closing.amount),
                 "available": None if statement.available is None else str(statement.available),
                 "movements": str(statement.movements),
-                "details": statement.details,
+                "details": "\n".join(statement.texts).strip() or None,
             },
         )
 
     def _ended_movement(self) -> Iterator[tuple[str, dict[str, Any]]]:
         if self._movement is not None:
-            yield MOVEMENTS, self._movement
+            yield MOVEMENTS, {**self._movement, **_details(self._texts)}
             self._movement = None
 
     def _set(self, statement: Statement, tag: str, text: str, line: int) -> None:
@@ -279,7 +285,7 @@ class _Reading:
                 statement.opening = _balance(tag, text, line)
                 statement.continues = tag == "60M"
             case "61":
-                self._movement = _movement(statement, text, line)
+                self._movement, self._texts = _movement(statement, text, line), []
             case "62F" | "62M":
                 statement.closing = _balance(tag, text, line)
             case "64":
@@ -287,8 +293,8 @@ class _Reading:
 
     def _check(self, statement: Statement, opening: Balance, closing: Balance) -> None:
         """Keep the first contradiction between balances and movements."""
-        before = self._closed.get(statement.account)
-        self._closed[statement.account] = closing
+        before = self._closed.get((statement.account, opening.currency))
+        self._closed[statement.account, closing.currency] = closing.amount
         if self.problem is not None:
             return
         where = f"the statement in line {statement.line:,}"
@@ -305,10 +311,10 @@ class _Reading:
                 f" {_shown(closing.amount)}",
                 line=statement.line,
             )
-        elif statement.continues and before is not None and before != opening:
+        elif statement.continues and before not in (None, opening.amount):
             self.problem = Disagrees(
                 f"{where} continues with {_shown(opening.amount)}, and the one before ended with"
-                f" {_shown(before.amount)}",
+                f" {_shown(before)}",
                 line=statement.line,
             )
 
@@ -349,7 +355,6 @@ def _movement(statement: Statement, text: str, line: int) -> dict[str, Any]:
         "customer_reference": customer_reference.strip() or None,
         "bank_reference": bank_reference.strip() or None,
         "supplement": supplement.strip() or None,
-        **dict.fromkeys([*COLUMNS[MOVEMENTS]][14:]),
     }
 
 
@@ -366,46 +371,52 @@ def _day(text: str, line: int) -> date:
 
     30 February, which banks with months of 30 days write, is the month's last day.
     """
-    year, month, day = (int(text[at : at + 2]) for at in (0, 2, 4))
-    return _date(full_year(year), month, day, line)
+    return _date(full_year(int(text[:2])), text, line)
 
 
-def _date(year: int, month: int, day: int, line: int) -> date:
+def _date(year: int, text: str, line: int) -> date:
+    """Return the day of a year that a text ends with, MMDD."""
+    month, day = int(text[-4:-2]), int(text[-2:])
     try:
         if month == 2 and day in (29, 30):
             day = min(day, monthrange(year, month)[1])
         return date(year, month, day)
     except ValueError as error:
-        raise CannotRead(
-            f"line {line:,}: {marked(f'{year:04}-{month:02}-{day:02}')} is no day", line=line
-        ) from error
+        raise CannotRead(f"line {line:,}: {marked(text)} is no day", line=line) from error
 
 
 def _entry_date(text: str | None, value_date: date, line: int) -> str | None:
     """Return the day MMDD in the year in which it is nearest to the value date."""
     if text is None:
         return None
-    month, day = int(text[:2]), int(text[2:])
-    days = [_date(value_date.year + years, month, day, line) for years in (-1, 0, 1)]
+    days = [_date(value_date.year + years, text, line) for years in (-1, 0, 1)]
     return min(days, key=lambda entry: abs(entry - value_date)).isoformat()
 
 
-def _details(text: str) -> dict[str, Any]:
+def _add(texts: list[str], text: str, line: int) -> None:
+    """Add a field :86: to those before, which some banks write for one movement."""
+    texts.append(text)
+    if sum(each.count("\n") + 1 for each in texts) > FIELD_LINES_MAX:
+        raise CannotRead(
+            f"line {line:,}: the fields :86: have more than {FIELD_LINES_MAX} lines", line=line
+        )
+
+
+def _details(texts: Sequence[str]) -> dict[str, Any]:
     """Return the details as text, and their parts if they are structured: `166?00…?20…`."""
-    whole = text.replace("\n", "").strip()
-    match = _STRUCTURED.match(whole)
-    if match is None:
-        return {"details": text.strip() or None}
-    parts: dict[str, str] = {}
-    for part in whole[match.end() :].split("?")[1:]:
-        parts[part[:2]] = parts.get(part[:2], "") + part[2:]
-    purpose = "".join(value for key, value in parts.items() if key in _PURPOSE)
-    return {
-        "details": text.strip(),
-        "code": match[0],
-        "posting_text": parts.get("00") or None,
-        "purpose": purpose.strip() or None,
-        "counterparty_bank": parts.get("30") or None,
-        "counterparty_account": parts.get("31") or None,
-        "counterparty_name": "".join((parts.get("32", ""), parts.get("33", ""))) or None,
+    wholes = (text.replace("\n", "").strip() for text in texts)
+    found = [match for whole in wholes if (match := _STRUCTURED.fullmatch(whole))]
+    code = next((match[1] for match in found if match[1]), "")
+    parts: defaultdict[str, str] = defaultdict(str)
+    for part in _SUBFIELD.split("".join(match[2] for match in found if code))[1:]:
+        parts[part[:2]] += part[2:]
+    values = {
+        "details": "\n".join(texts),
+        "code": code,
+        "posting_text": parts["00"],
+        "purpose": "".join(value for key, value in parts.items() if key in _PURPOSE),
+        "counterparty_bank": parts["30"],
+        "counterparty_account": parts["31"],
+        "counterparty_name": parts["32"] + parts["33"],
     }
+    return {name: value.strip() or None for name, value in values.items()}

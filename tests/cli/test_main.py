@@ -275,7 +275,7 @@ def test_output_for_an_ascii_terminal_has_no_traceback(tmp_path: Path) -> None:
 def test_init_prints_json_alone(tmp_path: Path) -> None:
     done = headrace("--json", "init", "shop", cwd=tmp_path)
     response = json.loads(done.stdout)
-    assert response["next"] == "cd shop && headrace tick"
+    assert response["next"] == "cd shop && headrace run"
     assert (tmp_path / "shop/headrace.toml").exists()
 
 

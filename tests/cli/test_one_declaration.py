@@ -21,7 +21,6 @@ from headrace.project import parameters
 from headrace.project.parameters import Argument, Option
 
 DECLARED_TWICE = {
-    ("checks", "--seconds"): "a request of the API is answered within 60 s, a terminal may wait",
     ("erase", "--dry-run"): "a terminal asks, unless --yes or --dry-run is given",
     ("demo", "directory"): "the word `resume` may stand before it",
     ("demo", "--fault"): "the terminal offers its values",

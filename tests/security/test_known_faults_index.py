@@ -16,7 +16,7 @@ _ID = re.compile(r"(B[0-9]{1,2})\. ")
 
 def described() -> Iterator[tuple[str, str]]:
     """The id and the file of each test whose description begins with an id."""
-    for path in TESTS.rglob("*.py"):
+    for path in (*TESTS.rglob("*.py"), *TESTS.parent.glob("packages/*/tests/**/*.py")):
         text = path.read_text(encoding="utf-8")
         if '"""B' not in text:
             continue

@@ -34,7 +34,8 @@ def test_every_code_has_a_page() -> None:
 
 
 def test_every_page_is_about_a_code_that_is_used() -> None:
-    text = "\n".join(path.read_text(encoding="utf-8") for path in SOURCE.rglob("*.py"))
+    code_files = (*SOURCE.rglob("*.py"), *SOURCE.parents[1].glob("packages/*/src/**/*.py"))
+    text = "\n".join(path.read_text(encoding="utf-8") for path in code_files)
     unused = [code for code in codes() if not re.search(rf"""["']{code}["']""", text)]
     assert not unused
 

@@ -59,13 +59,13 @@ def test_slots_are_busy_while_attempts_run(door: Opened) -> None:
         0 <= own <= busy <= 1 for own, busy in zip(lane["by_run"], lane["busy"], strict=True)
     )
     busy = sum(lane["by_run"]) * load["step_seconds"]
-    computed = sum(
-        phase["seconds"]
-        for attempt in run["attempts"]
-        for phase in attempt["phases"]
-        if phase["kind"] in ("run", "audit", "publish")
-    )
-    assert busy == pytest.approx(computed, rel=0.5) and busy > 0
+
+    def seconds(*kinds: str) -> float:
+        phases = (phase for attempt in run["attempts"] for phase in attempt["phases"])
+        return sum(phase["seconds"] for phase in phases if phase["kind"] in kinds)
+
+    # A slot is free again before the leader has published, which takes long on a busy machine.
+    assert 0.5 * seconds("run") <= busy <= 1.5 * seconds("run", "audit", "publish")
     assert sum(lane["waiting"]) > 0  # four nodes, one worker
 
 

@@ -269,6 +269,15 @@ def test_the_fault_is_guarded_against(shown: Shown, tmp_path: Path) -> None:
     assert fault.source in faults({"macros/m.sql": macro})[0].message
 
 
+def test_parameters_of_a_faulty_plan(tmp_path: Path) -> None:
+    """Would catch: a guard that stops at a name with letters outside ASCII, or without a value."""
+    with DuckDBSession(tmp_path) as session:
+        refuse_faulty_plan(session, "SELECT 'ä', $größe + 1, $Größe AS x", {"größe": 1})
+        refuse_faulty_plan(session, "SELECT $size + $other", {"size": 1})
+        with pytest.raises(WrongResult, match="#24344"):
+            refuse_faulty_plan(session, "SELECT 'ä', round($größe, -2)", {"größe": Decimal("99.9")})
+
+
 def test_the_faults_are_named() -> None:
     """Would catch: a fault that users can't read about, or a shown one that isn't in the table."""
     assert {fault.source for fault in ENGINE_FAULTS} == {shown.source for shown in SHOWN}

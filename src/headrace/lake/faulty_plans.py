@@ -97,14 +97,16 @@ def _with_values(session: DuckDBSession, statement: str, parameters: Mapping[str
     }
     code, text, end = statement.encode(), "", 0
     for at, kind in duckdb.tokenize(statement):
-        name = _PARAMETER.match(code, at)
-        if name is not None and kind == duckdb.token_type.operator:
-            text += code[end:at].decode() + values[name[0].decode().lower()].replace("\n", " ")
-            end = name.end()
+        if kind != duckdb.token_type.operator or not code.startswith(b"$", at):
+            continue
+        name = _PARAMETER.match(code[at:].decode())
+        if name is not None and (value := values.get(name[0].lower())):
+            text += code[end:at].decode() + value.replace("\n", " ")
+            end = at + len(name[0].encode())
     return text + code[end:].decode()
 
 
-_PARAMETER = re.compile(rb"\$\w+")
+_PARAMETER = re.compile(r"\$\w+")
 
 
 def _line_of(statement: str, at: int) -> int:

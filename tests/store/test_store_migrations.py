@@ -120,6 +120,8 @@ def test_versions_of_an_older_store_are_searched_for_classifications_once(
     [
         ("branch: 'Oslo' is 'Bergen'", "branch: …"),
         ("isn't there: 'Oslo'", "isn't there: …"),
+        ("'Oslo' in its place", "…"),
+        ('"O\'Hara", as before', "…"),
         ('name: "O\'Hara" is new', "name: …"),
         ("origin: 3 rows not in EWR (Oslo, Rome); more", "origin: 3 rows not in EWR (…"),
         ("Conversion Error: can't cast 4711", "Conversion Error: …"),
@@ -148,11 +150,27 @@ def test_texts_of_an_older_store_show_no_values(
                 " error) values (1, 1, 1, 'a', 'export', '[]', 'failed', 0, ?)",
                 (error,),
             )
+            tx.execute(
+                "insert into fact (node, partition, epoch, n, kind, column_name, severity, expected,"
+                " observed, strength, detail, at) values ('a', '', 1, 1, '', '', 'warn', '', '', '',"
+                " ?, 0)",
+                (text,),
+            )
+            tx.execute(
+                "insert into incident (state, kind, node, fingerprint, owner, summary, confidence,"
+                " evidence, affected, began_at, opened_at, updated_at) values ('open', '', 'a', '',"
+                " '', '', '1', ?, '{}', 0, 0, 0)",
+                (msgspec.json.encode([{"observed": text}]).decode(),),
+            )
         store.close()
     with opened().read() as tx:
         looks = tx.execute("select error from look order by at").fetchall()
         ((stored,),) = tx.execute("select error from attempt").fetchall()
-    for item in (looks[0][0], msgspec.json.decode(stored)["message"]):
+        ((fact, evidence),) = tx.execute(
+            "select fact.detail, evidence from fact, incident"
+        ).fetchall()
+    said = msgspec.json.decode(stored)["message"]
+    for item in (looks[0][0], said, fact, msgspec.json.decode(evidence)[0]["observed"]):
         assert (texts.plain(item), texts.hidden(item)) == (text, left)
     assert looks[1][0] is None
 

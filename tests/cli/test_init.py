@@ -13,6 +13,8 @@ import pytest
 from clilab import Project
 from legacy_formats import NEEDS_LEGACY
 
+from headrace.model.texts import MARKS
+
 Call = Callable[..., Any]
 
 
@@ -248,6 +250,7 @@ def test_nothing_is_ever_overwritten(tmp_path: Path, call: Call) -> None:
         (b"\x7fELF\0\0\0\0\0\0\0\0", "data"),
         (b"a,b\n1,2,3\n4\n", "data"),
         (b'{"a": 1}\n{broken\n', "data"),
+        (b"1,2\n3,4\n", "not like a header: `1`, `2`"),
     ],
 )
 def test_files_that_are_no_data_are_refused_and_nothing_is_written(
@@ -258,6 +261,7 @@ def test_files_that_are_no_data_are_refused_and_nothing_is_written(
     assert (code, out) == (2, "")
     assert "x.bin" in err
     assert said in err
+    assert not set(MARKS) & set(err)
     assert not (tmp_path / "shop").exists()
 
 

@@ -23,6 +23,7 @@ from headrace.lake.session import DuckDBSession
 from headrace.lake.sqltext import quote
 from headrace.model import UsageError
 from headrace.model.connectors import SINGLE_BYTE, json_path
+from headrace.model.texts import plain
 
 Options: TypeAlias = Mapping[str, Mapping[str, Any]]
 """What a source declares of its format: format → option → value."""
@@ -79,7 +80,7 @@ def _unreadable(group: FileGroup, result: Result) -> UsageError:
     line = getattr(result, "line", None)
     where = f"{next(iter(group.files.values()))}{f':{line}' if line else ''}"
     return UsageError(
-        f"{where} can't be read as data: {reason}",
+        f"{where} can't be read as data: {plain(reason)}",
         hint="name CSV, JSON, Parquet or Excel files, with column names",
     )
 

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
 import pytest
 
-from headrace.connect.deliveries import AlmostTyped, BadColumn, Disagreement, error_text
+from headrace.connect.connectors import _Added
+from headrace.connect.deliveries import (
+    AlmostTyped,
+    BadColumn,
+    CannotRead,
+    Disagreement,
+    error_text,
+)
+from headrace.connect.engines.engine import Unavailable
+from headrace.connect.formats.records import RecordFormat
 from headrace.connect.formats.text_values import drift_of
+from headrace.connect.raw_files import Opened
 from headrace.connect.row_partitions import _in_no_interval
-from headrace.model import Grain, PartitionSpec, Place, Source
+from headrace.model import Grain, PartitionSpec, Place, Source, plugins
+from headrace.model.plugins import Plugin
 from headrace.model.texts import hidden, plain
 
 SOURCE = Source(
@@ -42,3 +57,28 @@ def test_values_of_classified_columns_are_in_nobodys_reason() -> None:
         "column age: first value that isn't BIGINT at line 7, 3 rows;"
         " column b: first value that isn't DATE: 'x', 1 row"
     )
+
+
+class Failing(RecordFormat):
+    name = "till"
+
+    def records(self, path: Path, options: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+        yield {"salary": int("secret")}
+
+
+def test_what_a_package_raises_names_the_package_and_no_value(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Would catch: an exception of a package, which quotes a value, in everybody's incidents."""
+    package = Plugin(group="", name="till", package="tills 1.0", target="tills:Till")
+    monkeypatch.setattr(plugins, "plugins", lambda _: (package,))
+    kind: Any = Failing()
+    with pytest.raises(CannotRead) as of_format:
+        list(kind._lines(Opened(str(tmp_path), "a.till")))
+    kind.observe = lambda *_: int("secret")
+    with pytest.raises(Unavailable) as of_source:
+        _Added(kind).observe(*[kind] * 3)
+    for raised in (of_format, of_source):
+        shown = hidden(str(raised.value))
+        assert "of the installed package tills 1.0 can't be used: ValueError: …" in shown
+        assert "'secret'" in plain(str(raised.value))

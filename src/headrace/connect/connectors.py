@@ -31,6 +31,7 @@ from headrace.model.plugins import (
     plugin_names,
     running,
 )
+from headrace.model.texts import of_error
 from headrace.security.secrets import Secrets
 
 MODULES = {"http": "http", "connection": "databases", "url": "filesystems"}
@@ -226,7 +227,7 @@ class _Added:
     @contextmanager
     def _named(self) -> Iterator[None]:
         try:
-            with running(SOURCES, self._kind.name):
+            with running(SOURCES, self._kind.name, words=of_error):
                 yield
         except BrokenPlugin as error:
             raise Unavailable(str(error)) from error

@@ -194,10 +194,15 @@ def _instance(plugin: Plugin, entry: EntryPoint, base: type[Kind]) -> Kind:
 
 
 @contextmanager
-def running(group: str, name: str, passing: tuple[type[BaseException], ...] = ()) -> Iterator[None]:
+def running(
+    group: str,
+    name: str,
+    passing: tuple[type[BaseException], ...] = (),
+    words: Callable[[str], str] = str,
+) -> Iterator[None]:
     """Run code of a plugin: any exception becomes BrokenPlugin with the package's name.
 
-    Except those that are `passing`.
+    Except those that are `passing`. Where rows are read, `words` is `texts.of_error`.
     """
     try:
         yield
@@ -207,7 +212,7 @@ def running(group: str, name: str, passing: tuple[type[BaseException], ...] = ()
         plugin = next((plugin for plugin in plugins(group) if plugin.name == name), None)
         if plugin is None:
             raise
-        raise BrokenPlugin(plugin, f"{type(error).__name__}: {error}") from error
+        raise BrokenPlugin(plugin, words(f"{type(error).__name__}: {error}")) from error
 
 
 def plugin_state(group: str, name: str) -> str:

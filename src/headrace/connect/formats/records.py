@@ -16,6 +16,7 @@ from headrace.connect.raw_files import Opened, UnpackLimits, written
 from headrace.lake import LakeColumn
 from headrace.model.errors import HeadraceError
 from headrace.model.plugins import FORMATS, running
+from headrace.model.texts import of_error
 
 if TYPE_CHECKING:
     import duckdb
@@ -88,7 +89,7 @@ class RecordFormat(JsonRecordReader):
     def _lines(self, opened: Opened) -> Iterator[bytes]:
         options = opened.options.get(self.name) or {}
         try:
-            with running(FORMATS, self.name, (CannotRead,)):
+            with running(FORMATS, self.name, (CannotRead,), of_error):
                 for record in self.records(Path(opened.path), options):
                     yield json.dumps(record, ensure_ascii=False, allow_nan=False).encode() + b"\n"
         except Disagrees:

@@ -97,10 +97,8 @@ def _with_values(session: DuckDBSession, statement: str, parameters: Mapping[str
     }
     code, text, end = statement.encode(), "", 0
     for at, kind in duckdb.tokenize(statement):
-        if kind != duckdb.token_type.operator or not code.startswith(b"$", at):
-            continue
-        name = _PARAMETER.match(code[at:].decode())
-        if name is not None and (value := values.get(name[0].lower())):
+        name = _PARAMETER.match(code[at:].decode()) if code.startswith(b"$", at) else None
+        if name and kind == duckdb.token_type.operator and (value := values.get(name[0].lower())):
             text += code[end:at].decode() + value.replace("\n", " ")
             end = at + len(name[0].encode())
     return text + code[end:].decode()

@@ -348,6 +348,29 @@ def test_sources_are_declared_and_say_what_is_missing(tmp_path: Path) -> None:
     assert "sources/erp_raw_orders.yaml" in found.files
 
 
+@pytest.mark.parametrize("tables", [("lost", "kept"), ("kept", "lost")])
+def test_a_lost_freshness_of_a_seed_is_told_for_each_of_its_sources(
+    tmp_path: Path, tables: tuple[str, str]
+) -> None:
+    """Would catch: "carried", since the last of two source tables of the seed lost nothing."""
+    of = {
+        "kept": "{name: a, identifier: orders}",
+        "lost": "{name: b, identifier: orders, freshness: {warn_after: {count: 1, period: day}}}",
+    }
+    listed = ", ".join(of[table] for table in tables)
+    found = imported(
+        tmp_path,
+        {
+            "dbt_project.yml": "name: shop\nseeds: {shop: {+schema: raw}}",
+            "seeds/orders.csv": "id\n1\n",
+            "models/s.yml": f"sources: [{{name: raw, tables: [{listed}]}}]",
+        },
+    )
+    item = found.items["seed.shop.orders"]
+    assert item.verdict is Verdict.PERSON
+    assert item.why.count("its freshness isn't checked") == 1
+
+
 def test_a_source_that_a_seed_loads_is_the_seed(tmp_path: Path) -> None:
     """Would catch: a table that would be delivered twice under two names."""
     found = imported(

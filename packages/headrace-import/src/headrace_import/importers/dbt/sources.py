@@ -134,13 +134,14 @@ def _checks_of_seed(
     """Return the checks of a seed and of the source tables that it loads, with what is left out."""
     uids = (node.uid, *sources)
     checks = [check.declaration for uid in uids for check in outcome.checks.get(uid, ())]
-    unchecked = ""
+    unchecked: dict[str, None] = {}
     for uid in sources:
         table = outcome.nodes.by_id[uid]
-        more, unchecked = freshness(outcome, table)
+        more, why = freshness(outcome, table)
         checks += more
+        unchecked[why] = None
         node.properties.setdefault("description", table.properties.get("description"))
-    return checks, unchecked
+    return checks, "".join(unchecked)
 
 
 def _separator(delimiter: object) -> str:

@@ -65,6 +65,8 @@ class Graph:
             "nightly": "tag:daily --exclude delays",
             "more": "selector:nightly ranking+",
             "broken": "claen",
+            "rest": "--exclude +delays",
+            "empty": " --exclude ",
         }
 
 

@@ -191,14 +191,15 @@ def _state(value: str, graph: SelectionGraph) -> set[str]:
 
 
 def _selector(value: str, graph: SelectionGraph) -> set[str]:
-    """Return what a declared selector selects; each names earlier ones only."""
+    """Return what a declared selector selects; all nodes if it only excludes."""
     selectors = graph.selectors()
     if value not in selectors:
         hint = did_you_mean(value, selectors) or "declare it in `[selectors]` of headrace.toml"
         raise UsageError(f"unknown selector {shown(value)}", hint=hint)
     selection, _, exclude = selectors[value].partition(EXCLUDE)
+    selected = [] if exclude.strip() and not selection.strip() else [selection]
     try:
-        return set(select([selection], [exclude.replace(EXCLUDE, " ")], graph))
+        return set(select(selected, [exclude.replace(EXCLUDE, " ")], graph))
     except UsageError as error:
         raise UsageError(f"selector {shown(value)}: {error}", hint=error.hint) from error
 

@@ -46,6 +46,7 @@ def test_a_selection_of_nothing_is_no_claim_about_the_project(
             code, out, err = call(tmp_path / "shop", *words, selection)
             assert (code, message in out) == (0, True), (words, selection, out, err)
             assert "nobody has said" not in out
+            assert "No consumer is declared" not in out
     code, _, err = call(tmp_path / "shop", "pause", "state:modified", "--reason", "x")
     assert (code, "no node matches the selection" in err) == (2, True)
 

@@ -31,8 +31,14 @@ def facts(*states: str, **more: object) -> OpenFacts:
     return OpenFacts(now_us=THURSDAY, timezone="UTC", consumers=consumers, **more)  # type: ignore[arg-type]
 
 
-def said(result: OpenFacts, causes: str | None = None, *, wrong_visible: bool = False) -> str:
-    return headline(result, causes, Explained(), wrong_visible=wrong_visible)
+def said(
+    result: OpenFacts,
+    causes: str | None = None,
+    *,
+    wrong_visible: bool = False,
+    displayed: str = "declared",
+) -> str:
+    return headline(result, causes, Explained(), wrong_visible=wrong_visible, displayed=displayed)
 
 
 SERVED = ("served", "served", "served")
@@ -79,6 +85,7 @@ def test_without_anything_open_the_headline_claims_nothing_more() -> None:
     assert said(facts("served", "served")) == "Both consumers are served."
     assert said(facts("served")) == "The consumer is served."
     assert said(facts()) == "No consumer is declared."
+    assert said(facts(), displayed="selected") == "No consumer is selected."
 
 
 def test_consumers_that_miss_something() -> None:

@@ -211,6 +211,7 @@ def status_headline(
     holding: HoldingRow | None,
     *,
     wrong_visible: bool,
+    displayed: str,
 ) -> str:
     """Return the headline.
 
@@ -222,7 +223,11 @@ def status_headline(
     )
     named |= {cause.label for cause in causes}
     return headline(
-        facts, _causes(holding), explained_by(facts, named), wrong_visible=wrong_visible
+        facts,
+        _causes(holding),
+        explained_by(facts, named),
+        wrong_visible=wrong_visible,
+        displayed=displayed,
     )
 
 

@@ -119,7 +119,7 @@ def of_consumers(
         tx, facts = stood.tx, stood.facts
         evaluation = stood.evaluation(session, (began_us, now_us))
         status = evaluation.status
-        chosen = _visible_consumers(session, compiled, chosen)
+        chosen, displayed = _displayed_consumers(session, compiled, chosen)
         open_incidents = evaluation.opened.all
         limited = _limited(session, compiled, tx, open_incidents, stood)
         consumer_status = [
@@ -234,7 +234,12 @@ def of_consumers(
         proposed=undecided,
         warned=[partition_argument(*at) for at in warned if session.shows(at[0])],
         headline=status_facts.status_headline(
-            found_open, consumer_status, causes, holding, wrong_visible=wrong_visible
+            found_open,
+            consumer_status,
+            causes,
+            holding,
+            wrong_visible=wrong_visible,
+            displayed=displayed,
         ),
         open=status_facts.open_rows(found_open),
         window_observed=_observed(session, totals, now_us),
@@ -261,14 +266,16 @@ def _shown(session: ProjectSession, causes: Iterable[Incident]) -> list[Incident
     return [cause for cause in causes if session.shows(cause.node)]
 
 
-def _visible_consumers(
+def _displayed_consumers(
     session: ProjectSession, compiled: Compiled, chosen: Collection[str] | None
-) -> Collection[str] | None:
-    """Return the chosen consumers that somebody may see; None for all consumers."""
+) -> tuple[Collection[str] | None, str]:
+    """Return the chosen consumers that somebody may see, None for all; and a word for them."""
     if session.visible is None:
-        return chosen
+        return chosen, "declared" if chosen is None else "selected"
     names = compiled.project.consumers if chosen is None else chosen
-    return {name for name in names if session.shows(name)}
+    return {name for name in names if session.shows(name)}, (
+        "visible" if chosen is None else "selected"
+    )
 
 
 def _limited(

@@ -203,7 +203,12 @@ def open_items(facts: OpenFacts, explained: Explained = Explained()) -> tuple[Op
 
 
 def headline(
-    facts: OpenFacts, causes: str | None, explained: Explained, *, wrong_visible: bool
+    facts: OpenFacts,
+    causes: str | None,
+    explained: Explained,
+    *,
+    wrong_visible: bool,
+    displayed: str = "declared",
 ) -> str:
     """Return the state of the project in at most four sentences.
 
@@ -211,11 +216,12 @@ def headline(
     is unserved for another reason than waiting, since it would hide that consumer. `wrong_visible`
     says whether readers can see a publication that is known to be wrong. `explained` are the
     incidents that the consumers' reasons name: they are counted once, with the consumer.
+    `displayed` says which consumers the facts have: those declared, visible or selected.
     """
     states = {consumer.state for consumer in facts.consumers}
     if states & _NOT_SERVED - _WAITING:
         causes = None
-    sentences = [_served(facts, causes)]
+    sentences = [_served(facts, causes, displayed)]
     if facts.broken_since is not None:
         sentences.append(
             "Nothing can run: no worker starts since"
@@ -261,10 +267,10 @@ def _beside(item: OpenItem, facts: OpenFacts, explained: Explained) -> str:
     return f"{text} ({_fails(sorted(failing))})" if failing else text
 
 
-def _served(facts: OpenFacts, causes: str | None) -> str:
+def _served(facts: OpenFacts, causes: str | None, displayed: str) -> str:
     """Return the sentence on what consumers can read; `causes` replaces it."""
     if not facts.consumers:
-        return "No consumer is declared."
+        return f"No consumer is {displayed}."
     if causes is not None:
         return causes
     risky = [consumer.name for consumer in facts.consumers if consumer.state == "at_risk"]

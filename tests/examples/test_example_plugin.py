@@ -319,3 +319,32 @@ def test_a_broken_package_of_advice_stops_no_cleanup(tmp_path: Path) -> None:
     assert "headrace_torn" in shop.json("db", "gc")["rebuildable"][0]["why"]
     broken = [row for row in shop.json("doctor", code=1) if row["state"] == "fail"]
     assert any("headrace_torn" in row["detail"] for row in broken), broken
+
+
+BROKEN_EMITTERS = {
+    "import no_such_module\n": "No module named 'no_such_module'",
+    "def start(held, leader):\n    raise RuntimeError('no route')\n": "RuntimeError: no route",
+    (
+        "class Emitter:\n    def close(self):\n        raise RuntimeError('not flushed')\n\n"
+        "def start(held, leader):\n    return Emitter()\n"
+    ): "RuntimeError: not flushed",
+}
+
+
+@pytest.mark.parametrize("code", BROKEN_EMITTERS)
+def test_a_broken_emitter_is_named_and_the_tick_goes_on(
+    tmp_path: Path, code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: a package that only reports, and by which every tick and run fails."""
+    packages = tmp_path / "packages"
+    entry = "[headrace.emitters]\ngone = headrace_gone:start\n"
+    add_package(packages, "headrace_gone", entry, code)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    shop = Shop(tmp_path, packages)
+    shutil.rmtree(shop.root / "assets")
+    shutil.rmtree(shop.root / "sources")
+    (shop.root / "consumers.yaml").unlink()
+    error = shop.error("tick", "--now", "2026-03-03T05:00+01:00", code=0)
+    [line] = [line for line in error.splitlines() if "headrace_gone 1.0" in line]
+    assert BROKEN_EMITTERS[code] in line
+    assert "Traceback" not in error

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
-from headrace.model.plugins import EMITTERS, functions, missing_package
+from headrace.model.plugins import (
+    EMITTERS,
+    BrokenPlugin,
+    Plugin,
+    function_of,
+    missing_package,
+    plugins,
+)
 from headrace.runtime.leadership import Emitter, Leadership
 
 if TYPE_CHECKING:
@@ -18,16 +27,35 @@ COLLECTORS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT
 _log = logging.getLogger(__name__)
 
 
-def start_emitters(held: Leadership, leader: Leader) -> Iterator[Emitter]:
-    """Start the emitters that the project's settings and the environment variables ask for.
+def start_emitters(held: Leadership, leader: Leader) -> Iterator[Callable[[], None]]:
+    """Start the emitters that the settings and environment variables ask for; yield what ends each.
 
-    Packages are looked for only then, which takes 10 ms.
+    Packages are looked for only then, which takes 10 ms. What an emitter raises is logged with its
+    package, and the leader goes on.
     """
     traced = any(os.environ.get(name) for name in COLLECTORS)
     if not leader.applied.compiled.project.settings.openlineage and not traced:
         return
     if traced and (package := missing_package(EMITTERS, "traces")):
         _log.warning("traces are asked for, and are in another package: pip install %s", package)
-    for start in functions(EMITTERS):
-        if (emitter := start(held, leader)) is not None:
-            yield emitter
+    for plugin in plugins(EMITTERS):
+        emitter: Emitter | None = None
+        with _logged(plugin):
+            emitter = function_of(plugin)(held, leader)
+        if emitter is not None:
+            yield partial(_close, plugin, emitter)
+
+
+def _close(plugin: Plugin, emitter: Emitter) -> None:
+    with _logged(plugin):
+        emitter.close()
+
+
+@contextmanager
+def _logged(plugin: Plugin) -> Iterator[None]:
+    try:
+        yield
+    except BrokenPlugin as error:
+        _log.warning("%s", error)
+    except Exception as error:  # noqa: BLE001 somebody else's code, which delays no run
+        _log.warning("%s", BrokenPlugin(plugin, f"{type(error).__name__}: {error}"))

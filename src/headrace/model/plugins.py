@@ -95,7 +95,13 @@ def functions(group: str) -> list[Callable[..., Any]]:
 
     Raises BrokenPlugin if one can't be imported.
     """
-    return [_loaded(*item) for item in sorted(_entry_points(group), key=lambda item: item[0].name)]
+    return [function_of(plugin) for plugin in plugins(group)]
+
+
+def function_of(plugin: Plugin) -> Callable[..., Any]:
+    """Return the function that an entry point names. Raises BrokenPlugin like `functions`."""
+    function: Callable[..., Any] = _loaded(plugin, dict(_entry_points(plugin.group))[plugin])
+    return function
 
 
 def _loaded(plugin: Plugin, entry: EntryPoint) -> Any:

@@ -224,14 +224,14 @@ class Leadership:
             contents=MessageContents(repair, weekly),
             production=self.production,
         )
-        for emitter in emitters(self, leader):
-            self._stack.callback(emitter.close)
+        for close in emitters(self, leader):
+            self._stack.callback(close)
         self._stack.callback(leader.leave)
         return leader
 
 
-StartEmitters = Callable[[Leadership, "Leader"], Iterable[Emitter]]
-"""Starts the emitters that accompany a leader."""
+StartEmitters = Callable[[Leadership, "Leader"], Iterable[Callable[[], None]]]
+"""Starts the emitters that accompany a leader, and yields what ends each."""
 
 
 @contextlib.contextmanager

@@ -11,7 +11,15 @@ from headrace.model import HeadraceError, ProblemLevel, Project, Settings
 from headrace.model.access import ACCESS_FILE
 from headrace.model.file_descriptions import require_usable
 from headrace.model.link_problems import rules_that_end
-from headrace.model.plugins import GROUPS, REPEATABILITY, WEEKLY, BrokenPlugin, functions, plugins
+from headrace.model.plugins import (
+    EMITTERS,
+    GROUPS,
+    REPEATABILITY,
+    WEEKLY,
+    BrokenPlugin,
+    functions,
+    plugins,
+)
 from headrace.model.settings import PRODUCTION
 from headrace.project.session import ProjectSession
 from headrace.responses.inspections import ExaminationRow
@@ -83,7 +91,7 @@ def _packages() -> Iterator[ExaminationFinding]:
             added.setdefault(plugin.package, set()).add(f"`{plugin.name}`")
     for package, names in added.items():
         yield ok("packages", f"{package} adds {', '.join(sorted(names))}")
-    for group in (REPEATABILITY, WEEKLY):
+    for group in (EMITTERS, REPEATABILITY, WEEKLY):
         try:
             functions(group)
         except BrokenPlugin as error:

@@ -183,6 +183,16 @@ def test_run_names_and_applies_edits(tmp_path: Path, call: Call) -> None:
     assert "next: headrace run --apply" in out
     code, _, err = call(tmp_path / "shop", "run", "--apply")
     assert (code, "headrace run --apply --yes" in err) == (3, True), "nobody was asked"
+    _, _, err = call(
+        tmp_path / "shop",
+        *("run", "daily_*", "--apply", "--exclude", "orders", "--partition", "2026-01-05"),
+        *("--again", "--reason", "it's wrong"),
+    )
+    hint = (
+        "headrace run 'daily_*' --exclude orders --partition 2026-01-05"
+        """ --reason 'it'"'"'s wrong' --again --apply --yes"""
+    )
+    assert hint in err, "the hint runs no more than was selected"
     response = shop.json("run", "--apply", "--yes")
     assert (response["state"], len(response["published"]), response["unapplied"]) == (
         "succeeded",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping, Sequence
 from contextlib import closing, nullcontext
 from typing import Annotated
 
@@ -15,6 +16,7 @@ from headrace.cli.output import CommandOutput
 from headrace.cli.run_results import render_run
 from headrace.cli.terminal import ColumnLayout, StyledCell, joined, plural
 from headrace.model.errors import Refused, UsageError
+from headrace.model.partitions import command_line
 from headrace.project.parameters import Option
 from headrace.responses.interventions import CancelResponse, PauseResponse, PauseRow
 
@@ -68,7 +70,9 @@ def run_command(
         )
     from headrace.services.run import run
 
-    if apply and not _applied(invocation, yes=yes):
+    given: dict[str, Sequence[str | None]] = {"--exclude": exclude, "--partition": partitions}
+    given |= {"--from": [first], "--to": [last], "--reason": [reason]}
+    if apply and not _applied(invocation, yes=yes, command=_typed(select, given, again=again)):
         return 3
     session = invocation.session
     with closing(session.again(session.actor)) if apply else nullcontext(session) as session:
@@ -87,15 +91,28 @@ def run_command(
     return 0 if response.state in ("succeeded", "nothing_due") else 1
 
 
-def _applied(invocation: Invocation, *, yes: bool) -> bool:
-    """Apply the files if somebody agrees; print why not, and return whether they are applied."""
+def _typed(select: Sequence[str], given: Mapping[str, Sequence[str | None]], *, again: bool) -> str:
+    """Return the command of a run with the values of its options, to be typed once more."""
+    words = [
+        word
+        for option, values in given.items()
+        for value in values
+        if value is not None
+        for word in (option, value)
+    ]
+    return command_line("run", *select, *words, *(["--again"] if again else []), "--apply", "--yes")
+
+
+def _applied(invocation: Invocation, *, yes: bool, command: str) -> bool:
+    """Apply the files if somebody agrees; print why not, and return whether they are applied.
+
+    `command` is for those who can't be asked.
+    """
     from headrace.services.apply import apply
 
     response = apply(
         invocation.session,
-        confirm=lambda plan: confirm_apply(
-            invocation, plan, yes=yes, command="headrace run --apply --yes"
-        ),
+        confirm=lambda plan: confirm_apply(invocation, plan, yes=yes, command=command),
         progress=invocation.progress(),
     )
     if response.state in REFUSED_STATES:

@@ -139,6 +139,14 @@ def test_a_command_of_another_package_says_which(alone: Alone) -> None:
 
 
 @pytest.mark.system
+def test_no_action_of_another_package_is_proposed(alone: Alone, tmp_path: Path) -> None:
+    """Would catch: `next: headrace checks suggest`, which isn't installed."""
+    alone.run("-m", "headrace", "init", "shop", folder=tmp_path)
+    output, _ = alone.run("-m", "headrace", "checks", folder=tmp_path / "shop")
+    assert "next:" not in output
+
+
+@pytest.mark.system
 def test_a_kind_of_another_package_says_which(alone: Alone, tmp_path: Path) -> None:
     """Would catch: an unknown field, a damaged CSV or a traceback, where only a package is missing."""
     shop = tmp_path / "shop"

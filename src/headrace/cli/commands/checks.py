@@ -7,6 +7,7 @@ from headrace.cli.declared_commands import CommandGroup, ExitCode, terminal_comm
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput
 from headrace.cli.terminal import ColumnLayout, StyledCell, plural
+from headrace.installed_commands import added_actions
 from headrace.services.checks import CheckStandingRow, checks
 
 _OUTCOME_SIGNS = {"passed": "✓", "failed": "✗", "unchecked": "·"}
@@ -36,7 +37,8 @@ def render_checks(rows: list[CheckStandingRow], page: CommandOutput) -> None:
         f"{failed} failed last" if failed else "",
         f"{never} never ran" if never else "",
     )
-    page.next("headrace checks challenge" if rows else "headrace checks suggest")
+    action = "challenge" if rows else "suggest"
+    page.next(f"headrace checks {action}" if action in added_actions("checks") else None)
 
 
 def _check_row(row: CheckStandingRow, page: CommandOutput) -> list[str | StyledCell]:

@@ -10,7 +10,7 @@ from runlab import Lab
 
 from headrace.acts.command_context import CommandContext
 from headrace.plan.backfills import Backfill, BackfillSpan, BackfillStep, Chosen, Mode, Publishes
-from headrace.project.session import ProjectSession, Silent
+from headrace.project.session import ProjectSession
 from headrace.runtime.leader import Leader
 from headrace.runtime.leadership import Leadership, hold
 from headrace.runtime.overlays import backfill as overlays_backfill
@@ -30,7 +30,7 @@ def leading(lab: Lab) -> Iterator[tuple[Leader, Leadership]]:
     """A leader over what is applied."""
     session: ProjectSession = lab.session()
     with hold(session.root, session.settings, actor=PERSON, now=session.now_given) as held:
-        yield CommandContext(session, held).leader(Silent()), held
+        yield CommandContext(session, held).leader(), held
 
 
 def planned(

@@ -114,16 +114,14 @@ class CommandContext:
                 self._leading.applied = applied_versions.newest(tx)
         return self._leading.applied
 
-    def apply(
-        self, progress: Progress, plan: Plan | None = None, reason: str = ""
-    ) -> AppliedVersion:
+    def apply(self, plan: Plan | None = None, reason: str = "") -> AppliedVersion:
         """Apply the declared files, by the confirmed `plan` if there is one.
 
         Raise InvalidProject for files with errors, and Refused for a new project whose rules give
         its user no role, unless there is a confirmed plan.
         """
         before = self.applied()
-        files, compilation = self.session.declared_exactly(progress)
+        files, compilation = self.session.declared_exactly(self.progress)
         compiled = usable(compilation)
         if before is None and plan is None:
             _refuse_lockout(self.session, compiled)
@@ -162,7 +160,7 @@ class CommandContext:
             self._leading.leader.adopt(self._leading.applied)
         return self._leading.applied
 
-    def leader(self, progress: Progress) -> Leader:
+    def leader(self) -> Leader:
         """Return the leader of the applied version; apply a new project first.
 
         Raise LakeError if the lake isn't writable.
@@ -171,7 +169,7 @@ class CommandContext:
             raise self.held.closed
         if self._leading.leader is None:
             self.held.warm(self.session.settings)
-            applied = self.applied() or self.apply(progress)
+            applied = self.applied() or self.apply()
             self._leading.leader = self.held.leader(
                 applied, repair_message, weekly_lines, start_emitters
             )

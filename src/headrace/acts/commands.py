@@ -46,7 +46,7 @@ from headrace.model import (
 )
 from headrace.model.settings import PRODUCTION
 from headrace.model.wording import counted
-from headrace.project.session import Progress, ProjectSession, Silent
+from headrace.project.session import Progress, ProjectSession
 from headrace.repairs.incident_messages import repair_message, weekly_lines
 from headrace.responses import Response
 from headrace.runtime import backups
@@ -427,7 +427,7 @@ def _close(handler: RequestHandler, context: CommandContext) -> None:
         or not handler.empty
         or (context.working is not None and context.working.plans_busy)
     ):
-        context.leader(Silent()).step()
+        context.leader().step()
 
 
 def _known(name: str) -> LeaderCommand[Any, Any]:

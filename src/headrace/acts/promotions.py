@@ -16,7 +16,7 @@ from headrace.model.partitions import order_of
 from headrace.model.settings import PRODUCTION
 from headrace.plan import Compiled
 from headrace.plan.steps import PartitionRangeSummary, Promote
-from headrace.project.session import Progress, ProjectSession
+from headrace.project.session import ProjectSession
 from headrace.responses import PromotedRow
 from headrace.runtime.promotion import (
     Offer,
@@ -94,16 +94,16 @@ def stage_offers(
     return tuple(_prepared(session, name, offers) for name, offers in results.items())
 
 
-def promote(
-    context: CommandContext, promotions: Collection[PendingPromotion], progress: Progress
-) -> list[PromotedRow]:
+def promote(context: CommandContext, promotions: Collection[PendingPromotion]) -> list[PromotedRow]:
     """Publish the copies that production would still compute; production computes the rest."""
     done: list[PromotedRow] = []
     for promotion in promotions:
         try:
-            published_counts = _promote(context, promotion, progress)
+            published_counts = _promote(context, promotion)
         except (LakeError, StoreError) as error:
-            progress.note(f"what {promotion.environment} has built isn't taken over: {error}")
+            context.progress.note(
+                f"what {promotion.environment} has built isn't taken over: {error}"
+            )
             continue
         done += [
             PromotedRow(environment=promotion.environment, node=node, partitions=count)
@@ -112,11 +112,9 @@ def promote(
     return done
 
 
-def _promote(
-    context: CommandContext, promotion: PendingPromotion, progress: Progress
-) -> dict[str, int]:
+def _promote(context: CommandContext, promotion: PendingPromotion) -> dict[str, int]:
     make_durable(context.session.folders, promotion)
-    leader = context.leader(progress)
+    leader = context.leader()
     applied, published_counts = leader.applied, {}
     with _opened(context.session, promotion.environment) as theirs:
         if theirs is None:

@@ -115,7 +115,7 @@ def _flowed(directory: Path, first: date, before: DemoResponse, progress: Progre
             actor=Actor(ActorType.SERVICE, "demo"),
             now=_at(first, STANDS_AT),
         ) as held:
-            _through(CommandContext(session, held), directory, days, fault, watch, progress)
+            _through(CommandContext(session, held, progress), directory, days, fault, watch)
     except Busy:
         _through_leader(directory, days, fault, progress)
     progress.finish()
@@ -143,14 +143,13 @@ def _through(
     days: Sequence[date],
     fault: DemoFault,
     watch: _Watch,
-    progress: Progress,
 ) -> None:
     """Deliver and tick day by day, then tick on the morning after the last day."""
-    leader = context.leader(progress)
+    leader = context.leader()
     for day in days:
         _deliver(context, directory, day, fault)
         _tick(context, leader, demo_data.arrives(day), watch)
-        progress.advance()
+        context.progress.advance()
     _tick(context, leader, _at(days[-1] + timedelta(days=1), STANDS_AT), watch)
 
 
@@ -266,8 +265,8 @@ def _replay(directory: Path, last: date, fault: DemoFault, progress: Progress) -
         actor=Actor(ActorType.SERVICE, "demo"),
         now=session.now_given,
     ) as held:
-        context = CommandContext(session, held)
-        compiled = context.leader(progress).applied.compiled
+        context = CommandContext(session, held, progress)
+        compiled = context.leader().applied.compiled
         progress.start(f"replay {FIRST_DAY} → {last}", days)
         _through(
             context,
@@ -275,7 +274,6 @@ def _replay(directory: Path, last: date, fault: DemoFault, progress: Progress) -
             [FIRST_DAY + timedelta(days=n) for n in range(days)],
             fault,
             watch,
-            progress,
         )
         progress.finish()
         now = context.now()

@@ -254,9 +254,7 @@ def _apply_confirmed(context: CommandContext, arguments: ApplyArguments) -> Appl
         refused = _done(context, draft, "refused", version, plan.plan_id)
         return msgspec.structs.replace(refused, refused=unapproved)
     now_applied = (
-        context.apply(context.progress, plan, _reason(arguments))
-        if plan.steps or before is None
-        else before
+        context.apply(plan, _reason(arguments)) if plan.steps or before is None else before
     )
     if draft.response.approval is not None:
         approval_requests.use(context, plan.plan_id)
@@ -265,7 +263,7 @@ def _apply_confirmed(context: CommandContext, arguments: ApplyArguments) -> Appl
         if arguments.promotions
         else ()
     )
-    promoted = promotions.promote(context, built, context.progress)
+    promoted = promotions.promote(context, built)
     now_us = to_us(context.now())
     with context.store.read() as tx:
         left = invalidation.still_invalid(

@@ -20,7 +20,7 @@ from headrace.model.partitions import command_line
 from headrace.model.policy import ChangedContract, Consequence, Need
 from headrace.plan.project_plan import PLAN_ID
 from headrace.project.parameters import Argument, Option, RequiredReason
-from headrace.project.session import Progress, ProjectSession, Silent
+from headrace.project.session import Progress, ProjectSession
 from headrace.repairs.backfill_planning import BackfillArguments, content
 from headrace.responses.approvals import (
     ApprovalAnswerRow,
@@ -306,7 +306,7 @@ def find(tx: Transaction, subject: Subject) -> Pending | None:
 
 @leader_command("approval_answer", ApprovalRow)
 def _answered(context: CommandContext, arguments: AnswerArguments) -> ApprovalRow | PendingRun:
-    context.leader(context.progress)
+    context.leader()
     subject = Subject(arguments.plan, arguments.request)
     with context.store.read() as tx:
         pending, version = find(tx, subject), version_now(tx)
@@ -386,7 +386,7 @@ def _work(context: CommandContext, record: PlanRecord) -> PendingRun:
     arguments = msgspec.json.decode(record.request, type=BackfillArguments)
     backfill = content(record)
     return PendingRun(
-        context.leader(Silent()),
+        context.leader(),
         msgspec.structs.replace(
             order(context, arguments, backfill, record.id), actor=actor_named(record.actor)
         ),

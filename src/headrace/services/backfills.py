@@ -147,7 +147,7 @@ def _state(planned: DraftBackfill) -> str:
 def _backfill(
     context: CommandContext, arguments: BackfillArguments
 ) -> PendingRun | BackfillResponse:
-    applied = context.leader(context.progress).applied
+    applied = context.leader().applied
     planned, response = replanned(context, arguments)
     refused = changed(context.session, response, arguments.plan_id, applied.id)
     if refused is not None:
@@ -168,7 +168,7 @@ def replanned(
     The id is `arguments.plan_id` if the plan still is that one, also for a plan that was shown
     before the first version was applied.
     """
-    applied = context.leader(Silent()).applied
+    applied = context.leader().applied
     planned = plan(
         context.session, context.store, applied.compiled, applied.id, arguments, now=context.now()
     )
@@ -203,7 +203,7 @@ def _of_new_project(
 
 def working(context: CommandContext, request: RunRequest, backfill: Backfill) -> PendingRun:
     """Return the run that works at a stored plan until it ends."""
-    leader = context.leader(Silent())
+    leader = context.leader()
     assert request.plan is not None
     return PendingRun(
         leader,
@@ -572,7 +572,7 @@ def _act(context: CommandContext, arguments: BackfillsArguments) -> BackfillResp
         raise UsageError(
             f"backfill {number} has ended: it is {row.state}", hint=f"headrace backfills {number}"
         )
-    leader = context.leader(context.progress)
+    leader = context.leader()
     if row.state == AWAITING or (row.state in UNBEGUN and arguments.action != RESUME):
         _drop(context, arguments, row)
     elif arguments.action == RESUME:

@@ -295,7 +295,7 @@ def _accept(context: CommandContext, arguments: AcceptArguments) -> AcceptRespon
     refused = None if asked is None else approval_requests.refusal(context, asked)
     if refused is not None:
         return _not_accepted(context, arguments, refused)
-    now_applied = context.apply(context.progress) if changes(before.compiled, compiled) else before
+    now_applied = context.apply() if changes(before.compiled, compiled) else before
     if asked is not None:
         approval_requests.use(context, asked.plan_id)
     context.tell(write=lambda tx, now: _recorded(tx, now, context, arguments, keys))

@@ -275,7 +275,7 @@ def _withdraw(context: CommandContext, arguments: WithdrawArguments) -> Withdraw
     if applied is None:
         raise _unpublished(arguments.node, arguments.key)
     if context.held.production is not None:
-        context.leader(context.progress)  # some inputs are in production's store
+        context.leader()  # some inputs are in production's store
     order = publication_decisions.UnpublishRequest(
         arguments.node, arguments.key, arguments.reason, context.actor.id, arguments.rewritten
     )

@@ -212,7 +212,7 @@ def _prepared(
 
 @leader_command("quarantine_deciding", DecisionResponse)
 def _decide(context: CommandContext, arguments: DecideArguments) -> DecisionResponse | PendingRun:
-    leader = context.leader(context.progress)
+    leader = context.leader()
     if not arguments.waiting:
         return _renewed(context, leader, arguments)
     decision = _decision(context, arguments)

@@ -109,7 +109,7 @@ def _copied(file: Path, folders: Folders) -> str:
 
 @leader_command("receive", RunResponse)
 def _receive(context: CommandContext, arguments: ReceiveArguments) -> PendingRun:
-    leader = context.leader(context.progress)
+    leader = context.leader()
     compiled = leader.applied.compiled
     source, key = _source(compiled.project, arguments.source, arguments.key)
     arrived = _recorded(context, source, key, arguments)
@@ -226,7 +226,7 @@ def _check(project: Project, name: str) -> None:
 
 @leader_command("fire", FiredResponse)
 def _fire(context: CommandContext, asset: str) -> FiredResponse:
-    leader = context.leader(context.progress)
+    leader = context.leader()
     _check(leader.applied.compiled.project, asset)
     event = AuditEvent(
         action=Action.TRIGGER_FIRED, actor=context.actor, object=Object("asset", asset)

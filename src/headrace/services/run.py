@@ -176,7 +176,7 @@ def failed_partitions(session: ProjectSession, target: str) -> Sequence[tuple[st
 
 @leader_command("retry", RunResponse)
 def _retry(context: CommandContext, target: str, reason: str) -> PendingRun | RunResponse:
-    leader = context.leader(context.progress)
+    leader = context.leader()
     with context.store.read() as tx:
         results = _failed(tx, leader.applied.compiled.project, target)
     known = {target.node for target in leader.everything}
@@ -392,7 +392,7 @@ def _check(session: ProjectSession, arguments: RunArguments, progress: Progress)
 
 @leader_command("run", RunResponse)
 def _run(context: CommandContext, arguments: RunArguments) -> PendingRun | RunResponse:
-    leader = context.leader(context.progress)
+    leader = context.leader()
     compiled = leader.applied.compiled
     names = selected(context.session, arguments.select, arguments.exclude, compiled=compiled)
     if not names:
@@ -405,9 +405,7 @@ def _run(context: CommandContext, arguments: RunArguments) -> PendingRun | RunRe
     targets += [Target(name) for name in _sources_above(compiled, names) if name not in names]
     if arguments.again and context.session.env != PRODUCTION:
         _give_up(context, leader, targets)
-    counts = (
-        _announced(context, leader, names, arguments, context.progress) if arguments.again else None
-    )
+    counts = _announced(context, leader, names, arguments) if arguments.again else None
     order = RunRequest(
         kind="run",
         targets=tuple(targets),
@@ -457,17 +455,13 @@ def _response(
 
 
 def _announced(
-    context: CommandContext,
-    leader: Leader,
-    names: Sequence[str],
-    arguments: RunArguments,
-    progress: Progress,
+    context: CommandContext, leader: Leader, names: Sequence[str], arguments: RunArguments
 ) -> CountsRow:
     spans: list[Span] = [(key, key) for key in arguments.partitions] or [
         (arguments.first, arguments.last)
     ]
     counts = count_recomputed(context, leader, names, spans, alone=True)
-    announce(progress, "run --again", counts)
+    announce(context.progress, "run --again", counts)
     return counts
 
 

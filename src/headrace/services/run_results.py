@@ -320,7 +320,7 @@ def tick(session: ProjectSession, *, progress: Progress) -> RunResponse:
 
 @leader_command("tick", RunResponse)
 def _tick(context: CommandContext) -> PendingRun:
-    leader = context.leader(context.progress)
+    leader = context.leader()
     damaged = leader.look_at_files()
 
     def response(result: RunResult) -> RunResponse:

@@ -30,7 +30,7 @@ from headrace.model.settings import PRODUCTION
 from headrace.plan import changes
 from headrace.plan.node_graph import NodeGraph
 from headrace.project.caches import leave_out_of_collections
-from headrace.project.session import InvalidProject, Progress, ProjectSession, Silent
+from headrace.project.session import InvalidProject, Progress, ProjectSession
 from headrace.runtime import backups, small_merges
 from headrace.runtime import maintenance as runtime_maintenance
 from headrace.runtime.clock_jumps import ClockJumped
@@ -380,11 +380,11 @@ class Serving:
 
     def _lead(self, held: Leadership, ready: Callable[[Role], None]) -> None:
         held.clock.rest()  # a replay moves only by work, and the server has none yet
-        context = CommandContext(self._session.again(self._session.actor), held)
+        context = CommandContext(self._session.again(self._session.actor), held, self._progress)
         if held.closed is not None:
             context.note_closed()
             raise held.closed
-        leader = context.leader(self._progress)
+        leader = context.leader()
         leave_out_of_collections()  # modules, the compiled project, partition states
         gc.set_threshold(COLLECTED_OBJECTS)
         with self._leading(leader), ExitStack() as stack:
@@ -591,7 +591,7 @@ class Saves:
             node_changes = changes(before.compiled if before else None, compilation.compiled)
             if not node_changes:
                 return
-            applied = command_context.apply(Silent())
+            applied = command_context.apply()
         except HeadraceError as error:
             self._refused(error)
             return
@@ -604,7 +604,7 @@ class Saves:
 
     def _build(self, context: CommandContext, touched: set[str]) -> None:
         """Run the changed nodes and everything downstream."""
-        leader = context.leader(Silent())
+        leader = context.leader()
         compiled = leader.applied.compiled
         downstream_nodes = NodeGraph(compiled, data_only=True).downstream(touched)
         targets = tuple(

@@ -12,19 +12,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from headrace.extension import marked
 from headrace.extension.formats import (
     CannotRead,
     Disagrees,
-    Fields,
-    PartitionSpec,
-    RecordFormat,
     printable,
 )
-from headrace_legacy.text_lines import check_options, full_year, lines_of
+from headrace_legacy.text_lines import TextFormat, full_year
 
 MOVEMENTS, BALANCES = "movements", "balances"
 _MONEY = "DECIMAL(18,3)"
@@ -125,35 +121,20 @@ class Statement:
         }
 
 
-class Mt940(RecordFormat):
+class Mt940(TextFormat):
     """Statements in SWIFT's format MT940, with or without the blocks of a message around them."""
 
     name = "mt940"
     meaning = "which rows of SWIFT's customer statements are read"
-    fields = ("rows", "encoding")
     endings = (".sta", ".mt940", ".940")
-    unmistakable = True
+    kinds_of_rows = COLUMNS
 
-    def read(self, fields: Fields, partition: PartitionSpec) -> dict[str, Any] | None:
-        """Validate `mt940: {rows: movements, encoding: cp1252}`."""
-        check_options(fields, tuple(COLUMNS))
-        return super().read(fields, partition)
-
-    def columns(self, options: Mapping[str, Any]) -> Mapping[str, str]:
-        """Return the columns of movements, or of balances."""
-        return COLUMNS[options.get("rows", MOVEMENTS)]
-
-    def records(self, path: Path, options: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-        """Yield the movements or the statements; the balances are checked in both cases."""
-        wanted = options.get("rows", MOVEMENTS)
+    def rows(self, lines: Iterator[tuple[int, str]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """Yield the movements and the statements, and compare the balances with them."""
         reading = _Reading()
-        for part in _fields(lines_of(path, self.name, options)):
-            for kind, record in reading.take(part.tag, part.text, part.line):
-                if kind == wanted:
-                    yield record
-        for kind, record in reading.end():
-            if kind == wanted:
-                yield record
+        for part in _fields(lines):
+            yield from reading.take(part.tag, part.text, part.line)
+        yield from reading.end()
         if not reading.statements:
             raise CannotRead("there is no statement: no line begins with :20:")
         if reading.problem is not None:

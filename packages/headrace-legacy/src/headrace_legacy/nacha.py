@@ -8,19 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 from headrace.extension import marked
 from headrace.extension.formats import (
     CannotRead,
     Disagrees,
-    Fields,
-    PartitionSpec,
-    RecordFormat,
     printable,
 )
-from headrace_legacy.text_lines import check_options, full_year, lines_of
+from headrace_legacy.text_lines import TextFormat, full_year
 
 ENTRIES, ADDENDA, BATCHES = "entries", "addenda", "batches"
 LENGTH = 94
@@ -154,29 +150,18 @@ class _Batch:
     """The number of its addenda."""
 
 
-class Nacha(RecordFormat):
+class Nacha(TextFormat):
     """ACH files with records of 94 characters, one per line."""
 
     name = "nacha"
     meaning = "which rows of an ACH file are read"
-    fields = ("rows", "encoding")
     endings = (".ach", ".nacha")
-    unmistakable = True
+    kinds_of_rows = COLUMNS
 
-    def read(self, fields: Fields, partition: PartitionSpec) -> dict[str, Any] | None:
-        """Validate `nacha: {rows: entries}`."""
-        check_options(fields, tuple(COLUMNS))
-        return super().read(fields, partition)
-
-    def columns(self, options: Mapping[str, Any]) -> Mapping[str, str]:
-        """Return the columns of entries, addenda or batches."""
-        return COLUMNS[options.get("rows", ENTRIES)]
-
-    def records(self, path: Path, options: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-        """Yield the rows of one kind; the controls are checked for each of them."""
-        wanted = options.get("rows", ENTRIES)
+    def rows(self, lines: Iterator[tuple[int, str]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """Yield the entries, addenda and batches, and compare the controls with them."""
         reading = _Reading()
-        for line, written in lines_of(path, self.name, options):
+        for line, written in lines:
             text = written.rstrip()
             if not text:
                 continue
@@ -188,8 +173,8 @@ class Nacha(RecordFormat):
             record = Record(text.ljust(LENGTH))
             record.line = line
             row = reading.take(record)
-            if row is not None and row[0] == wanted:
-                yield row[1]
+            if row is not None:
+                yield row
         reading.end()
 
 

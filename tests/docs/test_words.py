@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-SOURCES = (ROOT / "src/headrace", ROOT / "packages/headrace-import/src")
+SOURCES = (ROOT / "src/headrace", *sorted(ROOT.glob("packages/*/src")))
 CODE = sorted(path for folder in SOURCES for path in folder.rglob("*.py"))
 
 INSTEAD = {

@@ -9,13 +9,14 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
+from headrace.model import HeadraceError
 from headrace.model.plugins import (
     EMITTERS,
-    BrokenPlugin,
     Plugin,
     function_of,
     missing_package,
     plugins,
+    running,
 )
 from headrace.runtime.leadership import Emitter, Leadership
 
@@ -54,8 +55,7 @@ def _close(plugin: Plugin, emitter: Emitter) -> None:
 @contextmanager
 def _logged(plugin: Plugin) -> Iterator[None]:
     try:
-        yield
-    except BrokenPlugin as error:
+        with running(EMITTERS, plugin.name):
+            yield
+    except HeadraceError as error:
         _log.warning("%s", error)
-    except Exception as error:  # noqa: BLE001 somebody else's code, which delays no run
-        _log.warning("%s", BrokenPlugin(plugin, f"{type(error).__name__}: {error}"))

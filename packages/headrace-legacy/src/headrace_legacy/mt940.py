@@ -386,10 +386,10 @@ def _add(texts: list[str], text: str, line: int) -> None:
 def _details(texts: Sequence[str]) -> dict[str, Any]:
     """Return the details as text, and their parts if they are structured: `166?00…?20…`."""
     wholes = (text.replace("\n", "").strip() for text in texts)
-    found = [match for whole in wholes if (match := _STRUCTURED.fullmatch(whole))]
-    code = next((match[1] for match in found if match[1]), "")
+    structured = [match for whole in wholes if (match := _STRUCTURED.fullmatch(whole))]
+    code = next((match[1] for match in structured if match[1]), "")
     parts: defaultdict[str, str] = defaultdict(str)
-    for part in _SUBFIELD.split("".join(match[2] for match in found if code))[1:]:
+    for part in _SUBFIELD.split("".join(match[2] for match in structured if code))[1:]:
         parts[part[:2]] += part[2:]
     values = {
         "details": "\n".join(texts),

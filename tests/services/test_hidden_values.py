@@ -10,8 +10,9 @@ from headrace.cli.terminal import Screen
 from headrace.demo import demo
 from headrace.model.texts import hidden, marked, plain
 from headrace.project.session import Silent
-from headrace.responses import ErrorRow
+from headrace.responses import ErrorRow, Response
 from headrace.responses.history import ColumnFigureRow
+from headrace.responses.runs import DisagreedRow
 from headrace.runtime.runs import News, NewsState
 
 
@@ -62,3 +63,15 @@ def test_lines_of_a_server_and_of_the_demo_have_no_marks() -> None:
     LinePrinter(Screen(out, no_color=True))(news.reason)
     watch(news)
     assert [out.getvalue().strip(), watch.events[0].message] == ["born: newest is 2004-05-06"] * 2
+
+
+def test_fields_of_values_are_hidden_and_exist() -> None:
+    """Would catch: a field that was renamed, and is shown since."""
+    row = DisagreedRow(delivery="d", column="c", type=None, value="Ada", line=1, text="t")
+    assert rendered(row, hidden).value == "…"
+    assert rendered(row, plain).value == "Ada"
+    waiting = [Response]
+    while waiting:
+        kind = waiting.pop()
+        waiting += kind.__subclasses__()
+        assert set(kind.values_of_rows) <= set(kind.__struct_fields__), kind

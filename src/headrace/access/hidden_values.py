@@ -16,11 +16,6 @@ from headrace.model.texts import HIDDEN, hidden
 if TYPE_CHECKING:
     from headrace.project.session import Progress
 
-VALUES = {
-    "ColumnFigureRow": ("category",), "IncidentFigureRow": ("category",),
-    "DisagreedRow": ("value",), "SuggestedCheckRow": ("check",),
-}  # fmt: skip
-"""Kinds of rows → the fields that are values, or have them."""
 _NUMBERS = (int, float, type(None))
 
 
@@ -67,7 +62,7 @@ def _items(values: Iterable[Any], render: Callable[[str], str], rows: bool) -> I
 
 
 def _struct(value: msgspec.Struct, render: Callable[[str], str], rows: bool) -> msgspec.Struct:
-    values = VALUES.get(type(value).__name__, ()) if render is hidden else ()
+    values = getattr(value, "values_of_rows", ()) if render is hidden else ()
     changed = {}
     for name in value.__struct_fields__:
         before = getattr(value, name)

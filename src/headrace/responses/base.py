@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
 
 class Response(msgspec.Struct, frozen=True, kw_only=True):
     """Base of all documents: immutable, encodable as JSON, no field is ever left out."""
+
+    values_of_rows: ClassVar[tuple[str, ...]] = ()
+    """Fields that are values of rows, or have them: hidden from whoever may not read rows."""
 
 
 class ErrorRow(Response, frozen=True, kw_only=True):

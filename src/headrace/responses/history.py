@@ -66,6 +66,8 @@ class ColumnFigureRow(Response, frozen=True, kw_only=True):
     `distinct`, `location`: the size of the values, …), `category` the value whose share it is
     (`…` for somebody who may not read rows), `unit` one of share (0 to 1), hours and number."""
 
+    values_of_rows = ("category",)
+
     figure: str
     category: str | None
     unit: str

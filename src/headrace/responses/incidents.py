@@ -55,6 +55,8 @@ class IncidentFigureRow(Response, frozen=True, kw_only=True):
     share it is (`…` for somebody who may not read rows), `unit` one of share (0 to 1), number and
     hours. `expected` and `observed` are of `partition`, the first that is odd."""
 
+    values_of_rows = ("category",)
+
     node: str
     column: str | None
     figure: str

@@ -107,6 +107,8 @@ class DisagreedRow(Response, frozen=True, kw_only=True):
     """A delivery that doesn't show what the others show: of a column, the first value that isn't of
     their type and its line; without a column, another header."""
 
+    values_of_rows = ("value",)
+
     delivery: str
     column: str | None
     type: str | None

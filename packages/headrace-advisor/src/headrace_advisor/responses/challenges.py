@@ -37,6 +37,8 @@ class SuggestedCheckRow(Response, frozen=True, kw_only=True):
     to, null unless that was requested.
     """
 
+    values_of_rows = ("check",)
+
     asset: str
     check: dict[str, Any]
     yaml: str

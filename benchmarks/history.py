@@ -340,7 +340,7 @@ def leader(folder: Path) -> Iterator[tuple[float, Callable[[], None]]]:
     ) as held:
         context = CommandContext(session, held)
         began = time.perf_counter()
-        context.leader(Silent())
+        context.leader()
         started = time.perf_counter() - began
 
         def one_pass() -> None:

@@ -24,7 +24,7 @@ from headrace.acts.command_context import CommandContext
 from headrace.acts.commands import led
 from headrace.model import StoreError
 from headrace.model.settings import PRODUCTION
-from headrace.project.session import ProjectSession, Silent
+from headrace.project.session import ProjectSession
 from headrace.security.state import FILE
 
 CLEAN = "select order_id, cast(day as date) as day from orders"
@@ -212,7 +212,7 @@ def test_a_lake_that_goes_away_under_a_leader_ends_its_lead(tmp_path: Path) -> N
     session = ProjectSession.open(lab.root, PRODUCTION, None, "tester")
     with led(session) as held:
         context = CommandContext(session, held)
-        leader = context.leader(Silent())
+        leader = context.leader()
         unmount(lab, tmp_path / "aside")
         with pytest.raises(StoreError, match="is it mounted"):
             leader.look_at_files()

@@ -133,6 +133,7 @@ lint: build/.dev
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
+	@$(BIN)/mypy --config-file scripts/mypy_programs.ini
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m scripts.dead_code
 	@$(BIN)/complexipy --plain

@@ -24,10 +24,10 @@ from benchmarks.harness import Figure, main
 from benchmarks.headrace_cli import run
 from headrace.acts.command_context import CommandContext
 from headrace.acts.commands import COMMANDS
-from headrace.project.session import ProjectSession, Silent
+from headrace.project.session import ProjectSession
 from headrace.runtime.leadership import hold
 from headrace.security.audit import Action, Actor, ActorType, AuditEvent, Object, append_all
-from headrace.services import run_results
+from headrace.services import run_results  # noqa: F401 - declares `tick`
 from headrace.store.engines.sqlite import SqliteTransaction
 
 SOURCES, LAYERS, WIDTH, CONSUMERS = 8, 4, 8, 4
@@ -344,7 +344,7 @@ def leader(folder: Path) -> Iterator[tuple[float, Callable[[], None]]]:
         started = time.perf_counter() - began
 
         def one_pass() -> None:
-            work: Any = COMMANDS["tick"].do(context, run_results.TickArguments(), Silent())
+            work: Any = COMMANDS["tick"].do(context)
             number = work.leader.begin(work.order)
             while work.leader.result(number) is None:
                 work.leader.step()

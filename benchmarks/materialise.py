@@ -20,12 +20,12 @@ from pathlib import Path
 
 from benchmarks.harness import Figure, main
 from headrace.lake import catalog
-from headrace.lake.files import sync, verify
+from headrace.lake.files import StagedFile, sync, verify
 from headrace.lake.merging import StagedMerge, stage_merge
 from headrace.lake.session import DuckDBSession
 from headrace.lake.sqltext import literal
 from headrace.lake.staging import stage
-from headrace.lake.tables import MergeRule, MergeState, SnapshotRule
+from headrace.lake.tables import MergeRule, MergeState, SnapshotRule, StagedDeletes
 
 ROWS = 10_000_000
 ROWS_QUICK = 20_000
@@ -73,7 +73,8 @@ class Table:
             rule=rule,
             state=state,
         )
-        sync([verify(self._lake, file) for file in (made.staged, *made.replacement.deletes)])
+        files: list[StagedFile | StagedDeletes] = [made.staged, *made.replacement.deletes]
+        sync([verify(self._lake, file) for file in files])
         self._publish(lambda change: _merged(change, made))
         return time.perf_counter() - started
 

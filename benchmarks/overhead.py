@@ -20,6 +20,7 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 from benchmarks import postgres
 from benchmarks.floor import Floor, pool_rate
@@ -29,7 +30,7 @@ from benchmarks.peers import Found
 from benchmarks.peers.measuring import KINDS, Peers
 
 REPEATS = 5
-GOALS: Mapping[str, tuple[float | None, str, str]] = {
+GOALS: Mapping[str, tuple[float | None, Literal["<=", ">="], str]] = {
     "tasks_per_second": (5000, ">=", "/s"),
     "tasks_per_second_publishing": (2000, ">=", "/s"),
     "partitions_per_second_publishing": (2000, ">=", "/s"),
@@ -179,7 +180,7 @@ def _figure(
         compare=compare,
         runs=runs,
         against=against,
-    )  # type: ignore[arg-type]
+    )
 
 
 def _options(parser: argparse.ArgumentParser) -> None:

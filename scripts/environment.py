@@ -185,7 +185,7 @@ def compile_bytecode() -> None:
     show("environment    .venv, compiling")
     for folder in (VENV / "lib", ROOT / "src", *LEAVES):
         # Templates in packages may be no valid code, and nobody needs to know.
-        command = [PYTHON, "-m", "compileall", "-qq", "-j", "0", folder]
+        command: list[str | Path] = [PYTHON, "-m", "compileall", "-qq", "-j", "0", folder]
         subprocess.run(command, stdout=subprocess.DEVNULL, check=False)
 
 
@@ -253,14 +253,14 @@ def run_pip(command: list[str | Path], total: int, **variables: str) -> None:
     """
     result = 0
     said: list[str] = []
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     with subprocess.Popen(
         command,
         text=True,
         encoding="utf-8",
         errors="replace",
         env={**os.environ, **variables},
-        **pipes,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
     ) as process:
         assert process.stdout is not None
         for line in process.stdout:

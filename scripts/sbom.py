@@ -80,8 +80,8 @@ def document(lock: str, pyproject: str, wheel: Path | None = None) -> str:
         for name in package.needed_by:
             for dependent in known[name]:
                 bom.register_dependency(dependent, [component])
-    bom.serial_number = None
-    bom.metadata.timestamp = None
+    bom.serial_number = None  # type: ignore[assignment]
+    bom.metadata.timestamp = None  # type: ignore[assignment]
     text = JsonV1Dot6(bom).output_as_string(indent=2) + "\n"
     problem = JsonStrictValidator(SchemaVersion.V1_6).validate_str(text)
     if problem is not None:

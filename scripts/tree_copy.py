@@ -35,7 +35,7 @@ def make_environment(tree: Path) -> None:
     command.write_text(original.replace(sys.prefix, str(place)), encoding="utf-8")
     command.chmod(0o755)
     if (tree / "scripts/generate.py").is_file():  # not in commits that have the tables in git
-        words = [place / "bin/python", "-m", "scripts.generate"]
+        words: list[str | Path] = [place / "bin/python", "-m", "scripts.generate"]
         subprocess.run(words, cwd=tree, env=clean_environment(), check=True)
 
 
@@ -85,7 +85,7 @@ class Copy:
 
         Return pytest's exit code (None at the time limit) and its output.
         """
-        words = [
+        words: list[str | Path] = [
             self.folder / ".venv/bin/python",
             "-m",
             "pytest",

@@ -37,9 +37,9 @@ def wide(count: int) -> None:
 
 @flow(task_runner=ThreadPoolTaskRunner(max_workers=2))
 def chain(count: int) -> None:
-    last = None
-    for n in range(count):
-        last = link.submit(n, wait_for=[last] if last is not None else [])
+    last = link.submit(0)
+    for n in range(1, count):
+        last = link.submit(n, wait_for=[last])
     last.result()
 
 

@@ -199,7 +199,8 @@ def cut(share: float) -> Fault:
     """A file whose end is missing."""
 
     def fault(day: Metrics) -> Metrics:
-        hours, left = [], int(day.rows * (1 - share))
+        left = int(day.rows * (1 - share))
+        hours: list[int] = []
         for count in day.columns["at"].hours:
             hours.append(min(count, max(left - sum(hours), 0)))
         return msgspec.structs.replace(column(day, "at", hours=tuple(hours)), rows=left)

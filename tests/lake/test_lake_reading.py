@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -14,6 +16,7 @@ from lakelab import Lake
 
 from headrace.lake import catalog
 from headrace.lake.reading import DataFormat, JsonRows, read, write
+from headrace.lake.sqltext import literal
 from headrace.lake.tables import FileRef
 from headrace.model.errors import LakeError
 
@@ -109,6 +112,33 @@ def test_a_moment_is_the_same_one_in_a_csv(lake: Lake, zone: str) -> None:
     header, *lines = out.getvalue().decode().splitlines()
     read_back = {datetime.fromisoformat(line.partition(",")[0]) for line in lines}
     assert (header, read_back) == ("seen,n", set(map(datetime.fromisoformat, OLD[zone])))
+
+
+@pytest.mark.parametrize("zone", OLD)
+def test_a_moment_inside_others_is_the_same_one_in_a_csv(lake: Lake, zone: str) -> None:
+    """Would catch: an offset that is cut in a list, a STRUCT or a map, as it was before 1972."""
+    at = f"list_transform({list(OLD[zone])}, lambda v: v::TIMESTAMPTZ)"
+    query = f"""SELECT {at} AS l, [{{'a b': {at}[1], 'n': [{at}, NULL]}}, NULL] AS s,
+        MAP {{{at}[1]: {{'m': MAP {{'k': {at}[2]}}}}}} AS m,
+        NULL::STRUCT(a TIMESTAMPTZ)[] AS n, NULL::MAP(TIMESTAMPTZ, INTEGER) AS o,
+        NULL::STRUCT(a TIMESTAMPTZ) AS p, {{'a': NULL::MAP(INTEGER, TIMESTAMPTZ)}} AS q"""
+    lake.publish("t", "k", query)
+    out, files = io.BytesIO(), catalog.files(lake.tx, "t", None)
+    table = lake.table("t")
+    write(lake.data_folder, files, table, out, data_format=DataFormat.CSV, timezone=zone)
+    columns = ", ".join(
+        f"a.{c.name}::{c.type} IS NOT DISTINCT FROM b.{c.name}"
+        for c in table.columns
+        if c.name != "_partition"
+    )
+    row = next(csv.DictReader(io.StringIO(out.getvalue().decode())))
+    texts = ", ".join(f"nullif({literal(text)}, '') AS {name}" for name, text in row.items())
+    session = duckdb.connect()
+    session.execute(f"SET timezone = '{zone}'")
+    same = session.execute(
+        f"SELECT {columns} FROM (SELECT {texts}) AS a, ({query}) AS b"
+    ).fetchone()
+    assert same == (True,) * 7
 
 
 def test_a_time_before_the_year_1_stays_as_it_is_written(lake: Lake) -> None:

@@ -297,10 +297,10 @@ def _zoned_as_text(session: DuckDBSession, query: str, parameters: dict[str, Any
     columns = [
         (str(name), str(kind), f"column_{n}") for n, (name, kind, *_) in enumerate(described)
     ]
-    if not any(kind == ZONED for _, kind, _ in columns):
+    if not any(ZONED in kind for _, kind, _ in columns):
         return query
     values = (
-        f"{cast_to_text(kind, at) if kind == ZONED else at} AS {quote(name)}"
+        f"{cast_to_text(kind, at) if ZONED in kind else at} AS {quote(name)}"
         for name, kind, at in columns
     )
     places = ", ".join(at for _, _, at in columns)

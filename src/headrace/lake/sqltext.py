@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol, Self, TypeVar
 
 from headrace.lake.tables import PARTITION_COLUMN, ColumnLookup, FileRef, LakeColumn
+from headrace.lake.types import Type, parse
 from headrace.model.errors import LakeError
 
 # The two functions through which names and values from outside enter a statement's text.
@@ -39,13 +40,35 @@ def cast_to_text(kind: str, value: str) -> str:
     """Return SQL for a value of a type as DuckDB writes it, so that it is read back as the same.
 
     DuckDB writes an offset from UTC without its seconds, which makes the text another moment: each
-    zone had such offsets once, Liberia until 1972. These moments are written in UTC.
+    zone had such offsets once, Liberia until 1972. These moments are written in UTC, also inside
+    of lists, STRUCTs and maps.
     """
-    text = f"CAST({value} AS VARCHAR)"
-    if kind != ZONED:
-        return text
-    utc = f"CAST({value} AT TIME ZONE 'UTC' AS VARCHAR) || '+00'"
-    return f"if(extract('timezone' FROM {value}) % 60 <> 0, {utc}, {text})"
+    text = _with_zoned_texts(parse(kind), value, 0) if ZONED in kind else value
+    return text if kind == ZONED else f"CAST({text} AS VARCHAR)"
+
+
+def _with_zoned_texts(kind: Type, value: str, depth: int) -> str:
+    """Return SQL for a value with texts for its zoned times; `depth` tells lambdas' items apart."""
+    if kind.name == ZONED:
+        utc = f"CAST({value} AT TIME ZONE 'UTC' AS VARCHAR) || '+00'"
+        return f"if(extract('timezone' FROM {value}) % 60 <> 0, {utc}, CAST({value} AS VARCHAR))"
+    item = f"z{depth}"
+    match kind.name:
+        case "LIST" | "ARRAY":
+            each = _with_zoned_texts(kind.fields[0][1], item, depth + 1)
+            return f"list_transform({value}, lambda {item}: {each})"
+        case "MAP":
+            lists = [(name, Type("LIST", (("", part),))) for name, part in kind.fields]
+            parts = [_with_zoned_texts(of, f"map_{name}s({value})", depth) for name, of in lists]
+            return f"map({', '.join(parts)})"
+        case "STRUCT":
+            fields = ", ".join(
+                f"{quote(name)} := "
+                + _with_zoned_texts(part, f"struct_extract({value}, {literal(name)})", depth)
+                for name, part in kind.fields
+            )
+            return f"if({value} IS NULL, NULL, struct_pack({fields}))"
+    return value
 
 
 # A table's files as one relation: columns are matched by field id, cast to the table's current

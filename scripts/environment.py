@@ -23,7 +23,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 LEAVES = tuple(
-    ROOT / "packages" / f"headrace-{name}" for name in ("import", "advisor", "legacy", "observe")
+    ROOT / "packages" / f"headrace-{name}"
+    for name in ("import", "advisor", "legacy", "observe", "cloud")
 )
 """Packages of this repository that extend Headrace; installed beside it."""
 VENV = ROOT / ".venv"

@@ -163,7 +163,7 @@ def test_maintenance_that_fails_says_so_without_the_name_of_a_class(
 MAY_NAME_CLASSES = {
     "cli/terminal.py": "a fault of Headrace's own, for whoever mends it",
     "connect/parser_process.py": "the same",
-    "executors/dask.py": "the same, of another process",
+    "headrace_cloud/dask.py": "the same, of another process",
     "runtime/evaluation.py": "the same",
     "incidents/gathering.py": "the same",
     "installed_commands.py": "what the code of an installed package raises",

@@ -51,7 +51,7 @@ from headrace.runtime import (
     small_merges,
 )
 from headrace.runtime import graph as runtime_graph
-from headrace.runtime.executors import dask, workers
+from headrace.runtime.executors import workers
 from headrace.runtime.overlays import backfill, overlay
 from headrace.runtime.steps import anomalies, repeated_rows, restatements, sources
 from headrace.runtime.tasks import deliveries as deliveries_of_tasks
@@ -73,12 +73,14 @@ from headrace.web.agents import results
 
 # pages tell limits of the packages beside Headrace, too
 pytest.importorskip("headrace_advisor")
+pytest.importorskip("headrace_cloud")
 pytest.importorskip("headrace_import")
 pytest.importorskip("headrace_legacy")
 pytest.importorskip("headrace_observe")
 from headrace_advisor.analysis import history, partition_rules
 from headrace_advisor.analysis.complexity import SEEN_DAYS
 from headrace_advisor.services import dismissed, trial_outcomes, weekly_advice
+from headrace_cloud import dask
 from headrace_import.importers.airflow import building as airflow_building
 from headrace_import.importers.airflow import origin as airflow_origin
 from headrace_import.services import diff as import_diff

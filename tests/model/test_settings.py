@@ -11,7 +11,7 @@ name = "flights"
 timezone = "America/New_York"
 [run]
 workers = 4
-executor = "dask"
+executor = "local"
 dask = "tcp://[::1]:8786"
 memory_max = "1.5GB"
 [store]
@@ -51,7 +51,7 @@ def test_every_table_is_read(parse: Parse) -> None:
         ".headrace/lake",
     )
     assert (settings.executor, settings.dask, settings.memory_max) == (
-        "dask",
+        "local",
         "tcp://[::1]:8786",
         "1.5GB",
     )
@@ -73,7 +73,6 @@ def test_every_table_is_read(parse: Parse) -> None:
         ("[project]\nname = 7\n", "wrong_type headrace.toml:2"),
         ("[run]\nworkers = 2\n", "missing_field headrace.toml:1"),
         ("project = 7\n", "wrong_type headrace.toml:1"),
-        ("[project]\nname = 'a'\n[run]\nexecutor = 'dask'\n", "missing_field headrace.toml:4"),
         ("[project]\nname = 'a'\n[run]\nexecutor = 'cluster'\n", "wrong_value headrace.toml:4"),
         ("[project]\nname = 'a'\n[run]\ndask = 'scheduler:8786'\n", "wrong_value headrace.toml:4"),
         (

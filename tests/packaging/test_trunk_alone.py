@@ -17,7 +17,13 @@ from headrace.installed_commands import IN_PACKAGES
 from headrace.services.rebuildable import NOT_PROVEN
 
 ROOT = Path(__file__).parents[2]
-BESIDE = ("headrace_import", "headrace_advisor", "headrace_legacy", "headrace_observe")
+BESIDE = (
+    "headrace_import",
+    "headrace_advisor",
+    "headrace_legacy",
+    "headrace_observe",
+    "headrace_cloud",
+)
 SECONDS_MAX = 200
 IMPORT_ALL = """
 import pkgutil
@@ -30,6 +36,7 @@ assert find_spec("headrace_import") is None
 assert find_spec("headrace_advisor") is None
 assert find_spec("headrace_legacy") is None
 assert find_spec("headrace_observe") is None
+assert find_spec("headrace_cloud") is None
 names = [
     module.name
     for module in pkgutil.walk_packages(headrace.__path__, "headrace.")
@@ -170,13 +177,19 @@ def test_a_kind_of_another_package_says_which(alone: Alone, tmp_path: Path) -> N
             for n, export in enumerate(("{to: x.xlsx}", "{to: x.bin, format: excel}"))
         )
     )
-    with (shop / "headrace.toml").open("a") as file:
-        file.write('\n[openlineage]\nfile = "events.jsonl"\n')
+    settings = (shop / "headrace.toml").read_text()
+    on_dask = '[run]\nexecutor = "dask"\ndask = "tcp://a.example:8786"\n'
+    (shop / "headrace.toml").write_text(
+        settings.replace("[run]\n", on_dask) + '\n[openlineage]\nfile = "events.jsonl"\n'
+    )
     output, _ = alone.run("-m", "headrace", "validate", "--json", folder=shop, code=1)
     problems = json.loads(output)["problems"]
     hints = [(problem["code"], problem["hint"]) for problem in problems]
     assert sorted(hints) == sorted(
-        [("unsupported_kind", f"pip install headrace-{name}") for name in ("import", "observe")]
+        [
+            ("unsupported_kind", f"pip install headrace-{name}")
+            for name in ("cloud", "import", "observe")
+        ]
         + [("unsupported_kind", "pip install headrace-legacy")] * 4
         + [("unknown_export_format", "pip install headrace-legacy")] * 2
     )

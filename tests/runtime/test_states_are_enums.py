@@ -13,8 +13,6 @@ SOURCE = Path(headrace.__file__).parent
 WORD = re.compile(r"[a-z][a-z_]+")
 """Values of our own are lower-case words; types, classes and errors of DuckDB aren't."""
 FOREIGN = {
-    ("runtime/executors/dask.py", "self._client.status != 'running'"),
-    ("runtime/executors/dask.py", "future.status in ('finished', 'error')"),
     ("engine/containers.py", "type(value).__module__ in ('duckdb', '_duckdb')"),
     ("engine/containers.py", "kind.name == 'object'"),
     ("engine/failures.py", "type(error).__module__ in ('duckdb', '_duckdb')"),
@@ -28,7 +26,7 @@ FOREIGN = {
     ("engine/landlock.py", "sys.platform != 'linux'"),
     ("engine/sandbox.py", "place.parent.name == 'bin'"),
 }
-"""Comparisons with words that Python, Dask, pandas, DuckDB or the system define."""
+"""Comparisons with words that Python, pandas, DuckDB or the system define."""
 
 
 def _is_word(node: ast.expr) -> bool:

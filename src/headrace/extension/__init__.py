@@ -46,6 +46,21 @@ _HOMES = {
     "Leadership": "headrace.runtime.leadership",
     "Leader": "headrace.runtime.leader",
     "Emitter": "headrace.runtime.leadership",
+    # Where attempts run.
+    **dict.fromkeys(
+        ("Executor", "LostWorker", "News", "ObservationFinished", "TaskFinished"),
+        "headrace.runtime.executors",
+    ),
+    "Pool": "headrace.runtime.executors.pool",
+    **dict.fromkeys(
+        ("Answer", "ExportTask", "ObserveTask", "SourceObserved", "Task"),
+        "headrace.runtime.messages",
+    ),
+    **dict.fromkeys(("WakeUpPipe", "WorkerSettings"), "headrace.runtime.worker_protocol"),
+    "worker_settings": "headrace.runtime.leadership",
+    "Folders": "headrace.runtime.folders",
+    "AttemptId": "headrace.scheduler",
+    "WakeListener": "headrace.store.requests",
     # Commands of Headrace that others call.
     "validate": "headrace.services.validate",
     "ProblemRow": "headrace.responses.project",
@@ -66,6 +81,8 @@ _HOMES = {
     # Declarations and files of a project.
     "Asset": "headrace.model",
     "Source": "headrace.model",
+    "Settings": "headrace.model",
+    "memory_in_bytes": "headrace.model.fields",
     "LocatedMapping": "headrace.model.fields",
     "load_yaml": "headrace.model.parsing",
     "Report": "headrace.model.errors",

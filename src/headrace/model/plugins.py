@@ -32,6 +32,8 @@ EMITTERS = "headrace.emitters"
 """Functions that return what reports attempts to another system while a leader leads."""
 WEEKLY = "headrace.weekly"
 """Functions that return the lines of a digest about its week."""
+EXECUTORS = "headrace.executors"
+"""Functions that return an executor, which runs attempts elsewhere."""
 REPEATABILITY = "headrace.repeatability"
 """Functions that say why an asset may give other rows when it is computed again."""
 FOLDERS = {
@@ -50,6 +52,7 @@ _ELSEWHERE = {FORMATS: {name: f"headrace.connect.formats.{name}" for name in OWN
 LEGACY = "headrace-legacy"
 IN_PACKAGES = {
     SOURCES: {"airflow": "headrace-import"},
+    EXECUTORS: {"dask": "headrace-cloud"},
     EMITTERS: {"openlineage": "headrace-observe", "traces": "headrace-observe"},
     FORMATS: dict.fromkeys(("excel", "fixed_width", "mt940", "nacha", "xml"), LEGACY),
     EXPORTS: {"excel": LEGACY},
@@ -96,6 +99,18 @@ def functions(group: str) -> list[Callable[..., Any]]:
     Raises BrokenPlugin if one can't be imported.
     """
     return [function_of(plugin) for plugin in plugins(group)]
+
+
+def function_named(group: str, name: str) -> Callable[..., Any]:
+    """Return the function that an installed package has under a name.
+
+    Raises HeadraceError with the package to install if there is none, and BrokenPlugin.
+    """
+    for plugin in plugins(group):
+        if plugin.name == name:
+            return function_of(plugin)
+    package = missing_package(group, name)
+    raise HeadraceError(f"`{name}` is in another package", hint=f"pip install {package}")
 
 
 def function_of(plugin: Plugin) -> Callable[..., Any]:

@@ -24,7 +24,7 @@ from headrace.model.nodes import (
     Settings,
     SignIn,
 )
-from headrace.model.plugins import EMITTERS, report_missing
+from headrace.model.plugins import EMITTERS, EXECUTORS, report_missing
 from headrace.model.policy import APPROVAL, PolicyRule
 from headrace.model.policy_fields import POLICY_FIELDS, read_rules, read_tests, refuse_unknown_costs
 from headrace.model.secrets import (
@@ -213,7 +213,7 @@ RUN_FIELDS = (
     "sandbox",
 )
 SANDBOX_STATES = tuple(mode.value for mode in SandboxMode)
-EXECUTORS = tuple(kind.value for kind in ExecutorKind)
+EXECUTOR_KINDS = tuple(kind.value for kind in ExecutorKind)
 _DASK_ADDRESS = re.compile(r"(tcp|tls)://[A-Za-z0-9._\[\]:-]{1,255}:\d{1,5}", re.ASCII)
 NAME_CHARACTERS_MAX = 100
 _TABLES = (
@@ -289,7 +289,7 @@ def _parts(fields: Fields) -> dict[str, Any]:
     rules, costs = read_rules(policy), read_costs(_table(fields, "costs", COST_FIELDS))
     results = {
         "workers": run.whole("workers", minimum=1, maximum=WORKERS_MAX),
-        "executor": run.choice("executor", EXECUTORS, EXECUTORS[0]),
+        "executor": _executor(run),
         "dask": _dask(run),
         "memory_max": run.size("memory_max") if "memory_max" in run else None,
         "pass_environment": read_pass_environment(run) if "pass_environment" in run else None,
@@ -332,6 +332,15 @@ def _table(fields: Fields, name: str, known: tuple[str, ...]) -> Fields:
         known,
         what=f"[{name}]",
     )
+
+
+def _executor(run: Fields) -> str:
+    """Return where asset code runs; report the package that an executor is in, if it is missing."""
+    kind = run.choice("executor", EXECUTOR_KINDS, ExecutorKind.LOCAL)
+    if kind != ExecutorKind.LOCAL:
+        what = f'executor = "{kind}"'
+        report_missing(run.report, run.line("executor"), what, kind, EXECUTORS)
+    return kind
 
 
 def _dask(run: Fields) -> str | None:

@@ -25,6 +25,7 @@ from headrace.model import Settings as ProjectSettings
 from headrace.model.fields import memory_in_bytes
 from headrace.model.intervals import from_us
 from headrace.model.nodes import ExecutorKind, SandboxMode
+from headrace.model.plugins import EXECUTORS, function_named
 from headrace.runtime import event_log
 from headrace.runtime.applied_versions import AppliedVersion, Production
 from headrace.runtime.clock_jumps import ClockJumped, refuse_jump
@@ -66,15 +67,11 @@ def executor_of(settings: ProjectSettings, folders: Folders) -> AbstractContextM
 
     Entering it raises if the executor can't work at all.
     """
-    if settings.executor == ExecutorKind.DASK and settings.dask is not None:
-        # imported here: it takes a second, and most projects don't use it
-        from headrace.runtime.executors.dask import Dask
-
-        memory_max = memory_in_bytes(settings.memory_max) if settings.memory_max else None
-        there = WorkerSettings(folders, threads=1, share=1, memory_max_bytes=memory_max)
-        return Dask(
-            settings.dask, there, worker_settings(folders, 1, settings.memory_max), settings.workers
+    if settings.executor != ExecutorKind.LOCAL:
+        executor: AbstractContextManager[Executor] = function_named(EXECUTORS, settings.executor)(
+            settings, folders
         )
+        return executor
     return Pool(worker_settings(folders, settings.workers, settings.memory_max), settings.workers)
 
 

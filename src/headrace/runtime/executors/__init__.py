@@ -1,6 +1,6 @@
 """Executors: where attempts run.
 
-One small interface, implemented by warm processes on this machine and on a Dask cluster.
+One small interface. Headrace has warm processes on this machine; packages add other machines.
 """
 
 from __future__ import annotations

@@ -24,9 +24,27 @@ from typing import TYPE_CHECKING, Any, Self
 import msgspec
 
 import headrace
-from headrace.model import HeadraceError
-from headrace.runtime.executors import LostWorker, News, ObservationFinished, TaskFinished
-from headrace.runtime.executors.dask_workers import (
+from headrace.extension import (
+    AttemptId,
+    ExportTask,
+    Folders,
+    HeadraceError,
+    LostWorker,
+    News,
+    ObservationFinished,
+    ObserveTask,
+    Pool,
+    Settings,
+    SourceObserved,
+    Task,
+    TaskFinished,
+    WakeListener,
+    WakeUpPipe,
+    WorkerSettings,
+    memory_in_bytes,
+    worker_settings,
+)
+from headrace_cloud.dask_workers import (
     TAKEN_BACK,
     Gone,
     WorkerEnvironment,
@@ -36,11 +54,6 @@ from headrace.runtime.executors.dask_workers import (
     perform_on_cluster,
     worker_environment,
 )
-from headrace.runtime.executors.pool import Pool
-from headrace.runtime.messages import ExportTask, ObserveTask, SourceObserved, Task
-from headrace.runtime.worker_protocol import WakeUpPipe, WorkerSettings
-from headrace.scheduler import AttemptId
-from headrace.store.requests import WakeListener
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -57,6 +70,15 @@ BACKGROUND = -1
 
 class DaskError(HeadraceError):
     """The cluster can't be used."""
+
+
+def dask_executor(settings: Settings, folders: Folders) -> Dask:
+    """Return the executor of a project with `[run] dask`."""
+    assert settings.dask is not None
+    memory_max = memory_in_bytes(settings.memory_max) if settings.memory_max else None
+    there = WorkerSettings(folders, threads=1, share=1, memory_max_bytes=memory_max)
+    here = worker_settings(folders, 1, settings.memory_max)
+    return Dask(settings.dask, there, here, settings.workers)
 
 
 class Dask:
@@ -205,6 +227,8 @@ class Dask:
         with contextlib.suppress(queue.Empty):
             while True:
                 attempt, client, result = self._answers.get_nowait()
+                if result is None:  # Dask cancels all futures when the scheduler is gone
+                    self._see_to_the_scheduler()
                 if attempt in self._futures and client is self._client:
                     self._take_back(attempt)
                     self._news.append(_news(attempt, result))
@@ -283,7 +307,7 @@ class Dask:
         if isinstance(seen, BaseException):
             hint = (
                 f"headrace {headrace.__version__} must be installed in the workers' environment, as"
-                " headrace[dask]"
+                " headrace[cloud]"
             )
             raise DaskError(
                 f"the Dask worker {worker} can't run Headrace: {type(seen).__name__}: {seen}",

@@ -21,11 +21,17 @@ from pathlib import Path
 import msgspec
 
 import headrace
-from headrace.runtime.executors import LostWorker, News, ObservationFinished, TaskFinished
-from headrace.runtime.executors.pool import Pool
-from headrace.runtime.messages import Answer, Task
-from headrace.runtime.worker_protocol import WorkerSettings
-from headrace.scheduler import AttemptId
+from headrace.extension import (
+    Answer,
+    AttemptId,
+    LostWorker,
+    News,
+    ObservationFinished,
+    Pool,
+    Task,
+    TaskFinished,
+    WorkerSettings,
+)
 
 POLL_SECONDS = 0.5
 MEMORY_SHARE = 0.9

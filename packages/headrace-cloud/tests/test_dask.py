@@ -12,10 +12,11 @@ import msgspec
 import pytest
 from dask_cluster import Cluster
 from executor_contract import ExecutorBench, InProcesses
+from modellab import Parse, told
 from runlab import DAYS, Lab, published
 
-from headrace.runtime.executors import LostWorker
-from headrace.runtime.executors.dask import Dask, DaskError
+from headrace.extension import LostWorker
+from headrace_cloud.dask import Dask, DaskError
 
 # A cluster's threads and sockets are closed by threads of its own, some time after the client was.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -163,11 +164,17 @@ def test_a_scheduler_that_goes_and_comes_back_costs_only_what_was_under_way(tmp_
             assert made.states() == {later: "staged"}
 
 
+def test_an_executor_without_an_address_is_refused(parse: Parse) -> None:
+    """Would catch: a leader that starts, and fails with an assertion."""
+    declared = parse("headrace.toml", "[project]\nname = 'a'\n[run]\nexecutor = 'dask'\n")
+    assert told(declared.problems) == ["missing_field headrace.toml:4"]
+
+
 def test_a_scheduler_that_is_not_there_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Would catch: a trace of somebody else's library, or waiting for ever."""
-    monkeypatch.setattr("headrace.runtime.executors.dask.CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr("headrace_cloud.dask.CONNECT_SECONDS", 0.5)
     bench = DaskBench(tmp_path)
     with (
         pytest.raises(DaskError, match="no Dask scheduler answers at tcp:"),

@@ -1,0 +1,1 @@
+"""Attempts on other machines: the executor of Dask, in the group `headrace.executors`."""

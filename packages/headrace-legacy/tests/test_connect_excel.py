@@ -4,7 +4,6 @@ import datetime as dt
 import io
 import zipfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import openpyxl
@@ -12,13 +11,12 @@ import pytest
 import xlsxwriter
 from connect_contract import Columns, ReadingContract
 from connect_workbench import Taken, Workbench
+from samples import SAMPLES, needs_samples
 
 from headrace.connect.deliveries import TypeDrift, UnreadableFile
 from headrace.connect.ingest import prepare
 from headrace.connect.prepared import PreparedDelivery
 from headrace.connect.raw_files import UnpackLimits
-
-LEGACY = Path(__file__).resolve().parents[3] / "shared/data/legacy/xlsx"
 
 
 def book(*sheets: tuple[str, list[list[Any]]]) -> bytes:
@@ -358,10 +356,10 @@ def test_a_sheet_that_unpacks_to_too_much(bench: Workbench) -> None:
     assert outcome.code == "delivery_too_large"
 
 
-@pytest.mark.skipif(not LEGACY.is_dir(), reason="the sample files aren't on this machine")
+@needs_samples
 def test_real_workbooks(bench: Workbench) -> None:
     """Would catch: what only other writers' files have."""
-    for file in sorted(LEGACY.glob("*.xlsx")):
+    for file in sorted((SAMPLES / "xlsx").glob("*.xlsx")):
         taken = bench.take(file.read_bytes(), file.name)
         assert isinstance(taken, Taken), (file.name, taken)
         assert taken.rows

@@ -2,17 +2,16 @@ from __future__ import annotations
 
 import datetime as dt
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
 from connect_workbench import Outcome, Taken, Workbench
+from samples import SAMPLES, needs_samples
 
 from headrace.connect.deliveries import TypeDrift, UnreadableFile
 from headrace.connect.raw_files import UnpackLimits
 from headrace.model import ContractColumn
 
-LEGACY = Path(__file__).resolve().parents[3] / "shared/data/legacy"
 COLUMNS = [
     {"name": "id", "width": 4},
     {"name": "amount", "width": 8, "type": "decimal(9,2)", "scale": 2},
@@ -188,7 +187,7 @@ def test_unpacking_is_bounded(bench: Workbench) -> None:
     assert outcome.code == "delivery_too_large"
 
 
-@pytest.mark.skipif(not LEGACY.is_dir(), reason="the sample files aren't on this machine")
+@needs_samples
 def test_a_mainframes_accounts_are_the_same_in_ebcdic_and_in_ascii(bench: Workbench) -> None:
     """Would catch: an encoding or a sign that only our own samples have."""
     columns = [
@@ -202,10 +201,10 @@ def test_a_mainframes_accounts_are_the_same_in_ebcdic_and_in_ascii(bench: Workbe
     ]
     ebcdic = take(
         bench,
-        (LEGACY / "carddemo/ACCTDATA.PS").read_bytes(),
+        (SAMPLES / "carddemo/ACCTDATA.PS").read_bytes(),
         {"columns": columns, "encoding": "cp037", "record": 300},
     )
-    ascii_ = take(bench, (LEGACY / "carddemo/ascii_acctdata.txt").read_bytes(), columns)
+    ascii_ = take(bench, (SAMPLES / "carddemo/ascii_acctdata.txt").read_bytes(), columns)
     assert isinstance(ebcdic, Taken)
     assert isinstance(ascii_, Taken)
     assert len(ebcdic.rows) == 50

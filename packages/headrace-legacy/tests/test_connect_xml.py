@@ -7,12 +7,12 @@ from xml.sax.saxutils import escape
 import pytest
 from connect_contract import Columns, ReadingContract
 from connect_workbench import Outcome, Taken, Workbench
+from samples import SAMPLES, needs_samples
 
 from headrace.connect.deliveries import Drift, TypeDrift, UnreadableFile
 from headrace.connect.raw_files import Opened, UnpackLimits
 from headrace_legacy import xml
 
-LEGACY = Path(__file__).resolve().parents[3] / "shared/data/legacy"
 ROWS = {"xml": {"records": "//row"}}
 
 
@@ -288,11 +288,11 @@ def test_many_records_in_bounded_memory(bench: Workbench) -> None:
         tracemalloc.stop()
 
 
-@pytest.mark.skipif(not LEGACY.is_dir(), reason="the sample files aren't on this machine")
+@needs_samples
 def test_real_bank_statements(bench: Workbench) -> None:
     """Would catch: what only other writers' files have: namespaces, amounts with attributes,
     entries that repeat."""
-    for file in sorted((LEGACY / "camt").glob("*.xml")):
+    for file in sorted((SAMPLES / "camt").glob("*.xml")):
         for flatten in (False, True):
             taken = bench.take(
                 file.read_bytes(),

@@ -5,18 +5,17 @@ from __future__ import annotations
 from contextlib import suppress
 from datetime import date
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from connect_workbench import Taken, Workbench
+from samples import SAMPLES, needs_samples
 
 from headrace.connect.deliveries import Disagrees, UnreadableFile
 from headrace.model.texts import plain
 from headrace_legacy.mt940 import Mt940
 
-SAMPLES = Path(__file__).parents[4] / "shared/data/legacy/mt940"
 HEAD = ":20:REF1\n:25:DE89/0532013000\n:28C:7/1\n"
 
 
@@ -300,15 +299,15 @@ def child(node: Any, *path: str) -> Any:
     return node
 
 
-@pytest.mark.skipif(not SAMPLES.is_dir(), reason="the samples aren't here")
-@pytest.mark.parametrize("name", sorted(path.stem for path in SAMPLES.glob("*.sta")))
+@needs_samples
+@pytest.mark.parametrize("name", sorted(path.stem for path in (SAMPLES / "mt940").glob("*.sta")))
 def test_samples_of_banks(name: str) -> None:
     """Would catch: another amount, type or reference than mt-940's tests expect."""
-    document = yaml.compose((SAMPLES / f"{name}.yml").read_text(), yaml.SafeLoader)
+    document = yaml.compose((SAMPLES / "mt940" / f"{name}.yml").read_text(), yaml.SafeLoader)
     wanted = [child(item, "data") for item in child(document, "transactions").value]
     rows: list[Any] = []
     with suppress(Disagrees):  # some were shortened
-        rows.extend(Mt940().records(SAMPLES / f"{name}.sta", {}))
+        rows.extend(Mt940().records(SAMPLES / "mt940" / f"{name}.sta", {}))
     amounts = [child(item, "amount", "amount").value[0].value for item in wanted]
     assert [Decimal(row["amount"]) for row in rows] == [Decimal(amount) for amount in amounts]
     assert [row["type"] for row in rows] == [child(item, "id").value for item in wanted]

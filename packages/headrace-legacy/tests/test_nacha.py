@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 from datetime import date
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
 from connect_workbench import Taken, Workbench
+from samples import SAMPLES, needs_samples
 
 from headrace.connect.deliveries import UnreadableFile
 from headrace.model.texts import plain
 from headrace_legacy.nacha import COLUMNS, Nacha
 
-SAMPLES = Path(__file__).parents[4] / "shared/data/legacy/ach_nacha"
 HEAD = "101 09100001  1210428822401021530A094101DESTINATION            ORIGIN"
 
 
@@ -199,16 +198,18 @@ def test_blanks_after_a_record_and_a_short_filler(bench: Workbench, content: byt
     assert len(rows_of(take(bench, content))) == 2
 
 
-@pytest.mark.skipif(not SAMPLES.is_dir(), reason="the samples aren't here")
-@pytest.mark.parametrize("name", sorted(path.name for path in SAMPLES.glob("*.ach")))
+@needs_samples
+@pytest.mark.parametrize(
+    "name", sorted(path.name for path in (SAMPLES / "ach_nacha").glob("*.ach"))
+)
 def test_samples(name: str) -> None:
     """Would catch: a real file that is refused, or whose controls are read otherwise."""
     for rows in COLUMNS:
-        assert [*Nacha().records(SAMPLES / name, {"rows": rows})] or rows == "addenda"
-    expected = SAMPLES / name.replace(".ach", ".json")
+        assert [*Nacha().records(SAMPLES / "ach_nacha" / name, {"rows": rows})] or rows == "addenda"
+    expected = SAMPLES / "ach_nacha" / name.replace(".ach", ".json")
     if expected.exists():
         batches = json.loads(expected.read_text())["IATBatches"]
-        entries = [*Nacha().records(SAMPLES / name, {})]
+        entries = [*Nacha().records(SAMPLES / "ach_nacha" / name, {})]
         assert [int(Decimal(row["amount"]) * 100) for row in entries] == [
             item["amount"] for each in batches for item in each["IATEntryDetails"]
         ]

@@ -135,7 +135,6 @@ def test_a_statement_that_contradicts_itself_is_held(
             106,
         ),
         (b"date;amount\n1;2\n", "there is no statement", None),
-        (b":20:\xff\n", "line 1 isn't UTF-8: declare its encoding", 1),
     ],
 )
 def test_what_isnt_a_statement_is_refused_with_its_line(

@@ -11,19 +11,23 @@ from headrace.extension.formats import (
     ENCODINGS,
     CannotRead,
     Fields,
+    Opened,
     PartitionSpec,
     RecordFormat,
+    SourceSchema,
+    UnpackLimits,
+    in_utf8,
+    require_text,
 )
 
 LINE_BYTES_MAX = 1 << 16
-MARK = b"\xef\xbb\xbf"
 
 
 class TextFormat(RecordFormat):
     """A format of lines that have several kinds of rows; a source reads one, named by `rows`."""
 
     fields = ("rows", "encoding")
-    unmistakable = True
+    unmistakable = recodable = True
     kinds_of_rows: Mapping[str, Mapping[str, str]]
     """Kind → the columns of its rows, with DuckDB's types. The first one is read by default."""
 
@@ -37,10 +41,25 @@ class TextFormat(RecordFormat):
         """Return the columns of the rows that are read."""
         return self.kinds_of_rows[self._read_kind(options)]
 
+    def unfold(
+        self, opened: Opened, temporary: Path, bounds: UnpackLimits, pinned: SourceSchema | None
+    ) -> Opened:
+        """Convert to UTF-8 from the declared or detected encoding, then to records."""
+        declared = (opened.options.get(self.name) or {}).get("encoding", "utf-8")
+        text = in_utf8(opened, declared, pinned, temporary, bounds)
+        try:
+            require_text(
+                Path(text.path), line_bytes_max=LINE_BYTES_MAX, blank=True, setting=self.name
+            )
+            return super().unfold(text, temporary, bounds, pinned)
+        finally:
+            if text is not opened:
+                text.discard()
+
     def records(self, path: Path, options: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-        """Yield the rows of one kind; the totals of all are checked."""
+        """Yield the rows of one kind from a file in UTF-8; the totals of all are checked."""
         wanted = self._read_kind(options)
-        for kind, row in self.rows(lines_of(path, self.name, options)):
+        for kind, row in self.rows(lines_of(path)):
             if kind == wanted:
                 yield row
 
@@ -53,33 +72,20 @@ class TextFormat(RecordFormat):
         return kind
 
 
-def lines_of(path: Path, name: str, options: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
+def lines_of(path: Path) -> Iterator[tuple[int, str]]:
     """Yield each line's number from 1 and its text without the line end.
 
-    Raises CannotRead for a line that is too long, or isn't in the declared encoding. `name` is the
-    format's.
+    Raises CannotRead for a line that is too long.
     """
-    encoding = options.get("encoding", "utf-8")
     with path.open("rb") as file:
         number = 0
         while line := file.readline(LINE_BYTES_MAX):
             number += 1
-            if number == 1:
-                line = line.removeprefix(MARK)
             if len(line) == LINE_BYTES_MAX and not line.endswith(b"\n"):
                 raise CannotRead(
-                    f"line {number:,} has more than {LINE_BYTES_MAX:,} bytes", line=number
+                    f"line {number:,}: longer than {LINE_BYTES_MAX:,} bytes", line=number
                 )
-            try:
-                text = line.decode(encoding)
-            except UnicodeDecodeError as error:
-                raise CannotRead(
-                    f"line {number:,} isn't {encoding.upper()}: declare its encoding, such as"
-                    f" {name}: {{encoding: cp1252}}",
-                    line=number,
-                    code="delivery_encoding",
-                ) from error
-            yield number, text.rstrip("\r\n")
+            yield number, line.decode().rstrip("\r\n")
 
 
 def full_year(of_two_digits: int) -> int:

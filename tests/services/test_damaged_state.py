@@ -105,11 +105,14 @@ def test_a_flipped_bit_at_many_places_is_told_in_words(lab: Lab) -> None:
     flipped(lab, PLACES, [("status",), ("db", "check"), ("tick",)])
 
 
-@pytest.mark.parametrize("gone", ["number = 5", "number >= 45"])
+@pytest.mark.parametrize("gone", ["5", "(select max(number) from migration)"])
 def test_a_missing_record_of_a_migration_is_told(lab: Lab, gone: str) -> None:
-    """It isn't an older state: what the migration made is there."""
+    """It isn't an older state: what the migration made is there.
+
+    A newest migration that only changes rows would be applied twice: let it leave a trace.
+    """
     with closing(sqlite3.connect(state(lab))) as db, db:
-        db.execute(f"delete from migration where {gone}")
+        db.execute(f"delete from migration where number = {gone}")
     for command in (("status",), ("db", "check"), ("db", "upgrade"), ("tick",)):
         said = told(lab, *command)
         assert "migration" in said or "headrace db upgrade" in said, said

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import date
+from datetime import timedelta
 from typing import Annotated, NamedTuple
 
 import msgspec
@@ -233,8 +233,7 @@ def _span(session: ProjectSession, begun: WantedBackfill | None, days: int | Non
         raise UsageError(f"--days {days}: this is a whole number from 1 to {DAYS_MAX}")
     if begun is not None:
         return backfill_span(session, begun, days)
-    today = local_date(session.clock.now_us(), session.timezone)
-    tomorrow = date.fromordinal(today.toordinal() + 1)
+    tomorrow = local_date(session.clock.now_us(), session.timezone) + timedelta(days=1)
     return Span(day_start_us(tomorrow, session.timezone), days or DAYS, session.timezone)
 
 
@@ -297,22 +296,23 @@ def _response(
 ) -> WhatIfResponse:
     lacking = _lacking(question)
     known = bool(question.history.days())
-    before = after = None
-    tested = search = None
+    before = after = tested = search = None
     simulation = Simulation(question.history, question.graph, question.span, question.seed)
     if known:
         if wanted is not None:
             search = _searched(simulation, question, samples, wanted)
             question = question._replace(changes=search.way.changes)
         before, after = _simulated(simulation, question, samples)
-        tested = backtest(
-            question.history,
-            question.graph,
-            _terms(question.compiled),
-            question.workers,
-            question.seed,
+        tested = backtest_row(
+            backtest(
+                question.history,
+                question.graph,
+                _terms(question.compiled),
+                question.workers,
+                question.seed,
+            )
         )
-    predictable = tested is None or tested.is_predictable
+    predictable = tested is None or tested.predictable
     if not predictable:
         lacking.append(NOT_PREDICTABLE)
     played = 0 if after is None else after.samples
@@ -328,7 +328,7 @@ def _response(
         next_bottleneck=None
         if after is None
         else bottleneck_row(question.compiled.project.sources, after),
-        backtest=None if tested is None else backtest_row(tested),
+        backtest=tested,
         busy_seconds=None
         if before is None or after is None
         else LoadRow(now=before.busy_seconds, then=after.busy_seconds),

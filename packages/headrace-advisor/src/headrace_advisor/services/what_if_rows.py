@@ -157,8 +157,10 @@ def bottleneck_row(sources: Collection[str], after: Simulated) -> NextBottleneck
     )
 
 
-def backtest_row(tested: Backtest) -> BacktestRow:
-    """Return how good forecasts of past days would have been."""
+def backtest_row(tested: Backtest | None) -> BacktestRow | None:
+    """Return how good forecasts of past days would have been; None if they weren't tested."""
+    if tested is None:
+        return None
     naive = tested.naive_error
     return BacktestRow(
         median_error=f"{tested.median_error * 100:.1f}",

@@ -220,7 +220,7 @@ QUOTED = [
         "docs/how-to/excel.md",
         f"unpacks to more than {workbook_files.WORKBOOK_BYTES_MAX // GIB} GiB",
     ),
-    ("docs/how-to/exports.md", f"More than {excel_export.ROWS_MAX:,} rows are an error"),
+    ("docs/how-to/exports.md", f"More than {excel_export.ROWS_MAX - 1:,} rows are an error"),
     ("docs/how-to/exports.md", f"more than {excel_export._DIGITS} digits"),
     (
         "docs/how-to/python-assets.md",

@@ -13,6 +13,8 @@ from headrace.model.texts import marked
 
 DELIVERY_BYTES_MAX = 64 << 30
 """64 GiB: larger deliveries aren't ingested."""
+LINES_ABOVE_MAX = 50
+"""A header after more than this number of lines isn't searched for."""
 
 CSV_ENDINGS = (".csv", ".tsv", ".txt", ".psv", ".tab")
 """Endings of the names of CSV files, in lower case."""

@@ -8,6 +8,7 @@ here imports DuckDB.
 """
 
 from headrace.connect.deliveries import (
+    LINES_ABOVE_MAX,
     CannotRead,
     Disagrees,
     Format,
@@ -19,7 +20,12 @@ from headrace.connect.deliveries import (
 )
 from headrace.connect.exports.registry import ExportFailed, ExportKind, Portion
 from headrace.connect.exports.values import as_double, as_text, is_nested
-from headrace.connect.formats.headers import column_names, doubled_names, folded
+from headrace.connect.formats.headers import (
+    COLUMNS_MAX,
+    column_names,
+    doubled_names,
+    folded,
+)
 from headrace.connect.formats.json import JsonRecordReader
 from headrace.connect.formats.records import RecordFormat
 from headrace.connect.formats.registry import FileHeader, FormatKind
@@ -30,14 +36,17 @@ from headrace.connect.text_files import has_both_line_ends, in_utf8, one_line_en
 from headrace.lake import LakeColumn
 from headrace.lake.sqltext import literal, quote
 from headrace.lake.types import Type, parse
-from headrace.model.connectors import ENCODINGS, SINGLE_BYTE
+from headrace.model.connectors import ENCODINGS, RECORD_MAX, SINGLE_BYTE
 from headrace.model.errors import LakeError, Report, shown
 from headrace.model.fields import Fields, LocatedMapping, kind_of, plain
 from headrace.model.nodes import PartitionSpec
 
 __all__ = [
+    "COLUMNS_MAX",
     "ENCODINGS",
     "INSTANT",
+    "LINES_ABOVE_MAX",
+    "RECORD_MAX",
     "SINGLE_BYTE",
     "CannotRead",
     "Disagrees",

@@ -67,7 +67,7 @@ def json_path(text: str) -> tuple[str, ...] | None:
 # Options of Headrace's own file formats that can't be detected from the bytes alone: `json`, `csv`.
 
 RECORD_MAX = 1_000_000
-"""The last line that may be named."""
+"""The last line that may be named; the limit of a record's bytes, and of a line's characters."""
 SINGLE_BYTE = (
     "latin-1",
     "iso-8859-15",

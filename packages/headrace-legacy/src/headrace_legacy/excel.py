@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from headrace.extension.formats import (
+    LINES_ABOVE_MAX,
     CannotRead,
     Fields,
     FileHeader,
@@ -54,8 +55,6 @@ if TYPE_CHECKING:
     from python_calamine import CalamineSheet, CalamineWorkbook
 
 SHEET_CHARACTERS_MAX = 255
-LINES_ABOVE_MAX = 50
-"""Rows among which the header of a first file is looked for."""
 BATCH_ROWS = 4_096
 DAY_US = 86_400_000_000
 PARQUET_HOURS_US = 2**32 * 1000

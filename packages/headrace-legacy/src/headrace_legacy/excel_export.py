@@ -22,13 +22,11 @@ from headrace.extension.formats import (
     is_nested,
     quote,
 )
+from headrace_legacy.workbook_files import COLUMNS_MAX, ROWS_MAX
 
 if TYPE_CHECKING:
     import duckdb
 
-ROWS_MAX = 1_048_575
-"""Maximum number of rows of a sheet, without the header."""
-COLUMNS_MAX = 16_384
 CHARACTERS_MAX = 32_767
 """Maximum number of characters in a cell."""
 SHEET_CHARACTERS_MAX = 31
@@ -125,10 +123,10 @@ def sheet_names(assets: Sequence[str]) -> list[str]:
 
 
 def _fits(portion: Portion) -> None:
-    if portion.rows > ROWS_MAX:
+    if portion.rows >= ROWS_MAX:
         raise ExportFailed(
-            f"{portion.asset} has {portion.rows:,} rows, and a sheet of Excel holds {ROWS_MAX:,}"
-            " and a header",
+            f"{portion.asset} has {portion.rows:,} rows, and a sheet of Excel holds"
+            f" {ROWS_MAX - 1:,} and a header",
             hint="export it as csv or parquet, or by a shorter interval (`per:`)",
         )
     if len(portion.columns) > COLUMNS_MAX:

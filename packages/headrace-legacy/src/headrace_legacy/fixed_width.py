@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from headrace.extension.formats import (
+    COLUMNS_MAX,
     ENCODINGS,
+    RECORD_MAX,
     SINGLE_BYTE,
     CannotRead,
     Fields,
@@ -53,9 +55,6 @@ from headrace.extension.formats import (
 if TYPE_CHECKING:
     import duckdb
 
-RECORD_MAX = 1_000_000
-"""Limit in characters of a line, and in bytes of a record."""
-COLUMNS_MAX = 4_096
 LINE_BYTES_MAX = 4_000_000
 RECORDS_PER_CHUNK = 10_000
 END_BYTES_MAX = 1 << 12

@@ -133,6 +133,15 @@ class Record(str):
         except ValueError as error:
             raise self.refused(f"{marked(printable(text))} is no day") from error
 
+    def totals(self, count_begin: int, hash_begin: int) -> Totals:
+        """Return what a control states: a count up to the hash, and two sums after it."""
+        return Totals(
+            self.number(count_begin, hash_begin - 1, "the number of entries and addenda"),
+            self.number(hash_begin, hash_begin + 9, "the entry hash"),
+            self.number(hash_begin + 10, hash_begin + 21, "the sum of debits"),
+            self.number(hash_begin + 22, hash_begin + 33, "the sum of credits"),
+        )
+
     def refused(self, why: str) -> CannotRead:
         """Return the error of a record that can't be read."""
         return CannotRead(f"line {self.line:,}: {why}", line=self.line)
@@ -289,12 +298,7 @@ class _Reading:
         }
 
     def _batch_control(self, record: Record, batch: _Batch) -> dict[str, Any]:
-        stated = Totals(
-            record.number(5, 10, "the number of entries and addenda"),
-            record.number(11, 20, "the entry hash"),
-            record.number(21, 32, "the sum of debits"),
-            record.number(33, 44, "the sum of credits"),
-        )
+        stated = record.totals(5, 11)
         if record[87:] != batch.header[87:]:
             self._note(record, "the batch control is of another batch than the header")
         elif unlike := batch.totals.unlike(stated):
@@ -313,12 +317,7 @@ class _Reading:
 
     def _file_control(self, record: Record) -> None:
         self._ended = True
-        stated = Totals(
-            record.number(14, 21, "the number of entries and addenda"),
-            record.number(22, 31, "the entry hash"),
-            record.number(32, 43, "the sum of debits"),
-            record.number(44, 55, "the sum of credits"),
-        )
+        stated = record.totals(14, 22)
         batches = record.number(2, 7, "the number of batches")
         blocks = record.number(8, 13, "the number of blocks")
         needed = -(-self._records // PER_BLOCK)

@@ -13,13 +13,11 @@ from itertools import dropwhile, islice
 from pathlib import Path
 from typing import Any
 
-from headrace.connect.deliveries import Format
+from headrace.connect.deliveries import LINES_ABOVE_MAX, Format
 
 DELIMITERS = (",", ";", "\t", "|")
 SAMPLE_BYTES = 1 << 16
 SAMPLE_ROWS = 200
-LINES_ABOVE_MAX = 50
-"""A header after more than this number of lines isn't searched for."""
 TITLES_MAX = 9
 """A header below more titles that are as wide isn't told from rows of texts."""
 SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[ \t]*(?:\r\n|\r|\n|\Z)', re.IGNORECASE)

@@ -7,7 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from headrace.connect.deliveries import CannotRead, Drift, SourceSchema, UnreadableFile, printable
+from headrace.connect.deliveries import (
+    LINES_ABOVE_MAX,
+    CannotRead,
+    Drift,
+    SourceSchema,
+    UnreadableFile,
+    printable,
+)
 from headrace.connect.formats.registry import FileHeader
 from headrace.lake import PARTITION_COLUMN
 from headrace.model.wording import few
@@ -140,8 +147,6 @@ def listed(names: Sequence[str]) -> str:
 # A file without any name of the pinned header: what it is instead, if its first bytes show that.
 
 BEGINNING_BYTES = 1 << 16
-LINES_BEFORE_MAX = 50
-"""A header after more than this number of lines isn't searched for."""
 _DOCUMENTS = (
     (
         re.compile(rb"(?i)<(!doctype html|html|head|body)\b"),
@@ -166,7 +171,7 @@ def other_document(opened: str, pinned: SourceSchema) -> UnreadableFile | None:
         return UnreadableFile(
             f"the file is {known}, not rows under a header", 1, code="delivery_header"
         )
-    lines = _BREAKS.split(beginning.decode("utf-8", errors="replace"))[: LINES_BEFORE_MAX + 1]
+    lines = _BREAKS.split(beginning.decode("utf-8", errors="replace"))[: LINES_ABOVE_MAX + 1]
     for before, line in enumerate(lines):
         if before and _is_header(line, pinned):
             item = before == 1

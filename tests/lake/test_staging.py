@@ -164,8 +164,13 @@ def test_types_that_the_lake_cannot_hold_have_a_stand_in(
 
 
 def test_a_sum_too_large_is_an_error_not_another_number(lake: Lake) -> None:
-    with pytest.raises(SchemaMismatch, match="`total`"):
-        lake.stage("t", "k", "SELECT sum(9223372036854775807) AS total FROM range(2)")
+    """Would catch: a hint that can't help, as a cast to HUGEINT ends in BIGINT, too."""
+    query = "SELECT sum(9223372036854775807) AS total FROM range(2)"
+    with pytest.raises(SchemaMismatch, match="`total`") as refused:
+        lake.stage("t", "k", query)
+    assert "`total::DECIMAL(38,0)`" in refused.value.hint
+    lake.publish("t", "k", query.replace(" AS ", "::DECIMAL(38,0) AS "))
+    assert lake.rows("t") == [["k", "18446744073709551614"]]
 
 
 @pytest.mark.parametrize("value", ["1193:02:47.295", "2 months 3 days", "0 days"])

@@ -131,6 +131,8 @@ def test_every_field_of_the_table_is_read(parse: Parse) -> None:
         ("merge", "{key: [a]}", "unknown_field"),
         ("columns", "7", "wrong_type"),
         ("columns", "{a: 7}", "wrong_type"),
+        ("columns", "{a: hugeint}", "wrong_value"),
+        ("columns", "{a: {type: UINT128}}", "wrong_value"),
         ("parameters", "[a]", "wrong_type"),
         ("parameters", "{a-b: 1}", "bad_name"),
         ("parameters", "{self: 1}", "reserved_name"),

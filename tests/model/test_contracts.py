@@ -76,6 +76,11 @@ def test_a_contract_becomes_columns(parse: Parse) -> None:
             "contract_invalid contracts/orders.odcs.yaml:9",
         ),
         (
+            "logicalType: integer",
+            "logicalType: integer\n        physicalType: uhugeint",
+            "contract_invalid contracts/orders.odcs.yaml:11",
+        ),
+        (
             "logicalType: number",
             "logicalType: boolean",
             "contract_invalid contracts/orders.odcs.yaml:13",

@@ -326,7 +326,7 @@ def value_mismatch(message: str, table: LakeTable) -> ValueMismatch | None:
         kind=column.type,
         hint=(
             "cast it in the body, or change the table's type with `headrace apply`"
-            f" (`{column.name}::…`)"
+            f" (`{column.name}::{'DECIMAL(38,0)' if column.type == 'BIGINT' else '…'}`)"
         ),
     )
 

@@ -35,7 +35,15 @@ from headrace.model.common_fields import (
 )
 from headrace.model.declassification import check_thresholds, read_declassify
 from headrace.model.errors import Report, did_you_mean, shown
-from headrace.model.fields import BIGINT_BEYOND, Fields, Items, LocatedMapping, check_node, kind_of
+from headrace.model.fields import (
+    BIGINT_BEYOND,
+    Fields,
+    Items,
+    LocatedMapping,
+    check_node,
+    kind_of,
+    refuse_huge_integers,
+)
 from headrace.model.masks import COLUMN_FIELDS, read_column_classes
 from headrace.model.nodes import (
     Asset,
@@ -185,8 +193,8 @@ def _column_type(inner: Fields, column: str) -> str | None:
     value = inner.raw(column)
     if isinstance(value, LocatedMapping):
         typed = Fields(value, inner.report, tuple(value), what=f"the column {shown(column)}")
-        return typed.text("type") if "type" in value else None
-    return inner.text(column) if value is not None else None
+        return typed.checked("type", refuse_huge_integers, "wrong_value")
+    return inner.checked(column, refuse_huge_integers, "wrong_value") if value is not None else None
 
 
 def _reads(fields: Fields) -> dict[str, list[str]]:

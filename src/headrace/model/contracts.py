@@ -17,7 +17,15 @@ import msgspec
 from headrace.model.contract_checks import LATENCY, name_metrics, read_rules
 from headrace.model.contract_options import Unenforced
 from headrace.model.errors import Report, did_you_mean, shown
-from headrace.model.fields import Items, LocatedMapping, check_owner, kind_of, plain
+from headrace.model.fields import (
+    Fields,
+    Items,
+    LocatedMapping,
+    check_owner,
+    kind_of,
+    plain,
+    refuse_huge_integers,
+)
 from headrace.model.masks import COLUMN_FIELDS, MASK_PROPERTY, read_column_class
 from headrace.model.nodes import ColumnClass, Contract, ContractColumn, ServiceLevel
 
@@ -126,7 +134,6 @@ _SYNONYMS = {
     "INTEGER": "integer int int4",
     "SMALLINT": "smallint int2",
     "TINYINT": "tinyint",
-    "HUGEINT": "hugeint",
     "UBIGINT": "ubigint",
     "UINTEGER": "uinteger",
     "USMALLINT": "usmallint",
@@ -427,9 +434,11 @@ def _report_twice(columns: tuple[ContractColumn, ...], properties: Items, report
 def _report_two_types(properties: Items, report: Report) -> None:
     """Report columns whose `logicalType` and `physicalType` exclude each other.
 
-    Text may contain any type, and numbers may contain times.
+    Text may contain any type, and numbers may contain times. No table has huge integers.
     """
     for index, written in enumerate(properties):
+        fields = Fields(written, report, tuple(written), what="a column")
+        fields.checked("physicalType", refuse_huge_integers, "contract_invalid")
         known = duckdb_type(written.get("physicalType"), None) or ""
         family = (
             "" if known.endswith(",0)") else known.partition("(")[0]

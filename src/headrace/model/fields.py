@@ -357,6 +357,15 @@ def bytes_as_text(size: int, *, binary: bool = False) -> str:
     raise AssertionError
 
 
+def refuse_huge_integers(kind: str) -> None:
+    """Raise UsageError for DuckDB's integers of 128 bits, which no table has as they are."""
+    if re.fullmatch(r"\s*U?(HUGEINT|INT128)\s*", kind, re.IGNORECASE):
+        raise UsageError(
+            f"tables have no {kind.strip().upper()}, and would keep BIGINT, of 19 digits",
+            hint="write DECIMAL(38,0), which keeps 38 digits, and cast to it in a query",
+        )
+
+
 def memory_in_bytes(text: str) -> int:
     """Parse an attempt's memory limit into bytes. Raises UsageError if invalid or below 128 MiB."""
     size = size_in_bytes(text)

@@ -14,10 +14,9 @@ from headrace.plan.compiled import Columns
 
 _VERSION = re.compile(r"v?(\d{1,9})(?:\.(\d{1,9}))?(?:\.(\d{1,9}))?(?:[-+].*)?")
 _WIDER = {
-    "TINYINT": {"SMALLINT", "INTEGER", "BIGINT", "HUGEINT"},
-    "SMALLINT": {"INTEGER", "BIGINT", "HUGEINT"},
-    "INTEGER": {"BIGINT", "HUGEINT", "DOUBLE"},
-    "BIGINT": {"HUGEINT"},
+    "TINYINT": {"SMALLINT", "INTEGER", "BIGINT"},
+    "SMALLINT": {"INTEGER", "BIGINT"},
+    "INTEGER": {"BIGINT", "DOUBLE"},
     "FLOAT": {"DOUBLE"},
     "DATE": {"TIMESTAMP"},
 }

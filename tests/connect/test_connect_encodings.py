@@ -64,6 +64,17 @@ def test_fixed_width_in_another_encoding(bench: Workbench) -> None:
         assert taken.rows == first.rows == [(1, "Zoë"), (2, "Bo")]
 
 
+@NEEDS_LEGACY
+def test_records_of_bytes_show_no_encoding(bench: Workbench) -> None:
+    """Would catch: a delivery held as drift because its EBCDIC bytes are words in UTF-8, too."""
+    said = {"columns": [{"name": "who", "width": 4}], "encoding": "cp037", "record": 4}
+    _, taken = both(
+        bench, "Bo  ".encode("cp037"), "Cz  ".encode("cp037"), "x.dat", fixed_width=said
+    )
+    assert isinstance(taken, Taken), taken
+    assert taken.rows == [("Cz",)]
+
+
 def test_a_declaration_that_changes_is_no_drift(bench: Workbench) -> None:
     """Would catch: a source that declares its encoding after the first delivery, and has a drift
     every day from then on."""

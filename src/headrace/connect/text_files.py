@@ -407,7 +407,7 @@ def other_encoding(opened: Opened, pinned: SourceSchema) -> Drift | None:
     None if it isn't, or if another encoding was already accepted.
     """
     # Records of bytes contain no surrounding text that shows an encoding.
-    if pinned.format.recode or "record" in _declared(opened.options):
+    if pinned.format.recode or "record" in _declared(opened.options)[1]:
         return None
     expected = expected_encoding(opened.options, pinned)
     result = _detected_encoding(opened, expected)

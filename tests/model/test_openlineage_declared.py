@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from modellab import Parse, told
 
@@ -56,3 +60,15 @@ def test_what_cant_be_sent_to_is_a_problem_with_a_line(
 ) -> None:
     """A typing error ends in a traceback of a thread, or in silence."""
     assert problem in told(parse("headrace.toml", f"{PROJECT}{said}\n").problems)
+
+
+def test_reading_the_settings_looks_for_no_package(tmp_path: Path) -> None:
+    """Would catch: commands that take 16 to 40 ms longer, or end, for a package that only the
+    leader needs."""
+    (tmp_path / "headrace.toml").write_text(f"{PROJECT}file = 'events.jsonl'\n")
+    code = (
+        "import sys; from pathlib import Path; from headrace.project.session import _settings\n"
+        "sys.modules['importlib.metadata'] = None\n"
+        "assert _settings(Path(sys.argv[1])).openlineage"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)

@@ -190,9 +190,9 @@ def test_a_kind_of_another_package_says_which(alone: Alone, tmp_path: Path) -> N
             ("unsupported_kind", f"pip install headrace-{name}")
             for name in ("cloud", "import", "observe")
         ]
-        + [("unsupported_kind", "pip install headrace-legacy")] * 4
-        + [("unknown_export_format", "pip install headrace-legacy")] * 2
+        + [("unsupported_kind", "pip install headrace-legacy")] * 6
     )
+    alone.run("-m", "headrace", "ls", folder=shop)
     (tmp_path / "book.xlsx").write_bytes(b"")
     _, errors = alone.run(
         "-m", "headrace", "init", "new", "--from", "book.xlsx", folder=tmp_path, code=2

@@ -15,6 +15,7 @@ import headrace.compiler.cache as cache_module
 from headrace.compiler.compiling import compile_project
 from headrace.compiler.lineage import compile_lineage
 from headrace.compiler.project_files import ProjectFiles
+from headrace.model import plugins
 from headrace.model.files import Content, ProjectFile
 
 FILES = ("stamp", "compilation", "files", "bodies", "lineage")
@@ -234,3 +235,22 @@ def test_a_lost_process_costs_time_only(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(sys, "executable", str(python))
     assert same(compile_project(root, processes=2), compile_project(root))
     assert (folder / "first").exists()
+
+
+def test_an_installed_package_ends_its_problem(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: "is in another package" from the cache, after `pip install` as it says."""
+    root, cache = write(tmp_path, {"sources/s.yaml": source("s", "*")}), tmp_path / "cache"
+    with (root / "headrace.toml").open("a") as settings:
+        settings.write('\n[openlineage]\nfile = "events.jsonl"\n')
+    _aged(root)
+    with monkeypatch.context() as patch:
+        patch.setattr(plugins, "_entry_points", lambda _: ())
+        [problem] = compile_project(root, cache=cache).problems
+        assert problem.hint == "pip install headrace-observe"
+    target = plugins.Plugin(
+        group=plugins.EMITTERS, name="openlineage", package="headrace-observe 1", target="x:y"
+    )
+    monkeypatch.setattr(plugins, "_entry_points", lambda _: ((target, None),))
+    assert compile_project(root, cache=cache).problems == []

@@ -34,12 +34,15 @@ def start_emitters(held: Leadership, leader: Leader) -> Iterator[Callable[[], No
     Packages are looked for only then, which takes 10 ms. What an emitter raises is logged with its
     package, and the leader goes on.
     """
-    traced = any(os.environ.get(name) for name in COLLECTORS)
-    if not leader.applied.compiled.project.settings.openlineage and not traced:
-        return
-    if traced and (package := missing_package(EMITTERS, "traces")):
-        _log.warning("traces are asked for, and are in another package: pip install %s", package)
-    for plugin in plugins(EMITTERS):
+    asked = {
+        "openlineage": leader.applied.compiled.project.settings.openlineage,
+        "traces": any(os.environ.get(name) for name in COLLECTORS),
+    }
+    names = [name for name in asked if asked[name]]
+    for name in names:
+        if package := missing_package(EMITTERS, name):
+            _log.warning("%s: asked for, but in another package: pip install %s", name, package)
+    for plugin in plugins(EMITTERS) if names else ():
         emitter: Emitter | None = None
         with _logged(plugin):
             emitter = function_of(plugin)(held, leader)

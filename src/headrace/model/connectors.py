@@ -484,10 +484,9 @@ def added_fields(block: LocatedMapping, known: Collection[str], report: Report) 
     """
     unknown = [name for name in block if name not in known]
     for name in unknown:
-        report.uses_plugin(SOURCES, name)
-        report.uses_plugin(FORMATS, name)
         line = block.lines.get(name, block.line)
-        report_missing(report, line, shown(name), name, SOURCES, FORMATS)
+        for group in (SOURCES, FORMATS):
+            report_missing(report, line, shown(name), group, name)
     if not unknown:
         return frozenset()
     shipped = IN_PACKAGES[SOURCES].keys() | IN_PACKAGES[FORMATS].keys()

@@ -32,8 +32,8 @@ from headrace.model.plugins import (
     EXPORTS,
     IN_PACKAGES,
     BrokenPlugin,
-    missing_package,
     plugin_names,
+    report_missing,
 )
 
 # The field `export:`: a file, or rows of a table, for each interval.
@@ -384,14 +384,8 @@ def _declared_format(export: Fields) -> str | None:
 
 def _installed(export: Fields, field: str, kind: str) -> str | None:
     """Return a package's format that `field` names; report one that can't be used."""
-    export.report.uses_plugin(EXPORTS, kind)
-    if package := missing_package(EXPORTS, kind):
-        export.refuse(
-            field,
-            f"the format {shown(kind)} is in another package",
-            f"pip install {package}",
-            code="unknown_export_format",
-        )
+    what = f"the format {shown(kind)}"
+    if report_missing(export.report, export.line(field), what, EXPORTS, kind):
         return None
     try:
         export_declaration(kind)

@@ -32,13 +32,14 @@ from headrace.model.nodes import (
     Calendar,
     Consumer,
     Contract,
+    ExecutorKind,
     Owner,
     Settings,
     Source,
     SqlBody,
     Value,
 )
-from headrace.model.plugins import plugin_state
+from headrace.model.plugins import EMITTERS, EXECUTORS, plugin_state, report_missing
 from headrace.model.python_code import ModuleFacts
 from headrace.model.settings import read_settings
 from headrace.model.yaml_access import read_access
@@ -508,7 +509,16 @@ def parse_text(kind: FileKind, text: str, report: Report) -> Declared:
 
 def _settings(text: str, report: Report) -> dict[str, Any]:
     document = model_fields.load_toml(text, report)
-    return {} if document is None else {"settings": read_settings(document, report)}
+    settings = None if document is None else read_settings(document, report)
+    if document is None or settings is None:
+        return {}
+    if settings.openlineage:
+        line = document.lines["openlineage"]
+        report_missing(report, line, "[openlineage]", EMITTERS, "openlineage")
+    if settings.executor != ExecutorKind.LOCAL:
+        line, kind = document["run"].lines["executor"], settings.executor
+        report_missing(report, line, f'executor = "{kind}"', EXECUTORS, kind)
+    return {"settings": settings}
 
 
 def _yaml(

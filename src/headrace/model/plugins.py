@@ -48,7 +48,7 @@ FOLDERS = {
 OWN_FORMATS = frozenset({"csv", "json", "jsonl", "parquet"})
 """Formats that `headrace.model` knows without their classes, for sources and exports."""
 _ELSEWHERE = {FORMATS: {name: f"headrace.connect.formats.{name}" for name in OWN_FORMATS}}
-"""Kinds that lie beside modules which aren't kinds."""
+"""Own kinds in a package that has other modules as well."""
 LEGACY = "headrace-legacy"
 IN_PACKAGES = {
     SOURCES: {"airflow": "headrace-import"},
@@ -57,7 +57,7 @@ IN_PACKAGES = {
     FORMATS: dict.fromkeys(("excel", "fixed_width", "mt940", "nacha", "xml"), LEGACY),
     EXPORTS: {"excel": LEGACY},
 }
-"""Names that a package has which is developed with this one."""
+"""Names that packages of this repository provide, with the package."""
 ANY = "*"
 """Stands for all names of a group, where a declaration depends on which endings they have."""
 
@@ -143,15 +143,20 @@ def own_kinds(group: str) -> dict[str, str]:
 def missing_package(group: str, name: str) -> str:
     """Return the package to install for a name that no installed package has; empty if unknown."""
     known = IN_PACKAGES.get(group, {}).get(name, "")
-    return "" if name in {plugin.name for plugin in plugins(group)} else known
+    return known if known and not plugin_state(group, name) else ""
 
 
-def report_missing(report: Report, line: int, what: str, name: str, *groups: str) -> None:
-    """Report what is declared if only a package has it that isn't installed."""
-    for group in groups:
-        if package := missing_package(group, name):
-            text = f"{what} is in another package"
-            report.error("unsupported_kind", line, text, f"pip install {package}")
+def report_missing(report: Report, line: int, what: str, group: str, name: str) -> bool:
+    """Report what is declared if only a package has it that isn't installed; return whether so.
+
+    The file's meaning depends on whether `name` is installed from then on.
+    """
+    report.uses_plugin(group, name)
+    package = missing_package(group, name)
+    if package:
+        message = f"{what} is in another package"
+        report.error("unsupported_kind", line, message, f"pip install {package}")
+    return bool(package)
 
 
 Kind = TypeVar("Kind")

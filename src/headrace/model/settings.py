@@ -24,7 +24,6 @@ from headrace.model.nodes import (
     Settings,
     SignIn,
 )
-from headrace.model.plugins import EMITTERS, EXECUTORS, report_missing
 from headrace.model.policy import APPROVAL, PolicyRule
 from headrace.model.policy_fields import POLICY_FIELDS, read_rules, read_tests, refuse_unknown_costs
 from headrace.model.secrets import (
@@ -151,7 +150,6 @@ def read_openlineage(fields: Fields) -> dict[str, str] | None:
     block = fields.block
     if not block:
         return None
-    report_missing(fields.report, block.line, "[openlineage]", "openlineage", EMITTERS)
     check_connection("openlineage", block, block.lines, block.line, fields.report)
     results = {
         name: fields.text(name) for name in OPENLINEAGE_FIELDS if name in fields and name != "file"
@@ -289,7 +287,7 @@ def _parts(fields: Fields) -> dict[str, Any]:
     rules, costs = read_rules(policy), read_costs(_table(fields, "costs", COST_FIELDS))
     results = {
         "workers": run.whole("workers", minimum=1, maximum=WORKERS_MAX),
-        "executor": _executor(run),
+        "executor": run.choice("executor", EXECUTOR_KINDS, ExecutorKind.LOCAL),
         "dask": _dask(run),
         "memory_max": run.size("memory_max") if "memory_max" in run else None,
         "pass_environment": read_pass_environment(run) if "pass_environment" in run else None,
@@ -332,15 +330,6 @@ def _table(fields: Fields, name: str, known: tuple[str, ...]) -> Fields:
         known,
         what=f"[{name}]",
     )
-
-
-def _executor(run: Fields) -> str:
-    """Return where asset code runs; report the package that an executor is in, if it is missing."""
-    kind = run.choice("executor", EXECUTOR_KINDS, ExecutorKind.LOCAL)
-    if kind != ExecutorKind.LOCAL:
-        what = f'executor = "{kind}"'
-        report_missing(run.report, run.line("executor"), what, kind, EXECUTORS)
-    return kind
 
 
 def _dask(run: Fields) -> str | None:

@@ -150,7 +150,9 @@ def _encoding(delivery: Result, opened: Opened) -> Options:
     if not _is_csv(opened) or getattr(delivery, "code", "") != WRONG_ENCODING:
         return {}
     path = Path(opened.path)
-    encoding = foreign_encoding(path.read_bytes()[:CHUNK_BYTES]) or legacy_encoding(path)
+    with path.open("rb") as file:
+        start = file.read(CHUNK_BYTES)
+    encoding = foreign_encoding(start) or legacy_encoding(path)
     return {"csv": {"encoding": encoding}} if encoding in SINGLE_BYTE else {}
 
 

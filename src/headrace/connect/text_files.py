@@ -429,9 +429,12 @@ def mislabelled(opened: Opened) -> tuple[Opened, str]:
     """
     kind, declared = _declared(opened.options)
     encoding = str(declared.get("encoding", UTF8))
-    if "record" in declared or encoding not in _UNLIKE_UTF8 or opened.encoding == UTF16:
-        return opened, ""
-    if not _in_utf8(Path(opened.path)):
+    if (
+        "record" in declared
+        or encoding not in _UNLIKE_UTF8
+        or opened.encoding == UTF16
+        or not _in_utf8(Path(opened.path))
+    ):
         return opened, ""
     options = {**opened.options, kind: {**declared, "encoding": UTF8}}
     return msgspec.structs.replace(opened, options=options), encoding

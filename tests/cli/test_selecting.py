@@ -36,17 +36,15 @@ def test_a_selection_of_nothing_is_no_claim_about_the_project(
     for words, message in (
         (("run",), "no node matches the selection"),
         (("backfill", *RANGE), "nothing to do"),
-        (("status",), "no consumer is selected"),
-        (("checks",), "there are no checks of what is selected"),
-        (("checks", "challenge"), "there are no checks of what is selected"),
-        (("test",), "there are no tests of what is selected"),
+        (("status",), "No consumer is selected."),
+        (("checks",), "no checks are declared for these nodes"),
+        (("checks", "challenge"), "no checks are declared for these nodes"),
+        (("test",), "no tests are declared for these nodes"),
         (("ls",), ""),
     ):
         for selection in ("state:modified", "orders,orders_clean", "selector:edited"):
             code, out, err = call(tmp_path / "shop", *words, selection)
             assert (code, message in out) == (0, True), (words, selection, out, err)
-            assert "nobody has said" not in out
-            assert "No consumer is declared" not in out
     code, _, err = call(tmp_path / "shop", "pause", "state:modified", "--reason", "x")
     assert (code, "no node matches the selection" in err) == (2, True)
 
@@ -73,6 +71,19 @@ def test_a_node_that_only_the_files_have_is_not_unknown(
         assert (code, "only the files have it" in err) == (2, False), err
 
 
+def test_edges_of_a_project_with_errors_are_unknown(
+    shop: Project, tmp_path: Path, call: Call
+) -> None:
+    """Would catch: a KeyError where the applied version lacks a node, or only some of the edges."""
+    (tmp_path / "shop/assets/new.sql").write_text(
+        (tmp_path / "shop/assets/daily_revenue.sql").read_text()
+    )
+    (tmp_path / "shop/assets/broken.sql").write_text("select from from")
+    assert [row["name"] for row in shop.json("ls", "new")] == ["new"]
+    code, _, err = call(tmp_path / "shop", "ls", "+new")
+    assert (code, "it isn't known what reads what" in err) == (2, True), err
+
+
 def test_selectors_are_declared_and_combine(shop: Project, tmp_path: Path, call: Call) -> None:
     assert [row["name"] for row in shop.json("ls", "selector:money,asset:*")] == [
         "daily_revenue",
@@ -82,7 +93,11 @@ def test_selectors_are_declared_and_combine(shop: Project, tmp_path: Path, call:
     settings = tmp_path / "shop/headrace.toml"
     settings.write_text(settings.read_text() + 'a = "selector:b"\nb = "selector:a"\n')
     code, out, _ = call(tmp_path / "shop", "validate")
-    assert (code, "`a` uses a selector below it" in out) == (1, True), out
+    said = "`a` uses selector `b`, which isn't declared above it"
+    assert (code, said in out) == (1, True), out
+    settings.write_text(settings.read_text() + 'c = "selector:mony"\n')
+    code, out, _ = call(tmp_path / "shop", "validate")
+    assert (code, "did you mean `money`?" in out) == (1, True), out
 
 
 def test_an_environment_is_compared_with_production(

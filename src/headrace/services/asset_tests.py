@@ -217,7 +217,7 @@ def run_tests(
     Raise InvalidProject if the files have errors, UsageError for an unknown selection or parameter.
     """
     compiled = with_parameters(usable(session.declared(progress)), parameters or {})
-    names = set(selected(session, select, exclude, compiled=compiled, project=compiled.project))
+    names = set(selected(session, select, exclude, compiled=compiled))
     tests = [test for test in compiled.project.tests if test.asset in names]
     session.close()  # compiling has loaded DuckDB
     if not tests:

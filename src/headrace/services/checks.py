@@ -133,11 +133,7 @@ def _every(
 ) -> list[_Declared]:
     """Return the checks of the selected nodes, with their nodes."""
     project = session.project()
-    names = [
-        name
-        for name in selected(session, select, exclude, project=project)
-        if name not in project.consumers
-    ]
+    names = [name for name in selected(session, select, exclude) if name not in project.consumers]
     nodes = [project.sources.get(name) or project.assets[name] for name in names]
     return [(node, check) for node in nodes for check in node.checks]
 

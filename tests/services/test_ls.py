@@ -13,7 +13,9 @@ from headrace.cli.main import run
 @pytest.mark.parametrize(
     ("select", "why"),
     [
-        (("state:modified",), "no node differs from what is applied"),
+        (("state:modified",), "no node differs from the applied version"),
+        (("state:changed",), "no node differs from the applied version"),
+        (("--exclude", "*"), "every node is excluded"),
         (("orders,revenue",), "no node matches `orders,revenue`"),
         (("revenue", "--exclude", "revenue"), "no node matches `revenue` and isn't excluded"),
     ],

@@ -405,9 +405,12 @@ def _selectors(fields: Fields) -> dict[str, str]:
         text = inner.text(name) or ""
         unknown = [other for other in SELECTOR.findall(text) if other not in results]
         if unknown:
-            hint = f"declare selector {shown(unknown[0])} above {shown(name)}"
             fields.report.error(
-                "wrong_value", block.lines[name], f"{shown(name)} uses a selector below it", hint
+                "wrong_value",
+                block.lines[name],
+                f"{shown(name)} uses selector {shown(unknown[0])}, which isn't declared above it",
+                ("" if unknown[0] in block else did_you_mean(unknown[0], results))
+                or "a selector may use those above it",
             )
         results[name] = text
     return results

@@ -54,7 +54,7 @@ def ls(
         raise InvalidProject(compilation.problems)
     names = selected(session, select, exclude, compiled=compilation.compiled, project=project)
     if not names:
-        progress.note(_why_nothing(project, select, exclude))
+        progress.note(_why_nothing(session, project, select, exclude))
     compiled = compilation.compiled
     rows = [
         node_row(project, name) for name in sorted(names, key=lambda name: _order(project, name))
@@ -71,14 +71,19 @@ def ls(
     ]
 
 
-def _why_nothing(project: Project, select: Sequence[str], exclude: Sequence[str]) -> str:
+def _why_nothing(
+    session: ProjectSession, project: Project, select: Sequence[str], exclude: Sequence[str]
+) -> str:
     """Return why a selection has no node."""
     if not any(project.nodes()):
         return "nothing is declared yet"
+    if not select:
+        return "every node is excluded"
     left = " and isn't excluded" if exclude else ""
-    if list(select) == ["state:modified"]:
-        return f"no node differs from what is applied{left}"
-    return f"no node matches {' or '.join(shown(text) for text in select) or '*'}{left}"
+    if set(select) <= {"state:modified", "state:changed"}:
+        other = "the applied version" if session.production is None else "production"
+        return f"no node differs from {other}{left}"
+    return f"no node matches {' or '.join(map(shown, select))}{left}"
 
 
 def _with_retention(

@@ -251,7 +251,7 @@ TEST_COLUMNS = [
 
 def _render_tests(rows: list[TestRow], page: CommandOutput) -> None:
     if not rows:
-        page.say("there are no tests of what is selected", "warn")
+        page.say("no tests are declared for these nodes", "warn")
         page.next("headrace ls")
         return
     page.table(TEST_COLUMNS, [_test_row(row) for row in rows])

@@ -29,7 +29,7 @@ def render_checks(rows: list[CheckStandingRow], page: CommandOutput) -> None:
     page.say()
     page.table(CHECK_COLUMNS, [_check_row(row, page) for row in rows])
     if not rows:
-        page.say("there are no checks of what is selected")
+        page.say("no checks are declared for these nodes")
     failed = sum(row.state == "failed" for row in rows)
     never = sum(row.state == "never" for row in rows)
     page.facts(

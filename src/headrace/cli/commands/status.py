@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from functools import partial
 from typing import Annotated, Any
 
 from headrace.cli import output
@@ -51,7 +50,7 @@ def status_command(
         )
         return 0
     response = status(invocation.session, select, window=window or WINDOW)
-    invocation.show(response, partial(_render_status, everything=not select))
+    invocation.show(response, _render_status)
     if text := moved_now(invocation.session):
         invocation.note(f"{text}; {CORRECT}")
     return int(exit_code and any(consumer.state != "served" for consumer in response.consumers))
@@ -69,9 +68,7 @@ CONSUMER_COLUMNS = [
 FACT_COLUMNS = [ColumnLayout("", least=10), ColumnLayout("", gives=1, least=20)]
 
 
-def _render_status(
-    response: StatusResponse, page: CommandOutput, *, everything: bool = True
-) -> None:
+def _render_status(response: StatusResponse, page: CommandOutput) -> None:
     replay_clause = (
         " (replay stands still)"
         if response.clock == "replay" and response.runtime == "running"
@@ -85,11 +82,10 @@ def _render_status(
         style="bold",
     )
     page.say()
-    page.table(CONSUMER_COLUMNS, [_consumer_row(consumer, page) for consumer in response.consumers])
-    if not response.consumers:
-        nobody = "no consumers: nobody has said who needs what by when (consumers.yaml)"
-        page.say(nobody if everything else "no consumer is selected, or reads what is", indent=2)
-    page.say()
+    if response.consumers:
+        rows = [_consumer_row(consumer, page) for consumer in response.consumers]
+        page.table(CONSUMER_COLUMNS, rows)
+        page.say()
     page.table(FACT_COLUMNS, _fact_rows(response, page), header=False)
     _render_files(response, page)
     repairs = [row for row in response.repairs if row.incident is None]

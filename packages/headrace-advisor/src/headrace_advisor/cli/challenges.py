@@ -46,7 +46,7 @@ def render_challenge(response: ChallengeResponse, page: CommandOutput) -> None:
     """Print each check's verdict, what noticed the faults, and the first unnoticed faults."""
     page.table(CHALLENGED_COLUMNS, [_challenged_row(row) for row in response.checks])
     if not response.checks:
-        page.say("there are no checks of what is selected")
+        page.say("no checks are declared for these nodes")
     if response.noticed:
         page.say()
         page.say(f"noticed: {_noticed_text(response)}")

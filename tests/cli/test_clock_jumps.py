@@ -13,8 +13,8 @@ from serve_lab import deliver, headrace, project, response
 
 from headrace.cli.main import run
 from headrace.project.session import ProjectSession, Silent
-from headrace.runtime import backups, clock_jumps, leadership
-from headrace.services import database, restore
+from headrace.runtime import backups, leadership
+from headrace.services import database
 from headrace.serving import serving
 from headrace.serving.serving import Serving, Stop
 from headrace.store import clock as store_clock
@@ -33,7 +33,7 @@ def shop(tmp_path: Path) -> Path:
 
 def ahead(monkeypatch: pytest.MonkeyPatch, days: int) -> None:
     """Set the machine's clock, as all parts of this process read it."""
-    for module in (store_clock, leadership, database, clock_jumps, backups, restore):
+    for module in (store_clock, leadership, database, backups):
         monkeypatch.setattr(module, "real_us", lambda: NOW_US() + days * DAY_S * 1_000_000)
 
 

@@ -74,9 +74,10 @@ class Manifest(msgspec.Struct, frozen=True):
         """When the backup was made."""
         return datetime.fromtimestamp(self.made_at / 1e6, UTC)
 
-    def is_ahead(self, now_us: int) -> bool:
-        """Whether it was made, or its project was, when the machine's clock was ahead."""
-        return max(self.made_at, self.stored_at) > now_us + DAY_US
+    @property
+    def is_ahead(self) -> bool:
+        """Whether `made_at` or `stored_at` is more than a day after the machine's clock."""
+        return max(self.made_at, self.stored_at) > real_us() + DAY_US
 
 
 class Saved(msgspec.Struct, frozen=True):
@@ -203,6 +204,11 @@ def own_backups(root: Path, settings: Settings) -> list[ExistingBackup]:
     ]
 
 
+def newest_sound(root: Path, settings: Settings) -> ExistingBackup | None:
+    """Return the newest automatic backup that isn't ahead of the machine's clock."""
+    return next((it for it in own_backups(root, settings) if not it.manifest.is_ahead), None)
+
+
 def due(root: Path, settings: Settings) -> bool:
     """Whether the next automatic backup is due, by real time."""
     if settings.backup.every is None:
@@ -258,14 +264,13 @@ def _write(root: Path, settings: Settings, folder: Path) -> Path:
 
 
 def _rotate(root: Path, settings: Settings) -> None:
-    """Delete the oldest backups beyond `keep`, but the newest of before the clock was ahead.
+    """Delete the oldest backups beyond `keep`, except the newest sound one.
 
     Each is renamed first, so that a half-deleted folder isn't taken for a backup.
     """
-    backups = own_backups(root, settings)
-    sound = [backup for backup in backups if not backup.manifest.is_ahead(real_us())]
-    for backup in backups[settings.backup.keep :]:
-        if backup in sound[:1]:
+    sound = newest_sound(root, settings)
+    for backup in own_backups(root, settings)[settings.backup.keep :]:
+        if backup == sound:
             continue
         renamed_folder = backup.folder.with_name(f".{backup.folder.name}{_GONE}")
         backup.folder.rename(renamed_folder)

@@ -16,9 +16,9 @@ from pathlib import Path
 from headrace.model import Refused, Settings
 from headrace.model.intervals import DAY_US
 from headrace.model.partitions import command_line
-from headrace.runtime.backups import own_backups
+from headrace.runtime.backups import newest_sound
 from headrace.security.private_files import replace_private
-from headrace.store.clock import instant, real_us
+from headrace.store.clock import instant
 
 JUMP_DAYS = 60
 """A project may rest for so long without a question."""
@@ -65,13 +65,8 @@ def forget_belief(data_folder: Path) -> None:
 
 def repair_of(root: Path, settings: Settings) -> str:
     """Return the command that takes a project back to before its clock was ahead."""
-    now_us = real_us()
-    sound = (
-        str(backup.folder)
-        for backup in own_backups(root, settings)
-        if not backup.manifest.is_ahead(now_us)
-    )
-    return command_line("db", "restore", next(sound, "BACKUP"), "--force")
+    sound = newest_sound(root, settings)
+    return command_line("db", "restore", str(sound.folder) if sound else "BACKUP", "--force")
 
 
 def _believed_us(data_folder: Path) -> int:

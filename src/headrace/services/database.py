@@ -267,7 +267,7 @@ def clock(session: ProjectSession, *, believe: bool = False) -> ClockResponse:
         ahead_days=int((machine_us - stored_us) / DAY_US),
         believed=believe,
         repair=clock_jumps.repair_of(session.root, session.settings)
-        if stored_us > machine_us + DAY_US
+        if session.clock.days_ahead()
         else None,
     )
 

@@ -48,7 +48,7 @@ from headrace.services.database import BackupResponse, describe_backup, kept_fol
 from headrace.services.erase import erase_again
 from headrace.store import Clock, SqliteAddress, Store, portable
 from headrace.store.address import address
-from headrace.store.clock import last_written, real_us
+from headrace.store.clock import last_written
 from headrace.store.database import engine_of
 from headrace.store.engines.sqlite import SqliteEngine
 from headrace.store.lease import holder
@@ -424,7 +424,7 @@ def newest_backup(session: ProjectSession) -> BackupResponse:
         try:
             verify(backup.folder, backup.manifest)
             reason = unfit(session.folders.lake, backup.folder, backup.manifest)
-            if backup.manifest.is_ahead(real_us()):
+            if backup.manifest.is_ahead:
                 reason = "it is of a time when the machine's clock was ahead"
         except HeadraceError as error:
             reason = str(error)

@@ -33,6 +33,7 @@ from headrace.model.errors import first_line
 from headrace.model.nodes import SandboxMode
 from headrace.model.settings import PRODUCTION
 from headrace.model.times import duration, parse_duration
+from headrace.model.wording import counted
 from headrace.project.lake_files import CORRECT, moved, recompute_command
 from headrace.project.session import ProjectSession
 from headrace.runtime import backups as services_backups
@@ -93,7 +94,6 @@ def skipped(name: str, detail: str) -> ExaminationFinding:
 
 FREE_BYTES_LEAST = 500 * 2**20
 FREE_BYTES_ENOUGH = 5 * 2**30
-SECONDS_A_DAY = 86_400
 SKEW_SECONDS_WARN = 2.0
 SKEW_SECONDS_FAIL = 60.0
 OVERDUE = 2
@@ -164,12 +164,11 @@ def _store(session: ProjectSession) -> Iterator[ExaminationFinding]:
 
 def _ahead(session: ProjectSession) -> Iterator[ExaminationFinding]:
     """Examine whether the store's clock is ahead of the machine's."""
-    ahead_s = (session.clock.now_us() - time.time_ns() // 1000) / 1e6 if not session.replay else 0.0
-    if ahead_s > SECONDS_A_DAY:
+    ahead_s = 0.0 if session.replay else session.clock.now_us() / 1e6 - time.time()
+    if days := session.clock.days_ahead():
         yield fail(
             "store's clock",
-            f"{ahead_s / SECONDS_A_DAY:,.0f} days ahead of the machine's: one of the two"
-            " is wrong, or was",
+            f"{counted(days, 'day')} ahead of the machine's: one of the two is wrong, or was",
             "if the machine's was once ahead, go back to before:"
             f" {clock_jumps.repair_of(session.root, session.settings)}",
         )

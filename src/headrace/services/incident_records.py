@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Any, NamedTuple
 
-import msgspec
-
 from headrace.access.permissions import OPERATE, SEE, command
 from headrace.acts import commands
 from headrace.acts.command_context import CommandContext
@@ -128,15 +126,6 @@ def add_to_incident(
 PARTITIONS_MAX = 5_000
 
 
-class ReportArguments(msgspec.Struct, frozen=True):
-    """The wrong partitions of a node, `first` and `last` included."""
-
-    node: str
-    first: str
-    last: str
-    reason: str
-
-
 @command(
     "incidents report",
     OPERATE,
@@ -182,47 +171,43 @@ def report(
     ends = key or (targets.partition(declared, last) if last is not None else begins)  # type: ignore[arg-type]
     if ends < begins:
         raise UsageError(f"--to {ends} comes before --from {begins}")
-    return _report.perform(session, progress, ReportArguments(name, begins, ends, text))
+    return _report.perform(session, progress, name, begins, ends, text)
 
 
 @leader_command("report_incident", IncidentRow)
-def _report(context: CommandContext, arguments: ReportArguments) -> IncidentRow:
+def _report(context: CommandContext, node: str, first: str, last: str, reason: str) -> IncidentRow:
     applied = context.applied()
     if applied is None:
         raise ProjectError("nothing is applied yet, so nothing is published", hint="headrace apply")
     incident_numbers: list[int] = []
 
     def write(tx: Transaction, now: int) -> None:
-        results = publications.shown_between(
-            tx, arguments.node, arguments.first, arguments.last, limit=PARTITIONS_MAX + 1
-        )
+        results = publications.shown_between(tx, node, first, last, limit=PARTITIONS_MAX + 1)
         if not results:
             raise UsageError(
-                f"nothing is published of {arguments.node} {_span(arguments)}",
-                hint=f"headrace read {arguments.node}",
+                f"nothing is published of {node} {_span(first, last)}",
+                hint=f"headrace read {node}",
             )
         if len(results) > PARTITIONS_MAX:
             raise UsageError(
-                f"more than {PARTITIONS_MAX:,} partitions are published {_span(arguments)}",
+                f"more than {PARTITIONS_MAX:,} partitions are published {_span(first, last)}",
                 hint="report fewer at once",
             )
-        ids = report_publications(
-            tx, arguments.node, results, context.actor.id, arguments.reason, now
-        )
+        ids = report_publications(tx, node, results, context.actor.id, reason, now)
         evaluate_now(tx, context.session, applied, now, reported=True)
         number = stored.of_evidence(tx, ids[0])
         assert number is not None, "what people report is always attributed to something"
-        line = f"reported as wrong {_span(arguments)}: {arguments.reason}"
+        line = f"reported as wrong {_span(first, last)}: {reason}"
         stored.happened(tx, number, [Happened(now, line, context.actor.id)])
         what = AuditEvent(
             action=Action.INCIDENT_REPORTED,
             actor=context.actor,
-            object=Object("node", arguments.node),
-            reason=arguments.reason,
+            object=Object("node", node),
+            reason=reason,
             after={
                 "incident": stored.display_id(number),
-                "from": arguments.first,
-                "to": arguments.last,
+                "from": first,
+                "to": last,
             },
         )
         append(tx, now, what)
@@ -234,14 +219,10 @@ def _report(context: CommandContext, arguments: ReportArguments) -> IncidentRow:
         return row_of(context.session, applied.compiled, tx, incident, context.clock.now_us())
 
 
-def _span(arguments: ReportArguments) -> str:
-    if arguments.first == "*":
+def _span(first: str, last: str) -> str:
+    if first == "*":
         return "as a whole"
-    return (
-        f"for {arguments.first}"
-        if arguments.first == arguments.last
-        else f"from {arguments.first} to {arguments.last}"
-    )
+    return f"for {first}" if first == last else f"from {first} to {last}"
 
 
 # Figures of an incident's evidence: earlier values, the value expected of the anomalous partition,

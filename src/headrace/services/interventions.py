@@ -392,14 +392,6 @@ def _newly(
 # `waive`: waives an obligation, so that its interval is no longer awaited.
 
 
-class WaiveArguments(msgspec.Struct, frozen=True):
-    """A consumer's interval, and why it is no longer needed."""
-
-    consumer: str
-    interval: str
-    reason: str
-
-
 class WaiveResponse(Response, frozen=True, kw_only=True):
     """`waive`: `backlog` lists the consumer's intervals that are due and neither met nor waived."""
 
@@ -446,11 +438,11 @@ def waive(
             f"which interval of {name} is waived?", hint=f"headrace waive {name}@K --reason TEXT"
         )
     interval = parse_key(key, consumer.per, consumer.timezone or project.settings.timezone)
-    return _waive.perform(session, progress, WaiveArguments(name, interval, text))
+    return _waive.perform(session, progress, name, interval, text)
 
 
 @leader_command("waive", WaiveResponse)
-def _waive(context: CommandContext, arguments: WaiveArguments) -> WaiveResponse:
+def _waive(context: CommandContext, consumer: str, interval: str, reason: str) -> WaiveResponse:
     applied = context.applied()
     if applied is None:
         raise ProjectError("nothing is applied yet, so nothing is due", hint="headrace apply")
@@ -459,12 +451,12 @@ def _waive(context: CommandContext, arguments: WaiveArguments) -> WaiveResponse:
     def write(tx: Transaction, now: int) -> None:
         evaluation_context = EvaluationContext(declared_promises(applied.compiled), StoredFacts(tx))
         obligation_records.settle_obligations(tx, evaluation_context, now)
-        due.append(_let_go(tx, evaluation_context, arguments, now))
+        due.append(_let_go(tx, evaluation_context, consumer, interval, now))
         what = AuditEvent(
             action=Action.OBLIGATION_WAIVED,
             actor=context.actor,
-            object=Object("obligation", f"{arguments.consumer}@{arguments.interval}"),
-            reason=arguments.reason,
+            object=Object("obligation", f"{consumer}@{interval}"),
+            reason=reason,
         )
         append(tx, now, what)
         evaluate_now(tx, context.session, applied, now)
@@ -474,50 +466,46 @@ def _waive(context: CommandContext, arguments: WaiveArguments) -> WaiveResponse:
         now_us = context.clock.now_us()
         backlog = [
             obligation.interval
-            for obligation in obligations.unmet(tx, arguments.consumer)
+            for obligation in obligations.unmet(tx, consumer)
             if obligation.due_at <= now_us
         ]
     return WaiveResponse(
         now=context.now(),
         clock=context.clock.kind,
-        consumer=arguments.consumer,
-        interval=arguments.interval,
+        consumer=consumer,
+        interval=interval,
         due_at=context.session.instant(due[0]),
-        reason=arguments.reason,
+        reason=reason,
         by=context.actor.id,
         backlog=backlog,
     )
 
 
 def _let_go(
-    tx: Transaction, evaluation_context: EvaluationContext, arguments: WaiveArguments, now: int
+    tx: Transaction, evaluation_context: EvaluationContext, consumer: str, interval: str, now: int
 ) -> int:
     """Waive the obligation and return its deadline in µs.
 
     A met obligation can be waived if one of its inputs was withdrawn since.
     """
-    place = f"{arguments.consumer}@{arguments.interval}"
-    obligation = obligations.get(tx, arguments.consumer, arguments.interval)
+    place = f"{consumer}@{interval}"
+    obligation = obligations.get(tx, consumer, interval)
     if obligation is None or obligation.due_at > now:
         raise UsageError(
             f"{place} isn't due yet, or never was promised",
-            hint=f"headrace status consumer:{arguments.consumer}",
+            hint=f"headrace status consumer:{consumer}",
         )
     terms = next(
-        (
-            consumer
-            for consumer in evaluation_context.declared.consumers
-            if consumer.consumer == arguments.consumer
-        ),
+        (terms for terms in evaluation_context.declared.consumers if terms.consumer == consumer),
         None,
     )
     if obligation.met_at is not None and (
-        terms is None or not taken_back(terms, arguments.interval, evaluation_context)
+        terms is None or not taken_back(terms, interval, evaluation_context)
     ):
         raise UsageError(f"{place} is met: there is nothing to waive")
     if obligation.waived_at is not None:
         raise UsageError(f"{place} is waived already")
-    obligations.waive(tx, arguments.consumer, arguments.interval, now)
+    obligations.waive(tx, consumer, interval, now)
     return obligation.due_at
 
 

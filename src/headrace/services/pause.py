@@ -6,8 +6,6 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Annotated
 
-import msgspec
-
 from headrace.access.permissions import OPERATE, SEE, command
 from headrace.acts import commands
 from headrace.acts.command_context import CommandContext
@@ -192,14 +190,6 @@ def lapses_at(context: CommandContext, text: str, now_us: int) -> int:
 # `resume`: paused nodes may run again.
 
 
-class ResumeArguments(msgspec.Struct, frozen=True):
-    """The arguments of `headrace resume`."""
-
-    select: list[str]
-    exclude: list[str]
-    reason: str
-
-
 @command(
     "resume",
     OPERATE,
@@ -226,12 +216,14 @@ def resume(
             "resume needs a selection",
             hint="headrace pause lists what is paused; `headrace resume '*'` resumes all",
         )
-    arguments = ResumeArguments(list(select), list(exclude), (reason or "").strip())
-    return _resume.perform(session, progress, arguments)
+    text = (reason or "").strip()
+    return _resume.perform(session, progress, list(select), list(exclude), text)
 
 
 @leader_command("resume", PauseResponse)
-def _resume(context: CommandContext, arguments: ResumeArguments) -> PauseResponse:
+def _resume(
+    context: CommandContext, select: list[str], exclude: list[str], reason: str
+) -> PauseResponse:
     applied = context.applied()
     if applied is None:
         raise ProjectError("nothing is applied yet, so nothing is paused", hint="headrace apply")
@@ -239,13 +231,13 @@ def _resume(context: CommandContext, arguments: ResumeArguments) -> PauseRespons
         held = {
             pause.node: pause for pause in scheduling.pauses_in_force(tx, context.clock.now_us())
         }
-    ended = _ended(context, arguments, applied.compiled, held)
+    ended = _ended(context, select, exclude, applied.compiled, held)
     project: Project = applied.compiled.project
 
     def write(tx: Transaction, now: int) -> None:
         scheduling.end_expired_pauses(tx, now)
         scheduling.end_pauses(tx, [pause.node for pause in ended], now)
-        audited(tx, now, Action.NODE_RESUMED, context.actor, project, ended, arguments.reason)
+        audited(tx, now, Action.NODE_RESUMED, context.actor, project, ended, reason)
         if any(incident.kind == CauseKind.PAUSED for incident in incidents.open_incidents(tx)):
             evaluate_now(tx, context.session, applied, now)
 
@@ -261,16 +253,18 @@ def _resume(context: CommandContext, arguments: ResumeArguments) -> PauseRespons
 
 
 def _ended(
-    context: CommandContext, arguments: ResumeArguments, compiled: Compiled, held: dict[str, Pause]
+    context: CommandContext,
+    select: list[str],
+    exclude: list[str],
+    compiled: Compiled,
+    held: dict[str, Pause],
 ) -> list[Pause]:
     """Return the pauses to end, including those of named nodes that are no longer declared."""
-    undeclared = [
-        name for name in arguments.select if name in held and compiled.project.node(name) is None
-    ]
-    rest = [text for text in arguments.select if text not in undeclared]
+    undeclared = [name for name in select if name in held and compiled.project.node(name) is None]
+    rest = [text for text in select if text not in undeclared]
     names = [
         *undeclared,
-        *(selected(context.session, rest, arguments.exclude, compiled=compiled) if rest else ()),
+        *(selected(context.session, rest, exclude, compiled=compiled) if rest else ()),
     ]
     results = [held[name] for name in names if name in held]
     if not results:

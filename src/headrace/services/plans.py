@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -21,6 +20,7 @@ from headrace.lake import catalog
 from headrace.ledger.compute_time import ComputeTime, MonthlyChange
 from headrace.model import Asset, Consumer, Refused, Source, UsageError
 from headrace.model.intervals import to_us
+from headrace.model.partitions import command_line
 from headrace.model.policy import Approval
 from headrace.model.settings import PRODUCTION
 from headrace.plan import (
@@ -180,10 +180,7 @@ def plan(
         hint = "leave out one of `against` and `keep`"
         raise UsageError("a comparison with a commit keeps nothing", hint=hint)
     with declared_version(session, version), without_hidden_errors(session):
-        compiled, base, response = _planned(session, against, keep, progress)
-    if version is not None and response.next and " apply" in response.next:
-        words = shlex.join(version_words(version))
-        response = msgspec.structs.replace(response, next=f"{response.next} {words}")
+        compiled, base, response = _planned(session, against, keep, version, progress)
     if session.visible is None:
         return response
     projects = [item.project for item in (base.compiled, compiled) if item is not None]
@@ -191,7 +188,11 @@ def plan(
 
 
 def _planned(
-    session: ProjectSession, against: str | None, keep: Sequence[str], progress: Progress
+    session: ProjectSession,
+    against: str | None,
+    keep: Sequence[str],
+    version: int | None,
+    progress: Progress,
 ) -> tuple[Compiled, Base, PlanResponse]:
     """Return the compiled files, what they are compared with, and the plan with all nodes."""
     kept_nodes = nodes_to_keep(session, keep, progress) if keep else ()
@@ -217,21 +218,30 @@ def _planned(
         agreements.keep_plan(session, planned.plan_id, decisions(planned))
         response = with_plan(response, planned)
     response = with_agreements(session, response)
-    response = msgspec.structs.replace(response, next=_next(session, response, planned, keep))
+    following = _next(session, response, planned, keep, version)
+    response = msgspec.structs.replace(response, next=following)
     if session.production is not None:
         response = msgspec.structs.replace(response, diff=differences(session))
     return compiled, base, response
 
 
-def _next(session: ProjectSession, response: PlanResponse, plan: Plan, keep: Sequence[str]) -> str:
+def _next(
+    session: ProjectSession,
+    response: PlanResponse,
+    plan: Plan,
+    keep: Sequence[str],
+    version: int | None,
+) -> str:
     """Return the next command: apply here, or in production if the environment is up to date."""
     if plan.steps or session.compiled is None:
-        words = ["headrace"]
-        words += [] if session.production is None else ["--env", session.env]
-        words += ["apply", *([] if response.plan_id is None else [response.plan_id])]
-        for item in keep:
-            words += ["--keep", item]
-        return shlex.join([*words, *(["--reason", "TEXT"] if keep else [])])
+        return command_line(
+            *(() if session.production is None else ("--env", session.env)),
+            "apply",
+            *filter(None, [response.plan_id]),
+            *version_words(version),
+            *(word for item in keep for word in ("--keep", item)),
+            *(("--reason", "TEXT") if keep else ()),
+        )
     is_tried = session.production is not None and bool(response.changes)
     return f"headrace --env {PRODUCTION} apply" if is_tried else "headrace status"
 

@@ -126,8 +126,9 @@ def confirm_apply(
     text = (
         f"this changes {plural(len(plan.changes), 'node')}, and there is no terminal to confirm it"
     )
-    words = [] if version is None else ["--version", str(version)]
-    apply = command_line("apply", plan.plan_id or "", *words, "--yes")
+    from headrace.services.plans import version_words
+
+    apply = command_line("apply", plan.plan_id or "", *version_words(version), "--yes")
     refused = Refused(text, hint=command or apply)
     return ask_agreement(
         invocation,

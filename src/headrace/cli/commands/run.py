@@ -9,7 +9,6 @@ from typing import Annotated
 
 from headrace.cli import output
 from headrace.cli.agreement import Yes
-from headrace.cli.commands.apply import REFUSED_STATES, confirm_apply, render_apply
 from headrace.cli.declared_commands import ServiceCommand, terminal_command
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput
@@ -108,6 +107,7 @@ def _applied(invocation: Invocation, *, yes: bool, command: str) -> bool:
 
     `command` is for those who can't be asked.
     """
+    from headrace.cli.commands.apply import REFUSED_STATES, confirm_apply, render_apply
     from headrace.services.apply import apply
 
     response = apply(

@@ -1,21 +1,18 @@
-"""What commands print for people, at four widths, compared with fixtures/<name>.<width>.txt.
-
-`HEADRACE_FIXTURES=write` writes the fixtures anew; read what changed before you keep it.
-"""
+"""What commands print for people, at four widths, compared with fixtures/<name>.<width>.txt."""
 
 from __future__ import annotations
 
 import io
-import os
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from rich.cells import cell_len
+import screen_lab
+from screen_lab import HOSTILE, NOW, WIDTHS, require_fit, require_next, require_same
 
 from headrace import responses as d
 from headrace.cli.commands import (
@@ -51,9 +48,6 @@ from headrace.slo.freshness import AssetStateCounts
 from headrace.store.queries.quarantine import QuarantineTotals
 
 FIXTURES = Path(__file__).parent / "fixtures"
-WIDTHS = (60, 80, 120, 200)
-NOW = datetime(2013, 2, 14, 12, 20, tzinfo=UTC)
-HOSTILE = "x\x1b[31m[bold]\u202e\nDROP"
 
 
 def consumer(
@@ -1509,45 +1503,22 @@ def _in_this_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def printed(name: str, width: int) -> str:
-    response, render_it = SCREENS[name]
-    stream = io.StringIO()
-    screen = Screen(stream)
-    screen.width = width
-    render_it(
-        response, CommandOutput(screen, TimeFormatter.at(NOW, "America/New_York", replay=True))
-    )
-    return stream.getvalue()
+    return screen_lab.printed(*SCREENS[name], width)
 
 
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("name", SCREENS)
 def test_a_screen_looks_as_it_should(name: str, width: int) -> None:
     text = printed(name, width)
-    path = FIXTURES / f"{name}.{width}.txt"
-    if os.environ.get("HEADRACE_FIXTURES") == "write":
-        path.write_text(text, encoding="utf-8")
-    assert text == path.read_text(encoding="utf-8")
-
-
-@pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("name", SCREENS)
-def test_a_screen_fits_and_obeys_nothing(name: str, width: int) -> None:
-    """Lines that people paste (the next command, SQL, paths to enter) are never broken; all others
-    fit.
-    """
-    for line in printed(name, width).splitlines():
-        assert line.isprintable(), "data must not steer the terminal"
-        pasted = line.startswith(
-            ("next:", "    cd ", "    . ", "    headrace", "select ", "where ")
-        )
-        assert pasted or cell_len(line) <= width, line
+    require_same(text, FIXTURES / f"{name}.{width}.txt")
+    require_fit(text, width)
 
 
 @pytest.mark.parametrize(
     "name", [name for name in SCREENS if name not in ("demo", "status_served", "attach")]
 )
 def test_the_last_line_is_the_next_command(name: str) -> None:
-    assert printed(name, 80).splitlines()[-1].startswith("next: headrace ")
+    require_next(printed(name, 80))
 
 
 @pytest.mark.parametrize(

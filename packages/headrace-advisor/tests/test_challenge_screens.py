@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import io
-import os
-from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 import pytest
+from screen_lab import HOSTILE, WIDTHS, printed, require_fit, require_next, require_same
 
-from headrace.cli.output import CommandOutput, TimeFormatter
-from headrace.cli.terminal import Screen
 from headrace_advisor.cli import challenges as commands
 from headrace_advisor.responses import challenges as k
 
 SCREENS_FOLDER = Path(__file__).parent / "screens"
-WIDTHS = (60, 80, 120, 200)
-NOW = datetime(2013, 2, 14, 12, 20, tzinfo=UTC)
-HOSTILE = "x\x1b[31m[bold]\u202e\nDROP"
 CHALLENGED = k.ChallengedCheckRow(
     check="unique_flight_id",
     asset="flights_clean",
@@ -115,13 +108,7 @@ SCREENS = {
 @pytest.mark.parametrize("name", SCREENS)
 def test_a_screen_looks_as_it_should(name: str, width: int) -> None:
     """Would catch: a table that is cut, or text of data that steers the terminal."""
-    response, render = SCREENS[name]
-    stream = io.StringIO()
-    screen = Screen(stream)
-    screen.width = width
-    render(response, CommandOutput(screen, TimeFormatter.at(NOW, "America/New_York", replay=True)))
-    path = SCREENS_FOLDER / f"{name}.{width}.txt"
-    if os.environ.get("HEADRACE_FIXTURES") == "write":
-        path.write_text(stream.getvalue(), encoding="utf-8")
-    assert stream.getvalue() == path.read_text(encoding="utf-8")
-    assert all(line.isprintable() for line in stream.getvalue().splitlines())
+    text = printed(*SCREENS[name], width)
+    require_same(text, SCREENS_FOLDER / f"{name}.{width}.txt")
+    require_fit(text, width)
+    require_next(text)

@@ -12,91 +12,69 @@ from collections.abc import Iterator, Sequence
 from headrace.cli.output import seconds
 from headrace.cli.terminal import clean, plural
 from headrace.responses import ChangeRow, PlanResponse, StaleRow
-from headrace.responses.plans import LEFT_OUT_TEXTS
+from headrace.responses.plans import LEFT_OUT_TEXTS, AgreementRow
 
 ROWS_MAX = 100
 COLUMNS_MAX = 12
 _TICKS = re.compile("`+")
 
 
-def markdown(  # complexipy: ignore (a page: a line for each thing there is to say)
-    plan: PlanResponse,
-) -> str:
+def markdown(plan: PlanResponse) -> str:
     """Return the plan as GitHub-flavoured Markdown."""
     lines = [
         f"### Headrace plan against {_code(plan.against)}"
         if plan.against
         else "### Headrace plan, nothing is applied yet",
         "",
+        _summary(plan),
+        "",
     ]
-    lines += [_summary(plan), ""]
     if plan.left_out is not None:
         lines += [f"Left out: {LEFT_OUT_TEXTS[plan.left_out]}.", ""]
-    if plan.changes:
-        lines += _table(
-            ("node", "change", "columns", "read by", "stale"),
-            [_change(change) for change in plan.changes[:ROWS_MAX]],
-        )
-    if len(plan.changes) > ROWS_MAX:
-        lines += [f"and {plural(len(plan.changes) - ROWS_MAX, 'more change')}", ""]
-    files = [(change.node, file) for change in plan.changes for file in change.code]
-    if files:
-        lines += ["**Changed files of code**", ""]
-        rows = [
-            (_code(file.path), file.change, _code(node), _code(file.via))
-            for node, file in files[:ROWS_MAX]
-        ]
-        lines += _table(("file", "change", "used by", "through"), rows)
-    if len(files) > ROWS_MAX:
-        lines += [f"and {plural(len(files) - ROWS_MAX, 'more use')}", ""]
-    if plan.weakens:
-        lines += ["**Promises that become less**", ""]
-        rows = [
+    lines += _table(
+        "",
+        ("node", "change", "columns", "read by", "stale"),
+        [_change(change) for change in plan.changes],
+        "more change",
+    )
+    lines += _table(
+        "Changed files of code",
+        ("file", "change", "used by", "through"),
+        [
+            (_code(file.path), file.change, _code(change.node), _code(file.via))
+            for change in plan.changes
+            for file in change.code
+        ],
+        "more use",
+    )
+    lines += _table(
+        "Promises that become less",
+        ("node", "what", "before", "after"),
+        [
             (_code(weaken.node), _code(weaken.what), _code(weaken.before), _code(weaken.after))
-            for weaken in plan.weakens[:ROWS_MAX]
-        ]
-        lines += _table(("node", "what", "before", "after"), rows)
-    if plan.agreements:
-        lines += ["**Contracts that other domains read**", ""]
-        agreement_rows = [
-            (
-                _code(row.node),
-                clean("; ".join(row.changes)),
-                _code(row.domain),
-                ", ".join(map(_code, row.owners)),
-                "must agree" if row.needed else "should agree",
-            )
-            for row in plan.agreements[:ROWS_MAX]
-        ]
-        lines += _table(("contract of", "takes back", "domain", "owner", ""), agreement_rows)
-    if plan.stale:
-        lines += [
-            "**Becomes stale**",
-            "",
-            *_table(
-                ("node", "partitions", "from", "to", "because"),
-                [_stale(row) for row in plan.stale[:ROWS_MAX]],
-            ),
-        ]
+            for weaken in plan.weakens
+        ],
+        "more promise",
+    )
+    lines += _table(
+        "Contracts that other domains read",
+        ("contract of", "takes back", "domain", "owner", ""),
+        [_agreement(row) for row in plan.agreements],
+        "more agreement",
+    )
+    lines += _table(
+        "Becomes stale",
+        ("node", "partitions", "from", "to", "because"),
+        [_stale(row) for row in plan.stale],
+        "more row",
+    )
     touched = [
         *(f"consumer {_code(name)}" for name in plan.affects.consumers),
         *(f"owner {_code(name)}" for name in plan.affects.owners),
     ]
     if touched:
         lines += [f"Touches {', '.join(touched)}.", ""]
-    if plan.backfills:
-        lines += [
-            "To recompute what becomes stale, once it is applied:",
-            "",
-            *(f"    {clean(row.command)}" for row in plan.backfills if row.command),
-            "",
-        ]
-        lines += [
-            f"That makes {backfill.counts.text}.\n"
-            for backfill in plan.backfills
-            if backfill.counts is not None
-        ]
-    return "\n".join(lines)
+    return "\n".join([*lines, *_recomputation(plan)])
 
 
 def _summary(plan: PlanResponse) -> str:
@@ -114,6 +92,19 @@ def _summary(plan: PlanResponse) -> str:
     if plan.estimate is not None:
         clauses.append(f"{seconds(plan.estimate['seconds'])} to make them again")
     return ", ".join(clauses) + "."
+
+
+def _recomputation(plan: PlanResponse) -> list[str]:
+    """Return the commands that recompute what becomes stale, and how much that is."""
+    if not plan.backfills:
+        return []
+    return [
+        "To recompute what becomes stale, once it is applied:",
+        "",
+        *(f"    {clean(row.command)}" for row in plan.backfills if row.command),
+        "",
+        *(f"That makes {row.counts.text}.\n" for row in plan.backfills if row.counts is not None),
+    ]
 
 
 def _change(row: ChangeRow) -> Sequence[str]:
@@ -142,9 +133,30 @@ def _stale(row: StaleRow) -> Sequence[str]:
     return (_code(row.node), f"{row.partitions:,}", _code(row.from_), _code(row.to), clean(row.why))
 
 
-def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    lines = [titles, ["---"] * len(titles), *rows]
-    return [*("| " + " | ".join(cells) + " |" for cells in lines), ""]
+def _agreement(row: AgreementRow) -> Sequence[str]:
+    return (
+        _code(row.node),
+        clean("; ".join(row.changes)),
+        _code(row.domain),
+        ", ".join(map(_code, row.owners)),
+        "must agree" if row.needed else "should agree",
+    )
+
+
+def _table(
+    heading: str, titles: Sequence[str], rows: Sequence[Sequence[str]], more: str
+) -> list[str]:
+    """Return a table and how many `more` rows it leaves out; nothing without rows."""
+    if not rows:
+        return []
+    lines = [titles, ["---"] * len(titles), *rows[:ROWS_MAX]]
+    hidden = len(rows) - ROWS_MAX
+    return [
+        *([f"**{heading}**", ""] if heading else []),
+        *("| " + " | ".join(cells) + " |" for cells in lines),
+        "",
+        *([f"and {plural(hidden, more)}", ""] if hidden > 0 else []),
+    ]
 
 
 def _code(text: str | None) -> str:

@@ -359,7 +359,7 @@ def _served_text(
     affected = [name for name in incident.affected.consumers if name in _consumers(context)]
     others = evaluation.unserved(affected)
     if others:
-        yield f"for another cause {', '.join(map(clause, others[:NAMED_MAX]))}"
+        yield f"for another cause {listed([*map(clause, others)], NAMED_MAX)}"
     late = {each.name for each in others}
     left = [name for name in affected if name not in waived | late]
     blockage = Blockage(context, now)

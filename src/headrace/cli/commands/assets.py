@@ -13,6 +13,7 @@ from headrace.cli.run_results import partition_span, render_error
 from headrace.cli.terminal import ColumnLayout, StyledCell, plural
 from headrace.model.errors import UsageError
 from headrace.model.partitions import command_line, partition_argument
+from headrace.model.wording import few
 from headrace.project.parameters import Option
 from headrace.responses import (
     CheckRow,
@@ -78,7 +79,7 @@ def _render_lineage(response: LineageResponse, page: CommandOutput) -> None:
     _render_direction(response.downstream, "→", "goes into nothing downstream", page)
     affected = [*(response.affected_consumers or ()), *(response.affected_assets or ())]
     if affected:
-        page.say(f"a change affects {_listed(affected)}", indent=2)
+        page.say(f"a change affects {few(affected, NAMES_SHOWN_MAX)}", indent=2)
     if len(response.code) > 1:
         page.say(
             f"{len(response.code)} versions of its code computed what readers see:",
@@ -93,11 +94,6 @@ def _render_lineage(response: LineageResponse, page: CommandOutput) -> None:
             ],
         )
     page.next(command_line("read", response.column.partition(".")[0]))
-
-
-def _listed(names: list[str]) -> str:
-    more = len(names) - NAMES_SHOWN_MAX
-    return ", ".join(names[:NAMES_SHOWN_MAX]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _render_direction(

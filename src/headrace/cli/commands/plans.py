@@ -18,6 +18,7 @@ from headrace.cli.output import CommandOutput, seconds, value_text, values_text
 from headrace.cli.terminal import ColumnLayout, StyledCell, joined, plural
 from headrace.model.access import ACCESS_FILE
 from headrace.model.errors import UsageError
+from headrace.model.wording import few
 from headrace.project.parameters import Option, split_commas
 from headrace.responses import (
     ChangeRow,
@@ -96,11 +97,14 @@ def render_plan(  # complexipy: ignore (a page: a line for each thing there is t
     """Print a plan: changed nodes, stale partitions, other steps, and who is affected."""
     page.table(CHANGE_COLUMNS, [_change_row(change) for change in plan.changes[:ROWS_SHOWN_MAX]])
     page.rest(len(plan.changes) - ROWS_SHOWN_MAX, "more change")
-    for text in _code_lines(plan.changes)[:ROWS_SHOWN_MAX]:
+    code_lines = _code_lines(plan.changes)
+    for text in code_lines[:ROWS_SHOWN_MAX]:
         page.say(text, indent=2)
+    page.rest(len(code_lines) - ROWS_SHOWN_MAX, "more changed file")
     if plan.stale:
         page.say()
         page.table(STALE_COLUMNS, [_stale_row(row) for row in plan.stale[:ROWS_SHOWN_MAX]])
+        page.rest(len(plan.stale) - ROWS_SHOWN_MAX, "more row")
         page.say(plan_markdown.stale_text(plan.stale), indent=2)
         _render_recomputation(plan, page)
     for repair in plan.repairs[:ROWS_SHOWN_MAX]:
@@ -110,6 +114,7 @@ def render_plan(  # complexipy: ignore (a page: a line for each thing there is t
             "good",
             indent=2,
         )
+    page.rest(len(plan.repairs) - ROWS_SHOWN_MAX, "more repair")
     _say_cost(plan, page)
     others = [step for step in plan.steps if not _shown_above(plan, step)]
     if others:
@@ -138,6 +143,7 @@ def render_plan(  # complexipy: ignore (a page: a line for each thing there is t
     _say_pruned(plan.pruned, page)
     for row in plan.rebuildable[:ROWS_SHOWN_MAX]:
         _say_removed_early(row, page)
+    page.rest(len(plan.rebuildable) - ROWS_SHOWN_MAX, "more node", style="warn")
     _say_left_out(plan, page)
     for weaker in plan.weakens:
         page.say(
@@ -303,8 +309,7 @@ def _columns_text(row: ChangeRow) -> str:
     names = [
         f"{_EFFECT_SIGNS.get(effect.effect, '')}{effect.column}" for effect in row.effects
     ] or row.columns
-    more = len(names) - COLUMNS_SHOWN_MAX
-    return ", ".join(names[:COLUMNS_SHOWN_MAX]) + (f" and {more} more" if more > 0 else "")
+    return few(names, COLUMNS_SHOWN_MAX)
 
 
 def _stale_row(row: StaleRow) -> list[str | StyledCell]:
@@ -388,6 +393,7 @@ def render_refusal(row: RefusedRow, what: str, again: str, page: CommandOutput) 
     page.rest(len(row.files) - ROWS_SHOWN_MAX, "more file")
     for change in row.changed[:ROWS_SHOWN_MAX]:
         page.say(change, indent=2)
+    page.rest(len(row.changed) - ROWS_SHOWN_MAX, "more change")
     if not row.files and not row.changed:
         page.say("it belongs to another state of this project", indent=2)
     page.say(

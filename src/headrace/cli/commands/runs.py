@@ -162,6 +162,7 @@ def _render_one_run(  # complexipy: ignore (a page: a line for each thing there 
             page,
             f"{group[0].node}@{_partitions_text(group)} (attempt {group[0].attempt})",
         )
+    page.rest(len(wrong) - ERRORS_SHOWN_MAX, "more error", then="; --json has all")
     repairs = [row.repair for group in attempted for row in group if row.repair is not None]
     render_repairs(list({(row.node, row.first): row for row in repairs}.values()), page)
     page.next(_next_command(attempted))

@@ -10,6 +10,7 @@ from headrace.cli.declared_commands import ServiceCommand
 from headrace.cli.output import CommandOutput, seconds
 from headrace.cli.run_results import render_past_changes, render_repairs
 from headrace.cli.terminal import ColumnLayout, StyledCell, plural
+from headrace.model.wording import few
 from headrace.responses.interventions import (
     ComparedRow,
     LedgerRow,
@@ -71,7 +72,8 @@ def render_ledger(ledger: LedgerRow, page: CommandOutput) -> None:
         page.say(_interval_text(ledger, page), "dim", indent=2)
         _render_segments([*_segment_rows(ledger, page), _sum_row(ledger)], page)
         page.say()
-    _render_line("shares", _share_texts(ledger)[:SHARES_MAX], page)
+    shares = _share_texts(ledger)
+    _render_line("shares", [few(shares, SHARES_MAX, " · ")] if shares else [], page)
     _render_line(
         "Headrace",
         [f"{name} {seconds(took)}" for name, took in _headrace_parts(ledger).items() if took],

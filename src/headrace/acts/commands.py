@@ -159,7 +159,7 @@ class RequestHandler:
             request, work = self._going_on.pop(run)
             try:
                 self._say(request, work.response(result))
-            except HeadraceError as error:  # a key that only the run finds to be none
+            except HeadraceError as error:  # the response may find that a typed key is no partition
                 self._refuse(request, error)
         return bool(done)
 
@@ -361,7 +361,8 @@ def leader_command(
 ) -> Callable[[Callable[Concatenate[CommandContext, P], D | PendingRun]], LeaderCommand[P, D]]:
     """Register the function that a command runs while this process leads.
 
-    Its first parameter is the context; what the others say may travel through the store.
+    Its first parameter is the context; the other parameters are the arguments, which may be sent as
+    JSON.
     """
 
     def register(

@@ -26,7 +26,7 @@ _CLASS = re.compile(r"(?:(?:[A-Z]\w*|of) )*[\w.]*(?:Error|[Ee]xception): ")
 
 
 def marked(value: object) -> str:
-    """Return a value of a row, or what tells one, between marks."""
+    """Return a value of a row, or text that reveals one, between marks."""
     return f"{BEGIN}{plain(str(value))}{_END}"
 
 

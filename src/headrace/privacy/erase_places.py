@@ -149,7 +149,7 @@ def _is_ours(folders: Folders, path: str) -> bool:
 def _delivered(  # complexipy: ignore (each place with copies, in order)
     tx: Transaction, folders: Folders, source: Source
 ) -> Iterator[tuple[tuple[tuple[str, str], ...], bool]]:
-    """Yield the files of each delivery with their names, and whether it is known as such.
+    """Yield the files of each delivery with their names, and whether a delivery names them.
 
     Copies that no delivery names may be parts of one, or of an attempt that was lost.
     """

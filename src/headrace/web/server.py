@@ -34,7 +34,8 @@ STREAM_SECONDS = 660.0
 STREAMS_END, DATA_BEGINS = ("/events", "/follow", "/mcp"), "/data/"
 """How the paths of streams end, and how those of downloads begin: both may take STREAM_SECONDS."""
 STREAM_BYTES_MIN = 16 << 20
-"""A download of which the client took as much in STREAM_SECONDS goes on for as long again."""
+"""If the client took at least this many bytes within STREAM_SECONDS, the download may take as long
+again."""
 CONNECTIONS_MAX = 256
 """More are answered 503 at once."""
 HALF_OPEN_MAX = 64

@@ -8,7 +8,7 @@ environment takes 2 ms, these take 0.2 (docs/decisions/0187-a-trunk-and-a-leaf.m
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib import import_module
 from types import ModuleType
@@ -28,6 +28,8 @@ IN_PACKAGES = {
     ),
 }
 """Command of a package of its own that is developed with this one → the package."""
+EXTENDED = {typed.partition(" ")[0] for typed in IN_PACKAGES if " " in typed}
+"""Commands that aren't groups unless a package adds actions to them."""
 _MARK = "headrace"
 """Part of the name of each distribution whose commands are found."""
 _INFO = ".dist-info"
@@ -67,6 +69,21 @@ def added_actions(command: str) -> dict[str, str]:
     """Return the actions that other packages add to a command, with what is typed for each."""
     lead = f"{command} "
     return {name.removeprefix(lead): name for name in installed_commands() if name.startswith(lead)}
+
+
+def missing_command(words: Sequence[str]) -> str:
+    """Return the command that begins with these words if it is in a package that isn't installed.
+
+    Empty if it isn't.
+    """
+    return next(
+        (
+            name
+            for name in (words[0], " ".join(words[:2]))
+            if name in IN_PACKAGES and name not in installed_commands()
+        ),
+        "",
+    )
 
 
 @cache

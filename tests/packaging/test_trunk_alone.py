@@ -143,6 +143,8 @@ def test_a_command_of_another_package_says_which(alone: Alone) -> None:
         assert errors == (
             f"error: `headrace {command}` is in another package: pip install {package}\n"
         )
+    _, errors = alone.run("-m", "headrace", "checks", "--exclude", "challenge", code=1)
+    assert "another package" not in errors, "it is the value of an option"
 
 
 @pytest.mark.system

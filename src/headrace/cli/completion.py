@@ -153,7 +153,7 @@ def completed(name: str, command: Command) -> dict[str, tuple[CompletedParameter
     from headrace.cli.declared_commands import CommandGroup
 
     offered = _offered(command.parameters)
-    if not isinstance(command, CommandGroup) or not command.actions:
+    if not isinstance(command, CommandGroup):
         return {name: offered}
     first = [item for item in offered if not item.options][:1]
     words = "|".join([*command.actions, *(item.takes or "" for item in first)])

@@ -36,7 +36,7 @@ import msgspec
 from headrace.cli.command_table import VALUES, find_command
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput, render_plainly
-from headrace.installed_commands import added_actions
+from headrace.installed_commands import EXTENDED, added_actions
 from headrace.model.errors import HeadraceError, UsageError, close_names
 from headrace.project import parameters as services
 from headrace.project.parameters import Argument, Option
@@ -106,10 +106,12 @@ def load(name: str) -> Command:
     Raises LookupError if there is none, HeadraceError if that of another package can't be used.
     """
     command = load_alone(name)
-    if isinstance(command, CommandGroup) and (added := added_actions(name)):
-        actions = {word: load_alone(typed) for word, typed in added.items()} | {**command.actions}
-        return CommandGroup(command.text, actions, command.otherwise)
-    return command
+    if not isinstance(command, CommandGroup) and name not in EXTENDED:
+        return command
+    actions = {word: load_alone(typed) for word, typed in added_actions(name).items()}
+    if isinstance(command, CommandGroup):
+        return CommandGroup(command.text, actions | {**command.actions}, command.otherwise)
+    return CommandGroup(command.description, actions, command) if actions else command
 
 
 def load_alone(name: str) -> Command:
@@ -253,8 +255,6 @@ class CommandGroup(Command):
     @property
     def description(self) -> str:
         """The text, and a line for each action."""
-        if not self.actions:
-            return self.text
         wide = max(map(len, self.actions))
         lines = [
             f"  {name:{wide}}  {first_sentence(action.description)}"

@@ -28,7 +28,7 @@ from headrace.cli.command_table import (
     help_text,
     split_options,
 )
-from headrace.installed_commands import IN_PACKAGES, installed_commands
+from headrace.installed_commands import IN_PACKAGES, missing_command
 
 COLLECTED_OBJECTS = 200_000
 """New objects after which the garbage collector looks for unreachable ones (Python: 700).
@@ -111,12 +111,10 @@ def _command(name: str, arguments: list[str], options: Options) -> int:
     if name in RENAMED:
         _write_error(f"note: `headrace {name}` is called `headrace {RENAMED[name]}` now")
         name = RENAMED[name]
-    action = next((word for word in arguments if not word.startswith("-")), "")
-    for typed in (name, f"{name} {action}"):
-        if typed in IN_PACKAGES and typed not in installed_commands():
-            package = IN_PACKAGES[typed]
-            _write_error(f"error: `headrace {typed}` is in another package: pip install {package}")
-            return 2
+    if missing := missing_command([name, *arguments]):
+        package = IN_PACKAGES[missing]
+        _write_error(f"error: `headrace {missing}` is in another package: pip install {package}")
+        return 2
     if find_command(name) is None:
         return _unknown(name)
     signal.signal(signal.SIGTERM, _interrupt)

@@ -136,7 +136,7 @@ def words_of(command: Command) -> str:
         for parameter in command.parameters
         if isinstance(parameter.declaration, Argument) and parameter.declaration.metavar
     ]
-    if isinstance(command, CommandGroup) and command.actions:
+    if isinstance(command, CommandGroup):
         named = "|".join(
             [*command.actions, *(re.sub(r"^\[(.*)\]$", r"\1", word) for word in words)]
         )

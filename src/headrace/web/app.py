@@ -22,7 +22,7 @@ from starlette.routing import Route
 
 from headrace.access.access_events import note_failed_sign_in
 from headrace.access.permissions import METRICS, check, check_call
-from headrace.installed_commands import IN_PACKAGES, installed_commands
+from headrace.installed_commands import IN_PACKAGES, missing_command
 from headrace.model import HeadraceError, Refused
 from headrace.project.session import ProjectSession
 from headrace.responses import ConsumerRow, StatusResponse
@@ -491,9 +491,8 @@ async def _respond(
 
 def _unknown_path(status: int, path: str) -> HttpProblem:
     """Return the problem of a path that isn't served, or only where a package is installed."""
-    first, second = f"{path.removeprefix(PREFIX + '/')}/".split("/")[:2]
-    command = first if first in IN_PACKAGES else f"{first} {second}"
-    if command not in IN_PACKAGES or command in installed_commands():
+    command = missing_command(path.removeprefix(f"{PREFIX}/").split("/"))
+    if not command:
         return HttpProblem(status, "look at / for what there is")
     problem = HttpProblem(
         status,

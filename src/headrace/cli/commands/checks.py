@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from headrace.cli import output
-from headrace.cli.declared_commands import CommandGroup, ExitCode, terminal_command
+from headrace.cli.declared_commands import ExitCode, terminal_command
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput
 from headrace.cli.terminal import ColumnLayout, StyledCell, plural
@@ -59,8 +59,8 @@ def _check_row(row: CheckStandingRow, page: CommandOutput) -> list[str | StyledC
     ]
 
 
-@terminal_command("checks:checks")
-def _checks_command(
+@terminal_command("checks:checks", group="look", summary="list checks and their results")
+def checks_command(
     invocation: Invocation,
     select: list[str],
     *,
@@ -72,12 +72,3 @@ def _checks_command(
     rows = checks(invocation.session, select, exclude, history)
     invocation.show(rows, render_checks)
     return int(exit_code and any(row.state == "failed" for row in rows))
-
-
-checks_command = CommandGroup(
-    "Declared checks and their outcomes.",
-    {},
-    _checks_command,
-    group="look",
-    summary="list checks and their results",
-)

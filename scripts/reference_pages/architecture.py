@@ -22,8 +22,8 @@ other. `make lint` checks that. Packages of `packages/` are distributions of the
 commands, formats and more through `headrace.extension`: `headrace-import` has `import` and
 `export`, `headrace-advisor` has `optimize`, `ab`, `what-if`, `bottleneck`, `complexity` and `checks
 challenge`, `headrace-legacy` has Excel, XML and fixed width, `headrace-observe` OpenLineage events
-and traces, `headrace-cloud` the executor of Dask. Nothing here imports them, and all works without
-them."""
+and traces, `headrace-cloud` the executor of Dask, `headrace-testing` `test` and `conformance`.
+Nothing here imports them, and all works without them."""
 
 WAY = [
     (

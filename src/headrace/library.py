@@ -179,14 +179,6 @@ class Session(SessionMethods):
         with self._opened() as session:
             return lineage(session, target, up=True, down=True)
 
-    def test(self, *select: str) -> list[inspections.TestRow]:
-        """Run the unit tests of the selected assets, or of all assets, and return their results."""
-        from headrace.project.session import Silent
-        from headrace.services.asset_tests import run_tests
-
-        with self._opened() as session:
-            return run_tests(session, list(select), progress=Silent())
-
     def _open(self) -> Opened:
         from headrace.project.session import ProjectSession as Opened
 

@@ -646,58 +646,6 @@ DEMO = d.DemoResponse(
     ],
     next="headrace status",
 )
-CHECKED = d.CheckRow(
-    name="unique_carrier",
-    kind="unique",
-    severity="blocking",
-    outcome="failed",
-    rows=3,
-    failing=1,
-    detail="carrier: 1 row repeating a key (UA)",
-)
-TESTS = [
-    i.TestRow(
-        test="a_storm_cancels",
-        asset="carrier_delays",
-        partition="2013-02-08",
-        state="passed",
-        file="tests/storm.yaml",
-        line=1,
-        seconds=0.02,
-        rows=1,
-        rows_expected=1,
-    ),
-    i.TestRow(
-        test="delays_are_averaged_over_flights_that_left",
-        asset="carrier_delays",
-        partition="2013-02-08",
-        state="failed",
-        file="tests/storm.yaml",
-        line=9,
-        seconds=0.02,
-        missing=[{"carrier": "AA", "mean_delay": "7.00"}],
-        unexpected=[{"carrier": HOSTILE, "mean_delay": None}],
-        differences=3,
-        checks=[CHECKED],
-        changed=[
-            i.RowDifferenceRow(
-                row={"carrier": "UA", "mean_delay": "12.50"},
-                cells=[i.CellRow(column="mean_delay", expected="12.00", got="12.50")],
-            )
-        ],
-        reason="the check unique_carrier was expected to pass, and didn't",
-        log=["a line that the body printed"],
-    ),
-    i.TestRow(
-        test="it_fails",
-        asset="airport_ranking",
-        partition=None,
-        state="error",
-        file="tests/x.yaml",
-        line=2,
-        error=ERROR,
-    ),
-]
 SQL = i.SqlResponse(
     snapshot=120,
     at=NOW - timedelta(days=1),
@@ -1463,8 +1411,6 @@ SCREENS: dict[str, tuple[Any, Callable[[Any, CommandOutput], None]]] = {
         plans._render_plan_page,
     ),
     "demo": (DEMO, start._render_demo),
-    "test": (TESTS, assets._render_tests),
-    "test_none": ([], assets._render_tests),
     "sql": (SQL, read._render_result),
     "attach": (ATTACH, read._render_attach_statement),
     "diff": (DIFF, plans._render_diff),

@@ -23,6 +23,7 @@ BESIDE = (
     "headrace_legacy",
     "headrace_observe",
     "headrace_cloud",
+    "headrace_testing",
 )
 SECONDS_MAX = 200
 IMPORT_ALL = """
@@ -37,6 +38,7 @@ assert find_spec("headrace_advisor") is None
 assert find_spec("headrace_legacy") is None
 assert find_spec("headrace_observe") is None
 assert find_spec("headrace_cloud") is None
+assert find_spec("headrace_testing") is None
 names = [
     module.name
     for module in pkgutil.walk_packages(headrace.__path__, "headrace.")

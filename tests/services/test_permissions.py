@@ -29,7 +29,7 @@ OF_A_SESSION = tuple(
 )  # fmt: skip
 """Packages whose functions work on a project's session."""
 WITHOUT_A_PROJECT = {
-    "asset_bench:run", "conformance:conformance", "headrace.demo.demo:demo", "explain:explain",
+    "headrace.demo.demo:demo", "explain:explain",
     "init:init", "init:schemas",
     "serving:refuse_production",
 }  # fmt: skip

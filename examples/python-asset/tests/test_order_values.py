@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from headrace.testing import AssetFailed, run_asset
+from headrace_testing import AssetFailed, run_asset
 
 PROJECT = Path(__file__).parents[1]
 ORDER = {"order_id": 1, "customer": "Ada", "net": 10.0, "currency": "USD"}

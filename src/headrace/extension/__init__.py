@@ -37,6 +37,7 @@ _HOMES = {
     "permitted": "headrace.access.permissions",
     "ProjectSession": "headrace.project.session",
     "Progress": "headrace.project.session",
+    "Silent": "headrace.project.session",
     "Response": "headrace.responses.base",
     "local_actor": "headrace.project.local_actor",
     # What the process that leads does for a function of a command.

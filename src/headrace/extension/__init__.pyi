@@ -56,6 +56,7 @@ from headrace.project.parameters import Window as Window
 from headrace.project.project_paths import safe_path as safe_path
 from headrace.project.session import Progress as Progress
 from headrace.project.session import ProjectSession as ProjectSession
+from headrace.project.session import Silent as Silent
 from headrace.project.written_files import leftovers as leftovers
 from headrace.project.written_files import write_files as write_files
 from headrace.responses.base import Response as Response

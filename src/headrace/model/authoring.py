@@ -200,7 +200,7 @@ class Context:
     """The current attempt: its asset, partition, interval and parameters.
 
     A function gets it as its first parameter if that is named `ctx` or annotated with `Context`. In
-    tests, `headrace.testing.run_asset` creates one; `Context(asset="report")` works too.
+    tests, `headrace_testing.run_asset` creates one; `Context(asset="report")` works too.
     """
 
     asset: str

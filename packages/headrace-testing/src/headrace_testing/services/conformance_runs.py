@@ -20,10 +20,9 @@ import duckdb
 from headrace.clean_environment import common
 from headrace.engine.command import columns_of, copy_statement, output_files, output_rows
 from headrace.engine.failures import BodyFailed
+from headrace.extension import UsageError, first_line, literal
 from headrace.lake.session import DuckDBSession
-from headrace.lake.sqltext import literal
 from headrace.model import InputFormat
-from headrace.model.errors import UsageError, first_line
 from headrace.model.texts import plain
 
 INPUT = "rows"

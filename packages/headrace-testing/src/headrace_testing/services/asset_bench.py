@@ -20,22 +20,30 @@ import msgspec
 
 from headrace.checks.audit import ON_FAIL
 from headrace.engine import InputData, logs
+from headrace.extension import (
+    AttemptId,
+    Folders,
+    HeadraceError,
+    LostWorker,
+    Pool,
+    TaskFinished,
+    UsageError,
+    did_you_mean,
+    first_line,
+    literal,
+    quote,
+    worker_settings,
+)
 from headrace.lake import PARTITION_COLUMN, FileRef, LakeColumn, LakeTable
 from headrace.lake.session import DuckDBSession
 from headrace.lake.session import DuckDBSession as DuckDB
-from headrace.lake.sqltext import literal, quote
 from headrace.lake.staging import stage
 from headrace.lake.tables import ColumnLookup
-from headrace.model import CheckSpec, CommandBody, HeadraceError, PythonBody, UsageError
+from headrace.model import CheckSpec, CommandBody, PythonBody
 from headrace.model.check_kinds import CommonCheck
-from headrace.model.errors import did_you_mean, first_line
 from headrace.model.nodes import MaterializationKind
 from headrace.model.partitions import WHOLE
 from headrace.plan import Compiled
-from headrace.runtime.executors import LostWorker, TaskFinished
-from headrace.runtime.executors.pool import Pool
-from headrace.runtime.folders import Folders
-from headrace.runtime.leadership import worker_settings
 from headrace.runtime.messages import (
     CheckData,
     CodeEnvironment,
@@ -44,7 +52,6 @@ from headrace.runtime.messages import (
     TaskOutcome,
 )
 from headrace.runtime.tasks.kinds import scope_of
-from headrace.scheduler import AttemptId
 
 # Rows that a person wrote in a declaration or a file, as a typed table.
 

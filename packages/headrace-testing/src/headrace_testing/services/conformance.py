@@ -14,19 +14,17 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 
 from headrace.engine.command import DONE, TRY_AGAIN_LATER, CommandEvent, CommandEventKind
-from headrace.engine.conformance_runs import (
+from headrace.extension import Argument, Option, Progress, UsageError, counted
+from headrace.model import InputFormat
+from headrace.project.parameters import ParameterValues
+from headrace_testing.responses import ConformanceCase, ConformanceResponse
+from headrace_testing.services.conformance_runs import (
     SPECIAL_SELECT,
     GivenInput,
     RunRequest,
     RunResult,
     TestedProgram,
 )
-from headrace.model import InputFormat
-from headrace.model.errors import UsageError
-from headrace.model.wording import counted
-from headrace.project.parameters import Argument, Option, ParameterValues
-from headrace.project.session import Progress
-from headrace.responses.conformance import ConformanceCase, ConformanceResponse
 
 TIMEOUT_S = 60.0
 ASSET = "conformance"

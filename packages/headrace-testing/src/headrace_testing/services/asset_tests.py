@@ -13,20 +13,30 @@ from typing import Any
 
 import msgspec
 
-from headrace.access.permissions import READ, command
-from headrace.model import Asset, AssetTest, HeadraceError, UsageError
+from headrace.extension import (
+    READ,
+    Asset,
+    Excluded,
+    HeadraceError,
+    Progress,
+    ProjectSession,
+    Selected,
+    UsageError,
+    command,
+)
+from headrace.model import AssetTest
 from headrace.plan import Compiled
 from headrace.project import targets
-from headrace.project.parameters import Excluded, ParameterValues, Selected
+from headrace.project.parameters import ParameterValues
 from headrace.project.selection import selected
-from headrace.project.session import Progress, ProjectSession, usable
+from headrace.project.session import usable
 from headrace.responses import CheckRow, ErrorRow
-from headrace.responses.inspections import CellRow, RowDifferenceRow, TestRow
-from headrace.runtime.asset_bench import BadRows, Bench, ComputeRequest, ComputeResult
 from headrace.runtime.messages import FailedOutcome
 from headrace.services.render import with_parameters
 from headrace.services.try_asset import check_rows, error_row
 from headrace.standing.comparisons import identifying_columns
+from headrace_testing.responses import CellRow, RowDifferenceRow, TestRow
+from headrace_testing.services.asset_bench import BadRows, Bench, ComputeRequest, ComputeResult
 
 # Comparison of expected and computed rows: missing rows, unexpected rows, and differing cells.
 # Pure.
@@ -197,6 +207,7 @@ WORKERS_MAX = 4
 @command(
     "test",
     READ,
+    session="test",
     not_for_agents="it runs the code of assets in the process that calls it",
     group="change",
     summary="run the unit tests of assets",

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from headrace.cli.declared_commands import terminal_command
-from headrace.cli.invocation import Invocation
-from headrace.cli.output import CommandOutput
-from headrace.cli.terminal import ColumnLayout, plural
+from headrace.extension import ColumnLayout, CommandOutput, Invocation, plural, terminal_command
 from headrace.model import InputFormat
-from headrace.responses.conformance import ConformanceResponse
+from headrace_testing.responses import ConformanceResponse
 
 
 @terminal_command(
-    "conformance:conformance",
+    "headrace_testing.services.conformance:conformance",
     group="change",
     summary="try a program against the protocol of command assets",
 )
@@ -29,7 +26,7 @@ def conformance_command(
     The program runs about a dozen times in this folder, with small inputs in a temporary one.
     Without --input it gets one input, `rows`. The exit code is 1 if a case fails.
     """
-    from headrace.services.conformance import conformance
+    from headrace_testing.services.conformance import conformance
 
     response = conformance(
         command,

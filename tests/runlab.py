@@ -12,7 +12,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -151,6 +151,13 @@ class Lab:
         return sorted(
             rows, key=lambda row: (str(row.get("day")), [str(value) for value in row.values()])
         )
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[Lab]:
+    """A project, whose processes end with the test."""
+    yield Lab(tmp_path / "p")
+    end_begun()
 
 
 def copied(lab: Lab, root: Path) -> Lab:

@@ -1,23 +1,6 @@
-from __future__ import annotations
+"""The fixtures of `connect_workbench` and `exportlab`, for every test here."""
 
-from collections.abc import Iterator
-from pathlib import Path
+from connect_workbench import bench
+from exportlab import export_bench
 
-import pytest
-from connect_workbench import Workbench
-from exportlab import Bench
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Workbench]:
-    """A project with a locked-down session, as a worker has it."""
-    with Workbench(tmp_path) as made:
-        yield made
-
-
-@pytest.fixture
-def export_bench(tmp_path: Path) -> Iterator[Bench]:
-    """A worker that exports."""
-    bench = Bench(tmp_path / "p")
-    yield bench
-    bench.close()
+__all__ = ["bench", "export_bench"]

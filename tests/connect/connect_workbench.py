@@ -5,12 +5,14 @@ way a worker goes.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import duckdb
 import msgspec
+import pytest
 
 from headrace.connect.deliveries import (
     DetectedDelivery,
@@ -129,3 +131,10 @@ class Workbench:
         taken = self.take(data, name)
         assert isinstance(taken, Taken), taken
         return taken.schema
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Workbench]:
+    """A project with a locked-down session, as a worker has it."""
+    with Workbench(tmp_path) as made:
+        yield made

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 
 from headrace.connect.exports import fence
 from headrace.engine import InputData
@@ -132,3 +133,11 @@ def _wait_until_locked_out(process: subprocess.Popen[bytes], path: Path) -> None
         assert process.poll() is None, process.stdout.read() if process.stdout else ""
         time.sleep(0.01)
     raise AssertionError("the export never came to its last step")
+
+
+@pytest.fixture
+def export_bench(tmp_path: Path) -> Iterator[Bench]:
+    """A worker that exports."""
+    bench = Bench(tmp_path / "p")
+    yield bench
+    bench.close()

@@ -110,3 +110,19 @@ def sql(body: str = "select 1 as x", **fields: str) -> str:
 def told(problems: list[Problem] | tuple[Problem, ...]) -> list[str]:
     """`code file:line` of each problem."""
     return [f"{problem.code} {problem.place.file}:{problem.place.line}" for problem in problems]
+
+
+FILES_OF_A_SOURCE = "source: s\nowner: core\nfiles: landing/x.csv\n"
+
+
+def require_right(parse: Parse, text: str) -> None:
+    """Fail if a field of a source has a problem."""
+    assert told(parse("sources/s.yaml", f"{FILES_OF_A_SOURCE}{text}\n").problems) == []
+
+
+def require_wrong(parse: Parse, text: str, code: str) -> None:
+    """Fail unless a field of a source is refused with its line and what to do."""
+    problems = parse("sources/s.yaml", f"{FILES_OF_A_SOURCE}{text}\n").problems
+    assert code in {problem.code for problem in problems}
+    assert {problem.place.line for problem in problems} == {4}
+    assert all(problem.hint for problem in problems)

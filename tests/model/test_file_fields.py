@@ -4,9 +4,8 @@ nothing."""
 from __future__ import annotations
 
 import pytest
-from modellab import Parse, told
+from modellab import Parse, require_right, require_wrong
 
-HEAD = "source: s\nowner: core\nfiles: landing/x.csv\n"
 RIGHT = [
     'json: {records: "$.data.items", flatten: true}',
     "json: {records: \"$['a b'].c\"}",
@@ -39,17 +38,13 @@ WRONG = [
 @pytest.mark.parametrize("text", RIGHT)
 def test_what_is_right_is_read(parse: Parse, text: str) -> None:
     """Would catch: a documented form that is refused."""
-    declared = parse("sources/s.yaml", HEAD + text + "\n")
-    assert told(declared.problems) == []
+    require_right(parse, text)
 
 
 @pytest.mark.parametrize(("text", "code"), WRONG)
 def test_what_is_wrong_is_told(parse: Parse, text: str, code: str) -> None:
     """Would catch: a mistake that comes up in the night, or that becomes part of a statement."""
-    declared = parse("sources/s.yaml", HEAD + text + "\n")
-    assert code in {problem.code for problem in declared.problems}
-    assert {problem.place.line for problem in declared.problems} == {4}
-    assert all(problem.hint for problem in declared.problems)
+    require_wrong(parse, text, code)
 
 
 FILES = [

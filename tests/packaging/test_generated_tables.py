@@ -53,6 +53,12 @@ def tables_in(wheel: Path, folder: str) -> dict[str, bytes]:
         return {name: archive.read(found[name]) for name in TABLES if name in found}
 
 
+def test_the_packages_generate_theirs_alike() -> None:
+    """Would catch: a build hook that is mended in one package only. Each sdist needs its own."""
+    one, other = ((ROOT / folder / "hatch_build.py").read_text() for folder in BESIDE)
+    assert one == other
+
+
 @pytest.mark.long
 @pytest.mark.timeout(300)
 def test_a_wheel_has_them_from_a_clone_and_from_an_sdist(clone: Path, tmp_path: Path) -> None:

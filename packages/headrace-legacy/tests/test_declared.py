@@ -4,9 +4,8 @@ nothing."""
 from __future__ import annotations
 
 import pytest
-from modellab import Load, Parse, told
+from modellab import FILES_OF_A_SOURCE, Load, Parse, require_right, require_wrong
 
-HEAD = "source: s\nowner: core\nfiles: landing/x.csv\n"
 RIGHT = [
     'excel: {sheet: Data, header: 3, range: "A3:F200"}',
     "excel: {sheet: 2}",
@@ -19,6 +18,9 @@ RIGHT = [
     ),
     "fixed_width: {columns: [{name: id, width: 8}], skip: 1, encoding: cp037, record: 80}",
     'fixed_width: {columns: [{name: d, width: 8, format: "%Y%m%d"}], trimmed: true, end: "0x1A"}',
+    "mt940: {rows: balances, encoding: cp1252}",
+    "mt940: {}",
+    "nacha: {rows: addenda}",
 ]
 WRONG = [
     ("excel: {sheet: 0}", "wrong_value"),
@@ -42,28 +44,29 @@ WRONG = [
     ('fixed_width: {columns: [{name: a, width: 1}], end: "1A"}', "wrong_value"),
     ('fixed_width: [{name: a, width: 1, format: "%Q"}]', "wrong_value"),
     ('fixed_width: [{name: a, width: 8, type: bigint, format: "%Y%m%d"}]', "conflicting_fields"),
+    ("mt940: {rows: entries}", "wrong_value"),
+    ("mt940: {encoding: klingon}", "wrong_value"),
+    ("mt940: {header: 1}", "unknown_field"),
+    ("nacha: {rows: balances}", "wrong_value"),
+    ("nacha: batches", "wrong_type"),
 ]
 
 
 @pytest.mark.parametrize("text", RIGHT)
 def test_what_is_right_is_read(parse: Parse, text: str) -> None:
     """Would catch: a documented form that is refused."""
-    declared = parse("sources/s.yaml", HEAD + text + "\n")
-    assert told(declared.problems) == []
+    require_right(parse, text)
 
 
 @pytest.mark.parametrize(("text", "code"), WRONG)
 def test_what_is_wrong_is_told(parse: Parse, text: str, code: str) -> None:
     """Would catch: a mistake that comes up in the night, or that becomes part of a statement."""
-    declared = parse("sources/s.yaml", HEAD + text + "\n")
-    assert code in {problem.code for problem in declared.problems}
-    assert {problem.place.line for problem in declared.problems} == {4}
-    assert all(problem.hint for problem in declared.problems)
+    require_wrong(parse, text, code)
 
 
 def test_no_columns_are_said_once(parse: Parse) -> None:
     """Catches: an empty list that is called a list without names as well."""
-    declared = parse("sources/s.yaml", f"{HEAD}fixed_width: []\n")
+    declared = parse("sources/s.yaml", f"{FILES_OF_A_SOURCE}fixed_width: []\n")
     assert [problem.message for problem in declared.problems] == ["`fixed_width` lists no columns"]
 
 

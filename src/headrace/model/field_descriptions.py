@@ -218,7 +218,7 @@ SOURCE = (
     ),
     FieldDescription("csv", FREE, "how its CSV is written, where that can't be seen from the file"),
     FieldDescription(
-        "json", FREE, "where in a document the records are, and what of them is flattened"
+        "json", FREE, "where the records are, and whether nested values become columns"
     ),
     FieldDescription(
         "every", DURATION, "how often a source that can't say whether it changed is read again"

@@ -1,5 +1,5 @@
-"""Fixed width: values by their place in a line, or in a record of so many bytes (EBCDIC from a
-mainframe), as declared.
+"""Fixed width: each value has a declared position in a line of text, or in a record of equally
+many bytes, as mainframes write them in EBCDIC.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 LINE_BYTES_MAX = 4_000_000
 RECORDS_PER_CHUNK = 10_000
 END_BYTES_MAX = 1 << 12
-"""The bytes that end a file, repeated to fill a block, and line ends behind them."""
+"""Limit of the end of a file: its last byte, repeated to fill a block, and line ends."""
 OVERPUNCH = "{ABCDEFGHI}JKLMNOPQR"
 """The last digit of a signed number in mainframe notation: 0 to 9, then -0 to -9."""
 SEPARATOR = "\x01"
@@ -383,9 +383,9 @@ def _unfolded(
 
 
 def _without_end(opened: Opened, end: bytes, temporary: Path, bounds: UnpackLimits) -> Opened:
-    """Return a copy without the bytes that end the file, and line ends behind them.
+    """Return a copy without the bytes that end the file, and without line ends after them.
 
-    Raises CannotRead if they are missing: the file is cut off then.
+    Raises CannotRead if they are missing, because the file is cut off then.
     """
     size = Path(opened.path).stat().st_size
     with Path(opened.path).open("rb") as file:

@@ -1,6 +1,6 @@
-"""MT940: SWIFT's customer statements. Each movement is a row, or each statement with its balances.
+"""MT940: SWIFT's customer statements. A row is a movement, or a statement with its balances.
 
-A statement's opening balance and its movements must give its closing balance.
+The opening balance of a statement plus its movements must be its closing balance.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ COLUMNS = {
 }
 FIELD_LINES_MAX = 100
 _NOT_SWIFT = "NS"
-"""The tag of what German banks add to the standard's fields. It is left out."""
+"""The tag of a field that German banks add to the standard. It is ignored."""
 _TAG = re.compile(rf":([0-9]{{2}}[A-Z]?|{_NOT_SWIFT}):(.*)")
 _END = re.compile(r"-(\}.*|XXX)?\s*")
 """The line that ends a statement."""
@@ -92,7 +92,7 @@ class Balance(NamedTuple):
 
 @dataclass
 class Statement:
-    """What is known of a statement so far."""
+    """The fields of a statement that have been read so far."""
 
     line: int
     reference: str
@@ -107,7 +107,7 @@ class Statement:
     movements: int = 0
     booked: Decimal = field(default_factory=Decimal)
     texts: list[str] = field(default_factory=list)
-    """Its details, of all fields :86: that aren't a movement's."""
+    """The fields :86: that describe the statement, not a movement."""
 
     def head(self) -> dict[str, Any]:
         """Return the columns that all rows of the statement have."""
@@ -167,7 +167,7 @@ class Field:
 
 
 def _fields(lines: Iterator[tuple[int, str]]) -> Iterator[Field]:
-    """Yield the fields of all statements. What stands between statements is left out."""
+    """Yield the fields of all statements. Lines between statements are ignored."""
     newest: Field | None = None
     for number, line in lines:
         begun = _begun(line, number)
@@ -205,7 +205,7 @@ class _Reading:
         """Account and currency → the amount with which its newest statement ended."""
 
     def take(self, tag: str, text: str, line: int) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield the rows that a field ends, each with its kind."""
+        """Yield the rows that are complete once a field begins, each with its kind."""
         if tag in ("", "20"):
             yield from self.end()
         if tag == "20":
@@ -222,7 +222,7 @@ class _Reading:
             self._set(statement, tag, text, line)
 
     def end(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield the rows that the end of a statement ends."""
+        """Yield the rows that are complete at the end of a statement."""
         statement, self._open = self._open, None
         if statement is None:
             return
@@ -356,7 +356,7 @@ def _day(text: str, line: int) -> date:
 
 
 def _date(year: int, text: str, line: int) -> date:
-    """Return the day of a year that a text ends with, MMDD."""
+    """Return the day in `year` from the last four digits of a text, MMDD."""
     month, day = int(text[-4:-2]), int(text[-2:])
     try:
         if month == 2 and day in (29, 30):
@@ -367,7 +367,7 @@ def _date(year: int, text: str, line: int) -> date:
 
 
 def _entry_date(text: str | None, value_date: date, line: int) -> str | None:
-    """Return the day MMDD in the year in which it is nearest to the value date."""
+    """Return the day MMDD that is nearest to the value date, maybe of the year before or after."""
     if text is None:
         return None
     days = [_date(value_date.year + years, text, line) for years in (-1, 0, 1)]
@@ -375,7 +375,7 @@ def _entry_date(text: str | None, value_date: date, line: int) -> str | None:
 
 
 def _add(texts: list[str], text: str, line: int) -> None:
-    """Add a field :86: to those before, which some banks write for one movement."""
+    """Add a field :86:; some banks write several for one movement."""
     texts.append(text)
     if sum(each.count("\n") + 1 for each in texts) > FIELD_LINES_MAX:
         raise CannotRead(

@@ -1,6 +1,6 @@
 """NACHA: files of the Automated Clearing House. Each entry, addendum or batch is a row.
 
-Counts, hashes and sums of entries must be those of the batch and file controls.
+The counts, hashes and sums in the controls of batches and of the file must be those of the entries.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ _RETURNS = ("98", "99")
 
 @dataclass
 class Totals:
-    """What a control record says, or what was counted."""
+    """The totals of a batch or a file, from its control record or from its entries."""
 
     count: int = 0
     """Entries and addenda."""
@@ -134,7 +134,7 @@ class Record(str):
             raise self.refused(f"{marked(printable(text))} is no day") from error
 
     def totals(self, count_begin: int, hash_begin: int) -> Totals:
-        """Return what a control states: a count up to the hash, and two sums after it."""
+        """Return the totals of a control record: a count, the hash right after it, and two sums."""
         return Totals(
             self.number(count_begin, hash_begin - 1, "the number of entries and addenda"),
             self.number(hash_begin, hash_begin + 9, "the entry hash"),
@@ -199,7 +199,7 @@ class _Reading:
         self._problem: Disagrees | None = None
 
     def take(self, record: Record) -> tuple[str, dict[str, Any]] | None:
-        """Return the row that a record is, with its kind; None if it is none."""
+        """Return the row of a record with its kind; None for a record without one."""
         if self._ended:
             if record.rstrip().strip("9"):
                 raise record.refused("a record after the file control")

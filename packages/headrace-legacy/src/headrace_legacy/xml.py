@@ -1,6 +1,6 @@
-"""XML: each element at a path is a record. Attributes and child elements are its columns; what is
-nested in them stays so, or is flattened. Document types and entities are refused: no record needs
-them, and they read files and fill memory (XXE, billion laughs).
+"""XML: each element at a path is a record. Its attributes and child elements are columns; elements
+nested deeper stay nested, or are flattened into columns. Document types and entities are refused:
+no record needs them, and they can read files and fill the memory (XXE, billion laughs).
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ _UNKNOWN: tuple[str, None] = ("", None)
 
 
 class ElementShape:
-    """The shape of all elements with one name at one place.
+    """The common shape of all elements with the same name at the same place.
 
-    It only grows: once a list, always a list.
+    A shape only grows: a child that was a list once stays one.
     """
 
     __slots__ = ("by_tag", "children", "complex", "repeated")
@@ -81,9 +81,9 @@ class ElementShape:
     def plain(  # complexipy: ignore (what makes an element not plain, in order)
         self, element: Element
     ) -> dict[str, str | None] | None:
-        """Return a record of only attributes and known text children, as most are.
+        """Return a record that has only attributes and known children with text, as most have.
 
-        None for others.
+        None for any other record.
         """
         if not self.complex or (element.text and not element.text.isspace()):
             return None
@@ -105,7 +105,7 @@ class ElementShape:
     def value(self, element: Element) -> Any:
         """Return the element as JSON: text, or an object of its attributes, children and text.
 
-        Raises CannotRead for two of them with one name.
+        Raises CannotRead if two of them have the same name.
         """
         if not self.complex:
             return _text(element)
@@ -123,7 +123,7 @@ class ElementShape:
     def flat(self, element: Element) -> dict[str, Any]:
         """Return the element as one flat object: paths name nested values, lists stay lists.
 
-        Raises CannotRead for two values with one name.
+        Raises CannotRead if two values have the same name.
         """
         results: dict[str, Any] = {}
         self._flatten(element, "", results)
@@ -152,7 +152,7 @@ class ElementShape:
 def _parts(element: Element) -> Iterator[tuple[str, str | list[Element]]]:
     """Yield attributes as texts and children by their name.
 
-    Children of one name are a list, unless they are of different namespaces.
+    Children with the same name are a list, unless their namespaces differ.
     """
     for name, value in element.items():
         yield local_name(name), value
@@ -233,7 +233,7 @@ class Xml(JsonRecordReader):
     """
 
     name = "xml"
-    meaning = "where in a document the records are, and what of them is flattened"
+    meaning = "which elements are records, and whether nested values become columns"
     fields = ("records", "flatten")
     unmistakable = True
     endings: tuple[str, ...] = (".xml",)
@@ -258,8 +258,8 @@ class Xml(JsonRecordReader):
     ) -> Opened:
         """Write one record per line, as JSON.
 
-        An element that occurs twice in one record is a list in all of them; if that shows up late,
-        the file is read again.
+        An element that occurs twice in one record is a list in all records. If earlier records were
+        written without the list, the file is read again.
         """
         path, settings = Path(opened.path), opened.options.get(self.name) or {}
         if "records" not in settings:
@@ -360,7 +360,7 @@ def _refuse_document_type(path: Path, encoding: str | None) -> None:
 
 
 def _records(path: Path, where: str, encoding: str | None = None) -> Iterator[Element]:
-    """Yield each record's complete element; all other elements are dropped soon after they end."""
+    """Yield the complete element of each record; others are dropped soon after their end."""
     from xml.etree.ElementTree import ParseError, TreeBuilder, XMLParser
 
     # The document becomes the only child of an element that was there before, so that the tree can
@@ -409,7 +409,7 @@ class _Walk:
         yield from self._below(self._document, (), ended=ended)
 
     def _below(self, parent: Element, names: tuple[str, ...], *, ended: bool) -> Iterator[Element]:
-        """Yield the complete records below `parent`, whose place `names` tells, and drop the rest.
+        """Yield the complete records below `parent`, whose path is `names`, and drop the rest.
 
         Its last child stays if `parent` may still be open.
         """
@@ -489,7 +489,7 @@ _FAULTS = {
     27: "a prefix of a name that no `xmlns:` declares",
     30: "`<?xml …?>` isn't complete",
 }
-"""Expat's codes of errors → what is wrong, in words."""
+"""Expat's error code → what is wrong, in words."""
 
 
 def _broken(code: int, line: int) -> CannotRead:

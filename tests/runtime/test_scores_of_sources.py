@@ -78,6 +78,26 @@ def test_a_replaced_delivery_counts_against_its_vendor(lab: Lab) -> None:
     assert [a < b for a, b in zip(figures(row), figures(clean), strict=True)] == [True, True]
 
 
+def test_a_header_that_went_back_is_two_changes(lab: Lab) -> None:
+    """Would catch: a stability of 0.162 after one renamed column that was accepted, because the old
+    name, which the next forty files have again, differs from the contract of these days."""
+    lab.sql("clean", "select order_id, amount, day from orders")
+    lab.headrace("apply", "--yes", "--now", after(lab, 2))
+    lab.now += timedelta(days=1)
+    rows = [f"21{n},c{n % 3},21.50,2025-01-21" for n in range(10)]
+    lab.deliver("2025-01-21", rows, header="order_id,customer,amount_eur,day")
+    lab.tick()
+    (incident,) = lab.headrace("incidents")
+    lab.headrace("fix", incident["id"], "--yes", "--now", after(lab, 2))
+    for n in range(22, 26):
+        lab.now += timedelta(days=1)
+        lab.orders(f"2025-01-{n}", amount=f"{n}.50")
+        lab.orders("2025-01-20", amount="20.50")
+        (lab.root / "landing/orders_2025-01-20.csv").touch()
+        lab.tick()
+    assert scores(lab)["changed"] == 2
+
+
 def test_late_deliveries_count_without_a_promise(lab: Lab) -> None:
     """Would catch: a vendor whose files come days late and are all on time, because no `expect:` is
     declared."""

@@ -135,6 +135,36 @@ def test_deliveries_of_a_window_tell_whether_they_drifted(store: Store) -> None:
         ]
 
 
+def test_a_difference_that_lasts_is_one_change(store: Store) -> None:
+    """Would catch: a column that a vendor added once, counted against each delivery since; the
+    first of a window as changed, because the one before it lies outside; another key's header, or
+    a correction of an interval before the change, taken for the one before."""
+    with store.write(None) as tx:
+        arrived = (
+            "1/s",
+            "2/s qty",
+            "3/s qty",
+            "4/s qty",
+            "5/s rest",
+            "6/n",
+            "6/s qty",
+            "2/n",
+            "1/s",
+        )
+        for number, delivered in enumerate((*arrived, "7/s qty", "7/s qty"), 1):
+            key, _, column = delivered.partition(" ")
+            delivery(tx, number, key=key, observed_at=UNTIL if number > 2 else SINCE)
+            if column:
+                drift = quality.DriftRow(
+                    "s", key, number, 1, number, "added", column, None, None, "[]", "map", "[]", 1
+                )
+                quality.write_drift(tx, [drift])
+        found = reports.deliveries(tx, "s", SINCE, UNTIL)
+        assert [item.id for item in found if item.drifted] == [5, 7]
+        everything = reports.deliveries(tx, "s", 0, UNTIL)
+        assert [item.id for item in everything if item.drifted] == [2, 5, 7]
+
+
 def test_deliveries_of_a_window_tell_whether_they_repeat_another(store: Store) -> None:
     """Would catch: the content before the last taken for a repetition; that of another interval; one
     that wasn't ingested."""

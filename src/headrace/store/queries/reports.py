@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from headrace.model.partitions import SEPARATOR
 from headrace.store.queries.publications import HAS_ITS_ROWS
 from headrace.store.transaction import Transaction
 
@@ -63,7 +64,8 @@ class WindowIncident(NamedTuple):
 
 
 class WindowDelivery(NamedTuple):
-    """A delivery; `drifted` where its schema or format was another than expected.
+    """A delivery; `drifted` where its schema or format differed from what was expected, unless that
+    of the interval before (or of its own interval) did in the same way.
 
     `repeated`: with the content of the delivery before it, or of what was published.
     """
@@ -163,16 +165,53 @@ def incidents(tx: Transaction, from_us: int, until_us: int) -> list[WindowIncide
 def deliveries(tx: Transaction, source: str, from_us: int, until_us: int) -> list[WindowDelivery]:
     """What a source delivered in a window, oldest first."""
     rows = tx.execute(
-        "select d.id, d.partition, d.arrived_at, exists (select 1 from drift f where"
-        " f.delivery_id = d.id), d.fingerprint = (select e.fingerprint from delivery e where"
-        " e.source = d.source and e.partition = d.partition and e.id < d.id and e.fingerprint is"
-        " not null order by e.id desc limit 1) or (select p.identical from publication p where"
-        " p.node = d.source and p.partition = d.partition and p.delivery_id = d.id order by p.id"
-        " limit 1) = 1 from delivery d where d.source = ? and d.observed_at > ? and d.observed_at"
-        " <= ? and d.state not in ('waiting', 'recut') order by d.id",
+        "select d.id, d.partition, d.arrived_at, d.fingerprint = (select e.fingerprint from"
+        " delivery e where e.source = d.source and e.partition = d.partition and e.id < d.id and"
+        " e.fingerprint is not null order by e.id desc limit 1) or (select p.identical from"
+        " publication p where p.node = d.source and p.partition = d.partition and p.delivery_id ="
+        " d.id order by p.id limit 1) = 1 from delivery d where d.source = ? and d.observed_at > ?"
+        " and d.observed_at <= ? and d.state not in ('waiting', 'recut') order by d.id",
         (source, from_us, until_us),
-    )
-    return [WindowDelivery(row[0], row[1], row[2], bool(row[3]), bool(row[4])) for row in rows]
+    ).fetchall()
+    drifts = _drifts(tx, source)
+
+    def drifted(id_: int, partition: str) -> bool:
+        before = _delivery_before(tx, source, partition, id_) if id_ in drifts else None
+        return not drifts.get(id_, set()) <= drifts.get(before, set())
+
+    return [
+        WindowDelivery(id_, partition, arrived_at, drifted(id_, partition), bool(repeated))
+        for id_, partition, arrived_at, repeated in rows
+    ]
+
+
+_Drift = tuple[str, str, str | None]
+"""A kind of drift, the column of the contract, and what the delivery has in its place."""
+
+
+def _drifts(tx: Transaction, source: str) -> dict[int | None, set[_Drift]]:
+    results: dict[int | None, set[_Drift]] = {}
+    for delivery, *drift in tx.execute(
+        "select delivery_id, kind, column_name, to_name from drift where source = ? and"
+        " delivery_id is not null",
+        (source,),
+    ):
+        results.setdefault(delivery, set()).add((drift[0], drift[1], drift[2]))
+    return results
+
+
+def _delivery_before(tx: Transaction, source: str, partition: str, id_: int) -> int | None:
+    """Return the newest delivery of the same interval before another one, or else of the interval
+    before it; both of the same key.
+    """
+    key = "".join(partition.partition(SEPARATOR)[1:])
+    row = tx.execute(
+        "select id from delivery where source = ? and (partition < ? or (partition = ? and id < ?))"
+        " and state not in ('waiting', 'recut') and substr(partition, length(partition) + 1 - ?) ="
+        " ? order by partition desc, id desc limit 1",
+        (source, partition, partition, id_, len(key), key),
+    ).fetchone()
+    return None if row is None else int(row[0])
 
 
 def rows_of_deliveries(

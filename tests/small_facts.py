@@ -198,7 +198,7 @@ class SmallFacts:
         return self.delivered.get(source)
 
     def observations(self, source: str) -> list[int]:
-        return sorted(self.looked.get(source, []), reverse=True)[:20]
+        return sorted(self.looked.get(source, []), reverse=True)[:50]
 
     def recorded_obligations(self, consumer: str) -> list[RecordedObligation]:
         return self.obligations.get(consumer, [])

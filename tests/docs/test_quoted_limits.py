@@ -65,7 +65,7 @@ from headrace.slo import freshness, upcoming
 from headrace.store import lease
 from headrace.store.engines import sqlite
 from headrace.store.queries import attempts as stored_attempts
-from headrace.store.queries import deliveries, past_work
+from headrace.store.queries import deliveries, ingestion, past_work
 from headrace.store.queries.quality import VERSIONS_MAX
 from headrace.web import badges
 from headrace.web import monitoring as scraped
@@ -90,6 +90,7 @@ from headrace_observe import openlineage, traces
 
 GIB, MIB, KIB = 2**30, 2**20, 2**10
 HOUR_US = 3_600 * 1_000_000
+DAY_US = 24 * HOUR_US
 
 QUOTED = [
     ("README.md", f"within {status.WARNED_US // (24 * HOUR_US)} days"),
@@ -166,7 +167,7 @@ QUOTED = [
     ("docs/how-to/deploy.md", f"hasn't been renewed for {lease.LEASE_SECONDS:.0f} s"),
     (
         "docs/how-to/deploy.md",
-        f"last {freshness.OBSERVATIONS_FOR_CADENCE_MAX} gaps between observations",
+        f"last {freshness.GAPS_OF_MEDIAN} gaps between observations",
     ),
     ("docs/how-to/dask.md", f"no workers within {dask.WORKERS_SECONDS:.0f} seconds"),
     ("docs/how-to/files.md", f"at most {common_fields.KEY_CHARACTERS_MAX:,} characters"),
@@ -539,10 +540,15 @@ def test_the_laboratory_is_as_large_as_the_page_says(monkeypatch: pytest.MonkeyP
 def test_gaps_after_which_nobody_looked_are_those_of_the_code() -> None:
     """Would catch: other gaps than the page gives."""
     hours, minutes = freshness.CADENCE_UNKNOWN_US // HOUR_US, freshness.GAP_LEAST_US // 60_000_000
-    assert (hours, minutes, freshness.GAPS_LEAST) == (26, 10, 5)
-    assert "at least ten minutes; with fewer than five gaps, 26 hours" in text(
-        "docs/how-to/deploy.md"
+    days, kept = freshness.LEARNT_US // DAY_US, ingestion.OBSERVATIONS_KEPT
+    assert (hours, minutes, days, kept) == (26, 10, 4, 50)
+    page = text("docs/how-to/deploy.md")
+    assert "gaps between observations, at least ten minutes" in page
+    assert (
+        "With fewer than 50 observations in less than four days, an observation is valid for 26"
+        " hours. With more than 16 passes a day" in page
     )
+    assert kept - 1 >= freshness.USUAL_TIMES * 16
 
 
 def test_steps_of_a_young_series_are_those_of_the_code() -> None:
@@ -587,7 +593,8 @@ OTHERWISE = {
     ("docs/how-to/notify.md", "once a day"): "what `digest:` is",
     ("docs/how-to/web-ui.md", "for thirty seconds"): "compared by a test of its own",
     ("docs/how-to/deploy.md", "at least ten minutes"): "compared by a test of its own",
-    ("docs/how-to/deploy.md", "fewer than five gaps"): "compared by a test of its own",
+    ("docs/how-to/deploy.md", "less than four days"): "compared by a test of its own",
+    ("docs/how-to/deploy.md", "for 26 hours"): "compared by a test of its own",
     ("docs/how-to/metrics.md", "once a second"): "tied above",
     ("docs/explanation/anomalies.md", "up to thirty days"): "how the benchmark was made",
     ("docs/explanation/performance.md", "for a day"): "no: `for a day that does nothing`",

@@ -201,24 +201,25 @@ def test_nobody_ever_looked_is_unknown() -> None:
 @pytest.mark.parametrize(
     ("observations", "minutes", "unknown"),
     [
-        (
-            [0],
-            26 * 60 - 1,
-            False,
-        ),  # fewer than five gaps say nothing of the cadence: a day and two hours
+        # few observations in few days say nothing of the cadence: a day and two hours
+        ([0], 26 * 60 - 1, False),
         ([0], 26 * 60 + 1, True),
-        ([0, 1, 2, 3, 4], 4 + 26 * 60 - 1, False),  # as on the first day of a project
-        ([0, 1, 2, 3, 4, 5], 5 + 9, False),  # twice a minute is less than ten
-        ([0, 1, 2, 3, 4, 5], 5 + 11, True),
-        ([0, 60, 120, 180, 240, 300], 300 + 119, False),
-        ([0, 60, 120, 180, 240, 300], 300 + 121, True),
-        ([0, 1, 61, 121, 181, 241], 241 + 119, False),  # the median, not the mean
+        ([0, 1, 2, 3, 4, 5], 5 + 26 * 60 - 1, False),  # as on the first day of a project
+        ([315, 525, 1755, 1965, 3195, 3405], 3405 + 14 * 60, False),  # two passes, third evening
+        (list(range(50)), 49 + 9, False),  # twice a minute is less than ten
+        (list(range(50)), 49 + 11, True),
+        ([60 * n for n in range(50)], 49 * 60 + 119, False),
+        ([60 * n for n in range(50)], 49 * 60 + 121, True),
+        ([0, *(1 + 60 * n for n in range(50))], 1 + 49 * 60 + 119, False),  # not the mean
         # two passes each morning: the night between them is usual, and a tenth more
-        ([0, 60, 1440, 1500, 2880, 2940, 4320, 4380], 4380 + 1380 + 137, False),
-        ([0, 60, 1440, 1500, 2880, 2940, 4320, 4380], 4380 + 1380 + 139, True),
+        ([m + 1440 * d for d in range(5) for m in (0, 60)], 5820 + 1380 + 137, False),
+        ([m + 1440 * d for d in range(5) for m in (0, 60)], 5820 + 1380 + 139, True),
+        # each hour from eight to six: so is the night
+        ([1440 * d + 60 * h for d in range(5) for h in range(8, 19)], 6840 + 923, False),
+        ([1440 * d + 60 * h for d in range(5) for h in range(8, 19)], 6840 + 925, True),
         # one night that nobody looked isn't
-        ([0, 60, 120, 180, 240, 300, 1680, 1740, 1800], 1800 + 119, False),
-        ([0, 60, 120, 180, 240, 300, 1680, 1740, 1800], 1800 + 121, True),
+        ([*(60 * n for n in range(48)), 4200, 4260, 4320], 4320 + 119, False),
+        ([*(60 * n for n in range(48)), 4200, 4260, 4320], 4320 + 121, True),
     ],
 )
 def test_how_long_a_look_is_good_for(observations: list[int], minutes: int, unknown: bool) -> None:

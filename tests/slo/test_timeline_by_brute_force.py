@@ -98,14 +98,15 @@ class History:
         return at >= (newest + 1) * 24 + self.due_hours
 
     def blind(self, at: float) -> bool:
-        known = [look for look in self.observations if look <= at][-20:]
+        known = [look for look in self.observations if look <= at]
         if not known:
             return at >= self.now
         gaps = sorted(later - earlier for earlier, later in itertools.pairwise(known))
-        if len(gaps) < 5:
+        newest = sorted(later - earlier for earlier, later in itertools.pairwise(known[-21:]))
+        if len(gaps) < 5 or known[-1] - known[0] < 96:
             return at > known[-1] + 26
-        middle = len(gaps) // 2
-        median = gaps[middle] if len(gaps) % 2 else (gaps[middle - 1] + gaps[middle]) / 2
+        middle = len(newest) // 2
+        median = newest[middle] if len(newest) % 2 else (newest[middle - 1] + newest[middle]) / 2
         return at > known[-1] + max(2 * median, 1.1 * gaps[-3], 1 / 6)
 
     def never(self, at: float) -> bool:

@@ -193,7 +193,7 @@ class StateFacts(Protocol):
         """Return the oldest interval of a source that was ever delivered."""
 
     def observations(self, source: str) -> list[int]:
-        """Return the times of the last 20 observations of a source, newest first."""
+        """Return the times of the last 50 observations of a source, newest first."""
 
     def recorded_obligations(self, consumer: str) -> list[RecordedObligation]:
         """Return recorded obligations of a consumer, oldest first.

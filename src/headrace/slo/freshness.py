@@ -20,6 +20,7 @@ from headrace.model.partitions import SEPARATOR
 from headrace.slo.declared_promises import WHOLE, Node, began
 from headrace.slo.facts import PartitionStateFacts
 from headrace.slo.obligations import EvaluationContext, paced_inputs
+from headrace.store.queries.ingestion import OBSERVATIONS_KEPT
 
 GROWING_INTERVALS = 31
 """Number of the newest intervals to check if the partition keys grow with the data."""
@@ -273,9 +274,12 @@ def _months(key: str) -> int:
 
 GAP_LEAST_US = 10 * 60 * 1_000_000
 """An observation is valid for at least ten minutes."""
-OBSERVATIONS_FOR_CADENCE_MAX = 20
+GAPS_OF_MEDIAN = 20
 GAPS_LEAST = 5
 """With fewer gaps between observations, their median isn't used."""
+LEARNT_US = 4 * DAY_US
+"""Gaps aren't learnt from fewer than OBSERVATIONS_KEPT observations that don't span this: a gap
+that comes each night hasn't come three times."""
 CADENCE_UNKNOWN_US = 26 * 3_600 * 1_000_000
 """The validity until then: a day, plus two hours for a schedule that isn't exact."""
 
@@ -321,7 +325,7 @@ def known_until(observations: Sequence[int], every_us: int | None = None) -> int
 def next_pass(observations: Sequence[int], every_us: int | None = None) -> int:
     """Return when the project is expected to run next: after `every_us`, else the median gap."""
     gaps = _gaps(observations)
-    learnt_us = CADENCE_UNKNOWN_US if len(gaps) < GAPS_LEAST else _median(gaps)
+    learnt_us = CADENCE_UNKNOWN_US if len(gaps) < GAPS_LEAST else _median(observations)
     return observations[0] + (every_us + SCHEDULER_SLACK_US if every_us else learnt_us)
 
 
@@ -333,22 +337,26 @@ def _validity(observations: Sequence[int]) -> int:
     usual = usual_gap(observations)
     if usual is None:
         return CADENCE_UNKNOWN_US
-    return max(2 * _median(_gaps(observations)), usual + usual // USUAL_SLACK, GAP_LEAST_US)
+    return max(2 * _median(observations), usual + usual // USUAL_SLACK, GAP_LEAST_US)
 
 
 def usual_gap(observations: Sequence[int]) -> int | None:
     """Return the longest gap between observations that is usual; None with too few of them."""
     gaps = _gaps(observations)
-    return gaps[-USUAL_TIMES] if len(gaps) >= GAPS_LEAST else None
+    learnt = (
+        len(observations) >= OBSERVATIONS_KEPT or observations[0] - observations[-1] >= LEARNT_US
+    )
+    return gaps[-USUAL_TIMES] if len(gaps) >= GAPS_LEAST and learnt else None
 
 
 def _gaps(observations: Sequence[int]) -> list[int]:
-    """Return the times between the last observations, in ascending order."""
-    last = itertools.pairwise(observations[:OBSERVATIONS_FOR_CADENCE_MAX])
-    return sorted(later - earlier for later, earlier in last)
+    """Return the times between observations, in ascending order."""
+    return sorted(later - earlier for later, earlier in itertools.pairwise(observations))
 
 
-def _median(gaps: Sequence[int]) -> int:
+def _median(observations: Sequence[int]) -> int:
+    """Return the median of the newest gaps."""
+    gaps = _gaps(observations[: GAPS_OF_MEDIAN + 1])
     return (gaps[(len(gaps) - 1) // 2] + gaps[len(gaps) // 2]) // 2
 
 

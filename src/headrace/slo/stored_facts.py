@@ -46,9 +46,9 @@ from headrace.store.queries import (
     scheduling,
 )
 from headrace.store.queries import exceptions as stored_exceptions
+from headrace.store.queries.ingestion import OBSERVATIONS_KEPT
 from headrace.store.transaction import Transaction
 
-OBSERVATIONS_USED = 20
 _OF_OBSERVATIONS = (
     CauseKind.SOURCE_UNAVAILABLE,
     CauseKind.ACCESS_DENIED,
@@ -67,7 +67,7 @@ class StoredFacts:
         self._newest: dict[str, Newest | None] = {}
         self._oldest = ReadTogether(partial(ingestion.oldest_deliveries, tx))
         self._observed = ReadTogether(
-            partial(deliveries.observed_times, tx, limit=OBSERVATIONS_USED)
+            partial(deliveries.observed_times, tx, limit=OBSERVATIONS_KEPT)
         )
         self._recorded = ReadTogether(partial(obligations.recorded, tx, limit=OBLIGATIONS_NEWEST))
         self._promises = ReadTogether(partial(obligations.promise_starts, tx))
@@ -182,7 +182,7 @@ class StoredFacts:
         return self._oldest.of(source)
 
     def observations(self, source: str) -> list[int]:
-        """Return the times of the last 20 observations of a source, newest first."""
+        """Return the times of the last 50 observations of a source, newest first."""
         return self._observed.of(source)
 
     def recorded_obligations(self, consumer: str) -> list[RecordedObligation]:
@@ -427,7 +427,7 @@ class EnvironmentFacts:
         return self._of(source).oldest_delivery(source)
 
     def observations(self, source: str) -> list[int]:
-        """Return the times of the last 20 observations of a source, newest first."""
+        """Return the times of the last 50 observations of a source, newest first."""
         return self._of(source).observations(source)
 
     def recorded_obligations(self, consumer: str) -> list[RecordedObligation]:

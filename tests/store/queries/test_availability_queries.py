@@ -36,7 +36,7 @@ def test_a_gap_begins_after_what_is_known(store: Store) -> None:
     with store.write(None) as tx:
         _look(tx, "other", 90)
         for until in (97, 98, 99, 100):
-            _look(tx, f"src {until}", *range(1, 24))
+            _look(tx, f"src {until}", *range(1, 54))
 
             def known_until(times: Sequence[int], until: int = until) -> int:
                 seen.append(times)
@@ -45,7 +45,7 @@ def test_a_gap_begins_after_what_is_known(store: Store) -> None:
             availability.note_gap(tx, f"src {until}", 100, known_until)
             availability.note_gap(tx, f"src {until}", 100, known_until)
             availability.note_gap(tx, "never", 100, known_until)
-        assert seen == [list(range(23, 3, -1))] * 8
+        assert seen == [list(range(53, 3, -1))] * 8
         assert availability.observation_gaps(tx, 0) == {
             "src 97": [(98, 100)],
             "src 98": [(99, 100)],

@@ -248,18 +248,18 @@ def test_an_interval_has_arrived_with_any_of_its_data_keys(store: Store) -> None
         assert found == {"day1": True, "day2": True, "day3": False, "day4": False}
 
 
-def test_the_last_observations_are_enough_for_twenty_gaps(store: Store) -> None:
+def test_the_last_observations_are_all_that_are_kept_of_each(store: Store) -> None:
     with store.write(None) as tx:
-        for at in range(1, 24):
+        for at in range(1, 54):
             insert(tx, "look", source="src", at=at, found=at + 100)
-        insert(tx, "look", source="src", at=30, found=0, error="refused", code="no_access")
+        insert(tx, "look", source="src", at=60, found=0, error="refused", code="no_access")
         insert(tx, "look", source="other", at=31)
         newest = deliveries.observations(tx, "src")
         assert newest[:2] == [
-            ObservationTime("src", 30, 0, "refused", "no_access"),
-            ObservationTime("src", 23, 123, None, None),
+            ObservationTime("src", 60, 0, "refused", "no_access"),
+            ObservationTime("src", 53, 153, None, None),
         ]
-        assert [item.at for item in newest] == [30, *range(23, 3, -1)]
+        assert [item.at for item in newest] == [60, *range(53, 4, -1)]
         assert deliveries.observations(tx, "src", limit=1) == newest[:1]
 
 

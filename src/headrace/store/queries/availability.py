@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 import msgspec
 
+from headrace.store.queries.ingestion import OBSERVATIONS_KEPT
 from headrace.store.queries.obligations import Promise, StoredObligation
 from headrace.store.transaction import Transaction, json_list
 
 # Obligations, promises, missing observations and withdrawals of a window.
 
-OBSERVATIONS_USED = 20
 _OBLIGATION = "consumer, interval, due_at, promise_id, met_at, waived_at"
 
 
@@ -31,7 +31,7 @@ def note_gap(
 ) -> None:
     """Record a gap in a source's observations, before the observation at `now` is recorded."""
     rows = tx.execute(
-        "select at from look where source = ? order by at desc limit ?", (source, OBSERVATIONS_USED)
+        "select at from look where source = ? order by at desc limit ?", (source, OBSERVATIONS_KEPT)
     ).fetchall()
     if not rows:
         return

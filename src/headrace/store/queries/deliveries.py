@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from headrace.store.queries.ingestion import OBSERVATIONS_KEPT
 from headrace.store.transaction import Transaction, json_list
 
 _COLUMNS = (
@@ -210,8 +211,10 @@ def first_observation(tx: Transaction, source: str) -> tuple[int, int] | None:
     return None if row is None else (int(row[0]), int(row[1]))
 
 
-def observations(tx: Transaction, source: str, *, limit: int = 21) -> list[ObservationTime]:
-    """Return the last observations of a source, newest first; 21 of them give 20 gaps."""
+def observations(
+    tx: Transaction, source: str, *, limit: int = OBSERVATIONS_KEPT
+) -> list[ObservationTime]:
+    """Return the last observations of a source, newest first."""
     rows = tx.execute(
         "select source, at, found, error, code from look where source = :source order by at desc"
         " limit :limit",

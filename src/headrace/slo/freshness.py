@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from functools import lru_cache
+from statistics import median
 
 import msgspec
 
@@ -324,8 +325,7 @@ def known_until(observations: Sequence[int], every_us: int | None = None) -> int
 
 def next_pass(observations: Sequence[int], every_us: int | None = None) -> int:
     """Return when the project is expected to run next: after `every_us`, else the median gap."""
-    gaps = _gaps(observations)
-    learnt_us = CADENCE_UNKNOWN_US if len(gaps) < GAPS_LEAST else _median(observations)
+    learnt_us = CADENCE_UNKNOWN_US if len(observations) <= GAPS_LEAST else _median(observations)
     return observations[0] + (every_us + SCHEDULER_SLACK_US if every_us else learnt_us)
 
 
@@ -342,11 +342,12 @@ def _validity(observations: Sequence[int]) -> int:
 
 def usual_gap(observations: Sequence[int]) -> int | None:
     """Return the longest gap between observations that is usual; None with too few of them."""
-    gaps = _gaps(observations)
-    learnt = (
-        len(observations) >= OBSERVATIONS_KEPT or observations[0] - observations[-1] >= LEARNT_US
-    )
-    return gaps[-USUAL_TIMES] if len(gaps) >= GAPS_LEAST and learnt else None
+    number = len(observations)
+    if number <= GAPS_LEAST or (
+        number < OBSERVATIONS_KEPT and observations[0] - observations[-1] < LEARNT_US
+    ):
+        return None
+    return _gaps(observations)[-USUAL_TIMES]
 
 
 def _gaps(observations: Sequence[int]) -> list[int]:
@@ -356,8 +357,7 @@ def _gaps(observations: Sequence[int]) -> list[int]:
 
 def _median(observations: Sequence[int]) -> int:
     """Return the median of the newest gaps."""
-    gaps = _gaps(observations[: GAPS_OF_MEDIAN + 1])
-    return (gaps[(len(gaps) - 1) // 2] + gaps[len(gaps) // 2]) // 2
+    return int(median(_gaps(observations[: GAPS_OF_MEDIAN + 1])))
 
 
 USUAL_OVER_US = 7 * DAY_US

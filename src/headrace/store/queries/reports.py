@@ -173,31 +173,22 @@ def deliveries(tx: Transaction, source: str, from_us: int, until_us: int) -> lis
         " and d.observed_at <= ? and d.state not in ('waiting', 'recut') order by d.id",
         (source, from_us, until_us),
     ).fetchall()
-    drifts = _drifts(tx, source)
-
-    def drifted(id_: int, partition: str) -> bool:
-        before = _delivery_before(tx, source, partition, id_) if id_ in drifts else None
-        return not drifts.get(id_, set()) <= drifts.get(before, set())
-
+    drifts: dict[int | None, set[tuple[str, ...]]] = {}
+    for id_, *drift in tx.execute(
+        "select delivery_id, kind, column_name, to_name from drift where source = ?", (source,)
+    ):
+        drifts.setdefault(id_, set()).add(tuple(drift))
     return [
-        WindowDelivery(id_, partition, arrived_at, drifted(id_, partition), bool(repeated))
+        WindowDelivery(
+            id_,
+            partition,
+            arrived_at,
+            id_ in drifts
+            and not drifts[id_] <= drifts.get(_delivery_before(tx, source, partition, id_), set()),
+            bool(repeated),
+        )
         for id_, partition, arrived_at, repeated in rows
     ]
-
-
-_Drift = tuple[str, str, str | None]
-"""A kind of drift, the column of the contract, and what the delivery has in its place."""
-
-
-def _drifts(tx: Transaction, source: str) -> dict[int | None, set[_Drift]]:
-    results: dict[int | None, set[_Drift]] = {}
-    for delivery, *drift in tx.execute(
-        "select delivery_id, kind, column_name, to_name from drift where source = ? and"
-        " delivery_id is not null",
-        (source,),
-    ):
-        results.setdefault(delivery, set()).add((drift[0], drift[1], drift[2]))
-    return results
 
 
 def _delivery_before(tx: Transaction, source: str, partition: str, id_: int) -> int | None:

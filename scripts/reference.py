@@ -16,6 +16,7 @@ from scripts.reference_pages import (
     index,
     judged,
     responses,
+    state_tables,
 )
 
 ROOT = Path(__file__).parent.parent
@@ -31,6 +32,7 @@ def pages() -> dict[str, str]:
         "reference/exports.md": judged.exports(),
         "reference/responses.md": responses.page(ROOT),
         "reference/api.md": api.page(),
+        "reference/state-tables.md": state_tables.page(),
         "reference/problems.md": judged.problems(),
         "reference/glossary.md": glossary.page(),
         "explanation/architecture.md": architecture.page(ROOT),

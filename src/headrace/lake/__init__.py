@@ -6,6 +6,7 @@ describes the protocol.
 
 from headrace.lake.tables import (
     PARTITION_COLUMN,
+    STATE_SCHEMA,
     ColumnLookup,
     ColumnStatistics,
     DeleteRef,
@@ -23,6 +24,7 @@ from headrace.lake.tables import (
 
 __all__ = [
     "PARTITION_COLUMN",
+    "STATE_SCHEMA",
     "ColumnLookup",
     "ColumnStatistics",
     "DeleteRef",

@@ -31,7 +31,7 @@ from headrace.lake.masked_queries import masked_relation
 from headrace.lake.masks import ColumnMask, mask_failure, masked_types
 from headrace.lake.session import DuckDBSession, parser
 from headrace.lake.sqltext import ZONED, cast_to_text, literal, quote, relation_sql
-from headrace.lake.tables import PARTITION_COLUMN, FileRef, LakeColumn, LakeTable
+from headrace.lake.tables import PARTITION_COLUMN, STATE_SCHEMA, FileRef, LakeColumn, LakeTable
 from headrace.lake.types import Type, parse
 from headrace.model.errors import HeadraceError, LakeError, UsageError, first_line
 from headrace.model.texts import of_error
@@ -39,6 +39,7 @@ from headrace.sql.engine_faults import refuse_faulty
 
 if TYPE_CHECKING:
     import duckdb
+    import pyarrow as pa
 
 # Rows as JSON values, or written as CSV, Parquet or Arrow.
 
@@ -513,9 +514,15 @@ class QueryResult(msgspec.Struct, frozen=True):
 def names_in(query: str) -> tuple[str, ...]:
     """Return the tables that a query reads, in lower case, without those that WITH defines.
 
-    Raises UsageError for anything but one SELECT.
+    Tables of the state aren't among them. Raises UsageError for anything but one SELECT.
     """
     return tuple(dict.fromkeys(_tables_of_tree(_tree_of(query))))
+
+
+def state_tables_in(query: str) -> tuple[str, ...]:
+    """Return the tables of the state that a query reads, in lower case. Raises as `names_in`."""
+    names = (_name(node) for node, _ in _nodes(_tree_of(query)) if _of_state(node))
+    return tuple(dict.fromkeys(names))
 
 
 def aliases_in(query: str) -> dict[str, set[str]]:
@@ -571,7 +578,7 @@ def refuse_other_reads(query: str) -> None:
                 " are masked or left out",
                 hint="read the tables by their names",
             )
-        if node.get("type") == "BASE_TABLE" and schema not in ("", "main"):
+        if node.get("type") == "BASE_TABLE" and schema not in ("", "main", STATE_SCHEMA):
             raise UsageError(
                 f"there is no table {schema[:60]}.{str(node.get('table_name'))[:60]}",
                 hint="headrace ls",
@@ -589,9 +596,20 @@ def _other_read(node: Mapping[str, Any]) -> str:
 def _tables_of_tree(tree: Any) -> Iterator[str]:
     """Yield the names of tables in lower case."""
     for node, defined in _nodes(tree):
-        name = str(node.get("table_name", "")).lower()
-        if node.get("type") in ("BASE_TABLE", "SHOW_REF") and name not in {"", *defined}:
-            yield name
+        if _is_table(node) and not _of_state(node) and _name(node) not in {"", *defined}:
+            yield _name(node)
+
+
+def _is_table(node: Mapping[str, Any]) -> bool:
+    return node.get("type") in ("BASE_TABLE", "SHOW_REF")
+
+
+def _of_state(node: Mapping[str, Any]) -> bool:
+    return _is_table(node) and str(node.get("schema_name", "")).lower() == STATE_SCHEMA
+
+
+def _name(node: Mapping[str, Any]) -> str:
+    return str(node.get("table_name", "")).lower()
 
 
 def _nodes(  # complexipy: ignore (a walk with the names of each scope)
@@ -619,9 +637,13 @@ def _nodes(  # complexipy: ignore (a walk with the names of each scope)
 
 @contextmanager
 def session_over(
-    tables: Sequence[QueryTable], *, timezone: str, beside: Sequence[Path] = ()
+    tables: Sequence[QueryTable],
+    *,
+    timezone: str,
+    beside: Sequence[Path] = (),
+    state: Mapping[str, pa.Table] | None = None,
 ) -> Iterator[DuckDBSession]:
-    """Open a session with these tables as views.
+    """Open a session with these tables as views, and with tables of the state in their schema.
 
     It may read their files and those of `beside`, but not the rest of the lake, no other file, and
     no network. Raises LakeError for damaged files.
@@ -637,6 +659,10 @@ def session_over(
                         session.connection, table.files, table.columns, table.masks
                     )
                     session.connection.execute(f"CREATE VIEW {quote(table.name)} AS {relation}")
+            if state:
+                session.connection.execute(f"CREATE SCHEMA {STATE_SCHEMA}")
+            for name, rows in (state or {}).items():
+                session.connection.from_arrow(rows).create(f"{STATE_SCHEMA}.{name}")
             yield session
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -16,6 +16,10 @@ PARTITION_COLUMN = "_partition"
 """The system column of every lake table: always the first, with column id 1."""
 
 
+STATE_SCHEMA = "headrace"
+"""The schema of the state's tables in a query."""
+
+
 class LakeColumn(msgspec.Struct, frozen=True, array_like=True):
     """A column of a lake table.
 

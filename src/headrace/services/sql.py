@@ -15,7 +15,7 @@ from msgspec import Meta
 
 from headrace.access.permissions import ADMINISTER, READ, command, unrestricted
 from headrace.compiler.project_files import read_text, scan
-from headrace.lake import PARTITION_COLUMN, LakeColumn, catalog
+from headrace.lake import PARTITION_COLUMN, STATE_SCHEMA, LakeColumn, catalog
 from headrace.lake.sqltext import literal, quote
 from headrace.model import Asset, Project, Source, SqlBody, UsageError
 from headrace.model.errors import Report, did_you_mean
@@ -54,6 +54,8 @@ from headrace.store.address import PostgresqlAddress, SqliteAddress, address
 from headrace.store.queries import publications
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from headrace.lake.reading import QueryTable
     from headrace.lake.session import DuckDBSession as DuckDB
     from headrace.plan import Compiled
@@ -95,6 +97,8 @@ class _Snapshot(msgspec.Struct, frozen=True):
     at: datetime | None
     tables: tuple[Any, ...]
     """`QueryTable` of `lake.reading`"""
+    state: tuple[str, ...] = ()
+    """The tables of the state."""
     masked: tuple[str, ...] = ()
     """NODE.COLUMN that the query's reader sees masked, or not at all."""
 
@@ -115,7 +119,10 @@ def run_query(session: ProjectSession, question: SqlQuery) -> SqlResponse:
     return SqlResponse(
         snapshot=seen.id,
         at=seen.at,
-        tables=[table.name for table in seen.tables],
+        tables=[
+            *(table.name for table in seen.tables),
+            *(f"{STATE_SCHEMA}.{name}" for name in seen.state),
+        ],
         columns=[ColumnRow(name=column.name, type=column.type) for column in answer.columns],
         rows=list(answer.rows),
         truncated=answer.more,
@@ -207,11 +214,14 @@ def prepared(
     project, compiled = session.project(), session.compiled
     text = question.query.strip().rstrip(";").rstrip()
     names = reading.names_in(text)
+    state = _state(session, question, reading.state_tables_in(text))
     views = _views(compiled, names)
     node_names = _canonical(
         project, [*names, *(item for view in views for item in _inputs(compiled, view))]
     )
-    seen = _seen(session, question, [name for name in node_names if name not in views])
+    lists = any(name.startswith('"') for name in names)  # SHOW TABLES
+    nodes = [name for name in node_names if name not in views]
+    seen = _seen(session, question, nodes, only_known=lists, state=[*state])
     hidden, read = _visible(session, question, seen, views, text)
     named = [
         *(table.name for table in read.tables),
@@ -219,27 +229,45 @@ def prepared(
     ]
     masked = _masked_names(session, question, named, seen.tables)
     seen = msgspec.structs.replace(seen, masked=masked)
-    if question.noted and not any(name.startswith('"') for name in names):
+    if question.noted and not lists:
         note_reads(session, _canonical(project, names), usage.SQL)
     # DuckDB computes from here on: a process never has both DuckDB and the state open
     session.close()
     beside = [] if hidden is None else reading.paths_of(seen.tables)
     with (
         lake_files.naming_damage(session, [file for table in seen.tables for file in table.files]),
-        reading.session_over(read.tables, timezone=session.timezone, beside=beside) as duckdb,
+        reading.session_over(
+            read.tables, timezone=session.timezone, beside=beside, state=state
+        ) as duckdb,
         defined(duckdb, _macros(session, views)),
         without_values(views, hiding=hidden is not None),
         _naming_refused(text, seen.tables, read.tables, hidden),
     ):
-        if hidden is None:
-            text = _with_views(compiled, views, text)
-        else:
-            text = hidden.query(duckdb, text, names)
+        text = (
+            _with_views(compiled, views, text)
+            if hidden is None
+            else hidden.query(duckdb, text, names)
+        )
         if views:  # DuckDB joins their conditions with the query's
             refuse_joined(text)
         values = _values(project, reading.parameters_of(duckdb, text), question)
         refuse_faulty_plan(duckdb, text, values)
         yield duckdb, text, values, seen
+
+
+def _state(
+    session: ProjectSession, question: SqlQuery, names: Sequence[str]
+) -> dict[str, pa.Table]:
+    from headrace.standing.state_tables import read_state_tables
+
+    if not names:
+        return {}
+    if not question.is_now:
+        raise UsageError(
+            f"{STATE_SCHEMA}.{names[0][:60]} is as it is now: it has no snapshots",
+            hint="leave out the time or version; the rows have times of their own",
+        )
+    return read_state_tables(session, names)
 
 
 _NOT_FOUND = re.compile(r'(?:Referenced column|a column named) "([^"]+)"')
@@ -472,9 +500,23 @@ def _canonical(project: Project, names: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(known[name.lower()] for name in names))
 
 
-def _seen(session: ProjectSession, question: SqlQuery, names: Sequence[str]) -> _Snapshot:
+def _seen(
+    session: ProjectSession,
+    question: SqlQuery,
+    names: Sequence[str],
+    *,
+    only_known: bool = False,
+    state: Sequence[str] = (),
+) -> _Snapshot:
+    """Return the tables in one snapshot; none of a query that reads tables of the state only.
+
+    Raise UsageError for one whose columns aren't known, unless `only_known` leaves it out.
+    """
+    if state and not names:
+        return _Snapshot(None, None, (), tuple(state))
     if session.store is None:
-        return _Snapshot(None, None, tuple(_declared(session, name) for name in names))
+        tables = [_declared(session, name) for name in names]
+        return _Snapshot(None, None, _known(names, tables, only_known=only_known))
     borrowed = session.borrowed
     theirs = _borrowed(session, question, [name for name in names if name in borrowed])
     with session.store.read() as tx:
@@ -485,7 +527,21 @@ def _seen(session: ProjectSession, question: SqlQuery, names: Sequence[str]) -> 
             for name in names
         ]
         at = publications.newest_at(tx, snapshot)
-    return _Snapshot(snapshot, None if at is None else session.instant(at), tuple(tables))
+    known = _known(names, tables, only_known=only_known)
+    at_time = None if at is None else session.instant(at)
+    return _Snapshot(snapshot, at_time, known, tuple(state))
+
+
+def _known(
+    names: Sequence[str], tables: Sequence[QueryTable | None], *, only_known: bool
+) -> tuple[QueryTable, ...]:
+    for name, table in zip(names, tables, strict=True):
+        if table is None and not only_known:
+            raise UsageError(
+                f"no rows of {name} are published, and its columns aren't known before that",
+                hint="headrace status",
+            )
+    return tuple(table for table in tables if table is not None)
 
 
 def _borrowed(
@@ -520,19 +576,13 @@ def _published(
     )
 
 
-def _declared(session: ProjectSession, name: str) -> QueryTable:
-    """Return an empty table for an unpublished node.
-
-    Raise UsageError if its columns are unknown.
-    """
+def _declared(session: ProjectSession, name: str) -> QueryTable | None:
+    """Return an empty table for an unpublished node; None if its columns are unknown."""
     from headrace.lake.reading import QueryTable
 
     node = session.compiled.nodes.get(name) if session.compiled else None
     if node is None or node.columns is None:
-        raise UsageError(
-            f"no rows of {name} are published, and its columns aren't known before that",
-            hint="headrace status",
-        )
+        return None
     return QueryTable(
         name,
         tuple(

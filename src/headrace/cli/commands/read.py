@@ -323,15 +323,20 @@ def _render_result(response: SqlResponse, page: CommandOutput) -> None:
     data_table(page, response.columns, response.rows)
     page.say()
     rows = plural(len(response.rows), "row")
-    snapshot = (
-        "nothing is published" if response.snapshot is None else f"snapshot {response.snapshot}"
-    )
-    as_of = "" if response.at is None else f"of {page.times.time_text(response.at)}"
+    nodes = [name for name in response.tables if "." not in name]
     text = f"the first {rows}; --limit N shows more" if response.truncated else rows
-    page.facts(text, f"{snapshot} {as_of}".strip(), seconds(response.seconds))
+    page.facts(text, _as_of(response, page), seconds(response.seconds))
     if response.masked:
         page.say(f"the query saw masked, or not at all: {joined(response.masked)}", "dim")
-    page.next(command_line("lineage", response.tables[0]) if response.tables else "headrace ls")
+    page.next(command_line("lineage", nodes[0]) if nodes else "headrace ls")
+
+
+def _as_of(response: SqlResponse, page: CommandOutput) -> str:
+    """Return as of when the rows are."""
+    if response.snapshot is None:
+        return "the state as it is now" if response.tables else "nothing is published"
+    as_of = "" if response.at is None else f" of {page.times.time_text(response.at)}"
+    return f"snapshot {response.snapshot}{as_of}"
 
 
 def _render_attach_statement(response: AttachResponse, page: CommandOutput) -> None:

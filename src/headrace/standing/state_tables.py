@@ -1,0 +1,69 @@
+"""The state as tables beside a project's own in queries: `headrace.runs`, `headrace.incidents` …
+
+Whoever may run a query may see all nodes and read rows, so nothing is left out of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from headrace.lake import STATE_SCHEMA
+from headrace.model import UsageError
+from headrace.model.errors import did_you_mean
+from headrace.plan.impact import Lineage
+from headrace.project.session import ProjectSession
+from headrace.store.queries import state_tables as stored
+from headrace.store.queries.state_tables import TABLES
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def read_state_tables(session: ProjectSession, names: Sequence[str]) -> dict[str, pa.Table]:
+    """Return each named table. Raise UsageError for an unknown one, and before the first apply."""
+    for name in names:
+        if name not in TABLES:
+            hint = did_you_mean(name, TABLES) or f"there are {', '.join(TABLES)}"
+            raise UsageError(f"there is no table {STATE_SCHEMA}.{name[:60]}", hint=hint)
+    if session.store is None or session.compiled is None:
+        raise UsageError(f"{STATE_SCHEMA}.{names[0]} has no rows yet", hint="headrace apply")
+    now_us = session.clock.now_us()
+    with session.store.read() as tx:
+        return {
+            name: _table(
+                name, _edges(session) if name == "lineage" else stored.rows(tx, name, now_us)
+            )
+            for name in names
+        }
+
+
+def _edges(session: ProjectSession) -> Iterator[list[Any]]:
+    lineage: Lineage | None = session.lineage
+    assert session.compiled is not None
+    assert lineage is not None
+    for node in session.compiled.order:
+        lines = lineage.of(node)
+        for column, edges in (*lines.columns.items(), (None, lines.filters)):
+            for edge in dict.fromkeys(edges):
+                yield [node, column, edge.input, edge.column, edge.transformation.value]
+
+
+def _table(name: str, rows: Iterable[list[Any]]) -> pa.Table:
+    import pyarrow as pa
+
+    types = {
+        "text": pa.string(),
+        "texts": pa.list_(pa.string()),
+        "integer": pa.int64(),
+        "number": pa.float64(),
+        "boolean": pa.bool_(),
+        "time": pa.timestamp("us", tz="UTC"),
+    }
+    columns = TABLES[name].columns
+    values = list(zip(*rows, strict=True)) or [()] * len(columns)
+    arrays = [
+        pa.array(of_column, types[column.type])
+        for column, of_column in zip(columns.values(), values, strict=True)
+    ]
+    return pa.table(arrays, names=list(columns))

@@ -340,14 +340,6 @@ PAUSE, RESUME, CANCEL = "pause", "resume", "cancel"
 DIGITS_MAX = 18
 
 
-class BackfillsArguments(msgspec.Struct, frozen=True):
-    """An action on a stored plan."""
-
-    action: str
-    plan: int
-    reason: str
-
-
 BackfillId = Annotated[str, Argument("ID", help="its number")]
 FailedSince = Annotated[
     str | None,
@@ -498,7 +490,7 @@ def _ask(
     audit_reason = commands.required_reason(
         reason, f"backfills {action}", "it is recorded in the audit trail"
     )
-    return _act.perform(session, progress, BackfillsArguments(action, number, audit_reason))
+    return _act.perform(session, progress, action, number, audit_reason)
 
 
 @command(
@@ -562,29 +554,30 @@ def cancel_backfill(
 
 
 @leader_command("backfills", BackfillResponse)
-def _act(context: CommandContext, arguments: BackfillsArguments) -> BackfillResponse | PendingRun:
-    number = arguments.plan
+def _act(
+    context: CommandContext, action: str, number: int, reason: str
+) -> BackfillResponse | PendingRun:
     with context.store.read() as tx:
         row = backfill_plans.get(tx, number)
     if row is None:
         raise unknown(str(number))
-    if row.state not in (*OPEN, *UNBEGUN, *(UNMADE if arguments.action == RESUME else ())):
+    if row.state not in (*OPEN, *UNBEGUN, *(UNMADE if action == RESUME else ())):
         raise UsageError(
             f"backfill {number} has ended: it is {row.state}", hint=f"headrace backfills {number}"
         )
     leader = context.leader()
-    if row.state == AWAITING or (row.state in UNBEGUN and arguments.action != RESUME):
-        _drop(context, arguments, row)
-    elif arguments.action == RESUME:
-        return _resumed(context, arguments, row)
-    elif arguments.action == PAUSE:
-        leader.pause_plan(number, context.actor, arguments.reason)
+    if row.state == AWAITING or (row.state in UNBEGUN and action != RESUME):
+        _drop(context, action, reason, row)
+    elif action == RESUME:
+        return _resumed(context, reason, row)
+    elif action == PAUSE:
+        leader.pause_plan(number, context.actor, reason)
     else:
-        leader.cancel_plan(number, context.actor, arguments.reason)
+        leader.cancel_plan(number, context.actor, reason)
     return stored_backfill(context, leader.applied.compiled, number)
 
 
-def _resumed(context: CommandContext, arguments: BackfillsArguments, row: PlanRecord) -> PendingRun:
+def _resumed(context: CommandContext, reason: str, row: PlanRecord) -> PendingRun:
     """Resume a plan in this process and run it to its end."""
     if row.state == "running":
         raise UsageError(
@@ -596,7 +589,7 @@ def _resumed(context: CommandContext, arguments: BackfillsArguments, row: PlanRe
         context,
         order(
             context,
-            msgspec.structs.replace(backfill_arguments, reason=arguments.reason),
+            msgspec.structs.replace(backfill_arguments, reason=reason),
             backfill,
             row.id,
         ),
@@ -604,9 +597,9 @@ def _resumed(context: CommandContext, arguments: BackfillsArguments, row: PlanRe
     )
 
 
-def _drop(context: CommandContext, arguments: BackfillsArguments, row: PlanRecord) -> None:
+def _drop(context: CommandContext, action: str, reason: str, row: PlanRecord) -> None:
     """Cancel a plan that hasn't begun; any other action raises UsageError."""
-    if arguments.action != CANCEL:
+    if action != CANCEL:
         raise UsageError(
             f"backfill {row.id} hasn't begun: it is {row.state}",
             hint=f"headrace backfills cancel {row.id} --reason TEXT, and plan it again",
@@ -615,7 +608,7 @@ def _drop(context: CommandContext, arguments: BackfillsArguments, row: PlanRecor
         action=Action.PLAN_CANCELLED,
         actor=context.actor,
         object=Object("backfill", str(row.id)),
-        reason=arguments.reason,
+        reason=reason,
         before={"state": row.state},
     )
     with context.store.write(context.held.lease.epoch) as tx:

@@ -35,19 +35,6 @@ from headrace.store.queries.ingestion import DeliveryRecord
 # `receive`: a delivery handed in by a person. It is checked like any other, and marked.
 
 
-class ReceiveArguments(msgspec.Struct, frozen=True):
-    """The arguments of `headrace receive`.
-
-    `copy` is the file's copy, relative to the folder `received`.
-    """
-
-    source: str
-    file: str
-    key: str | None
-    reason: str
-    copy: str
-
-
 @command("receive", OPERATE, of="source", session="receive")
 def receive(
     session: ProjectSession,
@@ -71,8 +58,7 @@ def receive(
         raise Refused("a delivery by hand needs a reason", hint="--reason TEXT")
     _source(session.project(), source, key)
     copy = _copied(file, session.folders)
-    arguments = ReceiveArguments(source, str(file), key, reason, copy)
-    return _receive.perform(session, progress, arguments)
+    return _receive.perform(session, progress, source, str(file), key, reason, copy)
 
 
 def _source(project: Project, name: str, key: str | None) -> tuple[Source, str | None]:
@@ -108,20 +94,24 @@ def _copied(file: Path, folders: Folders) -> str:
 
 
 @leader_command("receive", RunResponse)
-def _receive(context: CommandContext, arguments: ReceiveArguments) -> PendingRun:
+def _receive(
+    context: CommandContext, source: str, file: str, key: str | None, reason: str, copy: str
+) -> PendingRun:
+    """Run what reads the file, whose `copy` is relative to the folder `received`."""
     leader = context.leader()
     compiled = leader.applied.compiled
-    source, key = _source(compiled.project, arguments.source, arguments.key)
-    arrived = _recorded(context, source, key, arguments)
+    node, partition = _source(compiled.project, source, key)
+    details = {"actor": context.actor.id, "reason": reason, "file": file}
+    arrived = _recorded(context, node, partition, copy, details)
     order = RunRequest(
         kind="run",
-        targets=tuple(
-            Target(name) for name in run_downstream(compiled, source.name, leader.exported)
-        ),
+        targets=tuple(Target(name) for name in run_downstream(compiled, source, leader.exported)),
         actor=context.actor,
-        request={"receive": msgspec.to_builtins(arguments)},
-        reason=arguments.reason,
-        retry=frozenset([source.name]),
+        request={
+            "receive": {"source": source, "file": file, "key": key, "reason": reason, "copy": copy}
+        },
+        reason=reason,
+        retry=frozenset([source]),
         received=(arrived,),
     )
     return PendingRun(
@@ -133,11 +123,11 @@ def _receive(context: CommandContext, arguments: ReceiveArguments) -> PendingRun
 
 
 def _recorded(
-    context: CommandContext, source: Source, key: str | None, arguments: ReceiveArguments
+    context: CommandContext, source: Source, key: str | None, copied: str, details: dict[str, str]
 ) -> DeliveryArrived:
     """Record the delivery and its audit entry in one transaction."""
     folders = context.session.folders
-    copy = folders.received / arguments.copy
+    copy = folders.received / copied
     if not copy.resolve().is_relative_to(folders.received.resolve()) or not copy.is_file():
         raise UsageError("the copy of the file isn't there any more", hint="receive it again")
     facts = copy.stat()
@@ -152,7 +142,6 @@ def _recorded(
         modified = facts.st_mtime_ns // 1000
         claims = claimed_arrival(modified, now)
         last = ingestion.last_observation(tx, source.name, origin_of(source))
-        details = {"actor": context.actor.id, "reason": arguments.reason, "file": arguments.file}
         row = DeliveryRecord(
             source.name,
             partition,
@@ -174,7 +163,7 @@ def _recorded(
                 actor=context.actor,
                 object=place,
                 after=details,
-                reason=arguments.reason,
+                reason=details["reason"],
             ),
         )
     return DeliveryArrived(source.name, partition)

@@ -18,7 +18,7 @@ from scripts import generate
 ROOT = Path(__file__).parents[2]
 TABLES = [path.relative_to(ROOT).as_posix() for path in generate.targets()]
 OURS = [name for name in TABLES if name.startswith("src/")]
-BESIDE = ("packages/headrace-advisor", "packages/headrace-import")
+BESIDE = sorted({str(Path(*Path(name).parts[:2])) for name in TABLES if name not in OURS})
 FILTER: Any = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
 """Python has filters since 3.11.4."""
 ENVIRONMENT = {**os.environ, "HEADRACE_SKIP_UI": "1"}
@@ -55,8 +55,8 @@ def tables_in(wheel: Path, folder: str) -> dict[str, bytes]:
 
 def test_the_packages_generate_theirs_alike() -> None:
     """Would catch: a build hook that is mended in one package only. Each sdist needs its own."""
-    one, other = ((ROOT / folder / "hatch_build.py").read_text() for folder in BESIDE)
-    assert one == other
+    assert len(BESIDE) > 1
+    assert len({(ROOT / folder / "hatch_build.py").read_bytes() for folder in BESIDE}) == 1
 
 
 @pytest.mark.long

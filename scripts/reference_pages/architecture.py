@@ -20,10 +20,10 @@ it. [How it works](how-it-works.md) explains the product,
 PACKAGES = """A package imports only from those below it. Packages in one line never import each
 other. `make lint` checks that. Packages of `packages/` are distributions of their own and add
 commands, formats and more through `headrace.extension`: `headrace-import` has `import` and
-`export`, `headrace-advisor` has `optimize`, `ab`, `what-if`, `bottleneck`, `complexity` and `checks
-challenge`, `headrace-legacy` has Excel, XML and fixed width, `headrace-observe` OpenLineage events
-and traces, `headrace-cloud` the executor of Dask, `headrace-testing` `test` and `conformance`.
-Nothing here imports them, and all works without them."""
+`export`, `headrace-advisor` has `optimize`, `ab`, `what-if`, `bottleneck`, `complexity`, `costs`
+and `checks challenge`, `headrace-legacy` has Excel, XML and fixed width, `headrace-observe`
+OpenLineage events and traces, `headrace-cloud` the executor of Dask, `headrace-testing` `test` and
+`conformance`. Nothing here imports them, and all works without them."""
 
 WAY = [
     (

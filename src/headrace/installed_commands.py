@@ -23,7 +23,7 @@ IN_PACKAGES = {
     **dict.fromkeys(
         (
             *("ab", "bottleneck", "checks challenge", "checks suggest", "complexity"),
-            *("optimize", "what-if"),
+            *("costs", "optimize", "what-if"),
         ),
         "headrace-advisor",
     ),

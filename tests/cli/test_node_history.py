@@ -52,6 +52,7 @@ def costed(shop: Project, rates: str) -> None:
 def test_costs_of_partitions_add_up_to_those_of_their_attempts(shop: Project) -> None:
     """Would catch: a cost that isn't that of `costs`, one attempt's counted for each of its
     partitions, storage counted as work, or an attempt that is gone drawn as free."""
+    pytest.importorskip("headrace_advisor")  # which has `costs`
     costed(shop, "slot_hour = 3600\ngb_read = 1e6\ngb_month = 1")
     session = ProjectSession(shop.root, "prod", None, "t")
     history = node_history(session, "revenue", HistoryQuery())

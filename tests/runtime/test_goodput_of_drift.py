@@ -114,6 +114,7 @@ def test_rows_that_were_removed_after_their_publication_are_counted_nowhere(lab:
         before["good"] - 1,
         before["delivered"] - 1,
     )
+    pytest.importorskip("headrace_advisor")  # which has `costs`
     waste = lab.headrace("costs", "--by", "waste")["rows"]
     assert [row["of"] for row in waste] == ["unread"]
 

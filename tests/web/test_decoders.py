@@ -25,10 +25,10 @@ made.clear()
 msgspec.msgpack.Decoder(Compiled)
 assert made == [], made
 
-first = command_function("costs:costs")
-from headrace.responses.costs import CostsResponse
+first = command_function("calendar:calendar")
+from headrace.responses.calendar import CalendarResponse
 made.clear()
-msgspec.json.Decoder(CostsResponse)
+msgspec.json.Decoder(CalendarResponse)
 assert made == [], made
 """
 

@@ -23,7 +23,6 @@ from headrace.checks.anomalies.usual import (
     unit_of,
 )
 from headrace.checks.metrics import HISTORY_PARTITIONS, MetricId, Metrics, decoded, rows_alone
-from headrace.ledger.costs import CostAmount
 from headrace.model import Asset, Grain, Source, UsageError
 from headrace.model.errors import did_you_mean
 from headrace.model.intervals import bounds_us
@@ -229,9 +228,10 @@ def _rates_of_work(session: ProjectSession) -> CostRates | None:
 
 def _cost(point: PublishedPoint, rates: CostRates | None, shared: int) -> float | None:
     """Return a partition's part of what its attempt cost; None if that isn't known."""
-    if point.measures is None:
+    if point.measures is None or rates is None:
         return None
-    return CostAmount(*costs.work_of(point.measures)).times(1 / shared).cost(rates)
+    work = costs.work_of(point.measures)
+    return rates.of(work.slot_us / shared, work.bytes_read / shared, 0)
 
 
 # What happened at a partition: other code made it, or an incident's cause was seen there.

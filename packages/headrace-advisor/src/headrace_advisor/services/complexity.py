@@ -10,16 +10,15 @@ import msgspec
 
 from headrace.compiler.lineage import compile_lineage
 from headrace.extension import SEE, ProjectSession, command, command_line
-from headrace.ledger.costs import MONTH_DAYS, CostAmount, CostItem, sums
 from headrace.plan import Compiled
 from headrace.project.session import usable
-from headrace.services.costs import days_since, figuring_of, plain_items
 from headrace.standing.figure_inputs import Figuring
 from headrace.store import Transaction
 from headrace.store.queries import applied_versions
 from headrace.store.queries import complexity as stored
 from headrace.store.queries.costs import stored_partitions
 from headrace_advisor.analysis.complexity import SEEN_DAYS, Finding, ProjectShape
+from headrace_advisor.analysis.costs import MONTH_DAYS, CostAmount, CostItem, sums
 from headrace_advisor.analysis.partition_rules import better_grain
 from headrace_advisor.analysis.same_content import same_rows
 from headrace_advisor.responses.advice import (
@@ -29,6 +28,7 @@ from headrace_advisor.responses.advice import (
     HopsRow,
     SavingRow,
 )
+from headrace_advisor.services.costs import days_since, figuring_of, plain_items
 from headrace_advisor.services.dismissed import Dismissals, dismissals_of, split
 
 FINDINGS_MAX = 1_000

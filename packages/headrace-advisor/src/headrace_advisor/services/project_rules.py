@@ -9,7 +9,6 @@ from headrace.compiler.lineage import compile_lineage
 from headrace.extension import ProjectSession
 from headrace.model import SqlBody
 from headrace.plan.compiled import Compiled
-from headrace.services.costs import figuring_of
 from headrace.store.queries import complexity as stored
 from headrace.store.queries.costs import StoredPartitions, stored_partitions
 from headrace_advisor.analysis.advice import Verdict
@@ -19,6 +18,7 @@ from headrace_advisor.analysis.project_advice import Equality, ProjectFinding, P
 from headrace_advisor.analysis.project_rules import project_findings
 from headrace_advisor.analysis.project_tables import ProjectTables
 from headrace_advisor.analysis.same_content import same_rows
+from headrace_advisor.services.costs import figuring_of
 
 PARTITIONS_MAX = 20
 """A response lists at most this many of the equal partitions."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from headrace.cli.declared_commands import ServiceCommand
-from headrace.cli.output import CommandOutput, seconds
-from headrace.cli.terminal import ColumnLayout, StyledCell, plural
+from headrace.cli.output import seconds
+from headrace.extension import ColumnLayout, CommandOutput, ServiceCommand, StyledCell, plural
 from headrace.model.fields import bytes_as_text
-from headrace.responses.costs import BudgetRow, CostRow, CostsResponse
+from headrace_advisor.responses.costs import BudgetRow, CostRow, CostsResponse
 
 ROWS_PRINTED_MAX = 40
 _NOTHING_NAMED = {
@@ -80,4 +79,4 @@ def _budget_text(budget: BudgetRow, currency: str) -> str:
     )
 
 
-costs_command = ServiceCommand("costs:costs", _render)
+costs_command = ServiceCommand("headrace_advisor.services.costs:costs", _render)

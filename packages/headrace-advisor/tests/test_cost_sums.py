@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from headrace.ledger.costs import Budget, CostAmount, CostItem, by_consumer, forecast, sums, waste
 from headrace.model.nodes import CostRates
+from headrace_advisor.analysis.costs import (
+    Budget,
+    CostAmount,
+    CostItem,
+    by_consumer,
+    forecast,
+    sums,
+    waste,
+)
 
 HOUR = 3_600_000_000
 ITEMS = [

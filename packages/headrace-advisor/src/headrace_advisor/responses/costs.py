@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headrace.responses.base import Response
+from headrace.extension import Response
 
 
 class CostRow(Response, frozen=True, kw_only=True):

@@ -7,8 +7,27 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Annotated
 
-from headrace.access.permissions import SEE, command
-from headrace.ledger.costs import (
+from headrace.extension import (
+    SEE,
+    Option,
+    ProjectSession,
+    UsageError,
+    Window,
+    command,
+    did_you_mean,
+)
+from headrace.model.intervals import DAY_US, from_us, to_us
+from headrace.model.nodes import CostRates
+from headrace.plan import Compiled
+from headrace.plan.needed_nodes import needed_nodes
+from headrace.project.snapshots import project_state
+from headrace.project.status_facts import WINDOW, window_began
+from headrace.slo.availability import AvailabilityWindow
+from headrace.slo.goodput import GOOD, HELD, REJECTED, RETRY, WAITING, places
+from headrace.standing.figure_inputs import Figuring
+from headrace.store.queries import costs as stored
+from headrace.store.queries.incidents import display_id
+from headrace_advisor.analysis.costs import (
     MONTH_DAYS,
     NOBODY,
     Budget,
@@ -20,22 +39,7 @@ from headrace.ledger.costs import (
     sums,
     waste,
 )
-from headrace.model import UsageError
-from headrace.model.errors import did_you_mean
-from headrace.model.intervals import DAY_US, from_us, to_us
-from headrace.model.nodes import CostRates
-from headrace.plan import Compiled
-from headrace.plan.needed_nodes import needed_nodes
-from headrace.project.parameters import Option, Window
-from headrace.project.session import ProjectSession
-from headrace.project.snapshots import project_state
-from headrace.project.status_facts import WINDOW, window_began
-from headrace.responses.costs import BudgetRow, CostRow, CostsResponse
-from headrace.slo.availability import AvailabilityWindow
-from headrace.slo.goodput import GOOD, HELD, REJECTED, RETRY, WAITING, places
-from headrace.standing.figure_inputs import Figuring
-from headrace.store.queries import costs as stored
-from headrace.store.queries.incidents import display_id
+from headrace_advisor.responses.costs import BudgetRow, CostRow, CostsResponse
 
 GROUPS = ("asset", "consumer", "owner", "domain", "run", "incident", "backfill", "waste")
 ROWS_MAX = 500

@@ -97,6 +97,35 @@ def test_an_ordinary_project_on_postgresql_is_carried(tmp_path: Path) -> None:
     assert left["model.shop.rounded"].line == 1
 
 
+def test_what_is_carried_on_a_condition_says_so(tmp_path: Path) -> None:
+    """Would catch: "carried", though a condition decides, and types that the project declares."""
+    kept = ["model.shop.plain", "test.shop.not_null_plain_id"]
+    columns = "columns: [{name: id, data_type: integer, data_tests: [unique]}, {name: code, data_type: citext}]"
+    files = {
+        "models/a_typed.sql": "select id, count(*) as n from {{ ref('z_typed') }} where id > 3 group by id",
+        "models/z_typed.sql": "with s as (select * from {{ source('shop', 'known') }}) select * from s",
+        "models/odd.sql": "select id from {{ source('shop', 'known') }} where code = 'a'",
+        "models/plain.sql": "select * from {{ source('shop', 'unknown') }}",
+        "models/unknown.sql": "select id from {{ source('shop', 'unknown') }} where code = 'a'",
+        "models/m.yml": (
+            f"sources: [{{name: shop, tables: [{{name: unknown}}, {{name: known, {columns}}}]}}]\n"
+            "models: [{name: plain, columns: [{name: id, data_tests: [unique, not_null]}]}]\n"
+        ),
+    }
+    found = imported(tmp_path, files, dialect="postgres").items
+    found = {
+        uid.rpartition(".")[0] if uid.startswith("test.") else uid: item
+        for uid, item in found.items()
+    }
+    conditional = {uid for uid, item in found.items() if item.on_condition}
+    assert conditional == {"model.shop.unknown", "test.shop.unique_plain_id"}
+    assert "(it uses code)" in found["model.shop.unknown"].why
+    assert found["model.shop.odd"].verdict is Verdict.PERSON
+    assert "`code`" in found["model.shop.odd"].why
+    for uid in (*kept, "model.shop.a_typed", "test.shop.source_unique_shop_known_id"):
+        assert found[uid].verdict is Verdict.CARRIED, uid
+
+
 WHOLE = "rows between unbounded preceding and unbounded following"
 FAULTY = [
     (f"select sum(id) over (partition by v order by w {WHOLE}) as x", "#24985"),

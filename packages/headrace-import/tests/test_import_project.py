@@ -40,6 +40,26 @@ def test_the_new_project_is_valid_and_reported(tmp_path: Path) -> None:
         assert "model.shop.lost" in (into / name).read_text()
 
 
+def test_conditions_are_counted_and_listed_apart(tmp_path: Path) -> None:
+    """Would catch: a summary by which all is the same, though an item says on what it depends."""
+    files = {
+        "profiles.yml": "shop: {target: dev, outputs: {dev: {type: postgres}}}\n",
+        "models/few.sql": MODEL + " where amount > 3",
+    }
+    _, into, response = written(tmp_path, **files)
+    counts = response.counts
+    assert (counts.carried, counts.on_condition, counts.person) == (3, 1, 0)
+    assert [item.id for item in response.items if item.on_condition] == ["model.shop.few"]
+    for name in REPORTS:
+        text = (into / name).read_text()
+        assert "3 carried (1 of them on a condition)" in text
+        assert (
+            text.index("on a condition: look")
+            < text.index("model.shop.few")
+            < text.index("the same work in the new project")
+        )
+
+
 def test_what_validate_refuses_is_left_to_dbt(tmp_path: Path) -> None:
     """Would catch: a function of another warehouse that makes the whole project invalid."""
     _, _, response = written(

@@ -22,7 +22,7 @@ from headrace_import.cli.diff import diff
 from headrace_import.cli.stages import beside, move, retire, rollback, status
 from headrace_import.cli.suggestions import suggestion
 from headrace_import.responses.imports import ImportChanges, ImportResponse
-from headrace_import.services.report import commands_text
+from headrace_import.services.report import carried_text, commands_text
 
 ITEMS_SHOWN_MAX = 20
 """Items for a person, suggestions and secrets that are printed; the report has all."""
@@ -169,7 +169,7 @@ def _render_import(response: ImportResponse, page: CommandOutput) -> None:
         return
     page.say(f"✓ {response.origin} imported into {response.directory}", "good")
     page.facts(
-        f"{counts.carried} carried",
+        carried_text(counts),
         commands_text(counts.command),
         f"{counts.person} for a person",
         f"dbt compiled {plural(response.executed, 'template')}"

@@ -12,6 +12,9 @@ UNRESTRICTED = (
 )
 """Lines of [run] in a project whose commands call another tool."""
 
+CONDITION = "the rows are the same unless"
+"""How a condition begins under which an item is carried, in its `why` or `todo`."""
+
 
 class Verdict(enum.StrEnum):
     """What became of one task of the origin."""
@@ -76,6 +79,11 @@ class ImportedItem:
     """What it is started with at the origin, as a whole: the DAG of a task of Airflow."""
     table: OriginTable | None = None
     """The table whose rows an asset computes here, for comparisons with the origin's."""
+
+    @property
+    def on_condition(self) -> bool:
+        """Whether it is carried on a condition, which a person compares with the origin's data."""
+        return self.verdict is Verdict.CARRIED and CONDITION in f"{self.why} {self.todo}"
 
 
 ORIGINAL_CHARACTERS_MAX = 2000

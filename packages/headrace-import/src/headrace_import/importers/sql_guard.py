@@ -21,6 +21,7 @@ from typing import Any
 from sqlglot import exp
 
 from headrace.sql.engine_faults import WrongResult, refuse_faulty
+from headrace_import.importers.imported import CONDITION
 from headrace_import.importers.sql_kinds import DIGITS_MAX, ColumnKinds, Kinds, type_name
 from headrace_import.importers.sql_rewrites import REWRITES, plain
 
@@ -55,6 +56,8 @@ class Checked:
     inexact: list[Unproven] = field(default_factory=list)
     fractions: bool = False
     notes: list[str] = field(default_factory=list)
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    """Those of its columns that are known, by name in lower case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +134,27 @@ def check(
     if dialect == "duckdb":
         return Checked(tree)
     guard = _Guard(plain(tree) if dialect in _TSQL else tree.copy(), dialect, text, columns)
+    whole = guard.result.tree
+    rows = guard.kinds.of_rows(whole) if isinstance(whole, exp.Query) else {}
+    guard.result.kinds = {name: kind for name, kind in rows.items() if kind in _STORED}
     guard.walk(guard.result.tree)
     if names_matter:
         guard.check_names()
+    if guard.unknown and (unless := _unless(dialect)):
+        guard.note(f"{CONDITION} {unless} ({_listed([*guard.unknown])})")
     return guard.result
+
+
+_STORED = (
+    "int", "decimal", "total", "fraction", "float", "text", "bool", "date", "timestamp",
+    "timestamptz", "time", "interval", "other", "odd",
+)  # fmt: skip
+"""Kinds that a column of a table has."""
+
+
+def _listed(names: list[str], most: int = 8) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"it uses {', '.join(names[:most])}{more}"
 
 
 def wrong_in_duckdb(sql: str) -> str:
@@ -156,6 +176,7 @@ class _Guard:
         gives = {name: entry.gives for name, entry in self.table.items()}
         self.kinds = Kinds(gives, columns)
         self.result = Checked(tree)
+        self.unknown: dict[str, None] = {}
 
     def walk(self, node: exp.Expr) -> None:
         """Check a node and what is within it; then write it for DuckDB."""
@@ -168,8 +189,7 @@ class _Guard:
             return
         kind = self.kinds.of(node)
         self.result.fractions |= kind == "fraction"
-        if (unless := _unless(self.dialect)) and self._compares_unknown(node):
-            self.note(f"the rows are the same unless {unless}")
+        self._remember_unknown(node)
         for child in list(node.iter_expressions()):
             self.walk(child)
         if entry is not None and entry.rewrite:
@@ -190,15 +210,19 @@ class _Guard:
         if others:
             words = " and ".join(other.strip("_").upper().replace("_", " ") for other in others)
             return f"isn't known to mean the same in DuckDB with {words}"
-        for condition in entry.conditions:
+        for condition in (("plain_kinds",), *entry.conditions):
             reason = CONDITIONS[condition[0]](self, node, [*condition[1:]])
             if reason:
                 return reason
         return ""
 
-    def _compares_unknown(self, node: exp.Expr) -> bool:
-        compares = isinstance(node, _COMPARING) and not _is_bare_union(node)
-        return compares and any(self.kinds.of(value) == "" for value in _all_values(node))
+    def _remember_unknown(self, node: exp.Expr) -> None:
+        """Remember columns of unknown types by whose values a node decides."""
+        for value in _decisive_values(node):
+            if not self.kinds.of(value):
+                columns = [c for c in value.find_all(exp.Column, exp.Star) if not self.kinds.of(c)]
+                names = [column.name for column in columns] or [value.name]
+                self.unknown |= dict.fromkeys(names)
 
     def _refuse(self, node: exp.Expr, reason: str) -> None:
         self.result.unproven.append(self.named(node, reason))
@@ -232,23 +256,45 @@ class _Guard:
             self._refuse(part, "is a column without a name, which databases name differently")
 
 
-_COMPARING = (
-    exp.EQ, exp.NEQ, exp.NullSafeEQ, exp.NullSafeNEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.In,
-    exp.Between, exp.Nullif, exp.Group, exp.Distinct, exp.SetOperation, exp.Min, exp.Max, exp.Sum,
-    exp.Avg, exp.Add, exp.Sub, exp.Mul, exp.Div,
+_PASSES_ON = (
+    exp.Select, exp.Alias, exp.Subquery, exp.CTE, exp.With, exp.Paren, exp.Table, exp.Column,
+    exp.Star, exp.From, exp.Where, exp.Having, exp.Qualify, exp.And, exp.Or, exp.Not, exp.Is,
+    exp.If, exp.Limit, exp.Offset, exp.Exists, exp.Order, exp.Tuple, exp.Filter, exp.Count,
+    exp.Lag, exp.Lead, exp.FirstValue, exp.LastValue, exp.WindowSpec,
 )  # fmt: skip
+"""Nodes that mean the same whatever type a value has."""
 
 
-def _is_bare_union(node: exp.Expr) -> bool:
-    """`UNION ALL`, which compares nothing."""
-    return isinstance(node, exp.Union) and not node.args.get("distinct")
+def _decisive_values(node: exp.Expr) -> list[exp.Expr]:
+    """Return the values whose types decide what a node means."""
+    if isinstance(node, _PASSES_ON) or (isinstance(node, exp.Ordered) and _is_last_order(node)):
+        return []
+    decides = (find for kind, find in _DECIDE.items() if isinstance(node, kind))
+    return next(decides, _all_values)(node)
 
 
 def _all_values(node: exp.Expr) -> list[exp.Expr]:
-    """Return the values that a node compares or computes with."""
-    sides = _compared_values(node, "this,expression,low,high,expressions")
-    columns = [side.selects if isinstance(side, exp.Query) else [side] for side in sides]
-    return [value for values in columns for value in values]
+    values = [value for key in node.args for value in _values(node, key)]
+    return [value for value in values if not isinstance(value, _LEAVES)]
+
+
+def _of_sides(node: exp.SetOperation) -> list[exp.Expr]:
+    is_bare = isinstance(node, exp.Union) and not node.args.get("distinct")
+    return [] if is_bare else [*node.left.selects, *node.right.selects]
+
+
+def _of_branches(node: exp.Case) -> list[exp.Expr]:
+    values = [part.args["true"] for part in node.args["ifs"]]
+    values += [*_values(node, "default"), *_values(node, "this")]
+    return values if len(values) > 1 else []
+
+
+_DECIDE: Mapping[type[exp.Expr], Callable[[Any], list[exp.Expr]]] = {
+    exp.SetOperation: _of_sides,
+    exp.Case: _of_branches,
+    exp.Window: lambda node: _values(node, "partition_by"),
+    exp.Join: lambda node: [exp.column(name.copy()) for name in node.args.get("using") or ()],
+}
 
 
 _HARMLESS = frozenset(
@@ -310,6 +356,7 @@ _KIND_WORDS = {
     "bool": "true or false", "date": "a date", "timestamp": "a timestamp", "time": "a time",
     "timestamptz": "a timestamp with a zone", "interval": "an interval",
     "moment": "a date or a timestamp", "bound": "a bound of the window", "other": "of another type",
+    "odd": "of a type that its database compares in its own way",
 }  # fmt: skip
 
 
@@ -317,6 +364,14 @@ def _not_kind(guard: _Guard, node: exp.Expr, words: list[str]) -> str:
     """`not_kind KEYS KIND…`: no value has one of these kinds."""
     allowed = ["-", *(kind for kind in _KIND_WORDS if kind not in words[1:])]
     return _kind(guard, node, [words[0], *allowed])
+
+
+def _plain_kinds(guard: _Guard, node: exp.Expr, _words: list[str]) -> str:
+    """`plain_kinds`, of each node: no type that its database compares in a way of its own."""
+    odd = [value for value in _decisive_values(node) if guard.kinds.of(value) == "odd"]
+    if odd:
+        return f"uses `{odd[0].sql(guard.dialect)}`, {_KIND_WORDS['odd']}"
+    return ""
 
 
 def _exact(guard: _Guard, node: exp.Expr, words: list[str]) -> str:
@@ -473,7 +528,7 @@ def _is_last_order(node: exp.Expr) -> bool:
     )
 
 
-_UTC = "a timestamp with a zone has its day and hour in UTC"
+_UTC = f"{CONDITION} a timestamp has a zone, and is a day or an hour of another zone than UTC"
 
 
 def _zone(guard: _Guard, node: exp.Expr, words: list[str]) -> str:
@@ -594,7 +649,7 @@ def _plus(guard: _Guard, node: exp.Expr, _words: list[str]) -> str:
     """`plus`: a text, or numbers of which at least one is known to be one."""
     assert isinstance(node, exp.Binary)
     if guard.kinds.of(node) == "text":
-        guard.note("joined texts of more than 8,000 bytes, which SQL Server cuts, stay whole")
+        guard.note(f"{CONDITION} joined texts have more than 8,000 bytes, which SQL Server cuts")
         return ""
     if {guard.kinds.of(node.left), guard.kinds.of(node.right)} & {"int", "decimal", "float"}:
         return _kind(guard, node, ["this,expression", "-", "int", "decimal", "float"])
@@ -650,6 +705,7 @@ def _other_names(_guard: _Guard, node: exp.Expr, _words: list[str]) -> str:
 CONDITIONS: Mapping[str, Callable[[_Guard, exp.Expr, list[str]], str]] = {
     "kind": _kind,
     "not_kind": _not_kind,
+    "plain_kinds": _plain_kinds,
     "exact": _exact,
     "nonzero": _nonzero,
     "matches": _matches,

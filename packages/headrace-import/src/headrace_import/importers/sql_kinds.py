@@ -3,7 +3,8 @@
 Kinds: `int`, `decimal`, `float`, `text`, `bool`, `date`, `timestamp`, `timestamptz`, `time`,
 `interval`; `string` and `null` for literals that take the type of what is beside them; `moment` for
 a date or a timestamp; `total` for a sum that may be one of decimals; `fraction` for a decimal of
-the origin that is a DOUBLE here; `other`; empty for one that isn't known.
+the origin that is a DOUBLE here; `other`; `odd` as `column_kind` says; empty for one that isn't
+known.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from sqlglot import exp
+from sqlglot.errors import SqlglotError
 
 _TYPES: Mapping[exp.DType, str] = {
     **dict.fromkeys(
@@ -64,6 +66,32 @@ def kind_of_type(kind: exp.DataType) -> str:
     return "total" if known == "decimal" and is_wide else known
 
 
+def column_kind(kind: exp.DataType, dialect: str) -> str:
+    """Return the kind of a stored column of a type; empty where that says too little.
+
+    `odd` is a type that its database compares or computes with in a way of its own.
+    """
+    known = kind_of_type(kind)
+    if dialect == "sqlite" or (known == "float" and dialect in _NOT_A_NUMBER):
+        return ""
+    if kind.this == exp.DType.UUID:
+        return "other"
+    is_odd = known == "other" or kind.this in (exp.DType.FLOAT, exp.DType.CHAR, exp.DType.NCHAR)
+    return "odd" if is_odd else known
+
+
+def kind_of_written_type(text: str, dialect: str) -> str:
+    """Return the kind of a stored column by its written type; empty without one."""
+    try:
+        return column_kind(exp.DataType.build(text, dialect=dialect), dialect) if text else ""
+    except (SqlglotError, ValueError):
+        return "odd"
+
+
+_NOT_A_NUMBER = ("bigquery", "trino", "presto", "athena")
+"""Dialects in which NaN isn't equal to itself."""
+
+
 class Kinds:
     """The kinds of a statement's expressions. `gives`: of each construct that is known.
 
@@ -105,6 +133,24 @@ class Kinds:
         if gives in _BY_ARGUMENT:
             return _BY_ARGUMENT[gives].get(self.of(node.this), _OTHERWISE[gives])
         return gives
+
+    def of_rows(self, query: exp.Query) -> Mapping[str, str]:
+        """Return the kinds of a query's columns by name in lower case, none of those behind `*`."""
+        if isinstance(query, exp.Subquery):
+            return self.of_rows(query.this)
+        if isinstance(query, exp.SetOperation):
+            left, right = self.of_rows(query.left), self.of_rows(query.right)
+            return {name: kind for name, kind in left.items() if right.get(name) == kind}
+        sources = [*_sources(query)] if isinstance(query, exp.Select) else []
+        if len(sources) != 1 or not isinstance(query.selects[0], exp.Star):
+            return {part.alias_or_name.lower(): self.of(part) for part in query.selects}
+        return self._of_rows_in(sources[0])
+
+    def _of_rows_in(self, source: exp.Expr) -> Mapping[str, str]:
+        named = source if isinstance(source, exp.Subquery) else _cte(source)
+        if named is not None:
+            return {} if named is source.find_ancestor(exp.CTE) else self.of_rows(named.this)
+        return self._columns(source) if self._columns and isinstance(source, exp.Table) else {}
 
     def _of_literal(self, node: exp.Expr) -> str:
         if not node.name.isdigit() or node.args.get("is_string"):

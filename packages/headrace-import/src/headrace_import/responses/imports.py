@@ -6,21 +6,24 @@ from headrace.extension import ProblemRow, Response
 
 
 class ImportCounts(Response, frozen=True, kw_only=True):
-    """How many items have each verdict."""
+    """How many items have each verdict; `on_condition` of the carried ones name a condition."""
 
     carried: int
+    on_condition: int
     command: int
     person: int
 
 
 class ImportItemRow(Response, frozen=True, kw_only=True, rename={"as_": "as"}):
     """One task of the origin. `verdict` is `carried`, `command` or `person`; `file` is relative to
-    the origin, `as` are files of the new project."""
+    the origin, `as` are files of the new project. `on_condition`: it is carried, and `why` or
+    `todo` names when its rows are others."""
 
     id: str
     file: str
     line: int
     verdict: str
+    on_condition: bool
     as_: list[str]
     why: str
     todo: str

@@ -364,6 +364,7 @@ def _response(
         directory=str(directory),
         counts=ImportCounts(
             carried=counts[Verdict.CARRIED],
+            on_condition=sum(item.on_condition for item in imported.items),
             command=counts[Verdict.COMMAND],
             person=counts[Verdict.PERSON],
         ),
@@ -399,6 +400,7 @@ def _item_row(item: ImportedItem) -> ImportItemRow:
         file=item.file,
         line=item.line,
         verdict=item.verdict.value,
+        on_condition=item.on_condition,
         as_=list(item.created),
         why=item.why,
         todo=item.todo,

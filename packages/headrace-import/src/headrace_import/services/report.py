@@ -7,16 +7,19 @@ from collections.abc import Iterator, Sequence
 from html import escape
 
 from headrace_import.responses.imports import (
+    ImportCounts,
     ImportItemRow,
     ImportResponse,
     ImportSuggestionRow,
 )
 
 VERDICTS = {
-    "person": "A person must decide or write these",
-    "command": "These run unchanged in the origin's own environment, as commands",
-    "carried": "These do the same work in the new project",
+    ("person", False): "A person must decide or write these",
+    ("command", False): "These run unchanged in the origin's own environment, as commands",
+    ("carried", True): "These do the same work on a condition: look whether it holds",
+    ("carried", False): "These do the same work in the new project",
 }
+"""Verdict, and whether there is a condition → title."""
 ORIGINAL_LINES_MAX = 12
 """At most this number of lines of an item's original text are in a report."""
 DIFF_LINES_MAX = 30
@@ -35,7 +38,7 @@ def _markdown(response: ImportResponse) -> Iterator[str]:
     yield ""
     yield _validity(response)
     for verdict, title in VERDICTS.items():
-        rows = [item for item in response.items if item.verdict == verdict]
+        rows = [item for item in response.items if (item.verdict, item.on_condition) == verdict]
         if rows:
             yield from ("", f"## {title}: {len(rows)}", "")
             yield from (line for item in rows for line in _markdown_item(item))
@@ -75,9 +78,15 @@ def _excerpt(text: str, most: int = ORIGINAL_LINES_MAX) -> list[str]:
 def _summary(response: ImportResponse) -> str:
     counts = response.counts
     return (
-        f"{len(response.items)} items: {counts.carried} carried, {commands_text(counts.command)},"
+        f"{len(response.items)} items: {carried_text(counts)}, {commands_text(counts.command)},"
         f" {counts.person} for a person. {what_ran(response)}."
     )
+
+
+def carried_text(counts: ImportCounts) -> str:
+    """Return how many items are carried, as `5 carried (2 of them on a condition)`."""
+    conditions = f" ({counts.on_condition} of them on a condition)" if counts.on_condition else ""
+    return f"{counts.carried} carried{conditions}"
 
 
 def commands_text(count: int) -> str:
@@ -164,7 +173,7 @@ def _html(response: ImportResponse) -> Iterator[str]:
     yield f"<p>{escape(_summary(response))}</p>"
     yield f"<p>{escape(_validity(response))}</p>"
     for verdict, title in VERDICTS.items():
-        rows = [item for item in response.items if item.verdict == verdict]
+        rows = [item for item in response.items if (item.verdict, item.on_condition) == verdict]
         if rows:
             yield f"<h2>{escape(title)}: {len(rows)}</h2>"
             yield "<table><tr><th>item</th><th>place</th><th>became</th><th>why, to do</th></tr>"

@@ -26,7 +26,9 @@ from headrace_import.importers.airflow.statements_sql import (
 )
 from headrace_import.importers.airflow.templates import DATE, NO_DASHES, Instant, Setting
 from headrace_import.importers.airflow.values import Value
+from headrace_import.importers.imported import CONDITION
 from headrace_import.importers.sql_guard import check, wrong_in_duckdb
+from headrace_import.importers.sql_kinds import column_kind
 from headrace_import.importers.sql_meaning import depends_on_run
 
 _DAY = dt.timedelta(days=1)
@@ -72,7 +74,8 @@ class AssetQuery:
 
 
 _UNDEFINED = (
-    "its table isn't defined in the project: cast what its types round or cut (numeric(p, s), date)"
+    f"{CONDITION} its table, which isn't defined in the project, rounds or cuts what it stores:"
+    " cast by its types (numeric(p, s), date)"
 )
 
 
@@ -110,7 +113,7 @@ def asset_query(
     table = statements.target or (task,)
     _check_structure(query, table, statements)
     typed = in_its_types(query, statements, table, dialect)
-    query, notes = _meaning(typed, statements.kind, dialect)
+    query, notes = _meaning(typed, statements.kind, dialect, statements.defined)
     deleted = _deleted(statements, table)
     columns = statements.columns or [part.name for part in statements.defined.get(table, [])]
     query = _with_names(query) if statements.kind == "select" else _named(query, columns)
@@ -292,12 +295,19 @@ def _check_names(parts: Sequence[exp.Expr]) -> None:
 # What DuckDB knows
 
 
-def _meaning(query: exp.Query, kind: str, dialect: str) -> tuple[exp.Query, list[str]]:
+def _meaning(
+    query: exp.Query, kind: str, dialect: str, defined: Mapping[TableName, list[exp.ColumnDef]]
+) -> tuple[exp.Query, list[str]]:
     """Return a query whose SQL for DuckDB means the same, with notes. Raises `NotCarried`."""
     reason = depends_on_run(query, of_session=kind == "view")
     if reason:
         raise NotCarried(f"in its query, {reason}")
-    checked = check(query, dialect, names_matter=False)
+
+    def columns(table: exp.Table) -> Mapping[str, str]:
+        known = ((part.name.lower(), part.args["kind"]) for part in defined.get(name_of(table), ()))
+        return {name: column_kind(written, dialect) for name, written in known if written}
+
+    checked = check(query, dialect, names_matter=False, columns=columns)
     if checked.unproven:
         raise NotCarried(f"in its query, {checked.unproven[0]}")
     assert isinstance(checked.tree, exp.Query)

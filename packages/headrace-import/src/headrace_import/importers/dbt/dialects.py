@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
+from types import MappingProxyType
 
 from sqlglot import exp
 from sqlglot.errors import ErrorLevel, SqlglotError, UnsupportedError
@@ -35,7 +36,8 @@ DIALECTS: Mapping[str, str] = {
     "oracle": "oracle",
 }
 """Type of a dbt profile → sqlglot's dialect."""
-_SELF = "__headrace_self"
+SELF_TABLE = "__headrace_self"
+"""What stands for `$self` while a query is read."""
 
 logging.getLogger("sqlglot").setLevel(logging.ERROR)
 
@@ -51,6 +53,12 @@ class Translated:
     """What isn't the same if an input has fractions that dbt's warehouse keeps exactly."""
     fractions: bool = False
     notes: tuple[str, ...] = ()
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    """Those of its columns that are known, by name in lower case."""
+
+
+TableKinds = tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
+"""The kinds of columns that are known: table, and column with its kind, in lower case."""
 
 
 class NotSelect(Exception):
@@ -62,16 +70,26 @@ class WrongResult(NotSelect):
 
 
 @lru_cache(maxsize=8192)
-def translate(text: str, dialect: str, *, names_matter: bool = True) -> Translated:
+def translate(
+    text: str, dialect: str, kinds: TableKinds = (), *, names_matter: bool = True
+) -> Translated:
     """Return a SELECT for DuckDB; the text stays as it is where both read it alike.
 
-    `names_matter`: whether somebody reads its columns by their names. Raise NotSelect.
+    `kinds` are those of columns that it reads, `names_matter`: whether somebody reads its own by
+    their names. Raise NotSelect.
     """
-    plain = text.replace("$self", _SELF)
+    known = {table: dict(columns) for table, columns in kinds}
+    plain = text.replace("$self", SELF_TABLE)
     tree = _parsed(plain, dialect or DUCKDB)
     if dialect == DUCKDB:
         return Translated(_finished(text))
-    checked = check(tree, dialect, text=plain, names_matter=names_matter)
+    checked = check(
+        tree,
+        dialect,
+        text=plain,
+        names_matter=names_matter,
+        columns=lambda table: known.get(table.name.lower(), {}),
+    )
     unproven = list(checked.unproven)
     try:
         result = checked.tree.sql(DUCKDB, pretty=True, unsupported_level=ErrorLevel.RAISE)
@@ -82,12 +100,13 @@ def translate(text: str, dialect: str, *, names_matter: bool = True) -> Translat
         raise NotSelect(f"its SQL can't be translated from {dialect}: {_first(error)}") from None
     same = _same(plain, result)
     return Translated(
-        _finished(text if same else result.replace(_SELF, "$self")),
+        _finished(text if same else result.replace(SELF_TABLE, "$self")),
         not same,
         tuple(unproven),
         tuple(checked.inexact),
         checked.fractions,
         tuple(checked.notes),
+        checked.kinds,
     )
 
 
@@ -139,32 +158,39 @@ def in_dialect(text: object, dialect: str) -> str:
         return text
 
 
-def unproven_keys(columns: Iterable[str], dialect: str) -> str:
-    """Return why rows with these keys aren't known to be the same ones in both databases."""
-    listed = ", ".join(columns)
-    unproven = translate(f"select {listed} from t group by {listed}", dialect).unproven
-    return str(unproven[0]) if unproven else ""
+def unproven_keys(
+    columns: Iterable[str], dialect: str, kinds: Mapping[str, str] = MappingProxyType({})
+) -> tuple[str, tuple[str, ...]]:
+    """Return why rows with these keys aren't known to be the same in both databases, and notes.
+
+    `kinds` are those of columns, as far as they are known.
+    """
+    listed, known = ", ".join(columns), (("t", tuple(kinds.items())),)
+    translated = translate(f"select {listed} from t group by {listed}", dialect, known)
+    return "".join(map(str, translated.unproven[:1])), translated.notes
 
 
-def condition_in_duckdb(text: str, dialect: str) -> str:
-    """Return a condition for DuckDB; its text stays where both read it alike.
+def condition_in_duckdb(
+    text: str, dialect: str, kinds: TableKinds = ()
+) -> tuple[str, tuple[str, ...]]:
+    """Return a condition on rows of `$self` for DuckDB, with notes; its text stays if it can.
 
     Raise NotSelect, also for one that isn't proven to mean the same.
     """
-    select = "select * from t where "
-    translated = translate(f"{select}{text}", dialect, names_matter=False)
+    select = "select * from $self where "
+    translated = translate(f"{select}{text}", dialect, kinds, names_matter=False)
     if translated.unproven:
         raise NotSelect(str(translated.unproven[0]))
     if not translated.changed:
-        return text
-    where = _parsed(translated.sql.replace("$self", _SELF), DUCKDB).args["where"]
-    return str(where.this.sql(DUCKDB)).replace(_SELF, "$self")
+        return text, translated.notes
+    where = _parsed(translated.sql.replace("$self", SELF_TABLE), DUCKDB).args["where"]
+    return str(where.this.sql(DUCKDB)).replace(SELF_TABLE, "$self"), translated.notes
 
 
 def tables_read(sql: str) -> list[str]:
     """Return the names of tables that a query for DuckDB reads; none if it can't be read."""
     try:
-        tree = _parsed(sql.replace("$self", _SELF), DUCKDB)
+        tree = _parsed(sql.replace("$self", SELF_TABLE), DUCKDB)
     except NotSelect:
         return []
     defined = {cte.alias_or_name.lower() for cte in tree.find_all(exp.CTE)}
@@ -178,7 +204,7 @@ def hidden_tables(sql: str, uses: Mapping[str, int]) -> list[str]:
     dbt writes a table with its schema, so that its CTEs hide nothing. `uses` says how often the
     query reads each table; the CTE itself may read it once.
     """
-    tree = _parsed(sql.replace("$self", _SELF), DUCKDB)
+    tree = _parsed(sql.replace("$self", SELF_TABLE), DUCKDB)
     return [
         cte.alias_or_name
         for cte in tree.find_all(exp.CTE)
@@ -195,7 +221,7 @@ def is_condition(text: str, dialect: str) -> bool:
     """Return whether a text is one condition, and nothing after it."""
     try:
         tree = parse_statement(
-            f"select 1 from t where {text}".replace("$self", _SELF), dialect or DUCKDB
+            f"select 1 from t where {text}".replace("$self", SELF_TABLE), dialect or DUCKDB
         )
     except (SqlglotError, RecursionError, ValueError):
         return False

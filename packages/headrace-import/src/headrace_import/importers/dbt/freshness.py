@@ -55,7 +55,7 @@ def _filter(outcome: Outcome, rules: Mapping[str, Any]) -> dict[str, Any]:
     text = str(rules.get("filter") or "")
     if is_template(text):
         text = outcome.renderer.render(text).text
-    return {"where": condition_in_duckdb(text, outcome.dialect)} if text else {}
+    return {"where": condition_in_duckdb(text, outcome.dialect)[0]} if text else {}
 
 
 def _freshness_check(name: str, column: str, age: Mapping[str, Any]) -> dict[str, Any]:

@@ -47,6 +47,8 @@ class DeclaredTest:
     given_name: str
     line: int
     original: str = field(default="")
+    notes: tuple[str, ...] = ()
+    """On what its check is the same, for the item's `why`."""
 
     @property
     def full_name(self) -> str:

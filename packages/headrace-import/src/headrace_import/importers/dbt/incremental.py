@@ -58,7 +58,9 @@ def _merge(outcome: Outcome, model: Model, keys: list[str], strategy: str) -> No
         raise NotStatic("its unique_key is an expression")
     model.fields |= {"materialize": "merge", "merge": {"keys": keys}}
     model.notes.append(f"incremental by {', '.join(keys)}: rows are merged by this key")
-    if reason := unproven_keys(keys, outcome.dialect):
+    reason, notes = unproven_keys(keys, outcome.dialect)
+    model.notes += notes
+    if reason:
         model.doubts.append(f"which rows have the same key: {reason}")
     repeated_stops = strategy == "merge" or outcome.dialect in _KEY_DIALECTS
     if not repeated_stops and not is_tested_unique(model, keys):

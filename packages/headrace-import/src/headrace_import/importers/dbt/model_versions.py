@@ -7,6 +7,7 @@ from typing import Any
 
 from headrace_import.importers.dbt.nodes import Node
 from headrace_import.importers.dbt.project_files import listed, mapped
+from headrace_import.importers.sql_kinds import kind_of_written_type
 
 _OWNER_KEYS = {"owner", "external_location"}
 """Keys of `meta` that an import reads."""
@@ -33,6 +34,20 @@ def columns_of(node: Node) -> list[Any]:
     excluded = {*map(str, listed(rule.get("exclude"))), *(str(each["name"]) for each in declared)}
     inherited = [column for column in columns if _is_included(column, rule, excluded)]
     return [*inherited, *declared]
+
+
+def known_kinds(node: Node, dialect: str) -> Mapping[str, str]:
+    """Return the kinds of a node's columns that its SQL says, or what declares a source or seed."""
+    types = {} if node.kind == "model" else dict(mapped(node.config.get("column_types")))
+    if node.kind == "source":
+        types = {
+            str(item.get("name")): item.get("data_type") for item in map(mapped, columns_of(node))
+        }
+    kinds = {
+        name.lower(): kind_of_written_type(str(written or ""), dialect)
+        for name, written in types.items()
+    }
+    return {name: kind for name, kind in kinds.items() if kind} or node.kinds
 
 
 def _is_included(column: object, rule: Mapping[str, Any], excluded: set[str]) -> bool:

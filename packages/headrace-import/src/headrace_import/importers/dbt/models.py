@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from headrace_import.importers.dbt.descriptions import column_descriptions, description_of
@@ -51,12 +52,11 @@ _STORED = {"table", "materialized_view", "external", "dynamic_table"}
 def read_models(outcome: Outcome) -> dict[str, Model]:
     """Return the models that can be assets by id; the others become items at once."""
     models = {}
-    for node in outcome.nodes.by_id.values():
-        if node.kind == "model":
-            with working_on(node.file):
-                model = _read(outcome, node)
-            if model is not None:
-                models[node.uid] = model
+    for node in _inputs_first(outcome.nodes.by_id):
+        with working_on(node.file):
+            model = _read(outcome, node)
+        if model is not None:
+            models[node.uid] = model
     for uid, model in list(models.items()):
         refused = outcome.refused_files.get(asset_path(model.node))
         if refused:
@@ -67,6 +67,20 @@ def read_models(outcome: Outcome) -> dict[str, Model]:
     _doubt_fractions(outcome, models)
     _store_inputs_of_appends(models)
     return models
+
+
+_REF = re.compile(r"""\bref\(\s*(?:['"]\w+['"]\s*,\s*)?['"](\w+)['"]""")
+
+
+def _inputs_first(nodes: Mapping[str, Node]) -> list[Node]:
+    """Return the models, each after those that it names, so that the kinds of columns are known."""
+    models = [node for node in nodes.values() if node.kind == "model"]
+    sorter = TopologicalSorter({node.name: _REF.findall(node.text) for node in models})
+    try:
+        order = {name: number for number, name in enumerate(sorter.static_order())}
+    except CycleError:
+        return models
+    return sorted(models, key=lambda node: order[node.name])
 
 
 def _doubt_fractions(outcome: Outcome, models: Mapping[str, Model]) -> None:
@@ -179,7 +193,9 @@ def _body(outcome: Outcome, model: Model) -> None:
     """Set the SQL and the fields of the asset. Raise NotStatic, NotSelect."""
     _materialize(outcome, model)
     source = model.sql or model.rendered.text
-    translated = translate(source, outcome.dialect)
+    kinds = outcome.kinds_of(model.rendered.refs)
+    translated = translate(source, outcome.dialect, kinds)
+    model.node.kinds = translated.kinds
     model.sql = translated.sql
     model.doubts += [_located(model, source, unproven) for unproven in translated.unproven]
     model.inexact = [_located(model, source, unproven) for unproven in translated.inexact]

@@ -65,6 +65,8 @@ class Node:
     version: str = ""
     source_name: str = ""
     language: str = "sql"
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    """Of a model that was read: the kinds of its columns that are known, by name."""
 
     @property
     def enabled(self) -> bool:

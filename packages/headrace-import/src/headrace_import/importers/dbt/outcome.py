@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from headrace_import.importers.dbt.compiled import CompiledProject
 from headrace_import.importers.dbt.context import Rendered, Renderer
+from headrace_import.importers.dbt.dialects import TableKinds
+from headrace_import.importers.dbt.model_versions import known_kinds
 from headrace_import.importers.dbt.nodes import Node, Nodes
 from headrace_import.importers.dbt.owners import Owners
 from headrace_import.importers.imported import (
@@ -127,6 +129,15 @@ class Outcome:
             todo=todo,
             original=self.secrets.redacted(original)[:ORIGINAL_CHARACTERS_MAX],
             fingerprint=hashlib.sha256(original.encode("utf-8", "replace")).hexdigest(),
+        )
+
+    def kinds_of(self, refs: Mapping[str, str]) -> TableKinds:
+        """Return the kinds of the columns of nodes, which are tables by these names."""
+        nodes = self.nodes.by_id
+        return tuple(
+            (name.lower(), tuple(known_kinds(nodes[uid], self.dialect).items()))
+            for uid, name in refs.items()
+            if uid in nodes
         )
 
     def write(self, path: str, text: str) -> str:

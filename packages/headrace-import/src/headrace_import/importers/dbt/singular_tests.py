@@ -7,6 +7,7 @@ from typing import Any
 
 from headrace_import.importers.dbt.check_kinds import NoCheck
 from headrace_import.importers.dbt.context import Rendered
+from headrace_import.importers.dbt.dialects import SELF_TABLE
 from headrace_import.importers.dbt.models import command_path
 from headrace_import.importers.dbt.nodes import Node
 from headrace_import.importers.dbt.outcome import Outcome
@@ -45,7 +46,7 @@ def _read(outcome: Outcome, file: SourceFile) -> None:
     verdict, line, created = Verdict.PERSON, 1, ""
     todo = "write it as a `sql` check of an asset"
     try:
-        node = _check(outcome, uid, file)
+        node, notes = _check(outcome, uid, file)
     except _ReadsWarehouse as error:
         verdict, why, todo, created = Verdict.COMMAND, str(error), "", error.created
     except NoCheck as error:
@@ -55,7 +56,7 @@ def _read(outcome: Outcome, file: SourceFile) -> None:
     else:
         verdict, todo, created = Verdict.CARRIED, "", outcome.paths[node]
         target = outcome.nodes.by_id[node].target
-        why = f"the `sql` check {clean_check(file.stem)} of {target}"
+        why = "; ".join([f"the `sql` check {clean_check(file.stem)} of {target}", *notes])
     files = (created,) if created else ()
     outcome.add(uid, file.path, line, verdict, why, todo=todo, created=files, original=file.text)
 
@@ -76,8 +77,8 @@ def _rendered(outcome: Outcome, uid: str, text: str, *, as_self: str = "") -> Re
         return compiled.rendered
 
 
-def _check(outcome: Outcome, uid: str, file: SourceFile) -> str:
-    """Add the check of a singular test, and return the node that it belongs to. Raise NoCheck."""
+def _check(outcome: Outcome, uid: str, file: SourceFile) -> tuple[str, tuple[str, ...]]:
+    """Add the check of a singular test, and return its node and notes. Raise NoCheck."""
     text, name = file.text, clean_check(file.stem)
     first = _rendered(outcome, uid, text)
     config = project_config(outcome, file.path, file.stem) | first.config
@@ -91,12 +92,14 @@ def _check(outcome: Outcome, uid: str, file: SourceFile) -> str:
     if node is None:
         raise NoCheck("it reads no table, or tables that wait for each other")
     again = _rendered(outcome, uid, text, as_self=node)
-    declaration: dict[str, Any] = {"sql": {"name": name, "query": query_of(outcome, again.text)}}
+    tables = again.refs | {node: SELF_TABLE}
+    query, notes = query_of(outcome, again.text, tables)
+    declaration: dict[str, Any] = {"sql": {"name": name, "query": query}}
     set_severity(declaration, config)
     attach(outcome, node, declaration, tuple(ref for ref in refs if ref != node))
     for used in first.macros:
         outcome.macros_used.setdefault(used, []).append(node)
-    return node
+    return node, notes
 
 
 def _leave_to_dbt(outcome: Outcome, refs: list[str]) -> None:

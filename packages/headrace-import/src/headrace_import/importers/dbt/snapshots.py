@@ -49,7 +49,8 @@ def _read(outcome: Outcome, node: Node) -> dict[str, Any] | None:
             _person(outcome, node, "it is disabled in dbt", "delete it, or enable it in dbt")
             return None
         require_builtin(outcome.nodes.macros, "snapshot")
-        translated = translate(rendered.text.strip(), outcome.dialect)
+        kinds = outcome.kinds_of(rendered.refs)
+        translated = translate(rendered.text.strip(), outcome.dialect, kinds)
         keys = [str(key) for key in listed(config.get("unique_key"))]
         _require_columns(keys)
     except MissingNode as error:
@@ -59,7 +60,8 @@ def _read(outcome: Outcome, node: Node) -> dict[str, Any] | None:
         _person(outcome, node, str(error), "write it as an asset with materialize: snapshot")
         return None
     doubts += map(str, translated.unproven)
-    if reason := unproven_keys(keys, outcome.dialect):
+    reason, notes = unproven_keys(keys, outcome.dialect, translated.kinds)
+    if reason:
         doubts.append(f"which rows are the same and have changed: {reason}")
     doubts += [f"{option} isn't carried: {why}" for option, why in _CHANGED if config.get(option)]
     if rendered.environment:
@@ -69,6 +71,7 @@ def _read(outcome: Outcome, node: Node) -> dict[str, Any] | None:
         "keys": keys,
         "config": config,
         "doubts": doubts,
+        "notes": (*translated.notes, *notes),
         "macros": rendered.macros,
     }
 
@@ -145,7 +148,7 @@ def _write(outcome: Outcome, node: Node, snapshot: dict[str, Any]) -> None:
     second = outcome.write(snapshot_path(node), text)
     why = (
         f"versions by {', '.join(keys)} in {versions}; {node.target} shows them with dbt's columns;"
-        f" {deletes_note}"
+        f" {'; '.join([deletes_note, *snapshot['notes']])}"
     )
     verdict, todo = Verdict.CARRIED, ""
     if doubts:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from headrace_import.importers.dbt.check_kinds import KINDS, Call, NoCheck, literal
 from headrace_import.importers.dbt.compiled import CompiledProject
-from headrace_import.importers.dbt.dialects import NotSelect, condition_in_duckdb, translate
+from headrace_import.importers.dbt.dialects import (
+    SELF_TABLE,
+    NotSelect,
+    condition_in_duckdb,
+    translate,
+)
 from headrace_import.importers.dbt.generic_tests import DeclaredTest, declared_tests, unique_id
 from headrace_import.importers.dbt.models import command_path
 from headrace_import.importers.dbt.nodes import config_of
@@ -54,7 +59,8 @@ def _generic(outcome: Outcome, test: DeclaredTest) -> None:
         todo = f"write a `sql` check in {outcome.paths[node.uid]}"
         outcome.add(uid, file, test.line, Verdict.PERSON, why, todo=todo, **common)
         return
-    why = f"{kind} is the check {_kind_of(declaration)} of {outcome.nodes.by_id[owner].target}"
+    target = outcome.nodes.by_id[owner].target
+    why = "; ".join([f"{kind} is the check {_kind_of(declaration)} of {target}", *test.notes])
     outcome.add(
         uid, file, test.line, Verdict.CARRIED, why, created=(outcome.paths[owner],), **common
     )
@@ -119,7 +125,7 @@ def _compiled_check(
     if missing or compiled.doubts:
         raise NoCheck(f"{reason}; {[*missing, *compiled.doubts][0]}")
     declaration: dict[str, Any] = {"sql": {"query": compiled.rendered.text}}
-    _finish(outcome, test, declaration, "")
+    _finish(outcome, test, declaration, "", refs)
     for used in compiled.rendered.macros:
         outcome.macros_used.setdefault(used, []).append(node)
     return _placed(outcome, test, declaration, tuple(refs))
@@ -146,7 +152,7 @@ def _static_check(
     else:
         declaration, more = _own_test(outcome, test, call)
         reads += more
-    _finish(outcome, test, declaration, where)
+    _finish(outcome, test, declaration, where, reads)
     others = tuple(name for name in dict.fromkeys(reads) if name != test.node.uid)
     return _placed(outcome, test, declaration, others)
 
@@ -236,50 +242,65 @@ def _relation_argument(outcome: Outcome, node: str, value: Any) -> Any:
     return Relation(node, SELF) if isinstance(table, Relation) and table.id == node else table
 
 
-def query_of(outcome: Outcome, text: str) -> str:
-    """Return a check's query for DuckDB, on one line if it has no comments. Raise NoCheck."""
+def query_of(outcome: Outcome, text: str, refs: Mapping[str, str]) -> tuple[str, tuple[str, ...]]:
+    """Return a check's query for DuckDB, on one line if it has no comments, and notes.
+
+    `refs` are the ids of nodes, and the names of their tables there. Raise NoCheck.
+    """
+    kinds = outcome.kinds_of(refs)
     try:
-        translated = translate(text.strip().rstrip(";"), outcome.dialect, names_matter=False)
+        translated = translate(text.strip().rstrip(";"), outcome.dialect, kinds, names_matter=False)
     except NotSelect as error:
         raise NoCheck(str(error)) from None
     if translated.unproven:
         raise NoCheck(str(translated.unproven[0]))
     lines = [line.rstrip() for line in translated.sql.strip().split("\n")]
     if any("--" in line for line in lines):
-        return "\n".join(line for line in lines if line)
-    return " ".join(" ".join(lines).split())
+        return "\n".join(line for line in lines if line), translated.notes
+    return " ".join(" ".join(lines).split()), translated.notes
 
 
-def _finish(outcome: Outcome, test: DeclaredTest, declaration: dict[str, Any], where: str) -> None:
-    """Add name, severity and `where` to a check; write its SQL for DuckDB."""
+def _finish(
+    outcome: Outcome,
+    test: DeclaredTest,
+    declaration: dict[str, Any],
+    where: str,
+    reads: Iterable[str] = (),
+) -> None:
+    """Add name, severity and `where` to a check of these nodes; write its SQL for DuckDB."""
     kind = _kind_of(declaration)
+    itself = {test.node.uid: SELF_TABLE}
     if kind == "sql":
-        query = query_of(outcome, declaration["sql"]["query"])
+        tables = {uid: outcome.nodes.by_id[uid].target for uid in reads}
+        query, notes = query_of(outcome, declaration["sql"]["query"], tables | itself)
         declaration["sql"] = {"name": _name(test), "query": query}
     else:
-        query_of(outcome, _asked(kind, declaration[kind]))
+        to = {uid: "u" for uid in reads if uid != test.node.uid}
+        _, notes = query_of(outcome, _asked(kind, declaration[kind]), itself | to)
     if kind != "sql" and test.given_name:
         declaration["name"] = clean_check(test.given_name)
     if where and kind not in ("sql", "row_count"):
-        declaration["where"] = _condition(outcome, where)
+        declaration["where"], more = _condition(outcome, where, itself)
+        notes += more
     set_severity(declaration, test.config)
+    test.notes = tuple(dict.fromkeys(notes))
 
 
 def _asked(kind: str, value: Any) -> str:
     """Return what a check asks of its columns as SQL: how the warehouse of dbt compares them."""
     if kind == "unique":
         columns = ", ".join(value)
-        return f"select {columns} from t group by {columns}"
+        return f"select {columns} from $self group by {columns}"
     if kind == "accepted_values":
         texts = ", ".join(map(literal, value["values"]))
-        return f"select * from t where {value['column']} in ({texts})"
+        return f"select * from $self where {value['column']} in ({texts})"
     if kind == "references":
-        return f"select t.* from t join u on t.{value['column']} = u.{value['column']}"
+        return f"select t.* from $self t join u on t.{value['column']} = u.{value['column']}"
     if kind == "range":
         bounds = [bound for key in ("min", "max") if (bound := value.get(key)) is not None]
         texts = " and ".join(f"{value['column']} >= {bound}" for bound in bounds)
-        return f"select * from t where {texts or '1 = 1'}"
-    return "select * from t"
+        return f"select * from $self where {texts or '1 = 1'}"
+    return "select * from $self"
 
 
 def set_severity(declaration: dict[str, Any], config: Mapping[str, Any]) -> None:
@@ -288,9 +309,11 @@ def set_severity(declaration: dict[str, Any], config: Mapping[str, Any]) -> None
         declaration["severity"] = "warning"
 
 
-def _condition(outcome: Outcome, where: str) -> str:
+def _condition(
+    outcome: Outcome, where: str, itself: Mapping[str, str]
+) -> tuple[str, tuple[str, ...]]:
     try:
-        return condition_in_duckdb(where, outcome.dialect)
+        return condition_in_duckdb(where, outcome.dialect, outcome.kinds_of(itself))
     except NotSelect as error:
         raise NoCheck(str(error)) from None
 

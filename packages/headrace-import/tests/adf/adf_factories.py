@@ -82,12 +82,16 @@ def expression(text: str) -> dict[str, str]:
     return {"value": text, "type": "Expression"}
 
 
+EMPTIES = {"type": "AzureSqlSink", "preCopyScript": "TRUNCATE TABLE [dbo].[Orders]"}
+"""A sink that empties the table of the dataset `orders_table` before it writes."""
+
+
 def copy(name: str, origin: str, target: str, after: Any = (), **settings: Any) -> dict[str, Any]:
     """Return a Copy between two datasets; `parameters=` are those of the origin."""
     parameters = settings.pop("parameters", {})
     whole = {
         "source": {"type": "DelimitedTextSource"},
-        "sink": {"type": "AzureSqlSink"},
+        "sink": EMPTIES if target == "orders_table" else {"type": "AzureSqlSink"},
         **settings,
     }
     found = activity(name, "Copy", after, settings=whole)

@@ -76,7 +76,8 @@ def test_a_tumbling_window_becomes_partitions(root: Path, tmp_path: Path) -> Non
     notebook = activity("Enrich", "DatabricksNotebook", ["Load"], settings={
         "notebookPath": "/enrich", "baseParameters": {"d": expression("@pipeline().parameters.start")},
     })  # fmt: skip
-    load = copy("Load", "events", "orders_table", parameters={"day": day})
+    adds = {"type": "AzureSqlSink"}
+    load = copy("Load", "events", "orders_table", parameters={"day": day}, sink=adds)
     pipeline(root, "hourly", [load], parameters={"start": {"type": "string"}})
     trigger(
         root, "window", "TumblingWindowTrigger", "hourly",
@@ -217,7 +218,10 @@ def test_a_list_in_the_files_is_unrolled(root: Path, tmp_path: Path) -> None:
             location={"type": "AzureBlobFSLocation", "fileSystem": "raw", "fileName": expression("@{dataset().n}.csv")})  # fmt: skip
     dataset(root, "any_table", "AzureSqlTable", "sql", parameters={"n": {"type": "string"}},
             table=expression("@dataset().n"))  # fmt: skip
-    one = copy("Load", "any_csv", "any_table", parameters={"n": expression("@item().name")})
+    empties = {"type": "S", "preCopyScript": expression("@concat('TRUNCATE TABLE ', item().name)")}
+    one = copy(
+        "Load", "any_csv", "any_table", parameters={"n": expression("@item().name")}, sink=empties
+    )
     one["outputs"][0]["parameters"] = {"n": expression("@item().name")}
     items_ = expression('@json(\'[{"name":"cities"},{"name":"roads"}]\')')
     pipeline(
@@ -425,6 +429,8 @@ def test_what_could_be_untangled_is_suggested_with_evidence(root: Path, tmp_path
 
 def _query_copy(target: str, query: str, **more: object) -> dict[str, object]:
     source = {"type": "AzureSqlSource", "sqlReaderQuery": query}
+    if target == "totals":
+        more["sink"] = {"type": "AzureSqlSink", "preCopyScript": "TRUNCATE TABLE dbo.Totals"}
     return copy("Load", "orders_table", target, source=source, **more)
 
 

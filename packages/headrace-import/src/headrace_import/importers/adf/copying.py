@@ -10,9 +10,22 @@ from headrace_import.importers.adf import dates
 from headrace_import.importers.adf.activities import Activity
 from headrace_import.importers.adf.drafts import Draft, Names, clean
 from headrace_import.importers.adf.evaluate import resolve
+from headrace_import.importers.adf.json_text import JsonObject
 from headrace_import.importers.adf.reading import list_of, object_of, objects_of, text_at
 from headrace_import.importers.adf.refusals import NotCarriedError, newest_window_only
 from headrace_import.importers.adf.schedules import Schedule
+from headrace_import.importers.adf.settings import (
+    COPY,
+    CSV,
+    FILE_READING,
+    MAPPED,
+    OTHER_FILES,
+    READING,
+    SINK,
+    SOURCE,
+    TRANSLATOR,
+    require_known,
+)
 from headrace_import.importers.adf.stores import (
     DATABASES,
     Place,
@@ -31,6 +44,7 @@ from headrace_import.importers.adf.values import (
     unknown_in,
 )
 from headrace_import.importers.adf.windows import bound_query
+from headrace_import.importers.imported import CONDITION
 
 _DELIMITERS = {",": None, ";": ";", "|": "|", "\t": "\t"}
 _SEVERAL_FILES = (
@@ -81,9 +95,11 @@ def carried_copy(activity: Activity, scope: Scope, context: Context) -> tuple[li
         raise NotCarriedError(f"its target isn't known: {target.problem}")
     check_sink(sink, target)
     origin = only_place(raw, "inputs", scope, context)
+    check_copy(settings, source)
     fields, connection = _fields(origin, source, context)
     if "partition" in fields and sink.get("preCopyScript"):
         raise newest_window_only(target.table.table)
+    require_replaced(sink, is_window="partition" in fields)
     columns = mapping(resolve(settings.get("translator"), scope))
     if objects_of(source, "additionalColumns"):
         raise NotCarriedError("it adds columns to what it copies")
@@ -93,7 +109,7 @@ def carried_copy(activity: Activity, scope: Scope, context: Context) -> tuple[li
         node = context.names.take(name, f"{context.folder}_{name}")
         whole = {**described, **fields}
         draft = Draft("source", node, "", whole, target=target.table, connection=connection)
-        return [draft], copy_todo(sink)
+        return [draft], copy_todo(origin)
     raw_node = context.names.take(f"{name}_raw")
     node = context.names.take(name, f"{context.folder}_{name}")
     partition = (
@@ -103,14 +119,37 @@ def carried_copy(activity: Activity, scope: Scope, context: Context) -> tuple[li
     asset = Draft("sql", node, context.folder, {**described, **partition}, query)
     asset.inputs, asset.target = [raw_node], target.table
     raw_draft = Draft("source", raw_node, "", fields, connection=connection)
-    return [raw_draft, asset], copy_todo(sink)
+    return [raw_draft, asset], copy_todo(origin)
 
 
-def copy_todo(sink: dict[str, Any]) -> str:
-    """Return what is left to say about a sink that adds rows at each run."""
-    if sink.get("preCopyScript"):
-        return ""
-    return "the factory added the rows of each run to the table; here a delivery replaces its rows"
+STORED = f"{CONDITION} the types of its table in the factory round or cut what they store"
+"""Said of what fills a table, whose columns are decided by the query or the file here."""
+
+
+def check_copy(settings: JsonObject, source: dict[str, Any]) -> None:
+    """Raise NotCarriedError for settings that aren't known to leave the rows the same."""
+    require_known(settings, COPY)
+    require_known(source, SOURCE)
+    require_known(object_of(source, "storeSettings"), READING)
+    require_known(object_of(source, "formatSettings"), FILE_READING)
+
+
+def require_replaced(sink: dict[str, Any], *, is_window: bool) -> None:
+    """Raise NotCarriedError for a sink that adds the same rows to its table at each run."""
+    if not is_window and not sink.get("preCopyScript"):
+        raise NotCarriedError("each run adds its rows to the table once more (no `preCopyScript`)")
+
+
+def copy_todo(origin: Place) -> str:
+    """Return on what condition a table has the rows that are copied."""
+    if origin.format != "csv":
+        return STORED
+    quoted = "a quoted value is empty"
+    if origin.settings.get("escapeChar") != '"':
+        quoted += (
+            " or has a quote or a backslash in it, of which the factory takes one as an escape"
+        )
+    return f"{STORED}, or {quoted}"
 
 
 def carried_validation(
@@ -142,6 +181,7 @@ def check_sink(sink: dict[str, Any], target: Place) -> None:
     if script and emptied is None:
         raise NotCarriedError("it runs SQL in its target before it copies")
     store = target.store.name if target.store else ""
+    require_known(sink, SINK)
     if emptied is not None and table_key(store, emptied[1]) != target.table:
         raise NotCarriedError("it removes rows of another table before it copies")
     if sink.get("sqlWriterStoredProcedureName"):
@@ -238,6 +278,8 @@ def _date_code(part: str | Moment) -> str:
 
 def _format(place: Place) -> dict[str, Any]:
     settings = place.settings
+    if place.format != "csv":
+        require_known(settings, OTHER_FILES)
     if settings.get("compression") or settings.get("compressionCodec") not in (
         None,
         "",
@@ -259,6 +301,7 @@ def _format(place: Place) -> dict[str, Any]:
 
 def _csv(place: Place) -> dict[str, Any]:
     settings = place.settings
+    require_known(settings, CSV)
     options: dict[str, Any] = {}
     delimiter = settings.get("columnDelimiter", ",")
     if delimiter not in _DELIMITERS:
@@ -361,9 +404,12 @@ def mapping(translator: Any) -> list[str]:
         return []
     if translator.get("collectionReference") or translator.get("columnMappings"):
         raise NotCarriedError("it maps nested values to columns")
+    require_known(translator, TRANSLATOR)
     columns: list[str] = []
     for entry in objects_of(translator, "mappings"):
         origin, target = object_of(entry, "source"), object_of(entry, "sink")
+        require_known(origin, MAPPED)
+        require_known(target, MAPPED)
         names = [
             text_at(side, "name") or _path_name(text_at(side, "path")) for side in (origin, target)
         ]

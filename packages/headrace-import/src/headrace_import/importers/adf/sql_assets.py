@@ -10,24 +10,27 @@ from sqlglot import exp
 
 from headrace_import.importers.adf.activities import Activity
 from headrace_import.importers.adf.copying import (
+    STORED,
     Context,
     carried_copy,
+    check_copy,
     check_sink,
-    copy_todo,
     mapping,
     only_place,
     query_of,
+    require_replaced,
 )
 from headrace_import.importers.adf.drafts import Draft
 from headrace_import.importers.adf.evaluate import resolve
 from headrace_import.importers.adf.file_users import user_of_file
 from headrace_import.importers.adf.origin import Resource
-from headrace_import.importers.adf.reading import objects_of, text_at
+from headrace_import.importers.adf.reading import object_of, objects_of, text_at
 from headrace_import.importers.adf.refusals import (
     NeedsDecisionError,
     NotCarriedError,
     newest_window_only,
 )
+from headrace_import.importers.adf.settings import ONE_SCRIPT, SCRIPT, SOURCE, require_known
 from headrace_import.importers.adf.sql_tasks import (
     NotTranslatedError,
     Translated,
@@ -37,7 +40,10 @@ from headrace_import.importers.adf.sql_tasks import (
 from headrace_import.importers.adf.stores import DATABASES, DIALECTS, Place, table_name
 from headrace_import.importers.adf.values import Scope, has_moment, unknown_in
 from headrace_import.importers.adf.windows import bound_query
+from headrace_import.importers.imported import CONDITION
 
+_FEW = f"{CONDITION} it has more than 5,000 rows, of which a Lookup reads the first"
+"""https://learn.microsoft.com/en-us/azure/data-factory/control-flow-lookup-activity"""
 _BOUNDS = re.compile(r"\$partition_(start|end)\b")
 
 
@@ -47,6 +53,7 @@ def carried_sql(activity: Activity, scope: Scope, context: Context) -> tuple[lis
     Raise NotCarriedError.
     """
     store, dialect = _store(activity, scope, context)
+    _check_settings(activity)
     text, is_bound = _text(activity, scope, context)
     try:
         translated = translate(text, dialect, store.name, context.stores.columns)
@@ -70,7 +77,20 @@ def carried_sql(activity: Activity, scope: Scope, context: Context) -> tuple[lis
         list(translated.reads),
         target=translated.target,
     )
-    return [draft], _todo(translated, store)
+    is_lookup = activity.type.lower() == "lookup"
+    return [draft], "; ".join(filter(None, [_todo(translated, store), _FEW if is_lookup else ""]))
+
+
+def _check_settings(activity: Activity) -> None:
+    settings = activity.settings
+    if activity.type.lower() == "lookup":
+        require_known(object_of(settings, "source"), SOURCE)
+        if settings.get("firstRowOnly") is not False:
+            raise NotCarriedError("it reads the first row alone")
+        return
+    require_known(settings, SCRIPT)
+    for script in objects_of(settings, "scripts"):
+        require_known(script, ONE_SCRIPT)
 
 
 def carried_transfer(activity: Activity, scope: Scope, context: Context) -> tuple[list[Draft], str]:
@@ -98,7 +118,9 @@ def _carried_query(
     dialect = _dialect(origin.store)
     target = only_place(activity.raw, "outputs", scope, context)
     sink = resolve(activity.settings.get("sink"), scope)
-    wanted, todo = _target(activity, target, sink if isinstance(sink, dict) else {}, context)
+    sink = sink if isinstance(sink, dict) else {}
+    check_copy(activity.settings, source)
+    wanted, todo = _target(activity, target, sink, context)
     if objects_of(source, "additionalColumns"):
         raise NotCarriedError("it adds columns to what it copies")
     query = query_of(source)
@@ -115,6 +137,8 @@ def _carried_query(
     fields: dict[str, Any] = {"description": activity.description} if activity.description else {}
     if has_moment(query):
         fields |= _window(translated, wanted, context, is_replaced=_is_replaced(target, sink))
+    if target.kind == "table":
+        require_replaced(sink, is_window="partition" in fields)
     columns = mapping(resolve(activity.settings.get("translator"), scope))
     sql = _mapped(translated.sql, columns)
     node = context.names.take(wanted, f"{context.folder}_{wanted}")
@@ -124,9 +148,9 @@ def _carried_query(
     return [draft], "; ".join(filter(None, (todo, _todo(translated, origin.store))))
 
 
-def _is_replaced(target: Place, sink: Any) -> bool:
+def _is_replaced(target: Place, sink: dict[str, Any]) -> bool:
     """Whether each run removes what earlier runs wrote."""
-    return target.kind == "file" or (isinstance(sink, dict) and bool(sink.get("preCopyScript")))
+    return target.kind == "file" or bool(sink.get("preCopyScript"))
 
 
 def _window(
@@ -146,7 +170,7 @@ def _target(
     if place.kind == "table":
         if place.table is None or place.problem:
             raise NotCarriedError(f"its target isn't known: {place.problem}")
-        return table_name(place.table), copy_todo(sink)
+        return table_name(place.table), STORED
     if place.kind != "file" or place.dataset is None or not isinstance(place.path, str):
         raise NotCarriedError("its target is neither a table nor one file that each run replaces")
     if not place.path and place.problem:
@@ -235,5 +259,5 @@ def _todo(translated: Translated, store: Resource) -> str:
     if text_at(store.raw, "type").lower() not in DATABASES:
         notes.append("the tables that it reads must be exported where the new sources expect them")
     if translated.target is not None:
-        notes.append("its columns have the types of the query, not those of the old table")
+        notes.append(STORED)
     return "; ".join(filter(None, [*notes, translated.note]))

@@ -55,11 +55,8 @@ def translate(
     `columns` returns the kinds of a table's columns, as far as its datasets say them.
     """
     statements = _statements(text, dialect)
-    emptied = {key for statement in statements if (key := _emptied(statement, store)) is not None}
-    rest = [statement for statement in statements if _emptied(statement, store) is None]
-    if len(rest) != 1:
-        raise NotTranslatedError(f"it has {len(rest)} statements, an asset is one query")
-    query, target, created = _query(rest[0], store)
+    emptied, statement = _replaced_by(statements, store)
+    query, target, created = _query(statement, store)
     if emptied - {target}:
         raise NotTranslatedError("it removes rows of another table than the one that it fills")
     reason = depends_on_run(query)
@@ -73,6 +70,15 @@ def translate(
         raise NotTranslatedError("it reads the table that it writes")
     sql, note = _generated(checked.tree), "; ".join(checked.notes)
     return Translated(sql, tuple(reads), target, created or bool(emptied), note)
+
+
+def _replaced_by(statements: list[exp.Expr], store: str) -> tuple[set[TableKey], exp.Expr]:
+    """Return which tables are emptied first, and the only statement after that."""
+    *before, last = statements or [exp.Null()]
+    emptied = [_emptied(statement, store) for statement in before]
+    if None in emptied or _emptied(last, store) is not None:
+        raise NotTranslatedError("it isn't one query, after statements that empty its table")
+    return {key for key in emptied if key is not None}, last
 
 
 def _statements(text: str, dialect: str) -> list[exp.Expr]:
@@ -91,17 +97,24 @@ def _statements(text: str, dialect: str) -> list[exp.Expr]:
 
 
 def _is_setting(statement: exp.Expr) -> bool:
-    return isinstance(statement, exp.Set) and "nocount" in statement.sql().lower()
+    names = [column.name.lower() for column in statement.find_all(exp.Column)]
+    return isinstance(statement, exp.Set) and names == ["nocount"]
 
 
 def _emptied(statement: exp.Expr, store: str) -> TableKey | None:
-    table: exp.Expr | None = None
-    if isinstance(statement, exp.TruncateTable) and len(statement.expressions) == 1:
-        table = statement.expressions[0]
-    is_delete = isinstance(statement, exp.Delete) and statement.args.get("where") is None
-    if is_delete or (isinstance(statement, exp.Drop) and statement.args.get("kind") == "TABLE"):
-        table = statement.this
-    return _key(table, store) if isinstance(table, exp.Table) else None
+    """Return the table that a statement empties, as a whole and without doing more."""
+    given = {key: value for key, value in statement.args.items() if value}
+    if isinstance(statement, exp.Drop) and given.pop("kind", "") == "TABLE":
+        given.pop("exists", None)
+    elif not isinstance(statement, exp.Delete | exp.TruncateTable):
+        return None
+    tables = [
+        table
+        for value in given.values()
+        for table in (value if isinstance(value, list) else [value])
+    ]
+    whole = len(tables) == 1 and isinstance(tables[0], exp.Table)
+    return _key(tables[0], store) if whole else None
 
 
 def _key(table: exp.Table, store: str) -> TableKey:

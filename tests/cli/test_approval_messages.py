@@ -108,8 +108,9 @@ def test_who_approves_a_change_is_told_what_becomes_stale(
     people.text("tick")
     [(_, message)] = [item for item in outbox(people).items() if ".bo." in item[0]]
     assert row["partitions"] == 0 and row["stale"] == 6
-    assert "Stale until a backfill: 6 partitions" in message
-    assert "6 become stale" in people.text("approvals")
+    assert "To recompute, if somebody asks for it: 6 partitions" in message
+    assert "6 to recompute" in people.text("approvals")
+    assert "to recompute, if you ask for it: 6 partitions" in people.text("plan")
 
 
 def test_the_one_who_asked_is_told_of_the_answer(

@@ -65,7 +65,7 @@ class Consequence(msgspec.Struct, frozen=True, kw_only=True):
     rows: int = 0
     """Published rows that are replaced or unpublished, or quarantined rows that are released."""
     stale: int = 0
-    """Partitions that become stale and stay so until somebody asks for a backfill."""
+    """Partitions that become stale, or do once what they read is recomputed by a backfill."""
     bytes: int = 0
     """Estimated bytes that are written."""
     seconds: float = 0

@@ -49,7 +49,7 @@ class ConsequenceRow(Response, frozen=True, kw_only=True):
     """What the plan reaches when it was asked for.
 
     `rows` are published rows that it replaces, unpublishes or releases. `stale` are partitions that
-    become stale and stay so until somebody asks for a backfill.
+    become stale, or do once what they read is recomputed: until somebody asks for a backfill.
     """
 
     rows: int

@@ -277,7 +277,7 @@ def consequence_texts(consequence: Consequence | None) -> Iterator[str]:
     yield f"It changes {counts[0]} and {counts[1]}, and reaches {counts[2]} and {counts[3]}."
     for text, names in (
         (
-            "Stale until a backfill",
+            "To recompute, if somebody asks for it",
             [days(consequence.stale, "partition")] * bool(consequence.stale),
         ),
         ("Consumers", consequence.consumers),

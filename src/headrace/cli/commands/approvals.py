@@ -60,7 +60,7 @@ def _consequence(row: ApprovalRow) -> str:
     stale = row.consequence.stale
     parts = [
         plural(row.consequence.partitions, "partition"),
-        f"{stale:,} become{'s' * (stale == 1)} stale" if stale else "",
+        f"{stale:,} to recompute" if stale else "",
         joined(row.consequence.consumers),
     ]
     return ", ".join(part for part in parts if part)

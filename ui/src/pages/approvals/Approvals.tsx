@@ -89,7 +89,7 @@ function Facts({ row }: { row: Row }) {
       <dt>Changes</dt>
       <dd>
         {many(consequence.partitions, "partition")}, {many(consequence.rows, "published row")}
-        {consequence.stale > 0 && `; ${many(consequence.stale, "partition")} become stale`}
+        {consequence.stale > 0 && `; ${many(consequence.stale, "partition")} to recompute`}
       </dd>
       <dt>Reaches</dt>
       <dd>{[...consequence.consumers, ...consequence.domains].join(", ") || "nobody"}</dd>

@@ -13,7 +13,7 @@ from serve_lab import deliver, headrace, project, response
 
 from headrace.cli.main import run
 from headrace.project.session import ProjectSession, Silent
-from headrace.runtime import backups, leadership
+from headrace.runtime import backups, clock_jumps, leadership
 from headrace.services import database
 from headrace.serving import serving
 from headrace.serving.serving import Serving, Stop
@@ -53,6 +53,14 @@ def test_a_jump_is_asked_about_before_it_is_believed(
         assert "400 days after" in text and "headrace db clock --yes" in text
         assert run(["pause", "revenue", "--reason", "x", "--project", str(shop)]) == 3
         assert response(shop, "db", "clock")["ahead_days"] == 400
+        asked = response(shop, "status")
+        assert (
+            "the machine's clock, 400 days after all that the project stored" in asked["headline"]
+        )
+        assert asked["next"] == "headrace db clock"
+        assert response(shop, "db", "clock", "--yes")["believed"]
+        assert "clock" not in response(shop, "status")["headline"]
+        clock_jumps.forget_belief(shop / ".headrace")
     assert last_stored(shop) == before
     headrace(shop, "tick")  # the clock is set right, and nothing has happened
 

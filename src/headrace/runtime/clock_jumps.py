@@ -39,18 +39,28 @@ def refuse_jump(root: Path, data_folder: Path, written_us: int, wall_us: int) ->
 
     `written_us` is 0 in a new store.
     """
-    if not written_us or wall_us - written_us <= JUMP_DAYS * DAY_US:
-        return
-    if _believed_us(data_folder) >= wall_us - JUMP_DAYS * DAY_US:
-        return
-    if _is_borne_out(root, data_folder, written_us, wall_us):
-        return
-    raise ClockJumped(
-        f"this machine's clock says {instant(wall_us):%Y-%m-%d %H:%M} UTC,"
-        f" {(wall_us - written_us) // DAY_US:,} days after the last time that the project stored"
-        f" ({instant(written_us):%Y-%m-%d}), and no file of the project was changed in between",
-        hint="set the machine's clock if it is wrong; if it is right: headrace db clock --yes",
+    if days := unconfirmed_days(root, data_folder, written_us, wall_us):
+        raise ClockJumped(
+            f"this machine's clock says {instant(wall_us):%Y-%m-%d %H:%M} UTC,"
+            f" {days:,} days after the last time that the project stored"
+            f" ({instant(written_us):%Y-%m-%d}), and no file of the project was changed in between",
+            hint="set the machine's clock if it is wrong; if it is right: headrace db clock --yes",
+        )
+
+
+def unconfirmed_days(root: Path, data_folder: Path, written_us: int, wall_us: int) -> int:
+    """Return how many days the machine's clock is after the last stored time; 0 if it is credible.
+
+    It is after a short time, after a person confirmed it, and if a file was changed in between.
+    """
+    jump_us = wall_us - written_us
+    credible = (
+        not written_us
+        or jump_us <= JUMP_DAYS * DAY_US
+        or _believed_us(data_folder) >= wall_us - JUMP_DAYS * DAY_US
+        or _is_borne_out(root, data_folder, written_us, wall_us)
     )
+    return 0 if credible else jump_us // DAY_US
 
 
 def believe(data_folder: Path, wall_us: int) -> None:

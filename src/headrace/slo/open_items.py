@@ -152,7 +152,8 @@ class OpenFacts(msgspec.Struct, frozen=True, kw_only=True):
     not_applied: int | None = 0
     """Number of nodes that differ from the applied version; None if the files have errors."""
     days_ahead: int = 0
-    """How far the project's clock is ahead of the machine's, so that all times are wrong."""
+    """How far the project's clock is ahead of the machine's, so that all times are wrong; negative
+    if the machine's is ahead of all that was stored, and nobody has confirmed it."""
 
 
 class Explained(msgspec.Struct, frozen=True):
@@ -309,7 +310,10 @@ def _consumers(facts: OpenFacts) -> OpenItem | None:
 def _ahead(facts: OpenFacts) -> OpenItem | None:
     if not facts.days_ahead:
         return None
-    text = f"the project's clock, {counted(facts.days_ahead, 'day')} ahead of the machine's"
+    days = counted(abs(facts.days_ahead), "day")
+    text = f"the project's clock, {days} ahead of the machine's"
+    if facts.days_ahead < 0:
+        text = f"the machine's clock, {days} after all that the project stored: is it right?"
     return OpenItem(OpenKind.CLOCK_AHEAD, 1, (), text, "headrace db clock")
 
 

@@ -122,7 +122,7 @@ HONEST = status_response(
         msgspec.structs.replace(consumer, availability=AVAILABILITY)
         for consumer in status_response().consumers
     ],
-    availability_text="93.1 % of 30 days, worst of 3 consumers (mean 93.3 %); 8,640 minutes lost",
+    availability_text="93.1 % of 30 days, worst of 3 consumers (mean 93.3 %); 8,640 minutes lost in total",
     corrections=[
         f"{consumer.name}: 93.9 % was claimed; 345 minutes corrected since (INC-3)"
         for consumer in status_response().consumers

@@ -48,3 +48,14 @@ def _score(lost_us: int, unknown_us: int) -> AvailabilityScore:
         promised=0,
         met=0,
     )
+
+
+@pytest.mark.parametrize(
+    ("of", "text"), [(1, "; 3 minutes lost"), (2, "; 3 minutes lost in total")]
+)
+def test_minutes_of_several_consumers_are_said_to_be_added(of: int, text: str) -> None:
+    """Would catch: 22,981 minutes lost each by two consumers, read as 45,962 minutes of a window."""
+    summed = availability.AvailabilityTotals(
+        honest="90.0", mean="95.0", of=of, began_us=0, lost_minutes=3, lost_us=180 * SECOND_US
+    )
+    assert availability.availability(summed, WINDOW).endswith(text)

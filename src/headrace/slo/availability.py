@@ -278,8 +278,9 @@ def availability(
 ) -> str:
     """Return the sentence about several consumers.
 
-    For example `93.1 % of 30 days, worst of 3 consumers (mean 97.2 %); 2,040 minutes lost`. The
-    first delivery of a source that is `undelivered` can turn out to have been due long before.
+    For example `93.1 % of 30 days, worst of 3 consumers (mean 97.2 %); 2,040 minutes lost in
+    total`, added over the consumers. The first delivery of a source that is `undelivered` can turn
+    out to have been due long before.
     """
     if totals.honest is None or totals.began_us is None:
         return NOT_KNOWN.format(undelivered[0]) if undelivered else NOTHING_DUE
@@ -287,7 +288,8 @@ def availability(
     if totals.of > 1:
         removed_clause = f", {removed} of them removed" if removed else ""
         text += f", worst of {days(totals.of, 'consumer')}{removed_clause} (mean {totals.mean} %)"
-    return f"{text}{_lost(totals.lost_minutes or 0, totals.lost_us, totals.unobserved_minutes)}"
+    lost = totals.lost_minutes or 0, totals.lost_us, totals.unobserved_minutes
+    return f"{text}{_lost(*lost, in_total=totals.of > 1)}"
 
 
 def of_consumer(figures: AvailabilityFigures, window: AvailabilityWindow) -> str:
@@ -309,13 +311,14 @@ def of_consumer(figures: AvailabilityFigures, window: AvailabilityWindow) -> str
     )
 
 
-def _lost(minutes: int, us: int, unobserved: int) -> str:
+def _lost(minutes: int, us: int, unobserved: int, *, in_total: bool = False) -> str:
     if not minutes:
         return ""
+    lost = f"lost{' in total' * in_total}"
     if us < MINUTE_US:  # most often the seconds that the work itself took
-        return f"; under a minute lost{', not all of it observed' if unobserved else ''}"
+        return f"; under a minute {lost}{', not all of it observed' if unobserved else ''}"
     unseen = f", {unobserved:,} of them unobserved" if unobserved else ""
-    return f"; {days(minutes, 'minute')} lost{unseen}"
+    return f"; {days(minutes, 'minute')} {lost}{unseen}"
 
 
 def corrections(name: str, owner: str, figures: AvailabilityFigures) -> Iterator[str]:

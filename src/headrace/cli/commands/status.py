@@ -384,6 +384,7 @@ def _figure_column(place: int, field: str) -> ColumnLayout:
     if field in _BOLD_FIELDS:
         return ColumnLayout(field.replace("_", " "), gives=1, least=10)
     title = field.removesuffix("_at").removesuffix("_percent").replace("_per_second", "/s")
+    title = title.removesuffix("_seconds").replace("seconds", "duration")
     return ColumnLayout(title.replace("_", " "), drops=place, gives=2 if field == "said" else 0)
 
 

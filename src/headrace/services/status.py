@@ -59,7 +59,7 @@ from headrace.slo.freshness import AssetStateCounts, FreshnessState
 from headrace.slo.open_items import EnvironmentDamage, IncidentFact, OpenFacts, OpenKind, open_items
 from headrace.standing import restatements
 from headrace.store import Transaction
-from headrace.store.clock import ClockKind, last_written
+from headrace.store.clock import last_written
 from headrace.store.lease import holder
 from headrace.store.queries import availability as stored_availability
 from headrace.store.queries import incidents, lake_maintenance, notifications, publications
@@ -171,7 +171,13 @@ def of_consumers(
                 ),
                 session.visible,
             ),
-            days_ahead=session.clock.days_ahead() or -_unconfirmed_days(session, tx),
+            days_ahead=session.clock.days_ahead()
+            or -unconfirmed_days(
+                session.root,
+                session.data_folder,
+                0 if session.replay else last_written(tx),
+                session.clock.now_us(),
+            ),
         )
         wrong_visible = bool(limited) or bool(evaluation.opened.wrong)
     response = StatusResponse(
@@ -431,14 +437,6 @@ def _chosen(
         for name, consumer in compiled.project.consumers.items()
         if name in names or names & set(consumer.reads)
     }
-
-
-def _unconfirmed_days(session: ProjectSession, tx: Transaction) -> int:
-    """Return how many days the machine's clock has jumped ahead, which nobody has confirmed."""
-    if session.clock.kind is ClockKind.REPLAY:
-        return 0
-    written_us, now_us = last_written(tx), session.clock.now_us()
-    return unconfirmed_days(session.root, session.data_folder, written_us, now_us)
 
 
 def _consumer(

@@ -288,8 +288,8 @@ def availability(
     if totals.of > 1:
         removed_clause = f", {removed} of them removed" if removed else ""
         text += f", worst of {days(totals.of, 'consumer')}{removed_clause} (mean {totals.mean} %)"
-    lost = totals.lost_minutes or 0, totals.lost_us, totals.unobserved_minutes
-    return f"{text}{_lost(*lost, in_total=totals.of > 1)}"
+    summed = totals.lost_minutes or 0, totals.lost_us, totals.unobserved_minutes
+    return f"{text}{_lost(*summed, ' in total' * (totals.of > 1))}"
 
 
 def of_consumer(figures: AvailabilityFigures, window: AvailabilityWindow) -> str:
@@ -311,14 +311,13 @@ def of_consumer(figures: AvailabilityFigures, window: AvailabilityWindow) -> str
     )
 
 
-def _lost(minutes: int, us: int, unobserved: int, *, in_total: bool = False) -> str:
+def _lost(minutes: int, us: int, unobserved: int, total: str = "") -> str:
     if not minutes:
         return ""
-    lost = f"lost{' in total' * in_total}"
     if us < MINUTE_US:  # most often the seconds that the work itself took
-        return f"; under a minute {lost}{', not all of it observed' if unobserved else ''}"
+        return f"; under a minute lost{total}{', not all of it observed' if unobserved else ''}"
     unseen = f", {unobserved:,} of them unobserved" if unobserved else ""
-    return f"; {days(minutes, 'minute')} {lost}{unseen}"
+    return f"; {days(minutes, 'minute')} lost{total}{unseen}"
 
 
 def corrections(name: str, owner: str, figures: AvailabilityFigures) -> Iterator[str]:

@@ -311,9 +311,11 @@ def _ahead(facts: OpenFacts) -> OpenItem | None:
     if not facts.days_ahead:
         return None
     days = counted(abs(facts.days_ahead), "day")
-    text = f"the project's clock, {days} ahead of the machine's"
-    if facts.days_ahead < 0:
-        text = f"the machine's clock, {days} after all that the project stored: is it right?"
+    text = (
+        f"the project's clock, {days} ahead of the machine's"
+        if facts.days_ahead > 0
+        else f"the machine's clock, {days} after all that the project stored: is it right?"
+    )
     return OpenItem(OpenKind.CLOCK_AHEAD, 1, (), text, "headrace db clock")
 
 

@@ -383,8 +383,13 @@ def render_figure(response: FigureResponse, page: CommandOutput) -> None:
 def _figure_column(place: int, field: str) -> ColumnLayout:
     if field in _BOLD_FIELDS:
         return ColumnLayout(field.replace("_", " "), gives=1, least=10)
-    title = field.removesuffix("_at").removesuffix("_percent").replace("_per_second", "/s")
-    title = title.removesuffix("_seconds").replace("seconds", "duration")
+    title = (
+        field.removesuffix("_at")
+        .removesuffix("_percent")
+        .removesuffix("_seconds")
+        .replace("_per_second", "/s")
+        .replace("seconds", "duration")
+    )
     return ColumnLayout(title.replace("_", " "), drops=place, gives=2 if field == "said" else 0)
 
 

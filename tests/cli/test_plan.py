@@ -165,7 +165,7 @@ def test_applying_leaves_readers_what_they_see_until_somebody_asks(shop: Project
 
 def test_apply_can_make_the_past_follow_at_once(shop: Project) -> None:
     repaired(shop)
-    assert "--reason" in shop.refused("apply", "--yes", "--backfill", "--now", LATER)
+    assert "--reason" in shop.refused("apply", "--yes", "--backfill", "--now", LATER, code=3)
     result = shop.json("apply", "--yes", "--backfill", "--reason", "twice as much", "--now", LATER)
     assert (result["state"], result["backfill"]["state"], result["backfill"]["reason"]) == (
         "applied",

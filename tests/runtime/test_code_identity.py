@@ -193,12 +193,12 @@ def test_new_code_may_leave_what_is_published_as_it_is(project: Lab) -> None:
     two definitions in silence.
     """
     project.write("lib/factors.py", "FACTOR = 3\n")
-    for refused in (
-        ["--keep", "totals"],
-        ["--keep", "exported", "--reason", "x"],
-        ["--keep", "totals", "--reason", " "],
+    for refused, code in (
+        (["--keep", "totals"], 3),
+        (["--keep", "exported", "--reason", "x"], 2),
+        (["--keep", "totals", "--reason", " "], 3),
     ):
-        project.headrace("apply", "--yes", *refused, code=2)
+        project.headrace("apply", "--yes", *refused, code=code)
     planned = project.headrace("plan")["plan_id"]
     response = project.headrace(
         "apply", "--yes", "--keep", "totals", "--reason", "from 2025-01-03 on"

@@ -15,7 +15,7 @@ from headrace.access.permissions import CHANGE, command
 from headrace.access.visible_plans import VisiblePlan, without_hidden_errors
 from headrace.acts import approval_requests, promotions
 from headrace.acts.command_context import CommandContext
-from headrace.acts.commands import leader_command
+from headrace.acts.commands import leader_command, required_reason
 from headrace.model.intervals import to_us
 from headrace.model.partitions import command_line
 from headrace.plan import Compiled, changes, comparison
@@ -93,12 +93,12 @@ def apply(
     requires a `reason`.
 
     Raise InvalidProject if the files have errors, UsageError for an invalid plan id or a selection
-    that keeps nothing, NotAllowed if a change is beyond the caller's roles, and whatever `confirm`
-    raises where no person can be asked.
+    that keeps nothing, Refused for `keep` without a reason, NotAllowed if a change is beyond the
+    caller's roles, and whatever `confirm` raises where no person can be asked.
     """
     agreements.checked_id(plan_id)
     if keep:
-        plans.require_reason(reason)
+        required_reason(reason, "apply --keep", "readers see rows of earlier code")
     request = ApplyArguments(plan_id=plan_id, keep=tuple(keep), reason=reason, version=version)
     with declared_version(session, version):
         return _apply_declared(session, request, confirm, progress)

@@ -74,15 +74,6 @@ from headrace.store import Store, Transaction
 # `apply --keep`: new code is applied, and partitions published by other code stay fresh.
 
 
-def require_reason(reason: str) -> None:
-    """Raise UsageError without a reason, which readers of a table with two code versions need."""
-    if not reason.strip():
-        raise UsageError(
-            "--keep needs --reason",
-            hint="say why the new code leaves published data as it is: --reason TEXT",
-        )
-
-
 def nodes_to_keep(
     session: ProjectSession, selection: Sequence[str], progress: Progress
 ) -> tuple[str, ...]:

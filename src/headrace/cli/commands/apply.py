@@ -45,18 +45,11 @@ def apply_command(
     --backfill, otherwise on request. Exits 3 if nobody agreed, or if the plan isn't the one that
     was agreed to any more.
     """
+    from headrace.acts.commands import required_reason
     from headrace.services.apply import apply
 
-    if backfill and not (reason or "").strip():
-        raise UsageError(
-            "--backfill needs --reason",
-            hint="say why published data is computed again: --reason TEXT",
-        )
-    if keep and not (reason or "").strip():
-        raise UsageError(
-            "--keep needs --reason",
-            hint="say why the new code leaves published data as it is: --reason TEXT",
-        )
+    if backfill:
+        required_reason(reason, "apply --backfill", "published data is computed again")
     response = apply(
         invocation.session,
         confirm=lambda plan: confirm_apply(invocation, plan, yes=yes, version=version),

@@ -9,6 +9,7 @@ import os
 import pty
 import subprocess
 import sys
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,7 +17,10 @@ import pytest
 from clilab import Project
 
 from headrace.cli.run_results import _attempts_row, repaired_text
+from headrace.model import Refused, UsageError
+from headrace.project.session import ProjectSession, Silent
 from headrace.responses import AttemptRow, RepairedRow
+from headrace.services.run import run
 
 HEADRACE = str(Path(sys.executable).with_name("headrace"))
 INTERFACE = {"now", "run_id", "state", "attempts", "published", "rejected", "incidents_opened"}
@@ -30,8 +34,8 @@ def test_tick_gives_the_response_of_the_interface(shop: Project) -> None:
 
 
 def test_run_again_needs_a_reason_and_replaces(shop: Project) -> None:
-    assert "needs --reason" in shop.refused("run", "revenue", "--again")
-    assert "needs --reason" in shop.refused("run", "revenue", "--again", "--reason", " ")
+    for words in ((), ("--reason", " "), ("--reason", " ", "--apply", "--yes")):
+        assert "needs --reason" in shop.refused("run", "revenue", "--again", *words, code=3)
     response = shop.json(
         "run",
         "revenue",
@@ -66,6 +70,21 @@ def test_ranges_are_one_thing_or_the_other(shop: Project) -> None:
     assert "exclude each other" in shop.refused(
         "run", "--partition", "2025-03-01", "--from", "2025-03-01"
     )
+
+
+def test_programs_are_refused_what_the_command_line_is(shop: Project) -> None:
+    """Would catch: a range that is ignored beside partitions, or a blank reason, by HTTP."""
+    with closing(ProjectSession.open(shop.root, "prod", None, "tester")) as session:
+        with pytest.raises(Refused, match="needs --reason"):
+            run(session, ["revenue"], again=True, reason=" ", progress=Silent())
+        with pytest.raises(UsageError, match="exclude each other"):
+            run(
+                session,
+                ["revenue"],
+                partitions=["2025-03-01"],
+                last="2025-03-02",
+                progress=Silent(),
+            )
 
 
 def test_keys_that_no_partition_has_are_named(new: Project) -> None:

@@ -12,7 +12,7 @@ import msgspec
 from headrace.access.consequences import in_force, of_computation, required
 from headrace.access.permissions import OPERATE, command
 from headrace.acts.command_context import CommandContext
-from headrace.acts.commands import PendingRun, leader_command
+from headrace.acts.commands import PendingRun, leader_command, required_reason
 from headrace.connect.connectors import is_routed_by_rows
 from headrace.model import Asset, Consumer, Project, Refused, Source, UsageError
 from headrace.model.export_problems import Exported, exported
@@ -360,10 +360,10 @@ def run(  # noqa: PLR0913 - as many as the command has options
     """Run the selected nodes.
 
     Published partitions stay unless their inputs or code changed, or `again`. Raise UsageError for
-    an unknown selection or partition, Refused for `again` without a reason.
+    an unknown selection or partition, or partitions together with a range, Refused for `again`
+    without a reason.
     """
-    if again and not reason:
-        raise Refused("--again replaces what is published", hint="say why: --reason TEXT")
+    refuse_options(partitions, first, last, reason, again=again)
     arguments = RunArguments(
         list(select), list(exclude), list(partitions), first, last, again, reason
     )
@@ -371,6 +371,24 @@ def run(  # noqa: PLR0913 - as many as the command has options
     note = warn_of_edits(session, progress)
     response: RunResponse = _run.perform(session, progress, arguments)
     return msgspec.structs.replace(response, unapplied=note)
+
+
+def refuse_options(
+    partitions: Sequence[str],
+    first: str | None,
+    last: str | None,
+    reason: str | None,
+    *,
+    again: bool,
+) -> None:
+    """Raise UsageError for partitions together with a range, Refused for no reason for `again`."""
+    if partitions and (first or last):
+        raise UsageError(
+            "--partition and --from/--to exclude each other",
+            hint="a range is --from A --to B, both included",
+        )
+    if again:
+        required_reason(reason, "run --again", "it replaces what is published")
 
 
 def _check(session: ProjectSession, arguments: RunArguments, progress: Progress) -> None:

@@ -58,16 +58,9 @@ def run_command(
                 " `parameters:`, then headrace apply"
             ),
         )
-    if partitions and (first or last):
-        raise UsageError(
-            "--partition and --from/--to exclude each other",
-            hint="a range is --from A --to B, both included",
-        )
-    if again and not (reason or "").strip():
-        raise UsageError(
-            "--again needs --reason", hint="say why published data is computed again: --reason TEXT"
-        )
-    from headrace.services.run import run
+    from headrace.services.run import refuse_options, run
+
+    refuse_options(partitions, first, last, reason, again=again)
 
     given: dict[str, Sequence[str | None]] = {"--exclude": exclude, "--partition": partitions}
     given |= {"--from": [first], "--to": [last], "--reason": [reason]}

@@ -108,7 +108,7 @@ def test_a_file_handed_in_is_checked_like_any_other(lab: Lab) -> None:
         (["orders", "FILE", "--for", "2025-02-30", "--reason", "x"], 2),
         (["orders", "FILE", "--reason", "x"], 2),
         (["orders", "/nonexistent", "--for", DAYS[0], "--reason", "x"], 2),
-        (["orders", "FILE", "--for", DAYS[0]], 2),
+        (["orders", "FILE", "--for", DAYS[0]], 3),
         (["clean", "FILE", "--for", DAYS[0], "--reason", "x"], 2),
     ],
 )

@@ -14,12 +14,12 @@ import msgspec
 
 from headrace.access.permissions import OPERATE, command
 from headrace.acts.command_context import CommandContext
-from headrace.acts.commands import PendingRun, leader_command
+from headrace.acts.commands import PendingRun, leader_command, required_reason
 from headrace.connect.deliveries import arrival, claimed_arrival
-from headrace.model import Project, Refused, Source, UsageError
+from headrace.model import Project, Source, UsageError
 from headrace.model.connectors import origin_of
 from headrace.project import targets
-from headrace.project.parameters import Argument, Option
+from headrace.project.parameters import Argument, Option, RequiredReason
 from headrace.project.session import Progress, ProjectSession
 from headrace.project.snapshots import run_downstream
 from headrace.responses import Response, RunResponse
@@ -35,7 +35,14 @@ from headrace.store.queries.ingestion import DeliveryRecord
 # `receive`: a delivery handed in by a person. It is checked like any other, and marked.
 
 
-@command("receive", OPERATE, of="source", session="receive")
+@command(
+    "receive",
+    OPERATE,
+    of="source",
+    session="receive",
+    group="act",
+    summary="hand in a delivery from a file",
+)
 def receive(
     session: ProjectSession,
     source: Annotated[str, Argument("SOURCE", help="`headrace ls 'source:*'` lists them")],
@@ -44,21 +51,20 @@ def receive(
     key: Annotated[
         str | None, Option("--for", metavar="K", help="the partition that it is for")
     ] = None,
-    reason: Annotated[
-        str, Option("--reason", metavar="TEXT", help="why it comes by hand; it is recorded")
-    ] = "",
+    reason: RequiredReason,
     progress: Progress,
 ) -> RunResponse:
     """Hand in a file for one partition of a source, and run its downstream nodes.
 
-    The file is copied first, so that it can't change before it is ingested. Raise UsageError for an
-    unknown source, partition or file, Refused without a reason.
+    The file is copied first, so that it can't change before it is ingested. The delivery is checked
+    like any other, and marked as handed in.
+
+    Raise UsageError for an unknown source, partition or file, Refused without a reason.
     """
-    if not reason.strip():
-        raise Refused("a delivery by hand needs a reason", hint="--reason TEXT")
+    text = required_reason(reason, "receive", "the delivery is marked with it")
     _source(session.project(), source, key)
     copy = _copied(file, session.folders)
-    return _receive.perform(session, progress, source, str(file), key, reason, copy)
+    return _receive.perform(session, progress, source, str(file.absolute()), key, text, copy)
 
 
 def _source(project: Project, name: str, key: str | None) -> tuple[Source, str | None]:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from headrace.cli import output
-from headrace.cli.declared_commands import terminal_command
+from headrace.cli.declared_commands import ServiceCommand, terminal_command
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput
 from headrace.cli.run_results import render_learnt_source, render_run
 from headrace.cli.terminal import ColumnLayout, StyledCell
-from headrace.model.errors import UsageError
 from headrace.model.partitions import command_line, partition_argument
 from headrace.services.deliveries import DeliveryRow, deliveries
 
@@ -103,27 +100,8 @@ def _size_text(count: float) -> str:
 # `headrace receive SOURCE FILE`
 
 
-@terminal_command("receive:receive", group="act", summary="hand in a delivery from a file")
-def receive_command(
-    invocation: Invocation, source: str, file: Path, key: str | None, reason: str | None = None
-) -> int:
-    """Hand in a delivery from a file, and run everything that depends on it.
-
-    The delivery is checked like any other, and marked as handed in.
-    """
-    if not (reason or "").strip():
-        raise UsageError(
-            "receive needs --reason", hint="say why the file comes by hand: --reason TEXT"
-        )
-    from headrace.services.receive import receive
-
-    response = receive(
-        invocation.session,
-        source,
-        file.absolute(),
-        key=key,
-        reason=reason or "",
-        progress=invocation.progress(),
-    )
-    invocation.show(response, render_run)
-    return 0 if response.state in ("succeeded", "nothing_due") else 1
+receive_command = ServiceCommand(
+    "receive:receive",
+    render_run,
+    exit_code=lambda response: int(response.state not in ("succeeded", "nothing_due")),
+)

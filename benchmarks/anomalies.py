@@ -20,13 +20,13 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import headrace_demo
 from benchmarks.harness import ROOT, Figure, Measured, main
 from benchmarks.headrace_cli import run
-from headrace import services as demo
 from headrace.checks.anomalies import EvaluatedPartition, MetricHistory, evaluate_partition
 from headrace.checks.metrics import HISTORY_PARTITIONS, StoredMetrics, decoded
-from headrace.demo.demo_data import FIRST_DAY, LAST_DAY, DemoFault, deliver
 from headrace.model import Grain
+from headrace_demo.demo_data import FIRST_DAY, LAST_DAY, DemoFault, deliver
 
 sys.path.insert(0, str(ROOT / "tests" / "checks"))
 import anomaly_lab as lab
@@ -36,7 +36,7 @@ EVERY = 20
 DAYS_AT_ONCE = 30
 LATE = (0, 1, 2, 3, 5, 8, 14, 30)
 MISSING = (0.0, 0.3, 0.6)
-CONTRACTS = Path(demo.__file__).parent / "demo_project" / "contracts"
+CONTRACTS = Path(headrace_demo.__file__).parent / "demo_project" / "contracts"
 SETTINGS = '[project]\nname = "year"\ntimezone = "America/New_York"\n[run]\nworkers = 2\n'
 OWNERS = "feed: {kind: vendor}\nobservers: {kind: vendor}\n"
 SOURCES = "\n".join(

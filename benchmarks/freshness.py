@@ -30,7 +30,6 @@ READING = (
 COMMANDS = (*READING, "cli")
 RUNNING = (
     *COMMANDS,
-    "demo",
     "serving",
     "connect",
     "engine",
@@ -72,7 +71,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
     "api": (*READING, "runtime", "web"),
     "ui": SERVING,
     "audit": ("lake", "model", "checks"),
-    "renames": ("demo", "checks"),
+    "renames": ("checks",),
     "anomalies": RUNNING,
     "diagnosis": (*JUDGING, "plan", "runtime", "sql"),
     "lab": RUNNING,
@@ -80,7 +79,11 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
 }
 """Benchmark → the packages of `src/headrace` whose code its figures depend on."""
 
-FOLDERS_BESIDE = {"ui": ("ui/src",), "whatif": ("packages/headrace-advisor/src",)}
+FOLDERS_BESIDE = {
+    "renames": ("packages/headrace-demo/src",),
+    "ui": ("ui/src",),
+    "whatif": ("packages/headrace-advisor/src",),
+}
 """Benchmark → folders outside `src/headrace` that its figures depend on as well."""
 
 

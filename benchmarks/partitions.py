@@ -21,12 +21,12 @@ from benchmarks.harness import Figure, main
 from benchmarks.headrace_cli import run
 from headrace.acts.command_context import CommandContext
 from headrace.acts.commands import COMMANDS, RequestHandler, answer, work_until_done
-from headrace.demo import demo_data
-from headrace.demo.demo_data import DemoFault
 from headrace.project.session import ProjectSession, Silent
 from headrace.runtime.leadership import hold
 from headrace.security.audit import Actor, ActorType
 from headrace.services.run import RunArguments
+from headrace_demo import demo_data
+from headrace_demo.demo_data import DemoFault
 
 DAYS = 365
 DAYS_QUICK = 14
@@ -95,7 +95,7 @@ def project(folder: Path, days: int, *, batch: str = "off") -> None:
         _write(folder / name, text)
     for name, (checks, sql) in ASSETS.items():
         _write(folder / f"assets/{name}.sql", FRONT.format(checks=checks, sql=sql, batch=batch))
-    contract = resources.files("headrace.demo").joinpath(
+    contract = resources.files("headrace_demo").joinpath(
         "demo_project", "contracts", "flights.odcs.yaml"
     )
     _write(folder / "contracts/flights.odcs.yaml", contract.read_text(encoding="utf-8"))

@@ -22,8 +22,8 @@ from benchmarks.harness import Figure, Measured, main
 from benchmarks.rename_schemas import Case, case
 from headrace.checks.column_similarity import ColumnTraits, traits
 from headrace.checks.renames import features, name_similarities, places, propose
-from headrace.demo import demo_data
-from headrace.demo.demo_data import DemoFault
+from headrace_demo import demo_data
+from headrace_demo.demo_data import DemoFault
 
 MEASURED = range(51_560_000, 51_560_200)
 """Drawn by lot after the weights were fixed; nobody had looked at any of these."""

@@ -33,6 +33,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import headrace_demo
 from benchmarks.harness import Figure, Measured, main
 from benchmarks.headrace_cli import run
 from benchmarks.peers import HERE, Unavailable, environment
@@ -47,10 +48,9 @@ from benchmarks.upstrace_faults import (
     scenarios,
     unfaulted,
 )
-from headrace import services as demo
-from headrace.demo.demo_data import FIRST_DAY, DemoFault, deliver
+from headrace_demo.demo_data import FIRST_DAY, DemoFault, deliver
 
-CONTRACTS = Path(demo.__file__).parent / "demo_project" / "contracts"
+CONTRACTS = Path(headrace_demo.__file__).parent / "demo_project" / "contracts"
 SETTINGS = '[project]\nname = "year"\ntimezone = "America/New_York"\n[run]\nworkers = 1\n'
 SOURCE = (
     "source: flights\nowner: feed\npartition: day\nfiles:"

@@ -23,7 +23,8 @@ commands, formats and more through `headrace.extension`: `headrace-import` has `
 `export`, `headrace-advisor` has `optimize`, `ab`, `what-if`, `bottleneck`, `complexity`, `costs`
 and `checks challenge`, `headrace-legacy` has Excel, XML and fixed width, `headrace-observe`
 OpenLineage events and traces, `headrace-cloud` the executor of Dask, `headrace-testing` `test` and
-`conformance`. Nothing here imports them, and all works without them."""
+`conformance`, `headrace-demo` the guided example. Nothing here imports them, and all works
+without them."""
 
 WAY = [
     (

@@ -20,6 +20,7 @@ TABLES = "headrace.command_tables"
 IN_PACKAGES = {
     **dict.fromkeys(("export", "import"), "headrace-import"),
     **dict.fromkeys(("conformance", "test"), "headrace-testing"),
+    "demo": "headrace-demo",
     **dict.fromkeys(
         (
             *("ab", "bottleneck", "checks challenge", "checks suggest", "complexity"),

@@ -26,7 +26,6 @@ from headrace.cli.commands import (
     quarantine,
     read,
     runs,
-    start,
     status,
 )
 from headrace.cli.commands import backfills as commands_backfills
@@ -615,37 +614,6 @@ VERSIONS = [
     ),
     d.VersionRow(version=11, plan_id=None, by="ada@db1", at=NOW - timedelta(days=40), files=[]),
 ]
-DEMO = d.DemoResponse(
-    directory="demo",
-    now=NOW,
-    resumed=False,
-    counts=COUNTS,
-    owners=4,
-    first="2013-01-01",
-    last="2013-02-13",
-    days=44,
-    days_published=41,
-    rows=35530,
-    seconds=14.2,
-    data="New York flights 2013 (CC0), from the package registry",
-    data_seconds=2.1,
-    events=[
-        d.DemoEvent(
-            partition="2013-02-08",
-            state="warned",
-            node="flights_clean",
-            message="472 of 930 cancelled, every flight after 17:00; published",
-        ),
-        d.DemoEvent(
-            partition="2013-02-11",
-            state="held",
-            node="flights",
-            message="2 columns renamed without notice",
-            injected=True,
-        ),
-    ],
-    next="headrace status",
-)
 SQL = i.SqlResponse(
     snapshot=120,
     at=NOW - timedelta(days=1),
@@ -1410,7 +1378,6 @@ SCREENS: dict[str, tuple[Any, Callable[[Any, CommandOutput], None]]] = {
         ),
         plans._render_plan_page,
     ),
-    "demo": (DEMO, start._render_demo),
     "sql": (SQL, read._render_result),
     "attach": (ATTACH, read._render_attach_statement),
     "diff": (DIFF, plans._render_diff),
@@ -1461,7 +1428,7 @@ def test_a_screen_looks_as_it_should(name: str, width: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in SCREENS if name not in ("demo", "status_served", "attach")]
+    "name", [name for name in SCREENS if name not in ("status_served", "attach")]
 )
 def test_the_last_line_is_the_next_command(name: str) -> None:
     require_next(printed(name, 80))
@@ -1479,15 +1446,6 @@ def test_the_replay_clock_and_the_zone_are_said_once(name: str) -> None:
     text = printed(name, 200)
     assert text.count("replay clock") == 1
     assert text.count("America/New_York") == 1
-
-
-def test_the_demo_activates_the_environment_where_a_shell_would_not_find_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("PATH", "/nowhere")
-    if not Path(sys.prefix, "bin", "activate").exists():
-        pytest.skip("not in a virtual environment")
-    assert f". {sys.prefix}/bin/activate && cd demo" in printed("demo", 200)
 
 
 def test_repairs_beyond_the_limit_are_counted() -> None:

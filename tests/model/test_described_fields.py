@@ -123,7 +123,7 @@ def test_plain_fields_of_the_wrong_type_are_refused_by_both(
 
 def projects() -> Iterator[Path]:
     yield from (path.parent for path in sorted((ROOT / "examples").glob("*/headrace.toml")))
-    yield ROOT / "src/headrace/demo/demo_project"
+    yield ROOT / "packages/headrace-demo/src/headrace_demo/demo_project"
     yield Path(__file__).parent / "cases/good"
 
 

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from scripts.tree_copy import ROOT, make_environment
+
+pytest.importorskip("headrace_demo")  # whose data a benchmark takes
 from benchmarks import ratios
 from benchmarks.ratios import Ratio
-from scripts.tree_copy import ROOT, make_environment
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ BESIDE = (
     "headrace_observe",
     "headrace_cloud",
     "headrace_testing",
+    "headrace_demo",
 )
 SECONDS_MAX = 200
 IMPORT_ALL = """
@@ -39,6 +40,7 @@ assert find_spec("headrace_legacy") is None
 assert find_spec("headrace_observe") is None
 assert find_spec("headrace_cloud") is None
 assert find_spec("headrace_testing") is None
+assert find_spec("headrace_demo") is None
 names = [
     module.name
     for module in pkgutil.walk_packages(headrace.__path__, "headrace.")
@@ -234,7 +236,7 @@ def test_nothing_goes_that_nothing_proves(alone: Alone, tmp_path: Path) -> None:
 def test_a_project_is_validated(alone: Alone, tmp_path: Path) -> None:
     """Would catch: a command that needs a package beside Headrace."""
     shop = tmp_path / "shop"
-    shutil.copytree(ROOT / "src/headrace/demo/demo_project", shop)
+    shutil.copytree(ROOT / "packages/headrace-demo/src/headrace_demo/demo_project", shop)
     assert "✓ valid" in alone.run("-m", "headrace", "validate", folder=shop)[0]
 
 

@@ -14,7 +14,7 @@ from headrace.model import InputMode, ProjectError
 from headrace.plan import NodeKind
 from headrace.plan.graph import layers
 
-DEMO = Path(__file__).parents[2] / "src/headrace/demo/demo_project"
+DEMO = Path(__file__).parents[2] / "packages/headrace-demo/src/headrace_demo/demo_project"
 DAILY = {
     "sources/flights.yaml": source("flights"),
     "sources/planes.yaml": source("planes", "*"),

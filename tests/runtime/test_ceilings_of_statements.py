@@ -11,12 +11,14 @@ import pytest
 from runlab import Lab
 
 from benchmarks import history
-from headrace.demo.demo import demo
-from headrace.demo.demo_data import DemoDataError
 from headrace.project.session import ProjectSession, Silent
 from headrace.services.status import status
 from headrace.services.why import why
 from headrace.store.engines import sqlite
+
+pytest.importorskip("headrace_demo")
+from headrace_demo.demo import demo
+from headrace_demo.demo_data import DemoDataError
 
 bottleneck = pytest.importorskip("headrace_advisor.services.bottleneck").bottleneck
 

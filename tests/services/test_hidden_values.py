@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 
+import pytest
+
 from headrace.access.hidden_values import RenderedProgress, rendered
 from headrace.cli.server import LinePrinter
 from headrace.cli.terminal import Screen
-from headrace.demo import demo
 from headrace.model.texts import hidden, marked, plain
 from headrace.project.session import Silent
 from headrace.responses import ErrorRow, Response
@@ -57,6 +58,7 @@ def test_lines_of_progress_are_rendered() -> None:
 
 def test_lines_of_a_server_and_of_the_demo_have_no_marks() -> None:
     """Would catch: the marks of values in a log, where nobody's rights are asked for."""
+    demo = pytest.importorskip("headrace_demo.demo")
     reason = f"born: newest is {marked('2004-05-06')}"
     news = News("flights_clean", "2013-02-08", NewsState.PUBLISHED, "warned", reason)
     out, watch = io.StringIO(), demo._Watch()

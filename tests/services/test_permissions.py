@@ -24,12 +24,12 @@ PACKAGE = Path(headrace.__file__).parent
 OF_A_SESSION = tuple(
     f"headrace.{package}"
     for package in (
-        "access", "acts", "demo", "privacy", "project", "repairs", "services", "serving", "standing"
+        "access", "acts", "privacy", "project", "repairs", "services", "serving", "standing"
     )
 )  # fmt: skip
 """Packages whose functions work on a project's session."""
 WITHOUT_A_PROJECT = {
-    "headrace.demo.demo:demo", "explain:explain",
+    "explain:explain",
     "init:init", "init:schemas",
     "serving:refuse_production",
 }  # fmt: skip

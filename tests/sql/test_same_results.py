@@ -21,7 +21,7 @@ from headrace.sql.queries import BoundQuery, resolve
 
 RESULTS = FIXTURES / "results.txt"
 ROOT = Path(__file__).parents[2]
-FOLDERS = ("benchmarks/tpch", "examples", "src/headrace/demo/demo_project")
+FOLDERS = ("benchmarks/tpch", "examples", "packages/headrace-demo/src/headrace_demo/demo_project")
 SCHEMAS = {
     "t": (
         ("a", "INTEGER"),

@@ -15,8 +15,10 @@ from typing import Any
 import pytest
 
 from headrace.cli.main import run
-from headrace.demo import demo_data
-from headrace.demo.demo_data import FIRST_DAY, ZONE, DemoDataError, DemoFault
+
+pytest.importorskip("headrace_demo")
+from headrace_demo import demo_data
+from headrace_demo.demo_data import FIRST_DAY, ZONE, DemoDataError, DemoFault
 
 pytestmark = [pytest.mark.system, pytest.mark.long, pytest.mark.timeout(1500)]
 GOOD_DAYS, FAULTY_DAYS, MONTH_DAYS = 2, 9, 30

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from headrace.demo import demo_data
-from headrace.demo.demo_data import DemoDataError, DemoFault
+pytest.importorskip("headrace_demo")
+from headrace_demo import demo_data
+from headrace_demo.demo_data import DemoDataError, DemoFault
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 COMMAND = str(Path(sys.executable).with_name("headrace"))

@@ -28,7 +28,7 @@ from headrace.web.http import HttpProblem
 
 DECISIONS = Path(__file__).parents[1] / "golden" / "kept" / "agent_tools.txt"
 WITHOUT_A_PROJECT = {
-    "headrace.demo.demo:demo", "explain:explain",
+    "explain:explain",
     "import_project:import_project", "init:init", "init:schemas",
     "serving:refuse_production",
 }  # fmt: skip

@@ -38,8 +38,6 @@ from headrace.responses.plans import (
 from headrace.responses.project import (
     BindingCounts,
     Counts,
-    DemoEvent,
-    DemoResponse,
     InitResponse,
     LineageResponse,
     LineageRow,
@@ -101,8 +99,6 @@ __all__ = [
     "ConsumerRow",
     "Counts",
     "CountsRow",
-    "DemoEvent",
-    "DemoResponse",
     "DifferenceRow",
     "DisagreedRow",
     "EffectRow",

@@ -101,50 +101,6 @@ class InitResponse(Response, frozen=True, kw_only=True):
     """Source → its first three rows, with all values as text."""
 
 
-class DemoEvent(Response, frozen=True, kw_only=True):
-    """One thing of the replay that a person should know. `injected` marks what the demo itself did
-    wrong on purpose.
-    """
-
-    partition: str
-    state: str
-    node: str
-    message: str
-    injected: bool = False
-
-
-class DemoResponse(Response, frozen=True, kw_only=True):
-    """`demo`: where it is, what the replay did, where its clock stands. Of `demo resume`: what the
-    days came to that flowed since.
-    """
-
-    directory: str
-    now: datetime
-    resumed: bool
-    """It was there already and wasn't replayed again."""
-    counts: Counts
-    owners: int
-    first: str
-    last: str
-    days: int
-    days_published: int
-    rows: int
-    """Flights published."""
-    seconds: float
-    """That the replay took."""
-    data: str = ""
-    """Where the data comes from, with its licence."""
-    data_seconds: float | None = None
-    events: list[DemoEvent] = []
-    fault: str = "rename"
-    """What the vendor does on the 11th of February: `rename` or `none`."""
-    went_on: bool = False
-    """It was stopped before, and the rest of its days flowed."""
-    incidents: int = 0
-    """How many were opened in the days that flowed since."""
-    next: str | None = None
-
-
 class Page(Response, frozen=True, kw_only=True):
     """One page of `explain`."""
 

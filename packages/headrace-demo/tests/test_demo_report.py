@@ -19,7 +19,7 @@ HOSTILE = "<script>alert('x')</script> & \"Söhne\""
 
 
 def page(tmp_path: Path, **changes: list[dict[str, Any]]) -> str:
-    file = resources.files("headrace.demo").joinpath(
+    file = resources.files("headrace_demo").joinpath(
         "demo_project", "assets", "operations", "daily_report.py"
     )
     spec = importlib.util.spec_from_file_location("daily_report", str(file))

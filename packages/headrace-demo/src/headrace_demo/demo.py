@@ -17,21 +17,29 @@ from typing import Annotated
 
 import msgspec
 
-from headrace.acts.command_context import CommandContext
 from headrace.acts.commands import begin_sending
-from headrace.demo import demo_data
-from headrace.demo.demo_data import FIRST_DAY, RENAMED_FROM, ZONE, DemoFault
-from headrace.model import HeadraceError, ProjectError, Refused, UsageError
+from headrace.extension import (
+    CommandContext,
+    HeadraceError,
+    Leader,
+    Option,
+    Progress,
+    ProjectError,
+    ProjectSession,
+    Refused,
+    Silent,
+    UsageError,
+)
 from headrace.model.texts import plain
-from headrace.project.parameters import Option
-from headrace.project.session import Progress, ProjectSession, Silent
-from headrace.responses import Counts, DemoEvent, DemoResponse
-from headrace.runtime.leader import Leader
+from headrace.responses import Counts
 from headrace.runtime.leadership import Busy, hold
 from headrace.runtime.runs import News, RunRequest
 from headrace.security.audit import Action, Actor, ActorType, AuditEvent, Object, append
 from headrace.services.run_results import tick
 from headrace.store.queries import incidents, publications
+from headrace_demo import demo_data
+from headrace_demo.demo_data import FIRST_DAY, RENAMED_FROM, ZONE, DemoFault
+from headrace_demo.responses import DemoEvent, DemoResponse
 
 LAST_DELIVERED = date(2013, 2, 13)
 LAST_RESUMED = date(2013, 2, 28)
@@ -209,13 +217,13 @@ def _clear(directory: Path, path: Path, *, fresh: bool) -> None:
 
 
 def _is_demo(directory: Path) -> bool:
-    mine = resources.files("headrace.demo").joinpath("demo_project", "consumers.yaml").read_bytes()
+    mine = resources.files("headrace_demo").joinpath("demo_project", "consumers.yaml").read_bytes()
     theirs = directory / "consumers.yaml"
     return theirs.is_file() and theirs.read_bytes() == mine
 
 
 def _copy_project(directory: Path) -> None:
-    with resources.as_file(resources.files("headrace.demo").joinpath("demo_project")) as source:
+    with resources.as_file(resources.files("headrace_demo").joinpath("demo_project")) as source:
         shutil.copytree(
             source, directory, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__")
         )

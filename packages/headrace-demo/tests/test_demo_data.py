@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from headrace.demo import demo_data
-from headrace.demo.demo_data import DemoDataError, DemoFault
+from headrace_demo import demo_data
+from headrace_demo.demo_data import DemoDataError, DemoFault
 
 
 @pytest.fixture(scope="module", autouse=True)

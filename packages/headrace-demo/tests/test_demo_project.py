@@ -11,13 +11,13 @@ import duckdb
 import pytest
 
 from headrace.compiler.compiling import compile_project
-from headrace.demo import demo_data
-from headrace.demo.demo_data import DemoDataError, DemoFault
 from headrace.model import ProblemLevel, Project, SqlBody
 from headrace.sql.analysis import analyse
+from headrace_demo import demo_data
+from headrace_demo.demo_data import DemoDataError, DemoFault
 
 DAYS = [date(2013, 1, 1) + timedelta(days=n) for n in range(44)]
-ROOT = Path(str(resources.files("headrace.demo").joinpath("demo_project")))
+ROOT = Path(str(resources.files("headrace_demo").joinpath("demo_project")))
 
 
 @pytest.fixture(scope="module")

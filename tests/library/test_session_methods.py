@@ -95,6 +95,8 @@ def test_a_project_is_paused_and_resumed(root: Path) -> None:
             session.resume("revenue")
         with pytest.raises(Refused, match="--reason"):
             session.pause("revenue", reason="")
+        with pytest.raises(UsageError, match="nothing was selected"):
+            session.pause(reason="an empty list of names isn't all of them")
 
 
 def test_reads_answer_as_the_commands_do(root: Path) -> None:

@@ -113,8 +113,13 @@ def pause(
 ) -> PauseResponse:
     """Start nothing of the selected nodes any more. Running attempts go on.
 
-    Raise Refused without a reason, UsageError for an unknown selection or an invalid time.
+    Raise Refused without a reason, UsageError for no or an unknown selection or an invalid time.
     """
+    if not select:
+        raise UsageError(
+            "nothing was selected to be paused",
+            hint="headrace pause '*' --reason TEXT pauses everything",
+        )
     text = commands.required_reason(reason, "pause", "who finds it paused at night has to know why")
     return _pause.perform(session, progress, list(select), list(exclude), text, until)
 

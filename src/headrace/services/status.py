@@ -552,16 +552,17 @@ def _next(  # complexipy: ignore (what the next command is about, most urgent fi
 
 
 def _of_open_items(facts: OpenFacts) -> str | None:
-    others = (item.command for item in open_items(facts) if item.kind is not OpenKind.NOT_APPLIED)
-    return next(others, None)
+    return next(
+        (item.command for item in open_items(facts) if item.kind is not OpenKind.NOT_APPLIED), None
+    )
 
 
 def _command_for(facts: OpenFacts, is_the_cause: Callable[[IncidentFact], bool]) -> str:
     """Return the command that shows the incident that stops everything, else `doctor`."""
-    known = (
-        f"headrace incident {item.display_id}" for item in facts.incidents if is_the_cause(item)
+    return next(
+        (f"headrace incident {item.display_id}" for item in facts.incidents if is_the_cause(item)),
+        "headrace doctor",
     )
-    return next(known, "headrace doctor")
 
 
 def _before_anything(

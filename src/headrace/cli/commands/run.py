@@ -14,7 +14,7 @@ from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput
 from headrace.cli.run_results import render_run
 from headrace.cli.terminal import ColumnLayout, StyledCell, joined, plural
-from headrace.model.errors import Refused, UsageError
+from headrace.model.errors import Refused
 from headrace.model.partitions import command_line
 from headrace.project.parameters import Option
 from headrace.responses.interventions import CancelResponse, PauseResponse, PauseRow
@@ -170,12 +170,7 @@ def pause_command(
     """
     from headrace.services.pause import pause, paused
 
-    if not select and (reason is not None or until is not None):
-        raise UsageError(
-            "nothing was selected to be paused",
-            hint="headrace pause '*' --reason TEXT pauses everything",
-        )
-    if not select:
+    if not select and reason is None and until is None:
         invocation.show(paused(invocation.session), render_paused)
         return 0
     response = pause(

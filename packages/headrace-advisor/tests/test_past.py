@@ -83,6 +83,28 @@ def test_first_observation_and_corrections_are_no_arrivals() -> None:
     assert past.left_out == {INITIAL: 2}
 
 
+def test_a_day_that_was_held_came_when_it_was_mended() -> None:
+    """Would catch: "in time 98.2 %" of days one in fifteen of which waited for the vendor or for a
+    decision; a correction of a published day taken for that; a day that never came as mended."""
+    days = [f"2026-03-0{n}" for n in range(2, 7)]
+    attempts = [
+        attempt(days[0]),
+        attempt(days[1], "held"),
+        attempt(days[1], "published", after=5000, backfill=True),
+        attempt(days[2], "rejected"),
+        attempt(days[3]),
+        attempt(days[3], "held", after=7000),
+        attempt(days[3], after=9000),
+        attempt(days[4], "failed", failure="transient"),
+        attempt(days[4], after=60),
+    ]
+    delivered = [PastDelivery(day, 10, end_of(day), 0) for day in days]
+    past = past_of(node("source"), attempts, delivered, "UTC", 0)
+    came = {item.key: item.offset_us // SECOND_US for item in past.arrivals}
+    assert came == {day: 5000 if day == days[1] else 0 for day in days}
+    assert past.left_out == {HELD: 1}, "the rejected one"
+
+
 def computations(seconds: list[float]) -> list[PastComputation]:
     first = FIRST.toordinal()
     return [

@@ -1,7 +1,8 @@
 """What the advisor knows of the past: how long partitions took, and when deliveries came.
 
 The past is read in a bounded window. Work that says nothing about an ordinary day is left out:
-backfills, initial loads, and partitions that waited for a person.
+backfills, initial loads, and assets' partitions that waited for a person. A source's day that was
+held until a person or the vendor mended it came when that was done.
 """
 
 from __future__ import annotations
@@ -140,9 +141,17 @@ def past_of(
     every = list(attempts)
     rows = {key: item.rows_out for item in every for key in item.partitions}
     computations = _computations(node, every, timezone, left_out)
-    arrivals = _arrivals(node, delivered, rows, timezone, first_observed_us, left_out)
+    mended = _mended_us(every) if node.is_source and not _recurs(node) else {}
+    left_out[HELD] -= len(mended)
+    came = [
+        item._replace(observed_at=max(item.observed_at, mended.get(item.partition, 0)))
+        if item.observed_at != first_observed_us
+        else item
+        for item in delivered
+    ]
+    arrivals = _arrivals(node, came, rows, timezone, first_observed_us, left_out)
     peak = max((item.peak_memory_bytes for item in every), default=0)
-    return NodePast(tuple(computations), tuple(arrivals), dict(left_out), peak)
+    return NodePast(tuple(computations), tuple(arrivals), dict(+left_out), peak)
 
 
 # Computations
@@ -200,6 +209,21 @@ def _left_out(attempt: PastAttempt) -> str | None:
         return BACKFILL
     waited = attempt.state in ("held", "rejected") or attempt.failure in NOT_RETRIED
     return HELD if waited else None
+
+
+def _mended_us(attempts: Iterable[PastAttempt]) -> dict[str, int]:
+    """Return when each partition that was held, rejected or failed at first was published.
+
+    Times are when the attempt that published it began, in microseconds.
+    """
+    first: dict[str, str | None] = {}
+    results: dict[str, int] = {}
+    for item in attempts:
+        for key in item.partitions:
+            reason = first.setdefault(key, _left_out(item))
+            if reason == HELD and item.state == "published":
+                results.setdefault(key, item.started_at)
+    return results
 
 
 def _each_time(

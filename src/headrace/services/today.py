@@ -28,6 +28,7 @@ from headrace.slo.risk import Obstacle, Outlooks
 from headrace.slo.service_days import Day, days_until, service_days
 from headrace.slo.timeline import ServiceHistory
 from headrace.slo.upcoming import UsualTime, upcoming, usual_time
+from headrace.store.queries import failures
 
 DEADLINES_MAX = 100
 """The maximum number of deadlines, those that come first."""
@@ -45,7 +46,8 @@ def today(session: ProjectSession, query: TodayQuery) -> TodayResponse:
     """Return how each consumer was served on the last days, and the deadlines of the next hours.
 
     The state of a day is that of `consumer_history`. The risk of a deadline is that of `status`;
-    before the interval has ended it is a pause, or a partition that somebody has to act on.
+    before the interval has ended it is a pause, a partition that somebody has to act on, or code
+    that fails.
     Empty before the first apply.
     """
     now_us = session.clock.now_us()
@@ -102,6 +104,8 @@ class Deadlines:
         self._now, self._until = now_us, until_us
         self._outlooks = Outlooks(snapshot.context, now_us)
         self._blockage = Blockage(snapshot.context, now_us)
+        newest = failures.newest_failures(snapshot.tx, session.version or 0)
+        self._failing = {failure.node for failure in newest}
         self._terms = {terms.consumer: terms for terms in snapshot.context.declared.consumers}
 
     def of(self, status: ConsumerStatus) -> list[UpcomingRow]:
@@ -152,6 +156,9 @@ class Deadlines:
         obstacle = self._outlooks.obstacle(terms, obligation)
         if obstacle is not None and _makes_late(obstacle, obligation):
             return _Missed(obstacle.clause, obstacle.at_us), None
+        above = {node.name for node in self._context.declared.upstream(terms.reads)}
+        if failing := sorted(above & self._failing):
+            return _Missed(f"{failing[0]} fails until it is corrected", None), None
         usual = usual_time(terms, obligation.interval, known, self._now)
         return None, None if usual is None else _not_before(usual, obstacle)
 

@@ -143,7 +143,7 @@ NOT_RUN = {
     ("docs/how-to/metrics.md", "scrape_configs:"): "Prometheus' own configuration",
     ("docs/how-to/metrics.md", "groups:"): "Prometheus' own configuration",
     ("docs/how-to/notify.md", "[notify.mail]"): "names servers that aren't there",
-    ("docs/how-to/traces.md", "pip install 'headrace[observe]'"): "fetches packages",
+    ("docs/how-to/traces.md", "pip install './headrace/packages/headrac"): "fetches packages",
     (
         "docs/explanation/durability.md",
         "HEADRACE_FAULT=turn.committed:3=kill hea",

@@ -29,7 +29,10 @@ def test_installing_is_as_the_page_says(tmp_path: Path) -> None:
     checkout.mkdir()
     for name in ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, checkout)
-    shutil.copytree(ROOT / "src", checkout / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("src", "packages/headrace-legacy"):
+        shutil.copytree(
+            ROOT / name, checkout / name, ignore=shutil.ignore_patterns("__pycache__", "tests")
+        )
     page = ROOT / "docs" / "how-to" / "install.md"
     follow(
         page, tmp_path, PYTHONPATH=sysconfig.get_path("purelib"), HEADRACE_SKIP_UI="1", **OFFLINE

@@ -95,7 +95,9 @@ def test_queries_whose_tables_nothing_outside_shares_are_carried(
     found = verdicts(project)
     assert (found["d.m"], found.get("d.n", "carried")) == ("carried", "carried")
     assert any("raw.s from sources" in item.todo for item in project.items)
-    programs = "if a program there uses mart.m or raw.s: what they do isn't read here (d.b)"
+    programs = (
+        "unless a program in Airflow uses mart.m or raw.s: what they do isn't read here (d.b)"
+    )
     runs_one = any("python other.py" in line for line in lines)
     assert any(programs in item.todo for item in project.items) == runs_one
     assert_valid(project, tmp_path / "h")

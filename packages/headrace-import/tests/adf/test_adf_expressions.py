@@ -18,6 +18,8 @@ EXPRESSIONS: list[tuple[str, Any]] = [
     ("@string(1)", "1"),
     ("@string(true)", "True"),
     ("@string(1.0)", "1"),
+    ("@string(1234567.891)", "1234567.891"),
+    ("@string(0.12345678)", "0.12345678"),
     ('@string(json(\'{"a":[1,2,"x"]}\'))', '{"a":[1,2,"x"]}'),
     ("@string(createArray(1,'a'))", '[1,"a"]'),
     ("@{concat('a','b')}", "ab"),

@@ -108,6 +108,38 @@ def test_a_lookup_of_one_row_is_no_table(tmp_path: Path) -> None:
     assert (str(item.verdict), "5,000 rows" in item.todo) == ("carried", True)
 
 
+def _with(tmp_path: Path, *others: Any, after: tuple[str, ...] = ()) -> ImportedItem:
+    root = tmp_path / "factory"
+    basics(root)
+    dataset(root, "sums", "AzureSqlTable", "sql", schema="dbo", table="Sums")
+    pipeline(root, "other", [*others] if not after else [])
+    for name in ("made", "same"):
+        location = {"type": "AzureBlobFSLocation", "fileSystem": "raw", "fileName": "made.csv"}
+        dataset(root, name, "DelimitedText", "lake", firstRowAsHeader=True, location=location)
+    load = copy("Load", "made", "orders_table", after)
+    pipeline(root, "p", [*others, load] if after else [load])
+    return items(imported(root, tmp_path / "new"))["p/Load"]
+
+
+def test_a_file_that_something_outside_writes_or_prepares_is_read_there(tmp_path: Path) -> None:
+    """Would catch: a source that is ingested before the command that exports its file."""
+    web = activity("Export", "WebActivity", settings={"url": "https://x.example", "method": "POST"})
+    copies = copy("Export", "sums", "same", source={"type": "S", "new": 1})
+    known = activity("Export", "GetMetadata", settings={"fieldList": ["exists"]})
+    for number, (other, after) in enumerate(
+        [(web, ("Export",)), (copies, ()), (copies, ("Export",))]
+    ):
+        item = _with(tmp_path / str(number), other, after=after)
+        assert (str(item.verdict), "`Export` prepares" in item.why) == ("command", True), number
+    assert str(_with(tmp_path / "known", known, after=("Export",)).verdict) == "carried"
+
+
+def test_programs_that_stay_are_named(tmp_path: Path) -> None:
+    """Would catch: a table that a notebook of another pipeline fills, without a word about it."""
+    item = _with(tmp_path, activity("Note", "DatabricksNotebook", settings={"notebookPath": "/n"}))
+    assert (item.on_condition, "files: `Note`" in item.todo) == (True, True), item.todo
+
+
 INSERT = "INSERT INTO dbo.A (id) SELECT id FROM dbo.B WHERE id > 3"
 
 

@@ -33,10 +33,25 @@ def text_of(value: Any) -> str:
     if isinstance(value, bool):
         return "True" if value else "False"
     if isinstance(value, float):
-        return f"{value:g}" if value != int(value) else str(int(value))
+        return _float_text(value)
     if isinstance(value, int):
         return str(value)
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def _float_text(value: float) -> str:
+    """Return a number's text; raise ValueError for one whose digits depend on who writes them."""
+    if value == int(value) and abs(value) < _WHOLE_BELOW:
+        return str(int(value))
+    text = repr(value)
+    if "e" in text or len(text.strip("-0.")) > _DIGITS_MAX:
+        raise ValueError(f"the digits of {text} aren't known")
+    return text
+
+
+_DIGITS_MAX = 16
+"""15 digits and a point, with which every floating-point number is written alike."""
+_WHOLE_BELOW = 1e15
 
 
 def _integer(value: Any) -> int:

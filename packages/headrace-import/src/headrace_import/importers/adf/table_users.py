@@ -13,6 +13,9 @@ from headrace_import.importers.adf.reading import list_of, object_of, objects_of
 from headrace_import.importers.adf.stores import Stores
 from headrace_import.importers.imported import Verdict
 
+_IN_THE_FILES = re.compile(r"copy|script|lookup|getmetadata|delete|validation|executedataflow")
+"""Activities whose tables and files are in their text, or in that of their datasets."""
+_READING = ("getmetadata", "lookup")
 _EXECUTES = re.compile(r"(?i)\b(exec|execute|call)\b|storedProcedureName")
 _CONTROL = re.compile(
     r"wait|fail|filter|setvariable|appendvariable|foreach|ifcondition|switch|until|executepipeline"
@@ -47,8 +50,13 @@ class TableUsers:
                 return other
         return None
 
-    def filler(self, tables: Iterable[str], reader: Activity) -> Outcome | None:
-        """Return an activity outside that may fill tables which a source reads too early."""
+    def filler(self, tables: list[str], reader: Activity) -> Outcome | None:
+        """Return an activity outside that may fill what a source reads too early.
+
+        Without tables, that is the files of the reader, or what an address gives.
+        """
+        if not tables:
+            return self._filler_of_files(reader)
         named = [_name(table) for table in tables]
         before = self._graph.all_before(reader)
         for other, text in self._users:
@@ -58,6 +66,32 @@ class TableUsers:
             if other.activity.id in before or _calls(other) or is_named:
                 return other
         return None
+
+    def programs(self) -> list[str]:
+        """Return the names of activities outside that run code which the files don't have."""
+        outside = (o.activity for o, _ in self._users if o.verdict is not Verdict.CARRIED)
+        names = (one.name for one in outside if not _IN_THE_FILES.fullmatch(one.type.lower()))
+        return list(dict.fromkeys(names))
+
+    def _filler_of_files(self, reader: Activity) -> Outcome | None:
+        """Return an activity outside that comes before the reader, or writes one of its files."""
+        read = self._files(reader, "inputs")
+        before = self._graph.all_before(reader)
+        for other, _ in self._users:
+            if other.verdict is Verdict.CARRIED or other.activity is reader:
+                continue
+            may_write = other.activity.type.lower() not in _READING or _calls(other)
+            if may_write and other.activity.id in before:
+                return other
+            if read & self._files(other.activity, "outputs"):
+                return other
+        return None
+
+    def _files(self, activity: Activity, key: str) -> set[str]:
+        """Return the locations of files that an activity reads or writes, as they are written."""
+        datasets = self._datasets(list_of(activity.raw, key), activity.pipeline.resource.factory)
+        locations = (object_of(dataset.raw, "typeProperties", "location") for dataset in datasets)
+        return {repr(sorted(location.items())) for location in locations if location}
 
     def is_after(self, writer: Activity, reader: Activity) -> bool:
         """Whether one activity comes after another."""

@@ -15,7 +15,7 @@ from headrace_import.importers.adf.schedules import Schedule
 from headrace_import.importers.adf.sql_tasks import with_tables
 from headrace_import.importers.adf.stores import DATABASES, Stores, table_name
 from headrace_import.importers.adf.table_users import TableUsers, is_database_source, why_needed
-from headrace_import.importers.imported import Dependency, DependencyKind, Verdict
+from headrace_import.importers.imported import CONDITION, Dependency, DependencyKind, Verdict
 
 
 class Tables:
@@ -41,6 +41,7 @@ class Tables:
             pass
         while (circle := _circle(outcomes)) is not None:
             _to_command(circle, context, "its table is computed from itself through others")
+        _name_programs(outcomes, users.programs())
         drafts = [draft for _, draft in _all_drafts(outcomes)]
         self._written = {draft.target: draft for draft in drafts if draft.target is not None}
         for draft in drafts:
@@ -97,7 +98,8 @@ class Tables:
             return f"`{written[same].name}` writes a table `{same.table}`, which may be the same"
         if is_database_source(draft):
             tables.append(str(draft.fields.get("table", "")).rpartition(".")[2])
-        filler = users.filler(tables, activity) if tables else None
+        is_read = tables or draft.kind == "source"
+        filler = users.filler(tables, activity) if is_read else None
         return f"`{filler.activity.name}` prepares what it reads" if filler is not None else ""
 
     @staticmethod
@@ -167,6 +169,17 @@ class Tables:
                     yield Dependency(writer, outcome.activity.id, DependencyKind.TABLE)
 
 
+def _name_programs(outcomes: Mapping[str, Outcome], programs: list[str]) -> None:
+    """Say at each carried table which programs stay, as the files don't tell what they use."""
+    listed = ", ".join(f"`{name}`" for name in programs[:_NAMED_MAX])
+    more = f" and {len(programs) - _NAMED_MAX} more" if len(programs) > _NAMED_MAX else ""
+    for outcome in outcomes.values():
+        if programs and any(draft.kind in ("sql", "source") for draft in outcome.drafts):
+            said = f"{CONDITION} what stays in the factory uses its tables or files: {listed}{more}"
+            outcome.todo = "; ".join(filter(None, [outcome.todo, said]))
+
+
+_NAMED_MAX = 5
 _DAILY = re.compile(r"(\d+) (\d+) \* \* \*")
 
 

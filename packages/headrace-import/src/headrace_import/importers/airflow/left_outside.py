@@ -36,7 +36,7 @@ from headrace_import.importers.airflow.values import (
     dag_params,
     items_of,
 )
-from headrace_import.importers.imported import Verdict
+from headrace_import.importers.imported import CONDITION, Verdict
 from headrace_import.importers.sql_depth import TooDeep, parse_statements
 
 _ONLY_TELLING = re.compile(
@@ -133,7 +133,7 @@ class _Sharing:
         more = f" and {len(programs) - _NAMED_MAX} more" if len(programs) > _NAMED_MAX else ""
         tables = " or ".join(".".join(name) for name in _tables(plan))
         note = (
-            f"leave it in Airflow if a program there uses {tables}: what they do isn't read here"
+            f"{CONDITION} a program in Airflow uses {tables}: what they do isn't read here"
             f" ({', '.join(programs[:_NAMED_MAX])}{more})"
         )
         return [note]

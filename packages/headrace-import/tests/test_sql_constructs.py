@@ -312,6 +312,10 @@ UNLESS = [
     ("postgres", "select n, replace(b, 'a', 'b') as x, a::int as i from t", "it uses b, a)"),
     ("postgres", "select n, t.b from t join u using (n)", "it uses n)"),
     ("spark", "select n, count(*) as c from t group by 1", "it uses 1)"),
+    ("sqlite", "select n from t where b = 12", "text beside a number"),
+    ("snowflake", "select n from t where b in (12, 13)", "text beside a number"),
+    ("postgres", "select n from t where ts >= '2024-01-01'", "has a zone"),
+    ("bigquery", "select n from t where ts between '2024-01-01' and '2024-01-31'", "has a zone"),
 ]
 
 
@@ -327,9 +331,17 @@ def test_columns_that_a_database_compares_otherwise_are_named(
 
 
 KNOWN = {
-    "postgres": {"n": "int", "b": "text", "d": "numeric(10, 2)", "f": "real", "c": "citext"},
+    "postgres": {
+        "n": "int",
+        "b": "text",
+        "d": "numeric(10, 2)",
+        "f": "real",
+        "c": "citext",
+        "z": "timestamptz",
+    },
     "bigquery": {"n": "int64", "b": "string", "d": "numeric(10, 2)", "f": "float64"},
     "sqlite": {"n": "int", "b": "text"},
+    "snowflake": {"n": "int", "b": "text"},
     "spark": {"n": "bigint", "f": "float", "g": "double"},
     "mysql": {"n": "int", "b": "varchar(10)"},
 }
@@ -344,6 +356,11 @@ DECIDED = [
     ("sqlite", "select n from t where n > 1", "NOCASE"),
     ("spark", "select n from t where g > 1.5", ""),
     ("spark", "select n from t where f > 1.5", "`f`"),
+    ("snowflake", "select n from t where b = 12", "text with a number"),
+    ("snowflake", "select n from t where n = '1.2'", "text with a number"),
+    ("snowflake", "select n from t where n = '1'", ""),
+    ("snowflake", "select n from t where n in (1, 2) or b = 'a'", ""),
+    ("postgres", "select n from t where z > '2024-01-01'", "session's time zone"),
     ("mysql", "select n from t where n > 1", ""),
     ("mysql", "select n from t where b = 'a'", "text"),
 ]

@@ -532,13 +532,35 @@ _UTC = f"{CONDITION} a timestamp has a zone, and is a day or an hour of another 
 
 
 def _zone(guard: _Guard, node: exp.Expr, words: list[str]) -> str:
-    """`zone KEY`: no time with a zone; one that an input may have is said to be taken as of UTC."""
-    kinds = {guard.kinds.of(value) for value in _values(node, words[0])}
+    """`zone KEYS`: no time with a zone; that an input may have one is a condition."""
+    values = [value for key in words[0].split(",") for value in _values(node, key)]
+    kinds = {guard.kinds.of(value) for value in values}
     if "timestamptz" in kinds:
         return "is a day or an hour of the session's time zone, which isn't known"
     if "" in kinds:
         guard.note(_UTC)
     return ""
+
+
+def _no_offset(guard: _Guard, node: exp.Expr, words: list[str]) -> str:
+    """`no_offset KEYS`: no written day or time beside one with a zone."""
+    values = [value for key in words[0].split(",") for value in _values(node, key)]
+    return _zone(guard, node, words) if any(map(_is_day, values)) else ""
+
+
+def _no_text_number(guard: _Guard, node: exp.Expr, words: list[str]) -> str:
+    """`no_text_number KEYS`: no text beside a number, which DuckDB rounds to a whole one."""
+    values = [value for key in words[0].split(",") for value in _values(node, key)]
+    kinds = {guard.kinds.of(value) for value in values}
+    is_rounded = any(_FRACTION.fullmatch(value.name) for value in values if value.is_string)
+    if ("text" in kinds and kinds & {"int", "decimal", "total", "float"}) or (
+        "int" in kinds and is_rounded
+    ):
+        return "compares text with a number, which databases do in different ways"
+    return ""
+
+
+_FRACTION = re.compile(r"\s*-?\d*\.\d*\s*")
 
 
 def _within(_guard: _Guard, node: exp.Expr, words: list[str]) -> str:
@@ -724,6 +746,8 @@ CONDITIONS: Mapping[str, Callable[[_Guard, exp.Expr, list[str]], str]] = {
     "condition": _condition,
     "alike": _alike,
     "within": _within,
+    "no_offset": _no_offset,
+    "no_text_number": _no_text_number,
     "compared": _compared,
     "plus": _plus,
     "narrow": _narrow,

@@ -70,8 +70,8 @@ class TableUsers:
     def programs(self) -> list[str]:
         """Return the names of activities outside that run code which the files don't have."""
         outside = (o.activity for o, _ in self._users if o.verdict is not Verdict.CARRIED)
-        names = (one.name for one in outside if not _IN_THE_FILES.fullmatch(one.type.lower()))
-        return list(dict.fromkeys(names))
+        programs = (item for item in outside if not _IN_THE_FILES.fullmatch(item.type.lower()))
+        return list(dict.fromkeys(program.name for program in programs))
 
     def _filler_of_files(self, reader: Activity) -> Outcome | None:
         """Return an activity outside that comes before the reader, or writes one of its files."""

@@ -175,8 +175,10 @@ def _name_programs(outcomes: Mapping[str, Outcome], programs: list[str]) -> None
     more = f" and {len(programs) - _NAMED_MAX} more" if len(programs) > _NAMED_MAX else ""
     for outcome in outcomes.values():
         if programs and any(draft.kind in ("sql", "source") for draft in outcome.drafts):
-            said = f"{CONDITION} what stays in the factory uses its tables or files: {listed}{more}"
-            outcome.todo = "; ".join(filter(None, [outcome.todo, said]))
+            condition = (
+                f"{CONDITION} what stays in the factory uses its tables or files: {listed}{more}"
+            )
+            outcome.todo = "; ".join(filter(None, [outcome.todo, condition]))
 
 
 _NAMED_MAX = 5

@@ -141,7 +141,7 @@ def _applied(session: ProjectSession) -> Iterator[ExaminationFinding]:
         yield warn(
             "applied",
             f"version {session.version}; {len(changed)} nodes differ in the files",
-            "headrace apply",
+            "headrace plan",
         )
     else:
         yield ok("applied", f"version {session.version} is what the files say")

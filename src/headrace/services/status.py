@@ -544,17 +544,10 @@ def _next(  # complexipy: ignore (what the next command is about, most urgent fi
     unserved = [item.next for item in consumers if item.state != "served" and item.next]
     if unserved:
         return unserved[0]
-    if facts.not_applied is None:
-        return "headrace validate"
-    if facts.not_applied != 0:
-        return "headrace apply"
-    return next((item.next for item in consumers if item.next), _of_open_items(facts))
-
-
-def _of_open_items(facts: OpenFacts) -> str | None:
-    return next(
-        (item.command for item in open_items(facts) if item.kind is not OpenKind.NOT_APPLIED), None
-    )
+    commands = {item.kind: item.command for item in open_items(facts)}
+    of_files = commands.pop(OpenKind.NOT_APPLIED, None)
+    proposed = [of_files, *(item.next for item in consumers), *commands.values()]
+    return next(filter(None, proposed), None)
 
 
 def _command_for(facts: OpenFacts, is_the_cause: Callable[[IncidentFact], bool]) -> str:

@@ -186,9 +186,8 @@ def test_what_is_stale_through_its_own_code_is_told_so(served: Lab) -> None:
     """
     served.sql("clean", "select order_id, customer, amount + 0 as amount, day from orders")
     served.headrace("apply", "--yes", "--now", served.now.isoformat())
-    (item,) = [
-        item for item in served.headrace("status")["open"] if item["kind"] == "superseded_upstream"
-    ]
+    (item,) = served.headrace("status")["open"]
+    assert item["kind"] == "stale", "nothing upstream has changed"
     assert item["text"].startswith("9 days of clean (its own code changed) are stale")
     assert item["nodes"] == ["clean"]
 
@@ -243,7 +242,7 @@ def test_stale_partitions_whose_code_fails_arent_proposed_before_it_is_corrected
     assert f"is stale; its code fails and is corrected first ({incident['id']}):" in " ".join(
         shown.split()
     )
-    (item,) = [item for item in result["open"] if item["kind"] == "superseded_upstream"]
+    (item,) = [item for item in result["open"] if item["kind"] == "stale"]
     assert item["command"] == f"headrace incident {incident['id']}"
 
     served.sql("clean", query.format("amount + 0"))

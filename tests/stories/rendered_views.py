@@ -239,7 +239,7 @@ def newest_partitions_differ(shown: Views, nodes: Iterable[str]) -> Iterator[str
         status=sorted(named & set(failing)),
         listed=sorted(name for name, count in failing.items() if count),
     )
-    count = in_open["superseded_upstream"].count if "superseded_upstream" in in_open else 0
+    count = sum(in_open[kind].count for kind in ("superseded_upstream", "stale") if kind in in_open)
     yield from differ("superseded", open=count, proposed=sum(proposed.values()))
 
 

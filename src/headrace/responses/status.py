@@ -164,8 +164,10 @@ class HoldingRow(Response, frozen=True, kw_only=True):
 
 class OpenRow(Response, frozen=True, kw_only=True):
     """One kind of open things: `consumer`, `data_corrupted`, `incident`, `quarantine`, `failing`,
-    `source_unreachable`, `source_throttled`, `superseded_upstream`, `approval` or
-    `not_applied`. `text` is a noun phrase with the count."""
+    `source_unreachable`, `source_throttled`, `superseded_upstream` (what it reads was restated),
+    `stale` (its own code changed), `approval` or `not_applied`.
+
+    `text` is a noun phrase with the count."""
 
     kind: str
     count: int

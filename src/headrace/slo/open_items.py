@@ -33,6 +33,7 @@ class OpenKind(enum.StrEnum):
     SOURCE_UNREACHABLE = "source_unreachable"
     SOURCE_THROTTLED = "source_throttled"
     SUPERSEDED_UPSTREAM = "superseded_upstream"
+    STALE = "stale"
     APPROVAL = "approval"
     NOT_APPLIED = "not_applied"
     FROZEN = "frozen"
@@ -193,7 +194,8 @@ def open_items(facts: OpenFacts, explained: Explained = Explained()) -> tuple[Op
         _failing(facts, explained),
         _unobserved(facts, explained),
         _throttled(facts),
-        _superseded(facts),
+        _stale_item(OpenKind.SUPERSEDED_UPSTREAM, [s for s in facts.superseded if not s.own_code]),
+        _stale_item(OpenKind.STALE, [s for s in facts.superseded if s.own_code]),
         _approvals(facts),
         _not_applied(facts),
         _frozen(facts),
@@ -413,19 +415,18 @@ def _throttled(facts: OpenFacts) -> OpenItem | None:
     )
 
 
-def _superseded(facts: OpenFacts) -> OpenItem | None:
-    if not facts.superseded:
+def _stale_item(kind: OpenKind, items: Sequence[Superseded]) -> OpenItem | None:
+    if not items:
         return None
-    count = sum(item.partitions for item in facts.superseded)
-    each = [_stale(item) for item in facts.superseded[:NAMES_MAX]]
-    first = facts.superseded[0]
+    count = sum(item.partitions for item in items)
+    each = [_stale(item) for item in items[:NAMES_MAX]]
+    first = items[0]
     keys = first.first if first.first == first.last else f"{first.first} … {first.last}"
-    span = f" ({keys})" if len(facts.superseded) == 1 else ""
-    more = len(facts.superseded) - len(each)
+    span = f" ({keys})" if len(items) == 1 else ""
+    more = len(items) - len(each)
     others = f" and of {more} more" if more else ""
     text = f"{', '.join(each)}{others} {'is' if count == 1 else 'are'} stale{span}"
-    nodes = tuple(item.node for item in facts.superseded)
-    return OpenItem(OpenKind.SUPERSEDED_UPSTREAM, count, nodes, text, first.command)
+    return OpenItem(kind, count, tuple(item.node for item in items), text, first.command)
 
 
 def _stale(item: Superseded) -> str:

@@ -65,7 +65,7 @@ from headrace.slo import freshness, upcoming
 from headrace.store import lease
 from headrace.store.engines import sqlite
 from headrace.store.queries import attempts as stored_attempts
-from headrace.store.queries import deliveries, ingestion, past_work
+from headrace.store.queries import deliveries, ingestion
 from headrace.store.queries.quality import VERSIONS_MAX
 from headrace.web import badges
 from headrace.web import monitoring as scraped
@@ -79,6 +79,7 @@ pytest.importorskip("headrace_legacy")
 pytest.importorskip("headrace_observe")
 from headrace_advisor.analysis import history, partition_rules
 from headrace_advisor.analysis.complexity import SEEN_DAYS
+from headrace_advisor.queries import past_work
 from headrace_advisor.services import dismissed, trial_outcomes, weekly_advice
 from headrace_cloud import dask
 from headrace_import.importers.airflow import building as airflow_building

@@ -9,11 +9,11 @@ from pathlib import Path
 from headrace.compiler.compiling import compile_project
 from headrace.compiler.lineage import compile_lineage
 from headrace.plan import Compiled
-from headrace.store.queries.costs import StoredPartitions
 from headrace_advisor.analysis.complexity import ProjectShape
 from headrace_advisor.analysis.project_advice import Equality, ProjectFinding, ProjectView
 from headrace_advisor.analysis.project_rules import project_findings
 from headrace_advisor.analysis.project_tables import ProjectTables
+from headrace_advisor.queries.costs import StoredPartitions
 
 HEAD = "/* headrace\nowner: core\n*/\n"
 CONTRACT = """\

@@ -9,7 +9,6 @@ from advisor_lab import DAY, FIRST, Past, fan, node, report, spread
 
 from headrace.model.intervals import bounds_us
 from headrace.scheduler import Graph
-from headrace.store.queries.past_work import PastAttempt, PastDelivery
 from headrace_advisor.analysis.backtest import backtest
 from headrace_advisor.analysis.durations import duration_model
 from headrace_advisor.analysis.history import (
@@ -21,6 +20,7 @@ from headrace_advisor.analysis.history import (
     PastComputation,
     past_of,
 )
+from headrace_advisor.queries.past_work import PastAttempt, PastDelivery
 
 SECOND_US = 1_000_000
 assert DAY.grain is not None

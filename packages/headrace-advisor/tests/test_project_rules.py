@@ -9,9 +9,9 @@ from typing import NamedTuple
 import pytest
 from projects_lab import HEAD, findings_of, patched
 
-from headrace.store.queries.costs import StoredPartitions
 from headrace_advisor.analysis.project_advice import Equality
 from headrace_advisor.analysis.project_rules import PROJECT_RULES
+from headrace_advisor.queries.costs import StoredPartitions
 
 CASES = Path(__file__).with_name("projects.txt")
 

@@ -14,10 +14,10 @@ from headrace.model import Consumer, InputMode, InputSpec, SqlBody
 from headrace.plan import Compiled
 from headrace.plan.compiled import own_file
 from headrace.plan.impact import Lineage
-from headrace.plan.needed_nodes import needed_nodes
 from headrace.sql.values import Transformation, values_of
 from headrace_advisor.analysis.checking import parse_query
 from headrace_advisor.analysis.column_uses import ColumnUses
+from headrace_advisor.analysis.needed_nodes import needed_nodes
 
 SEEN_DAYS = 30
 """Reads are searched in this number of days."""

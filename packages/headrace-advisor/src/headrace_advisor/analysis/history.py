@@ -19,8 +19,9 @@ from headrace.model.intervals import DAY_US, bounds_us, day_start_us, local_date
 from headrace.model.partitions import SEPARATOR
 from headrace.scheduler import FailureKind, Graph, GraphNode
 from headrace.store import Transaction
-from headrace.store.queries import deliveries, past_work
-from headrace.store.queries.past_work import PastAttempt, PastDelivery
+from headrace.store.queries import deliveries
+from headrace_advisor.queries import past_work
+from headrace_advisor.queries.past_work import PastAttempt, PastDelivery
 
 WINDOW_DAYS = 90
 """The past that is read, in days."""

@@ -14,9 +14,9 @@ from headrace.plan.schemas import InputSchema, OutputSchemaRequest
 from headrace.plan.sql_analysis import analyse_output
 from headrace.sql.analysis import analyse
 from headrace.sql.values import values_of
-from headrace.store.queries.costs import StoredPartitions
 from headrace_advisor.analysis.advice import Edit, Finding, Premise
 from headrace_advisor.analysis.project_advice import FileEdits, ProjectFinding, ProjectView
+from headrace_advisor.queries.costs import StoredPartitions
 
 SMALL_BYTES = 20_000
 SMALL_PARTITIONS_LEAST = 100

@@ -11,13 +11,13 @@ from sqlglot import exp
 from headrace.extension import Asset
 from headrace.model import SqlBody
 from headrace.plan import Compiled
-from headrace.store.queries.costs import StoredPartitions
 from headrace_advisor.analysis.advice import Edit, Finding, Premise, finding_id
 from headrace_advisor.analysis.complexity import ProjectShape
 from headrace_advisor.analysis.edits import edited, unified_diff
 from headrace_advisor.analysis.project_tables import ProjectTables
 from headrace_advisor.analysis.queries import Queries
 from headrace_advisor.analysis.statements import Statement
+from headrace_advisor.queries.costs import StoredPartitions
 
 
 class Equality(NamedTuple):

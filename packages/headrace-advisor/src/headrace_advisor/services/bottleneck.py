@@ -39,6 +39,7 @@ from headrace_advisor.analysis.regressions import (
     regressions,
 )
 from headrace_advisor.analysis.trigger_waits import trigger_waits
+from headrace_advisor.queries import single_attempts
 from headrace_advisor.responses.advice import (
     BottleneckRow,
     DelayProposalRow,
@@ -210,7 +211,9 @@ class _Inquiry:
                 row.processor_wait_us,
                 row.environment,
             )
-            for row in durations.of_single_partitions(self._tx, node.name, self._began, self._now)
+            for row in single_attempts.of_single_partitions(
+                self._tx, node.name, self._began, self._now
+            )
         ]
         return regressions(
             NodeHistory(
@@ -255,7 +258,7 @@ class _Inquiry:
                         row.at,
                         f"the column {row.column} of {name} changed ({row.kind})",
                     )
-                    for row in durations.schema_changes(self._tx, name, from_us, until_us)
+                    for row in single_attempts.schema_changes(self._tx, name, from_us, until_us)
                 ]
         return changes
 

@@ -15,12 +15,12 @@ from headrace.project.session import usable
 from headrace.standing.figure_inputs import Figuring
 from headrace.store import Transaction
 from headrace.store.queries import applied_versions
-from headrace.store.queries import complexity as stored
-from headrace.store.queries.costs import stored_partitions
 from headrace_advisor.analysis.complexity import SEEN_DAYS, Finding, ProjectShape
 from headrace_advisor.analysis.costs import MONTH_DAYS, CostAmount, CostItem, sums
 from headrace_advisor.analysis.partition_rules import better_grain
 from headrace_advisor.analysis.same_content import same_rows
+from headrace_advisor.queries import complexity as stored
+from headrace_advisor.queries.costs import stored_partitions
 from headrace_advisor.responses.advice import (
     ComplexityResponse,
     ComplexityRow,

@@ -19,13 +19,11 @@ from headrace.extension import (
 from headrace.model.intervals import DAY_US, from_us, to_us
 from headrace.model.nodes import CostRates
 from headrace.plan import Compiled
-from headrace.plan.needed_nodes import needed_nodes
 from headrace.project.snapshots import project_state
 from headrace.project.status_facts import WINDOW, window_began
 from headrace.slo.availability import AvailabilityWindow
 from headrace.slo.goodput import GOOD, HELD, REJECTED, RETRY, WAITING, places
 from headrace.standing.figure_inputs import Figuring
-from headrace.store.queries import costs as stored
 from headrace.store.queries.incidents import display_id
 from headrace_advisor.analysis.costs import (
     MONTH_DAYS,
@@ -39,6 +37,8 @@ from headrace_advisor.analysis.costs import (
     sums,
     waste,
 )
+from headrace_advisor.analysis.needed_nodes import needed_nodes
+from headrace_advisor.queries import costs as stored
 from headrace_advisor.responses.costs import BudgetRow, CostRow, CostsResponse
 
 GROUPS = ("asset", "consumer", "owner", "domain", "run", "incident", "backfill", "waste")

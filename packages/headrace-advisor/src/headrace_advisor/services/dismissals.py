@@ -27,8 +27,8 @@ from headrace.plan import Compiled
 from headrace.project.session import usable
 from headrace.security.audit import Action, AuditEvent, Object, append
 from headrace.store import Transaction
-from headrace.store.queries import dismissals
-from headrace.store.queries.dismissals import StoredDismissal
+from headrace_advisor.queries import dismissals
+from headrace_advisor.queries.dismissals import StoredDismissal
 from headrace_advisor.responses.advice import DismissedResponse
 from headrace_advisor.services.bottleneck import bottleneck
 from headrace_advisor.services.complexity import complexity

@@ -17,8 +17,8 @@ from headrace.model.times import duration
 from headrace.plan import Compiled
 from headrace.plan.comparison import without_places
 from headrace.store import Transaction
-from headrace.store.queries import costs, dismissals
-from headrace.store.queries.dismissals import StoredDismissal
+from headrace_advisor.queries import costs, dismissals
+from headrace_advisor.queries.dismissals import StoredDismissal
 from headrace_advisor.responses.advice import (
     ComplexityRow,
     DelayProposalRow,

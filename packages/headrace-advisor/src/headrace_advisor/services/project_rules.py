@@ -9,8 +9,6 @@ from headrace.compiler.lineage import compile_lineage
 from headrace.extension import ProjectSession
 from headrace.model import SqlBody
 from headrace.plan.compiled import Compiled
-from headrace.store.queries import complexity as stored
-from headrace.store.queries.costs import StoredPartitions, stored_partitions
 from headrace_advisor.analysis.advice import Verdict
 from headrace_advisor.analysis.checking import Advice
 from headrace_advisor.analysis.complexity import SEEN_DAYS, ProjectShape
@@ -18,6 +16,8 @@ from headrace_advisor.analysis.project_advice import Equality, ProjectFinding, P
 from headrace_advisor.analysis.project_rules import project_findings
 from headrace_advisor.analysis.project_tables import ProjectTables
 from headrace_advisor.analysis.same_content import same_rows
+from headrace_advisor.queries import complexity as stored
+from headrace_advisor.queries.costs import StoredPartitions, stored_partitions
 from headrace_advisor.services.costs import figuring_of
 
 PARTITIONS_MAX = 20

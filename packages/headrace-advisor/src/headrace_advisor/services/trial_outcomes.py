@@ -10,8 +10,8 @@ from headrace.ledger.compute_time import MONTH_US, saved_seconds
 from headrace.model.intervals import DAY_US
 from headrace.plan.trials import Trial
 from headrace.store import Transaction
-from headrace.store.queries import durations
 from headrace.store.queries.trials import StoredTrial
+from headrace_advisor.queries import single_attempts
 
 FOLLOWED_RUNS_MIN = 5
 """A change is followed up from this many real runs before and after it."""
@@ -61,7 +61,7 @@ def _real_runs(
 ) -> _RealRuns:
     before, after, first_at = list[int](), list[int](), None
     from_us = stored.at - BEFORE_US
-    for attempt in durations.of_single_partitions(tx, stored.node, from_us, now_us):
+    for attempt in single_attempts.of_single_partitions(tx, stored.node, from_us, now_us):
         if attempt.version is None:
             continue
         fingerprint = fingerprints(attempt.version).get(stored.node)

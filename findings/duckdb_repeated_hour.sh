@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# DuckDB 1.5.5 and 2.0.1 truncate a TIMESTAMPTZ to the hour by the clock of the session's zone. In the hour that a change of
-# clocks repeats, date_trunc('hour', …) of its first pass is the beginning of the second one, which is later than the moment
-# itself; totals by hour have one hour with two hours' rows, and one too few. date_trunc of minutes and time_bucket are
-# right; date_diff of hours between the passes is 0. Exits with 0 while this is so.
+# DuckDB 1.5.5 and 2.0.1 truncate a TIMESTAMPTZ to the hour by the clock of the session's zone. In the hour that a
+# change of clocks repeats, date_trunc('hour', …) of its first pass is the beginning of the second one, which is later
+# than the moment itself; totals by hour have one hour with two hours' rows, and one too few. time_bucket is right;
+# date_diff of hours between the passes is 0. Exits with 0 while this is so.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

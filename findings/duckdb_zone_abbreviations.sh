@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# DuckDB 1.5.5 and 2.0.1 read abbreviations of zones in texts as zones of the ICU library. EST and MST are the winter's
-# offset all year; CST and PST follow summer time, so that noon CST of a July day is noon EST, an hour from what PostgreSQL
-# reads. BST is Bangladesh (not British Summer Time), AST Alaska (not the Atlantic), SST the Solomons (not Samoa).
-# Nothing is raised. Exits with 0 while this is so.
+# DuckDB 1.5.5 and 2.0.1 read abbreviations of zones in texts as zones of the ICU library. On a July day EST and MST
+# have the winter's offset, CST and PST that of summer time, so that noon CST is noon EST. BST is Bangladesh (not
+# British Summer Time), AST Alaska (not the Atlantic), SST the Solomons (not Samoa). Nothing is raised. Exits with 0
+# while this is so.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# hl7apy 1.3.5 drops segments of the sender's own, such as ZPI, from messages whose structure it knows: they are in none of
-# its groups and not in the text that it writes, at each level of validation. With find_groups=False they stay. Escapes that
-# it doesn't know, \.br\ (a line break) and \X0D\ (a byte), are escaped once more, so that a line break becomes the letters
-# ".br". Nothing is raised. Exits with 0 while this is so.
+# hl7apy 1.3.5 drops segments of the sender's own, such as ZPI, from messages whose structure it knows: they aren't in
+# the text that it writes. With find_groups=False they stay. Escapes that it doesn't know, \.br\ (a line break) and
+# \X0D\ (a byte), are escaped once more, so that a line break becomes the letters ".br". Nothing is raised. Exits with 0
+# while this is so.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

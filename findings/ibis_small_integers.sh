@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # ibis 12.0.0 believes the declared width of a SQLite column: 1099511627776 in a SMALLINT column is read as 0, 40000 as
-# -25536, and 300 in a TINYINT column as 44, without an error. SQLite keeps 64 bits in each of them and gives the value to
-# its own driver, ADBC, connectorx, pandas and polars. Exits with 0 while this is so.
+# -25536, and 300 in a TINYINT column as 44, without an error. SQLite keeps 64 bits in each of them, and ADBC reads
+# them. Exits with 0 while this is so.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # One line of JSON whose time has an offset, 2026-01-01T23:30:00+05:00, becomes a time without a zone in DuckDB 1.5.5,
-# pyarrow 26.0.1 and polars 2.1.0, and not the same one: DuckDB that detects the type, pyarrow, and polars make 18:30 of it
-# (UTC); DuckDB with the column declared as the very type that it detects, TIMESTAMP, makes 23:30. From CSV pyarrow keeps
-# the zone. Nothing is raised. Exits with 0 while this is so.
+# pyarrow 26.0.1 and polars 2.1.0, and not the same one: DuckDB that detects the type, pyarrow, and polars with a
+# declared Datetime make 18:30 of it (UTC); DuckDB with the column declared as TIMESTAMP makes 23:30. From CSV pyarrow
+# keeps the zone. Nothing is raised. Exits with 0 while this is so.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

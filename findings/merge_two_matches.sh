@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
-# MERGE of two source rows that match one target row is an error in the SQL standard, PostgreSQL, Spark and Delta Lake.
-# DuckDB 1.5.5 reports two rows and keeps the first of them; in a DuckLake table the same statement keeps the last. INSERT …
-# ON CONFLICT DO UPDATE of two rows with one key, an error in PostgreSQL, keeps the first and forgets the second, which
-# a SET that adds them up should not. Nothing is raised. Exits with 0 while this is so.
+# DuckDB 1.5.5 takes a MERGE of two source rows that match one target row: it reports two rows and keeps the first of
+# them; in a DuckLake table the same statement keeps the last. INSERT … ON CONFLICT DO UPDATE of two rows with one key
+# keeps the first and forgets the second, though its SET adds them up. Nothing is raised. Exits with 0 while this is so.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# mt-940 5.1.1 reads a file with statements of two accounts as one: its data has the account and the balances of the last
-# statement, and no movement says of which account it is, so that 1 EUR of DE1 stands below the USD account DE2. The year
-# 99, which is 1999 in SWIFT's dates (80 to 99 are of the last century), is 2099. Nothing is raised. Exits with 0 while
-# this is so.
+# mt-940 5.1.1 reads a file with statements of two accounts as one: its data has the account and the balances of the
+# last statement, and no movement says to which account it belongs, so that 1 EUR of DE1 stands below the USD account
+# DE2. The year 99, which is 1999 in SWIFT's dates (80 to 99 are of the last century), is 2099. Nothing is raised. Exits
+# with 0 while this is so.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

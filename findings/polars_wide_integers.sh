@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# polars 2.1.0 reads whole numbers of 20 digits from CSV and JSON as Int128, and writes a column of them to Parquet as 16
-# bytes that only it understands: DuckDB 1.5.5 reads a BLOB from the file without a word, fastparquet 2026.9.0 bytes, while
-# pyarrow 26.0.1 refuses the file. Exits with 0 while this is so.
+# polars 2.1.0 reads whole numbers of 20 digits from CSV as Int128, and writes a column of them to Parquet as 16 bytes,
+# which it reads back. DuckDB 1.5.5 reads a BLOB from the file without a word, fastparquet 2026.9.0 bytes, while pyarrow
+# 26.0.1 refuses the file. Exits with 0 while this is so.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

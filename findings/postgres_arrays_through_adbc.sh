@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The ADBC driver for PostgreSQL 1.13.0 reads an array of two dimensions, {{1,2},{3,4}}, as one flat list of four values,
-# and the identifier 4294967295 (an oid, 32 bits without a sign) as -1. Nothing is raised. psycopg 3.3.9 keeps both; DuckDB
-# 1.5.5 refuses the array and keeps the oid. Exits with 0 while this is so.
+# The ADBC driver for PostgreSQL 1.13.0 reads an array of two dimensions, {{1,2},{3,4}}, as one flat list of four
+# values, and the identifier 4294967295 (an oid, 32 bits without a sign) as -1. Nothing is raised. psycopg 3.3.9 keeps
+# both. Exits with 0 while this is so.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# DuckDB 1.5.5 reads NaN and the infinities of PostgreSQL's numeric as 0, both as DECIMAL (numeric(6,2)) and as DOUBLE
-# (numeric); a filter runs in PostgreSQL, so that `n > 1` finds the row that then shows 0. A numeric with a negative scale,
-# numeric(5,-2), becomes DECIMAL(5,254), and its value another one; the year 294276 of a timestamp wraps around to a year
-# before Christ. Nothing is raised; NaN in a double precision column is right. Exits with 0 while this is so.
+# DuckDB 1.5.5 reads NaN of PostgreSQL's numeric as 0, both as DECIMAL (numeric(6,2)) and as DOUBLE (numeric), and so it
+# does Infinity of numeric; a filter runs in PostgreSQL, so that `n > 1` finds the row that then shows 0. A numeric with
+# a negative scale, numeric(5,-2), becomes DECIMAL(5,254); the year 294276 of a timestamp wraps around to a year before
+# Christ. Nothing is raised; NaN in a double precision column is right. Exits with 0 while this is so.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# workalendar 17.0.0 lacks holidays that are law: Juneteenth of the United States (since 2021), Christmas Eve of Poland (since
-# 2025), Saint Francis of Italy (from 2026), and for Japan in 2026 the substitute of 6 May and the day between two holidays.
-# holidays 0.109 has them, but for GB without a subdivision it leaves out Easter Monday and the bank holiday of August, which
-# are none in Scotland, so that a calendar of "GB" works on them. Exits with 0 while this is so.
+# workalendar 17.0.0 lacks holidays of 2026 that holidays 0.109 has: 19 June in the United States, 24 December in
+# Poland, Easter Sunday and 4 October in Italy, 6 May and 22 September in Japan. holidays, for its part, leaves out
+# Easter Monday and the bank holiday of August for GB without a subdivision, which it has for England, so that a
+# calendar of "GB" works on them. Exits with 0 while this is so.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

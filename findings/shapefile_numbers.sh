@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
-# pyshp 3.1.6 writes a number that is wider than its DBF field by its first characters, without an error: 12345 in a field of
-# three digits is stored as 123, 1e12 in N(10,2) as 1000000000. Text is cut as well. The dbf package 0.99.11 refuses such
-# numbers, but writes whole numbers of 18 digits through a float: 123456789012345678 becomes …680. Exits with 0 while this
-# is so.
+# pyshp 3.1.6 writes a number that is wider than its DBF field by its first characters, without an error: 12345 in a
+# field of three digits is stored as 123, 1e12 in N(10,2) as 1000000000. The dbf package 0.99.11 refuses such numbers,
+# but writes whole numbers of 18 digits through a float: 123456789012345678 becomes …680. Exits with 0 while this is so.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

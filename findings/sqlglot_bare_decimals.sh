@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
-# sqlglot 30.30.0 writes NUMERIC of BigQuery (38 digits, 9 of them decimals), NUMBER of Oracle (any decimals), and DECIMAL of
-# MySQL, Spark and SQL Server (no decimals) as DuckDB's bare DECIMAL, which is DECIMAL(18,3): 0.123456789 is rounded to
-# 0.123, and 2.5, which they make 3 of, stays. BIGNUMERIC, with 38 decimals, becomes DECIMAL(38,5). Nothing is raised.
-# Exits with 0 while this is so.
+# sqlglot 30.30.0 writes NUMERIC of BigQuery, NUMBER of Oracle, and DECIMAL of MySQL, Spark and SQL Server as DuckDB's
+# bare DECIMAL, which is DECIMAL(18,3): 0.123456789 is rounded to 0.123, and 2.5 stays 2.5. NUMBER of Snowflake gets no
+# decimals: 2.5 is 3. BIGNUMERIC of BigQuery gets five: 0.12346. Nothing is raised. Exits with 0 while this is so.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

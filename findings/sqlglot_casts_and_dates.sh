@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
-# sqlglot 30.30.0 leaves CAST(1.9 AS INTEGER) as it is between dialects: SQLite, Spark and SQL Server cut to 1, DuckDB and
-# PostgreSQL round to 2. It also leaves the difference of two dates as it is: 2 days in PostgreSQL and DuckDB, but 0 in
-# SQLite, which subtracts the years, and 74 in MySQL, which subtracts the numbers 20260301 and 20260227.
-# All of them run. Exits with 0 while this is so.
+# sqlglot 30.30.0 leaves CAST(1.9 AS INTEGER) as it is between SQLite, which cuts to 1, and DuckDB, which rounds to 2.
+# It also leaves the difference of two dates as it is: 2 days in DuckDB, but 0 in SQLite, which subtracts the years.
+# Exits with 0 while this is so.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -30,6 +29,5 @@ for read, write, sql in (
     before, after = run[read](sql), run[write](translated)
     print(f"{sql} is {before} in {read}; {translated} is {after} in {write}")
     seen.append((before, after))
-print("for MySQL:", sqlglot.transpile(sql, read=read, write="mysql")[0])
 sys.exit(0 if seen == [(1, 2), (2, 1), (2, 0)] else 1)
 PYTHON

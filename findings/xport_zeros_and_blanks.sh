@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# pandas 3.1.1 reads each 0 of a SAS transport file (version 5, the form that the FDA asks for) as 5.397605346934028e-79,
-# although the file has the eight zero bytes of the specification, and makes rows of the blanks that fill the last 80 bytes.
-# pyreadstat 1.3.7 reads zeros, but leaves out rows at the end of a file whose texts are all blank, also of its own file.
-# Nothing is raised. Exits with 0 while this is so.
+# pandas 3.1.1 reads each 0 of a SAS transport file (version 5, the form that the FDA asks for) as
+# 5.397605346934028e-79, and makes rows of the blanks that fill the last 80 bytes. pyreadstat 1.3.7 reads zeros, but
+# leaves out rows at the end of a file whose texts are all blank, also of its own file. Nothing is raised. Exits with 0
+# while this is so.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -27,8 +27,8 @@ for values in ([1.0, 0.0], ["a", "", ""], ["abcd", "efgh", "ijkl"]):
     seen.append((own, other[: len(values)], len(other) - len(values)))
 right = [
     ([1.0, 0.0], [1.0, 5.397605346934028e-79], 0),
-    (["a"], ["a", "", ""], seen[1][2]),
-    (["abcd", "efgh", "ijkl"], ["abcd", "efgh", "ijkl"], seen[2][2]),
+    (["a"], ["a", "", ""], 5),
+    (["abcd", "efgh", "ijkl"], ["abcd", "efgh", "ijkl"], 1),
 ]
-sys.exit(0 if seen == right and seen[1][2] > 0 else 1)
+sys.exit(0 if seen == right else 1)
 PYTHON

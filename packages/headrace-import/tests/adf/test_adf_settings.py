@@ -5,8 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
-from adf_factories import EMPTIES, activity, basics, copy, dataset, imported, items, pipeline
+from adf_factories import (
+    EMPTIES,
+    activity,
+    basics,
+    copy,
+    dataset,
+    imported,
+    items,
+    pipeline,
+    write,
+)
 
 from headrace_import.importers.adf.sql_tasks import NotTranslatedError, translate
 from headrace_import.importers.imported import ImportedItem
@@ -138,6 +149,54 @@ def test_programs_that_stay_are_named(tmp_path: Path) -> None:
     """Would catch: a table that a notebook of another pipeline fills, without a word about it."""
     item = _with(tmp_path, activity("Note", "DatabricksNotebook", settings={"notebookPath": "/n"}))
     assert (item.on_condition, "files: `Note`" in item.todo) == (True, True), item.todo
+
+
+def _flow(tmp_path: Path, expression: str) -> tuple[ImportedItem, str]:
+    root = tmp_path / "factory"
+    basics(root)
+    dataset(root, "sums", "AzureSqlTable", "sql", schema="dbo", table="Sums")
+    text = (
+        "source(output(id as double, customer as string)) ~> a\n"
+        f"a derive(x = {expression}) ~> b\nb sink(truncate: true) ~> c"
+    )
+    sides = (("sources", "a", "orders_csv"), ("sinks", "c", "sums"))
+    parts = {key: [{"name": n, "dataset": {"referenceName": d}}] for key, n, d in sides}
+    properties = {"type": "MappingDataFlow", "typeProperties": {**parts, "script": text}}
+    write(root, "dataflow/df.json", {"name": "df", "properties": properties})
+    run = activity("Flow", "ExecuteDataFlow", settings={"dataFlow": {"referenceName": "df"}})
+    pipeline(root, "p", [run])
+    project = imported(root, tmp_path / "new")
+    return items(project)["p/Flow"], project.files.get("assets/p/sums.sql", "")
+
+
+@pytest.mark.parametrize("expression", ["upper(customer)", "round(id, 2)"])
+def test_functions_that_spark_computes_otherwise_stay(tmp_path: Path, expression: str) -> None:
+    """Would catch: STRASSE and STRAẞE, 1.01 and 1.0, as Spark and DuckDB have them."""
+    item, _ = _flow(tmp_path, expression)
+    assert str(item.verdict) == "command", item.todo
+
+
+@pytest.mark.parametrize(
+    ("expression", "rows"),
+    [
+        ("toDate(customer)", []), ("toInteger(id)", None), ("trim(customer)", ["x\u00a0"]),
+    ],
+)  # fmt: skip
+def test_conversions_of_a_data_flow(
+    tmp_path: Path, expression: str, rows: list[str] | None
+) -> None:
+    """Would catch: no-break spaces that are cut, a number that is too large as null, no condition."""
+    item, sql = _flow(tmp_path, expression)
+    assert (str(item.verdict), item.on_condition) == ("carried", True), item.why
+    assert "a date of 2024" in item.todo
+    with duckdb.connect() as connection:
+        connection.execute("create table orders_csv as select 1e20 as id, 'x\u00a0' as customer")
+        query = sql.partition("*/")[2]
+        if rows is None:
+            with pytest.raises(duckdb.Error):
+                connection.execute(query).fetchall()
+        elif rows:
+            assert [row[-1] for row in connection.execute(query).fetchall()] == rows
 
 
 INSERT = "INSERT INTO dbo.A (id) SELECT id FROM dbo.B WHERE id > 3"

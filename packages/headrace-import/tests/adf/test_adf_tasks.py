@@ -282,7 +282,7 @@ def test_a_data_flow_becomes_a_query(root: Path, tmp_path: Path) -> None:
     script_ = (
         "source(output(\n\tid as integer,\n\tcustomer as string,\n\ttotal as double\n),\n\tallowSchemaDrift: true) ~> Orders\n"
         "Orders filter(total > 0 && !isNull(customer)) ~> Kept\n"
-        "Kept derive(label = 'c-' + upper(customer), total = round(total, 2)) ~> Named\n"
+        "Kept derive(label = 'c-' + lower(customer), total = round(total)) ~> Named\n"
         "Named aggregate(groupBy(label), sum_total = sum(total), n = count()) ~> Summed\n"
         "Summed sink(allowSchemaDrift: true) ~> Totals"
     )
@@ -299,7 +299,7 @@ def test_a_data_flow_becomes_a_query(root: Path, tmp_path: Path) -> None:
     sql = project.files["assets/p/totals_csv.sql"].partition("*/")[2]
     with duckdb.connect() as connection:
         connection.execute("create table orders_csv as from (values (1,'a',1.239),(2,'a',2.0),(3,null,9.0),(4,'b',-1.0)) v(id,customer,total)")  # fmt: skip
-        assert connection.execute(sql).fetchall() == [("c-A", 3.24, 2)]
+        assert connection.execute(sql).fetchall() == [("c-a", 3.0, 2)]
 
 
 def test_secrets_are_named_and_never_copied(root: Path, tmp_path: Path) -> None:

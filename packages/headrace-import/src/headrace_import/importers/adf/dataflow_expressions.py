@@ -21,18 +21,25 @@ _SIGNS = {
 }  # fmt: skip
 _SAME = {
     "coalesce": ("coalesce", 1, 100), "iifnull": ("coalesce", 1, 100),
-    "upper": ("upper", 1, 1), "lower": ("lower", 1, 1), "length": ("length", 1, 1),
+    "lower": ("lower", 1, 1), "length": ("length", 1, 1),
     "left": ("left", 2, 2), "right": ("right", 2, 2), "reverse": ("reverse", 1, 1),
-    "trim": ("trim", 1, 2), "ltrim": ("ltrim", 1, 2), "rtrim": ("rtrim", 1, 2),
+    "trim": ("trim", 2, 2), "ltrim": ("ltrim", 2, 2), "rtrim": ("rtrim", 2, 2),
     "startswith": ("starts_with", 2, 2), "endswith": ("ends_with", 2, 2), "instr": ("instr", 2, 2),
     "abs": ("abs", 1, 1), "floor": ("floor", 1, 1), "ceil": ("ceil", 1, 1),
-    "round": ("round", 1, 2), "power": ("power", 2, 2),
+    "round": ("round", 1, 1), "power": ("power", 2, 2),
     "sum": ("sum", 1, 1), "avg": ("avg", 1, 1), "min": ("min", 1, 1), "max": ("max", 1, 1),
     "stddev": ("stddev_samp", 1, 1), "variance": ("var_samp", 1, 1),
     "year": ("year", 1, 1), "month": ("month", 1, 1), "dayofmonth": ("day", 1, 1),
     "hour": ("hour", 1, 1), "minute": ("minute", 1, 1), "second": ("second", 1, 1),
 }  # fmt: skip
-"""Functions with the same meaning: DuckDB's name, the least and the largest count of arguments."""
+"""Functions with the same meaning: DuckDB's name, the least and the largest count of arguments.
+
+A data flow runs on Spark, whose `upper('ß')` is SS and whose `round(1.005D, 2)` is 1.01; `trim` of
+one argument cuts blanks alone there, and each white space here.
+"""
+CONVERTS = "try_cast("
+"""What a query has that converts texts, of which each engine reads some that the other doesn't."""
+_TRIMS = ("trim", "ltrim", "rtrim")
 _WHOLE = {"tointeger": "integer", "toshort": "smallint", "tolong": "bigint"}
 _CASTS = {"todouble": "double", "tofloat": "real", "toboolean": "boolean"}
 _FRACTIONS = frozenset(("todouble", "tofloat", "todecimal", "avg", "stddev", "variance"))
@@ -167,9 +174,9 @@ class Expressions:
         if special is not None:
             return special(arguments)
         given = [self.sql(argument) for argument in arguments]
+        given += ["' '"] * (name in _TRIMS and len(given) == 1)
         if name in _WHOLE and len(given) == 1:
-            whole = f"trunc(try_cast({given[0]} as decimal(38, 9)))"
-            return f"try_cast({whole} as {_WHOLE[name]})"
+            return self._whole(arguments[0], given[0], _WHOLE[name])
         if name in _CASTS and len(given) == 1:
             return f"try_cast({given[0]} as {_CASTS[name]})"
         if name in ("todate", "totimestamp") and len(given) == 1:
@@ -178,6 +185,12 @@ class Expressions:
         if function and least <= len(given) <= most:
             return f"{function}({', '.join(given)})"
         raise NoCounterpartError(f"it calls `{name}()`")
+
+    def _whole(self, node: Node, given: str, kind: str) -> str:
+        """Return a whole number; too large a one stops here, and becomes another one in Spark."""
+        if self.is_text(node):
+            return f"cast(trunc(try_cast({given} as decimal(38, 9))) as {kind})"
+        return f"cast(trunc(cast({given} as decimal(38, 9))) as {kind})"
 
     def _special(self, name: str) -> Callable[[tuple[Node, ...]], str] | None:
         return {

@@ -11,8 +11,8 @@ from sqlglot.errors import SqlglotError
 
 from headrace.model.fields import SQL_KEYWORDS
 from headrace_import.importers.adf.activities import Activity
-from headrace_import.importers.adf.copying import Context, file_fields
-from headrace_import.importers.adf.dataflow_expressions import NoCounterpartError
+from headrace_import.importers.adf.copying import STORED, Context, file_fields
+from headrace_import.importers.adf.dataflow_expressions import CONVERTS, NoCounterpartError
 from headrace_import.importers.adf.dataflow_script import (
     BadScriptError,
     Column,
@@ -32,7 +32,12 @@ from headrace_import.importers.adf.reading import list_of, object_of, objects_of
 from headrace_import.importers.adf.refusals import NotCarriedError
 from headrace_import.importers.adf.stores import Place, table_name
 from headrace_import.importers.adf.values import Scope, unknown_in
+from headrace_import.importers.imported import CONDITION
 
+_CONVERTED = (
+    f"{CONDITION} a text that it converts is written otherwise than 12.5, 2024-01-31 or true:"
+    " Spark makes a date of 2024 and no number of 1_000"
+)
 _SOURCE_OPTIONS: dict[str, tuple[str, ...]] = {
     "allowSchemaDrift": (),
     "validateSchema": (),
@@ -135,9 +140,8 @@ class _Flow:
         if not assets:
             raise NotCarriedError("its data flow has no sink")
         used = {name for draft in assets for name in draft.inputs}
-        note = "only the columns that its sources declare are passed on"
-        if any(self._place("sinks", step.outputs[0]).kind == "file" for step in sinks):
-            note += "; if others read its files, add a consumer with `export:`"
+        kinds = {self._place("sinks", step.outputs[0]).kind for step in sinks}
+        note = _notes(kinds, [draft.sql for draft in assets])
         return [source for source in self._sources.values() if source.name in used] + assets, note
 
     def _place(self, side: str, name: str) -> Place:
@@ -199,6 +203,18 @@ class _Flow:
         described = self._activity.description or text_at(self._flow.raw, "description")
         fields: dict[str, Any] = {"description": described} if described else {}
         return Draft("sql", node, self._context.folder, fields, sql, reads, inputs, place.table)
+
+
+def _notes(kinds: set[str], queries: list[str]) -> str:
+    """Return what is left to say of a data flow whose sinks are of these kinds."""
+    notes = ["only the columns that its sources declare are passed on"]
+    if "file" in kinds:
+        notes.append("if others read its files, add a consumer with `export:`")
+    if "table" in kinds:
+        notes.append(STORED)
+    if any(CONVERTS in query.lower() for query in queries):
+        notes.append(_CONVERTED)
+    return "; ".join(notes)
 
 
 def _check_settings(

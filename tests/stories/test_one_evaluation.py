@@ -406,6 +406,9 @@ def counts_differ(shown: Views) -> Iterator[str]:
     rows = incidents(session)
     listed = sum(opened[kind].count for kind in ("incident", "data_corrupted") if kind in opened)
     explained = 0 if document.holding is None else document.holding.causes
+    if document.holding is not None and explained == len(rows):
+        affected = {name for row in rows for name in incident(session, row.id).affected.assets}
+        yield from differ("held", status=document.holding.assets, incidents=len(affected))
     of_kind = sum(shown.gauge("incidents_open"))
     opened_lately = explain(session, "incidents").rows
     yield from differ(

@@ -90,7 +90,7 @@ def holds(
     assets = {
         name
         for cause in causes
-        for name in (*cause.affected.assets, cause.node)
+        for name in cause.affected.assets
         if name in compiled.project.assets
     }
     by_hand = repair is None or repair.first is not None

@@ -4,6 +4,8 @@ wrong.
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from modellab import Load, Parse, sql, told
 
@@ -133,6 +135,8 @@ def test_every_field_of_the_table_is_read(parse: Parse) -> None:
         ("columns", "{a: 7}", "wrong_type"),
         ("columns", "{a: hugeint}", "wrong_value"),
         ("columns", "{a: {type: UINT128}}", "wrong_value"),
+        ("columns", "{a: 'HUGEINT[]'}", "wrong_value"),
+        ("columns", "{a: 'STRUCT(\"it''s\" INTEGER, b MAP(VARCHAR, uhugeint))'}", "wrong_value"),
         ("parameters", "[a]", "wrong_type"),
         ("parameters", "{a-b: 1}", "bad_name"),
         ("parameters", "{self: 1}", "reserved_name"),
@@ -169,6 +173,17 @@ def test_a_wrong_field_is_said_at_its_line_and_the_rest_goes_on(
     assert told(declared.problems)[:1] == [f"{code} assets/x.sql:4"]
     assert declared.problems[0].hint
     assert declared.assets[0].owner == "core"
+
+
+def test_a_field_may_have_the_name_of_a_type_that_no_table_has(parse: Parse) -> None:
+    """Would catch: a struct that is refused for a name in it."""
+    kinds = ["STRUCT(hugeint INTEGER)", """STRUCT("HUGEINT" DATE, b ENUM('int128'))"""]
+    columns = dict(zip("ab", kinds, strict=True))
+    declared = parse(
+        "assets/x.sql", f"/* headrace\nowner: core\ncolumns: {json.dumps(columns)}\n*/\nselect 1"
+    )
+    assert declared.problems == ()
+    assert declared.assets[0].columns["writes"] == columns
 
 
 def test_unknown_fields_are_told_the_nearest(parse: Parse) -> None:

@@ -81,6 +81,11 @@ def test_a_contract_becomes_columns(parse: Parse) -> None:
             "contract_invalid contracts/orders.odcs.yaml:11",
         ),
         (
+            "logicalType: integer",
+            "logicalType: array\n        physicalType: HUGEINT[3]",
+            "contract_invalid contracts/orders.odcs.yaml:11",
+        ),
+        (
             "logicalType: number",
             "logicalType: boolean",
             "contract_invalid contracts/orders.odcs.yaml:13",

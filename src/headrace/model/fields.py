@@ -358,10 +358,17 @@ def bytes_as_text(size: int, *, binary: bool = False) -> str:
 
 
 def refuse_huge_integers(kind: str) -> None:
-    """Raise UsageError for DuckDB's integers of 128 bits, which no table has as they are."""
-    if re.fullmatch(r"\s*U?(HUGEINT|INT128)\s*", kind, re.IGNORECASE):
+    """Raise UsageError for DuckDB's integers of 128 bits, which no table has as they are.
+
+    A word before another one, as in `STRUCT(hugeint DATE)`, is a field's name.
+    """
+    if huge := re.search(
+        r"\bU?(HUGEINT|INT128)\b(?!\s+\w)",
+        re.sub(r"""'[^']*'|"[^"]*\"""", "", kind),  # names and values
+        re.IGNORECASE,
+    ):
         raise UsageError(
-            f"tables have no {kind.strip().upper()}, and would keep BIGINT, of 19 digits",
+            f"tables have no {huge[0].upper()}, and would keep BIGINT, of 19 digits",
             hint="write DECIMAL(38,0), which keeps 38 digits, and cast to it in a query",
         )
 

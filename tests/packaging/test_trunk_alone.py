@@ -193,8 +193,8 @@ def test_a_kind_of_another_package_says_which(alone: Alone, tmp_path: Path) -> N
     hints = [(problem["code"], problem["hint"]) for problem in problems]
     assert sorted(hints) == sorted(
         [
-            ("unsupported_kind", f"pip install headrace-{name}")
-            for name in ("cloud", "import", "observe")
+            ("unsupported_kind", f"pip install {name}")
+            for name in ("'headrace-cloud[dask]'", "headrace-import", "headrace-observe")
         ]
         + [("unsupported_kind", "pip install headrace-legacy")] * 6
     )
@@ -212,6 +212,13 @@ def test_a_kind_of_another_package_says_which(alone: Alone, tmp_path: Path) -> N
         "no installed package reads the format `excel`;"
         " install it where workers run: pip install headrace-legacy\n"
     )
+
+
+@pytest.mark.system
+def test_traces_need_the_libraries_of_their_package(alone: Alone) -> None:
+    """Would catch: a package that is installed as it was said, and sends no traces."""
+    script = "from headrace.model.plugins import *; print(missing_package(EMITTERS, 'traces'))"
+    assert alone.run("-c", script)[0] == "'headrace-observe[otel]'\n"
 
 
 @pytest.mark.system

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -181,6 +182,20 @@ def test_a_scheduler_that_is_not_there_is_told(
         Dask("tcp://127.0.0.1:9", bench.settings, bench.settings, 2),
     ):
         pass
+
+
+def test_a_library_that_is_not_there_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: "headrace failed: ModuleNotFoundError", where only the extra is missing."""
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    bench = DaskBench(tmp_path)
+    with (
+        pytest.raises(DaskError, match="needs the package distributed") as told_,
+        Dask("tcp://127.0.0.1:9", bench.settings, bench.settings, 2),
+    ):
+        pass
+    assert told_.value.hint == "pip install 'headrace-cloud[dask]'"
 
 
 def test_folders_that_workers_do_not_see_are_told(

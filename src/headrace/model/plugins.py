@@ -52,12 +52,12 @@ _ELSEWHERE = {FORMATS: {name: f"headrace.connect.formats.{name}" for name in OWN
 LEGACY = "headrace-legacy"
 IN_PACKAGES = {
     SOURCES: {"airflow": "headrace-import"},
-    EXECUTORS: {"dask": "headrace-cloud"},
-    EMITTERS: {"openlineage": "headrace-observe", "traces": "headrace-observe"},
+    EXECUTORS: {"dask": "'headrace-cloud[dask]'"},
+    EMITTERS: {"openlineage": "headrace-observe", "traces": "'headrace-observe[otel]'"},
     FORMATS: dict.fromkeys(("excel", "fixed_width", "mt940", "nacha", "xml"), LEGACY),
     EXPORTS: {"excel": LEGACY},
 }
-"""Names that packages of this repository provide, with the package."""
+"""Names that packages of this repository provide, with what `pip install` takes."""
 ANY = "*"
 """Stands for all names of a group, where a declaration depends on which endings they have."""
 
@@ -141,7 +141,7 @@ def own_kinds(group: str) -> dict[str, str]:
 
 
 def missing_package(group: str, name: str) -> str:
-    """Return the package to install for a name that no installed package has; empty if unknown."""
+    """Return what to install for a name that no installed package has; empty if unknown."""
     known = IN_PACKAGES.get(group, {}).get(name, "")
     return known if known and not plugin_state(group, name) else ""
 

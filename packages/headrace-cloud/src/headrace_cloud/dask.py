@@ -305,13 +305,10 @@ class Dask:
     def _check_worker(self, worker: str, seen: object, text: str) -> None:
         folders = self._settings.folders
         if isinstance(seen, BaseException):
-            hint = (
-                f"headrace {headrace.__version__} must be installed in the workers' environment, as"
-                " headrace[cloud]"
-            )
             raise DaskError(
                 f"the Dask worker {worker} can't run Headrace: {type(seen).__name__}: {seen}",
-                hint=hint,
+                hint=f"headrace {headrace.__version__} must be installed in the workers'"
+                " environment, as headrace[cloud]",
             )
         assert isinstance(seen, bytes)
         environment = msgspec.msgpack.decode(seen, type=WorkerEnvironment)
@@ -332,15 +329,22 @@ class Dask:
 
 
 def _connect(address: str, seconds: float) -> Client:
-    from distributed import Client
-
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise DaskError(
+            "the executor dask needs the package distributed",
+            hint="pip install 'headrace-cloud[dask]'",
+        ) from error
     # the exceptions raised here report what matters
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     try:
         return Client(address, timeout=seconds, set_as_default=False, name="headrace")
     except (OSError, TimeoutError, ValueError) as error:
-        hint = "start one (dask scheduler), or correct `dask` in [run]"
-        raise DaskError(f"no Dask scheduler answers at {address}", hint=hint) from error
+        raise DaskError(
+            f"no Dask scheduler answers at {address}",
+            hint="start one (dask scheduler), or correct `dask` in [run]",
+        ) from error
 
 
 def _close(client: Client) -> None:

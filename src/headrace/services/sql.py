@@ -107,6 +107,9 @@ class _Snapshot(msgspec.Struct, frozen=True):
 def run_query(session: ProjectSession, question: SqlQuery) -> SqlResponse:
     """Run a query and return its rows as JSON-compatible values.
 
+    Its tables are sources and assets, and the project's own state: `headrace.runs`,
+    `headrace.incidents` and others.
+
     Raise UsageError for an invalid query, or an unknown table or time.
     """
     from headrace.lake import reading

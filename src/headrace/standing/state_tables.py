@@ -29,13 +29,14 @@ def read_state_tables(session: ProjectSession, names: Sequence[str]) -> dict[str
     if session.store is None or session.compiled is None:
         raise UsageError(f"{STATE_SCHEMA}.{names[0]} has no rows yet", hint="headrace apply")
     now_us = session.clock.now_us()
+    applied = session.compiled.nodes.keys() | session.compiled.project.consumers.keys()
     with session.store.read() as tx:
-        return {
-            name: _table(
-                name, _edges(session) if name == "lineage" else stored.rows(tx, name, now_us)
-            )
-            for name in names
-        }
+        rows = {name: stored.rows(tx, name, now_us) for name in names}
+        if "partitions" in rows:  # removed nodes have none that anybody could read
+            rows["partitions"] = (row for row in rows["partitions"] if row[0] in applied)
+        if "lineage" in rows:
+            rows["lineage"] = _edges(session)
+        return {name: _table(name, of_table) for name, of_table in rows.items()}
 
 
 def _edges(session: ProjectSession) -> Iterator[list[Any]]:

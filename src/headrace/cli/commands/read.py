@@ -234,7 +234,8 @@ def sql_command(
 ) -> int:
     """Query one snapshot of all published data; sources and assets are tables.
 
-    A query can't change anything.
+    `headrace.runs`, `headrace.incidents` and others are the project's own state. A query can't
+    change anything.
     """
     if attach:
         return _attach_lake(invocation)
@@ -328,7 +329,7 @@ def _render_result(response: SqlResponse, page: CommandOutput) -> None:
     page.facts(text, _as_of(response, page), seconds(response.seconds))
     if response.masked:
         page.say(f"the query saw masked, or not at all: {joined(response.masked)}", "dim")
-    page.next(command_line("lineage", nodes[0]) if nodes else "headrace ls")
+    page.next(command_line("lineage", nodes[0]) if nodes else "headrace status")
 
 
 def _as_of(response: SqlResponse, page: CommandOutput) -> str:

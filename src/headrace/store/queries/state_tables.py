@@ -62,13 +62,17 @@ TABLES: dict[str, StateTable] = {
             "node": _NODE,
             "kind": StateColumn("text", "`ingest`, `compute` or `export`"),
             "partitions": StateColumn("texts", "keys of its partitions", _TEXTS),
-            "state": StateColumn("text", "`running`, `published`, `held`, `failed` …"),
+            "state": StateColumn(
+                "text", "how it ended: `published`, `held`, `failed` …; or `queued`, `running`"
+            ),
             "verdict": StateColumn("text", "what its checks came to"),
             "reason": StateColumn("text", "why it is in this state", plain),
             "queued_at": StateColumn("time", "when it was queued"),
             "started_at": StateColumn("time", "when it started"),
             "finished_at": StateColumn("time", "when it ended"),
-            "published_at": StateColumn("time", "when readers saw its rows"),
+            "published_at": StateColumn(
+                "time", "when it published its rows; null where a person accepted them"
+            ),
             "slot_seconds": _SLOT_SECONDS,
             "read_bytes": _READ_BYTES,
         },
@@ -102,7 +106,7 @@ TABLES: dict[str, StateTable] = {
             "run": StateColumn("integer", "its run"),
             "backfill": StateColumn("integer", "the backfill of its run, if it is of one"),
             "node": _NODE,
-            "state": StateColumn("text", "what it came to"),
+            "state": StateColumn("text", "how it ended"),
             "finished_at": StateColumn("time", "when it ended"),
             "slot_seconds": _SLOT_SECONDS,
             "read_bytes": _READ_BYTES,
@@ -140,7 +144,9 @@ TABLES: dict[str, StateTable] = {
             "summary": StateColumn("text", "the cause in one clause", plain),
             "began_at": StateColumn("time", "the earliest evidence"),
             "opened_at": StateColumn("time", "when it was opened"),
-            "restored_at": StateColumn("time", "when all affected consumers were served again"),
+            "restored_at": StateColumn(
+                "time", "when it was over: all affected were served, or its cause was gone"
+            ),
             "resolved_at": StateColumn("time", "when it was resolved"),
             "recurrence_of": StateColumn("text", "the incident that it repeats", display_id),
         },
@@ -173,7 +179,7 @@ TABLES: dict[str, StateTable] = {
         " consumer, interval",
     ),
     "partitions": StateTable(
-        "where a partition stands now",
+        "where a partition that was ever attempted stands now",
         {
             "node": _NODE,
             "partition": _PARTITION,

@@ -523,7 +523,7 @@ def _files(
     return rows
 
 
-def _next(  # complexipy: ignore (what the next command is about, most urgent first)
+def _next(
     consumers: Sequence[ConsumerRow], holding: HoldingRow | None, facts: OpenFacts
 ) -> str | None:
     """Return the next command.

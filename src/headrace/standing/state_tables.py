@@ -13,6 +13,7 @@ from headrace.model import UsageError
 from headrace.model.errors import did_you_mean
 from headrace.plan.impact import Lineage
 from headrace.project.session import ProjectSession
+from headrace.store import Transaction
 from headrace.store.queries import state_tables as stored
 from headrace.store.queries.state_tables import TABLES
 
@@ -29,14 +30,20 @@ def read_state_tables(session: ProjectSession, names: Sequence[str]) -> dict[str
     if session.store is None or session.compiled is None:
         raise UsageError(f"{STATE_SCHEMA}.{names[0]} has no rows yet", hint="headrace apply")
     now_us = session.clock.now_us()
-    applied = session.compiled.nodes.keys() | session.compiled.project.consumers.keys()
     with session.store.read() as tx:
-        rows = {name: stored.rows(tx, name, now_us) for name in names}
-        if "partitions" in rows:  # removed nodes have none that anybody could read
-            rows["partitions"] = (row for row in rows["partitions"] if row[0] in applied)
-        if "lineage" in rows:
-            rows["lineage"] = _edges(session)
-        return {name: _table(name, of_table) for name, of_table in rows.items()}
+        return {name: _table(name, _rows(session, tx, name, now_us)) for name in names}
+
+
+def _rows(session: ProjectSession, tx: Transaction, name: str, now_us: int) -> Iterator[list[Any]]:
+    if name == "lineage":
+        return _edges(session)
+    rows = stored.rows(tx, name, now_us)
+    if name != "partitions":
+        return rows
+    assert session.compiled is not None
+    # Nobody can read partitions of a node that was removed.
+    applied = session.compiled.nodes.keys() | session.compiled.project.consumers.keys()
+    return (row for row in rows if row[0] in applied)
 
 
 def _edges(session: ProjectSession) -> Iterator[list[Any]]:

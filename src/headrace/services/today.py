@@ -46,8 +46,8 @@ def today(session: ProjectSession, query: TodayQuery) -> TodayResponse:
     """Return how each consumer was served on the last days, and the deadlines of the next hours.
 
     The state of a day is that of `consumer_history`. The risk of a deadline is that of `status`;
-    before the interval has ended it is a pause, a partition that somebody has to act on, or code
-    that fails.
+    before the interval has ended it is a pause, a partition that somebody has to act on, or a node
+    that keeps failing.
     Empty before the first apply.
     """
     now_us = session.clock.now_us()
@@ -104,8 +104,7 @@ class Deadlines:
         self._now, self._until = now_us, until_us
         self._outlooks = Outlooks(snapshot.context, now_us)
         self._blockage = Blockage(snapshot.context, now_us)
-        newest = failures.newest_failures(snapshot.tx, session.version or 0)
-        self._failing = {failure.node for failure in newest}
+        self._failing = failures.failing_alike(snapshot.tx, session.version or 0)
         self._terms = {terms.consumer: terms for terms in snapshot.context.declared.consumers}
 
     def of(self, status: ConsumerStatus) -> list[UpcomingRow]:
@@ -157,8 +156,8 @@ class Deadlines:
         if obstacle is not None and _makes_late(obstacle, obligation):
             return _Missed(obstacle.clause, obstacle.at_us), None
         above = {node.name for node in self._context.declared.upstream(terms.reads)}
-        if failing := sorted(above & self._failing):
-            return _Missed(f"{failing[0]} fails until it is corrected", None), None
+        if failing := sorted(above.intersection(self._failing)):
+            return _Missed(f"{failing[0]} keeps failing", None), None
         usual = usual_time(terms, obligation.interval, known, self._now)
         return None, None if usual is None else _not_before(usual, obstacle)
 

@@ -112,6 +112,37 @@ def test_nodes_whose_newest_attempt_failed(store: Store) -> None:
         assert [item.node for item in failures.newest_failures(tx, 2)] == ["c"]
 
 
+def test_nodes_that_keep_failing(store: Store) -> None:
+    """Would catch: a lost connection, or the rows of one partition, taken for code that fails; the
+    failure of a batch and of a partition of it for two; failures before it worked again."""
+    failed = {
+        "version": 3,
+        "state": "failed",
+        "error": '{"kind": "deterministic"}',
+        "partitions": '["d1"]',
+    }
+    other = failed | {"partitions": '["d2"]'}
+    tried: dict[str, list[dict[str, object]]] = {
+        "one": [failed, failed],
+        "two": [failed, other],
+        "everywhere": [failed | {"error": '{"kind": "deterministic", "everywhere": true}'}],
+        "transient": [{**attempt, "error": '{"kind": "transient"}'} for attempt in (failed, other)],
+        "batch": [failed | {"partitions": '["d1", "d2"]'}, failed],
+        "worked": [other, failed | {"state": "published", "partitions": '["d3"]'}, failed],
+        "rejected": [other, failed | {"state": "rejected", "partitions": '["d3"]'}, failed],
+        "cancelled": [other, failed | {"state": "cancelled"}, failed],
+        "corrected": [other | {"version": 2}, failed],
+    }
+    attempts = [attempt | {"node": node} for node, each in tried.items() for attempt in each]
+    with store.write(None) as tx:
+        add(tx, "run", {"id": 1})
+        for node in tried:
+            for key in ("d1", "d2"):
+                add(tx, "partition", {"node": node, "partition": key, "state": "failed"})
+        add(tx, "attempt", *({"n": n} | attempt for n, attempt in enumerate(attempts, 1)))
+        assert failures.failing_alike(tx, 3) == ["cancelled", "everywhere", "two"]
+
+
 def _ended(n: int, seconds: float, measures: dict[str, float] | None = None) -> dict[str, object]:
     times = {"started_at": 5_000_000, "finished_at": 5_000_000 + int(seconds * 1_000_000)}
     text = None if measures is None else msgspec.json.encode(measures).decode()

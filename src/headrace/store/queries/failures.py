@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
+
 import msgspec
 
 from headrace.store.queries import attempts
@@ -103,6 +105,29 @@ def newest_failures(tx: Transaction, version: int) -> list[NodeFailure]:
         if state is not None and state[0] == "failed":
             failures.append(NodeFailure(node, key, *row[3:]))
     return failures
+
+
+def failing_alike(tx: Transaction, version: int) -> list[str]:
+    """Return the nodes whose newest failures aren't about one partition alone, by name.
+
+    Since an attempt had another result, all failed at this version: one in a way that is the same
+    in every partition, or several partitions deterministically.
+    """
+    nodes = [failure.node for failure in newest_failures(tx, version)]
+    return [node for node in nodes if _fails_alike(tx, node, version)]
+
+
+def _fails_alike(tx: Transaction, node: str, version: int) -> bool:
+    failed = takewhile(
+        lambda each: each.state in ("failed", "lost") and each.version == version,
+        attempts.of_node(tx, node, states=WITH_RESULT),
+    )
+    errors = [(each.partitions, each.error) for each in failed if each.error is not None]
+    # Of a batch, one partition may be the reason.
+    partitions = {
+        keys for keys, error in errors if error.get("kind") == "deterministic" and len(keys) == 1
+    }
+    return len(partitions) > 1 or any(error.get("everywhere") for _, error in errors)
 
 
 def unpublished_partitions(tx: Transaction, node: str) -> list[str]:

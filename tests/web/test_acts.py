@@ -265,7 +265,7 @@ def test_files_are_applied_as_they_were_planned(server: tuple[Server, Path]) -> 
     )
     assert not any(step["kind"] == "invalidate" for step in kept["steps"])
     asked = {"plan_id": kept["plan_id"], "keep": ["revenue"]}
-    assert refusal(result, "apply", asked)["status"] == 400  # without a reason
+    assert refusal(result, "apply", asked)["status"] == 409  # without a reason
     assert refusal(result, "apply", {**asked, "keep": [], "reason": "x"})["code"] == "plan_changed"
     assert result.get("/api/v1/plan?keep=nothing").status == 400
     assert result.get("/api/v1/plan?keep=revenue&against=HEAD").status == 400

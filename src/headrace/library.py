@@ -26,6 +26,18 @@ if TYPE_CHECKING:
     from headrace.responses import inspections
 
 PRODUCTION = "prod"
+IN_PACKAGES = {
+    "export": "headrace-import",
+    "test": "headrace-testing",
+    **dict.fromkeys(
+        (
+            *("ab", "bottleneck", "challenge", "complexity", "costs", "dismiss", "optimize"),
+            *("prove", "prune", "reopen", "restore_files", "trials", "what_if"),
+        ),
+        "headrace-advisor",
+    ),
+}
+"""Method of a package that is developed with this one → the package."""
 
 
 class Table:
@@ -81,7 +93,11 @@ class Session(SessionMethods):
                 module = import_module(f"{table.__package__}.session_methods")
                 if method := getattr(module.SessionMethods, name, None):
                     return method.__get__(self)
-            raise AttributeError(f"'Session' object has no attribute {name!r}")
+            raise AttributeError(
+                f"`{name}` is in another package: pip install {IN_PACKAGES[name]}"
+                if name in IN_PACKAGES
+                else f"'Session' object has no attribute {name!r}"
+            )
 
     def __init__(
         self,
@@ -139,9 +155,12 @@ class Session(SessionMethods):
 
         keys = (partition,) if isinstance(partition, str) else tuple(partition)
         as_of = at.isoformat() if isinstance(at, datetime) else at
-        query = ReadQuery(asset, keys, as_of, version, limit)
         with self._opened() as session:
-            return _table(lambda out: write(session, query, out, "arrow"))
+            return _table(
+                lambda out: write(
+                    session, ReadQuery(asset, keys, as_of, version, limit), out, "arrow"
+                )
+            )
 
     def sql(
         self,
@@ -155,9 +174,12 @@ class Session(SessionMethods):
         from headrace.services.sql import SqlQuery, write
 
         as_of = at.isoformat() if isinstance(at, datetime) else at
-        question = SqlQuery(query, as_of, limit, bound=parameters)
         with self._opened() as session:
-            return _table(lambda out: write(session, question, out, "arrow"))
+            return _table(
+                lambda out: write(
+                    session, SqlQuery(query, as_of, limit, bound=parameters), out, "arrow"
+                )
+            )
 
     def diff(
         self, asset: str, before: datetime | str | int, after: datetime | str | int | None = None

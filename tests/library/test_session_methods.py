@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import headrace
+from headrace import library
 from headrace.access.permissions import COMMANDS
 from headrace.cli.command_table import BY_NAME
 from headrace.installed_commands import installed_tables
@@ -53,6 +54,17 @@ def test_a_method_passes_every_parameter(name: str) -> None:
     ]
     taken = set(inspect.signature(method).parameters) - {"self"}
     assert taken == fields, parameters_of(function)
+
+
+def test_the_package_of_every_method_is_known() -> None:
+    """Would catch: a method whose package isn't named where it isn't installed."""
+    known = {
+        name: each.__module__.partition(".")[0].replace("_", "-")
+        for each in PACKAGES
+        for name in vars(each)
+        if not name.startswith("_")
+    }
+    assert known == library.IN_PACKAGES
 
 
 NOW = "2025-03-03T06:00+00:00"

@@ -215,6 +215,18 @@ def test_a_kind_of_another_package_says_which(alone: Alone, tmp_path: Path) -> N
 
 
 @pytest.mark.system
+def test_a_method_of_another_package_says_which(alone: Alone, tmp_path: Path) -> None:
+    """Would catch: "'Session' object has no attribute 'costs'", where only its package is missing."""
+    alone.run("-m", "headrace", "init", "shop", folder=tmp_path)
+    script = "import headrace; s = headrace.Session(); print(hasattr(s, 'test')); s.costs()"
+    output, errors = alone.run("-c", script, folder=tmp_path / "shop", code=1)
+    assert output == "False\n"
+    assert errors.endswith(
+        "AttributeError: `costs` is in another package: pip install headrace-advisor\n"
+    )
+
+
+@pytest.mark.system
 def test_traces_need_the_libraries_of_their_package(alone: Alone) -> None:
     """Would catch: a package that is installed as it was said, and sends no traces."""
     script = "from headrace.model.plugins import *; print(missing_package(EMITTERS, 'traces'))"

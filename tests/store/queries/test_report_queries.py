@@ -165,6 +165,50 @@ def test_a_difference_that_lasts_is_one_change(store: Store) -> None:
         assert [item.id for item in everything if item.drifted] == [2, 5, 7]
 
 
+def test_different_faults_in_a_row_are_changes_each(store: Store) -> None:
+    """Would catch: another wrong value or another separator each day, counted once, because the kind
+    of the drift is the same; a separator, an encoding or a wider type that stays, counted daily."""
+    bar, semicolon = "separated by a bar", "separated by a semicolon"
+    latin = "the encoding is WINDOWS-1252 instead of UTF-8 (line {}: byte 0xE9 isn't utf-8)"
+    found = [
+        ("type", "qty", "VARCHAR", "first value that isn't BIGINT: 'five' at line 2, 1 row"),
+        ("type", "qty", "VARCHAR", "first value that isn't BIGINT: '2026-01-01' at line 2, 1 row"),
+        ("type", "qty", "DOUBLE", "first value that isn't BIGINT: '1.5' at line 2, 1 row"),
+        ("type", "qty", "DOUBLE", "first value that isn't BIGINT: '2.5' at line 3, 1 row"),
+        ("format", "", None, semicolon),
+        ("format", "", None, semicolon),
+        ("format", "", None, bar),
+        ("format", "", None, latin.format(2)),
+        ("format", "", None, latin.format(5)),
+        ("format", "day", "%d/%m/%Y", "first value that isn't DATE: '13/01/2026'"),
+        ("format", "day", "%d/%m/%Y", "first value that isn't DATE: '14/01/2026'"),
+        ("renamed", "qty", "amount", "90 % of the values are alike"),
+        ("renamed", "qty", "amount", "80 % of the values are alike"),
+    ]
+    with store.write(None) as tx:
+        for number, (kind, column, to, evidence) in enumerate(found, 1):
+            key = f"d{number:02}"
+            delivery(tx, number, key=key, observed_at=UNTIL)
+            drift = quality.DriftRow(
+                "s",
+                key,
+                number,
+                1,
+                number,
+                kind,
+                column,
+                to,
+                None,
+                f'["{evidence}"]',
+                "map",
+                "[]",
+                1,
+            )
+            quality.write_drift(tx, [drift])
+        changed = [item.id for item in reports.deliveries(tx, "s", SINCE, UNTIL) if item.drifted]
+        assert changed == [1, 2, 3, 5, 7, 8, 10, 12]
+
+
 def test_deliveries_of_a_window_tell_whether_they_repeat_another(store: Store) -> None:
     """Would catch: the content before the last taken for a repetition; that of another interval; one
     that wasn't ingested."""

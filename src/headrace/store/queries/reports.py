@@ -65,7 +65,8 @@ class WindowIncident(NamedTuple):
 
 class WindowDelivery(NamedTuple):
     """A delivery; `drifted` where its schema or format differed from what was expected, unless that
-    of the interval before (or of its own interval) did in the same way.
+    of the interval before (or of its own interval) did in the same way. Values that only a text
+    column holds do so if their first, its line and their number are the same.
 
     `repeated`: with the content of the delivery before it, or of what was published.
     """
@@ -174,10 +175,14 @@ def deliveries(tx: Transaction, source: str, from_us: int, until_us: int) -> lis
         (source, from_us, until_us),
     ).fetchall()
     drifts: dict[int | None, set[tuple[str, ...]]] = {}
-    for id_, *drift in tx.execute(
-        "select delivery_id, kind, column_name, to_name from drift where source = ?", (source,)
+    for id_, kind, column, became in tx.execute(
+        "select delivery_id, kind, column_name, case when kind in ('renamed', 'dropped', 'added')"
+        " or to_name <> 'VARCHAR' then coalesce(to_name, '') else evidence end from drift where"
+        " source = ?",
+        (source,),
     ):
-        drifts.setdefault(id_, set()).add(tuple(drift))
+        # An encoding's evidence ends with the first line that shows it.
+        drifts.setdefault(id_, set()).add((kind, column, became.partition(" (line ")[0]))
     return [
         WindowDelivery(
             id_,

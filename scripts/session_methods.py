@@ -106,7 +106,10 @@ def _is_many(item: Parameter) -> bool:
 
 
 def _declared(item: Parameter, used: dict[str, set[str]]) -> str:
-    default = "" if item.default is inspect.Parameter.empty else f" = {item.default!r}"
+    required = item.default is inspect.Parameter.empty
+    if required and item.name == "reason":  # the command refuses an empty one in its own words
+        return "reason: str = ''"
+    default = "" if required else f" = {item.default!r}"
     return f"{item.name}: {_type_text(item.type, used)}{default}"
 
 

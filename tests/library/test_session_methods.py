@@ -111,6 +111,26 @@ def test_a_project_is_paused_and_resumed(root: Path) -> None:
             session.pause(reason="an empty list of names isn't all of them")
 
 
+@pytest.mark.parametrize(
+    ("method", "words"),
+    [
+        ("receive", ["orders", "landing/orders_2025-03-02.csv"]),
+        ("pause", ["revenue"]),
+        ("backfill", ["revenue"]),
+        ("waive", ["report"]),
+        ("note", ["INC-1"]),
+        ("quarantine_drop", ["revenue@2025-03-02"]),
+    ],
+)
+def test_a_missing_reason_is_refused_in_words(root: Path, method: str, words: list[str]) -> None:
+    """Would catch: a TypeError, where the command line says how to give a reason."""
+    with (
+        headrace.Session(root, now=NOW) as session,
+        pytest.raises(Refused, match="needs --reason"),
+    ):
+        getattr(session, method)(*words)
+
+
 def test_reads_answer_as_the_commands_do(root: Path) -> None:
     """Would catch: a method whose response isn't the command's."""
     with headrace.Session(root, now=NOW) as session:

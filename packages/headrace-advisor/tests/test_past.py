@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import random
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 from advisor_lab import DAY, FIRST, Past, fan, node, report, spread
+from runlab import Lab
 
 from headrace.model.intervals import bounds_us
 from headrace.scheduler import Graph
+from headrace.store.queries import deliveries
 from headrace_advisor.analysis.backtest import backtest
 from headrace_advisor.analysis.durations import duration_model
 from headrace_advisor.analysis.history import (
@@ -20,6 +24,7 @@ from headrace_advisor.analysis.history import (
     PastComputation,
     past_of,
 )
+from headrace_advisor.queries import past_work
 from headrace_advisor.queries.past_work import PastAttempt, PastDelivery
 
 SECOND_US = 1_000_000
@@ -85,8 +90,9 @@ def test_first_observation_and_corrections_are_no_arrivals() -> None:
 
 def test_a_day_that_was_held_came_when_it_was_mended() -> None:
     """Would catch: "in time 98.2 %" of days one in fifteen of which waited for the vendor or for a
-    decision; a correction of a published day taken for that; a day that never came as mended."""
-    days = [f"2026-03-0{n}" for n in range(2, 7)]
+    decision; a correction of a published day taken for that; a day that never came as mended; one
+    that was tried again before it was held, as in time."""
+    days = [f"2026-03-0{n}" for n in range(2, 9)]
     attempts = [
         attempt(days[0]),
         attempt(days[1], "held"),
@@ -97,12 +103,50 @@ def test_a_day_that_was_held_came_when_it_was_mended() -> None:
         attempt(days[3], after=9000),
         attempt(days[4], "failed", failure="transient"),
         attempt(days[4], after=60),
+        attempt(days[5], "rejected"),
+        attempt(days[6], "failed", failure="transient"),
+        attempt(days[6], "held", after=60),
     ]
-    delivered = [PastDelivery(day, 10, end_of(day), 0) for day in days]
+    began = {days[0]: 0, days[1]: 5000, days[3]: 0, days[4]: 60, days[5]: 8000, days[6]: 8000}
+    delivered = [
+        PastDelivery(day, 10, end_of(day), end_of(day) + began[day] * SECOND_US)
+        if day in began
+        else PastDelivery(day, 10, end_of(day), 0)
+        for day in days
+    ]
     past = past_of(node("source"), attempts, delivered, "UTC", 0)
     came = {item.key: item.offset_us // SECOND_US for item in past.arrivals}
-    assert came == {day: 5000 if day == days[1] else 0 for day in days}
+    mended = {days[1]: 5000, days[5]: 8000, days[6]: 8000}
+    assert came == {day: mended.get(day, 0) for day in days}
     assert past.left_out == {HELD: 1}, "the rejected one"
+
+
+def test_a_rejected_day_that_was_accepted_came_then(tmp_path: Path) -> None:
+    """Would catch: its delivery counted as in time, because its attempt stays rejected."""
+    lab = Lab(tmp_path)
+    source = lab.root / "sources/orders.yaml"
+    source.write_text(source.read_text() + "checks: [{range: {column: amount, max: 50}}]\n")
+    lab.write("consumers.yaml", "[]\n")
+    for day, amount in (("09", "1.50"), ("10", "99.50"), ("11", "1.50")):
+        lab.now = lab.now.replace(day=int(day) + 1, hour=3)
+        lab.orders(f"2025-01-{day}", amount=amount)
+        lab.tick()
+        if amount == "99.50":
+            words = ("--reason", "the vendor confirmed it", "--now", "2025-01-11T14:30+00:00")
+            lab.headrace("quarantine", "accept", "orders@2025-01-10", *words)
+    with closing(lab.session()) as session, session.store.read() as tx:  # type: ignore[union-attr]
+        first = deliveries.first_observation(tx, "orders")
+        assert first is not None
+        past = past_of(
+            node("orders"),
+            past_work.attempts_since(tx, "orders", 0),
+            past_work.deliveries_since(tx, "orders", 0),
+            "UTC",
+            first[0],
+        )
+    hours = {item.key: item.offset_us // (3600 * SECOND_US) for item in past.arrivals}
+    assert hours == {"2025-01-10": 14, "2025-01-11": 3}
+    assert past.left_out == {INITIAL: 1}
 
 
 def computations(seconds: list[float]) -> list[PastComputation]:

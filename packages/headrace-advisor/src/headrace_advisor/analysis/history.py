@@ -133,7 +133,7 @@ def read_history(tx: Transaction, graph: Graph, timezone: str, now_us: int) -> H
 def past_of(
     node: GraphNode,
     attempts: Iterable[PastAttempt],
-    delivered: Iterable[PastDelivery],
+    delivered: Sequence[PastDelivery],
     timezone: str,
     first_observed_us: int | None = None,
 ) -> NodePast:
@@ -142,11 +142,11 @@ def past_of(
     every = list(attempts)
     rows = {key: item.rows_out for item in every for key in item.partitions}
     computations = _computations(node, every, timezone, left_out)
-    mended = _mended_us(every) if node.is_source and not _recurs(node) else {}
-    left_out[HELD] -= len(mended)
+    held = _held(every) if node.is_source and not _recurs(node) else set()
+    left_out[HELD] -= len({item.partition for item in delivered if item.began_at} & held)
     came = [
-        item._replace(observed_at=max(item.observed_at, mended.get(item.partition, 0)))
-        if item.observed_at != first_observed_us
+        item._replace(observed_at=max(item.observed_at, item.began_at))
+        if item.partition in held and item.observed_at != first_observed_us
         else item
         for item in delivered
     ]
@@ -212,19 +212,15 @@ def _left_out(attempt: PastAttempt) -> str | None:
     return HELD if waited else None
 
 
-def _mended_us(attempts: Iterable[PastAttempt]) -> dict[str, int]:
-    """Return when each partition that was held, rejected or failed at first was published.
-
-    Times are when the attempt that published it began, in microseconds.
-    """
-    first: dict[str, str | None] = {}
-    results: dict[str, int] = {}
+def _held(attempts: Iterable[PastAttempt]) -> set[str]:
+    """Return the partitions that waited for a person before any other result."""
+    first: dict[str, str] = {}
     for item in attempts:
-        for key in item.partitions:
-            reason = first.setdefault(key, _left_out(item))
-            if reason == HELD and item.state == "published":
-                results.setdefault(key, item.started_at)
-    return results
+        result = _left_out(item) or item.state
+        if result in (BACKFILL, HELD, "published"):
+            for key in item.partitions:
+                first.setdefault(key, result)
+    return {key for key, result in first.items() if result == HELD}
 
 
 def _each_time(

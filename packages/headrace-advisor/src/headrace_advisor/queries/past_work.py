@@ -47,12 +47,15 @@ class PastAttempt(NamedTuple):
 
 
 class PastDelivery(NamedTuple):
-    """One delivery. Times are microseconds of the store's clock."""
+    """One delivery. Times are microseconds of the store's clock.
+
+    `began_at` is when its partition was first published, less what that attempt took; 0 if never.
+    """
 
     partition: str
     size_bytes: int
     observed_at: int
-    arrived_at: int
+    began_at: int
 
 
 _measures = msgspec.json.Decoder(_Measures)
@@ -102,8 +105,10 @@ def _attempt(
 def deliveries_since(tx: Transaction, source: str, since_us: int) -> list[PastDelivery]:
     """Return a source's newest deliveries since a time, oldest first; at most DELIVERIES_MAX."""
     rows = tx.execute(
-        "select partition, size_bytes, observed_at, arrived_at from (select id, partition,"
-        " size_bytes, observed_at, arrived_at from delivery where source = :source order by id desc"
+        "select partition, size_bytes, observed_at, coalesce((select min(p.published_at -"
+        " a.finished_at + a.started_at) from publication p join attempt a on a.epoch = p.epoch and"
+        " a.n = p.n where p.node = :source and p.partition = d.partition), 0) from (select id,"
+        " partition, size_bytes, observed_at from delivery where source = :source order by id desc"
         " limit :limit) d where observed_at >= :since order by id",
         {"source": source, "since": since_us, "limit": DELIVERIES_MAX},
     )

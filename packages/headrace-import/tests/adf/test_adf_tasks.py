@@ -462,6 +462,32 @@ def test_datasets_that_disagree_about_a_column_leave_its_type_open(
     assert verdicts(imported(root, tmp_path / "newer")) != {"daily/Load": "carried"}
 
 
+@pytest.mark.parametrize(
+    ("written", "verdict", "on_condition"),
+    [
+        ({"storeSettings": {"type": "AzureBlobFSWriteSettings", "blockSizeInMB": 8},
+          "formatSettings": {"type": "DelimitedTextWriteSettings", "fileExtension": ".csv"}},
+         "carried", False),
+        ({"formatSettings": {"quoteAllText": True}}, "carried", True),
+        ({"formatSettings": {"filePattern": "setOfObjects"}}, "carried", False),
+        ({"formatSettings": {"filePattern": "arrayOfObjects"}}, "command", False),
+        ({"formatSettings": {"maxRowsPerFile": 10}}, "command", False),
+        ({"formatSettings": {"somethingNew": 1}}, "command", False),
+        ({"storeSettings": {"copyBehavior": "PreserveHierarchy"}}, "carried", False),
+        ({"storeSettings": {"copyBehavior": "MergeFiles"}}, "command", False),
+        ({"storeSettings": {"somethingNew": 1}}, "command", False),
+    ],
+)  # fmt: skip
+def test_settings_of_the_file_that_a_copy_writes(
+    root: Path, tmp_path: Path, written: dict[str, object], verdict: str, on_condition: bool
+) -> None:
+    """Would catch: ten rows per file that become one file, without a word about it."""
+    sink = {"type": "DelimitedTextSink", **written}
+    pipeline(root, "p", [_query_copy("orders_csv", "SELECT customer FROM dbo.Orders", sink=sink)])
+    item = items(imported(root, tmp_path / "new"))["p/Load"]
+    assert (str(item.verdict), item.on_condition) == (verdict, on_condition), item.todo
+
+
 def test_a_copy_of_a_query_into_a_file_that_others_read_stays(root: Path, tmp_path: Path) -> None:
     """Would catch a file that nobody writes any more while a later activity reads it."""
     query = "SELECT customer FROM dbo.Orders"

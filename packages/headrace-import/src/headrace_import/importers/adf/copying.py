@@ -17,13 +17,13 @@ from headrace_import.importers.adf.schedules import Schedule
 from headrace_import.importers.adf.settings import (
     COPY,
     CSV,
-    FILE_READING,
     MAPPED,
     OTHER_FILES,
     READING,
     SINK,
     SOURCE,
     TRANSLATOR,
+    WRITING,
     require_known,
 )
 from headrace_import.importers.adf.stores import (
@@ -130,8 +130,11 @@ def check_copy(settings: JsonObject, source: dict[str, Any]) -> None:
     """Raise NotCarriedError for settings that aren't known to leave the rows the same."""
     require_known(settings, COPY)
     require_known(source, SOURCE)
-    require_known(object_of(source, "storeSettings"), READING)
-    require_known(object_of(source, "formatSettings"), FILE_READING)
+    require_known(_of_files(source), READING)
+
+
+def _of_files(side: dict[str, Any]) -> dict[str, Any]:
+    return {**object_of(side, "storeSettings"), **object_of(side, "formatSettings")}
 
 
 def require_replaced(sink: dict[str, Any], *, is_window: bool) -> None:
@@ -182,6 +185,7 @@ def check_sink(sink: dict[str, Any], target: Place) -> None:
         raise NotCarriedError("it runs SQL in its target before it copies")
     store = target.store.name if target.store else ""
     require_known(sink, SINK)
+    require_known(_of_files(sink), WRITING)
     if emptied is not None and table_key(store, emptied[1]) != target.table:
         raise NotCarriedError("it removes rows of another table before it copies")
     if sink.get("sqlWriterStoredProcedureName"):

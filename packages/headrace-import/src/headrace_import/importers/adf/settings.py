@@ -39,13 +39,19 @@ READING: _Known = {
     **_any("usebinarytransfer disablechunking wildcardfilename wildcardfolderpath prefix"),
     **_any("filelistpath modifieddatetimestart modifieddatetimeend"),
     "enablepartitiondiscovery": _OFF,
+    "skiplinecount": (0, "0", *_OFF),
 }
-FILE_READING: _Known = {**_any("type"), "skiplinecount": (0, "0", *_OFF)}
 SINK: _Known = {
     **_any("type precopyscript writebehavior tableoption storesettings formatsettings"),
     **_any("writebatchsize writebatchtimeout disablemetricscollection maxconcurrentconnections"),
     **_any("sqlwriterusetablelock commandtimeout sinkretrycount sinkretrywait allowpolybase"),
     **_any("allowcopycommand importsettings upsertsettings sqlwriterstoredprocedurename"),
+}
+WRITING: _Known = {
+    **_any("type maxconcurrentconnections disablemetricscollection blocksizeinmb"),
+    **_any("fileextension quotealltext"),
+    "copybehavior": ("PreserveHierarchy", *_OFF),
+    "filepattern": ("setOfObjects", *_OFF),
 }
 TRANSLATOR: _Known = {
     **_any("type mappings typeconversion collectionreference columnmappings"),

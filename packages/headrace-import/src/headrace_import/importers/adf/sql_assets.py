@@ -42,6 +42,7 @@ from headrace_import.importers.adf.values import Scope, has_moment, unknown_in
 from headrace_import.importers.adf.windows import bound_query
 from headrace_import.importers.imported import CONDITION
 
+_QUOTED = f"{CONDITION} who reads its file needs each text in quotes; "
 _FEW = f"{CONDITION} it has more than 5,000 rows, of which a Lookup reads the first"
 """https://learn.microsoft.com/en-us/azure/data-factory/control-flow-lookup-activity"""
 _BOUNDS = re.compile(r"\$partition_(start|end)\b")
@@ -124,12 +125,12 @@ def _carried_query(
     if objects_of(source, "additionalColumns"):
         raise NotCarriedError("it adds columns to what it copies")
     query = query_of(source)
-    unknown = unknown_in(query)
-    if unknown is not None:
+    if (unknown := unknown_in(query)) is not None:
         raise NotCarriedError(f"only a run knows its SQL: {unknown.reason}")
     try:
-        text = _statement(query, context)
-        translated = translate(text, dialect, origin.store.name, context.stores.columns)
+        translated = translate(
+            _statement(query, context), dialect, origin.store.name, context.stores.columns
+        )
     except NotTranslatedError as error:
         raise NotCarriedError(str(error)) from None
     if translated.target is not None:
@@ -175,10 +176,10 @@ def _target(
         raise NotCarriedError("its target is neither a table nor one file that each run replaces")
     if not place.path and place.problem:
         raise NotCarriedError(f"its target isn't known: {place.problem}")
-    user = user_of_file(activity, place, context)
-    if user:
+    if user := user_of_file(activity, place, context):
         raise NotCarriedError(f"`{user}` needs the file that it writes")
-    return place.dataset.name, "if others read its file, add a consumer with `export:`"
+    quoted = _QUOTED if object_of(sink, "formatSettings").get("quoteAllText") else ""
+    return place.dataset.name, f"{quoted}if others read its file, add a consumer with `export:`"
 
 
 def _mapped(sql: str, columns: list[str]) -> str:
@@ -212,8 +213,7 @@ def _text(activity: Activity, scope: Scope, context: Context) -> tuple[str, bool
     if not written:
         raise NotCarriedError("it has no query")
     values = [resolve(query, scope) for query in written]
-    unknown = unknown_in(values)
-    if unknown is not None:
+    if (unknown := unknown_in(values)) is not None:
         raise NotCarriedError(f"only a run knows its SQL: {unknown.reason}")
     texts = [_statement(value, context) for value in values]
     return ";\n".join(texts), has_moment(values)

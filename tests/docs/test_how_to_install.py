@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from page_lab import ROOT, follow
 
+from headrace.model.plugins import IN_PACKAGES, SOURCES
+
 OFFLINE = {
     "PIP_NO_INDEX": "1",
     "PIP_NO_DEPS": "1",
@@ -48,3 +50,20 @@ def test_the_page_names_every_extra() -> None:
     ]
     page = (ROOT / "docs" / "how-to" / "install.md").read_text()
     assert [name for name in declared if f"`{name}`" not in page] == []
+
+
+def test_every_kind_is_in_the_row_of_its_package() -> None:
+    """Would catch: a source, format or executor of a package of which the page doesn't say so."""
+    page = (ROOT / "docs" / "how-to" / "install.md").read_text()
+    rows = {
+        line.split("`")[1].partition("[")[0]: line.lower()
+        for line in page.splitlines()
+        if line.startswith("| `headrace-")
+    }
+    kinds = [
+        (f"`{name}:`" if group == SOURCES else name.replace("_", " "), package)
+        for group, packages in IN_PACKAGES.items()
+        for name, package in packages.items()
+    ]
+    packages = {package: package.strip("'").partition("[")[0] for _, package in kinds}
+    assert [kind for kind, package in kinds if kind not in rows[packages[package]]] == []

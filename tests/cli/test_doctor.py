@@ -116,7 +116,7 @@ def test_a_readable_state_and_a_wrong_folder_are_said(shop: Project) -> None:
     rows = found(shop)
     assert rows["permissions"]["todo"] == f"chmod 600 {shop.root}/.headrace/state.db"
     assert rows["source orders"]["state"] == "warn"
-    assert rows["applied"]["todo"] == "headrace apply"
+    assert rows["applied"]["todo"] == "headrace plan"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read and write everything")

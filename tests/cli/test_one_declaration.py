@@ -22,8 +22,6 @@ from headrace.project.parameters import Argument, Option
 
 DECLARED_TWICE = {
     ("erase", "--dry-run"): "a terminal asks, unless --yes or --dry-run is given",
-    ("demo", "directory"): "the word `resume` may stand before it",
-    ("demo", "--fault"): "the terminal offers its values",
     ("read", "--as"): "tools of agents have what functions declare, and not this",
     ("sql", "query"): "a terminal may name a file with the query, or standard input",
 }

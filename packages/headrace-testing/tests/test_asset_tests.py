@@ -302,7 +302,7 @@ def test_a_selection_runs_its_tests_only(new: Project, tmp_path: Path) -> None:
     )
     assert [row["test"] for row in new.json("test", "revenue")] == ["a"]
     assert new.json("test", "fails") == []
-    assert "there are no tests" in new.text("test", "fails")
+    assert "no tests are declared for these nodes" in new.text("test", "fails")
 
 
 def test_every_materialisation_is_tested_by_what_its_body_gives(new: Project) -> None:

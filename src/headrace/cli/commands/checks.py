@@ -37,8 +37,8 @@ def render_checks(rows: list[CheckStandingRow], page: CommandOutput) -> None:
         f"{failed} failed last" if failed else "",
         f"{never} never ran" if never else "",
     )
-    action = "challenge" if rows else "suggest"
-    page.next(f"headrace checks {action}" if action in added_actions("checks") else None)
+    proposed = "headrace checks challenge" if rows else "headrace checks suggest"
+    page.next(proposed if proposed.rsplit(maxsplit=1)[-1] in added_actions("checks") else None)
 
 
 def _check_row(row: CheckStandingRow, page: CommandOutput) -> list[str | StyledCell]:

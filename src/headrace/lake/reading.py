@@ -58,6 +58,7 @@ _NOT_PARQUET = ("Failed to read file", "No magic bytes found", "too small to be 
 Masks: TypeAlias = Mapping[str, ColumnMask]
 """Column in lower case → its mask."""
 NO_MASKS: Masks = {}
+NO_STATE: Mapping[str, pa.Table] = {}
 
 
 class DataFormat(enum.StrEnum):
@@ -514,15 +515,9 @@ class QueryResult(msgspec.Struct, frozen=True):
 def names_in(query: str) -> tuple[str, ...]:
     """Return the tables that a query reads, in lower case, without those that WITH defines.
 
-    Tables of the state aren't among them. Raises UsageError for anything but one SELECT.
+    Those of the state are `headrace.NAME`. Raises UsageError for anything but one SELECT.
     """
     return tuple(dict.fromkeys(_tables_of_tree(_tree_of(query))))
-
-
-def state_tables_in(query: str) -> tuple[str, ...]:
-    """Return the tables of the state that a query reads, in lower case. Raises as `names_in`."""
-    names = (_name(node) for node, _ in _nodes(_tree_of(query)) if _of_state(node))
-    return tuple(dict.fromkeys(names))
 
 
 def aliases_in(query: str) -> dict[str, set[str]]:
@@ -596,20 +591,13 @@ def _other_read(node: Mapping[str, Any]) -> str:
 def _tables_of_tree(tree: Any) -> Iterator[str]:
     """Yield the names of tables in lower case."""
     for node, defined in _nodes(tree):
-        if _is_table(node) and not _of_state(node) and _name(node) not in {"", *defined}:
-            yield _name(node)
-
-
-def _is_table(node: Mapping[str, Any]) -> bool:
-    return node.get("type") in ("BASE_TABLE", "SHOW_REF")
-
-
-def _of_state(node: Mapping[str, Any]) -> bool:
-    return _is_table(node) and str(node.get("schema_name", "")).lower() == STATE_SCHEMA
-
-
-def _name(node: Mapping[str, Any]) -> str:
-    return str(node.get("table_name", "")).lower()
+        if node.get("type") not in ("BASE_TABLE", "SHOW_REF"):
+            continue
+        name = str(node.get("table_name", "")).lower()
+        if str(node.get("schema_name", "")).lower() == STATE_SCHEMA:
+            yield f"{STATE_SCHEMA}.{name}"
+        elif name not in {"", *defined}:
+            yield name
 
 
 def _nodes(  # complexipy: ignore (a walk with the names of each scope)
@@ -641,9 +629,9 @@ def session_over(
     *,
     timezone: str,
     beside: Sequence[Path] = (),
-    state: Mapping[str, pa.Table] | None = None,
+    state: Mapping[str, pa.Table] = NO_STATE,
 ) -> Iterator[DuckDBSession]:
-    """Open a session with these tables as views, and with tables of the state in their schema.
+    """Open a session with these tables as views, and with tables of the state, `headrace.NAME`.
 
     It may read their files and those of `beside`, but not the rest of the lake, no other file, and
     no network. Raises LakeError for damaged files.
@@ -661,8 +649,8 @@ def session_over(
                     session.connection.execute(f"CREATE VIEW {quote(table.name)} AS {relation}")
             if state:
                 session.connection.execute(f"CREATE SCHEMA {STATE_SCHEMA}")
-            for name, rows in (state or {}).items():
-                session.connection.from_arrow(rows).create(f"{STATE_SCHEMA}.{name}")
+            for name, rows in state.items():
+                session.connection.from_arrow(rows).create(name)
             yield session
     finally:
         shutil.rmtree(folder, ignore_errors=True)

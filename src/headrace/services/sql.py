@@ -98,7 +98,7 @@ class _Snapshot(msgspec.Struct, frozen=True):
     tables: tuple[Any, ...]
     """`QueryTable` of `lake.reading`"""
     state: tuple[str, ...] = ()
-    """The tables of the state."""
+    """The tables of the state, `headrace.NAME`."""
     masked: tuple[str, ...] = ()
     """NODE.COLUMN that the query's reader sees masked, or not at all."""
 
@@ -122,10 +122,7 @@ def run_query(session: ProjectSession, question: SqlQuery) -> SqlResponse:
     return SqlResponse(
         snapshot=seen.id,
         at=seen.at,
-        tables=[
-            *(table.name for table in seen.tables),
-            *(f"{STATE_SCHEMA}.{name}" for name in seen.state),
-        ],
+        tables=[*(table.name for table in seen.tables), *seen.state],
         columns=[ColumnRow(name=column.name, type=column.type) for column in answer.columns],
         rows=list(answer.rows),
         truncated=answer.more,
@@ -216,8 +213,7 @@ def prepared(
 
     project, compiled = session.project(), session.compiled
     text = question.query.strip().rstrip(";").rstrip()
-    names = reading.names_in(text)
-    state = _state(session, question, reading.state_tables_in(text))
+    names, state = _state(session, question, reading.names_in(text))
     views = _views(compiled, names)
     node_names = _canonical(
         project, [*names, *(item for view in views for item in _inputs(compiled, view))]
@@ -225,7 +221,7 @@ def prepared(
     lists = any(name.startswith('"') for name in names)  # SHOW TABLES
     nodes = [name for name in node_names if name not in views]
     seen = _seen(session, question, nodes, only_known=lists, state=[*state])
-    hidden, read = _visible(session, question, seen, views, text)
+    hidden, read = _visible(session, question, seen, views, text, names)
     named = [
         *(table.name for table in read.tables),
         *(view for view in views if view.lower() in names),
@@ -260,17 +256,18 @@ def prepared(
 
 def _state(
     session: ProjectSession, question: SqlQuery, names: Sequence[str]
-) -> dict[str, pa.Table]:
+) -> tuple[list[str], dict[str, pa.Table]]:
+    """Return the names of other tables, and those of the state with their rows."""
     from headrace.standing.state_tables import read_state_tables
 
-    if not names:
-        return {}
-    if not question.is_now:
+    of_state = [name for name in names if name.startswith(f"{STATE_SCHEMA}.")]
+    if of_state and not question.is_now:
         raise UsageError(
-            f"{STATE_SCHEMA}.{names[0][:60]} is as it is now: it has no snapshots",
+            f"{of_state[0][:60]} is as it is now: it has no snapshots",
             hint="leave out the time or version; the rows have times of their own",
         )
-    return read_state_tables(session, names)
+    others = [name for name in names if name not in of_state]
+    return others, read_state_tables(session, of_state) if of_state else {}
 
 
 _NOT_FOUND = re.compile(r'(?:Referenced column|a column named) "([^"]+)"')
@@ -340,19 +337,20 @@ def _visible(
     seen: _Snapshot,
     views: Sequence[str],
     text: str,
+    names: Sequence[str],
 ) -> tuple[MaskedViews | None, _Snapshot]:
     """Return the views if they are to be masked, and the tables as the query sees them.
 
     Raise UsageError if the query reads files past them.
     """
-    from headrace.lake.reading import names_in, refuse_other_reads
+    from headrace.lake.reading import refuse_other_reads
 
     if not question.over_network and unrestricted(session):
         return None, seen
     hidden = _hidden_views(session, question, views, seen.tables)
     if hidden is not None:
         refuse_other_reads(text)  # the session may read the clear files of the views' inputs
-    named = seen if hidden is None else _named(seen, names_in(text))
+    named = seen if hidden is None else _named(seen, names)
     return hidden, _masked(session, named, text, question)
 
 

@@ -20,37 +20,45 @@ from headrace.store.queries.state_tables import TABLES
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from headrace.plan import Compiled
+
 
 def read_state_tables(session: ProjectSession, names: Sequence[str]) -> dict[str, pa.Table]:
-    """Return each named table. Raise UsageError for an unknown one, and before the first apply."""
-    for name in names:
+    """Return each table, all named `headrace.NAME`.
+
+    Raise UsageError for an unknown one, and before the first apply.
+    """
+    tables = {full: full.removeprefix(f"{STATE_SCHEMA}.") for full in names}
+    for full, name in tables.items():
         if name not in TABLES:
             hint = did_you_mean(name, TABLES) or f"there are {', '.join(TABLES)}"
-            raise UsageError(f"there is no table {STATE_SCHEMA}.{name[:60]}", hint=hint)
+            raise UsageError(f"there is no table {full[:60]}", hint=hint)
     if session.store is None or session.compiled is None:
-        raise UsageError(f"{STATE_SCHEMA}.{names[0]} has no rows yet", hint="headrace apply")
+        raise UsageError(f"{names[0]} has no rows yet", hint="headrace apply")
     now_us = session.clock.now_us()
     with session.store.read() as tx:
-        return {name: _table(name, _rows(session, tx, name, now_us)) for name in names}
+        return {
+            full: _table(name, _rows(session, session.compiled, tx, name, now_us))
+            for full, name in tables.items()
+        }
 
 
-def _rows(session: ProjectSession, tx: Transaction, name: str, now_us: int) -> Iterator[list[Any]]:
+def _rows(
+    session: ProjectSession, compiled: Compiled, tx: Transaction, name: str, now_us: int
+) -> Iterator[list[Any]]:
     if name == "lineage":
-        return _edges(session)
+        return _edges(session, compiled)
     rows = stored.rows(tx, name, now_us)
-    if name != "partitions":
-        return rows
-    assert session.compiled is not None
-    # Nobody can read partitions of a node that was removed.
-    applied = session.compiled.nodes.keys() | session.compiled.project.consumers.keys()
-    return (row for row in rows if row[0] in applied)
+    if name == "partitions":  # nobody can read those of a node that was removed
+        applied = compiled.nodes.keys() | compiled.project.consumers.keys()
+        return (row for row in rows if row[0] in applied)
+    return rows
 
 
-def _edges(session: ProjectSession) -> Iterator[list[Any]]:
+def _edges(session: ProjectSession, compiled: Compiled) -> Iterator[list[Any]]:
     lineage: Lineage | None = session.lineage
-    assert session.compiled is not None
     assert lineage is not None
-    for node in session.compiled.order:
+    for node in compiled.order:
         lines = lineage.of(node)
         for column, edges in (*lines.columns.items(), (None, lines.filters)):
             for edge in dict.fromkeys(edges):

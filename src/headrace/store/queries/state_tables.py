@@ -41,7 +41,6 @@ _NODE = StateColumn("text", "source, asset or consumer (of an export)")
 _PARTITION = StateColumn("text", "its partition's key, `*` if there is one only")
 _ATTEMPT = StateColumn("text", "id of the attempt, as `headrace logs` takes it")
 _ROWS = StateColumn("integer", "rows")
-_KIND = "case {} when 'take_in' then 'ingest' when 'produce' then 'compute' else {} end"
 _SLOT_SECONDS = StateColumn(
     "number",
     "seconds for which it held a slot",
@@ -76,10 +75,9 @@ TABLES: dict[str, StateTable] = {
             "slot_seconds": _SLOT_SECONDS,
             "read_bytes": _READ_BYTES,
         },
-        "select epoch || '.' || n, run_id, node, "
-        + _KIND.format("kind", "kind")
-        + ", partitions, state, verdict, reason, queued_at, started_at, finished_at, published_at,"
-        " measures, measures from attempt order by epoch, n",
+        "select epoch || '.' || n, run_id, node, case kind when 'take_in' then 'ingest' when"
+        " 'produce' then 'compute' else kind end, partitions, state, verdict, reason, queued_at,"
+        " started_at, finished_at, published_at, measures, measures from attempt order by epoch, n",
     ),
     "checks": StateTable(
         "the result of a check on a partition in an attempt",
@@ -179,11 +177,11 @@ TABLES: dict[str, StateTable] = {
         " consumer, interval",
     ),
     "partitions": StateTable(
-        "where a partition that was ever attempted stands now",
+        "where a partition stands now, from its first delivery or attempt on",
         {
             "node": _NODE,
             "partition": _PARTITION,
-            "state": StateColumn("text", "of its newest attempt: `published`, `held` …"),
+            "state": StateColumn("text", "`published`, `held`, `failed`, `waiting`, `missing` …"),
             "stale": StateColumn("boolean", "whether an input or its code is newer", bool),
             "readable": StateColumn("boolean", "whether readers see rows of it", bool),
             "reason": StateColumn("text", "why it is in this state", plain),

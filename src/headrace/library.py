@@ -155,12 +155,9 @@ class Session(SessionMethods):
 
         keys = (partition,) if isinstance(partition, str) else tuple(partition)
         as_of = at.isoformat() if isinstance(at, datetime) else at
+        query = ReadQuery(asset, keys, as_of, version, limit)
         with self._opened() as session:
-            return _table(
-                lambda out: write(
-                    session, ReadQuery(asset, keys, as_of, version, limit), out, "arrow"
-                )
-            )
+            return _table(lambda out: write(session, query, out, "arrow"))
 
     def sql(
         self,
@@ -174,12 +171,9 @@ class Session(SessionMethods):
         from headrace.services.sql import SqlQuery, write
 
         as_of = at.isoformat() if isinstance(at, datetime) else at
+        question = SqlQuery(query, as_of, limit, bound=parameters)
         with self._opened() as session:
-            return _table(
-                lambda out: write(
-                    session, SqlQuery(query, as_of, limit, bound=parameters), out, "arrow"
-                )
-            )
+            return _table(lambda out: write(session, question, out, "arrow"))
 
     def diff(
         self, asset: str, before: datetime | str | int, after: datetime | str | int | None = None

@@ -201,3 +201,12 @@ def three_days(root: Path, settings: str, *, consumers: str = "[]\n", **assets: 
 
 def published(response: RunResponse) -> list[tuple[str, str]]:
     return sorted((p.asset, p.partition) for p in response.published)
+
+
+def lab_on(request: pytest.FixtureRequest, root: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
+    """A lab whose state is in what the fixture's parameter names: `sqlite` or `postgresql`."""
+    if request.param == "sqlite":
+        return Lab(root)
+    database = request.getfixturevalue("postgresql")
+    monkeypatch.setenv("PG_PASSWORD", database.password)
+    return Lab(root, database)

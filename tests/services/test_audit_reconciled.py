@@ -13,7 +13,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "runtime"))
 
-from runlab import DAYS, Lab
+from runlab import DAYS, Lab, lab_on
 
 from headrace.security.audit import chain_hash
 from headrace.services.audit import verify_trail
@@ -29,12 +29,7 @@ DROP = {
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def lab(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
-    if request.param == "sqlite":
-        made = Lab(tmp_path / "p")
-    else:
-        database = request.getfixturevalue("postgresql")
-        monkeypatch.setenv("PG_PASSWORD", database.password)
-        made = Lab(tmp_path / "p", database)
+    made = lab_on(request, tmp_path / "p", monkeypatch)
     made.sql("clean", "select order_id, cast(day as date) as day from orders")
     for day in DAYS[:3]:
         made.orders(day)

@@ -14,7 +14,7 @@ from warm_fork_servers import headrace
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "runtime"))
 
-from runlab import DAYS, SETTINGS, Lab
+from runlab import DAYS, SETTINGS, Lab, lab_on
 
 from headrace.faults import FaultPoint
 from headrace.security.state import FILE
@@ -24,11 +24,7 @@ CLEAN = "select order_id, amount, cast(day as date) as day from orders"
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def lab(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
-    if request.param == "sqlite":
-        return made(Lab(tmp_path / "p"))
-    database = request.getfixturevalue("postgresql")
-    monkeypatch.setenv("PG_PASSWORD", database.password)
-    return made(Lab(tmp_path / "p", database))
+    return made(lab_on(request, tmp_path / "p", monkeypatch))
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "runtime"))
 
-from runlab import DAYS, Lab
+from runlab import DAYS, Lab, lab_on
 
 CLEAN = "select order_id, cast(day as date) as day from orders"
 LONG_AGO = 1_200_000_000  # in 2008, before the replay
@@ -22,12 +22,7 @@ LONG_AGO = 1_200_000_000  # in 2008, before the replay
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def lab(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
-    if request.param == "sqlite":
-        made = Lab(tmp_path / "p")
-    else:
-        database = request.getfixturevalue("postgresql")
-        monkeypatch.setenv("PG_PASSWORD", database.password)
-        made = Lab(tmp_path / "p", database)
+    made = lab_on(request, tmp_path / "p", monkeypatch)
     made.sql("clean", CLEAN)
     for day in DAYS[:3]:
         made.orders(day)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runlab import DAYS, Lab
+from runlab import DAYS, Lab, lab_on
 
 from headrace.model import UsageError
 from headrace.model.texts import MARKS
@@ -24,12 +24,7 @@ KEPT = "partition: {by: day, column: day}\nchecks:\n  - range: {column: amount, 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def lab(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
     """A source, an asset whose check rejects the third day, and one that reads it."""
-    if request.param == "sqlite":
-        made = Lab(tmp_path / "p")
-    else:
-        database = request.getfixturevalue("postgresql")
-        monkeypatch.setenv("PG_PASSWORD", database.password)
-        made = Lab(tmp_path / "p", database)
+    made = lab_on(request, tmp_path / "p", monkeypatch)
     made.sql("clean", CHECKED, KEPT)
     made.write("consumers.yaml", CONSUMER)
     made.sql("runs", "select count(*) as n from clean", "partition: '*'")

@@ -16,9 +16,18 @@ from rich.cells import cell_len
 
 from headrace.cli.output import CommandOutput, TimeFormatter
 from headrace.cli.terminal import Screen
+from headrace.responses import ErrorRow
 
 WIDTHS = (60, 80, 120, 200)
 NOW = datetime(2013, 2, 14, 12, 20, tzinfo=UTC)
+ERROR = ErrorRow(
+    kind="deterministic",
+    message='column "dep_dely" not found',
+    file="assets/clean.sql",
+    line=7,
+    hint="did you mean dep_delay?",
+    code="body_failed",
+)
 HOSTILE = "x\x1b[31m[bold]\u202e\nDROP"
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 import screen_lab
-from screen_lab import HOSTILE, NOW, WIDTHS, require_fit, require_next, require_same
+from screen_lab import ERROR, HOSTILE, NOW, WIDTHS, require_fit, require_next, require_same
 
 from headrace import responses as d
 from headrace.cli.commands import (
@@ -163,14 +163,6 @@ SERVED = status_response(
     quarantine=QuarantineTotals(deliveries=0, partitions=0, rows=0),
     headline="The consumer is served.",
     next=None,
-)
-ERROR = d.ErrorRow(
-    kind="deterministic",
-    message='column "dep_dely" not found',
-    file="assets/clean.sql",
-    line=7,
-    hint="did you mean dep_delay?",
-    code="body_failed",
 )
 
 

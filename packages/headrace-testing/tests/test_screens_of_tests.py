@@ -5,21 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from screen_lab import HOSTILE, WIDTHS, printed, require_fit, require_next, require_same
+from screen_lab import ERROR, HOSTILE, WIDTHS, printed, require_fit, require_next, require_same
 
 from headrace import responses as d
 from headrace_testing import responses as i
 from headrace_testing.cli.tests import render_tests
 
 SCREENS_FOLDER = Path(__file__).parent / "screens"
-ERROR = d.ErrorRow(
-    kind="deterministic",
-    message='column "dep_dely" not found',
-    file="assets/clean.sql",
-    line=7,
-    hint="did you mean dep_delay?",
-    code="body_failed",
-)
 CHECKED = d.CheckRow(
     name="unique_carrier",
     kind="unique",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+import duckdb
 import pytest
 import xlsxwriter
 import yaml
@@ -135,6 +136,14 @@ def test_columns_are_quoted_where_sql_needs_it() -> None:
         '""',
     ]
     assert day_column(["x", "Day", "DELIVERY_DAY"]) == "delivery_day_2"
+
+
+def test_each_word_of_sql_can_be_a_column() -> None:
+    """Would catch: a file with a column `at` or `left`, whose new project has an error."""
+    words = duckdb.execute("SELECT keyword_name FROM duckdb_keywords()").fetchall()
+    for (word,) in words:
+        table = f'(SELECT 1 AS "{word}", 2 AS other)'
+        assert duckdb.execute(f"SELECT {quoted(word)}, other FROM {table}").fetchall() == [(1, 2)]
 
 
 def test_what_is_written_holds_every_column_once() -> None:

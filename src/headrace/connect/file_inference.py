@@ -283,21 +283,9 @@ def quoted(name: str) -> str:
     """Return a column as SQL: bare if possible, else in double quotes."""
     return (
         name
-        if re.fullmatch(r"[a-z_][a-z0-9_]*", name) and name not in _KEYWORDS
+        if re.fullmatch(r"[a-z_][a-z0-9_]*", name) and name not in SQL_KEYWORDS
         else '"' + name.replace('"', '""') + '"'
     )
-
-
-_RESERVED = """
-    all analyse analyze and any array as asc asymmetric both case cast check collate column
-    constraint create default deferrable desc describe distinct do else end except false fetch
-    for foreign from grant group having in initially intersect into lambda lateral leading limit
-    not null offset on only or order pivot pivot_longer pivot_wider placing primary qualify
-    references returning select show some summarize symmetric table then to trailing true union
-    unique unpivot using variadic when where window with
-"""
-_KEYWORDS = frozenset(_RESERVED.split())
-"""The reserved words of DuckDB."""
 
 
 def _text(value: str) -> str:

@@ -171,6 +171,16 @@ def test_a_json_object_without_records_is_one_record(tmp_path: Path, call: Call)
     assert response["samples"]["log"][0]["id"] == "1", "a line isn't a document"
 
 
+@pytest.mark.parametrize("key", ["my data", "a.b", "it's", "Größe"])
+def test_records_below_an_odd_key(tmp_path: Path, call: Call, key: str) -> None:
+    """Would catch: a path that `init` writes and `validate` refuses, and one of another key."""
+    (tmp_path / "x.json").write_text(json.dumps({"b": [1], key: [{"id": 1}, {"id": 2}]}))
+    assert call(tmp_path, "init", "p", "--from", "x.json")[0] == 0
+    assert call(tmp_path / "p", "run")[0] == 0
+    project = Project(tmp_path / "p", call)
+    assert project.json("read", "x_clean")["rows"] == [{"id": 1}, {"id": 2}]
+
+
 def test_run_names_and_applies_edits(tmp_path: Path, call: Call) -> None:
     """Would catch: `run` after an edit that says `nothing is due`, and no more."""
     assert call(tmp_path, "init", "shop")[0] == 0

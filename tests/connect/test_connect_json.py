@@ -76,6 +76,9 @@ def test_records_inside_a_document(bench: Workbench) -> None:
         assert isinstance(taken, Taken)
         assert taken.types() == {"id": "BIGINT", "at": "DATE"}
         assert len(taken.rows) == 2
+    odd = {"b": [{"no": 1}], "a.b": {"it's": [{"id": 7}]}}
+    taken = take(bench, odd, records='$["a.b"]["it\'s"]')
+    assert isinstance(taken, Taken) and taken.rows == [(7,)]
     item = take(bench, ITEMS, records="$.meta")
     assert isinstance(item, Taken)
     assert item.rows == [(2,)]

@@ -9,6 +9,8 @@ from modellab import Parse, require_right, require_wrong
 RIGHT = [
     'json: {records: "$.data.items", flatten: true}',
     "json: {records: \"$['a b'].c\"}",
+    """json: {records: '$["a.b"]["it''s"]'}""",
+    'json: {records: "$.Größe"}',
     "json: {}",
     'csv: {delimiter: ";", quote: "\'", encoding: cp1252, null: ["-"], decimal: ","}',
     "csv: {header: false, columns: [a, b]}",

@@ -45,7 +45,7 @@ from headrace.model.secrets import check_headers, check_url
 # names only, without wildcards and positions.
 
 PATH_STEPS_MAX = 20
-_STEP = re.compile(r"""\.([A-Za-z_][A-Za-z0-9_-]*)|\["([^"\\]+)"\]|\['([^'\\]+)'\]""")
+_STEP = re.compile(r"""\.([A-Za-z_][\w-]*)|\["([^"\\]+)"\]|\['([^'\\]+)'\]""")
 
 
 def json_path(text: str) -> tuple[str, ...] | None:
@@ -93,7 +93,6 @@ SINGLE_BYTE = (
 )
 """Encodings with one byte per character; the EBCDIC ones start at cp037."""
 ENCODINGS = ("utf-8", *SINGLE_BYTE)
-_JSON_PATH = re.compile(r"\$(\.[A-Za-z_][\w-]*|\['[^'\"\\\]]{1,200}'\])*")
 
 
 # how files are read doesn't depend on it
@@ -104,7 +103,7 @@ def read_json(fields: Fields, partition: PartitionSpec) -> None:  # noqa: ARG001
         return
     inner = Fields(block, fields.report, ("records", "flatten"), what="`json`")
     records = inner.text("records")
-    if records is not None and not _JSON_PATH.fullmatch(records):
+    if records is not None and json_path(records) is None:
         inner.refuse(
             "records",
             f"{shown(records)} isn't a path to records that is understood",

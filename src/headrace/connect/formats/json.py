@@ -24,7 +24,7 @@ from headrace.connect.deliveries import (
 )
 from headrace.connect.formats.headers import column_names
 from headrace.connect.formats.json_arrays import NotLines, lines_of_array
-from headrace.connect.formats.json_records import as_text, file_has_inexact, records, steps_of
+from headrace.connect.formats.json_records import as_text, file_has_inexact, records
 from headrace.connect.formats.json_shapes import keys_with_values
 from headrace.connect.formats.json_text import loaded
 from headrace.connect.formats.jsonl import (
@@ -60,6 +60,7 @@ from headrace.connect.text_files import require_text
 from headrace.lake import LakeColumn
 from headrace.lake.sqltext import literal, quote
 from headrace.lake.types import parse
+from headrace.model.connectors import json_path
 
 if TYPE_CHECKING:
     import duckdb
@@ -367,7 +368,7 @@ class Json(JsonRecordReader):
         """
         path = Path(opened.path)
         require_text(path, line_bytes_max=ONE_LINE)
-        steps = steps_of((opened.options.get(self.name) or {}).get("records"))
+        steps = json_path((opened.options.get(self.name) or {}).get("records") or "$") or ()
         if steps or not _is_array(path):
             return written(opened, temporary, bounds, _lines(path, steps))
         document = msgspec.structs.replace(opened, array=True)

@@ -51,13 +51,7 @@ _LONG_NUMBER = re.compile(f"[0-9.]{{{LONG_DIGITS}}}|[eE][+-]?[0-9]{{3}}")
 _NUMBER = f"-?[0-9](?:[0-9.eE+-]{{{LONG_DIGITS - 1},}}|[0-9.]*[eE][+-]?[0-9]{{3,}})"
 _NUMBER_BYTES = re.compile(_NUMBER.encode())
 _TOKEN = re.compile(rf'"(?:[^"\\]|\\.)*"|{_NUMBER}')
-_STEP = re.compile(r"\.([A-Za-z_][\w-]*)|\['([^']*)'\]")
 _SPACE = re.compile(r"[ \t\r\n]*")
-
-
-def steps_of(path: str | None) -> tuple[str, ...]:
-    """Return the keys of a path such as `$.data.items`."""
-    return tuple(name or quoted for name, quoted in _STEP.findall(path or "$"))
 
 
 def records(path: Path, steps: Sequence[str]) -> Iterator[tuple[int, str]]:

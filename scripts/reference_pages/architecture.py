@@ -23,8 +23,8 @@ commands, formats and more through `headrace.extension`: `headrace-import` has `
 `export`, `headrace-advisor` has `optimize`, `ab`, `what-if`, `bottleneck`, `complexity`, `costs`
 and `checks challenge`, `headrace-legacy` has Excel, XML, fixed width, MT940 and NACHA,
 `headrace-observe` OpenLineage events and traces, `headrace-cloud` the executor of Dask,
-`headrace-testing` `test` and `conformance`, `headrace-demo` the guided example. Nothing here
-imports them, and all works without them."""
+`headrace-testing` `test` and `conformance`, `headrace-demo` the guided example, `headrace-ui`
+what pages of the web UI ask for. Nothing here imports them, and all works without them."""
 
 WAY = [
     (

@@ -59,9 +59,9 @@ from headrace.runtime.tasks import delivery_batches
 from headrace.scheduler import attempts as scheduler_attempts
 from headrace.scheduler import graph as scheduler_graph
 from headrace.security import passwords, root_keys, secrets, sessions
-from headrace.services import calendar, consumer_history, emergencies, status, today, tokens
+from headrace.services import emergencies, status, tokens
 from headrace.serving import rebuildable_cleanup, serving
-from headrace.slo import freshness, upcoming
+from headrace.slo import freshness
 from headrace.store import lease
 from headrace.store.engines import sqlite
 from headrace.store.queries import attempts as stored_attempts
@@ -77,6 +77,7 @@ pytest.importorskip("headrace_cloud")
 pytest.importorskip("headrace_import")
 pytest.importorskip("headrace_legacy")
 pytest.importorskip("headrace_observe")
+pytest.importorskip("headrace_ui")
 from headrace_advisor.analysis import history, partition_rules
 from headrace_advisor.analysis.complexity import SEEN_DAYS
 from headrace_advisor.queries import past_work
@@ -88,6 +89,8 @@ from headrace_import.services import diff as import_diff
 from headrace_import.services import diff_columns
 from headrace_legacy import excel_export, workbook_files, xml
 from headrace_observe import openlineage, traces
+from headrace_ui.services import calendar, consumer_history, today
+from headrace_ui.views import upcoming
 
 GIB, MIB, KIB = 2**30, 2**20, 2**10
 HOUR_US = 3_600 * 1_000_000

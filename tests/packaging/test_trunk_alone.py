@@ -25,6 +25,7 @@ BESIDE = (
     "headrace_cloud",
     "headrace_testing",
     "headrace_demo",
+    "headrace_ui",
 )
 SECONDS_MAX = 200
 IMPORT_ALL = """
@@ -41,6 +42,7 @@ assert find_spec("headrace_observe") is None
 assert find_spec("headrace_cloud") is None
 assert find_spec("headrace_testing") is None
 assert find_spec("headrace_demo") is None
+assert find_spec("headrace_ui") is None
 names = [
     module.name
     for module in pkgutil.walk_packages(headrace.__path__, "headrace.")

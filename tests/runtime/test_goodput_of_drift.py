@@ -12,8 +12,6 @@ from typing import Any
 import pytest
 from runlab import DAYS, Lab, built_once, three_days
 
-from headrace.services.figure_trends import TrendGroup, TrendQuery, figure_trend
-
 SETTINGS = '[project]\nname = "lab"\ntimezone = "UTC"\n[run]\nworkers = 1\n'
 
 
@@ -125,6 +123,8 @@ def goodput_of_orders(lab: Lab) -> Any:
 
 
 def goodput_by_day(lab: Lab) -> list[float | None]:
+    trends = pytest.importorskip("headrace_ui.services.figure_trends")
+    query = trends.TrendQuery(by=trends.TrendGroup.EACH)
     with closing(lab.session()) as session:
-        trend = figure_trend(session, "goodput", TrendQuery(by=TrendGroup.EACH))
+        trend = trends.figure_trend(session, "goodput", query)
     return next(row.values for row in trend.rows if row.of == "orders")

@@ -12,18 +12,8 @@ from headrace.cli.terminal import Screen
 from headrace.model.texts import hidden, marked, plain
 from headrace.project.session import Silent
 from headrace.responses import ErrorRow, Response
-from headrace.responses.history import ColumnFigureRow
 from headrace.responses.runs import DisagreedRow
 from headrace.runtime.runs import News, NewsState
-
-
-def test_a_share_stays_without_its_value() -> None:
-    """Would catch: a category in the figures of a column, or figures that are gone with it."""
-    row = ColumnFigureRow(figure="share", category="Oslo", unit="share", points=[])
-    assert rendered([row], hidden) == [
-        ColumnFigureRow(figure="share", category="…", unit="share", points=[])
-    ]
-
 
 MARKED = f"born: newest is {marked('2004-05-06')}"
 

@@ -12,6 +12,7 @@ from headrace.access.permissions import COMMANDS, LOOKING, check_call
 from headrace.access.refused_acts import NODE_ACTS, refused_in_project, refused_on_node
 from headrace.model import HeadraceError, LakeError
 from headrace.model.texts import of_error
+from headrace.project.read_queries import ReadQuery
 from headrace.project.session import ProjectSession
 from headrace.security.access import Identity, IdentityKind, NotAllowed
 from headrace.services import logs
@@ -70,8 +71,8 @@ def test_a_node_says_what_its_commands_would_say(shop: Path, person: str) -> Non
             continue
         refused = {row.act for row in refused_on_node(session, declared)}
         for function in NODE_ACTS:
-            first = COMMANDS[function].of
-            value = [name] if first == "select" else name
+            first = COMMANDS[function].of.partition(".")[0]
+            value = {"select": [name], "query": ReadQuery(asset=name)}.get(first, name)
             allowed = _allowed(session, function, {first: value})
             assert allowed == (COMMANDS[function].name not in refused), (name, function)
     session.close()

@@ -20,7 +20,6 @@ from headrace.model.nodes import Grain, PartitionSpec, Place, Source
 from headrace.model.retention import first_kept, is_shortened, parse_retention
 from headrace.store import Store
 from headrace.store.queries import durations, partition_states, quality
-from headrace.store.queries.history import newest_points
 
 pytestmark = pytest.mark.timeout(300)
 OLD, KEPT = ((datetime.now(UTC) - timedelta(days=back)).strftime("%Y-%m-%d") for back in (40, 2))
@@ -118,10 +117,13 @@ def test_removed_rows_are_no_empty_deliveries(shop: Path) -> None:
     assert command(shop, "tick").returncode == 0
     assert command(shop, "run", "none", "--from", OLD, "--to", KEPT).returncode == 0
     now_us = round(datetime.now(UTC).timestamp() * 1e6)
+    history = pytest.importorskip("headrace_ui.queries.history")
 
     def points_of(node: str) -> tuple[list[tuple[str, int]], list[str], int | None]:
         with Store.open(shop, Settings(name="shop")) as store, store.read() as tx:
-            points = [(point.partition, point.rows) for point in newest_points(tx, node, "", 9)]
+            points = [
+                (item.partition, item.rows) for item in history.newest_points(tx, node, "", 9)
+            ]
             extent = partition_states.extent(tx, node)
             assert extent is not None
             return points, [extent.oldest, extent.newest], extent.newest_rows

@@ -25,10 +25,10 @@ made.clear()
 msgspec.msgpack.Decoder(Compiled)
 assert made == [], made
 
-first = command_function("calendar:calendar")
-from headrace.responses.calendar import CalendarResponse
+first = command_function("keys:key_status")
+from headrace.responses.keys import KeyRotationRow
 made.clear()
-msgspec.json.Decoder(CalendarResponse)
+msgspec.json.Decoder(KeyRotationRow)
 assert made == [], made
 """
 

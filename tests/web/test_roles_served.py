@@ -262,7 +262,7 @@ def test_a_reader_is_told_which_acts_their_roles_refuse(door: Door, shop: Projec
     node = {who: _refused(door.get(who, path)) for who in ("viewer", "operator", "core-operator")}
     assert node["viewer"]["pause"] == "needs the role operator for revenue; ask core"
     assert node["viewer"].keys() >= {"run", "retry", "resume", "backfill", "quarantine drop"}
-    rows = {"distribution", "quarantine accept", "quarantine drop"}
+    rows = {"read", "quarantine accept", "quarantine drop"}
     assert node["operator"].keys() == rows | {"contract accept"}
     assert node["core-operator"] == node["operator"]
     assert _refused(door.opened.get(path)) == {}

@@ -13,8 +13,8 @@ from clilab import GOOD, Project
 from headrace.incidents.digest import DigestAudience
 from headrace.model.intervals import to_us
 from headrace.project.session import ProjectSession
-from headrace.services.consumer_history import ConsumerHistoryQuery, consumer_history
 from headrace_advisor.services.weekly_advice import week_lines
+from headrace_ui.services.consumer_history import ConsumerHistoryQuery, consumer_history
 
 
 def test_shares_add_up_to_the_ledgers_of_why(shop: Project) -> None:

@@ -37,7 +37,7 @@ NODE_ACTS = (
     "contract_accept:accept_names",
     "quarantine_decisions:accept",
     "quarantine_decisions:drop",
-    "column_distribution:column_distribution",
+    "read:read",
 )
 """Functions of acts on a source or an asset, and of the rows that its page asks for by itself."""
 

@@ -75,7 +75,7 @@ export function History({ name, refused }: { name: string; refused: Refused }) {
   });
   return (
     <Loaded document={response}>
-      {(document) => <Charts document={document} noValues={refusalOf(refused, "distribution")} />}
+      {(document) => <Charts document={document} noValues={refusalOf(refused, "read")} />}
     </Loaded>
   );
 }

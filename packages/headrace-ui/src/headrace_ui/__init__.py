@@ -1,0 +1,1 @@
+"""The pages of Headrace's web UI, and the data that only they ask for."""

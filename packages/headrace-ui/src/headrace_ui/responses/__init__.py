@@ -1,0 +1,1 @@
+"""The JSON responses of these paths."""

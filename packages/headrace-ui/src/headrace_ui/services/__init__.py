@@ -1,0 +1,1 @@
+"""The functions behind paths of the HTTP API that only pages ask for."""

@@ -2,7 +2,7 @@
 
     from headrace.extension import CliCommand, terminal_command
 
-docs/how-to/extend.md says how a package adds commands, check kinds, sources, formats and exports.
+docs/how-to/extend.md says how a package adds commands, routes, check kinds, sources and formats.
 Nothing in Headrace imports this module, and a name is imported when it is first asked for:
 `headrace --help` reads tables of commands through it. `__init__.pyi` tells type checkers.
 """
@@ -43,6 +43,10 @@ _HOMES = {
     # What the process that leads does for a function of a command.
     "leader_command": "headrace.acts.commands",
     "CommandContext": "headrace.acts.command_context",
+    # Routes of the HTTP server.
+    "HttpRoute": "headrace.web.package_routes",
+    "ServerContext": "headrace.web.package_routes",
+    "HttpProblem": "headrace.web.http",
     # What reports to other systems while a leader leads.
     "Leadership": "headrace.runtime.leadership",
     "Leader": "headrace.runtime.leader",

@@ -86,3 +86,6 @@ from headrace.services.pause import resume as resume
 from headrace.services.plans import plan as plan
 from headrace.services.validate import validate as validate
 from headrace.store.requests import WakeListener as WakeListener
+from headrace.web.http import HttpProblem as HttpProblem
+from headrace.web.package_routes import HttpRoute as HttpRoute
+from headrace.web.package_routes import ServerContext as ServerContext

@@ -5,18 +5,16 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
-from headrace.model import HeadraceError
 from headrace.model.plugins import (
     EMITTERS,
     Plugin,
     function_of,
+    logged,
     missing_package,
     plugins,
-    running,
 )
 from headrace.runtime.leadership import Emitter, Leadership
 
@@ -44,21 +42,12 @@ def start_emitters(held: Leadership, leader: Leader) -> Iterator[Callable[[], No
             _log.warning("%s: asked for, but in another package: pip install %s", name, package)
     for plugin in plugins(EMITTERS) if names else ():
         emitter: Emitter | None = None
-        with _logged(plugin):
+        with logged(plugin, _log):
             emitter = function_of(plugin)(held, leader)
         if emitter is not None:
             yield partial(_close, plugin, emitter)
 
 
 def _close(plugin: Plugin, emitter: Emitter) -> None:
-    with _logged(plugin):
+    with logged(plugin, _log):
         emitter.close()
-
-
-@contextmanager
-def _logged(plugin: Plugin) -> Iterator[None]:
-    try:
-        with running(EMITTERS, plugin.name):
-            yield
-    except HeadraceError as error:
-        _log.warning("%s", error)

@@ -20,6 +20,7 @@ from headrace.model.errors import HeadraceError, Report, shown
 from headrace.model.nodes import Value
 
 if TYPE_CHECKING:
+    import logging
     from importlib.metadata import EntryPoint
 
 CHECKS = "headrace.checks"
@@ -36,6 +37,8 @@ EXECUTORS = "headrace.executors"
 """Functions that return an executor, which runs attempts elsewhere."""
 REPEATABILITY = "headrace.repeatability"
 """Functions that say why an asset may give other rows when it is computed again."""
+ROUTES = "headrace.routes"
+"""Functions that return routes of the HTTP server."""
 FOLDERS = {
     CHECKS: "checks.kinds",
     SOURCES: "connect.source_kinds",
@@ -239,6 +242,16 @@ def running(
         if plugin is None:
             raise
         raise BrokenPlugin(plugin, words(f"{type(error).__name__}: {error}")) from error
+
+
+@contextmanager
+def logged(plugin: Plugin, log: logging.Logger) -> Iterator[None]:
+    """Run code of a plugin without which Headrace goes on: what it raises is logged."""
+    try:
+        with running(plugin.group, plugin.name):
+            yield
+    except HeadraceError as error:
+        log.warning("%s", error)
 
 
 def plugin_state(group: str, name: str) -> str:

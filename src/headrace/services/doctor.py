@@ -15,6 +15,7 @@ from headrace.model.plugins import (
     EMITTERS,
     GROUPS,
     REPEATABILITY,
+    ROUTES,
     WEEKLY,
     BrokenPlugin,
     functions,
@@ -91,7 +92,7 @@ def _packages() -> Iterator[ExaminationFinding]:
             added.setdefault(plugin.package, set()).add(f"`{plugin.name}`")
     for package, names in added.items():
         yield ok("packages", f"{package} adds {', '.join(sorted(names))}")
-    for group in (EMITTERS, REPEATABILITY, WEEKLY):
+    for group in (EMITTERS, REPEATABILITY, ROUTES, WEEKLY):
         try:
             functions(group)
         except BrokenPlugin as error:

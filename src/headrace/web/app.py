@@ -9,7 +9,6 @@ import asyncio
 import gzip
 import mimetypes
 import time
-from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from html import escape
 from pathlib import Path
@@ -24,6 +23,7 @@ from headrace.access.access_events import note_failed_sign_in
 from headrace.access.permissions import METRICS, check, check_call
 from headrace.installed_commands import IN_PACKAGES, missing_command
 from headrace.model import HeadraceError, Refused
+from headrace.model.plugins import ROUTES, missing_package
 from headrace.project.session import ProjectSession
 from headrace.responses import ConsumerRow, StatusResponse
 from headrace.security.access import Identity, local_identity
@@ -53,6 +53,7 @@ from headrace.web.events import Events
 from headrace.web.http import NOT_INSTALLED, HttpProblem, problem_of, read_body
 from headrace.web.log_files import LogFiles
 from headrace.web.monitoring import ServerInfo
+from headrace.web.package_routes import RequestHandler, ServerContext, package_routes
 from headrace.web.page_addresses import PAGES, is_page, names_nothing, parts_of
 from headrace.web.plain_pages import STYLE_SOURCE, html_page
 from headrace.web.project_reader import ProjectReader
@@ -212,8 +213,6 @@ def _gzipped(path: Path, changed_ns: int) -> bytes:
     return gzip.compress(path.read_bytes(), 6, mtime=0)
 
 
-RequestHandler = Callable[[Request], Awaitable[Response]]
-
 HEADERS = {
     "content-security-policy": (
         f"default-src 'none'; style-src {STYLE_SOURCE}; base-uri 'none'; form-action 'none';"
@@ -336,7 +335,11 @@ def app(
     reads = read_server or ReadServer(root, env)
     data, tools = Data(reader, reads), agents.AgentEndpoint(reader, reads)
     rows = RowResponses(reader, reads)
-    badges = Badges(reader, lambda request: identify_request(request, guard, reader))
+
+    async def identity_of(request: Request) -> Identity:
+        return await identify_request(request, guard, reader)
+
+    badges = Badges(reader, identity_of)
     cards = Cards(badges)
     sign_in = SignInEndpoints(reader, guard)
     provider = ProviderEndpoints(reader, guard, sign_in)
@@ -367,13 +370,6 @@ def app(
             route("/healthz", answers.healthz, guarded=False),
             route("/readyz", answers.readyz, guarded=False),
             route("/metrics", answers.metrics),
-            *(
-                route(path, answers.home, guarded=False)
-                for path in (
-                    "/",
-                    *(f"/{name}{rest}" for name in PAGES for rest in ("", "/{rest:path}")),
-                )
-            ),
             route("/ui/{name:path}", answers.bundle.file, guarded=False),
             route("/api/v1/hooks/{asset}", answers.hook, "POST"),
             route("/data/{asset}", data.file),
@@ -394,6 +390,17 @@ def app(
             route(f"{PREFIX}/files/events", SavedFiles(Path(root), see_again).answer),
             route(f"{PREFIX}/acts/{{act}}", act_state_handler(reader, acts)),
             *(route(item.path, handler(item), item.method) for item in ENDPOINTS),
+            *(
+                route(item.path, item.handler, item.method, guarded=item.needs is not None)
+                for item in package_routes(ServerContext(reader, reads, server, identity_of))
+            ),
+            *(
+                route(path, answers.home, guarded=False)
+                for path in (
+                    "/",
+                    *(f"/{name}{rest}" for name in PAGES for rest in ("", "/{rest:path}")),
+                )
+            ),
         ],
         exception_handlers={HTTPException: unrouted},
     )
@@ -492,12 +499,14 @@ async def _respond(
 def _unknown_path(status: int, path: str) -> HttpProblem:
     """Return the problem of a path that isn't served, or only where a package is installed."""
     command = missing_command(path.removeprefix(f"{PREFIX}/").split("/"))
-    if not command:
+    first = path.split("/")[1]
+    package = IN_PACKAGES[command] if command else missing_package(ROUTES, first)
+    if not package:
         return HttpProblem(status, "look at / for what there is")
     problem = HttpProblem(
         status,
-        f"`headrace {command}` is in another package",
-        f"`pip install {IN_PACKAGES[command]}` where the server runs, and start it again",
+        f"`{f'headrace {command}' if command else f'/{first}'}` is in another package",
+        f"`pip install {package}` where the server runs, and start it again",
     )
     problem.code = NOT_INSTALLED
     return problem

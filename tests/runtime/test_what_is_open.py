@@ -186,8 +186,10 @@ def test_what_is_stale_through_its_own_code_is_told_so(served: Lab) -> None:
     """
     served.sql("clean", "select order_id, customer, amount + 0 as amount, day from orders")
     served.headrace("apply", "--yes", "--now", served.now.isoformat())
-    (item,) = served.headrace("status")["open"]
+    status = served.headrace("status")
+    (item,) = status["open"]
     assert item["kind"] == "stale", "nothing upstream has changed"
+    assert status["consumers"][0]["states"] == ["served"], "nor for the consumer"
     assert item["text"].startswith("9 days of clean (its own code changed) are stale")
     assert item["nodes"] == ["clean"]
 

@@ -7,7 +7,7 @@ derive nothing themselves. Each answer is computed on first use.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from functools import cached_property
+from functools import cache, cached_property, partial
 from typing import NamedTuple
 
 import msgspec
@@ -31,7 +31,13 @@ from headrace.slo.status import evaluate_in_context
 from headrace.slo.timeline import ServiceHistory
 from headrace.slo.unsound import Carry
 from headrace.slo.wrong_periods import Speaks, Wrongness
-from headrace.store.queries import exceptions, incidents, partition_states, publications
+from headrace.store.queries import (
+    applied_versions,
+    exceptions,
+    incidents,
+    partition_states,
+    publications,
+)
 from headrace.store.queries.incidents import Incident, OpenIncidents
 from headrace.store.transaction import Transaction
 
@@ -240,8 +246,18 @@ class Evaluation:
 
     @cached_property
     def _superseded(self) -> frozenset[str]:
-        """The consumers of intervals that a vendor restated too late to recompute unasked."""
-        nodes = {node for node, _ in self.superseded}
+        """The consumers of intervals that a vendor restated too late to recompute unasked.
+
+        A node whose own code changed isn't among them.
+        """
+        code = cache(partial(applied_versions.fingerprints, self._tx))
+        nodes = [
+            node
+            for node, key in dict(reversed(self.superseded)).items()
+            if (newest := publications.computed(self._tx, node, key)) is None
+            or code(newest.version).get(node)
+            == code(applied_versions.newest_id(self._tx)).get(node)
+        ]
         return frozenset(name for node in nodes for name in self._reach.consumers(node))
 
     @cached_property

@@ -98,6 +98,15 @@ def test_a_header_that_went_back_is_two_changes(lab: Lab) -> None:
     assert scores(lab)["changed"] == 2
 
 
+def test_a_column_that_becomes_text_is_one_change(lab: Lab) -> None:
+    """Would catch: a stability that falls with each day on which nobody accepts the text."""
+    for n in range(21, 24):
+        lab.now += timedelta(days=1)
+        lab.orders(f"2025-01-{n}", amount=f"EUR {n}")
+        lab.tick()
+    assert (scores(lab)["changed"], scores(lab)["rows_refused"]) == (1, 30)
+
+
 def test_late_deliveries_count_without_a_promise(lab: Lab) -> None:
     """Would catch: a vendor whose files come days late and are all on time, because no `expect:` is
     declared."""

@@ -167,12 +167,16 @@ def test_a_difference_that_lasts_is_one_change(store: Store) -> None:
 
 def test_different_faults_in_a_row_are_changes_each(store: Store) -> None:
     """Would catch: another wrong value or another separator each day, counted once, because the kind
-    of the drift is the same; a separator, an encoding or a wider type that stays, counted daily."""
+    of the drift is the same; a separator, an encoding, a wider type or a text that stays, counted
+    daily."""
     bar, semicolon = "separated by a bar", "separated by a semicolon"
     latin = "the encoding is WINDOWS-1252 instead of UTF-8 (line {}: byte 0xE9 isn't utf-8)"
     found = [
         ("type", "qty", "VARCHAR", "first value that isn't BIGINT: 'five' at line 2, 1 row"),
         ("type", "qty", "VARCHAR", "first value that isn't BIGINT: '2026-01-01' at line 2, 1 row"),
+        ("type", "qty", "VARCHAR", "first value that isn't BIGINT: '2026-01-01' at line 9, 2 rows"),
+        ("type", "qty", "VARCHAR", "first value that isn't BIGINT: 'A1' at line 2, 4 rows"),
+        ("type", "qty", "VARCHAR", "first value that isn't BIGINT: 'B1' at line 2, 7 rows"),
         ("type", "qty", "DOUBLE", "first value that isn't BIGINT: '1.5' at line 2, 1 row"),
         ("type", "qty", "DOUBLE", "first value that isn't BIGINT: '2.5' at line 3, 1 row"),
         ("format", "", None, semicolon),
@@ -205,8 +209,9 @@ def test_different_faults_in_a_row_are_changes_each(store: Store) -> None:
                 1,
             )
             quality.write_drift(tx, [drift])
+            published(tx, number, "s", key, delivery_id=number, rows=8)
         changed = [item.id for item in reports.deliveries(tx, "s", SINCE, UNTIL) if item.drifted]
-        assert changed == [1, 2, 3, 5, 7, 8, 10, 12]
+        assert changed == [1, 2, 4, 6, 8, 10, 11, 13, 15]
 
 
 def test_deliveries_of_a_window_tell_whether_they_repeat_another(store: Store) -> None:

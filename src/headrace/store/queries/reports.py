@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -10,6 +11,13 @@ import msgspec
 from headrace.model.partitions import SEPARATOR
 from headrace.store.queries.publications import HAS_ITS_ROWS
 from headrace.store.transaction import Transaction
+
+_UNLIKE = re.compile(
+    r"first value that isn't .+?(?:: (?P<value>'.*'))?(?: at line [\d,]+)?"
+    r"(?:, (?P<rows>[\d,]+) rows?)?",
+    re.DOTALL,
+)
+"""The clause about a column whose values aren't all of the pinned type."""
 
 # Attempts with what they staged, incidents and deliveries of a window.
 
@@ -66,7 +74,7 @@ class WindowIncident(NamedTuple):
 class WindowDelivery(NamedTuple):
     """A delivery; `drifted` where its schema or format differed from what was expected, unless that
     of the interval before (or of its own interval) did in the same way. Values that only a text
-    column holds do so if their first, its line and their number are the same.
+    column holds do so if they are half of the rows or more, or if the first of them is the same.
 
     `repeated`: with the content of the delivery before it, or of what was published.
     """
@@ -175,14 +183,17 @@ def deliveries(tx: Transaction, source: str, from_us: int, until_us: int) -> lis
         (source, from_us, until_us),
     ).fetchall()
     drifts: dict[int | None, set[tuple[str, ...]]] = {}
-    for id_, kind, column, became in tx.execute(
-        "select delivery_id, kind, column_name, case when kind in ('renamed', 'dropped', 'added')"
-        " or to_name <> 'VARCHAR' then coalesce(to_name, '') else evidence end from drift where"
-        " source = ?",
+    for id_, kind, column, to, evidence, number in tx.execute(
+        "select d.delivery_id, d.kind, d.column_name, d.to_name, d.evidence, coalesce((select"
+        " max(q.rows) from quarantine q where q.node = d.source and q.partition = d.partition and"
+        " q.delivery_id = d.delivery_id), (select max(p.rows) from publication p where p.node ="
+        " d.source and p.partition = d.partition and p.delivery_id = d.delivery_id)) from drift d"
+        " where d.source = ?",
         (source,),
     ):
-        # An encoding's evidence ends with the first line that shows it.
-        drifts.setdefault(id_, set()).add((kind, column, became.partition(" (line ")[0]))
+        named = kind in ("renamed", "dropped", "added") or to not in (None, "VARCHAR")
+        became = to or "" if named else _way(evidence, number)
+        drifts.setdefault(id_, set()).add((kind, column, became))
     return [
         WindowDelivery(
             id_,
@@ -194,6 +205,19 @@ def deliveries(tx: Transaction, source: str, from_us: int, until_us: int) -> lis
         )
         for id_, partition, arrived_at, repeated in rows
     ]
+
+
+def _way(evidence: str, rows: int | None) -> str:
+    """Return what of a drift's evidence is the same for as long as the difference lasts.
+
+    `rows` are those of the delivery. An encoding's evidence ends with the first line that shows it.
+    """
+    clauses = msgspec.json.decode(evidence, type=list[str])
+    unlike = next(filter(None, map(_UNLIKE.fullmatch, clauses)), None)
+    if unlike is None:
+        return evidence.partition(" (line ")[0]
+    number = int((unlike["rows"] or "0").replace(",", ""))
+    return "" if rows and 2 * number >= rows else unlike["value"] or evidence
 
 
 def _delivery_before(tx: Transaction, source: str, partition: str, id_: int) -> int | None:

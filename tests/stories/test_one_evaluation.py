@@ -625,7 +625,9 @@ def sentences_differ(shown: Views) -> Iterator[str]:
                 yield f"{named} are named by consumers, {item.count} are open, and it says {said!r}"
         elif item.text not in said and not (item.kind == "data_corrupted" and named):
             yield f"{item.text!r} is open, and it says {said!r}"
-    if document.honest_availability is None and document.availability_text != "nothing was due yet":
+    if document.honest_availability is None and not document.availability_text.startswith(
+        ("nothing was due yet", "nothing is known to be due yet")
+    ):
         yield f"no figure, and it says {document.availability_text!r}"
     if document.honest_availability is not None and not document.availability_text.startswith(
         f"{document.honest_availability} %"

@@ -46,6 +46,35 @@ def test_a_delivery_held_for_its_schema_counts_as_delivered(lab: Lab) -> None:
     assert any(line.startswith("slowest: ") for line in said), said
 
 
+@pytest.mark.parametrize("how", ["same window", "the month after", "other bytes between"])
+def test_the_same_bytes_after_a_drop_are_delivered_once(lab: Lab, how: str) -> None:
+    """Would catch: a vendor's rejected day counted twice in what was delivered, because its file
+    was uploaded again as it was."""
+    rows = [f"4{i},c,1.50,{DAYS[3]}" for i in range(30)]
+
+    def deliver(rows: list[str]) -> None:
+        lab.deliver(DAYS[3], rows, header="order_id,client,amount,day")
+        (lab.root / f"landing/orders_{DAYS[3]}.csv").touch()
+        lab.now += timedelta(minutes=10)
+        lab.tick()
+
+    def drop() -> None:
+        item = f"orders@{DAYS[3]}"
+        lab.headrace("quarantine", "drop", item, "--reason", "no", "--now", str(lab.now))
+
+    deliver(rows)
+    drop()
+    if how == "other bytes between":
+        deliver(rows[1:])
+        drop()
+    elif how == "the month after":
+        lab.now += timedelta(days=40)
+    deliver(rows)
+    orders = goodput_of_orders(lab)
+    expected = {"same window": 60, "the month after": 30, "other bytes between": 30 + 30 + 29 + 30}
+    assert orders["delivered"] == expected[how], orders
+
+
 def test_what_is_ingested_again_with_the_same_result_is_as_good_as_before(lab: Lab) -> None:
     """Would catch: a goodput that drops where nothing is wrong, because one of three sound
     deliveries was ingested again."""

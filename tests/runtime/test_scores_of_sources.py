@@ -49,6 +49,23 @@ def test_a_delivery_that_comes_again_unchanged_counts_for_nothing(lab: Lab) -> N
     assert scores(lab) == before
 
 
+@pytest.mark.parametrize("header", ["order_id,client,amount,day", "order_id,customer,amount,day"])
+def test_the_same_bytes_after_a_drop_count_once(lab: Lab, header: str) -> None:
+    """Would catch: two faults of a vendor whose rejected file was uploaded again as it was."""
+    day = "2025-01-21"
+    lab.sql("clean", "select order_id, customer, amount, day from orders")
+    lab.headrace("apply", "--yes", "--now", after(lab, 2))
+    lab.now += timedelta(days=1)
+    for n in range(3):
+        lab.deliver(day, [f"1,c,1.50,{day}"] * 2, header=header)
+        (lab.root / f"landing/orders_{day}.csv").touch()
+        lab.now += timedelta(minutes=10)
+        assert "orders" not in {row.asset for row in lab.tick().published}
+        item, now = f"orders@{day}", after(lab, 1)
+        lab.headrace("quarantine", "drop", item, "--reason", "no", "--now", now) if n < 2 else None
+    assert (scores(lab)["deliveries"], scores(lab)["rows_refused"]) == (21, 2)
+
+
 @pytest.mark.parametrize("corrected", [True, False])
 def test_a_refused_delivery_counts_against_its_vendor(lab: Lab, corrected: bool) -> None:
     """Would catch: a fault that is forgotten once it is corrected, and a score above that of a

@@ -33,6 +33,7 @@ class Attempted(NamedTuple):
     rows: int
     """With those that wait in quarantine and were never staged, as where a schema drifted."""
     delivery_id: int | None = None
+    """The first of the deliveries of its interval that brought the same, one after the other."""
     run_us: int = 0
     audit_us: int = 0
     publish_us: int = 0
@@ -105,14 +106,26 @@ def attempts(tx: Transaction, from_us: int, until_us: int) -> list[Attempted]:
         " b.state in ('published', 'held', 'rejected')) or exists (select 1 from delivery d join"
         " publication p on p.node = d.source and p.partition = d.partition and p.delivery_id = d.id"
         " join attempt b on b.epoch = p.epoch and b.n = p.n where d.id = a.delivery_id and"
-        " b.delivery_id is null) from attempt a where a.kind <> 'export' and"
-        " a.finished_at > :since and a.finished_at <= :until order by a.epoch, a.n",
+        " b.delivery_id is null), (select e.id from delivery d join delivery e on e.id = (select"
+        " c.id from delivery c where c.source = d.source and c.partition = d.partition and c.id <"
+        " d.id and c.sha256 is not null order by c.id desc limit 1) where d.id = a.delivery_id and"
+        " e.sha256 = d.sha256) from attempt a where a.kind <> 'export' and a.finished_at > :since"
+        " and a.finished_at <= :until order by a.epoch, a.n",
         {"since": from_us, "until": until_us},
     )
-    return [_attempted(row) for row in rows.fetchall()]
+    first: dict[int | None, int] = {}
+    results = []
+    for *row, same in rows.fetchall():
+        result = _attempted(row)
+        if same is not None:
+            first[result.delivery_id] = first.get(same, same)
+        results.append(
+            result._replace(delivery_id=first.get(result.delivery_id, result.delivery_id))
+        )
+    return results
 
 
-def _attempted(row: tuple[Any, ...]) -> Attempted:
+def _attempted(row: Sequence[Any]) -> Attempted:
     epoch, n, node, state, at, content, delivery, withheld, decided, before = row
     measures = _Measures() if content is None else msgspec.json.decode(content, type=_Measures)
     return Attempted(
@@ -174,9 +187,10 @@ def incidents(tx: Transaction, from_us: int, until_us: int) -> list[WindowIncide
 def deliveries(tx: Transaction, source: str, from_us: int, until_us: int) -> list[WindowDelivery]:
     """What a source delivered in a window, oldest first."""
     rows = tx.execute(
-        "select d.id, d.partition, d.arrived_at, d.fingerprint = (select e.fingerprint from"
-        " delivery e where e.source = d.source and e.partition = d.partition and e.id < d.id and"
-        " e.fingerprint is not null order by e.id desc limit 1) or (select p.identical from"
+        "select d.id, d.partition, d.arrived_at, coalesce(d.fingerprint, d.sha256) = (select"
+        " coalesce(e.fingerprint, e.sha256) from delivery e where e.source = d.source and"
+        " e.partition = d.partition and e.id < d.id and coalesce(e.fingerprint, e.sha256) is not"
+        " null order by e.id desc limit 1) or (select p.identical from"
         " publication p where p.node = d.source and p.partition = d.partition and p.delivery_id ="
         " d.id order by p.id limit 1) = 1 from delivery d where d.source = ? and d.observed_at > ?"
         " and d.observed_at <= ? and d.state not in ('waiting', 'recut') order by d.id",
@@ -212,12 +226,13 @@ def _way(evidence: str, rows: int | None) -> str:
 
     `rows` are those of the delivery. An encoding's evidence ends with the first line that shows it.
     """
-    clauses = msgspec.json.decode(evidence, type=list[str])
-    unlike = next(filter(None, map(_UNLIKE.fullmatch, clauses)), None)
+    clauses = map(_UNLIKE.fullmatch, msgspec.json.decode(evidence, type=list[str]))
+    unlike = next(filter(None, clauses), None)
     if unlike is None:
         return evidence.partition(" (line ")[0]
     number = int((unlike["rows"] or "0").replace(",", ""))
-    return "" if rows and 2 * number >= rows else unlike["value"] or evidence
+    most = rows is not None and 2 * number >= rows
+    return "" if most else unlike["value"] or evidence
 
 
 def _delivery_before(tx: Transaction, source: str, partition: str, id_: int) -> int | None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import errno
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from headrace.connect.connectors import _Added
+from headrace.connect.connectors import Unavailable, _Added
 from headrace.connect.deliveries import (
     AlmostTyped,
     BadColumn,
@@ -16,7 +17,6 @@ from headrace.connect.deliveries import (
     Disagreement,
     error_text,
 )
-from headrace.connect.engines.engine import Unavailable
 from headrace.connect.formats.records import RecordFormat
 from headrace.connect.formats.text_values import drift_of
 from headrace.connect.raw_files import Opened
@@ -82,3 +82,34 @@ def test_what_a_package_raises_names_the_package_and_no_value(
         shown = hidden(str(raised.value))
         assert "of the installed package tills 1.0 can't be used: ValueError: …" in shown
         assert "'secret'" in plain(str(raised.value))
+
+
+def _refused() -> None:
+    raise Unavailable("asked too often", code="access_denied", transient=False, throttled=True)
+
+
+def _unreadable() -> None:
+    raise CannotRead("no rows", line=3)
+
+
+def _full() -> None:
+    raise OSError(errno.ENOSPC, "the disk is full")
+
+
+@pytest.mark.parametrize("raised", [_refused, _unreadable, _full])
+def test_what_a_source_of_a_package_says_of_itself_is_kept(
+    raised: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: a server's pause, a file that can't be read or a full disk that is reported as a
+    broken package, and counted as a source that can't be reached.
+    """
+    package = Plugin(group="", name="till", package="tills 1.0", target="tills:Till")
+    monkeypatch.setattr(plugins, "plugins", lambda _: (package,))
+    kind: Any = Failing()
+    kind.fetch = lambda *_: raised()
+    with pytest.raises((Unavailable, CannotRead, OSError)) as error:
+        _Added(kind).fetch(kind, kind)
+    with pytest.raises(type(error.value)) as own:
+        raised()
+    assert str(error.value) == str(own.value)
+    assert vars(error.value) == vars(own.value)

@@ -9,6 +9,7 @@ delivery, which are then stored by content and read like any file.
 
 from __future__ import annotations
 
+import errno
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,7 +19,12 @@ from typing import Any, Protocol
 
 import msgspec
 
-from headrace.connect.deliveries import DELIVERY_BYTES_MAX, DetectedDelivery, Observation
+from headrace.connect.deliveries import (
+    DELIVERY_BYTES_MAX,
+    CannotRead,
+    DetectedDelivery,
+    Observation,
+)
 from headrace.model import Source
 from headrace.model.connectors import READERS
 from headrace.model.nodes import ALL_NETWORKS
@@ -227,7 +233,12 @@ class _Added:
     @contextmanager
     def _named(self) -> Iterator[None]:
         try:
-            with running(SOURCES, self._kind.name, words=of_error):
+            with running(
+                SOURCES, self._kind.name, (Unavailable, CannotRead, MemoryError), of_error
+            ):
                 yield
         except BrokenPlugin as error:
+            cause = error.__cause__
+            if isinstance(cause, OSError) and cause.errno == errno.ENOSPC:
+                raise cause from None  # the machine's fault, not the source's
             raise Unavailable(str(error)) from error

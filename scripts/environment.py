@@ -24,7 +24,17 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 LEAVES = tuple(
     ROOT / "packages" / f"headrace-{name}"
-    for name in ("import", "advisor", "legacy", "observe", "cloud", "testing", "demo", "ui")
+    for name in (
+        "import",
+        "advisor",
+        "databases",
+        "legacy",
+        "observe",
+        "cloud",
+        "testing",
+        "demo",
+        "ui",
+    )
 )
 """Packages of this repository that extend Headrace; installed beside it."""
 VENV = ROOT / ".venv"

@@ -45,7 +45,7 @@ def _write_others() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name, module in _packages():
             _install(name, module, Path(folder))
-        sys.path[:0] = [folder, *(str(source.parent) for source in sources())]
+        sys.path[:0] = [folder, str(SOURCE.parent), *map(str, ROOT.glob("packages/*/src"))]
         from scripts import agent_tools, completion_table, session_methods
 
         _replace(COMPLETION, completion_table.text())

@@ -90,7 +90,8 @@ class MariaDatabase(NamedTuple):
 def mariadb_server() -> Iterator[MariaDatabase]:
     """The session's server; tests that ask for it are skipped where MariaDB isn't installed."""
     pytest.importorskip(
-        "pymysql", reason="pymysql isn't installed: skipped; pip install 'headrace[mysql]'"
+        "pymysql",
+        reason="pymysql isn't installed: skipped; pip install 'headrace-databases[mysql]'",
     )
     if given := os.environ.get("HEADRACE_TEST_MYSQL"):
         parts = urlsplit(given)

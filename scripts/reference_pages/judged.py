@@ -8,16 +8,17 @@ import re
 from collections.abc import Iterable, Mapping
 from importlib import import_module
 
+from headrace.connect.connection_kinds import ConnectionKind
 from headrace.connect.connectors import MODULES
-from headrace.connect.exports.registry import DATABASES
 from headrace.connect.formats.registry import reader
 from headrace.model.check_kinds import built_in_checks
 from headrace.model.checks import COMMON_ARGUMENTS
+from headrace.model.connections import EXPORT_DATABASES
 from headrace.model.exports import FORMAT_OPTIONS
 from headrace.model.field_descriptions import SOURCE
 from headrace.model.file_descriptions import SECTIONS, with_kinds
-from headrace.model.plugin_fields import export_declaration
-from headrace.model.plugins import EXPORTS, FORMATS
+from headrace.model.plugin_fields import SourceDeclaration, export_declaration, source_field
+from headrace.model.plugins import CONNECTIONS, EXPORTS, FORMATS, SOURCES, load_plugin
 from headrace.services.explain import codes
 from headrace.services.explain import page as explained
 from scripts.reference_pages.files import shipped, takes
@@ -58,6 +59,11 @@ def sources() -> str:
         )
         for name, module in MODULES.items()
     ]
+    kinds += [
+        (code(name), field.meaning, _module(type(field).__module__))
+        for name in shipped(SOURCES)
+        if isinstance(field := source_field(name), SourceDeclaration)
+    ]
     parts = [["## Kinds of sources", "", *table(("declared by", "is", "in short"), kinds)]]
     formats = [
         (
@@ -96,7 +102,10 @@ def exports() -> str:
         )
     head = ("`format:`", "endings", "`options:`, the default first", "in short")
     parts = [["## Files", "", *table(head, rows)]]
-    databases = [(code(name), _module(f"exports.{module}")) for name, module in DATABASES.items()]
+    databases = [
+        (code(name), inspect.getdoc(type(load_plugin(CONNECTIONS, name, ConnectionKind))))
+        for name in EXPORT_DATABASES
+    ]
     parts.append(["## Tables", "", *table(("connection's type", "in short"), databases)])
     return written("Exports", lead, *parts)
 
@@ -115,7 +124,6 @@ def _options(options: Mapping[str, tuple[str, ...]]) -> str:
 def _kind(name: str) -> str:
     return {
         "http": "an HTTP API, or a file behind a URL",
-        "connection": "a database",
         "url": "files elsewhere",
     }.get(name, name)
 

@@ -25,8 +25,6 @@ from headrace.connect import (
     parser_process,
     row_partitions,
 )
-from headrace.connect.engines import parquet_files
-from headrace.connect.engines import postgresql as postgresql_source
 from headrace.connect.formats import json_records, text_values
 from headrace.engine import command
 from headrace.incidents import gathering, notifications, updates
@@ -74,6 +72,7 @@ from headrace.web.agents import results
 # pages tell limits of the packages beside Headrace, too
 pytest.importorskip("headrace_advisor")
 pytest.importorskip("headrace_cloud")
+pytest.importorskip("headrace_databases")
 pytest.importorskip("headrace_import")
 pytest.importorskip("headrace_legacy")
 pytest.importorskip("headrace_observe")
@@ -83,6 +82,8 @@ from headrace_advisor.analysis.complexity import SEEN_DAYS
 from headrace_advisor.queries import past_work
 from headrace_advisor.services import dismissed, trial_outcomes, weekly_advice
 from headrace_cloud import dask
+from headrace_databases.engines import parquet_files
+from headrace_databases.engines import postgresql as postgresql_source
 from headrace_import.importers.airflow import building as airflow_building
 from headrace_import.importers.airflow import origin as airflow_origin
 from headrace_import.services import diff as import_diff

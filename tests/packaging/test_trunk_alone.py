@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[2]
 BESIDE = (
     "headrace_import",
     "headrace_advisor",
+    "headrace_databases",
     "headrace_legacy",
     "headrace_observe",
     "headrace_cloud",
@@ -37,6 +38,7 @@ import headrace
 
 assert find_spec("headrace_import") is None
 assert find_spec("headrace_advisor") is None
+assert find_spec("headrace_databases") is None
 assert find_spec("headrace_legacy") is None
 assert find_spec("headrace_observe") is None
 assert find_spec("headrace_cloud") is None
@@ -178,17 +180,21 @@ def test_a_kind_of_another_package_says_which(alone: Alone, tmp_path: Path) -> N
         )
     )
     sources += "- {source: a, owner: me, partition: day, airflow: {url: 'https://a.example'}}\n"
+    sources += "- {source: d, owner: me, connection: erp, table: t, cursor: at}\n"
     (shop / "sources/legacy.yaml").write_text(sources)
     (shop / "consumers.yaml").write_text(
         "".join(
             f"- {{consumer: c{n}, owner: me, reads: [daily_revenue], max_age: 7d, export: {export}}}\n"
-            for n, export in enumerate(("{to: x.xlsx}", "{to: x.bin, format: excel}"))
+            for n, export in enumerate(
+                ("{to: x.xlsx}", "{to: x.bin, format: excel}", "{connection: erp, table: t}")
+            )
         )
     )
     settings = (shop / "headrace.toml").read_text()
     on_dask = '[run]\nexecutor = "dask"\ndask = "tcp://a.example:8786"\n'
     (shop / "headrace.toml").write_text(
-        settings.replace("[run]\n", on_dask) + '\n[openlineage]\nfile = "events.jsonl"\n'
+        settings.replace("[run]\n", on_dask)
+        + '\n[openlineage]\nfile = "events.jsonl"\n[connections.erp]\npath = "erp.db"\ntype = "sqlite"\n'
     )
     output, _ = alone.run("-m", "headrace", "validate", "--json", folder=shop, code=1)
     problems = json.loads(output)["problems"]
@@ -198,8 +204,12 @@ def test_a_kind_of_another_package_says_which(alone: Alone, tmp_path: Path) -> N
             ("unsupported_kind", f"pip install {name}")
             for name in ("'headrace-cloud[dask]'", "headrace-import", "headrace-observe")
         ]
+        + [("unsupported_kind", "pip install headrace-databases")] * 3
         + [("unsupported_kind", "pip install headrace-legacy")] * 6
     )
+    output, _ = alone.run("-m", "headrace", "connections", "test", "--json", folder=shop, code=1)
+    [tested] = json.loads(output)
+    assert tested["error"].endswith("in another package: pip install headrace-databases")
     alone.run("-m", "headrace", "ls", folder=shop)
     (tmp_path / "book.xlsx").write_bytes(b"")
     _, errors = alone.run(

@@ -1,8 +1,8 @@
 """Source connectors: the kinds of sources that aren't local folders, one class per file.
 
-Connectors of HTTP, databases and URLs register themselves with `@connects`. Any other one is a
-`SourceKind`, in the folder `source_kinds` or with an entry point in the group `headrace.sources`;
-its name is the field of sources that it reads. Both methods of a connector run in a worker:
+HTTP and URLs register themselves with `@connects`. Any other one is a `SourceKind`, in the folder
+`source_kinds` or with an entry point in the group `headrace.sources`; its name is the field of
+sources that it reads. Both methods of a connector run in a worker:
 `observe` lists the available deliveries without reading them, `fetch` downloads the bytes of one
 delivery, which are then stored by content and read like any file.
 """
@@ -26,21 +26,14 @@ from headrace.connect.deliveries import (
     Observation,
 )
 from headrace.model import Source
-from headrace.model.connectors import READERS
+from headrace.model.connectors import origin_field
 from headrace.model.nodes import ALL_NETWORKS
 from headrace.model.plugin_fields import SourceDeclaration
-from headrace.model.plugins import (
-    FORMATS,
-    SOURCES,
-    BrokenPlugin,
-    load_plugin,
-    plugin_names,
-    running,
-)
+from headrace.model.plugins import SOURCES, BrokenPlugin, load_plugin, missing_package, running
 from headrace.model.texts import of_error
 from headrace.security.secrets import Secrets
 
-MODULES = {"http": "http", "connection": "databases", "url": "filesystems"}
+MODULES = {"http": "http", "url": "filesystems"}
 """Field of a source → the module of this package with its connector, imported on first use."""
 
 
@@ -166,15 +159,7 @@ def connector_name(source: Source) -> str | None:
     """
     if source.files is not None:
         return URL if "://" in source.files else None
-    built_in = next((name for name in MODULES if name in source.connector), None)
-    return built_in or next(
-        (
-            name
-            for name in source.connector
-            if name not in READERS and name not in plugin_names(FORMATS)
-        ),
-        None,
-    )
+    return "http" if "http" in source.connector else origin_field(source)
 
 
 def is_routed_by_rows(source: Source) -> bool:
@@ -202,13 +187,16 @@ def _added(name: str) -> SourceConnector:
     try:
         kind = load_plugin(SOURCES, name, SourceKind)  # type: ignore[type-abstract]
     except BrokenPlugin as error:
-        raise _unusable(str(error)) from error
+        raise unusable(str(error)) from error
     if kind is None:
-        raise _unusable(f"no installed package has the source `{name}`")
+        package = missing_package(SOURCES, name)
+        hint = f": pip install {package}" if package else ""
+        raise unusable(f"no installed package has the source `{name}`{hint}")
     return _Added(kind)
 
 
-def _unusable(message: str) -> Unavailable:
+def unusable(message: str) -> Unavailable:
+    """Return the error for a source or connection that can't work as declared or installed."""
     return Unavailable(message, code="configuration_error", transient=False)
 
 

@@ -31,6 +31,8 @@ CONNECTION_SCHEMES = {
 """Kind of connection by URL scheme."""
 CONNECTION_KINDS = tuple(dict.fromkeys(CONNECTION_SCHEMES.values()))
 DATABASES = ("postgresql", "mysql", "sqlite")
+EXPORT_DATABASES = ("postgresql", "sqlite")
+"""Kinds of connections that tables are exported to."""
 _DATABASE_FIELDS = (
     "type",
     "url",

@@ -8,19 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 
-from headrace.model.database_fields import (
-    is_database,
-    read_connection,
-    read_cursor,
-    read_query,
-    read_table,
-)
-from headrace.model.errors import Report, shown
+from headrace.model.connections import connection_kind
+from headrace.model.errors import Report, one_of, shown
 from headrace.model.fields import Fields, LocatedMapping, kind_of, plain, size_in_bytes
 from headrace.model.locations import directives_of, names_interval
 from headrace.model.nodes import Grain, PartitionSpec, Source
@@ -440,21 +435,31 @@ def _placeholders(value: Any) -> Iterator[tuple[str, str]]:
             yield from _placeholders(inner)
 
 
+# how files are read doesn't depend on it
+def read_connection(fields: Fields, partition: PartitionSpec) -> None:  # noqa: ARG001
+    """Validate `connection:`, the name of one of `[connections]`."""
+    fields.text("connection")
+    files = fields.raw("files")
+    if isinstance(files, str) and "://" not in files:
+        fields.refuse(
+            "connection",
+            "files of the project need no `connection`",
+            "take it out, or write files: s3://…",
+            code="conflicting_fields",
+        )
+
+
 # All connector fields with their readers. A source names exactly one origin.
 
 Reader = Callable[[Fields, PartitionSpec], None]
 """Validates one declared field of a source with this partitioning."""
 
-ORIGINS = ("files", "http", "connection")
-"""Fields that define the origin of data; a source has exactly one of them."""
-
+ORIGINS = ("files", "http")
+"""Headrace's own fields that define the origin of data; a source has exactly one origin."""
 
 READERS: dict[str, Reader] = {
     "http": read_http,
     "connection": read_connection,
-    "query": read_query,
-    "table": read_table,
-    "cursor": read_cursor,
     "json": read_json,
     "csv": read_csv,
 }
@@ -503,28 +508,69 @@ def read_connectors(
     plugins = _plugins(fields, added)
     sources = [name for name, field in plugins.items() if isinstance(field, SourceDeclaration)]
     _one_origin(fields, (*ORIGINS, *sources), broken=len(plugins) < len(added))
-    for name in ("query", "table"):
-        if name in fields and "connection" not in fields:
-            fields.refuse(
-                name,
-                f"{shown(name)} needs a `connection`",
-                "add connection: with a name from [connections]",
-                code="conflicting_fields",
-            )
     results = {}
+    for name, field in plugins.items():
+        if (value := read_source_field(field, fields, partition)) is not None:
+            results[name] = value
     for name, read in READERS.items():
         if name in fields:
             read(fields, partition)
             results[name] = plain(fields.raw(name))
-    for name, field in plugins.items():
-        if (value := read_source_field(field, fields, partition)) is not None:
-            results[name] = value
     return results
+
+
+def origin_field(source: Source) -> str | None:
+    """Return the field of an installed package that says where data comes from; None if none does.
+
+    A package that isn't installed is assumed to have the first field that isn't Headrace's own.
+    """
+    names = [name for name in source.connector if name not in READERS]
+    if len(names) < 2:
+        return next(iter(names), None)
+    return next((name for name in names if isinstance(_usable(name), SourceDeclaration)), names[0])
+
+
+def _usable(name: str) -> SourceField | None:
+    with suppress(BrokenPlugin):  # it is reported where the field is read
+        return source_field(name)
+    return None
+
+
+def misused(source: Source, connection: Mapping[str, Any]) -> str:
+    """Return why the source can't be read through a connection; empty if it can.
+
+    Also empty if the connection's kind is unknown before secrets are resolved.
+    """
+    kinds = _declaration(source).connections
+    kind = connection_kind(connection)
+    if not kinds or kind in kinds:
+        return ""
+    if kind is not None:
+        return (
+            f"rows can't be read from a connection of the kind {shown(kind)}, only from"
+            f" {one_of(kinds)}"
+        )
+    return (
+        ""
+        if "url" in connection
+        else "the connection doesn't say what it leads to: add a `url`, or a `type`"
+    )
+
+
+def completed(source: Source) -> Source:
+    """Return the source with the fields that a package derives from its others."""
+    return _declaration(source).completed(source)
+
+
+def _declaration(source: Source) -> SourceDeclaration:
+    name = origin_field(source) if source.files is None else None
+    field = _usable(name) if name is not None else None
+    return field if isinstance(field, SourceDeclaration) else SourceDeclaration()
 
 
 def _plugins(fields: Fields, added: Collection[str]) -> dict[str, SourceField]:
     results: dict[str, SourceField] = {}
-    for name in added:
+    for name in sorted(added):
         try:
             field = source_field(name)
         except BrokenPlugin as error:
@@ -537,12 +583,17 @@ def _plugins(fields: Fields, added: Collection[str]) -> dict[str, SourceField]:
 
 def _one_origin(fields: Fields, among: Collection[str], *, broken: bool) -> None:
     """Report a source without an origin, unless that may be a broken plugin, or with several."""
-    origins = [
-        name for name in among if name in fields and (name != "connection" or is_database(fields))
-    ]
+    origins = [name for name in among if name in fields]
     if not origins and broken:
         return
-    if not origins:
+    if not origins and "connection" in fields:
+        fields.report.error(
+            "missing_field",
+            fields.line("connection"),
+            f"{fields.what} doesn't say what to read there",
+            "add table: schema.name, or query: select …",
+        )
+    elif not origins:
         fields.report.error(
             "missing_field",
             fields.block.line,

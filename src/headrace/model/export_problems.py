@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from headrace.model.connections import connection_kind
+from headrace.model.connections import EXPORT_DATABASES, connection_kind
 from headrace.model.errors import Problem, ProblemLevel, did_you_mean, shown
 from headrace.model.exports import (
     ASSET_PLACEHOLDER,
@@ -29,9 +29,7 @@ from headrace.model.nodes import (
     Source,
     Value,
 )
-
-EXPORT_DATABASES = ("postgresql", "sqlite")
-"""Kinds of connections that support exports to tables."""
+from headrace.model.plugins import CONNECTIONS, missing_package
 
 
 class Exported(Value, kw_only=True):
@@ -201,13 +199,17 @@ def _of_connection(project: Project, consumer: Consumer, export: Export) -> Iter
             f"unknown connection {shown(name)} of {shown(consumer.name)}",
             hint,
         )
-    elif (
-        export.table is not None
-        and (kind := connection_kind(connections[name])) is not None
-        and kind not in EXPORT_DATABASES
-    ):
+    elif export.table is not None:
+        yield from _of_database(project, consumer, name)
+
+
+def _of_database(project: Project, consumer: Consumer, connection: str) -> Iterator[Problem]:
+    """Yield why tables can't be exported over a connection, whose kind may be unknown yet."""
+    kind = connection_kind(project.settings.connections[connection])
+    package = missing_package(CONNECTIONS, kind or "")
+    if kind is not None and kind not in EXPORT_DATABASES:
         message = (
-            f"{shown(name)} is a connection of the kind {shown(kind)}, which no table can be"
+            f"{shown(connection)} is a connection of the kind {shown(kind)}, which no table can be"
             " exported to"
         )
         yield _problem(
@@ -216,9 +218,12 @@ def _of_connection(project: Project, consumer: Consumer, export: Export) -> Iter
             message,
             f"tables can be exported to {', '.join(EXPORT_DATABASES)}",
         )
-    elif export.table is not None and name == project.settings.store_connection:
-        message = f"{shown(name)} holds the project's own state: nothing is exported there"
+    elif connection == project.settings.store_connection:
+        message = f"{shown(connection)} holds the project's own state: nothing is exported there"
         yield _problem(consumer, "wrong_value", message, "name another connection")
+    elif package:
+        message = f"the export to {shown(connection)} is in another package"
+        yield _problem(consumer, "unsupported_kind", message, f"pip install {package}")
 
 
 def _of_targets(

@@ -29,6 +29,7 @@ from headrace.model.nodes import (
 from headrace.model.plugin_fields import export_by_ending, export_declaration
 from headrace.model.plugins import (
     ANY,
+    CONNECTIONS,
     EXPORTS,
     IN_PACKAGES,
     BrokenPlugin,
@@ -268,6 +269,7 @@ def _long_form(block: LocatedMapping) -> LocatedMapping:
 
 
 def _read_table(export: Fields, target: LocatedMapping, reads: Collection[str]) -> bool:
+    export.report.uses_plugin(CONNECTIONS, ANY)
     to = Fields(target, export.report, _TARGET_FIELDS, what="`export.to`")
     connection, table = to.required("connection"), to.required("table")
     for name in ("format", "connection", "options", "csv"):

@@ -209,13 +209,6 @@ SOURCE = (
     FieldDescription(
         "connection", TEXT, "a name of [connections]: of a database, or of where `files:` leads"
     ),
-    FieldDescription("query", TEXT, "of a database: the SELECT that gives its rows"),
-    FieldDescription("table", TEXT, "of a database: the table, instead of a query"),
-    FieldDescription(
-        "cursor",
-        FREE,
-        "of a database: the column that only grows, so that each look takes what is new",
-    ),
     FieldDescription("csv", FREE, "how its CSV is written, where that can't be seen from the file"),
     FieldDescription(
         "json", FREE, "where the records are, and whether nested values become columns"

@@ -12,8 +12,8 @@ import msgspec
 
 from headrace.model.access import AccessRules
 from headrace.model.checks import partition_of
+from headrace.model.connectors import completed, misused
 from headrace.model.contract_checks import asset_by_contract, source_by_contract
-from headrace.model.database_fields import as_delivered, misused
 from headrace.model.errors import Problem, ProblemLevel, UsageError, did_you_mean, shown
 from headrace.model.export_problems import export_problems
 from headrace.model.hour_names import hour_name_problems
@@ -295,7 +295,7 @@ class _Linker:
         contract = self._contract(source)
         self._check_claim(source, contract)
         result = msgspec.structs.replace(source, timezone=timezone, start=start, contract=contract)
-        return as_delivered(source_by_contract(result, self._contracts.get(contract or "")))
+        return completed(source_by_contract(result, self._contracts.get(contract or "")))
 
     def _asset(self, asset: Asset) -> Asset:
         self._check_node(asset)

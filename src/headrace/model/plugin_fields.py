@@ -6,7 +6,7 @@ Their classes have the code that runs in workers as well: `headrace.connect.conn
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import ABC
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, ClassVar, TypeVar
@@ -14,7 +14,7 @@ from typing import Any, ClassVar, TypeVar
 import msgspec
 
 from headrace.model.fields import Fields, plain
-from headrace.model.nodes import PartitionSpec
+from headrace.model.nodes import PartitionSpec, Source
 from headrace.model.plugins import (
     EXPORTS,
     FORMATS,
@@ -28,7 +28,7 @@ from headrace.model.plugins import (
 
 
 class SourceField(ABC):
-    """A field of sources with a mapping as its value: `sensor: {station: 7}`."""
+    """A field of sources, by default with a mapping as its value: `sensor: {station: 7}`."""
 
     name: ClassVar[str]
     """The field, equal to the name of the entry point."""
@@ -37,12 +37,13 @@ class SourceField(ABC):
     meaning: ClassVar[str]
     """What the field is, for editors: a phrase that begins with a small letter."""
 
-    @abstractmethod
-    def read(self, fields: Fields, partition: PartitionSpec) -> dict[str, Any] | None:
+    # for fields that depend on it
+    def read(self, fields: Fields, partition: PartitionSpec) -> dict[str, Any] | None:  # noqa: ARG002
         """Return the mapping as JSON values, which a worker gets in `Source.connector[name]`.
 
-        Problems are reported to `fields`.
+        Problems are reported to `fields`. By default, it is as written.
         """
+        return dict(plain(fields.block))
 
     def read_value(self, fields: Fields, partition: PartitionSpec) -> Any:
         """Return the field's value in a source as JSON, None if it is invalid; by default, `read`.
@@ -67,6 +68,13 @@ class SourceField(ABC):
 class SourceDeclaration(SourceField):
     """A place that data comes from."""
 
+    connections: ClassVar[tuple[str, ...]] = ()
+    """Kinds of connections that `connection:` of the source may name; empty: any."""
+
+    def completed(self, source: Source) -> Source:
+        """Return the source with fields that follow from its others; by default, as it is."""
+        return source
+
 
 class FormatDeclaration(SourceField):
     """A kind of files, used by the ending of a file's name or by the field of the source."""
@@ -74,11 +82,6 @@ class FormatDeclaration(SourceField):
     meaning = "how files of this format are read"
     endings: tuple[str, ...]
     """Endings of file names, in lower case, with their dot."""
-
-    def read(self, fields: Fields, partition: PartitionSpec) -> dict[str, Any] | None:
-        """Return the options as written."""
-        del partition
-        return dict(plain(fields.block))
 
 
 class ExportDeclaration(ABC):
@@ -100,7 +103,7 @@ def source_field(name: str) -> SourceField | None:
 
     Raises BrokenPlugin.
     """
-    source = load_plugin(SOURCES, name, SourceDeclaration)  # type: ignore[type-abstract]
+    source = load_plugin(SOURCES, name, SourceField)
     return source or load_plugin(FORMATS, name, FormatDeclaration)
 
 
@@ -112,7 +115,7 @@ def export_declaration(name: str) -> ExportDeclaration | None:
 
 def read_source_field(field: SourceField, fields: Fields, partition: PartitionSpec) -> Any:
     """Return the value of a package's field in a source, or report its problems."""
-    group = SOURCES if isinstance(field, SourceDeclaration) else FORMATS
+    group = FORMATS if isinstance(field, FormatDeclaration) else SOURCES
     try:
         with running(group, field.name):
             value = field.read_value(fields, partition)

@@ -1,4 +1,4 @@
-"""Kinds of one class: check kinds, sources, file formats and export formats.
+"""Kinds of one class: check kinds, sources, file formats, export formats and connections.
 
 A kind of Headrace itself is a file in the folder of its group (`FOLDERS`). An installed package
 names its class in an entry point of the group; `load_plugin` finds both. Importing the packages'
@@ -29,6 +29,8 @@ FORMATS = "headrace.formats"
 EXPORTS = "headrace.exports"
 GROUPS = (CHECKS, SOURCES, FORMATS, EXPORTS)
 """The groups of entry points, one per kind of thing that a package can add."""
+CONNECTIONS = "headrace.connections"
+"""Classes for connections to databases: `headrace.connect.connection_kinds.ConnectionKind`."""
 EMITTERS = "headrace.emitters"
 """Functions that return what reports attempts to another system while a leader leads."""
 WEEKLY = "headrace.weekly"
@@ -53,8 +55,13 @@ OWN_FORMATS = frozenset({"csv", "json", "jsonl", "parquet"})
 _ELSEWHERE = {FORMATS: {name: f"headrace.connect.formats.{name}" for name in OWN_FORMATS}}
 """Own kinds in a package that has other modules as well."""
 LEGACY = "headrace-legacy"
+_DATABASES = "headrace-databases"
 IN_PACKAGES = {
-    SOURCES: {"airflow": "headrace-import"},
+    SOURCES: {
+        **dict.fromkeys(("query", "table", "cursor"), _DATABASES),
+        "airflow": "headrace-import",
+    },
+    CONNECTIONS: dict.fromkeys(("postgresql", "mysql", "sqlite"), _DATABASES),
     EXECUTORS: {"dask": "'headrace-cloud[dask]'"},
     EMITTERS: {"openlineage": "headrace-observe", "traces": "'headrace-observe[otel]'"},
     FORMATS: dict.fromkeys(("excel", "fixed_width", "mt940", "nacha", "xml"), LEGACY),
@@ -172,7 +179,7 @@ def load_plugin(group: str, name: str, base: type[Kind]) -> Kind | None:
     be imported, isn't a subclass of `base`, or if two packages have the name, and HeadraceError if
     a file of Headrace's own has no such class.
     """
-    if (module := own_kinds(group).get(name)) is not None:
+    if group in FOLDERS and (module := own_kinds(group).get(name)) is not None:
         return _own_kind(module, name, base)
     matching = [item for item in _entry_points(group) if item[0].name == name]
     if not matching:

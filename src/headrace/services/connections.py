@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import msgspec
 
 from headrace.access.permissions import OPERATE, SEE, command
+from headrace.connect.connection_kinds import kind_of_connection, resolved_kind
 from headrace.connect.connectors import Unavailable
 from headrace.connect.destinations import AddressRefused
 from headrace.connect.read_deadlines import http_status
@@ -122,27 +123,14 @@ def _ask(session: ProjectSession, project: Project, name: str, secrets: Secrets)
     Raise Unavailable or SecretMissing on failure.
     """
     connection = project.settings.connections[name]
-    url = (
-        secrets.resolved(connection["url"])
-        if "url" in connection and connection_kind(connection) is None
-        else connection.get("url", "")
-    )
-    kind = connection_kind({**connection, "url": url})
+    kind, url = resolved_kind(connection, secrets)
     if kind in DATABASES:
-        _ask_database(session, connection, secrets)
+        kind_of_connection(connection, secrets).test(connection, secrets, session.folders.temporary)
     elif kind == "http":
         _ask_http(secrets.resolved({**connection, "url": url}), project.settings.private_addresses)
     else:
         return _ask_files(project, name, url, secrets)
     return True
-
-
-def _ask_database(session: ProjectSession, connection: Mapping[str, Any], secrets: Secrets) -> None:
-    from headrace.connect.engines.engine import address_of, open_engine
-
-    address = address_of(connection, secrets)
-    with open_engine(address, session.root, session.timezone, session.folders.temporary) as engine:
-        engine.rows("select 1 as one", {})
 
 
 def _ask_http(

@@ -12,6 +12,7 @@ from headrace.model.access import ACCESS_FILE
 from headrace.model.file_descriptions import require_usable
 from headrace.model.link_problems import rules_that_end
 from headrace.model.plugins import (
+    CONNECTIONS,
     EMITTERS,
     GROUPS,
     REPEATABILITY,
@@ -92,7 +93,7 @@ def _packages() -> Iterator[ExaminationFinding]:
             added.setdefault(plugin.package, set()).add(f"`{plugin.name}`")
     for package, names in added.items():
         yield ok("packages", f"{package} adds {', '.join(sorted(names))}")
-    for group in (EMITTERS, REPEATABILITY, ROUTES, WEEKLY):
+    for group in (CONNECTIONS, EMITTERS, REPEATABILITY, ROUTES, WEEKLY):
         try:
             functions(group)
         except BrokenPlugin as error:

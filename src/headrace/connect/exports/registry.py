@@ -1,11 +1,10 @@
-"""Definitions of exports, and the registries of formats and databases."""
+"""Definitions of exports, and their formats."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,10 +27,6 @@ if TYPE_CHECKING:
     import duckdb
 
     from headrace.lake.session import DuckDBSession
-
-
-DATABASES = {"postgresql": "postgresql", "sqlite": "sqlite"}
-"""A connection's type → module that writes its tables."""
 
 
 class ExportFailed(Exception):
@@ -137,25 +132,6 @@ class Written(msgspec.Struct, frozen=True, omit_defaults=True):
     """Whether an erasure left it out because it isn't there any more."""
 
 
-TableWriter = Callable[[Assignment, Sequence[Portion], Surroundings], tuple[Written, ...]]
-"""A function that replaces an interval's rows in tables, in one transaction.
-
-Raises ExportFailed, WriterFenced.
-"""
-
-_TABLES: dict[str, TableWriter] = {}
-
-
-def exports_to(database: str) -> Callable[[TableWriter], TableWriter]:
-    """Register the decorated function as the writer of a database's tables."""
-
-    def register(writer: TableWriter) -> TableWriter:
-        _TABLES[database] = writer
-        return writer
-
-    return register
-
-
 class ExportKind(ExportDeclaration, ABC):
     """A format of exports to files: `headrace.model.plugins` finds it by its name."""
 
@@ -211,17 +187,3 @@ def write_file(
             writer.write_all(connection, portions, path, options)
     except BrokenPlugin as error:
         raise ExportFailed(str(error), hint=error.hint) from error
-
-
-def table_writer(connection_type: str) -> TableWriter:
-    """Return the writer for tables over a connection of that type.
-
-    Raises ExportFailed for a type without a writer.
-    """
-    if connection_type not in DATABASES:
-        raise ExportFailed(
-            f"tables can't be exported to {connection_type}",
-            hint=f"they can to {', '.join(DATABASES)}",
-        )
-    import_module(f"headrace.connect.exports.{DATABASES[connection_type]}")
-    return _TABLES[connection_type]

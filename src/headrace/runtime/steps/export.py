@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from headrace.connect.connection_kinds import kind_of_connection
 from headrace.connect.connectors import Unavailable
-from headrace.connect.engines.engine import address_of
 from headrace.connect.exports.fence import WriterFenced
 from headrace.connect.exports.files import export_files
 from headrace.connect.exports.registry import (
@@ -26,7 +26,6 @@ from headrace.connect.exports.registry import (
     Portion,
     Surroundings,
     Written,
-    table_writer,
 )
 from headrace.engine import InputData, Measures
 from headrace.engine.attempts import BodyError, ErrorKind
@@ -189,8 +188,8 @@ def _written(task: ExportTask, context: WorkerContext) -> tuple[Written, ...]:
     store = KeyStore(context.folders.data_path, context.folders.project, task.keys)
     with _masking(task, around.session, store) as portions:
         if declared.table is not None:
-            kind = address_of(task.connection, context.secrets).kind
-            return table_writer(kind)(assignment, portions, around)
+            kind = kind_of_connection(task.connection, context.secrets)
+            return kind.export(assignment, portions, around)
         return export_files(assignment, portions, around)
 
 

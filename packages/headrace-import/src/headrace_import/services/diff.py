@@ -16,9 +16,7 @@ import duckdb
 import msgspec
 
 from headrace.connect.connectors import Access, Unavailable
-from headrace.connect.databases import SourceRows
 from headrace.connect.deliveries import CannotRead
-from headrace.connect.engines.engine import SourceDatabase, connect_source
 from headrace.extension import (
     READ,
     Asset,
@@ -41,6 +39,8 @@ from headrace.security.secrets import SecretMissing, Secrets
 from headrace.standing.comparisons import identifying_columns, row_change
 from headrace.store.clock import instant
 from headrace.store.queries import publications
+from headrace_databases.engines.engine import SourceDatabase, connect_source
+from headrace_databases.statements import SourceRows
 from headrace_import.responses.diff import (
     ImportDiffPartition,
     ImportDiffResponse,

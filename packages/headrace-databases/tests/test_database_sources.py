@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from modellab import SETTINGS, Load, Parse
 
-from headrace.model.database_fields import one_select, placeholders, with_parameters
+from headrace_databases.queries import one_select, placeholders, with_parameters
 
 WAREHOUSE = (
     SETTINGS + "[connections.warehouse]\nurl = 'postgresql://loader@db/bank'\npassword ="

@@ -19,9 +19,14 @@ from urllib.parse import quote
 
 import pyarrow as pa
 
-from headrace.connect.connectors import Unavailable
-from headrace.connect.deliveries import printable
-from headrace.connect.engines.engine import (
+from headrace.extension.sources import (
+    Unavailable,
+    day_start_us,
+    from_us,
+    printable,
+)
+from headrace.extension.tables import APPLICATION_ID
+from headrace_databases.engines.engine import (
     Address,
     SourceDatabase,
     Values,
@@ -29,9 +34,12 @@ from headrace.connect.engines.engine import (
     checked_names,
     file_of,
 )
-from headrace.connect.engines.parquet_files import BATCH_ROWS, NotHeld, ValueColumn, rows_to_parquet
-from headrace.model.intervals import day_start_us, from_us
-from headrace.store.engines.sqlite import APPLICATION_ID
+from headrace_databases.engines.parquet_files import (
+    BATCH_ROWS,
+    NotHeld,
+    ValueColumn,
+    rows_to_parquet,
+)
 
 BUSY_SECONDS = 10.0
 _IDENTITY_AT = 68

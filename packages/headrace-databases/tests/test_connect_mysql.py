@@ -18,10 +18,10 @@ from mariadb_server import MariaDatabase
 from remote_contract import CANARY, Remote, RemoteBench, RemoteContract, Row
 
 from headrace.connect.connectors import Unavailable
-from headrace.connect.databases import SourceRows
 from headrace.connect.deliveries import UnreadableFile
 from headrace.model import Grain, PartitionSpec, Place, Source
 from headrace.model.texts import plain
+from headrace_databases.statements import SourceRows
 
 pymysql = pytest.importorskip("pymysql")
 
@@ -137,7 +137,7 @@ def test_nobody_there(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None
 def test_statements_are_quoted_for_mysql() -> None:
     """Would catch: double quotes, which are texts in MySQL, and a `%` that the driver takes for a
     mark."""
-    from headrace.connect.engines.mysql import MysqlSource
+    from headrace_databases.engines.mysql import MysqlSource
 
     engine = MysqlSource.__new__(MysqlSource)
     source = msgspec.structs.replace(

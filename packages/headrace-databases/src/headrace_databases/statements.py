@@ -1,29 +1,16 @@
-"""Rows of a database as a source: `connection:` with `table:` or `query:`, by interval, by a
-growing cursor, or unpartitioned.
-
-An observation lists the available intervals (with `cursor:` also the changed ones); a fetch writes
-one Parquet file from one snapshot.
-"""
+"""The statements that read a source. Values are bound and names are quoted, never pasted."""
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
-import msgspec
-
-from headrace.connect.connectors import Access, Fetched, connects
-from headrace.connect.deliveries import DetectedDelivery, Observation
-from headrace.connect.engines.engine import SourceDatabase, Values, bad_connection, connect_source
-from headrace.model import Source
-from headrace.model.database_fields import one_select, parts_of, placeholders, with_parameters
-from headrace.model.intervals import interval_of
-from headrace.model.nodes import Grain
-
-# The statements that read a database source. Values are bound and names are quoted, never pasted.
+from headrace.extension import Source
+from headrace.extension.sources import Grain, interval_of
+from headrace_databases.engines.engine import SourceDatabase, Values
+from headrace_databases.queries import one_select, parts_of, placeholders, with_parameters
 
 Statement = tuple[str, Values]
 _DAY = timedelta(days=1)
@@ -173,93 +160,3 @@ class SourceRows:
         if grain is Grain.HOUR:
             return interval.start, interval.end
         return interval.start.date(), (interval.end - timedelta(microseconds=1)).date() + _DAY
-
-
-# The connector.
-
-WHOLE = "*"
-
-
-@connects("connection")
-class Databases:
-    """The connector for `connection:`."""
-
-    def observe(
-        self, access: Access, wanted: Sequence[str], known: Mapping[str, tuple[str, str]]
-    ) -> Observation:
-        """See `SourceConnector.observe`."""
-        if not wanted:
-            return Observation()
-        with connect_source(access) as engine:
-            rows = SourceRows(access.source, engine)
-            versions = _versions(rows, wanted, known)
-        path = path_of(access.source)
-        deliveries = [
-            DetectedDelivery(
-                source=access.source.name,
-                partition=key,
-                path=path,
-                size_bytes=-1,
-                modified_us=access.now_us,
-                version=version,
-            )
-            for key, version in versions.items()
-            if key not in known or known[key][1] != version or (not version and key == WHOLE)
-        ]
-        return Observation(found=tuple(deliveries), seen=len(versions))
-
-    def fetch(self, access: Access, delivery: DetectedDelivery) -> Fetched:
-        """See `SourceConnector.fetch`."""
-        target = access.temporary / f"{uuid.uuid4().hex}.parquet"
-        with connect_source(access) as engine:
-            rows = SourceRows(access.source, engine)
-            if access.source.partition.by_delivery:
-                after, until = _bounds(delivery.version)
-                sql, values = rows.between(after, until)
-            else:
-                sql, values = rows.of(delivery.partition)
-            engine.copy(sql, values, target)
-        return Fetched(
-            path=target, name=f"{access.source.name}.parquet", modified_us=delivery.modified_us
-        )
-
-
-def path_of(source: Source) -> str:
-    """Return the displayed origin of a delivery: the connection and the table."""
-    return f"{source.connector.get('connection')}/{source.connector.get('table', 'query')}"
-
-
-def _versions(
-    rows: SourceRows, intervals: Sequence[str], known: Mapping[str, tuple[str, str]]
-) -> dict[str, str]:
-    """Return interval → its current version."""
-    source = rows.source
-    if source.partition.by_delivery:
-        last = _bounds(known[WHOLE][1])[1] if WHOLE in known and known[WHOLE][1] else None
-        newest = rows.newest(last)
-        return {} if newest is None else {WHOLE: _written([last, newest])}
-    if rows.cursor is None:
-        rows.check(intervals[0])
-        return dict.fromkeys(intervals, "")
-    return {key: _written(list(version)) for key, version in rows.summaries(intervals).items()}
-
-
-def _bounds(version: str) -> tuple[Any, Any]:
-    try:
-        after, until = msgspec.json.decode(version)
-    except (msgspec.DecodeError, ValueError, TypeError):
-        raise bad_connection(f"the delivery's bounds can't be read: {version[:60]!r}") from None
-    return after, until
-
-
-def _written(version: list[Any]) -> str:
-    """Return a version as JSON; types that JSON lacks become text, which databases parse again."""
-    plain = [
-        (
-            value
-            if isinstance(value, int | float | str | None) and not isinstance(value, bool)
-            else str(value)
-        )
-        for value in version
-    ]
-    return msgspec.json.encode(plain).decode()

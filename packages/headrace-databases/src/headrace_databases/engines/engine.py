@@ -17,10 +17,15 @@ from urllib.parse import parse_qsl, unquote
 
 import msgspec
 
-from headrace.connect.connectors import Access, Unavailable
-from headrace.connect.deliveries import printable
-from headrace.model.connections import CONNECTION_SCHEMES, DATABASES, connection_kind
-from headrace.security.secrets import Secrets
+from headrace.extension.sources import (
+    CONNECTION_SCHEMES,
+    DATABASES,
+    Access,
+    Secrets,
+    Unavailable,
+    printable,
+    resolved_kind,
+)
 
 # From `[connections.X]` to a database's address and user; references become secrets only here.
 
@@ -67,10 +72,7 @@ def address_of(connection: Mapping[str, Any], secrets: Secrets) -> Address:
 
     Raises Unavailable (`configuration_error`), and SecretMissing.
     """
-    url = connection.get("url", "")
-    if connection_kind(connection) is None and isinstance(url, str):  # the whole URL is a reference
-        url = secrets.resolved(url)
-    kind = connection_kind({**connection, "url": url})
+    kind, url = resolved_kind(connection, secrets)
     if kind not in DATABASES:
         raise bad_connection(
             f"rows are read from {', '.join(DATABASES)}; this connection is none of them"
@@ -226,10 +228,11 @@ def open_engine(
     `root` is the project's folder, `temporary` a folder that belongs to Headrace.
     """
     try:
-        module = import_module(f"headrace.connect.engines.{address.kind}")
+        module = import_module(f"headrace_databases.engines.{address.kind}")
     except ModuleNotFoundError as error:
         raise bad_connection(
-            f"{address.kind} needs the package {error.name}: pip install 'headrace[{address.kind}]'"
+            f"{address.kind} needs the package {error.name}: pip install"
+            f" 'headrace-databases[{address.kind}]'"
         ) from None
     engine: SourceDatabase = module.connect(
         address, root=root, timezone=timezone, temporary=temporary

@@ -14,9 +14,8 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from headrace.connect.deliveries import CannotRead, printable
-from headrace.lake.sqltext import literal, quote
-from headrace.model.texts import marked
+from headrace.extension import literal, marked, quote
+from headrace.extension.sources import CannotRead, printable
 
 POINTS_IN_TIME = "a date or time that can be kept (years 1 to 9999)"
 

@@ -15,10 +15,10 @@ from export_contract import HOSTILE_NAMES, ORDERS, READ_BACK, TYPES, ExportTarge
 from exportlab import Bench
 from postgres_cluster import Cluster, Database
 
-from headrace.connect.exports import postgresql
 from headrace.connect.exports.registry import ExportFailed
-from headrace.connect.exports.tables import LEDGER
 from headrace.runtime.messages import FailedOutcome
+from headrace_databases.exports import postgresql
+from headrace_databases.exports.tables import LEDGER
 
 LONG = """select [12345678901234567890.12::decimal(38,2)] as l,
   '[12345678901234567890.12]'::json as j"""
@@ -259,7 +259,7 @@ class TestSqlite(TableContract):
         self, bench: Bench, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Would catch: somebody's open transaction that ends the export for good."""
-        monkeypatch.setattr("headrace.connect.exports.sqlite.BUSY_SECONDS", 0.05)
+        monkeypatch.setattr("headrace_databases.exports.sqlite.BUSY_SECONDS", 0.05)
         bench.export(self.declared(), bench.rows(ORDERS))
         other = sqlite3.connect(bench.root / "out/warehouse.db", isolation_level=None)
         other.execute("begin exclusive")

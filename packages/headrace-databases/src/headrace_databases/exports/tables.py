@@ -19,18 +19,20 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from headrace.connect.exports import fence
-from headrace.connect.exports.registry import (
+from headrace.extension import command_line
+from headrace.extension.tables import (
+    ASSET_PLACEHOLDER,
     Assignment,
     ExportFailed,
+    FaultPoint,
+    LakeColumn,
     Portion,
     Surroundings,
+    WriterFenced,
     Written,
+    lock_epoch,
+    reached,
 )
-from headrace.faults import FaultPoint, reached
-from headrace.lake import LakeColumn
-from headrace.model.exports import ASSET_PLACEHOLDER
-from headrace.model.partitions import command_line
 
 LEDGER = "headrace_exports"
 EXPORTERS = "headrace_exporters"
@@ -132,7 +134,7 @@ def export_tables(
             for portion in portions
         )
         reached(FaultPoint.EXPORT_COMMITTING)
-        with fence.lock_epoch(around.fence, assignment.leader):
+        with lock_epoch(around.fence, assignment.leader):
             target.commit()
         reached(FaultPoint.EXPORT_COMMITTED)
     return written
@@ -253,7 +255,7 @@ def _replace(
             f"a newer attempt ({known.epoch}.{known.n}) has exported {portion.asset} to {table}"
         )
         if known.project == assignment.project:
-            raise fence.WriterFenced(message)
+            raise WriterFenced(message)
         raise ExportFailed(
             f"{message}, or one of a state that this project had before",
             hint=take_over_hint(assignment.consumer),

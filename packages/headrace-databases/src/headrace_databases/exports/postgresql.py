@@ -8,21 +8,21 @@ from typing import Any
 
 import psycopg
 
-from headrace.connect.engines.engine import Address, address_of
-from headrace.connect.exports.registry import (
+from headrace.extension import literal, quote
+from headrace.extension.tables import (
     Assignment,
     ExportFailed,
+    LakeColumn,
     Portion,
     Surroundings,
     Written,
-    exports_to,
+    as_text,
+    is_nested,
     unavailable,
+    words_of,
 )
-from headrace.connect.exports.tables import LEDGER, ExportRecord, ExportTarget, export_tables
-from headrace.connect.exports.values import as_text, is_nested
-from headrace.lake import LakeColumn
-from headrace.lake.sqltext import literal, quote
-from headrace.model.errors import words_of
+from headrace_databases.engines.engine import Address, address_of
+from headrace_databases.exports.tables import LEDGER, ExportRecord, ExportTarget, export_tables
 
 NAME_BYTES_MAX = 63
 _TYPES = {
@@ -62,7 +62,6 @@ _RIGHTS = ("42501", "25006")
 """No right to write a table, and a read-only server: both may change, so the export is retried."""
 
 
-@exports_to("postgresql")
 def write(
     assignment: Assignment, portions: Sequence[Portion], around: Surroundings
 ) -> tuple[Written, ...]:

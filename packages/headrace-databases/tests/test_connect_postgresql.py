@@ -520,7 +520,7 @@ def test_one_snapshot_is_read(bank: Bank) -> None:
     """Would catch: a look at a table while it is changed that mixes both states: summary and
     columns come from one transaction.
     """
-    from headrace.connect.engines.engine import connect_source
+    from headrace_databases.engines.engine import connect_source
 
     bank.run("create table t (n int)", "insert into t values (1)")
     far = bank.far(table="t")

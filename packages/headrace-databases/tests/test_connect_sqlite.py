@@ -519,7 +519,7 @@ def test_a_database_that_is_written_is_waited_for(
     erp: sqlite3.Connection, far: Far, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Would catch: a lock held for a moment that is taken for a mistake in the declaration."""
-    monkeypatch.setattr("headrace.connect.engines.sqlite.BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("headrace_databases.engines.sqlite.BUSY_SECONDS", 0.05)
     erp.execute("create table t (n integer)")
     erp.execute("begin exclusive")
     with pytest.raises(Unavailable) as caught:
@@ -570,7 +570,7 @@ def test_where_a_file_is(erp: sqlite3.Connection, far: Far, tmp_path: Path) -> N
 
 def test_a_failed_copy_leaves_no_file(tmp_path: Path) -> None:
     """Would catch: half a Parquet file that the next one trips over."""
-    from headrace.connect.engines.parquet_files import ValueColumn, rows_to_parquet
+    from headrace_databases.engines.parquet_files import ValueColumn, rows_to_parquet
 
     with pytest.raises(CannotRead):
         rows_to_parquet([ValueColumn("a", pa.int64())], [[(1,)], [("x",)]], tmp_path / "x.parquet")

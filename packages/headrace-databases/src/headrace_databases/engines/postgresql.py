@@ -14,18 +14,16 @@ from typing import Any
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from headrace.connect.connectors import Unavailable
-from headrace.connect.deliveries import printable
-from headrace.connect.engines.engine import Address, SourceDatabase, Values, checked_names
-from headrace.connect.engines.parquet_files import (
+from headrace.extension import marked
+from headrace.extension.sources import Unavailable, message_of, printable
+from headrace_databases.engines.engine import Address, SourceDatabase, Values, checked_names
+from headrace_databases.engines.parquet_files import (
     POINTS_IN_TIME,
     TextColumn,
     Write,
     number_in_words,
     text_to_parquet,
 )
-from headrace.model.errors import message_of
-from headrace.model.texts import marked
 
 _ALIVE = {
     "keepalives_idle": "30",

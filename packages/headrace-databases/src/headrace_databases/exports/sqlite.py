@@ -13,26 +13,27 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from headrace.connect.engines.engine import address_of, file_of
-from headrace.connect.exports.registry import (
+from headrace.extension import quote
+from headrace.extension.tables import (
     Assignment,
     ExportFailed,
+    LakeColumn,
     Portion,
     Surroundings,
     Written,
-    exports_to,
+    as_double,
+    as_text,
+    is_nested,
     unavailable,
 )
-from headrace.connect.exports.tables import (
+from headrace_databases.engines.engine import address_of, file_of
+from headrace_databases.exports.tables import (
     LEDGER,
     ExportRecord,
     ExportTarget,
     export_tables,
     gone,
 )
-from headrace.connect.exports.values import as_double, as_text, is_nested
-from headrace.lake import LakeColumn
-from headrace.lake.sqltext import quote
 
 BUSY_SECONDS = 10.0
 _DIGITS = 15
@@ -60,7 +61,6 @@ _AGAIN = (
 )
 
 
-@exports_to("sqlite")
 def write(
     assignment: Assignment, portions: Sequence[Portion], around: Surroundings
 ) -> tuple[Written, ...]:

@@ -14,11 +14,10 @@ from pymysql.constants import CR, ER, FIELD_TYPE
 from pymysql.converters import conversions
 from pymysql.cursors import Cursor, SSCursor
 
-from headrace.connect.connectors import Unavailable
-from headrace.connect.deliveries import printable
-from headrace.connect.engines.engine import Address, SourceDatabase, Values, checked_names
-from headrace.connect.engines.parquet_files import BATCH_ROWS, ValueColumn, rows_to_parquet
-from headrace.model.texts import marked
+from headrace.extension import marked
+from headrace.extension.sources import Unavailable, printable
+from headrace_databases.engines.engine import Address, SourceDatabase, Values, checked_names
+from headrace_databases.engines.parquet_files import BATCH_ROWS, ValueColumn, rows_to_parquet
 
 READ_SECONDS = 300
 """300 s: a server that sends nothing for this long is given up."""

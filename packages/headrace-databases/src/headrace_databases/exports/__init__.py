@@ -1,0 +1,1 @@
+"""Writing tables: one file per database system, and `tables` with their shared code."""

@@ -1,4 +1,0 @@
-"""Databases as sources: one file per database system, and `engine` with their shared code.
-
-Each reads in one read-only transaction.
-"""

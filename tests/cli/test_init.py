@@ -181,6 +181,76 @@ def test_records_below_an_odd_key(tmp_path: Path, call: Call, key: str) -> None:
     assert project.json("read", "x_clean")["rows"] == [{"id": 1}, {"id": 2}]
 
 
+def test_a_total_is_no_data(tmp_path: Path, call: Call) -> None:
+    """Would catch: the sum of all rows as one more row, so that each sum of the asset is twice
+    what it should be, and a check on its label.
+    """
+    lines = ("Nr;Kunde;Betrag", "1;Ann;1.234,50", "2;Bob;2,00", "Summe:;;1.236,50")
+    (tmp_path / "umsatz.csv").write_text("\n".join(lines) + "\n")
+    (tmp_path / "kinds.csv").write_text("kind,n\nsum,1\nmax,2\n")
+    code, out, err = call(tmp_path, "init", "p", "--from", "umsatz.csv", "kinds.csv", "--json")
+    assert code == 0, err
+    assert json.loads(out)["notes"] == [
+        "the last row of umsatz is a total: umsatz_clean leaves out rows with 'Summe:' in Nr"
+    ]
+    assert call(tmp_path / "p", "run")[0] == 0
+    project = Project(tmp_path / "p", call)
+    rows = project.json("sql", "select sum(Betrag) as s, count(*) as n from umsatz_clean")["rows"]
+    assert rows == [{"s": 1236.5, "n": 2}]
+    assert len(project.json("read", "umsatz")["rows"]) == 3, "what was delivered stays as it is"
+
+
+def test_the_lower_of_two_headers_names_the_columns(tmp_path: Path, call: Call) -> None:
+    """Would catch: names as the first row of data, and numbers that are text because of it."""
+    header = (["", "Q1", "", "Q2", ""], ["region", "units", "sales", "units", "sales"])
+    rows = (["A", 1, 2.5, 3, 4.5], ["B", 2, 3.5, 4, 5.5])
+    text = "\n".join(",".join(map(str, row)) for row in (*header, *rows)) + "\n"
+    (tmp_path / "two.csv").write_text(text)
+    (tmp_path / "titled.csv").write_text("As of,now\n\n" + text)
+    (tmp_path / "texts.csv").write_text("k,a,b\nx,n/a,n/a\ny,1,2\nz,3,4\n")
+    code, out, err = call(
+        tmp_path, "init", "p", "--from", "two.csv", "titled.csv", "texts.csv", "--json"
+    )
+    assert code == 0, err
+    answer = json.loads(out)
+    assert answer["declared"] == {"two": "csv: {skip: 1}", "titled": "csv: {skip: 3}"}
+    row = {"region": "A", "units": "1", "sales": "2.5", "units_2": "3", "sales_2": "4.5"}
+    assert answer["samples"]["two"][0] == answer["samples"]["titled"][0] == row
+    assert call(tmp_path / "p", "run")[0] == 0
+    project = Project(tmp_path / "p", call)
+    total = project.json("sql", "select sum(units) as u, sum(sales_2) as s from two_clean")
+    assert total["rows"] == [{"u": 3, "s": 10.0}]
+
+
+@pytest.mark.parametrize(
+    ("amounts", "number"),
+    [
+        (("$1,234.50", "-$2.00"), """cast(translate("x", '$,', '') as decimal(18, 2))"""),
+        (("1,234.50", "2.00"), """cast(translate("x", ',', '') as decimal(18, 2))"""),
+        (
+            ("1.234,50 €", "2,00 €"),
+            """cast(replace(translate("x", ' .€', ''), ',', '.') as decimal(18, 2))""",
+        ),
+        (("1,200", "3,400"), None),
+        (("$5", "five"), None),
+    ],
+)
+def test_amounts_are_text_and_said_to_be(
+    tmp_path: Path, call: Call, amounts: tuple[str, ...], number: str | None
+) -> None:
+    """Would catch: amounts as text without a word, or a cast that isn't their number."""
+    (tmp_path / "a.csv").write_text("id;x\n" + "".join(f"{n};{x}\n" for n, x in enumerate(amounts)))
+    notes = json.loads(call(tmp_path, "init", "p", "--from", "a.csv", "--json")[1])["notes"]
+    assert [note.partition(" write ")[2] for note in notes] == (
+        [f"{number} in assets/a_clean.sql"] if number else []
+    )
+    if number:
+        assert call(tmp_path / "p", "run")[0] == 0
+        query = f"select {number} as n from a_clean"
+        rows = Project(tmp_path / "p", call).json("sql", query)["rows"]
+        assert [row["n"] for row in rows] == ["1234.50", "-2.00" if "-" in amounts[1] else "2.00"]
+
+
 def test_run_names_and_applies_edits(tmp_path: Path, call: Call) -> None:
     """Would catch: `run` after an edit that says `nothing is due`, and no more."""
     assert call(tmp_path, "init", "shop")[0] == 0

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from headrace.connect.deliveries import SourceSchema
 from headrace.connect.formats.csv_dialect import declaration, json_text
 from headrace.connect.formats.registry import reader
+from headrace.lake.sqltext import literal
 from headrace.model.errors import FILES, LEGACY_HINT, UsageError
 from headrace.model.fields import NODE, SQL_KEYWORDS, is_system
 from headrace.model.plugin_fields import format_by_ending
@@ -63,6 +64,8 @@ class InferredColumns(NamedTuple):
     sample: tuple[tuple[str | None, ...], ...] = ()
     """The first rows as text."""
     warnings: tuple[str, ...] = ()
+    total: tuple[str, str] | None = None
+    """The column and the word by which the last row is the sum of the others."""
 
 
 def groups(paths: Sequence[Path]) -> list[FileGroup]:
@@ -233,9 +236,11 @@ def asset_sql(group: FileGroup, learnt: InferredColumns) -> str:
     columns = [quoted(name) for name in learnt.schema.names]
     if group.daily:
         columns.insert(0, f"$partition_start as {quoted(day)}")
-    return (
-        "\n".join([*head, "select", "    " + ",\n    ".join(columns), f"from {group.name}"]) + "\n"
-    )
+    query = ["select", "    " + ",\n    ".join(columns), f"from {group.name}"]
+    if learnt.total is not None:
+        column, word = learnt.total
+        query.append(f"where {quoted(column)} is distinct from {literal(word)}")
+    return "\n".join([*head, *query, ""])
 
 
 def consumer_yaml(group: FileGroup) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -14,13 +14,13 @@ import duckdb
 
 from headrace.connect.deliveries import CSV_ENDINGS, WRONG_ENCODING, CannotRead, UnreadableFile
 from headrace.connect.file_inference import FileGroup, InferredColumns
-from headrace.connect.formats.csv_dialect import above_header, beginning
+from headrace.connect.formats.csv_dialect import above_header, beginning, is_name
 from headrace.connect.ingest import prepare
 from headrace.connect.prepared import PreparedDelivery, Result, kind_of
 from headrace.connect.raw_files import CHUNK_BYTES, Opened, open_readable
 from headrace.connect.text_files import LEGACY, foreign_encoding, legacy_encoding, other_readings
 from headrace.lake.session import DuckDBSession
-from headrace.lake.sqltext import quote
+from headrace.lake.sqltext import literal, quote
 from headrace.model import UsageError
 from headrace.model.connectors import SINGLE_BYTE, json_path
 from headrace.model.texts import plain
@@ -37,6 +37,18 @@ SAMPLE_ROWS = 3
 """Number of rows that `init` shows of each source."""
 DOCUMENT_BYTES_MAX = 64 << 20
 """64 MiB: a larger JSON document isn't searched for its records."""
+_TOTAL = re.compile(
+    r"\s*((grand[- ]?)?totals?|sum|(gesamt)?summe|gesamt|insgesamt|totale|somme|suma)\s*:?\s*",
+    re.IGNORECASE,
+)
+"""How a last row is called that is the sum of the others."""
+_AMOUNT = re.compile(
+    r"-?[$€£¥]? ?-?\d{1,3}(?:[.,]?\d{3})*(?:([.,])\d\d?)? ?[$€£¥]?",
+)
+"""An amount; group 1 is its decimal point."""
+_IS_MONEY = re.compile("[$€£¥]|[.,].*[.,]")
+"""What only amounts have: a currency, or both separators."""
+_DIGITS = "[-+]?[0-9][0-9.,]*"
 _HEADER = re.compile(r"declare (?!csv)(\w+): \{header: (\d+)\}")
 
 
@@ -48,7 +60,7 @@ def learn(group: FileGroup) -> InferredColumns:
         for new_folder in (data, temporary):
             new_folder.mkdir()
         readable = [temporary, Path(folder), *(path.resolve() for path in group.files.values())]
-        with DuckDBSession(data, readable=readable) as session:
+        with DuckDBSession(data, readable=readable, ordered=True) as session:
             first, *others = files
             read = partial(
                 prepare,
@@ -64,15 +76,16 @@ def learn(group: FileGroup) -> InferredColumns:
                 opened = open_readable(*first, temporary)
             except CannotRead as refusal:
                 raise _unreadable(group, refusal.value) from refusal
-            for proposed in _PROPOSALS:
+            lower = partial(_lower_names, session.connection, options)
+            for proposed in (*_PROPOSALS, lower):
                 if more := proposed(delivery, opened):
                     options |= {kind: {**options.get(kind, {}), **more[kind]} for kind in more}
                     delivery = read(options=options)
             if not isinstance(delivery, PreparedDelivery):
                 raise _unreadable(group, delivery)
-            return _described(session.connection, delivery)._replace(
-                options=options, warnings=_other_readings(opened, options)
-            )
+            learnt = _described(session.connection, delivery)
+            notes = (*_other_readings(opened, options), *_notes(group.name, learnt))
+            return learnt._replace(options=options, warnings=notes)
 
 
 def _unreadable(group: FileGroup, result: Result) -> UsageError:
@@ -96,6 +109,7 @@ def _described(
     texts = ", ".join(f"CAST({quote(name)} AS VARCHAR)" for name in names)
     data = f"(SELECT * FROM ({delivery.select_sql}) LIMIT {ROWS_MAX})"
     try:
+        total, data = _total(connection, names, texts, data)
         [(rows, *counts)] = connection.execute(
             f"SELECT {', '.join(['count(*)', *facts])} FROM {data}"
         ).fetchall()
@@ -105,7 +119,56 @@ def _described(
     counted = {name: (counts[2 * i], counts[2 * i + 1]) for i, name in enumerate(keys) if rows}
     filled = frozenset(name for name, (count, _) in counted.items() if count == rows)
     unique = frozenset(name for name in filled if counted[name][1] == rows)
-    return InferredColumns(delivery.schema, filled, unique, sample=tuple(sample))
+    return InferredColumns(delivery.schema, filled, unique, sample=tuple(sample), total=total)
+
+
+def _total(
+    connection: duckdb.DuckDBPyConnection, names: Sequence[str], texts: str, data: str
+) -> tuple[tuple[str, str] | None, str]:
+    """Return the column and the word by which the last of several rows is a total, if it is.
+
+    With it come the rows without those that have the word there, as SQL.
+    """
+    rows = connection.execute(
+        f"SELECT {texts} FROM {data} OFFSET (SELECT greatest(1, count(*) - 1) FROM {data})"
+    ).fetchall()
+    for name, text in zip(names, rows[0] if rows else (), strict=False):
+        if _TOTAL.fullmatch(text or ""):
+            others = f"(FROM {data} WHERE {quote(name)} IS DISTINCT FROM {literal(text)})"
+            return (name, text), others
+    return None, data
+
+
+def _notes(name: str, learnt: InferredColumns) -> Iterator[str]:
+    """Yield what the rows of a source have that its asset leaves out, or leaves as it is."""
+    if learnt.total is not None:
+        column, word = learnt.total
+        yield (
+            f"the last row of {name} is a total: {name}_clean leaves out rows with {word!r} in"
+            f" {column}"
+        )
+    for of_column, texts in zip(
+        learnt.schema.columns, zip(*learnt.sample, strict=True), strict=False
+    ):
+        values = [text for text in texts if text]
+        if of_column.type == "VARCHAR" and (number := _number(of_column.name, values)):
+            yield (
+                f"{of_column.name} of {name} is text, such as {values[0]}; for numbers, write"
+                f" {number} in assets/{name}_clean.sql"
+            )
+
+
+def _number(column: str, values: Sequence[str]) -> str:
+    """Return a column's amounts as numbers, in SQL; empty if the values aren't amounts of money."""
+    matches = [match for match in map(_AMOUNT.fullmatch, values) if match]
+    if len(matches) < len(values) or not any(map(_IS_MONEY.search, values)):
+        return ""
+    point = next(filter(None, (match[1] for match in matches)), ".")
+    signs = "".join(sorted({*"".join(values)} - {*"-0123456789", point}))
+    number = f"translate({quote(column)}, {literal(signs)}, '')"
+    if point == ",":
+        number = f"replace({number}, ',', '.')"
+    return f"cast({number} as decimal(18, 2))"
 
 
 # What a first delivery that can't be read, or is read otherwise than it was meant, lets its source
@@ -167,6 +230,39 @@ def _decimal_comma(delivery: Result, opened: Opened) -> Options:  # noqa: ARG001
     lesson = getattr(getattr(delivery, "schema", None), "lesson", None)
     comma = lesson is not None and any(column.comma for column in lesson.almost)
     return {"csv": {"decimal": ","}} if comma else {}
+
+
+def _lower_names(
+    connection: duckdb.DuckDBPyConnection,
+    options: Options,
+    delivery: Result,
+    opened: Opened,  # noqa: ARG001
+) -> Options:
+    """Return options for a header one row lower, if names above numbers are in the first row."""
+    if not isinstance(delivery, PreparedDelivery):
+        return {}
+    kind, columns = delivery.schema.format.kind, delivery.schema.columns
+    above = {"csv": ("skip", 0), "excel": ("header", 1)}.get(kind)
+    declared = options.get(kind, {})
+    if (
+        above is None
+        or "comment" in declared
+        or any(column.type != "VARCHAR" for column in columns)
+    ):
+        return {}
+    data = f"(SELECT * FROM ({delivery.select_sql}) LIMIT {ROWS_MAX})"
+    words = ", ".join(
+        f"count_if(NOT regexp_full_match({quote(column.name)}, '{_DIGITS}'))" for column in columns
+    )
+    try:
+        [(rows, *counts)] = connection.execute(f"SELECT count(*), {words} FROM {data}").fetchall()
+        first = connection.execute(f"FROM {data} LIMIT 1").fetchall()
+    except duckdb.Error:  # a row that can't be read
+        return {}
+    if rows < 3 or counts.count(1) < 2 or not all(is_name(cell or "") for cell in first[0]):
+        return {}
+    option, least = above
+    return {kind: {option: declared.get(option, least) + 1}}
 
 
 _PROPOSALS = (_lower_header, _records, _encoding, _lines_above, _decimal_comma)

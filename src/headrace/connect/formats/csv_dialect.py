@@ -176,7 +176,7 @@ def _follows_odd(above: Sequence[Sequence[str]], row: Sequence[str]) -> bool:
     An index of a data frame has no name either: it is the first column.
     """
     names = [cell for cell in row if not _YEAR.fullmatch(cell)]
-    named = row[0] in names and all(map(_is_name, names)) and _are_distinct(row)
+    named = row[0] in names and all(map(is_name, names)) and _are_distinct(row)
     return named and all(
         "" in cells[1:] or sum(bool(_NUMBER_OR_DATE.fullmatch(cell)) for cell in cells) == 1
         for cells in above
@@ -200,14 +200,15 @@ def _names_columns(
         if not any(map(_NUMBER_OR_DATE.fullmatch, titles))
     )
     typed = sum(len(cells) for cells in numbers if all(map(_NUMBER_OR_DATE.fullmatch, cells)))
-    return all(map(_is_name, row)) and typed > 1
+    return all(map(is_name, row)) and typed > 1
 
 
 def _are_distinct(cells: Sequence[str]) -> bool:
     return len({cell.casefold() for cell in cells}) == len(cells)
 
 
-def _is_name(cell: str) -> bool:
+def is_name(cell: str) -> bool:
+    """Whether a cell may name a column: it begins like a word, and isn't one for no value."""
     return (cell[:1].isalpha() or cell[:1] == "_") and cell.casefold() not in _NO_VALUES
 
 
@@ -224,11 +225,11 @@ def _above_row(cells: Sequence[str], text: str) -> tuple[dict[str, Any], int] | 
 
 
 def _is_filled(rows: Sequence[Sequence[str]]) -> bool:
-    """Whether the first row's cells differ, and none but the last is empty."""
+    """Whether the first row's cells are names or differ, and none but the last is empty."""
     if not rows:
         return False
-    *named, last = [cell.strip() for cell in rows[0]]
-    return all(named) and len(set(named)) == len(named) and last not in named
+    cells = [cell.strip() for cell in rows[0]]
+    return all(cells[:-1]) and (len(set(cells)) == len(cells) or all(map(is_name, cells)))
 
 
 def _is_above_numbers(rows: Sequence[Sequence[str]]) -> bool:

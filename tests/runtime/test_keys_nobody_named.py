@@ -27,7 +27,7 @@ def rows(number: int, unknown: float = 0.0) -> list[str]:
         for key in chance.choices(KEYS, k=90)
     ]
     return [
-        f"{number}{n:03d},{key},{chance.lognormvariate(3, 0.3):.2f},{day(number)}"
+        f"{number + 1}{n:03d},{key},{chance.lognormvariate(3, 0.3):.2f},{day(number)}"
         for n, key in enumerate(keys)
     ]
 

@@ -19,7 +19,7 @@ def day(number: int) -> str:
 def rows(number: int, nulls: int = 2, count: int = 300) -> list[str]:
     """A day of orders, the first of every hundred without a customer."""
     return [
-        f"{number}{n:05},{'' if n % 100 < nulls else f'c{n % 7}'},{n % 9 + number % 3}.50,{day(number)}"
+        f"{number + 1}{n:05},{'' if n % 100 < nulls else f'c{n % 7}'},{n % 9 + number % 3}.50,{day(number)}"
         for n in range(count + 7 * (number % 5))
     ]
 

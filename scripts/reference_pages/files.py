@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from headrace.model.field_descriptions import (
+from headrace.model.file_descriptions import SECTIONS, with_kinds
+from headrace.model.plugins import IN_PACKAGES, own_kinds
+from headrace.model.schemas import (
     DURATION,
     FREE,
     ROWS,
     SIZE,
     TIME_OFFSET,
     ZONE,
-    FieldDescription,
+    Field,
     Schema,
     Section,
 )
-from headrace.model.file_descriptions import SECTIONS, with_kinds
-from headrace.model.plugins import IN_PACKAGES, own_kinds
 from scripts.reference_pages.markdown import code, table
 from scripts.reference_pages.markdown import page as written
 
@@ -68,7 +68,7 @@ def _section(section: Section) -> list[str]:
     return [*head, *table(("field", "takes", "default", "meaning"), rows)]
 
 
-def _default(field: FieldDescription) -> str:
+def _default(field: Field) -> str:
     """`needed`, a value as it would be written, or words."""
     if field.required:
         return "needed"

@@ -11,14 +11,15 @@ from importlib import import_module
 from headrace.connect.connection_kinds import ConnectionKind
 from headrace.connect.connectors import MODULES
 from headrace.connect.formats.registry import reader
+from headrace.model.asset_fields import ASSET
 from headrace.model.check_kinds import built_in_checks
 from headrace.model.checks import COMMON_ARGUMENTS
 from headrace.model.connections import EXPORT_DATABASES
 from headrace.model.exports import FORMAT_OPTIONS
-from headrace.model.field_descriptions import SOURCE
 from headrace.model.file_descriptions import SECTIONS, with_kinds
 from headrace.model.plugin_fields import SourceDeclaration, export_declaration, source_field
 from headrace.model.plugins import CONNECTIONS, EXPORTS, FORMATS, SOURCES, load_plugin
+from headrace.model.source_fields import SOURCE
 from headrace.services.explain import codes
 from headrace.services.explain import page as explained
 from scripts.reference_pages.files import shipped, takes
@@ -76,7 +77,11 @@ def sources() -> str:
     parts.append(["## Kinds of files", "", *table(("kind", "endings", "in short"), formats)])
     section = next(section for section in SECTIONS if section.name == "sources")
     added = with_kinds(section, shipped).fields[len(section.fields) :]
-    fields = [(code(field.name), takes(field.schema), field.meaning) for field in (*SOURCE, *added)]
+    fields = [
+        (code(field.name), takes(field.schema), field.meaning)
+        for field in (*SOURCE, *added)
+        if field not in ASSET
+    ]
     parts.append(["## Fields", "", *table(("field", "takes", "meaning"), fields)])
     return written("Sources", lead, *parts)
 

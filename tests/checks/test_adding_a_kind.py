@@ -93,7 +93,7 @@ def test_the_file_that_contributing_names_is_enough(tmp_path: Path) -> None:
     schemas, (fields, checks, exports), outcome, detail = json.loads(
         _python(copy, "-c", LOOK, folder=copy).stdout
     )
-    assert '"even"' in schemas["assets"]
+    assert all('"even"' in schemas[name] for name in ("sources", "assets", "front_matter"))
     assert '"mailbox"' in schemas["sources"]
     assert '"markdown"' in schemas["consumers"]
     assert "each value is an even number" in checks

@@ -8,32 +8,17 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
+from headrace.model.asset_fields import ASSET, ASSET_FIELDS, reads_and_writes
 from headrace.model.checks import (
     read_accumulation,
-    read_checks,
-    read_code_files,
-    read_code_packages,
-    read_inputs,
 )
-from headrace.model.common_fields import (
-    COMMON_FIELDS,
-    ON_FAIL,
-    read_common,
-    read_concurrency,
-    read_on_anomaly,
-    read_partition,
-    read_pool,
-    read_retain,
-    read_retain_rebuildable,
-    read_start,
-    read_trigger,
-)
-from headrace.model.declassification import check_thresholds, read_declassify
+from headrace.model.common_fields import read_fields
+from headrace.model.declassification import check_thresholds
 from headrace.model.errors import Report, did_you_mean, shown
 from headrace.model.fields import (
     BIGINT_BEYOND,
@@ -42,7 +27,6 @@ from headrace.model.fields import (
     LocatedMapping,
     check_node,
     kind_of,
-    refuse_huge_integers,
 )
 from headrace.model.masks import COLUMN_FIELDS, read_column_classes
 from headrace.model.nodes import (
@@ -51,9 +35,7 @@ from headrace.model.nodes import (
     CommandBody,
     InputFormat,
     InputSpec,
-    MaterializationKind,
     PythonBody,
-    ReferenceEffect,
 )
 from headrace.model.python_code import (
     Aliases,
@@ -65,57 +47,12 @@ from headrace.model.python_code import (
     read_signature,
     statements_digest,
 )
-from headrace.model.sandbox import read_sandbox
 from headrace.model.secrets import (
     check_environment,
-    read_environment,
-    read_parameters,
-    read_secrets,
 )
 
 # The fields of an asset, in any kind of file.
 
-ASSET_FIELDS = frozenset(
-    (
-        *COMMON_FIELDS,
-        "name",
-        "partition",
-        "start",
-        "inputs",
-        "depends",
-        "materialize",
-        "merge",
-        "snapshot",
-        "columns",
-        "declassify",
-        "parameters",
-        "secrets",
-        "environment",
-        "sandbox",
-        "checks",
-        "on_fail",
-        "on_anomaly",
-        "contract",
-        "trigger",
-        "timeout",
-        "attempts_max",
-        "memory_max",
-        "pool",
-        "concurrency",
-        "priority",
-        "batch",
-        "on_reference_change",
-        "renamed_from",
-        "retain",
-        "retain_rebuildable",
-        "code_files",
-        "code_packages",
-    )
-)
-COMMAND_FIELDS = ASSET_FIELDS | {"asset", "command", "input_format"}
-MATERIALIZATIONS = tuple(kind.value for kind in MaterializationKind)
-REFERENCE_EFFECTS = tuple(effect.value for effect in ReferenceEffect)
-ATTEMPTS_MAX = 100
 ARGUMENTS_MAX = 1_000
 ARGUMENT_CHARACTERS_MAX = 32_000
 
@@ -128,124 +65,17 @@ def read_asset(fields: Fields, name: str, name_line: int, body: Body, line: int)
     if "name" in fields:
         name, name_line = fields.text("name") or name, fields.line("name")
     named = check_node(name, name_line, fields.report, "asset")
-    common = read_common(fields)
-    parts = _own_fields(fields)
+    parts = read_fields(fields, ASSET)
+    if "columns" in fields:
+        block = reads_and_writes(fields)
+        where = (fields, "columns") if block is None else (block, "writes")
+        parts["classified"] = read_column_classes(where[0], (*COLUMN_FIELDS, "type"), where[1])
+    parts |= read_accumulation(fields, parts.get("materialize", "table"))
     check_environment(fields, body)
     check_thresholds(fields, body)
-    if not named or "owner" not in common:
+    if not named or "owner" not in parts:
         return None
-    return Asset(name=name, body=body, place=fields.report.place(line), **common, **parts)
-
-
-def _own_fields(fields: Fields) -> dict[str, Any]:
-    """Return the declared fields except the common ones, as keyword arguments of `Asset`."""
-    results = {name: reader(fields) for name, reader in _FIELD_READERS.items() if name in fields}
-    if "columns" in fields:
-        block, name = _reads_and_writes(fields), "writes"
-        if block is None:
-            block, name = fields, "columns"
-        results["classified"] = read_column_classes(block, (*COLUMN_FIELDS, "type"), name)
-    results |= read_accumulation(fields, results.get("materialize", "table"))
-    return {name: value for name, value in results.items() if value is not None}
-
-
-def _materialize(fields: Fields) -> str:
-    return fields.choice("materialize", MATERIALIZATIONS, "table")
-
-
-def _columns(fields: Fields) -> dict[str, Any] | None:
-    """Return the written columns, given as a list or `{column: type}`; or `writes` and `reads`."""
-    inner = _reads_and_writes(fields)
-    if inner is not None:
-        return {
-            "writes": _writes(inner, "writes") if "writes" in inner else {},
-            "reads": _reads(inner),
-        }
-    results = _writes(fields, "columns")
-    return {"writes": results, "reads": {}} if results else None
-
-
-def _reads_and_writes(fields: Fields) -> Fields | None:
-    """Return the fields of `columns: {writes, reads}`; None if it names columns."""
-    written = fields.raw("columns")
-    if (
-        isinstance(written, LocatedMapping)
-        and set(written) <= {"writes", "reads"}
-        and isinstance(written.get("reads", {}), dict)
-    ):
-        return Fields(written, fields.report, ("writes", "reads"), what="`columns`")
-    return None
-
-
-def _writes(fields: Fields, name: str) -> dict[str, str | None]:
-    written = fields.raw(name)
-    if isinstance(written, list):
-        return dict.fromkeys(fields.texts(name))
-    block = fields.block_of(name)
-    if block is None:
-        return {}
-    inner = Fields(block, fields.report, tuple(block), what=f"`{name}`")
-    return {column: _column_type(inner, column) for column in block}
-
-
-def _column_type(inner: Fields, column: str) -> str | None:
-    """Return the written type, which a column with other fields has in `type`."""
-    value = inner.raw(column)
-    if isinstance(value, LocatedMapping):
-        typed = Fields(value, inner.report, tuple(value), what=f"the column {shown(column)}")
-        return typed.checked("type", refuse_huge_integers, "wrong_value")
-    return inner.checked(column, refuse_huge_integers, "wrong_value") if value is not None else None
-
-
-def _reads(fields: Fields) -> dict[str, list[str]]:
-    block = fields.block_of("reads") or LocatedMapping(0)
-    inner = Fields(block, fields.report, tuple(block), what="`reads`")
-    return {name: list(inner.texts(name)) for name in block}
-
-
-def _batch(fields: Fields) -> str:
-    if fields.raw("batch") is False:
-        return "off"
-    return fields.choice("batch", ("auto", "off"), "auto")
-
-
-def _depends(fields: Fields) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(fields.texts("depends")))
-
-
-_FIELD_READERS: dict[str, Callable[[Fields], Any]] = {
-    "partition": read_partition,
-    "start": read_start,
-    "inputs": read_inputs,
-    "depends": _depends,
-    "materialize": _materialize,
-    "columns": _columns,
-    "declassify": read_declassify,
-    "parameters": read_parameters,
-    "secrets": read_secrets,
-    "environment": read_environment,
-    "sandbox": read_sandbox,
-    "checks": read_checks,
-    "on_fail": lambda fields: fields.choice("on_fail", ON_FAIL, "reject"),
-    "on_anomaly": read_on_anomaly,
-    "contract": lambda fields: fields.text("contract"),
-    "trigger": read_trigger,
-    "timeout": lambda fields: fields.duration("timeout", "1h"),
-    "attempts_max": lambda fields: fields.whole("attempts_max", minimum=1, maximum=ATTEMPTS_MAX),
-    "memory_max": lambda fields: fields.size("memory_max"),
-    "pool": read_pool,
-    "concurrency": read_concurrency,
-    "priority": lambda fields: fields.whole("priority", minimum=-1000, maximum=1000),
-    "batch": _batch,
-    "on_reference_change": lambda fields: fields.choice(
-        "on_reference_change", REFERENCE_EFFECTS, ReferenceEffect.IGNORE.value
-    ),
-    "renamed_from": lambda fields: fields.text("renamed_from"),
-    "retain": read_retain,
-    "retain_rebuildable": read_retain_rebuildable,
-    "code_files": read_code_files,
-    "code_packages": read_code_packages,
-}
+    return Asset(name=name, body=body, place=fields.report.place(line), **parts)
 
 
 def read_command(fields: Fields, file: str) -> CommandBody | None:

@@ -1,19 +1,34 @@
-"""Reads the fields that several kinds of nodes share: owner, tags, partition, trigger etc."""
+"""The fields that several kinds of nodes share, with their readers: owner, partition, checks …"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
+from headrace.model.checks import read_checks
 from headrace.model.errors import VALUES, UsageError, did_you_mean, shown
 from headrace.model.fields import Fields, LocatedMapping, kind_of, plain
 from headrace.model.nodes import CatchUp, Grain, PartitionSpec
 from headrace.model.partitions import WHOLE
 from headrace.model.retention import parse_retention
+from headrace.model.schemas import (
+    MAPPING,
+    TEXT,
+    TEXTS,
+    ZONE,
+    Field,
+    Schema,
+    choice_field,
+    closed,
+    listed,
+    one_of,
+    text_field,
+    texts_by_name,
+)
 from headrace.model.times import check_cron, parse_duration
 
 # The fields that all nodes have.
 
-COMMON_FIELDS = ("owner", "description", "tags", "domain", "calendar", "timezone")
 ON_FAIL = ("reject", "hold", "warn", "quarantine_rows")
 ON_ANOMALY = ("hold", "warn", "ignore")
 ALL_COLUMNS = "*"
@@ -21,20 +36,17 @@ ALL_COLUMNS = "*"
 TAG_CHARACTERS_MAX = 100
 
 
-def read_common(fields: Fields) -> dict[str, Any]:
-    """Return the common fields as keyword arguments of a node; without `owner` if it is missing."""
-    results: dict[str, Any] = {}
-    owner = fields.required("owner", "add `owner:` with a name from owners.yaml")
-    if owner is not None:
-        results["owner"] = owner
-    for name in ("description", "domain", "calendar"):
-        if name in fields and (value := fields.text(name)) is not None:
-            results[name] = value
-    if "tags" in fields:
-        results["tags"] = tags(fields)
-    if "timezone" in fields:
-        results["timezone"] = fields.timezone("timezone")
-    return results
+def read_fields(fields: Fields, declared: Iterable[Field]) -> dict[str, Any]:
+    """Return the values of declared fields that have a reader and are written, by name.
+
+    Those that can't be used are reported and left out, and so are missing ones that are required.
+    """
+    results = {
+        field.name: field.read(fields)
+        for field in declared
+        if field.read is not None and (field.required or field.name in fields)
+    }
+    return {name: value for name, value in results.items() if value is not None}
 
 
 def tags(fields: Fields) -> tuple[str, ...]:
@@ -250,16 +262,67 @@ def read_pool(fields: Fields) -> str | dict[str, int] | None:
     return {name: count for name, count in slots.items() if count is not None} or None
 
 
-def read_retain(fields: Fields) -> str | None:
-    """Return how long the rows of a partition are kept, as written."""
-    return fields.checked("retain", parse_retention, "bad_duration")
+# The fields, with their readers.
 
+_BY = closed({"by": one_of(Grain), "column": TEXT}, "by")
+_KEY = closed({"key": TEXT, "values": TEXTS}, "key")
+PARTITION: Schema = {
+    "anyOf": [
+        {"enum": ["*", *Grain]},
+        _BY,
+        _KEY,
+        {
+            "type": "array",
+            "items": {"anyOf": [one_of(Grain), _BY, _KEY]},
+            "minItems": 2,
+            "maxItems": 2,
+        },
+    ]
+}
+START: Schema = {"type": ["string", "integer"]}
 
-def read_retain_rebuildable(fields: Fields) -> str | None:
-    """Return how long rows are kept that can be computed again, as written."""
-    return fields.checked("retain_rebuildable", parse_retention, "bad_duration")
-
-
-def read_concurrency(fields: Fields) -> int | None:
-    """Return the maximum number of concurrent attempts."""
-    return fields.whole("concurrency", minimum=1, maximum=CONCURRENCY_MAX)
+COMMON = (
+    Field(
+        "owner",
+        TEXT,
+        "who answers for it: a name in owners.yaml",
+        required=True,
+        read=lambda fields: fields.required("owner", "add `owner:` with a name from owners.yaml"),
+    ),
+    text_field("description", "what it is, for people"),
+    Field("tags", TEXTS, "short words; `tag:` selects by them", read=tags),
+    text_field("domain", "the group that it belongs to; `domain:` selects by it"),
+    text_field("calendar", "dates on which nothing is due: a file in calendars/"),
+    Field(
+        "timezone",
+        ZONE,
+        "the zone that cuts its days, an IANA name",
+        "the project's",
+        read=lambda fields: fields.timezone("timezone"),
+    ),
+)
+COMMON_FIELDS = tuple(field.name for field in COMMON)
+CHECKED = (
+    Field(
+        "checks",
+        listed(MAPPING),  # `with_kinds` knows which
+        "statements about each partition, made before anybody can read it",
+        read=read_checks,
+    ),
+    choice_field("on_fail", ON_FAIL, "what a blocking check that fails does", "reject"),
+    Field(
+        "on_anomaly",
+        {"anyOf": [one_of(ON_ANOMALY), texts_by_name(one_of(ON_ANOMALY))]},
+        "what figures unlike the history do; by column, too",
+        "by size",
+        read=read_on_anomaly,
+    ),
+)
+CONTRACT = text_field("contract", "the contract in contracts/", "the one of its own name")
+RETAIN = Field(
+    "retain",
+    {**TEXT, "examples": ["30d", "13mo", "7y"]},
+    "how long the rows of a partition are kept, with its stored deliveries and quarantine",
+    "for ever",
+    read=lambda fields: fields.checked("retain", parse_retention, "bad_duration"),
+)

@@ -5,46 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
-from headrace.model import assets, yaml_access, yaml_files
+from headrace.model import yaml_access, yaml_files
 from headrace.model.access import Permission, Role
+from headrace.model.asset_fields import ASSET, ASSET_FIELDS, COMMAND, COMMAND_FIELDS
 from headrace.model.check_kinds import (
     BUILT_IN,
     CheckDeclaration,
     built_in_checks,
     check_declaration,
 )
-from headrace.model.common_fields import CONCURRENCY_MAX
+from headrace.model.common_fields import COMMON, CONCURRENCY_MAX
 from headrace.model.costs import RATE_FIELDS, RATE_MAX
 from headrace.model.exports import ExportFormat
-from headrace.model.field_descriptions import (
-    ASSET,
-    CHECKED,
-    COMMAND,
-    COMMON,
-    CONTRACT,
-    DURATION,
-    FLAG,
-    MAPPING,
-    PARAMETERS,
-    PARTITION,
-    ROWS,
-    SIZE,
-    SOURCE,
-    START,
-    TEXT,
-    TEXTS,
-    TIME_OFFSET,
-    ZONE,
-    FieldDescription,
-    Schema,
-    Section,
-    checks_schema,
-    closed,
-    listed,
-    one_of,
-    texts_by_name,
-    whole,
-)
 from headrace.model.key_fields import KEY_FIELDS
 from headrace.model.nodes import BadgeAccess, Grain
 from headrace.model.plugin_fields import SourceField, export_declaration, source_field
@@ -61,6 +33,27 @@ from headrace.model.plugins import (
 )
 from headrace.model.policy import APPROVAL
 from headrace.model.policy_fields import APPROVERS, COUNT_MAX, EXPECTED
+from headrace.model.schemas import (
+    DURATION,
+    FLAG,
+    MAPPING,
+    PARAMETERS,
+    ROWS,
+    SIZE,
+    TEXT,
+    TEXTS,
+    TIME_OFFSET,
+    ZONE,
+    Field,
+    Schema,
+    Section,
+    checks_schema,
+    closed,
+    listed,
+    one_of,
+    texts_by_name,
+    whole,
+)
 from headrace.model.settings import (
     _ENVIRONMENT_FIELDS,
     _RETENTION_FIELDS,
@@ -75,6 +68,7 @@ from headrace.model.settings import (
     SIGN_IN_FIELDS,
     WORKERS_MAX,
 )
+from headrace.model.source_fields import SOURCE, SOURCE_FIELDS
 
 # Tables of headrace.toml.
 
@@ -109,13 +103,13 @@ _ENVIRONMENT_SCHEMAS: dict[str, Schema] = {
 }
 
 SETTINGS = (
-    FieldDescription(
+    Field(
         "project",
         closed({"name": TEXT, "timezone": ZONE, "description": TEXT}, "name"),
         "its name, and the zone that it lives in",
         required=True,
     ),
-    FieldDescription(
+    Field(
         "run",
         closed(
             {
@@ -136,40 +130,40 @@ SETTINGS = (
         " nobody observed is `unknown`",
         'workers = 2, look_every = "60s"',
     ),
-    FieldDescription(
+    Field(
         "store",
         _STORE,
         "where the state is: a SQLite file or a PostgreSQL database",
         'url = "sqlite:.headrace/state.db"',
     ),
-    FieldDescription("lake", _LAKE, "the folder of published data", 'path = ".headrace/lake"'),
-    FieldDescription(
+    Field("lake", _LAKE, "the folder of published data", 'path = ".headrace/lake"'),
+    Field(
         "pools",
         _POOLS,
         "slots that attempts share: a database that takes eight queries at once, say",
     ),
-    FieldDescription("parameters", PARAMETERS, "values bound as `$name` in every body"),
-    FieldDescription(
+    Field("parameters", PARAMETERS, "values bound as `$name` in every body"),
+    Field(
         "selectors",
         texts_by_name(TEXT),
         "selections by name, as they are typed behind a command; `selector:NAME` selects the same",
         'nightly = "tag:nightly --exclude orders"',
     ),
-    FieldDescription(
+    Field(
         "retention",
         _RETAINED,
         "how long snapshots, history, raw bytes, quarantine and logs are kept, and the data of"
         " nodes that aren't declared any more (`pruned`; without it, that data stays)",
         'snapshots = "30d", history = "400d"',
     ),
-    FieldDescription(
+    Field(
         "backup",
         closed({"every": TEXT, "keep": whole(1, BACKUPS_KEPT_MAX), "to": TEXT}),
         "how often the leader copies state and catalog, how many copies are kept, and in which"
         ' folder; `every = "off"` for never',
         'every = "1d", keep = 7, to = ".headrace/backups"',
     ),
-    FieldDescription(
+    Field(
         "sign_in",
         closed({**dict.fromkeys(SIGN_IN_FIELDS, TEXT), "scopes": TEXTS}),
         "the OpenID Connect provider at which people sign in to the server; `groups` is the claim"
@@ -177,44 +171,40 @@ SETTINGS = (
         'issuer = "https://login.example.com", client_id = "headrace",'
         ' client_secret = "secret://env/SIGN_IN_SECRET"',
     ),
-    FieldDescription(
-        "connections", _TABLES, "databases and remote folders; secrets are references"
-    ),
-    FieldDescription(
-        "notify", _TABLES, "channels for messages, by the names that owners' `contact` uses"
-    ),
-    FieldDescription(
+    Field("connections", _TABLES, "databases and remote folders; secrets are references"),
+    Field("notify", _TABLES, "channels for messages, by the names that owners' `contact` uses"),
+    Field(
         "environments",
         texts_by_name(
             closed({name: _ENVIRONMENT_SCHEMAS.get(name, {}) for name in _ENVIRONMENT_FIELDS})
         ),
         "what is otherwise in `--env NAME`; exports are off there",
     ),
-    FieldDescription(
+    Field(
         "policy",
         _POLICY,
         "which consequences need an approval, and whose; `tests` say what is expected of the rules",
         'rule = [{name = "large", when = "partitions > 100"}]',
     ),
-    FieldDescription(
+    Field(
         "openlineage",
         closed(dict.fromkeys(OPENLINEAGE_FIELDS, TEXT)),
         "where OpenLineage events of attempts go: a file of the project, or a URL with its token",
     ),
-    FieldDescription(
+    Field(
         "keys",
         closed(dict.fromkeys(KEY_FIELDS, TEXT)),
         "references to the root key of masks, and to the previous one while it is replaced; and"
         " how Vault is reached, if it has them",
     ),
-    FieldDescription(
+    Field(
         "http",
         closed(dict.fromkeys(HTTP_FIELDS, TEXTS)),
         "whether sources, webhooks and lineage events may go to private addresses: `allow` (the"
         " default), `refuse`, or a list of networks like `10.20.0.0/16`",
         'private_addresses = "allow"',
     ),
-    FieldDescription(
+    Field(
         "costs",
         closed(
             {
@@ -229,7 +219,7 @@ SETTINGS = (
         " (`budget_month`) and by domain (`budgets`)",
         'currency = "EUR", slot_hour = 0.12, gb_month = 0.02, budget_month = 500',
     ),
-    FieldDescription(
+    Field(
         "mcp",
         closed(
             {
@@ -244,7 +234,7 @@ SETTINGS = (
         " `exempt` names the tokens for which no ceiling holds",
         'partitions_max = 100, rows_max = 100_000, bytes_max = "10GiB", acts_per_hour = 30',
     ),
-    FieldDescription(
+    Field(
         "serve",
         closed(dict.fromkeys(SERVE_FIELDS, TEXT)),
         "the address at which people open the web UI, for links in messages",
@@ -255,69 +245,65 @@ SETTINGS = (
 # Kinds of files, each with its fields.
 
 _OWNER = (
-    FieldDescription(
+    Field(
         "kind",
         one_of(yaml_files.OWNER_KINDS),
         "what it is; a vendor gets no messages unless `tell: true`",
         "team",
     ),
-    FieldDescription("contact", TEXTS, "where messages go: names of [notify.…], or mailto:…"),
-    FieldDescription("manager", TEXT, "the owner who is notified instead, or as well"),
-    FieldDescription(
-        "tell", FLAG, "whether messages go to it itself", "true for teams, false for vendors"
-    ),
-    FieldDescription(
+    Field("contact", TEXTS, "where messages go: names of [notify.…], or mailto:…"),
+    Field("manager", TEXT, "the owner who is notified instead, or as well"),
+    Field("tell", FLAG, "whether messages go to it itself", "true for teams, false for vendors"),
+    Field(
         "concurrency",
         whole(1, CONCURRENCY_MAX),
         "how many attempts at what it owns run at once",
         "no limit but workers and pools",
     ),
-    FieldDescription(
+    Field(
         "quiet",
         {**TEXT, "examples": ["22:00-07:00"]},
         "hours in which only what can't wait is sent, in the project's zone",
     ),
-    FieldDescription(
+    Field(
         "escalate", DURATION, "how long an incident may be open before the manager is told as well"
     ),
-    FieldDescription(
+    Field(
         "digest",
         {**TEXT, "examples": ["08:00"]},
         "when it is told each day what has changed; on days without a change nothing",
     ),
 )
 _LIMITS = (
-    FieldDescription("domain", TEXTS, "only nodes of these domains"),
-    FieldDescription("owner", TEXTS, "only nodes of these owners"),
-    FieldDescription("tag", TEXTS, "only nodes with one of these tags"),
-    FieldDescription("env", TEXTS, "only these environments"),
+    Field("domain", TEXTS, "only nodes of these domains"),
+    Field("owner", TEXTS, "only nodes of these owners"),
+    Field("tag", TEXTS, "only nodes with one of these tags"),
+    Field("env", TEXTS, "only these environments"),
 )
-_SUBJECTS = FieldDescription(
+_SUBJECTS = Field(
     "to",
     {**TEXTS, "examples": [["user:ana", "group:ops", "token:ci"]]},
     "who: users and groups of the operating system, and API tokens",
     required=True,
 )
 _ACCESS = (
-    FieldDescription("role", one_of(tuple(Role)), "the role that they get; or `forbid`"),
-    FieldDescription(
+    Field("role", one_of(tuple(Role)), "the role that they get; or `forbid`"),
+    Field(
         "forbid",
         one_of(tuple(Permission)),
         "the permission that nobody of them has, whatever other rules say; instead of `role`",
     ),
-    FieldDescription(
+    Field(
         "break_glass",
         one_of(tuple(Role)),
         "the role that they may take for at most 60 minutes in an emergency; instead of `role`",
     ),
-    FieldDescription(
-        "same_person", TEXTS, "names of one person, as `user:NAME`; instead of `role` and `to`"
-    ),
+    Field("same_person", TEXTS, "names of one person, as `user:NAME`; instead of `role` and `to`"),
     _SUBJECTS,
     *_LIMITS,
-    FieldDescription("column", TEXTS, "of `forbid: read`: only these columns, as NODE.COLUMN"),
-    FieldDescription("until", TEXT, "of a role: the last day on which they have it", "no end"),
-    FieldDescription(
+    Field("column", TEXTS, "of `forbid: read`: only these columns, as NODE.COLUMN"),
+    Field("until", TEXT, "of a role: the last day on which they have it", "no end"),
+    Field(
         "administer",
         {"type": "boolean"},
         "of `break_glass: admin`: whether it includes keys, erasures, tokens and backups",
@@ -355,30 +341,30 @@ def _export(formats: Iterable[str]) -> Schema:
 
 
 _CONSUMER = (
-    FieldDescription("consumer", TEXT, "its name", required=True),
+    Field("consumer", TEXT, "its name", required=True),
     *COMMON,
-    FieldDescription("reads", TEXTS, "the assets (or sources) that it needs", required=True),
-    FieldDescription(
+    Field("reads", TEXTS, "the assets (or sources) that it needs", required=True),
+    Field(
         "per",
         one_of(Grain),
         "how often it is due; with `max_age` no shorter than the partitions that it reads",
         "day",
     ),
-    FieldDescription("due", TIME_OFFSET, "by when after each interval; one of `due` and `max_age`"),
-    FieldDescription("max_age", DURATION, "how old its data may be; one of `due` and `max_age`"),
-    FieldDescription(
+    Field("due", TIME_OFFSET, "by when after each interval; one of `due` and `max_age`"),
+    Field("max_age", DURATION, "how old its data may be; one of `due` and `max_age`"),
+    Field(
         "since",
         {**TEXT, "examples": ["2013-02-11"]},
         "a date or a time: what is due from then on is promised; what was due before never was",
         "when it is applied",
     ),
-    FieldDescription(
+    Field(
         "export",
         _export(ExportFormat),
         "where what it reads is written: a file, a URL, or a table of a connection",
     ),
-    FieldDescription("importance", TEXT, "how much depends on it, in your own words"),
-    FieldDescription(
+    Field("importance", TEXT, "how much depends on it, in your own words"),
+    Field(
         "badge",
         one_of(BadgeAccess),
         "who gets `/badge/CONSUMER.svg`: `public` is everybody who reaches the server",
@@ -386,41 +372,39 @@ _CONSUMER = (
     ),
 )
 _TEST = (
-    FieldDescription("test", TEXT, "its name", required=True),
-    FieldDescription("asset", TEXT, "what is computed", required=True),
-    FieldDescription("description", TEXT, "what it is about, for people"),
-    FieldDescription(
+    Field("test", TEXT, "its name", required=True),
+    Field("asset", TEXT, "what is computed", required=True),
+    Field("description", TEXT, "what it is about, for people"),
+    Field(
         "partition",
         TEXT,
         "which partition is computed; needed where the asset is partitioned by time",
         "*",
     ),
-    FieldDescription(
+    Field(
         "given",
         texts_by_name(ROWS),
         "rows of what the asset reads: a list, or a CSV, JSON, JSON lines or Parquet file",
         "no rows",
     ),
-    FieldDescription(
-        "expect", ROWS, "the rows that must come of it; columns that aren't named are ignored"
-    ),
-    FieldDescription("ordered", FLAG, "whether the rows must come in this order", "false"),
-    FieldDescription(
+    Field("expect", ROWS, "the rows that must come of it; columns that aren't named are ignored"),
+    Field("ordered", FLAG, "whether the rows must come in this order", "false"),
+    Field(
         "expect_error", TEXT, "text of the error that the body must fail with, instead of `expect`"
     ),
-    FieldDescription(
+    Field(
         "checks",
         texts_by_name(one_of(yaml_files.CHECK_OUTCOMES)),
         "how the asset's own checks must come out",
         "only reported",
     ),
-    FieldDescription("parameters", PARAMETERS, "other values of the asset's parameters"),
+    Field("parameters", PARAMETERS, "other values of the asset's parameters"),
 )
 _DATES = {"type": "array", "items": TEXT}
 _CALENDAR = (
-    FieldDescription("calendar", TEXT, "its name", "the file's"),
-    FieldDescription("description", TEXT, "what it is about, for people"),
-    FieldDescription("dates", _DATES, "the dates on which nothing is due", required=True),
+    Field("calendar", TEXT, "its name", "the file's"),
+    Field("description", TEXT, "what it is about, for people"),
+    Field("dates", _DATES, "the dates on which nothing is due", required=True),
 )
 
 SECTIONS: tuple[Section, ...] = (
@@ -449,29 +433,15 @@ SECTIONS: tuple[Section, ...] = (
         "sources",
         "Sources",
         ("sources/**/*.yaml",),
-        yaml_files._SOURCE_FIELDS,
-        (
-            *SOURCE[:1],
-            *COMMON,
-            FieldDescription("partition", PARTITION, "how its data is cut", "'*'"),
-            FieldDescription(
-                "start",
-                START,
-                "the first interval that is expected",
-                "the oldest delivery; before there is one and with `expect`, the interval in which"
-                " the source was declared",
-            ),
-            *SOURCE[1:],
-            *CHECKED,
-            CONTRACT,
-        ),
+        SOURCE_FIELDS,
+        SOURCE,
         listed=True,
     ),
     Section(
         "assets",
         "Assets in YAML: commands, and front matters of .sql files",
         ("assets/**/*.yaml",),
-        assets.COMMAND_FIELDS,
+        COMMAND_FIELDS,
         (*COMMAND, *ASSET),
         listed=True,
     ),
@@ -479,7 +449,7 @@ SECTIONS: tuple[Section, ...] = (
         "front_matter",
         "The front matter of an asset in SQL, and the arguments of @asset",
         (),
-        assets.ASSET_FIELDS,
+        ASSET_FIELDS,
         ASSET,
     ),
     Section(
@@ -511,20 +481,19 @@ NamesOf: TypeAlias = Callable[[str], Iterable[str]]
 
 def with_kinds(section: Section, names_of: NamesOf = plugin_names) -> Section:
     """Return a kind of file with the checks, fields and formats that kinds of one class add."""
-    if section.name not in ("sources", "assets", "consumers"):
+    if section.name not in ("sources", "assets", "front_matter", "consumers"):
         return section
     fields = tuple(_with_kinds(field, names_of) for field in section.fields)
     if section.name != "sources":
         return section._replace(fields=fields)
     added = tuple(
-        FieldDescription(item.name, item.value_schema(), item.meaning)
-        for item in _source_fields(names_of)
+        Field(item.name, item.value_schema(), item.meaning) for item in _source_fields(names_of)
     )
     known = frozenset((*section.known, *(field.name for field in added)))
     return section._replace(fields=(*fields, *added), known=known)
 
 
-def _with_kinds(field: FieldDescription, names_of: NamesOf) -> FieldDescription:
+def _with_kinds(field: Field, names_of: NamesOf) -> Field:
     if field.name == "checks":
         return field._replace(schema=checks_schema((*built_in_checks(), *_added_checks(names_of))))
     if field.name == "export":
@@ -550,7 +519,7 @@ def _source_fields(names_of: NamesOf) -> Iterable[SourceField]:
             field = source_field(name)
         except BrokenPlugin:
             continue
-        if field is not None and name not in yaml_files._SOURCE_FIELDS:
+        if field is not None and name not in SOURCE_FIELDS:
             yield field
 
 
@@ -558,8 +527,8 @@ def require_usable(plugin: Plugin) -> None:
     """Raise BrokenPlugin for a class that can't be used, or has a name that Headrace has itself."""
     reserved = {
         CHECKS: frozenset(BUILT_IN),
-        SOURCES: yaml_files._SOURCE_FIELDS,
-        FORMATS: yaml_files._SOURCE_FIELDS,
+        SOURCES: SOURCE_FIELDS,
+        FORMATS: SOURCE_FIELDS,
         EXPORTS: frozenset(ExportFormat),
     }
     if plugin.name in reserved[plugin.group] or plugin.name in own_kinds(plugin.group):

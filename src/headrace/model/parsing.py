@@ -13,9 +13,8 @@ import msgspec
 
 from headrace.model import fields as model_fields
 from headrace.model.access import AccessRules
+from headrace.model.asset_fields import ASSET_FIELDS, COMMAND_FIELDS
 from headrace.model.assets import (
-    ASSET_FIELDS,
-    COMMAND_FIELDS,
     name_of_file,
     read_asset,
     read_command,

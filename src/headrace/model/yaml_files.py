@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from datetime import date
 from typing import Any
 
 from headrace.model.assets import name_of_file
-from headrace.model.checks import read_checks
 from headrace.model.common_fields import (
+    COMMON,
     COMMON_FIELDS,
-    ON_FAIL,
-    read_common,
-    read_concurrency,
-    read_on_anomaly,
-    read_partition,
-    read_retain,
-    read_start,
+    CONCURRENCY_MAX,
+    read_fields,
 )
-from headrace.model.connectors import FORMAT_FIELDS, READERS, added_fields, read_connectors
+from headrace.model.connectors import FORMAT_FIELDS, added_fields, read_connectors
 from headrace.model.errors import FILES, LEGACY_HINT, Report, shown
 from headrace.model.exports import read_export
 from headrace.model.fields import (
@@ -38,9 +32,7 @@ from headrace.model.nodes import (
     AssetTest,
     BadgeAccess,
     Calendar,
-    Complete,
     Consumer,
-    Expect,
     Grain,
     Owner,
     PartitionSpec,
@@ -49,41 +41,10 @@ from headrace.model.nodes import (
 from headrace.model.plugin_fields import format_by_ending
 from headrace.model.plugins import ANY, FORMATS
 from headrace.model.secrets import check_channel, is_address, read_parameters
+from headrace.model.source_fields import SOURCE, SOURCE_FIELDS
 from headrace.model.times import Quiet, time_of_day
 
 # `sources/*.yaml`: data that others deliver.
-
-_SOURCE_FIELDS = frozenset(
-    (
-        *COMMON_FIELDS,
-        "source",
-        "partition",
-        "start",
-        "files",
-        "complete",
-        "expect",
-        "retain",
-        "retain_raw",
-        "restate_within",
-        "ignore_in_comparison",
-        "on_drift",
-        "every",
-        "contract",
-        "columns",
-        "checks",
-        "on_fail",
-        "on_anomaly",
-        "concurrency",
-        *READERS,
-    )
-)
-DRIFTS = ("added", "dropped", "renamed", "type", "format", "nested", "nullability", "keys")
-"""What `on_drift` declares policies for; those of the last two are for checks of the contract."""
-_ON_DRIFT = ("block", "map", "allow", "warn")
-_ROWS = re.compile(r"(\d{1,15})?\s*\.\.\s*(\d{1,15})?", re.ASCII)
-ROWS_MAX = 10**15
-FILES_MAX = 10_000
-"""At most this number of files may be required for one interval."""
 
 
 def read_sources(document: object, report: Report) -> tuple[Source, ...]:
@@ -101,20 +62,25 @@ def read_sources(document: object, report: Report) -> tuple[Source, ...]:
 
 def _source(block: LocatedMapping, report: Report) -> Source | None:
     name = block.get("source")
-    added = added_fields(block, _SOURCE_FIELDS, report)
+    added = added_fields(block, SOURCE_FIELDS, report)
     fields = Fields(
         block,
         report,
-        _SOURCE_FIELDS | added,
+        SOURCE_FIELDS | added,
         what=f"the source {shown(name)}" if isinstance(name, str) else "a source",
     )
     name = fields.required("source", "add `source:` with the name")
     named = name is not None and check_node(name, fields.line("source"), report, "source")
-    common = read_common(fields)
-    results = _parts(fields, added)
-    if name is None or not named or "owner" not in common:
+    parts = read_fields(fields, SOURCE)
+    partition = parts.get("partition", PartitionSpec())
+    parts |= {
+        "files": _files(fields, partition) if "files" in fields else None,
+        "connector": read_connectors(fields, partition, added),
+        "classified": read_column_classes(fields, COLUMN_FIELDS),
+    }
+    if name is None or not named or "owner" not in parts:
         return None
-    return Source(name=name, place=report.place(fields.line("source")), **common, **results)
+    return Source(name=name, place=report.place(fields.line("source")), **parts)
 
 
 def _files(fields: Fields, partition: PartitionSpec) -> str | None:
@@ -141,113 +107,6 @@ def _is_read(ending: str, fields: Fields) -> bool:
         return True
     fields.report.uses_plugin(FORMATS, ANY)
     return format_by_ending(f".{ending}") is not None
-
-
-def _parts(fields: Fields, added: frozenset[str]) -> dict[str, Any]:
-    """Return all fields except the common ones, as keyword arguments of `Source`."""
-    partition = read_partition(fields)
-    return {
-        "partition": partition,
-        "start": read_start(fields),
-        "files": _files(fields, partition) if "files" in fields else None,
-        "connector": read_connectors(fields, partition, added),
-        "every": fields.duration("every", "") or None,
-        "expect": _expect(fields),
-        "complete": _complete(fields),
-        "contract": fields.text("contract"),
-        "classified": read_column_classes(fields, COLUMN_FIELDS),
-        "on_drift": _on_drift(fields),
-        "retain": read_retain(fields) if "retain" in fields else None,
-        "retain_raw": fields.duration("retain_raw", "90d"),
-        "restate_within": fields.duration("restate_within", "7d"),
-        "ignore_in_comparison": fields.texts("ignore_in_comparison"),
-        "checks": read_checks(fields),
-        "on_fail": fields.choice("on_fail", ON_FAIL, "reject"),
-        "on_anomaly": read_on_anomaly(fields),
-        "concurrency": read_concurrency(fields) if "concurrency" in fields else None,
-    }
-
-
-def _expect(fields: Fields) -> Expect:
-    block = fields.block_of("expect")
-    if block is None:
-        return Expect()
-    inner = Fields(block, fields.report, ("by", "rows", "unchanged"), what="`expect`")
-    low, high = _rows(inner)
-    unchanged = inner.choice("unchanged", ("ok",), "") == "ok"
-    return Expect(by=inner.offset("by"), rows_min=low, rows_max=high, unchanged=unchanged)
-
-
-def _rows(fields: Fields) -> tuple[int | None, int | None]:
-    """Parse `500..1500`, `500..`, `..1500` or one number into minimum and maximum."""
-    written = fields.raw("rows")
-    if "rows" not in fields:
-        return None, None
-    if isinstance(written, int) and not isinstance(written, bool) and 0 <= written <= ROWS_MAX:
-        return written, written
-    match = _ROWS.fullmatch(written.strip()) if isinstance(written, str) else None
-    if match is None or not any(match.groups()):
-        fields.refuse(
-            "rows",
-            f"{shown(written)} is no range of rows",
-            "write rows: 500..1500, or 500.. for at least 500",
-        )
-        return None, None
-    low, high = (int(part) if part else None for part in match.groups())
-    if low is not None and high is not None and low > high:
-        fields.refuse(
-            "rows",
-            f"{shown(written)} has its bounds the wrong way round",
-            f"write rows: {high}..{low}",
-        )
-        return None, None
-    return low, high
-
-
-def _complete(fields: Fields) -> Complete:
-    block = fields.block_of("complete")
-    if block is None:
-        return Complete()
-    inner = Fields(
-        block, fields.report, ("files", "marker", "watermark", "after"), what="`complete`"
-    )
-    if len(block) > 1:
-        fields.refuse(
-            "complete",
-            "`complete` says more than one thing",
-            "one of files, marker, watermark, after",
-            code="conflicting_fields",
-        )
-    return Complete(
-        files=inner.whole("files", minimum=1, maximum=FILES_MAX) or 1,
-        marker=_marker(inner),
-        watermark=inner.choice("watermark", ("later",), "") or None,
-        after=inner.offset("after"),
-    )
-
-
-def _marker(fields: Fields) -> str | None:
-    marker = fields.text("marker")
-    if marker is not None and (
-        any(sign in marker for sign in "/\\") or not marker.isprintable() or len(marker) > 100
-    ):
-        fields.refuse(
-            "marker",
-            f"{shown(marker)} can't be the end of a file's name",
-            "write marker: .done",
-            code="bad_path",
-        )
-        return None
-    return marker
-
-
-def _on_drift(fields: Fields) -> dict[str, str]:
-    block = fields.block_of("on_drift")
-    if block is None:
-        return {}
-    inner = Fields(block, fields.report, DRIFTS, what="`on_drift`")
-    results = {name: inner.choice(name, _ON_DRIFT, "") for name in DRIFTS if name in inner}
-    return {name: value for name, value in results.items() if value}
 
 
 # `consumers.yaml`: consumers with their assets and deadlines.
@@ -291,7 +150,7 @@ def _consumer(block: LocatedMapping, report: Report) -> Consumer | None:
     )
     name = fields.required("consumer", "add `consumer:` with the name")
     named = name is not None and check_consumer(name, fields.line("consumer"), report)
-    common = read_common(fields)
+    common = read_fields(fields, COMMON)
     reads = tuple(dict.fromkeys(fields.texts("reads")))
     if not reads:
         report.error(
@@ -388,7 +247,7 @@ def _owner(name: str, document: LocatedMapping, report: Report) -> Owner | None:
         contact=fields.texts("contact"),
         manager=fields.text("manager"),
         tell=fields.flag("tell"),
-        concurrency=read_concurrency(fields) if "concurrency" in fields else None,
+        concurrency=fields.whole("concurrency", minimum=1, maximum=CONCURRENCY_MAX),
         quiet=fields.checked("quiet", Quiet.parse, "bad_time"),
         escalate=fields.duration("escalate", "") or None,
         digest=fields.checked("digest", time_of_day, "bad_time"),

@@ -21,8 +21,8 @@ from headrace.connect import file_inference
 from headrace.connect.file_inference import FileGroup, InferredColumns
 from headrace.model import HeadraceError, ProjectError, UnknownName, UsageError
 from headrace.model.errors import did_you_mean
-from headrace.model.field_descriptions import Schema, Section
 from headrace.model.file_descriptions import SECTIONS, with_kinds
+from headrace.model.schemas import Schema, Section
 from headrace.project.parameters import Argument, Option
 from headrace.repairs.contract_texts import contract_text
 from headrace.responses import InitResponse

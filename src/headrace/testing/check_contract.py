@@ -19,10 +19,10 @@ from headrace.lake.sqltext import literal
 from headrace.model import CheckSpec, Problem
 from headrace.model.checks import read_checks
 from headrace.model.errors import Report
-from headrace.model.field_descriptions import checks_schema
 from headrace.model.fields import Fields
 from headrace.model.parsing import load_yaml
 from headrace.model.plugins import CHECKS
+from headrace.model.schemas import checks_schema
 from headrace.testing.plugin_contract import HOSTILE_NAMES, check_plugin
 
 Row = Mapping[str, Any]

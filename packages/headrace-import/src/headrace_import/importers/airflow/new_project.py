@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from headrace.model.assets import ATTEMPTS_MAX
+from headrace.model.asset_fields import ATTEMPTS_MAX
 from headrace_import.importers.airflow import operators
 from headrace_import.importers.airflow.naming import Names, cleaned, owner_name, whole_names
 from headrace_import.importers.airflow.origin import Origin, UnreadableFile

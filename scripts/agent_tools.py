@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from headrace.web.agents.declarations import declared_tools
+from headrace_agents.declarations import declared_tools
 
 
 def text(paths: Iterable[str]) -> str:

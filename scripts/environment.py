@@ -34,6 +34,7 @@ LEAVES = tuple(
         "testing",
         "demo",
         "ui",
+        "agents",
     )
 )
 """Packages of this repository that extend Headrace; installed beside it."""

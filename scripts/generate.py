@@ -23,6 +23,7 @@ from scripts.command_tables import SOURCE
 ROOT = SOURCE.parents[1]
 GROUP = "headrace.command_tables"
 COMPLETION = SOURCE / "cli/completion_table.py"
+AGENTS = ROOT / "packages/headrace-agents/src/headrace_agents"
 
 
 def main(arguments: list[str]) -> int:
@@ -79,7 +80,7 @@ def _packages() -> Iterator[tuple[str, str]]:
 
 def tools_file(source: Path) -> Path:
     """Return the file with the tools of a package."""
-    return source / ("web/agents/tools.json" if source == SOURCE else "tools.json")
+    return (AGENTS if source == SOURCE else source) / "tools.json"
 
 
 def targets() -> list[Path]:
@@ -100,7 +101,7 @@ def is_fresh(digest: str) -> bool:
 def digest_of_sources() -> str:
     """Return a line that is another one after a change of any file that the tables depend on."""
     result = hashlib.sha256()
-    folders = (*sources(), Path(__file__).parent)
+    folders = (*sources(), AGENTS, Path(__file__).parent)
     files = {file for folder in folders for file in folder.rglob("*.py")}
     for file in sorted(files - set(targets())):
         result.update(f"\0{file.name}\0".encode() + file.read_bytes())

@@ -24,8 +24,8 @@ commands, formats and more through `headrace.extension`: `headrace-import` has `
 and `checks challenge`, `headrace-databases` has rows and tables of databases, `headrace-legacy`
 has Excel, XML, fixed width, MT940 and NACHA, `headrace-observe` OpenLineage events and traces,
 `headrace-cloud` the executor of Dask, `headrace-testing` `test` and `conformance`,
-`headrace-demo` the guided example, `headrace-ui` what pages of the web UI ask for. Nothing here
-imports them, and all works without them."""
+`headrace-demo` the guided example, `headrace-ui` what pages of the web UI ask for,
+`headrace-agents` the tools of agents. Nothing here imports them, and all works without them."""
 
 WAY = [
     (

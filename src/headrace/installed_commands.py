@@ -21,6 +21,7 @@ IN_PACKAGES = {
     **dict.fromkeys(("export", "import"), "headrace-import"),
     **dict.fromkeys(("conformance", "test"), "headrace-testing"),
     "demo": "headrace-demo",
+    "mcp": "headrace-agents",
     **dict.fromkeys(
         (
             *("ab", "bottleneck", "checks challenge", "checks suggest", "complexity"),

@@ -67,10 +67,10 @@ from headrace.store.queries import deliveries, ingestion
 from headrace.store.queries.quality import VERSIONS_MAX
 from headrace.web import badges
 from headrace.web import monitoring as scraped
-from headrace.web.agents import results
 
 # pages tell limits of the packages beside Headrace, too
 pytest.importorskip("headrace_advisor")
+pytest.importorskip("headrace_agents")
 pytest.importorskip("headrace_cloud")
 pytest.importorskip("headrace_databases")
 pytest.importorskip("headrace_import")
@@ -81,6 +81,7 @@ from headrace_advisor.analysis import history, partition_rules
 from headrace_advisor.analysis.complexity import SEEN_DAYS
 from headrace_advisor.queries import past_work
 from headrace_advisor.services import dismissed, trial_outcomes, weekly_advice
+from headrace_agents import results
 from headrace_cloud import dask
 from headrace_databases.engines import parquet_files
 from headrace_databases.engines import postgresql as postgresql_source

@@ -60,7 +60,7 @@ from headrace.cli import main
 from headrace.cli.command_table import help_text
 from headrace.cli.completion import candidates
 from headrace.access.permissions import by_name
-from headrace.web.agents.declarations import tools
+from headrace_agents.declarations import tools
 from headrace.web.openapi import description
 rows = headrace.Session("project").owners(kind="vendor")
 operation = description()["paths"]["/api/v1/owners"]["get"]
@@ -80,8 +80,8 @@ main.run(["owners", "--project", "project"])
 def test_a_function_with_its_declaration_is_enough(tmp_path: Path) -> None:
     """Would catch: a second place where a new command must be declared."""
     skipped = shutil.ignore_patterns("ui_bundle*", "__pycache__")
-    shutil.copytree(ROOT / "src/headrace", tmp_path / "src/headrace", ignore=skipped)
-    shutil.copytree(ROOT / "scripts", tmp_path / "scripts", ignore=skipped)
+    for name in ("src/headrace", "scripts", "packages/headrace-agents/src"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=skipped)
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     (tmp_path / "src/headrace/services/owners.py").write_text(FUNCTION)
 
@@ -89,7 +89,8 @@ def test_a_function_with_its_declaration_is_enough(tmp_path: Path) -> None:
     project.mkdir()
     (project / "headrace.toml").write_text('[project]\nname = "p"\n')
     (project / "owners.yaml").write_text("core: {kind: team}\nacme: {kind: vendor}\n")
-    environment = {**os.environ, "PYTHONPATH": f"{tmp_path / 'src'}{os.pathsep}{tmp_path}"}
+    folders = (tmp_path / "src", tmp_path / "packages/headrace-agents/src", tmp_path)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, folders))}
 
     def printed(program: str) -> str:
         return subprocess.run(

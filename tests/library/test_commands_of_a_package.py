@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+AGENTS = "packages/headrace-agents/src"
 PROJECT = """[project]
 name = "headrace-owners"
 [project.entry-points."headrace.command_tables"]
@@ -82,7 +83,7 @@ from headrace.cli.completion import candidates
 from headrace.acts.commands import _known
 from headrace.project.parameters import command_function
 from headrace.access.permissions import by_name
-from headrace.web.agents.declarations import tools
+from headrace_agents.declarations import tools
 from headrace.web.endpoints import ENDPOINTS
 print(json.dumps([
     [row.owner for row in headrace.Session("project").owners("vendor")],
@@ -105,7 +106,7 @@ main.run(["owners", "team", "--project", "project"])
 def tree(tmp_path: Path) -> Path:
     """A copy of the source with a package beside it, whose tables aren't generated yet."""
     skipped = shutil.ignore_patterns("ui_bundle*", "__pycache__")
-    for name in ("src/headrace", "scripts"):
+    for name in ("src/headrace", "scripts", AGENTS):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=skipped)
     package = tmp_path / "packages/headrace-owners"
     (package / "src/headrace_owners").mkdir(parents=True)
@@ -123,7 +124,7 @@ def tree(tmp_path: Path) -> Path:
 
 
 def python(tree: Path, *words: str) -> str:
-    folders = (tree / "src", tree / "packages/headrace-owners/src", tree)
+    folders = (tree / "src", tree / AGENTS, tree / "packages/headrace-owners/src", tree)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, folders))}
     command = [sys.executable, *words]
     done = subprocess.run(
@@ -138,9 +139,9 @@ def test_its_function_is_in_every_interface(tree: Path) -> None:
     """Would catch: a command that leaves Headrace for a package and is lost in the API, in Python
     or to agents, or that needs no permission there.
     """
-    trunk = (ROOT / "src/headrace/web/agents/tools.json").read_bytes()
+    trunk = (ROOT / AGENTS / "headrace_agents/tools.json").read_bytes()
     python(tree, "-m", "scripts.generate")
-    assert (tree / "src/headrace/web/agents/tools.json").read_bytes() == trunk
+    assert (tree / AGENTS / "headrace_agents/tools.json").read_bytes() == trunk
     known, typed, *table = python(tree, "-c", LOOK).splitlines()
     assert json.loads(known) == [
         ["acme"],

@@ -27,6 +27,7 @@ BESIDE = (
     "headrace_testing",
     "headrace_demo",
     "headrace_ui",
+    "headrace_agents",
 )
 SECONDS_MAX = 200
 IMPORT_ALL = """
@@ -45,6 +46,7 @@ assert find_spec("headrace_cloud") is None
 assert find_spec("headrace_testing") is None
 assert find_spec("headrace_demo") is None
 assert find_spec("headrace_ui") is None
+assert find_spec("headrace_agents") is None
 names = [
     module.name
     for module in pkgutil.walk_packages(headrace.__path__, "headrace.")
@@ -70,8 +72,8 @@ from door_lab import opened
 from serve_lab import ask, project
 
 with opened(project(Path("shop"))) as door:
-    answer = door.get("/api/v1/bottleneck")
-print(json.dumps([answer.status, answer.json]))
+    answers = [door.get(path) for path in ("/api/v1/bottleneck", "/mcp")]
+print(json.dumps([[answer.status, answer.json] for answer in answers]))
 """
 WITHOUT_FORMATS = """
 import sys
@@ -249,10 +251,11 @@ def test_traces_need_the_libraries_of_their_package(alone: Alone) -> None:
 def test_a_path_of_another_package_says_which(alone: Alone, tmp_path: Path) -> None:
     """Would catch: "there is no such thing" in place of a page, where only its package is missing."""
     output, _ = alone.run("-c", ASK, folder=tmp_path)
-    status, problem = json.loads(output)
-    assert (status, problem["code"]) == (404, "not_installed")
-    assert problem["detail"] == "`headrace bottleneck` is in another package"
-    assert problem["hint"].startswith("`pip install headrace-advisor`")
+    expected = [("headrace bottleneck", "headrace-advisor"), ("/mcp", "headrace-agents")]
+    for (status, problem), (what, package) in zip(json.loads(output), expected, strict=True):
+        assert (status, problem["code"]) == (404, "not_installed")
+        assert problem["detail"] == f"`{what}` is in another package"
+        assert problem["hint"].startswith(f"`pip install {package}`")
 
 
 @pytest.mark.system

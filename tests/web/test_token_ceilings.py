@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from agent_lab import Agent, over_stdio
 from clilab import Project, call, filled, shop
 from serve_lab import Answer, ask, deliver, headrace, project, response, serving
 
@@ -38,17 +37,12 @@ def acted(rows: list[Any]) -> list[tuple[str, str, str]]:
 def test_ceilings_of_a_command_and_of_python(
     shop: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Would catch: a token that computes by command what it may not as a tool, acts without end by
-    changing the way in, or leaves no trace of its acts."""
+    """Would catch: a token that computes by command or in Python what it may not, acts without end
+    by changing the way in, or leaves no trace of its acts."""
     token = str(shop.json("token", "create", "agent", "--scope", "operator")["token"])
-    limit(shop.root, "partitions_max = 1\nacts_per_hour = 6")
+    limit(shop.root, "partitions_max = 1\nacts_per_hour = 5")
     again = ("run", "orders_clean", "--again", "--reason", "all of it again")
 
-    async def act(agent: Agent) -> None:
-        error = await agent.error("run", select=["orders_clean"], again=True, reason="again")
-        assert error["code"] == "over_ceiling"
-
-    over_stdio(shop.root, act, token=token)
     with monkeypatch.context() as patched:
         patched.setenv("HEADRACE_TOKEN", token)
         code, _, err = shop.call(shop.root, *again)
@@ -66,7 +60,6 @@ def test_ceilings_of_a_command_and_of_python(
         assert code == 3 and "acts_per_hour" in err
         assert shop.call(shop.root, "status")[0] == 0
     assert acted(shop.json("audit", "show", "--limit", "1000")) == [
-        ("tool:run", "denied", "stdio"),
         ("tool:run", "denied", ""),
         ("tool:backfill", "denied", ""),
         ("tool:run", "denied", ""),

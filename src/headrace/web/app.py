@@ -36,7 +36,6 @@ from headrace.services.tokens import identify
 from headrace.web import monitoring
 from headrace.web.access import Credential, CredentialKind, Guard, sends_token
 from headrace.web.acts import Acts
-from headrace.web.agents import http as agents
 from headrace.web.badges import Badges
 from headrace.web.cards import Cards
 from headrace.web.data import Data
@@ -333,7 +332,7 @@ def app(
     answers, acts = ServerEndpoints(reader, guard, server, bundle or Bundle()), Acts()
     root, env, _ = reader.project
     reads = read_server or ReadServer(root, env)
-    data, tools = Data(reader, reads), agents.AgentEndpoint(reader, reads)
+    data = Data(reader, reads)
     rows = RowResponses(reader, reads)
 
     async def identity_of(request: Request) -> Identity:
@@ -376,7 +375,6 @@ def app(
             route("/badge/{name}", badges.file, guarded=False),
             route("/card/{name}", cards.page, guarded=False),
             route("/oembed", cards.oembed, guarded=False),
-            *(route(agents.PATH, tools.answer, method) for method in agents.METHODS),
             route(f"{PREFIX}/assets/{{name}}/preview", data.preview),
             route(f"{PREFIX}/attempts/{{attempt}}/log.txt", LogFiles(reader).file),
             route(SIGN_IN_PATH, sign_in.page, guarded=False),

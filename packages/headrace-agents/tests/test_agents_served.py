@@ -17,7 +17,7 @@ from door_lab import Opened, opened
 from mcp import MCPError
 from serve_lab import HEADRACE, ask
 
-from headrace.web.agents.declarations import tools
+from headrace_agents.declarations import tools
 
 __all__ = ["call", "filled", "shop"]
 """Fixtures of the command line's tests."""

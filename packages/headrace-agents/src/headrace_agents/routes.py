@@ -15,10 +15,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
+from headrace.extension import SEE, HttpProblem, HttpRoute, ServerContext, command
 from headrace.security.access import Identity
-from headrace.web.http import HttpProblem
-from headrace.web.project_reader import ProjectReader
-from headrace.web.read_server import ReadServer
 
 if TYPE_CHECKING:
     from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
@@ -34,11 +32,20 @@ SESSION_IDLE_SECONDS = 600.0
 BODY_BYTES_MAX = 256 << 10
 
 
+def routes(context: ServerContext) -> list[HttpRoute]:
+    """Return the routes of `/mcp`: each tool checks the permission of its command."""
+    endpoint, needs = AgentEndpoint(context), command("mcp", SEE, own_check=True)
+    return [
+        HttpRoute(path=PATH, handler=endpoint.answer, needs=needs, method=method)
+        for method in METHODS
+    ]
+
+
 class AgentEndpoint:
     """The endpoint of one server."""
 
-    def __init__(self, reader: ProjectReader, read_server: ReadServer) -> None:
-        self._reader, self._read_server = reader, read_server
+    def __init__(self, context: ServerContext) -> None:
+        self._context = context
         self._starting = asyncio.Lock()
         self._manager: StreamableHTTPSessionManager | None = None
         self._running: asyncio.Task[None] | None = None
@@ -65,10 +72,11 @@ class AgentEndpoint:
         from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 
         from headrace.project.session import AgentClaim
-        from headrace.web.agents.calls import AgentCalls, Caller
-        from headrace.web.agents.server import Context, agent_server, claimed
+        from headrace_agents.calls import AgentCalls, Caller
+        from headrace_agents.server import Context, agent_server, claimed
 
-        calls = AgentCalls(self._reader, self._read_server, self._reader.session_for_acts)
+        reader = self._context.reader
+        calls = AgentCalls(reader, self._context.read_server, reader.session_for_acts)
 
         async def caller_of(context: Context, claim: AgentClaim) -> Caller:
             request = context.request
@@ -99,7 +107,7 @@ class AgentEndpoint:
 
 
 def _import() -> None:
-    import headrace.web.agents.server  # noqa: F401
+    import headrace_agents.server  # noqa: F401
 
 
 class _Forwarded(Response):

@@ -18,9 +18,9 @@ from headrace import __version__
 from headrace.model.access import Permission
 from headrace.project.session import AgentClaim
 from headrace.services.agent_acts import CLAIM_CHARACTERS_MAX
-from headrace.web.agents.calls import AgentCalls, Caller
-from headrace.web.agents.declarations import Tool
 from headrace.web.server import silence
+from headrace_agents.calls import AgentCalls, Caller
+from headrace_agents.declarations import Tool
 
 NAME = "headrace"
 INSTRUCTIONS = (

@@ -14,20 +14,26 @@ from typing import Any, NamedTuple
 import msgspec
 
 from headrace.access.permissions import rules_of
-from headrace.model import HeadraceError, Refused
+from headrace.extension import (
+    HeadraceError,
+    HttpProblem,
+    ProjectSession,
+    Refused,
+    Silent,
+    did_you_mean,
+)
 from headrace.model.access import Permission
-from headrace.model.errors import did_you_mean
 from headrace.project.parameters import call, command_function, request_type
-from headrace.project.session import AgentClaim, ProjectSession, Silent
+from headrace.project.session import AgentClaim
 from headrace.security.access import Identity, IdentityKind, roles_of
 from headrace.web.acts import Acts, RunningAction
-from headrace.web.agents.declarations import APPROVAL_KEY, Tool, tools
-from headrace.web.agents.results import ITEMS_MAX, bounded, document, error_document
 from headrace.web.data import read_whole
-from headrace.web.http import HttpProblem, converted_parameters, problem_of
+from headrace.web.http import converted_parameters, problem_of
 from headrace.web.project_reader import ProjectReader
 from headrace.web.read_server import ReadServer
 from headrace.web.tool_process import ToolRequest
+from headrace_agents.declarations import APPROVAL_KEY, Tool, tools
+from headrace_agents.results import ITEMS_MAX, bounded, document, error_document
 
 ARGUMENT_BYTES_MAX = 64 << 10
 """Of one call."""

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from headrace.cli.declared_commands import terminal_command
-from headrace.cli.invocation import Invocation
-from headrace.model.errors import UsageError
-from headrace.project.parameters import Option
+from headrace.extension import Invocation, Option, UsageError, terminal_command
 
 
-@terminal_command(group="operate", summary="serve the commands as tools to an agent (MCP)")
+@terminal_command()
 def mcp_command(
     invocation: Invocation,
     on_behalf_of: Annotated[
@@ -35,7 +32,7 @@ def mcp_command(
     session = invocation.session
     identify = invocation.identify
     # a slow import, which no other command needs
-    from headrace.web.agents.stdio import serve_stdio
+    from headrace_agents.stdio import serve_stdio
 
     serve_stdio(session.root, session.env, identify, on_behalf_of or "")
     return 0

@@ -1,8 +1,9 @@
 """Which commands are tools for agents, and how a client sees each of them.
 
 A tool is a function in `access.permissions.COMMANDS`: the command's name and permission, the
-function's signature, docstring and response say everything. `python -m scripts.generate` writes the
-tools into `tools.json`, so that the list of tools needs none of the commands' modules.
+function's signature, docstring and response say everything. `python -m scripts.generate` writes
+Headrace's tools into `tools.json` here, and those of a package into its own, so that the list of
+tools needs none of the commands' modules.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ import msgspec
 from msgspec import structs
 
 from headrace.access.permissions import COMMANDS
+from headrace.extension import Option
 from headrace.installed_commands import installed_tables
 from headrace.model.access import Permission
 from headrace.project.parameters import (
-    Option,
     Parameter,
     command_function,
     description_of,
@@ -70,7 +71,7 @@ class Tool(msgspec.Struct, frozen=True):
 
 @cache
 def tools() -> dict[str, Tool]:
-    """Return all tools by name, from `tools.json` of this and of other packages."""
+    """Return all tools by name: of Headrace's own commands, and of other packages."""
     files = [Path(str(table.__file__)).with_name("tools.json") for table in installed_tables()]
     rows = [
         tool

@@ -10,12 +10,13 @@ from pathlib import Path
 import msgspec
 from mcp.server.stdio import stdio_server
 
-from headrace.project.session import AgentClaim, ProjectSession
+from headrace.extension import ProjectSession
+from headrace.project.session import AgentClaim
 from headrace.security.access import Identity
-from headrace.web.agents.calls import AgentCalls, Caller
-from headrace.web.agents.server import Context, agent_server, claimed
 from headrace.web.project_reader import ProjectReader
 from headrace.web.read_server import ReadServer
+from headrace_agents.calls import AgentCalls, Caller
+from headrace_agents.server import Context, agent_server, claimed
 
 TRANSPORT = "stdio"
 

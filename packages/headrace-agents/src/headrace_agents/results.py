@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 
+from headrace.extension import HttpProblem
 from headrace.responses.base import encoded
-from headrace.web.agents.declarations import CUT_KEY, LIST_KEY, Tool
-from headrace.web.http import HttpProblem
+from headrace_agents.declarations import CUT_KEY, LIST_KEY, Tool
 
 RESULT_BYTES_MAX = 64 << 10
 """Of one result: more would fill the context of the agent's model."""

@@ -15,8 +15,9 @@ from headrace.cli.declared_commands import load
 from headrace.model.access import Permission
 from headrace.model.nodes import AgentCeilings
 from headrace.services.agent_acts import CONSEQUENCES, Consequence, over_ceiling
-from headrace.web.agents import results
-from headrace.web.agents.declarations import (
+from headrace.web.http import HttpProblem
+from headrace_agents import results
+from headrace_agents.declarations import (
     ACTING,
     APPROVAL_KEY,
     CUT_KEY,
@@ -24,9 +25,8 @@ from headrace.web.agents.declarations import (
     tools,
     why_no_tool,
 )
-from headrace.web.http import HttpProblem
 
-DECISIONS = Path(__file__).parents[1] / "golden" / "kept" / "agent_tools.txt"
+DECISIONS = Path(__file__).with_name("agent_tools.txt")
 WITHOUT_A_PROJECT = {
     "explain:explain",
     "import_project:import_project", "init:init", "init:schemas",

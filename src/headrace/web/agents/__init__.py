@@ -1,1 +1,0 @@
-"""The commands as tools for agents, over the Model Context Protocol (`headrace mcp`)."""

@@ -248,6 +248,18 @@ def test_other_dialects_are_translated_and_doubts_named(tmp_path: Path) -> None:
     assert "`id / 2` is a whole number in postgres" in found.model("div").why
 
 
+def test_of_an_unknown_database_the_report_says_how_to_name_it(tmp_path: Path) -> None:
+    """Would catch: "its SQL is translated from", and each model for a person to compare for ever."""
+    model = "select cast(id as text) as id, current_timestamp as at from {{ ref('raw_orders') }}"
+    item = imported(tmp_path, {"models/o.sql": model}, dialect="strange").model("o")
+    assert item.verdict is Verdict.PERSON
+    assert item.why.endswith("; its SQL is translated")
+    assert item.todo == (
+        "name its database in profiles.yml and import again, or compare assets/o.sql with the"
+        " original, and decide"
+    )
+
+
 def test_a_table_that_is_read_by_its_name_is_left_to_dbt(tmp_path: Path) -> None:
     """Would catch: an asset over a table that the new project doesn't know."""
     found = imported(tmp_path, {"models/o.sql": "select * from warehouse.orders"})

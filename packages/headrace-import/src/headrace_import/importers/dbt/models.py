@@ -23,6 +23,7 @@ from headrace_import.importers.dbt.nodes import Node, merge_config
 from headrace_import.importers.dbt.outcome import Model, Outcome
 from headrace_import.importers.dbt.overrides import require_builtin
 from headrace_import.importers.dbt.project_files import flag, listed, mapped
+from headrace_import.importers.dbt.settings import PROFILES
 from headrace_import.importers.dbt.templates import (
     MissingNode,
     NotStatic,
@@ -206,7 +207,7 @@ def _body(outcome: Outcome, model: Model) -> None:
             "it fails if a column in the `except` of dbt_utils.star isn't there, which dbt ignores"
         )
     if translated.changed:
-        model.notes.append(f"its SQL is translated from {outcome.dialect}")
+        model.notes.append(f"its SQL is translated from {outcome.dialect}".removesuffix(" from "))
     _doubts(model)
     for name in hidden_tables(model.sql, model.rendered.uses):
         model.doubts.append(f"its CTE {name} hides the table {name}: rename the CTE")
@@ -324,6 +325,8 @@ def _item(outcome: Outcome, model: Model, path: str) -> None:
     if model.doubts:
         verdict, why = Verdict.PERSON, "; ".join([*model.doubts, *model.notes])
         todo = f"compare {path} with the original, and decide"
+        if not outcome.dialect:
+            todo = f"name its database in {PROFILES} and import again, or {todo}"
     line = model.line or node.line
     outcome.add(
         node.uid, node.file, line, verdict, why, todo=todo, created=created, original=node.text

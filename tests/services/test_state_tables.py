@@ -48,6 +48,22 @@ def instant(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
+def test_incidents_name_partitions_as_the_other_tables_do(lab: Lab) -> None:
+    """Catches: an incident of an unpartitioned node that joins with no partition."""
+    lab.sql("broken", "select error('no') as n from clean", "partition: '*'")
+    lab.headrace("apply", "--yes")
+    lab.headrace("run", code=None)
+    found = rows(
+        lab,
+        "select node, partition, p.state from headrace.incidents i join headrace.partitions p using"
+        " (node, partition) order by node",
+    )
+    assert found == [
+        {"node": "broken", "partition": "*", "state": "failed"},
+        {"node": "clean", "partition": DAYS[2], "state": "rejected"},
+    ]
+
+
 def test_every_table_has_its_columns_in_plain_words(lab: Lab) -> None:
     """Catches: a column that only quotes can name, a query that gives others than are declared."""
     for name, table in TABLES.items():

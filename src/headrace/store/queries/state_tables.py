@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from headrace.model.partitions import WHOLE
 from headrace.model.texts import plain
 from headrace.store.queries.costs import work_of
 from headrace.store.queries.incidents import display_id
@@ -137,7 +138,11 @@ TABLES: dict[str, StateTable] = {
             "state": StateColumn("text", "`open`, `recovering` or `resolved`"),
             "kind": StateColumn("text", "kind of its cause"),
             "node": StateColumn("text", "where the cause is"),
-            "partition": StateColumn("text", "the first partition where it is seen"),
+            "partition": StateColumn(
+                "text",
+                "the first partition where it is seen, `*` if there is one only, or none",
+                lambda key: key or WHOLE,
+            ),
             "owner": StateColumn("text", "whose it is"),
             "summary": StateColumn("text", "the cause in one clause", plain),
             "began_at": StateColumn("time", "the earliest evidence"),

@@ -29,7 +29,15 @@ def _codes() -> set[str]:
                     if isinstance(node.func, ast.Attribute)
                     else getattr(node.func, "id", "")
                 )
-                if name in _REPORTERS and node.args and isinstance(node.args[0], ast.Constant):
+                is_logged = (
+                    isinstance(node.func, ast.Attribute) and ast.unparse(node.func.value) == "log"
+                )
+                if (
+                    name in _REPORTERS
+                    and not is_logged
+                    and node.args
+                    and isinstance(node.args[0], ast.Constant)
+                ):
                     result.add(str(node.args[0].value))
                 result |= {
                     str(keyword.value.value)

@@ -22,7 +22,7 @@ other. `make lint` checks that. Packages of `packages/` are distributions of the
 commands, formats and more through `headrace.extension`: `headrace-import` has `import` and
 `export`, `headrace-advisor` has `optimize`, `ab`, `what-if`, `bottleneck`, `complexity`, `costs`
 and `checks challenge`, `headrace-databases` has rows and tables of databases, `headrace-legacy`
-has Excel, XML, fixed width, MT940 and NACHA, `headrace-observe` OpenLineage events and traces,
+has Excel, XML, fixed width, MT940 and NACHA, `headrace-observe` lineage events, traces and metrics,
 `headrace-cloud` the executor of Dask, `headrace-testing` `test` and `conformance`,
 `headrace-demo` the guided example, `headrace-ui` what pages of the web UI ask for,
 `headrace-agents` the tools of agents. Nothing here imports them, and all works without them."""

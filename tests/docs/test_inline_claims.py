@@ -417,9 +417,10 @@ def test_extras_exist() -> None:
 
 def test_routes_exist() -> None:
     """Would catch: an address that answers 404."""
-    served = "".join(path.read_text(encoding="utf-8") for path in (SOURCE / "web").glob("*.py"))
+    files = [*(SOURCE / "web").glob("*.py"), *ROOT.glob("packages/*/src/*/*.py")]
+    served = "".join(path.read_text(encoding="utf-8") for path in files)
     described = {re.sub(r"\{\w+\}", "{}", path) for path in description()["paths"]}
-    for page, span in of_kind("/(api|data|healthz|readyz|metrics)"):
+    for page, span in of_kind("/(api|data|healthz|readyz|metrics|mcp)"):
         path = re.sub(r"\{\w+\}", "{}", span.partition("?")[0])
         assert (
             path in described

@@ -66,7 +66,6 @@ from headrace.store.queries import attempts as stored_attempts
 from headrace.store.queries import deliveries, ingestion
 from headrace.store.queries.quality import VERSIONS_MAX
 from headrace.web import badges
-from headrace.web import monitoring as scraped
 
 # pages tell limits of the packages beside Headrace, too
 pytest.importorskip("headrace_advisor")
@@ -90,6 +89,7 @@ from headrace_import.importers.airflow import origin as airflow_origin
 from headrace_import.services import diff as import_diff
 from headrace_import.services import diff_columns
 from headrace_legacy import excel_export, workbook_files, xml
+from headrace_observe import metrics as scraped
 from headrace_observe import openlineage, traces
 from headrace_ui.services import calendar, consumer_history, today
 from headrace_ui.views import upcoming

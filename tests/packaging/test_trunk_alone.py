@@ -72,7 +72,7 @@ from door_lab import opened
 from serve_lab import ask, project
 
 with opened(project(Path("shop"))) as door:
-    answers = [door.get(path) for path in ("/api/v1/bottleneck", "/mcp")]
+    answers = [door.get(path) for path in ("/api/v1/bottleneck", "/mcp", "/metrics")]
 print(json.dumps([[answer.status, answer.json] for answer in answers]))
 """
 WITHOUT_FORMATS = """
@@ -251,7 +251,11 @@ def test_traces_need_the_libraries_of_their_package(alone: Alone) -> None:
 def test_a_path_of_another_package_says_which(alone: Alone, tmp_path: Path) -> None:
     """Would catch: "there is no such thing" in place of a page, where only its package is missing."""
     output, _ = alone.run("-c", ASK, folder=tmp_path)
-    expected = [("headrace bottleneck", "headrace-advisor"), ("/mcp", "headrace-agents")]
+    expected = [
+        ("headrace bottleneck", "headrace-advisor"),
+        ("/mcp", "headrace-agents"),
+        ("/metrics", "headrace-observe"),
+    ]
     for (status, problem), (what, package) in zip(json.loads(output), expected, strict=True):
         assert (status, problem["code"]) == (404, "not_installed")
         assert problem["detail"] == f"`{what}` is in another package"

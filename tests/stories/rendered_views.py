@@ -10,6 +10,7 @@ from decimal import Decimal
 from itertools import chain
 from typing import Any
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from headrace.cli.commands.status import _render_status
@@ -35,8 +36,8 @@ from headrace.slo.consumer_states import ConsumerStatus
 from headrace.slo.times import ago, dated
 from headrace.store import Transaction
 from headrace.store.queries.incidents import Incident
-from headrace.web import monitoring
 
+metrics = pytest.importorskip("headrace_observe.metrics")
 GOOD = ("served", "at_risk")
 LEDGERS = 6
 """Of so many of a consumer's newest deliveries the delay ledgers are compared."""
@@ -58,7 +59,7 @@ class Views:
         self.session = session
         self.status = status(session)
         self.text = self._text()
-        lines = monitoring.metrics_text(session, Leads())  # type: ignore[arg-type]
+        lines = metrics.metrics_text(session, Leads())
         self._metrics = {family.name: family for family in text_string_to_metric_families(lines)}
 
     def _text(self) -> str:

@@ -27,6 +27,7 @@ from rendered_views import (
     incidents_differ,
     ledgers_differ,
     mail_differs,
+    metrics,
     newest_partitions_differ,
     other_windows_differ,
     past_incidents_differ,
@@ -56,7 +57,6 @@ from headrace.slo.declared_promises import declared_promises
 from headrace.standing.node_cards import Cards
 from headrace.store import Transaction
 from headrace.store.queries import incidents as stored
-from headrace.web import monitoring
 
 pytestmark = pytest.mark.long
 
@@ -317,7 +317,7 @@ def states_differ(shown: Views) -> Iterator[str]:
     for consumer in document.consumers:
         gauged = [
             state
-            for state in monitoring.CONSUMER_STATES
+            for state in metrics.CONSUMER_STATES
             if shown.gauge("consumer_state", consumer=consumer.name, state=state) == [1.0]
         ]
         page = node_pages.consumer(session, consumer.name).consumer

@@ -18,13 +18,12 @@ from starlette.types import Receive, Scope, Send
 
 from headrace.model import UsageError
 from headrace.runtime.runs import LeaderCounters
-from headrace.web import http, listen, monitoring
+from headrace.web import http, listen
 from headrace.web import server as door_module
 from headrace.web.access import ACCESS_FILE, token_of
 
 PATHS = [
     "/",
-    "/metrics",
     "/api/v1/status",
     "/api/v1/figures/uptime?window=7d",
     "/api/v1/runs",
@@ -352,25 +351,8 @@ def test_a_name_that_is_markup_stays_text(door) -> None:
     policy = answer.headers["content-security-policy"]
     assert "default-src 'none'" in policy and "unsafe" not in policy
     assert answer.headers["x-content-type-options"] == "nosniff"
-    for path in ("/healthz", "/nothing", "/metrics"):
+    for path in ("/healthz", "/nothing", "/api/v1/status"):
         assert "content-security-policy" in ask(door.port, path).headers
-
-
-def test_metrics_are_prometheus_text(door) -> None:
-    """One label that isn't escaped, and nothing of it is read."""
-    answer = door.get("/metrics")
-    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
-    line = re.compile(r'headrace_[a-z_]+(\{([a-z]+="(?:[^"\\\n]|\\[\\"n])*",?)*\})? [0-9.e+-]+')
-    text = answer.body.decode()
-    assert all(
-        line.fullmatch(splitline)
-        for splitline in text.splitlines()
-        if not splitline.startswith("#")
-    ), text
-    assert 'headrace_consumer_state{consumer="report",owner="core",state="never"} 1' in text
-    said = monitoring.MetricsText()
-    said.gauge("x", "y", ({"a": 'q"\\\n'}, 0.5), ({}, None))
-    assert str(said).splitlines()[-1] == 'headrace_x{a="q\\"\\\\\\n"} 0.5'
 
 
 def test_figures_may_be_read_while_they_grow() -> None:

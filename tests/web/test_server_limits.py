@@ -1,4 +1,4 @@
-"""Where the server listens, and metrics and events as they are written."""
+"""Where the server listens, and events as they are written."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from headrace.model import UsageError
 from headrace.web import listen
 from headrace.web import server as server_module
 from headrace.web.events import event
-from headrace.web.monitoring import MetricsText
 
 
 def test_an_address_of_another_machine_is_refused_as_such() -> None:
@@ -59,33 +58,6 @@ def test_the_body_of_an_answer_is_sent_at_once() -> None:
             return int(delay_off)
 
     assert asyncio.run(accepted())
-
-
-def test_metrics_are_written_with_their_heads_and_without_unknown_values() -> None:
-    """Would catch: a counter declared as a gauge, a head without samples, unknown values as zero,
-    buckets that aren't cumulated."""
-    text = MetricsText()
-    text.gauge("age", "Age.", ({"of": 'a"b'}, 1.5), ({"of": "unknown"}, None), ({}, 0))
-    text.gauge("none", "None.", ({}, None))
-    text.counter("runs_total", "Runs.", ({}, 3))
-    text.histogram("turn", "Turns.", (0.5, 2), (1, 2, 4), 9.5)
-    assert str(text).splitlines() == [
-        "# HELP headrace_age Age.",
-        "# TYPE headrace_age gauge",
-        'headrace_age{of="a\\"b"} 1.5',
-        "headrace_age 0",
-        "# HELP headrace_runs_total Runs.",
-        "# TYPE headrace_runs_total counter",
-        "headrace_runs_total 3",
-        "# HELP headrace_turn Turns.",
-        "# TYPE headrace_turn histogram",
-        'headrace_turn_bucket{le="0.5"} 1',
-        'headrace_turn_bucket{le="2"} 3',
-        'headrace_turn_bucket{le="+Inf"} 7',
-        "headrace_turn_sum 9.5",
-        "headrace_turn_count 7",
-    ]
-    assert str(text).endswith("7\n")
 
 
 def test_an_event_is_one_block_of_lines() -> None:

@@ -111,8 +111,6 @@ A role that is limited to nodes opens commands that name their nodes, and those 
 SERVE = Command("serve", ADMINISTER)
 """`headrace serve` isn't a function of `headrace.services`, but needs a permission, too."""
 
-METRICS = Command("metrics", SEE, lists=True)
-"""`/metrics` has the series of the nodes that somebody may see."""
 STATES_OF_ACTS = Command("acts", SEE, lists=True)
 """The state of an action is for its actor, and for those who may see all nodes it is about."""
 

@@ -66,7 +66,7 @@ IN_PACKAGES = {
     EMITTERS: {"openlineage": "headrace-observe", "traces": "'headrace-observe[otel]'"},
     FORMATS: dict.fromkeys(("excel", "fixed_width", "mt940", "nacha", "xml"), LEGACY),
     EXPORTS: {"excel": LEGACY},
-    ROUTES: {"mcp": "headrace-agents"},
+    ROUTES: {"mcp": "headrace-agents", "metrics": "headrace-observe"},
 }
 """Names that packages of this repository provide, with what `pip install` takes."""
 ANY = "*"

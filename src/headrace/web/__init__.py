@@ -1,4 +1,4 @@
-"""The HTTP server: responses of `services`, webhooks, health probes and metrics.
+"""The HTTP server: responses of `services`, webhooks and health probes.
 
 It runs in a thread next to the leader loop and has its own connections, so a slow client never
 delays the leader.

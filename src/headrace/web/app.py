@@ -5,10 +5,8 @@ Probes and the UI's files need no token; by default, everything else does.
 
 from __future__ import annotations
 
-import asyncio
 import gzip
 import mimetypes
-import time
 from functools import lru_cache
 from html import escape
 from pathlib import Path
@@ -20,7 +18,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from headrace.access.access_events import note_failed_sign_in
-from headrace.access.permissions import METRICS, check, check_call
+from headrace.access.permissions import check_call
 from headrace.installed_commands import IN_PACKAGES, missing_command
 from headrace.model import HeadraceError, Refused
 from headrace.model.plugins import ROUTES, missing_package
@@ -33,7 +31,6 @@ from headrace.services.browser_sessions import session_identity
 from headrace.services.receive import NoHook, fire
 from headrace.services.status import status
 from headrace.services.tokens import identify
-from headrace.web import monitoring
 from headrace.web.access import Credential, CredentialKind, Guard, sends_token
 from headrace.web.acts import Acts
 from headrace.web.badges import Badges
@@ -51,13 +48,13 @@ from headrace.web.endpoints import (
 from headrace.web.events import Events
 from headrace.web.http import NOT_INSTALLED, HttpProblem, problem_of, read_body
 from headrace.web.log_files import LogFiles
-from headrace.web.monitoring import ServerInfo
 from headrace.web.package_routes import RequestHandler, ServerContext, package_routes
 from headrace.web.page_addresses import PAGES, is_page, names_nothing, parts_of
 from headrace.web.plain_pages import STYLE_SOURCE, html_page
 from headrace.web.project_reader import ProjectReader
 from headrace.web.provider_sign_in import CALLBACK_PATH, LOGOUT_PATH, ProviderEndpoints
 from headrace.web.read_server import ReadServer
+from headrace.web.readiness import ServerInfo, readiness
 from headrace.web.row_responses import RowResponses
 from headrace.web.saved_files import SavedFiles
 from headrace.web.sign_in import PROVIDER_PATH, SIGN_IN_PATH, SignInEndpoints
@@ -95,8 +92,7 @@ def status_page(response: StatusResponse, role: str) -> str:
     if response.next:
         lines.append(f"<p>next: <code>{escape(response.next)}</code></p>")
     lines.append(
-        '<p>the same as <code>headrace status</code>; <a href="/api/v1/status">as JSON</a>, <a'
-        ' href="/metrics">metrics</a></p>'
+        '<p>the same as <code>headrace status</code>; <a href="/api/v1/status">as JSON</a></p>'
     )
     lines.append("<p>the web UI isn't built: <code>make ui</code> builds it, then serve again</p>")
     return html_page(response.project, "\n".join(lines))
@@ -232,7 +228,6 @@ class ServerEndpoints:
     ) -> None:
         self._reader, self._guard, self._server = reader, guard, server
         self.bundle = bundle
-        self._scraping, self._scraped, self._scraped_at = asyncio.Lock(), "", float("-inf")
 
     async def healthz(self, request: Request) -> Response:
         """Liveness probe: the process responds."""
@@ -242,26 +237,8 @@ class ServerEndpoints:
     async def readyz(self, request: Request) -> Response:
         """Readiness probe: the process leads or stands by, and reaches the state."""
         del request
-        readiness = await self._reader.glance(
-            lambda session: monitoring.readiness(session, self._server)
-        )
-        return json_response(readiness, 200 if readiness.ready else 503)
-
-    async def metrics(self, request: Request) -> Response:
-        """Metrics in Prometheus' text format."""
-        identity = request.state.identity
-        if await self._reader.response(_limited_metrics, identity):
-            text = await self._reader.response(
-                lambda session: monitoring.metrics_text(session, self._server), identity
-            )
-            return Response(text, media_type=monitoring.METRICS_MEDIA_TYPE)
-        async with self._scraping:  # however many ask: one reads, and not more often than worth it
-            if time.monotonic() - self._scraped_at >= monitoring.METRICS_FRESH_SECONDS:
-                self._scraped = await self._reader.response(
-                    lambda session: monitoring.metrics_text(session, self._server), None
-                )
-                self._scraped_at = time.monotonic()
-        return Response(self._scraped, media_type=monitoring.METRICS_MEDIA_TYPE)
+        state = await self._reader.glance(lambda session: readiness(session, self._server))
+        return json_response(state, 200 if state.ready else 503)
 
     async def home(self, request: Request) -> Response:
         """The web UI's page.
@@ -368,7 +345,6 @@ def app(
         routes=[
             route("/healthz", answers.healthz, guarded=False),
             route("/readyz", answers.readyz, guarded=False),
-            route("/metrics", answers.metrics),
             route("/ui/{name:path}", answers.bundle.file, guarded=False),
             route("/api/v1/hooks/{asset}", answers.hook, "POST"),
             route("/data/{asset}", data.file),
@@ -450,12 +426,6 @@ async def _see_again(
         raise HttpProblem(401, "the session has ended")
     identity = await _identity(request, credential, guard, reader)
     return await reader.response(_visible, identity, key="visible")
-
-
-def _limited_metrics(session: ProjectSession) -> bool:
-    """Whether metrics are about some nodes only. Raise NotAllowed if the identity sees none."""
-    check(session, METRICS, {})
-    return session.visible is not None
 
 
 def _visible(session: ProjectSession) -> frozenset[str] | None:

@@ -19,9 +19,9 @@ from headrace.access.permissions import LOOKING, Command, check
 from headrace.model.plugins import ROUTES, function_of, logged, plugins
 from headrace.project.session import ProjectSession
 from headrace.security.access import Identity
-from headrace.web.monitoring import ServerInfo
 from headrace.web.project_reader import ProjectReader
 from headrace.web.read_server import ReadServer
+from headrace.web.readiness import ServerInfo
 
 RequestHandler = Callable[[Request], Awaitable[Response]]
 T = TypeVar("T")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -10,13 +11,14 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from door_lab import opened as served
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
-from serve_lab import project, response, write
+from serve_lab import ask, project, response, write
 
 from headrace.project.session import ProjectSession
 from headrace.runtime.runs import TURN_SECONDS, LeaderCounters
-from headrace.web import monitoring
+from headrace_observe.metrics import CONSUMER_STATES, MetricsText, metrics_text
 
 
 class Leads:
@@ -35,7 +37,7 @@ def opened(root: Path, now: str) -> Iterator[ProjectSession]:
 
 def families(root: Path, now: str, server: Any) -> dict[str, Metric]:
     with opened(root, now) as session:
-        text = monitoring.metrics_text(session, server)
+        text = metrics_text(session, server)
     result = list(text_string_to_metric_families(text))
     assert len({item.name for item in result}) == len(result), (
         "a family that comes twice is refused"
@@ -85,9 +87,7 @@ def test_metrics_are_what_status_says(tmp_path: Path) -> None:
 
     (consumer,) = told["consumers"]
     states = {s.labels["state"]: s.value for s in result["consumer_state"].samples}
-    assert states == {
-        state: float(state == consumer["state"]) for state in monitoring.CONSUMER_STATES
-    }
+    assert states == {state: float(state == consumer["state"]) for state in CONSUMER_STATES}
     past = consumer["availability"]
     assert past["promised"] >= 0 and past["lost_minutes"] > 0, "else nothing is compared"
     of = {"consumer": "report"}
@@ -180,3 +180,47 @@ def test_rates_are_those_of_the_figure(tmp_path: Path) -> None:
         }
     ratios = {s.labels["name"]: s.value for s in result["rework_ratio"].samples}
     assert ratios["orders"] == 0
+
+
+def test_metrics_are_written_with_their_heads_and_without_unknown_values() -> None:
+    """Would catch: a counter declared as a gauge, a head without samples, unknown values as zero,
+    buckets that aren't cumulated."""
+    text = MetricsText()
+    text.gauge("age", "Age.", ({"of": 'a"b\\\n'}, 1.5), ({"of": "unknown"}, None), ({}, 0))
+    text.gauge("none", "None.", ({}, None))
+    text.counter("runs_total", "Runs.", ({}, 3))
+    text.histogram("turn", "Turns.", (0.5, 2), (1, 2, 4), 9.5)
+    assert str(text).splitlines() == [
+        "# HELP headrace_age Age.",
+        "# TYPE headrace_age gauge",
+        'headrace_age{of="a\\"b\\\\\\n"} 1.5',
+        "headrace_age 0",
+        "# HELP headrace_runs_total Runs.",
+        "# TYPE headrace_runs_total counter",
+        "headrace_runs_total 3",
+        "# HELP headrace_turn Turns.",
+        "# TYPE headrace_turn histogram",
+        'headrace_turn_bucket{le="0.5"} 1',
+        'headrace_turn_bucket{le="2"} 3',
+        'headrace_turn_bucket{le="+Inf"} 7',
+        "headrace_turn_sum 9.5",
+        "headrace_turn_count 7",
+    ]
+    assert str(text).endswith("7\n")
+
+
+def test_metrics_are_served_as_prometheus_text_to_those_with_a_token(tmp_path: Path) -> None:
+    """Would catch: metrics for everybody; one label that isn't escaped, and nothing of it is read."""
+    root = project(tmp_path / "shop")
+    with served(root) as door:
+        assert ask(door.port, "/metrics").status == 401
+        answer = door.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    line = re.compile(r'headrace_[a-z_]+(\{([a-z]+="(?:[^"\\\n]|\\[\\"n])*",?)*\})? [0-9.e+-]+')
+    text = answer.body.decode()
+    assert all(
+        line.fullmatch(splitline)
+        for splitline in text.splitlines()
+        if not splitline.startswith("#")
+    ), text
+    assert 'headrace_consumer_state{consumer="report",owner="core",state="never"} 1' in text

@@ -1,4 +1,4 @@
-"""Readiness probes, and `/metrics` in Prometheus' text format.
+"""`/metrics`, in Prometheus' text format.
 
 Metrics come from the status response, a few counts of the store, and this process. The help text of
 each metric says what it counts and since when. Why not prometheus-client:
@@ -7,90 +7,61 @@ docs/decisions/0027-http-server.md.
 
 from __future__ import annotations
 
+import asyncio
 import itertools
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import Protocol
 
-import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
 
 from headrace import __version__
+from headrace.extension import SEE, HttpRoute, ProjectSession, ServerContext, command
 from headrace.incidents.evidence import arrivals
-from headrace.model import HeadraceError
 from headrace.model.causes import CauseKind
-from headrace.project.session import ProjectSession
 from headrace.responses import StatusResponse
-from headrace.runtime.runs import TURN_SECONDS, LeaderCounters
+from headrace.runtime.runs import TURN_SECONDS
 from headrace.services.figures import visible_throughputs
 from headrace.services.status import status
 from headrace.slo.throughput import STAGES
-from headrace.store.lease import LEASE_SECONDS, holder
 from headrace.store.queries import evidence, telemetry
-
-# Readiness: whether this server can do its work.
-
-_READY_ROLES = ("leader", "standby")
-
-
-class ServerInfo(Protocol):
-    """What the server knows of the leader in its process; read from another thread."""
-
-    @property
-    def role(self) -> str:
-        """The state: `starting`, `leader`, `standby`, `cut_off` or `stopping`."""
-
-    @property
-    def figures(self) -> LeaderCounters | None:
-        """The leader's counters since it leads; None while it doesn't."""
-
-
-class Readiness(msgspec.Struct, frozen=True):
-    """The response of `/readyz`.
-
-    `lease_age_seconds` is the time since the leader renewed its lease; null if there is no leader.
-    """
-
-    ready: bool
-    role: str
-    store: str
-    """`reachable`, or what is wrong with it."""
-    lease_epoch: int | None = None
-    lease_age_seconds: float | None = None
-
-
-def readiness(session: ProjectSession, server: ServerInfo) -> Readiness:
-    """Whether the process leads or stands by, and the state can be read.
-
-    A leader with an expired lease isn't ready.
-    """
-    role = str(server.role)
-    try:
-        epoch, age = lease_age(session)
-    except HeadraceError:
-        return Readiness(ready=False, role=role, store="the state can't be read")
-    able = role in _READY_ROLES and not (role == "leader" and age is None)
-    return Readiness(
-        ready=able, role=role, store="reachable", lease_epoch=epoch, lease_age_seconds=age
-    )
-
-
-def lease_age(session: ProjectSession) -> tuple[int | None, float | None]:
-    """Return the leader's epoch and the age of its lease in seconds; None if there is no leader."""
-    if session.store is None:
-        return None, None
-    with session.store.read() as tx:
-        leads = holder(tx)
-        now = tx.real_us()
-    if leads is None:
-        return None, None
-    return leads.epoch, max(0.0, round(LEASE_SECONDS - (leads.expires_at_us - now) / 1e6, 3))
-
+from headrace.web.readiness import ServerInfo, lease_age
 
 METRICS_MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 METRICS_FRESH_SECONDS = 1.0
 """Metrics that are younger are returned again without a new read."""
 CONSUMER_STATES = ("served", "at_risk", "late", "wrong", "never", "unknown")
+
+
+def routes(context: ServerContext) -> list[HttpRoute]:
+    """Return the route of `/metrics`, which has the series of the nodes that somebody may see."""
+    needs = command("metrics", SEE, lists=True)
+    return [HttpRoute(path="/metrics", handler=Metrics(context).answer, needs=needs)]
+
+
+class Metrics:
+    """The endpoint of one server. The metrics of all nodes are cached, however many ask."""
+
+    def __init__(self, context: ServerContext) -> None:
+        self._context = context
+        self._scraping, self._scraped, self._scraped_at = asyncio.Lock(), "", float("-inf")
+
+    async def answer(self, request: Request) -> Response:
+        """Return the metrics of the nodes that somebody may see."""
+        reader, server = self._context.reader, self._context.server
+        if await self._context.read(request, lambda session: session.visible is not None):
+            text = await self._context.read(request, lambda session: metrics_text(session, server))
+            return Response(text, media_type=METRICS_MEDIA_TYPE)
+        async with self._scraping:
+            if time.monotonic() - self._scraped_at >= METRICS_FRESH_SECONDS:
+                self._scraped = await reader.response(
+                    lambda session: metrics_text(session, server), None
+                )
+                self._scraped_at = time.monotonic()
+        return Response(self._scraped, media_type=METRICS_MEDIA_TYPE)
+
 
 Sample = tuple[Mapping[str, str], float | None]
 

@@ -89,6 +89,8 @@ DECIDED = {
         "b.name as x from people p left join lateral"
         " (select name from bands where least < p.wage order by least desc limit 1) b on true"
     ),
+    "by_position": "q.dept as x from people p positional join (select dept from people order by wage) q",
+    "beside_ordered": "q.dept as x from (select id from people order by wage) p positional join people q",
     "inner_on": "b.name as x from people p join bands b on p.wage >= b.least",
     "comma_where": "b.name as x from people p, bands b where p.wage >= b.least",
     "using_wage": "q.dept as x from people p join (select dept, wage from people) q using (wage)",

@@ -306,12 +306,16 @@ def _decide(
 
     `sides` are the first sources on the left and on the right; the filters of the left are
     `before`. What `links` the sides decides the values on the right; of a side that may have no
-    match, all of the condition does. An ASOF join chooses among the rows on the right.
+    match, all of the condition does. An ASOF join chooses among the rows on the right. In a
+    POSITIONAL join, the order and the filters of each side choose the row beside one of the other.
     """
-    side = str(join.args.get("side") or "").upper()
-    asof = str(join.args.get("method") or "").upper() == "ASOF"
+    method = str(join.args.get("method") or "").upper()
+    side = "FULL" if method == "POSITIONAL" else str(join.args.get("side") or "").upper()
+    asof = method == "ASOF"
     if side != "RIGHT" or asof:
         chosen = scope.filters if side or asof else links
+        if method == "POSITIONAL":
+            chosen = union([chosen, before])
         decide_sources(scope, range(sides[1], len(scope.sources)), chosen)
     if side in ("RIGHT", "FULL"):
         both = union([scope.filters, before])

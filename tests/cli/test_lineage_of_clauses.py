@@ -91,6 +91,19 @@ DECIDED = {
     ),
     "by_position": "q.dept as x from people p positional join (select dept from people order by wage) q",
     "beside_ordered": "q.dept as x from (select id from people order by wage) p positional join people q",
+    "by_groups": (
+        "b.name as x from people p join bands b on true group by p.id, b.name"
+        " having min(p.wage) >= min(b.least)"
+    ),
+    "recursion": (
+        "t.x from people p join (with recursive t(id, w, x) as (select id, wage, 'poor' from people"
+        " union all select id, 0, 'rich' from t where w > 10) select id, x from t) t using (id)"
+    ),
+    "levels": (
+        "t.x from people p join (with recursive t(id, x) as (select id, 0 from people union all"
+        " select t.id, t.x + 1 from t where t.x < (select wage // 10 from people q where q.id = t.id))"
+        " select id, x from t) t using (id)"
+    ),
     "inner_on": "b.name as x from people p join bands b on p.wage >= b.least",
     "comma_where": "b.name as x from people p, bands b where p.wage >= b.least",
     "using_wage": "q.dept as x from people p join (select dept, wage from people) q using (wage)",

@@ -309,13 +309,13 @@ def _decide(
     match, all of the condition does. An ASOF join chooses among the rows on the right. In a
     POSITIONAL join, the order and the filters of each side choose the row beside one of the other.
     """
+    side = str(join.args.get("side") or "").upper()
     method = str(join.args.get("method") or "").upper()
-    side = "FULL" if method == "POSITIONAL" else str(join.args.get("side") or "").upper()
-    asof = method == "ASOF"
-    if side != "RIGHT" or asof:
-        chosen = scope.filters if side or asof else links
-        if method == "POSITIONAL":
-            chosen = union([chosen, before])
+    if method == "POSITIONAL":
+        decide_sources(scope, range(sides[0], len(scope.sources)), union([scope.filters, before]))
+        return
+    if side != "RIGHT" or method == "ASOF":
+        chosen = scope.filters if side or method == "ASOF" else links
         decide_sources(scope, range(sides[1], len(scope.sources)), chosen)
     if side in ("RIGHT", "FULL"):
         both = union([scope.filters, before])

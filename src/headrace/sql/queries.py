@@ -139,6 +139,7 @@ def _recursive(
     for _ in range(RECURSION_ROUNDS_MAX):
         inner = NameScope({**ctes, name: FromItem(name, current, query=union_)}, scope.parent)
         step = bind_query(context, union_.args["expression"], inner)
+        step.columns = _tagged(step.columns, current, step, step.filters)
         if not (current.complete and step.complete) or cte.args.get("key_expressions"):
             return _of_everything(current, step)
         widened = _widened(current, step)
@@ -209,13 +210,16 @@ def _combined(operation: exp.Expr, left: Relation, right: Relation) -> Relation:
     return Relation(listed, filters, opaque=None if listed else opaque)
 
 
-def _tagged(columns: list[Output], left: Relation, right: Relation) -> list[Output]:
+def _tagged(
+    columns: list[Output], left: Relation, right: Relation, filters: Edges | None = None
+) -> list[Output]:
     """Return the columns of a UNION, whose values tell from which side a row is.
 
-    What filters both sides decides that. A column that both take unchanged doesn't tell it.
+    What filters both sides decides that, or `filters`. A column that both take unchanged doesn't
+    tell it.
     """
-    both = left.filters.keys() & right.filters.keys()
-    deciding = {key: FILTER for key in both if left.filters[key] != GROUP_KEY}
+    both = {key: left.filters[key] for key in left.filters.keys() & right.filters.keys()}
+    deciding = {key: FILTER for key, rank in (filters or both).items() if rank != GROUP_KEY}
     others = [column.edges for column in right.columns]
     same = [column.edges for column in left.columns if _is_taken(column) and column.edges in others]
     return [
@@ -376,8 +380,11 @@ def _conditions(
 ) -> list[Projection]:
     """Add what follows WHERE to the filters; return the projections with what decides them."""
     having, qualify = node.args.get("having"), node.args.get("qualify")
-    if having is not None:
-        merge(scope.filters, raised(bind(context, scope, having.this).edges, FILTER))
+    for condition in conjuncts(None if having is None else having.this):
+        edges = bind(context, scope, condition).edges
+        merge(scope.filters, raised(edges, FILTER))
+        if len(linked(scope, condition)) > 1:
+            projections = _chosen(projections, edges)
     rows = dict(scope.filters)
     for condition in conjuncts(None if qualify is None else qualify.this):
         edges = bind(context, scope, condition).edges

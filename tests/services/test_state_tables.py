@@ -115,6 +115,26 @@ def test_obligations_and_partitions_are_as_status_counts_them(lab: Lab) -> None:
     assert rows(lab, readable) == []
 
 
+def test_a_delivery_tells_nothing_of_classified_values(tmp_path: Path) -> None:
+    """Catches: what a vendor wrote for `*` of a file's name, and a hash by which somebody who knows
+    the other columns finds a value by trying all of them."""
+    lab = Lab(tmp_path / "p")
+    lab.write(
+        "sources/people.yaml",
+        "source: people\nowner: acme\nfiles: landing/people_*.csv\n"
+        "columns: {wage: {classification: secret}}\n",
+    )
+    (lab.root / "landing/people_ada.csv").write_text("id,wage\n1,5000\n")
+    lab.orders(DAYS[0])
+    lab.tick()
+    for found in (
+        lab.headrace("deliveries", "people"),
+        rows(lab, "select path, sha256 from headrace.deliveries where source = 'people'"),
+    ):
+        assert [(row["path"], row["sha256"]) for row in found] == [("landing/people_*.csv", None)]
+    assert rows(lab, "select sha256 from headrace.deliveries where source = 'orders'")[0]["sha256"]
+
+
 def test_a_projects_own_table_keeps_its_name(lab: Lab) -> None:
     """Catches: an asset `runs` that the state's table hides, or the other way round."""
     joined = "select count(*) as n, max(r.n) as m from headrace.runs h, runs r"

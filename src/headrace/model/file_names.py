@@ -1,4 +1,4 @@
-"""Names of delivered files, without the parts that may hold personal values.
+"""Names and hashes of delivered files, without what may tell personal values.
 
 A vendor chooses what stands for `*` in the name of a file. For a source with classified columns,
 that part may be a person's name or number, so nobody sees it.
@@ -25,6 +25,15 @@ def visible_name(project: Project | None, node: str, path: str) -> str:
     if project is None or source is None or not column_classes(project, node):
         return path
     return _without_open_parts(source, path)
+
+
+def visible_hash(project: Project | None, node: str, digest: str | None) -> str | None:
+    """Return the hash of a delivery's bytes as it may be shown.
+
+    None for a source with classified columns: with its other columns known, a value could be found
+    by trying all of them.
+    """
+    return None if project is not None and column_classes(project, node) else digest
 
 
 def visible_text(project: Project, node: str, text: str) -> str:

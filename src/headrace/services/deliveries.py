@@ -14,7 +14,7 @@ from headrace.connect import SourceSchema
 from headrace.connect.deliveries import AlmostTyped, Disagreement
 from headrace.incidents.evidence.arrivals import expected_by, usual_delay
 from headrace.model import Project, Source, UsageError
-from headrace.model.file_names import visible_name
+from headrace.model.file_names import visible_hash, visible_name
 from headrace.model.partitions import SEPARATOR
 from headrace.project import targets
 from headrace.project.parameters import Argument, Option
@@ -157,7 +157,8 @@ class DeliveryRow(Response, frozen=True, kw_only=True):
 
     `state` is `waiting`, `published`, `held`, `rejected`, `dropped`, `failed` or `superseded`. If
     there are several files, `path` is the first one and `files` their number. `rows` is the number
-    of published or quarantined rows, null if unknown.
+    of published or quarantined rows, null if unknown. `sha256` is null for a source with classified
+    columns.
     """
 
     node: str
@@ -259,7 +260,7 @@ def _row(
         rows=outcome.rows,
         claimed_at=session.instant(outcome.claimed_at),
         observed_at=session.instant(outcome.observed_at),
-        sha256=outcome.sha256,
+        sha256=visible_hash(session.project(), outcome.source, outcome.sha256),
         received=msgspec.json.decode(outcome.received, type=Received) if outcome.received else None,
         learnt=learnt if learnt is not None and learnt.deliveries[0] == path else None,
     )

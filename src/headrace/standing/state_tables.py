@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from headrace.lake import STATE_SCHEMA
 from headrace.model import UsageError
 from headrace.model.errors import did_you_mean
+from headrace.model.file_names import visible_hash, visible_name
 from headrace.plan.impact import Lineage
 from headrace.project.session import ProjectSession
 from headrace.store import Transaction
@@ -49,6 +50,12 @@ def _rows(
     if name == "lineage":
         return _edges(session, compiled)
     rows = stored.rows(tx, name, now_us)
+    if name == "deliveries":
+        project = compiled.project
+        return (
+            [of, key, visible_name(project, of, path), *rest, visible_hash(project, of, digest)]
+            for of, key, path, *rest, digest in rows
+        )
     if name == "partitions":  # nobody can read those of a node that was removed
         applied = compiled.nodes.keys() | compiled.project.consumers.keys()
         return (row for row in rows if row[0] in applied)

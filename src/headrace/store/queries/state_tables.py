@@ -126,7 +126,9 @@ TABLES: dict[str, StateTable] = {
             "claimed_at": StateColumn("time", "its own time: of the file, of the response"),
             "arrived_at": StateColumn("time", "when it arrived"),
             "observed_at": StateColumn("time", "when Headrace saw it"),
-            "sha256": StateColumn("text", "hash of its bytes, once it was read"),
+            "sha256": StateColumn(
+                "text", "hash of its bytes, once it was read (null if it has classified columns)"
+            ),
         },
         "select source, partition, path, size_bytes, state, reason, claimed_at, arrived_at,"
         " observed_at, sha256 from delivery order by id",

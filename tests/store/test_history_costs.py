@@ -17,7 +17,6 @@ from headrace.store.queries import (
     attempts,
     backfill_plans,
     deliveries,
-    graph_history,
     ingestion,
     lake_maintenance,
     leader_writes,
@@ -30,6 +29,8 @@ from headrace.store.queries import (
     scheduling,
     telemetry,
 )
+
+graph_history = pytest.importorskip("headrace_ui.queries.graph_history")
 
 DAYS, KEY, NODE, SOURCE = 8, "2024-01-05", "a1_1", "s1"
 START = dt.date(2024, 1, 1)

@@ -20,6 +20,28 @@ from typing import Any
 
 import pytest
 from random_days import DAY, FIRST, HOURLY, MADE_OF, OF_HOURS, OLD, SOURCES, Days, declare
+
+from headrace.compiler.lineage import compile_lineage
+from headrace.model import Project
+from headrace.project.session import ProjectSession, Silent
+from headrace.responses import StatusResponse
+from headrace.runtime.evaluation import VersionEvaluator
+from headrace.services import nodes as node_pages
+from headrace.services.apply import apply
+from headrace.services.figures import explain
+from headrace.services.incidents import incident, incidents
+from headrace.services.nodes import PartitionListQuery as Listed
+from headrace.services.nodes import list_partitions as listing
+from headrace.services.quarantine import list_quarantine
+from headrace.services.run_results import tick
+from headrace.services.status import status
+from headrace.services.why import why
+from headrace.slo.declared_promises import declared_promises
+from headrace.standing.node_cards import Cards
+from headrace.store import Transaction
+from headrace.store.queries import incidents as stored
+
+pytest.importorskip("headrace_ui")  # its pages have to say the same
 from rendered_views import (
     Views,
     differ,
@@ -36,27 +58,8 @@ from rendered_views import (
     sources_differ,
 )
 
-from headrace.compiler.lineage import compile_lineage
-from headrace.model import Project
-from headrace.project.session import ProjectSession, Silent
-from headrace.responses import StatusResponse
-from headrace.runtime.evaluation import VersionEvaluator
-from headrace.services import nodes as node_pages
-from headrace.services.apply import apply
-from headrace.services.catalog_search import CatalogQuery, catalog
-from headrace.services.figures import explain
-from headrace.services.graph import GraphViewQuery, view
-from headrace.services.incidents import incident, incidents
-from headrace.services.nodes import PartitionListQuery as Listed
-from headrace.services.nodes import list_partitions as listing
-from headrace.services.quarantine import list_quarantine
-from headrace.services.run_results import tick
-from headrace.services.status import status
-from headrace.services.why import why
-from headrace.slo.declared_promises import declared_promises
-from headrace.standing.node_cards import Cards
-from headrace.store import Transaction
-from headrace.store.queries import incidents as stored
+from headrace_ui.services.catalog_search import CatalogQuery, catalog
+from headrace_ui.services.graph import GraphViewQuery, view
 
 pytestmark = pytest.mark.long
 

@@ -14,8 +14,8 @@ from headrace.model import UsageError
 from headrace.project.session import ProjectSession, Silent
 from headrace.responses.catalog import GraphView
 from headrace.services.apply import apply
-from headrace.services.graph import GraphViewQuery, view
 from headrace.services.run_results import tick
+from headrace_ui.services.graph import GraphViewQuery, view
 from headrace_ui.services.graph_changes import GraphChangesQuery, GraphChangesResponse, changes
 
 REPORT = "- {consumer: report, owner: core, reads: [seen], due: '07:00'}\n"

@@ -59,7 +59,6 @@ _DATABASES = "headrace-databases"
 IN_PACKAGES = {
     SOURCES: {
         **dict.fromkeys(("query", "table", "cursor"), _DATABASES),
-        "http": "headrace-http",
         "airflow": "headrace-import",
     },
     CONNECTIONS: dict.fromkeys(("postgresql", "mysql", "sqlite"), _DATABASES),
@@ -67,7 +66,7 @@ IN_PACKAGES = {
     EMITTERS: {"openlineage": "headrace-observe", "traces": "'headrace-observe[otel]'"},
     FORMATS: dict.fromkeys(("excel", "fixed_width", "mt940", "nacha", "xml"), LEGACY),
     EXPORTS: {"excel": LEGACY},
-    ROUTES: {"mcp": "headrace-agents", "metrics": "headrace-observe"},
+    ROUTES: {"mcp": "headrace-agents", "metrics": "headrace-observe", "ui": "headrace-ui"},
 }
 """Names that packages of this repository provide, with what `pip install` takes."""
 ANY = "*"

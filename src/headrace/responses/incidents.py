@@ -143,12 +143,6 @@ class RecurrenceRow(Response, frozen=True, kw_only=True):
     done: list[str]
 
 
-class PeopleResponse(Response, frozen=True, kw_only=True):
-    """Names to suggest for an assignment: the caller's first, if it is a person's."""
-
-    people: list[str]
-
-
 class MuteRow(Response, frozen=True, kw_only=True):
     """Who muted it, when, why and until when; null: until somebody unmutes it."""
 

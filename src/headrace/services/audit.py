@@ -12,7 +12,6 @@ from typing import Annotated, Any
 
 import msgspec
 
-from headrace.access.people import EntryActor
 from headrace.access.permissions import AUDIT, command
 from headrace.model import Refused, UnknownName, UsageError
 from headrace.model.intervals import to_us
@@ -344,6 +343,13 @@ class AuditQuery(msgspec.Struct, frozen=True):
         Option("--limit", metavar="N", help="entries listed, newest first"),
         msgspec.Meta(ge=1, le=1_000),
     ] = 50
+
+
+class EntryActor(msgspec.Struct):
+    """Who is named by an entry of the audit trail."""
+
+    id: str
+    type: str
 
 
 class _EntryEvent(msgspec.Struct):

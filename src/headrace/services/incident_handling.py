@@ -8,16 +8,14 @@ from __future__ import annotations
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from headrace.access.people import declared_people
 from headrace.access.permissions import OPERATE, command
-from headrace.access.same_person import USER
 from headrace.acts.command_context import CommandContext
 from headrace.acts.commands import leader_command
 from headrace.model import UsageError
 from headrace.project.parameters import Argument, IncidentId
 from headrace.project.session import Progress, ProjectSession
 from headrace.repairs.incident_rows import number_of
-from headrace.responses.incidents import IncidentRow, PeopleResponse
+from headrace.responses.incidents import IncidentRow
 from headrace.security.audit import Action
 from headrace.services.incident_records import Addition, add_to_incident
 from headrace.store import Transaction
@@ -69,22 +67,6 @@ def link_ticket(
     """
     address = None if url is None else _web_address(url)
     return _link_ticket.perform(session, progress, number_of(incident), address)
-
-
-@command(
-    "incidents people",
-    OPERATE,
-    http="GET /people people",
-    not_for_agents="it lists names for a form of the web UI",
-)
-def people(session: ProjectSession) -> PeopleResponse:
-    """Return the names to suggest for an assignment: the caller, and people in `access.yaml`.
-
-    Roles that have ended name nobody.
-    """
-    names = [session.identity.who, *declared_people(session)]
-    users = [name.removeprefix(USER) for name in names if name.startswith(USER)]
-    return PeopleResponse(people=list(dict.fromkeys(users)))
 
 
 @leader_command("assign_incident", IncidentRow)

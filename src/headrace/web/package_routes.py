@@ -19,6 +19,7 @@ from headrace.access.permissions import LOOKING, Command, check
 from headrace.model.plugins import ROUTES, function_of, logged, plugins
 from headrace.project.session import ProjectSession
 from headrace.security.access import Identity
+from headrace.web.access import Guard
 from headrace.web.project_reader import ProjectReader
 from headrace.web.read_server import ReadServer
 from headrace.web.readiness import ServerInfo
@@ -58,6 +59,13 @@ class ServerContext(NamedTuple):
     server: ServerInfo
     identify: Callable[[Request], Awaitable[Identity]]
     """Returns who sends a request without `needs`. Raises HttpProblem (401) if it doesn't say."""
+    guard: Guard
+    """The server's tokens and sessions."""
+    see_again: Callable[[Request], Awaitable[frozenset[str] | None]]
+    """Returns the nodes that a stream may name, None for all, for as long as it may go on.
+
+    Raises HttpProblem or NotAllowed then.
+    """
 
     async def read(self, request: Request, make: Callable[[ProjectSession], T]) -> T:
         """Run `make` in a session of who sends a request, after the check of the route's `needs`.

@@ -20,8 +20,9 @@ from headrace.model import HeadraceError
 from headrace.project.caches import ChangesResponse, changes_since, leave_out_of_collections
 from headrace.project.decoders import make_decoders
 from headrace.project.session import ProjectSession
+from headrace.project.snapshots import project_state
 from headrace.security.access import Identity, IdentityKind
-from headrace.services.graph import WARMED, load
+from headrace.services.status import status
 from headrace.store.queries.changes import Marks
 from headrace.web.shared_reads import SharedReads
 
@@ -36,6 +37,13 @@ ACTOR = "http"
 D = TypeVar("D")
 
 
+def load(session: ProjectSession) -> None:
+    """Load the applied project and its state; of ten thousand assets, the state takes a second."""
+    if session.store is not None and session.compiled is not None:
+        with project_state(session, session.clock.now_us()):
+            pass
+
+
 class ProjectReader:
     """Opens the project for each request; the compiled applied version is cached."""
 
@@ -46,6 +54,7 @@ class ProjectReader:
         self._loading = threading.Lock()
         self._threads = ThreadPoolExecutor(READERS_MAX, thread_name_prefix="headrace reader")
         self._shared = SharedReads()
+        self._first: list[Callable[[ProjectSession], object]] = [load, status]
         self._serves = False
         """Whether this process serves until it ends, and what it loads first is loaded."""
 
@@ -72,6 +81,10 @@ class ProjectReader:
 
     async def _in_thread(self, read: Callable[..., D], *arguments: Any) -> D:
         return await asyncio.get_running_loop().run_in_executor(self._threads, read, *arguments)
+
+    def warm_with(self, *makes: Callable[[ProjectSession], object]) -> None:
+        """Run these, too, before the first request, in the usual order of the requests."""
+        self._first += makes
 
     def begin(self) -> None:
         """Load the applied version in the background, before the first request."""
@@ -154,7 +167,7 @@ class ProjectReader:
             leave_out_of_collections()
 
     def _warm(self) -> None:
-        for make in WARMED:
+        for make in self._first:
             with suppress(HeadraceError):
                 self._read_after_load(make)
         leave_out_of_collections()

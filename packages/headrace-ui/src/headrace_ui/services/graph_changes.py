@@ -12,15 +12,15 @@ from msgspec import Meta
 
 from headrace.extension import SEE, ProjectSession, Response, UsageError, command
 from headrace.model.intervals import DAY_US
-from headrace.standing.graph_groups import GROUPINGS, group_of
-from headrace.standing.graph_past import (
+from headrace_ui.queries import graph_history
+from headrace_ui.views.graph_groups import GROUPINGS, group_of
+from headrace_ui.views.graph_past import (
     ATTEMPTS_MAX,
     compiled_at,
     past_time,
     states_between,
     version_at,
 )
-from headrace.store.queries import graph_history
 
 CHANGES_MAX = 2_000
 WINDOW_US_MAX = 8 * DAY_US

@@ -1,0 +1,388 @@
+"""The catalog: sources and assets by search terms and facets, in pages, and search by name."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Annotated, NamedTuple
+
+import msgspec
+from msgspec import Meta
+
+from headrace.extension import SEE, Asset, ProjectSession, Source, UsageError, command
+from headrace.model import Consumer, Project
+from headrace.model.errors import close_names
+from headrace.project.caches import cached, cached_by_version, cursor_text, place
+from headrace.project.snapshots import project_state
+from headrace.project.status_facts import WINDOW, window_began
+from headrace.responses.catalog import (
+    CardRow,
+    CatalogResponse,
+    CountedRow,
+    FoundRow,
+    SearchResponse,
+)
+from headrace.slo.availability import AvailabilityWindow
+from headrace.standing.figure_inputs import Figuring, took
+from headrace.standing.node_cards import Cards
+from headrace.store.queries import (
+    backfill_plans,
+    incidents,
+    runs,
+    usage,
+)
+from headrace_ui.views.people import people_like
+
+# Cards: a node's declaration and state in short.
+
+
+# One search box for nodes, columns, checks, owners, domains, tags, incidents, runs and backfills.
+
+SIMILAR_MAX = 5
+"""Maximum number of names that are similar to an unknown one."""
+COLUMNS_MAX = 200
+"""Maximum number of columns found; projects may have tens of thousands."""
+
+
+@command("search", SEE, lists=True, http="GET /search search")
+def search(
+    session: ProjectSession,
+    q: str = "",
+    limit: Annotated[int, Meta(ge=1, le=100)] = 20,
+    near: bool = False,
+) -> SearchResponse:
+    """Return the items whose names contain all words of the q; nothing for an empty q.
+
+    People who acted lately or whom `access.yaml` names are among them for who may read the whole
+    audit trail.
+
+    Names that begin with the first word come first. With `near`, similar names of consumers, assets
+    and sources are returned where no name contains the words.
+    """
+    words = q.lower().split()
+    if not words:
+        return SearchResponse(query=q, found=[], more=False)
+    named, columns = (_shown(session, texts) for texts in _texts(session))
+    rows = [row for text, row in named if all(word in text for word in words)]
+    rows += islice(
+        (row for text, row in columns if all(word in text for word in words)), COLUMNS_MAX
+    )
+    rows += _numbered_record(session, q.strip())
+    rows += people_like(session, words)
+    if near and not rows:
+        similar = _similar(q.strip().lower(), named)
+        return SearchResponse(query=q, found=similar[:limit], more=False)
+    rows.sort(key=lambda row: _rank(row, words))
+    return SearchResponse(query=q, found=rows[:limit], more=len(rows) > limit)
+
+
+_Texts = list[tuple[str, FoundRow]]
+
+
+def _similar(name: str, named: _Texts) -> list[FoundRow]:
+    """Return nodes whose names are similar, the most similar first."""
+    nodes = {text: row for text, row in named if row.kind in ("consumer", "asset", "source")}
+    return [nodes[text] for text in close_names(name, nodes, SIMILAR_MAX)]
+
+
+def _texts(session: ProjectSession) -> tuple[_Texts, _Texts]:
+    """Return names and columns, each with its searchable text; cached per applied version."""
+
+    def build() -> tuple[_Texts, _Texts]:
+        named, columns = _named(session.project()), _columns(session)
+        return [(row.name.lower(), row) for row in named], [
+            (row.name.lower(), row) for row in columns
+        ]
+
+    return build() if session.version is None else cached_by_version(session, "searchable", build)
+
+
+def _shown(session: ProjectSession, texts: _Texts) -> _Texts:
+    """Return the texts without hidden nodes, and without labels that only those have."""
+    if session.visible is None:
+        return texts
+    labels = _labels(node for node in session.project().nodes() if session.shows(node.name))
+    return [
+        (text, row)
+        for text, row in texts
+        if (
+            row.name in labels[row.kind]
+            if row.kind in labels
+            else session.shows(row.name if row.of is None else row.of)
+        )
+    ]
+
+
+def _labels(nodes: Iterable[Source | Asset | Consumer]) -> dict[str, set[str]]:
+    listed = list(nodes)
+    return {
+        "owner": {node.owner for node in listed},
+        "domain": {node.domain for node in listed if node.domain},
+        "tag": {tag for node in listed for tag in node.tags},
+    }
+
+
+def _rank(row: FoundRow, words: list[str]) -> tuple[int, int, str]:
+    name = row.name.lower()
+    begins = 0 if name == words[0] else 1 if name.startswith(words[0]) else 2
+    return begins, len(name), name
+
+
+def _named(project: Project) -> Iterator[FoundRow]:
+    checked: list[Source | Asset] = [*project.assets.values(), *project.sources.values()]
+    nodes: list[Source | Asset | Consumer] = [*project.consumers.values(), *checked]
+    for node in nodes:
+        yield FoundRow(
+            kind=type(node).__name__.lower(),
+            name=node.name,
+            of=None,
+            said=node.description or f"owner {node.owner}",
+        )
+    for declared in checked:
+        for check in declared.checks:
+            yield FoundRow(
+                kind="check",
+                name=check.name,
+                of=declared.name,
+                said=f"{check.kind} of {declared.name}",
+            )
+    for kind, values in _labels(nodes).items():
+        for value in sorted(values):
+            yield FoundRow(kind=kind, name=value, of=None, said="")
+
+
+def _columns(session: ProjectSession) -> Iterator[FoundRow]:
+    for node in session.compiled.nodes.values() if session.compiled is not None else ():
+        for name in node.column_names or ():
+            yield FoundRow(kind="column", name=name, of=node.name, said=f"column of {node.name}")
+
+
+_ID = re.compile(r"(inc-|run |backfill )?(\d{1,15})", re.IGNORECASE)
+
+
+def _numbered_record(session: ProjectSession, query: str) -> Iterator[FoundRow]:
+    """Yield the incident, run or backfill with the number that the query names."""
+    match = _ID.fullmatch(query)
+    if match is None or session.store is None:
+        return
+    number = int(match[2])
+    with session.store.read() as tx:
+        incident, run, plan = (
+            incidents.get(tx, number),
+            runs.get(tx, number),
+            backfill_plans.get(tx, number),
+        )
+    if incident is not None and session.shows(incident.node):
+        yield FoundRow(kind="incident", name=incident.label, of=None, said=incident.summary)
+    if run is not None and session.visible is None:
+        yield FoundRow(kind="run", name=str(run.id), of=None, said=f"{run.kind}, {run.shown_state}")
+    if plan is not None and session.visible is None:
+        yield FoundRow(
+            kind="backfill", name=str(plan.id), of=None, said=f"{plan.state}: {plan.reason}"
+        )
+
+
+# Reads and cost of each node (the figure `use`, summed by node), for the catalog orders that need
+# them.
+
+
+class NodeUsage(NamedTuple):
+    """In the figure's window: the number of observed reads, and the seconds that attempts took."""
+
+    reads: int = 0
+    seconds: float = 0.0
+
+
+def use(session: ProjectSession) -> dict[str, NodeUsage]:
+    """Return the usage of each node."""
+    return cached(session, "use", lambda: _used(session))
+
+
+def _used(session: ProjectSession) -> dict[str, NodeUsage]:
+    if session.store is None or session.compiled is None:
+        return {}
+    now_us = session.clock.now_us()
+    began_us = window_began(WINDOW, now_us, session.timezone)
+    window = AvailabilityWindow(WINDOW, began_us, now_us, session.timezone)
+    with project_state(session, now_us) as snapshot:
+        figuring, reads = (
+            Figuring(session, snapshot, session.compiled, window, None),
+            Counter[str](),
+        )
+        for read_usage in figuring.reads:
+            reads[read_usage.node] += read_usage.reads
+        for exported in usage.exports(
+            snapshot.tx, snapshot.context.declared.exports, began_us, now_us
+        ):
+            reads.update(
+                dict.fromkeys(
+                    session.compiled.project.consumers[exported.consumer].reads, exported.exports
+                )
+            )
+        seconds = took(session, session.compiled, snapshot.tx, (began_us, now_us))
+    return {name: NodeUsage(reads[name], seconds.get(name, 0) / 1e6) for name in {*reads, *seconds}}
+
+
+FACETS_MAX = 200
+SORTS = ("name", "state", "owner", "domain", "published", "use", "cost")
+"""`published` puts the oldest publication first; `use` and `cost` put the highest first."""
+_WORST_FIRST = ("never", "behind", "stale", "fresh")
+
+
+class CatalogQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Catalog filters, all of which must match.
+
+    `search` holds words that the name, the description or the tags contain; `sort` is one of SORTS.
+    """
+
+    search: str = ""
+    kind: str | None = None
+    state: str | None = None
+    domain: str | None = None
+    owner: str | None = None
+    tag: str | None = None
+    sort: str = "name"
+    cursor: str | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=500)] = 50
+
+
+@command("catalog", SEE, lists=True, http="GET /assets catalog")
+def catalog(session: ProjectSession, query: CatalogQuery) -> CatalogResponse:
+    """Return one page of matching nodes. Raise UsageError for an unknown order or cursor."""
+    if query.sort not in SORTS:
+        raise UsageError(f"{query.sort[:40]!r} is no order", hint=f"one of {', '.join(SORTS)}")
+    cards = Cards(session)
+    facets = _facets(cards, query)
+    worded = _worded(session, cards, query.search)
+    entries = _holding(worded, facets.values())
+    used = use(session) if query.sort in ("use", "cost") else {}
+    key = _order(cards, query.sort, used)
+    ordered = entries if query.sort == "name" else sorted(entries, key=key)
+    first = (
+        0
+        if query.cursor is None
+        else bisect_right(ordered, place(query.cursor, tuple[str, str]), key=key)
+    )
+    page, more = ordered[first : first + query.limit], len(ordered) > first + query.limit
+
+    def others(facet: str) -> Sequence[CatalogEntry]:
+        return (
+            _holding(worded, [holds for name, holds in facets.items() if name != facet])
+            if facet in facets
+            else entries
+        )
+
+    return CatalogResponse(
+        now=session.now(),
+        total=len(entries),
+        nodes=[_with(card, used) for card in cards.of(entry.name for entry in page)],
+        states=_counted(map(cards.state_of, (entry.name for entry in others("state")))),
+        kinds=_counted(entry.kind for entry in others("kind")),
+        domains=_counted(entry.domain for entry in others("domain") if entry.domain),
+        owners=_counted(entry.owner for entry in others("owner")),
+        tags=_counted(tag for entry in others("tag") for tag in entry.tags),
+        next=cursor_text(key(page[-1])) if more else None,
+    )
+
+
+class CatalogEntry(NamedTuple):
+    """A source or an asset to be searched; `text` is the searchable text."""
+
+    name: str
+    kind: str
+    domain: str
+    owner: str
+    tags: tuple[str, ...]
+    text: str
+
+
+def _facets(cards: Cards, query: CatalogQuery) -> dict[str, Callable[[CatalogEntry], bool]]:
+    facets: dict[str, tuple[str | None, Callable[[CatalogEntry], bool]]] = {
+        "kind": (query.kind, lambda entry: entry.kind == query.kind),
+        "state": (query.state, lambda entry: cards.state_of(entry.name) == query.state),
+        "domain": (query.domain, lambda entry: entry.domain == query.domain),
+        "owner": (query.owner, lambda entry: entry.owner == query.owner),
+        "tag": (query.tag, lambda entry: query.tag in entry.tags),
+    }
+    return {name: holds for name, (value, holds) in facets.items() if value is not None}
+
+
+def _holding(
+    entries: Sequence[CatalogEntry], facets: Iterable[Callable[[CatalogEntry], bool]]
+) -> Sequence[CatalogEntry]:
+    for holds in facets:
+        entries = [entry for entry in entries if holds(entry)]
+    return entries
+
+
+def _worded(session: ProjectSession, cards: Cards, search: str) -> Sequence[CatalogEntry]:
+    """Return the entries whose text contains all words, by name."""
+    entries = (
+        _entries(cards)
+        if session.version is None
+        else cached_by_version(session, "entries", lambda: _entries(cards))
+    )
+    entries = [entry for entry in entries if session.shows(entry.name)]
+    for word in search.lower().split():
+        entries = [entry for entry in entries if word in entry.text]
+    return entries
+
+
+def _entries(cards: Cards) -> list[CatalogEntry]:
+    results = (
+        CatalogEntry(
+            node.name,
+            "source" if isinstance(node, Source) else "asset",
+            node.domain or "",
+            node.owner,
+            node.tags,
+            " ".join((node.name, node.description, *node.tags)).lower(),
+        )
+        for node in cards.nodes
+    )
+    return sorted(results)
+
+
+def _with(card: CardRow, used: Mapping[str, NodeUsage]) -> CardRow:
+    if not used:
+        return card
+    usage = used.get(card.name, NodeUsage())
+    return msgspec.structs.replace(card, reads=usage.reads, seconds=usage.seconds)
+
+
+def _order(
+    cards: Cards, sort: str, used: Mapping[str, NodeUsage]
+) -> Callable[[CatalogEntry], tuple[str, str]]:
+    match sort:
+        case "state":
+            return lambda entry: (str(_WORST_FIRST.index(cards.state(entry.name))), entry.name)
+        case "owner":
+            return lambda entry: (entry.owner, entry.name)
+        case "domain":
+            return lambda entry: (entry.domain or "\U0010ffff", entry.name)
+        case "published":
+            published = cards.published()
+            return lambda entry: (f"{published.get(entry.name, 0):020}", entry.name)
+        case "use":
+            return lambda entry: (_most_first(used.get(entry.name, NodeUsage()).reads), entry.name)
+        case "cost":
+            return lambda entry: (
+                _most_first(used.get(entry.name, NodeUsage()).seconds * 1e6),
+                entry.name,
+            )
+        case _:
+            return lambda entry: (entry.name, entry.name)
+
+
+def _most_first(value: float) -> str:
+    """Return a text that sorts the greatest value first."""
+    return f"{10**18 - round(value):020}"
+
+
+def _counted(values: Iterable[str]) -> list[CountedRow]:
+    """Return values with their counts, the most frequent first, then by name."""
+    results = sorted(Counter(values).items(), key=lambda item: (-item[1], item[0]))
+    return [CountedRow(value=str(value), count=count) for value, count in results[:FACETS_MAX]]

@@ -1,0 +1,1 @@
+"""The pages' addresses and files, and the stream of saved files."""

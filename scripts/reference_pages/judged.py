@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from importlib import import_module
 
 from headrace.connect.connection_kinds import ConnectionKind
+from headrace.connect.connectors import MODULES
 from headrace.connect.formats.registry import reader
 from headrace.model.asset_fields import ASSET
 from headrace.model.check_kinds import built_in_checks
@@ -51,7 +52,14 @@ def sources() -> str:
         " [files](files.md#sources)."
     )
     kinds = [("`files`", "files of a local folder", _module("files"))]
-    kinds.append(("`files: s3://…` and the like", "files elsewhere", _module("filesystems")))
+    kinds += [
+        (
+            code("files: s3://… and the like" if name == "url" else name),
+            _kind(name),
+            _module(module),
+        )
+        for name, module in MODULES.items()
+    ]
     kinds += [
         (code(name), field.meaning, _module(type(field).__module__))
         for name in shipped(SOURCES)
@@ -99,10 +107,10 @@ def exports() -> str:
         )
     head = ("`format:`", "endings", "`options:`, the default first", "in short")
     parts = [["## Files", "", *table(head, rows)]]
-    databases = [
-        (code(name), inspect.getdoc(type(load_plugin(CONNECTIONS, name, ConnectionKind))))
-        for name in EXPORT_DATABASES
-    ]
+    databases = []
+    for name in EXPORT_DATABASES:
+        kind = load_plugin(CONNECTIONS, name, ConnectionKind)  # type: ignore[type-abstract]
+        databases.append((code(name), inspect.getdoc(type(kind)) or ""))
     parts.append(["## Tables", "", *table(("connection's type", "in short"), databases)])
     return written("Exports", lead, *parts)
 
@@ -116,6 +124,13 @@ def _options(options: Mapping[str, tuple[str, ...]]) -> str:
         f"{code(name)}: {', '.join(code(json.dumps(value)) for value in values)}"
         for name, values in options.items()
     )
+
+
+def _kind(name: str) -> str:
+    return {
+        "http": "an HTTP API, or a file behind a URL",
+        "url": "files elsewhere",
+    }.get(name, name)
 
 
 def _module(name: str) -> str:

@@ -196,6 +196,7 @@ def test_a_local_hour_that_is_not_one_says_what_to_type(typed: str, why: str, hi
     [
         ("2026-3-1", Grain.DAY, "did you mean 2026-03-01?"),
         ("2026-3", Grain.MONTH, "did you mean 2026-03?"),
+        ("2026-11-0", Grain.DAY, "write it like 2013-02-11"),
         ("2026-3-1", Grain.MONTH, "write it like 2013-02"),
     ],
 )

@@ -263,7 +263,7 @@ def parse_key(text: str, grain: Grain, timezone: str) -> str:
     return key
 
 
-_WITHOUT_ZERO = re.compile(r"-(\d)(?!\d)", re.ASCII)
+_WITHOUT_ZERO = re.compile(r"-([1-9])(?!\d)", re.ASCII)
 
 
 def _refuse(key: str, grain: Grain, why: str = "") -> UsageError:

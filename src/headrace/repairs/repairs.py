@@ -17,6 +17,7 @@ from headrace.model import Asset, ContractColumn, Project, Source
 from headrace.model.errors import FRACTIONS, SIZE
 from headrace.model.file_names import visible_name
 from headrace.model.partitions import WHOLE, command_line, order_of, partition_argument, range_of
+from headrace.model.texts import plain
 from headrace.plan.backfills import Mode
 from headrace.responses import ErrorRow, RepairRow
 from headrace.runtime.observations import read_again_every
@@ -535,14 +536,15 @@ def _converted_columns(
         return []
     held_columns = {row.column for row in holding}
     held_columns |= {
-        match[1] for row in holding if (match := _FRACTIONS.search(row.observed)) is not None
+        match[1] for row in holding if (match := _FRACTIONS.search(plain(row.observed))) is not None
     }
-    results = []
-    for column in contract.columns:
-        text = conversion_at(column, partition) if column.name in held_columns else None
-        if text is not None and text.strip('"') != in_force(column, partition):
-            results.append((column, text))
-    return results
+    return [
+        (column, text)
+        for column in contract.columns
+        if column.name in held_columns
+        and (text := conversion_at(column, partition)) is not None
+        and text.strip('"') != in_force(column, partition)
+    ]
 
 
 def _of_conversions(

@@ -64,7 +64,9 @@ def test_a_vendors_day_that_takes_long(
     assert causes == [(kind, "orders", "acme")]
     for incident in result:
         assert [item["node"] for item in incident["symptoms"]].count("totals") >= 1
-        assert "slow run" in {item["what"] for item in incident["symptoms"]}
+        # Of 140 times the rows a run may take 140 times as long.
+        slow = "slow run" in {item["what"] for item in incident["symptoms"]}
+        assert slow is (body is BUSY)
 
 
 ASLEEP = f"""def totals(ctx: Context, orders):

@@ -76,9 +76,12 @@ class TimeFormatter(NamedTuple):
         return f"{day:%a %m-%d}" if day.year == self.now.year else f"{day:%Y-%m-%d}"
 
 
-def seconds(value: float | None) -> str:
-    """Return a duration in seconds as text (`4 min`); empty for None."""
-    return "" if value is None else duration(round(value * 1_000_000))
+def seconds(value: float | None, longest: float = 0) -> str:
+    """Return a duration in seconds as text (`4 min`); empty for None.
+
+    `longest` is the longest duration in its column.
+    """
+    return "" if value is None else duration(round(value * 1_000_000), round(longest * 1_000_000))
 
 
 _ENVIRONMENT = re.compile(r" --env \S+")

@@ -228,10 +228,14 @@ HOURS_MAX = 96
 """Durations of this number of hours and more are displayed in days and hours."""
 
 
-def duration(us: int) -> str:
-    """Format a duration in microseconds for display, rounding halves up."""
+def duration(us: int, longest_us: int = 0) -> str:
+    """Format a duration in microseconds for display, rounding halves up.
+
+    `longest_us` is the longest duration in its column: beside days, durations of a day and more are
+    in days, too.
+    """
     if us < 0:
-        return f"−{duration(-us)}"
+        return f"−{duration(-us, longest_us)}"
     if us < 9_500:
         return _tenths(_rounded(us, 100), "ms")
     if us < 999_500:
@@ -242,10 +246,12 @@ def duration(us: int) -> str:
         return f"{seconds} s"
     if (minutes := _rounded(us, _MINUTE_US)) < 60:
         return f"{minutes} min"
-    if minutes < 60 * HOURS_MAX:
+    in_days = max(minutes, _rounded(longest_us, _MINUTE_US)) >= 60 * HOURS_MAX
+    if minutes < 60 * 24 or not in_days:
         return f"{minutes // 60} h {minutes % 60:02} min"
     days, hours = divmod(_rounded(us, _HOUR_US), 24)
-    return f"{days} days {hours} h" if hours else f"{days} days"
+    unit = "day" if days == 1 else "days"
+    return f"{days} {unit} {hours} h" if hours else f"{days} {unit}"
 
 
 def _rounded(us: int, unit_us: int) -> int:

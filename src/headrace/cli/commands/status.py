@@ -16,7 +16,7 @@ from headrace.model.partitions import command_line
 from headrace.project.lake_files import CORRECT, moved_now
 from headrace.project.parameters import Option
 from headrace.project.status_facts import WINDOW
-from headrace.responses import ConsumerRow, Response, StatusResponse
+from headrace.responses import ConsumerRow, StatusResponse
 from headrace.responses.erasures import RetentionRow
 from headrace.responses.figures import FIGURES, FigureResponse
 from headrace.services.status import status
@@ -369,9 +369,11 @@ def render_figure(response: FigureResponse, page: CommandOutput) -> None:
         page.say(text, indent=2)
     page.say()
     fields = _FIELDS_OF_FIGURE[response.figure]
+    rows = response.rows[:FIGURE_ROWS_MAX]
+    cells = [_figure_cells([getattr(row, field) for row in rows], field, page) for field in fields]
     page.table(
         [_figure_column(place, field) for place, field in enumerate(fields)],
-        [_figure_row(row, fields, page) for row in response.rows[:FIGURE_ROWS_MAX]],
+        list(zip(*cells, strict=True)),
     )
     if not response.rows:
         page.say("no data", indent=2)
@@ -393,18 +395,13 @@ def _figure_column(place: int, field: str) -> ColumnLayout:
     return ColumnLayout(title.replace("_", " "), drops=place, gives=2 if field == "said" else 0)
 
 
-def _figure_row(
-    row: Response, fields: Sequence[str], page: CommandOutput
-) -> list[str | StyledCell]:
-    return [
-        StyledCell(
-            _field_text(getattr(row, field), field, page), "bold" if field in _BOLD_FIELDS else ""
-        )
-        for field in fields
-    ]
+def _figure_cells(values: list[Any], field: str, page: CommandOutput) -> list[StyledCell]:
+    longest = max((abs(value) for value in values if isinstance(value, float)), default=0)
+    style = "bold" if field in _BOLD_FIELDS else ""
+    return [StyledCell(_field_text(value, field, page, longest), style) for value in values]
 
 
-def _field_text(value: Any, field: str, page: CommandOutput) -> str:
+def _field_text(value: Any, field: str, page: CommandOutput, longest: float) -> str:
     if value is None:
         return "no data" if field in _PERCENT_FIELDS else ""
     if isinstance(value, datetime):
@@ -412,7 +409,7 @@ def _field_text(value: Any, field: str, page: CommandOutput) -> str:
     if isinstance(value, bool):
         return "yes" if value else ""
     if isinstance(value, float):
-        return f"{value:,.1f}" if field.endswith("per_second") else seconds(value)
+        return f"{value:,.1f}" if field.endswith("per_second") else seconds(value, longest)
     if isinstance(value, int):
         return f"{value:,}"
     return f"{value} %" if field in _PERCENT_FIELDS else str(value)

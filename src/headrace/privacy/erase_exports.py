@@ -160,13 +160,11 @@ def examined(lookup: ExportLookup, consumer: Consumer, newest: NewestExport) -> 
     result = ExportToErase(
         consumer.name, newest.interval, newest.publication, tuple(newest.targets)
     )
-    again = command_line(
-        "run", consumer.name, "--partition", newest.interval, "--again", "--reason", "TEXT"
-    )
+    again = exports_now(consumer.name, newest.interval)
     try:
         task = lookup.as_written(consumer, newest)
     except Undeliverable as error:
-        why = f"{error}: {again} exports what is there now, or delete it"
+        why = f"{error}: {again}, or delete it"
         return msgspec.structs.replace(result, why=why)
     former = sorted(set(newest.targets) - _targets(consumer, task))
     if former:
@@ -175,8 +173,14 @@ def examined(lookup: ExportLookup, consumer: Consumer, newest: NewestExport) -> 
     links = lookup.links(newest.targets)
     if links:
         why = "it is a link to a file that somebody put elsewhere: delete that file and the link"
-        return msgspec.structs.replace(result, targets=tuple(links), why=f"{why}, then {again}")
+        return msgspec.structs.replace(result, targets=tuple(links), why=f"{why}; then {again}")
     return msgspec.structs.replace(result, task=task, gone=lookup.gone(consumer, newest.targets))
+
+
+def exports_now(consumer: str, interval: str) -> str:
+    """Return a clause with the command that exports an interval as it is now."""
+    command = command_line("run", consumer, "--partition", interval, "--again", "--reason", "TEXT")
+    return f"{command} exports what is there now"
 
 
 def _targets(consumer: Consumer, task: ExportTask) -> set[str]:

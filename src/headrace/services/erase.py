@@ -639,7 +639,6 @@ def _exported_again(
         if not answer.fenced:
             why = answer.why
             break
-    return (
-        None,
-        f"{erase_exports.targets_named(item.targets)}: {why}; then run the same command again",
-    )
+    again = erase_exports.exports_now(item.consumer, item.interval)
+    named = erase_exports.targets_named(item.targets)
+    return None, f"{named}: {why}; then run the same command again, or {again}"

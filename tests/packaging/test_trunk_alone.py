@@ -72,7 +72,9 @@ from door_lab import opened
 from serve_lab import ask, project
 
 with opened(project(Path("shop"))) as door:
-    answers = [door.get(path) for path in ("/api/v1/bottleneck", "/mcp", "/metrics")]
+    answers = [door.get(path) for path in ("/api/v1/bottleneck", "/mcp", "/metrics", "/")]
+    page = door.get("/", Accept="text/html").body
+assert b"pip install headrace-ui" in page
 print(json.dumps([[answer.status, answer.json] for answer in answers]))
 """
 WITHOUT_FORMATS = """
@@ -255,6 +257,7 @@ def test_a_path_of_another_package_says_which(alone: Alone, tmp_path: Path) -> N
         ("headrace bottleneck", "headrace-advisor"),
         ("/mcp", "headrace-agents"),
         ("/metrics", "headrace-observe"),
+        ("/", "headrace-ui"),
     ]
     for (status, problem), (what, package) in zip(json.loads(output), expected, strict=True):
         assert (status, problem["code"]) == (404, "not_installed")

@@ -22,6 +22,7 @@ IN_PACKAGES = {
     **dict.fromkeys(("conformance", "test"), "headrace-testing"),
     "demo": "headrace-demo",
     "mcp": "headrace-agents",
+    "badge": "headrace-ui",
     **dict.fromkeys(
         (
             *("ab", "bottleneck", "checks challenge", "checks suggest", "complexity"),

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 PRODUCTION = "prod"
 IN_PACKAGES = {
+    "badge": "headrace-ui",
     "export": "headrace-import",
     "test": "headrace-testing",
     **dict.fromkeys(

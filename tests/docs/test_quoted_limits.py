@@ -65,7 +65,6 @@ from headrace.store.engines import sqlite
 from headrace.store.queries import attempts as stored_attempts
 from headrace.store.queries import deliveries, ingestion
 from headrace.store.queries.quality import VERSIONS_MAX
-from headrace.web import badges
 
 # pages tell limits of the packages beside Headrace, too
 pytest.importorskip("headrace_advisor")
@@ -93,6 +92,7 @@ from headrace_observe import metrics as scraped
 from headrace_observe import openlineage, traces
 from headrace_ui.services import calendar, consumer_history, today
 from headrace_ui.views import upcoming
+from headrace_ui.web import badges
 
 GIB, MIB, KIB = 2**30, 2**20, 2**10
 HOUR_US = 3_600 * 1_000_000

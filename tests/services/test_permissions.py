@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
 
@@ -21,15 +22,9 @@ from headrace.web.endpoints import ENDPOINTS
 from scripts import command_tables
 
 PACKAGE = Path(headrace.__file__).parent
-PAGES = Path(__file__).parents[2] / "packages/headrace-ui/src/headrace_ui/web"
 OF_A_SESSION = (
-    *(
-        f"headrace.{package}"
-        for package in (
-            "access", "acts", "privacy", "project", "repairs", "services", "serving", "standing"
-        )
-    ),
-    "headrace_ui.services",
+    "headrace.access", "headrace.acts", "headrace.privacy", "headrace.project", "headrace.repairs",
+    "headrace.services", "headrace.serving", "headrace.standing", "headrace_ui.services",
 )  # fmt: skip
 """Packages whose functions work on a project's session."""
 WITHOUT_A_PROJECT = {
@@ -39,20 +34,26 @@ WITHOUT_A_PROJECT = {
 }  # fmt: skip
 """They read or write no state of a project: examples, documentation, files that are made."""
 CHECKED_ELSEWHERE = {
-    "backfills:number_of",  # a page's address, checked as its page
-    "badges:linked_badge",
-    "badges:public_badge",
     "access_events:note_failed_sign_in", "users:note_throttled",
     "browser_sessions:has_users", "browser_sessions:record_later",
     "browser_sessions:session_identity", "browser_sessions:signed_in", "caches:state_of",
-    "catalog_search:use",
-    "figures:visible_throughputs",
-    "lake_files:moved_now", "permissions:check", "run_load:visible_run", "snapshots:project_state",
+    "lake_files:moved_now", "permissions:check", "snapshots:project_state",
     "permissions:check_call", "permissions:nodes_of_call", "permissions:without_hidden",
     "permissions:needed_role", "read:find", "read:visible_columns", "refused_acts:refused_in_project",
     "tokens:identify", "users:sign_in",
 }  # fmt: skip
 """The server calls them beside or after a check of its own (`headrace.web`)."""
+CHECKED_IN_PACKAGES = {
+    "access_events:note_failed_sign_in", "permissions:check_call",
+    "backfills:number_of",  # a page's address, checked as its page
+    "headrace_ui.services.run_load:visible_run",
+    "headrace_ui.services.catalog_search:use",  # the server itself reads it before its first reader
+    "figures:visible_throughputs",
+    "headrace_ui.services.badges:linked_badge",  # by its signature
+    "headrace_ui.services.badges:public_badge",
+    "permissions:rules_of",
+}  # fmt: skip
+"""The same, of routes of packages."""
 WITHOUT_A_ROLE = {"access:whoami", "emergencies:break_glass", "emergencies:end_break_glass"}
 """Everybody may ask who they are; another rule than a role's decides about emergencies."""
 ROWS = Path(__file__).parents[1] / "golden" / "kept" / "permissions.txt"
@@ -94,18 +95,36 @@ def test_a_path_or_a_method_belongs_to_one_command() -> None:
 
 def test_what_interfaces_call_directly_needs_a_permission_too() -> None:
     """Would catch: a function of a project that a command calls past its declaration."""
+    files = [*PACKAGE.glob("cli/**/*.py"), *PACKAGE.glob("web/*.py"), PACKAGE / "library.py"]
+    assert _unchecked(files) == CHECKED_ELSEWHERE
+
+
+def test_what_routes_of_packages_call_needs_a_permission_too() -> None:
+    """Would catch: a function that a package serves over HTTP past its declaration."""
+    for name in ("headrace_agents", "headrace_observe", "headrace_ui"):
+        pytest.importorskip(name)
+    packages = PACKAGE.parents[1] / "packages"
+    files = [
+        *packages.glob("headrace-agents/src/**/*.py"),
+        *packages.glob("*/src/*/web/*.py"),
+        packages / "headrace-observe/src/headrace_observe/metrics.py",
+    ]
+    routed = {file for file in packages.glob("*/src/**/*.py") if "HttpRoute(" in file.read_text()}
+    assert routed <= set(files)
+    assert _unchecked(files) == CHECKED_IN_PACKAGES
+
+
+def _unchecked(files: Iterable[Path]) -> set[str]:
+    """Return the functions of a session that files call, without those that check themselves."""
     unchecked = set()
-    folders = ((PACKAGE, "cli/**/*.py"), (PACKAGE, "web/*.py"), (PAGES, "*.py"))
-    files = [file for folder, pattern in folders for file in folder.glob(pattern)]
-    for file in [*files, PACKAGE / "library.py"]:
+    for file in files:
         tree = ast.parse(file.read_text())
         for imported in ast.walk(tree):
             module = (imported.module or "") if isinstance(imported, ast.ImportFrom) else ""
             if isinstance(imported, ast.ImportFrom) and module.startswith(OF_A_SESSION):
                 for alias in imported.names:
                     unchecked |= _called(tree, module, alias)
-    checked = {path.rpartition(".")[2] for path in COMMANDS}
-    assert unchecked - checked - WITHOUT_A_PROJECT == CHECKED_ELSEWHERE
+    return unchecked - COMMANDS.keys() - WITHOUT_A_PROJECT
 
 
 def _called(tree: ast.Module, module: str, alias: ast.alias) -> set[str]:
@@ -124,11 +143,16 @@ def _called(tree: ast.Module, module: str, alias: ast.alias) -> set[str]:
     else:
         values = [value]
     return {
-        f"{item.__module__.rpartition('.')[2]}:{item.__name__}"
+        f"{_home(item.__module__)}:{item.__name__}"
         for item in values
         if inspect.isfunction(item)
         and next(iter(inspect.signature(item).parameters), "") == "session"
     }
+
+
+def _home(module: str) -> str:
+    """Return how `COMMANDS` names a module: the last part of Headrace's, the whole of others'."""
+    return module.rpartition(".")[2] if module.startswith("headrace.") else module
 
 
 def test_commands_and_roles_are_as_reviewed() -> None:

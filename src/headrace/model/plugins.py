@@ -66,7 +66,11 @@ IN_PACKAGES = {
     EMITTERS: {"openlineage": "headrace-observe", "traces": "'headrace-observe[otel]'"},
     FORMATS: dict.fromkeys(("excel", "fixed_width", "mt940", "nacha", "xml"), LEGACY),
     EXPORTS: {"excel": LEGACY},
-    ROUTES: {"mcp": "headrace-agents", "metrics": "headrace-observe", "ui": "headrace-ui"},
+    ROUTES: {
+        "mcp": "headrace-agents",
+        "metrics": "headrace-observe",
+        **dict.fromkeys(("badge", "ui"), "headrace-ui"),
+    },
 }
 """Names that packages of this repository provide, with what `pip install` takes."""
 ANY = "*"

@@ -28,8 +28,6 @@ from headrace.services.receive import NoHook, fire
 from headrace.services.tokens import identify
 from headrace.web.access import Credential, CredentialKind, Guard, sends_token
 from headrace.web.acts import Acts
-from headrace.web.badges import Badges
-from headrace.web.cards import Cards
 from headrace.web.data import Data
 from headrace.web.endpoints import (
     ENDPOINTS,
@@ -124,8 +122,6 @@ def app(
     async def identity_of(request: Request) -> Identity:
         return await identify_request(request, guard, reader)
 
-    badges = Badges(reader, identity_of)
-    cards = Cards(badges)
     sign_in = SignInEndpoints(reader, guard)
     provider = ProviderEndpoints(reader, guard, sign_in)
 
@@ -159,9 +155,6 @@ def app(
             route("/readyz", answers.readyz, guarded=False),
             route("/api/v1/hooks/{asset}", answers.hook, "POST"),
             route("/data/{asset}", data.file),
-            route("/badge/{name}", badges.file, guarded=False),
-            route("/card/{name}", cards.page, guarded=False),
-            route("/oembed", cards.oembed, guarded=False),
             route(f"{PREFIX}/assets/{{name}}/preview", data.preview),
             route(f"{PREFIX}/attempts/{{attempt}}/log.txt", LogFiles(reader).file),
             route(SIGN_IN_PATH, sign_in.page, guarded=False),

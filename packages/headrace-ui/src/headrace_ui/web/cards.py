@@ -15,10 +15,13 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 from starlette.requests import Request
 from starlette.responses import Response
 
+from headrace.extension import HttpProblem, HttpRoute, ServerContext
+from headrace.extension import Response as Document
 from headrace.model import UnknownName
-from headrace.responses import Response as Document
-from headrace.services.badges import CARD_HEIGHT, CARD_WIDTH, BadgeResponse, embedding
-from headrace.web.badges import (
+from headrace.web.endpoints import json_response
+from headrace_ui.responses.badges import BadgeResponse
+from headrace_ui.services.badges import CARD_HEIGHT, CARD_WIDTH, embedding
+from headrace_ui.web.badges import (
     COLORS,
     FRESH_SECONDS,
     NAME_MAX,
@@ -28,8 +31,6 @@ from headrace.web.badges import (
     cached_answer,
     cut,
 )
-from headrace.web.endpoints import json_response
-from headrace.web.http import HttpProblem
 
 PATH = "/card/"
 ADDRESS_MAX = 4_000
@@ -104,6 +105,21 @@ def _page(title: str, kind: str, body: str, head: str = "") -> bytes:
         f'<meta name="viewport" content="width=device-width,initial-scale=1">{head}'
         f'<style>{STYLE}</style></head><body><main class="{kind}">{body}</main></body></html>'
     ).encode(errors="xmlcharrefreplace")
+
+
+def routes(context: ServerContext) -> list[HttpRoute]:
+    """Return the routes of badges and cards, which share a cache.
+
+    Pages of other servers show them without a token: each checks its signed link, whether the
+    badge is public, or who is signed in.
+    """
+    badges = Badges(context)
+    cards = Cards(badges)
+    return [
+        HttpRoute(path="/badge/{name}", handler=badges.file, needs=None),
+        HttpRoute(path="/card/{name}", handler=cards.page, needs=None),
+        HttpRoute(path="/oembed", handler=cards.oembed, needs=None),
+    ]
 
 
 class Cards:

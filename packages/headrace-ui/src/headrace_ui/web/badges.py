@@ -9,18 +9,16 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
 from html import escape
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from headrace.extension import HttpProblem, ProjectSession, ServerContext
 from headrace.model import UnknownName
-from headrace.project.session import ProjectSession
-from headrace.security.access import Identity
-from headrace.services.badges import BadgeResponse, badge, linked_badge, public_badge
-from headrace.web.http import HttpProblem
-from headrace.web.project_reader import ProjectReader, etag_matches
+from headrace.web.project_reader import etag_matches
+from headrace_ui.responses.badges import BadgeResponse
+from headrace_ui.services.badges import badge, linked_badge, public_badge
 
 SUFFIX = ".svg"
 FRESH_SECONDS = 60
@@ -77,14 +75,11 @@ def cut(text: str, length: int) -> str:
     return visible if len(visible) <= length else f"{visible[: length - 1]}…"
 
 
-Identify = Callable[[Request], Awaitable[Identity]]
-
-
 class Badges:
     """The endpoint of badges. The states for everybody are cached, whoever asks how often."""
 
-    def __init__(self, reader: ProjectReader, identify: Identify) -> None:
-        self._reader, self._identify = reader, identify
+    def __init__(self, context: ServerContext) -> None:
+        self._reader, self._identify = context.reader, context.identify
         self._cached: OrderedDict[tuple[str, str, str], tuple[float, BadgeResponse | None]] = (
             OrderedDict()
         )

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from headrace.cli.declared_commands import ServiceCommand
-from headrace.cli.output import CommandOutput
-from headrace.services.badges import BadgeLinkResponse
+from headrace.extension import CommandOutput, ServiceCommand
+from headrace_ui.responses.badges import BadgeLinkResponse
 
 NO_SERVER = "the addresses lack the server: declare `url` of `[serve]` in headrace.toml"
 
@@ -22,4 +21,4 @@ def render_badge(response: BadgeLinkResponse, page: CommandOutput) -> None:
         page.say(NO_SERVER, "dim")
 
 
-badge_command = ServiceCommand("badges:badge_link", render_badge)
+badge_command = ServiceCommand("headrace_ui.services.badges:badge_link", render_badge)

@@ -14,8 +14,8 @@ import pytest
 from door_lab import Opened, opened
 from serve_lab import Answer, ask, deliver, headrace, project, response, write
 
-from headrace.services.badges import BadgeResponse
-from headrace.web.cards import drawn_card
+from headrace_ui.responses.badges import BadgeResponse
+from headrace_ui.web.cards import drawn_card
 
 NOW = "2025-03-04T08:00"
 BYTES_MAX = 5_000

@@ -13,15 +13,13 @@ from urllib.parse import quote, urlencode
 
 from msgspec import Meta
 
-from headrace.access.permissions import DECIDE, SEE, command
+from headrace.extension import DECIDE, SEE, Argument, Option, ProjectSession, command
 from headrace.model import UnknownName
 from headrace.model.nodes import BadgeAccess
-from headrace.project.parameters import Argument, Option
-from headrace.project.session import ProjectSession
 from headrace.project.targets import consumer_of
-from headrace.responses import Response
 from headrace.responses.status import ConsumerRow
 from headrace.services.status import of_consumer
+from headrace_ui.responses.badges import BadgeLinkResponse, BadgeResponse
 
 KEY = ("headrace", "badge links")
 """Domain and purpose of the key that signs links."""
@@ -29,35 +27,6 @@ DAYS = 365
 CARD_WIDTH, CARD_HEIGHT = 420, 150
 """Pixels of an embedded card."""
 DAY_LENGTH = len("2025-02-10")
-
-
-class BadgeResponse(Response, frozen=True, kw_only=True):
-    """The state of a consumer: `texts` are data through, state, reason and expected time.
-
-    `as_of` is when it was so, and `server` the address of `[serve] url`, null without one.
-    """
-
-    consumer: str
-    state: str
-    texts: list[str]
-    as_of: str = ""
-    server: str | None = None
-
-
-class BadgeLinkResponse(Response, frozen=True, kw_only=True):
-    """Where a consumer's badge is, without signing in until the end of the day `until` (UTC).
-
-    `path` is on this server, `url` with the address of `[serve] url` (null without one). `card` is
-    where the same state is as a page to embed, and `iframe` the HTML that embeds it.
-    """
-
-    consumer: str
-    path: str
-    url: str | None
-    until: date | None
-    markdown: str
-    card: str
-    iframe: str
 
 
 @command("badge show", SEE, of="name")

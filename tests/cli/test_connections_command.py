@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from clilab import Project
 from postgres_cluster import Database
+from source_packages import NEEDS_DATABASES
 
 CANARY = "canary-7391-nowhere"
 
@@ -59,6 +60,7 @@ def test_the_list_names_users_and_no_values(new: Project) -> None:
     assert "secret-host" not in new.text("connections")
 
 
+@NEEDS_DATABASES
 def test_each_kind_is_asked(
     new: Project, postgresql: Database, server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -91,6 +93,7 @@ def test_each_kind_is_asked(
     assert CANARY not in new.text("connections", "test", code=1)
 
 
+@NEEDS_DATABASES
 def test_what_doesnt_answer_is_said(new: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """Would catch: a traceback for a secret that isn't set, a host that is down, or a file that
     isn't there.

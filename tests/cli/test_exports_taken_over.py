@@ -8,10 +8,12 @@ import shutil
 import sqlite3
 
 from clilab import FILES, GOOD, Project
+from source_packages import NEEDS_DATABASES
 
 LATER = "2025-03-04T06:00+01:00"
 
 
+@NEEDS_DATABASES
 def test_a_rebuilt_project_is_told_what_to_type_and_goes_on(new: Project) -> None:
     (new.root / "headrace.toml").write_text(
         FILES["headrace.toml"] + '[connections.warehouse]\nurl = "sqlite:out/warehouse.db"\n'

@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 from clilab import Project
+from source_packages import NEEDS_DATABASES
 
 from headrace.security.keys import KeyStore
 from headrace.security.masks import hash_function
+
+pytestmark = NEEDS_DATABASES
 
 CLEAR = ("DE111", "DE222", "Ada", "ADA", "Grace", "1815-12-10", "likes tea")
 FILES = {

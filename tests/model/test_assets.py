@@ -8,6 +8,7 @@ import json
 
 import pytest
 from modellab import Load, Parse, sql, told
+from source_packages import NEEDS_DATABASES, NEEDS_HTTP
 
 from headrace.model import (
     CommandBody,
@@ -412,8 +413,8 @@ def test_sources(parse: Parse) -> None:
         ("on_drift: {added: maybe}", "wrong_value 4"),
         ("on_drift: {aded: allow}", "unknown_field 4"),
         ("retain_raw: forever", "bad_duration 4"),
-        ("http: https://x/y", "conflicting_fields 4"),
-        ("query: select 1", "conflicting_fields 4"),
+        pytest.param("http: https://x/y", "conflicting_fields 4", marks=NEEDS_HTTP),
+        pytest.param("query: select 1", "conflicting_fields 4", marks=NEEDS_DATABASES),
         ("partition: {by: day}", "bad_path 3"),
     ],
 )

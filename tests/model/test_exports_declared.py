@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from modellab import Load, sql, told
+from source_packages import NEEDS_DATABASES
 
 from headrace.model.exports import ExportFormat, OnRestatement, export_of, path_of
 
@@ -42,6 +43,7 @@ GOOD = [
 ]
 
 
+@NEEDS_DATABASES
 @pytest.mark.parametrize("export", GOOD)
 def test_what_may_be_declared(load: Load, export: str) -> None:
     """Catches a rule that refuses what the documentation shows."""
@@ -86,6 +88,7 @@ WRONG = [
 ]
 
 
+@NEEDS_DATABASES
 @pytest.mark.parametrize(("export", "code"), WRONG)
 def test_what_would_go_wrong_is_refused_with_its_line(load: Load, export: str, code: str) -> None:
     """Catches an export that overwrites its own days, leaves the project, or leaks a password, and

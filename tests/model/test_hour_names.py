@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from modellab import Load
+from source_packages import NEEDS_HTTP
 
 FILE = "source: h\nowner: acme\npartition: {grain}\ntimezone: {zone}\nfiles: landing/{name}\n"
 HTTP = "source: h\nowner: acme\npartition: {grain}\ntimezone: {zone}\nhttp: {name}\n"
@@ -34,6 +35,7 @@ def test_names_of_hours_that_come_twice(
         assert "headrace receive h FILE --for HOUR" in problems[0].hint
 
 
+@NEEDS_HTTP
 @pytest.mark.parametrize(
     ("grain", "query", "refused"),
     [

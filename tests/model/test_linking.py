@@ -6,6 +6,7 @@ import time
 
 import pytest
 from modellab import OWNERS, Load, sql, told
+from source_packages import NEEDS_DATABASES
 
 from headrace.model import Declared, SqlBody, link
 from headrace.model.linking import find_cycles
@@ -46,6 +47,7 @@ def test_a_project_is_put_together(load: Load) -> None:
     assert project.node("nothing") is None
 
 
+@NEEDS_DATABASES
 @pytest.mark.parametrize(
     ("files", "problem", "hint"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from modellab import Parse, told
+from source_packages import NEEDS_HTTP
 
 FULL = """
 [project]
@@ -169,6 +170,7 @@ def test_what_only_speaks_of_secrets_is_allowed(parse: Parse, line: str) -> None
     )
 
 
+@NEEDS_HTTP
 def test_a_token_in_the_url_of_a_source_is_a_secret(parse: Parse) -> None:
     for url in (f"https://x/y?api_key={CANARY}", f"https://me:{CANARY}@x/y"):
         declared = parse("sources/orders.yaml", f"source: a\nowner: acme\nhttp: {url}\n")
@@ -176,6 +178,7 @@ def test_a_token_in_the_url_of_a_source_is_a_secret(parse: Parse) -> None:
         assert CANARY not in str(declared.problems)
 
 
+@NEEDS_HTTP
 def test_headers_of_sources_hold_references_too(parse: Parse) -> None:
     text = (
         "source: a\nowner: acme\nhttp:\n  url: https://x\n  headers:\n    Authorization: Bearer"

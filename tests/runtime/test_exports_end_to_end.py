@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from runlab import DAYS, Lab, published
+from source_packages import NEEDS_DATABASES
 
 from headrace.connect.exports import fence
 from headrace.model import UsageError
@@ -381,6 +382,7 @@ def test_a_whole_read_beside_days_has_what_the_day_brought(exporting: Lab) -> No
     assert len(attempts(exporting)) == 4
 
 
+@NEEDS_DATABASES
 def test_a_table_gets_each_day(exporting: Lab) -> None:
     """Catches a connection that isn't handed to the worker, and a correction that doubles rows."""
     settings = exporting.root / "headrace.toml"

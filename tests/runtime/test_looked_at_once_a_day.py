@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from runlab import DAYS, SETTINGS, Lab
+from source_packages import NEEDS_DATABASES
 
 
 def test_a_missing_day_that_the_next_one_passes_over_is_an_incident(tmp_path: Path) -> None:
@@ -36,6 +37,7 @@ def test_a_missing_day_that_the_next_one_passes_over_is_an_incident(tmp_path: Pa
     assert lab.headrace("incidents") == []
 
 
+@NEEDS_DATABASES
 @pytest.mark.long
 def test_a_table_that_is_read_whole_is_read_by_each_daily_pass(tmp_path: Path) -> None:
     """Would catch: a list that a daily pass reads every second day only, because each pass observes

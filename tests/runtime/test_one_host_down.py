@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 from runlab import Lab
+from source_packages import NEEDS_HTTP
+
+pytestmark = NEEDS_HTTP
 
 
 class Files(SimpleHTTPRequestHandler):

@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 from http_server_lab import Asked, Reply, Server, reply
 from runlab import Lab, published
+from source_packages import NEEDS_HTTP
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, NEEDS_HTTP]
 
 SOURCE = """
 source: {name}

@@ -16,6 +16,7 @@ import pytest
 from http_server_lab import Asked, Reply, Server, reply
 from runlab import BEGUN
 from serve_lab import until
+from source_packages import NEEDS_HTTP
 from waiting_lab import DAYS, HEALTHY, StateFacts, at, check
 
 from headrace.services.why import why
@@ -304,6 +305,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         yield made
 
 
+@NEEDS_HTTP
 @pytest.mark.timeout(300)
 def test_a_throttled_source_is_the_vendors_and_says_so(healthy: StateFacts, server: Server) -> None:
     """Catches: a vendor's 429 that reads as if nothing had been asked for."""

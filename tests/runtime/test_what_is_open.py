@@ -15,6 +15,7 @@ import pytest
 from http_server_lab import Reply, Server, reply
 from msgspec import to_builtins as builtins
 from runlab import DAYS, Lab
+from source_packages import NEEDS_DATABASES, NEEDS_HTTP
 from warm_fork_servers import headrace
 
 HTTP = """
@@ -103,6 +104,7 @@ def test_a_source_that_was_restated_too_late(served: Lab) -> None:
     )
 
 
+@NEEDS_HTTP
 def test_servers_that_refuse_are_throttled_or_cant_be_observed(served: Lab, server: Server) -> None:
     """Would catch: a server that asks for a long wait told as one that fails, and sources that
     aren't named.
@@ -129,6 +131,7 @@ def test_servers_that_refuse_are_throttled_or_cant_be_observed(served: Lab, serv
     )
 
 
+@NEEDS_DATABASES
 def test_a_table_that_is_missing_isnt_an_unreachable_source(served: Lab) -> None:
     """Would catch: "1 source unreachable" of a database that answers: "no such table: stores"."""
     served.write(

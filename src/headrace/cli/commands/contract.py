@@ -184,8 +184,8 @@ def _change_row(row: ContractChangeRow, does: str) -> list[str | StyledCell]:
 def render_accepted(response: AcceptResponse, page: CommandOutput) -> None:
     """Print the accepted names, the interval from which they hold, and what is recomputed."""
     page.say(
-        f"✓ {response.file} says what {response.source} calls its columns from"
-        f" {response.partition} on",
+        f"✓ {response.file} says what {response.source} calls its columns"
+        + ("" if response.partition == WHOLE else f" from {response.partition} on"),
         "good",
     )
     for mapping in response.mappings:

@@ -28,6 +28,7 @@ LEAVES = tuple(
         "import",
         "advisor",
         "databases",
+        "http",
         "legacy",
         "observe",
         "cloud",

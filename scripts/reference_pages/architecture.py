@@ -21,11 +21,12 @@ PACKAGES = """A package imports only from those below it. Packages in one line n
 other. `make lint` checks that. Packages of `packages/` are distributions of their own and add
 commands, formats and more through `headrace.extension`: `headrace-import` has `import` and
 `export`, `headrace-advisor` has `optimize`, `ab`, `what-if`, `bottleneck`, `complexity`, `costs`
-and `checks challenge`, `headrace-databases` has rows and tables of databases, `headrace-legacy`
-has Excel, XML, fixed width, MT940 and NACHA, `headrace-observe` lineage events, traces and metrics,
-`headrace-cloud` the executor of Dask, `headrace-testing` `test` and `conformance`,
-`headrace-demo` the guided example, `headrace-ui` the web UI and what only its pages ask for,
-`headrace-agents` the tools of agents. Nothing here imports them, and all works without them."""
+and `checks challenge`, `headrace-databases` has rows and tables of databases, `headrace-http`
+sources behind HTTP, `headrace-legacy` has Excel, XML, fixed width, MT940 and NACHA,
+`headrace-observe` lineage events, traces and metrics, `headrace-cloud` the executor of Dask,
+`headrace-testing` `test` and `conformance`, `headrace-demo` the guided example, `headrace-ui` the
+web UI and what only its pages ask for, `headrace-agents` the tools of agents. Nothing here
+imports them, and all works without them."""
 
 WAY = [
     (

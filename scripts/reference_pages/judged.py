@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping
 from importlib import import_module
 
 from headrace.connect.connection_kinds import ConnectionKind
-from headrace.connect.connectors import MODULES
 from headrace.connect.formats.registry import reader
 from headrace.model.asset_fields import ASSET
 from headrace.model.check_kinds import built_in_checks
@@ -52,14 +51,7 @@ def sources() -> str:
         " [files](files.md#sources)."
     )
     kinds = [("`files`", "files of a local folder", _module("files"))]
-    kinds += [
-        (
-            code("files: s3://… and the like" if name == "url" else name),
-            _kind(name),
-            _module(module),
-        )
-        for name, module in MODULES.items()
-    ]
+    kinds.append(("`files: s3://…` and the like", "files elsewhere", _module("filesystems")))
     kinds += [
         (code(name), field.meaning, _module(type(field).__module__))
         for name in shipped(SOURCES)
@@ -124,13 +116,6 @@ def _options(options: Mapping[str, tuple[str, ...]]) -> str:
         f"{code(name)}: {', '.join(code(json.dumps(value)) for value in values)}"
         for name, values in options.items()
     )
-
-
-def _kind(name: str) -> str:
-    return {
-        "http": "an HTTP API, or a file behind a URL",
-        "url": "files elsewhere",
-    }.get(name, name)
 
 
 def _module(name: str) -> str:

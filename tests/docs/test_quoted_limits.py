@@ -15,16 +15,14 @@ from headrace.checks import audit, metrics, profile_plan
 from headrace.checks import restatement as redelivered
 from headrace.checks.anomalies import categories, expectations, times, young_series
 from headrace.checks.anomalies.columns import HELD as NEW_CATEGORY_SHARE
-from headrace.connect import deliveries as connect_deliveries
 from headrace.connect import (
+    connectors,
     files,
     filesystems,
-    http,
-    http_client,
-    http_requests,
     parser_process,
     row_partitions,
 )
+from headrace.connect import deliveries as connect_deliveries
 from headrace.connect.formats import json_records, text_values
 from headrace.engine import command
 from headrace.incidents import gathering, notifications, updates
@@ -71,6 +69,7 @@ pytest.importorskip("headrace_advisor")
 pytest.importorskip("headrace_agents")
 pytest.importorskip("headrace_cloud")
 pytest.importorskip("headrace_databases")
+pytest.importorskip("headrace_http")
 pytest.importorskip("headrace_import")
 pytest.importorskip("headrace_legacy")
 pytest.importorskip("headrace_observe")
@@ -83,6 +82,8 @@ from headrace_agents import results
 from headrace_cloud import dask
 from headrace_databases.engines import parquet_files
 from headrace_databases.engines import postgresql as postgresql_source
+from headrace_http import client as http_client
+from headrace_http import deliveries as http_deliveries
 from headrace_import.importers.airflow import building as airflow_building
 from headrace_import.importers.airflow import origin as airflow_origin
 from headrace_import.services import diff as import_diff
@@ -179,11 +180,14 @@ QUOTED = [
     ("docs/how-to/files.md", f"at most {common_fields.KEY_CHARACTERS_MAX:,} characters"),
     ("docs/how-to/files.md", f"at least {text_values.LONG_FRACTION} decimals"),
     ("docs/how-to/files.md", {1.0: "hasn't changed for one second"}[files.QUIET_SECONDS]),
-    ("docs/how-to/http-api.md", f"waits at most {http.LOOK_PATIENCE:.0f} s for an answer"),
+    (
+        "docs/how-to/http-api.md",
+        f"waits at most {http_deliveries.LOOK_PATIENCE:.0f} s for an answer",
+    ),
     ("docs/how-to/http-api.md", f"waits, up to {http_client.WAIT_SECONDS_MAX:.0f} s at a time"),
     (
         "docs/how-to/http-api.md",
-        f"more than {http.PAGE_BYTES_MAX // MIB} MiB in one of several pages",
+        f"more than {http_deliveries.PAGE_BYTES_MAX // MIB} MiB in one of several pages",
     ),
     ("docs/how-to/http-api.md", f"{deliveries_of_tasks.FETCHED_TIMES} times the source's largest"),
     (
@@ -334,14 +338,14 @@ QUOTED = [
         "docs/how-to/http-api.md",
         {3600.0: "retries a failed fetch after an hour"}[observations.FAILED_SECONDS],
     ),
-    ("docs/how-to/http-api.md", {86_400.0: "a day at most"}[http_client.AWAY_SECONDS_MAX]),
+    ("docs/how-to/http-api.md", {86_400.0: "a day at most"}[connectors.AWAY_SECONDS_MAX]),
     (
         "docs/how-to/http-api.md",
-        {86_400.0: "pages are kept for a day"}[http_requests.KEPT_SECONDS_MAX],
+        {86_400.0: "pages are kept for a day"}[connectors.PAGES_SECONDS_MAX],
     ),
     (
         "docs/how-to/http-api.md",
-        {3600.0: "A pause of more than an hour"}[http_client.THROTTLED_SECONDS_MAX],
+        {3600.0: "A pause of more than an hour"}[connectors.THROTTLED_SECONDS_MAX],
     ),
     (
         "docs/how-to/databases.md",

@@ -21,6 +21,7 @@ BESIDE = (
     "headrace_import",
     "headrace_advisor",
     "headrace_databases",
+    "headrace_http",
     "headrace_legacy",
     "headrace_observe",
     "headrace_cloud",
@@ -40,6 +41,7 @@ import headrace
 assert find_spec("headrace_import") is None
 assert find_spec("headrace_advisor") is None
 assert find_spec("headrace_databases") is None
+assert find_spec("headrace_http") is None
 assert find_spec("headrace_legacy") is None
 assert find_spec("headrace_observe") is None
 assert find_spec("headrace_cloud") is None
@@ -184,6 +186,7 @@ def test_a_kind_of_another_package_says_which(alone: Alone, tmp_path: Path) -> N
         )
     )
     sources += "- {source: a, owner: me, partition: day, airflow: {url: 'https://a.example'}}\n"
+    sources += "- {source: h, owner: me, http: 'https://a.example'}\n"
     sources += "- {source: d, owner: me, connection: erp, table: t, cursor: at}\n"
     (shop / "sources/legacy.yaml").write_text(sources)
     (shop / "consumers.yaml").write_text(
@@ -206,7 +209,12 @@ def test_a_kind_of_another_package_says_which(alone: Alone, tmp_path: Path) -> N
     assert sorted(hints) == sorted(
         [
             ("unsupported_kind", f"pip install {name}")
-            for name in ("'headrace-cloud[dask]'", "headrace-import", "headrace-observe")
+            for name in (
+                "'headrace-cloud[dask]'",
+                "headrace-http",
+                "headrace-import",
+                "headrace-observe",
+            )
         ]
         + [("unsupported_kind", "pip install headrace-databases")] * 3
         + [("unsupported_kind", "pip install headrace-legacy")] * 6

@@ -1,17 +1,17 @@
-"""Source connectors: the kinds of sources that aren't local folders, one class per file.
+"""Source connectors: the kinds of sources that aren't local folders.
 
-HTTP and URLs register themselves with `@connects`. Any other one is a `SourceKind`, in the folder
+URLs of files are `connect.filesystems`. Any other one is a `SourceKind`, in the folder
 `source_kinds` or with an entry point in the group `headrace.sources`; its name is the field of
-sources that it reads. Both methods of a connector run in a worker:
-`observe` lists the available deliveries without reading them, `fetch` downloads the bytes of one
-delivery, which are then stored by content and read like any file.
+sources that it reads. Both methods of a connector run in a worker: `observe` lists the available
+deliveries without reading them, `fetch` downloads the bytes of one delivery, which are then stored
+by content and read like any file.
 """
 
 from __future__ import annotations
 
 import errno
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -33,8 +33,12 @@ from headrace.model.plugins import SOURCES, BrokenPlugin, load_plugin, missing_p
 from headrace.model.texts import of_error
 from headrace.security.secrets import Secrets
 
-MODULES = {"http": "http", "url": "filesystems"}
-"""Field of a source → the module of this package with its connector, imported on first use."""
+AWAY_SECONDS_MAX = 86_400.0
+"""1 day: the longest pause that a server (or a clock that was set back) can cause."""
+THROTTLED_SECONDS_MAX = 3600.0
+"""1 hour: a server that asks for a longer pause counts as unavailable."""
+PAGES_SECONDS_MAX = 86_400.0
+"""1 day: how long a source keeps an unfinished fetch, in `pages` beside `Access.temporary`."""
 
 
 class Access(msgspec.Struct, frozen=True):
@@ -135,19 +139,6 @@ class SourceKind(SourceDeclaration):
         """
 
 
-_KINDS: dict[str, SourceConnector] = {}
-
-
-def connects(name: str) -> Callable[[type[SourceConnector]], type[SourceConnector]]:
-    """Register a connector under its key in `MODULES`."""
-
-    def register(kind: type[SourceConnector]) -> type[SourceConnector]:
-        _KINDS[name] = kind()
-        return kind
-
-    return register
-
-
 URL = "url"
 """Connector of `files:` with a URL."""
 
@@ -155,11 +146,11 @@ URL = "url"
 def connector_name(source: Source) -> str | None:
     """Return the name of a source's connector; None for files of a local folder.
 
-    It is a key of `MODULES`, or the field of an installed package's source.
+    It is `URL`, or the field of an installed package's source.
     """
     if source.files is not None:
         return URL if "://" in source.files else None
-    return "http" if "http" in source.connector else origin_field(source)
+    return origin_field(source)
 
 
 def is_routed_by_rows(source: Source) -> bool:
@@ -173,17 +164,12 @@ def is_routed_by_rows(source: Source) -> bool:
 
 
 def connector_of(source: Source) -> SourceConnector:
-    """Return the connector that observes and fetches a source."""
+    """Return the connector that observes and fetches a source. Raises Unavailable."""
     name = connector_name(source)
     assert name is not None, "files of a local folder are looked at by `connect.files`"
-    if name not in MODULES:
-        return _added(name)
-    if name not in _KINDS:
-        import_module(f"headrace.connect.{MODULES[name]}")
-    return _KINDS[name]
-
-
-def _added(name: str) -> SourceConnector:
+    if name == URL:
+        urls: SourceConnector = import_module("headrace.connect.filesystems").Filesystems()
+        return urls
     try:
         kind = load_plugin(SOURCES, name, SourceKind)  # type: ignore[type-abstract]
     except BrokenPlugin as error:

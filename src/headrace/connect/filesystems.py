@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from headrace.connect.connectors import Access, Fetched, Unavailable, connects
+from headrace.connect.connectors import Access, Fetched, Unavailable
 from headrace.connect.deliveries import (
     DELIVERY_BYTES_MAX,
     CannotRead,
@@ -190,7 +190,6 @@ class _Listed(msgspec.Struct, frozen=True):
         return self.etag or f"{self.size}-{self.modified_us}"
 
 
-@connects("url")
 class Filesystems:
     """The connector for remote `files:`.
 

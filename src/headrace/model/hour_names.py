@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from headrace.model.connectors import request_dates
+from headrace.model.connectors import origin_field, request_dates
 from headrace.model.errors import Problem, ProblemLevel, shown
 from headrace.model.intervals import clocks_go_back, previous_key
 from headrace.model.locations import DATE_PLACEHOLDER, directives_of
@@ -52,14 +52,14 @@ def _of_files(source: Source) -> Iterator[Problem]:
 
 
 def _of_requests(source: Source) -> Iterator[Problem]:
-    dates = request_dates(source.connector.get("http"))
+    dates = request_dates(source) if source.partition.grain is Grain.HOUR else ()
     if dates and all(
         hours_share_names(date_format, source.partition, source.timezone) for date_format in dates
     ):
         yield Problem(
             code="bad_path",
-            message=f"`http` of {shown(source.name)} doesn't tell the {REPEATED}: both would get"
-            " the same answer",
+            message=f"`{origin_field(source)}` of {shown(source.name)} doesn't tell the {REPEATED}:"
+            " both would get the same answer",
             hint="put %z into the date: {date:%Y-%m-%dT%H%z}, or add timezone: UTC",
             place=source.place,
         )

@@ -7,7 +7,7 @@ Their classes have the code that runs in workers as well: `headrace.connect.conn
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, ClassVar, TypeVar
 
@@ -70,6 +70,11 @@ class SourceDeclaration(SourceField):
 
     connections: ClassVar[tuple[str, ...]] = ()
     """Kinds of connections that `connection:` of the source may name; empty: any."""
+
+    # for sources that ask for an interval by dates
+    def dates(self, source: Source) -> Sequence[str]:  # noqa: ARG002
+        """Return the formats of the dates by which an interval is asked for; by default, none."""
+        return ()
 
     def completed(self, source: Source) -> Source:
         """Return the source with fields that follow from its others; by default, as it is."""

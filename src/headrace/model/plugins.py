@@ -59,6 +59,7 @@ _DATABASES = "headrace-databases"
 IN_PACKAGES = {
     SOURCES: {
         **dict.fromkeys(("query", "table", "cursor"), _DATABASES),
+        "http": "headrace-http",
         "airflow": "headrace-import",
     },
     CONNECTIONS: dict.fromkeys(("postgresql", "mysql", "sqlite"), _DATABASES),

@@ -170,12 +170,6 @@ SOURCE = (
     Field(
         "files", TEXT, "where its files land: a path or URL with one {date:…}, `*` for what varies"
     ),
-    Field(
-        "http",
-        FREE,
-        "an address, or a mapping with `url`, `records`, `headers`, `page` …; see"
-        " how-to/http-api.md",
-    ),
     Field("connection", TEXT, "a name of [connections]: of a database, or of where `files:` leads"),
     Field("csv", FREE, "how its CSV is written, where that can't be seen from the file"),
     Field("json", FREE, "where the records are, and whether nested values become columns"),

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from headrace.connect.http_requests import KEPT_SECONDS_MAX
+from headrace.connect.connectors import PAGES_SECONDS_MAX
 from headrace.faults import FaultPoint, reached
 from headrace.lake import catalog
 from headrace.lake.files import orphans
@@ -104,7 +104,7 @@ def waste(tx: Transaction, folders: Folders, keep: RetentionPolicy, now_us: int)
     held = holds.held_nodes(tx)
     waiting = {str(Path(folders.data, path)) for path in stored_retention.quarantined_paths(tx)}
     snapshots_us = _us(now_us, keep.of("snapshots", SNAPSHOTS_KEPT))
-    pages_us = _us(now_us, timedelta(seconds=KEPT_SECONDS_MAX))
+    pages_us = _us(now_us, timedelta(seconds=PAGES_SECONDS_MAX))
     return [
         _waste("orphans", lost),
         _waste("raw", _old(folders.raw, _raw_expires(tx, keep, now_us, held), young_us, waiting)),

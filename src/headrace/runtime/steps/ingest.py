@@ -13,9 +13,13 @@ from headrace.checks.facts import Fact
 from headrace.checks.placement import PartitionCheck
 from headrace.checks.restatement import duplicate_delivery
 from headrace.connect import Drift, SourceSchema, TypeDrift, UnreadableFile
-from headrace.connect.connectors import Unavailable, connector_name, is_routed_by_rows
+from headrace.connect.connectors import (
+    AWAY_SECONDS_MAX,
+    Unavailable,
+    connector_name,
+    is_routed_by_rows,
+)
 from headrace.connect.deliveries import DISAGREES, EMPTY, CannotRead
-from headrace.connect.http_client import AWAY_SECONDS_MAX
 from headrace.connect.ingest import explain_error, prepare
 from headrace.connect.parser_process import POISON
 from headrace.connect.prepared import PreparedDelivery, miscounted, parquet_as_delivered

@@ -21,9 +21,8 @@ from headrace.checks.drift import ColumnRename, same_spelling
 from headrace.checks.facts import Fact, FactSeverity, differences
 from headrace.checks.renames import places, propose
 from headrace.connect import DetectedDelivery, Drift, SourceSchema, TypeDrift, UnreadableFile
-from headrace.connect.connectors import Unavailable, connector_of
+from headrace.connect.connectors import THROTTLED_SECONDS_MAX, Unavailable, connector_of
 from headrace.connect.deliveries import DISAGREES, EMPTY, CannotRead, printable
-from headrace.connect.http_client import THROTTLED_SECONDS_MAX
 from headrace.connect.ingest import explain_error, prepare, prepare_all
 from headrace.connect.parser_process import POISON
 from headrace.connect.prepared import PreparedDelivery

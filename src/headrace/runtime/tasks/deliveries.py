@@ -157,11 +157,11 @@ FIRST_FETCHED_BYTES = 10 << 30
 
 
 def fetched_bytes_max(tx: Transaction, source: Source, delivery: int) -> int:
-    """Return how many bytes of a delivery are fetched over HTTP.
+    """Return how many bytes of a delivery a package's source may fetch.
 
-    DELIVERY_BYTES_MAX for other sources, whose history isn't searched.
+    DELIVERY_BYTES_MAX for files, whose sizes are known before they are read.
     """
-    if "http" not in source.connector:
+    if source.files is not None:
         return DELIVERY_BYTES_MAX
     count, largest = ingestion.sizes_read(tx, source.name, delivery)
     if not count:

@@ -24,19 +24,19 @@ from headrace.connect.deliveries import (
     Observation,
     printable,
 )
-from headrace.connect.http import LOOK_PATIENCE, LOOK_SECONDS, PAGE_BYTES_MAX, in_turn
-from headrace.connect.http_client import (
-    FETCH_SECONDS_MAX,
-    HttpClient,
-    HttpNotFound,
-    body_of,
-)
-from headrace.connect.http_requests import HttpRequest, Spec, first_request, with_query
 from headrace.model import PartitionSpec
 from headrace.model.errors import shown
 from headrace.model.fields import Fields
 from headrace.model.intervals import Interval, interval_of
 from headrace.model.secrets import check_connection, is_reference
+from headrace_http.client import (
+    FETCH_SECONDS_MAX,
+    HttpClient,
+    HttpNotFound,
+    body_of,
+)
+from headrace_http.deliveries import LOOK_PATIENCE, LOOK_SECONDS, PAGE_BYTES_MAX, in_turn
+from headrace_http.requests import HttpRequest, Spec, first_request, with_query
 
 PAGE_SIZE = 100
 """Objects per page; Airflow's default `maximum_page_limit`. A server may send fewer."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from modellab import Parse
 
-from headrace.model.connectors import json_path, rate_of
+from headrace.model.connectors import json_path
+from headrace_http.fields import rate_of
 
 CANARY = "canary-of-http-fields"
 GOOD = """

@@ -19,15 +19,15 @@ import pytest
 from connect_workbench import Workbench
 from http_server_lab import Asked, Reply, Server, http_date, reply
 
-from headrace.connect import http as http_kind
-from headrace.connect import http_client
 from headrace.connect.connectors import Access, Unavailable, connector_of
 from headrace.connect.deliveries import CannotRead, DetectedDelivery, Observation, claimed_arrival
-from headrace.connect.http_client import NotYet, RateLimiter
-from headrace.connect.http_records import records_in
-from headrace.connect.http_requests import on_same_server, with_query
 from headrace.model import Grain, PartitionSpec, Place, Source
 from headrace.security.secrets import Secrets
+from headrace_http import client as http_client
+from headrace_http import deliveries as http_kind
+from headrace_http.client import NotYet, RateLimiter
+from headrace_http.records import records_in
+from headrace_http.requests import on_same_server, with_query
 
 TOKEN = "canary-token-of-http"
 FEBRUARY_2013_US = 1_360_844_400_000_000

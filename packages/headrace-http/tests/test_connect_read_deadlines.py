@@ -12,12 +12,12 @@ import pytest
 from trickling_server import START, trickling
 
 from headrace.connect.connectors import Unavailable
-from headrace.connect.http_client import HttpClient, body_of
-from headrace.connect.http_requests import HttpRequest, Spec
 from headrace.integrations.notifications import channels
 from headrace.model.nodes import ALL_NETWORKS
 from headrace.security.secrets import Secrets
 from headrace.services import connections
+from headrace_http.client import HttpClient, body_of
+from headrace_http.requests import HttpRequest, Spec
 
 __all__ = ["trickling"]
 

@@ -20,17 +20,26 @@ from urllib.parse import urlsplit
 import msgspec
 
 from headrace import __version__
-from headrace.connect.connectors import Access, Unavailable
-from headrace.connect.deliveries import CannotRead, printable
-from headrace.connect.destinations import AddressRefused, check_connections
-from headrace.connect.http_requests import HttpRequest, Spec, on_same_server
-from headrace.connect.raw_files import UnpackLimits
-from headrace.connect.read_deadlines import ReadDeadline, deadline_of
-from headrace.model.connectors import rate_of
-from headrace.model.errors import words_of
-from headrace.model.intervals import from_us
-from headrace.model.times import parse_duration
-from headrace.store.lease import this_process
+from headrace.extension.requests import (
+    AddressRefused,
+    ReadDeadline,
+    UnpackLimits,
+    check_connections,
+    deadline_of,
+    this_process,
+)
+from headrace.extension.sources import (
+    AWAY_SECONDS_MAX,
+    Access,
+    CannotRead,
+    Unavailable,
+    from_us,
+    parse_duration,
+    printable,
+    words_of,
+)
+from headrace_http.fields import rate_of
+from headrace_http.requests import HttpRequest, Spec, on_same_server
 
 if TYPE_CHECKING:
     import httpx
@@ -43,10 +52,6 @@ WAIT_SECONDS_MAX = 30.0
 
 A longer wait is left to another attempt.
 """
-AWAY_SECONDS_MAX = 86_400.0
-"""1 day: the longest pause that a server (or a clock that was set back) can cause."""
-THROTTLED_SECONDS_MAX = 3600.0
-"""1 hour: a server that asks for a longer pause counts as unavailable."""
 
 
 def utc_after(now_us: int, seconds: float) -> str:

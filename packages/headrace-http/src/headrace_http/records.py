@@ -11,9 +11,8 @@ from typing import TypeVar
 
 import msgspec
 
-from headrace.connect.deliveries import CannotRead, printable
-from headrace.model.connectors import json_path
-from headrace.model.texts import marked
+from headrace.extension import marked
+from headrace.extension.sources import CannotRead, json_path, printable
 
 # Each record is the received text. Numbers are never parsed, so none loses a digit.
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from headrace.connect import http_records
 from headrace.connect.deliveries import CannotRead
-from headrace.connect.http_records import records_of_stream
+from headrace_http import records as http_records
+from headrace_http.records import records_of_stream
 
 SIGNS = 'ab"\\\n\r\t{}[],: é☃'
 

@@ -13,7 +13,9 @@ import pytest
 
 from headrace.connect.connectors import Access, Unavailable
 from headrace.connect.deliveries import CannotRead
-from headrace.connect.http_requests import (
+from headrace.model import Grain, PartitionSpec, Place, Source
+from headrace.security.secrets import Secrets
+from headrace_http.requests import (
     FetchProgress,
     HttpPage,
     HttpRequest,
@@ -28,8 +30,6 @@ from headrace.connect.http_requests import (
     on_same_server,
     spec_of,
 )
-from headrace.model import Grain, PartitionSpec, Place, Source
-from headrace.security.secrets import Secrets
 
 URL = "https://h/x?key=1"
 BASE = HttpRequest("GET", URL, (("A", "b"),))

@@ -14,11 +14,17 @@ from urllib.parse import quote, unquote_plus, urlencode, urljoin, urlsplit
 
 import msgspec
 
-from headrace.connect.connectors import Access, Unavailable
-from headrace.connect.deliveries import CannotRead, printable
-from headrace.connect.http_records import cursor_in, flag_in
-from headrace.model import Source
-from headrace.model.intervals import Interval, interval_of
+from headrace.extension import Source
+from headrace.extension.sources import (
+    PAGES_SECONDS_MAX,
+    Access,
+    CannotRead,
+    Interval,
+    Unavailable,
+    interval_of,
+    printable,
+)
+from headrace_http.records import cursor_in, flag_in
 
 # A source's `http:` field as values; an interval's dates are inserted, and secrets are resolved
 # just before a request.
@@ -388,8 +394,6 @@ class Pages:
 #
 # Cached files hold data, like `raw`; a link that repeats a secret is never written.
 
-KEPT_SECONDS_MAX = 86_400.0
-"""1 day: older pages may belong to another listing, and are requested again."""
 _STATE, _DATA = ".json", ".pages"
 
 
@@ -443,7 +447,7 @@ class PageCache:
             return None
         finally:
             claimed.unlink(missing_ok=True)
-        if not 0 <= age <= KEPT_SECONDS_MAX or target.stat().st_size < progress.written:
+        if not 0 <= age <= PAGES_SECONDS_MAX or target.stat().st_size < progress.written:
             target.unlink()
             return None
         os.truncate(target, progress.written)
@@ -468,5 +472,5 @@ class PageCache:
     def _forget_old(self) -> None:
         for path in self._folder.iterdir():
             with suppress(OSError):
-                if time.time() - path.stat().st_mtime > KEPT_SECONDS_MAX:
+                if time.time() - path.stat().st_mtime > PAGES_SECONDS_MAX:
                     path.unlink()

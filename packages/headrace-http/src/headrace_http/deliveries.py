@@ -1,6 +1,4 @@
-"""Sources behind HTTP: JSON APIs, whose pages become one file of JSON lines, and files that a
-server gives as they are.
-"""
+"""Observing deliveries behind HTTP, and fetching each into one file."""
 
 from __future__ import annotations
 
@@ -18,24 +16,27 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
-from headrace.connect.connectors import Access, Fetched, Unavailable, connects
-from headrace.connect.deliveries import (
+from headrace.extension.sources import (
     DELIVERY_BYTES_MAX,
+    Access,
     CannotRead,
     DetectedDelivery,
+    Fetched,
     Note,
     Observation,
+    Unavailable,
     printable,
+    size_in_bytes,
 )
-from headrace.connect.http_client import (
+from headrace_http.client import (
     FETCH_SECONDS_MAX,
     HttpClient,
     HttpNotFound,
     NotYet,
     body_of,
 )
-from headrace.connect.http_records import in_utf8, records_in, records_of_stream
-from headrace.connect.http_requests import (
+from headrace_http.records import in_utf8, records_in, records_of_stream
+from headrace_http.requests import (
     FetchProgress,
     HttpPage,
     HttpRequest,
@@ -48,7 +49,6 @@ from headrace.connect.http_requests import (
     hash_of,
     spec_of,
 )
-from headrace.model.fields import size_in_bytes
 
 if TYPE_CHECKING:
     import httpx
@@ -93,65 +93,59 @@ _UNKNOWN_TYPES = (
 _ETAG, _MODIFIED = "etag ", "modified "
 
 
-@connects("http")
-class Http:
-    """The connector for `http:`."""
+def observe(  # complexipy: ignore (when an observation ends, in order)
+    access: Access, wanted: Sequence[str], known: Mapping[str, tuple[str, str]]
+) -> Observation:
+    """Request each interval without reading the body.
 
-    def observe(  # complexipy: ignore (when an observation ends, in order)
-        self, access: Access, wanted: Sequence[str], known: Mapping[str, tuple[str, str]]
-    ) -> Observation:
-        """Request each interval without reading the body.
-
-        404 and 410 mean that it isn't there yet.
-        """
-        deliveries: list[DetectedDelivery] = []
-        spec = spec_of(access.source)
-        deadline = time.monotonic() + LOOK_SECONDS
-        requested = 0
-        with HttpClient(access, spec, first_request(spec, access), LOOK_PATIENCE) as server:
-            for key in in_turn(wanted):
-                if requested and time.monotonic() + 2 * server.timeout > deadline:
+    404 and 410 mean that it isn't there yet.
+    """
+    deliveries: list[DetectedDelivery] = []
+    spec = spec_of(access.source)
+    deadline = time.monotonic() + LOOK_SECONDS
+    requested = 0
+    with HttpClient(access, spec, first_request(spec, access), LOOK_PATIENCE) as server:
+        for key in in_turn(wanted):
+            if requested and time.monotonic() + 2 * server.timeout > deadline:
+                break
+            try:
+                delivery = _asked_patiently(access, server, spec, key, known, deadline)
+            except Unavailable as error:
+                if isinstance(error, NotYet) and error.by_declared_rate and requested:
                     break
-                try:
-                    delivery = _asked_patiently(access, server, spec, key, known, deadline)
-                except Unavailable as error:
-                    if isinstance(error, NotYet) and error.by_declared_rate and requested:
-                        break
-                    return _observed_until(error, deliveries, server.shown, requested)
-                requested += 1
-                if delivery is not None:
-                    deliveries.append(delivery)
-        note = Note(
-            "look_not_finished",
-            server.shown,
-            f"{requested} of {len(wanted)} intervals were asked for; the next observation"
-            f" continues",
-        )
-        return _observe(deliveries, note if requested < len(wanted) else None, requested)
+                return _observed_until(error, deliveries, server.shown, requested)
+            requested += 1
+            if delivery is not None:
+                deliveries.append(delivery)
+    note = Note(
+        "look_not_finished",
+        server.shown,
+        f"{requested} of {len(wanted)} intervals were asked for; the next observation continues",
+    )
+    return _observe(deliveries, note if requested < len(wanted) else None, requested)
 
-    def fetch(self, access: Access, delivery: DetectedDelivery) -> Fetched:
-        """Fetch all pages of one interval as one file."""
-        spec = for_interval(spec_of(access.source), access.source, delivery.partition)
-        request = first_request(spec, access)
-        access.temporary.mkdir(parents=True, exist_ok=True)
-        target = access.temporary / f"{uuid.uuid4().hex}.fetched"
-        try:
-            with HttpClient(access, spec, request) as server:
-                try:
-                    if spec.page is not None:
-                        return Paged(server, spec, request, target, access).fetched(
-                            delivery.partition
-                        )
-                    return _fetched(server, spec, request, target, access)
-                except HttpNotFound:
-                    pages = "; if the page after the last one isn't there, declare `end: 404`"
-                    raise Unavailable(
-                        f"{server.shown} was there when it was looked for, and isn't any more"
-                        f"{pages if spec.page is not None else ''}"
-                    ) from None
-        except BaseException:
-            target.unlink(missing_ok=True)
-            raise
+
+def fetch(access: Access, delivery: DetectedDelivery) -> Fetched:
+    """Fetch all pages of one interval as one file."""
+    spec = for_interval(spec_of(access.source), access.source, delivery.partition)
+    request = first_request(spec, access)
+    access.temporary.mkdir(parents=True, exist_ok=True)
+    target = access.temporary / f"{uuid.uuid4().hex}.fetched"
+    try:
+        with HttpClient(access, spec, request) as server:
+            try:
+                if spec.page is not None:
+                    return Paged(server, spec, request, target, access).fetched(delivery.partition)
+                return _fetched(server, spec, request, target, access)
+            except HttpNotFound:
+                pages = "; if the page after the last one isn't there, declare `end: 404`"
+                raise Unavailable(
+                    f"{server.shown} was there when it was looked for, and isn't any more"
+                    f"{pages if spec.page is not None else ''}"
+                ) from None
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise
 
 
 def _observed_until(

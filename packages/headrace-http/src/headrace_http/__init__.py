@@ -1,0 +1,1 @@
+"""HTTP for Headrace: APIs, whose pages become one delivery, and files behind URLs, as sources."""

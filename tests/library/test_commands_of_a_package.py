@@ -69,7 +69,7 @@ def greet_on_leader(context: CommandContext, owner: OwnerRow) -> OwnerRow:
     return owner
 
 
-@command("owners run", SEE, http="GET /runs/{a} another_run", not_for_agents="it is Headrace's")
+@command("owners plan", SEE, http="GET /approvals/{a} another", not_for_agents="it is Headrace's")
 def another(session: ProjectSession, a: str) -> list[OwnerRow]:
     """Take a path that Headrace has."""
     return []
@@ -92,7 +92,7 @@ print(json.dumps([
     [by_name()[name].permission for name in ("owners", "owners greet")],
     [tool.function for tool in tools().values() if "own" in tool.name],
     [[item.method, item.path, item.name] for item in ENDPOINTS if "headrace_owners" in item.command],
-    [item.name for item in ENDPOINTS if item.path in ("/api/v1/runs/{run}", "/api/v1/runs/{a}")],
+    [item.name for item in ENDPOINTS if item.path in ("/api/v1/approvals/{plan}", "/api/v1/approvals/{a}")],
     hasattr(command_function("headrace_owners.functions:greet"), "__wrapped__"),
     hasattr(headrace.Session("project"), "greet"),
     _known("greet").do.__module__,
@@ -150,11 +150,11 @@ def test_its_function_is_in_every_interface(tree: Path) -> None:
         ["see", "operate"],
         ["headrace_owners.functions:owners"],
         [
+            ["GET", "/api/v1/approvals/{a}", "another"],
             ["GET", "/api/v1/owners", "owners"],
             ["POST", "/api/v1/owners/greet", "do_greet"],
-            ["GET", "/api/v1/runs/{a}", "another_run"],
         ],
-        ["run", "another_run"],
+        ["approval", "another"],
         True,
         False,
         "headrace_owners.functions",

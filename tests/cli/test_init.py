@@ -171,6 +171,18 @@ def test_a_json_object_without_records_is_one_record(tmp_path: Path, call: Call)
     assert response["samples"]["log"][0]["id"] == "1", "a line isn't a document"
 
 
+def test_an_object_of_objects_is_said_to_be_one_row(tmp_path: Path, call: Call) -> None:
+    """Would catch: records by their ids as one row of many columns, without a word."""
+    (tmp_path / "keyed.json").write_text('{"id1": {"n": 1}, "id2": {"n": 2, "m": [3]}, "id3": {}}')
+    (tmp_path / "one.json").write_text('{"id": 1, "at": {"city": "Oslo"}}')
+    answer = json.loads(
+        call(tmp_path, "init", "p", "--from", "keyed.json", "one.json", "--json")[1]
+    )
+    assert answer["notes"] == [
+        "keyed is one row of 3 objects; for a row of each, have them delivered as an array"
+    ]
+
+
 @pytest.mark.parametrize("key", ["my data", "a.b", "it's", "Größe"])
 def test_records_below_an_odd_key(tmp_path: Path, call: Call, key: str) -> None:
     """Would catch: a path that `init` writes and `validate` refuses, and one of another key."""

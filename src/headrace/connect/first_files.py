@@ -147,9 +147,14 @@ def _notes(name: str, learnt: InferredColumns) -> Iterator[str]:
             f"the last row of {name} is a total: {name}_clean leaves out rows with {word!r} in"
             f" {column}"
         )
-    for of_column, texts in zip(
-        learnt.schema.columns, zip(*learnt.sample, strict=True), strict=False
-    ):
+    columns = learnt.schema.columns
+    is_nested = all(column.type.startswith(("STRUCT", "JSON")) for column in columns)
+    if is_nested and len(columns) > len(learnt.sample) == 1:
+        yield (
+            f"{name} is one row of {len(columns)} objects; for a row of each, have them delivered"
+            " as an array"
+        )
+    for of_column, texts in zip(columns, zip(*learnt.sample, strict=True), strict=False):
         values = [text for text in texts if text]
         if of_column.type == "VARCHAR" and (number := _number(of_column.name, values)):
             yield (

@@ -233,6 +233,67 @@ def test_text_formats_are_read_in_the_tables_types(bench: Bench, name: str, text
     )
 
 
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+@pytest.mark.parametrize(
+    ("kind", "value", "kept"),
+    [
+        ("bigint", "10.75", None),
+        ("bigint", "7.0", "7"),
+        ("bigint", "1e3", "1000"),
+        ("bigint", '"10.75"', None),
+        ("bigint", '"7"', "7"),
+        ("decimal(18,2)", "10.755", None),
+        ("decimal(18,2)", "10.5", "10.50"),
+        ("decimal(18,2)", "7", "7.00"),
+        ("decimal(18,3)", '"19.999999999999999999"', None),
+        ("double", "9007199254740993", None),
+        ("double", "7", "7.0"),
+        ("double", "0.1", "0.1"),
+        ("date", '"2026-03-01 10:00:00"', None),
+        ("date", '"2026-03-01"', "2026-03-01"),
+        ("timestamp", '"2026-03-01T10:00:00.123456789"', None),
+        ("timestamp", '"2026-03-01T10:00:00+02:00"', None),
+        ("timestamp", '"2026-03-01T10:00:00.5Z"', "2026-03-01 10:00:00.500000"),
+        ("time", '"10:00:00+02"', None),
+        ("time", '"10:00:00"', "10:00:00"),
+        ("boolean", "2", None),
+        ("boolean", "true", "True"),
+        ("varchar", '"007"', "007"),
+        ("bigint[]", "[10.75]", None),
+    ],
+)
+def test_what_a_program_writes_isnt_changed_by_the_tables_type(
+    bench: Bench, ending: str, kind: str, value: str, kept: str | None
+) -> None:
+    """Would catch: 10.75 published as 11 since the day before had whole numbers, a date without its
+    time of day, a time without its offset from UTC."""
+    if ending == "csv" and kind == "bigint[]":
+        pytest.skip("CSV has no lists")
+    known = bench.run(bench.sql(f"select 'x' as code, null::{kind} as n")).table
+    cell = value.replace('"', "")
+    text = f"code,n\nx,{cell}\n" if ending == "csv" else f'{{"code": "x", "n": {value}}}\n'
+    asked = bench.command(writing(f"r.{ending}", text), table=known)
+    if kept is not None:
+        produced = bench.run(asked)
+        assert [str(row[2]) for row in bench.rows(produced.staged, produced.table)] == [kept]
+        assert produced.table is not None and known is not None
+        assert produced.table.columns == known.columns
+        return
+    error = failure(bench, asked)
+    if not (ending == "csv" and kind == "boolean"):  # `2` is no value of it at all
+        assert error.code == "columns_changed"
+        assert f"column `n` of table `out` is {kind.upper()}" in error.message
+
+
+def test_an_offset_is_kept_where_the_type_is_declared(bench: Bench) -> None:
+    """Would catch: an offset from UTC dropped on the first day, or no way to keep it."""
+    script = writing("r.jsonl", '{"at": "2026-03-01T10:00:00+02:00"}\n')
+    assert "column `at`" in failure(bench, bench.command(script)).message
+    produced = bench.run(bench.command(script, written=(("at", "timestamptz"),)))
+    ((_, value),) = bench.rows(produced.staged, produced.table)
+    assert value == dt.datetime(2026, 3, 1, 8, tzinfo=dt.UTC)
+
+
 def test_a_header_alone_is_no_rows(bench: Bench) -> None:
     """Would catch: an empty day taken for a mistake."""
     known = bench.run(bench.sql("select 1 as a, 2 as b")).table

@@ -40,8 +40,9 @@ from headrace.engine.attempts import (
 from headrace.engine.failures import BodyFailed, failed, of_duckdb
 from headrace.engine.landlock import Access
 from headrace.engine.logs import HEADRACE, LogFile
+from headrace.engine.output_values import exact, has_text_check, read_type
 from headrace.engine.processes import Meter, child_peak_bytes
-from headrace.lake import PARTITION_COLUMN, LakeTable
+from headrace.lake import PARTITION_COLUMN
 from headrace.lake.arrow_types import lost_in_file
 from headrace.lake.files import file_digest
 from headrace.lake.sqltext import literal, quote, source_sql
@@ -49,6 +50,7 @@ from headrace.model import CommandBody
 from headrace.model.nodes import InputFormat, MaterializationKind
 from headrace.model.python_code import script_of
 from headrace.plan.compiled import Environment
+from headrace.sql.values import UNKNOWN, canonical_type
 
 if TYPE_CHECKING:
     from headrace.lake.session import DuckDBSession
@@ -89,11 +91,12 @@ _HINT = (
 )
 
 
-def output_rows(session: DuckDBSession, directory: Path, table: LakeTable | None) -> str:
+def output_rows(session: DuckDBSession, directory: Path, known: Mapping[str, str]) -> str:
     """Return a SELECT over the rows in the directory's files.
 
-    Columns of `table` are read in its types; the types of other columns are detected. Raises
-    `BodyFailed` for no files, unreadable files, several formats or an unknown format.
+    Columns of `known` (lower-case name to type) are read in their types, without a change of a
+    value; the types of other columns are detected. Raises `BodyFailed` for no files, unreadable
+    files, several formats or an unknown format.
     """
     paths = output_files(directory)
     formats = {_FORMATS.get(path.suffix.lower()) for path in paths}
@@ -106,18 +109,19 @@ def output_rows(session: DuckDBSession, directory: Path, table: LakeTable | None
             hint=_HINT,
         )
     kind = formats.pop()
-    known = (
-        {
-            column.name.lower(): column.type
-            for column in table.columns
-            if column.name != PARTITION_COLUMN
-        }
-        if table is not None
-        else {}
-    )
     if kind is OutputFormat.PARQUET:
         return _parquet(session, directory, paths)
     return _csv(session, paths, known) if kind is OutputFormat.CSV else _json(session, paths, known)
+
+
+def _known_types(task: BodyTask) -> dict[str, str]:
+    """Return the types that are declared, and those of the table unless it is to change."""
+    declared = {
+        name.lower(): canonical_type(kind) for name, kind in task.written if kind is not None
+    }
+    columns = () if task.table is None or task.evolve else task.table.columns
+    known = {item.name.lower(): item.type for item in columns if item.name != PARTITION_COLUMN}
+    return {name: kind for name, kind in (known | declared).items() if kind != UNKNOWN}
 
 
 def _parquet(session: DuckDBSession, directory: Path, paths: Sequence[Path]) -> str:
@@ -269,8 +273,19 @@ def _alike(
             header,
         )
         types = {name: types[name] or seen.get(name, "VARCHAR") for name in header}
-    columns = ", ".join(f"{literal(name)}: {literal(kind)}" for name, kind in types.items())
-    return f"SELECT * FROM read_csv({source}, {_CSV}, auto_detect = false, columns = {{{columns}}})"
+    read_as = {name: "VARCHAR" if has_text_check(kind) else kind for name, kind in types.items()}
+    return (
+        f"SELECT {_wanted(read_as, types)} FROM read_csv({source}, {_CSV}, auto_detect = false,"
+        f" columns = {{{_columns(read_as)}}})"
+    )
+
+
+def _columns(types: Mapping[str, str]) -> str:
+    return ", ".join(f"{literal(name)}: {literal(kind)}" for name, kind in types.items())
+
+
+def _wanted(read_as: Mapping[str, str], types: Mapping[str, str]) -> str:
+    return ", ".join(exact(name, kind, types[name]) for name, kind in read_as.items())
 
 
 def _detected_types(
@@ -313,10 +328,12 @@ def _json(session: DuckDBSession, paths: Sequence[Path], known: Mapping[str, str
             code="no_output",
             hint=_HINT,
         ) from error
-    columns = ", ".join(
-        f"{literal(name)}: {literal(known.get(name.lower(), kind))}" for name, kind in results
+    types = {name: known.get(name.lower(), kind) for name, kind in results}
+    read_as = {name: read_type(seen, types[name]) for name, seen in results}
+    return (
+        f"SELECT {_wanted(read_as, types)} FROM read_json({_list(paths)}, {_JSON},"
+        f" columns = {{{_columns(read_as)}}})"
     )
-    return f"SELECT * FROM read_json({_list(paths)}, {_JSON}, columns = {{{columns}}})"
 
 
 def _list(paths: Sequence[Path]) -> str:
@@ -404,11 +421,10 @@ def run(
                 else None
             )
             _one_try(task, applied, session, _Places(code_root, work, output), access, meter, log)
-            known = None if task.evolve else task.table
             rows = (
                 None
                 if task.materialize in (MaterializationKind.NONE, MaterializationKind.FILES)
-                else output_rows(session, output, known)
+                else output_rows(session, output, _known_types(task))
             )
         yield rows
     finally:

@@ -22,7 +22,11 @@ from headrace.lake.types import (
 from headrace.model.errors import LakeError
 
 COLUMNS_MAX = 10_000
-_LOSSY = re.compile(r"Invalid Input Error: headrace-(lossy|carried)-(\d+)")
+WRITTEN = "headrace-written-"
+"""Begins the error for a value that a program wrote and that doesn't fit; its column follows."""
+_LOSSY = re.compile(
+    rf"Invalid Input Error: (?:headrace-(lossy|carried)-(\d+)|{WRITTEN}(.*))", re.DOTALL
+)
 _AS_TEXT = {("ENUM", "VARCHAR"), ("BIT", "VARCHAR"), ("JSON", "VARCHAR"), ("BIGNUM", "VARCHAR")}
 _PARTS = ", ".join(
     f"date_part('{part}', {{0}})"
@@ -303,11 +307,17 @@ def _fits(source: Type, target: Type) -> bool:
 
 
 def value_mismatch(message: str, table: LakeTable) -> ValueMismatch | None:
-    """Return what an error of `cast_columns` or `carried` says; None for other errors."""
+    """Return what an error of `cast_columns`, `carried` or `WRITTEN` says; None for others."""
     match = _LOSSY.fullmatch(message.strip())
-    if match is None or int(match[2]) >= len(table.columns):
+    if match is None:
         return None
-    column = table.columns[int(match[2])]
+    named = (
+        column
+        for number, column in enumerate(table.columns)
+        if str(number) == match[2] or column.name == match[3]
+    )
+    if (column := next(named, None)) is None:
+        return None
     if match[1] == "carried":
         return ValueMismatch(
             f"column `{column.name}` of table `{table.name}` is to become {column.type}, and"

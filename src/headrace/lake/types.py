@@ -258,7 +258,7 @@ def widens(old: Type, new: Type) -> bool:
         return False
     if new.name in _WIDER.get(old.name, ()):
         return True
-    was, now = _digits(old), _digits(new)
+    was, now = digits(old), digits(new)
     return (
         new.name not in _DIGITS
         and was is not None
@@ -273,7 +273,7 @@ def decimal_of(item: Type, other: Type) -> Type | None:
 
     None for other types, or if more than 38 digits are needed.
     """
-    sizes = [_digits(kind) for kind in (item, other)]
+    sizes = [digits(kind) for kind in (item, other)]
     known = [size for size in sizes if size is not None]
     whole, scale = (
         max((size[0] for size in known), default=0),
@@ -291,7 +291,7 @@ def wider_number(was: Type, other: Type) -> Type | None:
 
     None if the column keeps its type.
     """
-    if _digits(was) is None or _digits(other) is None or was == other or widens(other, was):
+    if digits(was) is None or digits(other) is None or was == other or widens(other, was):
         return None
     if was.name in _DIGITS and other.name in _DIGITS:
         return other if widens(was, other) else None
@@ -316,8 +316,8 @@ def with_room(kind: Type) -> Type:
     return Type(f"DECIMAL({DECIMAL_DIGITS_MAX if wide else _DECIMAL_DIGITS_USUAL},{scale})")
 
 
-def _digits(kind: Type) -> tuple[int, int] | None:
-    """Return the digits before and after the point.
+def digits(kind: Type) -> tuple[int, int] | None:
+    """Return how many digits a type has before and after the point.
 
     None for types other than integers and decimals.
     """

@@ -230,7 +230,7 @@ class TestedProgram:
         if not request.without_output:
             try:
                 files = tuple(path.name for path in output_files(output))
-                select = output_rows(self._session, output, None)
+                select = output_rows(self._session, output, {})
                 columns = tuple(columns_of(self._session, select))
                 rows, content = self._content(select)
             except BodyFailed as failure:

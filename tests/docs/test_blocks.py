@@ -131,6 +131,14 @@ NOT_RUN = {
     ): "a part of a package; tests/examples installs a whole one",
     (
         "docs/how-to/extend.md",
+        "from headrace.extension import SEE, Http",
+    ): "a file of an example; tests/web/test_package_routes.py serves routes of a package",
+    (
+        "docs/how-to/extend.md",
+        '[project.entry-points."headrace.routes"]',
+    ): "a part of a package's pyproject.toml",
+    (
+        "docs/how-to/extend.md",
         '[project.entry-points."headrace.commands',
     ): "a part of a package's pyproject.toml",
     ("docs/how-to/exports.md", "- consumer: payroll"): "a declaration of another project",

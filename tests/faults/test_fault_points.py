@@ -36,8 +36,13 @@ def passing(**environment: str) -> subprocess.CompletedProcess[str]:
 
 def test_every_point_stands_in_the_code_once() -> None:
     """Catches points that are listed and reached nowhere, and a name that stands for two places."""
+    trunk = Path(headrace.__file__).parent
+    of_packages = (trunk.parents[1] / "packages").glob("*/src")
     sources = [
-        path for path in Path(headrace.__file__).parent.rglob("*.py") if path.name != "faults.py"
+        path
+        for folder in (trunk, *of_packages)
+        for path in folder.rglob("*.py")
+        if path.name != "faults.py"
     ]
     result = Counter(
         name

@@ -101,7 +101,8 @@ def test_a_browser_is_answered_with_a_page(door: Opened) -> None:
     """Would catch: raw JSON for a person who mistyped an address."""
     answer = door.get("/nope<script>", Accept="text/html,*/*;q=0.8")
     assert (answer.status, answer.headers["content-type"]) == (404, "text/html; charset=utf-8")
-    assert b"There is no page here" in answer.body and b"<script" not in answer.body
+    pages = (b"There is no page here", b"This page needs JavaScript")  # with headrace-ui its own
+    assert any(page in answer.body for page in pages) and b"nope<script" not in answer.body
     assert door.get("/api/v1/nope", Accept="text/html").json["status"] == 404
     assert door.get("/nope").json["status"] == 404
 

@@ -36,6 +36,7 @@ LEAVES = tuple(
         "demo",
         "ui",
         "agents",
+        "sso",
     )
 )
 """Packages of this repository that extend Headrace; installed beside it."""

@@ -25,8 +25,8 @@ and `checks challenge`, `headrace-databases` has rows and tables of databases, `
 sources behind HTTP, `headrace-legacy` has Excel, XML, fixed width, MT940 and NACHA,
 `headrace-observe` lineage events, traces and metrics, `headrace-cloud` the executor of Dask,
 `headrace-testing` `test` and `conformance`, `headrace-demo` the guided example, `headrace-ui` the
-web UI and what only its pages ask for, `headrace-agents` the tools of agents. Nothing here
-imports them, and all works without them."""
+web UI and what only its pages ask for, `headrace-agents` the tools of agents, `headrace-sso`
+sign-in at a provider. Nothing here imports them, and all works without them."""
 
 WAY = [
     (

@@ -8,8 +8,8 @@ from pathlib import Path
 from clilab import GOOD, Project
 
 from headrace.project.session import ProjectSession
-from headrace.services.nodes import PartitionListQuery, list_partitions
 from headrace.services.quarantine import CHARACTERS_MAX, ROWS_MAX, first_rows
+from headrace_ui.services.nodes import PartitionListQuery, list_partitions
 
 
 def test_what_waits_and_why(shop: Project) -> None:

@@ -29,6 +29,7 @@ BESIDE = (
     "headrace_demo",
     "headrace_ui",
     "headrace_agents",
+    "headrace_sso",
 )
 SECONDS_MAX = 200
 IMPORT_ALL = """
@@ -49,6 +50,7 @@ assert find_spec("headrace_testing") is None
 assert find_spec("headrace_demo") is None
 assert find_spec("headrace_ui") is None
 assert find_spec("headrace_agents") is None
+assert find_spec("headrace_sso") is None
 names = [
     module.name
     for module in pkgutil.walk_packages(headrace.__path__, "headrace.")
@@ -74,7 +76,7 @@ from door_lab import opened
 from serve_lab import ask, project
 
 with opened(project(Path("shop"))) as door:
-    answers = [door.get(path) for path in ("/api/v1/bottleneck", "/mcp", "/metrics", "/")]
+    answers = [door.get(path) for path in ("/api/v1/bottleneck", "/mcp", "/metrics", "/sign-in/provider", "/")]
     page = door.get("/", Accept="text/html").body
 assert b"pip install headrace-ui" in page
 print(json.dumps([[answer.status, answer.json] for answer in answers]))
@@ -265,6 +267,7 @@ def test_a_path_of_another_package_says_which(alone: Alone, tmp_path: Path) -> N
         ("headrace bottleneck", "headrace-advisor"),
         ("/mcp", "headrace-agents"),
         ("/metrics", "headrace-observe"),
+        ("/sign-in/provider", "headrace-sso"),
         ("/", "headrace-ui"),
     ]
     for (status, problem), (what, package) in zip(json.loads(output), expected, strict=True):

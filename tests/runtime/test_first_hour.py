@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from runlab import SETTINGS, Lab
 
-from headrace.services.nodes import PartitionListQuery, list_partitions
+from headrace_ui.services.nodes import PartitionListQuery, list_partitions
 
 pytestmark = pytest.mark.long
 

@@ -20,9 +20,9 @@ from runlab import Lab
 
 from headrace.project.session import ProjectSession
 from headrace.responses.interventions import LedgerRow, WhyResponse
-from headrace.services.nodes import consumer
 from headrace.services.status import status
 from headrace.services.why import why
+from headrace_ui.services.nodes import consumer
 
 OLD = "order_id,customer,amount,day"
 DAYS = [f"2025-01-{day:02d}" for day in range(1, 12)]

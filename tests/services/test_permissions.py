@@ -36,7 +36,7 @@ WITHOUT_A_PROJECT = {
 CHECKED_ELSEWHERE = {
     "access_events:note_failed_sign_in", "users:note_throttled",
     "browser_sessions:has_users", "browser_sessions:record_later",
-    "browser_sessions:session_identity", "browser_sessions:signed_in", "caches:state_of",
+    "browser_sessions:session_identity", "caches:state_of",
     "lake_files:moved_now", "permissions:check", "snapshots:project_state",
     "permissions:check_call", "permissions:nodes_of_call", "permissions:without_hidden",
     "permissions:needed_role", "read:find", "read:visible_columns", "refused_acts:refused_in_project",
@@ -45,6 +45,7 @@ CHECKED_ELSEWHERE = {
 """The server calls them beside or after a check of its own (`headrace.web`)."""
 CHECKED_IN_PACKAGES = {
     "access_events:note_failed_sign_in", "permissions:check_call",
+    "browser_sessions:signed_in",  # whom a provider has named
     "backfills:number_of",  # a page's address, checked as its page
     "headrace_ui.services.run_load:visible_run",
     "headrace_ui.services.catalog_search:use",  # the server itself reads it before its first reader
@@ -101,11 +102,12 @@ def test_what_interfaces_call_directly_needs_a_permission_too() -> None:
 
 def test_what_routes_of_packages_call_needs_a_permission_too() -> None:
     """Would catch: a function that a package serves over HTTP past its declaration."""
-    for name in ("headrace_agents", "headrace_observe", "headrace_ui"):
+    for name in ("headrace_agents", "headrace_observe", "headrace_sso", "headrace_ui"):
         pytest.importorskip(name)
     packages = PACKAGE.parents[1] / "packages"
     files = [
         *packages.glob("headrace-agents/src/**/*.py"),
+        *packages.glob("headrace-sso/src/**/*.py"),
         *packages.glob("*/src/*/web/*.py"),
         packages / "headrace-observe/src/headrace_observe/metrics.py",
     ]

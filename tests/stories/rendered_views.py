@@ -19,13 +19,9 @@ from headrace.cli.terminal import NATURAL, Screen
 from headrace.incidents import endings
 from headrace.incidents.messages import LINE_MAX
 from headrace.project.session import ProjectSession
-from headrace.responses.catalog import PartitionRow
-from headrace.services import nodes as node_pages
 from headrace.services.deliveries import deliveries
 from headrace.services.figures import explain
 from headrace.services.incidents import incidents
-from headrace.services.nodes import PartitionListQuery as Listed
-from headrace.services.nodes import list_partitions as listing
 from headrace.services.quarantine import list_quarantine
 from headrace.services.status import status
 from headrace.services.why import why
@@ -33,8 +29,12 @@ from headrace.slo.consumer_states import ConsumerStatus
 from headrace.slo.times import ago, dated
 from headrace.store import Transaction
 from headrace.store.queries.incidents import Incident
+from headrace_ui.responses.catalog import PartitionRow
 from headrace_ui.services import catalog_search
+from headrace_ui.services import nodes as node_pages
 from headrace_ui.services.catalog_search import CatalogQuery, catalog
+from headrace_ui.services.nodes import PartitionListQuery as Listed
+from headrace_ui.services.nodes import list_partitions as listing
 from headrace_ui.services.run_pages import RunListQuery, run_list, run_timeline
 
 metrics = pytest.importorskip("headrace_observe.metrics")

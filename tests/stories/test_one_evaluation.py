@@ -26,20 +26,20 @@ from headrace.model import Project
 from headrace.project.session import ProjectSession, Silent
 from headrace.responses import StatusResponse
 from headrace.runtime.evaluation import VersionEvaluator
-from headrace.services import nodes as node_pages
 from headrace.services.apply import apply
 from headrace.services.figures import explain
 from headrace.services.incidents import incident, incidents
-from headrace.services.nodes import PartitionListQuery as Listed
-from headrace.services.nodes import list_partitions as listing
 from headrace.services.quarantine import list_quarantine
 from headrace.services.run_results import tick
 from headrace.services.status import status
 from headrace.services.why import why
 from headrace.slo.declared_promises import declared_promises
-from headrace.standing.node_cards import Cards
 from headrace.store import Transaction
 from headrace.store.queries import incidents as stored
+from headrace_ui.services import nodes as node_pages
+from headrace_ui.services.nodes import PartitionListQuery as Listed
+from headrace_ui.services.nodes import list_partitions as listing
+from headrace_ui.views.node_cards import Cards
 
 pytest.importorskip("headrace_ui")  # its pages have to say the same
 from rendered_views import (

@@ -10,7 +10,7 @@ import pytest
 
 from headrace.model import UsageError
 from headrace.project.session import ProjectSession
-from headrace.responses.catalog import GraphView
+from headrace_ui.responses.catalog import GraphView
 from headrace_ui.services.graph import GraphViewQuery, view
 from headrace_ui.views.graph_groups import CARDS_MAX
 from headrace_ui.views.graph_past import WORST_FIRST

@@ -12,9 +12,9 @@ from runlab import DAYS, SETTINGS, Lab, built_once
 
 from headrace.model import UsageError
 from headrace.project.session import ProjectSession, Silent
-from headrace.responses.catalog import GraphView
 from headrace.services.apply import apply
 from headrace.services.run_results import tick
+from headrace_ui.responses.catalog import GraphView
 from headrace_ui.services.graph import GraphViewQuery, view
 from headrace_ui.services.graph_changes import GraphChangesQuery, GraphChangesResponse, changes
 

@@ -70,6 +70,7 @@ IN_PACKAGES = {
     ROUTES: {
         "mcp": "headrace-agents",
         "metrics": "headrace-observe",
+        "sign-in": "headrace-sso",
         **dict.fromkeys(("badge", "ui"), "headrace-ui"),
     },
 }

@@ -24,7 +24,7 @@ from headrace.project.parameters import Argument, Excluded, Selected
 from headrace.project.selection import selected
 from headrace.project.session import InvalidProject, Progress, ProjectSession
 from headrace.responses import NodeRow, VersionFileRow, VersionRow
-from headrace.standing.node_cards import node_row
+from headrace.standing.node_rows import node_row
 from headrace.store.queries import applied_versions as stored
 from headrace.store.queries.applied_versions import Heading
 from headrace.store.queries.holds import Hold

@@ -13,7 +13,7 @@ from headrace.model.nodes import Asset, SqlBody
 from headrace.project import targets
 from headrace.project.session import ProjectSession
 from headrace.project.text_differences import line_differences
-from headrace.responses.catalog import CodeDifference, CodeResponse, CodeVersionRow
+from headrace.responses.code import CodeDifference, CodeResponse, CodeVersionRow
 from headrace.store import Transaction
 from headrace.store.queries import applied_versions
 from headrace.store.queries.applied_versions import FileVersion

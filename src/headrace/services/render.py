@@ -11,6 +11,8 @@ from typing import Annotated, Any
 import msgspec
 
 from headrace.access.permissions import SEE, command
+from headrace.lake import PARTITION_COLUMN
+from headrace.lake import catalog as lake
 from headrace.model import (
     Asset,
     CommandBody,
@@ -31,8 +33,7 @@ from headrace.project import targets
 from headrace.project.parameters import Argument, ParameterValues
 from headrace.project.session import ProjectSession, usable
 from headrace.responses import ColumnRow, RenderInput, RenderResponse
-from headrace.services.nodes import typed_columns
-from headrace.standing.node_cards import body_kind
+from headrace.standing.node_rows import body_kind
 from headrace.store.queries import publications
 
 # `--set k=v`: other parameter values for one invocation that publishes nothing.
@@ -288,3 +289,18 @@ def _columns(session: ProjectSession, name: str, node: CompiledNode) -> list[Col
         columns = typed_columns(session, name, None) or None
     rows = [ColumnRow(name=column, type=kind) for column, kind in columns or ()]
     return None if columns is None else rows
+
+
+def typed_columns(
+    session: ProjectSession, name: str, compiled: Compiled | None
+) -> Sequence[tuple[str, str]]:
+    """Return a node's columns with their types: those of its table, or else the compiled ones."""
+    table = None
+    if session.store is not None:
+        with session.store.read() as tx:
+            table = lake.table(tx, name)
+    if table is not None:
+        columns = (column for column in table.columns if column.name != PARTITION_COLUMN)
+        return [(column.name, column.type) for column in columns]
+    known = compiled.nodes.get(name) if compiled is not None else None
+    return () if known is None else known.columns or ()

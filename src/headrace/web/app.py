@@ -44,11 +44,10 @@ from headrace.web.log_files import LogFiles
 from headrace.web.package_routes import RequestHandler, ServerContext, package_routes
 from headrace.web.plain_pages import STYLE_SOURCE, html_page
 from headrace.web.project_reader import ProjectReader
-from headrace.web.provider_sign_in import CALLBACK_PATH, LOGOUT_PATH, ProviderEndpoints
 from headrace.web.read_server import ReadServer
 from headrace.web.readiness import ServerInfo, readiness
 from headrace.web.row_responses import RowResponses
-from headrace.web.sign_in import PROVIDER_PATH, SIGN_IN_PATH, SignInEndpoints
+from headrace.web.sign_in import SIGN_IN_PATH, SignInEndpoints
 
 
 def missing_page(problem: HttpProblem) -> str:
@@ -123,7 +122,6 @@ def app(
         return await identify_request(request, guard, reader)
 
     sign_in = SignInEndpoints(reader, guard)
-    provider = ProviderEndpoints(reader, guard, sign_in)
 
     async def unrouted(request: Request, error: Exception) -> Response:
         return await _respond_unrouted(request, error, home)
@@ -159,9 +157,6 @@ def app(
             route(f"{PREFIX}/attempts/{{attempt}}/log.txt", LogFiles(reader).file),
             route(SIGN_IN_PATH, sign_in.page, guarded=False),
             route(SIGN_IN_PATH, sign_in.sign_in, "POST", guarded=False),
-            route(PROVIDER_PATH, provider.start, guarded=False),
-            route(CALLBACK_PATH, provider.callback, guarded=False),
-            route(LOGOUT_PATH, provider.logout, "POST", guarded=False),
             route(f"{PREFIX}/session", sign_in.own_session),
             route(f"{PREFIX}/session/end", sign_in.sign_out, "POST"),
             route(f"{PREFIX}/events", Events(reader, see_again).answer),
@@ -269,7 +264,7 @@ def _unknown_path(status: int, path: str) -> HttpProblem:
         return HttpProblem(status, "look at / for what there is")
     problem = HttpProblem(
         status,
-        f"`{f'headrace {command}' if command else f'/{first}'}` is in another package",
+        f"`{f'headrace {command}' if command else path[:60]}` is in another package",
         f"`pip install {package}` where the server runs, and start it again",
     )
     problem.code = NOT_INSTALLED

@@ -23,7 +23,7 @@ from headrace.extension import (
 )
 from headrace.project.session import usable
 from headrace.services.checks import checks
-from headrace.services.nodes import typed_columns
+from headrace.services.render import typed_columns
 from headrace_import.responses.dbt_artifacts import DbtArtifactsResponse, LeftOutRow
 from headrace_import.services.dbt_manifest import DbtManifestWriter
 from headrace_import.services.dbt_results import (

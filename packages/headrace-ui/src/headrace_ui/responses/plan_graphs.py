@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from headrace.extension import Response
-from headrace.responses.catalog import EdgeView
+from headrace_ui.responses.catalog import EdgeView
 
 
 class PlanGraphRow(Response, frozen=True, kw_only=True):

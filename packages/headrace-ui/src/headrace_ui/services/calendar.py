@@ -26,7 +26,6 @@ from headrace.model.times import days_off
 from headrace.project.snapshots import ProjectSnapshot, project_state
 from headrace.scheduler.gates import next_firing
 from headrace.scheduler.graph import NodeTrigger
-from headrace.services.nodes import delivery_state
 from headrace.slo.blockage import promised_by
 from headrace.slo.declared_promises import Node
 from headrace.store.queries import deliveries as stored_deliveries
@@ -37,6 +36,7 @@ from headrace_ui.responses.calendar import (
     CalendarRow,
     DaysOffRow,
 )
+from headrace_ui.services.nodes import delivery_state
 from headrace_ui.services.today import Deadlines
 from headrace_ui.views.upcoming import upcoming
 

@@ -18,22 +18,22 @@ from headrace.model.errors import close_names
 from headrace.project.caches import cached, cached_by_version, cursor_text, place
 from headrace.project.snapshots import project_state
 from headrace.project.status_facts import WINDOW, window_began
-from headrace.responses.catalog import (
-    CardRow,
-    CatalogResponse,
-    CountedRow,
-    FoundRow,
-    SearchResponse,
-)
 from headrace.slo.availability import AvailabilityWindow
 from headrace.standing.figure_inputs import Figuring, took
-from headrace.standing.node_cards import Cards
 from headrace.store.queries import (
     backfill_plans,
     incidents,
     runs,
     usage,
 )
+from headrace_ui.responses.catalog import (
+    CardRow,
+    CatalogResponse,
+    CountedRow,
+    FoundRow,
+    SearchResponse,
+)
+from headrace_ui.views.node_cards import Cards
 from headrace_ui.views.people import people_like
 
 # Cards: a node's declaration and state in short.

@@ -10,7 +10,6 @@ from msgspec import Meta
 from headrace.extension import SEE, ProjectSession, command
 from headrace.project.snapshots import project_state
 from headrace.project.targets import consumer_of
-from headrace.services.nodes import delivery_state, late_seconds
 from headrace.slo.declared_promises import Terms
 from headrace.slo.obligations import Obligation
 from headrace.standing.delay_ledger import Ledgers
@@ -20,6 +19,7 @@ from headrace_ui.responses.history import (
     PastDeliveryRow,
     ServiceDayRow,
 )
+from headrace_ui.services.nodes import delivery_state, late_seconds
 from headrace_ui.views.service_days import ServiceDay, days_until, service_days
 
 DELIVERIES_MAX = 120

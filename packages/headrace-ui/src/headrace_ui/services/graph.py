@@ -23,8 +23,8 @@ from headrace.project.selection import selected
 from headrace.project.session import usable
 from headrace.project.targets import unknown
 from headrace.repairs.incident_rows import ID
-from headrace.responses.catalog import CardView, GraphView
 from headrace.services.incidents import incident
+from headrace_ui.responses.catalog import CardView, GraphView
 from headrace_ui.views.graph_cards import GraphFilters, GraphOverview, edges_between
 from headrace_ui.views.graph_groups import CARDS_MAX, overview
 from headrace_ui.views.graph_past import PastCards, past_time, version_at

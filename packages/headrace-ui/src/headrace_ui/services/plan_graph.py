@@ -12,8 +12,8 @@ from headrace.plan import Compiled, changes
 from headrace.plan.comparison import renames
 from headrace.plan.node_graph import NodeGraph
 from headrace.project.session import usable
-from headrace.responses.catalog import EdgeView
 from headrace.services.plans import compared_with
+from headrace_ui.responses.catalog import EdgeView
 from headrace_ui.responses.plan_graphs import PlanGraphResponse, PlanGraphRow
 
 NODES_MAX = 60

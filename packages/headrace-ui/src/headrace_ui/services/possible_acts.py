@@ -14,12 +14,12 @@ from msgspec import Meta
 from headrace.access.permissions import may_call
 from headrace.extension import SEE, Asset, ProjectSession, Source, command
 from headrace.plan.compiled import is_view
-from headrace.responses.catalog import PossibleActRow, PossibleActsResponse
 from headrace.services.approvals import answerable
 from headrace.services.incidents import incidents
-from headrace.standing.node_cards import Cards
 from headrace.store.queries import backfill_plans, runs
 from headrace.store.queries.runs import RUNNING, RunFilter
+from headrace_ui.responses.catalog import PossibleActRow, PossibleActsResponse
+from headrace_ui.views.node_cards import Cards
 
 RUNS_MAX = 20
 """Runs under way that can be cancelled by name."""

@@ -17,13 +17,13 @@ from headrace.model.intervals import day_start_us
 from headrace.project.caches import cursor_text, place
 from headrace.repairs.broken_partitions import error_row
 from headrace.responses import ErrorRow
-from headrace.responses.catalog import CountedRow
 from headrace.services.runs import number_of, rows_read, unknown_run
 from headrace.store import Transaction
 from headrace.store.lease import holder
 from headrace.store.queries import attempts, failures, ledger, runs
 from headrace.store.queries.ledger import AttemptRecord
 from headrace.store.queries.runs import Run, RunFilter
+from headrace_ui.responses.catalog import CountedRow
 
 # One line per run, in pages: `runs` has a row per partition, which is too much for a list.
 

@@ -11,7 +11,6 @@ from msgspec import Meta
 from headrace.extension import SEE, ProjectSession, command
 from headrace.model.intervals import HOUR_US
 from headrace.project.snapshots import ProjectSnapshot, project_state
-from headrace.services.nodes import delivery_state
 from headrace.slo.at_risk import Risks
 from headrace.slo.availability import minutes
 from headrace.slo.blockage import Blockage
@@ -22,6 +21,7 @@ from headrace.slo.risk import Obstacle, Outlooks
 from headrace.slo.timeline import ServiceHistory
 from headrace.store.queries import failures
 from headrace_ui.responses.history import ConsumerDaysRow, TodayResponse, UpcomingRow
+from headrace_ui.services.nodes import delivery_state
 from headrace_ui.views.service_days import Day, days_until, service_days
 from headrace_ui.views.upcoming import UsualTime, upcoming, usual_time
 

@@ -11,9 +11,9 @@ from headrace.extension import ProjectSession
 from headrace.plan.node_graph import NodeGraph
 from headrace.project.session import usable
 from headrace.project.snapshots import node_graph
-from headrace.responses.catalog import CardView, CountedRow, EdgeView
-from headrace.standing.node_cards import NEVER, Cards
+from headrace_ui.responses.catalog import CardView, CountedRow, EdgeView
 from headrace_ui.views.graph_past import WORST_FIRST, PastCards
+from headrace_ui.views.node_cards import NEVER, Cards
 
 
 class GraphFilters(NamedTuple):

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from headrace.extension import UsageError
 from headrace.model import Project
 from headrace.project.caches import cached_by_version
-from headrace.responses.catalog import CardView, EdgeView, GraphView
+from headrace_ui.responses.catalog import CardView, EdgeView, GraphView
 from headrace_ui.views.graph_cards import GraphOverview, edges_between, weighted_edges
 
 GROUPINGS = ("domain", "owner", "folder", "kind")

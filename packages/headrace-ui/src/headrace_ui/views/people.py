@@ -13,9 +13,9 @@ from headrace.extension import ProjectSession
 from headrace.model.access import AccessRules
 from headrace.model.intervals import to_us
 from headrace.project.caches import cached
-from headrace.responses.catalog import FoundRow
 from headrace.services.audit import EntryActor
 from headrace.store.queries import audit_trail
+from headrace_ui.responses.catalog import FoundRow
 
 ENTRIES_MAX = 2_000
 """The newest entries of the audit trail whose actors are found."""

@@ -14,8 +14,8 @@ from http_server_lab import Reply, Server, reply
 from oidc_lab import KEY, OTHER, REDIRECT, Liar
 
 from headrace.model import SignIn
-from headrace.security import oidc
-from headrace.security.oidc import DISCOVERY, LOGOUT_EVENT, Provider, ProviderError
+from headrace_sso import oidc
+from headrace_sso.oidc import DISCOVERY, LOGOUT_EVENT, Provider, ProviderError
 
 
 @pytest.fixture

@@ -15,12 +15,10 @@ from urllib.parse import urljoin
 
 import httpx
 import pytest
-from clilab import Project, call, filled, shop
+from clilab import Project
 from door_lab import Opened, opened
 
-__all__ = ["call", "filled", "shop"]
-"""Fixtures of the command line's tests."""
-FOLDER = Path(__file__).parents[1] / "oidc_provider"
+FOLDER = Path(__file__).parent / "oidc_provider"
 SECRET = "a secret of the client"
 SECONDS = 60
 

@@ -1,4 +1,4 @@
-"""A node's declaration and state in short."""
+"""Cards: a node's declaration and state in short."""
 
 from __future__ import annotations
 
@@ -8,20 +8,13 @@ import msgspec
 
 from headrace.model import (
     Asset,
-    CommandBody,
-    Consumer,
-    PartitionSpec,
     Project,
-    PythonBody,
     Source,
 )
 from headrace.project.caches import cached
 from headrace.project.session import ProjectSession
 from headrace.project.snapshots import project_state
-from headrace.responses import NodeRow
-from headrace.responses.catalog import (
-    CardRow,
-)
+from headrace.standing.node_rows import node_row
 from headrace.store import Transaction
 from headrace.store.queries import (
     incidents,
@@ -29,6 +22,7 @@ from headrace.store.queries import (
     quarantine,
     scheduling,
 )
+from headrace_ui.responses.catalog import CardRow
 
 NEVER = "never"
 
@@ -173,35 +167,3 @@ def _published(session: ProjectSession) -> dict[str, int]:
     with project_state(session, session.clock.now_us()) as snapshot:
         newest = ((name, snapshot.facts.newest(name)) for name in snapshot.context.declared.nodes)
         return {name: item.at_us for name, item in newest if item is not None}
-
-
-def node_row(project: Project, name: str) -> NodeRow:
-    """Return one node as a row of `ls`."""
-    node = project.node(name)
-    assert node is not None
-    return NodeRow(
-        name=name,
-        kind=type(node).__name__.lower(),
-        body=body_kind(node) if isinstance(node, Asset) else None,
-        owner=node.owner,
-        domain=node.domain,
-        partition=None if isinstance(node, Consumer) else partition_text(node.partition),
-        tags=list(node.tags),
-        file=node.place.file,
-        retain=None if isinstance(node, Consumer) else node.retain,
-    )
-
-
-def body_kind(asset: Asset) -> str:
-    """Return `sql`, `python` or `command`."""
-    if isinstance(asset.body, PythonBody):
-        return "python"
-    return "command" if isinstance(asset.body, CommandBody) else "sql"
-
-
-def partition_text(spec: PartitionSpec) -> str:
-    """Return `*`, `day`, `key:region` or `day,key:region`."""
-    parts = [spec.grain.value] if spec.grain else []
-    if spec.key:
-        parts.append(f"key:{spec.key}")
-    return ",".join(parts) or "*"

@@ -12,7 +12,7 @@ from joserfc import jws
 from joserfc.jwk import RSAKey
 
 from headrace.model import SignIn
-from headrace.security.oidc import DISCOVERY, LOGOUT_EVENT, Person, Provider
+from headrace_sso.oidc import DISCOVERY, LOGOUT_EVENT, Person, Provider
 
 KEY, OTHER = RSAKey.generate_key(2048), RSAKey.generate_key(2048)
 REDIRECT = "http://127.0.0.1:1/sign-in/provider/callback"

@@ -15,18 +15,18 @@ from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from headrace.model import HeadraceError, SignIn
-from headrace.project.session import ProjectSession
+from headrace.extension import HeadraceError, HttpProblem, HttpRoute, ProjectSession, ServerContext
+from headrace.model import SignIn
 from headrace.security.secrets import Secrets
 from headrace.security.sessions import SignedIn, SignInKind
 from headrace.services.browser_sessions import SessionEvent, signed_in
 from headrace.web.access import Guard
-from headrace.web.http import HttpProblem, read_body
+from headrace.web.http import read_body
 from headrace.web.project_reader import ProjectReader
 from headrace.web.sign_in import FORM_FIELDS_MAX, PROVIDER_PATH, SignInEndpoints, safe_path
 
 if TYPE_CHECKING:
-    from headrace.security.oidc import LoggedOut, Person, Provider, Started
+    from headrace_sso.oidc import LoggedOut, Person, Provider, Started
 
 CALLBACK_PATH = f"{PROVIDER_PATH}/callback"
 LOGOUT_PATH = f"{PROVIDER_PATH}/logout"
@@ -37,6 +37,17 @@ THREADS = 4
 """Requests to the provider at once; it may take ten seconds to answer."""
 WAITING_MAX = 32
 A = TypeVar("A")
+
+
+def routes(context: ServerContext) -> list[HttpRoute]:
+    """Return the routes of the sign-in, which nobody who uses them has signed in for yet."""
+    pages = SignInEndpoints(context.reader, context.guard)
+    provider = ProviderEndpoints(context.reader, context.guard, pages)
+    return [
+        HttpRoute(path=PROVIDER_PATH, handler=provider.start, needs=None),
+        HttpRoute(path=CALLBACK_PATH, handler=provider.callback, needs=None),
+        HttpRoute(path=LOGOUT_PATH, handler=provider.logout, needs=None, method="POST"),
+    ]
 
 
 class _Pending(NamedTuple):
@@ -148,7 +159,7 @@ class ProviderEndpoints:
         settings, secret = await self._reader.glance(_settings)
         if self._provider is None or self._provider[0] != settings:
             # authlib is imported for the first sign-in at a provider
-            from headrace.security.oidc import Provider
+            from headrace_sso.oidc import Provider
 
             self._provider = settings, Provider(settings, secret)
         return self._provider[1]

@@ -24,7 +24,8 @@ from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
-from headrace.model import HeadraceError, SignIn
+from headrace.extension import HeadraceError
+from headrace.model import SignIn
 from headrace.model.errors import words_of
 
 ALGORITHMS = (

@@ -9,20 +9,16 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx
 import pytest
-from clilab import Project, call, filled, shop
+from clilab import Project
 from door_lab import Opened, opened
 from http_server_lab import Reply, Server
 from oidc_lab import Liar
 from serve_lab import ask, until
 
-from headrace.security import oidc
-from headrace.security.oidc import DISCOVERY
-from headrace.web import provider_sign_in
-from headrace.web.provider_sign_in import CALLBACK_PATH, LOGOUT_PATH
 from headrace.web.sign_in import PROVIDER_PATH
-
-__all__ = ["call", "filled", "shop"]
-"""Fixtures of the command line's tests."""
+from headrace_sso import oidc, sign_in
+from headrace_sso.oidc import DISCOVERY
+from headrace_sso.sign_in import CALLBACK_PATH, LOGOUT_PATH
 
 
 @pytest.fixture
@@ -126,7 +122,7 @@ def test_a_late_answer_is_refused(
     """S1. Would catch: a sign-in that was left open and goes on the next day."""
     browser = Browser(door)
     liar.claim(nonce=browser.nonce)
-    monkeypatch.setattr(provider_sign_in, "STARTED_SECONDS", -1.0)
+    monkeypatch.setattr(sign_in, "STARTED_SECONDS", -1.0)
     refused(browser.comes_back(), "has ended")
 
 
@@ -134,7 +130,7 @@ def test_begun_sign_ins_are_limited(
     door: Opened, liar: Liar, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """B20. Would catch: a server whose memory fills with sign-ins that nobody ends."""
-    monkeypatch.setattr(provider_sign_in, "STARTED_MAX", 3)
+    monkeypatch.setattr(sign_in, "STARTED_MAX", 3)
     begun = [Browser(door) for _ in range(4)]
     refused(begun[0].comes_back(), "used before")
     liar.claim(nonce=begun[1].nonce)

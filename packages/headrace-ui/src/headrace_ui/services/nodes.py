@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 from heapq import merge
@@ -13,22 +12,31 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from headrace.access.permissions import SEE, command
 from headrace.access.refused_acts import refused_on_node
+from headrace.extension import SEE, Asset, ProjectSession, Response, Source, command
 from headrace.incidents.evidence.arrivals import expected_since
-from headrace.lake import PARTITION_COLUMN
-from headrace.lake import catalog as lake
-from headrace.model import Asset, Consumer, Source
+from headrace.model import Consumer
 from headrace.model.masks import column_classes
 from headrace.plan import Compiled
 from headrace.privacy.retention import hold_of, hold_row, in_force, retention_rows
 from headrace.project import targets
 from headrace.project.caches import cursor_text, place
-from headrace.project.session import ProjectSession
 from headrace.project.snapshots import node_graph, project_state
 from headrace.project.status_facts import WINDOW, window_began
-from headrace.responses import ConsumerRow, LearntRow, Response
-from headrace.responses.catalog import (
+from headrace.responses import ConsumerRow, LearntRow
+from headrace.responses.interventions import LedgerRow
+from headrace.services import deliveries as services_deliveries
+from headrace.services.render import typed_columns
+from headrace.services.status import of_consumer
+from headrace.slo.declared_promises import Node
+from headrace.slo.expected_partitions import count_absent, expected, within
+from headrace.slo.obligations import EvaluationContext, Obligation
+from headrace.standing.delay_ledger import Ledgers
+from headrace.store import Transaction
+from headrace.store.queries import deliveries as stored_deliveries
+from headrace.store.queries import partition_states
+from headrace.store.queries.partition_states import Day
+from headrace_ui.responses.catalog import (
     CountedRow,
     EdgeRow,
     NodeColumnRow,
@@ -36,18 +44,7 @@ from headrace.responses.catalog import (
     PartitionRow,
     PartitionsResponse,
 )
-from headrace.responses.interventions import LedgerRow
-from headrace.services import deliveries as services_deliveries
-from headrace.services.status import of_consumer
-from headrace.slo.declared_promises import Node
-from headrace.slo.expected_partitions import count_absent, expected, within
-from headrace.slo.obligations import EvaluationContext, Obligation
-from headrace.standing.delay_ledger import Ledgers
-from headrace.standing.node_cards import Cards
-from headrace.store import Transaction
-from headrace.store.queries import deliveries as stored_deliveries
-from headrace.store.queries import partition_states
-from headrace.store.queries.partition_states import Day
+from headrace_ui.views.node_cards import Cards
 
 # A node's partitions in pages: recorded ones and expected ones.
 
@@ -271,21 +268,6 @@ def _columns(
         )
         for name, kind in typed_columns(session, declared.name, compiled)
     ]
-
-
-def typed_columns(
-    session: ProjectSession, name: str, compiled: Compiled | None
-) -> Sequence[tuple[str, str]]:
-    """Return a node's columns with their types: those of its table, or else the compiled ones."""
-    table = None
-    if session.store is not None:
-        with session.store.read() as tx:
-            table = lake.table(tx, name)
-    if table is not None:
-        columns = (column for column in table.columns if column.name != PARTITION_COLUMN)
-        return [(column.name, column.type) for column in columns]
-    known = compiled.nodes.get(name) if compiled is not None else None
-    return () if known is None else known.columns or ()
 
 
 def _reads(cards: Cards, compiled: Compiled | None, name: str) -> list[EdgeRow]:

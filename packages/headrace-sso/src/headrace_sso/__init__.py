@@ -1,0 +1,1 @@
+"""Sign-in at the server by an OpenID Connect provider."""

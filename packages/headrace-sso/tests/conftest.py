@@ -1,0 +1,5 @@
+"""The fixtures of `clilab`, for every test here."""
+
+from clilab import call, filled, new, shop
+
+__all__ = ["call", "filled", "new", "shop"]

@@ -67,7 +67,7 @@ def test_a_node_says_what_its_commands_would_say(shop: Path, person: str) -> Non
     session = _session(shop, person)
     for name in ("orders", "revenue"):
         declared = session.project().node(name)
-        if not _allowed(session, "nodes:node", {"name": name}):
+        if not _allowed(session, "headrace_ui.services.nodes:node", {"name": name}):
             continue
         refused = {row.act for row in refused_on_node(session, declared)}
         for function in NODE_ACTS:

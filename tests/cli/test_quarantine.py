@@ -5,10 +5,13 @@ from __future__ import annotations
 import gzip
 from pathlib import Path
 
+import pytest
 from clilab import GOOD, Project
 
 from headrace.project.session import ProjectSession
 from headrace.services.quarantine import CHARACTERS_MAX, ROWS_MAX, first_rows
+
+pytest.importorskip("headrace_ui")
 from headrace_ui.services.nodes import PartitionListQuery, list_partitions
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from runlab import SETTINGS, Lab
 
+pytest.importorskip("headrace_ui")
 from headrace_ui.services.nodes import PartitionListQuery, list_partitions
 
 pytestmark = pytest.mark.long

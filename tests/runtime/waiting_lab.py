@@ -22,6 +22,8 @@ from headrace.project.session import ProjectSession
 from headrace.responses.interventions import LedgerRow, WhyResponse
 from headrace.services.status import status
 from headrace.services.why import why
+
+pytest.importorskip("headrace_ui")
 from headrace_ui.services.nodes import consumer
 
 OLD = "order_id,customer,amount,day"

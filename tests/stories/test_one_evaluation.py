@@ -36,10 +36,6 @@ from headrace.services.why import why
 from headrace.slo.declared_promises import declared_promises
 from headrace.store import Transaction
 from headrace.store.queries import incidents as stored
-from headrace_ui.services import nodes as node_pages
-from headrace_ui.services.nodes import PartitionListQuery as Listed
-from headrace_ui.services.nodes import list_partitions as listing
-from headrace_ui.views.node_cards import Cards
 
 pytest.importorskip("headrace_ui")  # its pages have to say the same
 from rendered_views import (
@@ -58,8 +54,12 @@ from rendered_views import (
     sources_differ,
 )
 
+from headrace_ui.services import nodes as node_pages
 from headrace_ui.services.catalog_search import CatalogQuery, catalog
 from headrace_ui.services.graph import GraphViewQuery, view
+from headrace_ui.services.nodes import PartitionListQuery as Listed
+from headrace_ui.services.nodes import list_partitions as listing
+from headrace_ui.views.node_cards import Cards
 
 pytestmark = pytest.mark.long
 

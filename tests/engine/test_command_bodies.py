@@ -259,7 +259,14 @@ def test_text_formats_are_read_in_the_tables_types(bench: Bench, name: str, text
         ("boolean", "2", None),
         ("boolean", "true", "True"),
         ("varchar", '"007"', "007"),
+        ("bigint", '"x"', None),
+        ("decimal(38,0)", "123456789012345678901234", "123456789012345678901234"),
+        ("decimal(38,2)", '"9007199254740993.25"', "9007199254740993.25"),
+        ("date", '"300000-01-01"', "300000-01-01"),
         ("bigint[]", "[10.75]", None),
+        ("bigint[]", "[7]", "[7]"),
+        ("struct(a bigint, b varchar)", '{"a": 10.75, "c": 1}', None),
+        ("struct(a bigint, b varchar)", '{"a": 7}', "{'a': 7, 'b': None}"),
     ],
 )
 def test_what_a_program_writes_isnt_changed_by_the_tables_type(
@@ -267,8 +274,8 @@ def test_what_a_program_writes_isnt_changed_by_the_tables_type(
 ) -> None:
     """Would catch: 10.75 published as 11 since the day before had whole numbers, a date without its
     time of day, a time without its offset from UTC."""
-    if ending == "csv" and kind == "bigint[]":
-        pytest.skip("CSV has no lists")
+    if ending == "csv" and kind.startswith(("bigint[", "struct")):
+        pytest.skip("CSV has no lists and no mappings")
     known = bench.run(bench.sql(f"select 'x' as code, null::{kind} as n")).table
     cell = value.replace('"', "")
     text = f"code,n\nx,{cell}\n" if ending == "csv" else f'{{"code": "x", "n": {value}}}\n'
@@ -282,7 +289,7 @@ def test_what_a_program_writes_isnt_changed_by_the_tables_type(
     error = failure(bench, asked)
     if not (ending == "csv" and kind == "boolean"):  # `2` is no value of it at all
         assert error.code == "columns_changed"
-        assert f"column `n` of table `out` is {kind.upper()}" in error.message
+        assert f"column `n` of table `out` is {kind}," in error.message.lower()
 
 
 def test_an_offset_is_kept_where_the_type_is_declared(bench: Bench) -> None:

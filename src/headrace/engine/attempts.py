@@ -20,6 +20,7 @@ import msgspec
 from headrace.lake import FileRef, LakeColumn, LakeTable
 from headrace.lake.tables import MergeRule, MergeState
 from headrace.model import Body, PythonBody
+from headrace.sql.values import UNKNOWN, canonical_type
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -364,6 +365,15 @@ class BodyTask(Protocol):
 def is_called_each(task: BodyTask) -> bool:
     """Return whether the task is a batch that calls a Python function once per partition."""
     return isinstance(task.body, PythonBody) and len(task.scope.partitions) > 1
+
+
+def declared_types(task: BodyTask) -> tuple[tuple[str, str], ...]:
+    """Return the columns of Python or a command whose types are declared, with these types.
+
+    A name alone declares none.
+    """
+    declared = ((name, canonical_type(kind)) for name, kind in task.written if kind is not None)
+    return tuple((name, kind) for name, kind in declared if kind != UNKNOWN)
 
 
 class ComputedRows(msgspec.Struct, frozen=True):

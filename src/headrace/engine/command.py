@@ -34,13 +34,14 @@ from headrace.engine.attempts import (
     DataFolders,
     ErrorKind,
     InputData,
+    declared_types,
     ended_by,
     hint_for,
 )
 from headrace.engine.failures import BodyFailed, failed, of_duckdb
 from headrace.engine.landlock import Access
 from headrace.engine.logs import HEADRACE, LogFile
-from headrace.engine.output_values import exact, has_text_check, read_type
+from headrace.engine.output_values import TEXT, exact, read_type
 from headrace.engine.processes import Meter, child_peak_bytes
 from headrace.lake import PARTITION_COLUMN
 from headrace.lake.arrow_types import lost_in_file
@@ -50,7 +51,6 @@ from headrace.model import CommandBody
 from headrace.model.nodes import InputFormat, MaterializationKind
 from headrace.model.python_code import script_of
 from headrace.plan.compiled import Environment
-from headrace.sql.values import UNKNOWN, canonical_type
 
 if TYPE_CHECKING:
     from headrace.lake.session import DuckDBSession
@@ -116,12 +116,9 @@ def output_rows(session: DuckDBSession, directory: Path, known: Mapping[str, str
 
 def _known_types(task: BodyTask) -> dict[str, str]:
     """Return the types that are declared, and those of the table unless it is to change."""
-    declared = {
-        name.lower(): canonical_type(kind) for name, kind in task.written if kind is not None
-    }
     columns = () if task.table is None or task.evolve else task.table.columns
     known = {item.name.lower(): item.type for item in columns if item.name != PARTITION_COLUMN}
-    return {name: kind for name, kind in (known | declared).items() if kind != UNKNOWN}
+    return known | {name.lower(): kind for name, kind in declared_types(task)}
 
 
 def _parquet(session: DuckDBSession, directory: Path, paths: Sequence[Path]) -> str:
@@ -273,19 +270,17 @@ def _alike(
             header,
         )
         types = {name: types[name] or seen.get(name, "VARCHAR") for name in header}
-    read_as = {name: "VARCHAR" if has_text_check(kind) else kind for name, kind in types.items()}
-    return (
-        f"SELECT {_wanted(read_as, types)} FROM read_csv({source}, {_CSV}, auto_detect = false,"
-        f" columns = {{{_columns(read_as)}}})"
+    return _exactly(f"read_csv({source}, {_CSV}, auto_detect = false", types, {})
+
+
+def _exactly(reader: str, types: Mapping[str, str], seen: Mapping[str, str]) -> str:
+    """Return a SELECT of columns in these types; `seen` are those that JSON's values have."""
+    columns = ", ".join(
+        f"{literal(name)}: {literal(read_type(kind, seen.get(name, TEXT)))}"
+        for name, kind in types.items()
     )
-
-
-def _columns(types: Mapping[str, str]) -> str:
-    return ", ".join(f"{literal(name)}: {literal(kind)}" for name, kind in types.items())
-
-
-def _wanted(read_as: Mapping[str, str], types: Mapping[str, str]) -> str:
-    return ", ".join(exact(name, kind, types[name]) for name, kind in read_as.items())
+    wanted = (exact(name, kind, seen.get(name, TEXT)) for name, kind in types.items())
+    return f"SELECT {', '.join(wanted)} FROM {reader}, columns = {{{columns}}})"
 
 
 def _detected_types(
@@ -329,11 +324,7 @@ def _json(session: DuckDBSession, paths: Sequence[Path], known: Mapping[str, str
             hint=_HINT,
         ) from error
     types = {name: known.get(name.lower(), kind) for name, kind in results}
-    read_as = {name: read_type(seen, types[name]) for name, seen in results}
-    return (
-        f"SELECT {_wanted(read_as, types)} FROM read_json({_list(paths)}, {_JSON},"
-        f" columns = {{{_columns(read_as)}}})"
-    )
+    return _exactly(f"read_json({_list(paths)}, {_JSON}", types, dict(results))
 
 
 def _list(paths: Sequence[Path]) -> str:

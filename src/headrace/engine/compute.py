@@ -28,6 +28,7 @@ from headrace.engine.attempts import (
     ErrorKind,
     InputData,
     Measures,
+    declared_types,
     is_called_each,
 )
 from headrace.engine.failures import (
@@ -62,7 +63,7 @@ from headrace.model.errors import words_of
 from headrace.model.nodes import MaterializationKind
 from headrace.model.texts import marked, plain
 from headrace.sql.engine_faults import CODE, WrongResult, refuse_faulty
-from headrace.sql.values import ANY_TYPE, SELF, UNKNOWN, canonical_type
+from headrace.sql.values import ANY_TYPE, SELF
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -493,10 +494,7 @@ def code_types(task: BodyTask) -> CodeTypes | None:
     """Return how Python's and commands' types become the table's; None for SQL, which has types."""
     if isinstance(task.body, SqlBody):
         return None
-    declared = (
-        (name, canonical_type(kind)) for name, kind in task.written if kind is not None
-    )  # a name alone declares no type
-    return CodeTypes(tuple((name, kind) for name, kind in declared if kind != UNKNOWN))
+    return CodeTypes(declared_types(task))
 
 
 def _files(

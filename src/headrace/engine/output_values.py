@@ -1,7 +1,8 @@
-"""Values that a command wrote as text or JSON, read in the types of its table without a change.
+"""Values that a command wrote as CSV or JSON lines, read in a column's type without a change.
 
 DuckDB's own reading rounds: `10.75` is 11 as BIGINT, a date loses its time of day, and a TIMESTAMP
-its offset (1.5.5). Here such a value is an error.
+its offset (1.5.5). Here such a value is an error: it is read as text, and compared with what
+becomes of it.
 """
 
 from __future__ import annotations
@@ -10,87 +11,74 @@ from headrace.lake.schema import WRITTEN
 from headrace.lake.sqltext import literal, quote
 from headrace.lake.types import DECIMAL_DIGITS_MAX, Type, digits, parse
 
-_TEMPORAL = ("DATE", "TIME", "TIMESTAMP")
+TEXT = "VARCHAR"
+_EXACT_MAX = 1 << 53
+"""From here on DuckDB, which reads fractions of JSON as DOUBLE, may have changed them."""
 _LOST_IN_TIME = r"\.\d{6}\d*[1-9]|\d\d?:\d\d.*[+-]\d\d(:?\d\d)?\s*$"
 """Nanoseconds, or an offset from UTC: a TIME or TIMESTAMP has neither."""
-_EXACT_MAX = 1 << 53
-"""From here on not every whole number is a DOUBLE, as which JSON's fractions are read."""
 
 
-_AS_SEEN = {
-    "BOOLEAN": ("exact", "DOUBLE"),
-    "DOUBLE": ("exact", "VARCHAR"),
-    "exact": ("DOUBLE", "VARCHAR"),
-}
-"""Type of a column → types of values which DuckDB would change in reading them as that type.
-
-`exact` stands for whole numbers and decimals.
-"""
+def read_type(kind: str, seen: str = TEXT) -> str:
+    """Return the type in which DuckDB is to read a column; `seen` is what it sees in JSON lines."""
+    if _is_compared(kind, seen):
+        return TEXT
+    return _with_numbers(parse(seen), parse(kind)).text if seen != TEXT else kind
 
 
-def read_type(seen: str, kind: str) -> str:
-    """Return the type in which DuckDB reads JSON values of the type `seen` for a column."""
-    was, target = parse(seen), parse(kind)
-    if was.fields:
-        return seen if _are_alike(was, target) else kind
-    if target.name in _TEMPORAL:
-        return "VARCHAR"
-    return seen if _sort(was) in _AS_SEEN.get(_sort(target), ()) else kind
+def exact(name: str, kind: str, seen: str = TEXT) -> str:
+    """Return the expression of a column that was read as `read_type` says.
 
-
-def _sort(kind: Type) -> str:
-    return "exact" if digits(kind) is not None else kind.name
-
-
-def exact(name: str, read_as: str, kind: str) -> str:
-    """Return the expression of a column that is read in one type and wanted in another.
-
-    It raises an error for a value that the column's type doesn't hold. Other differences of the two
-    types are left to the cast into the table, which checks each value.
+    A value that the type doesn't hold as it was written raises an error. Numbers that were read in
+    another type are left to the cast into the table, which checks each.
     """
-    value, target = quote(name), parse(kind)
-    lossy = _lossy_text(value, target) if read_as == "VARCHAR" != kind else ""
-    if read_as == "DOUBLE" and digits(target) is not None:
-        return f"{_refused(f'abs({value}) >= {_EXACT_MAX}', name, value)} AS {value}"
-    if not lossy:
+    value, held = quote(name), f"TRY_CAST({quote(name)} AS {kind})"
+    if not _is_compared(kind, seen):
         return value
-    return f"{_refused(lossy, name, f'CAST({value} AS {kind})')} AS {value}"
+    lost = _lost(value, held, parse(kind))
+    if seen == "DOUBLE" and digits(parse(kind)) is not None:
+        lost += f" OR abs({held}) >= {_EXACT_MAX} AND regexp_matches({value}, '[.e]')"
+    return (
+        f"CASE WHEN {held} IS NULL AND {value} IS NOT NULL OR {lost}"
+        f" THEN error({literal(WRITTEN + name)}) ELSE {held} END AS {value}"
+    )
 
 
-def has_text_check(kind: str) -> bool:
-    """Whether values of a type are read as text first, since some texts would change."""
-    return bool(_lossy_text("x", parse(kind)))
+def _is_compared(kind: str, seen: str) -> bool:
+    return seen != "BOOLEAN" and bool(_lost("", "", parse(kind)))
 
 
-def _refused(lossy: str, name: str, value: str) -> str:
-    return f"CASE WHEN {lossy} THEN error({literal(WRITTEN + name)}) ELSE {value} END"
-
-
-def _lossy_text(value: str, target: Type) -> str:
-    """Return the condition for texts that the type doesn't hold as they are; empty if it is never.
-
-    What is no value of the type at all is left to the cast.
-    """
-    held = f"TRY_CAST({value} AS {target.text})"
+def _lost(value: str, held: str, target: Type) -> str:
+    """Return the condition for a text that the type holds otherwise; empty if there is none."""
     size = digits(target)
     if size is not None:
         wide = f"DECIMAL({DECIMAL_DIGITS_MAX},{max(0, DECIMAL_DIGITS_MAX - size[0])})"
-        return f"TRY_CAST({value} AS {wide}) IS DISTINCT FROM {held}"
-    if target.name == "DOUBLE":
-        whole = f"regexp_full_match({value}, '[+-]?\\d+')"
-        return (
-            f"{whole} AND TRY_CAST({value} AS HUGEINT) IS DISTINCT FROM TRY_CAST({held} AS HUGEINT)"
+        return f"TRY_CAST({value} AS {wide}) <> {held}"
+    match target.name:
+        case "DOUBLE":  # a fraction is rounded to the nearest one by whoever writes it
+            whole = f"regexp_full_match({value}, '[+-]?\\d+')"
+            return f"{whole} AND {_differ(value, held, 'HUGEINT')}"
+        case "DATE":
+            return _differ(value, held, "TIMESTAMP")
+        case "TIME" | "TIMESTAMP":
+            return f"regexp_matches({value}, {literal(_LOST_IN_TIME)})"
+        case _:
+            return ""
+
+
+def _differ(value: str, held: str, kind: str) -> str:
+    return f"TRY_CAST({value} AS {kind}) IS DISTINCT FROM TRY_CAST({held} AS {kind})"
+
+
+def _with_numbers(seen: Type, target: Type) -> Type:
+    """Return a type with those numbers in it that are seen in JSON, which isn't rounded then."""
+    if target.fields:
+        parts = dict(seen.fields)
+        return Type(
+            target.name,
+            tuple(
+                (name, _with_numbers(parts.get(name, part), part)) for name, part in target.fields
+            ),
         )
-    if target.name == "DATE":
-        return f"TRY_CAST({value} AS TIMESTAMP) IS DISTINCT FROM CAST({held} AS TIMESTAMP)"
-    if target.name in _TEMPORAL:
-        return f"regexp_matches({value}, {literal(_LOST_IN_TIME)})"
-    return ""
-
-
-def _are_alike(was: Type, target: Type) -> bool:
-    """Whether two nested types have the same fields, which may differ in their types."""
-    return [name for name, _ in was.fields] == [name for name, _ in target.fields] and all(
-        _are_alike(part, wanted)
-        for (_, part), (_, wanted) in zip(was.fields, target.fields, strict=True)
-    )
+    is_number = digits(seen) is not None or seen.name == "DOUBLE"
+    wants_number = digits(target) is not None or target.name in ("DOUBLE", "BOOLEAN")
+    return seen if is_number and wants_number else target

@@ -26,8 +26,8 @@ class Field(NamedTuple):
     default: str = ""
     required: bool = False
     read: Callable[[Fields], Any] | None = None
-    """Its value where it is written, None if that can't be used; a reader of several fields has
-    none."""
+    """Returns the value of a written field, None if it can't be used. Fields that are read together
+    with others have no reader of their own."""
 
 
 class Section(NamedTuple):

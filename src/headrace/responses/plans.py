@@ -67,7 +67,7 @@ class CountsRow(Response, frozen=True, kw_only=True):
 
 
 class StaleRow(Response, frozen=True, kw_only=True, rename={"from_": "from"}):
-    """Partitions of one node that a change concerns: so many, from the first to the last."""
+    """Partitions of one node that a change concerns: how many, the first and the last."""
 
     node: str
     partitions: int

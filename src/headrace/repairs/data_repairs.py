@@ -48,7 +48,7 @@ from headrace.slo.declared_promises import declared_promises
 from headrace.slo.obligations import EvaluationContext
 from headrace.slo.stored_facts import StoredFacts
 from headrace.store import Transaction
-from headrace.store.queries import attempts, partition_states, quality
+from headrace.store.queries import applied_versions, attempts, partition_states, quality
 from headrace.store.queries import evidence as stored_evidence
 from headrace.store.queries import incidents as stored
 from headrace.store.queries.changes import newest_withheld
@@ -267,11 +267,11 @@ def _is_recoded(tx: Transaction, compiled: Compiled, incident: Incident) -> bool
 
 def _used_other_code(tx: Transaction, compiled: Compiled, node: str, keys: Sequence[str]) -> bool:
     """Whether the last attempt of each partition ran code that differs from the current code."""
-    known: dict[tuple[int, str], str | None] = {}
+    code = applied_versions.fingerprints_once(tx)
     newest = [attempts.of_partition(tx, node, key, limit=1) for key in keys]
     versions = [results[0].version if results else None for results in newest]
     return all(
-        version is not None and differs(tx, compiled, node, version, known) for version in versions
+        version is not None and differs(code, compiled, node, version) for version in versions
     )
 
 

@@ -15,6 +15,7 @@ from headrace.plan.comparison import changes
 from headrace.slo.damaged_files import accumulates, damaged_files, partitions_in
 from headrace.store import Transaction
 from headrace.store.queries import applied_versions, partition_states, publications
+from headrace.store.queries.applied_versions import CodeOfVersion
 from headrace.store.queries.publications import NewestPublication
 
 # Compares the newest publication with the applied code and the current inputs.
@@ -34,20 +35,14 @@ def unchanged(
     in `besides`. Readers needn't see it any more. Partitions that were never published are left
     out.
     """
-    results = []
-    fingerprints: dict[int, str | None] = {}
-    for key in keys:
-        newest = publications.computed(tx, node, key)
-        if newest is None:
-            continue
-        if newest.version not in fingerprints:
-            code = applied_versions.fingerprints(tx, newest.version)
-            fingerprints[newest.version] = code.get(node)
-        if fingerprints[newest.version] == compiled.nodes[node].fingerprint and not _input_changed(
-            tx, compiled, node, newest, besides
-        ):
-            results.append(key)
-    return results
+    code = applied_versions.fingerprints_once(tx)
+    return [
+        key
+        for key in keys
+        if (newest := publications.computed(tx, node, key)) is not None
+        and not differs(code, compiled, node, newest.version)
+        and not _input_changed(tx, compiled, node, newest, besides)
+    ]
 
 
 def returned(tx: Transaction, compiled: Compiled, node: str) -> list[str]:
@@ -61,11 +56,11 @@ def returned(tx: Transaction, compiled: Compiled, node: str) -> list[str]:
     from headrace.plan.partition_ranges import NodeInput
     from headrace.runtime.graph import graph_of  # it loads the SQL parser, not needed by `status`
 
-    fingerprint = compiled.nodes[node].fingerprint
+    code = applied_versions.fingerprints_once(tx)
     same = [
         version
         for version in applied_versions.published_versions(tx, node)
-        if applied_versions.fingerprints(tx, version).get(node) == fingerprint
+        if not differs(code, compiled, node, version)
     ]
     if not same:
         return []
@@ -89,35 +84,16 @@ def returned(tx: Transaction, compiled: Compiled, node: str) -> list[str]:
 
 
 def code_changed(
-    tx: Transaction,
-    compiled: Compiled,
-    node: str,
-    key: str,
-    known: dict[tuple[int, str], str | None],
+    tx: Transaction, code: CodeOfVersion, compiled: Compiled, node: str, key: str
 ) -> bool:
-    """Whether an asset's partition was published by other code than the applied one.
-
-    `known` caches fingerprints.
-    """
+    """Whether an asset's partition was published by other code than the applied one."""
     newest = publications.computed(tx, node, key)
-    return newest is not None and differs(tx, compiled, node, newest.version, known)
+    return newest is not None and differs(code, compiled, node, newest.version)
 
 
-def differs(
-    tx: Transaction,
-    compiled: Compiled,
-    node: str,
-    version: int,
-    known: dict[tuple[int, str], str | None],
-) -> bool:
-    """Whether an asset's code in a version differs from the applied code.
-
-    `known` caches fingerprints.
-    """
-    at = (version, node)
-    if at not in known:
-        known[at] = applied_versions.fingerprints(tx, version).get(node)
-    return known[at] != compiled.nodes[node].fingerprint
+def differs(code: CodeOfVersion, compiled: Compiled, node: str, version: int) -> bool:
+    """Whether an asset's code in a version differs from the applied code."""
+    return code(version).get(node) != compiled.nodes[node].fingerprint
 
 
 def checks_changed(tx: Transaction, compiled: Compiled, node: str, version: int | None) -> bool:

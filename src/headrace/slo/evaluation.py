@@ -7,7 +7,7 @@ derive nothing themselves. Each answer is computed on first use.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from functools import cache, cached_property, partial
+from functools import cached_property
 from typing import NamedTuple
 
 import msgspec
@@ -250,13 +250,13 @@ class Evaluation:
 
         A node whose own code changed isn't among them.
         """
-        code = cache(partial(applied_versions.fingerprints, self._tx))
+        code = applied_versions.fingerprints_once(self._tx)
+        applied = code(applied_versions.newest_id(self._tx)) if self.superseded else {}
         nodes = [
             node
             for node, key in dict(reversed(self.superseded)).items()
             if (newest := publications.computed(self._tx, node, key)) is None
-            or code(newest.version).get(node)
-            == code(applied_versions.newest_id(self._tx)).get(node)
+            or code(newest.version).get(node) == applied.get(node)
         ]
         return frozenset(name for node in nodes for name in self._reach.consumers(node))
 

@@ -278,12 +278,10 @@ def proposed_recomputations(tx: Transaction, compiled: Compiled) -> list[Propose
     for node, key in publications.proposed_recomputations(tx, PROPOSED_MAX):
         if node in compiled.project.assets:
             results.setdefault(node, []).append(key)
-    known: dict[tuple[int, str], str | None] = {}
+    code = applied_versions.fingerprints_once(tx)
     rows = (_proposed(compiled, name, results[name]) for name in compiled.order if name in results)
     changed = [
-        msgspec.structs.replace(
-            row, own_code=code_changed(tx, compiled, row.node, row.from_, known)
-        )
+        msgspec.structs.replace(row, own_code=code_changed(tx, code, compiled, row.node, row.from_))
         for row in rows
     ]
     failing = (
@@ -295,7 +293,7 @@ def proposed_recomputations(tx: Transaction, compiled: Compiled) -> list[Propose
         if changed
         else {}
     )
-    return [_corrected_first(tx, compiled, row, failing.get(row.node), known) for row in changed]
+    return [_corrected_first(tx, compiled, row, failing.get(row.node), code) for row in changed]
 
 
 def _corrected_first(
@@ -303,17 +301,17 @@ def _corrected_first(
     compiled: Compiled,
     row: ProposedRow,
     incident: str | None,
-    known: dict[tuple[int, str], str | None],
+    code: applied_versions.CodeOfVersion,
 ) -> ProposedRow:
     """Return the row with the incident's command if the applied code has only failed so far."""
     if incident is None or not row.own_code:
         return row
     tried = attempts.of_node(tx, row.node, limit=1, states=("failed", "rejected", "held"))
     failed = [attempt.version for attempt in tried if attempt.version is not None]
-    if not failed or differs(tx, compiled, row.node, failed[0], known):
+    if not failed or differs(code, compiled, row.node, failed[0]):
         return row  # the applied code differs from the failed code
     if any(
-        not differs(tx, compiled, row.node, version, known)
+        not differs(code, compiled, row.node, version)
         for version in applied_versions.published_versions(tx, row.node)
     ):
         return row  # the applied code has computed other partitions

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import cache, partial
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 
@@ -119,6 +120,15 @@ def fingerprints(tx: Transaction, version_id: int) -> dict[str, str]:
     content = compiled(tx, version_id)
     nodes = msgspec.msgpack.decode(content, type=_Codes).nodes if content else {}
     return {name: node.fingerprint for name, node in nodes.items()}
+
+
+CodeOfVersion: TypeAlias = Callable[[int], dict[str, str]]
+"""Version → node → fingerprint of its code."""
+
+
+def fingerprints_once(tx: Transaction) -> CodeOfVersion:
+    """Return a function like `fingerprints` that reads each version once in this transaction."""
+    return cache(partial(fingerprints, tx))
 
 
 # The history of one file: its versions and texts.

@@ -366,6 +366,34 @@ def test_an_unknown_name_says_what_could_be_meant(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("kind", "unknown"),
+    [
+        ("varcha", "`varcha`"),
+        ("number", "`number`"),
+        ("decimal(40,2)", "`decimal(40,2)`"),
+        ("struct(a varcha)", "`varcha`"),
+        ("int, b int", "`int, b int`"),
+        ("struct(a bigint, b varchar[])", ""),
+        ("map(varchar, timestamptz)", ""),
+        ("string", ""),
+        ("DECIMAL(9)", ""),
+    ],
+)
+def test_a_declared_type_is_one_that_columns_have(tmp_path: Path, kind: str, unknown: str) -> None:
+    """Would catch: a misspelt type that is ignored, so that the first day's values decide."""
+    written = (
+        "asset: a\nowner: core\npartition: day\ninputs: [flights]\ncommand: [x]\n"
+        f"columns: {{n: '{kind}'}}\n"
+    )
+    files = {**DAILY, "assets/a.yaml": written}
+    problems = of(compile_project(write(tmp_path, files)).problems, "wrong_value")
+    assert [problem.message for problem in problems] == (
+        [f"{unknown} of the column `n` isn't a type"] if unknown else []
+    )
+    assert [problem.place and problem.place.line for problem in problems] == [1 for _ in problems]
+
+
 def test_an_asset_by_key_reads_something_by_that_key(tmp_path: Path) -> None:
     """Nothing would say which keys there are, and the asset would never have a partition."""
     region = "source: s\nowner: vendor\npartition: {by: day, key: region}\nfiles: landing/{region}/{date:%Y-%m-%d}.csv\n"

@@ -458,6 +458,7 @@ class Assembler:
         problems.extend(self._not_materialised(node, inputs[name], reads.analysis))
         problems.extend(not_as_promised(node, columns, names, self._project))
         problems.extend(graph.partition_key_problems(node, inputs[name], self._project))
+        problems.extend(graph.type_problems(node))
         return self._asset(node, inputs[name], complete, names, known, reads.analysis)
 
     def _not_materialised(

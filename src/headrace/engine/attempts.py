@@ -19,8 +19,8 @@ import msgspec
 
 from headrace.lake import FileRef, LakeColumn, LakeTable
 from headrace.lake.tables import MergeRule, MergeState
+from headrace.lake.types import parse, storable
 from headrace.model import Body, PythonBody
-from headrace.sql.values import UNKNOWN, canonical_type
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -370,10 +370,11 @@ def is_called_each(task: BodyTask) -> bool:
 def declared_types(task: BodyTask) -> tuple[tuple[str, str], ...]:
     """Return the columns of Python or a command whose types are declared, with these types.
 
-    A name alone declares none.
+    A name alone declares none. Raises UnsupportedType.
     """
-    declared = ((name, canonical_type(kind)) for name, kind in task.written if kind is not None)
-    return tuple((name, kind) for name, kind in declared if kind != UNKNOWN)
+    return tuple(
+        (name, storable(parse(kind), name).text) for name, kind in task.written if kind is not None
+    )
 
 
 class ComputedRows(msgspec.Struct, frozen=True):

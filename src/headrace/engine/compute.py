@@ -677,15 +677,23 @@ def _type_hint(body: PythonBody | CommandBody, error: ValueMismatch | Unsupporte
         )
     return (
         f"declare the type: `columns: {{{name}: {kind.lower()!r}}}` beside `command:`, or have the"
-        " program write other values"
+        " program write other values (in JSON lines, fractions of more than 15 digits as texts)"
     )
+
+
+_WIDER = {
+    **dict.fromkeys(("TINYINT", "SMALLINT", "INTEGER", "BIGINT"), "DOUBLE"),
+    "FLOAT": "DOUBLE",
+    "DATE": "TIMESTAMP",
+    "TIMESTAMP": "TIMESTAMPTZ",
+}
 
 
 def _wider_than(kind: str) -> str:
     """Return a wider type than one that proved too narrow."""
     if kind.startswith("DECIMAL"):
         return "DECIMAL(38,6)"
-    return "DOUBLE" if kind in ("TINYINT", "SMALLINT", "INTEGER", "BIGINT") else "VARCHAR"
+    return _WIDER.get(kind, "VARCHAR")
 
 
 @contextlib.contextmanager

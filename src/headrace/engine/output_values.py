@@ -1,84 +1,168 @@
 """Values that a command wrote as CSV or JSON lines, read in a column's type without a change.
 
 DuckDB's own reading rounds: `10.75` is 11 as BIGINT, a date loses its time of day, and a TIMESTAMP
-its offset (1.5.5). Here such a value is an error: it is read as text, and compared with what
-becomes of it.
+its offset (1.5.5). Here such a value is an error: it is read as text, and its text says whether
+the type holds it. Nested values of JSON lines are read with their own numbers, which the cast into
+the table checks.
 """
 
 from __future__ import annotations
 
 from headrace.lake.schema import WRITTEN
 from headrace.lake.sqltext import literal, quote
-from headrace.lake.types import DECIMAL_DIGITS_MAX, Type, digits, parse
+from headrace.lake.types import Type, digits, parse
 
 TEXT = "VARCHAR"
-_EXACT_MAX = 1 << 53
-"""From here on DuckDB, which reads fractions of JSON as DOUBLE, may have changed them."""
-_LOST_IN_TIME = r"\.\d{6}\d*[1-9]|\d\d?:\d\d.*[+-]\d\d(:?\d\d)?\s*$"
-"""Nanoseconds, or an offset from UTC: a TIME or TIMESTAMP has neither."""
+_JSON_DIGITS_MAX = 15
+"""Digits of a fraction that DuckDB keeps, which reads those of JSON as DOUBLE."""
+_EXPONENT = r"\s*[+-]?\d+\.?(\d*)[eE]([+-]?\d{1,4})\s*"
+_LONG_WHOLE = r"\s*[+-]?\d{16,20}\s*"
+"""Whole numbers that a DOUBLE may round; of longer ones everybody expects it."""
+_FRACTION_DIGITS = {
+    "TIME": 6,
+    "TIMESTAMP": 6,
+    "TIMESTAMP WITH TIME ZONE": 6,
+    "TIMESTAMP_S": 0,
+    "TIMESTAMP_MS": 3,
+    "TIMESTAMP_NS": 9,
+}
+"""Type → digits of a fraction of a second that it keeps."""
+_OFFSET, _NO_OFFSET = r":\d\d.*[+-]\d\d(:?\d\d)?\s*$", r"[+-]00(:?00)?\s*$"
+_MIDNIGHT = r"\s*[^T ]+[T ]00:00(:00(\.0*)?)?\s*(Z|[+-]00(:?00)?)?\s*"
 
 
 def read_type(kind: str, seen: str = TEXT) -> str:
     """Return the type in which DuckDB is to read a column; `seen` is what it sees in JSON lines."""
-    if _is_compared(kind, seen):
+    if _is_text_first(kind, seen):
         return TEXT
-    return _with_numbers(parse(seen), parse(kind)).text if seen != TEXT else kind
+    return kind if seen == TEXT else _as_seen(parse(seen), parse(kind)).text
 
 
 def exact(name: str, kind: str, seen: str = TEXT) -> str:
     """Return the expression of a column that was read as `read_type` says.
 
-    A value that the type doesn't hold as it was written raises an error. Numbers that were read in
-    another type are left to the cast into the table, which checks each.
+    A value that the type doesn't hold as it was written raises an error.
     """
-    value, held = quote(name), f"TRY_CAST({quote(name)} AS {kind})"
-    if not _is_compared(kind, seen):
+    value = quote(name)
+    if not _is_text_first(kind, seen):
         return value
+    held = f"TRY_CAST({value} AS {kind})"
     lost = _lost(value, held, parse(kind))
-    if seen == "DOUBLE" and digits(parse(kind)) is not None:
-        lost += f" OR abs({held}) >= {_EXACT_MAX} AND regexp_matches({value}, '[.e]')"
+    if seen == "DOUBLE" and (kind == TEXT or digits(parse(kind)) is not None):
+        number = f"trim(translate(split_part({value}, 'e', 1), '+-.', ''), '0')"
+        rounded = f"{_has(value, '[.e]')} AND length({number}) > {_JSON_DIGITS_MAX}"
+        lost = f"({rounded} OR {lost or 'false'})"
     return (
-        f"CASE WHEN {held} IS NULL AND {value} IS NOT NULL OR {lost}"
+        f"CASE WHEN {value} IS NULL THEN NULL WHEN {held} IS NULL OR {lost}"
         f" THEN error({literal(WRITTEN + name)}) ELSE {held} END AS {value}"
     )
 
 
-def _is_compared(kind: str, seen: str) -> bool:
-    return seen != "BOOLEAN" and bool(_lost("", "", parse(kind)))
+def _is_text_first(kind: str, seen: str) -> bool:
+    target = parse(kind)
+    if kind == TEXT:
+        return seen == "DOUBLE"  # whose text isn't the one that was written
+    return bool(_lost("", "", target)) and (seen == TEXT or not target.fields)
 
 
 def _lost(value: str, held: str, target: Type) -> str:
-    """Return the condition for a text that the type holds otherwise; empty if there is none."""
+    """Return the condition for a text that the type changes; empty if it changes none."""
     size = digits(target)
-    if size is not None:
-        wide = f"DECIMAL({DECIMAL_DIGITS_MAX},{max(0, DECIMAL_DIGITS_MAX - size[0])})"
-        return f"TRY_CAST({value} AS {wide}) <> {held}"
-    match target.name:
-        case "DOUBLE":  # a fraction is rounded to the nearest one by whoever writes it
-            whole = f"regexp_full_match({value}, '[+-]?\\d+')"
-            return f"{whole} AND {_differ(value, held, 'HUGEINT')}"
-        case "DATE":
-            return _differ(value, held, "TIMESTAMP")
-        case "TIME" | "TIMESTAMP":
-            return f"regexp_matches({value}, {literal(_LOST_IN_TIME)})"
-        case _:
-            return ""
-
-
-def _differ(value: str, held: str, kind: str) -> str:
-    return f"TRY_CAST({value} AS {kind}) IS DISTINCT FROM TRY_CAST({held} AS {kind})"
-
-
-def _with_numbers(seen: Type, target: Type) -> Type:
-    """Return a type with those numbers in it that are seen in JSON, which isn't rounded then."""
     if target.fields:
-        parts = dict(seen.fields)
-        return Type(
-            target.name,
-            tuple(
-                (name, _with_numbers(parts.get(name, part), part)) for name, part in target.fields
-            ),
+        loose = _loose(target)
+        return (
+            ""
+            if loose == target
+            else f"{_cast(value, loose)} IS DISTINCT FROM {_cast(held, loose)}"
         )
+    if size is not None:
+        return _is_rounded(value, size[1])
+    if target.name in ("DOUBLE", "FLOAT"):
+        return _is_other_number(value, held, target.name)
+    if target.name in _FRACTION_DIGITS:
+        return _is_other_time(value, target.name)
+    if target.name == "DATE":
+        return f"({_has(value, '[T :]')} AND NOT {_is(value, _MIDNIGHT)})"
+    return "false" if target.name == "BOOLEAN" else ""
+
+
+def _is_rounded(value: str, scale: int) -> str:
+    """Return whether a text has more digits behind the point than a decimal or whole number."""
+    plain = rf"\s*[+-]?\d*(\.\d{{0,{scale}}}0*)?\s*"
+    behind = f"length(rtrim(regexp_extract({value}, {literal(_EXPONENT)}, 1), '0'))"
+    power = f"CAST(regexp_extract({value}, {literal(_EXPONENT)}, 2) AS INTEGER)"
+    return (
+        f"CASE WHEN {_is(value, plain)} THEN false"
+        f" WHEN {_is(value, _EXPONENT)} THEN {behind} - {power} > {scale} ELSE true END"
+    )
+
+
+def _is_other_number(value: str, held: str, kind: str) -> str:
+    """Return whether a text is a whole number that a floating type rounds, or beyond its range.
+
+    A fraction is rounded by whoever writes it: the type's shortest text is the number.
+    """
+    whole = f"TRY_CAST({value} AS HUGEINT) IS DISTINCT FROM TRY_CAST({held} AS HUGEINT)"
+    infinite = f"isinf({held}) AND NOT {_has(value, '(?i)inf')}"
+    shorter = f"TRY_CAST({value} AS DOUBLE) <> TRY_CAST(CAST({held} AS VARCHAR) AS DOUBLE)"
+    rounded = f"{_is(value, _LONG_WHOLE)} AND {whole}" if kind == "DOUBLE" else shorter
+    return f"({infinite} OR {rounded})"
+
+
+def _is_other_time(value: str, kind: str) -> str:
+    """Return whether a text has a fraction of a second, an offset or a date that a type drops."""
+    fraction = _has(value, rf"\.\d{{{_FRACTION_DIGITS[kind]}}}\d*[1-9]")
+    offset = f"{_has(value, _OFFSET)} AND NOT {_has(value, _NO_OFFSET)}"
+    date = _has(value, r"\d-\d+-")
+    if kind == "TIMESTAMP WITH TIME ZONE":
+        return fraction
+    return f"({fraction} OR {offset}{f' OR {date}' if kind == 'TIME' else ''})"
+
+
+def _cast(value: str, kind: Type) -> str:
+    return f"TRY_CAST({value} AS {kind.text})"
+
+
+def _is(value: str, pattern: str) -> str:
+    return f"regexp_full_match({value}, {literal(pattern)})"
+
+
+def _has(value: str, pattern: str) -> str:
+    return f"regexp_matches({value}, {literal(pattern)})"
+
+
+def _loose(target: Type) -> Type:
+    """Return a nested type in which fractions and times of day are kept, to compare with it."""
+    if target.fields:
+        return Type(target.name, tuple((name, _loose(part)) for name, part in target.fields))
+    if digits(target) is not None:
+        return Type("DOUBLE")
+    return Type("TIMESTAMP") if target.name == "DATE" else target
+
+
+def _as_seen(seen: Type, target: Type) -> Type:
+    """Return a type in which nothing of JSON's values is rounded or left out.
+
+    It has their numbers, dates with times, and fields besides those of the target.
+    """
+    if target.fields:
+        return _parts_as_seen(seen, target)
     is_number = digits(seen) is not None or seen.name == "DOUBLE"
-    wants_number = digits(target) is not None or target.name in ("DOUBLE", "BOOLEAN")
-    return seen if is_number and wants_number else target
+    changes_numbers = digits(target) is not None or target.name in ("DOUBLE", "BOOLEAN")
+    has_time = seen.name == "TIMESTAMP" and target.name == "DATE"
+    return seen if (is_number and changes_numbers) or has_time else target
+
+
+def _parts_as_seen(seen: Type, target: Type) -> Type:
+    if seen.name == target.name:
+        parts = {name.lower(): (name, part) for name, part in seen.fields}
+        fields = []
+        for name, part in target.fields:
+            spelling, is_now = parts.pop(name.lower(), (name, part))
+            fields.append((spelling, _as_seen(is_now, part)))
+        return Type(target.name, (*fields, *parts.values()))
+    if (target.name, seen.name) == ("MAP", "STRUCT"):
+        key, (value, kind) = target.fields
+        of_double = next((part for _, part in seen.fields if part.name == "DOUBLE"), kind)
+        return Type("MAP", (key, (value, _as_seen(of_double, kind))))
+    return target

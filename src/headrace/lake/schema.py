@@ -46,7 +46,7 @@ Its intervals are positive months, days and milliseconds of 32 bits, its times o
 
 _LIMITS = {
     "INTERVAL": ": it keeps up to 49 days in whole milliseconds, and nothing below 0",
-    "TIME": ": it keeps microseconds",
+    "TIME": ": it keeps microseconds, and no offset",
     "TIME WITH TIME ZONE": ": it keeps no offset",
 }
 """What a message says of types that keep less than their names say."""
@@ -314,7 +314,7 @@ def value_mismatch(message: str, table: LakeTable) -> ValueMismatch | None:
     named = (
         column
         for number, column in enumerate(table.columns)
-        if str(number) == match[2] or column.name == match[3]
+        if str(number) == match[2] or column.name.lower() == str(match[3]).lower()
     )
     if (column := next(named, None)) is None:
         return None

@@ -16,11 +16,12 @@ from headrace.model import (
     ProblemLevel,
     Project,
     Source,
+    SqlBody,
 )
 from headrace.model.errors import did_you_mean, shown
 from headrace.model.linking import find_cycles
 from headrace.plan.compiled import Columns
-from headrace.sql.values import Analysis, Reference
+from headrace.sql.values import TYPE_NAMES, Analysis, Reference
 
 SUGGESTIONS_MAX = 200
 
@@ -280,6 +281,23 @@ def is_read_by_partition(asset: Asset, spec: InputSpec, project: Project) -> boo
 
 
 # An asset whose keys grow with the data needs an input that is partitioned by the same key.
+
+
+def type_problems(asset: Asset) -> Iterator[Problem]:
+    """Yield the problems of declared types that no column has; each would be detected instead."""
+    if isinstance(asset.body, SqlBody):
+        return
+    from headrace.sql.types import unknown_in  # imports sqlglot
+
+    for column, kind in (asset.columns or {}).get("writes", {}).items():
+        if isinstance(kind, str) and (unknown := unknown_in(kind)):
+            yield Problem(
+                code="wrong_value",
+                message=f"{shown(unknown)} of the column {shown(column)} isn't a type",
+                hint=did_you_mean(unknown.upper(), TYPE_NAMES)
+                or "write a type of DuckDB: BIGINT, DECIMAL(18,2), VARCHAR, TIMESTAMP, BIGINT[] …",
+                place=asset.place,
+            )
 
 
 def partition_key_problems(

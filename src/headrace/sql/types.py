@@ -13,8 +13,9 @@ from collections.abc import Callable, Sequence
 from importlib.resources import files
 
 from sqlglot import exp
+from sqlglot.errors import ParseError
 
-from headrace.sql.values import UNKNOWN
+from headrace.sql.values import UNKNOWN, canonical_type
 
 # Types, and their combination by operators and branches.
 
@@ -259,6 +260,26 @@ def _decimal_type(target: exp.DataType) -> str:
 def _list_type(target: exp.DataType) -> str:
     inner = of_datatype(target.expressions[0]) if target.expressions else UNKNOWN
     return f"{inner}[]" if inner != UNKNOWN and target.args.get("values") is None else UNKNOWN
+
+
+def unknown_in(text: str) -> str:
+    """Return what in a declared type is none that columns have; empty if nothing is."""
+    if canonical_type(text) != UNKNOWN:
+        return ""
+    try:
+        declared = exp.DataType.build(text, dialect="duckdb")
+    except ParseError:
+        return text
+    if declared.this not in exp.DataType.NESTED_TYPES:
+        return text
+    parts = (
+        part
+        for part in declared.find_all(exp.DataType)
+        if part.this not in exp.DataType.NESTED_TYPES
+    )
+    return next(
+        (name for part in parts if canonical_type(name := part.sql("duckdb")) == UNKNOWN), ""
+    )
 
 
 def element(type_: str) -> str:

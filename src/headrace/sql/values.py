@@ -158,7 +158,7 @@ _ALIASES = {
     "UUID": ("GUID",),
     "VARCHAR": ("TEXT", "STRING", "CHAR", "BPCHAR"),
 }
-_NAMES = {alias: name for name, aliases in _ALIASES.items() for alias in (name, *aliases)}
+TYPE_NAMES = {alias: name for name, aliases in _ALIASES.items() for alias in (name, *aliases)}
 _DECIMAL = re.compile(r"(?:DECIMAL|NUMERIC|DEC)(?: ?\( ?(\d{1,2}) ?(?:, ?(\d{1,2}) ?)?\))?")
 _VARCHAR = re.compile(r"(?:VARCHAR|CHAR|TEXT|STRING|BPCHAR) ?\( ?\d+ ?\)")
 LISTS_MAX = 4
@@ -181,4 +181,4 @@ def _canonical_scalar(name: str) -> str:
         return f"DECIMAL({width},{scale})" if 1 <= width <= 38 and scale <= width else UNKNOWN
     if _VARCHAR.fullmatch(name):
         return "VARCHAR"
-    return _NAMES.get(name, UNKNOWN)
+    return TYPE_NAMES.get(name, UNKNOWN)

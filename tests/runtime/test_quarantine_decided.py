@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from runlab import DAYS, Lab
 
+from headrace.cli.main import run as run_command
 from headrace.project.session import Silent
 from headrace.responses.interventions import DecisionResponse
 from headrace.services.quarantine_decisions import accept_partition
@@ -100,6 +101,49 @@ def test_a_merge_is_made_again_by_looser_rules(lab: Lab) -> None:
     lab.orders(DAYS[2], amount="500")
     lab.tick()
     assert [row["partition"] for row in lab.headrace("quarantine", "latest")] == [DAYS[2]]
+
+
+def test_an_exception_waives_only_the_checks_that_were_named(lab: Lab) -> None:
+    """Would catch: a delivery that waits for its columns, accepted as it is, and published with
+    keys that repeat, which nobody had been told: its checks were evaluated only afterwards."""
+    source = lab.root / "sources/orders.yaml"
+    source.write_text(source.read_text(encoding="utf-8") + UNIQUE + "\n", encoding="utf-8")
+    lab.sql("totals", "select day, sum(amount) as total from orders group by day")
+    lab.orders(DAYS[0])
+    lab.tick()
+    lab.deliver(DAYS[1], [f"1,c,{DAYS[1]}"] * 2, "order_id,customer,day")
+    lab.tick()
+    (waiting,) = lab.headrace("quarantine", "orders")
+    assert waiting["reason"].startswith("1 column gone: amount")
+    refused = _accept(lab, f"orders@{DAYS[1]}")
+    assert refused.state == "rejected"
+    assert refused.waived == []
+    (waiting,) = lab.headrace("quarantine", "orders")
+    assert [check["name"] for check in waiting["checks"]] == ["unique_order_id"]
+    made = _accept(lab, f"orders@{DAYS[1]}")
+    assert (made.state, made.waived) == ("published", ["unique_order_id"])
+    assert [row["amount"] for row in lab.read("orders")][-2:] == [None, None]
+
+
+def test_readers_see_what_was_accepted_though_it_is_computed_again(
+    lab: Lab, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Would catch: "readers see none of it" of rows that they see: the exception is in force, and
+    the same rows were computed again and rejected as before."""
+    lab.sql("clean", "select order_id, amount, day from orders", UNIQUE)
+    _twice(lab, DAYS[0])
+    lab.tick()
+
+    def words() -> str:
+        run_command(["quarantine", "--project", str(lab.root)])
+        return capsys.readouterr().out
+
+    assert "1 partition, 2 rows; readers see none of it" in words()
+    _accept(lab, "clean")
+    lab.run("clean", again=True, reason="once more")
+    assert "1 partition, 2 rows; readers see earlier publications of 1 partition" in words()
+    (row,) = lab.headrace("quarantine")
+    assert (row["state"], row["published"]) == ("rejected", True)
 
 
 def test_what_no_rule_can_read_stays_where_it_is(lab: Lab) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -124,6 +124,7 @@ def audit(  # noqa: PLR0913 - what an audit is about is named at the one place t
     partitions: Sequence[str] = (),
     timezone: str = "UTC",
     on_fail: str = "reject",
+    waived: Collection[str] = (),
     whole: TableContents | None = None,
     key: tuple[str, str] | None = None,
     classified: Sequence[str] = (),
@@ -135,6 +136,7 @@ def audit(  # noqa: PLR0913 - what an audit is about is named at the one place t
     `partitions` are the requested keys (default: the staged ones); a requested key without rows is
     evaluated too. `references` are the other nodes that checks read, with the files of their newest
     publication. Each check is evaluated per partition, with the same result alone as in a batch.
+    Blocking checks that are `waived` only warn.
     `timezone` applies to times without a zone, unless `partition_check` has a time zone. With
     `whole` checks read all rows of the table as it will be, since the staged file of a merge holds
     only the changes. `key` is the key column and its only permitted value. Values of `classified`
@@ -189,11 +191,12 @@ def audit(  # noqa: PLR0913 - what an audit is about is named at the one place t
         profiles = description.profiles(counted, scanned)
     # With several partitions, the key `ONLY` has the values of rows without a partition.
     profile = description.profile(staged.rows, ()) if reader.several else profiles[ONLY]
+    verdict = functools.partial(_verdict, on_fail=on_fail, waived=frozenset(waived))
     scan = _Scan(
-        table, description, bool(compared), bool(hashed), scanned, concluded, misplaced, on_fail
+        table, description, bool(compared), bool(hashed), scanned, concluded, misplaced, verdict
     )
     return Audit(
-        _verdict(results, staged.rows, on_fail),
+        verdict(results, staged.rows),
         results,
         profile,
         time.perf_counter() - started,
@@ -243,7 +246,7 @@ class _Scan(msgspec.Struct, frozen=True):
     scanned: dict[str, tuple[Any, ...]]
     concluded: tuple[Concluded, ...]
     misplaced: tuple[Concluded, ...]
-    on_fail: str
+    verdict: Callable[[Sequence[CheckResult], int], Verdict]
 
     def partitions(
         self,
@@ -264,7 +267,7 @@ class _Scan(msgspec.Struct, frozen=True):
         ]
         vector = metrics.of(profile, part.rows) if profile else b""
         return PartitionAudit(
-            _verdict(check_results, part.rows, self.on_fail),
+            self.verdict(check_results, part.rows),
             tuple(check_results),
             self.content_hash(part.key, part.rows),
             vector,
@@ -442,9 +445,12 @@ def _as_of(key: str, partition_check: PartitionCheck | None, now_us: int) -> int
     )
 
 
-def _verdict(results: Sequence[CheckResult], rows: int, on_fail: str) -> Verdict:
+def _verdict(
+    results: Sequence[CheckResult], rows: int, on_fail: str, waived: frozenset[str]
+) -> Verdict:
     failed = [result for result in results if result.outcome is CheckState.FAILED]
-    if any(result.severity is Severity.BLOCKING for result in failed):
+    blocking = (result.name for result in failed if result.severity is Severity.BLOCKING)
+    if not waived.issuperset(blocking):
         return ON_FAIL[on_fail]
     if failed:
         return Verdict.WARNED

@@ -105,6 +105,8 @@ class DecisionResponse(Response, frozen=True, kw_only=True):
     """When the exception lapses; null: never."""
     why: str
     """Why it waited."""
+    waived: list[str] = msgspec.field(default_factory=list)
+    """The blocking checks that its data fails, and that the exception waives."""
     run_id: str | None = None
     """The run that computed what is made of it."""
     published: list[PublishedRow] = msgspec.field(default_factory=list)

@@ -252,3 +252,5 @@ class QuarantineRow(Response, frozen=True, kw_only=True):
     repair: RepairRow | None = None
     decide: list[str] = []
     """What publishes it as it is, and what says that it never will be."""
+    published: bool = False
+    """Whether readers see rows of the partition: of an earlier publication, or by exception."""

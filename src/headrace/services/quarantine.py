@@ -358,6 +358,7 @@ def _row(
     node = project.node(item.node)
     delivery = None if item.delivery_id is None else deliveries.get(tx, item.delivery_id)
     attempt = attempts.get(tx, item.epoch, item.n)
+    current = partition_states.get(tx, item.node, item.partition)
     renamed = (quality.renames_published if seen else quality.renames_wait)(
         tx, item.node, item.partition
     )
@@ -387,6 +388,7 @@ def _row(
         todo=_todo(repair),
         decide=_decisions(tx, item, renamed=renamed) if item.state in ("held", "rejected") else [],
         repair=repair,
+        published=current is not None and current.publication_id is not None,
     )
 
 

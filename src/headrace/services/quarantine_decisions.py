@@ -16,12 +16,13 @@ from headrace.acts import commands
 from headrace.acts.command_context import CommandContext
 from headrace.acts.commands import PendingRun, leader_command
 from headrace.lake import catalog, reshaped
-from headrace.model import HeadraceError, Project, Refused, UsageError
+from headrace.model import HeadraceError, Project, Refused, Severity, UsageError
 from headrace.model.partitions import WHOLE, command_line, partition_argument
 from headrace.project import targets
 from headrace.project.parameters import Argument, RequiredReason, Until
 from headrace.project.session import Progress, ProjectSession
 from headrace.project.snapshots import run_downstream
+from headrace.repairs.broken_partitions import failed_checks
 from headrace.repairs.incident_partitions import let_through_of
 from headrace.repairs.incident_rows import found_in, number_of
 from headrace.responses import CountsRow
@@ -440,6 +441,7 @@ def _response(
     counts = [row.rows for row in decision.rows[:1]]
     with context.store.read() as tx:
         attempt = attempts.get(tx, decision.rows[0].epoch, decision.rows[0].n)
+        waived = _waived(tx, decision) if state == "published" else []
     return DecisionResponse(
         now=context.now(),
         clock=context.clock.kind,
@@ -451,8 +453,21 @@ def _response(
         reason=decision.reason,
         until=None if decision.until is None else instant(decision.until).astimezone(zone),
         why=decision.rows[0].reason or (attempt.reason or "" if attempt else ""),
+        waived=waived,
         consumers=_readers(project, decision.node),
         next=_next(decision, state),
+    )
+
+
+def _waived(tx: Transaction, decision: ExceptionDecision) -> list[str]:
+    """Return the blocking checks that the decision's data failed."""
+    checks = (
+        check
+        for row in decision.rows
+        for check in failed_checks(tx, (row.epoch, row.n), row.partition)
+    )
+    return list(
+        dict.fromkeys(check.name for check in checks if check.severity == Severity.BLOCKING)
     )
 
 
@@ -667,6 +682,7 @@ def _together(
         state=states.pop() if len(states) == 1 else "partial",
         rows=None if None in counts else sum(count or 0 for count in counts),
         why="; ".join(dict.fromkeys(response.why for response in documents if response.why)),
+        waived=list(dict.fromkeys(name for response in documents for name in response.waived)),
         published=[row for response in documents for row in response.published],
         rejected=[row for response in documents for row in response.rejected],
         counts=documents[0].counts if len(documents) == 1 else None,

@@ -77,10 +77,11 @@ def _visibility_text(rows: list[QuarantineRow]) -> str:
 
     Accepted data stays published after its exception has lapsed.
     """
-    seen = sum(row.verdict == "warned" for row in rows)
-    if not seen:
-        return "readers see none of it"
-    return f"readers see {plural(seen, 'partition')} of it, by exceptions that have lapsed"
+    lapsed = sum(row.verdict == "warned" for row in rows)
+    earlier = sum(row.published for row in rows) - lapsed
+    parts = [f"{plural(lapsed, 'partition')} of it, by exceptions that have lapsed"] * bool(lapsed)
+    parts += [f"earlier publications of {plural(earlier, 'partition')}"] * bool(earlier)
+    return f"readers see {' and '.join(parts) or 'none of it'}"
 
 
 def _render_detail(  # complexipy: ignore (a page: a line for each thing there is to say)
@@ -165,6 +166,8 @@ def render_decision(
     _render_outcome(response, name, page)
     if response.why:
         page.say(f"it waited because: {response.why}", indent=2)
+    if response.waived:
+        page.say(f"waived with it: {joined(response.waived)}", indent=2)
     for row in response.published:
         if row.asset != response.asset:
             page.say(

@@ -275,6 +275,7 @@ def _evaluated(
             partitions=() if only_changes else task.scope.partitions,
             timezone=task.scope.timezone,
             on_fail=blocking(task.on_fail),
+            waived=task.waived,
             whole=whole,
             key=_key(task),
             classified=_classified(task, table),

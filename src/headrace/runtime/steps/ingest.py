@@ -41,7 +41,7 @@ from headrace.lake.staging import Partition, hash_partitions, stage
 from headrace.lake.tables import ColumnLookup as FileLookup
 from headrace.model import HeadraceError, LakeError, Source
 from headrace.model.partitions import split
-from headrace.runtime.accepted_rules import as_accepted
+from headrace.runtime.accepted_rules import as_accepted, without_emptied
 from headrace.runtime.messages import (
     FailedOutcome,
     HeldOutcome,
@@ -354,7 +354,7 @@ def _staged(
     if is_routed_by_rows(source):
         staged = _hashed(session, staged, table)
     promised = promised_checks(task.promised or (), source.place, source.on_drift)
-    checks = (*promised, *source.checks)
+    checks = without_emptied((*promised, *source.checks), task.emptied)
 
     def audited(file: StagedFile) -> Audit:
         return audit(
@@ -369,6 +369,7 @@ def _staged(
             now_us=task.now_us,
             timezone=source.timezone,
             on_fail=blocking(source.on_fail),
+            waived=task.waived,
             classified=task.classified,
             repeated=True,
         )

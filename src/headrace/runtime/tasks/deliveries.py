@@ -169,7 +169,7 @@ def fetched_bytes_max(tx: Transaction, source: Source, delivery: int) -> int:
     return min(DELIVERY_BYTES_MAX, max(FETCHED_BYTES, FETCHED_TIMES * largest))
 
 
-# Looser rules for a task whose result was accepted beforehand: blocking faults only warn.
+# Looser rules for a task whose result was accepted beforehand: what was named only warns.
 
 T = TypeVar("T", IngestTask, ComputeTask)
 
@@ -183,7 +183,9 @@ def with_accepted_rules(tx: Transaction, node: str, keys: tuple[str, ...], task:
         return task  # its results aren't evaluated
     if exceptions.expected_exceptions(tx, node).isdisjoint(keys):
         return task
+    waived = exceptions.waived_checks(tx, node)
     if isinstance(task, IngestTask):
-        return as_accepted(task)
+        emptied = exceptions.emptied_columns(tx, node)
+        return msgspec.structs.replace(as_accepted(task), waived=waived, emptied=emptied)
     around = msgspec.structs.replace(task.around, on_anomaly=ACCEPTED, of_columns={})
-    return msgspec.structs.replace(task, on_fail="warn", around=around)
+    return msgspec.structs.replace(task, waived=waived, around=around)

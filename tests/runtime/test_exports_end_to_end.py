@@ -50,10 +50,10 @@ def exporting(lab: Lab) -> Lab:
     return lab
 
 
-def declare(lab: Lab, export: str = CSV, more: str = "") -> None:
+def declare(lab: Lab, export: str = CSV, more: str = "", promise: str = "due: '07:00'") -> None:
     lab.write(
         "consumers.yaml",
-        "- consumer: extract-1\n  owner: core\n  reads: [clean]\n  due: '07:00'\n  export:"
+        f"- consumer: extract-1\n  owner: core\n  reads: [clean]\n  {promise}\n  export:"
         f" {export}\n{more}",
     )
 
@@ -361,6 +361,30 @@ def test_whole_data_is_one_export(exporting: Lab) -> None:
     assert exports(exporting) == {"totals.csv": "customer,amount\nc0,6.00\nc1,6.00\nc2,6.00\n"}
     assert len(attempts(exporting)) == 2
     assert consumer(exporting).state == "served"
+
+
+def test_what_fails_without_a_deadline_is_no_quiet_service(lab: Lab) -> None:
+    """Would catch: "All consumers are served" while the export of data without a rhythm fails, for
+    no interval waits for it, and `doctor` that finds its folder writable."""
+    lab.write("sources/orders.yaml", "source: orders\nowner: acme\nfiles: landing/orders.csv\n")
+    lab.sql("clean", "select order_id from orders", "")
+    declare(lab, "{to: exports/clean.csv}", promise="max_age: 3d")
+    file = lab.root / "landing/orders.csv"
+    file.write_text("order_id\n1\n", encoding="utf-8")
+    lab.tick()
+    shutil.rmtree(lab.root / "exports")
+    (lab.root / "exports").write_text("no folder", encoding="utf-8")
+    file.write_text("order_id\n1\n2\n", encoding="utf-8")
+    lab.tick()
+    (consumer,) = lab.headrace("status", "--now", lab.now.isoformat())["consumers"]
+    assert (consumer["state"], consumer["incident"]) == ("at_risk", "INC-2")
+    assert consumer["reason"].startswith("export to exports/clean.csv failed")
+    (item,) = (
+        item
+        for item in lab.headrace("doctor", "--now", lab.now.isoformat(), code=None)
+        if item["name"] == "export extract-1"
+    )
+    assert (item["state"], item["todo"]) == ("fail", "headrace incident INC-2")
 
 
 def test_a_whole_read_beside_days_has_what_the_day_brought(exporting: Lab) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from headrace.model.errors import LAKE_CLOSED
 from headrace.model.intervals import bounds_us
+from headrace.model.times import Duration
 from headrace.slo.blockage import (
     HOLDS,
     Blockage,
@@ -16,7 +17,7 @@ from headrace.slo.blockage import (
     in_repair_order,
     promised_by,
 )
-from headrace.slo.consumer_states import AtRisk, most_unusual
+from headrace.slo.consumer_states import AtRisk, LatestExport, most_unusual
 from headrace.slo.declared_promises import WHOLE, Terms
 from headrace.slo.facts import AcceptedPartition
 from headrace.slo.freshness import next_pass, sources_of
@@ -208,6 +209,32 @@ class Risks:
             if it.met_at_us is not None and it.met_at_us >= partition.at_us
         )
         return min(met, default=partition.at_us)
+
+    def unexported(self, export: LatestExport | None) -> AtRisk | None:
+        """Return the risk from a failing export of data without a rhythm.
+
+        No interval waits for it: the consumer is late only by the age of what it reads.
+        """
+        terms = self._terms
+        if export is None or export.state != "failed" or self._context.has_rhythm(terms):
+            return None
+        node = self._context.declared.exports[terms.consumer]
+        partition = export.interval or WHOLE
+        facts = self._context.facts.partition_state(node.name, partition)
+        assert facts is not None, "a failed export has a state"
+        results = Blocked(
+            BlockReason.FAILED, facts.since_us, node.name, partition, "failed", facts.reason
+        )
+        age = Duration.parse(terms.max_age or "0s")
+        return AtRisk(
+            partition,
+            age.after_us(facts.since_us, terms.timezone),
+            node.name,
+            partition,
+            blockage_clause(results, self._context, self._now),
+            self._blockage.next_command(results),
+            facts.since_us,
+        )
 
     def anomalous(self) -> AtRisk | None:
         """Return the risk from an anomalous partition behind the newest interval that is served."""

@@ -26,6 +26,7 @@ from headrace.slo.consumer_states import (
     ConsumedAsset,
     ConsumerState,
     ConsumerStatus,
+    LatestExport,
     Status,
     Wronged,
     exceptions_relied_on,
@@ -124,6 +125,11 @@ class _ConsumerEvaluation:
         return data_through(self._terms, self._all, self._context, self._now)
 
     @cached_property
+    def _export(self) -> LatestExport | None:
+        due = self._due[-1].interval if self._due else None
+        return latest_export(self._terms, self._context, due)
+
+    @cached_property
     def _excepted(self) -> list[AcceptedPartition]:
         return exceptions_relied_on(
             self._terms,
@@ -140,7 +146,11 @@ class _ConsumerEvaluation:
         deadline = self._risks.deadline() if served else None
         risk = deadline
         if served and risk is None:
-            risk = self._risks.lapsing(self._excepted) or self._risks.anomalous()
+            risk = (
+                self._risks.unexported(self._export)
+                or self._risks.lapsing(self._excepted)
+                or self._risks.anomalous()
+            )
         states = [
             state
             for state, holds in (
@@ -177,9 +187,7 @@ class _ConsumerEvaluation:
             reads=tuple(self._reads(fresh)),
             reason=reason,
             next=command,
-            export=latest_export(
-                self._terms, self._context, self._due[-1].interval if self._due else None
-            ),
+            export=self._export,
             risk=risk,
             paused=pause,
             obligations=tuple(self._all),

@@ -44,7 +44,7 @@ from headrace.slo.damaged_files import damaged_files
 from headrace.slo.freshness import usual_gap
 from headrace.sql.engine_faults import ENGINE_FAULTS
 from headrace.store.lease import holder
-from headrace.store.queries import audit_trail, deliveries, freezes
+from headrace.store.queries import audit_trail, deliveries, freezes, incidents
 
 if TYPE_CHECKING:
     from headrace.engine.sandbox import Protections
@@ -641,9 +641,27 @@ def outside(session: ProjectSession) -> Iterator[ExaminationFinding]:
         return
     for source in project.sources.values():
         yield _source(session.root, source)
+    failing = _failing_exports(session)
     for consumer in project.consumers.values():
-        if consumer.export is not None:
+        if consumer.name in failing:
+            incident = failing[consumer.name]
+            text = f"its last export failed: {incident} is open"
+            yield fail(f"export {consumer.name}", text, f"headrace incident {incident}")
+        elif consumer.export is not None:
             yield _export(session.root, consumer)
+
+
+def _failing_exports(session: ProjectSession) -> dict[str, str]:
+    """Return the open incident of each consumer that has one of its own: its export fails."""
+    if session.store is None:
+        return {}
+    with session.store.read() as tx:
+        opened = incidents.open_incidents(tx)
+    return {
+        incident.node: incident.label
+        for incident in opened
+        if incident.kind != "reported" and incident.state != "recovering"
+    }
 
 
 def _source(root: Path, source: Source) -> ExaminationFinding:
@@ -682,7 +700,11 @@ def _export(root: Path, consumer: Consumer) -> ExaminationFinding:
     if not isinstance(target, str) or "://" in target:
         return skipped(name, "goes elsewhere; headrace connections test tries its connection")
     folder = _literal(root, target)
-    there = next(path for path in (folder, *folder.parents) if path.is_dir())
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    if not there.is_dir():
+        return fail(
+            name, f"{_short(root, there)} isn't a folder", "move it, or write to another folder"
+        )
     if not os.access(there, os.W_OK | os.X_OK):
         return fail(
             name, f"{_short(root, there)} can't be written", "look at its owner and permissions"

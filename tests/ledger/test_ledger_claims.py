@@ -90,6 +90,10 @@ def test_a_source_that_cant_be_read_is_told_so_whenever_that_began(since: int) -
         *(["not delivered yet"] if since > 0 else []),
         "couldn't be read: 429 Too Many Requests",
     ]
+    rows.looked = 0
+    stay = msgspec.structs.replace(stay, promised_us=30)
+    last = divided(DelayClaims(stay, rows).all(), 0, 100, NODE, "*")[-1]
+    assert last.kind == "source", "that nobody has looked since isn't what it waits for"
 
 
 def test_a_plan_waits_for_an_approval_and_for_its_rest() -> None:

@@ -8,7 +8,7 @@ from test_ledger_paths import DAY, END, FIRST, SECOND, SOURCE, Several, Written
 from test_undecided import segment
 
 from headrace.ledger.inputs import LedgerInputs, PartitionRef, ReadScope
-from headrace.ledger.records import Standstill
+from headrace.ledger.records import LedgerIncident, Standstill
 from headrace.ledger.segments import SegmentKind, clipped
 from headrace.model import Grain
 from headrace.slo.facts import PartitionStateFacts
@@ -50,8 +50,26 @@ def test_the_root_of_a_wait_is_what_most_surely_blocks_it() -> None:
     assert [place.node for place in sorted(places, key=inputs.root_rank)] == [
         "failed", "held", "paused", "resumed", "reader", "stale", "running", "idle",
     ]  # fmt: skip
-    assert inputs.root_rank(PartitionRef("reader", FIRST)) == (2, 0, "resumed", FIRST)
-    assert inputs.root_rank(PartitionRef("unknown", FIRST)) == (2, 0, "unknown", FIRST)
+    assert inputs.root_rank(PartitionRef("reader", FIRST)) == (2, 1, "resumed", FIRST)
+    assert inputs.root_rank(PartitionRef("unknown", FIRST)) == (2, 1, "unknown", FIRST)
+
+
+def test_of_missing_deliveries_one_with_an_incident_blocks_most_surely() -> None:
+    """Catches a ledger that names a delivery that just isn't there, while `status` names the
+    incident of a source beside it that can't be read."""
+
+    class Named(Several):
+        def incidents(self, name: str, partition: str) -> list[LedgerIncident]:
+            ended = {"down": None, "up": 9}
+            if name not in ended:
+                return []
+            return [LedgerIncident(1, name, "source_unavailable", "", "", 0, ended[name])]
+
+    sources = [node(name, Grain.DAY, source=True, timezone="UTC") for name in ("a", "down", "up")]
+    context = EvaluationContext(declare(sources), Written().facts)
+    inputs = LedgerInputs(context, Named(), {}, None)
+    places = [PartitionRef(item.name, FIRST) for item in sources]
+    assert [place.node for place in sorted(places, key=inputs.root_rank)] == ["down", "a", "up"]
 
 
 def test_a_node_that_reads_itself_has_a_root() -> None:
@@ -62,7 +80,7 @@ def test_a_node_that_reads_itself_has_a_root() -> None:
     ]
     context = EvaluationContext(declare([SOURCE, *ring]), Written().facts)
     inputs = LedgerInputs(context, Several(), {}, None)
-    assert inputs.root_rank(PartitionRef("a", FIRST)) == (2, 0, *PLACE)
+    assert inputs.root_rank(PartitionRef("a", FIRST)) == (2, 1, *PLACE)
     assert (inputs.reads("a", "s"), inputs.reads("s", "a")) == (True, False)
 
 

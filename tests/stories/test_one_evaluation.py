@@ -65,10 +65,14 @@ pytestmark = pytest.mark.long
 
 HOLD_OF_WHAT_IS_THERE = 432
 """`status` named the delivery that a consumer waits for, `why` a held input of what it can read."""
+ONE_OF_TWO_SOURCES = 25
+"""`status` named the source that can't be read, `why` another one that nobody had looked at."""
 SEEDS = (
     [int(os.environ["SEED"])]
     if os.environ.get("SEED")
-    else sorted({*range(int(os.environ.get("SEEDS", "16"))), HOLD_OF_WHAT_IS_THERE})
+    else sorted(
+        {*range(int(os.environ.get("SEEDS", "16"))), HOLD_OF_WHAT_IS_THERE, ONE_OF_TWO_SOURCES}
+    )
 )
 ASSETS = {*MADE_OF, *OLD, OF_HOURS}
 GOOD = ("served", "at_risk")

@@ -190,7 +190,8 @@ class DelayClaims:
         note = "not delivered yet" if stay.open else DELIVERY_GONE
         known_until_us = stay.to_us
         expected_us = max(stay.from_us, stay.promised_us or 0)
-        if stay.open and observed_us < expected_us < stay.to_us:
+        unreadable = any(each.to_us is None for each in self._records.unread(stay.node))
+        if stay.open and observed_us < expected_us < stay.to_us and not unreadable:
             known_until_us = expected_us
             yield self._claim(SegmentKind.DETECTION, expected_us, stay.to_us, NOBODY_OBSERVED)
         yield self._claim(SegmentKind.SOURCE, stay.from_us, known_until_us, note, incident)

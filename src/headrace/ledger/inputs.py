@@ -268,7 +268,8 @@ class LedgerInputs:
         """Return how surely a missing partition blocks others; lower ranks are surer.
 
         In this order: data that a person must repair, paused nodes, missing deliveries, running
-        attempts. Of the first, the oldest comes first, as in `blockage.in_repair_order`.
+        attempts. Of the first, the oldest comes first, as in `blockage.in_repair_order`; of the
+        deliveries, one with an open incident, as in `incident_impact.holding_incident`.
         """
         if place not in self._ranks:
             if len(self._ranks) >= RANKED_MAX or self._depth >= DEPTH_MAX:
@@ -287,7 +288,7 @@ class LedgerInputs:
         if any(pause.to_us is None for pause in self._records.pauses(place.node)):
             return (1, 0, *place)
         if node is None or node.is_source:
-            return (2, 0, *place)
+            return (2, not self._has_open_incident(place), *place)
         if state == "running":
             return (3, 0, *place)
         now = self._records.now_us
@@ -295,3 +296,6 @@ class LedgerInputs:
             ready_input.place for ready_input in self.of(place, now) if ready_input.at_us is None
         ]
         return min((self.root_rank(ref) for ref in missing), default=(4, 0, *place))
+
+    def _has_open_incident(self, place: PartitionRef) -> bool:
+        return any(item.ended_us is None for item in self._records.incidents(*place))

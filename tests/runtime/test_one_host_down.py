@@ -103,6 +103,66 @@ def test_two_sources_of_a_host(tmp_path: Path, how: str) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("owners", [["acme"] * 4, ["acme", "bolt", "core", "dune"]])
+def test_a_host_that_comes_back_without_its_files(tmp_path: Path, owners: list[str]) -> None:
+    """Would catch: a second incident of three of four sources, "found 47 h later", once their host
+    answers again without the files of the days in which it didn't; "look at the server", of a
+    server that answers; one that is over while the files are still missing."""
+    lab = Lab(tmp_path / "p")
+    (lab.root / "sources/orders.yaml").unlink()
+    folder = lab.root / "served"
+    folder.mkdir()
+    server = served(folder)
+    names = ["east", "north", "south", "west"]
+    lab.write("owners.yaml", "".join(f"{owner}: {{kind: vendor}}\n" for owner in {*owners, "core"}))
+    consumers = []
+    for name, owner in zip(names, owners, strict=True):
+        url = f"http://127.0.0.1:{server.server_port}/{name}_{{date:%Y-%m-%d}}.csv"
+        declared = f"source: {name}\nowner: {owner}\npartition: day\nhttp: {url}\n"
+        lab.write(f"sources/{name}.yaml", declared + "expect: {by: '05:00'}\n")
+        lab.sql(f"of_{name}", f"select id, day from {name}")
+        consumers.append(
+            f"- {{consumer: c_{name}, owner: core, reads: [of_{name}], due: '07:00'}}\n"
+        )
+    lab.write("consumers.yaml", "".join(consumers))
+
+    def pass_at(time: str, *days: str, down: bool = False) -> None:
+        for name in names:
+            for day in days:
+                (folder / f"{name}_{day}.csv").write_text(f"id,day\n1,{day}\n")
+        Files.refuses = set(names) if down else set()
+        lab.now = datetime.fromisoformat(f"2025-01-{time}:00+00:00")
+        lab.tick()
+
+    pass_at("07T04:30", "2025-01-06")
+    for time in ("08T04:30", "08T08:00", "09T04:30", "09T08:00"):
+        pass_at(time, down=True)
+    (down,) = lab.headrace("incidents")
+    pass_at("10T04:30", "2025-01-09")
+    (back,) = lab.headrace("incidents")
+    assert [back["id"], back["began_at"], back["detect_seconds"]] == [
+        down["id"],
+        down["began_at"],
+        down["detect_seconds"],
+    ]
+    assert (down["cause"]["kind"], back["cause"]["kind"]) == (
+        "source_unavailable",
+        "missing_source",
+    )
+    assert back["affected"]["consumers"] == [f"c_{name}" for name in names]
+    assert "as soon as the file comes" in back["repair"]["text"]
+    pass_at("10T08:30", "2025-01-07", "2025-01-08")
+    (over,) = lab.headrace("incidents", "--all")
+    assert (over["state"], over["restored_at"]) == ("resolved", over["resolved_at"])
+    said = [line["what"] for line in lab.headrace("incident", over["id"])["timeline"]]
+    assert [line for line in said if line.startswith("it can be read again")] == [
+        "it can be read again, without what was to come meanwhile: 4 nodes: 8 intervals not there"
+    ]
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.long
 def test_two_sources_of_a_folder_that_is_gone(tmp_path: Path) -> None:
     """Would catch: two vendors who are said to be late, because a disk of ours isn't mounted."""
     lab = Lab(tmp_path / "p")

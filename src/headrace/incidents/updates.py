@@ -427,7 +427,12 @@ def _of_one_kind(cause: Cause, incident: Incident) -> Cause:
 
 
 def _holds_evidence(cause: Cause, incident: Incident, known_ids: Collection[str]) -> bool:
-    """Return whether an incident of the same kind already has all evidence of a cause."""
+    """Return whether an incident of the same kind already has all evidence of a cause.
+
+    A host that didn't answer has some of the deliveries that are missing since then.
+    """
+    if incident.kind == CauseKind.SOURCE_UNAVAILABLE and cause.kind in _FAMILIES:
+        return any(item in known_ids for item in cause.own)
     if incident.kind != cause.kind or not cause.own:
         return False
     return all(item in known_ids for item in cause.own)

@@ -31,7 +31,7 @@ from headrace.incidents.diagnosis.graph import (
 from headrace.incidents.diagnosis.local_causes import BODIES, causes_at
 from headrace.incidents.diagnosis.rule_terms import ABSENT, CLOCK_US, EXACT_NATS, NodeEvidence
 from headrace.incidents.diagnosis.rules import BY_KIND, lost_partners
-from headrace.incidents.diagnosis.shared_causes import merge_shared, traced_to_sources
+from headrace.incidents.diagnosis.shared_causes import LATE, merge_shared, traced_to_sources
 from headrace.incidents.diagnosis.wording import described_cause
 from headrace.model import Grain
 from headrace.model.causes import HEADRACE, Cause, CauseKind
@@ -262,14 +262,18 @@ def carried_causes(
 ) -> list[CauseCandidate]:
     """Return the open causes without active evidence of their own, but with active symptoms.
 
-    That somebody accepted data isn't a symptom.
+    That somebody accepted data isn't a symptom. A source that answers again, without the deliveries
+    of the time in which it didn't, is no cause any more: these are missing.
     """
     active_ids = {item.id for item in evidence}
     symptoms = {item.id for item in evidence if not item.accepted}
+    absent = {item.id for item in evidence if item.kind in LATE}
     result = (
         cause
         for cause in open_causes
-        if active_ids.isdisjoint(cause.own) and not symptoms.isdisjoint(cause.explains)
+        if active_ids.isdisjoint(cause.own)
+        and not symptoms.isdisjoint(cause.explains)
+        and (cause.kind is not CauseKind.SOURCE_UNAVAILABLE or absent.isdisjoint(cause.explains))
     )
     return [_as_candidate(cause, frozenset(cause.explains)) for cause in result]
 

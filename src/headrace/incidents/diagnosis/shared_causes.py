@@ -27,7 +27,8 @@ _OUTSIDE = (
     CauseKind.ACCESS_DENIED,
     CauseKind.DESTINATION_UNAVAILABLE,
 )
-_LATE = (CauseKind.LATE_SOURCE, CauseKind.MISSING_SOURCE)
+LATE = (CauseKind.LATE_SOURCE, CauseKind.MISSING_SOURCE)
+"""Kinds about deliveries that aren't there, though their source answers."""
 _UNANSWERED = re.compile(
     r"no connection|connection (refused|timed out)|no route to host|name or service not known|could"
     r" not resolve"
@@ -39,14 +40,19 @@ _MACHINE = (CauseKind.WORKER_LOST, CauseKind.RESOURCE_EXHAUSTED)
 
 
 def merge_shared(
-    causes: Sequence[CauseCandidate], graph: CauseGraph, open_causes: Iterable[Cause] = ()
+    causes: Sequence[CauseCandidate], graph: CauseGraph, open_causes: Sequence[Cause] = ()
 ) -> list[CauseCandidate]:
     """Return the causes in their order, with shared ones merged.
 
-    Causes of one open incident stay merged, however few are left.
+    Causes of one open incident stay merged, however few are left. Deliveries that are missing since
+    their host didn't answer have one cause, whoever owns their sources.
     """
     known = {evidence: number for number, cause in enumerate(open_causes) for evidence in cause.own}
     merged: dict[CauseCandidate, CauseCandidate | None] = {}
+    for group in _since_outages(causes, open_causes):
+        merged |= {group[0]: _merged_causes(group), **dict.fromkeys(group[1:])}
+    causes = _replaced(causes, merged)
+    merged = {}
     for group in alike_causes(causes, graph):
         of = {known.get(candidate.own_evidence[0].id) for candidate in group}
         if len({candidate.node for candidate in group}) >= _least(group[0]) or (
@@ -54,6 +60,22 @@ def merge_shared(
         ):
             merged |= {group[0]: _merged_causes(group), **dict.fromkeys(group[1:])}
     return _replaced(causes, merged)
+
+
+def _since_outages(
+    causes: Sequence[CauseCandidate], open_causes: Iterable[Cause]
+) -> Iterator[list[CauseCandidate]]:
+    """Yield the missing deliveries of each open incident of a host that didn't answer."""
+    outages = (cause for cause in open_causes if cause.kind is CauseKind.SOURCE_UNAVAILABLE)
+    for known in [set(outage.explains) for outage in outages]:
+        group = [
+            candidate
+            for candidate in causes
+            if candidate.kind in LATE
+            and not known.isdisjoint(evidence.id for evidence in candidate.own_evidence)
+        ]
+        if len(group) > 1:
+            yield group
 
 
 def _replaced(
@@ -154,9 +176,9 @@ def _sharing_key(candidate: CauseCandidate, graph: CauseGraph) -> Hashable:
         return (candidate.kind, host)
     if candidate.kind in (*_OUTSIDE, *_MACHINE) and host:
         return (candidate.kind, host)
-    if candidate.kind in _LATE:
+    if candidate.kind in LATE:
         owner = graph.owner(candidate.node)
-        return (_LATE, owner) if owner else None
+        return (LATE, owner) if owner else None
     if candidate.kind is CauseKind.CODE_ERROR or first.family is Family.ERROR:
         error = error_without_figures(first.observed)
         return (candidate.kind, failure_of(first), first.error_kind, error)

@@ -193,6 +193,11 @@ def reclassified_text(was: tuple[str, str], now: tuple[str, str]) -> str:
         return "it was late; its deadline has passed now: it is missing"
     if node == was_node and (was_kind, kind) == (CauseKind.MISSING_SOURCE, CauseKind.LATE_SOURCE):
         return "it is late, and not missing any more: no deadline has passed"
+    if was_kind == CauseKind.SOURCE_UNAVAILABLE and kind in (
+        CauseKind.LATE_SOURCE,
+        CauseKind.MISSING_SOURCE,
+    ):
+        return "it can be read again, without what was to come meanwhile"
     return f"it is {kind} at {node}, not {was_kind} at {was_node}"
 
 

@@ -1,7 +1,6 @@
 """The tables of commands become part of the package: `scripts/generate.py` writes them.
 
-Headrace's dependencies are needed for that: a build in an environment of its own fetches them. An
-sdist has the tables and no `scripts/`.
+Packages beside Headrace have links to this file. An sdist has the tables and no `scripts/`.
 """
 
 from __future__ import annotations
@@ -13,8 +12,6 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-ROOT = Path(__file__).resolve().parent
-
 
 class BuildHook(BuildHookInterface[Any]):
     """What hatchling calls."""
@@ -22,19 +19,27 @@ class BuildHook(BuildHookInterface[Any]):
     PLUGIN_NAME = "custom"
 
     def dependencies(self) -> list[str]:
-        """Return Headrace's dependencies if there is something to write: it is imported then."""
-        return self.metadata.core.dependencies if generate("--check") else []
+        """Return what writing the tables imports, if they are to be written."""
+        return generate("--requirements")
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Write the tables, unless they are what the sources say."""
         del version, build_data
-        if generate():
-            raise RuntimeError("the tables of commands can't be generated; the reason is above")
+        generate()
 
 
-def generate(*options: str) -> int:
-    """Write the tables of commands; return the exit code."""
-    if not (ROOT / "scripts").is_dir():
-        return 0
-    command = [sys.executable, "-m", "scripts.generate", *options]
-    return subprocess.run(command, cwd=ROOT, check=False).returncode
+def generate(*options: str) -> list[str]:
+    """Write the tables of commands, or do what the options say; return the lines of output.
+
+    Raises RuntimeError if it fails, which has printed why.
+    """
+    for folder in Path(__file__).absolute().parents:
+        if (folder / "scripts/generate.py").is_file():
+            command = [sys.executable, "-m", "scripts.generate", *options]
+            done = subprocess.run(
+                command, cwd=folder, stdout=subprocess.PIPE, text=True, check=False
+            )
+            if done.returncode != 0:
+                raise RuntimeError("the tables of commands aren't written; the reason is above")
+            return done.stdout.splitlines()
+    return []

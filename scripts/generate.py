@@ -1,6 +1,9 @@
 """Write what is generated from the declarations of the commands, if it isn't what they say.
 
-    python -m scripts.generate [--check]    with --check only exit 1 if something is to be written
+    python -m scripts.generate [--requirements]
+
+With `--requirements` it only prints what must be installed to write them, one a line, and nothing
+if they are current.
 
 These are the table of commands, the methods of `headrace.Session`, what the shell completes, and
 the tools of agents, for Headrace and for each package beside it that has an entry point in the
@@ -16,6 +19,7 @@ import tempfile
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from scripts import command_tables
 from scripts.command_tables import SOURCE
@@ -31,8 +35,9 @@ def main(arguments: list[str]) -> int:
     digest = digest_of_sources()
     if is_fresh(digest):
         return 0
-    if "--check" in arguments:
-        return 1
+    if "--requirements" in arguments:
+        sys.stdout.writelines(f"{name}\n" for name in _requirements())
+        return 0
     for source in sources():
         _replace(source / "command_tables.py", command_tables.text(source))
     _write_others()
@@ -73,9 +78,23 @@ def sources() -> list[Path]:
 def _packages() -> Iterator[tuple[str, str]]:
     """Yield the folder of each package that has generated tables, with the module of its table."""
     for file in sorted(ROOT.glob("packages/*/pyproject.toml")):
-        project = tomllib.loads(file.read_text(encoding="utf-8"))["project"]
-        for module in project.get("entry-points", {}).get(GROUP, {}).values():
+        for module in _project(file.parent).get("entry-points", {}).get(GROUP, {}).values():
             yield file.parent.name, module
+
+
+def _project(folder: Path) -> dict[str, Any]:
+    """Return what a distribution says of itself."""
+    text = (folder / "pyproject.toml").read_text(encoding="utf-8")
+    project: dict[str, Any] = tomllib.loads(text)["project"]
+    return project
+
+
+def _requirements() -> Iterator[str]:
+    """Yield what Headrace and the packages with tables need, besides each other."""
+    for folder in (ROOT, *(ROOT / "packages" / name for name, _ in _packages())):
+        for requirement in _project(folder)["dependencies"]:
+            if not requirement.startswith("headrace"):
+                yield requirement
 
 
 def tools_file(source: Path) -> Path:

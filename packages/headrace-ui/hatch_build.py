@@ -1,6 +1,6 @@
 """The web UI becomes part of the package: built from Headrace's `ui/` into
 `src/headrace_ui/ui_bundle/` whenever the sources are newer. So do the tables of commands, which
-Headrace's `scripts/generate.py` writes.
+`tables_build.py` writes, a link to Headrace's hook.
 
     python hatch_build.py               build it if it isn't what `ui/` says
     python hatch_build.py --check       exit 1 if it isn't
@@ -10,8 +10,7 @@ Headrace's `scripts/generate.py` writes.
 As hatchling's hook it does the same before a wheel, an sdist or an editable install. Nobody needs
 Node: it comes from a Python package, and is asked for only when there is something to build. An
 editable install goes on without the UI where npm's registry can't be reached (the server then says
-how to build it); a wheel doesn't. `HEADRACE_SKIP_UI=1` leaves it as it is. Headrace's dependencies
-are needed to write the tables: a build in an environment of its own fetches them.
+how to build it); a wheel doesn't. `HEADRACE_SKIP_UI=1` leaves it as it is.
 """
 
 from __future__ import annotations
@@ -19,10 +18,10 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import runpy
 import shutil
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +39,7 @@ NO_INPUTS = {
 }
 TEST_SUFFIXES = (".test.ts", ".test.tsx")
 BUILD_SECONDS = 600
+generate = runpy.run_path(str(ROOT / "tables_build.py"))["generate"]
 
 
 class BuildHook(BuildHookInterface[Any]):
@@ -48,18 +48,13 @@ class BuildHook(BuildHookInterface[Any]):
     PLUGIN_NAME = "custom"
 
     def dependencies(self) -> list[str]:
-        """What is needed to build what isn't there: Node, and Headrace's own dependencies."""
-        node = [NODE] if self._stale() else []
-        if not generate("--check"):
-            return node
-        text = (HEADRACE / "pyproject.toml").read_text(encoding="utf-8")
-        return [*tomllib.loads(text)["project"]["dependencies"], *node]
+        """What is needed to build what isn't there: Node, and what writing the tables imports."""
+        return [*generate("--requirements"), *([NODE] if self._stale() else [])]
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Build, unless what there is will do. `version` is `editable` or `standard`."""
         del build_data
-        if generate():
-            raise RuntimeError("the tables of commands can't be generated; the reason is above")
+        generate()
         if not self._stale():
             return
         try:
@@ -73,14 +68,6 @@ class BuildHook(BuildHookInterface[Any]):
 
     def _stale(self) -> bool:
         return os.environ.get("HEADRACE_SKIP_UI", "") in ("", "0") and not fresh()
-
-
-def generate(*options: str) -> int:
-    """Write the tables of commands; return the exit code."""
-    if not (HEADRACE / "scripts/generate.py").is_file():
-        return 0
-    command = [sys.executable, "-m", "scripts.generate", *options]
-    return subprocess.run(command, cwd=HEADRACE, check=False).returncode
 
 
 def fresh() -> bool:

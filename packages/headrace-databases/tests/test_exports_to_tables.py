@@ -6,6 +6,9 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import sys
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -22,6 +25,18 @@ from headrace_databases.exports.tables import LEDGER
 
 LONG = """select [12345678901234567890.12::decimal(38,2)] as l,
   '[12345678901234567890.12]'::json as j"""
+
+
+def test_a_missing_driver_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Would catch: "unexpected module not found error" in place of what to install."""
+    monkeypatch.delitem(sys.modules, postgresql.__name__)
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with closing(Bench(tmp_path)) as bench:
+        bench.connection = {"url": "postgresql://u@127.0.0.1:1/d"}
+        target = {"to": {"connection": "warehouse", "table": "delays"}}
+        outcome = bench.perform(bench.task(target, bench.rows(ORDERS)))
+    assert isinstance(outcome, FailedOutcome) and outcome.error.code == "configuration_error"
+    assert outcome.error.message.endswith("pip install 'headrace-databases[postgresql]'")
 
 
 class TableContract(ExportTargetContract):

@@ -23,7 +23,7 @@ from headrace.security.secrets import Secrets
 class ConnectionKind(ABC):
     """A kind of connection: `type` in `[connections.X]`, or the scheme of its `url`.
 
-    Its instances have no state. `connection` is as declared: `secrets` resolves its references.
+    Its instances have no state. `secrets` resolves the references of a `connection`.
     """
 
     name: ClassVar[str]
@@ -61,9 +61,8 @@ def resolved_kind(connection: Mapping[str, Any], secrets: Secrets) -> tuple[str 
     return connection_kind({**connection, "url": url}), str(url)
 
 
-def kind_of_connection(connection: Mapping[str, Any], secrets: Secrets) -> ConnectionKind:
-    """Return the class for a connection of a database. Raises Unavailable and SecretMissing."""
-    kind, _ = resolved_kind(connection, secrets)
+def connection_kind_named(kind: str | None) -> ConnectionKind:
+    """Return what requests connections of a kind. Raises Unavailable."""
     try:
         loaded = load_plugin(CONNECTIONS, kind or "", ConnectionKind)  # type: ignore[type-abstract]
     except BrokenPlugin as error:

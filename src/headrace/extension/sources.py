@@ -13,6 +13,7 @@ from headrace.connect.connectors import (
     Fetched,
     SourceKind,
     Unavailable,
+    unusable,
 )
 from headrace.connect.deliveries import (
     DELIVERY_BYTES_MAX,
@@ -72,5 +73,6 @@ __all__ = [
     "resolved_kind",
     "shown",
     "size_in_bytes",
+    "unusable",
     "words_of",
 ]

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import msgspec
 
 from headrace.access.permissions import OPERATE, SEE, command
-from headrace.connect.connection_kinds import kind_of_connection, resolved_kind
+from headrace.connect.connection_kinds import connection_kind_named, resolved_kind
 from headrace.connect.connectors import Unavailable
 from headrace.connect.destinations import AddressRefused
 from headrace.connect.read_deadlines import http_status
@@ -124,10 +124,11 @@ def _ask(session: ProjectSession, project: Project, name: str, secrets: Secrets)
     """
     connection = project.settings.connections[name]
     kind, url = resolved_kind(connection, secrets)
+    resolved = {**connection, "url": url}
     if kind in DATABASES:
-        kind_of_connection(connection, secrets).test(connection, secrets, session.folders.temporary)
+        connection_kind_named(kind).test(resolved, secrets, session.folders.temporary)
     elif kind == "http":
-        _ask_http(secrets.resolved({**connection, "url": url}), project.settings.private_addresses)
+        _ask_http(secrets.resolved(resolved), project.settings.private_addresses)
     else:
         return _ask_files(project, name, url, secrets)
     return True

@@ -11,7 +11,7 @@ from typing import Any
 
 from headrace.extension.sources import ConnectionKind, Secrets
 from headrace.extension.tables import Assignment, Portion, Surroundings, Written
-from headrace_databases.engines.engine import address_of, open_engine
+from headrace_databases.engines.engine import address_of, module_of, open_engine
 
 
 class DatabaseConnection(ConnectionKind):
@@ -24,18 +24,23 @@ class DatabaseConnection(ConnectionKind):
             engine.rows("select 1 as one", {})
 
 
-class Postgresql(DatabaseConnection):
-    """PostgreSQL: exported rows go by COPY, as text that PostgreSQL parses as its own types."""
-
-    name = "postgresql"
+class TableConnection(DatabaseConnection):
+    """Abstract: a connection to a database that tables are exported to."""
 
     def export(
         self, assignment: Assignment, portions: Sequence[Portion], around: Surroundings
     ) -> tuple[Written, ...]:
         """Replace an interval's rows in tables."""
-        from headrace_databases.exports import postgresql
+        written: tuple[Written, ...] = module_of("exports", self.name).write(
+            assignment, portions, around
+        )
+        return written
 
-        return postgresql.write(assignment, portions, around)
+
+class Postgresql(TableConnection):
+    """PostgreSQL: exported rows go by COPY, as text that PostgreSQL parses as its own types."""
+
+    name = "postgresql"
 
 
 class Mysql(DatabaseConnection):
@@ -44,15 +49,7 @@ class Mysql(DatabaseConnection):
     name = "mysql"
 
 
-class Sqlite(DatabaseConnection):
+class Sqlite(TableConnection):
     """A file of SQLite: exported rows are inserted in one transaction."""
 
     name = "sqlite"
-
-    def export(
-        self, assignment: Assignment, portions: Sequence[Portion], around: Surroundings
-    ) -> tuple[Written, ...]:
-        """Replace an interval's rows in tables."""
-        from headrace_databases.exports import sqlite
-
-        return sqlite.write(assignment, portions, around)

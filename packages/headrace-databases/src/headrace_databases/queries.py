@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-PLACEHOLDERS = ("partition_start", "partition_end")
 _TOKENS = (
     r"(?P<skip>"
     r"{string}|\"(?:[^\"]|\"\")*\"|`[^`]*`"

@@ -24,8 +24,9 @@ from headrace.extension.sources import (
     SourceField,
     SourceKind,
     shown,
+    unusable,
 )
-from headrace_databases.engines.engine import bad_connection, connect_source
+from headrace_databases.engines.engine import connect_source
 from headrace_databases.queries import (
     NAME_CHARACTERS_MAX,
     one_select,
@@ -246,7 +247,7 @@ def _bounds(version: str) -> tuple[Any, Any]:
     try:
         after, until = msgspec.json.decode(version)
     except (msgspec.DecodeError, ValueError, TypeError):
-        raise bad_connection(f"the delivery's bounds can't be read: {version[:60]!r}") from None
+        raise unusable(f"the delivery's bounds can't be read: {version[:60]!r}") from None
     return after, until
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from headrace.connect.connection_kinds import kind_of_connection
+from headrace.connect.connection_kinds import connection_kind_named, resolved_kind
 from headrace.connect.connectors import Unavailable
 from headrace.connect.exports.fence import WriterFenced
 from headrace.connect.exports.files import export_files
@@ -188,8 +188,8 @@ def _written(task: ExportTask, context: WorkerContext) -> tuple[Written, ...]:
     store = KeyStore(context.folders.data_path, context.folders.project, task.keys)
     with _masking(task, around.session, store) as portions:
         if declared.table is not None:
-            kind = kind_of_connection(task.connection, context.secrets)
-            return kind.export(assignment, portions, around)
+            name, _ = resolved_kind(task.connection, context.secrets)
+            return connection_kind_named(name).export(assignment, portions, around)
         return export_files(assignment, portions, around)
 
 

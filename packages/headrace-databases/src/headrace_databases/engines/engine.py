@@ -22,9 +22,9 @@ from headrace.extension.sources import (
     DATABASES,
     Access,
     Secrets,
-    Unavailable,
     printable,
     resolved_kind,
+    unusable,
 )
 
 # From `[connections.X]` to a database's address and user; references become secrets only here.
@@ -62,11 +62,6 @@ class Address(msgspec.Struct, frozen=True):
         return f"Address({self.kind})"
 
 
-def bad_connection(message: str) -> Unavailable:
-    """Return the error for a connection that can't work as declared."""
-    return Unavailable(message, code="configuration_error", transient=False)
-
-
 def address_of(connection: Mapping[str, Any], secrets: Secrets) -> Address:
     """Return the address of a database.
 
@@ -74,7 +69,7 @@ def address_of(connection: Mapping[str, Any], secrets: Secrets) -> Address:
     """
     kind, url = resolved_kind(connection, secrets)
     if kind not in DATABASES:
-        raise bad_connection(
+        raise unusable(
             f"rows are read from {', '.join(DATABASES)}; this connection is none of them"
         )
     if kind == "sqlite":
@@ -109,7 +104,7 @@ def _parts(url: str, secrets: Secrets) -> dict[str, Any]:
     whole = _URL.fullmatch(url.strip())
     netloc = _NETLOC.fullmatch(whole["netloc"]) if whole else None
     if whole is None or netloc is None or whole["scheme"].lower() not in CONNECTION_SCHEMES:
-        raise bad_connection(
+        raise unusable(
             "the connection's URL can't be read: write it like postgresql://user@host:5432/database"
         )
     parts = {
@@ -138,14 +133,14 @@ def _whole(text: str, name: str) -> int | None:
     if not text:
         return None
     if not (text.isascii() and text.isdigit() and 0 < int(text) < 65_536):
-        raise bad_connection(f"`{name}` of the connection is no whole number from 1 to 65,535")
+        raise unusable(f"`{name}` of the connection is no whole number from 1 to 65,535")
     return int(text)
 
 
 def file_of(address: Address, root: Path) -> Path:
     """Return the absolute path of an SQLite file."""
     if not address.path or "\0" in address.path:
-        raise bad_connection('the connection names no file: write path = "data/erp.db"')
+        raise unusable('the connection names no file: write path = "data/erp.db"')
     return root / address.path
 
 
@@ -227,20 +222,23 @@ def open_engine(
 
     `root` is the project's folder, `temporary` a folder that belongs to Headrace.
     """
-    try:
-        module = import_module(f"headrace_databases.engines.{address.kind}")
-    except ModuleNotFoundError as error:
-        raise bad_connection(
-            f"{address.kind} needs the package {error.name}: pip install"
-            f" 'headrace-databases[{address.kind}]'"
-        ) from None
-    engine: SourceDatabase = module.connect(
+    engine: SourceDatabase = module_of("engines", address.kind).connect(
         address, root=root, timezone=timezone, temporary=temporary
     )
     try:
         yield engine
     finally:
         engine.close()
+
+
+def module_of(folder: str, kind: str) -> Any:
+    """Return the module for a kind of database; it imports the driver. Raises Unavailable."""
+    try:
+        return import_module(f"headrace_databases.{folder}.{kind}")
+    except ModuleNotFoundError as error:
+        raise unusable(
+            f"{kind} needs the package {error.name}: pip install 'headrace-databases[{kind}]'"
+        ) from None
 
 
 def checked_names(names: Sequence[str]) -> list[str]:
@@ -251,10 +249,10 @@ def checked_names(names: Sequence[str]) -> list[str]:
     seen: dict[str, str] = {}
     for name in names:
         if seen.setdefault(name.lower(), name) is not name:
-            raise bad_connection(
+            raise unusable(
                 f"two columns are called {printable(name)}: give one of them another name with AS"
                 " in a `query`"
             )
     if not 0 < len(names) <= COLUMNS_MAX:
-        raise bad_connection(f"there are {len(names):,} columns; 1 to {COLUMNS_MAX:,} can be read")
+        raise unusable(f"there are {len(names):,} columns; 1 to {COLUMNS_MAX:,} can be read")
     return list(names)

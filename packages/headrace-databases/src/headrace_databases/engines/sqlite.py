@@ -24,13 +24,13 @@ from headrace.extension.sources import (
     day_start_us,
     from_us,
     printable,
+    unusable,
 )
 from headrace.extension.tables import APPLICATION_ID
 from headrace_databases.engines.engine import (
     Address,
     SourceDatabase,
     Values,
-    bad_connection,
     checked_names,
     file_of,
 )
@@ -146,7 +146,7 @@ class SqliteSource(SourceDatabase):
             self._forms[column_of] = self._forms_of(column_of, by_hour=by_hour)
         forms = self._forms[column_of]
         if len(forms) > 1:
-            raise bad_connection(
+            raise unusable(
                 f"{self._path.name}: the column that says each row's interval holds"
                 f" {' and '.join(forms)}: rows would be in no interval"
             )
@@ -228,7 +228,7 @@ def _refuse_state(path: Path, temporary: Path) -> None:
         header = b""
     identity = int.from_bytes(header[_IDENTITY_AT : _IDENTITY_AT + 4], "big")
     if real.is_relative_to(state_folder) or identity == APPLICATION_ID:
-        raise bad_connection(
+        raise unusable(
             "a source can't read Headrace's own state: `headrace runs --json` and its siblings say"
             " what is in it"
         )

@@ -39,6 +39,11 @@ LEADER: dict[str, str] = {{
 {requests}}}
 """Command that a request to the leader may name → its module in `headrace.services`."""
 '''
+PATHS_TEXT = '''
+PATHS: dict[str, str] = {{
+{rows}}}
+"""Method and path below `/api/v1` that only a package beside Headrace has → the package."""
+'''
 
 
 def text(source: Path) -> str:
@@ -48,6 +53,18 @@ def text(source: Path) -> str:
     commands = "".join(f"    {row!r},\n" for row in sorted(declared_commands(source, functions)))
     requests = "".join(f"    {name!r}: {home!r},\n" for name, home in leader_commands(source))
     return TEXT.format(rows=rows, commands=commands, requests=requests)
+
+
+def paths_text(sources: Iterable[Path]) -> str:
+    """Return the end of Headrace's file: the paths of packages beside it, by their folders."""
+    paths = {
+        row["http"].rpartition(" ")[0]: source.parents[1].name
+        for source in sources
+        for row in declared_functions(source).values()
+        if "http" in row
+    }
+    rows = "".join(f"    {path!r}: {package!r},\n" for path, package in sorted(paths.items()))
+    return PATHS_TEXT.format(rows=rows)
 
 
 def declared_functions(source: Path) -> dict[str, dict[str, Any]]:

@@ -38,11 +38,13 @@ def main(arguments: list[str]) -> int:
     if "--requirements" in arguments:
         sys.stdout.writelines(f"{name}\n" for name in _requirements())
         return 0
-    for source in sources():
-        _replace(source / "command_tables.py", command_tables.text(source))
+    tables = {source: command_tables.text(source) for source in sources()}
+    tables[SOURCE] += command_tables.paths_text(sources()[1:])
+    for source, text in tables.items():
+        _replace(source / "command_tables.py", text)
     _write_others()
-    for source in sources():
-        _replace(source / "command_tables.py", digest + command_tables.text(source))
+    for source, text in tables.items():
+        _replace(source / "command_tables.py", digest + text)
     return 0
 
 

@@ -13,44 +13,25 @@ from pathlib import Path
 
 import pytest
 
+from headrace.command_tables import PATHS
 from headrace.installed_commands import IN_PACKAGES
 from headrace.services.rebuildable import NOT_PROVEN
 
 ROOT = Path(__file__).parents[2]
-BESIDE = (
-    "headrace_import",
-    "headrace_advisor",
-    "headrace_databases",
-    "headrace_http",
-    "headrace_legacy",
-    "headrace_observe",
-    "headrace_cloud",
-    "headrace_testing",
-    "headrace_demo",
-    "headrace_ui",
-    "headrace_agents",
-    "headrace_sso",
+BESIDE = sorted(
+    folder.name.replace("-", "_")
+    for folder in (ROOT / "packages").iterdir()
+    if (folder / "pyproject.toml").is_file()
 )
 SECONDS_MAX = 200
-IMPORT_ALL = """
+IMPORT_ALL = f"""
 import pkgutil
 from importlib import import_module
 from importlib.util import find_spec
 
 import headrace
 
-assert find_spec("headrace_import") is None
-assert find_spec("headrace_advisor") is None
-assert find_spec("headrace_databases") is None
-assert find_spec("headrace_http") is None
-assert find_spec("headrace_legacy") is None
-assert find_spec("headrace_observe") is None
-assert find_spec("headrace_cloud") is None
-assert find_spec("headrace_testing") is None
-assert find_spec("headrace_demo") is None
-assert find_spec("headrace_ui") is None
-assert find_spec("headrace_agents") is None
-assert find_spec("headrace_sso") is None
+assert not [name for name in {BESIDE} if find_spec(name)]
 names = [
     module.name
     for module in pkgutil.walk_packages(headrace.__path__, "headrace.")
@@ -76,10 +57,29 @@ from door_lab import opened
 from serve_lab import ask, project
 
 with opened(project(Path("shop"))) as door:
-    answers = [door.get(path) for path in ("/api/v1/bottleneck", "/mcp", "/metrics", "/sign-in/provider", "/")]
-    page = door.get("/", Accept="text/html").body
+    answers = [door.get(path) for path in json.loads(sys.argv[1])]
+    unknown = door.get("/api/v1/nothing")
+    page = door.get("/incidents/INC-1", Accept="text/html").body
 assert b"pip install headrace-ui" in page
+assert unknown.json.get("code") != "not_installed"
 print(json.dumps([[answer.status, answer.json] for answer in answers]))
+"""
+OF_PACKAGES = {
+    **{
+        f"/api/v1{path.replace('{', '').replace('}', '')}": package
+        for method, _, path, package in (
+            (*known.partition(" "), package) for known, package in PATHS.items()
+        )
+        if method == "GET"
+    },
+    "/mcp": "headrace-agents",
+    "/metrics": "headrace-observe",
+    "/sign-in/provider": "headrace-sso",
+    **dict.fromkeys(("/badge/x.svg", "/card/x", "/oembed", "/"), "headrace-ui"),
+}
+SIGN_IN = """
+from headrace.web.sign_in import sign_in_body
+print(sign_in_body("/", "", passwords=False, issuer="https://login.example"))
 """
 WITHOUT_FORMATS = """
 import sys
@@ -262,18 +262,21 @@ def test_traces_need_the_libraries_of_their_package(alone: Alone) -> None:
 @pytest.mark.system
 def test_a_path_of_another_package_says_which(alone: Alone, tmp_path: Path) -> None:
     """Would catch: "there is no such thing" in place of a page, where only its package is missing."""
-    output, _ = alone.run("-c", ASK, folder=tmp_path)
-    expected = [
-        ("headrace bottleneck", "headrace-advisor"),
-        ("/mcp", "headrace-agents"),
-        ("/metrics", "headrace-observe"),
-        ("/sign-in/provider", "headrace-sso"),
-        ("/", "headrace-ui"),
-    ]
-    for (status, problem), (what, package) in zip(json.loads(output), expected, strict=True):
-        assert (status, problem["code"]) == (404, "not_installed")
-        assert problem["detail"] == f"`{what}` is in another package"
+    output, _ = alone.run("-c", ASK, json.dumps([*OF_PACKAGES]), folder=tmp_path)
+    for (status, problem), (path, package) in zip(
+        json.loads(output), OF_PACKAGES.items(), strict=True
+    ):
+        assert (status, problem["code"]) == (404, "not_installed"), path
+        what = "the web UI" if path == "/" else f"`{path}`"
+        assert problem["detail"] == f"{what} is in another package"
         assert problem["hint"].startswith(f"`pip install {package}`")
+
+
+@pytest.mark.system
+def test_a_provider_isn_t_offered_without_its_package(alone: Alone, tmp_path: Path) -> None:
+    """Would catch: a link of the page to sign in that leads nowhere."""
+    output, _ = alone.run("-c", SIGN_IN, folder=tmp_path)
+    assert "pip install headrace-sso" in output and "href" not in output
 
 
 @pytest.mark.system

@@ -16,6 +16,7 @@ from headrace.access.permissions import SERVE, check
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput
 from headrace.cli.terminal import Screen, clean
+from headrace.model.plugins import ROUTES, missing_package
 from headrace.model.texts import plain
 from headrace.responses import Response
 from headrace.security.sessions import SESSIONS_FILE, Sessions
@@ -101,6 +102,8 @@ def _render(response: ServeResponse, page: CommandOutput) -> None:
         page.say(
             "others can reach this address: put a proxy that speaks TLS in front of it", "warn"
         )
+    if package := missing_package(ROUTES, "ui"):
+        page.say(f"without the web UI, which is in another package: pip install {package}", "warn")
     page.screen.line(f"Open  {response.url}")
     page.say("leave this running (Ctrl-C stops it, nothing is lost)", "dim")
 

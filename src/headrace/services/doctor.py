@@ -7,6 +7,8 @@ from typing import Any
 
 from headrace.access.permissions import SEE, command
 from headrace.incidents.messages import Recipients
+from headrace.installed_commands import GROUP as COMMANDS
+from headrace.installed_commands import TABLES as COMMAND_TABLES
 from headrace.model import HeadraceError, ProblemLevel, Project, Settings
 from headrace.model.access import ACCESS_FILE
 from headrace.model.file_descriptions import require_usable
@@ -14,12 +16,13 @@ from headrace.model.link_problems import rules_that_end
 from headrace.model.plugins import (
     CONNECTIONS,
     EMITTERS,
+    EXECUTORS,
     GROUPS,
     REPEATABILITY,
     ROUTES,
     WEEKLY,
     BrokenPlugin,
-    functions,
+    function_of,
     plugins,
 )
 from headrace.model.settings import PRODUCTION
@@ -38,6 +41,8 @@ from headrace.standing.examinations import (
 )
 from headrace.store.queries import telemetry
 
+OTHERS = (COMMANDS, COMMAND_TABLES, CONNECTIONS, EMITTERS, EXECUTORS, REPEATABILITY, ROUTES, WEEKLY)
+"""Groups of entry points besides the kinds."""
 ROLES_SHOWN_MAX = 10
 
 # Whether the project's files are valid and applied, and whether what they refer to exists.
@@ -82,22 +87,20 @@ def _contact_problems(project: Project, people: Recipients) -> list[str]:
 
 
 def _packages() -> Iterator[ExaminationFinding]:
-    """Examine the kinds that installed packages add."""
+    """Examine what installed packages add."""
     added: dict[str, set[str]] = {}
-    for plugin in (plugin for group in GROUPS for plugin in plugins(group)):
+    for plugin in (plugin for group in (*GROUPS, *OTHERS) for plugin in plugins(group)):
         try:
-            require_usable(plugin)
+            if plugin.group in GROUPS:
+                require_usable(plugin)
+            else:
+                function_of(plugin)
         except BrokenPlugin as error:
             yield fail("packages", str(error), error.hint)
         else:
             added.setdefault(plugin.package, set()).add(f"`{plugin.name}`")
-    for package, names in added.items():
+    for package, names in sorted(added.items()):
         yield ok("packages", f"{package} adds {', '.join(sorted(names))}")
-    for group in (CONNECTIONS, EMITTERS, REPEATABILITY, ROUTES, WEEKLY):
-        try:
-            functions(group)
-        except BrokenPlugin as error:
-            yield fail("packages", str(error), error.hint)
 
 
 def _contacts(session: ProjectSession) -> Iterator[ExaminationFinding]:

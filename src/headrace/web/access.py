@@ -200,14 +200,6 @@ class Guard:
         ) not in ("none", "same-origin"):
             raise HttpProblem(403, "a page of another site may not change anything here")
 
-    def lets_look(self, request: Request) -> bool:
-        """Whether the request has a credential that is sufficient for reading."""
-        try:
-            self.check_token(request)
-        except HttpProblem:
-            return False
-        return True
-
     def check_token(self, request: Request) -> Credential:
         """Return the request's credential: a token as a bearer or in the address, or a session.
 

@@ -5,6 +5,7 @@ Probes need no token; by default, everything else does.
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from html import escape
 
@@ -16,7 +17,7 @@ from starlette.routing import Route
 
 from headrace.access.access_events import note_failed_sign_in
 from headrace.access.permissions import check_call
-from headrace.installed_commands import IN_PACKAGES, missing_command
+from headrace.command_tables import PATHS
 from headrace.model import HeadraceError, Refused
 from headrace.model.plugins import ROUTES, missing_package
 from headrace.project.session import ProjectSession
@@ -54,7 +55,7 @@ def missing_page(problem: HttpProblem) -> str:
     """Return the HTML page for an address that doesn't exist, or that a package has."""
     sentence = ": ".join(filter(None, (problem.detail, problem.hint)))
     text = f"<h1>There is no page here</h1><p>{escape(sentence)}</p>"
-    return html_page("No such page", text, refresh=False)
+    return html_page("No such page", text)
 
 
 HEADERS = {
@@ -255,16 +256,31 @@ async def _respond(
     return answer
 
 
-def _unknown_path(status: int, path: str) -> HttpProblem:
+_CARDS = dict.fromkeys(("card", "oembed"), "badge")
+"""First parts of paths that a package adds with those of another name."""
+_PATHS = {
+    re.sub(r"{\w+}", "[^/]+", path.replace(" ", f" {PREFIX}")): package
+    for path, package in PATHS.items()
+}
+"""Patterns of `GET /api/v1/…` → the package that has such a path."""
+
+
+def _unknown_path(request: Request, status: int, *, is_page: bool) -> HttpProblem:
     """Return the problem of a path that isn't served, or only where a package is installed."""
-    command = missing_command(path.removeprefix(f"{PREFIX}/").split("/"))
-    first = path.split("/")[1]
-    package = IN_PACKAGES[command] if command else missing_package(ROUTES, first or "ui")
+    path = request.url.path
+    what, first = f"`{path[:60]}`", path.split("/")[1]
+    asked = f"{request.method} {path}"
+    package = next(
+        (package for pattern, package in _PATHS.items() if re.fullmatch(pattern, asked)),
+        missing_package(ROUTES, _CARDS.get(first, first)),
+    )
+    if not package and (is_page or path == "/"):
+        what, package = "the web UI", missing_package(ROUTES, "ui")
     if not package:
         return HttpProblem(status, "look at / for what there is")
     problem = HttpProblem(
         status,
-        f"`{f'headrace {command}' if command else path[:60]}` is in another package",
+        f"{what} is in another package",
         f"`pip install {package}` where the server runs, and start it again",
     )
     problem.code = NOT_INSTALLED
@@ -281,11 +297,12 @@ async def _respond_unrouted(
     assert isinstance(error, HTTPException)
     path = request.url.path
     wants_page = "text/html" in request.headers.get("accept", "")
-    problem = _unknown_path(error.status_code, path)
-    answer = problem.response()
-    if wants_page and not path.startswith(
+    is_page = wants_page and not path.startswith(
         ("/api/", "/data/", "/ui/", "/badge/", "/card/", "/oembed")
-    ):
+    )
+    problem = _unknown_path(request, error.status_code, is_page=is_page)
+    answer = problem.response()
+    if is_page:
         answer = Response(
             missing_page(problem), problem.status, media_type="text/html; charset=utf-8"
         )

@@ -1,4 +1,4 @@
-"""HTML pages without any script, for a server whose web UI isn't built, and to sign in."""
+"""HTML pages without any script: to sign in, and where there is no page of the web UI."""
 
 from __future__ import annotations
 
@@ -13,19 +13,17 @@ PAGE_STYLE = (
     " .3rem 0;vertical-align:top;border-bottom:1px solid #8884}code{font:14px"
     " ui-monospace,monospace}.served{color:#197a3b}.late,.wrong,.never{color:#c0281c}"
 )
-REFRESH_SECONDS = 30
 STYLE_SOURCE = (
     "'sha256-" + base64.b64encode(hashlib.sha256(PAGE_STYLE.encode()).digest()).decode() + "'"
 )
 """The source of this style for a content security policy."""
 
 
-def html_page(title: str, body: str, *, refresh: bool = True) -> str:
-    """Return a page; `body` is HTML, in which text from outside must be escaped."""
-    again = f'<meta http-equiv="refresh" content="{REFRESH_SECONDS}">' if refresh else ""
+def html_page(title: str, body: str, head: str = "") -> str:
+    """Return a page; `body` and `head` are HTML, in which text from outside must be escaped."""
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)} ·'
         " Headrace</title>"
-        f'<meta name="viewport" content="width=device-width">{again}'
+        f'<meta name="viewport" content="width=device-width">{head}'
         f"<style>{PAGE_STYLE}</style></head><body>\n{body}\n</body></html>\n"
     )

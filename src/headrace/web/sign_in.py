@@ -20,6 +20,7 @@ from starlette.responses import RedirectResponse, Response
 from headrace.access.access_events import note_failed_sign_in
 from headrace.access.refused_acts import refused_in_project
 from headrace.model import HeadraceError
+from headrace.model.plugins import ROUTES, missing_package
 from headrace.project.session import ProjectSession
 from headrace.responses import Response as ApiResponse
 from headrace.responses.access import RefusedActRow
@@ -202,7 +203,7 @@ class SignInEndpoints:
     async def _page(self, next_path: str, message: str = "", status: int = 200) -> Response:
         passwords, issuer = await self._reader.glance(_offered)
         body = sign_in_body(next_path, message, passwords=passwords, issuer=issuer)
-        html = html_page("Sign in", body, refresh=False)
+        html = html_page("Sign in", body)
         return Response(html, status, headers=_PAGE_HEADERS, media_type="text/html; charset=utf-8")
 
     def _session_of(self, request: Request) -> OwnSessionResponse:
@@ -230,7 +231,13 @@ def sign_in_body(next_path: str, message: str, *, passwords: bool, issuer: str) 
     if issuer:
         name = urlsplit(issuer).netloc
         address = f"{PROVIDER_PATH}?{urlencode({'next': next_path})}"
-        lines.append(f'<p><a href="{escape(address)}">Sign in with {escape(name)}</a></p>')
+        offer = f'<a href="{escape(address)}">Sign in with {escape(name)}</a>'
+        if package := missing_package(ROUTES, "sign-in"):
+            offer = (
+                f"The sign-in with {escape(name)} is in another package: <code>pip install"
+                f" {package}</code> where the server runs"
+            )
+        lines.append(f"<p>{offer}</p>")
     if passwords:
         lines.append(
             f'<form method="post" action="{SIGN_IN_PATH}">'

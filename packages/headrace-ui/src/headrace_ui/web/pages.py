@@ -48,7 +48,9 @@ class Pages:
 
     async def _status(self, request: Request) -> int:
         """Return the status of a page: 401 for nobody, 404 for an address that names nothing."""
-        if not self._context.guard.lets_look(request):
+        try:
+            self._context.guard.check_token(request)
+        except HttpProblem:
             return 401
         parts = parts_of(request)
         if not is_page(parts):

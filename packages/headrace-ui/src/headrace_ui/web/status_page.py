@@ -7,6 +7,7 @@ from html import escape
 from headrace.responses import ConsumerRow, StatusResponse
 from headrace.web.plain_pages import html_page
 
+_REFRESH = '<meta http-equiv="refresh" content="30">'
 _STATUS_COLUMNS = ("consumer", "needs", "state", "since", "data through", "missing", "why")
 
 
@@ -41,7 +42,7 @@ def status_page(response: StatusResponse, role: str) -> str:
         '<p>the same as <code>headrace status</code>; <a href="/api/v1/status">as JSON</a></p>'
     )
     lines.append("<p>the web UI isn't built: <code>make ui</code> builds it, then serve again</p>")
-    return html_page(response.project, "\n".join(lines))
+    return html_page(response.project, "\n".join(lines), _REFRESH)
 
 
 def _consumer_row(row: ConsumerRow) -> str:

@@ -91,10 +91,7 @@ def _packages() -> Iterator[ExaminationFinding]:
     added: dict[str, set[str]] = {}
     for plugin in (plugin for group in (*GROUPS, *OTHERS) for plugin in plugins(group)):
         try:
-            if plugin.group in GROUPS:
-                require_usable(plugin)
-            else:
-                function_of(plugin)
+            (require_usable if plugin.group in GROUPS else function_of)(plugin)
         except BrokenPlugin as error:
             yield fail("packages", str(error), error.hint)
         else:

@@ -54,8 +54,7 @@ from headrace.web.sign_in import SIGN_IN_PATH, SignInEndpoints
 def missing_page(problem: HttpProblem) -> str:
     """Return the HTML page for an address that doesn't exist, or that a package has."""
     sentence = ": ".join(filter(None, (problem.detail, problem.hint)))
-    text = f"<h1>There is no page here</h1><p>{escape(sentence)}</p>"
-    return html_page("No such page", text)
+    return html_page("No such page", f"<h1>There is no page here</h1><p>{escape(sentence)}</p>")
 
 
 HEADERS = {
@@ -269,9 +268,12 @@ def _unknown_path(request: Request, status: int, *, is_page: bool) -> HttpProble
     """Return the problem of a path that isn't served, or only where a package is installed."""
     path = request.url.path
     what, first = f"`{path[:60]}`", path.split("/")[1]
-    asked = f"{request.method} {path}"
     package = next(
-        (package for pattern, package in _PATHS.items() if re.fullmatch(pattern, asked)),
+        (
+            package
+            for pattern, package in _PATHS.items()
+            if re.fullmatch(pattern, f"{request.method} {path}")
+        ),
         missing_package(ROUTES, _CARDS.get(first, first)),
     )
     if not package and (is_page or path == "/"):
@@ -295,9 +297,7 @@ async def _respond_unrouted(
     `home` is the page at `/`.
     """
     assert isinstance(error, HTTPException)
-    path = request.url.path
-    wants_page = "text/html" in request.headers.get("accept", "")
-    is_page = wants_page and not path.startswith(
+    is_page = "text/html" in request.headers.get("accept", "") and not request.url.path.startswith(
         ("/api/", "/data/", "/ui/", "/badge/", "/card/", "/oembed")
     )
     problem = _unknown_path(request, error.status_code, is_page=is_page)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from typing import Annotated
 
 import msgspec
@@ -130,25 +129,6 @@ def confirm_apply(
         yes=yes,
         refused=refused,
     )
-
-
-def apply_agreed(
-    invocation: Invocation,
-    change: Callable[..., ApplyResponse],
-    *,
-    yes: bool,
-    command: str | None = None,
-) -> int:
-    """Make a change to the project and apply it if somebody agrees; return the exit code.
-
-    `change` is called with `confirm` and `progress`. `command` is named where nobody can be asked.
-    """
-    response = change(
-        confirm=lambda plan: confirm_apply(invocation, plan, yes=yes, command=command),
-        progress=invocation.progress(),
-    )
-    invocation.show(response, render_apply)
-    return 3 if response.state in REFUSED_STATES else 0
 
 
 def _render_agreed_plan(plan: PlanResponse, page: CommandOutput) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import Annotated
 
-from headrace.cli.commands import apply as apply_page
 from headrace.cli.output import seconds
 from headrace.extension import (
     Argument,
@@ -19,6 +18,7 @@ from headrace.extension import (
     plural,
     terminal_command,
 )
+from headrace_advisor.cli.agreed_changes import apply_agreed
 from headrace_advisor.cli.dismissals import render_dismissal
 from headrace_advisor.responses.advice import BottleneckRow, DelayShareRow, RegressionRow
 
@@ -81,7 +81,7 @@ def _apply(invocation: Invocation, node: str, window: str, *, yes: bool) -> int:
     from headrace_advisor.services.bottleneck import removal_command
     from headrace_advisor.services.trigger_removal import remove_trigger
 
-    return apply_page.apply_agreed(
+    return apply_agreed(
         invocation,
         partial(remove_trigger, invocation.session, node=node, window=window),
         yes=yes,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import Annotated
 
-from headrace.cli.commands import apply as apply_page
 from headrace.cli.output import seconds
 from headrace.extension import (
     Argument,
@@ -21,6 +20,7 @@ from headrace.extension import (
     plural,
     terminal_command,
 )
+from headrace_advisor.cli.agreed_changes import apply_agreed
 from headrace_advisor.cli.dismissals import render_dismissal
 from headrace_advisor.responses.advice import (
     ComplexityResponse,
@@ -101,15 +101,13 @@ def _unknown(what: str) -> UsageError:
 def _prune(invocation: Invocation, ids: list[str], *, yes: bool) -> int:
     from headrace_advisor.services.pruning import apply_prune
 
-    return apply_page.apply_agreed(
-        invocation, partial(apply_prune, invocation.session, ids=ids), yes=yes
-    )
+    return apply_agreed(invocation, partial(apply_prune, invocation.session, ids=ids), yes=yes)
 
 
 def _undo(invocation: Invocation, version: str, *, yes: bool) -> int:
     from headrace_advisor.services.pruning import undo_prune
 
-    return apply_page.apply_agreed(
+    return apply_agreed(
         invocation,
         partial(undo_prune, invocation.session, version=version),
         yes=yes,

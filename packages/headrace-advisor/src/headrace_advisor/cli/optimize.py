@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Annotated
 
-from headrace.cli.commands import apply as apply_page
 from headrace.cli.output import seconds
 from headrace.extension import (
     Argument,
@@ -21,6 +20,7 @@ from headrace.extension import (
     plural,
     terminal_command,
 )
+from headrace_advisor.cli.agreed_changes import apply_agreed
 from headrace_advisor.cli.dismissals import render_dismissal
 from headrace_advisor.responses.advice import DismissedResponse
 from headrace_advisor.responses.optimize import MeasuredRow, OptimizeRow
@@ -172,7 +172,7 @@ def _apply(invocation: Invocation, ids: list[str], *, yes: bool) -> int:
         raise UsageError("which finding is to be applied?", hint="headrace optimize apply ID")
     from headrace_advisor.services.optimize_apply import apply_findings
 
-    return apply_page.apply_agreed(
+    return apply_agreed(
         invocation,
         partial(apply_findings, invocation.session, ids=ids),
         yes=yes,

@@ -21,13 +21,10 @@ from headrace.connect.formats.registry import FileHeader
 from headrace.connect.formats.text_values import (
     Bad,
     bad_columns,
-    bad_value_condition,
-    checked_cast,
     column_types,
     drift_of,
     located,
     selected,
-    strict_cast,
 )
 from headrace.connect.schemas import (
     agreed,
@@ -39,6 +36,7 @@ from headrace.connect.schemas import (
     with_names,
 )
 from headrace.lake import LakeColumn
+from headrace.lake.strict_casts import bad_value_condition, checked_cast, strict_cast
 from headrace.model import Place
 from headrace.model.nodes import ContractColumn
 from headrace.model.texts import plain

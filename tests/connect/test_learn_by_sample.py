@@ -9,8 +9,8 @@ import random
 import duckdb
 import pytest
 
-from headrace.connect.formats import type_inference
-from headrace.connect.formats.type_inference import infer_types
+from headrace.lake import type_inference
+from headrace.lake.type_inference import infer_types
 
 COLUMNS = {
     "whole": ["1", "2", "3", "4", "5", "6"],

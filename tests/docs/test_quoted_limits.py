@@ -23,14 +23,14 @@ from headrace.connect import (
     row_partitions,
 )
 from headrace.connect import deliveries as connect_deliveries
-from headrace.connect.formats import json_records, text_values
+from headrace.connect.formats import json_records
 from headrace.engine import command
 from headrace.incidents import gathering, notifications, updates
 from headrace.incidents.diagnosis import attribution
 from headrace.incidents.evidence import arrivals
 from headrace.incidents.evidence import attempts as evidence_attempts
 from headrace.integrations.notifications import channels
-from headrace.lake import small_files
+from headrace.lake import small_files, strict_casts
 from headrace.lake.catalog import small_merges as slices
 from headrace.model import common_fields, policy
 from headrace.model import times as model_times
@@ -178,7 +178,7 @@ QUOTED = [
     ),
     ("docs/how-to/dask.md", f"no workers within {dask.WORKERS_SECONDS:.0f} seconds"),
     ("docs/how-to/files.md", f"at most {common_fields.KEY_CHARACTERS_MAX:,} characters"),
-    ("docs/how-to/files.md", f"at least {text_values.LONG_FRACTION} decimals"),
+    ("docs/how-to/files.md", f"at least {strict_casts.LONG_FRACTION} decimals"),
     ("docs/how-to/files.md", {1.0: "hasn't changed for one second"}[files.QUIET_SECONDS]),
     (
         "docs/how-to/http-api.md",

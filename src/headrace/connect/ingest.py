@@ -29,7 +29,7 @@ from headrace.connect.deliveries import (
 from headrace.connect.formats.csv import refuse_even_title
 from headrace.connect.formats.headers import listed, other_document
 from headrace.connect.formats.registry import FileHeader, FormatKind, reader
-from headrace.connect.formats.type_inference import wider_type
+from headrace.connect.formats.structures import wider_type
 from headrace.connect.prepared import (
     PreparedDelivery,
     Result,

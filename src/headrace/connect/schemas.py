@@ -18,8 +18,7 @@ from headrace.connect.deliveries import (
     SourceSchema,
 )
 from headrace.connect.formats.registry import FileHeader, FormatKind, reader
-from headrace.connect.formats.structures import merged
-from headrace.connect.formats.type_inference import NO_VALUES, wider_type
+from headrace.connect.formats.structures import NO_VALUES, merged, wider_type
 from headrace.connect.raw_files import Opened
 from headrace.connect.text_files import UTF8
 from headrace.lake import LakeColumn

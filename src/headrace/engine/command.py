@@ -10,6 +10,8 @@ from __future__ import annotations
 import contextlib
 import csv
 import enum
+import functools
+import itertools
 import os
 import shlex
 import shutil
@@ -31,6 +33,7 @@ from headrace.engine.attempts import (
     AttemptScope,
     BodyError,
     BodyTask,
+    ComputedRows,
     DataFolders,
     ErrorKind,
     InputData,
@@ -38,15 +41,24 @@ from headrace.engine.attempts import (
     ended_by,
     hint_for,
 )
-from headrace.engine.failures import BodyFailed, failed, of_duckdb
+from headrace.engine.failures import BodyFailed, failed, of_duckdb, unreadable
 from headrace.engine.landlock import Access
 from headrace.engine.logs import HEADRACE, LogFile
-from headrace.engine.output_values import TEXT, exact, read_type
+from headrace.engine.output_values import (
+    KnownType,
+    exact,
+    exact_text,
+    learnt_type,
+    read_type,
+    seen_type,
+)
 from headrace.engine.processes import Meter, child_peak_bytes
 from headrace.lake import PARTITION_COLUMN
 from headrace.lake.arrow_types import lost_in_file
 from headrace.lake.files import file_digest
 from headrace.lake.sqltext import literal, quote, source_sql
+from headrace.lake.type_inference import infer_types
+from headrace.lake.types import field_names, parse
 from headrace.model import CommandBody
 from headrace.model.nodes import InputFormat, MaterializationKind
 from headrace.model.python_code import script_of
@@ -81,22 +93,28 @@ _FORMATS = {
 }
 _CSV = (
     "hive_partitioning = false, header = true, delim = ',', quote = '\"', escape = '\"',"
-    " strict_mode = true, nullstr = ''"
+    " strict_mode = true, nullstr = '', allow_quoted_nulls = false, auto_detect = false"
 )
 _JSON = "hive_partitioning = false, format = 'newline_delimited'"
 HEADER_CHARACTERS_MAX = 1_000_000
+ROWS_SEARCHED_MAX = 5_000_000
+LARGE_BYTES = 64 << 20
+"""Bytes of files from which on types are first inferred from a sample."""
 _HINT = (
     "write Parquet, CSV (with a header line, separated by commas) or JSON lines into the output"
     " directory"
 )
 
 
-def output_rows(session: DuckDBSession, directory: Path, known: Mapping[str, str]) -> str:
+_ONE_NAME = "give each column and each field of an object a name of its own"
+
+
+def output_rows(session: DuckDBSession, directory: Path, known: Mapping[str, KnownType]) -> str:
     """Return a SELECT over the rows in the directory's files.
 
-    Columns of `known` (lower-case name to type) are read in their types, without a change of a
-    value; the types of other columns are detected. Raises `BodyFailed` for no files, unreadable
-    files, several formats or an unknown format.
+    Columns of `known` (by lower-case name) are read in their types, without a change of a value;
+    the types of other columns are inferred as those of a source are. Raises `BodyFailed` for no
+    files, unreadable files, several formats or an unknown format.
     """
     paths = output_files(directory)
     formats = {_FORMATS.get(path.suffix.lower()) for path in paths}
@@ -114,11 +132,16 @@ def output_rows(session: DuckDBSession, directory: Path, known: Mapping[str, str
     return _csv(session, paths, known) if kind is OutputFormat.CSV else _json(session, paths, known)
 
 
-def _known_types(task: BodyTask) -> dict[str, str]:
+def _known_types(task: BodyTask) -> dict[str, KnownType]:
     """Return the types that are declared, and those of the table unless it is to change."""
     columns = () if task.table is None or task.evolve else task.table.columns
-    known = {item.name.lower(): item.type for item in columns if item.name != PARTITION_COLUMN}
-    return known | {name.lower(): kind for name, kind in declared_types(task)}
+    known = {
+        item.name.lower(): KnownType(item.type, is_declared=False)
+        for item in columns
+        if item.name != PARTITION_COLUMN
+    }
+    declared = declared_types(task)
+    return known | {name.lower(): KnownType(kind, is_declared=True) for name, kind in declared}
 
 
 def _parquet(session: DuckDBSession, directory: Path, paths: Sequence[Path]) -> str:
@@ -133,7 +156,27 @@ def _parquet(session: DuckDBSession, directory: Path, paths: Sequence[Path]) -> 
     folders = {str(path.relative_to(directory).parent) for path in paths}
     named = any("=" in folder for folder in folders)
     options = f"hive_partitioning = {str(named).lower()}, union_by_name = true"
-    return f"SELECT * FROM read_parquet({_list(paths)}, {options})"
+    select_sql = f"SELECT * FROM read_parquet({_list(paths)}, {options})"
+    with contextlib.suppress(duckdb.Error):  # for a file that can't be read, staging says why
+        _refuse_renamed(session, select_sql, paths, "".join(folders))
+    return select_sql
+
+
+def _refuse_renamed(
+    session: DuckDBSession, select_sql: str, paths: Sequence[Path], folders: str
+) -> None:
+    """Refuse Parquet with names that differ in case only: DuckDB gives one of them another name."""
+    rows = session.connection.execute(f"SELECT DISTINCT name FROM parquet_schema({_list(paths)})")
+    names = {str(row[0]) for row in rows.fetchall()}
+    for name, text in columns_of(session, select_sql):
+        for each in (name, *field_names(parse(text))):
+            if each not in names and f"{each}=" not in folders:
+                raise failed(
+                    f"{_named(paths)}: `{each.rpartition('_')[0]}` names two columns or two fields:"
+                    " case doesn't count",
+                    code="no_output",
+                    hint=_ONE_NAME,
+                )
 
 
 def output_manifest(directory: Path, relative_to: Path) -> tuple[dict[str, Any], ...]:
@@ -229,7 +272,7 @@ def _walk(directory: Path, hidden: bool, depth: int, paths: list[Path]) -> None:
                 )
 
 
-def _csv(session: DuckDBSession, paths: Sequence[Path], known: Mapping[str, str]) -> str:
+def _csv(session: DuckDBSession, paths: Sequence[Path], known: Mapping[str, KnownType]) -> str:
     """Read CSV strictly: DuckDB's detection may drop a header, or lines unlike the rest."""
     headers: dict[tuple[str, ...], list[Path]] = {}
     for path in paths:
@@ -247,84 +290,154 @@ def _header(path: Path) -> tuple[str, ...]:
         raise failed(
             f"`{path.name}` isn't CSV in UTF-8: {error}", code="no_output", hint=_HINT
         ) from error
-    if not names or len({name.lower() for name in names}) < len(names) or "" in names:
+    if not names or "" in names:
         raise failed(
             f"`{path.name}` has no header line with a name for each column",
             code="no_output",
             hint=_HINT,
         )
+    _refuse_doubled(names, path)
     return names
 
 
+def _refuse_doubled(names: Iterable[str], path: Path) -> None:
+    """Refuse names that DuckDB takes for the same, since it renames one or loses its values."""
+    first: dict[str, str] = {}
+    for name in names:
+        if (other := first.setdefault(name.lower(), name)) is not name:
+            raise failed(
+                f"`{path.name}` has the columns `{other}` and `{name}`, which are one name: case"
+                " doesn't count",
+                code="no_output",
+                hint=_ONE_NAME,
+            )
+
+
 def _alike(
-    session: DuckDBSession, header: tuple[str, ...], paths: Sequence[Path], known: Mapping[str, str]
+    session: DuckDBSession,
+    header: tuple[str, ...],
+    paths: Sequence[Path],
+    known: Mapping[str, KnownType],
 ) -> str:
-    """Read files with the same header; columns unknown to the table get detected types."""
-    source = _list(paths)
-    types = {name: known.get(name.lower(), "") for name in header}
-    if not all(types.values()):
-        seen = _detected_types(
-            session,
-            f"SELECT * FROM read_csv({source}, {_CSV}, auto_detect = true, sample_size = -1, skip"
-            " = 0)",
-            header,
-        )
-        types = {name: types[name] or seen.get(name, "VARCHAR") for name in header}
-    return _exactly(f"read_csv({source}, {_CSV}, auto_detect = false", types, {})
-
-
-def _exactly(reader: str, types: Mapping[str, str], seen: Mapping[str, str]) -> str:
-    """Return a SELECT of columns in these types; `seen` are those that JSON's values have."""
-    columns = ", ".join(
-        f"{literal(name)}: {literal(read_type(kind, seen.get(name, TEXT)))}"
-        for name, kind in types.items()
+    """Read files with the same header; columns unknown to the table get inferred types."""
+    columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in header)
+    rows = f"read_csv({_list(paths)}, {_CSV}, columns = {{{columns}}})"
+    unknown = [name for name in header if name.lower() not in known]
+    with _readable():
+        types = {**known} | _inferred(session, rows, unknown, paths)
+    values = (
+        exact_text(name, each.type, learnt=not each.is_declared)
+        for name in header
+        for each in (types[name.lower()],)
     )
-    wanted = (exact(name, kind, seen.get(name, TEXT)) for name, kind in types.items())
-    return f"SELECT {', '.join(wanted)} FROM {reader}, columns = {{{columns}}})"
+    return f"SELECT {', '.join(values)} FROM {rows}"
 
 
-def _detected_types(
-    session: DuckDBSession, select_sql: str, header: tuple[str, ...]
-) -> dict[str, str]:
-    """Return the types that DuckDB detects; nothing if it detects other columns or no CSV.
-
-    Reading the file then reports the faulty line.
-    """
-    try:
-        results = columns_of(session, select_sql)
-    except duckdb.Error:
+def _inferred(
+    session: DuckDBSession,
+    rows: str,
+    names: Sequence[str],
+    paths: Sequence[Path],
+) -> dict[str, KnownType]:
+    """Return the types of columns of text, by lower-case name."""
+    if not names:
         return {}
-    return dict(results) if [name for name, _ in results] == list(header) else {}
+    columns = ", ".join(f"{quote(name)} AS c{at}" for at, name in enumerate(names, 1))
+    types = infer_types(
+        session.connection,
+        f"(SELECT {columns} FROM {rows})",
+        len(names),
+        words=False,
+        formats=False,
+        sampled=sum(path.stat().st_size for path in paths) >= LARGE_BYTES,
+    ).types
+    return {
+        name.lower(): KnownType(kind, is_declared=False)
+        for name, kind in zip(names, types, strict=True)
+    }
 
 
-def _json(session: DuckDBSession, paths: Sequence[Path], known: Mapping[str, str]) -> str:
+def _json(session: DuckDBSession, paths: Sequence[Path], known: Mapping[str, KnownType]) -> str:
     """Read JSON lines, with the table's types for the columns that it has."""
     paths = [path for path in paths if path.stat().st_size]
-    if not paths and known:
-        columns = ", ".join(
-            f"CAST(NULL AS {kind}) AS {quote(name)}" for name, kind in known.items()
-        )
-        return f"SELECT {columns} WHERE false"
     if not paths:
+        return _no_rows(known)
+    lines = f"{_list(paths)}, {_JSON}"
+    with _readable():
+        structure = _structure(session, lines, paths)
+        seen = {name: seen_type(inner) for name, inner in structure.items()}
+        new = {name: kind for name, kind in seen.items() if name.lower() not in known}
+        texts = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in new)
+        rows = f"read_json({lines}, columns = {{{texts}}})"
+        inferred = _inferred(session, rows, list(new), paths)
+    types = {**known} | {
+        name.lower(): KnownType(learnt_type(kind, inferred[name.lower()].type), is_declared=False)
+        for name, kind in new.items()
+    }
+    columns, values = [], []
+    for name, kind in seen.items():
+        wanted = types[name.lower()]
+        columns.append(f"{literal(name)}: {literal(read_type(wanted.type, kind))}")
+        values.append(exact(name, wanted.type, kind, learnt=not wanted.is_declared))
+    return f"SELECT {', '.join(values)} FROM read_json({lines}, columns = {{{', '.join(columns)}}})"
+
+
+def _no_rows(known: Mapping[str, KnownType]) -> str:
+    if not known:
         raise failed(
             "what was written is empty, so the columns aren't known",
             code="no_output",
             hint="declare them with `columns:`",
         )
-    try:
-        results = columns_of(
-            session,
-            f"SELECT * FROM read_json({_list(paths)}, {_JSON}, union_by_name = true, sample_size"
-            " = -1)",
-        )
-    except duckdb.Error as error:
+    columns = (f"CAST(NULL AS {each.type}) AS {quote(name)}" for name, each in known.items())
+    return f"SELECT {', '.join(columns)} WHERE false"
+
+
+def _structure(session: DuckDBSession, lines: str, paths: Sequence[Path]) -> dict[str, Any]:
+    """Return the keys of all objects, each with what its values are (`seen_type`)."""
+    row = session.connection.execute(
+        f"SELECT json_group_structure(json), bool_and(json_type(json) = 'OBJECT')"
+        f" FROM read_json_objects({lines})"
+    ).fetchone()
+    assert row is not None
+    structure = msgspec.json.decode(row[0]) if row[0] else {}
+    if not row[1] or not structure or "" in structure:
         raise failed(
+            f"{_named(paths)}: each line must be an object with a name for each value",
+            code="no_output",
+            hint=_HINT,
+        )
+    _refuse_doubled(structure, paths[0])
+    return dict(structure)
+
+
+@contextlib.contextmanager
+def _readable() -> Iterator[None]:
+    """Turn DuckDB's error about a file into a failure that says where in the file it is."""
+    try:
+        yield
+    except duckdb.Error as error:
+        raise unreadable(error) or failed(
             f"what was written can't be read: {of_duckdb(error).error.message}",
             code="no_output",
             hint=_HINT,
         ) from error
-    types = {name: known.get(name.lower(), kind) for name, kind in results}
-    return _exactly(f"read_json({_list(paths)}, {_JSON}", types, dict(results))
+
+
+def place_of(output: Path, column: str, value: str) -> str:
+    """Return where a value is in a CSV file that a command wrote; empty if it isn't found."""
+    for path in output_files(output):
+        with (
+            contextlib.suppress(csv.Error),
+            path.open(encoding="utf-8-sig", errors="replace", newline="") as file,
+        ):
+            rows = csv.reader(file)
+            header = [name.lower() for name in next(rows, [])]
+            at = header.index(column.lower()) if column.lower() in header else len(header)
+            for row in itertools.islice(rows, ROWS_SEARCHED_MAX):
+                if row[at : at + 1] == [value]:
+                    return f", at line {rows.line_num} of `{path.name}`"
+    return ""
 
 
 def _list(paths: Sequence[Path]) -> str:
@@ -390,8 +503,8 @@ def run(
     *,
     meter: Meter,
     log: LogFile | None = None,
-) -> Iterator[str | None]:
-    """Run the command and return a SELECT over its rows.
+) -> Iterator[ComputedRows | None]:
+    """Run the command and return its rows.
 
     Returns None for `materialize: none` and `files`; `output_directory` is given for `files` only.
     Raises `BodyFailed`.
@@ -412,11 +525,12 @@ def run(
                 else None
             )
             _one_try(task, applied, session, _Places(code_root, work, output), access, meter, log)
-            rows = (
-                None
-                if task.materialize in (MaterializationKind.NONE, MaterializationKind.FILES)
-                else output_rows(session, output, _known_types(task))
-            )
+            rows = None
+            if task.materialize not in (MaterializationKind.NONE, MaterializationKind.FILES):
+                select_sql = output_rows(session, output, _known_types(task))
+                rows = ComputedRows(
+                    lambda: (select_sql, None), place=functools.partial(place_of, output)
+                )
         yield rows
     finally:
         shutil.rmtree(work, ignore_errors=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import re
 import shutil
 import uuid
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
@@ -40,6 +41,7 @@ from headrace.engine.failures import (
     kind_of,
     of_duckdb,
     shortened,
+    unreadable,
     unstorable,
     without_advice,
 )
@@ -366,7 +368,9 @@ def _table(
             with _placed(task.body):
                 columns = command.columns_of(session, select_sql)
                 command.columns_hold_no_secret(columns, redactor)
-        return _staged(task, session, select_sql, alike)
+        described = functools.partial(command.columns_of, session, select_sql)
+        with _failures(task, columns=described, place=rows.place):
+            return _rows(task, session, select_sql, None, alike=alike)
 
 
 def _calls(
@@ -429,13 +433,6 @@ def _sql(task: BodyTask, body: SqlBody, session: DuckDBSession) -> AssetOutput:
 def _emptied(data: InputData) -> InputData:
     inputs = tuple(map(_emptied, data.inputs))
     return msgspec.structs.replace(data, files=(), inputs=inputs)
-
-
-def _staged(
-    task: BodyTask, session: DuckDBSession, select_sql: str, alike: Hashable
-) -> AssetOutput:
-    with _failures(task, columns=functools.partial(command.columns_of, session, select_sql)):
-        return _rows(task, session, select_sql, None, alike=alike)
 
 
 def _rows(
@@ -539,10 +536,10 @@ def _opaque(
         with (
             command.run(
                 task, session, code_root, directory, folders, meter=meter, log=log
-            ) as select_sql,
+            ) as command_rows,
             _placed(task.body),
         ):
-            yield None if select_sql is None else ComputedRows(lambda: (select_sql, None))
+            yield command_rows
         return
     from headrace.engine import python  # pyarrow: a worker that only runs SQL doesn't load it
 
@@ -609,18 +606,23 @@ def _failures(  # complexipy: ignore (a table: exception → failure)
     body: SqlBody | None = None,
     lines_before: int = 0,
     columns: Callable[[], Sequence[tuple[str, str]]] = tuple,
+    place: Callable[[str, str], str] = lambda column, value: "",  # noqa: ARG005
 ) -> Iterator[None]:
     """Turn errors of staging into failures, at the line of the user's SQL if DuckDB names one.
 
-    `columns` returns the names and types of what other code has computed.
+    `columns` returns the names and types of what other code has computed, `place` where a column
+    has a text.
     """
     try:
         yield
     except (ValueMismatch, UnsupportedType) as error:
         hint = error.hint if isinstance(task.body, SqlBody) else _type_hint(task.body, error)
-        code = "unsupported_type" if isinstance(error, UnsupportedType) else "columns_changed"
+        code, at = "unsupported_type", ""
+        if isinstance(error, ValueMismatch):
+            code = "columns_changed"
+            at = place(error.columns[0], error.value) if error.value else ""
         raise failed(
-            str(error), code=code, hint=hint, file=task.body.file, line=task.body.line
+            f"{error}{at}", code=code, hint=hint, file=task.body.file, line=task.body.line
         ) from error
     except SchemaMismatch as mismatch:
         code = "columns_changed" if task.table is not None and not task.evolve else "wrong_result"
@@ -644,6 +646,8 @@ def _failures(  # complexipy: ignore (a table: exception → failure)
     except duckdb.Error as error:
         if body is not None:
             raise located(error, body, lines_before) from error
+        if isinstance(task.body, CommandBody) and (broken := unreadable(error)):
+            raise broken from error
         if not isinstance(task.body, SqlBody) and isinstance(error, _OF_VALUES):
             known: Sequence[tuple[str, str]] = ()
             with contextlib.suppress(duckdb.Error):  # the whole file may be unreadable
@@ -675,12 +679,19 @@ def _type_hint(body: PythonBody | CommandBody, error: ValueMismatch | Unsupporte
             f"declare the type: @asset(…, columns={{{name!r}: {kind!r}}}), or convert the values"
             " before they are returned"
         )
+    if isinstance(error, ValueMismatch) and _CODE.fullmatch(error.value):
+        return (
+            f"declare `columns: {{{name}: varchar}}` beside `command:` to keep it as it is written,"
+            f" or `columns: {{{name}: {error.kind.lower()}}}` if it is a number"
+        )
     return (
         f"declare the type: `columns: {{{name}: {kind.lower()!r}}}` beside `command:`, or have the"
         " program write other values (in JSON lines, fractions of more than 15 digits as texts)"
     )
 
 
+_CODE = re.compile(r" *([-+]?0\d+|\+\d+|\d+[eE]\d+) *")
+"""Numbers that may be codes (`lake.strict_casts.is_code`)."""
 _WIDER = {
     **dict.fromkeys(("TINYINT", "SMALLINT", "INTEGER", "BIGINT"), "DOUBLE"),
     "FLOAT": "DOUBLE",

@@ -180,6 +180,33 @@ def unstorable(columns: Sequence[tuple[str, str]], file: str, line: int) -> Body
     )
 
 
+_CSV_LINE = re.compile(r"CSV Error on Line: (\d+)")
+_CSV_FILE = re.compile(r"^ *file = .*?([^/\n]+)$", re.MULTILINE)
+_WIDTHS = re.compile(r"Expected Number of Columns: (\d+) Found: (\d+)")
+
+
+def unreadable(error: Exception) -> BodyFailed | None:
+    """Return the failure of a CSV file that a program wrote, with its line; None for others."""
+    text = str(error)
+    line, name = _CSV_LINE.search(text), _CSV_FILE.search(text)
+    if name is None or (line is None and "invalid state" not in text):
+        return None
+    if widths := _WIDTHS.search(text):
+        reason = f"values: {widths[2]}, columns in the header: {widths[1]}"
+    elif "unterminated quote" in text:
+        reason = "a quote that is never closed, or text after a closing quote"
+    elif "Invalid unicode" in text:
+        reason = "not UTF-8"
+    else:
+        reason = "not CSV by RFC 4180 (quotes or line ends)"
+    at = f", line {line[1]}" if line else ""
+    return failed(
+        f"`{name[1]}`{at}: {reason}",
+        code="no_output",
+        hint="write CSV by RFC 4180: values with commas, quotes or line ends stand in quotes",
+    )
+
+
 def _own_kind(error: BaseException) -> ErrorKind:  # complexipy: ignore (rules, the first applies)
     ours = type(error).__module__.partition(".")[0] in _OURS
     if isinstance(error, OSError) and error.errno in _DISK:

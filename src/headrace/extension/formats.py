@@ -29,12 +29,18 @@ from headrace.connect.formats.headers import (
 from headrace.connect.formats.json import JsonRecordReader
 from headrace.connect.formats.records import RecordFormat
 from headrace.connect.formats.registry import FileHeader, FormatKind
-from headrace.connect.formats.text_values import bad_columns, drift_of, located, selected
-from headrace.connect.formats.type_inference import INSTANT, almost_typed, infer_types
+from headrace.connect.formats.text_values import (
+    almost_typed,
+    bad_columns,
+    drift_of,
+    located,
+    selected,
+)
 from headrace.connect.raw_files import Opened, UnpackLimits, place_for, written
 from headrace.connect.text_files import has_both_line_ends, in_utf8, one_line_end, require_text
 from headrace.lake import LakeColumn
 from headrace.lake.sqltext import literal, quote
+from headrace.lake.type_inference import INSTANT, infer_types
 from headrace.lake.types import Type, parse
 from headrace.model.connectors import ENCODINGS, RECORD_MAX, SINGLE_BYTE
 from headrace.model.errors import LakeError, Report, shown

@@ -19,13 +19,17 @@ from headrace.lake.types import (
     wider_number,
     with_room,
 )
-from headrace.model.errors import LakeError
+from headrace.model.errors import LakeError, shown
+from headrace.model.texts import marked
 
 COLUMNS_MAX = 10_000
 WRITTEN = "headrace-written-"
-"""Begins the error for a value that a program wrote and that doesn't fit; its column follows."""
+"""Begins the error for a value that a program wrote and that doesn't fit.
+
+The length of its column's name follows, that name, and the value.
+"""
 _LOSSY = re.compile(
-    rf"Invalid Input Error: (?:headrace-(lossy|carried)-(\d+)|{WRITTEN}(.*))", re.DOTALL
+    rf"Invalid Input Error: (?:headrace-(lossy|carried)-(\d+)|{WRITTEN}(\d+) (.*))", re.DOTALL
 )
 _AS_TEXT = {("ENUM", "VARCHAR"), ("BIT", "VARCHAR"), ("JSON", "VARCHAR"), ("BIGNUM", "VARCHAR")}
 _PARTS = ", ".join(
@@ -67,11 +71,17 @@ Given = tuple[tuple[str, str], ...]
 
 
 class ValueMismatch(SchemaMismatch):
-    """Values that the column's type can't hold. `columns` names that column, `kind` is its type."""
+    """Values that the column's type can't hold. `columns` names that column, `kind` is its type.
 
-    def __init__(self, message: str, *, column: str, kind: str, hint: str = "") -> None:
+    `value` is the text of one of them, if a program wrote it as text.
+    """
+
+    def __init__(
+        self, message: str, *, column: str, kind: str, hint: str = "", value: str = ""
+    ) -> None:
         super().__init__(message, columns=(column,), hint=hint)
         self.kind = kind
+        self.value = value
 
 
 class CodeTypes(msgspec.Struct, frozen=True):
@@ -311,10 +321,12 @@ def value_mismatch(message: str, table: LakeTable) -> ValueMismatch | None:
     match = _LOSSY.fullmatch(message.strip())
     if match is None:
         return None
+    length = int(match[3] or 0)
+    written, value = (match[4] or "")[:length], (match[4] or "")[length:]
     named = (
         column
         for number, column in enumerate(table.columns)
-        if str(number) == match[2] or column.name.lower() == str(match[3]).lower()
+        if str(number) == match[2] or column.name.lower() == written.lower()
     )
     if (column := next(named, None)) is None:
         return None
@@ -330,10 +342,12 @@ def value_mismatch(message: str, table: LakeTable) -> ValueMismatch | None:
             ),
         )
     return ValueMismatch(
-        f"column `{column.name}` of table `{table.name}` is {column.type}, which a computed value"
-        f" doesn't fit{_LIMITS.get(column.type, '')}",
+        f"column `{column.name}` of table `{table.name}` is {column.type}, which"
+        f" {marked(shown(value)) if written else 'a computed value'} doesn't fit"
+        f"{_LIMITS.get(column.type, '')}",
         column=column.name,
         kind=column.type,
+        value=value,
         hint=(
             "cast it in the body, or change the table's type with `headrace apply`"
             f" (`{column.name}::{'DECIMAL(38,0)' if column.type == 'BIGINT' else '…'}`)"

@@ -303,6 +303,14 @@ def wider_number(was: Type, other: Type) -> Type | None:
     )
 
 
+def field_names(kind: Type) -> Iterator[str]:
+    """Yield the names of all fields of STRUCTs in a type."""
+    for name, part in kind.fields:
+        if kind.name == "STRUCT":
+            yield name
+        yield from field_names(part)
+
+
 def with_room(kind: Type) -> Type:
     """Widen a DECIMAL to 18 digits, or to 38 if it has more than 18; other types stay.
 

@@ -40,18 +40,14 @@ from headrace.connect.formats.csv_dialect import (
 from headrace.connect.formats.headers import BLANKS, column_names, doubled_names, folded
 from headrace.connect.formats.registry import FileHeader, FormatKind
 from headrace.connect.formats.text_values import (
+    COLUMNS_PER_PASS,
     Bad,
+    almost_typed,
     bad_columns,
     column_types,
     drift_of,
     located,
     selected,
-)
-from headrace.connect.formats.type_inference import (
-    COLUMNS_PER_PASS,
-    InferredTypes,
-    almost_typed,
-    infer_types,
 )
 from headrace.connect.raw_files import Opened, UnpackLimits, written
 from headrace.connect.text_files import (
@@ -66,6 +62,7 @@ from headrace.connect.text_files import (
 )
 from headrace.lake import LakeColumn
 from headrace.lake.sqltext import literal, quote
+from headrace.lake.type_inference import InferredTypes, infer_types
 from headrace.model.texts import marked
 
 if TYPE_CHECKING:

@@ -54,11 +54,11 @@ from headrace.connect.formats.structures import (
 )
 from headrace.connect.formats.structures import type_of as nested_type
 from headrace.connect.formats.text_values import bad_columns, drift_of, located, value_sql
-from headrace.connect.formats.type_inference import INSTANT, infer_types
 from headrace.connect.raw_files import Opened, UnpackLimits, written
 from headrace.connect.text_files import require_text
 from headrace.lake import LakeColumn
 from headrace.lake.sqltext import literal, quote
+from headrace.lake.type_inference import INSTANT, infer_types
 from headrace.lake.types import parse
 from headrace.model.connectors import json_path
 

@@ -22,7 +22,7 @@ from headrace.connect.formats.json_text import (
     require_characters,
     without_trailing_commas,
 )
-from headrace.connect.formats.text_values import writes_long_fraction
+from headrace.lake.strict_casts import writes_long_fraction
 from headrace.model.texts import quoted
 
 OBJECT_BYTES_MAX = 16 << 20

@@ -39,17 +39,17 @@ from headrace.connect.formats.registry import FileHeader, FormatKind
 from headrace.connect.formats.structures import learnt, missing_keys_clause, otherwise, structures
 from headrace.connect.formats.text_values import (
     bad_columns,
-    bad_value_condition,
     column_types,
     drift_of,
     located,
     selected,
 )
-from headrace.connect.formats.type_inference import INSTANT, infer_types
 from headrace.connect.raw_files import Opened, UnpackLimits, written
 from headrace.connect.text_files import require_text
 from headrace.lake import LakeColumn
 from headrace.lake.sqltext import literal
+from headrace.lake.strict_casts import bad_value_condition
+from headrace.lake.type_inference import INSTANT, infer_types
 
 if TYPE_CHECKING:
     import duckdb

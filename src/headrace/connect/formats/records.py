@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from headrace.connect.deliveries import EMPTY, CannotRead, Disagrees, Format, SourceSchema
 from headrace.connect.formats.json import JsonRecordReader
 from headrace.connect.formats.registry import FileHeader
-from headrace.connect.formats.type_inference import INSTANT
 from headrace.connect.raw_files import Opened, UnpackLimits, written
 from headrace.lake import LakeColumn
+from headrace.lake.type_inference import INSTANT
 from headrace.model.errors import HeadraceError
 from headrace.model.plugins import FORMATS, running
 from headrace.model.texts import of_error

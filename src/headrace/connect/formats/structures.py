@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from headrace.connect.deliveries import CannotRead, Inside
 from headrace.lake.sqltext import literal
-from headrace.lake.types import Type
+from headrace.lake.types import Type, parse
 
 if TYPE_CHECKING:
     import duckdb
@@ -397,3 +397,27 @@ def _kind(structure: Any) -> str:
     if isinstance(structure, dict | list):
         return "object" if isinstance(structure, dict) else "array"
     return structure if structure in (*_SAID, "NULL") else "number"
+
+
+NO_VALUES = "NULL"
+"""The type of a column without any value, as long as types of several files are compared."""
+
+
+def wider_type(item: str, other: str) -> str:
+    """Return the narrowest type that holds the values of both, VARCHAR if no other does."""
+    if other in (item, NO_VALUES):
+        return item
+    if item == NO_VALUES:
+        return other
+    if any(
+        name == "JSON" or (name.endswith(("]", ")")) and not name.startswith("DECIMAL"))
+        for name in (item, other)
+    ):
+        result = together(parse(item), parse(other))
+        return result.text if result else "JSON"
+    pair = {item, other}
+    if pair == {"BIGINT", "DOUBLE"}:
+        return "DOUBLE"
+    if pair == {"DATE", "TIMESTAMP"}:
+        return "TIMESTAMP"
+    return "VARCHAR"

@@ -17,8 +17,8 @@ from pathlib import Path
 import duckdb
 
 from headrace.connect.formats.text_values import column_types
-from headrace.connect.formats.type_inference import INSTANT, infer_types
 from headrace.extension import literal
+from headrace.lake.type_inference import INSTANT, infer_types
 
 _NULLS = {"", "null"}
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")

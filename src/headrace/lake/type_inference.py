@@ -14,11 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from headrace.connect.deliveries import AlmostTyped, Format
-from headrace.connect.formats.structures import together
-from headrace.connect.formats.text_values import bad_value_condition, strict_cast
 from headrace.lake.sqltext import literal
-from headrace.lake.types import parse
+from headrace.lake.strict_casts import ISO, strict_cast
 
 if TYPE_CHECKING:
     import duckdb
@@ -26,19 +23,12 @@ if TYPE_CHECKING:
 
 NULL_WORDS = ("NA", "N/A", "NULL", "null", "\\N", "NaN", "nan", "None")
 INSTANT = "TIMESTAMP WITH TIME ZONE"
-NO_VALUES = "NULL"
-"""The type of a column without any value, as long as types of several files are compared."""
-
 SAMPLE_ROWS = 1_000_000
-VALUES_MIN = 20
-"""Minimum number of values at which a few that aren't of the others' type are reported."""
-ALMOST_ALL = 0.95
-COLUMNS_PER_PASS = 32
 _WORDS = "(" + ", ".join(map(literal, NULL_WORDS)) + ")"
 
 _DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _TIME = r"[ T][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6}0{0,3})?)?"
-_SHAPES = {
+SHAPES = {
     "BIGINT": r"-?(0|[1-9][0-9]{0,18})",
     "DOUBLE": r"-?(0|[1-9][0-9]{0,15})?(\.[0-9]*([eE][-+]?[0-9]{1,3})?|[eE][-+][0-9]{1,3})?",
     "BOOLEAN": r"(?i:true|false)",
@@ -61,7 +51,6 @@ _DATES = (
     "%d-%b-%Y",
     "%d %b %Y",
 )
-_NO_FORMAT = Format(kind="")
 _TIMES = (" %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
 _DATE_LIKE = (
     r"[0-9]{1,4}[-/. ]([0-9]{1,2}|[A-Za-z]{3})[-/. ][0-9]{2,4}( [0-9]{1,2}:[0-9]{2}(:[0-9]{2})?("
@@ -95,7 +84,7 @@ class _Counts(msgspec.Struct):
     def type(self) -> str:
         """Return the first type that all values match, else VARCHAR."""
         return next(
-            (name for name in _SHAPES if self.values and self.by_type.get(name) == self.values),
+            (name for name in SHAPES if self.values and self.by_type.get(name) == self.values),
             "VARCHAR",
         )
 
@@ -105,7 +94,7 @@ def infer_types(  # complexipy: ignore (steps of an inference, in order)
     rows_sql: str,
     width: int,
     *,
-    among: Sequence[str] = tuple(_SHAPES),
+    among: Sequence[str] = tuple(SHAPES),
     words: bool = True,
     formats: bool = True,
     sampled: bool = False,
@@ -177,52 +166,9 @@ def _count_column(
     return _counts(row, among)
 
 
-def almost_typed(
-    connection: duckdb.DuckDBPyConnection,
-    rows_sql: str,
-    names: Sequence[str],
-    learnt: InferredTypes,
-    form: Format,
-) -> tuple[AlmostTyped, ...]:
-    """Return the text columns of which at least ALMOST_ALL values are of one type.
-
-    The columns are `c1 …`, called `names`; each has at least VALUES_MIN values. A column whose
-    other values parse as that type too (`007` among numbers) holds codes and isn't returned.
-    """
-    results = []
-    for start in range(0, len(learnt.mixed), COLUMNS_PER_PASS):
-        some = learnt.mixed[start : start + COLUMNS_PER_PASS]
-        facts = ", ".join(_almost(f"c{position}", form) for position in some)
-        row = connection.execute(f"SELECT {facts} FROM {rows_sql}").fetchone()
-        assert row is not None
-        width = 1 + 2 * len(_SHAPES)
-        for index, position in enumerate(some):
-            values, *counts = row[index * width : (index + 1) * width]
-            fitting, unreadable = counts[::2], counts[1::2]
-            best = max(range(len(_SHAPES)), key=fitting.__getitem__)
-            few = 0 < values - fitting[best] <= (1 - ALMOST_ALL) * values
-            if few and values >= VALUES_MIN and unreadable[best] == values - fitting[best]:
-                results.append(
-                    AlmostTyped(names[position - 1], [*_SHAPES][best], fitting[best], values)
-                )
-    return tuple(results)
-
-
-def _almost(value: str, form: Format) -> str:
-    """Return SQL that counts a column's values, and per type the matching and unparsable ones."""
-    there = f"{value} IS NOT NULL AND {value} NOT IN ({', '.join(map(literal, form.null))})"
-    conditions = (
-        condition
-        for name in _SHAPES
-        for condition in (_fits(value, name), bad_value_condition(value, name, form))
-    )
-    counts = (f"count(*) FILTER ({there} AND {condition})" for condition in conditions)
-    return ", ".join((f"count(*) FILTER ({there})", *counts))
-
-
 def _facts(among: Sequence[str], *, words: bool) -> str:
     is_word = f"v IN {_WORDS}" if words else "false"
-    fits = ", ".join(f"count(*) FILTER ({_fits('v', name)} AND NOT {is_word})" for name in among)
+    fits = ", ".join(f"count(*) FILTER ({is_of('v', name)} AND NOT {is_word})" for name in among)
     date_like = f"count(*) FILTER (regexp_full_match(v, {literal(_DATE_LIKE)}))"
     return (
         f"count(*) FILTER (NOT {is_word}), coalesce(list(DISTINCT v) FILTER ({is_word}), []),"
@@ -264,7 +210,7 @@ def _held(value: str, counts: _Counts) -> str | None:
     if name == "VARCHAR" and not (counts.values and counts.date_like == counts.values):
         return None
     fits = (
-        _fits(value, name)
+        is_of(value, name)
         if name != "VARCHAR"
         else f"regexp_full_match({value}, {literal(_DATE_LIKE)})"
     )
@@ -279,14 +225,15 @@ def _upright(rows_sql: str, width: int) -> str:
     return f"SELECT DISTINCT p, v FROM ({each}) WHERE v IS NOT NULL"
 
 
-def _fits(value: str, name: str) -> str:
+def is_of(value: str, name: str) -> str:
+    """Return the condition for text that is inferred as the type."""
     cast = f"TRY_CAST({value} AS {name})"
     right = (
-        f"NOT ({strict_cast(value, name, _NO_FORMAT, trying=True).bad})"
+        f"NOT ({strict_cast(value, name, ISO, trying=True).bad})"
         if name == "DOUBLE"
         else f"{cast} IS NOT NULL"
     )
-    return f"regexp_full_match({value}, {literal(_SHAPES[name])}) AND {right}"
+    return f"regexp_full_match({value}, {literal(SHAPES[name])}) AND {right}"
 
 
 def _with_formats(
@@ -331,23 +278,3 @@ def _formats_of(
     ).fetchone()
     assert row is not None
     return [form for form, fits in zip(forms, row[1:], strict=True) if row[0] and fits == row[0]]
-
-
-def wider_type(item: str, other: str) -> str:
-    """Return the narrowest type that holds the values of both, VARCHAR if no other does."""
-    if other in (item, NO_VALUES):
-        return item
-    if item == NO_VALUES:
-        return other
-    if any(
-        name == "JSON" or (name.endswith(("]", ")")) and not name.startswith("DECIMAL"))
-        for name in (item, other)
-    ):
-        result = together(parse(item), parse(other))
-        return result.text if result else "JSON"
-    pair = {item, other}
-    if pair == {"BIGINT", "DOUBLE"}:
-        return "DOUBLE"
-    if pair == {"DATE", "TIMESTAMP"}:
-        return "TIMESTAMP"
-    return "VARCHAR"

@@ -85,7 +85,7 @@ export function Ledger({ ledger }: { ledger: LedgerData }) {
                   <Bar segment={segment} began={began} whole={whole} />
                 </td>
                 <td data-label="Lasted" className="number">
-                  {formatDuration(segment.seconds)}
+                  {formatDuration(segment.seconds, ledger.wait_seconds)}
                 </td>
                 <td data-label="From">
                   <Time at={segment.from} />
@@ -108,7 +108,7 @@ export function Ledger({ ledger }: { ledger: LedgerData }) {
             <span key={`${share.owner} ${share.kind ?? ""}`}>
               {share.owner || "nobody"}
               {share.kind && ` (${SHARE_LABELS[share.kind] ?? share.kind})`}:{" "}
-              {formatDuration(share.seconds)}
+              {formatDuration(share.seconds, ledger.wait_seconds)}
             </span>
           ))}
         {ledger.read && <span>{ledger.read}</span>}

@@ -6,7 +6,7 @@ import { DeviationChart } from "../../parts/DeviationChart";
 import { Empty, Loaded, Panel } from "../../parts/Page";
 import { State } from "../../parts/State";
 import { Table, type Column } from "../../parts/Table";
-import { formatDuration } from "../../parts/durations";
+import { formatDuration, longestOf } from "../../parts/durations";
 import { Time } from "../../parts/Time";
 import { partitionName } from "../../parts/partitions";
 import { Drift } from "./Drift";
@@ -78,7 +78,7 @@ function Arrivals({ rows }: { rows: readonly Row[] }) {
       )}
       <details open={!awaited}>
         <summary>As a table ({rows.length < SHOWN ? rows.length : `the newest ${SHOWN}`})</summary>
-        <Table label="Deliveries" columns={COLUMNS} rows={rows} keyOf={keyOf} />
+        <Table label="Deliveries" columns={columnsOf(rows)} rows={rows} keyOf={keyOf} />
       </details>
     </Panel>
   );
@@ -97,20 +97,24 @@ const markOf = (row: Row) => ({
   seconds: lateSeconds(row),
 });
 
-function distance(row: Row): string {
+function distance(row: Row, longest = 0): string {
   const seconds = lateSeconds(row);
   if (seconds === null) return "";
-  return seconds > 0 ? `${formatDuration(seconds)} after` : `${formatDuration(-seconds)} before`;
+  return `${formatDuration(Math.abs(seconds), longest)} ${seconds > 0 ? "after" : "before"}`;
 }
 
-const COLUMNS: readonly Column<Row>[] = [
+const columnsOf = (rows: readonly Row[]): readonly Column<Row>[] => [
   { name: "State", cell: (row) => <State of={row.state} /> },
   {
     name: "Partition",
     cell: (row) => <span className="mono asset-grain">{partitionName(row.partition)}</span>,
   },
   { name: "Arrived", cell: (row) => <Time at={row.at} /> },
-  { name: "Deviation", className: "number", cell: distance },
+  {
+    name: "Deviation",
+    className: "number",
+    cell: (row) => distance(row, longestOf(rows.map(lateSeconds))),
+  },
   { name: "File", className: "why", cell: (row) => <File row={row} /> },
   { name: "Rows", className: "number", cell: (row) => row.rows?.toLocaleString("en") ?? "" },
   { name: "Why", className: "why", cell: (row) => row.reason ?? "" },

@@ -11,7 +11,7 @@ import { Series } from "../../parts/Series";
 import { Table, type Column } from "../../parts/Table";
 import { Time } from "../../parts/Time";
 import { addressOf } from "../../parts/addresses";
-import { formatDuration, roundIn } from "../../parts/durations";
+import { formatDuration, longestOf, roundIn } from "../../parts/durations";
 import { many, windowOf, WINDOWS } from "../../parts/words";
 import {
   causeAddress,
@@ -115,7 +115,7 @@ function Consumer({ row }: { row: Row }) {
         <div className="shares">
           <Table
             label={`What ${row.consumer} waited for`}
-            columns={SHARES}
+            columns={columnsOf(shares)}
             rows={shares}
             keyOf={(share) =>
               `${share.kind} ${share.group} ${share.node} ${share.owner} ${share.decider ?? ""}`
@@ -158,7 +158,7 @@ function Consumer({ row }: { row: Row }) {
   );
 }
 
-const SHARES: readonly Column<Share>[] = [
+const columnsOf = (shares: readonly Share[]): readonly Column<Share>[] => [
   {
     name: "Share",
     className: "number",
@@ -176,7 +176,11 @@ const SHARES: readonly Column<Share>[] = [
       </div>
     ),
   },
-  { name: "Took", className: "number", cell: (share) => formatDuration(share.seconds) },
+  {
+    name: "Took",
+    className: "number",
+    cell: ({ seconds }) => formatDuration(seconds, longestOf(shares.map((each) => each.seconds))),
+  },
   {
     name: "Spent on",
     cell: (share) => (

@@ -6,7 +6,7 @@ import { Choice } from "../../parts/Choice";
 import { Empty, Panel } from "../../parts/Page";
 import { State } from "../../parts/State";
 import { Table, type Column } from "../../parts/Table";
-import { formatDuration } from "../../parts/durations";
+import { formatDuration, longestOf } from "../../parts/durations";
 import { Time } from "../../parts/Time";
 import { DeliveryChart } from "./DeliveryChart";
 import { partsOf, waitsOf, type Delivery } from "./deliveryPlaces";
@@ -62,7 +62,7 @@ export function Deliveries({ document, days, per, chosen }: Props) {
             <summary>As a table ({deliveries.length})</summary>
             <Table
               label="Deliveries"
-              columns={columnsOf(chosen, choose)}
+              columns={columnsOf(deliveries, chosen, choose)}
               rows={deliveries.toReversed()}
               keyOf={(row) => row.interval}
             />
@@ -79,9 +79,12 @@ export function Deliveries({ document, days, per, chosen }: Props) {
 }
 
 function columnsOf(
+  deliveries: readonly Delivery[],
   chosen: string | null,
   choose: (interval: string) => void,
 ): readonly Column<Delivery>[] {
+  const waited = longestOf(deliveries.map((row) => row.wait_seconds));
+  const late = longestOf(deliveries.map((row) => row.late_seconds));
   return [
     {
       name: "Interval",
@@ -99,11 +102,11 @@ function columnsOf(
     { name: "State", cell: (row) => <State of={row.state} /> },
     { name: "Due", cell: (row) => <Time at={row.due_at} /> },
     { name: "Readable", cell: (row) => (row.met_at ? <Time at={row.met_at} /> : "not yet") },
-    { name: "Deviation", className: "number", cell: (row) => distance(row.late_seconds) },
+    { name: "Deviation", className: "number", cell: (row) => distance(row.late_seconds, late) },
     {
       name: "Waited",
       className: "number",
-      cell: (row) => (row.wait_seconds === null ? "" : formatDuration(row.wait_seconds)),
+      cell: (row) => (row.wait_seconds === null ? "" : formatDuration(row.wait_seconds, waited)),
     },
     { name: "Owners", className: "why", cell: ownersOf },
   ];
@@ -117,7 +120,7 @@ function ownersOf(row: Delivery): string {
     .join(", ");
 }
 
-function distance(seconds: number | null): string {
+function distance(seconds: number | null, longest: number): string {
   if (seconds === null) return "";
-  return seconds <= 0 ? `${formatDuration(-seconds)} before` : `${formatDuration(seconds)} after`;
+  return `${formatDuration(Math.abs(seconds), longest)} ${seconds <= 0 ? "before" : "after"}`;
 }

@@ -35,7 +35,7 @@
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
-LEAVES := packages/headrace-import/pyproject.toml packages/headrace-advisor/pyproject.toml packages/headrace-databases/pyproject.toml packages/headrace-http/pyproject.toml packages/headrace-legacy/pyproject.toml packages/headrace-observe/pyproject.toml packages/headrace-cloud/pyproject.toml packages/headrace-testing/pyproject.toml packages/headrace-demo/pyproject.toml packages/headrace-ui/pyproject.toml packages/headrace-agents/pyproject.toml packages/headrace-sso/pyproject.toml
+LEAVES := $(filter-out packages/headrace-airflow/%,$(wildcard packages/*/pyproject.toml))
 IMPORT := packages/headrace-import/tests
 ARGS ?=
 KILLS ?= 200

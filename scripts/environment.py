@@ -23,21 +23,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 LEAVES = tuple(
-    ROOT / "packages" / f"headrace-{name}"
-    for name in (
-        "import",
-        "advisor",
-        "databases",
-        "http",
-        "legacy",
-        "observe",
-        "cloud",
-        "testing",
-        "demo",
-        "ui",
-        "agents",
-        "sso",
-    )
+    file.parent
+    for file in sorted(ROOT.glob("packages/*/pyproject.toml"))
+    if file.parent.name != "headrace-airflow"  # it is for Airflow's machines
 )
 """Packages of this repository that extend Headrace; installed beside it."""
 VENV = ROOT / ".venv"

@@ -1,4 +1,4 @@
-"""The fields of each kind of file, as `headrace.model.described` has them."""
+"""The fields of each kind of file, as `headrace.model.file_descriptions` has them."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ main.run(["owners", "team", "--project", "project"])
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     """A copy of the source with a package beside it, whose tables aren't generated yet."""
-    skipped = shutil.ignore_patterns("ui_bundle*", "__pycache__")
+    skipped = shutil.ignore_patterns("__pycache__")
     for name in ("src/headrace", "scripts", AGENTS):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=skipped)
     package = tmp_path / "packages/headrace-owners"

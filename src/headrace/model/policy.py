@@ -147,7 +147,7 @@ class PolicyRule(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     when: str
     needs: tuple[NeedDeclaration, ...] = ()
-    """Empty: anybody who may approve, except the one who asks."""
+    """Empty: anybody who may approve, except the person who asked."""
     count: int = 1
     line: int = 1
 

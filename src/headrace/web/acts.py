@@ -185,7 +185,7 @@ def _perform(
         act.document = do(act)
     except HeadraceError as error:
         act.problem = problem_of(error)
-    # the boundary of a thread: what it was is nobody's who asks over a network
+    # the boundary of a thread: a client on the network isn't told what it was
     except Exception:  # noqa: BLE001
         act.problem = HttpProblem(
             500, "something went wrong here", "the same by its command, with -v, says what"

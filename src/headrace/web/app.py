@@ -245,7 +245,7 @@ async def _respond(
         answer = problem_of(error).response()
     except ClientDisconnect:
         answer = Response(status_code=400)  # nobody reads it
-    # the boundary: what it was is nobody's who asks over a network
+    # the boundary: a client on the network isn't told what it was
     except Exception:  # noqa: BLE001
         answer = HttpProblem(
             500, "something went wrong here", "the same by `headrace status -v` says what"

@@ -110,7 +110,7 @@ class AgentCalls:
             return Result(error_document(problem), failed=True)
         except HeadraceError as error:
             return Result(error_document(problem_of(error)), failed=True)
-        # the boundary: what it was is nobody's who asks over a network
+        # the boundary: a client on the network isn't told what it was
         except Exception:  # noqa: BLE001
             unknown = HttpProblem(500, "something went wrong here", "the same by its command")
             return Result(error_document(unknown), failed=True)

@@ -199,7 +199,7 @@ class Cursor(SourceField):
     """`cursor: updated_at`: the column that only grows, of a table or query."""
 
     name = "cursor"
-    meaning = "of a database: the column that only grows, so that each look takes what is new"
+    meaning = "of a database: a column whose values only grow: rows above the last are read"
 
     def read_value(self, fields: Fields, partition: PartitionSpec) -> Any:
         """Return the field as written; report where it can't be used."""

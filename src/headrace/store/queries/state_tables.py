@@ -184,7 +184,7 @@ TABLES: dict[str, StateTable] = {
         " consumer, interval",
     ),
     "partitions": StateTable(
-        "where a partition stands now, from its first delivery or attempt on",
+        "the current state of a partition, from its first delivery or attempt on",
         {
             "node": _NODE,
             "partition": _PARTITION,

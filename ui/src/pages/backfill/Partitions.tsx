@@ -31,7 +31,7 @@ export function PreviewedPartitions({
   return (
     <List
       title="Partition list"
-      subtitle="as each stands now"
+      subtitle="current states"
       total={total}
       response={usePages(
         "/api/v1/backfills/preview/partitions",

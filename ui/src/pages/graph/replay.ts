@@ -87,7 +87,7 @@ function changed(card: Card, { was, state }: Change): Card {
   return { ...card, states, worst: worstOf(states.map((row) => row.value)) };
 }
 
-/** As the server orders them: `WORST_FIRST` of standing/graph_past.py. */
+/** As the server orders them: `WORST_FIRST` of headrace_ui/views/graph_past.py. */
 const WORST_FIRST = [
   "wrong",
   "failed",

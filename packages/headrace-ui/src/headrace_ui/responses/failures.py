@@ -90,7 +90,7 @@ class FailedAttemptRow(Response, frozen=True, kw_only=True):
     """The newest failed attempt at the partitions of an incident.
 
     `traceback` and `log` (the lines before it) are of the attempt's log, at most 60 and 40 lines of
-    `log_lines`; `withheld`: their texts are left out for who asks.
+    `log_lines`; `withheld`: the reader's roles don't show their texts.
     """
 
     attempt: str

@@ -105,7 +105,7 @@ class Badges:
         return cached_answer(request, drawn(response), MEDIA_TYPE, cache, headers)
 
     async def state(self, request: Request, name: str) -> tuple[BadgeResponse, str]:
-        """Return a consumer's state for who asks, and who may use it again: `public`, `private`.
+        """Return a consumer's state for the request, and who may cache it: `public`, `private`.
 
         Raise HttpProblem (401) for nobody without a link, NotAllowed and UnknownName for others.
         """

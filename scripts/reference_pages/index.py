@@ -33,6 +33,7 @@ HOW_TO = {
         "excel",
         "legacy/mt940",
         "legacy/nacha",
+        "legacy/x12",
         "remote-files",
         "databases",
         "http-api",

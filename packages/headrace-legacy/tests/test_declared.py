@@ -21,6 +21,7 @@ RIGHT = [
     "mt940: {rows: balances, encoding: cp1252}",
     "mt940: {}",
     "nacha: {rows: addenda}",
+    "x12: {rows: claims, encoding: cp1252}",
 ]
 WRONG = [
     ("excel: {sheet: 0}", "wrong_value"),
@@ -49,6 +50,7 @@ WRONG = [
     ("mt940: {header: 1}", "unknown_field"),
     ("nacha: {rows: balances}", "wrong_value"),
     ("nacha: batches", "wrong_type"),
+    ("x12: {rows: entries}", "wrong_value"),
 ]
 
 

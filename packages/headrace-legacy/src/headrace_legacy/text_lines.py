@@ -1,9 +1,10 @@
-"""Formats of lines of text: a source reads one kind of their rows, in bounded memory."""
+"""Formats of text: a source reads one kind of their rows, in bounded memory."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,12 @@ from headrace.extension.formats import (
 LINE_BYTES_MAX = 1 << 16
 
 
-class TextFormat(RecordFormat):
-    """A format of lines that have several kinds of rows; a source reads one, named by `rows`."""
+class KindsOfRows(RecordFormat):
+    """A format of text that has several kinds of rows; a source reads one, named by `rows`."""
 
     fields = ("rows", "encoding")
     unmistakable = recodable = True
+    line_bytes_max = LINE_BYTES_MAX
     kinds_of_rows: Mapping[str, Mapping[str, str]]
     """Kind → the columns of its rows, with DuckDB's types. The first one is read by default."""
 
@@ -41,6 +43,15 @@ class TextFormat(RecordFormat):
         """Return the columns of the rows that are read."""
         return self.kinds_of_rows[self._read_kind(options)]
 
+    def tables(self, path: Path) -> Mapping[str, Mapping[str, Any]]:
+        """Return the kinds of rows that a file has."""
+        kinds = {}
+        for kind in self.kinds_of_rows:
+            with suppress(CannotRead, UnicodeDecodeError):
+                if any(True for _ in self.records(path, {"rows": kind})):
+                    kinds[kind] = {"rows": kind}
+        return kinds
+
     def unfold(
         self, opened: Opened, temporary: Path, bounds: UnpackLimits, pinned: SourceSchema | None
     ) -> Opened:
@@ -49,12 +60,20 @@ class TextFormat(RecordFormat):
         text = in_utf8(opened, declared, pinned, temporary, bounds)
         try:
             require_text(
-                Path(text.path), line_bytes_max=LINE_BYTES_MAX, blank=True, setting=self.name
+                Path(text.path), line_bytes_max=self.line_bytes_max, blank=True, setting=self.name
             )
             return super().unfold(text, temporary, bounds, pinned)
         finally:
             if text is not opened:
                 text.discard()
+
+    def _read_kind(self, options: Mapping[str, Any]) -> str:
+        kind: str = options.get("rows", next(iter(self.kinds_of_rows)))
+        return kind
+
+
+class TextFormat(KindsOfRows):
+    """A format of lines."""
 
     def records(self, path: Path, options: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         """Yield the rows of one kind from a file in UTF-8; the totals of all are checked."""
@@ -66,10 +85,6 @@ class TextFormat(RecordFormat):
     @abstractmethod
     def rows(self, lines: Iterator[tuple[int, str]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
         """Yield all rows with their kinds. Raises like `records`."""
-
-    def _read_kind(self, options: Mapping[str, Any]) -> str:
-        kind: str = options.get("rows", next(iter(self.kinds_of_rows)))
-        return kind
 
 
 def lines_of(path: Path) -> Iterator[tuple[int, str]]:

@@ -1,0 +1,703 @@
+"""Formats of segments: messages of X12, EDIFACT and HL7 in their envelopes.
+
+A file is a sequence of segments. Headers and trailers nest them: interchanges hold groups, groups
+hold messages (transaction sets), messages hold the segments with data. A trailer repeats its
+header's reference and states a count; both are compared. Inside a message, some segments begin a
+loop, which the following ones belong to.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple, TypeVar
+
+from headrace.extension import marked
+from headrace.extension.formats import CannotRead, Disagrees, printable
+from headrace_legacy.text_lines import KindsOfRows
+
+SEGMENTS = "segments"
+SEGMENT_BYTES_MAX = 1 << 16
+DEPTH_MAX = 100
+"""Loops inside of each other."""
+TEXT, COUNT, DAY, TIME = "VARCHAR", "BIGINT", "DATE", "TIMESTAMP"
+MONEY, QUANTITY = "DECIMAL(18,2)", "DECIMAL(18,6)"
+ELEMENTS = "VARCHAR[][][]"
+"""Element → repetition → component."""
+_CHUNK_BYTES = 1 << 16
+_HEADER_BYTES = 1 << 12
+"""Enough of an interchange to find its separators."""
+_BLANK = b" \t\r\n"
+_MARK = b"\xef\xbb\xbf"
+_LINE_END = re.compile(rb"\r?\n|\r")
+_ID = re.compile(r"[A-Z][A-Z0-9]{1,2}")
+NEVER = b"\0"
+"""A separator that no file has: text with NUL bytes is refused."""
+_PLACE = re.compile(r"([A-Z][A-Z0-9]{1,2})(?:\[(\w+)\])?([0-9]{2})(?:-([0-9]+))?")
+_DECIMAL = re.compile(r"([+-]?)0*([0-9]*)(?:[.,]([0-9]*))?")
+
+_Value = TypeVar("_Value")
+
+
+class Syntax(NamedTuple):
+    """The separators of an interchange; `inner` are those inside of an element, outermost first."""
+
+    terminator: bytes
+    element: str
+    inner: tuple[str, ...]
+    release: str = ""
+    """The character that makes the next one a part of the value."""
+    special: tuple[str, ...] = ()
+    """What may stand for more than itself: inner separators, and what escapes them."""
+    value: Callable[[str], str] = str
+    """Returns a value without what escapes its separators."""
+    is_bare: bool = False
+    """Whether there is no envelope, so that nothing declares them."""
+
+    def values(self, text: str, separators: Sequence[str]) -> Any:
+        """Return the parts of an element as nested lists, with None for empty values."""
+        if not separators:
+            return self.value(text) or None
+        if not text:
+            return None
+        outer, *others = separators
+        return [self.values(part, others) for part in text.split(outer)]
+
+
+class Segment:
+    """A segment, with its number in the file from 1 and the offset of its first byte."""
+
+    __slots__ = ("id", "is_plain", "number", "offset", "parts", "syntax")
+
+    def __init__(self, text: str, number: int, offset: int, syntax: Syntax) -> None:
+        self.syntax, self.number, self.offset = syntax, number, offset
+        self.parts = text.split(syntax.element)
+        self.id = self.parts[0]
+        self.is_plain = not any(map(text.__contains__, syntax.special))
+        """Whether all of its elements are one value, as it is written."""
+        if not self.id:
+            raise self.refused("it has no name")
+        if not _is_name(self.id):
+            raise self.refused(f"{marked(printable(self.id, 20))} is no name of a segment")
+
+    def at(self, element: int, *inner: int) -> str | None:
+        """Return a value, by numbers from 1: the element, then the part of it at each level.
+
+        Levels that aren't given are 1. None for an empty or absent value.
+        """
+        text = self.parts[element] if element < len(self.parts) else ""
+        if not self.is_plain:
+            for level, separator in enumerate(self.syntax.inner):
+                text = _part(text, separator, inner[level] if level < len(inner) else 1)
+            text = self.syntax.value(text)
+        elif inner and max(inner) > 1:
+            return None
+        return text.strip() or None
+
+    def elements(self) -> list[Any]:
+        """Return all values as nested lists."""
+        syntax = self.syntax
+        if self.is_plain and len(syntax.inner) == 2:
+            return [[[part]] if part else None for part in self.parts[1:]]
+        return [syntax.values(part, syntax.inner) for part in self.parts[1:]]
+
+    def count(self, element: int) -> int:
+        """Return a count. Raises CannotRead for anything but digits."""
+        text = self.at(element) or ""
+        if not (text.isascii() and text.isdecimal() and len(text) < 16):
+            raise self.refused(f"the count isn't a number: {marked(printable(text))}")
+        return int(text)
+
+    def number_at(self, place: Place) -> Decimal:
+        """Return an amount or 0. Raises CannotRead for anything else."""
+        text = self.at(place.element, 1, place.component)
+        return Decimal(decimal(self, text)) if text else Decimal()
+
+    def refused(self, why: str) -> CannotRead:
+        """Return the error of a segment that can't be read."""
+        return CannotRead(f"{self.place}: {why}", line=self.number)
+
+    @property
+    def place(self) -> str:
+        """Its number and offset, for messages."""
+        name = f" ({self.id})" if _is_name(self.id) else ""
+        return f"segment {self.number:,}{name} at byte {self.offset:,}"
+
+
+def _part(text: str, separator: str, place: int) -> str:
+    parts = text.split(separator)
+    return parts[place - 1] if place <= len(parts) else ""
+
+
+@lru_cache(maxsize=1 << 12)
+def _is_name(text: str) -> bool:
+    return _ID.fullmatch(text) is not None
+
+
+class Place(NamedTuple):
+    """Where a value is: `NM1[QC]03-2` is component 2 of element 3 of NM1 with the qualifier QC."""
+
+    segment: str
+    qualifier: str | None
+    element: int
+    component: int
+
+
+class Column(NamedTuple):
+    """A column: its type, the places of its value, and how the value is read from the text."""
+
+    type: str
+    places: tuple[Place, ...]
+    read: Callable[[Segment, str], str | None]
+
+
+class Level(NamedTuple):
+    """A level of the envelope, with the elements of its header and trailer."""
+
+    header: str
+    trailer: str
+    name: str
+    """What one is called, such as "group"."""
+    members: str
+    """What its trailer counts, such as "transactions"."""
+    references: tuple[int, int]
+    """The element with the reference in the header, and in the trailer."""
+    counted: int
+    """The element of the trailer that states the count."""
+    optional: bool = False
+
+
+class Total(NamedTuple):
+    """A total that a message states of itself."""
+
+    stated: Place
+    what: str
+    adds: tuple[Place, ...] = ()
+    subtracts: tuple[Place, ...] = ()
+    counts: str = ""
+    """The segment that is counted instead."""
+
+
+class Table(NamedTuple):
+    """A kind of rows, each of which is a loop."""
+
+    number: str
+    """The inherited column with a row's number in its message; empty for messages."""
+    begins: str | Mapping[str, str]
+    """The header of messages; or type of message → the segment that begins a loop."""
+    inherited: Mapping[str, Column]
+    """Columns whose value may be that of an enclosing loop, the nearest one that has it."""
+    columns: Mapping[str, Column]
+
+    def is_begun(self, message: Message, segment: Segment) -> bool:
+        """Return whether a segment of this message begins a row."""
+        if isinstance(self.begins, str):
+            return segment.id == self.begins
+        return segment.id == self.begins.get(message.type)
+
+
+@dataclass
+class Loop:
+    """An open loop of a message, whose outermost one is the message itself."""
+
+    begin: Segment
+    position: int
+    """The number of its first segment in the message."""
+    rank: int
+    values: dict[str, str] = field(default_factory=dict)
+    leaf: int = 0
+    """The position of the newest segment that begins a loop without others in it."""
+
+
+@dataclass
+class Open:
+    """An open level of the envelope."""
+
+    level: Level
+    header: Segment
+    count: int = 0
+    """Segments of a message, members of anything else."""
+
+
+@dataclass
+class Message:
+    """The open message with its loops, outermost first."""
+
+    type: str
+    head: Mapping[str, Any]
+    loops: list[Loop]
+    rows: Counter[str] = field(default_factory=Counter)
+    """Column with a row's number → the newest one."""
+    stated: Decimal | None = None
+    """The total that it states of itself."""
+    total: Decimal = field(default_factory=Decimal)
+
+    def value(self, column: str) -> str | None:
+        """Return the value that the innermost loop has, or the nearest one around it."""
+        return next(
+            (loop.values[column] for loop in reversed(self.loops) if column in loop.values), None
+        )
+
+
+def places(text: str) -> tuple[Place, ...]:
+    """Parse `CLP03 NM1[QC]03 CLM05-1`."""
+    parsed = []
+    for word in text.split():
+        match = _PLACE.fullmatch(word)
+        assert match is not None, word
+        parsed.append(Place(match[1], match[2], int(match[3]), int(match[4] or 1)))
+    return tuple(parsed)
+
+
+def number_column() -> Column:
+    """Return a column of numbers that reading counts itself."""
+    return Column(COUNT, (), lambda _segment, text: text)
+
+
+def text_column(text: str) -> Column:
+    """Return a column of text."""
+    return Column(TEXT, places(text), lambda _segment, value: value)
+
+
+def decimal_column(kind: str, text: str, point: int = 0) -> Column:
+    """Return a column of numbers, whose last `point` digits are decimals without a point."""
+    scale = int(kind[:-1].rpartition(",")[2])
+    whole = int(kind[len("DECIMAL(") :].partition(",")[0]) - scale
+
+    def read(segment: Segment, value: str) -> str:
+        return decimal(segment, value, whole, scale, point)
+
+    return Column(kind, places(text), read)
+
+
+def decimal(segment: Segment, text: str, whole: int = 18, scale: int = 18, point: int = 0) -> str:
+    """Return a number with a decimal point. Raises CannotRead if it isn't one, or doesn't fit."""
+    match = _DECIMAL.fullmatch(text) if text.isascii() else None
+    if match is None or not (match[2] or match[3] or "0" in text):
+        raise segment.refused(f"{marked(printable(text))} is no number")
+    digits, decimals = match[2], (match[3] or "").rstrip("0")
+    if point:
+        if match[3] is not None:
+            raise segment.refused(f"{marked(printable(text))} has a decimal point of its own")
+        filled = digits.rjust(point, "0")
+        digits, decimals = filled[:-point], filled[-point:].rstrip("0")
+    if len(digits) > whole or len(decimals) > scale:
+        raise segment.refused(
+            f"{marked(printable(text))} has more than {whole} digits, or {scale} decimals"
+        )
+    return f"{match[1].strip('+')}{digits or 0}{'.' if decimals else ''}{decimals}"
+
+
+def instant(segment: Segment, text: str, *forms: str) -> str:
+    """Return a day or time as ISO 8601; the form is the one with the text's length."""
+    value = _instant(text, forms)
+    if value is None:
+        raise segment.refused(f"{marked(printable(text))} is no date or time")
+    return value
+
+
+@lru_cache(maxsize=1 << 10)
+def _instant(text: str, forms: tuple[str, ...]) -> str | None:
+    for form in forms:
+        if len(text) == len(datetime(2000, 1, 1).strftime(form)):  # noqa: DTZ001
+            try:
+                value = datetime.strptime(text, form)  # noqa: DTZ007 - the file has no zone
+            except ValueError:
+                return None
+            return value.isoformat() if "%H" in form else value.date().isoformat()
+    return None
+
+
+def kinds_of(
+    head: Mapping[str, str],
+    tables: Mapping[str, Table],
+    others: Mapping[str, Mapping[str, str]] | None = None,
+) -> dict[str, Mapping[str, str]]:
+    """Return the columns of each kind of rows."""
+    return {
+        SEGMENTS: {**head, "segment": COUNT, "loop": COUNT, "id": TEXT, "elements": ELEMENTS},
+        **{
+            kind: {
+                **head,
+                **{name: item.type for name, item in table.inherited.items()},
+                **{name: item.type for name, item in table.columns.items()},
+            }
+            for kind, table in tables.items()
+        },
+        **{kind: {**head, **columns} for kind, columns in (others or {}).items()},
+    }
+
+
+def are_separators(texts: Sequence[bytes]) -> bool:
+    """Return whether these are different characters of ASCII that no value needs."""
+    return len({*texts}) == len(texts) and all(
+        len(each) == 1 and each.isascii() and not each.isalnum() and each != b" " for each in texts
+    )
+
+
+class SegmentFormat(KindsOfRows):
+    """A format of segments in an envelope."""
+
+    line_bytes_max = 1 << 62
+    segment_bytes_max = SEGMENT_BYTES_MAX
+    blank = b" \t\r\n"
+    """Bytes between segments."""
+    levels: tuple[Level, ...]
+    """Outermost first; the last one is that of messages."""
+    kinds: Mapping[str, Table]
+    """The kinds of rows that are loops."""
+    loops: Mapping[str, Mapping[str, int]]
+    """Type of message, empty for all others → segment that begins a loop → its rank.
+
+    It ends loops of the same rank, or more.
+    """
+    leaves: Mapping[str, Collection[str]]
+    """Type of message, empty for all others → segments that begin a loop without others in it."""
+    ends: Mapping[str, str] = {}
+    """Type of message → the segment that ends all its loops."""
+    totals: Mapping[str, Total] = {}
+
+    @abstractmethod
+    def syntax(self, start: bytes) -> Syntax | None:
+        """Return the separators that the start of an interchange declares; None if it isn't one."""
+
+    @abstractmethod
+    def message(self, opened: Sequence[Open], number: int) -> Message:
+        """Return the message with this number in the file, whose header is the newest one."""
+
+    def rows_in(self, segment: Segment, message: Message) -> Iterator[dict[str, Any]]:
+        """Yield the rows of the kind without a table that a segment has."""
+        del segment, message
+        return iter(())
+
+    def enclosing(self, segment: Segment, rank: int, loops: Sequence[Loop]) -> int:
+        """Return how many of the open loops enclose one that begins; 0 if none does begin."""
+        del segment
+        return sum(loop.rank < rank for loop in loops)
+
+    def unwrapped(self, piece: bytes, offset: int, line_bytes: int) -> bytes:
+        """Return a segment without the ends of lines that all have this length.
+
+        Raises CannotRead for any other line break.
+        """
+        if b"\n" not in piece and b"\r" not in piece:
+            return piece
+        for end in _LINE_END.finditer(piece):
+            if end[0] == b"\r" or not line_bytes or (offset + end.end()) % line_bytes:
+                raise CannotRead(
+                    f"there is a line break in the segment at byte {offset:,}, and not all lines"
+                    " have one length"
+                )
+        return _LINE_END.sub(b"", piece)
+
+    def segment(self, text: str, number: int, offset: int, syntax: Syntax) -> Segment:
+        """Return the segment with this number in the file."""
+        return Segment(text, number, offset, syntax)
+
+    def records(self, path: Path, options: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+        """Yield the rows of one kind from a file in UTF-8; counts and totals are checked."""
+        reading = _Reading(self, self._read_kind(options))
+        with path.open("rb") as file:
+            for segment in self._segments(_Stream(file)):
+                reading.take(segment)
+                if reading.rows:
+                    yield from reading.rows
+                    reading.rows.clear()
+        reading.end()
+        yield from reading.rows
+        if reading.problem is not None:
+            raise reading.problem
+
+    def _segments(self, stream: _Stream) -> Iterator[Segment]:
+        """Yield all segments, with the separators of their interchange."""
+        number = 0
+        last = self.levels[0].trailer
+        line_bytes = stream.peek().find(b"\n") + 1
+        while stream.skip(self.blank):
+            syntax = self.syntax(stream.peek())
+            if syntax is None:
+                raise CannotRead(
+                    f"there is no header of an interchange ({self.levels[0].header}) at byte"
+                    f" {stream.offset:,}",
+                    line=number + 1,
+                )
+            segment: Segment | None = None
+            while (segment is None or segment.id != last) and stream.skip(self.blank):
+                number += 1
+                offset = stream.offset
+                piece = stream.piece(syntax, self.segment_bytes_max)
+                if piece is None:
+                    raise CannotRead(
+                        f"segment {number:,} at byte {offset:,} has more than"
+                        f" {self.segment_bytes_max:,} bytes",
+                        line=number,
+                    )
+                text = self.unwrapped(piece, offset, line_bytes).decode()
+                segment = self.segment(text, number, offset, syntax)
+                yield segment
+
+
+class _Stream:
+    """A file that is cut into pieces, at a separator that may change."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.offset = len(_MARK) if file.read(len(_MARK)) == _MARK else 0
+        file.seek(self.offset)
+        self._file = file
+        self._buffer, self._at = b"", 0
+
+    def skip(self, blank: bytes) -> bool:
+        """Skip blanks; return False at the end of the file."""
+        while True:
+            while self._at < len(self._buffer):
+                if self._buffer[self._at] not in blank:
+                    return True
+                self._at += 1
+                self.offset += 1
+            if not self._read():
+                return False
+
+    def peek(self) -> bytes:
+        """Return what comes, enough for a header."""
+        while len(self._buffer) - self._at < _HEADER_BYTES and self._read():
+            pass
+        return self._buffer[self._at : self._at + _HEADER_BYTES]
+
+    def piece(self, syntax: Syntax, bytes_max: int) -> bytes | None:
+        """Return the text until the terminator, or until the end; None if it is too long."""
+        end = self._end(syntax)
+        while end < 0 and len(self._buffer) - self._at <= bytes_max and self._read():
+            end = self._end(syntax)
+        piece = self._buffer[self._at : end if end >= 0 else None]
+        self._at += len(piece) + 1
+        self.offset += len(piece) + 1
+        return piece if len(piece) <= bytes_max else None
+
+    def _end(self, syntax: Syntax) -> int:
+        """Return where the terminator is that nothing releases; -1 if there is none yet."""
+        end = self._buffer.find(syntax.terminator, self._at)
+        release = syntax.release.encode()
+        while release and end > self._at and self._buffer[end - 1] == release[0]:
+            before = self._buffer[self._at : end]
+            if (len(before) - len(before.rstrip(release))) % 2 == 0:
+                break
+            end = self._buffer.find(syntax.terminator, end + 1)
+        return end
+
+    def _read(self) -> bool:
+        chunk = self._file.read(_CHUNK_BYTES)
+        self._buffer = self._buffer[self._at :] + chunk
+        self._at = 0
+        return bool(chunk)
+
+
+class _Reading:
+    """Turns segments into rows of one kind, and checks counts, references and totals."""
+
+    def __init__(self, form: SegmentFormat, kind: str) -> None:
+        self.rows: list[Mapping[str, Any]] = []
+        """The rows that are complete."""
+        self.problem: Disagrees | None = None
+        """The first contradiction."""
+        self._form, self._kind = form, kind
+        self._open: list[Open] = []
+        self._messages = 0
+        self._message: Message | None = None
+        self._headers = {level.header: rank for rank, level in enumerate(form.levels)}
+        self._trailers = {level.trailer for level in form.levels if level.trailer}
+        self._fills: dict[str, list[tuple[str, Column, Place]]] = {}
+        self._table = form.kinds.get(kind)
+        if self._table is not None:
+            for name, column in (*self._table.inherited.items(), *self._table.columns.items()):
+                for place in column.places:
+                    self._fills.setdefault(place.segment, []).append((name, column, place))
+
+    def take(self, segment: Segment) -> None:
+        """Add a segment."""
+        is_header, is_trailer = segment.id in self._headers, segment.id in self._trailers
+        if is_header or is_trailer:
+            self._end_without_trailer()
+        if is_header:
+            self._begin(segment, self._headers[segment.id])
+        if self._message is not None:
+            self._add(segment, self._message, is_trailer=is_trailer)
+        elif not is_header and not is_trailer:
+            raise segment.refused(f"it is in no {self._form.levels[-1].name}")
+        if is_trailer:
+            self._end_level(segment)
+
+    def end(self) -> None:
+        """End the file. Raises CannotRead for an open level."""
+        self._end_without_trailer()
+        if self._open:
+            level, header = self._open[-1].level, self._open[-1].header
+            raise CannotRead(
+                f"{header.place}: this {level.name} has no end ({level.trailer}): the file is cut"
+                " off",
+                line=header.number,
+                code="delivery_truncated",
+            )
+
+    def _begin(self, segment: Segment, rank: int) -> None:
+        levels = self._form.levels
+        inner = self._headers[self._open[-1].header.id] + 1 if self._open else 0
+        if segment.syntax.is_bare and not self._open and rank == len(levels) - 1:
+            self._note(segment, f"it is in no {levels[0].name}, which would declare separators")
+        elif rank < inner or not all(level.optional for level in levels[inner:rank]):
+            raise segment.refused("it can't stand here")
+        if self._open:
+            self._open[-1].count += 1
+        self._open.append(Open(levels[rank], segment))
+        if rank == len(levels) - 1:
+            self._messages += 1
+            self._message = self._form.message(self._open, self._messages)
+
+    def _end_without_trailer(self) -> None:
+        """End a message that has no trailer of its own."""
+        if self._message is not None and not self._open[-1].level.trailer:
+            self._end_message(self._message)
+
+    def _end_message(self, message: Message) -> None:
+        message.loops[0].values["segments"] = str(self._open[-1].count)
+        self._leave(message, 0)
+        self._message = None
+        self._open.pop()
+
+    def _end_level(self, segment: Segment) -> None:
+        if not self._open or self._open[-1].level.trailer != segment.id:
+            raise segment.refused("it can't stand here")
+        level, header, count = self._open[-1].level, self._open[-1].header, self._open[-1].count
+        begun, ended = header.at(level.references[0]), segment.at(level.references[1])
+        if begun != ended:
+            self._note(
+                segment, f"it ends {_value(ended)}, and {header.place} begins {_value(begun)}"
+            )
+        if segment.at(level.counted) is not None or not level.optional:
+            stated = segment.count(level.counted)
+            if stated != count:
+                self._note(
+                    segment, f"it states {_value(stated)} {level.members}, of {_value(count)}"
+                )
+        if self._message is None:
+            self._open.pop()
+            return
+        stated_total, total = self._message.stated, self._message.total
+        if stated_total is not None and stated_total != total:
+            self._note(
+                segment,
+                f"its {level.name} states {_value(stated_total)}"
+                f" {self._form.totals[self._message.type].what}, of {_value(total)}",
+            )
+        self._end_message(self._message)
+
+    def _note(self, segment: Segment, why: str) -> None:
+        """Keep the first contradiction."""
+        if self.problem is None:
+            self.problem = Disagrees(f"{segment.place}: {why}", line=segment.number)
+
+    def _add(self, segment: Segment, message: Message, *, is_trailer: bool) -> None:
+        """Add a segment to the open message."""
+        form, opened, name = self._form, self._open[-1], segment.id
+        opened.count = position = opened.count + 1
+        if message.type in form.totals:
+            _sum(form.totals[message.type], segment, message)
+        if is_trailer or name == form.ends.get(message.type):
+            self._leave(message, 1)
+        around = self._enter(segment, message, position)
+        if self._kind == SEGMENTS:
+            self.rows.append(
+                {
+                    **message.head,
+                    "segment": str(position),
+                    "loop": str(around) if position > 1 else None,
+                    "id": name,
+                    "elements": segment.elements(),
+                }
+            )
+        elif self._table is None:
+            self.rows.extend(form.rows_in(segment, message))
+        elif name in self._fills:
+            self._fill(segment, message.loops[-1].values)
+
+    def _fill(self, segment: Segment, values: dict[str, str]) -> None:
+        """Take the values of columns from a segment. The first value of a loop stays."""
+        for name, column, place in self._fills[segment.id]:
+            if name not in values and place.qualifier in (None, segment.at(1)):
+                text = segment.at(place.element, 1, place.component)
+                value = None if text is None else column.read(segment, text)
+                if value is not None:
+                    values[name] = value
+
+    def _enter(self, segment: Segment, message: Message, position: int) -> int:
+        """Enter the loop that a segment begins; return the position of the one around it."""
+        form, inner = self._form, message.loops[-1]
+        rank = _of(form.loops, message).get(segment.id)
+        enclosing = 0 if rank is None else form.enclosing(segment, rank, message.loops)
+        if rank is not None and enclosing:
+            self._leave(message, enclosing)
+            around = message.loops[-1].position
+            self._open_loop(message, Loop(segment, position, rank))
+            return around
+        if segment.id in _of(form.leaves, message):
+            inner.leaf = position
+            return inner.position
+        return inner.leaf or inner.position
+
+    def _open_loop(self, message: Message, loop: Loop) -> None:
+        if len(message.loops) == DEPTH_MAX:
+            raise loop.begin.refused(f"more than {DEPTH_MAX} loops are inside of each other")
+        for table in self._form.kinds.values():
+            if table.is_begun(message, loop.begin):
+                message.rows[table.number] += 1
+                loop.values[table.number] = str(message.rows[table.number])
+        message.loops.append(loop)
+
+    def _leave(self, message: Message, keep: int) -> None:
+        """Leave all loops but the outermost `keep`, and add the rows that they are."""
+        while len(message.loops) > keep:
+            if self._table is not None and self._table.is_begun(message, message.loops[-1].begin):
+                self.rows.append(_row(self._table, message))
+            message.loops.pop()
+        if message.loops:
+            message.loops[-1].leaf = 0
+
+
+def _row(table: Table, message: Message) -> dict[str, Any]:
+    """Return the row of a message's innermost loop."""
+    around: dict[str, str] = {}
+    for loop in message.loops:
+        around |= loop.values
+    values = message.loops[-1].values
+    return {
+        **message.head,
+        **{name: around.get(name) for name in table.inherited},
+        **{name: values.get(name) for name in table.columns},
+    }
+
+
+def _of(table: Mapping[str, _Value], message: Message) -> _Value:
+    """Return the entry of a message's type, else that of all others."""
+    return table[message.type if message.type in table else ""]
+
+
+def _sum(total: Total, segment: Segment, message: Message) -> None:
+    """Add what a segment has of the message's total."""
+    if segment.id == total.counts:
+        message.total += 1
+    if segment.id == total.stated.segment and total.stated.qualifier in (None, segment.at(1)):
+        message.stated = segment.number_at(total.stated)
+    for sign, added in ((1, total.adds), (-1, total.subtracts)):
+        for place in added:
+            if place.segment == segment.id:
+                message.total += sign * segment.number_at(place)
+
+
+def _value(value: object) -> str:
+    return marked(printable("nothing" if value is None else value))

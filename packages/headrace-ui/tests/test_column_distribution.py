@@ -10,7 +10,6 @@ import msgspec
 import pytest
 from clilab import Project
 
-from headrace.checks.anomalies.usual import MeasuredPartition
 from headrace.checks.metrics import ColumnMetrics, MetricId, Metrics
 from headrace.model import Grain, UsageError
 from headrace.project.session import ProjectSession
@@ -21,6 +20,7 @@ from headrace_ui.services.column_distribution import (
     column_distribution,
 )
 from headrace_ui.views.usual_distributions import UsualDistribution
+from headrace_ui.views.usual_values import MeasuredPartition
 
 
 def distribution(shop: Project, node: str, column: str, **query: str) -> DistributionResponse:

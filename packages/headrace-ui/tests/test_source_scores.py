@@ -10,7 +10,7 @@ from serve_lab import deliver, headrace, project, response, write
 
 from headrace.model import UnknownName
 from headrace.project.session import ProjectSession
-from headrace.responses.figures import SourceScoresResponse
+from headrace_ui.responses.trends import SourceScoresResponse
 from headrace_ui.services.source_scores import WEEKS, source_scores
 
 FIRST = date(2025, 1, 1)

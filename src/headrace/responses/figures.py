@@ -44,27 +44,6 @@ class SpanRow(Response, frozen=True, kw_only=True):
     available."""
 
 
-class TrendRow(Response, frozen=True, kw_only=True):
-    """A figure of a consumer, an owner or a domain by day; null for days without data."""
-
-    of: str
-    values: list[float | None]
-
-
-class FigureTrend(Response, frozen=True, kw_only=True):
-    """A figure of the last days, the oldest first; the last day isn't over.
-
-    `unit` is `%` or `s`. `meaning` says what a value of an owner or a domain is.
-    """
-
-    figure: str
-    by: str
-    unit: str
-    meaning: str
-    days: list[str]
-    rows: list[TrendRow]
-
-
 class ServedRow(Response, frozen=True, kw_only=True):
     """How a consumer, an asset, a source, or all of an owner or a domain was served. Of a node it
     is what its strictest consumer needed of it; of an owner or domain the worst, with the mean
@@ -195,27 +174,6 @@ class SourceScoreRow(Response, frozen=True, kw_only=True):
     rows_accepted: int
     rows_refused: int
     rows_missing: int
-
-
-class SourceScoresPoint(Response, frozen=True, kw_only=True):
-    """The scores of `SourceScoreRow` over the window that ends with a day; null without enough
-    deliveries, and, except for the last point, where retention has removed a part of the window."""
-
-    date: str
-    stability: float | None
-    quality: float | None
-
-
-class SourceScoresResponse(Response, frozen=True, kw_only=True):
-    """The scores of a source by week, oldest first; the last window ends now. `timezone` is that of
-    the days. With fewer than `deliveries_min` deliveries in a window there is no score."""
-
-    now: datetime
-    source: str
-    window: str
-    timezone: str
-    deliveries_min: int
-    points: list[SourceScoresPoint]
 
 
 class UseRow(Response, frozen=True, kw_only=True):

@@ -177,29 +177,6 @@ class PlannedFileRow(Response, frozen=True, kw_only=True):
     change: str
 
 
-class FileDifferenceRow(Response, frozen=True, kw_only=True):
-    """What changed in the text of a file: `change` is `added`, `changed` or `removed`.
-
-    `diff` is a unified diff, null for files that aren't text; `truncated`: it has more lines.
-    """
-
-    path: str
-    change: str
-    diff: str | None
-    truncated: bool
-
-
-class PlanCodeResponse(Response, frozen=True, kw_only=True):
-    """The differences of the files from what is applied. `more` files have differences that aren't
-    listed; `left_out`: so have files that the caller's roles don't reach."""
-
-    against: str | None
-    """What the files are compared with; null where nothing is applied."""
-    files: list[FileDifferenceRow]
-    more: int = 0
-    left_out: bool = False
-
-
 class StepRow(Response, frozen=True, kw_only=True, rename={"from_": "from"}):
     """One step of a plan, `n` from 1. `kind` is `declare`, `weaken`, `unpin`, `retype`, `rename`,
     `repartition`, `remap`, `invalidate`, `retire` or `promote`; `partitions` is null for a step

@@ -17,7 +17,6 @@ from headrace.project.caches import cursor_text, place
 from headrace.project.parameters import First, Last, Reason
 from headrace.project.session import usable
 from headrace.repairs.backfill_planning import BackfillArguments, content, plan
-from headrace.responses.backfills import PlannedPartitionRow, PlannedPartitionsResponse
 from headrace.runtime.graph import graph_of
 from headrace.runtime.overlays.partitions import keys_of
 from headrace.scheduler import Graph
@@ -32,6 +31,7 @@ from headrace.services.backfills import (
 )
 from headrace.store import Store
 from headrace.store.queries import backfill_plans, partition_states
+from headrace_ui.responses.planned_partitions import PlannedPartitionRow, PlannedPartitionsResponse
 
 UNKNOWN_PARTITION = "missing"
 NOT_STARTED = "planned"

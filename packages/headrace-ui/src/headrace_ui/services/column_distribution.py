@@ -15,7 +15,6 @@ from typing import Annotated, NamedTuple
 import msgspec
 from msgspec import Meta
 
-from headrace.checks.anomalies.usual import MeasuredPartition, UsualRange
 from headrace.checks.metrics import HISTORY_PARTITIONS, Metrics
 from headrace.extension import READ, Asset, ProjectSession, Source, command
 from headrace.model.intervals import zone
@@ -33,6 +32,7 @@ from headrace_ui.services.node_history import (
     visible_before,
 )
 from headrace_ui.views.usual_distributions import UsualDistribution
+from headrace_ui.views.usual_values import MeasuredPartition, UsualRange
 
 VALUES_MAX = 8
 """The maximum number of values whose shares are returned, by share in all the partitions."""

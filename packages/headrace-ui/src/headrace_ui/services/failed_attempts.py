@@ -34,9 +34,10 @@ from headrace.responses.runs import LogRow
 from headrace.services.logs import is_readable, lines_of
 from headrace.services.runs import reason_of
 from headrace.store import Transaction
-from headrace.store.queries import applied_versions, attempts, publications
+from headrace.store.queries import applied_versions, attempts
 from headrace.store.queries.attempts import Attempt
 from headrace.store.queries.incidents import Incident
+from headrace_ui.queries.snapshots import visible_at
 from headrace_ui.responses.failures import (
     AttemptInputRow,
     ChangedFileRow,
@@ -315,7 +316,7 @@ def _publications(
     """Return what identifies the rows of each partition in a snapshot; None for no snapshot."""
     if snapshot is None:
         return None
-    visible = {key: publications.visible_at(tx, node, key, snapshot) for key in keys}
+    visible = {key: visible_at(tx, node, key, snapshot) for key in keys}
     return {
         key: publication.content_hash or str(publication.id)
         for key, publication in visible.items()

@@ -16,7 +16,6 @@ from headrace.extension import SEE, ProjectSession, command
 from headrace.model import UnknownName
 from headrace.model.intervals import bounds_us, key_at_us, previous_key, to_us
 from headrace.model.nodes import Grain
-from headrace.responses.figures import FigureTrend, TrendRow
 from headrace.services.figures import figuring_of
 from headrace.slo.availability import (
     AvailabilityScore,
@@ -28,6 +27,7 @@ from headrace.slo.availability import (
 )
 from headrace.slo.goodput import GoodputAttempt, by_node
 from headrace.standing.figure_inputs import Figuring
+from headrace_ui.responses.trends import FigureTrend, TrendRow
 
 Values = Mapping[str, float | None]
 """Consumer, node, owner or domain → its value on one day; None without data."""

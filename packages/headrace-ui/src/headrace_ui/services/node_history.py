@@ -14,13 +14,7 @@ from msgspec import Meta
 
 from headrace.checks.anomalies.history import readable
 from headrace.checks.anomalies.metric_anomalies import kind_of
-from headrace.checks.anomalies.usual import (
-    MeasuredPartition,
-    UsualValues,
-    in_natural_units,
-    natural_range,
-    unit_of,
-)
+from headrace.checks.anomalies.usual import in_natural_units, unit_of
 from headrace.checks.metrics import HISTORY_PARTITIONS, MetricId, Metrics, decoded, rows_alone
 from headrace.extension import SEE, Asset, ProjectSession, Source, UsageError, command, did_you_mean
 from headrace.model import Grain
@@ -42,6 +36,7 @@ from headrace_ui.responses.history import (
     PublishedPointRow,
 )
 from headrace_ui.views.row_history import row_points
+from headrace_ui.views.usual_values import MeasuredPartition, UsualValues, natural_range
 
 FAMILIES = ("nulls", "empty", "distinct", "location", "negative", "zero", "length", "hour_mean")
 """The figures of a column, in the order of a page; those that its type lacks are left out."""

@@ -9,10 +9,10 @@ from headrace.extension import SEE, Progress, ProjectSession, command
 from headrace.plan import Compiled
 from headrace.project.session import usable
 from headrace.project.text_differences import line_differences
-from headrace.responses.plans import FileDifferenceRow, PlanCodeResponse
 from headrace.runtime.applied_versions import contents_of
 from headrace.services.plans import Base, compared_with
 from headrace.store.queries import applied_versions
+from headrace_ui.responses.plan_code import FileDifferenceRow, PlanCodeResponse
 
 FILES_MAX = 50
 """The maximum number of files whose differences are returned, in the order of their paths."""

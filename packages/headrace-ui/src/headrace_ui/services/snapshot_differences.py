@@ -44,6 +44,7 @@ from headrace.standing.comparisons import (
     spread_rows,
 )
 from headrace.store.queries import publications
+from headrace_ui.queries.snapshots import PublishedSnapshot, last_snapshot, newest_snapshots
 from headrace_ui.responses.differences import (
     DifferenceSideRow,
     PartitionDifferenceRow,
@@ -85,7 +86,7 @@ class _Opened(NamedTuple):
 
     session: ProjectSession
     side: Side
-    snapshots: list[publications.PublishedSnapshot]
+    snapshots: list[PublishedSnapshot]
 
 
 @command(
@@ -295,7 +296,7 @@ def _at(session: ProjectSession, name: str, snapshot: int) -> _Opened:
             Path(session.folders.lake),
         )
         oldest = catalog.oldest_snapshot(tx).id
-        published = publications.newest_snapshots(tx, name, _SNAPSHOTS_READ)
+        published = newest_snapshots(tx, name, _SNAPSHOTS_READ)
     snapshots = [item for item in published if item.snapshot >= oldest]
     return _Opened(session, side, snapshots)
 
@@ -305,7 +306,7 @@ def _before(right: _Opened, name: str, partition: str | None) -> _Opened:
     assert right.session.store is not None
     newest = right.side.row.snapshot
     with right.session.store.read() as tx:
-        changed = publications.last_snapshot(tx, name, partition, newest)
+        changed = last_snapshot(tx, name, partition, newest)
         oldest = catalog.oldest_snapshot(tx).id
         before = (newest if changed is None else changed) - 1
         snapshot = next(
@@ -315,9 +316,7 @@ def _before(right: _Opened, name: str, partition: str | None) -> _Opened:
     return _at(right.session, name, snapshot)
 
 
-def _choices(
-    session: ProjectSession, name: str, right: _Opened
-) -> list[publications.PublishedSnapshot]:
+def _choices(session: ProjectSession, name: str, right: _Opened) -> list[PublishedSnapshot]:
     """Return the snapshots to choose from: a number is one of the session's environment."""
     if session.store is None and name not in session.borrowed:
         return []
@@ -345,9 +344,7 @@ def _side_row(opened: _Opened) -> DifferenceSideRow:
     )
 
 
-def _snapshot_choice(
-    session: ProjectSession, item: publications.PublishedSnapshot
-) -> SnapshotChoiceRow:
+def _snapshot_choice(session: ProjectSession, item: PublishedSnapshot) -> SnapshotChoiceRow:
     return SnapshotChoiceRow(
         snapshot=item.snapshot, at=session.instant(item.at), partitions=item.partitions
     )

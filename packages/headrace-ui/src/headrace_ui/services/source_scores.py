@@ -9,7 +9,6 @@ from headrace.model import UnknownName
 from headrace.model.intervals import bounds_us, key_at_us, previous_key, to_us
 from headrace.model.nodes import Grain
 from headrace.project.status_facts import window_began
-from headrace.responses.figures import SourceScoresPoint, SourceScoresResponse
 from headrace.runtime.garbage import RetentionPolicy
 from headrace.runtime.history_retention import cut
 from headrace.services.figures import OWN_WINDOW, figuring_of
@@ -17,6 +16,7 @@ from headrace.slo.availability import AvailabilityWindow
 from headrace.slo.declared_promises import Node
 from headrace.slo.goodput import DELIVERIES_LEAST
 from headrace.standing.figure_inputs import Figuring, deliveries_of, scored
+from headrace_ui.responses.trends import SourceScoresPoint, SourceScoresResponse
 
 SPAN = OWN_WINDOW["sources"]
 WEEKS = 13

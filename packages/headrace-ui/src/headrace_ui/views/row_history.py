@@ -6,15 +6,10 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 
 from headrace.checks.anomalies.metric_anomalies import kind_of
-from headrace.checks.anomalies.usual import (
-    MeasuredPartition,
-    UsualRange,
-    UsualValues,
-    natural_range,
-)
 from headrace.checks.metrics import MetricId, Metrics
 from headrace.model import Grain
 from headrace_ui.responses.history import RowsPointRow
+from headrace_ui.views.usual_values import MeasuredPartition, UsualRange, UsualValues, natural_range
 
 ROWS = MetricId("rows")
 

@@ -10,15 +10,10 @@ from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
-from headrace.checks.anomalies.usual import (
-    MeasuredPartition,
-    UsualRange,
-    UsualValues,
-    in_natural_units,
-    natural_range,
-)
+from headrace.checks.anomalies.usual import in_natural_units
 from headrace.checks.metrics import HISTORY_PARTITIONS, MetricId, Metrics
 from headrace.model import Grain
+from headrace_ui.views.usual_values import MeasuredPartition, UsualRange, UsualValues, natural_range
 
 
 class UsualDistribution(msgspec.Struct, frozen=True):

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from headrace.checks.anomalies.usual import UsualRange, natural_range
+from headrace_ui.views.usual_values import UsualRange, natural_range
 
 
 @pytest.mark.parametrize(

@@ -196,7 +196,7 @@ docs: build/.dev
 lock: .venv/.dev
 	@$(BIN)/python -m pip install --quiet --no-deps $(UV)
 	@for kind in runtime dev; do \
-	    $(BIN)/uv pip compile pyproject.toml $(LEAVES) --no-emit-package headrace --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links \
+	    $(BIN)/uv pip compile pyproject.toml $(LEAVES) --no-emit-package headrace --no-emit-package headrace-databases --no-emit-package headrace-http --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links \
 	        --custom-compile-command "make lock" --group setup $$([ $$kind = dev ] && echo "--group dev $(EXTRAS)") -o requirements/$$kind.txt; \
 	done
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links \

@@ -80,71 +80,6 @@ def test_the_newest_attempts_are_read(store: Store) -> None:
         ]
 
 
-def test_attempts_of_a_run(store: Store) -> None:
-    """Would catch: a page that begins with the last attempt of the one before, one that skips
-    attempts of the next leader, an attempt that goes on among those without a publication."""
-    with store.write(None) as tx:
-        _runs(tx)
-        add(
-            tx,
-            "attempt",
-            {"n": 7, "state": "failed"},
-            {"n": 8, "state": "published", "node": "b", "queued_at": 5},
-            {"epoch": 2, "n": 1, "state": "held"},
-            {"epoch": 2, "n": 2, "state": "running", "partitions": '["d2", "d1"]'},
-            {"epoch": 2, "n": 3, "state": "queued", "partitions": '["d1"]'},
-            {"epoch": 2, "n": 4, "state": "queued", "partitions": '["d3"]', "node": "b"},
-            {"epoch": 2, "n": 5, "state": "lost"},
-            {"epoch": 2, "n": 6, "state": "lost", "run_id": 2},
-            {"epoch": 2, "n": 7, "state": "running", "run_id": 2},
-        )
-
-        def page(after: tuple[int, int], limit: int, **only: bool) -> list[tuple[int, int]]:
-            rows = ledger.of_run(tx, 1, after, limit, **only)
-            return _numbers([record for _, record in rows])
-
-        assert page((0, 0), 2) == [(1, 7), (1, 8)]
-        assert page((1, 8), 3) == [(2, 1), (2, 2), (2, 3)]
-        assert page((2, 3), 9) == [(2, 4), (2, 5)]
-        assert page((0, 0), 9, unpublished=True) == [(1, 7), (2, 1), (2, 5)]
-        ((node, record),) = ledger.of_run(tx, 1, (1, 7), 1)
-        assert (node, record.n, record.queued_at, record.partitions) == ("b", 8, 5, '["d1"]')
-        assert ledger.states_of_run(tx, 1) == {
-            "failed": 1,
-            "held": 1,
-            "lost": 1,
-            "published": 1,
-            "queued": 2,
-            "running": 1,
-        }
-        assert ledger.states_of_run(tx, 3) == {}
-        assert ledger.under_way_of_run(tx, 1) == [("a", "d2"), ("a", "d1"), ("b", "d3")]
-
-
-def test_when_an_attempt_was_tried_before(store: Store) -> None:
-    """Would catch: an attempt of another run, kind or set of partitions as the try before."""
-    with store.write(None) as tx:
-        _runs(tx)
-        add(
-            tx,
-            "attempt",
-            {"n": 1, "finished_at": 31},
-            {"n": 2, "finished_at": 32},
-            {"n": 3, "finished_at": 33, "run_id": 2},
-            {"n": 4, "finished_at": 34, "kind": "export"},
-            {"n": 5, "finished_at": 35, "node": "b"},
-            {"n": 6, "finished_at": 36, "partitions": '["d2"]'},
-            {"epoch": 2, "n": 1, "finished_at": 41},
-        )
-        newest, before, first = (
-            ledger.attempts(tx, [("a", "d1")])["a", "d1"][n] for n in (-1, 1, 0)
-        )
-        assert (newest.n, newest.epoch, before.n, first.n) == (1, 2, 2, 1)
-        assert ledger.tried_before(tx, "a", newest) == 32
-        assert ledger.tried_before(tx, "a", before) == 31
-        assert ledger.tried_before(tx, "a", first) is None
-
-
 def test_the_newest_publication_before_an_attempt(store: Store) -> None:
     """Would catch: a publication after the attempt that waited for it, or the first partition of a
     batch as its last."""
@@ -507,28 +442,3 @@ def test_approvals_of_acts_are_those_that_partitions_wait_for(store: Store) -> N
         answers=[("rejected", "bob", "[]", 2), ("approved", "bob", "[]", 3)],
     )
     assert [record.replaced_at for record in records] == [None, 77, 40, None]
-
-
-def test_what_a_run_left_unpublished(store: Store) -> None:
-    """Would catch: data that a backfill has staged, a batch whose deliveries were ingested in other
-    attempts, a wait that is over, among what wasn't published."""
-    full = {"state": "skipped", "error": '{"kind": "environment"}', "queued_at": 5}
-    with store.write(None) as tx:
-        _runs(tx)
-        states = ("failed", "lost", "held", "rejected", "cancelled", "queued", "running", "staged")
-        add(
-            tx,
-            "attempt",
-            *({"n": n, "state": state, "queued_at": 5} for n, state in enumerate(states, 1)),
-            {"n": 9, "state": "skipped", "reason": "ingested alone", "queued_at": 5},
-            {"n": 10, "partitions": '["d1","d2"]'} | full,
-            {"n": 11, "partitions": '["d1"]'} | full,
-            {"n": 12, "node": "b", "partitions": '["d1"]'} | full,
-        )
-        add(tx, "publication", {"id": 1, "node": "a", "partition": "d1", "published_at": 5})
-        add(tx, "publication", {"id": 2, "node": "b", "partition": "d1", "published_at": 4})
-        listed = ledger.of_run(tx, 1, (0, 0), 99, unpublished=True)
-        assert [record.n for _, record in listed] == [1, 2, 3, 4, 5, 10, 12]
-        assert ledger.unpublished_of_run(tx, 1) == [("a", 6), ("b", 1)]
-        assert ledger.open_of_run(tx, 1, (0, 0), (9, 99)) == {(1, 10), (1, 12)}
-        assert ledger.open_of_run(tx, 1, (1, 2), (1, 10)) == {(1, 10)}

@@ -20,9 +20,10 @@ from headrace.responses import ErrorRow
 from headrace.services.runs import number_of, rows_read, unknown_run
 from headrace.store import Transaction
 from headrace.store.lease import holder
-from headrace.store.queries import attempts, failures, ledger, runs
+from headrace.store.queries import attempts, failures, runs
 from headrace.store.queries.ledger import AttemptRecord
 from headrace.store.queries.runs import Run, RunFilter
+from headrace_ui.queries import run_attempts
 from headrace_ui.responses.catalog import CountedRow
 
 # One line per run, in pages: `runs` has a row per partition, which is too much for a list.
@@ -260,13 +261,15 @@ def run_timeline(
         if session.visible is not None and not counts:
             raise unknown_run(run)
         unpublished = sum(
-            count for node, count in ledger.unpublished_of_run(tx, number) if session.shows(node)
+            count
+            for node, count in run_attempts.unpublished_of_run(tx, number)
+            if session.shows(node)
         )
         retries = _by_node(session, failures.failed_in_run(tx, number))
-        cancels = _by_node(session, ledger.under_way_of_run(tx, number))
+        cancels = _by_node(session, run_attempts.under_way_of_run(tx, number))
         page = rows[:limit]
         published = _published_since(tx, number, page) if failed else set()
-        before = [ledger.tried_before(tx, *row) for row in page]
+        before = [run_attempts.tried_before(tx, *row) for row in page]
         counted = [
             rows_read(tx, node, (row.epoch, row.n), row.state, _measures(row)) for node, row in page
         ]
@@ -303,7 +306,7 @@ def _published_since(
     places = [(row.epoch, row.n) for _, row in page]
     if not places:
         return set()
-    return set(places) - ledger.open_of_run(tx, run, places[0], places[-1])
+    return set(places) - run_attempts.open_of_run(tx, run, places[0], places[-1])
 
 
 def _visible_attempts(
@@ -318,7 +321,7 @@ def _visible_attempts(
     """Return at most `limit` (node, attempt) of visible nodes after `after`, in order."""
     rows: list[tuple[str, AttemptRecord]] = []
     while True:
-        page = ledger.of_run(tx, run, after, limit, unpublished=unpublished)
+        page = run_attempts.of_run(tx, run, after, limit, unpublished=unpublished)
         rows += [row for row in page if session.shows(row[0])]
         if len(rows) >= limit or len(page) < limit:
             return rows[:limit]
@@ -328,7 +331,7 @@ def _visible_attempts(
 def _states(session: ProjectSession, tx: Transaction, run: int) -> dict[str, int]:
     """Return the number of a run's attempts at visible nodes by state, in the order of states."""
     if session.visible is None:
-        return ledger.states_of_run(tx, run)
+        return run_attempts.states_of_run(tx, run)
     counts = Counter(
         attempt.state for attempt in attempts.of_run(tx, run) if session.shows(attempt.node)
     )

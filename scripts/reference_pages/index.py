@@ -31,6 +31,7 @@ HOW_TO = {
     "Ingest data": (
         "files",
         "excel",
+        "legacy/copybook",
         "legacy/mt940",
         "legacy/nacha",
         "legacy/x12",

@@ -27,6 +27,7 @@ from headrace.connect.formats.headers import (
     folded,
 )
 from headrace.connect.formats.json import JsonRecordReader
+from headrace.connect.formats.parquet import Parquet
 from headrace.connect.formats.records import RecordFormat
 from headrace.connect.formats.registry import FileHeader, FormatKind
 from headrace.connect.formats.text_values import (
@@ -67,6 +68,7 @@ __all__ = [
     "LakeError",
     "LocatedMapping",
     "Opened",
+    "Parquet",
     "PartitionSpec",
     "Portion",
     "RecordFormat",

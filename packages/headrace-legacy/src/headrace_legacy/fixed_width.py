@@ -51,6 +51,7 @@ from headrace.extension.formats import (
     shown,
     written,
 )
+from headrace_legacy.code_pages import EBCDIC, NO_LINE_BREAKS, OVERPUNCH
 
 if TYPE_CHECKING:
     import duckdb
@@ -59,8 +60,6 @@ LINE_BYTES_MAX = 4_000_000
 RECORDS_PER_CHUNK = 10_000
 END_BYTES_MAX = 1 << 12
 """Limit of the end of a file: its last byte, repeated to fill a block, and line ends."""
-OVERPUNCH = "{ABCDEFGHI}JKLMNOPQR"
-"""The last digit of a signed number in mainframe notation: 0 to 9, then -0 to -9."""
 SEPARATOR = "\x01"
 """A character that no line may have.
 
@@ -74,11 +73,6 @@ _TYPE = re.compile(
     r"|(decimal|numeric)\(\s*([1-9]|[12]\d|3[0-8])\s*,\s*\d{1,2}\s*\))",
     re.IGNORECASE,
 )
-_NO_LINE_BREAKS: dict[int, str] = dict.fromkeys(
-    (*range(1, 32), *range(127, 160), 0x2028, 0x2029), "\N{REPLACEMENT CHARACTER}"
-) | {0: " "}
-"""Translation of records: NUL becomes a blank, other control characters and line separators U+FFFD.
-"""
 
 
 class FixedWidthColumn(NamedTuple):
@@ -298,13 +292,14 @@ def _read_options(fields: Fields, written: LocatedMapping) -> Any:
         inner.refuse("end", f"{shown(end)} is no byte", 'write end: "0x1A"')
     inner.whole("skip", minimum=0, maximum=RECORD_MAX)
     record = inner.whole("record", minimum=1, maximum=RECORD_MAX)
-    if record and inner.choice("encoding", ENCODINGS, "utf-8") not in SINGLE_BYTE:
+    encodings = (*ENCODINGS, *(page for page in EBCDIC if page not in ENCODINGS))
+    encoding = inner.choice("encoding", encodings, "utf-8")
+    if record and encoding not in (*SINGLE_BYTE, *EBCDIC):
         inner.refuse(
             "record",
             "records of bytes need an encoding of one byte a character",
             "add encoding: latin-1, or cp037 for EBCDIC",
         )
-    inner.choice("encoding", ENCODINGS, "utf-8")
     return columns
 
 
@@ -442,7 +437,7 @@ def _records(path: Path, how: Layout) -> Iterator[bytes]:
     with path.open("rb") as file:
         file.seek(how.skip * how.record)
         while data := file.read(how.record * RECORDS_PER_CHUNK):
-            text = data.decode(how.encoding, errors="replace").translate(_NO_LINE_BREAKS)
+            text = data.decode(how.encoding, errors="replace").translate(NO_LINE_BREAKS)
             yield "".join(
                 text[at : at + how.record] + "\n" for at in range(0, len(text), how.record)
             ).encode()

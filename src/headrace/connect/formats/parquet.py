@@ -23,7 +23,6 @@ from headrace.connect.formats.registry import FileHeader, FormatKind
 from headrace.connect.formats.text_values import drift_of
 from headrace.connect.raw_files import Opened, UnpackLimits
 from headrace.lake import LakeColumn
-from headrace.lake.arrow_types import lost_in_file
 from headrace.lake.sqltext import literal, quote
 from headrace.lake.types import (
     DECIMAL_DIGITS_MAX,
@@ -96,6 +95,8 @@ class Parquet(FormatKind):
         pandas and polars give a column without any value the type of nothing.
         """
         import duckdb
+
+        from headrace.lake.arrow_types import lost_in_file
 
         try:
             described = connection.execute(f"DESCRIBE SELECT * FROM {_source(opened)}").fetchall()

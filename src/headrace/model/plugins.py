@@ -65,7 +65,9 @@ IN_PACKAGES = {
     CONNECTIONS: dict.fromkeys(("postgresql", "mysql", "sqlite"), _DATABASES),
     EXECUTORS: {"dask": "'headrace-cloud[dask]'"},
     EMITTERS: {"openlineage": "headrace-observe", "traces": "'headrace-observe[otel]'"},
-    FORMATS: dict.fromkeys(("copybook", "excel", "fixed_width", "mt940", "nacha", "x12", "xml"), LEGACY),
+    FORMATS: dict.fromkeys(
+        ("bai2", "camt", "copybook", "excel", "fixed_width", "mt940", "nacha", "x12", "xml"), LEGACY
+    ),
     EXPORTS: {"excel": LEGACY},
     ROUTES: {
         "mcp": "headrace-agents",

@@ -6,7 +6,7 @@ no record needs them, and they can read files and fill the memory (XXE, billion 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.parsers import expat
@@ -271,7 +271,7 @@ class Xml(JsonRecordReader):
         if not path.stat().st_size:
             raise CannotRead("the file is empty", code="delivery_empty")
         encoding = "utf-8" if opened.encoding == "utf-16" else None  # `open_readable` made it UTF-8
-        _refuse_document_type(path, encoding)
+        refuse_document_type(path, encoding)
         shape, flat = shape_of(pinned), bool(settings.get("flatten"))
         try:
             return written(
@@ -320,7 +320,7 @@ def _object(record: Element, number: int, shape: ElementShape, *, flat: bool) ->
         raise CannotRead(f"record {number:,} has {error}") from None
 
 
-def _refuse_document_type(path: Path, encoding: str | None) -> None:
+def refuse_document_type(path: Path, encoding: str | None) -> None:
     """Raise CannotRead for `<!DOCTYPE`, which can only come before the first element.
 
     Nothing after the first element is parsed here.
@@ -391,6 +391,67 @@ def _records(path: Path, where: str, encoding: str | None = None) -> Iterator[El
         raise _broken(error.code, error.position[0]) from error
     except (LookupError, ValueError) as error:
         raise _unknown_encoding() from error
+
+
+def growing(path: Path, names: Collection[str]) -> Iterator[tuple[str, Element, Element | None]]:
+    """Yield "start" and "end" of the elements with these names, each with the one around it.
+
+    At its start, an element has its attributes; after its end, it is dropped. Raises CannotRead.
+    """
+    from xml.etree.ElementTree import ParseError
+
+    growth = _Growth(names)
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(CHUNK_BYTES):
+                growth.feed(chunk)
+                yield from growth.events()
+            growth.parser.close()
+    except ParseError as error:
+        raise _broken(error.code, error.position[0]) from error
+    except (LookupError, ValueError) as error:
+        raise _unknown_encoding() from error
+
+
+class _Growth:
+    """The elements of a document that comes in pieces."""
+
+    def __init__(self, names: Collection[str]) -> None:
+        from xml.etree.ElementTree import XMLPullParser
+
+        self.parser: Any = XMLPullParser(("start", "end"))
+        self._names = names
+        self._open: list[Element] = []
+        self._waiting = 0
+        """Bytes since an element was dropped."""
+
+    def feed(self, chunk: bytes) -> None:
+        """Parse a piece. Raises CannotRead for an element that would fill the memory."""
+        self._waiting += len(chunk)
+        if self._waiting > RECORD_BYTES_MAX + CHUNK_BYTES:
+            raise CannotRead(f"no element ends within {RECORD_BYTES_MAX:,} bytes")
+        self.parser.feed(chunk)
+
+    def events(self) -> Iterator[tuple[str, Element, Element | None]]:
+        """Yield what is new."""
+        for event, element in self.parser.read_events():
+            around = self._around(event, element)
+            if local_name(element.tag) in self._names:
+                yield event, element, around
+                if event == "end" and around is not None:
+                    around.remove(element)
+                    self._waiting = 0
+
+    def _around(self, event: str, element: Element) -> Element | None:
+        """Return the element around one that begins or ends."""
+        if event == "end":
+            self._open.pop()
+        around = self._open[-1] if self._open else None
+        if event == "start":
+            self._open.append(element)
+            if len(self._open) > DEPTH_MAX:
+                raise _too_deep()
+        return around
 
 
 class _Walk:

@@ -5,6 +5,7 @@ everything else goes on.
 from __future__ import annotations
 
 import os
+import re
 import socket
 from pathlib import Path
 
@@ -15,7 +16,10 @@ from modellab import KINDS, Load, Parse, Write, parse_file, sql, told
 
 from headrace.compiler.project_files import find_root, scan
 from headrace.model import FileKind, ProblemLevel, ProjectError, ProjectFile
+from headrace.model.asset_fields import ASSET_FIELDS
+from headrace.model.errors import FIELDS, hint_of_field
 from headrace.model.files import FILE_BYTES_MAX
+from headrace.model.source_fields import SOURCE_FIELDS
 
 GOOD_TEXT = "owner: core\n"
 
@@ -321,8 +325,8 @@ def test_one_bad_file_doesnt_hide_the_others(load: Load) -> None:
     assert list(project.assets) == ["a"]
     assert told(problems) == [
         "not_text assets/b.sql:1",
-        "unknown_node consumers.yaml:1",
-        "unknown_owner consumers.yaml:1",
+        "unknown_owner consumers.yaml:2",
+        "unknown_node consumers.yaml:3",
         "bad_time consumers.yaml:4",
         "missing_field sources/c.yaml:1",
         "unknown_field sources/c.yaml:2",
@@ -522,3 +526,18 @@ def test_files_elsewhere_are_those_of_one_bucket(parse: Parse, url: str, usable:
     )
     assert ([problem.code for problem in declared.problems] == []) is usable, declared.problems
     assert (declared.sources[0].files is not None) is usable
+
+
+FIELDS_OF = {"asset": ASSET_FIELDS, "source": SOURCE_FIELDS}
+
+
+@pytest.mark.parametrize("kind", FIELDS_OF)
+def test_a_hint_proposes_only_what_is_known_there(kind: str) -> None:
+    """Would catch: `trigger:` or `depends:` proposed in a source, which knows neither."""
+    known = FIELDS_OF[kind]
+    hints = {name: hint_of_field(name, known) for name in (*FIELDS, "schedule", "trigger")}
+    for name, hint in hints.items():
+        written = re.findall(r"write ([a-z_]+):", hint)
+        assert known.issuperset(written) or "consumers.yaml" in hint, (name, hint)
+    assert hints["schedule"] and hints["sla"]
+    assert ("every" in hints["schedule"]) == (kind == "source")

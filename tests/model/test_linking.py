@@ -53,17 +53,17 @@ def test_a_project_is_put_together(load: Load) -> None:
     [
         (
             {"consumers.yaml": CONSUMER.format("flighs_clean"), "assets/flights_clean.sql": sql()},
-            "unknown_node consumers.yaml:1",
+            "unknown_node consumers.yaml:3",
             "did you mean `flights_clean`?",
         ),
         (
             {"consumers.yaml": CONSUMER.format("zzz")},
-            "unknown_node consumers.yaml:1",
+            "unknown_node consumers.yaml:3",
             "`headrace ls` shows the nodes that there are",
         ),
         (
             {"consumers.yaml": CONSUMER.format("reader")},
-            "unknown_node consumers.yaml:1",
+            "unknown_node consumers.yaml:3",
             "name sources and assets",
         ),
         (
@@ -73,12 +73,12 @@ def test_a_project_is_put_together(load: Load) -> None:
         ),
         (
             {"assets/a.sql": sql(depends="[b]"), "assets/bb.sql": sql()},
-            "unknown_node assets/a.sql:1",
+            "unknown_node assets/a.sql:3",
             "did you mean `bb`?",
         ),
         (
             {"assets/a.sql": sql(owner="cor")},
-            "unknown_owner assets/a.sql:1",
+            "unknown_owner assets/a.sql:2",
             "did you mean `core`?",
         ),
         (
@@ -93,7 +93,7 @@ def test_a_project_is_put_together(load: Load) -> None:
         ),
         (
             {"assets/a.sql": sql(pool="w")},
-            "unknown_pool assets/a.sql:1",
+            "unknown_pool assets/a.sql:3",
             "add w = 4 to [pools] in headrace.toml",
         ),
         (
@@ -103,7 +103,7 @@ def test_a_project_is_put_together(load: Load) -> None:
         ),
         (
             {"assets/a.sql": sql(contract="c")},
-            "unknown_contract assets/a.sql:1",
+            "unknown_contract assets/a.sql:3",
             "add contracts/c.odcs.yaml",
         ),
         (
@@ -120,12 +120,12 @@ def test_a_project_is_put_together(load: Load) -> None:
         ),
         (
             {"sources/a.yaml": "source: a\nowner: acme\nconnection: w\nquery: select 1\n"},
-            "unknown_connection sources/a.yaml:1",
+            "unknown_connection sources/a.yaml:3",
             "add [connections.w] to headrace.toml",
         ),
         (
             {"assets/a.sql": sql(calendar="holidys"), "calendars/holidays.yaml": "[2013-01-01]"},
-            "unknown_calendar assets/a.sql:1",
+            "unknown_calendar assets/a.sql:3",
             "did you mean `holidays`?",
         ),
         (

@@ -110,7 +110,7 @@ def test_all_problems_come_at_once_with_their_lines(tmp_path: Path) -> None:
         ("a5", 4, "unknown_parameter"),
         ("a6", 4, "unknown_input"),
         ("a7", 4, "no_interval"),
-        ("a8", 1, "unknown_owner"),
+        ("a8", 2, "unknown_owner"),
         ("a9", 1, "unknown_partition_column"),
     }
     hints = {problem.code: f"{problem.message} {problem.hint}" for problem in result.problems}

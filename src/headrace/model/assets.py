@@ -75,7 +75,7 @@ def read_asset(fields: Fields, name: str, name_line: int, body: Body, line: int)
     check_thresholds(fields, body)
     if not named or "owner" not in parts:
         return None
-    return Asset(name=name, body=body, place=fields.report.place(line), **parts)
+    return Asset(name=name, body=body, place=fields.place(line), **parts)
 
 
 def read_command(fields: Fields, file: str) -> CommandBody | None:

@@ -262,7 +262,22 @@ _SCHEDULE = (
     " trigger: {cron: '0 6 * * *'}"
 )
 
+_WRITTEN = re.compile(r"\bwrite ([a-z_]+):")
+_EVERY = "leave it out: Headrace looks for new data by itself; or write every: 1h"
+_OF_SOURCES = {"schedule": _EVERY, "schedule_interval": _EVERY, "cron": _EVERY, "trigger": _EVERY}
+
+
+def hint_of_field(name: str, known: Collection[str]) -> str:
+    """Return the hint for a field that isn't known here; it proposes known fields only."""
+    for hint in (FIELDS.get(name, ""), _OF_SOURCES.get(name, "")):
+        fits = all(field in known for field in _WRITTEN.findall(hint))
+        if hint and (fits or "consumers.yaml" in hint):
+            return hint
+    return ""
+
+
 FIELDS = {
+    "command": "a program is an asset of its own: write it in assets/NAME.yaml, with asset: NAME",
     "tests": "write checks: [{unique: [id]}, {not_null: [id]}]",
     "data_tests": "write checks: [{unique: [id]}, {not_null: [id]}]",
     "audits": "write checks: [{unique: [id]}, {not_null: [id]}]",

@@ -16,6 +16,7 @@ from typing import Any
 from headrace.model import errors
 from headrace.model.errors import Report, UsageError, did_you_mean, one_of, shown
 from headrace.model.intervals import zone
+from headrace.model.nodes import Place
 from headrace.model.times import Duration, Offset, local_instant_us
 
 # Parsed YAML, TOML tables and Python literals: plain values with line numbers.
@@ -386,6 +387,9 @@ def memory_in_bytes(text: str) -> int:
 
 # The typed fields of one mapping.
 
+REFERENCES = ("owner", "calendar", "contract", "connection", "pool", "pools", "depends", "reads")
+"""Fields that name what another file declares."""
+
 
 class Fields:
     """Typed access to the fields of a mapping; invalid values are reported, then seen as absent."""
@@ -402,7 +406,7 @@ class Fields:
                 self._unknown(name, known)
 
     def _unknown(self, name: str, known: Collection[str]) -> None:
-        elsewhere = errors.FIELDS.get(name, "") if "owner" in known else ""
+        elsewhere = errors.hint_of_field(name, known) if "owner" in known else ""
         hint = elsewhere or did_you_mean(name, known) or f"known here: {', '.join(sorted(known))}"
         self.report.error(
             "unknown_field", self.line(name), f"unknown field {shown(name)} in {self.what}", hint
@@ -411,6 +415,11 @@ class Fields:
     def line(self, name: str) -> int:
         """Return the line of a field, or of the mapping if the field is absent."""
         return self.block.lines.get(name, self.block.line)
+
+    def place(self, line: int) -> Place:
+        """Return the location of a declaration at this line, with that of its references."""
+        lines = tuple((name, self.line(name)) for name in REFERENCES if name in self)
+        return Place(file=self.report.file, line=line, lines=lines)
 
     def __contains__(self, name: str) -> bool:
         return name in self.block

@@ -54,8 +54,11 @@ def _pool_problems(asset: Asset, pools: Mapping[str, int]) -> Iterator[Problem]:
                 did_you_mean(pool, pools)
                 or f"add {pool} = {max(4, slots)} to [pools] in headrace.toml"
             )
-            yield _scheduling_error(
-                asset, "unknown_pool", f"unknown pool {shown(pool)} of {shown(asset.name)}", hint
+            yield Problem(
+                code="unknown_pool",
+                message=f"unknown pool {shown(pool)} of {shown(asset.name)}",
+                hint=hint,
+                place=asset.place.of("pool" if "pool" in dict(asset.place.lines) else "pools"),
             )
         elif slots > pools[pool]:
             what = (

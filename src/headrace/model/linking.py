@@ -267,7 +267,10 @@ class _Linker:
                 f"add [connections.{connection}] to headrace.toml",
             )
             self._error(
-                "unknown_connection", source.place, f"unknown connection {shown(connection)}", hint
+                "unknown_connection",
+                source.place.of("connection"),
+                f"unknown connection {shown(connection)}",
+                hint,
             )
         elif isinstance(connection, str) and (
             why := misused(source, self._settings.connections[connection])
@@ -354,7 +357,7 @@ class _Linker:
             hint = self._suggest(node.owner, self._owners, f"add {node.owner} to owners.yaml")
             self._error(
                 "unknown_owner",
-                node.place,
+                node.place.of("owner"),
                 f"unknown owner {shown(node.owner)} of {shown(node.name)}",
                 hint,
             )
@@ -371,7 +374,7 @@ class _Linker:
         )
         self._error(
             "unknown_calendar",
-            node.place,
+            node.place.of("calendar"),
             f"unknown calendar {shown(calendar)} of {shown(node.name)}",
             hint,
         )
@@ -412,7 +415,7 @@ class _Linker:
             )
             self._error(
                 "unknown_contract",
-                node.place,
+                node.place.of("contract"),
                 f"unknown contract {shown(node.contract)} of {shown(node.name)}",
                 hint,
             )
@@ -476,7 +479,7 @@ class _Linker:
         if result is not None:
             self._error(
                 "unknown_node",
-                place,
+                place.of(field),
                 f"{shown(name)} in `{field}` of {shown(node.name)} is a consumer",
                 "name sources and assets",
             )
@@ -490,7 +493,7 @@ class _Linker:
         what = "asset" if isinstance(node, Consumer) else "node"
         self._error(
             "unknown_node",
-            place,
+            place.of(field),
             f"unknown {what} {shown(name)} in `{field}` of {shown(node.name)}",
             hint,
         )

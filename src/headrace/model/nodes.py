@@ -80,6 +80,12 @@ class Place(Value, kw_only=True):
 
     file: str
     line: int = 1
+    lines: tuple[tuple[str, int], ...] = ()
+    """Lines of the fields that name what another file declares."""
+
+    def of(self, field: str) -> Place:
+        """Return the location of a field; that of the declaration if the field's isn't known."""
+        return Place(file=self.file, line=dict(self.lines).get(field, self.line))
 
 
 class PartitionSpec(Value, kw_only=True):

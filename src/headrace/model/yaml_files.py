@@ -80,7 +80,7 @@ def _source(block: LocatedMapping, report: Report) -> Source | None:
     }
     if name is None or not named or "owner" not in parts:
         return None
-    return Source(name=name, place=report.place(fields.line("source")), **parts)
+    return Source(name=name, place=fields.place(fields.line("source")), **parts)
 
 
 def _files(fields: Fields, partition: PartitionSpec) -> str | None:
@@ -168,7 +168,7 @@ def _consumer(block: LocatedMapping, report: Report) -> Consumer | None:
     badge = BadgeAccess(fields.choice("badge", tuple(BadgeAccess), BadgeAccess.PRIVATE))
     if name is None or not named or "owner" not in common:
         return None
-    place = report.place(fields.line("consumer"))
+    place = fields.place(fields.line("consumer"))
     return Consumer(
         name=name,
         reads=reads,

@@ -200,7 +200,8 @@ def _render_progress(response: BackfillResponse, page: CommandOutput) -> None:
     render_published(response, page)
     _render_unchanged(response, page)
     for number, row in enumerate(response.failures[:FAILURES_SHOWN_MAX]):
-        page.say(f"{row.asset}@{row.partition} {row.state}: {row.reason}", "bad", indent=2)
+        at = f"{row.asset}@{row.partition} " if row.asset else ""
+        page.say(f"{at}{row.state}: {row.reason}", "bad", indent=2)
         if number < DETAILED_MAX:
             _render_failed_checks(row, page)
     for todo in dict.fromkeys(row.first for row in response.failures if row.first is not None):
@@ -320,6 +321,17 @@ def published_texts(response: BackfillResponse) -> list[str]:
     return [text, parts] if parts else [text]
 
 
+def _after_failures(response: BackfillResponse) -> list[str]:
+    """Return the commands that show a failure and go on; that of a whole backfill has no log."""
+    resume = f"headrace backfills resume {response.id} --reason TEXT"
+    first = next((row for row in response.failures if row.asset), None)
+    if first is None:
+        return [resume]
+    is_to_do = any(row.first is not None for row in response.failures)
+    at = first.attempt or partition_argument(first.asset, first.partition)
+    return [command_line("logs", at), *["headrace apply"] * is_to_do, resume]
+
+
 def _next_commands(response: BackfillResponse) -> list[str]:
     number = response.id
     match response.state:
@@ -333,22 +345,7 @@ def _next_commands(response: BackfillResponse) -> list[str]:
         case "awaiting_approval":
             return [f"headrace approve {number} --reason TEXT"]
         case "failed" | "partial":
-            resume = f"headrace backfills resume {number} --reason TEXT"
-            first = next(iter(response.failures), None)
-            if first is None:
-                return [resume]
-            apply_commands = (
-                ["headrace apply"]
-                if any(row.first is not None for row in response.failures)
-                else []
-            )
-            return [
-                command_line(
-                    "logs", first.attempt or partition_argument(first.asset, first.partition)
-                ),
-                *apply_commands,
-                resume,
-            ]
+            return _after_failures(response)
     return ["headrace status"]
 
 

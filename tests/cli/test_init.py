@@ -112,7 +112,7 @@ def test_what_offices_send_becomes_a_project_that_runs(tmp_path: Path, call: Cal
     for name in ("Orders", "Prices"):
         for row in (["Export"], [], ["sku", "price"], ["a", 1.5]):
             book.create_sheet(name).append(row) if row == ["Export"] else book[name].append(row)
-    del book["Sheet"]
+    book["Sheet"].append(["sku", "returned"])
     book.save(tmp_path / "q4.xlsx")
     code, out, err = call(
         tmp_path, "init", "shop", "--from", "Umsatz.csv", "one line.json", "customers.json",
@@ -127,6 +127,7 @@ def test_what_offices_send_becomes_a_project_that_runs(tmp_path: Path, call: Cal
         "q4_orders": 'excel: {sheet: "Orders", header: 3}',
         "q4_prices": 'excel: {sheet: "Prices", header: 3}',
     }
+    assert "q4.xlsx: `Sheet` has no rows below its first, and is left out" in response["notes"]
     assert response["samples"]["umsatz"][0] == {
         "Nr": "1",
         "Straße": "Lärchenweg",
@@ -171,15 +172,25 @@ def test_a_json_object_without_records_is_one_record(tmp_path: Path, call: Call)
     assert response["samples"]["log"][0]["id"] == "1", "a line isn't a document"
 
 
-def test_an_object_of_objects_is_said_to_be_one_row(tmp_path: Path, call: Call) -> None:
-    """Would catch: records by their ids as one row of many columns, without a word."""
-    (tmp_path / "keyed.json").write_text('{"id1": {"n": 1}, "id2": {"n": 2, "m": [3]}, "id3": {}}')
+def test_an_object_of_objects_is_a_row_of_each(tmp_path: Path, call: Call) -> None:
+    """Would catch: records by their ids as one row of many columns."""
+    keyed = '{"id1": {"n": 1}, "id2": {"n": 2, "m": [3]}, "\\u00e9 \\"": {}}'
+    (tmp_path / "keyed.json").write_text(keyed)
+    (tmp_path / "below.json").write_text('{"at": "now", "rows": {"7": {"id": 1}, "8": {"id": 2}}}')
     (tmp_path / "one.json").write_text('{"id": 1, "at": {"city": "Oslo"}}')
-    answer = json.loads(
-        call(tmp_path, "init", "p", "--from", "keyed.json", "one.json", "--json")[1]
-    )
-    assert answer["notes"] == [
-        "keyed is one row of 3 objects; for a row of each, have them delivered as an array"
+    files = ("keyed.json", "below.json", "one.json")
+    answer = json.loads(call(tmp_path, "init", "p", "--from", *files, "--json")[1])
+    assert answer["declared"] == {
+        "keyed": 'json: {keys: "id"}',
+        "below": 'json: {records: "$.rows", keys: "key"}',
+    }
+    assert call(tmp_path / "p", "run")[0] == 0
+    project = Project(tmp_path / "p", call)
+    rows = project.json("sql", "select id, n, m from keyed order by n")["rows"]
+    assert [(row["id"], row["n"]) for row in rows] == [("id1", 1), ("id2", 2), ('é "', None)]
+    assert project.json("sql", "select key, id from below order by id")["rows"] == [
+        {"key": "7", "id": 1},
+        {"key": "8", "id": 2},
     ]
 
 
@@ -261,6 +272,28 @@ def test_amounts_are_text_and_said_to_be(
         query = f"select {number} as n from a_clean"
         rows = Project(tmp_path / "p", call).json("sql", query)["rows"]
         assert [row["n"] for row in rows] == ["1234.50", "-2.00" if "-" in amounts[1] else "2.00"]
+
+
+@pytest.mark.parametrize(
+    ("written", "numbers"),
+    [
+        (("($12.00)", "$3.50"), ["-12.00", "3.50"]),
+        (("1,234.50-", "5"), ["-1234.50", "5.00"]),
+        (("(1.234,50)", "2,00"), ["-1234.50", "2.00"]),
+        (("10%", "-2.5%"), ["0.1000", "-0.0250"]),
+    ],
+)
+def test_signs_of_accountants_and_per_cent_are_said_to_be_text(
+    tmp_path: Path, call: Call, written: tuple[str, ...], numbers: list[str]
+) -> None:
+    """Would catch: amounts as text without a word, or a conversion that loses their sign."""
+    (tmp_path / "a.csv").write_text("id;x\n" + "".join(f"{n};{x}\n" for n, x in enumerate(written)))
+    (note,) = json.loads(call(tmp_path, "init", "p", "--from", "a.csv", "--json")[1])["notes"]
+    assert call(tmp_path / "p", "run")[0] == 0
+    number = note.partition(" write ")[2].partition(" in assets/")[0]
+    query = f"select {number} as n from a_clean order by id"
+    rows = Project(tmp_path / "p", call).json("sql", query)["rows"]
+    assert [row["n"] for row in rows] == numbers
 
 
 def test_run_names_and_applies_edits(tmp_path: Path, call: Call) -> None:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import re
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -9,7 +11,8 @@ import pytest
 from connect_contract import ORDERS, Columns, TextContract
 from connect_workbench import Outcome, Taken, Workbench
 
-from headrace.connect.deliveries import Drift, SourceSchema, TypeDrift, UnreadableFile
+from headrace.connect.deliveries import CannotRead, Drift, SourceSchema, TypeDrift, UnreadableFile
+from headrace.connect.formats import json_records
 from headrace.model.texts import plain
 
 
@@ -332,3 +335,20 @@ def test_numbers_beyond_a_double_stay_text(bench: Workbench, number: str) -> Non
     taken = bench.take(f'[{{"a": {number}, "b": [{number}]}}]'.encode(), "x.json")
     assert isinstance(taken, Taken)
     assert taken.rows == [(number, [number])]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('{"a": {"ID": 1}}', "the record has `id` itself"),
+        ('{"a": {"n": 1},\n "a": {"n": 2}}', "line 2: key `a` comes twice in an object"),
+        ('{"a": {"n": 1}, "b": 2}', "a plain value; each record must be an object"),
+        ('[{"n": 1}]', "'{' expected"),
+        ('{"a": {"n": 1}', "the file is cut off"),
+    ],
+)
+def test_records_by_their_keys_are_refused(tmp_path: Path, text: str, reason: str) -> None:
+    """Would catch: a record's own value replaced by its key, or one of two records lost."""
+    (tmp_path / "x.json").write_text(text)
+    with pytest.raises(CannotRead, match=re.escape(reason)):
+        list(json_records.records(tmp_path / "x.json", (), "id"))

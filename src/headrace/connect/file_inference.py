@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from headrace.connect.deliveries import SourceSchema
+from headrace.connect.deliveries import SourceSchema, printable
 from headrace.connect.formats.csv_dialect import declaration, json_text
 from headrace.connect.formats.registry import reader
 from headrace.lake.sqltext import literal
@@ -92,12 +92,18 @@ def _tables(group: FileGroup, used_names: set[str]) -> list[FileGroup]:
         if FILES.get(ending[1:]) == LEGACY_HINT:
             raise UsageError(f"{path}: no reader for `{ending}` files", hint=LEGACY_HINT)
         return [group]
+    tables = reader(kind.name).tables(path)
+    empty = ", ".join(f"`{printable(name)}`" for name, options in tables.items() if options is None)
+    left_out = (f"{path.name}: {empty} has no rows below its first, and is left out",)
     return [
         group._replace(
             name=node_name(f"{group.name}_{name}", used_names) if name else group.name,
             options={kind.name: options} if options else {},
+            warnings=group.warnings + left_out * (bool(empty) and number == 0),
         )
-        for name, options in reader(kind.name).tables(path).items()
+        for number, (name, options) in enumerate(
+            (name, options) for name, options in tables.items() if options is not None
+        )
     ] or [group]
 
 

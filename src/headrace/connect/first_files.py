@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import tempfile
@@ -43,11 +44,11 @@ _TOTAL = re.compile(
 )
 """How a last row is called that is the sum of the others."""
 _AMOUNT = re.compile(
-    r"-?[$€£¥]? ?-?\d{1,3}(?:[.,]?\d{3})*(?:([.,])\d\d?)? ?[$€£¥]?",
+    r"\(?-?[$€£¥]? ?-?\d{1,3}(?:[.,]?\d{3})*(?:([.,])\d\d?)? ?(?:[$€£¥]|%)?[-)]?",
 )
 """An amount; group 1 is its decimal point."""
-_IS_MONEY = re.compile("[$€£¥]|[.,].*[.,]")
-"""What only amounts have: a currency, or both separators."""
+_IS_MONEY = re.compile("[$€£¥%)]|[.,].*[.,]|-$")
+"""What only amounts have: a currency, %, both separators, or a sign as accountants write it."""
 _DIGITS = "[-+]?[0-9][0-9.,]*"
 _HEADER = re.compile(r"declare (?!csv)(\w+): \{header: (\d+)\}")
 
@@ -148,12 +149,6 @@ def _notes(name: str, learnt: InferredColumns) -> Iterator[str]:
             f" {column}"
         )
     columns = learnt.schema.columns
-    is_nested = all(column.type.startswith(("STRUCT", "JSON")) for column in columns)
-    if is_nested and len(columns) > len(learnt.sample) == 1:
-        yield (
-            f"{name} is one row of {len(columns)} objects; for a row of each, have them delivered"
-            " as an array"
-        )
     for of_column, texts in zip(columns, zip(*learnt.sample, strict=True), strict=False):
         values = [text for text in texts if text]
         if of_column.type == "VARCHAR" and (number := _number(of_column.name, values)):
@@ -169,11 +164,15 @@ def _number(column: str, values: Sequence[str]) -> str:
     if len(matches) < len(values) or not any(map(_IS_MONEY.search, values)):
         return ""
     point = next(filter(None, (match[1] for match in matches)), ".")
-    signs = "".join(sorted({*"".join(values)} - {*"-0123456789", point}))
+    after = any(value.endswith((")", "-")) for value in values)
+    signs = "".join(sorted({*"".join(values)} - {*("" if after else "-"), *"0123456789", point}))
     number = f"translate({quote(column)}, {literal(signs)}, '')"
     if point == ",":
         number = f"replace({number}, ',', '.')"
-    return f"cast({number} as decimal(18, 2))"
+    number = f"cast({number} as decimal(18, 2))"
+    if after:
+        number = f"if(regexp_matches({quote(column)}, '[-(]'), -1, 1) * {number}"
+    return f"{number} * 0.01" if any("%" in value for value in values) else number
 
 
 # What a first delivery that can't be read, or is read otherwise than it was meant, lets its source
@@ -196,10 +195,32 @@ def _records(delivery: Result, opened: Opened) -> Options:
         document = json.loads(path.read_bytes())
     except (ValueError, RecursionError):
         return {}
+    if isinstance(document, dict) and (keyed := _keyed(document)):
+        return {"json": keyed}
     arrays = _arrays(document, "$") if isinstance(document, dict) else {}
     if not arrays and isinstance(delivery, UnreadableFile):
         return {"json": {"records": "$"}}
     return {"json": {"records": max(arrays, key=arrays.__getitem__)}} if arrays else {}
+
+
+def _keyed(document: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return options for several objects with the same keys, each by a key of its own."""
+    places = {"$": document} | {f"$.{key}": part for key, part in document.items()}
+    for path, value in places.items():
+        records = list(value.values()) if isinstance(value, dict) else []
+        if not _are_alike(records) or json_path(path) is None:
+            continue
+        names = {name.lower() for name in itertools.chain(*records)}
+        key = min({"id", "key", "record_key"} - names, key=len, default="record_key")
+        return {"keys": key} if path == "$" else {"records": path, "keys": key}
+    return None
+
+
+def _are_alike(records: Sequence[Any]) -> bool:
+    """Whether these are several objects, of which those with keys have some in common."""
+    filled = [set(record) for record in records if isinstance(record, dict) and record]
+    objects = all(isinstance(record, dict) for record in records)
+    return len(records) > 1 and objects and bool(filled) and bool(set.intersection(*filled))
 
 
 def _arrays(value: Mapping[str, Any], path: str) -> dict[str, int]:

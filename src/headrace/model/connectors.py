@@ -90,11 +90,12 @@ ENCODINGS = ("utf-8", *SINGLE_BYTE)
 
 # how files are read doesn't depend on it
 def read_json(fields: Fields, partition: PartitionSpec) -> None:  # noqa: ARG001
-    """Validate `json: {records: "$.data.items", flatten: true}`."""
+    """Validate `json: {records: "$.data.items", keys: id, flatten: true}`."""
     block = fields.block_of("json")
     if block is None:
         return
-    inner = Fields(block, fields.report, ("records", "flatten"), what="`json`")
+    inner = Fields(block, fields.report, ("records", "keys", "flatten"), what="`json`")
+    inner.text("keys")
     records = inner.text("records")
     if records is not None and json_path(records) is None:
         inner.refuse(

@@ -123,16 +123,19 @@ class Excel(FormatKind):
             )
         return super().read(fields, partition)
 
-    def tables(self, path: Path) -> Mapping[str, Mapping[str, Any]]:
-        """Return the sheets with rows, by name."""
+    def tables(self, path: Path) -> Mapping[str, Mapping[str, Any] | None]:
+        """Return the sheets with rows, by name, and then those with a first row alone: None."""
         try:
             book = _workbook(Opened(str(path), path.name))
         except CannotRead:
             return {}
         names = _with_rows(book)
+        empty = {
+            name: None for name in book.sheet_names if book.get_sheet_by_name(name).height == 1
+        }
         if len(names) == 1:
-            return {"": {} if names == book.sheet_names[:1] else {"sheet": names[0]}}
-        return {name: {"sheet": name} for name in names}
+            return {"": {} if names == book.sheet_names[:1] else {"sheet": names[0]}, **empty}
+        return {name: {"sheet": name} for name in names} | empty
 
     def unfold(
         self,

@@ -368,9 +368,10 @@ class Json(JsonRecordReader):
         """
         path = Path(opened.path)
         require_text(path, line_bytes_max=ONE_LINE)
-        steps = json_path((opened.options.get(self.name) or {}).get("records") or "$") or ()
-        if steps or not _is_array(path):
-            return written(opened, temporary, bounds, _lines(path, steps))
+        options = opened.options.get(self.name) or {}
+        steps, key = json_path(options.get("records") or "$") or (), options.get("keys")
+        if steps or key or not _is_array(path):
+            return written(opened, temporary, bounds, _lines(path, steps, key))
         document = msgspec.structs.replace(opened, array=True)
         try:
             lines = written(opened, temporary, bounds, lines_of_array(path))
@@ -396,9 +397,9 @@ def _is_optional(error: Exception) -> bool:
     return isinstance(error, NotLines) or getattr(error, "errno", None) == errno.ENOSPC
 
 
-def _lines(path: Path, steps: tuple[str, ...]) -> Iterator[bytes]:
+def _lines(path: Path, steps: tuple[str, ...], key: str | None = None) -> Iterator[bytes]:
     batch: list[str] = []
-    for _, text in records(path, steps):
+    for _, text in records(path, steps, key):
         batch.append(text)
         if len(batch) == BATCH:
             yield ("\n".join(batch) + "\n").encode()

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Any
 
 from headrace.connect.byte_search import contains
@@ -54,16 +55,17 @@ _TOKEN = re.compile(rf'"(?:[^"\\]|\\.)*"|{_NUMBER}')
 _SPACE = re.compile(r"[ \t\r\n]*")
 
 
-def records(path: Path, steps: Sequence[str]) -> Iterator[tuple[int, str]]:
+def records(path: Path, steps: Sequence[str], key: str | None = None) -> Iterator[tuple[int, str]]:
     """Yield each object in the array at `steps` as one line of text, with the line where it begins.
 
-    A single object is one record. Raises CannotRead, with the line, for invalid JSON and for
+    A single object is one record; with `key`, each of its members is one, whose own key comes first
+    under that name. Raises CannotRead, with the line, for invalid JSON and for
     records that aren't objects.
     """
     with path.open(encoding="utf-8", newline="") as file:
         document = _Document(file)
         try:
-            yield from _at(document, list(steps), "$")
+            yield from _at(document, list(steps), "$", key)
             document.require_end()
         except RecursionError as error:
             raise CannotRead(
@@ -278,36 +280,51 @@ class _Document:
         return True
 
 
-def _at(document: _Document, steps: list[str], where: str) -> Iterator[tuple[int, str]]:
+def _at(
+    document: _Document, steps: list[str], where: str, key: str | None
+) -> Iterator[tuple[int, str]]:
     """Yield the records below the next value."""
     if steps and document.sign() == "{":
-        yield from _in_member(document, steps, where)
+        yield from _in_member(document, steps, where, key)
     elif steps:
         raise document.error(f"{where} isn't an object; {printable(steps[0])} isn't there")
+    elif key is not None:
+        for name in _keys(document):
+            yield _record(document, {key: name})
     elif document.sign() == "[":
         yield from _in_array(document)
     else:
         yield _record(document)
 
 
-def _in_member(document: _Document, steps: list[str], where: str) -> Iterator[tuple[int, str]]:
-    result = False
+def _keys(document: _Document) -> Iterator[str]:
+    """Yield the keys of an object; each time, the document is before the key's value."""
+    seen = set[str]()
     document.take("{")
     while document.sign() != "}":
         key, _ = document.value()
         if not isinstance(key, str):
             raise document.error("a key that isn't text")
+        if key in seen:
+            raise document.error(f"key `{printable(key)}` comes twice in an object")
+        seen.add(key)
         document.take(":")
-        if key == steps[0]:
-            if result:
-                raise document.error(f"key `{printable(key)}` comes twice in an object")
-            result = True
-            yield from _at(document, steps[1:], f"{where}.{printable(key)}")
-        else:
-            document.value()
+        yield key
         if document.sign() != "}":
             document.take(",")
     document.take("}")
+
+
+def _in_member(
+    document: _Document, steps: list[str], where: str, key: str | None
+) -> Iterator[tuple[int, str]]:
+    result = False
+    for name in _keys(document):
+        if name == steps[0]:
+            result = True
+            yield from _at(document, steps[1:], f"{where}.{printable(name)}", key)
+        else:
+            document.value()
     if not result:
         raise CannotRead(f"there is no `{printable(steps[0])}` in {where}", code="delivery_records")
 
@@ -322,7 +339,10 @@ def _in_array(document: _Document) -> Iterator[tuple[int, str]]:
     document.take("]")
 
 
-def _record(document: _Document) -> tuple[int, str]:
+def _record(
+    document: _Document, first: Mapping[str, str] = MappingProxyType({})
+) -> tuple[int, str]:
+    """Return the next value, with the line where it begins; the values of `first` come first."""
     document.sign()
     line = document.line
     value, text = document.value()
@@ -333,4 +353,14 @@ def _record(document: _Document) -> tuple[int, str]:
     if not isinstance(value, dict):
         kind = "an array" if isinstance(value, list) else "a plain value"
         raise CannotRead(f"line {line}: {kind}; each record must be an object", line=line)
+    if twice := {*map(str.lower, first)} & {*map(str.lower, value)}:
+        raise CannotRead(
+            f"line {line}: the record has `{printable(min(twice))}` itself; declare another name,"
+            " such as json: {keys: record_key}",
+            line=line,
+            code="delivery_records",
+        )
+    for name, text_of_key in first.items():
+        pair = f"{json.dumps(name)}: {json.dumps(text_of_key)}"
+        text = f"{{{pair}{', ' if value else ''}{text[1:]}"
     return line, exact(text.replace("\r", " ").replace("\n", " "))

@@ -84,10 +84,11 @@ class FormatKind(FormatDeclaration):
         del options
         return ()
 
-    def tables(self, path: Path) -> Mapping[str, Mapping[str, Any]]:
+    def tables(self, path: Path) -> Mapping[str, Mapping[str, Any] | None]:
         """Return the tables of a file for `headrace init --from`: name → options that read it.
 
-        The name is empty for the only table. Empty if the file is one table without options.
+        The name is empty for the only table; a table without rows, which is left out, has None.
+        Empty if the file is one table without options.
         """
         del path
         return {}

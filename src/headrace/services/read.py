@@ -330,7 +330,7 @@ def _refuse_left_out(
     if refused is None:
         return
     if over_network:
-        raise column_refused(name, refused)
+        raise column_refused([name], refused)
     raise ColumnRefused(
         f"you may not read the column {refused[:60]} of {name}",
         hint=f"headrace read {name} leaves it out",

@@ -57,6 +57,7 @@ HOW_TO = {
         "select",
         "plan-and-apply",
         "environments",
+        "pull-requests",
         "backfill",
         "optimize",
     ),

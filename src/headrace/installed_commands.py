@@ -19,7 +19,7 @@ TABLES = "headrace.command_tables"
 """The entry points of generated tables: a module with the names that `command_tables` has."""
 IN_PACKAGES = {
     **dict.fromkeys(("export", "import"), "headrace-import"),
-    **dict.fromkeys(("conformance", "test"), "headrace-testing"),
+    **dict.fromkeys(("ci", "conformance", "test"), "headrace-testing"),
     "demo": "headrace-demo",
     "mcp": "headrace-agents",
     "badge": "headrace-ui",

@@ -344,6 +344,7 @@ NOT_ASKED = {
     "apply": "answers as `plan` does",
     "approve": "no approval waits",
     "cancel": "answers with the ids of attempts",
+    "ci": "runs `validate`, `test`, `apply`, `backfill`, `tick` and `plan`, which are asked",
     "conformance": "tries a program on rows of its own",
     "db": "needs the role admin, who may read everything; its copies are private files",
     "demo": "makes a project of its own",

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from headrace.cli.output import seconds
 from headrace.cli.terminal import clean, plural
-from headrace.responses import ChangeRow, PlanResponse, StaleRow
+from headrace.responses import ChangeRow, DifferenceRow, PlanResponse, StaleRow
 from headrace.responses.plans import LEFT_OUT_TEXTS, AgreementRow
 
 ROWS_MAX = 100
@@ -22,7 +22,7 @@ _TICKS = re.compile("`+")
 def markdown(plan: PlanResponse) -> str:
     """Return the plan as GitHub-flavoured Markdown."""
     lines = [
-        f"### Headrace plan against {_code(plan.against)}"
+        f"### Headrace plan against {code(plan.against)}"
         if plan.against
         else "### Headrace plan, nothing is applied yet",
         "",
@@ -31,46 +31,52 @@ def markdown(plan: PlanResponse) -> str:
     ]
     if plan.left_out is not None:
         lines += [f"Left out: {LEFT_OUT_TEXTS[plan.left_out]}.", ""]
-    lines += _table(
+    lines += table(
         "",
         ("node", "change", "columns", "read by", "stale"),
         [_change(change) for change in plan.changes],
         "more change",
     )
-    lines += _table(
+    lines += table(
         "Changed files of code",
         ("file", "change", "used by", "through"),
         [
-            (_code(file.path), file.change, _code(change.node), _code(file.via))
+            (code(file.path), file.change, code(change.node), code(file.via))
             for change in plan.changes
             for file in change.code
         ],
         "more use",
     )
-    lines += _table(
+    lines += table(
         "Promises that become less",
         ("node", "what", "before", "after"),
         [
-            (_code(weaken.node), _code(weaken.what), _code(weaken.before), _code(weaken.after))
+            (code(weaken.node), code(weaken.what), code(weaken.before), code(weaken.after))
             for weaken in plan.weakens
         ],
         "more promise",
     )
-    lines += _table(
+    lines += table(
         "Contracts that other domains read",
         ("contract of", "takes back", "domain", "owner", ""),
         [_agreement(row) for row in plan.agreements],
         "more agreement",
     )
-    lines += _table(
+    lines += table(
         "Becomes stale",
         ("node", "partitions", "from", "to", "because"),
         [_stale(row) for row in plan.stale],
         "more row",
     )
+    lines += table(
+        "Rows, compared with production's",
+        ("node", "partitions", "identical", "rows", "columns"),
+        [_difference(row) for row in plan.diff or ()],
+        "more node",
+    )
     touched = [
-        *(f"consumer {_code(name)}" for name in plan.affects.consumers),
-        *(f"owner {_code(name)}" for name in plan.affects.owners),
+        *(f"consumer {code(name)}" for name in plan.affects.consumers),
+        *(f"owner {code(name)}" for name in plan.affects.owners),
     ]
     if touched:
         lines += [f"Touches {', '.join(touched)}.", ""]
@@ -109,13 +115,13 @@ def _recomputation(plan: PlanResponse) -> list[str]:
 
 def _change(row: ChangeRow) -> Sequence[str]:
     readers = list(dict.fromkeys(name for effect in row.effects for name in effect.read_by))
-    columns = [f"{_code(effect.column)} {effect.effect}" for effect in row.effects[:COLUMNS_MAX]]
+    columns = [f"{code(effect.column)} {effect.effect}" for effect in row.effects[:COLUMNS_MAX]]
     columns += (
         [f"and {len(row.effects) - COLUMNS_MAX} more"] if len(row.effects) > COLUMNS_MAX else []
     )
     change = f"**{row.change}, breaking**" if row.breaking else row.change
     stale = "" if not row.partitions_stale else f"{row.partitions_stale:,}"
-    return (_code(row.node), change, ", ".join(columns), ", ".join(map(_code, readers)), stale)
+    return (code(row.node), change, ", ".join(columns), ", ".join(map(code, readers)), stale)
 
 
 def stale_text(rows: Sequence[StaleRow]) -> str:
@@ -130,20 +136,36 @@ def stale_text(rows: Sequence[StaleRow]) -> str:
 
 
 def _stale(row: StaleRow) -> Sequence[str]:
-    return (_code(row.node), f"{row.partitions:,}", _code(row.from_), _code(row.to), clean(row.why))
+    return (code(row.node), f"{row.partitions:,}", code(row.from_), code(row.to), clean(row.why))
+
+
+def _difference(row: DifferenceRow) -> Sequence[str]:
+    """Return counts only: more people read a pull request than may read the rows."""
+    rows = f"{row.rows_added:,} added, {row.rows_removed:,} removed"
+    rows += "" if row.rows_changed is None else f", {row.rows_changed:,} changed"
+    columns = [f"{code(change.column)} {change.change}" for change in row.columns]
+    columns += [f"{code(name)} in {plural(count, 'row')}" for name, count in row.cells.items()]
+    left_out = f", {row.not_compared:,} older ones not compared" if row.not_compared else ""
+    return (
+        code(row.node),
+        f"{row.compared:,} compared{left_out}",
+        f"{row.identical:,}",
+        rows,
+        ", ".join(columns[:COLUMNS_MAX]),
+    )
 
 
 def _agreement(row: AgreementRow) -> Sequence[str]:
     return (
-        _code(row.node),
+        code(row.node),
         clean("; ".join(row.changes)),
-        _code(row.domain),
-        ", ".join(map(_code, row.owners)),
+        code(row.domain),
+        ", ".join(map(code, row.owners)),
         "must agree" if row.needed else "should agree",
     )
 
 
-def _table(
+def table(
     heading: str, titles: Sequence[str], rows: Sequence[Sequence[str]], more: str
 ) -> list[str]:
     """Return a table and how many `more` rows it leaves out; nothing without rows."""
@@ -159,7 +181,7 @@ def _table(
     ]
 
 
-def _code(text: str | None) -> str:
+def code(text: str | None) -> str:
     """Return text as inline code for a table cell.
 
     The fence has more backticks than the text; line breaks and `|` are replaced.
@@ -189,7 +211,7 @@ def _annotations(plan: PlanResponse) -> Iterator[str]:
                 f"{effect.column} ({effect.effect}) is read by {', '.join(effect.read_by)}"
                 for effect in broken[:10]
             )
-            yield _annotation(
+            yield annotation(
                 "error",
                 change.file,
                 change.line,
@@ -197,7 +219,7 @@ def _annotations(plan: PlanResponse) -> Iterator[str]:
                 what or "somebody reads it",
             )
     for weaker in plan.weakens:
-        yield _annotation(
+        yield annotation(
             "warning",
             weaker.file,
             weaker.line,
@@ -206,7 +228,8 @@ def _annotations(plan: PlanResponse) -> Iterator[str]:
         )
 
 
-def _annotation(level: str, file: str | None, line: int | None, title: str, text: str) -> str:
+def annotation(level: str, file: str | None, line: int | None, title: str, text: str) -> str:
+    """Return an annotation of GitHub Actions; `level` is `error` or `warning`."""
     places = [f"file={_property(file)}"] if file else []
     places += [f"line={line}"] if file and line else []
     return f"::{level} {','.join([*places, f'title={_property(title)}'])}::{_escaped(text)}"

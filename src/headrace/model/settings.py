@@ -39,6 +39,8 @@ from headrace.model.selection import SELECTOR
 # statistics. Production is named `prod`; its settings are outside of `[environments.*]`.
 
 PRODUCTION = "prod"
+CI = "ci"
+"""The environment of `headrace ci`, which is there without being declared."""
 _FOLDER = ".headrace/env"
 
 
@@ -49,14 +51,14 @@ def of_environment(settings: Settings, name: str) -> Settings:
     """
     if name == PRODUCTION:
         return settings
-    if name not in settings.environments:
+    if name not in settings.environments and name != CI:
         known = [PRODUCTION, *settings.environments]
         hint = (
             did_you_mean(name, known)
             or f"there is {', '.join(known)}; add [environments.{name}] to headrace.toml"
         )
         raise UnknownName(f"there is no environment {name[:60]!r}", hint=hint)
-    overrides = settings.environments[name]
+    overrides = settings.environments.get(name, {})
     return msgspec.structs.replace(
         settings,
         environment=name,

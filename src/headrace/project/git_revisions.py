@@ -34,7 +34,7 @@ def compiled_at(session: ProjectSession, reference: str) -> Compiled:
     Raise UsageError for an unknown reference, ProjectError if the files had errors or git is
     missing.
     """
-    with _checked_out(session.root, reference) as folder:
+    with checked_out(session.root, reference) as folder:
         compilation = compile_project(
             folder,
             cache=session.data_folder / "cache" / "against",
@@ -52,12 +52,12 @@ def compiled_at(session: ProjectSession, reference: str) -> Compiled:
 
 
 @contextmanager
-def _checked_out(root: Path, reference: str) -> Iterator[Path]:
+def checked_out(root: Path, reference: str) -> Iterator[Path]:
     """Yield the project's files at a reference, in a temporary folder."""
     revision = f"{reference}^{{commit}}"
     possible = "\0" not in reference  # a program's argument can't contain NUL
     if not possible or not (
-        commit := _git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", revision)
+        commit := git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", revision)
     ):
         raise UsageError(
             f"git knows no {reference[:80]!r} here",
@@ -65,7 +65,7 @@ def _checked_out(root: Path, reference: str) -> Iterator[Path]:
         )
     with tempfile.TemporaryDirectory(prefix="headrace-against-") as folder:
         archive = Path(folder, "project.tar")
-        _git(
+        git(
             root, "archive", "--format=tar", f"--output={archive}", commit
         )  # the project's folder, wherever in the repository
         target = Path(folder, "project")
@@ -114,7 +114,7 @@ def _extract(packed: tarfile.TarFile, item: tarfile.TarInfo, path: Path) -> None
     path.chmod(0o600 | item.mode & 0o755)
 
 
-def _git(root: Path, *arguments: str) -> str:
+def git(root: Path, *arguments: str) -> str:
     """Return git's output; empty for an unknown reference.
 
     Raise ProjectError if git is missing or doesn't end in time, UsageError for its other errors.

@@ -1,4 +1,4 @@
-"""The responses of `test` and `conformance`."""
+"""The responses of `test`, `ci` and `conformance`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,14 @@ from typing import Any
 from msgspec import field
 
 from headrace.extension import Response
-from headrace.responses import CheckRow, ErrorRow
+from headrace.responses import (
+    CheckRow,
+    DifferenceRow,
+    ErrorRow,
+    PlanResponse,
+    RejectedRow,
+    ValidateResponse,
+)
 
 
 class CellRow(Response, frozen=True, kw_only=True):
@@ -52,6 +59,31 @@ class TestRow(Response, frozen=True, kw_only=True):
     reason: str | None = None
     """What else isn't as expected: columns, the order, outcomes of checks."""
     log: list[str] = field(default_factory=list)
+
+
+class BuiltRow(Response, frozen=True, kw_only=True):
+    """What `ci` has built of one asset: how many partitions, and those that can't be published."""
+
+    asset: str
+    partitions: int
+    failures: list[RejectedRow] = field(default_factory=list)
+
+
+class CiResponse(Response, frozen=True, kw_only=True):
+    """`ci`: `ok` if nothing is wrong with a change. `plan` compares it with the commit named, or
+    with what production has; it is null if the files have errors."""
+
+    ok: bool
+    plan_id: str | None = None
+    validate: ValidateResponse
+    tests: list[TestRow] = field(default_factory=list)
+    built: list[BuiltRow] = field(default_factory=list)
+    not_built: str | None = None
+    """Why nothing was built, and so no rows are compared; null if something could be."""
+    diff: list[DifferenceRow] = field(default_factory=list)
+    plan: PlanResponse | None = None
+    markdown: str = ""
+    """All of it as a comment on a pull request."""
 
 
 class ConformanceCase(Response, frozen=True, kw_only=True):

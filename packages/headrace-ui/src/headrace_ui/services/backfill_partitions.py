@@ -30,7 +30,8 @@ from headrace.services.backfills import (
     unknown,
 )
 from headrace.store import Store
-from headrace.store.queries import backfill_plans, partition_states
+from headrace.store.queries import backfill_plans
+from headrace_ui.queries import calendar_partitions
 from headrace_ui.responses.planned_partitions import PlannedPartitionRow, PlannedPartitionsResponse
 
 UNKNOWN_PARTITION = "missing"
@@ -137,7 +138,7 @@ class _Known:
         if self._store is None:
             return {}
         with self._store.read() as tx:
-            return partition_states.calendar_states(tx, node)
+            return calendar_partitions.calendar_states(tx, node)
 
 
 def _page(

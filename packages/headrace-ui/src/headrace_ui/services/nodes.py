@@ -35,7 +35,8 @@ from headrace.standing.delay_ledger import Ledgers
 from headrace.store import Transaction
 from headrace.store.queries import deliveries as stored_deliveries
 from headrace.store.queries import partition_states
-from headrace.store.queries.partition_states import Day
+from headrace_ui.queries import calendar_partitions
+from headrace_ui.queries.calendar_partitions import Day
 from headrace_ui.responses.catalog import (
     CountedRow,
     EdgeRow,
@@ -93,17 +94,17 @@ def count_by_state(
         return []
     first, last, now_us = query.first or "", _end(query.last), session.clock.now_us()
     with session.facts() as (tx, facts):
-        counts = Counter(partition_states.calendar_counts(tx, name, first, last))
+        counts = Counter(calendar_partitions.calendar_counts(tx, name, first, last))
         node = session.declared_promises.nodes.get(name)
         if node is None or node.partition.grain is None:
             return _counted(counts)
         context = EvaluationContext(session.declared_promises, facts)
         declared_us = _declared_us(tx, node)
         if last is None:
-            heard = partial(partition_states.count_between, tx, name)
+            heard = partial(calendar_partitions.count_between, tx, name)
             counts["missing"] += count_absent(node, context, now_us, heard, first, declared_us)
         else:
-            known = set(partition_states.keys_between(tx, name, first, last))
+            known = set(calendar_partitions.keys_between(tx, name, first, last))
             keys = within(node, context, now_us, first, query.last or "", declared_us)
             counts["missing"] += sum(key not in known for key in keys)
     return _counted(counts)
@@ -119,7 +120,7 @@ def _page_of_days(
     """Return a page of partitions, plus one if there are more."""
     first, last, now_us = query.first or "", _end(query.last), session.clock.now_us()
     with session.facts() as (tx, facts):
-        heard = partition_states.days_between(
+        heard = calendar_partitions.days_between(
             tx, name, first, last, before=before, limit=query.limit + 1
         )
         node = session.declared_promises.nodes.get(name)

@@ -22,7 +22,7 @@ other. `make lint` checks that. Packages of `packages/` are distributions of the
 commands, formats and more through `headrace.extension`: `headrace-import` has `import` and
 `export`, `headrace-advisor` has `optimize`, `ab`, `what-if`, `bottleneck`, `complexity`, `costs`
 and `checks challenge`, `headrace-databases` has rows and tables of databases, `headrace-http`
-sources behind HTTP, `headrace-legacy` has Excel, XML, fixed width, MT940, NACHA and X12,
+sources behind HTTP, `headrace-legacy` has Excel, XML, fixed width, MT940, ACH, EDI and HL7,
 `headrace-observe` lineage events, traces and metrics, `headrace-cloud` the executor of Dask,
 `headrace-testing` `test` and `conformance`, `headrace-demo` the guided example, `headrace-ui` the
 web UI and what only its pages ask for, `headrace-agents` the tools of agents, `headrace-sso`

@@ -37,6 +37,8 @@ HOW_TO = {
         "legacy/bai2",
         "legacy/nacha",
         "legacy/x12",
+        "legacy/edifact",
+        "legacy/hl7",
         "remote-files",
         "databases",
         "http-api",

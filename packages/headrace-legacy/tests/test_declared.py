@@ -25,6 +25,8 @@ RIGHT = [
     "mt940: {}",
     "nacha: {rows: addenda}",
     "x12: {rows: claims, encoding: cp1252}",
+    "edifact: {rows: lines}",
+    "hl7: {rows: observations}",
 ]
 WRONG = [
     ("excel: {sheet: 0}", "wrong_value"),

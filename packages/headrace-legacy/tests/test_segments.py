@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import os
 import random
+import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
-from test_x12 import ACKNOWLEDGED, CLAIM, INVOICE, ORDER, PAYMENT, SHIPMENT, interchange
+from test_edifact import DESPATCH, interchange
+from test_edifact import INVOICE as EDIFACT_INVOICE
+from test_edifact import ORDER as EDIFACT_ORDER
+from test_hl7 import ADMISSION, RESULT, batch
+from test_x12 import ACKNOWLEDGED, CLAIM, INVOICE, ORDER, PAYMENT, SHIPMENT
+from test_x12 import interchange as x12_interchange
 
 from headrace.connect.deliveries import CannotRead
+from headrace_legacy.edifact import Edifact
+from headrace_legacy.hl7 import Hl7
 from headrace_legacy.segments import SegmentFormat
 from headrace_legacy.x12 import X12
 
 MUTATIONS = int(os.environ.get("HEADRACE_MUTATIONS", "300"))
 """Mutated files per format."""
-SEPARATORS = 106
-"""Bytes at the beginning that declare the separators which the comparison knows."""
-X12_FILE = interchange(PAYMENT, CLAIM, ORDER, INVOICE, SHIPMENT, ACKNOWLEDGED)
+X12_FILE = x12_interchange(PAYMENT, CLAIM, ORDER, INVOICE, SHIPMENT, ACKNOWLEDGED)
+EDIFACT_FILE = interchange(
+    EDIFACT_ORDER, EDIFACT_INVOICE, DESPATCH, service="UNA:+.? '\n", group=True
+)
+HL7_FILE = batch(RESULT, ADMISSION, end="\n")
 
 
 def x12_text(row: dict[str, Any]) -> str:
@@ -38,8 +48,74 @@ def x12_segments(content: bytes) -> list[str]:
     return [text for text in found if text and text[:3] not in ("ISA", "GS*", "GE*", "IEA")]
 
 
-FORMATS: dict[str, tuple[SegmentFormat, bytes, Callable[[Any], str], Callable[[bytes], list[str]]]]
-FORMATS = {"x12": (X12(), X12_FILE, x12_text, x12_segments)}
+def edifact_text(row: dict[str, Any]) -> str:
+    elements = (
+        ":".join(_released(part) for part in (element or [[""]])[0]) for element in row["elements"]
+    )
+    return "+".join([row["id"], *elements])
+
+
+def _released(value: str | None) -> str:
+    return re.sub(r"([:+?'])", r"?\1", value or "")
+
+
+def edifact_segments(content: bytes) -> list[str]:
+    found = re.findall(r"((?:[^?']|\?.)*)'", content.decode(), re.DOTALL)
+    texts = (
+        re.sub(r"\?(.)", _only_special, text.lstrip(" \t\r\n"), flags=re.DOTALL) for text in found
+    )
+    return [text for text in texts if text and text[:3] not in ("UNA", "UNB", "UNG", "UNE", "UNZ")]
+
+
+def _only_special(match: re.Match[str]) -> str:
+    return match[0] if match[1] in ":+?'" else match[1]
+
+
+def hl7_text(row: dict[str, Any]) -> str:
+    fields = [
+        "~".join(
+            "^".join(
+                "&".join(_escaped(part) for part in component or [""])
+                for component in repetition or [""]
+            )
+            for repetition in field or [""]
+        )
+        for field in row["fields"]
+    ]
+    if row["id"] == "MSH":
+        fields[:2] = [r"^~\&"]
+    return "|".join([row["id"], *fields])
+
+
+def _escaped(value: str | None) -> str:
+    names = {"|": "F", "^": "S", "~": "R", "&": "T", "\n": ".br"}
+    return re.sub(r"[|^~&\n]", lambda match: f"\\{names[match[0]]}\\", value or "")
+
+
+def hl7_segments(content: bytes) -> list[str]:
+    found = (text.lstrip(" \t\r\n") for text in content.decode().split("\n"))
+    return [text for text in found if text and text[:3] not in ("FHS", "BHS", "BTS", "FTS")]
+
+
+class Case(NamedTuple):
+    form: SegmentFormat
+    content: bytes
+    text_of: Callable[[Any], str]
+    segments_of: Callable[[bytes], list[str]]
+    header: bytes
+    """What declares the separators that the two functions know."""
+
+    def is_declared(self, data: bytes) -> bool:
+        """Return whether all headers of the file still declare them."""
+        name = self.header[:3]
+        return name in data and data.count(name) == data.count(self.header)
+
+
+FORMATS = {
+    "x12": Case(X12(), X12_FILE, x12_text, x12_segments, X12_FILE[:106]),
+    "edifact": Case(Edifact(), EDIFACT_FILE, edifact_text, edifact_segments, b"UNA:+.? '"),
+    "hl7": Case(Hl7(), HL7_FILE, hl7_text, hl7_segments, rb"MSH|^~\&|"),
+}
 
 
 def mutated(content: bytes, chance: random.Random) -> bytes:
@@ -77,12 +153,13 @@ def mutated(content: bytes, chance: random.Random) -> bytes:
 @pytest.mark.parametrize("name", FORMATS)
 def test_mutated_files_are_refused_or_read_to_the_letter(name: str, tmp_path: Path) -> None:
     """Would catch: a crash, and segments that are published otherwise than the file has them."""
-    form, content, text_of, segments_of = FORMATS[name]
+    case = FORMATS[name]
+    form = case.form
     chance = random.Random(name)
     path = tmp_path / "a"
     read = 0
     for number in range(MUTATIONS):
-        data = mutated(content, chance)
+        data = mutated(case.content, chance)
         path.write_bytes(data)
         for kind in form.kinds_of_rows:
             try:
@@ -91,17 +168,17 @@ def test_mutated_files_are_refused_or_read_to_the_letter(name: str, tmp_path: Pa
                 continue
             for row in rows:
                 assert [*row] == [*form.kinds_of_rows[kind]]
-            if kind == "segments" and data.startswith(content[:SEPARATORS]):
+            if kind == "segments" and case.is_declared(data):
                 read += 1
-                assert [text_of(row) for row in rows] == segments_of(data), number
+                assert [case.text_of(row) for row in rows] == case.segments_of(data), number
     assert 0 < read < MUTATIONS
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", ["edifact", "x12"])
 def test_lines_of_one_length_are_joined(name: str, tmp_path: Path) -> None:
     """Would catch: a file that a mainframe has cut into lines of 80 bytes, with line breaks in its
     values; a line break that a sender has put into a value, which would be lost."""
-    form, content, _, _ = FORMATS[name]
+    form, content = FORMATS[name][:2]
     plain, wrapped = tmp_path / "plain", tmp_path / "wrapped"
     joined = content.replace(b"\n", b"")
     plain.write_bytes(joined)
@@ -120,6 +197,6 @@ def test_lines_of_one_length_are_joined(name: str, tmp_path: Path) -> None:
 def test_a_page_names_all_rows_and_columns(name: str) -> None:
     """Would catch: a column that the how-to page doesn't have."""
     page = (Path(__file__).parents[3] / f"docs/how-to/legacy/{name}.md").read_text()
-    for kind, columns in FORMATS[name][0].kinds_of_rows.items():
+    for kind, columns in FORMATS[name].form.kinds_of_rows.items():
         assert f"`{kind}`" in page
         assert [column for column in columns if f"`{column}`" not in page] == []

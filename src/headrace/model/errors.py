@@ -387,8 +387,10 @@ _PACK = "unpack it, or pack it as .gz or .zip"
 LEGACY_HINT = "pip install headrace-legacy"
 FILES = {
     **dict.fromkeys(("xlsx", "xlsm", "xls", "xlsb", "ods", "xml"), LEGACY_HINT),
-    **dict.fromkeys(("sta", "mt940", "940", "ach", "nacha", "bai", "bai2"), LEGACY_HINT),
-    **dict.fromkeys(("x12", "835", "837", "850", "856", "810", "820", "997"), LEGACY_HINT),
+    **dict.fromkeys(("sta", "mt940", "940", "ach", "nacha", "bai", "bai2", "hl7"), LEGACY_HINT),
+    **dict.fromkeys(
+        ("x12", "835", "837", "850", "856", "810", "820", "997", "edifact"), LEGACY_HINT
+    ),
     **dict.fromkeys(("avro", "orc", "feather", "arrow", "h5", "hdf5", "pkl", "pickle"), _CONVERT),
     **dict.fromkeys(("sas7bdat", "xpt", "dta", "sav", "dbf", "mdb", "accdb"), _CONVERT),
     **dict.fromkeys(("pdf", "docx", "html"), _READ),

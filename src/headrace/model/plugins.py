@@ -66,7 +66,20 @@ IN_PACKAGES = {
     EXECUTORS: {"dask": "'headrace-cloud[dask]'"},
     EMITTERS: {"openlineage": "headrace-observe", "traces": "'headrace-observe[otel]'"},
     FORMATS: dict.fromkeys(
-        ("bai2", "camt", "copybook", "excel", "fixed_width", "mt940", "nacha", "x12", "xml"), LEGACY
+        (
+            "bai2",
+            "camt",
+            "copybook",
+            "edifact",
+            "excel",
+            "fixed_width",
+            "hl7",
+            "mt940",
+            "nacha",
+            "x12",
+            "xml",
+        ),
+        LEGACY,
     ),
     EXPORTS: {"excel": LEGACY},
     ROUTES: {

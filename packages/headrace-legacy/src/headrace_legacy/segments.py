@@ -38,7 +38,7 @@ _BLANK = b" \t\r\n"
 _MARK = b"\xef\xbb\xbf"
 _LINE_END = re.compile(rb"\r?\n|\r")
 _ID = re.compile(r"[A-Z][A-Z0-9]{1,2}")
-NEVER = b"\0"
+NEVER = b"\0\0"
 """A separator that no file has: text with NUL bytes is refused."""
 _PLACE = re.compile(r"([A-Z][A-Z0-9]{1,2})(?:\[(\w+)\])?([0-9]{2})(?:-([0-9]+))?")
 _DECIMAL = re.compile(r"([+-]?)0*([0-9]*)(?:[.,]([0-9]*))?")
@@ -60,14 +60,18 @@ class Syntax(NamedTuple):
     """Returns a value without what escapes its separators."""
     is_bare: bool = False
     """Whether there is no envelope, so that nothing declares them."""
+    declared_bytes: int = 0
+    """The length of a declaration that is no segment."""
 
-    def values(self, text: str, separators: Sequence[str]) -> Any:
+    def values(self, text: str, separators: Sequence[str]) -> list[Any] | None:
         """Return the parts of an element as nested lists, with None for empty values."""
-        if not separators:
-            return self.value(text) or None
         if not text:
             return None
         outer, *others = separators
+        if not others:
+            return [self.value(part) or None for part in text.split(outer)]
+        if outer not in text:
+            return [self.values(text, others)]
         return [self.values(part, others) for part in text.split(outer)]
 
 
@@ -101,6 +105,12 @@ class Segment:
             return None
         return text.strip() or None
 
+    def repetitions(self, element: int) -> int:
+        """Return how many values an element has."""
+        return sum(
+            part.count(self.syntax.inner[0]) + 1 for part in self.parts[element : element + 1]
+        )
+
     def elements(self) -> list[Any]:
         """Return all values as nested lists."""
         syntax = self.syntax
@@ -132,6 +142,8 @@ class Segment:
 
 
 def _part(text: str, separator: str, place: int) -> str:
+    if separator not in text:
+        return text if place == 1 else ""
     parts = text.split(separator)
     return parts[place - 1] if place <= len(parts) else ""
 
@@ -172,6 +184,8 @@ class Level(NamedTuple):
     counted: int
     """The element of the trailer that states the count."""
     optional: bool = False
+    counts: str = ""
+    """The header of the only members that are counted; empty for all."""
 
 
 class Total(NamedTuple):
@@ -183,6 +197,11 @@ class Total(NamedTuple):
     subtracts: tuple[Place, ...] = ()
     counts: str = ""
     """The segment that is counted instead."""
+
+    def names(self) -> set[str]:
+        """Return the names of the segments that have to do with it."""
+        elements = (self.stated, *self.adds, *self.subtracts)
+        return {self.counts, *(place.segment for place in elements)}
 
 
 class Table(NamedTuple):
@@ -319,10 +338,11 @@ def kinds_of(
     head: Mapping[str, str],
     tables: Mapping[str, Table],
     others: Mapping[str, Mapping[str, str]] | None = None,
+    elements: tuple[str, str] = ("elements", ELEMENTS),
 ) -> dict[str, Mapping[str, str]]:
     """Return the columns of each kind of rows."""
     return {
-        SEGMENTS: {**head, "segment": COUNT, "loop": COUNT, "id": TEXT, "elements": ELEMENTS},
+        SEGMENTS: {**head, "segment": COUNT, "loop": COUNT, "id": TEXT, elements[0]: elements[1]},
         **{
             kind: {
                 **head,
@@ -337,6 +357,7 @@ def kinds_of(
 
 def are_separators(texts: Sequence[bytes]) -> bool:
     """Return whether these are different characters of ASCII that no value needs."""
+    texts = [text for text in texts if text != NEVER]
     return len({*texts}) == len(texts) and all(
         len(each) == 1 and each.isascii() and not each.isalnum() and each != b" " for each in texts
     )
@@ -360,9 +381,11 @@ class SegmentFormat(KindsOfRows):
     """
     leaves: Mapping[str, Collection[str]]
     """Type of message, empty for all others → segments that begin a loop without others in it."""
-    ends: Mapping[str, str] = {}
-    """Type of message → the segment that ends all its loops."""
+    ends: Mapping[str, str] = {"": ""}
+    """Type of message, empty for all others → the segment that ends all its loops."""
     totals: Mapping[str, Total] = {}
+    elements = "elements"
+    """The column of segments with all values."""
 
     @abstractmethod
     def syntax(self, start: bytes) -> Syntax | None:
@@ -382,15 +405,15 @@ class SegmentFormat(KindsOfRows):
         del segment
         return sum(loop.rank < rank for loop in loops)
 
-    def unwrapped(self, piece: bytes, offset: int, line_bytes: int) -> bytes:
-        """Return a segment without the ends of lines that all have this length.
+    def unwrapped(self, piece: bytes, offset: int, stream: Stream) -> bytes:
+        """Return a segment without the ends of lines, if all have one length.
 
         Raises CannotRead for any other line break.
         """
         if b"\n" not in piece and b"\r" not in piece:
             return piece
         for end in _LINE_END.finditer(piece):
-            if end[0] == b"\r" or not line_bytes or (offset + end.end()) % line_bytes:
+            if end[0] == b"\r" or not stream.is_wrapped(offset + end.end()):
                 raise CannotRead(
                     f"there is a line break in the segment at byte {offset:,}, and not all lines"
                     " have one length"
@@ -405,7 +428,7 @@ class SegmentFormat(KindsOfRows):
         """Yield the rows of one kind from a file in UTF-8; counts and totals are checked."""
         reading = _Reading(self, self._read_kind(options))
         with path.open("rb") as file:
-            for segment in self._segments(_Stream(file)):
+            for segment in self._segments(Stream(file)):
                 reading.take(segment)
                 if reading.rows:
                     yield from reading.rows
@@ -415,11 +438,10 @@ class SegmentFormat(KindsOfRows):
         if reading.problem is not None:
             raise reading.problem
 
-    def _segments(self, stream: _Stream) -> Iterator[Segment]:
+    def _segments(self, stream: Stream) -> Iterator[Segment]:
         """Yield all segments, with the separators of their interchange."""
         number = 0
         last = self.levels[0].trailer
-        line_bytes = stream.peek().find(b"\n") + 1
         while stream.skip(self.blank):
             syntax = self.syntax(stream.peek())
             if syntax is None:
@@ -428,6 +450,7 @@ class SegmentFormat(KindsOfRows):
                     f" {stream.offset:,}",
                     line=number + 1,
                 )
+            stream.advance(syntax.declared_bytes)
             segment: Segment | None = None
             while (segment is None or segment.id != last) and stream.skip(self.blank):
                 number += 1
@@ -439,12 +462,13 @@ class SegmentFormat(KindsOfRows):
                         f" {self.segment_bytes_max:,} bytes",
                         line=number,
                     )
-                text = self.unwrapped(piece, offset, line_bytes).decode()
+                text = self.unwrapped(piece, offset, stream).decode()
                 segment = self.segment(text, number, offset, syntax)
+                syntax = segment.syntax
                 yield segment
 
 
-class _Stream:
+class Stream:
     """A file that is cut into pieces, at a separator that may change."""
 
     def __init__(self, file: BinaryIO) -> None:
@@ -452,6 +476,12 @@ class _Stream:
         file.seek(self.offset)
         self._file = file
         self._buffer, self._at = b"", 0
+        self._begin = self._regular_until = self.offset
+        self._line_bytes = 0
+
+    def is_wrapped(self, end: int) -> bool:
+        """Return whether a line that ends here has the length of all before it."""
+        return end <= self._regular_until and end % self._line_bytes == 0
 
     def skip(self, blank: bytes) -> bool:
         """Skip blanks; return False at the end of the file."""
@@ -464,6 +494,11 @@ class _Stream:
             if not self._read():
                 return False
 
+    def advance(self, count: int) -> None:
+        """Skip bytes that `peek` has returned."""
+        self._at += count
+        self.offset += count
+
     def peek(self) -> bytes:
         """Return what comes, enough for a header."""
         while len(self._buffer) - self._at < _HEADER_BYTES and self._read():
@@ -472,30 +507,58 @@ class _Stream:
 
     def piece(self, syntax: Syntax, bytes_max: int) -> bytes | None:
         """Return the text until the terminator, or until the end; None if it is too long."""
-        end = self._end(syntax)
-        while end < 0 and len(self._buffer) - self._at <= bytes_max and self._read():
-            end = self._end(syntax)
-        piece = self._buffer[self._at : end if end >= 0 else None]
-        self._at += len(piece) + 1
-        self.offset += len(piece) + 1
+        at = self._at
+        end = self._buffer.find(syntax.terminator, at)
+        release = syntax.release.encode()
+        if end < 0 or (release and self._buffer[end - 1 : end] == release):
+            end = self._end(syntax.terminator, release, bytes_max)
+            at = self._at
+        piece = self._buffer[at:end]
+        self._at = end + 1
+        self.offset += end + 1 - at
         return piece if len(piece) <= bytes_max else None
 
-    def _end(self, syntax: Syntax) -> int:
-        """Return where the terminator is that nothing releases; -1 if there is none yet."""
-        end = self._buffer.find(syntax.terminator, self._at)
-        release = syntax.release.encode()
-        while release and end > self._at and self._buffer[end - 1] == release[0]:
-            before = self._buffer[self._at : end]
-            if (len(before) - len(before.rstrip(release))) % 2 == 0:
-                break
-            end = self._buffer.find(syntax.terminator, end + 1)
-        return end
+    def _end(self, terminator: bytes, release: bytes, bytes_max: int) -> int:
+        """Return where the first terminator is that nothing releases, or the end of the file."""
+        start = self._at
+        while True:
+            end = self._buffer.find(terminator, start)
+            if end >= 0:
+                if not self._is_released(end, release):
+                    return end
+                start = end + 1
+            elif len(self._buffer) - self._at > bytes_max or not self._read():
+                return len(self._buffer)
+            else:
+                start = self._at
+
+    def _is_released(self, end: int, release: bytes) -> bool:
+        """Return whether an odd number of release characters stands before this byte."""
+        before = end
+        while before > self._at and self._buffer[before - 1 : before] == release:
+            before -= 1
+        return (end - before) % 2 == 1
 
     def _read(self) -> bool:
+        begin = self._file.tell()
         chunk = self._file.read(_CHUNK_BYTES)
+        if begin == self._begin and b"\n" in chunk:
+            self._line_bytes = begin + chunk.index(b"\n") + 1
+        if self._line_bytes and begin == self._regular_until:
+            self._regular_until += _regular_bytes(chunk, begin, self._line_bytes)
         self._buffer = self._buffer[self._at :] + chunk
         self._at = 0
         return bool(chunk)
+
+
+def _regular_bytes(chunk: bytes, begin: int, line_bytes: int) -> int:
+    """Return how much of a chunk of the file has only lines of this length."""
+    end = chunk.find(b"\n")
+    while end >= 0:
+        if (begin + end + 1) % line_bytes:
+            return end
+        end = chunk.find(b"\n", end + 1)
+    return len(chunk)
 
 
 class _Reading:
@@ -512,6 +575,8 @@ class _Reading:
         self._message: Message | None = None
         self._headers = {level.header: rank for rank, level in enumerate(form.levels)}
         self._trailers = {level.trailer for level in form.levels if level.trailer}
+        self._loop_names = {*form.ends.values()}.union(*form.loops.values(), *form.leaves.values())
+        self._summed = {name for total in form.totals.values() for name in total.names()}
         self._fills: dict[str, list[tuple[str, Column, Place]]] = {}
         self._table = form.kinds.get(kind)
         if self._table is not None:
@@ -552,7 +617,7 @@ class _Reading:
             self._note(segment, f"it is in no {levels[0].name}, which would declare separators")
         elif rank < inner or not all(level.optional for level in levels[inner:rank]):
             raise segment.refused("it can't stand here")
-        if self._open:
+        if self._open and self._open[-1].level.counts in ("", segment.id):
             self._open[-1].count += 1
         self._open.append(Open(levels[rank], segment))
         if rank == len(levels) - 1:
@@ -573,29 +638,34 @@ class _Reading:
     def _end_level(self, segment: Segment) -> None:
         if not self._open or self._open[-1].level.trailer != segment.id:
             raise segment.refused("it can't stand here")
-        level, header, count = self._open[-1].level, self._open[-1].header, self._open[-1].count
+        self._compare(segment, self._open[-1])
+        message = self._message
+        if message is None:
+            self._open.pop()
+            return
+        if message.stated not in (None, message.total):
+            self._note(
+                segment,
+                f"its {self._open[-1].level.name} states {_value(message.stated)}"
+                f" {self._form.totals[message.type].what}, of {_value(message.total)}",
+            )
+        self._end_message(message)
+
+    def _compare(self, segment: Segment, opened: Open) -> None:
+        """Compare a trailer with its header and with what they enclose."""
+        level, header, count = opened.level, opened.header, opened.count
         begun, ended = header.at(level.references[0]), segment.at(level.references[1])
-        if begun != ended:
+        if level.references[0] and begun != ended:
             self._note(
                 segment, f"it ends {_value(ended)}, and {header.place} begins {_value(begun)}"
             )
-        if segment.at(level.counted) is not None or not level.optional:
+        is_stated = level.references[0] or segment.at(level.counted) is not None
+        if is_stated and (count or not level.counts):
             stated = segment.count(level.counted)
             if stated != count:
                 self._note(
                     segment, f"it states {_value(stated)} {level.members}, of {_value(count)}"
                 )
-        if self._message is None:
-            self._open.pop()
-            return
-        stated_total, total = self._message.stated, self._message.total
-        if stated_total is not None and stated_total != total:
-            self._note(
-                segment,
-                f"its {level.name} states {_value(stated_total)}"
-                f" {self._form.totals[self._message.type].what}, of {_value(total)}",
-            )
-        self._end_message(self._message)
 
     def _note(self, segment: Segment, why: str) -> None:
         """Keep the first contradiction."""
@@ -606,11 +676,12 @@ class _Reading:
         """Add a segment to the open message."""
         form, opened, name = self._form, self._open[-1], segment.id
         opened.count = position = opened.count + 1
-        if message.type in form.totals:
+        if name in self._summed and message.type in form.totals:
             _sum(form.totals[message.type], segment, message)
-        if is_trailer or name == form.ends.get(message.type):
-            self._leave(message, 1)
-        around = self._enter(segment, message, position)
+        if is_trailer or name in self._loop_names:
+            around = self._enter(segment, message, position, is_trailer=is_trailer)
+        else:
+            around = message.loops[-1].leaf or message.loops[-1].position
         if self._kind == SEGMENTS:
             self.rows.append(
                 {
@@ -618,7 +689,7 @@ class _Reading:
                     "segment": str(position),
                     "loop": str(around) if position > 1 else None,
                     "id": name,
-                    "elements": segment.elements(),
+                    form.elements: segment.elements(),
                 }
             )
         elif self._table is None:
@@ -628,16 +699,20 @@ class _Reading:
 
     def _fill(self, segment: Segment, values: dict[str, str]) -> None:
         """Take the values of columns from a segment. The first value of a loop stays."""
+        qualifiers = (None, segment.at(1))
         for name, column, place in self._fills[segment.id]:
-            if name not in values and place.qualifier in (None, segment.at(1)):
+            if name not in values and place.qualifier in qualifiers:
                 text = segment.at(place.element, 1, place.component)
                 value = None if text is None else column.read(segment, text)
                 if value is not None:
                     values[name] = value
 
-    def _enter(self, segment: Segment, message: Message, position: int) -> int:
+    def _enter(self, segment: Segment, message: Message, position: int, *, is_trailer: bool) -> int:
         """Enter the loop that a segment begins; return the position of the one around it."""
-        form, inner = self._form, message.loops[-1]
+        form = self._form
+        if is_trailer or segment.id == _of(form.ends, message):
+            self._leave(message, 1)
+        inner = message.loops[-1]
         rank = _of(form.loops, message).get(segment.id)
         enclosing = 0 if rank is None else form.enclosing(segment, rank, message.loops)
         if rank is not None and enclosing:

@@ -17,7 +17,7 @@ from headrace_shop_kinds.ini import Ini
 from headrace_shop_kinds.mailbox import Mailbox
 from headrace_shop_kinds.markdown import Markdown
 
-from headrace.testing.contracts import (
+from headrace_testing.contracts import (
     CheckContract,
     ExportContract,
     FormatContract,

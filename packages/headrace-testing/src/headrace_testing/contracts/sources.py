@@ -11,17 +11,15 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from headrace.connect.connectors import Access, SourceKind, Unavailable
+from headrace.connect.connectors import Access, Unavailable
 from headrace.connect.deliveries import DetectedDelivery
 from headrace.connect.prepared import PreparedDelivery
-from headrace.model import Source
-from headrace.model.errors import Report
-from headrace.model.parsing import load_yaml
+from headrace.extension import Report, Source, SourceKind, load_yaml
 from headrace.model.plugins import SOURCES
 from headrace.model.yaml_files import read_sources
 from headrace.security.secrets import Secrets
-from headrace.testing.format_contract import read_delivery
-from headrace.testing.plugin_contract import check_plugin
+from headrace_testing.contracts.formats import read_delivery
+from headrace_testing.contracts.plugins import check_plugin
 
 Row = Mapping[str, Any]
 FIRST, SECOND = "2026-03-01", "2026-03-02"

@@ -1,6 +1,6 @@
 """Contract suites for kinds of installed packages: subclass one, and pytest runs its tests.
 
-    from headrace.testing.contracts import CheckContract
+    from headrace_testing.contracts import CheckContract
 
     class TestCheckDigit(CheckContract):
         kind = CheckDigit
@@ -11,10 +11,10 @@
 Each test's docstring says which fault it catches. The suites need pytest's fixture `tmp_path`.
 """
 
-from headrace.testing.check_contract import CheckContract, evaluate_check
-from headrace.testing.export_contract import ExportContract
-from headrace.testing.format_contract import FormatContract
-from headrace.testing.source_contract import SourceContract
+from headrace_testing.contracts.checks import CheckContract, evaluate_check
+from headrace_testing.contracts.exports import ExportContract
+from headrace_testing.contracts.formats import FormatContract
+from headrace_testing.contracts.sources import SourceContract
 
 __all__ = [
     "CheckContract",

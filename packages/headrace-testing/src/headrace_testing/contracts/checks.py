@@ -12,18 +12,15 @@ from typing import Any, ClassVar
 import jsonschema
 
 from headrace.checks.audits_of_queries import About, ask
-from headrace.checks.check_kinds import CheckKind
 from headrace.checks.results import CheckResult, CheckState
+from headrace.extension import CheckKind, Report, literal, load_yaml
 from headrace.lake.session import DuckDBSession
-from headrace.lake.sqltext import literal
 from headrace.model import CheckSpec, Problem
 from headrace.model.checks import read_checks
-from headrace.model.errors import Report
 from headrace.model.fields import Fields
-from headrace.model.parsing import load_yaml
 from headrace.model.plugins import CHECKS
 from headrace.model.schemas import checks_schema
-from headrace.testing.plugin_contract import HOSTILE_NAMES, check_plugin
+from headrace_testing.contracts.plugins import HOSTILE_NAMES, check_plugin
 
 Row = Mapping[str, Any]
 

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from headrace.connect.exports.registry import ExportKind, Portion
+from headrace.connect.exports.registry import Portion
+from headrace.extension import ExportKind, literal, quote
 from headrace.lake import LakeColumn
 from headrace.lake.session import DuckDBSession
-from headrace.lake.sqltext import literal, quote
 from headrace.model.plugins import EXPORTS
-from headrace.testing.plugin_contract import HOSTILE_NAMES, check_plugin
+from headrace_testing.contracts.plugins import HOSTILE_NAMES, check_plugin
 
 Row = dict[str, str | None]
 HOSTILE_VALUES = (

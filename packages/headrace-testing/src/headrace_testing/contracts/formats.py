@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from headrace.connect.deliveries import Drift, SourceSchema, UnreadableFile
-from headrace.connect.formats.records import RecordFormat
 from headrace.connect.ingest import prepare
 from headrace.connect.prepared import PreparedDelivery, Result
+from headrace.extension import RecordFormat
 from headrace.lake.session import DuckDBSession
 from headrace.model.plugins import FORMATS
-from headrace.testing.plugin_contract import HOSTILE_NAMES, check_plugin
+from headrace_testing.contracts.plugins import HOSTILE_NAMES, check_plugin
 
 Row = Mapping[str, Any]
 ORDERS: tuple[Row, ...] = ({"id": "1", "who": "ann"}, {"id": "2", "who": "it's"})

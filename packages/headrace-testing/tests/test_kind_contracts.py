@@ -12,7 +12,7 @@ from headrace.checks.kinds.regex import Regex
 from headrace.checks.kinds.row_count import RowCount
 from headrace.checks.kinds.sql import Sql
 from headrace.checks.kinds.unique import Unique
-from headrace.testing.contracts import CheckContract
+from headrace_testing.contracts import CheckContract
 
 
 class TestUnique(CheckContract):

@@ -85,7 +85,7 @@ def test_what_fires_each_other_is_a_cycle(load: Load) -> None:
         ("w", None),
         ("{w: 8}", None),
         ("{w: 9}", "pool_too_small assets/a.sql:1"),
-        ("{v: 1}", "unknown_pool assets/a.sql:1"),
+        ("{v: 1}", "unknown_pool assets/a.sql:3"),
         ("{w: 0}", "wrong_value assets/a.sql:3"),
         ("{w: many}", "wrong_type assets/a.sql:3"),
         ("{}", "wrong_value assets/a.sql:3"),

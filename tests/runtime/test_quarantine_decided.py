@@ -19,6 +19,7 @@ from headrace.cli.main import run as run_command
 from headrace.project.session import Silent
 from headrace.responses.interventions import DecisionResponse
 from headrace.services.quarantine_decisions import accept_partition
+from headrace.store.queries import exceptions, quarantine
 
 UNIQUE = "checks:\n  - unique: [order_id]"
 SLOW = """\
@@ -123,6 +124,29 @@ def test_an_exception_waives_only_the_checks_that_were_named(lab: Lab) -> None:
     made = _accept(lab, f"orders@{DAYS[1]}")
     assert (made.state, made.waived) == ("published", ["unique_order_id"])
     assert [row["amount"] for row in lab.read("orders")][-2:] == [None, None]
+
+
+def test_what_one_day_may_fail_another_may_not(lab: Lab) -> None:
+    """Would catch: two days that are accepted at the same time, one of which was known to repeat
+    keys, and the other one published with repeated keys as well, which nobody had been told."""
+    source = lab.root / "sources/orders.yaml"
+    source.write_text(source.read_text(encoding="utf-8") + UNIQUE + "\n", encoding="utf-8")
+    lab.sql("totals", "select day, sum(amount) as total from orders group by day")
+    lab.orders(DAYS[0])
+    lab.tick()
+    _twice(lab, DAYS[1])
+    lab.deliver(DAYS[2], [f"1,c,{DAYS[2]}"] * 2, "order_id,customer,day")
+    lab.tick()
+    store = lab.session().store
+    assert store is not None
+    with store.write(None) as tx:
+        for row in quarantine.waiting(tx, node="orders", partition=None):
+            acceptance = exceptions.Acceptance(row.id, None, "ana", "they stand by it", 0, None)
+            exceptions.accept_exception(tx, "orders", row.partition, acceptance)
+        waived = [exceptions.waived_checks(tx, "orders", [day]) for day in DAYS[1:3]]
+        emptied = [exceptions.emptied_columns(tx, "orders", [day]) for day in DAYS[1:3]]
+    assert waived == [("unique_order_id",), ()]
+    assert emptied == [(), ("amount",)]
 
 
 def test_readers_see_what_was_accepted_though_it_is_computed_again(

@@ -182,7 +182,8 @@ def test_each_sheet_with_rows_is_a_source(tmp_path: Path) -> None:
         book.add_worksheet("Data").write_column(0, 0, ["id", 7])
     answer = init(tmp_path / "new", [tmp_path / "shop.xlsx", tmp_path / "one.xlsx"])
     assert answer.sources == ["shop_orders", "shop_2024", "one"]
-    assert len(answer.notes) == 1 and "`shop_notes`" in answer.notes[0]
+    assert [note for note in answer.notes if "`Cover` has no rows" not in note] == answer.notes[2:]
+    assert len(answer.notes) == 3 and "`shop_notes`" in answer.notes[2]
     sheets = {
         name: yaml.safe_load((tmp_path / f"new/sources/{name}.yaml").read_text())["excel"]
         for name in answer.sources

@@ -73,7 +73,7 @@ def test_b5_git_asks_no_remote_and_reads_no_prompt(monkeypatch: pytest.MonkeyPat
         return subprocess.CompletedProcess(command, 0, b"", b"")
 
     monkeypatch.setattr(subprocess, "run", note)
-    git_revisions._git(Path(), "rev-parse", "HEAD")
+    git_revisions.git(Path(), "rev-parse", "HEAD")
     assert seen["GIT_ALLOW_PROTOCOL"] == "none" and seen["GIT_TERMINAL_PROMPT"] == "0"
     assert seen["GIT_NO_LAZY_FETCH"] == "1"
 

@@ -14,6 +14,7 @@ import msgspec
 from headrace.checks.anomalies.metric_anomalies import ACCEPTED
 from headrace.checks.facts import DriftKind, Policy
 from headrace.model import CheckSpec, Severity
+from headrace.model.check_kinds import CommonCheck
 from headrace.runtime.messages import IngestTask
 
 _DRIFT = {kind.value: Policy.WARN.value for kind in DriftKind} | {
@@ -43,7 +44,10 @@ def as_accepted(task: IngestTask) -> IngestTask:
 
 def without_emptied(checks: Sequence[CheckSpec], emptied: Collection[str]) -> list[CheckSpec]:
     """Return the checks; those for nulls don't block because of columns accepted to be null."""
-    return [_without(check, emptied) if check.kind == "not_null" else check for check in checks]
+    return [
+        _without(check, emptied) if check.kind == CommonCheck.NOT_NULL else check
+        for check in checks
+    ]
 
 
 def _without(check: CheckSpec, emptied: Collection[str]) -> CheckSpec:

@@ -327,9 +327,9 @@ def _after_failures(response: BackfillResponse) -> list[str]:
     first = next((row for row in response.failures if row.asset), None)
     if first is None:
         return [resume]
-    is_to_do = any(row.first is not None for row in response.failures)
     at = first.attempt or partition_argument(first.asset, first.partition)
-    return [command_line("logs", at), *["headrace apply"] * is_to_do, resume]
+    is_to_do = any(row.first is not None for row in response.failures)
+    return [command_line("logs", at), *(["headrace apply"] if is_to_do else []), resume]
 
 
 def _next_commands(response: BackfillResponse) -> list[str]:

@@ -183,9 +183,9 @@ def with_accepted_rules(tx: Transaction, node: str, keys: tuple[str, ...], task:
         return task  # its results aren't evaluated
     if exceptions.expected_exceptions(tx, node).isdisjoint(keys):
         return task
-    waived = exceptions.waived_checks(tx, node)
+    waived = exceptions.waived_checks(tx, node, keys)
     if isinstance(task, IngestTask):
-        emptied = exceptions.emptied_columns(tx, node)
+        emptied = exceptions.emptied_columns(tx, node, keys)
         return msgspec.structs.replace(as_accepted(task), waived=waived, emptied=emptied)
     around = msgspec.structs.replace(task.around, on_anomaly=ACCEPTED, of_columns={})
     return msgspec.structs.replace(task, waived=waived, around=around)

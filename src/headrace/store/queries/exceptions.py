@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 import msgspec
@@ -88,30 +88,34 @@ def expected_exceptions(tx: Transaction, node: str) -> set[str]:
     return {str(row[0]) for row in rows}
 
 
-def waived_checks(tx: Transaction, node: str) -> tuple[str, ...]:
-    """Return the checks that failed in data of a node that is still to be published as accepted."""
-    rows = tx.execute(
-        "select distinct c.name from accepted a join quarantine q on q.id = a.quarantine_id join"
-        " check_result c on c.epoch = q.epoch and c.n = q.n and c.outcome = 'failed' where a.node ="
-        " ? and a.publication_id is null and a.ended_at is null order by c.name",
-        (node,),
-    )
-    return tuple(str(row[0]) for row in rows)
-
-
-def emptied_columns(tx: Transaction, source: str) -> tuple[str, ...]:
-    """Return the columns that a delivery doesn't have, or not in their type, though accepted.
+def waived_checks(tx: Transaction, node: str, partitions: Collection[str]) -> tuple[str, ...]:
+    """Return the checks that failed in data of these partitions that was accepted.
 
     It is still to be published.
     """
     rows = tx.execute(
-        "select distinct lower(d.column_name) from accepted a join quarantine q on q.id ="
-        " a.quarantine_id join drift d on d.epoch = q.epoch and d.n = q.n and d.kind in ('dropped',"
-        " 'renamed', 'type') where a.node = ? and a.publication_id is null and a.ended_at is null"
-        " order by 1",
+        "select distinct c.name, a.partition from accepted a join quarantine q on q.id ="
+        " a.quarantine_id join check_result c on c.epoch = q.epoch and c.n = q.n and c.outcome ="
+        " 'failed' where a.node = ? and a.publication_id is null and a.ended_at is null",
+        (node,),
+    )
+    return tuple(sorted({str(name) for name, partition in rows if partition in partitions}))
+
+
+def emptied_columns(tx: Transaction, source: str, partitions: Collection[str]) -> tuple[str, ...]:
+    """Return the columns that accepted deliveries of these partitions don't have, or not in their
+    type, in lower case.
+
+    They are still to be published.
+    """
+    rows = tx.execute(
+        "select distinct lower(d.column_name), a.partition from accepted a join quarantine q on"
+        " q.id = a.quarantine_id join drift d on d.epoch = q.epoch and d.n = q.n and d.kind in"
+        " ('dropped', 'renamed', 'type') where a.node = ? and a.publication_id is null and"
+        " a.ended_at is null",
         (source,),
     )
-    return tuple(str(row[0]) for row in rows)
+    return tuple(sorted({str(name) for name, partition in rows if partition in partitions}))
 
 
 def exceptions_in_force(tx: Transaction) -> list[ExceptionRecord]:

@@ -6,18 +6,21 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import pytest
 from runlab import DAYS, Lab
 
 from headrace.project.session import ProjectSession, Silent
 from headrace.services.plans import plan
 from headrace.services.run_results import tick
+from headrace.standing import comparisons
 from headrace.standing.comparisons import differences
 
 TOML = (
     '[project]\nname = "lab"\ntimezone = "UTC"\n[run]\nworkers = 2\n[environments.dev]\nworkers'
     " = 1\n"
 )
-CHECKS = "partition: {by: day, column: day}\nchecks: [{unique: [customer]}]"
+PARTITION = "partition: {by: day, column: day}"
+CHECKS = f"{PARTITION}\nchecks: [{{unique: [customer]}}]"
 
 
 def test_what_is_built_apart_is_compared_row_by_row(tmp_path: Path) -> None:
@@ -66,6 +69,28 @@ def test_what_is_built_apart_is_compared_row_by_row(tmp_path: Path) -> None:
     )
     assert [item.node for item in response.diff or []] == ["total"]
     assert "total against production" in page(lab)
+
+
+def test_no_node_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Would catch: a change of many nodes of which the first ones are compared, and no word of the
+    others, which differ too."""
+    lab = Lab(tmp_path / "p")
+    lab.write("headrace.toml", TOML)
+    for name in ("a", "b", "c"):
+        lab.sql(name, "select day, amount from orders", PARTITION)
+    lab.orders(DAYS[0])
+    lab.tick()
+    for name in ("a", "c"):
+        lab.sql(name, "select day, -amount as amount from orders", PARTITION)
+    lab.sql("b", "select day, amount + 0 as amount from orders", PARTITION)
+    tick(ProjectSession.open(lab.root, "dev", None, "tester"), progress=Silent())
+    monkeypatch.setattr(comparisons, "NODES_MAX", 1)
+    rows = differences(ProjectSession.open(lab.root, "dev", None, "tester"))
+    assert [(row.node, row.identical, row.compared, row.not_compared) for row in rows] == [
+        ("a", 0, 1, 0),
+        ("b", 1, 0, 0),
+        ("c", 0, 0, 1),
+    ]
 
 
 def page(lab: Lab) -> str:

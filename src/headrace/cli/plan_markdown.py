@@ -70,7 +70,7 @@ def markdown(plan: PlanResponse) -> str:
     )
     lines += table(
         "Rows, compared with production's",
-        ("node", "partitions", "identical", "rows", "columns"),
+        ("node", "identical partitions", "differ", "rows", "columns"),
         [_difference(row) for row in plan.diff or ()],
         "more node",
     )
@@ -141,16 +141,17 @@ def _stale(row: StaleRow) -> Sequence[str]:
 
 def _difference(row: DifferenceRow) -> Sequence[str]:
     """Return counts only: more people read a pull request than may read the rows."""
-    rows = f"{row.rows_added:,} added, {row.rows_removed:,} removed"
-    rows += "" if row.rows_changed is None else f", {row.rows_changed:,} changed"
+    differ = row.compared + row.not_compared
+    rows = [f"{row.rows_added:,} added, {row.rows_removed:,} removed"] * bool(row.compared)
+    rows += [] if row.rows_changed is None else [f"{row.rows_changed:,} changed"]
+    rows += [f"of {row.compared:,} of these partitions"] * bool(row.not_compared)
     columns = [f"{code(change.column)} {change.change}" for change in row.columns]
     columns += [f"{code(name)} in {plural(count, 'row')}" for name, count in row.cells.items()]
-    left_out = f", {row.not_compared:,} older ones not compared" if row.not_compared else ""
     return (
         code(row.node),
-        f"{row.compared:,} compared{left_out}",
         f"{row.identical:,}",
-        rows,
+        f"{differ:,}" + (f", {row.only_here:,} only here" if row.only_here else ""),
+        ", ".join(rows),
         ", ".join(columns[:COLUMNS_MAX]),
     )
 

@@ -148,7 +148,7 @@ class DifferenceRow(Response, frozen=True, kw_only=True):
     """Partitions that have the same rows in both."""
     compared: int
     not_compared: int
-    """Partitions that differ and were left out: older ones, where many do."""
+    """Partitions that differ, and whose rows weren't compared: older ones, or of further nodes."""
     not_built: int
     """Partitions that only production has."""
     only_here: int

@@ -127,7 +127,7 @@ def compare_sides(
     columns = visible.visible(node.name, _common(before.table, after.table))
     keys = identifying_columns(node, typed_keys, [column.name for column in columns])
     if not columns:
-        return _without_columns(node, sides, files)
+        return _without_rows(node, sides, files)
     named = _tables(columns, sides, files, visible)
     columns = masked_types(columns, visible.masks[0] | visible.masks[1])
     with session_over(named, timezone=timezone) as duckdb, in_plain_words():
@@ -141,7 +141,7 @@ def compare_sides(
     return RowComparison(counted, keys, _column_changes(before.table, after.table), spreads)
 
 
-def _without_columns(
+def _without_rows(
     node: Source | Asset, sides: tuple[Side, Side], files: Sequence[tuple[FileRef, ...]]
 ) -> RowComparison:
     """Return the comparison of sides without rows. Raise UsageError if there are rows."""
@@ -295,6 +295,7 @@ def identifying_columns(
 # environment.
 
 NODES_MAX = 20
+"""Maximum number of nodes of which rows are compared; of others, partitions are counted."""
 PARTITIONS_MAX = 100
 """Maximum number of differing partitions, newest first, that are compared row by row."""
 SAMPLE_MAX = 3
@@ -328,30 +329,26 @@ def differences(session: ProjectSession) -> list[DifferenceRow]:
         or session.compiled is None
     ):
         return []
-    built = [
-        asset
-        for name in session.compiled.order
-        if session.shows(name)
-        if (asset := _own_table(session, session.compiled, name)) is not None
-    ][:NODES_MAX]
+    assets = _own_tables(session, session.compiled)
+    founds: list[_Found] = []
     with production.store.read() as theirs, session.store.read() as tx:
-        founds = [
-            item
-            for asset in built
-            if (item := _both_sides(session, production, theirs, tx, asset)) is not None
-        ]
+        for asset in assets:
+            compared = sum(bool(item.keys) for item in founds)
+            keys_max = PARTITIONS_MAX if compared < NODES_MAX else 0
+            item = _both_sides(session, production, theirs, tx, asset, keys_max)
+            founds += [] if item is None else [item]
     return [row for item in founds if (row := _row(session, production, item)) is not None]
 
 
-def _own_table(session: ProjectSession, compiled: Compiled, name: str) -> Asset | None:
-    asset = compiled.project.assets.get(name)
-    return (
+def _own_tables(session: ProjectSession, compiled: Compiled) -> list[Asset]:
+    """Return the assets whose tables the environment builds, as far as they may be seen."""
+    return [
         asset
-        if asset is not None
-        and name not in session.borrowed
+        for name in compiled.order
+        if session.shows(name) and name not in session.borrowed
+        if (asset := compiled.project.assets.get(name)) is not None
         and asset.materialize in ("table", "append")
-        else None
-    )
+    ]
 
 
 def _both_sides(
@@ -360,6 +357,7 @@ def _both_sides(
     theirs: Transaction,
     tx: Transaction,
     asset: Asset,
+    keys_max: int,
 ) -> _Found | None:
     before, after = _side(production, theirs, asset.name), _side(session, tx, asset.name)
     if before.table is None or after.table is None or not after.published:
@@ -368,7 +366,7 @@ def _both_sides(
     differing = sorted(
         key for key in both if not _alike(before.published[key], after.published[key])
     )
-    keys = differing[-PARTITIONS_MAX:]
+    keys = differing[max(0, len(differing) - keys_max) :]
     return _Found(
         asset=asset,
         sides=(before, after),
@@ -403,16 +401,19 @@ def _row(session: ProjectSession, production: ProjectSession, item: _Found) -> D
     visible = visible_sides((production, session), item.asset.name, tables)
     if visible.hides_all(_common(*tables)):
         return None
-    comparison = compare_sides(
-        item.asset,
-        session.timezone,
-        (),
-        SAMPLE_MAX,
-        item.sides,
-        item.files,
-        spread=True,
-        visible=visible,
-    )
+    if not item.keys:
+        comparison = _without_rows(item.asset, item.sides, item.files)
+    else:
+        comparison = compare_sides(
+            item.asset,
+            session.timezone,
+            (),
+            SAMPLE_MAX,
+            item.sides,
+            item.files,
+            spread=True,
+            visible=visible,
+        )
     counted = comparison.counted
     return DifferenceRow(
         node=item.asset.name,

@@ -450,7 +450,7 @@ def _difference_facts(row: DifferenceRow) -> list[str]:
     changed = [] if row.rows_changed is None else [f"{row.rows_changed:,} changed"]
     rows = ", ".join([f"{row.rows_added:,} added", f"{row.rows_removed:,} removed", *changed])
     clauses = [f"{plural(row.compared, 'partition')} compared, {row.identical:,} identical"]
-    clauses += [f"{row.not_compared:,} older ones not compared"] if row.not_compared else []
+    clauses += [f"{row.not_compared:,} more differ"] if row.not_compared else []
     clauses += [f"{row.not_built:,} not built here"] if row.not_built else []
     clauses += [f"{row.only_here:,} only here"] if row.only_here else []
     return [*clauses, *([f"rows: {rows}"] if row.compared else [])]

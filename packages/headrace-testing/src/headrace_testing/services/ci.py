@@ -21,7 +21,7 @@ from typing import Annotated, Any
 import msgspec
 
 from headrace.cli.plan_markdown import code, markdown, table
-from headrace.extension import HeadraceError, Option, Progress, ProjectSession, counted
+from headrace.extension import HeadraceError, Option, Progress, ProjectSession, counted, few
 from headrace.model.settings import CI, PRODUCTION
 from headrace.project.git_revisions import checked_out, git
 from headrace.project.session import usable
@@ -232,16 +232,21 @@ def summary(response: CiResponse) -> list[str]:
         f"{passed} of {counted(len(response.tests), 'test')} passed": response.tests,
         f"{counted(partitions, 'partition')} built": response.built,
         f"{failures} not published": failures,
-        _rows_clause(response): response.plan,
+        **dict.fromkeys(_rows_clauses(response), response.plan),
     }
     return [clause for clause, is_said in clauses.items() if is_said]
 
 
-def _rows_clause(response: CiResponse) -> str:
-    if response.not_built is not None:
-        return "rows weren't compared"
-    differing = sum(row.compared > row.identical for row in response.diff)
-    return f"rows of {counted(differing, 'asset')} differ" if differing else "no row differs"
+def _rows_clauses(response: CiResponse) -> list[str]:
+    if response.not_built is not None or response.plan is None:
+        return ["rows weren't compared"]
+    differing = sum(bool(row.compared + row.not_compared + row.only_here) for row in response.diff)
+    others = {row.node for row in response.plan.stale} - {row.node for row in response.diff}
+    same = ["no row differs"] if response.diff or not others else []
+    return [
+        *([f"rows of {counted(differing, 'asset')} differ"] if differing else same),
+        *([f"rows of {few(sorted(others))} weren't compared"] if others else []),
+    ]
 
 
 def _markdown(response: CiResponse) -> str:

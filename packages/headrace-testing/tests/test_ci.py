@@ -37,6 +37,11 @@ given:
 expect:
   - {day: 2026-03-02, revenue: 4.0}
 """
+WAREHOUSE = "[connections.w]\nurl = 'sqlite:other.db'\n"
+EXPORTED = (
+    "- {consumer: report, owner: team, reads: [revenue], due: '07:00',"
+    " export: {to: 's3://bucket/revenue_{date:%Y-%m-%d}.csv'}}\n"
+)
 FILES = {
     "headrace.toml": TOML,
     "owners.yaml": "team: {kind: team, contact: ['mailto:team@example.com']}\n",
@@ -135,6 +140,12 @@ def test_errors_and_failing_tests_are_the_comment(checkout: Path, call: Any) -> 
     assert "0 of 1 test passed" in comment
     assert "| `amounts are added` | `revenue` | `tests/revenue.yaml:1` |" in comment
 
+    edit(checkout, "owner: team", "owner: taem")
+    code, out, err = call(checkout, "ci", "--against", "main", "--format", "markdown")
+    assert code == 1
+    assert out.startswith("## Headrace: ✗ 1 error"), err
+    edit(checkout, "owner: taem", "owner: team")
+
     edit(checkout, "sum(amount)", "sum(amonut)")
     code, out, err = call(checkout, "ci", "--against", "main", "--format", "github")
     assert code == 1
@@ -154,6 +165,32 @@ def test_without_production_s_data_it_says_what_it_could_not_do(checkout: Path, 
     assert "rows weren't compared" in comment
     assert "orders doesn't come from files of the project" in comment
     assert "nothing is applied here" in call(checkout, "ci")[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "why"),
+    [
+        ("headrace.toml", TOML + "[notify.mail]\nurl = 'smtp://mail.example.com'\n", "messages"),
+        ("headrace.toml", TOML + "[lake]\npath = 'data/lake'\n", "isn't in .headrace"),
+        ("consumers.yaml", EXPORTED, "report is exported to a place outside"),
+        (
+            "consumers.yaml",
+            f"{EXPORTED.partition(' export:')[0]} export: {{to: {{connection: w, table: t}}}}}}\n",
+            "report is exported to a place outside",
+        ),
+    ],
+)
+def test_a_fresh_clone_builds_nothing_that_reaches_outside(
+    checkout: Path, call: Any, name: str, text: str, why: str
+) -> None:
+    """Would catch: a check of a pull request that sends mail, or exports to a real target."""
+    (checkout / "headrace.toml").write_text(TOML + WAREHOUSE)
+    (checkout / name).write_text(text)
+    git(checkout, "commit", "-qam", "outside")
+    git(checkout, "branch", "-f", "main")
+    code, comment = ci(checkout, call)
+    assert code == 0
+    assert "rows weren't compared" in comment and why in comment
 
 
 def test_an_error_of_a_step_is_said_with_its_hint(checkout: Path, call: Any) -> None:

@@ -15,26 +15,27 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import msgspec
 
 from headrace.cli.plan_markdown import code, markdown, table
 from headrace.extension import HeadraceError, Option, Progress, ProjectSession, counted, few
+from headrace.model import Project
 from headrace.model.settings import CI, PRODUCTION
-from headrace.project.git_revisions import checked_out, git
-from headrace.project.session import usable
+from headrace.project.git_revisions import checked_out, compiled_at, git
 from headrace.responses import NeededRow, PlanResponse, RejectedRow, ValidateResponse
 from headrace_testing.responses import BuiltRow, CiResponse, TestRow
 
 REASON = "headrace ci"
 EVER = "2000-01-01"
+ENDED = {"succeeded", "nothing_due", "partial", "failed"}
+"""States of backfills that need nobody's approval, and that nobody has stopped."""
 DELIVERED_SECONDS_AGO = 86_400
 """Files from git are as old as their checkout: without this, a source would wait for them."""
 _NO_STATE = (
-    "the state of production isn't on this machine, and {node} doesn't come from files of the"
-    " project: give [store] and [lake] of headrace.toml places that this machine reaches"
+    "the state of production isn't on this machine, and it isn't built anew, because {why}: give"
+    " [store] and [lake] of headrace.toml places that this machine reaches"
 )
 _NO_BASE = "nothing is applied here: name what the change is compared with, --against REF"
 
@@ -78,12 +79,8 @@ class Steps:
 
     def answer(self, *words: str, env: str = PRODUCTION) -> Any:
         """Return what a command prints with --json. Raise HeadraceError for its error."""
-        options = ["--json", "--project", str(self._root)]
-        options += [
-            "--env",
-            env or "prod",
-            *(["--now", self._now.isoformat()] if self._now else []),
-        ]
+        options = ["--json", "--project", str(self._root), "--env", env]
+        options += ["--now", self._now.isoformat()] if self._now is not None else []
         done = subprocess.run(
             [sys.executable, "-P", "-m", "headrace", *words, *options],
             stdin=subprocess.DEVNULL,
@@ -132,9 +129,35 @@ def _not_built(session: ProjectSession, against: str | None, progress: Progress)
         return None
     if against is None:
         return _NO_BASE
-    sources = usable(session.declared(progress)).project.sources.values()
-    foreign = [item.name for item in sources if item.files is None or "://" in item.files]
-    return _NO_STATE.format(node=min(foreign)) if foreign else None
+    changed = session.declared(progress).compiled
+    if changed is None:
+        return "the files have errors"
+    for compiled in (compiled_at(session, against), changed):
+        why = next(_reaches_outside(compiled.project), None)
+        if why is not None:
+            return _NO_STATE.format(why=why)
+    return None
+
+
+def _reaches_outside(project: Project) -> Iterator[str]:
+    """Yield what a production that is built for a comparison would read or write elsewhere."""
+    settings = project.settings
+    places = (settings.store_url.removeprefix("sqlite:"), settings.lake_path)
+    if settings.store_connection or not all(place.startswith(".headrace/") for place in places):
+        yield "[store] or [lake] isn't in .headrace"
+    if settings.notify:
+        yield "[notify] would send messages"
+    for source in project.sources.values():
+        if source.files is None or not _is_inside(source.files):
+            yield f"{source.name} doesn't come from files of the project"
+    for consumer in project.consumers.values():
+        if consumer.export is not None and not _is_inside(consumer.export.get("to")):
+            yield f"{consumer.name} is exported to a place outside of the project's folder"
+
+
+def _is_inside(place: Any) -> bool:
+    """Return whether this is a path in the project; a place in a connection is a mapping."""
+    return isinstance(place, str) and "://" not in place and ".." not in Path(place).parts
 
 
 @contextmanager
@@ -152,7 +175,7 @@ def _place(
         named = () if against is None else ("--against", against)
         yield Steps(session.root, session.now_given), named
         return
-    with checked_out(session.root, against) as folder, TemporaryDirectory() as other:
+    with checked_out(session.root, against) as folder:
         steps = Steps(folder, session.now_given)
         _seem_delivered(folder)
         try:
@@ -160,11 +183,9 @@ def _place(
         except HeadraceError as error:
             text = f"production can't be built as it is at {against}: {error}"
             raise HeadraceError(text, hint=error.hint) from error
-        state = Path(other, ".headrace")
-        shutil.move(folder / ".headrace", state)
         for item in folder.iterdir():
-            shutil.rmtree(item) if item.is_dir() else item.unlink()
-        shutil.move(state, folder / ".headrace")
+            if item.name != ".headrace":
+                shutil.rmtree(item) if item.is_dir() else item.unlink()
         _copy_files(session.root, folder)
         _seem_delivered(folder)
         yield steps, ()
@@ -187,20 +208,32 @@ def _seem_delivered(folder: Path) -> None:
 
 
 def _built(steps: Steps) -> list[BuiltRow]:
-    """Apply the files in the environment; build there what they make stale, what failed in an
-    earlier try, and what is due."""
-    applied = steps.answer("apply", "--yes", "--backfill", "--reason", REASON, env=CI)
+    """Apply the files in the environment; build there what is due, what the change makes stale in
+    production, and what failed in an earlier try."""
+    applied = steps.answer("apply", "--yes", env=CI)
     if applied["state"] not in ("applied", "nothing"):
         raise HeadraceError(
             f"the change can't be applied in the environment {CI}: {applied['state']}",
             hint=f"headrace --env {CI} apply",
         )
-    again = ("--mode", "failed", "--since", EVER, "--reason", REASON, "--yes")
-    backfills = [applied["backfill"], steps.answer("backfill", *again, env=CI)]
     ticked = steps.answer("tick", env=CI)
+    wanted = [
+        (*row["select"], "--from", row["from"], "--to", row["to"], "--mode", row["mode"])
+        for row in steps.answer("plan", env=CI)["backfills"]
+    ]
+    wanted.append(("--mode", "failed", "--since", EVER))
+    backfills = [
+        steps.answer("backfill", *words, "--reason", REASON, "--yes", env=CI) for words in wanted
+    ]
+    unfinished = {row["state"] for row in backfills} - ENDED
+    if unfinished:
+        raise HeadraceError(
+            f"the change can't be built in the environment {CI}: {', '.join(sorted(unfinished))}",
+            hint=f"headrace --env {CI} backfills",
+        )
     published: Counter[str] = Counter(row["asset"] for row in ticked["published"])
     failures = {(row["asset"], row["partition"]): row for row in ticked["rejected"]}
-    for backfill in filter(None, backfills):
+    for backfill in backfills:
         for row in backfill["assets"]:
             published[row["asset"]] += row["published"] or 0
         failures |= {(row["asset"], row["partition"]): row for row in backfill["failures"]}

@@ -67,7 +67,9 @@ class Recipients:
 
     def __init__(self, project: Project) -> None:
         self._project = project
-        tries_out = project.settings.environment == CI  # nobody is told before a change is merged
+        tries_out = (
+            project.settings.environment == CI
+        )  # nobody is notified of what may never be merged
         self._owners = {} if tries_out else project.owners
 
     @property

@@ -231,6 +231,11 @@ def _built(steps: Steps) -> list[BuiltRow]:
             f"the change can't be built in the environment {CI}: {', '.join(sorted(unfinished))}",
             hint=f"headrace --env {CI} backfills",
         )
+    return _built_rows(ticked, backfills)
+
+
+def _built_rows(ticked: dict[str, Any], backfills: list[dict[str, Any]]) -> list[BuiltRow]:
+    """Return what a tick and backfills have published of each asset, and what they couldn't."""
     published: Counter[str] = Counter(row["asset"] for row in ticked["published"])
     failures = {(row["asset"], row["partition"]): row for row in ticked["rejected"]}
     for backfill in backfills:

@@ -443,6 +443,35 @@ def test_a_first_day_infers_types_that_change_nothing(
     assert str(held) == kept
 
 
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        *(("date", text) for text in ("2013-02-03x", "2013-02-03+05", "2013-02-03;2014-01-01")),
+        *(("time", text) for text in ("10:00:00 PM", "10:00:00x", "10:00:00 Europe/Berlin")),
+    ],
+)
+def test_a_text_is_read_to_its_end(bench: Bench, ending: str, kind: str, text: str) -> None:
+    """Would catch: 10 in the evening published as 10 in the morning, since DuckDB reads no further
+    than it understands."""
+    value = text if ending == "csv" else f'"{text}"'
+    task = bench.command(written(ending, value), written=(("n", kind),))
+    assert f"`{text}`" in plain(failure(bench, task).message)
+
+
+def test_files_with_columns_in_another_order_have_the_same_types(bench: Bench) -> None:
+    """Would catch: 9007199254740993 published as …992 and `true` as 1, because each file's types
+    were inferred for itself, and made one afterwards."""
+    files = {"1.csv": "a,b\n9007199254740993,true\n", "2.csv": "b,a\n2,0.5\n"}
+    folder = "json.load(open(os.environ['HEADRACE_CONTEXT']))['output_directory']"
+    script = f"import json, os, pathlib\nout = pathlib.Path({folder})\n"
+    script += "".join(f"(out / {name!r}).write_text({text!r})\n" for name, text in files.items())
+    produced = bench.run(bench.command([sys.executable, "-c", script]))
+    assert produced.table is not None
+    rows = {row[1:] for row in bench.rows(produced.staged, produced.table)}
+    assert rows == {("9007199254740993", "true"), ("0.5", "2")}
+
+
 @pytest.mark.parametrize(
     ("ending", "text"), [("csv", "code,n\n{},1\n"), ("jsonl", '{{"code": "{}", "n": 1}}\n')]
 )

@@ -277,9 +277,13 @@ def _csv(session: DuckDBSession, paths: Sequence[Path], known: Mapping[str, Know
     headers: dict[tuple[str, ...], list[Path]] = {}
     for path in paths:
         headers.setdefault(_header(path), []).append(path)
-    return " UNION ALL BY NAME ".join(
-        _alike(session, header, alike, known) for header, alike in headers.items()
-    )
+    rows = {header: _texts(header, alike) for header, alike in headers.items()}
+    names = {name.lower(): name for header in headers for name in header}
+    unknown = [name for lower, name in names.items() if lower not in known]
+    together = " UNION ALL BY NAME ".join(f"SELECT * FROM {source}" for source in rows.values())
+    with _readable():
+        types = {**known} | _inferred(session, f"({together})", unknown, paths)
+    return " UNION ALL BY NAME ".join(_alike(header, rows[header], types) for header in headers)
 
 
 def _header(path: Path) -> tuple[str, ...]:
@@ -313,18 +317,14 @@ def _refuse_doubled(names: Iterable[str], path: Path) -> None:
             )
 
 
-def _alike(
-    session: DuckDBSession,
-    header: tuple[str, ...],
-    paths: Sequence[Path],
-    known: Mapping[str, KnownType],
-) -> str:
-    """Read files with the same header; columns unknown to the table get inferred types."""
+def _texts(header: tuple[str, ...], paths: Sequence[Path]) -> str:
+    """Return what reads files with the same header, each value as text."""
     columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in header)
-    rows = f"read_csv({_list(paths)}, {_CSV}, columns = {{{columns}}})"
-    unknown = [name for name in header if name.lower() not in known]
-    with _readable():
-        types = {**known} | _inferred(session, rows, unknown, paths)
+    return f"read_csv({_list(paths)}, {_CSV}, columns = {{{columns}}})"
+
+
+def _alike(header: tuple[str, ...], rows: str, types: Mapping[str, KnownType]) -> str:
+    """Return a SELECT of the texts in their types."""
     values = (
         exact_text(name, each.type, learnt=not each.is_declared)
         for name in header

@@ -33,7 +33,13 @@ _FRACTION_DIGITS = {
 }
 """Type → digits of a fraction of a second that it keeps."""
 _OFFSET, _NO_OFFSET = r":\d\d.*[+-]\d\d(:?\d\d)?\s*$", r"[+-]00(:?00)?\s*$"
-_MIDNIGHT = r"\s*[^T ]+[T ]00:00(:00(\.0*)?)?\s*(Z|[+-]00(:?00)?)?\s*"
+_TIME = r"\s*\d{1,2}:\d\d(:\d\d(\.\d*)?)?\s*(Z|[+-]00(:?00)?)?\s*"
+"""All of a time of day; DuckDB reads no further than it understands, as in `10:00 PM`."""
+_DAY = (
+    r"\s*(?:-?\d+[-/\\]\d{1,2}[-/\\]\d{1,2}(?:[T ]00:00(:00(\.0*)?)?\s*(Z|[+-]00(:?00)?)?)?"
+    r"|(?i:[+-]?infinity))\s*"
+)
+"""All of a date, without a time of day; DuckDB reads no further than the date."""
 
 
 _DATES = ("DATE", "TIMESTAMP", INSTANT)
@@ -167,7 +173,7 @@ def _lost(value: str, held: str, target: Type) -> str:
     if target.name in _FRACTION_DIGITS:
         return _is_other_time(value, target.name)
     if target.name == "DATE":
-        return f"({_has(value, '[T :]')} AND NOT {_is(value, _MIDNIGHT)})"
+        return f"NOT {_is(value, _DAY)}"
     return "false" if target.name == "BOOLEAN" else ""
 
 
@@ -203,7 +209,11 @@ def _is_other_time(value: str, kind: str) -> str:
     date = _has(value, r"\d-\d+-")
     if kind == "TIMESTAMP WITH TIME ZONE":
         return fraction
-    return f"({fraction} OR {offset}{f' OR {date}' if kind == 'TIME' else ''})"
+    return (
+        f"({fraction} OR {offset} OR {date} OR NOT {_is(value, _TIME)})"
+        if kind == "TIME"
+        else (f"({fraction} OR {offset})")
+    )
 
 
 def _is(value: str, pattern: str) -> str:

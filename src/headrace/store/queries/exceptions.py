@@ -95,8 +95,9 @@ def waived_checks(tx: Transaction, node: str, partitions: Collection[str]) -> tu
     """
     rows = tx.execute(
         "select distinct c.name, a.partition from accepted a join quarantine q on q.id ="
-        " a.quarantine_id join check_result c on c.epoch = q.epoch and c.n = q.n and c.outcome ="
-        " 'failed' where a.node = ? and a.publication_id is null and a.ended_at is null",
+        " a.quarantine_id join check_result c on c.epoch = q.epoch and c.n = q.n and c.partition ="
+        " q.partition and c.outcome = 'failed' where a.node = ? and a.publication_id is null and"
+        " a.ended_at is null",
         (node,),
     )
     return tuple(sorted({str(name) for name, partition in rows if partition in partitions}))

@@ -18,6 +18,7 @@ from headrace.model.texts import plain
 from headrace_legacy import copybook_records
 from headrace_legacy.byte_tables import code_page
 from headrace_legacy.code_pages import EBCDIC
+from headrace_legacy.copybooks import CopybookError, parse_picture
 
 CARDS, COBRIX = SAMPLES / "carddemo", SAMPLES / "ebcdic_cobrix"
 
@@ -528,3 +529,17 @@ def test_mutated_files_are_read_or_refused(bench: Workbench, seed: int) -> None:
             assert (len(amounts), sum(amounts)) == (2, 20)
         else:
             assert isinstance(outcome, UnreadableFile), outcome
+
+
+@pytest.mark.parametrize("picture", ["ZZ.ZZ9,99", "ZZ9,99", "ZZ9V99", "---9V99"])
+def test_points_that_would_be_guessed_are_refused(picture: str) -> None:
+    """Would catch: 12.345,67 read as 12.34567, and 12.50 as 1250."""
+    with pytest.raises(CopybookError, match=r"(are|is)n't read"):
+        parse_picture(picture, 1)
+
+
+@pytest.mark.parametrize(
+    "picture", ["Z,ZZZ,ZZ9.99-", "$$,$$9.99CR", "--,--9.99", "**9.99", "+9,999"]
+)
+def test_pictures_with_thousands_are_read(picture: str) -> None:
+    assert parse_picture(picture, 1).scale == 2 * ("." in picture)

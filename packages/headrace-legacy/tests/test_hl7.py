@@ -189,3 +189,30 @@ def test_samples_have_the_expected_patients(bench: Workbench, name: str) -> None
     }
     results = rows_of(take(bench, content, "observations"))
     assert codes <= {(row["code"], row["code_text"]) for row in results}
+
+
+@pytest.mark.parametrize(
+    ("text", "time"),
+    [
+        ("1980", "1980"),
+        ("198002", "1980-02"),
+        ("19800229", "1980-02-29"),
+        ("1980022905", "1980-02-29T05"),
+        ("198002290507", "1980-02-29T05:07"),
+        ("19800229050708.25-0500", "1980-02-29T05:07:08.25-05:00"),
+        ("19800", "19800"),
+    ],
+)
+def test_times_are_as_precise_as_they_are_written(bench: Workbench, text: str, time: str) -> None:
+    """Would catch: an hour taken for a minute, and the day before it for an hour."""
+    content = "\r".join(["MSH|^~\\&|A|B|C|D|20240102||ADT^A01|1|P|2.5", f"PID|1||7||X||{text}", ""])
+    (row,) = rows_of(bench.take(content.encode(), "a.hl7", options={"hl7": {"rows": "patients"}}))
+    assert row["born"] == time
+
+
+def test_a_block_inside_of_a_segment_is_refused(bench: Workbench) -> None:
+    """Would catch: two messages read as one, the second's header as fields of the first."""
+    message = "MSH|^~\\&|A|B|C|D|20240102||ADT^A01|1|P|2.5\rPID|1"
+    content = f"\x0b{message}\x1c\x0b{message}\x1c".encode()
+    taken = bench.take(content, "a.hl7", options={"hl7": {"rows": "messages"}})
+    assert "MLLP block inside" in str(taken)

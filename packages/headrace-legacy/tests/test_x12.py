@@ -270,6 +270,13 @@ def test_remittances_and_acknowledgements(bench: Workbench) -> None:
     assert rows_of(take(bench, content, "transactions"))[1]["group_status"] == "R"
 
 
+def test_a_rejection_with_its_segments_keeps_its_status(bench: Workbench) -> None:
+    """Would catch: a transaction set without a status because a segment of it was refused."""
+    lines = [*ACKNOWLEDGED[:3], "AK3*BEG*2**8", "AK4*3**1", *ACKNOWLEDGED[3:]]
+    (row,) = rows_of(take(bench, interchange(lines), "acknowledgements"))
+    assert (row["acknowledged_control"], row["status"], row["error"]) == ("0021", "R", "5")
+
+
 def test_interchanges_with_other_separators_in_one_file(bench: Workbench) -> None:
     first = interchange(ORDER)
     second = interchange(INVOICE, end="\n", line_end="", version="00401", repeat="U")

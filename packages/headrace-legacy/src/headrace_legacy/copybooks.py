@@ -339,6 +339,9 @@ _PART = re.compile(r"(CR|DB|.)(?:\((\d{1,7})\))?")
 _PICTURE = re.compile(r"(?:(?:CR|DB|[SVPXAN9B0/Z*+\-,.$GE])(?:\(\d{1,7}\))?)+", re.ASCII)
 _NO_PLACE = re.compile(r"[^9Z*+\-$]")
 _NUMBER = re.compile(r"S?[9VP]+")
+_CURRENCY = re.compile(r"CR|DB")
+_THOUSANDS = re.compile(r"[^,.]*(?:,[9Z*+\-$]{3}(?=[,.+\-]|$))*[+\-]?(?:\.[^,.]*)?")
+"""Commas of an edited picture that stand before three places each, and none after the point."""
 _EDITED = re.compile(r"(?:[9Z*+\-,.$]|CR|DB)+")
 
 
@@ -355,12 +358,24 @@ def parse_picture(text: str, line: int) -> Picture:
         return _number(text, spelled, line)
     if set(spelled) == {"N"}:
         return Picture(Kind.TEXT, characters, national=True)
-    if _EDITED.fullmatch(spelled):
-        after = spelled.partition(".")[2]
-        scale = len(_NO_PLACE.sub("", after.rstrip("+-")))
-        digits = min(len(_NO_PLACE.sub("", spelled)), DIGITS_MAX)
-        return Picture(Kind.EDITED, characters, digits, scale, signed=True)
+    if _EDITED.fullmatch(spelled.replace("V", "", 1)):
+        return _edited(text, spelled, characters, line)
     return Picture(Kind.TEXT, characters)
+
+
+def _edited(text: str, spelled: str, characters: int, line: int) -> Picture:
+    if "V" in spelled:
+        raise CopybookError(line, f"the picture {shown(text)}, edited with a V, isn't read")
+    if not _THOUSANDS.fullmatch(_CURRENCY.sub("", spelled)):
+        raise CopybookError(
+            line,
+            f"in the picture {shown(text)} a comma stands where thousands don't: programs with"
+            " DECIMAL-POINT IS COMMA aren't read; read the item as text, PIC X(n)",
+        )
+    after = spelled.partition(".")[2]
+    scale = len(_NO_PLACE.sub("", after.rstrip("+-")))
+    digits = min(len(_NO_PLACE.sub("", spelled)), DIGITS_MAX)
+    return Picture(Kind.EDITED, characters, digits, scale, signed=True)
 
 
 def _number(text: str, spelled: str, line: int) -> Picture:

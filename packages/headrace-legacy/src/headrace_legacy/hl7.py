@@ -41,7 +41,8 @@ _BLOCK = b"\x0b\x1c"
 """The bytes around a message in the protocol MLLP."""
 _NEVER = NEVER.decode()
 _TIME = re.compile(
-    r"([0-9]{4})([0-9]{2})?([0-9]{2})?(?:([0-9]{2})([0-9]{2})([0-9]{2}(?:\.[0-9]{1,4})?)?)?"
+    r"([0-9]{4})(?:([0-9]{2})(?:([0-9]{2})"
+    r"(?:([0-9]{2})(?:([0-9]{2})([0-9]{2}(?:\.[0-9]{1,4})?)?)?)?)?)?"
     r"(?:([+-][0-9]{2})([0-9]{2}))?"
 )
 
@@ -205,7 +206,13 @@ class Hl7(SegmentFormat):
         del stream
         if _NEXT.search(piece):
             raise CannotRead(f"the segment at byte {offset:,} ends with another line break")
-        return piece.rstrip(_BLOCK)
+        piece = piece.rstrip(_BLOCK)
+        if any(sign in piece for sign in _BLOCK):
+            raise CannotRead(
+                f"the segment at byte {offset:,} has the end of an MLLP block inside: put a CR"
+                " before and after 0x1C"
+            )
+        return piece
 
     def segment(self, text: str, number: int, offset: int, syntax: Syntax) -> Segment:
         """Return the segment; a header declares its separators, which are its first two fields."""

@@ -23,14 +23,13 @@ from headrace.connect import (
     row_partitions,
 )
 from headrace.connect import deliveries as connect_deliveries
-from headrace.connect.formats import json_records
 from headrace.engine import command
 from headrace.incidents import gathering, notifications, updates
 from headrace.incidents.diagnosis import attribution
 from headrace.incidents.evidence import arrivals
 from headrace.incidents.evidence import attempts as evidence_attempts
 from headrace.integrations.notifications import channels
-from headrace.lake import small_files, strict_casts
+from headrace.lake import exact_json, small_files, strict_casts
 from headrace.lake.catalog import small_merges as slices
 from headrace.model import common_fields, policy
 from headrace.model import times as model_times
@@ -449,7 +448,7 @@ QUOTED = [
     ),
     ("docs/limits.md", f"after {arrivals.LEAST} deliveries"),
     ("docs/limits.md", f"the first {expectations.HISTORY_HOLD_MIN} sound partitions"),
-    ("docs/limits.md", f"has at most {json_records.OBJECT_BYTES_MAX // MIB} MiB"),
+    ("docs/limits.md", f"has at most {exact_json.OBJECT_BYTES_MAX // MIB} MiB"),
     ("docs/limits.md", f"at most {xml.RECORD_BYTES_MAX // MIB} MiB"),
     ("docs/limits.md", f"has at most {row_partitions.KEYS_MAX:,} partitions"),
     ("docs/limits.md", f"with more than {postgresql_source.DECIMAL_DIGITS_MAX} digits"),

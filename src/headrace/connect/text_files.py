@@ -11,9 +11,9 @@ from typing import IO, Any, NamedTuple
 
 import msgspec
 
-from headrace.connect.byte_search import contains
 from headrace.connect.deliveries import CannotRead, Drift, SourceSchema
 from headrace.connect.raw_files import CHUNK_BYTES, UTF32, Opened, UnpackLimits, recoded, written
+from headrace.lake.byte_search import contains
 
 # Every text file must be UTF-8, without NUL bytes, and not empty. One pass in constant memory.
 

@@ -24,7 +24,7 @@ from headrace.connect.deliveries import (
 )
 from headrace.connect.formats.headers import column_names
 from headrace.connect.formats.json_arrays import NotLines, lines_of_array
-from headrace.connect.formats.json_records import as_text, file_has_inexact, records
+from headrace.connect.formats.json_records import as_text, records
 from headrace.connect.formats.json_shapes import keys_with_values
 from headrace.connect.formats.json_text import loaded
 from headrace.connect.formats.jsonl import (
@@ -57,6 +57,7 @@ from headrace.connect.formats.text_values import bad_columns, drift_of, located,
 from headrace.connect.raw_files import Opened, UnpackLimits, written
 from headrace.connect.text_files import require_text
 from headrace.lake import LakeColumn
+from headrace.lake.exact_json import file_has_inexact
 from headrace.lake.sqltext import literal, quote
 from headrace.lake.type_inference import INSTANT, infer_types
 from headrace.lake.types import parse

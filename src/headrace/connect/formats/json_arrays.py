@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from headrace.connect.formats.json_records import OBJECT_BYTES_MAX, has_inexact
+from headrace.lake.exact_json import OBJECT_BYTES_MAX, has_inexact
 
 CHUNK_BYTES = 1 << 20
 _START = re.compile(rb"[ \t\r\n]*\[[ \t\r\n]*(?=\{)")

@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headrace.connect.formats.json_records import OBJECT_BYTES_MAX
+from headrace.lake.exact_json import OBJECT_BYTES_MAX
 from headrace.lake.sqltext import literal
 
 if TYPE_CHECKING:

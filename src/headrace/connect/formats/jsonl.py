@@ -25,14 +25,7 @@ from headrace.connect.deliveries import (
     printable,
 )
 from headrace.connect.formats.headers import column_names
-from headrace.connect.formats.json_records import (
-    OBJECT_BYTES_MAX,
-    as_text,
-    broken_array,
-    exact_lines,
-    file_has_inexact,
-    unique,
-)
+from headrace.connect.formats.json_records import as_text, broken_array, unique
 from headrace.connect.formats.json_shapes import Shapes, flat_shapes, object_bytes_max
 from headrace.connect.formats.json_text import loaded, problem_of, require_characters
 from headrace.connect.formats.registry import FileHeader, FormatKind
@@ -47,6 +40,7 @@ from headrace.connect.formats.text_values import (
 from headrace.connect.raw_files import Opened, UnpackLimits, written
 from headrace.connect.text_files import require_text
 from headrace.lake import LakeColumn
+from headrace.lake.exact_json import OBJECT_BYTES_MAX, exact_lines, file_has_inexact
 from headrace.lake.sqltext import literal
 from headrace.lake.strict_casts import bad_value_condition
 from headrace.lake.type_inference import INSTANT, infer_types

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from headrace.connect.byte_search import contains
-from headrace.connect.formats.json_records import LONG_DIGITS, has_inexact
+from headrace.lake.byte_search import contains
+from headrace.lake.exact_json import LONG_DIGITS, has_inexact
 
 
 @pytest.mark.parametrize("before", range(2 * LONG_DIGITS))

@@ -49,16 +49,16 @@ from headrace.engine.output_values import (
     exact,
     exact_text,
     learnt_type,
-    read_type,
     seen_type,
 )
 from headrace.engine.processes import Meter, child_peak_bytes
 from headrace.lake import PARTITION_COLUMN
 from headrace.lake.arrow_types import lost_in_file
+from headrace.lake.exact_json import exact_lines, file_has_inexact
 from headrace.lake.files import file_digest
 from headrace.lake.sqltext import literal, quote, source_sql
 from headrace.lake.type_inference import infer_types
-from headrace.lake.types import field_names, parse
+from headrace.lake.types import Type, field_names, parse
 from headrace.model import CommandBody
 from headrace.model.nodes import InputFormat, MaterializationKind
 from headrace.model.python_code import script_of
@@ -364,22 +364,45 @@ def _json(session: DuckDBSession, paths: Sequence[Path], known: Mapping[str, Kno
         return _no_rows(known)
     lines = f"{_list(paths)}, {_JSON}"
     with _readable():
-        structure = _structure(session, lines, paths)
-        seen = {name: seen_type(inner) for name, inner in structure.items()}
+        written = _structure(session, lines, paths)
+        structure = _structure(session, lines, paths) if _quote_inexact(paths) else written
+        seen = {
+            name: seen_type(structure[name] if isinstance(inner, dict | list) else inner)
+            for name, inner in written.items()
+        }
         new = {name: kind for name, kind in seen.items() if name.lower() not in known}
-        texts = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in new)
-        rows = f"read_json({lines}, columns = {{{texts}}})"
-        inferred = _inferred(session, rows, list(new), paths)
-    types = {**known} | {
-        name.lower(): KnownType(learnt_type(kind, inferred[name.lower()].type), is_declared=False)
-        for name, kind in new.items()
-    }
+        types = {**known} | _learnt(session, lines, new, paths)
     columns, values = [], []
     for name, kind in seen.items():
         wanted = types[name.lower()]
-        columns.append(f"{literal(name)}: {literal(read_type(wanted.type, kind))}")
-        values.append(exact(name, wanted.type, kind, learnt=not wanted.is_declared))
+        read, value = exact(name, wanted.type, kind, learnt=not wanted.is_declared)
+        columns.append(f"{literal(name)}: {literal(read)}")
+        values.append(value)
     return f"SELECT {', '.join(values)} FROM read_json({lines}, columns = {{{', '.join(columns)}}})"
+
+
+def _learnt(
+    session: DuckDBSession, lines: str, new: Mapping[str, Type], paths: Sequence[Path]
+) -> dict[str, KnownType]:
+    """Return the types of columns of JSON, by lower-case name."""
+    plain = [name for name, kind in new.items() if not kind.fields]
+    texts = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in plain)
+    inferred = _inferred(session, f"read_json({lines}, columns = {{{texts}}})", plain, paths)
+    for name, kind in new.items():
+        learnt = learnt_type(kind, "" if kind.fields else inferred[name.lower()].type)
+        inferred[name.lower()] = KnownType(learnt, is_declared=False)
+    return inferred
+
+
+def _quote_inexact(paths: Sequence[Path]) -> bool:
+    """Make texts of the numbers that DuckDB would round, and return whether there were any."""
+    inexact = [path for path in paths if file_has_inexact(path)]
+    for path in inexact:
+        copy = path.with_name(f".{uuid.uuid4().hex}")
+        with copy.open("wb") as file:
+            file.writelines(exact_lines(path))
+        copy.replace(path)
+    return bool(inexact)
 
 
 def _no_rows(known: Mapping[str, KnownType]) -> str:

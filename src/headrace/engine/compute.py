@@ -686,7 +686,7 @@ def _type_hint(body: PythonBody | CommandBody, error: ValueMismatch | Unsupporte
         )
     return (
         f"declare the type: `columns: {{{name}: {kind.lower()!r}}}` beside `command:`, or have the"
-        " program write other values (in JSON lines, fractions of more than 15 digits as texts)"
+        " program write other values"
     )
 
 

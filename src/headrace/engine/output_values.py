@@ -1,30 +1,30 @@
 """Values that a command wrote as CSV or JSON lines, read in a column's type without a change.
 
 DuckDB's own reading rounds: `10.75` is 11 as BIGINT, a date loses its time of day, and a TIMESTAMP
-its offset (1.5.5). Here such a value is an error: it is read as text, and its text says whether
-the type holds it. Nested values of JSON lines are read with their own numbers, which the cast into
-the table checks.
+its offset (1.5.5). Here such a value is an error: it is read as text, also inside of lists and
+objects, and its text says whether the type holds it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from headrace.engine.failures import BodyFailed, failed
 from headrace.lake.schema import WRITTEN
 from headrace.lake.sqltext import literal, quote
-from headrace.lake.strict_casts import is_code
+from headrace.lake.strict_casts import is_code, is_rounded
 from headrace.lake.type_inference import INSTANT
 from headrace.lake.types import Type, digits, parse
 
-TEXT = "VARCHAR"
-_JSON_DIGITS_MAX = 15
-"""Digits of a fraction that DuckDB keeps, which reads those of JSON as DOUBLE."""
+TEXT, JSON = Type("VARCHAR"), Type("JSON")
 _EXPONENT = r"\s*[+-]?\d+\.?(\d*)[eE]([+-]?\d{1,4})\s*"
 _LONG_WHOLE = r"\s*[+-]?\d{16,20}\s*"
 """Whole numbers that a DOUBLE may round; of longer ones everybody expects it."""
 _FRACTION_DIGITS = {
+    "INTERVAL": 6,
     "TIME": 6,
+    "TIME WITH TIME ZONE": 6,
     "TIMESTAMP": 6,
     "TIMESTAMP WITH TIME ZONE": 6,
     "TIMESTAMP_S": 0,
@@ -32,7 +32,8 @@ _FRACTION_DIGITS = {
     "TIMESTAMP_NS": 9,
 }
 """Type → digits of a fraction of a second that it keeps."""
-_OFFSET, _NO_OFFSET = r":\d\d.*[+-]\d\d(:?\d\d)?\s*$", r"[+-]00(:?00)?\s*$"
+_KEEPS_OFFSETS = ("INTERVAL", "TIME WITH TIME ZONE", "TIMESTAMP WITH TIME ZONE")
+_OFFSET, _NO_OFFSET = r":\d\d.*[+-]\d\d(:?\d\d)*\s*$", r"[+-]00(:?00)*\s*$"
 _TIME = r"\s*\d{1,2}:\d\d(:\d\d(\.\d*)?)?\s*(Z|[+-]00(:?00)?)?\s*"
 """All of a time of day; DuckDB reads no further than it understands, as in `10:00 PM`."""
 _DAY = (
@@ -64,19 +65,21 @@ def seen_type(structure: Any) -> Type:
         return Type("STRUCT", tuple((name, seen_type(part)) for name, part in structure.items()))
     if isinstance(structure, list):
         return Type("LIST", (("element", seen_type(structure[0])),))
-    return Type("BIGINT" if structure in _WHOLE else TEXT if structure == "NULL" else structure)
+    return Type(
+        "BIGINT" if structure in _WHOLE else TEXT.name if structure == "NULL" else structure
+    )
 
 
 def learnt_type(seen: Type, inferred: str) -> str:
-    """Return the type of a new column of JSON; `inferred` is that of its values' texts."""
+    """Return the type of a new column of JSON; `inferred` is that of its texts unless nested."""
     if seen.fields:
         return seen.text if _is_storable(seen) else "JSON"
     if seen.name == "BIGINT":
-        return "BIGINT" if inferred == "BIGINT" else TEXT
+        return "BIGINT" if inferred == "BIGINT" else TEXT.name
     if seen.name == "DOUBLE":
-        return "DOUBLE" if inferred in ("BIGINT", "DOUBLE") else TEXT
-    if seen.name == TEXT:
-        return inferred if inferred in _DATES else TEXT
+        return "DOUBLE" if inferred in ("BIGINT", "DOUBLE") else TEXT.name
+    if seen == TEXT:
+        return inferred if inferred in _DATES else TEXT.name
     return seen.name
 
 
@@ -92,89 +95,130 @@ def _is_storable(kind: Type, levels: int = _LEVELS_MAX) -> bool:
     )
 
 
-def read_type(kind: str, seen: Type) -> str:
-    """Return the type in which DuckDB is to read a column of JSON, whose values are of `seen`."""
-    if _is_text_first(kind, seen):
-        return TEXT
-    return kind if seen.name == TEXT else _as_seen(seen, parse(kind)).text
-
-
 def exact_text(name: str, kind: str, *, learnt: bool) -> str:
     """Return the expression of a column that was read as text, from CSV.
 
     A value that the type doesn't hold as it was written raises an error. Nothing in quotes is an
     empty text, and no value of other types. In a column whose type was `learnt`, `007` is a code.
     """
-    if kind == TEXT:
-        return quote(name)
-    value = quote(name) if kind == "BLOB" else f"nullif({quote(name)}, '')"
-    return _held(name, value, kind, _lost_in_text(value, kind, learnt=learnt))
+    keeps_empty = kind in (TEXT.name, "BLOB")
+    value = quote(name) if keeps_empty else f"nullif({quote(name)}, '')"
+    return f"{_Column(name, learnt).read(value, parse(kind), TEXT)[1]} AS {quote(name)}"
 
 
-def exact(name: str, kind: str, seen: Type, *, learnt: bool) -> str:
-    """Return the expression of a column of JSON that was read as `read_type` says.
+def exact(name: str, kind: str, seen: Type, *, learnt: bool) -> tuple[str, str]:
+    """Return the type in which DuckDB is to read a column of JSON, and the column's expression.
 
     A value that the type doesn't hold as it was written raises an error.
     """
-    value = quote(name)
-    if not _is_text_first(kind, seen):
-        return value
-    lost = _lost_in_text(value, kind, learnt=learnt and seen.name == TEXT)
-    if seen.name == "DOUBLE" and (kind == TEXT or digits(parse(kind)) is not None):
-        number = f"trim(translate(split_part({value}, 'e', 1), '+-.', ''), '0')"
-        rounded = f"{_has(value, '[.e]')} AND length({number}) > {_JSON_DIGITS_MAX}"
-        lost = f"({rounded} OR {lost or 'false'})"
-    return _held(name, value, kind, lost)
+    read, value = _Column(name, learnt).read(quote(name), parse(kind), seen)
+    return read.text, f"{value} AS {quote(name)}"
 
 
-def _lost_in_text(value: str, kind: str, *, learnt: bool) -> str:
-    target = parse(kind)
-    lost = _lost(value, _tried(value, kind), target)
-    is_number = digits(target) is not None or target.name in ("DOUBLE", "FLOAT")
-    return f"({is_code(value)} OR {lost})" if learnt and is_number else lost
+class _Column(NamedTuple):
+    name: str
+    learnt: bool
+
+    def read(self, value: str, kind: Type, seen: Type, level: int = 0) -> tuple[Type, str]:
+        """Return in which type values are read that are of `seen` in JSON, and one in `kind`.
+
+        The former is that of texts, nested as the values are. `value` is SQL for one of them as it
+        was read, `level` is how deeply it is nested. `seen` is TEXT for CSV.
+        """
+        if not kind.fields:
+            return (JSON if kind == JSON else TEXT), self._scalar(value, kind, seen)
+        if seen != JSON and seen.name != ("LIST" if kind.name == "LIST" else "STRUCT"):
+            return self._parsed(value, kind, level)
+        if kind.name == "STRUCT":
+            return self._struct(value, kind, seen, level)
+        item, inside = f"v{level}", _together([part for _, part in seen.fields])
+        if kind.name == "LIST":
+            element, each = self.read(item, kind.fields[0][1], inside, level + 1)
+            values = f"list_transform({value}, lambda {item}: {each})"
+            return Type("LIST", (("element", element),)), values
+        (_, of_key), (_, of_value) = kind.fields
+        key, key_text = self.read(f"{item}.key", of_key, TEXT, level + 1)
+        held, held_text = self.read(f"{item}.value", of_value, inside, level + 1)
+        pair = f"lambda {item}: {{'key': {key_text}, 'value': {held_text}}}"
+        pairs = f"map_from_entries(list_transform(map_entries({value}), {pair}))"
+        return Type("MAP", (("key", key), ("value", held))), pairs
+
+    def _parsed(self, value: str, kind: Type, level: int) -> tuple[Type, str]:
+        """Read nested values from texts, as DuckDB writes them."""
+        texts, _ = self.read(value, kind, JSON)
+        parsed = f"TRY_CAST({value} AS {texts.text})"
+        _, held = self.read(parsed, kind, JSON, level)
+        return TEXT, self._held(value, f"{parsed} IS NULL", held)
+
+    def _struct(self, value: str, kind: Type, seen: Type, level: int) -> tuple[Type, str]:
+        others = {name.lower(): (name, part) for name, part in seen.fields}
+        if len(others) < len(seen.fields):
+            raise _alike_keys(seen, kind)
+        read, values = [], []
+        for name, part in kind.fields:
+            spelling, inside = others.pop(name.lower(), (name, JSON))
+            texts, held = self.read(_of_key(value, spelling), part, inside, level + 1)
+            read.append((spelling, texts))
+            values.append(f"{quote(name)} := {held}")
+        names = [name for name, _ in others.values()]
+        lost = " OR ".join(f"{_of_key(value, name)} IS NOT NULL" for name in names) or "false"
+        held = self._held(value, lost, f"struct_pack({', '.join(values)})")
+        return Type("STRUCT", (*read, *((name, TEXT) for name in names))), held
+
+    def _scalar(self, value: str, kind: Type, seen: Type) -> str:
+        if kind == TEXT:
+            return value
+        held = f"TRY_CAST({value} AS {kind.text})"
+        lost = _lost(value, held, kind)
+        if self.learnt and (digits(kind) is not None or kind.name in ("DOUBLE", "FLOAT")):
+            lost += f" OR {is_code(value)}" if seen.name != "DOUBLE" else ""
+            if kind.name == "DOUBLE":
+                lost += f" OR {is_rounded(value, held, kind.name, shortest=True)}"
+        return self._held(value, f"{held} IS NULL OR {lost}", held)
+
+    def _held(self, value: str, lost: str, held: str) -> str:
+        mark = literal(f"{WRITTEN}{len(self.name)} {self.name}")
+        return (
+            f"CASE WHEN {value} IS NULL THEN NULL WHEN {lost}"
+            f" THEN error({mark} || CAST({value} AS VARCHAR)) ELSE {held} END"
+        )
 
 
-def _held(name: str, value: str, kind: str, lost: str) -> str:
-    held = _tried(value, kind)
-    error = f"error({literal(f'{WRITTEN}{len(name)} {name}')} || {value})"
-    return (
-        f"CASE WHEN {value} IS NULL THEN NULL WHEN {held} IS NULL OR {lost or 'false'}"
-        f" THEN {error} ELSE {held} END AS {quote(name)}"
+def _of_key(value: str, name: str) -> str:
+    return f"struct_extract({value}, {literal(name)})"
+
+
+def _together(parts: Sequence[Type]) -> Type:
+    """Return what values of several keys are; JSON if that isn't known."""
+    nested = [part for part in parts if part.fields]
+    if not nested:
+        return parts[0] if parts else JSON
+    if len({part.name for part in nested}) > 1:
+        return JSON
+    inside: dict[str, list[Type]] = {}
+    for name, part in (field for each in nested for field in each.fields):
+        inside.setdefault(name, []).append(part)
+    return Type(nested[0].name, tuple((name, _together(each)) for name, each in inside.items()))
+
+
+def _alike_keys(seen: Type, kind: Type) -> BodyFailed:
+    names = ", ".join(f"`{name}`" for name, _ in seen.fields)
+    return failed(
+        f"{names}: keys of an object that differ in case are one field of {kind.text}",
+        code="columns_changed",
+        hint="give each key a name of its own, or declare the column as JSON",
     )
 
 
-def _tried(value: str, kind: str) -> str:
-    return f"TRY_CAST({value} AS {kind})"
-
-
-def _is_text_first(kind: str, seen: Type) -> bool:
-    target = parse(kind)
-    if kind == TEXT:
-        return seen.name == "DOUBLE"  # whose text isn't the one that was written
-    if kind == "BLOB":
-        return seen.name == TEXT  # DuckDB would take the letters of an escape for bytes
-    return bool(_lost("", "", target)) and (seen.name == TEXT or not target.fields)
-
-
-def _lost(value: str, held: str, target: Type) -> str:
-    """Return the condition for a text that the type changes; empty if it changes none."""
-    size = digits(target)
-    if target.fields:
-        loose = _loose(target)
-        return (
-            ""
-            if loose == target
-            else f"{_tried(value, loose.text)} IS DISTINCT FROM {_tried(held, loose.text)}"
-        )
-    if size is not None:
+def _lost(value: str, held: str, kind: Type) -> str:
+    """Return the condition for a text that a type changes, which is `held` in it."""
+    if (size := digits(kind)) is not None:
         return _is_rounded(value, size[1])
-    if target.name in ("DOUBLE", "FLOAT"):
-        return _is_other_number(value, held, target.name)
-    if target.name in _FRACTION_DIGITS:
-        return _is_other_time(value, target.name)
-    if target.name == "DATE":
-        return f"NOT {_is(value, _DAY)}"
-    return "false" if target.name == "BOOLEAN" else ""
+    if kind.name in ("DOUBLE", "FLOAT"):
+        return _is_other_number(value, held, kind.name)
+    if kind.name in _FRACTION_DIGITS:
+        return _is_other_time(value, kind.name)
+    return f"NOT {_is(value, _DAY)}" if kind.name == "DATE" else "false"
 
 
 def _is_rounded(value: str, scale: int) -> str:
@@ -199,21 +243,17 @@ def _is_other_number(value: str, held: str, kind: str) -> str:
     numbers = f"TRY_CAST(CAST({held} AS VARCHAR) AS DOUBLE), CAST({held} AS DOUBLE)"
     shorter = f"TRY_CAST({value} AS DOUBLE) NOT IN ({numbers})"
     rounded = f"{_is(value, _LONG_WHOLE)} AND {whole}" if kind == "DOUBLE" else shorter
-    return f"({infinite} OR {rounded})"
+    return f"({infinite} OR {rounded} OR contains({value}, '_'))"
 
 
 def _is_other_time(value: str, kind: str) -> str:
     """Return whether a text has a fraction of a second, an offset or a date that a type drops."""
     fraction = _has(value, rf"\.\d{{{_FRACTION_DIGITS[kind]}}}\d*[1-9]")
-    offset = f"{_has(value, _OFFSET)} AND NOT {_has(value, _NO_OFFSET)}"
-    date = _has(value, r"\d-\d+-")
-    if kind == "TIMESTAMP WITH TIME ZONE":
+    if kind in _KEEPS_OFFSETS:
         return fraction
-    return (
-        f"({fraction} OR {offset} OR {date} OR NOT {_is(value, _TIME)})"
-        if kind == "TIME"
-        else (f"({fraction} OR {offset})")
-    )
+    offset = f"{_has(value, _OFFSET)} AND NOT {_has(value, _NO_OFFSET)}"
+    other = f" OR NOT {_is(value, _TIME)}" if kind == "TIME" else ""
+    return f"({fraction} OR {offset}{other})"
 
 
 def _is(value: str, pattern: str) -> str:
@@ -222,51 +262,3 @@ def _is(value: str, pattern: str) -> str:
 
 def _has(value: str, pattern: str) -> str:
     return f"regexp_matches({value}, {literal(pattern)})"
-
-
-def _loose(target: Type) -> Type:
-    """Return a nested type in which fractions and times of day are kept, to compare with it."""
-    if target.fields:
-        return Type(target.name, tuple((name, _loose(part)) for name, part in target.fields))
-    if digits(target) is not None:
-        return Type("DOUBLE")
-    return Type("TIMESTAMP") if target.name == "DATE" else target
-
-
-def _as_seen(seen: Type, target: Type) -> Type:
-    """Return a type in which nothing of JSON's values is rounded or left out.
-
-    It has their numbers, dates as texts, and fields besides those of the target.
-    """
-    if target.fields:
-        return _parts_as_seen(seen, target)
-    is_number = digits(seen) is not None or seen.name == "DOUBLE"
-    changes_numbers = digits(target) is not None or target.name in ("DOUBLE", "BOOLEAN")
-    is_text = seen.name == TEXT and target.name in ("DATE", "BLOB")  # of which DuckDB takes less
-    return seen if (is_number and changes_numbers) or is_text else target
-
-
-def _alike_keys(seen: Type, target: Type) -> BodyFailed:
-    names = ", ".join(f"`{name}`" for name, _ in seen.fields)
-    return failed(
-        f"{names}: keys of an object that differ in case are one field of {target.text}",
-        code="columns_changed",
-        hint="give each key a name of its own, or declare the column as JSON",
-    )
-
-
-def _parts_as_seen(seen: Type, target: Type) -> Type:
-    if seen.name == target.name:
-        parts = {name.lower(): (name, part) for name, part in seen.fields}
-        if len(parts) < len(seen.fields):
-            raise _alike_keys(seen, target)
-        fields = []
-        for name, part in target.fields:
-            spelling, is_now = parts.pop(name.lower(), (name, part))
-            fields.append((spelling, _as_seen(is_now, part)))
-        return Type(target.name, (*fields, *parts.values()))
-    if (target.name, seen.name) == ("MAP", "STRUCT"):
-        key, (value, kind) = target.fields
-        of_double = next((part for _, part in seen.fields if part.name == "DOUBLE"), kind)
-        return Type("MAP", (key, (value, _as_seen(of_double, kind))))
-    return target

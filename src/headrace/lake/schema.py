@@ -51,7 +51,7 @@ Its intervals are positive months, days and milliseconds of 32 bits, its times o
 _LIMITS = {
     "INTERVAL": ": it keeps up to 49 days in whole milliseconds, and nothing below 0",
     "TIME": ": it keeps microseconds, and no offset",
-    "TIME WITH TIME ZONE": ": it keeps no offset",
+    "TIME WITH TIME ZONE": ": it keeps microseconds, and no offset",
 }
 """What a message says of types that keep less than their names say."""
 

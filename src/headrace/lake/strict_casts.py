@@ -138,7 +138,8 @@ def _plain_cast(text: str, type_name: str, form: TextForm, *, trying: bool, stat
             " +-0123456789') <> '' END",
         )
     if name in _SHORT:
-        return Cast(plain, _rounded(text, plain, name, shortest=name == "DOUBLE" and not stated))
+        rounded = is_rounded(text, plain, name, shortest=name == "DOUBLE" and not stated)
+        return Cast(plain, f"NOT isfinite({plain}) OR {rounded}")
     if match := _DECIMAL_TYPE.fullmatch(name):
         return Cast(plain, f"regexp_matches({text}, '[eExX_]|\\.[0-9]{{{match[2]}}}[0-9]*[1-9]')")
     shape = _SHAPES.get(name)
@@ -162,8 +163,8 @@ def _plain_cast(text: str, type_name: str, form: TextForm, *, trying: bool, stat
     )
 
 
-def _rounded(text: str, plain: str, name: str, *, shortest: bool) -> str:
-    """Return the condition for a number that isn't the text's, or isn't finite.
+def is_rounded(text: str, plain: str, name: str, *, shortest: bool) -> str:
+    """Return the condition for text that `plain`, its number as DOUBLE or FLOAT, isn't.
 
     `19.999999999999999999` would be 20.0 as a DOUBLE, 83094542621.77251 would be …7725,
     9007199254740993 one less, 1e-400 zero, and `1_5` is no number. The number is compared with as
@@ -182,7 +183,7 @@ def _rounded(text: str, plain: str, name: str, *, shortest: bool) -> str:
             f" ELSE {written} END"
         )
     return (
-        f"NOT isfinite({plain}) OR CASE WHEN length({text}) < {_SHORT[name]}"
+        f"CASE WHEN length({text}) < {_SHORT[name]}"
         f" AND translate({text}, 'eE_', '') = {text} OR CAST({plain} AS VARCHAR) = {text}"
         f" THEN false ELSE {_significant(written)} <> {digits} END"
     )

@@ -27,6 +27,7 @@ RIGHT = [
     "x12: {rows: claims, encoding: cp1252}",
     "edifact: {rows: lines}",
     "hl7: {rows: observations}",
+    "fix: {rows: orders, sequence: unchecked, groups: {453: [448, 447]}}",
 ]
 WRONG = [
     ("excel: {sheet: 0}", "wrong_value"),
@@ -69,6 +70,9 @@ WRONG = [
     ("nacha: {rows: balances}", "wrong_value"),
     ("nacha: batches", "wrong_type"),
     ("x12: {rows: entries}", "wrong_value"),
+    ("fix: {groups: {453: 448}}", "wrong_value"),
+    ("fix: {groups: {a: [448]}}", "wrong_value"),
+    ("fix: {sequence: any}", "wrong_value"),
 ]
 
 

@@ -72,6 +72,7 @@ IN_PACKAGES = {
             "copybook",
             "edifact",
             "excel",
+            "fix",
             "fixed_width",
             "hl7",
             "mt940",

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from headrace.extension.formats import (
     ENCODINGS,
@@ -27,7 +27,7 @@ LINE_BYTES_MAX = 1 << 16
 class KindsOfRows(RecordFormat):
     """A format of text that has several kinds of rows; a source reads one, named by `rows`."""
 
-    fields = ("rows", "encoding")
+    fields: ClassVar[tuple[str, ...]] = ("rows", "encoding")
     unmistakable = recodable = True
     line_bytes_max = LINE_BYTES_MAX
     kinds_of_rows: Mapping[str, Mapping[str, str]]

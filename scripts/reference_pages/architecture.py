@@ -23,11 +23,11 @@ commands, formats and more through `headrace.extension`: `headrace-import` has `
 `export`, `headrace-advisor` has `optimize`, `ab`, `what-if`, `bottleneck`, `complexity`, `costs`
 and `checks challenge`, `headrace-databases` has rows and tables of databases, `headrace-http`
 sources behind HTTP, `headrace-legacy` has Excel, XML, fixed width, copybooks, and what banks,
-trade, hospitals and markets send (MT940, camt, BAI2, NACHA, X12, EDIFACT, HL7, FIX),
-`headrace-observe` lineage events, traces and metrics, `headrace-cloud` the executor of Dask, `headrace-testing` `test`, `ci`
-and `conformance`, `headrace-demo` the guided example, `headrace-ui` the web UI and what only its
-pages ask for, `headrace-agents` the tools of agents, `headrace-sso` sign-in at a provider. Nothing
-here imports them, and all works without them."""
+trade, hospitals and markets send, `headrace-observe` lineage events, traces and metrics,
+`headrace-cloud` the executor of Dask, `headrace-testing` `test`, `ci` and `conformance`,
+`headrace-demo` the guided example, `headrace-ui` the web UI and what only its pages ask for,
+`headrace-agents` the tools of agents, `headrace-sso` sign-in at a provider. Nothing here imports
+them, and all works without them."""
 
 WAY = [
     (

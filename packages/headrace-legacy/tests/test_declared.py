@@ -27,6 +27,7 @@ RIGHT = [
     "x12: {rows: claims, encoding: cp1252}",
     "edifact: {rows: lines}",
     "hl7: {rows: observations}",
+    "naaccr: {items: [sex, ourItem], own_items: [ourItem]}",
     "fix: {rows: orders, sequence: unchecked, groups: {453: [448, 447]}}",
 ]
 WRONG = [
@@ -73,6 +74,7 @@ WRONG = [
     ("fix: {groups: {453: 448}}", "wrong_value"),
     ("fix: {groups: {a: [448]}}", "wrong_value"),
     ("fix: {sequence: any}", "wrong_value"),
+    ("naaccr: {items: [sexx]}", "wrong_value"),
 ]
 
 

@@ -388,7 +388,7 @@ LEGACY_HINT = "pip install headrace-legacy"
 FILES = {
     **dict.fromkeys(("xlsx", "xlsm", "xls", "xlsb", "ods", "xml"), LEGACY_HINT),
     **dict.fromkeys(
-        ("sta", "mt940", "940", "ach", "nacha", "bai", "bai2", "hl7", "fix"), LEGACY_HINT
+        ("sta", "mt940", "940", "ach", "nacha", "bai", "bai2", "hl7", "fix", "naaccr"), LEGACY_HINT
     ),
     **dict.fromkeys(
         ("x12", "835", "837", "850", "856", "810", "820", "997", "edifact"), LEGACY_HINT

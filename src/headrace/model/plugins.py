@@ -76,6 +76,7 @@ IN_PACKAGES = {
             "fixed_width",
             "hl7",
             "mt940",
+            "naaccr",
             "nacha",
             "x12",
             "xml",

@@ -104,6 +104,38 @@ def test_other_service_characters(bench: Workbench) -> None:
     ]
 
 
+def test_a_star_separates_nothing_before_version_4(bench: Workbench) -> None:
+    """Would catch: a value cut at a star, where UNA has one in the place that versions before 4
+    leave unused."""
+    lines = [*ORDER[:4], "FTX+AAI+++4 * 5", *ORDER[5:]]
+    for version, value in (("3", [["4 * 5"]]), ("4", [["4 "], [" 5"]])):
+        content = interchange(lines, service="UNA:+.?*'", syntax=f"UNOC:{version}")
+        rows = {row["id"]: row for row in rows_of(take(bench, content))}
+        assert rows["FTX"]["elements"][3] == value
+
+
+def test_level_b_without_a_service_string(bench: Workbench) -> None:
+    """Would catch: UNOB, whose usual separators are characters of information separation, refused;
+    and UNOB with those of UNOA."""
+    content = interchange(ORDER, syntax="UNOB:3")
+    assert len(rows_of(take(bench, content, "lines"))) == 2
+    bare = content.replace(b"?'", b"'").replace(b"'\n", b"\x1c").replace(b"?+", b"\x01")
+    bare = bare.translate(bytes.maketrans(b"+:\x01", b"\x1d\x1f+"))
+    rows = {row["id"]: row for row in rows_of(take(bench, bare))}
+    assert rows["FTX"]["elements"][3] == [["It's 5 + 6??", "second"]]
+    assert len(rows_of(take(bench, bare, "lines"))) == 2
+
+
+def test_amounts_and_descriptions_are_whole(bench: Workbench) -> None:
+    """Would catch: the second half of a description lost; amounts with three decimals, or of 18
+    digits, refused."""
+    invoice = [*INVOICE[:5], "IMD+F++:::Blue paint:for outside", *INVOICE[5:]]
+    content = interchange(invoice).replace(b"203:100.50", b"203:123456789012345678,125")
+    (line,) = rows_of(take(bench, content, "lines"))
+    assert line["description"] == "Blue paint\nfor outside"
+    assert line["amount"] == Decimal("123456789012345678.125")
+
+
 @pytest.mark.parametrize("group", [False, True])
 def test_orders_invoices_and_shipments(bench: Workbench, group: bool) -> None:
     """Would catch: a decimal comma refused, a price without its basis, lines without their order."""
@@ -169,8 +201,8 @@ def test_a_file_that_contradicts_its_envelope_is_held(
     [
         (interchange(ORDER)[:-12], "has no end (UNZ)", "delivery_truncated"),
         (interchange(ORDER)[:200], "has no end (UNT)", "delivery_truncated"),
-        (b"UNA:+.? '", "no header of an interchange (UNB)", "unreadable_delivery"),
-        (b"ISA*00*", "no header of an interchange (UNB) at byte 0", "unreadable_delivery"),
+        (b"UNA:+.? '", "no header (UNA, UNB) declares separators", "unreadable_delivery"),
+        (b"ISA*00*", "at byte 0 no header (UNA, UNB)", "unreadable_delivery"),
         (interchange(ORDER).replace(b"UNB+", b"UNB*"), "no header", "unreadable_delivery"),
         (interchange(ORDER).replace(b"12,5", b"12,5,0"), "12,5,0 is no number", ""),
         (interchange(ORDER).replace(b"202401051530:203", b"20240105:610"), "", ""),

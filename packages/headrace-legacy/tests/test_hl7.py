@@ -69,6 +69,21 @@ def test_segments_have_all_their_values(bench: Workbench, end: str) -> None:
     assert rows[5]["fields"][4] == [[["5 & 6 ^ 7\nsecond \\H\\line"]], [["third"]]]
 
 
+def test_escapes_of_other_kinds_are_pairs_too(bench: Workbench) -> None:
+    r"""Would catch: the end of an escape that stays, read as the begin of the next one: in
+    `\H\R\N\` the `\R\` isn't a separator."""
+    notes = [
+        (r"\H\R\N\.", r"\H\R\N\."),
+        (r"\.sp2\T\.in+4\.", r"\.sp2\T\.in+4\."),
+        (r"\Z1F\E\M2134FF\S\T\.", r"\Z1F\E\M2134FF\S&."),
+        (r"\XE4\F\H\\F\\N\.", r"\XE4\F\H\|\N\."),
+        (r"5 \ 6 \T\ 7", r"5 \ 6 & 7"),
+    ]
+    message = [*RESULT[:4], *(f"OBX|1|TX|N^Note^L||{note}||||||F" for note, _ in notes)]
+    results = rows_of(take(bench, batch(message), "observations"))
+    assert [row["value"] for row in results] == [value for _, value in notes]
+
+
 def test_messages_patients_and_results(bench: Workbench) -> None:
     content = batch(RESULT, ADMISSION)
     first, second = rows_of(take(bench, content, "messages"))
@@ -138,9 +153,13 @@ def test_a_batch_with_another_count_is_held(
     [
         (batch(RESULT)[: -len("BTS|1\rFTS|1\r")], "has no end (BTS)", "delivery_truncated"),
         (batch(RESULT)[: -len("FTS|1\r")], "has no end (FTS)", "delivery_truncated"),
-        (b"PID|1||7\r", "no header of an interchange", ""),
-        (b"MSHX", "no header of an interchange", ""),
-        (batch(RESULT).replace(b"\rOBX|3", b"\nOBX|3"), "ends with another line break", ""),
+        (b"PID|1||7\r", "at byte 0 no header (FHS, BHS, MSH)", ""),
+        (b"MSHX", "no header (FHS, BHS, MSH) declares separators", ""),
+        (
+            batch(RESULT).replace(b"\rOBX|3", b"\nOBX|3"),
+            "has a line break inside that ends no other segment",
+            "",
+        ),
         (batch(RESULT).replace(b"\rPV1", b"\rpv1"), "pv1 is no name of a segment", ""),
     ],
 )

@@ -18,7 +18,16 @@ from headrace.model.texts import plain
 from headrace_legacy.x12 import COLUMNS, X12
 
 ISA = "ISA*00*          *00*          *ZZ*SENDER         *ZZ*RECEIVER       *{day}*1253*{repeat}*{version}*000000905*0*P*{component}{end}"
-KINDS = {"835": "HP", "837": "HC", "850": "PO", "856": "SH", "810": "IN", "820": "RA", "997": "FA"}
+KINDS = {
+    "835": "HP",
+    "837": "HC",
+    "850": "PO",
+    "856": "SH",
+    "810": "IN",
+    "820": "RA",
+    "997": "FA",
+    "834": "BE",
+}
 
 
 def interchange(
@@ -120,6 +129,24 @@ SHIPMENT = [
 ]
 REMITTANCE = ["ST*820*0001", "BPR*C*90*C*ACH", "ENT*1", "RMR*IV*INV-1**90*100*10"]
 ACKNOWLEDGED = ["ST*997*0001", "AK1*HC*7", "AK2*837*0021", "AK5*R*5", "AK9*R*1*1*0"]
+
+
+ENROLMENT = [
+    "ST*834*0001",
+    "BGN*00*1*20240102",
+    "N1*P5*EMPLOYER*FI*1",
+    "INS*Y*18*021",
+    "REF*0F*S1",
+    "NM1*IL*1*DOE*JANE",
+    "N3*1 STREET",
+    "HD*021**HLT",
+    "DTP*348*D8*20240101",
+    "LX*1",
+    "NM1*P3*1*DOCTOR",
+    "HD*021**DEN",
+    "INS*N*19*021",
+    "NM1*IL*1*DOE*MAX",
+]
 
 
 def take(bench: Workbench, content: bytes, rows: str = "segments", **more: Any) -> Any:
@@ -224,6 +251,53 @@ def test_claims_belong_to_their_patients_and_providers(bench: Workbench) -> None
         (1, "2", "99214", 1),
     ]
     assert (services[0]["begins"], services[0]["ends"]) == (date(2024, 1, 1), date(2024, 1, 3))
+
+
+def test_an_enrolment_has_a_loop_for_each_member(bench: Workbench) -> None:
+    """Would catch: members, their coverages and doctors that nothing holds together."""
+    rows = rows_of(take(bench, interchange(ENROLMENT)))
+    at = {row["segment"]: row["id"] for row in rows}
+    assert [(row["id"], at.get(row["loop"]), row["loop"]) for row in rows[3:-1]] == [
+        ("INS", "ST", 1),
+        ("REF", "INS", 4),
+        ("NM1", "INS", 4),
+        ("N3", "NM1", 6),
+        ("HD", "INS", 4),
+        ("DTP", "HD", 8),
+        ("LX", "HD", 8),
+        ("NM1", "LX", 10),
+        ("HD", "INS", 4),
+        ("INS", "ST", 1),
+        ("NM1", "INS", 13),
+    ]
+
+
+def test_an_acknowledgement_between_the_headers(bench: Workbench) -> None:
+    """Would catch: a file refused for a TA1, which stands in no group, or its TA1 lost."""
+    receipt = b"TA1*000000904*240101*1200*A*000~\n"
+    content = interchange(ORDER).replace(b"GS*", receipt + b"GS*")
+    rows = rows_of(take(bench, content))
+    assert [(row["id"], row["interchange"], row["transaction"]) for row in rows[:2]] == [
+        ("TA1", "000000905", None),
+        ("ST", "000000905", 1),
+    ]
+    assert rows[0]["elements"][3] == [["A"]]
+    assert len(rows_of(take(bench, content, "lines"))) == 2
+    alone = interchange().replace(b"IEA", receipt + b"IEA")
+    assert [row["id"] for row in rows_of(take(bench, alone))] == ["TA1"]
+    assert rows_of(take(bench, alone, "lines")) == []
+    refused = take(bench, content.replace(b"SE*8", receipt + b"SE*8"))
+    assert isinstance(refused, UnreadableFile)
+
+
+def test_numbers_of_groups_may_have_zeros_before_them(bench: Workbench) -> None:
+    """Would catch: a group held because its trailer writes the same number otherwise; a transaction
+    set's control number is text."""
+    content = interchange(ORDER).replace(b"GE*1*1~", b"GE*1*0001~")
+    assert len(rows_of(take(bench, content, "lines"))) == 2
+    refused = take(bench, interchange(ORDER).replace(b"SE*8*0001~", b"SE*8*1~"))
+    assert isinstance(refused, UnreadableFile)
+    assert refused.code == "delivery_total"
 
 
 def test_orders_invoices_and_shipments(bench: Workbench) -> None:
@@ -340,7 +414,7 @@ def test_a_transaction_set_without_an_envelope_is_held(bench: Workbench) -> None
         (interchange(ORDER)[:220], "has no end (SE)", "delivery_truncated"),
         (
             b"name;amount\n1;2\n",
-            "no header of an interchange (ISA) at byte 0",
+            "at byte 0 no header (ISA, ST) declares separators",
             "unreadable_delivery",
         ),
         (
@@ -368,7 +442,7 @@ def test_a_transaction_set_without_an_envelope_is_held(bench: Workbench) -> None
             "segment 3 (BEG) at byte 143: it is in no transaction set",
             "unreadable_delivery",
         ),
-        (interchange(ORDER) + b"garbage", "no header of an interchange", "unreadable_delivery"),
+        (interchange(ORDER) + b"garbage", "no header (ISA, ST)", "unreadable_delivery"),
         (
             interchange(ORDER).replace(b"*20240102~\nN1", b"*20240132~\nN1"),
             "20240132 is no date or time",

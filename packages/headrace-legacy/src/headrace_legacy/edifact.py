@@ -11,14 +11,12 @@ from collections.abc import Sequence
 
 from headrace_legacy.segments import (
     COUNT,
-    MONEY,
     NEVER,
     QUANTITY,
     TEXT,
     TIME,
     Column,
     Level,
-    Loop,
     Message,
     Open,
     Segment,
@@ -26,11 +24,10 @@ from headrace_legacy.segments import (
     Syntax,
     Table,
     Total,
-    are_separators,
     decimal_column,
+    given_column,
     instant,
     kinds_of,
-    number_column,
     places,
     text_column,
 )
@@ -40,8 +37,11 @@ _SERVICE = b"UNA"
 _SERVICE_BYTES = 9
 _USUAL = b":+.?*'"
 """The characters where no service string (UNA) declares others."""
-_REPEATS_FROM = b"4"
-"""The version of the syntax from which on a separator of repetitions is usual."""
+_OF_LEVEL_B = b"\x1f\x1d.  \x1c"
+"""The same for UNOB, which may have the others, too."""
+_REPEATS_FROM = "4"
+"""The version of the syntax from which on there is a separator of repetitions."""
+_MONEY = "DECIMAL(23,5)"
 _FULL_FORMS = ("%Y%m%d", "%Y%m%d%H%M", "%Y%m%d%H%M%S")
 _DATE_FORMS = {
     "": _FULL_FORMS,
@@ -75,6 +75,11 @@ def _item(*kinds: str) -> Column:
     return Column(TEXT, places("PIA02"), read)
 
 
+def _description(segment: Segment, _text: str) -> str:
+    """Return the two halves of a description as lines."""
+    return "\n".join(filter(None, (segment.at(3, 1, component) for component in (4, 5))))
+
+
 _HEAD = {
     "interchange": TEXT,
     "functional_group": TEXT,
@@ -91,10 +96,10 @@ TABLES = {
         {
             "sender": text_column("UNB02"),
             "receiver": text_column("UNB03"),
-            "sent": Column(TIME, (), lambda _segment, text: text),
+            "sent": given_column(TIME),
             "version": text_column("UNH02-3"),
             "subset": text_column("UNH02-5"),
-            "segments": number_column(),
+            "segments": given_column(COUNT),
             "document_kind": text_column("BGM01"),
             **_DOCUMENT,
             "function": text_column("BGM03"),
@@ -107,17 +112,17 @@ TABLES = {
             "delivery_party": text_column("NAD[DP]02 NAD[ST]02"),
             "invoicee": text_column("NAD[IV]02 NAD[BT]02"),
             "currency": text_column("CUX[2]01-2"),
-            "invoice_amount": decimal_column(MONEY, "MOA[77]01-2"),
-            "amount_due": decimal_column(MONEY, "MOA[9]01-2"),
-            "lines_amount": decimal_column(MONEY, "MOA[79]01-2"),
-            "tax_amount": decimal_column(MONEY, "MOA[176]01-2"),
+            "invoice_amount": decimal_column(_MONEY, "MOA[77]01-2"),
+            "amount_due": decimal_column(_MONEY, "MOA[9]01-2"),
+            "lines_amount": decimal_column(_MONEY, "MOA[79]01-2"),
+            "tax_amount": decimal_column(_MONEY, "MOA[176]01-2"),
         },
     ),
     LINES: Table(
         "line",
         dict.fromkeys(("ORDERS", "ORDRSP", "ORDCHG", "DESADV", "RECADV", "INVOIC"), "LIN"),
         {
-            "line": number_column(),
+            "line": given_column(COUNT),
             **_DOCUMENT,
             "purchase_order": text_column("RFF[ON]01-2"),
             "pack": text_column("CPS01"),
@@ -129,7 +134,7 @@ TABLES = {
             "item_kind": text_column("LIN03-2"),
             "buyer_item": _item("IN", "BP"),
             "supplier_item": _item("SA"),
-            "description": text_column("IMD03-4"),
+            "description": Column(TEXT, places("IMD03-4 IMD03-5"), _description),
             "ordered": decimal_column(QUANTITY, "QTY[21]01-2"),
             "despatched": decimal_column(QUANTITY, "QTY[12]01-2"),
             "invoiced": decimal_column(QUANTITY, "QTY[47]01-2"),
@@ -137,7 +142,7 @@ TABLES = {
             "net_price": decimal_column(QUANTITY, "PRI[AAA]01-2"),
             "gross_price": decimal_column(QUANTITY, "PRI[AAB]01-2"),
             "price_basis": decimal_column(QUANTITY, "PRI[AAA]01-5 PRI[AAB]01-5"),
-            "amount": decimal_column(MONEY, "MOA[203]01-2"),
+            "amount": decimal_column(_MONEY, "MOA[203]01-2"),
             "tax_rate": decimal_column(QUANTITY, "TAX[7]05-4"),
             "delivery_time": _time("2"),
             "despatch_time": _time("11"),
@@ -158,6 +163,7 @@ class Edifact(SegmentFormat):
     name = "edifact"
     meaning = "which rows of EDIFACT interchanges are read"
     endings = (".edifact",)
+    begins = ("UNA", "UNB")
     levels = (
         Level("UNB", "UNZ", "interchange", "groups or messages", (5, 2), 1),
         Level("UNG", "UNE", "group", "messages", (5, 2), 1, optional=True),
@@ -173,29 +179,25 @@ class Edifact(SegmentFormat):
     def syntax(self, start: bytes) -> Syntax | None:
         """Return the characters of the service string; the usual ones without it."""
         is_declared = start.startswith(_SERVICE)
-        service = start[len(_SERVICE) : _SERVICE_BYTES] if is_declared else _USUAL
         header = start[_SERVICE_BYTES:].lstrip(self.blank) if is_declared else start
+        usual = _OF_LEVEL_B if header[3:4] == _OF_LEVEL_B[1:2] else _USUAL
+        service = start[len(_SERVICE) : _SERVICE_BYTES] if is_declared else usual
         if len(service) < len(_USUAL) or not header.startswith(b"UNB" + service[1:2]):
             return None
-        component, element, _, release, repetition, terminator = (
-            service[at : at + 1] for at in range(len(_USUAL))
-        )
-        if not is_declared and _syntax_version(header) < _REPEATS_FROM:
+        component, element, _, release, repetition, terminator = (*service.decode("latin-1"),)
+        version = header[4:12].decode("latin-1").partition(component)[2][:1]
+        if version < _REPEATS_FROM or repetition == " ":
             repetition = NEVER
-        optional = [each for each in (release, repetition) if each != b" "]
-        if not are_separators([component, element, terminator, *optional]):
-            return None
-        inner = ((NEVER if repetition == b" " else repetition).decode(), component.decode())
-        special = (*inner, _RELEASED)
+        inner = (repetition, component)
         return Syntax(
-            terminator,
-            element.decode(),
+            terminator.encode("latin-1"),
+            element,
             inner,
-            special=special,
-            release=release.strip().decode(),
+            escape=_RELEASED,
+            release=release.strip(),
             value=_released,
             declared_bytes=_SERVICE_BYTES if is_declared else 0,
-        )
+        ).checked(release.strip() or NEVER)
 
     def segment(self, text: str, number: int, offset: int, syntax: Syntax) -> Segment:
         """Return the segment, in which released characters don't separate."""
@@ -207,12 +209,11 @@ class Edifact(SegmentFormat):
         """Return the message that a header begins."""
         unb, header = opened[0].header, opened[-1].header
         group = opened[1].header if len(opened) == len(self.levels) else None
-        kind = header.at(2) or ""
         head = {
             "interchange": unb.at(5),
             "functional_group": group and group.at(5),
             "message": str(number),
-            "message_type": kind,
+            "message_type": header.at(2) or "",
             "reference": header.at(1),
         }
         sent = f"{unb.at(4) or ''}{unb.at(4, 1, 2) or ''}"
@@ -221,7 +222,7 @@ class Edifact(SegmentFormat):
             "receiver": unb.at(3) or "",
             "sent": instant(unb, sent, "%y%m%d%H%M", "%Y%m%d%H%M"),
         }
-        return Message(kind, head, [Loop(header, 1, -1, values)])
+        return Message.begun(header, header.at(2), head, values)
 
 
 _RELEASED = "\0"
@@ -233,11 +234,4 @@ def _protected(match: re.Match[str]) -> str:
 
 
 def _released(text: str) -> str:
-    if _RELEASED not in text:
-        return text
     return re.sub(f"{_RELEASED}([0-9]+) ", lambda match: chr(int(match[1])), text)
-
-
-def _syntax_version(header: bytes) -> bytes:
-    """Return the version in `UNB+UNOC:3+…`."""
-    return header[4:12].partition(b":")[2][:1]

@@ -16,7 +16,6 @@ from headrace_legacy.segments import (
     TEXT,
     Column,
     Level,
-    Loop,
     Message,
     Open,
     Segment,
@@ -24,9 +23,8 @@ from headrace_legacy.segments import (
     Stream,
     Syntax,
     Table,
-    are_separators,
+    given_column,
     kinds_of,
-    number_column,
     places,
     text_column,
 )
@@ -34,12 +32,11 @@ from headrace_legacy.segments import (
 MESSAGES, PATIENTS, OBSERVATIONS = "messages", "patients", "observations"
 FIELDS = "VARCHAR[][][][]"
 """Field → repetition → component → subcomponent."""
-_HEADERS = ("MSH", "BHS", "FHS")
+_HEADERS = ("FHS", "BHS", "MSH")
 _NEXT = re.compile(rb"[\r\n]+[A-Z][A-Z0-9]{2}[^A-Za-z0-9\s]")
 """A line break with what seems to be another segment."""
 _BLOCK = b"\x0b\x1c"
 """The bytes around a message in the protocol MLLP."""
-_NEVER = NEVER.decode()
 _TIME = re.compile(
     r"([0-9]{4})(?:([0-9]{2})(?:([0-9]{2})"
     r"(?:([0-9]{2})(?:([0-9]{2})([0-9]{2}(?:\.[0-9]{1,4})?)?)?)?)?)?"
@@ -108,7 +105,7 @@ TABLES = {
             "sent": _time("MSH07"),
             "processing": text_column("MSH11"),
             "version": text_column("MSH12"),
-            "segments": number_column(),
+            "segments": given_column(COUNT),
             "recorded": _time("EVN02"),
             "acknowledgement": text_column("MSA01"),
             "acknowledged_id": text_column("MSA02"),
@@ -117,7 +114,7 @@ TABLES = {
     PATIENTS: Table(
         "patient",
         "PID",
-        {"patient": number_column()},
+        {"patient": given_column(COUNT)},
         {
             **_PATIENT,
             "patient_id_kind": text_column("PID03-5"),
@@ -147,7 +144,7 @@ TABLES = {
         "observation",
         "OBX",
         {
-            "observation": number_column(),
+            "observation": given_column(COUNT),
             **_PATIENT,
             "placer_order": text_column("OBR02-1"),
             "filler_order": text_column("OBR03-1"),
@@ -182,6 +179,7 @@ class Hl7(SegmentFormat):
     name = "hl7"
     meaning = "which rows of HL7 messages are read"
     endings = (".hl7",)
+    begins = _HEADERS
     segment_bytes_max = 1 << 23
     blank = b" \t\r\n" + _BLOCK
     levels = (
@@ -205,7 +203,9 @@ class Hl7(SegmentFormat):
         """Return a segment without the end of a block. Line breaks in values stay."""
         del stream
         if _NEXT.search(piece):
-            raise CannotRead(f"the segment at byte {offset:,} ends with another line break")
+            raise CannotRead(
+                f"the segment at byte {offset:,} has a line break inside that ends no other segment"
+            )
         piece = piece.rstrip(_BLOCK)
         if any(sign in piece for sign in _BLOCK):
             raise CannotRead(
@@ -222,7 +222,7 @@ class Hl7(SegmentFormat):
         segment = super().segment(text, number, offset, declared or syntax)
         if declared is None:
             raise segment.refused("it declares no separators")
-        escape = declared.special[-1]
+        escape = declared.escape
         written = segment.parts[1]
         names = dict(zip((*declared.inner, escape), "RSTE", strict=True))
         escaped = (f"{escape}{names[each]}{escape}" if each in names else each for each in written)
@@ -240,7 +240,7 @@ class Hl7(SegmentFormat):
             "trigger_event": header.at(9, 1, 2),
             "control_id": header.at(10),
         }
-        return Message(header.at(9) or "", head, [Loop(header, 1, -1)])
+        return Message.begun(header, header.at(9), head)
 
 
 def _declared(text: str, terminator: bytes) -> Syntax | None:
@@ -249,25 +249,23 @@ def _declared(text: str, terminator: bytes) -> Syntax | None:
         return None
     field = text[3]
     characters = re.split(r"[\r\n]", text[4:].partition(field)[0])[0]
-    used = [field, *characters[:4]]
-    if not are_separators([each.encode() for each in used]):
-        return None
-    component, repetition, escape, subcomponent = (*characters[:4], *([_NEVER] * 4))[:4]
+    component, repetition, escape, subcomponent = (*characters[:4], *([NEVER] * 4))[:4]
     names = {"F": field, "S": component, "R": repetition, "E": escape, "T": subcomponent}
     inner = (repetition, component, subcomponent)
     return Syntax(
-        terminator, field, inner, special=(*inner, escape), value=partial(_unescaped, escape, names)
-    )
+        terminator, field, inner, escape=escape, value=partial(_unescaped, escape, names)
+    ).checked(escape)
 
 
 def _unescaped(escape: str, names: Mapping[str, str], text: str) -> str:
     """Return a value with the characters that its escapes stand for; others stay as written."""
-    if escape not in text:
-        return text
-    return _escapes(escape).sub(lambda match: _character(names, match[1]), text)
+    return _escapes(escape).sub(lambda match: _characters(names, match), text)
 
 
-def _character(names: Mapping[str, str], name: str) -> str:
+def _characters(names: Mapping[str, str], match: re.Match[str]) -> str:
+    name = match[1]
+    if name is None:
+        return match[0]
     if name == ".br":
         return "\n"
     return names[name] if name in names else bytes.fromhex(name[1:]).decode()
@@ -275,5 +273,7 @@ def _character(names: Mapping[str, str], name: str) -> str:
 
 @lru_cache(maxsize=16)
 def _escapes(escape: str) -> re.Pattern[str]:
+    """Return the pattern of all escapes, whose group is the name of those that are replaced."""
     mark = re.escape(escape)
-    return re.compile(rf"{mark}([FSRET]|\.br|X(?:[0-7][0-9A-Fa-f])+){mark}")
+    replaced = r"[FSRET]|\.br|X(?:[0-7][0-9A-Fa-f])+"
+    return re.compile(rf"{mark}(?:({replaced})|[HN]|[XCM][0-9A-Fa-f]*|[Z.][^{mark}]*){mark}")

@@ -38,12 +38,14 @@ _BLANK = b" \t\r\n"
 _MARK = b"\xef\xbb\xbf"
 _LINE_END = re.compile(rb"\r?\n|\r")
 _ID = re.compile(r"[A-Z][A-Z0-9]{1,2}")
-NEVER = b"\0\0"
+NEVER = "\0\0"
 """A separator that no file has: text with NUL bytes is refused."""
 _PLACE = re.compile(r"([A-Z][A-Z0-9]{1,2})(?:\[(\w+)\])?([0-9]{2})(?:-([0-9]+))?")
 _DECIMAL = re.compile(r"([+-]?)0*([0-9]*)(?:[.,]([0-9]*))?")
 
 _Value = TypeVar("_Value")
+_Fill = tuple[str, Callable[["Segment", str], str | None], int, int]
+"""Name of a column, how its value is read, and the element and component that has it."""
 
 
 class Syntax(NamedTuple):
@@ -54,55 +56,62 @@ class Syntax(NamedTuple):
     inner: tuple[str, ...]
     release: str = ""
     """The character that makes the next one a part of the value."""
-    special: tuple[str, ...] = ()
-    """What may stand for more than itself: inner separators, and what escapes them."""
+    escape: str = NEVER
+    """What marks characters that stand for others."""
     value: Callable[[str], str] = str
-    """Returns a value without what escapes its separators."""
+    """Returns a value with the characters that its escapes stand for."""
     is_bare: bool = False
     """Whether there is no envelope, so that nothing declares them."""
     declared_bytes: int = 0
     """The length of a declaration that is no segment."""
 
-    def values(self, text: str, separators: Sequence[str]) -> list[Any] | None:
+    def checked(self, *others: str) -> Syntax | None:
+        """Return it; None unless all separators are different characters that no value needs."""
+        separators = (self.terminator.decode("latin-1"), self.element, *self.inner, *others)
+        used = [each for each in separators if each != NEVER]
+        return self if len({*used}) == len(used) and all(map(_is_separator, used)) else None
+
+    def values(self, text: str, level: int = 0) -> list[Any]:
         """Return the parts of an element as nested lists, with None for empty values."""
-        if not text:
-            return None
-        outer, *others = separators
-        if not others:
-            return [self.value(part) or None for part in text.split(outer)]
-        if outer not in text:
-            return [self.values(text, others)]
-        return [self.values(part, others) for part in text.split(outer)]
+        parts = text.split(self.inner[level])
+        if level == len(self.inner) - 1:
+            return [
+                self.value(part) or None if self.escape in part else part or None for part in parts
+            ]
+        return [self.values(part, level + 1) if part else None for part in parts]
 
 
 class Segment:
     """A segment, with its number in the file from 1 and the offset of its first byte."""
 
-    __slots__ = ("id", "is_plain", "number", "offset", "parts", "syntax")
+    __slots__ = ("id", "number", "offset", "parts", "syntax")
 
     def __init__(self, text: str, number: int, offset: int, syntax: Syntax) -> None:
         self.syntax, self.number, self.offset = syntax, number, offset
         self.parts = text.split(syntax.element)
         self.id = self.parts[0]
-        self.is_plain = not any(map(text.__contains__, syntax.special))
-        """Whether all of its elements are one value, as it is written."""
         if not self.id:
             raise self.refused("it has no name")
         if not _is_name(self.id):
             raise self.refused(f"{marked(printable(self.id, 20))} is no name of a segment")
 
-    def at(self, element: int, *inner: int) -> str | None:
-        """Return a value, by numbers from 1: the element, then the part of it at each level.
-
-        Levels that aren't given are 1. None for an empty or absent value.
-        """
-        text = self.parts[element] if element < len(self.parts) else ""
-        if not self.is_plain:
-            for level, separator in enumerate(self.syntax.inner):
-                text = _part(text, separator, inner[level] if level < len(inner) else 1)
-            text = self.syntax.value(text)
-        elif inner and max(inner) > 1:
+    def at(
+        self, element: int, repetition: int = 1, component: int = 1, subcomponent: int = 1
+    ) -> str | None:
+        """Return a value, by numbers from 1. None for an empty or absent value."""
+        if element >= len(self.parts):
             return None
+        text, syntax = self.parts[element], self.syntax
+        place, inside = repetition, component
+        for separator in syntax.inner:
+            if separator in text:
+                parts = text.split(separator, place)
+                text = parts[place - 1] if place <= len(parts) else ""
+            elif place > 1:
+                return None
+            place, inside = inside, subcomponent
+        if syntax.escape in text:
+            text = syntax.value(text)
         return text.strip() or None
 
     def repetitions(self, element: int) -> int:
@@ -113,10 +122,8 @@ class Segment:
 
     def elements(self) -> list[Any]:
         """Return all values as nested lists."""
-        syntax = self.syntax
-        if self.is_plain and len(syntax.inner) == 2:
-            return [[[part]] if part else None for part in self.parts[1:]]
-        return [syntax.values(part, syntax.inner) for part in self.parts[1:]]
+        values = self.syntax.values
+        return [values(part) if part else None for part in self.parts[1:]]
 
     def count(self, element: int) -> int:
         """Return a count. Raises CannotRead for anything but digits."""
@@ -141,11 +148,8 @@ class Segment:
         return f"segment {self.number:,}{name} at byte {self.offset:,}"
 
 
-def _part(text: str, separator: str, place: int) -> str:
-    if separator not in text:
-        return text if place == 1 else ""
-    parts = text.split(separator)
-    return parts[place - 1] if place <= len(parts) else ""
+def _is_separator(text: str) -> bool:
+    return len(text) == 1 and text.isascii() and not text.isalnum() and text != " "
 
 
 @lru_cache(maxsize=1 << 12)
@@ -186,6 +190,8 @@ class Level(NamedTuple):
     optional: bool = False
     counts: str = ""
     """The header of the only members that are counted; empty for all."""
+    numbered: bool = False
+    """Whether references are numbers, which may have zeros before them."""
 
 
 class Total(NamedTuple):
@@ -258,6 +264,17 @@ class Message:
     """The total that it states of itself."""
     total: Decimal = field(default_factory=Decimal)
 
+    @classmethod
+    def begun(
+        cls,
+        header: Segment,
+        kind: str | None,
+        head: Mapping[str, Any],
+        values: dict[str, str] | None = None,
+    ) -> Message:
+        """Return a message that its header begins, with values from the headers around it."""
+        return cls(kind or "", head, [Loop(header, 1, -1, values or {})])
+
     def value(self, column: str) -> str | None:
         """Return the value that the innermost loop has, or the nearest one around it."""
         return next(
@@ -275,9 +292,9 @@ def places(text: str) -> tuple[Place, ...]:
     return tuple(parsed)
 
 
-def number_column() -> Column:
-    """Return a column of numbers that reading counts itself."""
-    return Column(COUNT, (), lambda _segment, text: text)
+def given_column(kind: str) -> Column:
+    """Return a column whose values no segment has: numbers of rows, and what headers say."""
+    return Column(kind, (), lambda _segment, text: text)
 
 
 def text_column(text: str) -> Column:
@@ -355,14 +372,6 @@ def kinds_of(
     }
 
 
-def are_separators(texts: Sequence[bytes]) -> bool:
-    """Return whether these are different characters of ASCII that no value needs."""
-    texts = [text for text in texts if text != NEVER]
-    return len({*texts}) == len(texts) and all(
-        len(each) == 1 and each.isascii() and not each.isalnum() and each != b" " for each in texts
-    )
-
-
 class SegmentFormat(KindsOfRows):
     """A format of segments in an envelope."""
 
@@ -370,8 +379,12 @@ class SegmentFormat(KindsOfRows):
     segment_bytes_max = SEGMENT_BYTES_MAX
     blank = b" \t\r\n"
     """Bytes between segments."""
+    begins: tuple[str, ...]
+    """What may declare separators, for messages."""
     levels: tuple[Level, ...]
     """Outermost first; the last one is that of messages."""
+    outside: Collection[str] = ()
+    """Segments in no message, behind the header of an interchange."""
     kinds: Mapping[str, Table]
     """The kinds of rows that are loops."""
     loops: Mapping[str, Mapping[str, int]]
@@ -446,17 +459,14 @@ class SegmentFormat(KindsOfRows):
             syntax = self.syntax(stream.peek())
             if syntax is None:
                 raise CannotRead(
-                    f"there is no header of an interchange ({self.levels[0].header}) at byte"
-                    f" {stream.offset:,}",
+                    f"at byte {stream.offset:,} no header ({', '.join(self.begins)}) declares"
+                    " separators",
                     line=number + 1,
                 )
             stream.advance(syntax.declared_bytes)
-            segment: Segment | None = None
-            while (segment is None or segment.id != last) and stream.skip(self.blank):
+            for offset, piece in stream.pieces(syntax, self.blank, self.segment_bytes_max):
                 number += 1
-                offset = stream.offset
-                piece = stream.piece(syntax, self.segment_bytes_max)
-                if piece is None:
+                if len(piece) > self.segment_bytes_max:
                     raise CannotRead(
                         f"segment {number:,} at byte {offset:,} has more than"
                         f" {self.segment_bytes_max:,} bytes",
@@ -466,6 +476,8 @@ class SegmentFormat(KindsOfRows):
                 segment = self.segment(text, number, offset, syntax)
                 syntax = segment.syntax
                 yield segment
+                if segment.id == last:
+                    break
 
 
 class Stream:
@@ -505,39 +517,23 @@ class Stream:
             pass
         return self._buffer[self._at : self._at + _HEADER_BYTES]
 
-    def piece(self, syntax: Syntax, bytes_max: int) -> bytes | None:
-        """Return the text until the terminator, or until the end; None if it is too long."""
-        at = self._at
-        end = self._buffer.find(syntax.terminator, at)
-        release = syntax.release.encode()
-        if end < 0 or (release and self._buffer[end - 1 : end] == release):
-            end = self._end(syntax.terminator, release, bytes_max)
-            at = self._at
-        piece = self._buffer[at:end]
-        self._at = end + 1
-        self.offset += end + 1 - at
-        return piece if len(piece) <= bytes_max else None
+    def pieces(self, syntax: Syntax, blank: bytes, bytes_max: int) -> Iterator[tuple[int, bytes]]:
+        """Yield the texts before terminators, or the end of the file, with their offsets.
 
-    def _end(self, terminator: bytes, release: bytes, bytes_max: int) -> int:
-        """Return where the first terminator is that nothing releases, or the end of the file."""
-        start = self._at
-        while True:
-            end = self._buffer.find(terminator, start)
-            if end >= 0:
-                if not self._is_released(end, release):
-                    return end
-                start = end + 1
-            elif len(self._buffer) - self._at > bytes_max or not self._read():
-                return len(self._buffer)
-            else:
-                start = self._at
-
-    def _is_released(self, end: int, release: bytes) -> bool:
-        """Return whether an odd number of release characters stands before this byte."""
-        before = end
-        while before > self._at and self._buffer[before - 1 : before] == release:
-            before -= 1
-        return (end - before) % 2 == 1
+        A text that is too long may be cut.
+        """
+        end, release = syntax.terminator, syntax.release.encode()
+        while self.skip(blank):
+            *complete, rest = _joined(self._buffer[self._at :].split(end), end, release)
+            for whole in complete:
+                self.advance(len(whole) + len(end))
+                piece = whole.lstrip(blank)
+                if piece or end not in blank:
+                    yield self.offset - len(piece) - len(end), piece
+            is_end = len(rest) > bytes_max or not self._read()
+            if is_end and (piece := rest.lstrip(blank)):
+                self.advance(len(rest))
+                yield self.offset - len(piece), piece
 
     def _read(self) -> bool:
         begin = self._file.tell()
@@ -549,6 +545,20 @@ class Stream:
         self._buffer = self._buffer[self._at :] + chunk
         self._at = 0
         return bool(chunk)
+
+
+def _joined(parts: list[bytes], end: bytes, release: bytes) -> list[bytes]:
+    """Return parts, joined where an odd number of release characters stands before a terminator."""
+    if not release:
+        return parts
+    results = parts[:1]
+    for part in parts[1:]:
+        last = results[-1]
+        if last.endswith(release) and (len(last) - len(last.rstrip(release))) % 2:
+            results[-1] = last + end + part
+        else:
+            results.append(part)
+    return results
 
 
 def _regular_bytes(chunk: bytes, begin: int, line_bytes: int) -> int:
@@ -575,17 +585,17 @@ class _Reading:
         self._message: Message | None = None
         self._headers = {level.header: rank for rank, level in enumerate(form.levels)}
         self._trailers = {level.trailer for level in form.levels if level.trailer}
+        self._envelope = self._trailers.union(self._headers)
         self._loop_names = {*form.ends.values()}.union(*form.loops.values(), *form.leaves.values())
         self._summed = {name for total in form.totals.values() for name in total.names()}
-        self._fills: dict[str, list[tuple[str, Column, Place]]] = {}
         self._table = form.kinds.get(kind)
-        if self._table is not None:
-            for name, column in (*self._table.inherited.items(), *self._table.columns.items()):
-                for place in column.places:
-                    self._fills.setdefault(place.segment, []).append((name, column, place))
+        self._fills = {} if self._table is None else _fills(self._table)
 
     def take(self, segment: Segment) -> None:
         """Add a segment."""
+        if self._message is not None and segment.id not in self._envelope:
+            self._add(segment, self._message, is_trailer=False)
+            return
         is_header, is_trailer = segment.id in self._headers, segment.id in self._trailers
         if is_header or is_trailer:
             self._end_without_trailer()
@@ -593,6 +603,8 @@ class _Reading:
             self._begin(segment, self._headers[segment.id])
         if self._message is not None:
             self._add(segment, self._message, is_trailer=is_trailer)
+        elif self._open and segment.id in self._form.outside:
+            self._add_outside(segment)
         elif not is_header and not is_trailer:
             raise segment.refused(f"it is in no {self._form.levels[-1].name}")
         if is_trailer:
@@ -655,7 +667,8 @@ class _Reading:
         """Compare a trailer with its header and with what they enclose."""
         level, header, count = opened.level, opened.header, opened.count
         begun, ended = header.at(level.references[0]), segment.at(level.references[1])
-        if level.references[0] and begun != ended:
+        is_same = _number(begun) == _number(ended) if level.numbered else begun == ended
+        if level.references[0] and not is_same:
             self._note(
                 segment, f"it ends {_value(ended)}, and {header.place} begins {_value(begun)}"
             )
@@ -697,13 +710,25 @@ class _Reading:
         elif name in self._fills:
             self._fill(segment, message.loops[-1].values)
 
+    def _add_outside(self, segment: Segment) -> None:
+        if self._kind == SEGMENTS:
+            outermost = self._open[0]
+            self.rows.append(
+                {
+                    **dict.fromkeys(self._form.kinds_of_rows[SEGMENTS]),
+                    "interchange": outermost.header.at(outermost.level.references[0]),
+                    "id": segment.id,
+                    self._form.elements: segment.elements(),
+                }
+            )
+
     def _fill(self, segment: Segment, values: dict[str, str]) -> None:
         """Take the values of columns from a segment. The first value of a loop stays."""
-        qualifiers = (None, segment.at(1))
-        for name, column, place in self._fills[segment.id]:
-            if name not in values and place.qualifier in qualifiers:
-                text = segment.at(place.element, 1, place.component)
-                value = None if text is None else column.read(segment, text)
+        fills = self._fills[segment.id]
+        qualifier = segment.at(1) if len(fills) > 1 else None
+        for name, read, element, component in fills.get(qualifier, fills[None]):
+            if name not in values and (text := segment.at(element, 1, component)) is not None:
+                value = read(segment, text)
                 if value is not None:
                     values[name] = value
 
@@ -744,6 +769,26 @@ class _Reading:
             message.loops[-1].leaf = 0
 
 
+def _fills(table: Table) -> dict[str, dict[str | None, list[_Fill]]]:
+    """Return which columns segments fill, by their name and their qualifier, None for any other."""
+    columns = [*table.inherited.items(), *table.columns.items()]
+    places = [(name, column.read, place) for name, column in columns for place in column.places]
+    qualifiers: dict[str, set[str | None]] = {place.segment: {None} for *_, place in places}
+    for *_, place in places:
+        qualifiers[place.segment].add(place.qualifier)
+    return {
+        segment: {
+            qualifier: [
+                (name, read, place.element, place.component)
+                for name, read, place in places
+                if place.segment == segment and place.qualifier in (None, qualifier)
+            ]
+            for qualifier in known
+        }
+        for segment, known in qualifiers.items()
+    }
+
+
 def _row(table: Table, message: Message) -> dict[str, Any]:
     """Return the row of a message's innermost loop."""
     around: dict[str, str] = {}
@@ -772,6 +817,11 @@ def _sum(total: Total, segment: Segment, message: Message) -> None:
         for place in added:
             if place.segment == segment.id:
                 message.total += sign * segment.number_at(place)
+
+
+def _number(text: str | None) -> str | None:
+    """Return a number without zeros before it; None for nothing."""
+    return text and (text.lstrip("0") or "0")
 
 
 def _value(value: object) -> str:

@@ -28,19 +28,18 @@ from headrace_legacy.segments import (
     Syntax,
     Table,
     Total,
-    are_separators,
     decimal,
     decimal_column,
+    given_column,
     instant,
     kinds_of,
-    number_column,
     places,
     text_column,
 )
 
 TRANSACTIONS, CLAIMS, SERVICES, ADJUSTMENTS = "transactions", "claims", "services", "adjustments"
 LINES, REMITTANCES, ACKNOWLEDGEMENTS = "lines", "remittances", "acknowledgements"
-_REPEATS_FROM = b"00402"
+_REPEATS_FROM = "00402"
 """The version from which on ISA11 is a separator."""
 _BARE = re.compile(rb"ST([^A-Za-z0-9\s])[0-9]{3}\1[A-Za-z0-9]+(?:\1[A-Za-z0-9]*)?([^A-Za-z0-9 ])")
 """A transaction set without an envelope."""
@@ -102,7 +101,7 @@ _HEAD = {
     "control_number": TEXT,
 }
 _PAYER = {"payer": text_column("N1[PR]02"), "payee": text_column("N1[PE]02")}
-_CLAIM_OF = {"claim": number_column(), "claim_id": text_column("CLP01 CLM01")}
+_CLAIM_OF = {"claim": given_column(COUNT), "claim_id": text_column("CLP01 CLM01")}
 _PATIENT = {
     "patient_last": text_column("NM1[QC]03 NM1[IL]03"),
     "patient_first": text_column("NM1[QC]04 NM1[IL]04"),
@@ -116,12 +115,12 @@ TABLES = {
         {
             "sender": text_column("ISA06"),
             "receiver": text_column("ISA08"),
-            "sent": Column(TIME, (), _first_day),
+            "sent": given_column(TIME),
             "usage": text_column("ISA15"),
             "group_sender": text_column("GS02"),
             "group_receiver": text_column("GS03"),
             "version": text_column("ST03"),
-            "segments": number_column(),
+            "segments": given_column(COUNT),
             "purpose": text_column("BHT02 BEG01 BSN01 BPR01"),
             "document": text_column("BHT03 BEG03 BIG02 BSN02 TRN02 AK102"),
             "document_date": _day("BHT04 BEG05 BIG01 BSN03 BPR16"),
@@ -141,7 +140,7 @@ TABLES = {
         "claim",
         {"835": "CLP", "837": "CLM"},
         {
-            "claim": number_column(),
+            "claim": given_column(COUNT),
             **_PAYER,
             "payment": text_column("TRN02"),
             "payment_date": _day("BPR16"),
@@ -167,7 +166,7 @@ TABLES = {
     SERVICES: Table(
         "service",
         {"835": "SVC", "837": "LX"},
-        {**_CLAIM_OF, "service": number_column(), **_PATIENT},
+        {**_CLAIM_OF, "service": given_column(COUNT), **_PATIENT},
         {
             "line": text_column("LX01"),
             "control": text_column("REF[6R]02"),
@@ -190,7 +189,7 @@ TABLES = {
         "line",
         {"850": "PO1", "810": "IT1", "856": "LIN"},
         {
-            "line": number_column(),
+            "line": given_column(COUNT),
             "document": text_column("BEG03 BIG02 BSN02"),
             "purchase_order": text_column("BEG03 BIG04 PRF01"),
             "pack": text_column("MAN[GM]02"),
@@ -211,7 +210,7 @@ TABLES = {
         "remittance",
         {"820": "RMR"},
         {
-            "remittance": number_column(),
+            "remittance": given_column(COUNT),
             **_PAYER,
             "payment": text_column("TRN02"),
             "payment_date": _day("BPR16"),
@@ -228,7 +227,7 @@ TABLES = {
         "acknowledgement",
         {"997": "AK2", "999": "AK2"},
         {
-            "acknowledgement": number_column(),
+            "acknowledgement": given_column(COUNT),
             "acknowledged_group": text_column("AK102"),
         },
         {
@@ -262,6 +261,7 @@ LOOPS = {
     "": {"HL": 0},
     "810": {"IT1": 0},
     "820": {"ENT": 0, "RMR": 1},
+    "834": {"INS": 0, "HD": 1, "LS": 1, "COB": 2, "LX": 2},
     "835": {"LX": 0, "CLP": 1, "SVC": 2},
     "837": {"HL": 0, "CLM": 1, "SBR": 2, "LX": 2},
     "850": {"PO1": 0},
@@ -306,9 +306,11 @@ class X12(SegmentFormat):
     name = "x12"
     meaning = "which rows of X12 interchanges are read"
     endings = (".x12", ".835", ".837", ".850", ".856", ".810", ".820", ".997")
+    begins = ("ISA", "ST")
+    outside = ("TA1",)
     levels = (
         Level("ISA", "IEA", "interchange", "groups", (13, 2), 1),
-        Level("GS", "GE", "group", "transaction sets", (6, 2), 1),
+        Level("GS", "GE", "group", "transaction sets", (6, 2), 1, numbered=True),
         Level("ST", "SE", "transaction set", "segments", (2, 2), 1),
     )
     kinds = TABLES
@@ -321,33 +323,33 @@ class X12(SegmentFormat):
     def syntax(self, start: bytes) -> Syntax | None:
         """Return the separators of an ISA; the usual ones for a transaction set without it."""
         if bare := _BARE.match(start):
-            return Syntax(bare[2], bare[1].decode(), ("^", ":"), special=("^", ":"), is_bare=True)
-        fields = start.split(start[3:4], 16) if start[:3] == b"ISA" and start[3:] else []
-        fields[:16] = [field.replace(b"\r", b"").replace(b"\n", b"") for field in fields[:16]]
+            inner: tuple[str, str] = ("^", ":")
+            syntax = Syntax(bare[2], bare[1].decode(), inner, is_bare=True)
+            return syntax.checked()
+        text = start.decode("latin-1")
+        element = text[3:4]
+        fields = text.split(element, 16) if text[:3] == "ISA" and element else []
+        fields[:16] = [field.replace("\r", "").replace("\n", "") for field in fields[:16]]
         if len(fields) < 17:
             return None
         repeats = fields[12] >= _REPEATS_FROM and not fields[11].isalnum()
-        repetition = fields[11] if repeats else NEVER
-        separators = [start[3:4], repetition, fields[16][:1], fields[16][1:2]]
-        if not are_separators(separators):
-            return None
-        inner = (separators[1].decode(), separators[2].decode())
-        return Syntax(separators[3], separators[0].decode(), inner, special=inner)
+        component, terminator = fields[16][:1], fields[16][1:2]
+        inner = (fields[11] if repeats else NEVER, component)
+        return Syntax(terminator.encode("latin-1"), element, inner).checked()
 
     def message(self, opened: Sequence[Open], number: int) -> Message:
         """Return the transaction set that a header begins."""
         *envelope, header = (level.header for level in opened)
         isa, gs = envelope or (None, None)
-        kind = header.at(1) or ""
         head = {
             "interchange": isa and isa.at(13),
             "functional_group": gs and gs.at(6),
             "transaction": str(number),
-            "transaction_set": kind,
+            "transaction_set": header.at(1) or "",
             "control_number": header.at(2),
         }
-        values = {} if isa is None or gs is None else _envelope(isa, gs)
-        return Message(kind, head, [Loop(header, 1, -1, values)])
+        values = None if isa is None or gs is None else _envelope(isa, gs)
+        return Message.begun(header, header.at(1), head, values)
 
     def enclosing(self, segment: Segment, rank: int, loops: Sequence[Loop]) -> int:
         """Return the loops around one: an HL names its own, and an SBR begins one in a claim."""

@@ -85,6 +85,28 @@ def test_each_partition_of_a_batch_is_audited_as_if_it_was_computed_alone(bench:
     assert {batch.of(key).content_hash for key in KEYS[:3]} == set(batch.hashes().values())
 
 
+def test_an_exception_waives_a_check_in_its_own_partition(bench: Bench) -> None:
+    """Would catch: one day's repeated keys published since those of its neighbour were accepted."""
+    repeated = (
+        "SELECT DATE '2013-02-11' + CAST(i % 2 AS INTEGER) AS day, 1 AS id FROM range(4) r(i)"
+    )
+    staged = bench.batch(repeated, "day", "DATE", KEYS[:2], hashed=False)
+    verdicts = []
+    for waived in (KEYS[:1], KEYS[:2]):
+        batch = bench.audit(
+            staged,
+            check("unique", columns=["id"]),
+            partition_check=ROUTED,
+            partitions=KEYS[:2],
+            waived={key: ["unique"] for key in waived},
+        )
+        verdicts.append([batch.verdict, *(batch.of(key).verdict for key in KEYS[:2])])
+    assert verdicts == [
+        [Verdict.REJECTED, Verdict.WARNED, Verdict.REJECTED],
+        [Verdict.WARNED, Verdict.WARNED, Verdict.WARNED],
+    ]
+
+
 @pytest.mark.parametrize(("last", "verdict"), [("b", Verdict.PASSED), (None, Verdict.WARNED)])
 def test_a_partition_with_nothing_to_say_passes_beside_one_that_warns(
     bench: Bench, last: str | None, verdict: Verdict

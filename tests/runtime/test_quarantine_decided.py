@@ -145,7 +145,7 @@ def test_what_one_day_may_fail_another_may_not(lab: Lab) -> None:
             exceptions.accept_exception(tx, "orders", row.partition, acceptance)
         waived = [exceptions.waived_checks(tx, "orders", [day]) for day in DAYS[1:3]]
         emptied = [exceptions.emptied_columns(tx, "orders", [day]) for day in DAYS[1:3]]
-    assert waived == [("unique_order_id",), ()]
+    assert waived == [{DAYS[1]: ("unique_order_id",)}, {DAYS[2]: ()}]
     assert emptied == [(), ("amount",)]
 
 

@@ -9,8 +9,10 @@ it never counts as passed.
 from __future__ import annotations
 
 import functools
+import itertools
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -124,7 +126,7 @@ def audit(  # noqa: PLR0913 - what an audit is about is named at the one place t
     partitions: Sequence[str] = (),
     timezone: str = "UTC",
     on_fail: str = "reject",
-    waived: Collection[str] = (),
+    waived: Mapping[str, Collection[str]] = MappingProxyType({}),
     whole: TableContents | None = None,
     key: tuple[str, str] | None = None,
     classified: Sequence[str] = (),
@@ -136,7 +138,7 @@ def audit(  # noqa: PLR0913 - what an audit is about is named at the one place t
     `partitions` are the requested keys (default: the staged ones); a requested key without rows is
     evaluated too. `references` are the other nodes that checks read, with the files of their newest
     publication. Each check is evaluated per partition, with the same result alone as in a batch.
-    Blocking checks that are `waived` only warn.
+    Blocking checks that are `waived` for a partition only warn there.
     `timezone` applies to times without a zone, unless `partition_check` has a time zone. With
     `whole` checks read all rows of the table as it will be, since the staged file of a merge holds
     only the changes. `key` is the key column and its only permitted value. Values of `classified`
@@ -191,17 +193,18 @@ def audit(  # noqa: PLR0913 - what an audit is about is named at the one place t
         profiles = description.profiles(counted, scanned)
     # With several partitions, the key `ONLY` has the values of rows without a partition.
     profile = description.profile(staged.rows, ()) if reader.several else profiles[ONLY]
-    verdict = functools.partial(_verdict, on_fail=on_fail, waived=frozenset(waived))
     scan = _Scan(
-        table, description, bool(compared), bool(hashed), scanned, concluded, misplaced, verdict
-    )
+        table, description, bool(compared), bool(hashed), scanned, concluded, misplaced, on_fail,
+        waived,
+    )  # fmt: skip
+    audits = scan.partitions(parts, profiles)
     return Audit(
-        verdict(results, staged.rows),
+        scan.verdict(results, staged.rows, audits.values()),
         results,
         profile,
         time.perf_counter() - started,
         scan.content_hash(ONLY, staged.rows),
-        partitions=scan.partitions(parts, profiles) if reader.several else {},
+        partitions=audits,
         profiles=profiles if reader.several else {},
         metrics=b"" if reader.several else scan.metrics(profile, staged.rows, described=described),
     )
@@ -246,15 +249,29 @@ class _Scan(msgspec.Struct, frozen=True):
     scanned: dict[str, tuple[Any, ...]]
     concluded: tuple[Concluded, ...]
     misplaced: tuple[Concluded, ...]
-    verdict: Callable[[Sequence[CheckResult], int], Verdict]
+    on_fail: str
+    waived: Mapping[str, Collection[str]]
 
     def partitions(
         self,
         parts: Sequence[CheckedPartition],
         profiles: Mapping[str, Mapping[str, ColumnProfile]],
     ) -> dict[str, PartitionAudit]:
-        """Return each partition's audit, given the profiles of those that are profiled."""
+        """Return each partition's audit, given the profiles of those that are profiled.
+
+        A single one has that of the whole file.
+        """
+        if len(parts) == 1:
+            return {}
         return {part.key: self._partition(part, profiles.get(part.key, {})) for part in parts}
+
+    def verdict(
+        self, results: Sequence[CheckResult], rows: int, parts: Iterable[PartitionAudit]
+    ) -> Verdict:
+        """Return the verdict of the whole file: no better than that of any of its partitions."""
+        blocked = any(part.verdict is ON_FAIL[self.on_fail] for part in parts)
+        waived = () if blocked else itertools.chain(*self.waived.values())
+        return _verdict(results, rows, self.on_fail, waived)
 
     def _partition(
         self, part: CheckedPartition, profile: Mapping[str, ColumnProfile]
@@ -267,7 +284,7 @@ class _Scan(msgspec.Struct, frozen=True):
         ]
         vector = metrics.of(profile, part.rows) if profile else b""
         return PartitionAudit(
-            self.verdict(check_results, part.rows),
+            _verdict(check_results, part.rows, self.on_fail, self.waived.get(part.key, ())),
             tuple(check_results),
             self.content_hash(part.key, part.rows),
             vector,
@@ -446,11 +463,11 @@ def _as_of(key: str, partition_check: PartitionCheck | None, now_us: int) -> int
 
 
 def _verdict(
-    results: Sequence[CheckResult], rows: int, on_fail: str, waived: frozenset[str]
+    results: Sequence[CheckResult], rows: int, on_fail: str, waived: Iterable[str]
 ) -> Verdict:
     failed = [result for result in results if result.outcome is CheckState.FAILED]
-    blocking = (result.name for result in failed if result.severity is Severity.BLOCKING)
-    if not waived.issuperset(blocking):
+    blocking = {result.name for result in failed if result.severity is Severity.BLOCKING}
+    if blocking.difference(waived):
         return ON_FAIL[on_fail]
     if failed:
         return Verdict.WARNED

@@ -212,8 +212,8 @@ class IngestTask(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag=
     """File → text of the project's CREATE MACROs."""
     accepted: bool = False
     """Whether a user accepted the delivery as it is; later deliveries aren't compared with it."""
-    waived: tuple[str, ...] = ()
-    """Checks that the user accepted to fail."""
+    waived: dict[str, tuple[str, ...]] = {}
+    """Partition → checks that the user accepted to fail there."""
     emptied: tuple[str, ...] = ()
     """Columns in lower case that the user accepted to be null."""
     used: dict[str, tuple[str, ...]] = {}
@@ -362,8 +362,8 @@ class ComputeTask(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag
 
     They show whether a failed check would fail there as well.
     """
-    waived: tuple[str, ...] = ()
-    """Checks that a user accepted to fail."""
+    waived: dict[str, tuple[str, ...]] = {}
+    """Partition → checks that a user accepted to fail there."""
 
 
 class ObserveTask(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="look_at"):

@@ -88,19 +88,21 @@ def expected_exceptions(tx: Transaction, node: str) -> set[str]:
     return {str(row[0]) for row in rows}
 
 
-def waived_checks(tx: Transaction, node: str, partitions: Collection[str]) -> tuple[str, ...]:
-    """Return the checks that failed in data of these partitions that was accepted.
+def waived_checks(
+    tx: Transaction, node: str, partitions: Collection[str]
+) -> dict[str, tuple[str, ...]]:
+    """Return by partition the checks that failed in data of these partitions that was accepted.
 
     It is still to be published.
     """
     rows = tx.execute(
-        "select distinct c.name, a.partition from accepted a join quarantine q on q.id ="
+        "select distinct a.partition, c.name from accepted a join quarantine q on q.id ="
         " a.quarantine_id join check_result c on c.epoch = q.epoch and c.n = q.n and c.partition ="
         " q.partition and c.outcome = 'failed' where a.node = ? and a.publication_id is null and"
-        " a.ended_at is null",
+        " a.ended_at is null order by c.name",
         (node,),
-    )
-    return tuple(sorted({str(name) for name, partition in rows if partition in partitions}))
+    ).fetchall()
+    return {key: tuple(name for at, name in rows if at == key) for key in partitions}
 
 
 def emptied_columns(tx: Transaction, source: str, partitions: Collection[str]) -> tuple[str, ...]:
@@ -111,9 +113,9 @@ def emptied_columns(tx: Transaction, source: str, partitions: Collection[str]) -
     """
     rows = tx.execute(
         "select distinct lower(d.column_name), a.partition from accepted a join quarantine q on"
-        " q.id = a.quarantine_id join drift d on d.epoch = q.epoch and d.n = q.n and d.kind in"
-        " ('dropped', 'renamed', 'type') where a.node = ? and a.publication_id is null and"
-        " a.ended_at is null",
+        " q.id = a.quarantine_id join drift d on d.epoch = q.epoch and d.n = q.n and d.partition ="
+        " q.partition and d.kind in ('dropped', 'renamed', 'type') where a.node = ? and"
+        " a.publication_id is null and a.ended_at is null",
         (source,),
     )
     return tuple(sorted({str(name) for name, partition in rows if partition in partitions}))

@@ -52,6 +52,7 @@ HOW_TO = {
         "python-assets",
         "command-assets",
         "sandbox",
+        "for-each",
         "macros",
         "test-assets",
     ),

@@ -31,7 +31,7 @@ from headrace.incidents.evidence import attempts as evidence_attempts
 from headrace.integrations.notifications import channels
 from headrace.lake import exact_json, small_files, strict_casts
 from headrace.lake.catalog import small_merges as slices
-from headrace.model import common_fields, policy
+from headrace.model import common_fields, for_each, policy
 from headrace.model import times as model_times
 from headrace.model.nodes import Backups, Settings
 from headrace.project import status_facts
@@ -451,6 +451,7 @@ QUOTED = [
     ("docs/limits.md", f"has at most {exact_json.OBJECT_BYTES_MAX // MIB} MiB"),
     ("docs/limits.md", f"at most {xml.RECORD_BYTES_MAX // MIB} MiB"),
     ("docs/limits.md", f"has at most {row_partitions.KEYS_MAX:,} partitions"),
+    ("docs/how-to/for-each.md", f"has at most {for_each.INSTANCES_MAX:,} nodes"),
     ("docs/limits.md", f"with more than {postgresql_source.DECIMAL_DIGITS_MAX} digits"),
     ("docs/limits.md", f"among the newest {deliveries.NEWEST_INTERVALS} deliveries"),
     ("docs/limits.md", f"of more than {profile_plan.EXACT_ROWS_MAX:,} rows are estimated"),

@@ -141,7 +141,7 @@ def test_without_inputs_the_parameters_name_them(parse: Parse) -> None:
             "take `/` out of the parameters",
         ),
         ("@asset(owner='core', inputs=['a'])\ndef top(a: list): ...", "unknown_container:3", None),
-        ("TEAM = 'core'\n@asset(owner=TEAM)\ndef top(): ...", "not_a_literal:3", None),
+        ("TEAM = ''.join('core')\n@asset(owner=TEAM)\ndef top(): ...", "not_a_literal:3", None),
         ("@asset(owner=f'core')\ndef top(): ...", "not_a_literal:2", None),
         ("@asset(owner='core', **{})\ndef top(): ...", "not_a_literal:2", None),
         ("@asset('core')\ndef top(): ...", "not_a_literal:2", None),

@@ -48,6 +48,13 @@ def test_lines_go_behind_the_last_check(before: str, after: str) -> None:
     assert insert_checks(before, "sources/s.yaml", "s", LINES) == after.replace("@", ADDED)
 
 
+def test_a_declaration_of_more_nodes_isnt_edited_for_one() -> None:
+    """A check that one node passes, written for all nodes of `for_each`."""
+    text = "/* headrace\nname: $value(t)_a\nfor_each: [{t: x}, {t: y}]\nowner: o\n*/\nselect 1\n"
+    with pytest.raises(CannotWrite, match="more nodes than x_a"):
+        insert_checks(text, "assets/a.sql", "x_a", LINES)
+
+
 def test_flow_lists_and_line_ends_stay() -> None:
     """Would catch: a file whose line ends change as a whole."""
     assert (

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -28,6 +29,7 @@ from headrace.model.fields import (
     check_node,
     kind_of,
 )
+from headrace.model.for_each import instances
 from headrace.model.masks import COLUMN_FIELDS, read_column_classes
 from headrace.model.nodes import (
     Asset,
@@ -139,23 +141,26 @@ class NotLiteral(Exception):
         self.line = line
 
 
-def literal(node: ast.expr, depth: int = 0) -> Any:
+def literal(node: ast.expr, constants: Mapping[str, Any] = {}, depth: int = 0) -> Any:
     """Return the value of a literal. Raises NotLiteral for other expressions.
 
-    Literals are texts, numbers, booleans, None, and lists, tuples and dicts of those.
+    Literals are texts, numbers, booleans, None, and lists, tuples and dicts of those, and the
+    names of `constants`.
     """
     if depth > LITERAL_DEPTH_MAX:
         raise NotLiteral("it is nested too deep", node.lineno)
     match node:
+        case ast.Name() if node.id in constants:
+            return _constant(constants[node.id], node.lineno)
         case ast.Constant():
             return _constant(node.value, node.lineno)
         case ast.List() | ast.Tuple():
             items = Items(node.lineno)
             for element in node.elts:
-                items.put(literal(element, depth + 1), element.lineno)
+                items.put(literal(element, constants, depth + 1), element.lineno)
             return items
         case ast.Dict():
-            return _mapping(node, depth)
+            return _mapping(node, constants, depth)
         case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as number)) if (
             not isinstance(number, bool)
         ):
@@ -176,7 +181,7 @@ def _constant(value: object, line: int) -> Any:
     raise NotLiteral("texts, numbers, lists and dicts can be declared", line)
 
 
-def _mapping(node: ast.Dict, depth: int) -> LocatedMapping:
+def _mapping(node: ast.Dict, constants: Mapping[str, Any], depth: int) -> LocatedMapping:
     block = LocatedMapping(node.lineno)
     for key, value in zip(node.keys, node.values, strict=True):
         name = _constant(key.value, key.lineno) if isinstance(key, ast.Constant) else None
@@ -184,7 +189,7 @@ def _mapping(node: ast.Dict, depth: int) -> LocatedMapping:
             raise NotLiteral("a key must be a text", value.lineno)
         if name in block:
             raise NotLiteral(f"the key {shown(name)} is here twice", key.lineno)
-        block.put(name, literal(value, depth + 1), key.lineno)
+        block.put(name, literal(value, constants, depth + 1), key.lineno)
     return block
 
 
@@ -243,14 +248,16 @@ def _assets(tree: ast.Module, text: str, report: Report) -> Iterator[Asset]:
         item.name: item for index in decorated if isinstance(item := tree.body[index], Function)
     }
     rest, always = statements_digest(others), _named(others, functions)
+    constants = _constants(tree)
     for index, decorator in decorated.items():
         function = tree.body[index]
         assert isinstance(function, Function)
         code = "\n".join(
             [normal_form(function), rest, *_called_assets(function, functions, always)]
         )
-        if asset := _asset(function, decorator, aliases, code, report):
-            yield asset
+        for block in _blocks(decorator, constants, report):
+            if asset := _asset(function, block, aliases, code, report):
+                yield asset
 
 
 def _called_assets(
@@ -354,7 +361,7 @@ def _report_nested(tree: ast.Module, aliases: Aliases, report: Report) -> None:
 
 
 def _asset(
-    function: Function, decorator: ast.expr, aliases: Aliases, code: str, report: Report
+    function: Function, block: LocatedMapping, aliases: Aliases, code: str, report: Report
 ) -> Asset | None:
     if isinstance(function, ast.AsyncFunctionDef):
         report.error(
@@ -363,9 +370,6 @@ def _asset(
             f"the asset {shown(function.name)} is `async`",
             "write `def`",
         )
-        return None
-    block = _arguments(decorator, report)
-    if block is None:
         return None
     fields = Fields(block, report, ASSET_FIELDS, what=f"the asset {shown(function.name)}")
     signature = read_signature(function, aliases, report)
@@ -386,7 +390,34 @@ def _asset(
     return asset
 
 
-def _arguments(decorator: ast.expr, report: Report) -> LocatedMapping | None:
+def _blocks(
+    decorator: ast.expr, constants: Mapping[str, Any], report: Report
+) -> Iterator[LocatedMapping]:
+    """Yield the decorator's arguments, or those of each of its `for_each`."""
+    block = _arguments(decorator, constants, report)
+    if block is not None:
+        yield from (instance.block for instance in instances(block, report))
+
+
+def _constants(tree: ast.Module) -> dict[str, Any]:
+    """Return the texts and numbers that the module assigns to a name once, at its top."""
+    stored = Counter(
+        node.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)
+    )
+    return {
+        target.id: statement.value.value
+        for statement in tree.body
+        if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Constant)
+        for target in statement.targets
+        if isinstance(target, ast.Name) and stored[target.id] == 1
+    }
+
+
+def _arguments(
+    decorator: ast.expr, constants: Mapping[str, Any], report: Report
+) -> LocatedMapping | None:
     """Return the decorator's arguments; None, with a reported problem, if one isn't a literal."""
     block = LocatedMapping(decorator.lineno)
     if not isinstance(decorator, ast.Call):
@@ -411,7 +442,7 @@ def _arguments(decorator: ast.expr, report: Report) -> LocatedMapping | None:
             usable = False
             continue
         try:
-            block.put(keyword.arg, literal(keyword.value), keyword.value.lineno)
+            block.put(keyword.arg, literal(keyword.value, constants), keyword.value.lineno)
         except NotLiteral as error:
             report.error(
                 "not_a_literal",

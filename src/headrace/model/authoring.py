@@ -254,6 +254,7 @@ def asset(  # noqa: PLR0913 - one parameter for each field that a file may decla
     domain: str | None = None,
     calendar: str | None = None,
     timezone: str | None = None,
+    for_each: Sequence[Mapping[str, Scalar | Sequence[Scalar]]] | None = None,
     partition: Partition | None = None,
     start: str | int | None = None,
     inputs: Inputs | None = None,
@@ -302,6 +303,9 @@ def asset(  # noqa: PLR0913 - one parameter for each field that a file may decla
         calendar: Dates on which nothing is due: a file in calendars/, or a market or country such
             as `"NYSE"` or `"US"`.
         timezone: IANA name of the time zone of its partitions; the project's by default.
+        for_each: The values of many assets that the function computes:
+            `[{"table": "orders"}, {"table": "customers"}]`; in texts of the other arguments
+            `$value(table)` stands for one of them.
         partition: Partitioning: `"day"`, `{"by": "day", "column": "flight_date"}`,
             `{"key": "region"}`, `["day", {"key": "region"}]` or `"*"`.
         start: First partition; by default the first for which all inputs have started.

@@ -210,12 +210,12 @@ def _of_time(options: dict[str, Any], column: ContractColumn) -> Covered:
     usable = {
         name: value for name, value in options.items() if _is_time(str(value), column.type or "")
     }
-    yield from _bounds(usable, column, _text_literal)
+    yield from _bounds(usable, column, text_literal)
     form = options.get("format")
     if isinstance(form, str) and column.type is not None and column.type != "VARCHAR":
         yield "format", None  # values of a type have no format, and text that isn't one is refused
     elif isinstance(form, str) and (directives := _duckdb_format(form)) is not None:
-        value, written = quoted(column.name), _text_literal(directives)
+        value, written = quoted(column.name), text_literal(directives)
         parsed = f"try_strptime({value}, {written})"
         wrong = f"coalesce(strftime({parsed}, {written}) <> {value}, true)"
         yield "format", _broken("format", f"{value} IS NOT NULL AND {wrong}")
@@ -279,7 +279,7 @@ def _of_structure(options: dict[str, Any], column: ContractColumn) -> Covered:
         yield "uniqueItems", None
     if options.get("required"):
         missing = " OR ".join(
-            f"NOT list_contains(json_keys({value}), {_text_literal(str(key))})"
+            f"NOT list_contains(json_keys({value}), {text_literal(str(key))})"
             for key in options["required"]
         )
         yield "required", _broken("required", f"{name} IS NOT NULL AND ({missing})")
@@ -290,5 +290,6 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _text_literal(text: Any) -> str:
+def text_literal(text: Any) -> str:
+    """Return a text in single quotes."""
     return "'" + str(text).replace("'", "''") + "'"

@@ -196,11 +196,11 @@ class Report:
 
     def error(self, code: str, line: int, message: str, hint: str = "") -> None:
         """Report a problem that stops `apply`."""
-        self._add(Problem(code=code, message=message, hint=hint, place=self.place(line)))
+        self.add(Problem(code=code, message=message, hint=hint, place=self.place(line)))
 
     def warning(self, code: str, line: int, message: str, hint: str = "") -> None:
         """Report a problem that doesn't stop `apply`."""
-        self._add(
+        self.add(
             Problem(
                 code=code,
                 message=message,
@@ -210,7 +210,8 @@ class Report:
             )
         )
 
-    def _add(self, problem: Problem) -> None:
+    def add(self, problem: Problem) -> None:
+        """Add a problem, unless the file has too many."""
         if len(self.problems) < PROBLEMS_MAX:
             self.problems.append(problem)
         elif len(self.problems) == PROBLEMS_MAX:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any
@@ -76,28 +76,6 @@ def kind_of(value: object) -> str:
     if isinstance(value, str):
         return "text"
     return "a list" if isinstance(value, (list, tuple)) else "a mapping"
-
-
-def blocks_of(
-    document: object, report: Report, what: str, expected: tuple[str, str, str]
-) -> Iterator[LocatedMapping]:
-    """Yield the declarations of a file: its mapping, or those of its list.
-
-    `expected` says what a file must be, with an example of it and of an item of a list.
-    """
-    must_be, example, item_example = expected
-    if isinstance(document, LocatedMapping):
-        document = [document]
-    if not isinstance(document, list):
-        report.error("wrong_type", 1, f"{must_be}, not {kind_of(document)}", example)
-        return
-    for index, block in enumerate(document):
-        if isinstance(block, LocatedMapping):
-            yield block
-            continue
-        line = document.lines[index] if isinstance(document, Items) else 1
-        wrong = f"{what} must be a mapping, not {kind_of(block)}"
-        report.error("wrong_type", line, wrong, item_example)
 
 
 # TOML with line numbers. `tomllib` parses the values; a scan for headers and keys finds the lines,

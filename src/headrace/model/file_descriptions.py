@@ -17,6 +17,7 @@ from headrace.model.check_kinds import (
 from headrace.model.common_fields import COMMON, CONCURRENCY_MAX
 from headrace.model.costs import RATE_FIELDS, RATE_MAX
 from headrace.model.exports import ExportFormat
+from headrace.model.for_each import FOR_EACH
 from headrace.model.key_fields import KEY_FIELDS
 from headrace.model.nodes import BadgeAccess, Grain
 from headrace.model.plugin_fields import SourceField, export_declaration, source_field
@@ -433,31 +434,31 @@ SECTIONS: tuple[Section, ...] = (
         "sources",
         "Sources",
         ("sources/**/*.yaml",),
-        SOURCE_FIELDS,
-        SOURCE,
+        {*SOURCE_FIELDS, FOR_EACH.name},
+        (FOR_EACH, *SOURCE),
         listed=True,
     ),
     Section(
         "assets",
         "Assets in YAML: commands, and front matters of .sql files",
         ("assets/**/*.yaml",),
-        COMMAND_FIELDS,
-        (*COMMAND, *ASSET),
+        {*COMMAND_FIELDS, FOR_EACH.name},
+        (FOR_EACH, *COMMAND, *ASSET),
         listed=True,
     ),
     Section(
         "front_matter",
         "The front matter of an asset in SQL, and the arguments of @asset",
         (),
-        ASSET_FIELDS,
-        ASSET,
+        {*ASSET_FIELDS, FOR_EACH.name},
+        (FOR_EACH, *ASSET),
     ),
     Section(
         "consumers",
         "Consumers",
         ("consumers.yaml",),
-        yaml_files._CONSUMER_FIELDS,
-        _CONSUMER,
+        {*yaml_files._CONSUMER_FIELDS, FOR_EACH.name},
+        (FOR_EACH, *_CONSUMER),
         listed=True,
     ),
     Section("tests", "Tests", ("tests/**/*.yaml",), yaml_files.TEST_FIELDS, _TEST, listed=True),

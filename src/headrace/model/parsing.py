@@ -22,8 +22,9 @@ from headrace.model.assets import (
 )
 from headrace.model.contracts import read_contract
 from headrace.model.errors import Problem, Report, shown
-from headrace.model.fields import BIGINT_BEYOND, Fields, Items, LocatedMapping, blocks_of, kind_of
+from headrace.model.fields import BIGINT_BEYOND, Fields, Items, LocatedMapping, kind_of
 from headrace.model.files import FileKind, ProjectFile, decode_declaration
+from headrace.model.for_each import blocks_of, instances
 from headrace.model.nodes import (
     Asset,
     AssetTest,
@@ -348,20 +349,20 @@ _CUT = re.compile(r"\bcron\s*:\s*[\"'][^\"']*\Z")
 _FORM = "begin the file with /* headrace, `owner: …`, */"
 
 
-def read_sql(text: str, report: Report) -> tuple[Asset | None, SqlBody | None]:
-    """Return the asset of a file with a front matter, else the file's query.
+def read_sql(text: str, report: Report) -> tuple[tuple[Asset, ...], SqlBody | None]:
+    """Return the assets of a file with a front matter, else the file's query.
 
     The front matter may also be in a YAML file of the same name.
     """
     front = _FRONT.match(text)
     if front is None:
-        return None, _statement(text, 0, report)
+        return (), _statement(text, 0, report)
     line = text.count("\n", 0, front.start(1)) + 1
     if not front.group(2):
         report.error(
             "yaml_syntax", line, "the comment with the front matter isn't closed", "end it with */"
         )
-        return None, None
+        return (), None
     if _CUT.search(front.group(1)):
         at = text.count("\n", 0, front.end(1)) + 1
         report.error(
@@ -370,14 +371,14 @@ def read_sql(text: str, report: Report) -> tuple[Asset | None, SqlBody | None]:
             "`*/` ends the comment here, in the middle of a cron",
             "write 0-59/5 instead of */5",
         )
-        return None, None
+        return (), None
     body = _statement(text, front.end(), report)
     before = len(report.problems)
     document = load_yaml(front.group(1), report, line=line)
     if document is None and len(report.problems) == before:
         document = LocatedMapping(line)
     if document is None or body is None:
-        return None, None
+        return (), None
     if not isinstance(document, LocatedMapping):
         report.error(
             "wrong_type",
@@ -385,9 +386,20 @@ def read_sql(text: str, report: Report) -> tuple[Asset | None, SqlBody | None]:
             f"the front matter must be a mapping, not {kind_of(document)}",
             _FORM,
         )
-        return None, None
-    fields = Fields(document, report, ASSET_FIELDS, what="the front matter")
-    return read_asset(fields, name_of_file(report), 1, body, line), None
+        return (), None
+    return tuple(_sql_assets(document, body, line, report)), None
+
+
+def _sql_assets(front: LocatedMapping, body: SqlBody, line: int, report: Report) -> Iterator[Asset]:
+    """Yield the assets that a front matter declares: one, or all of its `for_each`."""
+    for instance in instances(front, report, body.text):
+        before = len(report.problems)
+        bound = msgspec.structs.replace(body, text=instance.sql(body.text, body.line))
+        if len(report.problems) > before:
+            continue
+        fields = Fields(instance.block, report, ASSET_FIELDS, what="the front matter")
+        if asset := read_asset(fields, name_of_file(report), 1, bound, line):
+            yield asset
 
 
 def _statement(text: str, start: int, report: Report) -> SqlBody | None:
@@ -543,8 +555,8 @@ def _yaml(
 
 
 def _sql(text: str, report: Report) -> dict[str, Any]:
-    asset, body = read_sql(text, report)
-    return {"assets": (asset,)} if asset is not None else {"sql": body}
+    assets, body = read_sql(text, report)
+    return {"assets": assets, "sql": body}
 
 
 def _python(text: str, report: Report) -> dict[str, Any]:

@@ -19,13 +19,13 @@ from headrace.model.fields import (
     Fields,
     Items,
     LocatedMapping,
-    blocks_of,
     check_consumer,
     check_node,
     check_owner,
     kind_of,
     plain,
 )
+from headrace.model.for_each import blocks_of
 from headrace.model.locations import read_pattern
 from headrace.model.masks import COLUMN_FIELDS, read_column_classes
 from headrace.model.nodes import (

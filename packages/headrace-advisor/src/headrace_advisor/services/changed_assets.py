@@ -59,7 +59,10 @@ def with_query(session: ProjectSession, asset: Asset, text: str) -> dict[str, by
         return {body.file: text.encode()}
     current = text_of(session.root / body.file)
     if body.text not in current:
-        raise UsageError(f"{asset.name}: {body.file} has changed meanwhile", hint="run it again")
+        raise UsageError(
+            f"{asset.name}: {body.file} doesn't hold its query as it was applied",
+            hint="apply the file, or give a whole file with its header",
+        )
     return {body.file: current.replace(body.text, text, 1).encode()}
 
 

@@ -76,6 +76,8 @@ def mapping_of(document: Any, file: str, name: str) -> Any:
     import yaml
 
     if isinstance(document, yaml.MappingNode):
+        if any(key.value == "for_each" for key, _ in document.value):
+            raise CannotWrite(f"{file} declares more nodes than {name}", hint=HINT)
         return document
     for item in document.value if isinstance(document, yaml.SequenceNode) else ():
         if any(

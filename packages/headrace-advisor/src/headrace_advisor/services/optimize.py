@@ -163,15 +163,14 @@ def asset_advice(
         return AssetAdvice([], "", None)
     body = asset.body
     catalog = tables.catalog(name)
-    if compiled.nodes[name].sql != body.text:  # macros are expanded: positions aren't the file's
-        expanded = check_query(statement, catalog, statement.text, body.file, 0)
-        items = [item._replace(line=body.line, diff=None) for item in expanded]
-        return AssetAdvice(items, body.file, None)
     given = contents.get(body.file)
     text = _read(root / body.file) if given is None else given.decode()
     offset = text.find(body.text)
-    if offset < 0:
-        raise UsageError(f"{name}: {body.file} has changed meanwhile", hint="headrace optimize")
+    if offset < 0 or compiled.nodes[name].sql != body.text:
+        # macros are expanded, or values of `for_each` stand in it: positions aren't the file's
+        expanded = check_query(statement, catalog, statement.text, body.file, 0)
+        items = [item._replace(line=body.line, diff=None) for item in expanded]
+        return AssetAdvice(items, body.file, None)
     items = check_query(statement, catalog, text, body.file, offset)
     return AssetAdvice(items, body.file, text, offset)
 

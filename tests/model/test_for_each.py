@@ -1,0 +1,183 @@
+"""`for_each`: one declaration for many nodes, with values in texts and in SQL."""
+
+from __future__ import annotations
+
+import pytest
+from modellab import Parse, told
+
+from headrace.model import SqlBody
+from headrace.model.for_each import CHARACTERS_MAX, INSTANCES_MAX
+
+TOTALS = """/* headrace
+name: $value(table)_totals
+owner: core
+for_each:
+  - {table: orders, amount: net "amount", kinds: [a, "b'c", 5, true], days: 7}
+  - {table: refunds, amount: paid, kinds: [x], days: 2.5}
+*/
+"""
+
+
+def _bodies(parse: Parse, sql: str) -> list[str]:
+    declared = parse("assets/totals.sql", TOTALS + sql)
+    assert declared.problems == ()
+    bodies = [asset.body for asset in declared.assets]
+    assert all(isinstance(body, SqlBody) and body.line == 8 for body in bodies)
+    return [body.text for body in bodies if isinstance(body, SqlBody)]
+
+
+def test_sources_take_values_with_their_types(parse: Parse) -> None:
+    """A number that becomes text, or a list that becomes one text."""
+    declared = parse(
+        "sources/tables.yaml",
+        "- source: $value(table)\n"
+        "  for_each:\n"
+        "    - {table: orders, keys: [id, day], limit: 5}\n"
+        "    - {table: refunds, keys: [id], limit: 7}\n"
+        "  owner: core\n"
+        "  files: in/$value(table)_$value(limit).csv\n"
+        "  checks: [{unique: $value(keys)}]\n"
+        "  concurrency: $value(limit)\n"
+        "- {source: other, owner: core, files: o.csv}\n",
+    )
+    assert declared.problems == ()
+    first, second, other = declared.sources
+    assert (first.name, first.files, first.concurrency) == ("orders", "in/orders_5.csv", 5)
+    assert (second.name, second.files, second.concurrency) == ("refunds", "in/refunds_7.csv", 7)
+    assert first.checks[0].arguments["columns"] == ["id", "day"]
+    assert first.place == second.place != other.place
+
+
+def test_values_in_sql_are_literals_and_names_are_quoted(parse: Parse) -> None:
+    """A value that ends its literal, or a name with a blank that is two words."""
+    sql = "select $column(amount), $value(days)\nfrom $table(table)\nwhere k in ($value(kinds))"
+    assert _bodies(parse, sql) == [
+        'select "net ""amount""", 7\nfrom "orders"\nwhere k in (\'a\', \'b\'\'c\', 5, true)',
+        'select "paid", 2.5\nfrom "refunds"\nwhere k in (\'x\')',
+    ]
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        "'$value(table)'",
+        "e'it\\'s $value(table)'",
+        '"$column(table)"',
+        "$$ $value(table) $$",
+        "$a$ $value(table) $a$",
+        "-- it's $value(table)\n1",
+        "/* don't $value(table) */ 1",
+    ],
+)
+def test_texts_names_and_comments_of_sql_stay(parse: Parse, kept: str) -> None:
+    """A text that says `$value(x)` and is published with a value."""
+    assert _bodies(parse, f"select {kept}, $value(table)") == [
+        f"select {kept}, 'orders'",
+        f"select {kept}, 'refunds'",
+    ]
+
+
+def test_sql_in_checks_is_sql(parse: Parse) -> None:
+    """A value that isn't quoted in the query of a check."""
+    declared = parse(
+        "sources/tables.yaml",
+        "source: $value(t)\nfor_each: [{t: a, kind: it's}]\nowner: core\nfiles: $value(t).csv\n"
+        "checks:\n"
+        "  - sql: {name: n, query: 'select 1 from $self where $column(t) = $value(kind)'}\n"
+        "  - {not_null: $value(t), where: '$column(t) <> $value(kind)'}\n",
+    )
+    assert declared.problems == ()
+    query, narrowed = declared.sources[0].checks
+    assert query.arguments["query"] == "select 1 from $self where \"a\" = 'it''s'"
+    assert narrowed.where == "\"a\" <> 'it''s'"
+
+
+def test_python_and_commands_have_instances(parse: Parse) -> None:
+    """A function that is one asset only, or a command whose arguments aren't its own."""
+    declared = parse(
+        "assets/orders.py",
+        "from headrace import asset\nDAY = 'day'\n"
+        "@asset(owner='core', name='p_$value(t)', partition=DAY, inputs=['$value(t)'],\n"
+        "       for_each=[{'t': 'a'}, {'t': 'b'}], parameters={'t': '$value(t)'})\n"
+        "def p(ctx, **tables):\n    return tables[ctx.parameters['t']]\n",
+    )
+    assert declared.problems == ()
+    assert [(asset.name, asset.parameters) for asset in declared.assets] == [
+        ("p_a", {"t": "a"}),
+        ("p_b", {"t": "b"}),
+    ]
+    assert [asset.inputs[0].node for asset in declared.assets] == ["a", "b"]
+    assert {asset.partition.grain for asset in declared.assets} == {"day"}
+    declared = parse(
+        "assets/orders.yaml",
+        "asset: c_$value(t)\nfor_each: [{t: a}, {t: b}]\nowner: core\ncommand: [x, $value(t)]\n",
+    )
+    assert [asset.name for asset in declared.assets] == ["c_a", "c_b"]
+
+
+@pytest.mark.parametrize(
+    "before", ["DAY = 'day'\nDAY = 'hour'", "DAY = day()", "from x import DAY"]
+)
+def test_a_name_that_isnt_a_constant_is_refused(parse: Parse, before: str) -> None:
+    """A name whose value is only known when the module runs."""
+    declared = parse(
+        "assets/orders.py",
+        f"from headrace import asset\n{before}\n@asset(owner='o', partition=DAY)\ndef p(): ...\n",
+    )
+    assert "not_a_literal" in told(declared.problems)[0]
+
+
+def test_a_problem_of_all_is_said_once_and_of_one_with_its_values(parse: Parse) -> None:
+    """Fifty lines for one mistake, or a line that doesn't say which of fifty."""
+    declared = parse(
+        "consumers.yaml",
+        "- consumer: $value(c)-report\n  for_each: [{c: a}, {c: b c}, {c: d}]\n"
+        "  ownr: core\n  owner: core\n  reads: [x]\n  due: '07:00'\n",
+    )
+    name, unknown = sorted(declared.problems, key=lambda problem: problem.place.line)
+    assert (unknown.code, unknown.place.line) == ("unknown_field", 3)
+    assert unknown.message.endswith("in the consumer `a-report`, for `c: a` and 2 more")
+    assert (name.code, name.place.line) == ("bad_name", 1)
+    assert name.message.endswith("for `c: b c`")
+    assert [consumer.name for consumer in declared.consumers] == ["a-report", "d-report"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "problem"),
+    [
+        ("5", "wrong_type consumers.yaml:2"),
+        ("[]", "wrong_type consumers.yaml:2"),
+        ("{c: a}", "wrong_type consumers.yaml:2"),
+        ("[5]", "wrong_type consumers.yaml:2"),
+        ("[{}]", "wrong_type consumers.yaml:2"),
+        ("[{c: {d: e}}]", "wrong_type consumers.yaml:2"),
+        ("[{c: null}]", "wrong_type consumers.yaml:2"),
+        ("[{c: []}]", "wrong_type consumers.yaml:2"),
+        ("[{c: .inf}]", "wrong_type consumers.yaml:2"),
+        ('[{c: "a\\nb"}]', "wrong_type consumers.yaml:2"),
+        ("[{a-b: c}]", "bad_name consumers.yaml:2"),
+        ("[{d: a}]", "unknown_field consumers.yaml:1"),
+        ("[{c: [a, b]}]", "wrong_type consumers.yaml:1"),
+    ],
+)
+def test_a_mistake_in_the_list_is_said(parse: Parse, rows: str, problem: str) -> None:
+    """A list that declares nothing, or a value that can't stand in a text."""
+    declared = parse(
+        "consumers.yaml",
+        f"- consumer: r_$value(c)\n  for_each: {rows}\n  owner: o\n  reads: [x]\n  max_age: 1d\n",
+    )
+    assert told(declared.problems)[0] == problem
+
+
+def test_a_declaration_cant_grow_without_bounds(parse: Parse) -> None:
+    """A file of a megabyte that takes all memory."""
+    rows = ", ".join("{a: b}" for _ in range(INSTANCES_MAX + 1))
+    text = "- consumer: c\n  for_each: [{}]\n  owner: o\n  reads: [x]\n  due: '07:00'\n"
+    assert told(parse("consumers.yaml", text.replace("{}", rows)).problems) == [
+        "wrong_value consumers.yaml:2"
+    ]
+    rows = ", ".join("{a: b}" for _ in range(INSTANCES_MAX))
+    text = text.replace("[x]", f"[{'x' * (CHARACTERS_MAX // INSTANCES_MAX)}]")
+    assert told(parse("consumers.yaml", text.replace("{}", rows)).problems) == [
+        "wrong_value consumers.yaml:2"
+    ]

@@ -18,6 +18,7 @@ from headrace.model.texts import plain
 from headrace_legacy import copybook_records
 from headrace_legacy.byte_tables import code_page
 from headrace_legacy.code_pages import EBCDIC
+from headrace_legacy.copybook_values import table_of
 from headrace_legacy.copybooks import CopybookError, parse_picture
 
 CARDS, COBRIX = SAMPLES / "carddemo", SAMPLES / "ebcdic_cobrix"
@@ -79,6 +80,11 @@ def packed(number: int, digits: int, sign: str = "") -> bytes:
         ("PIC N(3)", "a\u0142 ".encode("utf-16-be"), "a\u0142", "VARCHAR"),
         ("PIC 99/99/99", ebcdic("01/02/24"), "01/02/24", "VARCHAR"),
         ("PIC Z9 BLANK WHEN ZERO", ebcdic("  "), 0, "BIGINT"),
+        ("PIC ZZZ", ebcdic("   "), 0, "BIGINT"),
+        ("PIC $Z,ZZZ.ZZ-", ebcdic("          "), 0, "DECIMAL(8,2)"),
+        ("PIC ***.**", ebcdic("***.**"), 0, "DECIMAL(5,2)"),
+        ("PIC ***,***", ebcdic("*******"), 0, "BIGINT"),
+        ("PIC $$$,$$$.99", ebcdic("  $1,234.50"[1:]), Decimal("1234.50"), "DECIMAL(8,2)"),
         ("PIC 99 OCCURS 3", ebcdic("010203"), [1, 2, 3], "BIGINT[]"),
     ],
 )
@@ -118,6 +124,7 @@ def test_files_of_other_computers(bench: Workbench, item: str, data: bytes, valu
         ("PIC S9(4) COMP", b"\x7f\xff", "A has more than 4 digits"),
         ("PIC ZZ9.99", ebcdic("1.2.3 "), "A isn't a number"),
         ("PIC ZZ9", ebcdic("   "), "A is blank"),
+        ("PIC ZZ9.99", ebcdic("   .  "), "A is blank"),
         ("PIC N", b"\xd8\x00", "A has characters that aren't read"),
     ],
 )
@@ -145,6 +152,56 @@ def test_blanks_are_null_where_that_is_declared(bench: Workbench, item: str, bla
     data = blank * size + b"\xc1"
     assert isinstance(take(bench, data, text), UnreadableFile)
     assert rows(take(bench, data, text, null_blanks=True)) == [{"a": None, "b": "A"}]
+
+
+def test_change_tags_are_no_part_of_a_copybook(bench: Workbench) -> None:
+    """Would catch: a copybook refused because programmers mark lines that they change in its first
+    six columns, and a free one whose words are cut off for such marks."""
+    text = (
+        "CH0042 01  REC.                                                         ACME0010\n"
+        "       * a comment\n"
+        "000020     05 A PIC X.\n"
+        "JD0124     05 B PIC X.\n"
+        "+          05 C PIC X\n"
+        "      -    .\n"
+    )
+    assert rows(take(bench, ebcdic("xyz"), text)) == [{"a": "x", "b": "y", "c": "z"}]
+    free = "01 REC.\n05 A  PIC X\nVALUE  'A'.\n   05 B PIC X.\n"
+    assert rows(take(bench, ebcdic("xy"), free)) == [{"a": "x", "b": "y"}]
+
+
+STATUS = book(
+    "   05 STATUS-OF PIC X(2).",
+    "      88 OPEN-ONE VALUES ARE 'A' 'B1' THRU 'B3', SPACES.",
+    "      88 DONE VALUE 'Z' WHEN SET TO FALSE 'Q'.",
+    "   05 CODE-OF PIC S9(3).",
+    "      88 SMALL VALUES -1 THROUGH +10.",
+    "      88 NONE VALUE ZEROS.",
+    "   05 FREE PIC X.",
+    "      88 FREE-A VALUE 'A'.",
+)
+
+
+def test_conditions_say_which_values_there_are(bench: Workbench) -> None:
+    """Would catch: a value that no condition has in an item whose conditions are all there are; one
+    refused that is in a range, or blank."""
+    for text in ("A 005x", "B2010x", "  00Jx", "Z 000x"):
+        assert (
+            len(rows(take(bench, ebcdic(text), STATUS, conditions=["STATUS-OF", "code-of"]))) == 1
+        )
+    for text, reason in (
+        ("Q 005x", "STATUS-OF is Q, which is in none of its conditions"),
+        ("B4005x", "STATUS-OF is B4"),
+        ("A 011x", "CODE-OF is 11"),
+        ("A 00Kx", "CODE-OF is -2"),
+    ):
+        refused = take(bench, ebcdic(text), STATUS, conditions=["STATUS-OF", "CODE-OF"])
+        assert isinstance(refused, UnreadableFile)
+        assert f"record 1, from byte 0 on: {reason}" in plain(refused.reason)
+        assert len(rows(take(bench, ebcdic(text), STATUS))) == 1
+    for name in ("FREE-A", "REC"):
+        with pytest.raises(CopybookError):
+            table_of({"text": STATUS, "conditions": [name]})
 
 
 def test_groups_tables_and_names(bench: Workbench) -> None:

@@ -49,7 +49,7 @@ class Copybook(Parquet):
     unmistakable = True
     fields = (
         *("text", "code_page", "records", "length", "machine", "occurs", "null_blanks"),
-        *("choose", "rows", "trailer"),
+        *("choose", "rows", "trailer", "conditions"),
     )
 
     def read(self, fields: Fields, partition: PartitionSpec) -> dict[str, Any] | None:
@@ -63,6 +63,7 @@ class Copybook(Parquet):
         fields.flag("null_blanks")
         fields.whole("length", minimum=1, maximum=RECORD_MAX)
         fields.text("rows")
+        fields.texts("conditions")
         _read_choose(fields)
         _read_trailer(fields)
         options = super().read(fields, partition)

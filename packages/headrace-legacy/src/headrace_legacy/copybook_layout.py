@@ -11,6 +11,7 @@ import pyarrow as pa
 from headrace.extension.formats import shown
 from headrace_legacy.byte_tables import code_page
 from headrace_legacy.code_pages import EBCDIC
+from headrace_legacy.copybook_conditions import Conditions
 from headrace_legacy.copybooks import (
     FILLER,
     MACHINES,
@@ -77,6 +78,9 @@ class Layout:
         self.sliding = {id(record): tuple(self._sliding(record)) for record in records}
         """A record's place in memory → tables whose number of elements moves what follows."""
         self.trailer = self._trailer(options.get("trailer"))
+        named = (self.named(name, "conditions") for name in options.get("conditions", ()))
+        self.conditions = {id(item): Conditions(item, self.page.name) for item in named}
+        """By the item's place in memory."""
 
     def included(self, cluster: list[Item]) -> list[Item]:
         """Return the items of a cluster that rows may have."""

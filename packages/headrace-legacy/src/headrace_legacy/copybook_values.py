@@ -23,6 +23,7 @@ from headrace_legacy.byte_tables import (
     CodePage,
     Whole,
 )
+from headrace_legacy.copybook_conditions import Conditions
 from headrace_legacy.copybook_layout import WHOLE_DIGITS_MAX, Layout, type_of
 from headrace_legacy.copybook_records import Batch
 from headrace_legacy.copybooks import (
@@ -262,7 +263,9 @@ class Table:
         elif item.is_group:
             self._read_group(item, scope, arrays)
         elif not item.name.startswith(FILLER):
-            arrays[id(item)] = read_value(self._layout, item, scope, item.offset)
+            arrays[id(item)] = values = read_value(self._layout, item, scope, item.offset)
+            if id(item) in self._layout.conditions:
+                _require_condition(self._layout.conditions[id(item)], item, scope, values)
 
     def _table(self, table: Item, scope: Scope) -> pa.Array:
         layout, count = self._layout, len(scope.data)
@@ -295,6 +298,22 @@ class Table:
         )
         offsets = pa.array(np.concatenate(([0], ends)).astype(np.int32))
         return pa.ListArray.from_arrays(offsets, values)
+
+
+def _require_condition(conditions: Conditions, item: Item, scope: Scope, values: pa.Array) -> None:
+    """Raise BadValue for a value that no condition of its item has."""
+    coded = values.dictionary_encode(null_encoding="encode")
+    known = coded.dictionary.to_pylist()
+    bad = [
+        place
+        for place, value in enumerate(known)
+        if (value is not None or conditions.is_text) and not conditions.has(value)
+    ]
+    wrong = np.isin(coded.indices.to_numpy(), bad)
+    if wrong.any():
+        value = known[coded.indices[int(np.flatnonzero(wrong)[0])].as_py()]
+        what = "blank" if value is None else marked(str(value))
+        raise scope.bad(wrong, f"{item.name} is {what}, which is in none of its conditions")
 
 
 @cache
@@ -432,7 +451,7 @@ class _Reader:
 
     def edited(self, picture: Picture) -> pa.Array:
         """Return numbers that are written for people: `1,234.56-`."""
-        texts = pc.replace_substring_regex(self._texts(self._block), r"[ ,$*]", "")
+        texts = pc.replace_substring_regex(self._texts(self._block), r"^[ *$]*[.][ *]*$|[ ,$*]", "")
         texts = pc.replace_substring_regex(texts, r"^(.*)(-|CR|DB)$", r"-\1")
         texts = pc.replace_substring_regex(texts, r"^(.*)\+$", r"\1")
         empty = pc.equal(texts, "").to_numpy(zero_copy_only=False)

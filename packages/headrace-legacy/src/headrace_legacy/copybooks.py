@@ -81,6 +81,8 @@ class Picture(NamedTuple):
     """Digits after the point; negative for numbers of hundreds or thousands (`9PP`)."""
     signed: bool = False
     national: bool = False
+    zero_is_blank: bool = False
+    """Whether all its digits are suppressed if they are zeros: `ZZZ`, `***.**`."""
 
 
 class Sign(NamedTuple):
@@ -106,8 +108,8 @@ class Item:
     depending: str = ""
     """The item with the number of elements."""
     blank_is_zero: bool = False
-    values: list[str] = field(default_factory=list)
-    """The values of its conditions (level 88)."""
+    conditions: list[list[str]] = field(default_factory=list)
+    """The words of its conditions (level 88), without their names."""
     clusters: list[list[Item]] = field(default_factory=list)
     """For groups: its children, each with those that redefine it."""
     offset: int = 0
@@ -153,7 +155,9 @@ def parse_copybook(text: str) -> list[Item]:
 
 # Statements: a copybook's lines without sequence numbers and comments, up to each full stop.
 
-_FIXED = re.compile(r"(?: {6}|\d{6}|.{0,5}$|\t)[ \-]?.*", re.DOTALL)
+_TAG = r"(?!\d{1,2} )(?=.{6}[ \-])\S{1,6} *"
+"""A programmer's mark of a change in the first six columns."""
+_FIXED = re.compile(rf"(?: {{6}}|\d{{6}}|{_TAG}|.{{0,5}}$|\t)[ \-]?.*", re.DOTALL)
 _WORD = re.compile(r"'(?:[^']|'')*'\.?|\"(?:[^\"]|\"\")*\"\.?|[^\s'\"]\S*")
 _LISTING = re.compile(r"(EJECT|SKIP[123])\.?", re.IGNORECASE)
 
@@ -188,7 +192,7 @@ def _code_lines(text: str) -> Iterator[tuple[int, str]]:
     for number, line in lines:
         code = line
         if is_fixed and "\t" not in line:
-            code = line[6:72]
+            code = line[7:72]
         if not _LISTING.fullmatch(code.strip()):
             yield number, code.partition("*>")[0]
 
@@ -203,14 +207,10 @@ def _items(text: str) -> Iterator[Item]:
         level = int(words[0])
         if level == 88:
             if newest is not None:
-                newest.values += _values(words[2:])
+                newest.conditions.append(words[2:])
         elif level != 66:
             newest = _item(level, line, words[1:])
             yield newest
-
-
-def _values(words: Sequence[str]) -> list[str]:
-    return [word for word in words if word not in ("VALUE", "VALUES", "IS", "ARE")]
 
 
 # Clauses of an item.
@@ -281,6 +281,7 @@ def _clause(item: Item, word: str, words: _Words) -> None:
         case "PIC" | "PICTURE":
             words.skip("IS")
             item.picture = parse_picture(words.take(), item.line)
+            item.blank_is_zero |= item.picture.zero_is_blank
         case "USAGE":
             words.skip("IS")
             _clause_of_usage(item, words.take())
@@ -375,7 +376,9 @@ def _edited(text: str, spelled: str, characters: int, line: int) -> Picture:
     after = spelled.partition(".")[2]
     scale = len(_NO_PLACE.sub("", after.rstrip("+-")))
     digits = min(len(_NO_PLACE.sub("", spelled)), DIGITS_MAX)
-    return Picture(Kind.EDITED, characters, digits, scale, signed=True)
+    return Picture(
+        Kind.EDITED, characters, digits, scale, signed=True, zero_is_blank="9" not in spelled
+    )
 
 
 def _number(text: str, spelled: str, line: int) -> Picture:

@@ -6,8 +6,11 @@ import msgspec
 import pytest
 
 from headrace.incidents.diagnosis.attribution import diagnose
+from headrace.incidents.diagnosis.candidates import candidate
 from headrace.incidents.diagnosis.evidence import Evidence, Family
 from headrace.incidents.diagnosis.graph import CauseGraph, CauseNode
+from headrace.incidents.diagnosis.rules import BY_KIND
+from headrace.incidents.diagnosis.shared_causes import merge_shared
 from headrace.incidents.evidence.records import evidence_label
 from headrace.model import Grain, InputMode, InputSpec, PartitionSpec, Place
 from headrace.model.causes import HEADRACE, Cause, CauseKind
@@ -243,6 +246,27 @@ def test_three_sources_of_one_host_that_dont_answer_are_one_cause() -> None:
     causes = diagnose(result, graph, NOW)
     assert shown(causes) == [("source_unavailable", "a"), ("access_denied", "d")]
     assert causes[0].nodes == ("b", "c")
+
+
+def test_a_cause_that_is_shared_twice_names_all_nodes() -> None:
+    """Would catch: an outage of two sources that one vendor's two other late sources join, of which
+    the incident then names three of four."""
+    names = ("s1", "s2", "s3", "s4")
+    graph = CauseGraph([node(name, source=True, owner="acme") for name in names], {}.get)
+    missing = [seen(f"{name}@2013-02-11", Family.ARRIVAL) for name in names]
+    outage = Cause(
+        kind=CauseKind.SOURCE_UNAVAILABLE,
+        node="s1",
+        began_us=NOW,
+        confidence=0.9,
+        explains=tuple(each.id for each in missing[:2]),
+    )
+    late = [
+        candidate(BY_KIND[CauseKind.MISSING_SOURCE], each.node, [each], chosen=True)
+        for each in missing
+    ]
+    (cause,) = merge_shared(late, graph, [outage])
+    assert (cause.node, cause.nodes) == ("s1", ("s2", "s3", "s4"))
 
 
 ENVIRONMENT = {

@@ -55,7 +55,7 @@ def merge_shared(
     merged = {}
     for group in alike_causes(causes, graph):
         of = {known.get(candidate.own_evidence[0].id) for candidate in group}
-        if len({candidate.node for candidate in group}) >= _least(group[0]) or (
+        if len(_nodes_of(group)) >= _least(group[0]) or (
             len(group) > 1 and of != {None} and len(of) == 1
         ):
             merged |= {group[0]: _merged_causes(group), **dict.fromkeys(group[1:])}
@@ -112,7 +112,7 @@ def in_unrelated(causes: Sequence[CauseCandidate], graph: CauseGraph) -> set[Cau
     """
     candidates: set[CauseCandidate] = {cause for cause in causes if _lacks_environment(cause)}
     for group in alike_causes(causes, graph):
-        nodes = {candidate.node for candidate in group}
+        nodes = _nodes_of(group)
         if (
             len(nodes) >= NODES_MIN
             and nodes <= graph.nodes.keys()
@@ -206,10 +206,14 @@ def _at_one_time(group: Iterable[CauseCandidate]) -> list[list[CauseCandidate]]:
     return results
 
 
+def _nodes_of(group: Iterable[CauseCandidate]) -> set[str]:
+    """Return the nodes of some causes, with those that were merged into them."""
+    return {name for candidate in group for name in (candidate.node, *candidate.nodes)}
+
+
 def _merged_causes(near: Sequence[CauseCandidate]) -> CauseCandidate:
     first = near[0]
-    names = sorted({candidate.node for candidate in near} - {first.node})
-    first.nodes = tuple(names)
+    first.nodes = tuple(sorted(_nodes_of(near) - {first.node}))
     for other in near[1:]:
         first.own_evidence += other.own_evidence
         first.symptoms += other.symptoms
@@ -270,7 +274,7 @@ def _orphans(causes: Sequence[CauseCandidate], graph: CauseGraph) -> list[CauseC
 
 def _traced(group: Sequence[CauseCandidate], graph: CauseGraph) -> CauseCandidate | None:
     """Return the cause of a group at the source of its inputs; None if that isn't one source."""
-    nodes = {candidate.node for candidate in group}
+    nodes = _nodes_of(group)
     common, kind = graph.common_sources(nodes), _first_kind(group)
     if len(group) == 1 and kind is CauseKind.REFERENCE_BROKEN and len(common) > 1:
         common = _with_other_keys(group[0], graph)

@@ -162,6 +162,15 @@ class SmallFacts:
             newest.partition, newest.at_us, newest.verdict, min(item.partition for item in result)
         )
 
+    def exported(self, node: str, export: str) -> int | None:
+        written = self._of(export)
+        result = [
+            item
+            for item in self._of(node)
+            if not written or item.snapshot <= max(each.read for each in written)
+        ]
+        return None if not result else result[-1 if written else 0].at_us
+
     def rows(self, node: str, partition: str) -> int | None:
         result = self._of(node, partition)
         return result[-1].rows if result else None

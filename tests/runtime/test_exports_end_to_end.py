@@ -11,6 +11,7 @@ import shutil
 import signal
 import sqlite3
 import subprocess
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -379,12 +380,54 @@ def test_what_fails_without_a_deadline_is_no_quiet_service(lab: Lab) -> None:
     (consumer,) = lab.headrace("status", "--now", lab.now.isoformat())["consumers"]
     assert (consumer["state"], consumer["incident"]) == ("at_risk", "INC-2")
     assert consumer["reason"].startswith("export to exports/clean.csv failed")
+    assert consumer["risk"]["due_at"][:16] == f"{lab.now + timedelta(days=3, minutes=-1):%FT%H:%M}"
     (item,) = (
         item
         for item in lab.headrace("doctor", "--now", lab.now.isoformat(), code=None)
         if item["name"] == "export extract-1"
     )
     assert (item["state"], item["todo"]) == ("fail", "headrace incident INC-2")
+
+
+def test_an_export_that_fails_for_longer_than_the_age_is_late(lab: Lab) -> None:
+    """Would catch: "at risk" for ever, and an availability of 100 %, while nothing but what was
+    exported days ago is there to read, as the assets behind it are published each day."""
+    lab.write("sources/orders.yaml", "source: orders\nowner: acme\nfiles: landing/orders.csv\n")
+    lab.sql("clean", "select order_id from orders", "")
+    declare(lab, "{to: exports/clean.csv}", promise="max_age: 3d")
+    file = lab.root / "landing/orders.csv"
+    file.write_text("order_id\n1\n", encoding="utf-8")
+    lab.tick()
+    began = lab.now
+    shutil.rmtree(lab.root / "exports")
+    (lab.root / "exports").write_text("no folder", encoding="utf-8")
+    for day in range(1, 5):
+        lab.now = began + timedelta(days=day)
+        file.write_text("order_id\n" + "1\n" * (day + 1), encoding="utf-8")
+        lab.tick()
+    (consumer,) = lab.headrace("status", "--now", lab.now.isoformat())["consumers"]
+    since = f"{began + timedelta(days=3):%FT%H:%M}"
+    assert (consumer["state"], consumer["since"][:16]) == ("late", since)
+    assert consumer["reason"].startswith("INC-2 extract-1: exports/clean.csv can't be written")
+    assert (consumer["incident"], consumer["risk"]) == ("INC-2", None)
+    past = consumer["availability"]
+    assert past["lost_minutes"] == past["minutes"] >= 24 * 60, past
+
+
+def test_a_failing_export_under_a_daily_promise_has_no_deadline(lab: Lab) -> None:
+    """Would catch: a time to be late at that nobody declared."""
+    lab.write("sources/orders.yaml", "source: orders\nowner: acme\nfiles: landing/orders.csv\n")
+    lab.sql("clean", "select order_id from orders", "")
+    declare(lab, "{to: exports/clean.csv}", promise="due: '07:00'")
+    file = lab.root / "landing/orders.csv"
+    file.write_text("order_id\n1\n", encoding="utf-8")
+    lab.tick()
+    shutil.rmtree(lab.root / "exports")
+    (lab.root / "exports").write_text("no folder", encoding="utf-8")
+    file.write_text("order_id\n1\n2\n", encoding="utf-8")
+    lab.tick()
+    (consumer,) = lab.headrace("status", "--now", lab.now.isoformat())["consumers"]
+    assert (consumer["state"], consumer["risk"]["due_at"]) == ("at_risk", None)
 
 
 def test_a_whole_read_beside_days_has_what_the_day_brought(exporting: Lab) -> None:

@@ -257,6 +257,7 @@ class Words:
 
     def at_risk(self, consumer: str, risk: AtRisk) -> MessageText:
         """Return the message about a deadline that will be missed."""
+        assert risk.due_us is not None, "a deadline"
         place = risk.node if risk.partition == "*" else f"{risk.node}@{risk.partition}"
         when = (
             "nothing says when it will be there"
@@ -392,10 +393,9 @@ class Words:
         )
         yield from _first(
             [
-                f"{name} will be late: {risks[name].interval} is due at"
-                f" {self._at(risks[name].due_us)}"
+                f"{name} will be late: {risks[name].interval} is due at {self._at(due)}"
                 for name in consumers
-                if name in risks and name not in late
+                if name in risks and name not in late and (due := risks[name].due_us) is not None
             ],
             "at risk",
         )

@@ -39,12 +39,13 @@ class ExportRow(Response, frozen=True, kw_only=True):
 
 class RiskRow(Response, frozen=True, kw_only=True):
     """What will make a consumer late: the node and partition that cause it, the interval, when that
-    is due, and when it will be met (null where nothing says when)."""
+    is due (null where nothing without a deadline waits), and when it will be met (null where
+    nothing says when)."""
 
     node: str
     partition: str
     interval: str
-    due_at: datetime
+    due_at: datetime | None
     predicted_at: datetime | None
     reason: str
 

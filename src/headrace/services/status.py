@@ -475,7 +475,7 @@ def _risk(session: ProjectSession, risk: AtRisk) -> RiskRow:
         node=risk.node,
         partition=risk.partition,
         interval=risk.interval,
-        due_at=session.instant(risk.due_us),
+        due_at=None if risk.due_us is None else session.instant(risk.due_us),
         predicted_at=predicted,
         reason=risk.reason,
     )

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from headrace.model.errors import LAKE_CLOSED
 from headrace.model.intervals import bounds_us
-from headrace.model.times import Duration
 from headrace.slo.blockage import (
     HOLDS,
     Blockage,
@@ -210,11 +209,27 @@ class Risks:
         )
         return min(met, default=partition.at_us)
 
-    def unexported(self, export: LatestExport | None) -> AtRisk | None:
+    def unexported(self, export: LatestExport | None, old_since_us: int | None) -> AtRisk | None:
         """Return the risk from a failing export of data without a rhythm.
 
-        No interval waits for it: the consumer is late only by the age of what it reads.
+        No interval waits for it: the consumer is late only once what was exported is too old, at
+        `old_since_us`.
         """
+        results = self.failed_export(export)
+        if results is None:
+            return None
+        return AtRisk(
+            results.partition,
+            old_since_us,
+            results.node,
+            results.partition,
+            blockage_clause(results, self._context, self._now),
+            self._blockage.next_command(results),
+            results.since_us,
+        )
+
+    def failed_export(self, export: LatestExport | None) -> Blocked | None:
+        """Return the failing export of data without a rhythm; None if there is none."""
         terms = self._terms
         if export is None or export.state != "failed" or self._context.has_rhythm(terms):
             return None
@@ -222,18 +237,8 @@ class Risks:
         partition = export.interval or WHOLE
         facts = self._context.facts.partition_state(node.name, partition)
         assert facts is not None, "a failed export has a state"
-        results = Blocked(
+        return Blocked(
             BlockReason.FAILED, facts.since_us, node.name, partition, "failed", facts.reason
-        )
-        age = Duration.parse(terms.max_age or "0s")
-        return AtRisk(
-            partition,
-            age.after_us(facts.since_us, terms.timezone),
-            node.name,
-            partition,
-            blockage_clause(results, self._context, self._now),
-            self._blockage.next_command(results),
-            facts.since_us,
         )
 
     def anomalous(self) -> AtRisk | None:

@@ -61,12 +61,13 @@ class LatestExport(msgspec.Struct, frozen=True):
 class AtRisk(msgspec.Struct, frozen=True):
     """The cause that will make a consumer late.
 
-    It holds the interval with its deadline, the node and partition at fault, and one clause.
+    It holds the interval with its deadline (None if it has none), the node and partition at fault,
+    and one clause.
     `predicted_us` is the forecast time at which the interval is met; None if nothing says when.
     """
 
     interval: str
-    due_us: int
+    due_us: int | None
     node: str
     partition: str
     reason: str

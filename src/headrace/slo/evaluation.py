@@ -278,9 +278,11 @@ class Evaluation:
             wronged = self.wronged.get(status.name)
             number = None if wronged is None else wronged.incident
             return None if number is None else incidents.get(self._tx, number)
-        return holding_incident(
+        holding = holding_incident(
             self.opened, self._context, self._terms[status.name], status.obligations, self._now
         )
+        failed = status.export is not None and status.export.state == "failed"
+        return self.opened.at(status.name, "") if holding is None and failed else holding
 
     @cached_property
     def _terms(self) -> dict[str, Terms]:

@@ -165,6 +165,12 @@ class StateFacts(Protocol):
     def newest(self, node: str) -> Newest | None:
         """Return the newest partition of a node that readers see; None if there is none."""
 
+    def exported(self, node: str, export: str) -> int | None:
+        """Return when the newest publication of a node that `export` has written was published.
+
+        Its first publication if none was written; None if there is none.
+        """
+
     def rows(self, node: str, partition: str) -> int | None:
         """Return the number of rows that readers see of a partition; None if it isn't published."""
 

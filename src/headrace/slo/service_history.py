@@ -349,11 +349,13 @@ class Gathering:
             )
         return union(results)
 
-    def _republished(self, terms: Terms) -> tuple[tuple[int, ...], ...]:
-        return tuple(
-            tuple(stored.publication_times(self._tx, node.name, self._from))
-            for node in self._context.known_reads(terms)
-        )
+    def _republished(self, terms: Terms) -> tuple[tuple[tuple[int, int], ...], ...]:
+        times = partial(stored.publication_times, self._tx, from_us=self._from)
+        if terms.consumer in self._context.declared.exports:
+            times = partial(
+                stored.exported_times, self._tx, export=terms.consumer, from_us=self._from
+            )
+        return tuple(tuple(times(node=node.name)) for node in self._context.known_reads(terms))
 
 
 def _terms(promise: Promise) -> Terms:

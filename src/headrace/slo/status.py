@@ -147,7 +147,7 @@ class _ConsumerEvaluation:
         risk = deadline
         if served and risk is None:
             risk = (
-                self._risks.unexported(self._export)
+                self._risks.unexported(self._export, self._old_since())
                 or self._risks.lapsing(self._excepted)
                 or self._risks.anomalous()
             )
@@ -306,10 +306,13 @@ class _ConsumerEvaluation:
         # an interval without rows comes before any gap: too old since the first deadline
         if self._context.has_rhythm(terms):
             return self._due[0].due_at_us if self._due else None
-        newest = [
-            self._context.facts.newest(node.name) for node in self._context.known_reads(terms)
-        ]
-        oldest = min((item.at_us for item in newest if item is not None), default=None)
+        reads = self._context.known_reads(terms)
+        if self._export is not None and self._export.state != "exported":
+            published = [self._context.facts.exported(node.name, terms.consumer) for node in reads]
+        else:
+            newest = [self._context.facts.newest(node.name) for node in reads]
+            published = [None if item is None else item.at_us for item in newest]
+        oldest = min((at for at in published if at is not None), default=None)
         return None if oldest is None else age.after_us(oldest, terms.timezone)
 
     def _wrong(self) -> tuple[str, str | None, int | None]:
@@ -349,11 +352,13 @@ class _ConsumerEvaluation:
                 results := self._blockage.of(self._terms, obligation.interval)
             ):
                 return in_repair_order(results)[0]
+        if state is not ConsumerState.LATE or self._late:
+            return None
+        if self._through is None:
+            return self._risks.failed_export(self._export)
         # too old, though nothing was due yet
-        if state is ConsumerState.LATE and not self._late and self._through is not None:
-            following = next_key(self._through, self._terms.per, self._terms.timezone)
-            return next(iter(self._blockage.of(self._terms, following)), None)
-        return None
+        following = next_key(self._through, self._terms.per, self._terms.timezone)
+        return next(iter(self._blockage.of(self._terms, following)), None)
 
     def _blockage_text(self, results: Blocked) -> str:
         return blockage_clause(results, self._context, self._now)

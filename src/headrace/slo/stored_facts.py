@@ -29,10 +29,12 @@ from headrace.slo.facts import (
 )
 from headrace.slo.known_partitions import KnownPartitions
 from headrace.slo.read_together import ReadTogether
+from headrace.slo.timeline import EVER
 from headrace.store.lease import holder
 from headrace.store.queries import (
     applied_versions,
     attempts,
+    availability,
     changes,
     deliveries,
     incidents,
@@ -114,6 +116,14 @@ class StoredFacts:
             if summary is None
             else Newest(summary.newest, summary.newest_at, summary.newest_verdict, summary.oldest)
         )
+
+    def exported(self, node: str, export: str) -> int | None:
+        """Return when the newest publication of a node that `export` has written was published.
+
+        Its first publication if none was written; None if there is none.
+        """
+        times = availability.exported_times(self._tx, node, export, EVER)
+        return times[-1][1] if times else None
 
     def rows(self, node: str, partition: str) -> int | None:
         """Return the number of rows that readers see of a partition; None if it isn't published."""
@@ -384,6 +394,13 @@ class EnvironmentFacts:
     def newest(self, node: str) -> Newest | None:
         """Return the newest partition of a node that readers see; None if there is none."""
         return self._of(node).newest(node)
+
+    def exported(self, node: str, export: str) -> int | None:
+        """Return when the newest publication of a node that `export` has written was published.
+
+        Its first publication if none was written; None if there is none.
+        """
+        return self._of(node).exported(node, export)
 
     def rows(self, node: str, partition: str) -> int | None:
         """Return the number of rows that readers see of a partition; None if it isn't published."""

@@ -126,17 +126,18 @@ def late_by_age(duties: Sequence[Duty], max_age: str, timezone: str) -> Moments:
 
 
 def late_by_republishing(
-    published: Sequence[Sequence[int]], max_age: str, timezone: str
+    published: Sequence[Sequence[tuple[int, int]]], max_age: str, timezone: str
 ) -> Moments:
     """Return the spans in which the newest publication of any read was too old.
 
-    For reads without intervals; `published` holds each read's publication times, oldest first.
+    For reads without intervals; `published` says of each read's publications when they could be
+    read and when they were published, oldest first.
     """
     age = Duration.parse(max_age)
     results = []
     for times in published:
-        for place, at in enumerate(times):
-            until = times[place + 1] if place + 1 < len(times) else EVER
+        for place, (_, at) in enumerate(times):
+            until = times[place + 1][0] if place + 1 < len(times) else EVER
             results.append((age.after_us(at, timezone), until))
     return union(results)
 
@@ -206,8 +207,11 @@ class ServiceHistory(msgspec.Struct, frozen=True):
     wrong: tuple[WrongPeriod, ...] = ()
     excepted: Moments = NONE
     """While its data relied on an exception of somebody other than its owner."""
-    republished: tuple[tuple[int, ...], ...] | None = None
-    """Publication times of each read, if none of the reads comes by interval."""
+    republished: tuple[tuple[tuple[int, int], ...], ...] | None = None
+    """When each publication of each read could be read, and when it was published.
+
+    None if any of the reads comes by interval.
+    """
 
     def promised(self, from_us: int, until_us: int) -> list[Duty]:
         """Return the obligations that fell due in a window."""

@@ -276,10 +276,10 @@ def test_times_of_publications(store: Store) -> None:
         assert availability.last_end(tx, "orders") is None
         assert availability.last_end(tx, "ended") == 80
         assert availability.last_end(tx, "never") is None
-        assert availability.publication_times(tx, "orders", 0) == [10, 20, 30]
-        assert availability.publication_times(tx, "orders", 20) == [10, 20, 30]
-        assert availability.publication_times(tx, "orders", 21) == [20, 30]
-        assert availability.publication_times(tx, "orders", 31) == [30]
+        assert availability.publication_times(tx, "orders", 0) == [(10, 10), (20, 20), (30, 30)]
+        assert availability.publication_times(tx, "orders", 20) == [(10, 10), (20, 20), (30, 30)]
+        assert availability.publication_times(tx, "orders", 21) == [(20, 20), (30, 30)]
+        assert availability.publication_times(tx, "orders", 31) == [(30, 30)]
         assert availability.publication_times(tx, "never", 0) == []
 
 

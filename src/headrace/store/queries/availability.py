@@ -152,8 +152,11 @@ def empty_keys(tx: Transaction, node: str, first: str, last: str) -> set[str]:
     return {key for (key,) in rows}
 
 
-def publication_times(tx: Transaction, node: str, from_us: int) -> list[int]:
-    """Return a node's publication times since `from_us` and the last one before, oldest first."""
+def publication_times(tx: Transaction, node: str, from_us: int) -> list[tuple[int, int]]:
+    """Return when readers could read each publication of a node, and when it was published.
+
+    These two times are the same. Those since `from_us` and the last one before, oldest first.
+    """
     row = tx.execute(
         "select max(published_at) from publication where node = ? and published_at < ?",
         (node, from_us),
@@ -161,9 +164,41 @@ def publication_times(tx: Transaction, node: str, from_us: int) -> list[int]:
     rows: Iterable[tuple[int]] = tx.execute(
         "select distinct published_at from publication where node = ? and published_at >= ? order"
         " by published_at",
-        (node, from_us),
+        (node, from_us if row[0] is None else row[0]),
     ).fetchall()
-    return [*([row[0]] if row[0] is not None else []), *(at for (at,) in rows)]
+    return [(at, at) for (at,) in rows]
+
+
+def exported_times(tx: Transaction, node: str, export: str, from_us: int) -> list[tuple[int, int]]:
+    """Return when publications of a node reached a consumer, and when they were published.
+
+    They reach it by `export`; identical content doesn't need another one. Those since `from_us` and
+    the last one before, oldest first. The very first publication counts at once: from then on the
+    consumer lacks something.
+    """
+    exports = tx.execute(
+        "select p.published_at, a.snapshot_read from publication p join attempt a on a.epoch ="
+        " p.epoch and a.n = p.n where p.node = :export and p.published_at >= coalesce((select"
+        " max(published_at) from publication where node = :export and published_at < :since), 0)"
+        " order by p.published_at",
+        {"export": export, "since": from_us},
+    ).fetchall()
+    rows: Iterable[tuple[int, int, int]] = tx.execute(
+        "select published_at, snapshot, identical from publication where node = :node and snapshot"
+        " >= coalesce((select max(snapshot) from publication where node = :node and snapshot <="
+        " :read), 0) order by snapshot",
+        {"node": node, "read": exports[0][1] if exports else 0},
+    ).fetchall()
+    times: list[tuple[int, int]] = []
+    exported: int | None = None
+    for at, snapshot, identical in rows:
+        if exported is None or not identical:
+            exported = next((done for done, read in exports if read >= snapshot), None)
+        if exported is not None:
+            times.append((max(at, exported), at))
+        elif not times:
+            times.append((at, at))
+    return times
 
 
 # Gaps in a source's observations: deliveries that waited, deadlines that passed, and the usual

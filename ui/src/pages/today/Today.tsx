@@ -91,7 +91,12 @@ function Risks({ consumers }: { consumers: readonly Schema["ConsumerRow"][] }) {
             consumer.risk && (
               <li key={consumer.name}>
                 <Link to={`/consumers/${encodeURIComponent(consumer.name)}`}>{consumer.name}</Link>{" "}
-                {consumer.risk.interval}, due <Time at={consumer.risk.due_at} />
+                {consumer.risk.interval}
+                {consumer.risk.due_at && (
+                  <>
+                    , due <Time at={consumer.risk.due_at} />
+                  </>
+                )}
                 <p className="muted small">{consumer.risk.reason}</p>
               </li>
             ),

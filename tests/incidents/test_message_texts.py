@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from small_facts import ZONE, at
 
@@ -325,6 +326,8 @@ def test_who_is_told_in_whose_place() -> None:
     people = Recipients(PROJECT)
     assert people.anybody
     assert not Recipients(Project(settings=PROJECT.settings)).anybody
+    tried = msgspec.structs.replace(PROJECT.settings, environment="ci")
+    assert not Recipients(msgspec.structs.replace(PROJECT, settings=tried)).anybody
     assert people.of("vendor") == TO_TEAM
     assert people.of("asked") == Recipient(OWNERS[4])
     assert people.of("a") is None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -123,6 +125,10 @@ def test_in_production_s_folder_its_data_is_compared_and_stays(checkout: Path, c
 
 @pytest.mark.long
 def test_what_a_check_rejects_stays_wrong_in_the_next_try(checkout: Path, call: Any) -> None:
+    """Would catch: owners who get mails about what may never be merged; commands of the quarantine
+    that decide about production's data when they are typed as they are."""
+    with (checkout / "headrace.toml").open("a") as settings:
+        settings.write("[notify.mail]\nhost = '127.0.0.1'\nport = 9\nfrom = 'h@example.com'\n")
     assert call(checkout, "tick", "--now", "2026-03-03T08:00+01:00")[0] == 0
     edit(checkout, "sum(amount)", "-sum(amount)")
     (checkout / "tests/revenue.yaml").unlink()
@@ -131,6 +137,12 @@ def test_what_a_check_rejects_stays_wrong_in_the_next_try(checkout: Path, call: 
         assert code == 1
         assert "✗ valid" in comment and "1 not published" in comment
         assert "| `revenue` | `2026-03-02` |" in comment
+    rejected = json.loads(call(checkout, "--env", "ci", "quarantine", "--json")[1])[0]
+    assert rejected["decide"][0].startswith("headrace --env ci quarantine ")
+    assert "; then: headrace --env ci apply; then: headrace --env ci " in rejected["todo"]
+    (state,) = (checkout / ".headrace/env/ci").glob("*.db")
+    with sqlite3.connect(state) as tx:
+        assert tx.execute("select * from notice").fetchall() == []
 
 
 def test_errors_and_failing_tests_are_the_comment(checkout: Path, call: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -268,6 +269,12 @@ class ProjectSession:
         except UsageError:
             return to_us(self.parse_time(text, "--since"))
         return duration.before_us(self.clock.now_us(), self.timezone)
+
+    def here(self, command: str) -> str:
+        """Return a `headrace` command with the option that it needs in this environment."""
+        if self.production is None:
+            return command
+        return f"headrace --env {shlex.quote(self.env)}{command.removeprefix('headrace')}"
 
     def instant(self, at_us: int) -> datetime:
         """Return a time of the store, in the project's time zone."""

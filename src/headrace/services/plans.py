@@ -225,14 +225,14 @@ def _next(
 ) -> str:
     """Return the next command: apply here, or in production if the environment is up to date."""
     if plan.steps or session.compiled is None:
-        return command_line(
-            *(() if session.production is None else ("--env", session.env)),
+        command = command_line(
             "apply",
             *filter(None, [response.plan_id]),
             *version_words(version),
             *(word for item in keep for word in ("--keep", item)),
             *(("--reason", "TEXT") if keep else ()),
         )
+        return session.here(command)
     is_tried = session.production is not None and bool(response.changes)
     return f"headrace --env {PRODUCTION} apply" if is_tried else "headrace status"
 

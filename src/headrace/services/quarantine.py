@@ -322,8 +322,10 @@ def _excepted(
         session, tx, project, msgspec.structs.replace(row, state="held"), seen=True
     )
     at = partition_argument(record.node, record.partition)
-    renew = command_line("quarantine", "accept", at, "--reason", "TEXT", "--until", "T")
-    take_back = command_line("unpublish", at, "--reason", "TEXT")
+    renew = session.here(
+        command_line("quarantine", "accept", at, "--reason", "TEXT", "--until", "T")
+    )
+    take_back = session.here(command_line("unpublish", at, "--reason", "TEXT"))
     accepted = msgspec.structs.replace(
         quarantine_row,
         state="accepted",
@@ -385,8 +387,12 @@ def _row(
         sample=_sample(session, project, item, delivery.path if delivery else None),
         checks=failed_checks(tx, (item.epoch, item.n), item.partition),
         attempt=f"{item.epoch}.{item.n}",
-        todo=_todo(repair),
-        decide=_decisions(tx, item, renamed=renamed) if item.state in ("held", "rejected") else [],
+        todo=_todo(session, repair),
+        decide=[
+            session.here(command)
+            for command in _decisions(tx, item, renamed=renamed)
+            if item.state in ("held", "rejected")
+        ],
         repair=repair,
         published=current is not None and current.publication_id is not None,
     )
@@ -468,7 +474,8 @@ def _repair(
     return repairs(project, [broken], because)[0]
 
 
-def _todo(repair: RepairRow | None) -> str:
+def _todo(session: ProjectSession, repair: RepairRow | None) -> str:
     if repair is None:
         return "nothing: what it belonged to is no longer declared"
-    return "; then: ".join([*([repair.first] if repair.first else []), *repair.commands])
+    commands = [session.here(command) for command in repair.commands]
+    return "; then: ".join([*([repair.first] if repair.first else []), *commands])

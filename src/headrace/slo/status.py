@@ -306,14 +306,17 @@ class _ConsumerEvaluation:
         # an interval without rows comes before any gap: too old since the first deadline
         if self._context.has_rhythm(terms):
             return self._due[0].due_at_us if self._due else None
-        reads = self._context.known_reads(terms)
-        if self._export is not None and self._export.state != "exported":
-            published = [self._context.facts.exported(node.name, terms.consumer) for node in reads]
-        else:
-            newest = [self._context.facts.newest(node.name) for node in reads]
-            published = [None if item is None else item.at_us for item in newest]
-        oldest = min((at for at in published if at is not None), default=None)
+        oldest = self._oldest_publication()
         return None if oldest is None else age.after_us(oldest, terms.timezone)
+
+    def _oldest_publication(self) -> int | None:
+        """Return when the oldest of the data that reaches the consumer was published."""
+        reads, facts = self._context.known_reads(self._terms), self._context.facts
+        if self._export is not None and self._export.state != "exported":
+            exported = [facts.exported(node.name, self._terms.consumer) for node in reads]
+            return min(filter(None, exported), default=None)
+        newest = filter(None, [facts.newest(node.name) for node in reads])
+        return min((item.at_us for item in newest), default=None)
 
     def _wrong(self) -> tuple[str, str | None, int | None]:
         assert self._wronged is not None

@@ -1,5 +1,21 @@
-"""A project that really runs, whose attempts are reported."""
+"""A project that really runs, whose attempts are reported, and a store on disk."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
 from runlab import lab
 
+from headrace.model import Settings
+from headrace.store import Store
+
 __all__ = ["lab"]
+
+
+@pytest.fixture
+def store(tmp_path: Path, state_settings: Settings) -> Iterator[Store]:
+    with closing(Store.open(tmp_path, state_settings, create=True)) as opened:
+        yield opened

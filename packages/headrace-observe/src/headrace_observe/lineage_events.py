@@ -21,7 +21,7 @@ from headrace.model.intervals import bounds_us
 from headrace.plan import Compiled
 from headrace.plan.schemas import ColumnLineage
 from headrace.sql.values import Edge, Transformation
-from headrace.store.queries.telemetry import AttemptSummary, Checked, LineageAttempt
+from headrace_observe.queries import AttemptSummary, Checked, LineageAttempt
 
 # Names in events: the same object has the same name in every event, whichever leader sends it.
 

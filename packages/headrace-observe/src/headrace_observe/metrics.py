@@ -28,6 +28,7 @@ from headrace.services.status import status
 from headrace.slo.throughput import STAGES
 from headrace.store.queries import evidence, telemetry
 from headrace.web.readiness import ServerInfo, lease_age
+from headrace_observe import queries
 
 METRICS_MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 METRICS_FRESH_SECONDS = 1.0
@@ -266,10 +267,10 @@ def _add_store(text: MetricsText, session: ProjectSession) -> None:
     now, visible = session.clock.now_us(), session.visible
     sources = list(filter(session.shows, session.compiled.project.sources))
     with session.store.read() as tx:
-        work = telemetry.open_work(tx, visible)
-        partitions = telemetry.partitions_open(tx, visible)
-        observations = telemetry.last_observations(tx, sources)
-        incidents = telemetry.incidents_open(tx, visible)
+        work = queries.open_work(tx, visible)
+        partitions = queries.partitions_open(tx, visible)
+        observations = queries.last_observations(tx, sources)
+        incidents = queries.incidents_open(tx, visible)
         late = Counter(source for source, _ in evidence.active_of(tx, arrivals.KIND).values())
         cursor = telemetry.lineage_cursor(tx)
     text.gauge(

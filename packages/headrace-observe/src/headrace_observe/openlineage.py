@@ -27,8 +27,10 @@ from headrace.security.secrets import Secrets
 from headrace.security.state import open_state
 from headrace.store import Store
 from headrace.store.queries import telemetry
-from headrace.store.queries.telemetry import AttemptSummary, LineageAttempt, LineageCursor
+from headrace.store.queries.telemetry import LineageCursor
+from headrace_observe import queries
 from headrace_observe.lineage_events import OpenLineageNodes, end, start
+from headrace_observe.queries import AttemptSummary, LineageAttempt
 
 # Destinations of events: a file, or an endpoint of OpenLineage's HTTP API.
 
@@ -168,7 +170,7 @@ def emitter_of(
     if not settings.openlineage or settings.environment != PRODUCTION:
         return None
     with store.write(epoch) as tx:
-        telemetry.begin_lineage(tx)
+        queries.begin_lineage(tx)
     return Emitter(settings, root, epoch, leads, cache)
 
 
@@ -235,9 +237,9 @@ class Emitter:
         """Send one round; return the number of events handled and the error that stopped it."""
         with store.read() as tx:
             before = telemetry.lineage_cursor(tx) or LineageCursor(0)
-            ended = telemetry.ended_attempts(tx, before, AT_ONCE)
-            running = telemetry.attempts_under_way(tx, RUNNING_MAX) if len(ended) < AT_ONCE else []
-            summaries = {attempt.id: telemetry.attempt_summary(tx, attempt) for attempt in ended}
+            ended = queries.ended_attempts(tx, before, AT_ONCE)
+            running = queries.attempts_under_way(tx, RUNNING_MAX) if len(ended) < AT_ONCE else []
+            summaries = {attempt.id: queries.attempt_summary(tx, attempt) for attempt in ended}
         started = [attempt for attempt in running if attempt.id not in before.begun]
         described = self._describe() if ended or started else None
         sending = _Sending(sink, before, lambda: time.monotonic() < self._until)

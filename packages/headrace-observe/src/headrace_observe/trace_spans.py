@@ -17,7 +17,7 @@ from opentelemetry.trace import SpanContext, TraceFlags
 from opentelemetry.trace.status import Status, StatusCode
 
 from headrace.ledger.records import Try
-from headrace.store.queries.telemetry import Ran
+from headrace_observe.queries import Ran
 
 PARTITIONS_MAX = 20
 """Most partitions of an attempt that are named."""

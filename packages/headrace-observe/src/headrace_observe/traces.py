@@ -23,7 +23,7 @@ from headrace.model import HeadraceError, Settings
 from headrace.model.settings import PRODUCTION
 from headrace.security.state import open_state
 from headrace.store import Store
-from headrace.store.queries import telemetry
+from headrace_observe import queries
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
@@ -66,7 +66,7 @@ def tracer_of(settings: Settings, root: Path, store: Store, epoch: int) -> Trace
     ):
         return None
     with store.read() as tx:
-        begun = telemetry.newest_end(tx)
+        begun = queries.newest_end(tx)
     return Tracer(settings, root, epoch, begun)
 
 
@@ -123,11 +123,11 @@ class Tracer:
     def _next(self, store: Store, spans: Spans) -> tuple[list[ReadableSpan], _Cursor]:
         """Return the spans ended since the last call, and the new cursor."""
         with store.read() as tx:
-            attempts = telemetry.ended_of_epoch(tx, self._epoch, self._sent.attempt, AT_ONCE)
+            attempts = queries.ended_of_epoch(tx, self._epoch, self._sent.attempt, AT_ONCE)
             numbers = self._sent.runs | {row.run_id for _, row in attempts}
             runs = {
                 ran.id: ran
-                for ran in (telemetry.traced_run(tx, number) for number in numbers)
+                for ran in (queries.traced_run(tx, number) for number in numbers)
                 if ran is not None
             }
         after = _Cursor(

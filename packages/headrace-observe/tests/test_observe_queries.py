@@ -7,12 +7,13 @@ from written_rows import attempt, check, delivery, ended, partition, published, 
 
 from headrace.store import Store
 from headrace.store.queries import ingestion, leader_writes, telemetry
-from headrace.store.queries.telemetry import (
+from headrace.store.queries.telemetry import LineageCursor
+from headrace_observe import queries
+from headrace_observe.queries import (
     AttemptSummary,
     Checked,
     LastObservation,
     LineageAttempt,
-    LineageCursor,
     OpenWork,
     Ran,
 )
@@ -29,21 +30,21 @@ def test_lineage_begins_with_what_ends_from_then_on(store: Store) -> None:
         for n, at in ((1, 40), (2, 30)):
             attempt(tx, n)
             ended(tx, n, at=at)
-        telemetry.begin_lineage(tx)
+        queries.begin_lineage(tx)
         begun = telemetry.lineage_cursor(tx)
         assert begun is not None and begun.at == 40
-        assert telemetry.ended_attempts(tx, begun, 9) == []
+        assert queries.ended_attempts(tx, begun, 9) == []
         attempt(tx, 3)
         ended(tx, 3, at=50)
-        telemetry.begin_lineage(tx)
+        queries.begin_lineage(tx)
         assert telemetry.lineage_cursor(tx) == begun
-        assert [item.n for item in telemetry.ended_attempts(tx, begun, 9)] == [3]
+        assert [item.n for item in queries.ended_attempts(tx, begun, 9)] == [3]
 
 
 def test_lineage_of_a_new_store_begins_at_0(store: Store) -> None:
     """Would catch: the first attempt of a project that no collector hears of."""
     with store.write(None) as tx:
-        telemetry.begin_lineage(tx)
+        queries.begin_lineage(tx)
         cursor = telemetry.lineage_cursor(tx)
         assert cursor is not None and cursor.at == 0
 
@@ -71,7 +72,7 @@ def test_ended_attempts_come_in_the_order_of_their_ends(store: Store) -> None:
         attempt(tx, 9)
 
         def after(*place: int, limit: int = 9) -> list[tuple[int, int]]:
-            return [item.id for item in telemetry.ended_attempts(tx, LineageCursor(*place), limit)]
+            return [item.id for item in queries.ended_attempts(tx, LineageCursor(*place), limit)]
 
         assert after(0) == [(1, 2), (1, 1), (1, 3), (2, 1), (1, 4)]
         assert after(0, limit=2) == [(1, 2), (1, 1)]
@@ -97,7 +98,7 @@ def test_a_lineage_attempt_has_the_values_of_its_row_and_run(store: Store) -> No
             started=6,
             kind="take_in",
         )
-        assert telemetry.attempts_under_way(tx, 9) == [
+        assert queries.attempts_under_way(tx, 9) == [
             LineageAttempt(
                 1,
                 1,
@@ -119,10 +120,10 @@ def test_a_lineage_attempt_has_the_values_of_its_row_and_run(store: Store) -> No
         ended(tx, 1, "failed", 9, error={"code": "boom"})
         attempt(tx, 3)
         attempt(tx, 2)
-        assert [item.n for item in telemetry.attempts_under_way(tx, 9)] == [2, 3]
-        assert [item.n for item in telemetry.attempts_under_way(tx, 1)] == [2]
+        assert [item.n for item in queries.attempts_under_way(tx, 9)] == [2, 3]
+        assert [item.n for item in queries.attempts_under_way(tx, 1)] == [2]
         tx.execute("update attempt set dispatched_at = null where n = 1")
-        (failed,) = telemetry.ended_attempts(tx, LineageCursor(0), 9)
+        (failed,) = queries.ended_attempts(tx, LineageCursor(0), 9)
         assert (failed.state, failed.begun_at, failed.finished_at, failed.error) == (
             "failed",
             5,
@@ -161,8 +162,8 @@ def test_a_summary_counts_and_shows_no_values(store: Store) -> None:
         check(tx, 1, key="d1", name="range", kind="range", severity="warning", rows=4)
         check(tx, 1, key="d1", name="later", outcome="unchecked")
         check(tx, 2, name="other")
-        first, second, third = telemetry.attempts_under_way(tx, 9)
-        assert telemetry.attempt_summary(tx, first) == AttemptSummary(
+        first, second, third = queries.attempts_under_way(tx, 9)
+        assert queries.attempt_summary(tx, first) == AttemptSummary(
             12,
             130,
             6,
@@ -173,15 +174,15 @@ def test_a_summary_counts_and_shows_no_values(store: Store) -> None:
             30,
             {"qty": {"nullCount": 8, "count": 22}, "price": {"nullCount": 1, "count": 7}},
         )
-        summary = telemetry.attempt_summary(tx, second)
+        summary = queries.attempt_summary(tx, second)
         assert (summary.rows, summary.bytes, summary.snapshot) == (None, None, None)
         assert (summary.audited, summary.columns) == (99, {"qty": {"nullCount": 9, "count": 90}})
-        assert telemetry.attempt_summary(tx, third).audited == 0
+        assert queries.attempt_summary(tx, third).audited == 0
         tx.execute("update publication set rows = 0, content_hash = null where partition = 'd2'")
-        removed = telemetry.attempt_summary(tx, first)  # of which 7 rows would be too few
+        removed = queries.attempt_summary(tx, first)  # of which 7 rows would be too few
         assert (removed.rows, removed.bytes, removed.snapshot) == (None, 130, 6)
         tx.execute("delete from profile")
-        assert telemetry.attempt_summary(tx, third) == AttemptSummary(None, None, None)
+        assert queries.attempt_summary(tx, third) == AttemptSummary(None, None, None)
 
 
 # Traces
@@ -191,7 +192,7 @@ def test_traces_are_of_one_leaders_attempts_in_order(store: Store) -> None:
     """Would catch: attempts of another leader; one skipped or sent twice because two ended in the
     same microsecond."""
     with store.write(None) as tx:
-        assert telemetry.newest_end(tx) == 0
+        assert queries.newest_end(tx) == 0
         run(tx, now=3)
         for epoch, n, at in ((1, 1, 30), (1, 2, 20), (2, 7, 50), (1, 3, 30), (1, 4, 40)):
             attempt(tx, n, f"n{n}", epoch=epoch)
@@ -199,15 +200,15 @@ def test_traces_are_of_one_leaders_attempts_in_order(store: Store) -> None:
         attempt(tx, 9, "n9")
 
         def after(at: int, n: int, limit: int = 9) -> list[int]:
-            return [record.n for _, record in telemetry.ended_of_epoch(tx, 1, (at, n), limit)]
+            return [record.n for _, record in queries.ended_of_epoch(tx, 1, (at, n), limit)]
 
-        assert telemetry.newest_end(tx) == 50
+        assert queries.newest_end(tx) == 50
         assert after(0, 0) == [2, 1, 3, 4]
         assert after(0, 0, limit=3) == [2, 1, 3]
         assert after(20, 2) == [1, 3, 4]
         assert after(30, 1) == [3, 4]
         assert after(30, 3) == [4]
-        ((node, record),) = telemetry.ended_of_epoch(tx, 2, (0, 0), 9)
+        ((node, record),) = queries.ended_of_epoch(tx, 2, (0, 0), 9)
         assert (node, record.epoch, record.kind, record.state) == ("n7", 2, "produce", "failed")
         assert (record.queued_at, record.dispatched_at, record.finished_at) == (1, 2, 50)
         assert (record.run_id, record.asked_at, record.partitions) == (1, 3, '["d1"]')
@@ -219,9 +220,9 @@ def test_a_traced_run_has_its_own_values(store: Store) -> None:
         run(tx, "tick", now=3)
         run(tx, "backfill", now=4)
         leader_writes.finish_run(tx, 1, "partial", 9)
-        assert telemetry.traced_run(tx, 1) == Ran(1, "tick", "partial", 3, 9)
-        assert telemetry.traced_run(tx, 2) == Ran(2, "backfill", "running", 4, None)
-        assert telemetry.traced_run(tx, 3) is None
+        assert queries.traced_run(tx, 1) == Ran(1, "tick", "partial", 3, 9)
+        assert queries.traced_run(tx, 2) == Ran(2, "backfill", "running", 4, None)
+        assert queries.traced_run(tx, 3) is None
 
 
 # Metrics
@@ -231,12 +232,12 @@ def test_open_work_is_counted_with_its_oldest(store: Store) -> None:
     """Would catch: a state without attempts that is missing instead of 0; ended attempts; the
     newest instead of the oldest."""
     with store.write(None) as tx:
-        assert telemetry.open_work(tx) == OpenWork({"queued": 0, "running": 0}, None, 0)
+        assert queries.open_work(tx) == OpenWork({"queued": 0, "running": 0}, None, 0)
         run(tx)
         for n, queued in ((1, 5), (2, 30), (3, 20), (4, 40)):
             attempt(tx, n, queued=queued)
         ended(tx, 1)
-        assert telemetry.open_work(tx) == OpenWork({"queued": 0, "running": 3}, 20, 0)
+        assert queries.open_work(tx) == OpenWork({"queued": 0, "running": 3}, 20, 0)
         tx.execute("update attempt set state = 'queued', queued_at = 15 where n = 4")
         for state in ("waiting", "taken", "done", "failed"):
             tx.execute(
@@ -244,7 +245,7 @@ def test_open_work_is_counted_with_its_oldest(store: Store) -> None:
                 " '{}', 'ann', ?, 1)",
                 (state,),
             )
-        assert telemetry.open_work(tx) == OpenWork({"queued": 1, "running": 2}, 15, 2)
+        assert queries.open_work(tx) == OpenWork({"queued": 1, "running": 2}, 15, 2)
 
 
 def test_open_partitions_and_incidents_are_counted(store: Store) -> None:
@@ -252,7 +253,7 @@ def test_open_partitions_and_incidents_are_counted(store: Store) -> None:
     with store.write(None) as tx:
         for key, state in (("d1", "held"), ("d2", "held"), ("d3", "failed"), ("d4", "published")):
             partition(tx, "a", key, state)
-        assert telemetry.partitions_open(tx) == {"failed": 1, "held": 2}
+        assert queries.partitions_open(tx) == {"failed": 1, "held": 2}
         for state, kind in (
             ("open", "late"),
             ("recovering", "late"),
@@ -265,7 +266,7 @@ def test_open_partitions_and_incidents_are_counted(store: Store) -> None:
                 " '', '1', '[]', '{}', 1, 1, 1)",
                 (state, kind),
             )
-        assert telemetry.incidents_open(tx) == {"late": 2, "code": 1}
+        assert queries.incidents_open(tx) == {"late": 2, "code": 1}
 
 
 def test_the_newest_observation_of_each_source_is_told(store: Store) -> None:
@@ -275,7 +276,7 @@ def test_the_newest_observation_of_each_source_is_told(store: Store) -> None:
         ingestion.record_observation(tx, "s", 20, 1, None)
         ingestion.record_observation(tx, "t", 15, 1, None)
         ingestion.record_observation(tx, "t", 25, 0, "refused")
-        assert telemetry.last_observations(tx, ["t", "s", "never"]) == {
+        assert queries.last_observations(tx, ["t", "s", "never"]) == {
             "s": LastObservation(20, False),
             "t": LastObservation(25, True),
         }

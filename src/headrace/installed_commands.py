@@ -25,8 +25,8 @@ IN_PACKAGES = {
     "badge": "headrace-ui",
     **dict.fromkeys(
         (
-            *("ab", "bottleneck", "checks challenge", "checks suggest", "complexity"),
-            *("costs", "optimize", "what-if"),
+            *("ab", "bottleneck", "checks challenge", "checks suggest", "classify"),
+            *("complexity", "costs", "optimize", "what-if"),
         ),
         "headrace-advisor",
     ),

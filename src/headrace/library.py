@@ -32,8 +32,8 @@ IN_PACKAGES = {
     "test": "headrace-testing",
     **dict.fromkeys(
         (
-            *("ab", "bottleneck", "challenge", "complexity", "costs", "dismiss", "optimize"),
-            *("prove", "prune", "reopen", "restore_files", "trials", "what_if"),
+            *("ab", "bottleneck", "challenge", "classify", "complexity", "costs", "dismiss"),
+            *("optimize", "prove", "prune", "reopen", "restore_files", "trials", "what_if"),
         ),
         "headrace-advisor",
     ),

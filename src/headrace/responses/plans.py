@@ -247,17 +247,6 @@ class PrunedRow(Response, frozen=True, kw_only=True):
     hold: str | None = None
 
 
-class SuggestedClassRow(Response, frozen=True, kw_only=True):
-    """A column that may need a classification, and a mask as it is written in YAML."""
-
-    column: str
-    """`node.column`."""
-    classification: str
-    mask: str
-    because: str
-    """What the name or the form of the values says; without a value."""
-
-
 class AgreementGivenRow(Response, frozen=True, kw_only=True):
     """Who has agreed to a change of a contract for a domain that reads it."""
 

@@ -5,16 +5,12 @@ from __future__ import annotations
 import json
 from typing import Annotated
 
-from headrace.cli.declared_commands import terminal_command
-from headrace.cli.invocation import Invocation
-from headrace.cli.output import CommandOutput
-from headrace.model.errors import UsageError
-from headrace.project.parameters import Option
-from headrace.responses.plans import SuggestedClassRow
+from headrace.extension import CommandOutput, Invocation, Option, UsageError, terminal_command
+from headrace_advisor.responses.classification import SuggestedClassRow
 
 
 @terminal_command(
-    "classification:suggest_classes",
+    "headrace_advisor.services.classification:suggest_classes",
     group="change",
     summary="propose classifications and masks of columns",
 )
@@ -32,7 +28,7 @@ def classify_command(
     """
     if not suggest:
         raise UsageError("classify proposes only", hint="headrace classify --suggest")
-    from headrace.services.classification import suggest_classes
+    from headrace_advisor.services.classification import suggest_classes
 
     invocation.show(suggest_classes(invocation.session, select), _render)
     return 0

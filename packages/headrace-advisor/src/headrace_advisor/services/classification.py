@@ -7,17 +7,16 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
-from headrace.access.permissions import CHANGE, command
 from headrace.compiler.lineage import compile_lineage
+from headrace.extension import CHANGE, Argument, ProjectSession, command
 from headrace.plan.compiled import is_view
 from headrace.privacy.masking import classified_rows, column_limits
 from headrace.project import lake_files
-from headrace.project.parameters import Argument
 from headrace.project.read_queries import ReadQuery
 from headrace.project.selection import selected
-from headrace.project.session import ProjectSession, usable
-from headrace.responses.plans import SuggestedClassRow
+from headrace.project.session import usable
 from headrace.services.read import ReadLocation, find
+from headrace_advisor.responses.classification import SuggestedClassRow
 
 ROWS_MAX = 1_000
 """Rows of a table that are looked at."""

@@ -11,9 +11,9 @@ from clilab import Project, copied
 
 from headrace.cli.main import run
 from headrace.plan.trials import Compared, Interval, Side
-from headrace.store.queries import publications
 from headrace_advisor.analysis import partition_rules
 from headrace_advisor.analysis.trial_runs import OutOfTime, _Pair
+from headrace_advisor.queries import published_rows
 
 pytestmark = pytest.mark.usefixtures("durations")
 
@@ -122,7 +122,7 @@ def test_a_reader_that_was_not_reached_is_named(
 
 def test_inputs_without_a_common_partition(shop: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """Would catch: an asset with rows that is said to have no published partition."""
-    monkeypatch.setattr(publications, "keys_with_rows", lambda *_: [])
+    monkeypatch.setattr(published_rows, "keys_with_rows", lambda *_: [])
     row = _row(shop.json("optimize", "counts", *PROVE[1:-1], "5s"), "incremental", "counts")
     assert row["unmeasured"].startswith(
         "no partition is published with rows of each partitioned input of counts"

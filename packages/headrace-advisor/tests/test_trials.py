@@ -19,10 +19,10 @@ from headrace.plan.trials import (
     TrialRun,
     change_of,
     pairs_of,
-    spread_over,
     verdict_of,
 )
 from headrace_advisor.analysis import trial_runs
+from headrace_advisor.services.trial_inputs import spread_over
 
 
 def _pairs(

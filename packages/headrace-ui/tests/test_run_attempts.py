@@ -121,3 +121,22 @@ def test_what_a_run_left_unpublished(store: Store) -> None:
         assert run_attempts.unpublished_of_run(tx, 1) == [("a", 6), ("b", 1)]
         assert run_attempts.open_of_run(tx, 1, (0, 0), (9, 99)) == {(1, 10), (1, 12)}
         assert run_attempts.open_of_run(tx, 1, (1, 2), (1, 10)) == {(1, 10)}
+
+
+def test_attempts_of_a_run_are_counted_by_state(store: Store) -> None:
+    """Would catch: attempts of another run; the rarest state first."""
+    with store.write(None) as tx:
+        add(tx, "run", {"id": 3}, {"id": 4})
+        states = ("lost", "failed", "published", "published")
+        add(
+            tx,
+            "attempt",
+            *({"n": n, "state": state, "run_id": 3} for n, state in enumerate(states, 1)),
+            {"n": 9, "state": "queued", "run_id": 4},
+        )
+        assert run_attempts.attempts_by_state(tx, 3) == [
+            ("published", 2),
+            ("failed", 1),
+            ("lost", 1),
+        ]
+        assert run_attempts.attempts_by_state(tx, 5) == []

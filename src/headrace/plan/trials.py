@@ -179,13 +179,3 @@ def change_of(pairs: Sequence[tuple[float, float]]) -> Interval | None:
 
 def _percent(log_ratio: float) -> float:
     return round((math.exp(log_ratio) - 1) * 100, 2)
-
-
-def spread_over(published: Sequence[str], number: int) -> list[str]:
-    """Return the first of some partitions (newest first), and others spread over all of them."""
-    if number >= len(published):
-        return list(published)
-    if number == 1:
-        return list(published[:1])
-    step = (len(published) - 1) / (number - 1)
-    return [published[round(n * step)] for n in range(number)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from written_rows import attempt, ended, run
+from written_rows import run
 
 from headrace.store import Lease, Store
 from headrace.store.queries import leader_writes, runs
@@ -94,14 +94,3 @@ def test_a_cancelled_run_shows_so_and_tells_by_whom(filled: Store) -> None:
         assert cancelled == Run(2, "kind 2", "{}", "ann", "partial", 20, 70, 70, "bob", "wrong day")
         assert failed is not None
         assert (cancelled.shown_state, failed.shown_state) == ("cancelled", "failed")
-
-
-def test_attempts_of_a_run_are_counted_by_state(filled: Store) -> None:
-    """Would catch: attempts of another run; the rarest state first."""
-    with filled.write(None) as tx:
-        for n, state in enumerate(("lost", "failed", "published", "published"), 1):
-            attempt(tx, n, run_id=3)
-            ended(tx, n, state)
-        attempt(tx, 9, run_id=4)
-        assert runs.attempts_by_state(tx, 3) == [("published", 2), ("failed", 1), ("lost", 1)]
-        assert runs.attempts_by_state(tx, 5) == []

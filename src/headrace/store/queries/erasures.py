@@ -432,16 +432,6 @@ def published_before(tx: Transaction, node: str, key: str) -> OldPartitions | No
     return OldPartitions(int(row[0]), int(row[1]), row[2], row[3]) if row[0] else None
 
 
-def is_retired_whole(tx: Transaction, node: str) -> bool:
-    """Whether a node has visible publications, and the rows of none of them are left."""
-    row = tx.execute(
-        "select count(*), coalesce(sum(rows), 0) from publication where node = ? and"
-        " ended_snapshot is null",
-        (node,),
-    ).fetchone()
-    return bool(row and row[0] and not row[1])
-
-
 def published_nodes(tx: Transaction) -> list[str]:
     """Return the nodes with visible rows, in order."""
     rows = tx.execute(

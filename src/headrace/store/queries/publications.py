@@ -606,13 +606,3 @@ def proposed_recomputations(tx: Transaction, limit: int) -> list[tuple[str, str]
         (limit,),
     ).fetchall()
     return [(node, key) for node, key in rows]
-
-
-def keys_with_rows(tx: Transaction, node: str) -> list[str]:
-    """Return the published partitions of a node that have rows, newest first."""
-    rows = tx.execute(
-        "select partition from publication where node = ? and ended_snapshot is null and rows > 0"
-        " order by partition desc",
-        (node,),
-    )
-    return [str(key) for (key,) in rows.fetchall()]

@@ -131,16 +131,6 @@ def _in_state(state: str | None, *, led: bool) -> str:
     return f"(cancelled_at is null and {stored})"
 
 
-def attempts_by_state(tx: Transaction, run_id: int) -> list[tuple[str, int]]:
-    """Return the number of a run's attempts by stored state, the most frequent first."""
-    rows = tx.execute(
-        "select state, count(*) as n from attempt where run_id = ? group by state order by n desc,"
-        " state",
-        (run_id,),
-    )
-    return [(state, n) for state, n in rows]
-
-
 def _runs(tx: Transaction, rows: Iterable[tuple[Any, ...]]) -> list[Run]:
     runs = [Run(*row) for row in rows]
     if any(run.state == RUNNING for run in runs) and holder(tx) is None:

@@ -31,8 +31,8 @@ from headrace.plan.compiled import is_view
 from headrace.plan.impact import ALL_COLUMNS, Lineage
 from headrace.project.selection import selected
 from headrace.project.session import usable
-from headrace.store.queries import quality as stored
 from headrace_advisor.challenge.trials import CheckHistory, verdict_on
+from headrace_advisor.queries import check_outcomes
 from headrace_advisor.responses.challenges import (
     ChallengedCheckRow,
     ChallengeResponse,
@@ -149,10 +149,10 @@ def _past(session: ProjectSession) -> dict[tuple[str, str], CheckHistory]:
     if session.store is None:
         return {}
     with session.store.read() as tx:
-        flips = stored.check_flips(tx)
+        flips = check_outcomes.check_flips(tx)
         return {
             name: CheckHistory(ran, tuple(flips.get(name, ())))
-            for name, ran in stored.check_counts(tx).items()
+            for name, ran in check_outcomes.check_counts(tx).items()
         }
 
 

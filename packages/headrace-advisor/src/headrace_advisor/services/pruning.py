@@ -23,7 +23,7 @@ from headrace.responses import ApplyResponse, PlanResponse, VersionRow
 from headrace.services.ls import file_of, versions
 from headrace.store.queries import applied_versions
 from headrace.store.queries.audit_trail import pruned_since
-from headrace.store.queries.erasures import is_retired_whole
+from headrace_advisor.queries.published_rows import is_retired_whole
 from headrace_advisor.responses.advice import ComplexityRow, PruneResponse
 from headrace_advisor.services.complexity import UNSEEN, complexity
 from headrace_advisor.services.dismissed import refuse_dismissed

@@ -14,7 +14,6 @@ from headrace.model.nodes import MaterializationKind
 from headrace.model.partitions import WHOLE
 from headrace.plan import Compiled
 from headrace.plan.compiled import is_view
-from headrace.plan.trials import spread_over
 from headrace.project import targets
 from headrace.runtime.applied_versions import AppliedVersion
 from headrace.runtime.leadership import worker_settings
@@ -24,11 +23,11 @@ from headrace.runtime.worker_protocol import WorkerSettings
 from headrace.scheduler import AttemptId, Dispatch
 from headrace.security.state import open_state
 from headrace.store import Store
-from headrace.store.queries import publications
 from headrace_advisor.analysis.idle_slots import IdleSlots
 from headrace_advisor.analysis.project_tables import ProjectTables
 from headrace_advisor.analysis.queries import Queries
 from headrace_advisor.analysis.row_order import FLOAT_ORDER
+from headrace_advisor.queries import published_rows
 
 if TYPE_CHECKING:
     from headrace_advisor.analysis.trial_runs import EngineSettings, TrialPartition
@@ -125,7 +124,7 @@ def chosen_partitions(store: Store, asset: Asset, asked: Sequence[str], default:
     published, UsageError for an unknown partition.
     """
     with store.read() as tx:
-        published = publications.keys_with_rows(tx, asset.name)
+        published = published_rows.keys_with_rows(tx, asset.name)
     if not published:
         raise nothing_published(asset.name)
     if not asked:
@@ -154,7 +153,7 @@ def input_partitions(store: Store, compiled: Compiled, name: str, number: int) -
     nodes = [compiled.project.source_or_asset(node) for node in inputs]
     names = [node.name for node in nodes if node is not None and node.partition.grain is not None]
     with store.read() as tx:
-        published = [publications.keys_with_rows(tx, node) for node in names]
+        published = [published_rows.keys_with_rows(tx, node) for node in names]
     common = [key for key in published[0] if all(key in keys for keys in published[1:])]
     if not common:
         raise Refused(
@@ -283,3 +282,13 @@ def trial_partitions(
 
 def _dispatches(name: str, *keys: str) -> list[Dispatch]:
     return [Dispatch(AttemptId(EPOCH, os.getpid()), name, (key,), 0) for key in keys]
+
+
+def spread_over(published: Sequence[str], number: int) -> list[str]:
+    """Return the first of some partitions (newest first), and others spread over all of them."""
+    if number >= len(published):
+        return list(published)
+    if number == 1:
+        return list(published[:1])
+    step = (len(published) - 1) / (number - 1)
+    return [published[round(n * step)] for n in range(number)]

@@ -100,3 +100,13 @@ def tried_before(tx: Transaction, node: str, record: AttemptRecord) -> int | Non
         },
     ).fetchone()
     return None if row is None else row[0]
+
+
+def attempts_by_state(tx: Transaction, run_id: int) -> list[tuple[str, int]]:
+    """Return the number of a run's attempts by stored state, the most frequent first."""
+    rows = tx.execute(
+        "select state, count(*) as n from attempt where run_id = ? group by state order by n desc,"
+        " state",
+        (run_id,),
+    )
+    return [(state, n) for state, n in rows]

@@ -29,7 +29,6 @@ from headrace.services import deliveries as services_deliveries
 from headrace.services.render import typed_columns
 from headrace.services.status import of_consumer
 from headrace.slo.declared_promises import Node
-from headrace.slo.expected_partitions import count_absent, expected, within
 from headrace.slo.obligations import EvaluationContext, Obligation
 from headrace.standing.delay_ledger import Ledgers
 from headrace.store import Transaction
@@ -45,6 +44,7 @@ from headrace_ui.responses.catalog import (
     PartitionRow,
     PartitionsResponse,
 )
+from headrace_ui.views.expected_partitions import count_absent, expected, within
 from headrace_ui.views.node_cards import Cards
 
 # A node's partitions in pages: recorded ones and expected ones.

@@ -130,7 +130,7 @@ def _begin_us(session: ProjectSession, day: date | None) -> int | None:
 def _line(session: ProjectSession, tx: Transaction, run: Run) -> RunLine | None:
     """Return a run with its attempts by state; None if all of them are of hidden nodes."""
     by_state = (
-        runs.attempts_by_state(tx, run.id)
+        run_attempts.attempts_by_state(tx, run.id)
         if session.visible is None
         else Counter(_states(session, tx, run.id)).most_common()
     )

@@ -19,7 +19,7 @@ from headrace.slo.declared_promises import Terms
 from headrace.slo.obligations import Obligation
 from headrace.slo.risk import Obstacle, Outlooks
 from headrace.slo.timeline import ServiceHistory
-from headrace.store.queries import failures
+from headrace_ui.queries.failing_nodes import failing_alike
 from headrace_ui.responses.history import ConsumerDaysRow, TodayResponse, UpcomingRow
 from headrace_ui.services.nodes import delivery_state
 from headrace_ui.views.service_days import Day, days_until, service_days
@@ -99,7 +99,7 @@ class Deadlines:
         self._now, self._until = now_us, until_us
         self._outlooks = Outlooks(snapshot.context, now_us)
         self._blockage = Blockage(snapshot.context, now_us)
-        self._failing = failures.failing_alike(snapshot.tx, session.version or 0)
+        self._failing = failing_alike(snapshot.tx, session.version or 0)
         self._terms = {terms.consumer: terms for terms in snapshot.context.declared.consumers}
 
     def of(self, status: ConsumerStatus) -> list[UpcomingRow]:

@@ -194,6 +194,33 @@ def test_an_object_of_objects_is_a_row_of_each(tmp_path: Path, call: Call) -> No
     ]
 
 
+@pytest.mark.parametrize(
+    ("document", "declared"),
+    [
+        (
+            {"types": {"a": {"is": "id"}, "b": {"is": "text"}}, "rows": [{"a": 1}, {"a": 2}] * 2},
+            'json: {records: "$.rows"}',
+        ),
+        (
+            {"links": {"self": {"href": "x"}, "last": {"href": "y", "n": 3}}, "data": [{"a": 1}]},
+            'json: {records: "$.data"}',
+        ),
+        (
+            {"ann": {"n": 1, "tags": [{"t": 1}] * 9}, "bob": {"n": 2, "tags": []}},
+            'json: {keys: "id"}',
+        ),
+    ],
+)
+def test_the_records_of_a_document_are_its_most(
+    tmp_path: Path, call: Call, document: Any, declared: str
+) -> None:
+    """Would catch: two objects beside a list of hundreds taken for the records; the lists inside of
+    records that stand by their keys."""
+    (tmp_path / "x.json").write_text(json.dumps(document))
+    answer = json.loads(call(tmp_path, "init", "p", "--from", "x.json", "--json")[1])
+    assert answer["declared"] == {"x": declared}
+
+
 @pytest.mark.parametrize("key", ["my data", "a.b", "it's", "Größe"])
 def test_records_below_an_odd_key(tmp_path: Path, call: Call, key: str) -> None:
     """Would catch: a path that `init` writes and `validate` refuses, and one of another key."""
@@ -256,6 +283,9 @@ def test_the_lower_of_two_headers_names_the_columns(tmp_path: Path, call: Call) 
         ),
         (("1,200", "3,400"), None),
         (("$5", "five"), None),
+        (("10%", "5"), None),
+        (("€1.250", "€2.500"), None),
+        (("€1.250", "€0.5"), None),
     ],
 )
 def test_amounts_are_text_and_said_to_be(
@@ -281,6 +311,8 @@ def test_amounts_are_text_and_said_to_be(
         (("1,234.50-", "5"), ["-1234.50", "5.00"]),
         (("(1.234,50)", "2,00"), ["-1234.50", "2.00"]),
         (("10%", "-2.5%"), ["0.1000", "-0.0250"]),
+        (("0.125%", "10%"), ["0.00125", "0.10000"]),
+        (("1.250,1255 €", "2 €"), ["1250.1255", "2.0000"]),
     ],
 )
 def test_signs_of_accountants_and_per_cent_are_said_to_be_text(

@@ -352,3 +352,13 @@ def test_records_by_their_keys_are_refused(tmp_path: Path, text: str, reason: st
     (tmp_path / "x.json").write_text(text)
     with pytest.raises(CannotRead, match=re.escape(reason)):
         list(json_records.records(tmp_path / "x.json", (), "id"))
+
+
+def test_only_the_way_to_the_records_has_each_key_once(tmp_path: Path) -> None:
+    """Would catch: a document refused for two keys beside its records; one of two lists lost."""
+    path = tmp_path / "x.json"
+    path.write_text('{"n": 1, "n": 2, "rows": [{"a": 1}]}')
+    assert list(json_records.records(path, ["rows"])) == [(1, '{"a": 1}')]
+    path.write_text('{"rows": [{"a": 1}], "rows": []}')
+    with pytest.raises(CannotRead, match="key `rows` comes twice"):
+        list(json_records.records(path, ["rows"]))

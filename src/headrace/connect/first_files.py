@@ -44,9 +44,9 @@ _TOTAL = re.compile(
 )
 """How a last row is called that is the sum of the others."""
 _AMOUNT = re.compile(
-    r"\(?-?[$€£¥]? ?-?\d{1,3}(?:[.,]?\d{3})*(?:([.,])\d\d?)? ?(?:[$€£¥]|%)?[-)]?",
+    r"\(?-?[$€£¥]? ?-?(?:[1-9]\d{0,2}((?:[.,]\d{3})+)|\d+)(?:([.,])(\d+))? ?(?:[$€£¥]|%)?[-)]?",
 )
-"""An amount; group 1 is its decimal point."""
+"""An amount: its thousands, its decimal point, and the decimals."""
 _IS_MONEY = re.compile("[$€£¥%)]|[.,].*[.,]|-$")
 """What only amounts have: a currency, %, both separators, or a sign as accountants write it."""
 _DIGITS = "[-+]?[0-9][0-9.,]*"
@@ -160,19 +160,30 @@ def _notes(name: str, learnt: InferredColumns) -> Iterator[str]:
 
 def _number(column: str, values: Sequence[str]) -> str:
     """Return a column's amounts as numbers, in SQL; empty if the values aren't amounts of money."""
-    matches = [match for match in map(_AMOUNT.fullmatch, values) if match]
+    matches = list(filter(None, map(_AMOUNT.fullmatch, values)))
     if len(matches) < len(values) or not any(map(_IS_MONEY.search, values)):
         return ""
-    point = next(filter(None, (match[1] for match in matches)), ".")
+    point = _point(matches)
+    is_percent = {"%" in value for value in values}
+    if not point or len(is_percent) > 1:
+        return ""
+    scale = max(2, *(len(match[3] or "") for match in matches))
     after = any(value.endswith((")", "-")) for value in values)
     signs = "".join(sorted({*"".join(values)} - {*("" if after else "-"), *"0123456789", point}))
     number = f"translate({quote(column)}, {literal(signs)}, '')"
     if point == ",":
         number = f"replace({number}, ',', '.')"
-    number = f"cast({number} as decimal(18, 2))"
+    number = f"cast({number} as decimal(18, {scale}))"
     if after:
         number = f"if(regexp_matches({quote(column)}, '[-(]'), -1, 1) * {number}"
-    return f"{number} * 0.01" if any("%" in value for value in values) else number
+    return f"{number} * 0.01" if True in is_percent else number
+
+
+def _point(amounts: Sequence[re.Match[str]]) -> str:
+    """Return the decimal point; empty if it isn't clear: 1.250 may be a thousand or one."""
+    points = {match[2] for match in amounts if match[2]}
+    separators = {*"".join(match[1] or "" for match in amounts)}
+    return "" if len(points) > 1 or (points or {"."}) & separators else next(iter(points), ".")
 
 
 # What a first delivery that can't be read, or is read otherwise than it was meant, lets its source
@@ -195,32 +206,41 @@ def _records(delivery: Result, opened: Opened) -> Options:
         document = json.loads(path.read_bytes())
     except (ValueError, RecursionError):
         return {}
-    if isinstance(document, dict) and (keyed := _keyed(document)):
-        return {"json": keyed}
     arrays = _arrays(document, "$") if isinstance(document, dict) else {}
+    if isinstance(document, dict) and (keyed := _keyed(document, arrays)):
+        return {"json": keyed}
     if not arrays and isinstance(delivery, UnreadableFile):
         return {"json": {"records": "$"}}
     return {"json": {"records": max(arrays, key=arrays.__getitem__)}} if arrays else {}
 
 
-def _keyed(document: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Return options for several objects with the same keys, each by a key of its own."""
+def _keyed(document: Mapping[str, Any], arrays: Mapping[str, int]) -> Mapping[str, Any] | None:
+    """Return options for several objects with the same keys, each by a key of its own.
+
+    Objects that are fewer than those of an array beside them aren't the records.
+    """
     places = {"$": document} | {f"$.{key}": part for key, part in document.items()}
     for path, value in places.items():
-        records = list(value.values()) if isinstance(value, dict) else []
-        if not _are_alike(records) or json_path(path) is None:
+        beside = [arrays[at] for at in arrays if not at.startswith((f"{path}.", f"{path}["))]
+        if json_path(path) is None or not _are_alike(value, max([2, *beside])):
             continue
-        names = {name.lower() for name in itertools.chain(*records)}
+        names = {name.lower() for name in itertools.chain(*value.values())}
         key = min({"id", "key", "record_key"} - names, key=len, default="record_key")
         return {"keys": key} if path == "$" else {"records": path, "keys": key}
     return None
 
 
-def _are_alike(records: Sequence[Any]) -> bool:
-    """Whether these are several objects, of which those with keys have some in common."""
+def _are_alike(value: Any, least: int) -> bool:
+    """Whether these are at least `least` objects, of which those with keys have some in common.
+
+    Two have all of them in common.
+    """
+    records = list(value.values()) if isinstance(value, dict) else []
     filled = [set(record) for record in records if isinstance(record, dict) and record]
-    objects = all(isinstance(record, dict) for record in records)
-    return len(records) > 1 and objects and bool(filled) and bool(set.intersection(*filled))
+    if not filled or len(records) < least or not all(isinstance(each, dict) for each in records):
+        return False
+    common = set.intersection(*filled)
+    return bool(common) if len(records) > 2 else common == set.union(*filled)
 
 
 def _arrays(value: Mapping[str, Any], path: str) -> dict[str, int]:

@@ -191,15 +191,18 @@ def _at(
         yield _record(document)
 
 
-def _keys(document: _Document) -> Iterator[str]:
-    """Yield the keys of an object; each time, the document is before the key's value."""
+def _keys(document: _Document, once: str | None = None) -> Iterator[str]:
+    """Yield the keys of an object; each time, the document is before the key's value.
+
+    Raises CannotRead for a key that comes twice, `once` if that is given.
+    """
     seen = set[str]()
     document.take("{")
     while document.sign() != "}":
         key, _ = document.value()
         if not isinstance(key, str):
             raise document.error("a key that isn't text")
-        if key in seen:
+        if key in seen and once in {None, key}:
             raise document.error(f"key `{printable(key)}` comes twice in an object")
         seen.add(key)
         document.take(":")
@@ -213,7 +216,7 @@ def _in_member(
     document: _Document, steps: list[str], where: str, key: str | None
 ) -> Iterator[tuple[int, str]]:
     result = False
-    for name in _keys(document):
+    for name in _keys(document, steps[0]):
         if name == steps[0]:
             result = True
             yield from _at(document, steps[1:], f"{where}.{printable(name)}", key)

@@ -39,6 +39,7 @@ HOW_TO = {
         "legacy/x12",
         "legacy/edifact",
         "legacy/hl7",
+        "legacy/fhir",
         "legacy/naaccr",
         "legacy/fix",
         "remote-files",

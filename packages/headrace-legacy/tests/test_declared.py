@@ -28,6 +28,8 @@ RIGHT = [
     "x12: {rows: claims, encoding: cp1252}",
     "edifact: {rows: lines}",
     "hl7: {rows: observations}",
+    "fhir: {type: Claim, columns: {a: 'b.c[system=http://x.y/z].code | d'}}",
+    "fhir: {rows: patients, total: unchecked}",
     "naaccr: {items: [sex, ourItem], own_items: [ourItem]}",
     "fix: {rows: orders, sequence: unchecked, groups: {453: [448, 447]}}",
 ]
@@ -76,6 +78,10 @@ WRONG = [
     ("fix: {groups: {453: 448}}", "wrong_value"),
     ("fix: {groups: {a: [448]}}", "wrong_value"),
     ("fix: {sequence: any}", "wrong_value"),
+    ("fhir: {type: Claim}", "conflicting_fields"),
+    ("fhir: {type: claim, columns: {a: b}}", "wrong_value"),
+    ("fhir: {type: Claim, columns: {a: 'b c'}}", "wrong_value"),
+    ("fhir: {type: Claim, columns: {id: b}}", "wrong_value"),
     ("naaccr: {items: [sexx]}", "wrong_value"),
 ]
 

@@ -72,6 +72,7 @@ IN_PACKAGES = {
             "copybook",
             "edifact",
             "excel",
+            "fhir",
             "fix",
             "fixed_width",
             "hl7",

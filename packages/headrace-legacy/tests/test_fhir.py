@@ -1,0 +1,248 @@
+"""FHIR: resources in lines and in bundles, with their numbers, references and totals."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from connect_workbench import Taken, Workbench
+from samples import SAMPLES, needs_samples
+
+from headrace.connect.deliveries import CannotRead, UnreadableFile
+from headrace.model.texts import plain
+from headrace_legacy import fhir
+from headrace_legacy.fhir import COLUMNS, Fhir
+
+MUTATIONS = int(os.environ.get("HEADRACE_MUTATIONS", "300"))
+PATIENT = (
+    '{"resourceType":"Patient","id":"p1","meta":{"versionId":"2","lastUpdated":"2024-01-02T10:00:00Z"},'
+    '"active":true,"name":[{"family":"Otto","given":["Zoë","Ann"]}],"birthDate":"2020-05",'
+    '"generalPractitioner":[{"reference":"Practitioner/7/_history/1","display":"Dr. A"}],'
+    '"identifier":[{"system":"a","value":"1"},{"system":"b","value":"2"}]}'
+)
+GLUCOSE = (
+    '{"resourceType":"Observation","id":"o1","status":"final","subject":{"reference":"Patient/p1"},'
+    '"code":{"coding":[{"system":"http://loinc.org","code":"2339-0","display":"Glucose"}]},'
+    '"valueQuantity":{"value":1.10,"comparator":"<","unit":"mmol/L"}}'
+)
+PRESSURE = (
+    '{"resourceType":"Observation","id":"o2","status":"final","contained":[{"resourceType":"Patient",'
+    '"id":"inner","gender":"other"}],"subject":{"reference":"#inner"},"code":{"text":"BP"},'
+    '"component":[{"code":{"text":"systolic"},"valueQuantity":{"value":120}},'
+    '{"code":{"text":"diastolic"},"valueQuantity":{"value":8.0e1}}]}'
+)
+LINES = f"{PATIENT}\n{GLUCOSE}\n\n{PRESSURE}\n"
+
+
+def bundle(
+    *resources: str, total: int | None = None, links: str = "", kind: str = "searchset"
+) -> str:
+    entries = ",\n ".join(
+        f'{{"fullUrl":"http://s/{number}","resource":{resource},"search":{{"mode":"match"}}}}'
+        for number, resource in enumerate(resources)
+    )
+    stated = "" if total is None else f'"total":{total},'
+    return f'{{"resourceType":"Bundle","type":"{kind}",{stated}"link":[{links}],"entry":[\n {entries}]}}'
+
+
+def take(bench: Workbench, content: str, rows: str = "", **options: Any) -> Any:
+    accepted = options.pop("accepted", False)
+    kinds = {"rows": rows} if rows else {}
+    settings = {"fhir": {**kinds, **options}}
+    return bench.take(content.encode(), "a.ndjson", options=settings, accepted=accepted)
+
+
+def rows(taken: Any) -> list[dict[str, Any]]:
+    assert isinstance(taken, Taken), taken
+    return [dict(zip(taken.names, row, strict=True)) for row in taken.rows]
+
+
+@pytest.mark.parametrize("content", [LINES, bundle(PATIENT, GLUCOSE, PRESSURE, total=3)])
+def test_types_of_resources(bench: Workbench, content: str) -> None:
+    """Would catch: 1.10 that becomes 1.1, 2020-05 that becomes a day, and a component's value
+    that is given to the observation."""
+    patient, inner = rows(take(bench, content, "patients"))
+    assert (patient["born"], patient["given"], patient["active"]) == ("2020-05", "Zoë", "true")
+    assert (patient["identifier"], patient["container"]) == ("1", None)
+    assert (inner["id"], inner["gender"], inner["container"]) == ("inner", "other", 3)
+    observations = rows(take(bench, content, "observations"))
+    names = ("id", "component", "code_text", "value_type", "comparator", "value")
+    assert [tuple(row[name] for name in names) for row in observations] == [
+        ("o1", None, "Glucose", "Quantity", "<", "1.10"),
+        ("o2", None, "BP", None, None, None),
+        ("o2", 1, "systolic", "Quantity", None, "120"),
+        ("o2", 2, "diastolic", "Quantity", None, "8.0e1"),
+    ]
+    assert {row["subject"] for row in observations} == {"Patient/p1", "#inner"}
+
+
+def test_resources_and_references(bench: Workbench) -> None:
+    content = bundle(PATIENT, PRESSURE)
+    first, second, contained = rows(take(bench, content))
+    assert (first["type"], first["version"], first["full_url"]) == ("Patient", "2", "http://s/0")
+    assert (contained["container"], contained["bundle"]) == (second["resource"], 1)
+    assert json.loads(first["json"]) == json.loads(PATIENT)
+    (glucose,) = rows(take(bench, GLUCOSE))
+    assert glucose["json"] == GLUCOSE, "the number, too"
+    references = rows(take(bench, content, "references"))
+    assert [(row["path"], row["target_type"], row["target_id"]) for row in references] == [
+        ("generalPractitioner[1]", "Practitioner", "7"),
+        ("subject", None, None),
+    ]
+    values = {row["path"]: row["value"] for row in rows(take(bench, PATIENT, "values"))}
+    assert (values["name[1].given[2]"], values["active"]) == ("Ann", "true")
+
+
+def test_declared_columns(bench: Workbench) -> None:
+    (row,) = rows(
+        take(
+            bench,
+            LINES,
+            type="Patient",
+            columns={"second": "identifier[system=b].value", "any": "nickname | name.family"},
+        )
+    )[:1]
+    assert (row["second"], row["any"], row["id"]) == ("2", "Otto", "p1")
+
+
+def test_deletions_of_a_history(bench: Workbench) -> None:
+    """Would catch: a deleted resource that is no row."""
+    content = bundle(PATIENT, total=2, kind="history").replace(
+        '"entry":[', '"entry":[{"request":{"method":"DELETE","url":"Patient/p2"}},'
+    )
+    deleted, _ = rows(take(bench, content))
+    assert (deleted["type"], deleted["method"], deleted["url"]) == (None, "DELETE", "Patient/p2")
+
+
+NEXT = '{"relation":"next","url":"u"}'
+PREVIOUS = '{"relation":"previous","url":"u"}'
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (bundle(PATIENT, total=1), ""),
+        (bundle(PATIENT, kind="collection"), ""),
+        (bundle(PATIENT, total=2), "line 2: bundle 1 states the total 2, and has 1 entries"),
+        (bundle(PATIENT, GLUCOSE, total=1), "states the total 1, and has 2 entries"),
+        (bundle(PATIENT, total=2, links=NEXT), "states the total 2, and has 1"),
+        (
+            bundle(PATIENT, total=2, links=NEXT) + bundle(GLUCOSE, total=2, links=PREVIOUS),
+            "",
+        ),
+        (bundle(PATIENT, GLUCOSE, total=1).replace("match", "include", 1), ""),
+    ],
+)
+def test_totals_of_bundles(bench: Workbench, content: str, reason: str) -> None:
+    """Would catch: a search whose second page is missing, published as if it were all."""
+    for kind in ("resources", "patients"):
+        taken = take(bench, content, kind)
+        if not reason:
+            assert isinstance(taken, Taken), taken
+            continue
+        assert isinstance(taken, UnreadableFile), taken
+        assert taken.code == "delivery_total"
+        assert reason in plain(taken.reason)
+        assert isinstance(take(bench, content, kind, accepted=True), Taken)
+        assert isinstance(take(bench, content, kind, total="unchecked"), Taken)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason", "code"),
+    [
+        (PATIENT + "\n" + GLUCOSE[:-20], "line 2: the file is cut off", "delivery_truncated"),
+        (bundle(PATIENT)[:-2], "the file is cut off", "delivery_truncated"),
+        ('{"a":1}', "line 1: an object without resourceType", None),
+        ("[]", "{ expected, not [", None),
+        (PATIENT.replace('"active":true', '"active":true,"active":true'), "is there twice", None),
+        (GLUCOSE.replace("1.10", "NaN"), "NaN is no number", None),
+        (GLUCOSE.replace("1.10", "01.10"), "it isn't JSON", None),
+        (bundle(PATIENT, total=1).replace('"total":1', '"total":"1"'), "1 is no total", None),
+        ('{"resourceType":"Patient","x":' + "[" * 100_000, "nested too deeply", None),
+    ],
+)
+def test_what_isnt_fhir_is_refused(
+    bench: Workbench, content: str, reason: str, code: str | None
+) -> None:
+    refused = take(bench, content)
+    assert isinstance(refused, UnreadableFile), refused
+    assert reason in plain(refused.reason)
+    assert refused.code == (code or "unreadable_delivery")
+
+
+@pytest.mark.parametrize("size", [1, 7, 100])
+def test_chunks_of_any_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    """Would catch: a number or text that ends where a chunk does."""
+    content = bundle(PATIENT, GLUCOSE, PRESSURE, total=3) + LINES
+    path = tmp_path / "a"
+    path.write_text(content)
+    expected = [*Fhir().records(path, {})]
+    monkeypatch.setattr(fhir, "_CHUNK_CHARACTERS", size)
+    assert [*Fhir().records(path, {})] == expected
+    monkeypatch.setattr(fhir, "RESOURCE_CHARACTERS_MAX", 200)
+    with pytest.raises(CannotRead, match="a resource has more than 200 characters"):
+        list(Fhir().records(path, {}))
+
+
+@needs_samples
+@pytest.mark.parametrize("name", ["ADT-A01-02", "ADT-A06-02", "ORU-R01-01"])
+def test_samples(bench: Workbench, name: str) -> None:
+    """Would catch: a resource, number or text of a real bundle that is lost."""
+    content = (SAMPLES / f"hl7v2/{name}-expected.fhir.json").read_text()
+    resources = [entry["resource"] for entry in json.loads(content)["entry"]]
+    found = rows(take(bench, content))
+    assert [(row["type"], row["id"]) for row in found if row["container"] is None] == [
+        (resource["resourceType"], resource["id"]) for resource in resources
+    ]
+    assert [json.loads(row["json"]) for row in found if row["container"] is None] == resources
+
+
+def test_mutated_files_are_refused_or_read_to_the_letter(tmp_path: Path) -> None:
+    """Would catch: a crash, and other resources than a plain reader of JSON finds."""
+    chance, form, path = random.Random("fhir"), Fhir(), tmp_path / "a"
+    good, outcomes = LINES.encode() + bundle(GLUCOSE, total=1).encode(), set()
+    for number in range(MUTATIONS):
+        data = bytearray(good)
+        for _ in range(chance.choice((1, 1, 2, 4))):
+            at, size = chance.randrange(len(data)), chance.choice((1, 1, 3, 30))
+            match chance.randrange(3):
+                case 0:
+                    del data[at : at + size]
+                case 1:
+                    data[at] = chance.randrange(32, 127)
+                case _:
+                    data[at:at] = data[at : at + size]
+        path.write_bytes(data)
+        for kind in COLUMNS:
+            try:
+                found = [*form.records(path, {"rows": kind})]
+            except (CannotRead, UnicodeDecodeError):
+                outcomes.add("refused")
+                continue
+            outcomes.add("read")
+            if kind == "resources":
+                lines = data.decode().splitlines()
+                texts = [line for line in lines if line.strip() and '"Bundle"' not in line]
+                plainly = [*valid(texts)]
+                read = [json.loads(row["json"] or "null") for row in found if not row["container"]]
+                assert all(item in read for item in plainly), number
+    assert outcomes == {"refused", "read"}
+
+
+def valid(texts: list[str]) -> Iterator[dict[str, Any]]:
+    """Yield the resources of the lines that are valid JSON."""
+    for text in texts:
+        with suppress(ValueError):
+            yield json.loads(text)
+
+
+def test_a_page_names_all_rows_and_columns() -> None:
+    page = (Path(__file__).parents[3] / "docs/how-to/legacy/fhir.md").read_text()
+    for kind, columns in COLUMNS.items():
+        assert not [name for name in (kind, *columns) if f"`{name}`" not in page], kind

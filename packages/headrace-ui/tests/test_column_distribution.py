@@ -165,6 +165,7 @@ def usual(nulls: float = 0.0, **medians: float) -> UsualDistribution:
         sources=3,
         measured=days,
         visible=[MeasuredPartition(day, days[day].values(), excepted=False) for day in DAYS],
+        reported=(),
         medians=dict.fromkeys(DAYS, 10.0) | {f"2025-03-{day[1:]}": m for day, m in medians.items()},
     )
 

@@ -29,6 +29,7 @@ from headrace_ui.services.node_history import (
     chosen,
     chosen_key,
     measured_from,
+    reported_since,
     visible_before,
 )
 from headrace_ui.views.usual_distributions import UsualDistribution
@@ -162,13 +163,14 @@ def _read(session: ProjectSession, node: Source | Asset, query: DistributionQuer
             return _Read(key)
         earlier, profiles = profiles[: -query.limit], profiles[-query.limit :]
         first = profiles[0].partition
+        visible = visible_before(tx, node.name, f"{query.until or LAST}{ending}", limit)
         return _Read(
             key,
             profiles,
-            stored.reported_anomalies(tx, node.name, first, last),
+            reported_since(tx, node.name, first, visible),
             earlier,
             measured_from(tx, node.name, first, ending),
-            visible_before(tx, node.name, f"{query.until or LAST}{ending}", limit),
+            visible,
         )
 
 
@@ -201,6 +203,7 @@ def _usual(
         sources=len(session.project().sources),
         measured={name: item for name, item in read.measured.items() if name in listed},
         visible=read.visible,
+        reported=read.anomalies,
         medians=medians,
         held=[part.stored.partition for part in parts if not part.stored.published],
     )

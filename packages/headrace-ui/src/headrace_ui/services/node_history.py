@@ -108,17 +108,21 @@ def _read(
     if not points:
         return _Stored(key=key, keys=keys)
     first, last = points[0].partition, f"{LAST}{ending}"
-    values_of = _all_values if with_figures else rows_alone
+    visible = visible_before(
+        tx,
+        node.name,
+        last,
+        HISTORY_PARTITIONS + len(points),
+        values_of=_all_values if with_figures else rows_alone,
+    )
     return _Stored(
         key=key,
         keys=keys,
         points=points,
         marks=_marks(tx, node, points, ending),
         measured=measured_from(tx, node.name, first, ending),
-        visible=visible_before(
-            tx, node.name, last, HISTORY_PARTITIONS + len(points), values_of=values_of
-        ),
-        reported=stored.reported_anomalies(tx, node.name, first, LAST),
+        visible=visible,
+        reported=reported_since(tx, node.name, first, visible),
     )
 
 
@@ -275,6 +279,14 @@ def visible_before(
     return results
 
 
+def reported_since(
+    tx: Transaction, node: str, first: str, visible: Sequence[MeasuredPartition]
+) -> set[tuple[str, str, str]]:
+    """Return the anomalies of partitions from the first one on, or from the first visible one."""
+    begin = min([first, *(item.partition for item in visible[:1])])
+    return stored.reported_anomalies(tx, node, begin, LAST)
+
+
 def measured_from(tx: Transaction, node: str, first: str, ending: str) -> dict[str, Metrics]:
     """Return partition → its newest metrics, from the first on, of keys that end so."""
     newest = stored.newest_measurements(tx, node, first, ending)
@@ -313,7 +325,7 @@ def _shown_metrics(measured: Mapping[str, Metrics], column: str) -> list[MetricI
 def _column_points(
     history: _Stored, metric: MetricId, grain: Grain | None, sources: int
 ) -> list[ColumnPointRow]:
-    usual = UsualValues(metric, history.visible, grain)
+    usual = UsualValues(metric, history.visible, grain, history.reported)
     family, column = metric.family, metric.column.lower()
     rows = []
     for partition, metrics in history.measured.items():

@@ -28,7 +28,7 @@ def row_points(
     before them, `reported` the anomalies as (partition, column, kind), and `sources` the project's
     number of sources.
     """
-    usual = UsualValues(ROWS, visible, grain)
+    usual = UsualValues(ROWS, visible, grain, reported)
     kind = kind_of(ROWS.family)
     rows = []
     for partition in sorted({*published, *measured}):

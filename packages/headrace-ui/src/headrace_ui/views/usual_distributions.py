@@ -26,6 +26,8 @@ class UsualDistribution(msgspec.Struct, frozen=True):
     measured: Mapping[str, Metrics]
     """Partition → its newest metrics, also of what is held."""
     visible: Sequence[MeasuredPartition]
+    reported: Collection[tuple[str, str, str]]
+    """Anomalies as (partition, column in lower case, kind)."""
     medians: Mapping[str, float]
     """Partition → the median of its newest audit."""
     held: Collection[str] = ()
@@ -34,7 +36,7 @@ class UsualDistribution(msgspec.Struct, frozen=True):
     def shares(self, value: str) -> dict[str, UsualRange]:
         """Return partition → the usual share of a value in all rows, given how many are null."""
         metric = MetricId("share", self.column, value)
-        usual = UsualValues(metric, self.visible, self.grain)
+        usual = UsualValues(metric, self.visible, self.grain, self.reported)
         ranges = {}
         for partition, metrics in self.measured.items():
             known = metrics.columns.get(self.column)
@@ -66,7 +68,7 @@ class UsualDistribution(msgspec.Struct, frozen=True):
             for item in earlier
             if self.medians[item.partition] > 0
         ]
-        usual = UsualValues(metric, positive, self.grain)
+        usual = UsualValues(metric, positive, self.grain, self.reported)
         ranges = {
             partition: self._median_range(partition, usual, earlier) for partition in self.measured
         }

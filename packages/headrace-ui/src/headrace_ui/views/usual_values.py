@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from headrace.checks.anomalies import expectations
 from headrace.checks.anomalies.expectations import Seasonal, forecast, place, season
+from headrace.checks.anomalies.metric_anomalies import kind_of
 from headrace.checks.anomalies.usual import in_natural_units, unit_of
 from headrace.checks.metrics import HISTORY_PARTITIONS, MetricId
 from headrace.model import Grain
@@ -29,10 +30,18 @@ class MeasuredPartition(NamedTuple):
 
 
 class UsualValues:
-    """One metric of the visible partitions of a node, oldest first."""
+    """One metric of the visible partitions of a node, oldest first.
+
+    `reported` has the anomalies as (partition, column in lower case, kind): what was published with
+    a warning doesn't widen the range of later partitions.
+    """
 
     def __init__(
-        self, metric: MetricId, visible: Sequence[MeasuredPartition], grain: Grain | None
+        self,
+        metric: MetricId,
+        visible: Sequence[MeasuredPartition],
+        grain: Grain | None,
+        reported: Collection[tuple[str, str, str]] = (),
     ) -> None:
         absent = 0.0 if metric.family == "share" else None
         measured = [(item, item.values.get(metric, absent)) for item in visible]
@@ -40,13 +49,17 @@ class UsualValues:
         self._metric, self._grain = metric, grain
         self._partitions = [item.partition for item, _ in known]
         self._values = [value for _, value in known]
-        self._excepted = [item.excepted for item, _ in known]
+        column, kind = metric.column.lower(), kind_of(metric.family)
+        self._excepted = [
+            item.excepted or (item.partition, column, kind) in reported for item, _ in known
+        ]
 
     def range(self, partition: str, observed: float, many: tuple[int, int]) -> UsualRange | None:
         """Return the usual range of a partition; None while too few before it are known.
 
-        Outside of it a value is reported, unless a month's end or a steady rise explains it. `many`
-        has the project's number of sources, and the number of metrics of the partition.
+        Outside of it a value is reported, unless a month's end or a steady rise explains it, or one
+        of the partitions before it was as far off. `many` has the project's number of sources, and
+        the number of metrics of the partition.
         """
         past = self._before(partition)
         if len(past.values) < expectations.HISTORY_WARN_MIN:

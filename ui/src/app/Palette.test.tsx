@@ -183,3 +183,14 @@ test("a session is ended from the palette", async () => {
     expect(posts.map(({ path }) => path)).toEqual(["/api/v1/session/end"]);
   });
 });
+
+// Would catch: a thing of another name that looks as if it were the one that was typed.
+test("a mistyped name finds similar ones, and says so", async () => {
+  const body = { query: "carier", found: [CARRIER], more: false, similar: true };
+  server().answer("/api/v1/search", { body });
+  server().answer("/api/v1/possible-acts", { body: { query: "carier", acts: [], more: false } });
+  await type("carier");
+  await screen.findByText("source · similar name");
+  const searched = server().received.findLast(({ path }) => path === "/api/v1/search");
+  expect(searched?.query.get("near")).toBe("true");
+});

@@ -56,7 +56,7 @@ export function Palette({ close }: { close: () => void }) {
         aria-controls="palette-found"
         aria-autocomplete="list"
         aria-activedescendant={choices[at] ? `palette-${at}` : undefined}
-        placeholder="A name, an owner, INC-1; or pause, backfill, save view, density…"
+        placeholder="A name, an owner, INC-1, late; or pause, backfill, save view, density…"
         value={typed}
         onChange={(event) => type(event.target.value)}
         onKeyDown={pressed}
@@ -104,7 +104,7 @@ function useChoices(typed: string): {
   const wanted = query !== "";
   const found = useResponse(
     "/api/v1/search",
-    { query: { q: searchedOf(query), limit: 20 } },
+    { query: { q: searchedOf(query), limit: 20, near: true } },
     wanted,
   );
   const possible = useResponse("/api/v1/possible-acts", { query: { q: query, limit: 20 } }, wanted);
@@ -131,7 +131,7 @@ function useChoices(typed: string): {
     ...pageChoices(asked.text),
     ...settingChoices(asked.text),
     ...sessionChoices(asked.text, signedIn),
-    ...(found.data?.found ?? []).map(thingChoice),
+    ...(found.data?.found ?? []).map((row) => thingChoice(row, found.data?.similar)),
   ];
   const choices = isOrder(asked.text, acts)
     ? [...actChoices, ...others]

@@ -136,11 +136,12 @@ export function viewChoices(text: string, key: string | null, open: View): Choic
     .map(({ name, path }) => ({ key: `view ${name}`, name, detail: "saved view", path }));
 }
 
-export function thingChoice(row: Thing): Choice {
+/** A thing that was found; `similar`: because its name is like what was typed. */
+export function thingChoice(row: Thing, similar = false): Choice {
   return {
     key: `${row.kind} ${row.of ?? ""} ${row.name}`,
     name: row.of ? `${row.of}.${row.name}` : row.name,
-    detail: `${row.kind}${row.said ? ` · ${row.said}` : ""}`,
+    detail: [row.kind, similar && "similar name", row.said].filter(Boolean).join(" · "),
     path: addressOf(row.kind, row.name, row.of),
   };
 }

@@ -161,6 +161,8 @@ class SearchResponse(Response, frozen=True, kw_only=True):
     found: list[FoundRow]
     more: bool
     """There is more than is shown."""
+    similar: bool = False
+    """No name contains the words: these are similar ones."""
 
 
 class PossibleActRow(Response, frozen=True, kw_only=True):

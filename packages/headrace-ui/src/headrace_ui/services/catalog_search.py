@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from itertools import islice
 from typing import Annotated, NamedTuple
 
@@ -19,6 +20,7 @@ from headrace.project.caches import cached, cached_by_version, cursor_text, plac
 from headrace.project.snapshots import project_state
 from headrace.project.status_facts import WINDOW, window_began
 from headrace.slo.availability import AvailabilityWindow
+from headrace.slo.consumer_states import ConsumerState
 from headrace.standing.figure_inputs import Figuring, took
 from headrace.store.queries import (
     backfill_plans,
@@ -43,6 +45,12 @@ from headrace_ui.views.people import people_like
 
 SIMILAR_MAX = 5
 """Maximum number of names that are similar to an unknown one."""
+PARTS_ALIKE = 0.7
+"""Least similarity of a part of a name to a word: of 7 letters two may differ."""
+STATE_LETTERS = 3
+"""Least number of letters of a consumer's state that finds the consumers in it."""
+_PARTS = re.compile(r"[\W_]+")
+_CONSUMERS = re.compile(r"\s*\bconsumers?$")
 COLUMNS_MAX = 200
 """Maximum number of columns found; projects may have tens of thousands."""
 
@@ -59,8 +67,9 @@ def search(
     People who acted lately or whom `access.yaml` names are among them for who may read the whole
     audit trail.
 
-    Names that begin with the first word come first. With `near`, similar names of consumers, assets
-    and sources are returned where no name contains the words.
+    A state (`late`) finds the consumers in it. Tables come before columns and checks, names that
+    begin with the first word before others. With `near`, similar names of consumers, assets and
+    sources are returned where no name contains the words.
     """
     words = q.lower().split()
     if not words:
@@ -70,22 +79,63 @@ def search(
     rows += islice(
         (row for text, row in columns if all(word in text for word in words)), COLUMNS_MAX
     )
-    rows += _numbered_record(session, q.strip())
+    rows += _numbered_record(session, " ".join(words))
     rows += people_like(session, words)
-    if near and not rows:
-        similar = _similar(q.strip().lower(), named)
-        return SearchResponse(query=q, found=similar[:limit], more=False)
     rows.sort(key=lambda row: _rank(row, words))
-    return SearchResponse(query=q, found=rows[:limit], more=len(rows) > limit)
+    in_state = _consumers_in_state(session, " ".join(words))
+    rows = [*in_state.values(), *(row for row in rows if _key(row) not in in_state)]
+    similar = near and not rows
+    if similar:
+        rows = _similar(words, named)
+    return SearchResponse(query=q, found=rows[:limit], more=len(rows) > limit, similar=similar)
 
 
 _Texts = list[tuple[str, FoundRow]]
 
 
-def _similar(name: str, named: _Texts) -> list[FoundRow]:
-    """Return nodes whose names are similar, the most similar first."""
+def _similar(words: list[str], named: _Texts) -> list[FoundRow]:
+    """Return nodes whose names are similar, or have similar words; the most similar first."""
     nodes = {text: row for text, row in named if row.kind in ("consumer", "asset", "source")}
-    return [nodes[text] for text in close_names(name, nodes, SIMILAR_MAX)]
+    by_part: dict[str, list[str]] = {}
+    for text in nodes:
+        for part in set(_PARTS.split(text)):
+            by_part.setdefault(part, []).append(text)
+    having = [
+        {text for part in _parts_like(word, by_part) for text in by_part[part]} for word in words
+    ]
+    whole = close_names(" ".join(words), nodes, SIMILAR_MAX)
+    in_part = sorted(set.intersection(*having), key=lambda text: (len(text), text))
+    return [nodes[text] for text in dict.fromkeys([*whole, *in_part])][:SIMILAR_MAX]
+
+
+def _parts_like(word: str, parts: Collection[str]) -> Collection[str]:
+    """Return the parts that contain a word; if none does, those that differ in a letter or two."""
+    containing = [part for part in parts if word in part]
+    return containing or get_close_matches(word, parts, n=SIMILAR_MAX, cutoff=PARTS_ALIKE)
+
+
+def _consumers_in_state(
+    session: ProjectSession, query: str
+) -> dict[tuple[str, str | None, str], FoundRow]:
+    """Return the consumers in a state, by key: `late`, `late consumers` or the state's beginning.
+
+    Empty if the query has fewer than STATE_LETTERS letters.
+    """
+    asked = _CONSUMERS.sub("", query)
+    named = {state.value: state.replace("_", " ") for state in ConsumerState}
+    states = {state for state, name in named.items() if name.startswith(asked)}
+    if len(asked) < STATE_LETTERS or not states:
+        return {}
+    project, rows = session.project(), []
+    for name, state in sorted(Cards(session).consumer_states().items()):
+        if state in states and session.shows(name):
+            said = f"{named[state]}, {_said(project.consumers[name])}"
+            rows.append(FoundRow(kind="consumer", name=name, of=None, said=said))
+    return {_key(row): row for row in rows}
+
+
+def _key(row: FoundRow) -> tuple[str, str | None, str]:
+    return row.kind, row.of, row.name
 
 
 def _texts(session: ProjectSession) -> tuple[_Texts, _Texts]:
@@ -125,10 +175,10 @@ def _labels(nodes: Iterable[Source | Asset | Consumer]) -> dict[str, set[str]]:
     }
 
 
-def _rank(row: FoundRow, words: list[str]) -> tuple[int, int, str]:
+def _rank(row: FoundRow, words: list[str]) -> tuple[bool, int, int, str]:
     name = row.name.lower()
     begins = 0 if name == words[0] else 1 if name.startswith(words[0]) else 2
-    return begins, len(name), name
+    return row.of is not None, begins, len(name), name
 
 
 def _named(project: Project) -> Iterator[FoundRow]:
@@ -139,7 +189,7 @@ def _named(project: Project) -> Iterator[FoundRow]:
             kind=type(node).__name__.lower(),
             name=node.name,
             of=None,
-            said=node.description or f"owner {node.owner}",
+            said=_said(node),
         )
     for declared in checked:
         for check in declared.checks:
@@ -154,32 +204,36 @@ def _named(project: Project) -> Iterator[FoundRow]:
             yield FoundRow(kind=kind, name=value, of=None, said="")
 
 
+def _said(node: Source | Asset | Consumer) -> str:
+    return node.description or f"owner {node.owner}"
+
+
 def _columns(session: ProjectSession) -> Iterator[FoundRow]:
     for node in session.compiled.nodes.values() if session.compiled is not None else ():
         for name in node.column_names or ():
             yield FoundRow(kind="column", name=name, of=node.name, said=f"column of {node.name}")
 
 
-_ID = re.compile(r"(inc-|run |backfill )?(\d{1,15})", re.IGNORECASE)
+_ID = re.compile(r"(?:(inc|run|backfill)[ -]?)?(\d{1,15})")
 
 
 def _numbered_record(session: ProjectSession, query: str) -> Iterator[FoundRow]:
-    """Yield the incident, run or backfill with the number that the query names."""
+    """Yield the incident, run and backfill with a number, or the one of the kind in front of it."""
     match = _ID.fullmatch(query)
     if match is None or session.store is None:
         return
-    number = int(match[2])
+    kind, number = match[1], int(match[2])
     with session.store.read() as tx:
         incident, run, plan = (
             incidents.get(tx, number),
             runs.get(tx, number),
             backfill_plans.get(tx, number),
         )
-    if incident is not None and session.shows(incident.node):
+    if kind in (None, "inc") and incident is not None and session.shows(incident.node):
         yield FoundRow(kind="incident", name=incident.label, of=None, said=incident.summary)
-    if run is not None and session.visible is None:
+    if kind in (None, "run") and run is not None and session.visible is None:
         yield FoundRow(kind="run", name=str(run.id), of=None, said=f"{run.kind}, {run.shown_state}")
-    if plan is not None and session.visible is None:
+    if kind in (None, "backfill") and plan is not None and session.visible is None:
         yield FoundRow(
             kind="backfill", name=str(plan.id), of=None, said=f"{plan.state}: {plan.reason}"
         )

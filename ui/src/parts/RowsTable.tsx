@@ -47,6 +47,7 @@ export function RowsTable({ label, columns, rows, sort = null, sortBy, below = n
                 <th
                   key={name}
                   scope="col"
+                  className={isNumber(type) ? "number" : undefined}
                   aria-sort={
                     sort === name ? "ascending" : sort === `-${name}` ? "descending" : undefined
                   }

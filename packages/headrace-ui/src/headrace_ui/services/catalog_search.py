@@ -129,8 +129,8 @@ def _consumers_in_state(
     project, rows = session.project(), []
     for name, state in sorted(Cards(session).consumer_states().items()):
         if state in states and session.shows(name):
-            said = f"{named[state]}, {_said(project.consumers[name])}"
-            rows.append(FoundRow(kind="consumer", name=name, of=None, said=said))
+            detail = f"{named[state]}, {_detail(project.consumers[name])}"
+            rows.append(FoundRow(kind="consumer", name=name, of=None, said=detail))
     return {_key(row): row for row in rows}
 
 
@@ -189,7 +189,7 @@ def _named(project: Project) -> Iterator[FoundRow]:
             kind=type(node).__name__.lower(),
             name=node.name,
             of=None,
-            said=_said(node),
+            said=_detail(node),
         )
     for declared in checked:
         for check in declared.checks:
@@ -204,7 +204,7 @@ def _named(project: Project) -> Iterator[FoundRow]:
             yield FoundRow(kind=kind, name=value, of=None, said="")
 
 
-def _said(node: Source | Asset | Consumer) -> str:
+def _detail(node: Source | Asset | Consumer) -> str:
     return node.description or f"owner {node.owner}"
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from datetime import date
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -179,6 +180,24 @@ def test_a_statement_that_contradicts_itself_is_held(
     assert held.code == "delivery_total"
     assert reason in plain(held.reason)
     assert isinstance(take(bench, message(text), kind, accepted=True), Taken), "a person decides"
+
+
+def test_numbers_as_the_standard_writes_them(bench: Workbench) -> None:
+    """Would catch: a statement held for "01" entries, or refused for an amount with a plus, without
+    a digit before its point or after it."""
+    texts = [entry(".5"), entry("+0.50"), entry("1.")]
+    data = message(statement(*texts, closing="102.00", before=SUMMARY.format("03", "+2.0")))
+    found = rows(take(bench, data))
+    assert [row["amount"] for row in found] == [Decimal("0.5"), Decimal("0.5"), 1]
+
+
+def test_a_file_has_a_table_for_each_kind_of_rows(tmp_path: Path) -> None:
+    """Would catch: `headrace init --from` with entries only."""
+    path = tmp_path / "a.c53"
+    path.write_bytes(message(statement(entry("5", more=detail("5")), closing="105")))
+    assert Camt().tables(path) == {kind: {"rows": kind} for kind in Camt.kinds_of_rows}
+    path.write_bytes(message(statement(entry("5"), closing="105")))
+    assert [*Camt().tables(path)] == ["entries", "balances"]
 
 
 def test_pages_begin_and_end_with_interim_balances(bench: Workbench) -> None:

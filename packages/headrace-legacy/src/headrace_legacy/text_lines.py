@@ -24,19 +24,16 @@ from headrace.extension.formats import (
 LINE_BYTES_MAX = 1 << 16
 
 
-class KindsOfRows(RecordFormat):
-    """A format of text that has several kinds of rows; a source reads one, named by `rows`."""
+class OneOfRows(RecordFormat):
+    """A format that has several kinds of rows; a source reads one, named by `rows`."""
 
-    fields: ClassVar[tuple[str, ...]] = ("rows", "encoding")
-    unmistakable = recodable = True
-    line_bytes_max = LINE_BYTES_MAX
+    fields: ClassVar[tuple[str, ...]] = ("rows",)
     kinds_of_rows: Mapping[str, Mapping[str, str]]
     """Kind → the columns of its rows, with DuckDB's types. The first one is read by default."""
 
     def read(self, fields: Fields, partition: PartitionSpec) -> dict[str, Any] | None:
-        """Validate `rows` and `encoding`."""
+        """Validate `rows`."""
         fields.choice("rows", tuple(self.kinds_of_rows), next(iter(self.kinds_of_rows)))
-        fields.choice("encoding", ENCODINGS, "utf-8")
         return super().read(fields, partition)
 
     def columns(self, options: Mapping[str, Any]) -> Mapping[str, str]:
@@ -52,6 +49,23 @@ class KindsOfRows(RecordFormat):
                     kinds[kind] = {"rows": kind}
         return kinds
 
+    def _read_kind(self, options: Mapping[str, Any]) -> str:
+        kind: str = options.get("rows", next(iter(self.kinds_of_rows)))
+        return kind
+
+
+class KindsOfRows(OneOfRows):
+    """The same for text, in a declared encoding."""
+
+    fields: ClassVar[tuple[str, ...]] = ("rows", "encoding")
+    unmistakable = recodable = True
+    line_bytes_max = LINE_BYTES_MAX
+
+    def read(self, fields: Fields, partition: PartitionSpec) -> dict[str, Any] | None:
+        """Validate `encoding`, too."""
+        fields.choice("encoding", ENCODINGS, "utf-8")
+        return super().read(fields, partition)
+
     def unfold(
         self, opened: Opened, temporary: Path, bounds: UnpackLimits, pinned: SourceSchema | None
     ) -> Opened:
@@ -66,10 +80,6 @@ class KindsOfRows(RecordFormat):
         finally:
             if text is not opened:
                 text.discard()
-
-    def _read_kind(self, options: Mapping[str, Any]) -> str:
-        kind: str = options.get("rows", next(iter(self.kinds_of_rows)))
-        return kind
 
 
 class TextFormat(KindsOfRows):

@@ -1,0 +1,163 @@
+"""Messages of ISO 20022 in XML: what camt and pain have in common."""
+
+from __future__ import annotations
+
+import re
+from abc import abstractmethod
+from collections.abc import Collection, Iterator, Mapping
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from headrace.extension import marked
+from headrace.extension.formats import CannotRead, Disagrees, printable
+from headrace_legacy.text_lines import OneOfRows
+from headrace_legacy.xml import growing, local_name, refuse_document_type
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
+MONEY = "DECIMAL(23,5)"
+_AMOUNT = re.compile(r"\+?([0-9]{1,18}(\.[0-9]{0,5})?|\.[0-9]{1,5})")
+_COUNT = re.compile(r"[0-9]{1,15}")
+
+
+class Malformed(Exception):
+    """A value that isn't what the standard says."""
+
+
+class Reading:
+    """Turns the elements of a file into rows, and keeps the first contradiction."""
+
+    def __init__(self) -> None:
+        self.message = ""
+        """The kind of the newest message, such as `camt.053.001.08`."""
+        self.problem: Disagrees | None = None
+
+    @abstractmethod
+    def take(
+        self, event: str, element: Element, around: Element | None
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield the rows that are complete once an element begins or ends, with their kinds."""
+
+    @property
+    @abstractmethod
+    def where(self) -> str:
+        """The place of the newest element, for messages."""
+
+
+class MessageFormat(OneOfRows):
+    """Messages of a family, each in a `Document`, maybe in an envelope."""
+
+    unmistakable = True
+    family: str
+    """The numbers of its messages, such as `camt.052, 053 or 054`."""
+    messages: re.Pattern[str]
+    names: Collection[str]
+    """Elements that are read, each by itself."""
+
+    @abstractmethod
+    def reading(self) -> Reading:
+        """Return what reads a file."""
+
+    def records(self, path: Path, options: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+        """Yield the rows of one kind; what all messages state is checked."""
+        refuse_document_type(path, None)
+        wanted = self._read_kind(options)
+        reading = self.reading()
+        for event, element, around in growing(path, ("Document", *self.names)):
+            if event == "start" and (match := self.messages.fullmatch(element.tag)):
+                reading.message = match[1]
+            try:
+                rows = [row for kind, row in reading.take(event, element, around) if kind == wanted]
+            except Malformed as error:
+                raise CannotRead(f"{reading.where}: {error}") from error
+            yield from rows
+        if not reading.message:
+            raise CannotRead(f"it isn't {self.family}: no `Document` has their namespace")
+        if reading.problem is not None:
+            raise reading.problem
+
+
+def document(numbers: str) -> re.Pattern[str]:
+    """Return the pattern of a document's tag, by a pattern of its message's first numbers."""
+    return re.compile(
+        rf"\{{urn:(?:iso:std:iso:20022:tech|swift):xsd:\$?({numbers}\.\d{{3}}\.\d\d)\}}Document"
+    )
+
+
+def every(element: Element, path: str) -> list[Element]:
+    """Return the elements at a path of names, whatever their namespace."""
+    elements = [element]
+    for name in path.split("/"):
+        elements = [
+            child for parent in elements for child in parent if local_name(child.tag) == name
+        ]
+    return elements
+
+
+def text_at(element: Element, path: str) -> str | None:
+    """Return the text of the first element at a path that has some."""
+    return next(filter(None, map(own_text, every(element, path))), None)
+
+
+def own_text(element: Element) -> str | None:
+    """Return the text of an element; None if it is empty."""
+    return (element.text or "").strip() or None
+
+
+def code_at(element: Element, path: str) -> str | None:
+    """Return a code of the standard, or else of the bank."""
+    return text_at(element, f"{path}/Cd") or text_at(element, f"{path}/Prtry")
+
+
+def lines_at(element: Element, path: str) -> str | None:
+    """Return the texts of all elements at a path as lines."""
+    return "\n".join(filter(None, map(own_text, every(element, path)))) or None
+
+
+def party(
+    element: Element, name: str, tag: str, inside: tuple[str, str] = ("", "")
+) -> dict[str, Any]:
+    """Return the columns of a debtor or creditor, with paths before those of parties and agents."""
+    parties, agents = inside
+    account, bank = f"{parties}{tag}Acct/Id", f"{agents}{tag}Agt/FinInstnId"
+    return {
+        name: text_at(element, f"{parties}{tag}/Nm") or text_at(element, f"{parties}{tag}/Pty/Nm"),
+        f"{name}_account": text_at(element, f"{account}/IBAN")
+        or text_at(element, f"{account}/Othr/Id"),
+        f"{name}_bank": text_at(element, f"{bank}/BICFI") or text_at(element, f"{bank}/BIC"),
+    }
+
+
+def number(text: str | None, what: str) -> Decimal:
+    """Return an amount without a sign. Raises Malformed for anything else."""
+    if not _AMOUNT.fullmatch(text or ""):
+        raise Malformed(f"{what} isn't a number: {marked(printable(text or '', 40))}")
+    return Decimal(text or "")
+
+
+def count(text: str, what: str) -> int:
+    """Return a number of elements. Raises Malformed for anything else."""
+    if not _COUNT.fullmatch(text):
+        raise Malformed(f"{what} isn't a number: {marked(printable(text, 40))}")
+    return int(text)
+
+
+def day_at(element: Element, path: str) -> str | None:
+    """Return a day, that of a time in its own zone. Raises Malformed if it isn't one."""
+    text = (
+        text_at(element, path) or text_at(element, f"{path}/Dt") or text_at(element, f"{path}/DtTm")
+    )
+    if text is None:
+        return None
+    try:
+        return date.fromisoformat(text[:10]).isoformat()
+    except ValueError:
+        raise Malformed(f"{marked(printable(text, 40))} is no day") from None
+
+
+def shown(amount: Decimal) -> str:
+    """Return an amount for messages."""
+    return marked(f"{amount:,}")

@@ -33,6 +33,7 @@ HOW_TO = {
         "excel",
         "legacy/copybook",
         "legacy/camt",
+        "legacy/pain",
         "legacy/mt940",
         "legacy/bai2",
         "legacy/nacha",

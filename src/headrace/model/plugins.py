@@ -79,6 +79,7 @@ IN_PACKAGES = {
             "mt940",
             "naaccr",
             "nacha",
+            "pain",
             "x12",
             "xml",
         ),

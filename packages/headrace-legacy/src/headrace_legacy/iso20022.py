@@ -46,6 +46,15 @@ class Reading:
     def where(self) -> str:
         """The place of the newest element, for messages."""
 
+    def rows(
+        self, event: str, element: Element, around: Element | None
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Like `take`. Raises CannotRead for a value that isn't what the standard says."""
+        try:
+            yield from self.take(event, element, around)
+        except Malformed as error:
+            raise CannotRead(f"{self.where}: {error}") from error
+
 
 class MessageFormat(OneOfRows):
     """Messages of a family, each in a `Document`, maybe in an envelope."""
@@ -67,13 +76,12 @@ class MessageFormat(OneOfRows):
         wanted = self._read_kind(options)
         reading = self.reading()
         for event, element, around in growing(path, ("Document", *self.names)):
-            if event == "start" and (match := self.messages.fullmatch(element.tag)):
+            match = self.messages.fullmatch(element.tag)
+            if match is not None:
                 reading.message = match[1]
-            try:
-                rows = [row for kind, row in reading.take(event, element, around) if kind == wanted]
-            except Malformed as error:
-                raise CannotRead(f"{reading.where}: {error}") from error
-            yield from rows
+            elif local_name(element.tag) == "Document":
+                continue
+            yield from (row for kind, row in reading.rows(event, element, around) if kind == wanted)
         if not reading.message:
             raise CannotRead(f"it isn't {self.family}: no `Document` has their namespace")
         if reading.problem is not None:

@@ -34,7 +34,8 @@ def generate(*options: str) -> list[str]:
     Raises RuntimeError if it fails, which has printed why.
     """
     for folder in Path(__file__).absolute().parents:
-        if (folder / "scripts/generate.py").is_file():
+        parts = ("scripts/generate.py", "src/headrace/__init__.py")
+        if all((folder / part).is_file() for part in parts):  # not of another project around it
             command = [sys.executable, "-m", "scripts.generate", *options]
             done = subprocess.run(
                 command, cwd=folder, stdout=subprocess.PIPE, text=True, check=False

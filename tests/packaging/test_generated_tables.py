@@ -53,6 +53,21 @@ def tables_in(wheel: Path, folder: str) -> dict[str, bytes]:
         return {name: archive.read(found[name]) for name in TABLES if name in found}
 
 
+def test_scripts_of_another_project_are_left_alone(tmp_path: Path) -> None:
+    """Would catch: the build of an sdist that somebody unpacked inside of a repository of theirs,
+    which ran their own `scripts/generate.py`."""
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts/generate.py").write_text("raise SystemExit('ours')\n")
+    (tmp_path / "vendor").mkdir()
+    shutil.copy(ROOT / "hatch_build.py", tmp_path / "vendor")
+    code = "import hatch_build; print(hatch_build.generate())"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(
+        command, cwd=tmp_path / "vendor", capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
 @pytest.mark.long
 @pytest.mark.timeout(300)
 def test_a_wheel_has_them_from_a_clone_and_from_an_sdist(clone: Path, tmp_path: Path) -> None:

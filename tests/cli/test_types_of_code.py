@@ -108,5 +108,5 @@ def test_declared_types_hold_and_the_hint_is_in_the_language_of_the_code(sales: 
         assert "`amount` of table `total` is DECIMAL(9,2)" in error["message"]
         assert "another id" not in error["message"]
         assert error["hint"].startswith(
-            "declare the type: @asset(…, columns={'amount': 'DECIMAL(38,6)'})"
+            "declare the type: @asset(…, columns={'amount': 'DECIMAL(18,2)'})"
         )

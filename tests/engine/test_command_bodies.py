@@ -3,6 +3,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -390,6 +391,26 @@ def test_what_a_type_would_change_is_refused(
     assert "`columns: {" in error.hint
 
 
+@pytest.mark.parametrize(
+    ("ending", "kind", "value"),
+    [
+        *((ending, *case) for case in CHANGED for ending in ("csv", "jsonl")),
+        *(("jsonl", *case) for case in CHANGED_IN_JSON),
+        *(("csv", *case) for case in CHANGED_IN_CSV),
+    ],
+)
+def test_the_type_that_a_hint_names_takes_the_value(
+    bench: Bench, ending: str, kind: str, value: str
+) -> None:
+    """Would catch: TIMESTAMP named for a date with an offset, which it refuses as well."""
+    program = written(ending, value)
+    hint = failure(bench, task_of(bench, kind, program, declared=False)).hint
+    named = re.search("{n: '([^']*)'}", hint)
+    assert named is not None
+    produced = bench.run(bench.command(program, written=(("n", named[1]),)))
+    assert bench.rows(produced.staged, produced.table)[0][2] is not None
+
+
 @pytest.mark.parametrize("declared", [False, True], ids=["of the table", "declared"])
 @pytest.mark.parametrize(
     ("ending", "kind", "value", "kept"),
@@ -728,7 +749,12 @@ def test_an_output_directory_has_at_most_so_many_levels_and_files(
         ("r.jsonl", '{"x": 1}\n{"X": 2}\n', "`x` and `X`, which are one name"),
         ("r.jsonl", "1\n", "each line must be an object"),
         ("r.jsonl", "", "the columns aren't known"),
-        ("r.jsonl", "[1", "can't be read"),
+        ("r.jsonl", "[1", "`r.jsonl`, line 1: unexpected end of data"),
+        ("r.jsonl", '{"x": 1}\n{"x": 2\n{"x": 3}\n', "`r.jsonl`, line 2: unexpected end of data"),
+        ("r.jsonl", '{"x": "\\ud800"}\n', "`r.jsonl`, line 1: no low surrogate in string"),
+        ("r.jsonl", '{"x": 1}\n{"y": 1, "y": 2}\n', '`r.jsonl`, line 2: Object {"y":1,"y":2}'),
+        ("r.jsonl", '{"x\\u0000": 1}\n', "has a NUL character"),
+        ("r.jsonl", '{"x": {"y\\u0000": 1}}\n', "has a NUL character"),
     ],
 )
 def test_text_that_is_no_rows_is_refused_by_its_file(
@@ -738,7 +764,13 @@ def test_text_that_is_no_rows_is_refused_by_its_file(
     lost whose names differ in case.
     """
     error = failure(bench, bench.command(writing(name, text)))
-    assert message in error.message and error.code == "no_output" and error.hint
+    assert message in plain(error.message) and error.code == "no_output" and error.hint
+
+
+def test_a_value_is_placed_by_the_first_line_of_its_row(bench: Bench) -> None:
+    """Would catch: the line where a row ends, far below one whose text has many lines."""
+    task = bench.command(writing("r.csv", 'n,text\n1,a\nx,"a\n\nb"\n'), written=(("n", "bigint"),))
+    assert ", at line 3 of `r.csv`" in failure(bench, task).message
 
 
 def test_empty_json_for_a_known_table_is_no_rows(bench: Bench) -> None:

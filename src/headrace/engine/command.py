@@ -31,7 +31,6 @@ from headrace.engine.attempts import (
     COMMAND_FAILED,
     SHELL,
     AttemptScope,
-    BodyError,
     BodyTask,
     ComputedRows,
     DataFolders,
@@ -59,7 +58,7 @@ from headrace.lake.files import file_digest
 from headrace.lake.sqltext import literal, quote, source_sql
 from headrace.lake.type_inference import infer_types
 from headrace.lake.types import Type, field_names, parse
-from headrace.model import CommandBody
+from headrace.model import CommandBody, LakeError
 from headrace.model.nodes import InputFormat, MaterializationKind
 from headrace.model.python_code import script_of
 from headrace.plan.compiled import Environment
@@ -129,7 +128,16 @@ def output_rows(session: DuckDBSession, directory: Path, known: Mapping[str, Kno
     kind = formats.pop()
     if kind is OutputFormat.PARQUET:
         return _parquet(session, directory, paths)
-    return _csv(session, paths, known) if kind is OutputFormat.CSV else _json(session, paths, known)
+    try:
+        return (_csv if kind is OutputFormat.CSV else _json)(session, paths, known)
+    except duckdb.Error as error:
+        raise unreadable(error) or failed(
+            f"what was written can't be read: {of_duckdb(error).error.message}",
+            code="no_output",
+            hint=_HINT,
+        ) from error
+    except LakeError as error:
+        raise failed(str(error), code="no_output", hint=_ONE_NAME) from error
 
 
 def _known_types(task: BodyTask) -> dict[str, KnownType]:
@@ -281,9 +289,12 @@ def _csv(session: DuckDBSession, paths: Sequence[Path], known: Mapping[str, Know
     names = {name.lower(): name for header in headers for name in header}
     unknown = [name for lower, name in names.items() if lower not in known]
     together = " UNION ALL BY NAME ".join(f"SELECT * FROM {source}" for source in rows.values())
-    with _readable():
-        types = {**known} | _inferred(session, f"({together})", unknown, paths)
-    return " UNION ALL BY NAME ".join(_alike(header, rows[header], types) for header in headers)
+    types = {**known} | _inferred(session, f"({together})", unknown, paths)
+    return " UNION ALL BY NAME ".join(
+        f"SELECT {', '.join(exact_text(name, types[name.lower()]) for name in header)}"
+        f" FROM {source}"
+        for header, source in rows.items()
+    )
 
 
 def _header(path: Path) -> tuple[str, ...]:
@@ -323,16 +334,6 @@ def _texts(header: tuple[str, ...], paths: Sequence[Path]) -> str:
     return f"read_csv({_list(paths)}, {_CSV}, columns = {{{columns}}})"
 
 
-def _alike(header: tuple[str, ...], rows: str, types: Mapping[str, KnownType]) -> str:
-    """Return a SELECT of the texts in their types."""
-    values = (
-        exact_text(name, each.type, learnt=not each.is_declared)
-        for name in header
-        for each in (types[name.lower()],)
-    )
-    return f"SELECT {', '.join(values)} FROM {rows}"
-
-
 def _inferred(
     session: DuckDBSession,
     rows: str,
@@ -363,19 +364,17 @@ def _json(session: DuckDBSession, paths: Sequence[Path], known: Mapping[str, Kno
     if not paths:
         return _no_rows(known)
     lines = f"{_list(paths)}, {_JSON}"
-    with _readable():
-        written = _structure(session, lines, paths)
-        structure = _structure(session, lines, paths) if _quote_inexact(paths) else written
-        seen = {
-            name: seen_type(structure[name] if isinstance(inner, dict | list) else inner)
-            for name, inner in written.items()
-        }
-        new = {name: kind for name, kind in seen.items() if name.lower() not in known}
-        types = {**known} | _learnt(session, lines, new, paths)
+    written = _structure(session, lines, paths)
+    structure = _structure(session, lines, paths) if _quote_inexact(paths) else written
+    seen = {
+        name: seen_type(structure[name] if isinstance(inner, dict | list) else inner)
+        for name, inner in written.items()
+    }
+    new = {name: kind for name, kind in seen.items() if name.lower() not in known}
+    types = {**known} | _learnt(session, lines, new, paths)
     columns, values = [], []
     for name, kind in seen.items():
-        wanted = types[name.lower()]
-        read, value = exact(name, wanted.type, kind, learnt=not wanted.is_declared)
+        read, value = exact(name, types[name.lower()], kind)
         columns.append(f"{literal(name)}: {literal(read)}")
         values.append(value)
     return f"SELECT {', '.join(values)} FROM read_json({lines}, columns = {{{', '.join(columns)}}})"
@@ -434,19 +433,6 @@ def _structure(session: DuckDBSession, lines: str, paths: Sequence[Path]) -> dic
     return dict(structure)
 
 
-@contextlib.contextmanager
-def _readable() -> Iterator[None]:
-    """Turn DuckDB's error about a file into a failure that says where in the file it is."""
-    try:
-        yield
-    except duckdb.Error as error:
-        raise unreadable(error) or failed(
-            f"what was written can't be read: {of_duckdb(error).error.message}",
-            code="no_output",
-            hint=_HINT,
-        ) from error
-
-
 def place_of(output: Path, column: str, value: str) -> str:
     """Return where a value is in a CSV file that a command wrote; empty if it isn't found."""
     for path in output_files(output):
@@ -457,9 +443,11 @@ def place_of(output: Path, column: str, value: str) -> str:
             rows = csv.reader(file)
             header = [name.lower() for name in next(rows, [])]
             at = header.index(column.lower()) if column.lower() in header else len(header)
+            line = rows.line_num + 1
             for row in itertools.islice(rows, ROWS_SEARCHED_MAX):
                 if row[at : at + 1] == [value]:
-                    return f", at line {rows.line_num} of `{path.name}`"
+                    return f", at line {line} of `{path.name}`"
+                line = rows.line_num + 1
     return ""
 
 
@@ -538,22 +526,21 @@ def run(
     try:
         output = output_directory or work / "output"
         output.mkdir(parents=True, exist_ok=True)
-        with _located(body):
-            applied = msgspec.structs.replace(
-                body, command=_applied(body.command, folders.project, code_root)
+        applied = msgspec.structs.replace(
+            body, command=_applied(body.command, folders.project, code_root)
+        )
+        access = (
+            command_access(task, applied, folders, code_root, (work, output))
+            if sandbox.is_restricted(task)
+            else None
+        )
+        _one_try(task, applied, session, _Places(code_root, work, output), access, meter, log)
+        rows = None
+        if task.materialize not in (MaterializationKind.NONE, MaterializationKind.FILES):
+            select_sql = output_rows(session, output, _known_types(task))
+            rows = ComputedRows(
+                lambda: (select_sql, None), place=functools.partial(place_of, output)
             )
-            access = (
-                command_access(task, applied, folders, code_root, (work, output))
-                if sandbox.is_restricted(task)
-                else None
-            )
-            _one_try(task, applied, session, _Places(code_root, work, output), access, meter, log)
-            rows = None
-            if task.materialize not in (MaterializationKind.NONE, MaterializationKind.FILES):
-                select_sql = output_rows(session, output, _known_types(task))
-                rows = ComputedRows(
-                    lambda: (select_sql, None), place=functools.partial(place_of, output)
-                )
         yield rows
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -747,20 +734,6 @@ def _signal(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
-
-
-@contextlib.contextmanager
-def _located(body: CommandBody) -> Iterator[None]:
-    """Add the command's file and line to failures without a place."""
-    try:
-        yield
-    except BodyFailed as failure:
-        error: BodyError = failure.error
-        raise BodyFailed(
-            msgspec.structs.replace(
-                error, file=error.file or body.file, line=error.line or body.line
-            )
-        ) from failure
 
 
 def _log_events(events: Path, log: LogFile) -> None:

@@ -6,6 +6,7 @@ The audit is a separate step (`runtime.steps`), because the engine doesn't impor
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import functools
 import re
 import shutil
@@ -58,8 +59,17 @@ from headrace.lake.session import without_semicolons
 from headrace.lake.small_files import stage_batch
 from headrace.lake.sqltext import quote, source_sql, tables_in
 from headrace.lake.staging import KeyExpression, Partition, stage
+from headrace.lake.strict_casts import CODE_PATTERN, type_to_declare
 from headrace.lake.tables import folder_of
-from headrace.lake.types import UnsupportedType
+from headrace.lake.type_inference import INSTANT, SHAPES
+from headrace.lake.types import (
+    UnsupportedType,
+    decimal_of,
+    digits,
+    parse,
+    storable,
+    with_room,
+)
 from headrace.model import CommandBody, Grain, HeadraceError, LakeError, PythonBody, SqlBody
 from headrace.model.errors import words_of
 from headrace.model.nodes import MaterializationKind
@@ -365,9 +375,8 @@ def _table(
                 return small
         select_sql, alike = rows.select()
         if redactor is not None and redactor.hides:
-            with _placed(task.body):
-                columns = command.columns_of(session, select_sql)
-                command.columns_hold_no_secret(columns, redactor)
+            columns = command.columns_of(session, select_sql)
+            command.columns_hold_no_secret(columns, redactor)
         described = functools.partial(command.columns_of, session, select_sql)
         with _failures(task, columns=described, place=rows.place):
             return _rows(task, session, select_sql, None, alike=alike)
@@ -508,7 +517,7 @@ def _files(
     directory = folders.files / folder_of(task.scope.asset) / uuid.uuid4().hex
     directory.mkdir(parents=True)
     try:
-        with _opaque(task, session, folders, directory, meter, log), _placed(task.body):
+        with _opaque(task, session, folders, directory, meter, log):
             manifest = command.output_manifest(directory, folders.files.parent)
             if log is not None and log.redactor is not None:
                 command.name_no_secret(manifest, log.redactor)
@@ -532,23 +541,18 @@ def _opaque(
     Returns None for `materialize: none` and `files`.
     """
     code_root = _code_root(folders.code, task.code or "")
-    if isinstance(task.body, CommandBody):
-        with (
-            command.run(
-                task, session, code_root, directory, folders, meter=meter, log=log
-            ) as command_rows,
-            _placed(task.body),
-        ):
-            yield command_rows
-        return
-    from headrace.engine import python  # pyarrow: a worker that only runs SQL doesn't load it
+    with _placed(task.body):
+        if isinstance(task.body, CommandBody):
+            run = command.run(task, session, code_root, directory, folders, meter=meter, log=log)
+        else:
+            from headrace.engine import python  # pyarrow: a worker that only runs SQL lacks it
 
-    context = python.context_of(task.scope, directory)
-    with python.run(task, session, code_root, context, folders) as rows, _placed(task.body):
-        yield rows
+            context = python.context_of(task.scope, directory)
+            run = python.run(task, session, code_root, context, folders)
+        with run as rows:
+            yield rows
 
 
-@functools.lru_cache(maxsize=16)
 def _code_root(folder: Path, code: str) -> Path:
     return folder / code
 
@@ -606,7 +610,7 @@ def _failures(  # complexipy: ignore (a table: exception → failure)
     body: SqlBody | None = None,
     lines_before: int = 0,
     columns: Callable[[], Sequence[tuple[str, str]]] = tuple,
-    place: Callable[[str, str], str] = lambda column, value: "",  # noqa: ARG005
+    place: Callable[[str, str], str] | None = None,
 ) -> Iterator[None]:
     """Turn errors of staging into failures, at the line of the user's SQL if DuckDB names one.
 
@@ -616,11 +620,13 @@ def _failures(  # complexipy: ignore (a table: exception → failure)
     try:
         yield
     except (ValueMismatch, UnsupportedType) as error:
-        hint = error.hint if isinstance(task.body, SqlBody) else _type_hint(task.body, error)
+        hint = (
+            error.hint if isinstance(task.body, SqlBody) else _type_hint(task.body, error, columns)
+        )
         code, at = "unsupported_type", ""
         if isinstance(error, ValueMismatch):
             code = "columns_changed"
-            at = place(error.columns[0], error.value) if error.value else ""
+            at = place(error.columns[0], error.value) if place and error.value else ""
         raise failed(
             f"{error}{at}", code=code, hint=hint, file=task.body.file, line=task.body.line
         ) from error
@@ -665,24 +671,25 @@ def _failures(  # complexipy: ignore (a table: exception → failure)
         raise failed(f"the result can't be written: {error}", kind=kind_of(error)) from error
 
 
-def _type_hint(body: PythonBody | CommandBody, error: ValueMismatch | UnsupportedType) -> str:
+def _type_hint(
+    body: PythonBody | CommandBody,
+    error: ValueMismatch | UnsupportedType,
+    columns: Callable[[], Sequence[tuple[str, str]]],
+) -> str:
     """Return a hint how to declare a type in the language of the asset's code."""
-    column = error.columns[0] if isinstance(error, ValueMismatch) else ""
-    declared = (
-        {column: _wider_than(error.kind)}
-        if isinstance(error, ValueMismatch)
-        else {"NAME": "VARCHAR"}
-    )
-    name, kind = next(iter(declared.items()))
+    name, kind = "NAME", "VARCHAR"
+    if isinstance(error, ValueMismatch):
+        name = error.columns[0]
+        kind = _type_of_text(error) if error.value else _type_of_column(error, columns())
+        if kind != "VARCHAR" and re.fullmatch(CODE_PATTERN, error.value):
+            return (
+                f"declare `columns: {{{name}: varchar}}` beside `command:` to keep it as it is"
+                f" written, or `columns: {{{name}: {error.kind.lower()}}}` if it is a number"
+            )
     if isinstance(body, PythonBody):
         return (
             f"declare the type: @asset(…, columns={{{name!r}: {kind!r}}}), or convert the values"
             " before they are returned"
-        )
-    if isinstance(error, ValueMismatch) and _CODE.fullmatch(error.value):
-        return (
-            f"declare `columns: {{{name}: varchar}}` beside `command:` to keep it as it is written,"
-            f" or `columns: {{{name}: {error.kind.lower()}}}` if it is a number"
         )
     return (
         f"declare the type: `columns: {{{name}: {kind.lower()!r}}}` beside `command:`, or have the"
@@ -690,21 +697,27 @@ def _type_hint(body: PythonBody | CommandBody, error: ValueMismatch | Unsupporte
     )
 
 
-_CODE = re.compile(r" *([-+]?0\d+|\+\d+|\d+[eE]\d+) *")
-"""Numbers that may be codes (`lake.strict_casts.is_code`)."""
-_WIDER = {
-    **dict.fromkeys(("TINYINT", "SMALLINT", "INTEGER", "BIGINT"), "DOUBLE"),
-    "FLOAT": "DOUBLE",
-    "DATE": "TIMESTAMP",
-    "TIMESTAMP": "TIMESTAMPTZ",
-}
+def _type_of_text(error: ValueMismatch) -> str:
+    """Return a type that takes the text that its column's type doesn't."""
+    text, kind = error.value.strip(), error.kind
+    if kind in ("DATE", "TIME", "TIMESTAMP"):
+        with contextlib.suppress(ValueError):
+            dt.datetime.fromisoformat(text)
+            if re.fullmatch(SHAPES["TIMESTAMP"], text):
+                return "TIMESTAMP"
+            return "TIMESTAMPTZ" if re.fullmatch(SHAPES[INSTANT], text) else "VARCHAR"
+    is_number = digits(parse(kind)) is not None or kind in ("DOUBLE", "FLOAT")
+    number = type_to_declare(text, kind) or type_to_declare(text, "DOUBLE")
+    return number if number and is_number else "VARCHAR"
 
 
-def _wider_than(kind: str) -> str:
-    """Return a wider type than one that proved too narrow."""
-    if kind.startswith("DECIMAL"):
-        return "DECIMAL(38,6)"
-    return _WIDER.get(kind, "VARCHAR")
+def _type_of_column(error: ValueMismatch, columns: Sequence[tuple[str, str]]) -> str:
+    """Return a type that takes all values that were computed, and those of its column's type."""
+    types = {name.lower(): kind for name, kind in columns}
+    computed, kind = parse(types.get(error.columns[0].lower(), "VARCHAR")), parse(error.kind)
+    wider = decimal_of(computed, kind)
+    fits = storable(computed, error.columns[0]) if wider is None else with_room(wider)
+    return "VARCHAR" if fits == kind else fits.text
 
 
 @contextlib.contextmanager

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 from headrace.engine.attempts import BodyError, ErrorKind, Limit, Measures, reached_by
 from headrace.model.texts import of_error
@@ -159,7 +161,7 @@ def of_duckdb(
 
 
 _ALWAYS_STORED = re.compile(
-    r"(U?(TINY|SMALL|BIG)?INT|U?INTEGER|BOOLEAN|FLOAT|DOUBLE|DECIMAL|UUID|BLOB)\b"
+    r"(U?(TINY|SMALL|BIG)?INT|U?INTEGER|BOOLEAN|FLOAT|DOUBLE|DECIMAL|UUID|BLOB)(\([\d,]+\))?"
 )
 MEMORY_USED_UP = "the memory was used up"
 
@@ -169,7 +171,7 @@ def unstorable(columns: Sequence[tuple[str, str]], file: str, line: int) -> Body
 
     `columns` are the names and DuckDB types of the result.
     """
-    names = [f"`{name}`" for name, kind in columns if not _ALWAYS_STORED.match(kind)]
+    names = [f"`{name}`" for name, kind in columns if not _ALWAYS_STORED.fullmatch(kind)]
     return failed(
         f"a value of {' or '.join(names) or 'a column'} can't be stored: it is beyond what the"
         " column's type holds, or a text that isn't valid",
@@ -185,9 +187,27 @@ _CSV_FILE = re.compile(r"^ *file = .*?([^/\n]+)$", re.MULTILINE)
 _WIDTHS = re.compile(r"Expected Number of Columns: (\d+) Found: (\d+)")
 
 
+_JSON_FILE = re.compile(
+    r'Invalid Input Error: (?:Malformed JSON|JSON \w+ error) in file "([^"]+)"'
+    r"(?:, at byte \d+)?,? in line (\d+): (.*)"
+)
+
+
 def unreadable(error: Exception) -> BodyFailed | None:
-    """Return the failure of a CSV file that a program wrote, with its line; None for others."""
+    """Return the failure of a file that a program wrote, with its line if known; None for others.
+
+    The line of broken JSON is searched for: DuckDB may name the next one.
+    """
     text = str(error)
+    if broken := _JSON_FILE.match(text):
+        path = Path(broken[1])
+        with path.open("rb") as file:
+            at = next((n for n, line in enumerate(file, 1) if not _is_json(line)), broken[2])
+        return failed(
+            f"`{path.name}`, line {at}: {broken[3]}",
+            code="no_output",
+            hint="write JSON lines: one object in each line, and each of its keys once",
+        )
     line, name = _CSV_LINE.search(text), _CSV_FILE.search(text)
     if name is None or (line is None and "invalid state" not in text):
         return None
@@ -205,6 +225,13 @@ def unreadable(error: Exception) -> BodyFailed | None:
         code="no_output",
         hint="write CSV by RFC 4180: values with commas, quotes or line ends stand in quotes",
     )
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        return not line.strip() or bool(json.dumps(json.loads(line), ensure_ascii=False).encode())
+    except (ValueError, RecursionError):
+        return False
 
 
 def _own_kind(error: BaseException) -> ErrorKind:  # complexipy: ignore (rules, the first applies)

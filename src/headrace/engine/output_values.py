@@ -95,29 +95,29 @@ def _is_storable(kind: Type, levels: int = _LEVELS_MAX) -> bool:
     )
 
 
-def exact_text(name: str, kind: str, *, learnt: bool) -> str:
+def exact_text(name: str, known: KnownType) -> str:
     """Return the expression of a column that was read as text, from CSV.
 
     A value that the type doesn't hold as it was written raises an error. Nothing in quotes is an
-    empty text, and no value of other types. In a column whose type was `learnt`, `007` is a code.
+    empty text, and no value of other types. `007` is a code unless the type is declared.
     """
-    keeps_empty = kind in (TEXT.name, "BLOB")
+    keeps_empty = known.type in (TEXT.name, "BLOB")
     value = quote(name) if keeps_empty else f"nullif({quote(name)}, '')"
-    return f"{_Column(name, learnt).read(value, parse(kind), TEXT)[1]} AS {quote(name)}"
+    return f"{_Column(name, known).read(value, parse(known.type), TEXT)[1]} AS {quote(name)}"
 
 
-def exact(name: str, kind: str, seen: Type, *, learnt: bool) -> tuple[str, str]:
+def exact(name: str, known: KnownType, seen: Type) -> tuple[str, str]:
     """Return the type in which DuckDB is to read a column of JSON, and the column's expression.
 
     A value that the type doesn't hold as it was written raises an error.
     """
-    read, value = _Column(name, learnt).read(quote(name), parse(kind), seen)
+    read, value = _Column(name, known).read(quote(name), parse(known.type), seen)
     return read.text, f"{value} AS {quote(name)}"
 
 
 class _Column(NamedTuple):
     name: str
-    learnt: bool
+    known: KnownType
 
     def read(self, value: str, kind: Type, seen: Type, level: int = 0) -> tuple[Type, str]:
         """Return in which type values are read that are of `seen` in JSON, and one in `kind`.
@@ -170,7 +170,9 @@ class _Column(NamedTuple):
             return value
         held = f"TRY_CAST({value} AS {kind.text})"
         lost = _lost(value, held, kind)
-        if self.learnt and (digits(kind) is not None or kind.name in ("DOUBLE", "FLOAT")):
+        if not self.known.is_declared and (
+            digits(kind) is not None or kind.name in ("DOUBLE", "FLOAT")
+        ):
             lost += f" OR {is_code(value)}" if seen.name != "DOUBLE" else ""
             if kind.name == "DOUBLE":
                 lost += f" OR {is_rounded(value, held, kind.name, shortest=True)}"

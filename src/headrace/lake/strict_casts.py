@@ -34,12 +34,10 @@ LONG_FRACTION = 10
 """Decimals from which on a fraction is a DOUBLE that a program wrote, not an amount."""
 _SHORT = {"DOUBLE": 16, "FLOAT": 7}
 """Numbers with fewer characters, and without an exponent, survive the type."""
-_IS_CODE = (
-    "({text} < '1' OR translate({text}, 'eE', '') <> {text}) AND"
-    " regexp_full_match({text}, ' *([-+]?0[0-9]+|[+][0-9]+|[0-9]+[eE][0-9]+) *')"
-)
-"""The condition for a whole number as only codes are written, cheap for most others."""
+CODE_PATTERN = " *([-+]?0[0-9]+|[+][0-9]+|[0-9]+[eE][0-9]+) *"
+"""A whole number as only codes are written."""
 _DECIMAL_TYPE = re.compile(r"DECIMAL\((\d+),\s*(\d+)\)")
+_NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
 _ISO_DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _CLOCK = r"[0-9:]+(\.[0-9]{0,6}0*)?"
 _SHAPES = {
@@ -120,7 +118,11 @@ def strict_cast(
 
 def is_code(text: str) -> str:
     """Return the condition for text that may be a code, where a number has no need of it: `007`."""
-    return _IS_CODE.format(text=text)
+    # The first condition is cheap, and false for most other numbers.
+    return (
+        f"({text} < '1' OR translate({text}, 'eE', '') <> {text}) AND"
+        f" regexp_full_match({text}, {literal(CODE_PATTERN)})"
+    )
 
 
 def _plain_cast(text: str, type_name: str, form: TextForm, *, trying: bool, stated: bool) -> Cast:
@@ -200,6 +202,26 @@ def writes_double(number: str, double: float) -> bool:
     digits = number.lower().partition("e")[0].replace(".", "").strip("-+0")
     precision = max(min(len(digits), _DIGITS_MAX["DOUBLE"]), 1) - 1
     return Decimal(f"{double:.{precision}e}") == Decimal(number)
+
+
+def type_to_declare(value: str, type_name: str) -> str:
+    """Return the type of numbers that takes `value` if a contract declares it.
+
+    Empty if none does, or if nobody needs to: a column of whole numbers, `type_name`, may become
+    DOUBLE by itself.
+    """
+    text, name = value.strip(), type_name.upper()
+    is_whole = name in WHOLE_NUMBERS
+    if not _NUMBER.fullmatch(text) or not (is_whole or name.startswith(("DOUBLE", "DECIMAL"))):
+        return ""
+    number = Decimal(text)
+    if is_whole and text.lstrip("+-").isdigit() and -(2**63) <= number < 2**63:
+        return "BIGINT"
+    if not name.startswith("DECIMAL") and writes_double(text, float(text)):
+        return "" if is_whole and Decimal(repr(float(text))) == number != int(number) else "DOUBLE"
+    scale = len(text.partition(".")[2].rstrip("0"))
+    has_exponent = "e" in text.lower()
+    return "" if has_exponent or abs(number) >= 10 ** (38 - scale) else f"DECIMAL(38,{scale})"
 
 
 def _significant(number: str) -> str:

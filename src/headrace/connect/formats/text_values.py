@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Iterator, Sequence
-from decimal import Decimal
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -23,11 +21,10 @@ from headrace.connect.formats.registry import FileHeader
 from headrace.lake import LakeColumn
 from headrace.lake.sqltext import literal, quote
 from headrace.lake.strict_casts import (
-    WHOLE_NUMBERS,
     bad_value_condition,
     checked_cast,
     strict_cast,
-    writes_double,
+    type_to_declare,
 )
 from headrace.lake.type_inference import SHAPES, InferredTypes, is_of
 from headrace.model.texts import marked
@@ -140,29 +137,6 @@ def bad_columns(
             if rows
         ]
     return bads
-
-
-_NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
-
-
-def type_to_declare(value: str, type_name: str) -> str:
-    """Return the type of numbers that takes `value` if a contract declares it.
-
-    Empty if none does, or if nobody needs to: a column of whole numbers, `type_name`, may become
-    DOUBLE by itself.
-    """
-    text, name = value.strip(), type_name.upper()
-    is_whole = name in WHOLE_NUMBERS
-    if not _NUMBER.fullmatch(text) or not (is_whole or name.startswith(("DOUBLE", "DECIMAL"))):
-        return ""
-    number = Decimal(text)
-    if is_whole and text.lstrip("+-").isdigit() and -(2**63) <= number < 2**63:
-        return "BIGINT"
-    if not name.startswith("DECIMAL") and writes_double(text, float(text)):
-        return "" if is_whole and Decimal(repr(float(text))) == number != int(number) else "DOUBLE"
-    scale = len(text.partition(".")[2].rstrip("0"))
-    has_exponent = "e" in text.lower()
-    return "" if has_exponent or abs(number) >= 10 ** (38 - scale) else f"DECIMAL(38,{scale})"
 
 
 def _declaration(bad: Bad, value: str) -> str:

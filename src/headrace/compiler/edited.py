@@ -27,7 +27,9 @@ class EditAssembler(Assembler):
 
         The cached analyses must be those that the former compilation wrote.
         """
-        before = former.compilation.compiled
+        before = former.compilation.compiled or former.compilation.partial
+        if any(problem.code == "cycle" for problem in former.compilation.problems):
+            before = None  # no node has these problems, and their nodes have no order
         edited = self._edited(before) if before is not None else None
         if before is None or edited is None:
             return self.compiled(problems)

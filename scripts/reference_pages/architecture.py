@@ -26,8 +26,8 @@ sources behind HTTP, `headrace-legacy` has Excel, XML, fixed width, copybooks, a
 trade, hospitals and markets send, `headrace-observe` lineage events, traces and metrics,
 `headrace-cloud` the executor of Dask, `headrace-testing` `test`, `ci` and `conformance`,
 `headrace-demo` the guided example, `headrace-ui` the web UI and what only its pages ask for,
-`headrace-agents` the tools of agents, `headrace-sso` sign-in at a provider. Nothing here imports
-them, and all works without them."""
+`headrace-agents` the tools of agents, `headrace-sso` sign-in at a provider, `headrace-lsp` the
+language server for editors. Nothing here imports them, and all works without them."""
 
 WAY = [
     (

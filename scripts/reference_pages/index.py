@@ -61,6 +61,7 @@ HOW_TO = {
     "Check data": ("contracts", "drift", "checks", "quarantine"),
     "Change and recompute": (
         "validate",
+        "editor",
         "select",
         "plan-and-apply",
         "environments",

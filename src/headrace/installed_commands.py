@@ -22,6 +22,7 @@ IN_PACKAGES = {
     **dict.fromkeys(("ci", "conformance", "test"), "headrace-testing"),
     "demo": "headrace-demo",
     "mcp": "headrace-agents",
+    "lsp": "headrace-lsp",
     "badge": "headrace-ui",
     **dict.fromkeys(
         (

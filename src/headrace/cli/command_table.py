@@ -30,9 +30,9 @@ _ORDER = [
     "lineage", "read", "diff", "sql", "explain", "versions", "access", "audit", "fix", "run",
     "backfill", "backfills", "approvals", "approve", "reject", "receive", "try", "retry",
     "cancel", "pause", "resume", "waive", "exports", "unpublish", "erase", "hold", "test",
-    "schema", "validate", "render", "optimize", "ab", "plan", "apply", "contract", "classify",
-    "export", "token", "keys", "freeze", "unfreeze", "user", "session", "connections", "notify",
-    "doctor", "conformance", "serve", "mcp", "dev", "tick", "db",
+    "schema", "validate", "lsp", "render", "optimize", "ab", "plan", "apply", "contract",
+    "classify", "export", "token", "keys", "freeze", "unfreeze", "user", "session", "connections",
+    "notify", "doctor", "conformance", "serve", "mcp", "dev", "tick", "db",
 ]  # fmt: skip
 """The commands in the order of `headrace --help`; others come after them, by name."""
 

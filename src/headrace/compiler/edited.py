@@ -28,9 +28,13 @@ class EditAssembler(Assembler):
         The cached analyses must be those that the former compilation wrote.
         """
         before = former.compilation.compiled or former.compilation.partial
-        if any(problem.code == "cycle" for problem in former.compilation.problems):
-            before = None  # no node has these problems, and their nodes have no order
-        edited = self._edited(before) if before is not None else None
+        # no node has a cycle among its problems, and the nodes of one have no order
+        edited = (
+            self._edited(before)
+            if before is not None
+            and all(problem.code != "cycle" for problem in former.compilation.problems)
+            else None
+        )
         if before is None or edited is None:
             return self.compiled(problems)
         self._read_texts(self._project.assets[name] for name in edited)

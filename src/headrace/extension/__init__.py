@@ -94,6 +94,24 @@ _HOMES = {
     "safe_path": "headrace.project.project_paths",
     "write_files": "headrace.project.written_files",
     "leftovers": "headrace.project.written_files",
+    # A project as it is edited: its files, compiled with other contents, and what they mean.
+    **dict.fromkeys(("Cache", "KeptLineage"), "headrace.compiler.cache"),
+    "compile_project": "headrace.compiler.compiling",
+    **dict.fromkeys(("ChangedFiles", "find_root"), "headrace.compiler.project_files"),
+    **dict.fromkeys(("bind", "with_programs"), "headrace.project.diagnostics"),
+    **dict.fromkeys(
+        ("FILES_AT_TOP", "FILES_IN_FOLDERS", "FileKind", "ProjectFile", "Scan"),
+        "headrace.model.files",
+    ),
+    **dict.fromkeys(
+        ("Consumer", "Place", "Problem", "ProblemLevel", "PythonBody", "SqlBody"), "headrace.model"
+    ),
+    **dict.fromkeys(("Compilation", "Compiled", "CompiledNode"), "headrace.plan"),
+    "Lineage": "headrace.plan.impact",
+    "NodeGraph": "headrace.plan.node_graph",
+    **dict.fromkeys(("InvalidSelect", "parse"), "headrace.sql.parsing"),
+    "node_row": "headrace.standing.node_rows",
+    "project_state": "headrace.project.snapshots",
     # Texts of messages and of SQL.
     "counted": "headrace.model.wording",
     "few": "headrace.model.wording",

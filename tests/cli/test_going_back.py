@@ -13,7 +13,7 @@ PYTHON = """
 from headrace import asset
 from helper import FACTOR
 
-@asset(owner="me", partition="*")
+@asset(owner="data-team", partition="*")
 def factor():
     return [{"n": FACTOR}]
 """
@@ -31,7 +31,7 @@ def test_yesterdays_code_and_data_are_back_in_one_act(tmp_path: Path, call: Call
     revenue = folder / "assets/daily_revenue.sql"
     revenue.write_text(revenue.read_text().replace("count(*)", "2 * count(*)"))
     (folder / "helper.py").write_text("FACTOR = 2\n")
-    (folder / "assets/extra.sql").write_text("/* headrace\nowner: me\n*/\nselect 1 as x")
+    (folder / "assets/extra.sql").write_text("/* headrace\nowner: data-team\n*/\nselect 1 as x")
     assert shop.json("run", "--apply", "--yes")["state"] == "succeeded"
     assert shop.json("read", "factor")["rows"] == [{"n": 2}]
 

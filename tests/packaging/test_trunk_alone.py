@@ -177,7 +177,7 @@ def test_a_kind_of_another_package_says_which(alone: Alone, tmp_path: Path) -> N
     shop = tmp_path / "shop"
     alone.run("-m", "headrace", "init", "shop", folder=tmp_path)
     sources = "".join(
-        f"- {{source: s{n}, owner: me, files: {file}, {more}}}\n"
+        f"- {{source: s{n}, owner: data-team, files: {file}, {more}}}\n"
         for n, (file, more) in enumerate(
             (
                 ("a.xlsx", "every: 1d"),
@@ -187,13 +187,15 @@ def test_a_kind_of_another_package_says_which(alone: Alone, tmp_path: Path) -> N
             )
         )
     )
-    sources += "- {source: a, owner: me, partition: day, airflow: {url: 'https://a.example'}}\n"
-    sources += "- {source: h, owner: me, http: 'https://a.example'}\n"
-    sources += "- {source: d, owner: me, connection: erp, table: t, cursor: at}\n"
+    sources += (
+        "- {source: a, owner: data-team, partition: day, airflow: {url: 'https://a.example'}}\n"
+    )
+    sources += "- {source: h, owner: data-team, http: 'https://a.example'}\n"
+    sources += "- {source: d, owner: data-team, connection: erp, table: t, cursor: at}\n"
     (shop / "sources/legacy.yaml").write_text(sources)
     (shop / "consumers.yaml").write_text(
         "".join(
-            f"- {{consumer: c{n}, owner: me, reads: [daily_revenue], max_age: 7d, export: {export}}}\n"
+            f"- {{consumer: c{n}, owner: data-team, reads: [daily_revenue], max_age: 7d, export: {export}}}\n"
             for n, export in enumerate(
                 ("{to: x.xlsx}", "{to: x.bin, format: excel}", "{connection: erp, table: t}")
             )

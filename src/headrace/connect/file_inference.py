@@ -219,7 +219,7 @@ def source_yaml(group: FileGroup, learnt: InferredColumns) -> str:
     )
     return "\n".join(
         [
-            f"source: {group.name}\nowner: me\n{partition}",
+            f"source: {group.name}\nowner: data-team\n{partition}",
             f"files: {_text(f'landing/{group.pattern}')}\ncontract: {group.name}",
             *declarations(learnt),
             "",
@@ -235,7 +235,7 @@ def declarations(learnt: InferredColumns) -> list[str]:
 def asset_sql(group: FileGroup, learnt: InferredColumns) -> str:
     """Return the text of assets/NAME_clean.sql: the unchanged columns, with inferred checks."""
     day = day_column(learnt.schema.names)
-    head = ["/* headrace", "owner: me"]
+    head = ["/* headrace", "owner: data-team"]
     if group.daily:
         head.append(f"partition: {{by: day, column: {_text(day)}}}")
     head += ["checks:", *(f"  - {check}" for check in _checks(learnt)), "*/"]
@@ -253,8 +253,8 @@ def consumer_yaml(group: FileGroup) -> str:
     """Return one entry of consumers.yaml."""
     age = "48h" if group.daily else "7d"
     return (
-        f"- consumer: {group.name}-report\n  owner: me\n  reads: [{group.name}_clean]\n  max_age:"
-        f" {age}\n"
+        f"- consumer: {group.name}-report\n  owner: data-team\n  reads: [{group.name}_clean]\n"
+        f"  max_age: {age}\n"
     )
 
 

@@ -60,13 +60,13 @@ def starter_settings(name: str, timezone: str) -> str:
 
 OWNERS = """\
 # Who answers for what. Every source, asset and consumer has exactly one owner.
-me: {kind: team, contact: ["mailto:me@example.com"]}
+data-team: {kind: team, contact: ["mailto:data-team@example.com"]}
 """
 
 _SOURCE = """\
 # Data that arrives from outside: one file a day, found by its name.
 source: orders
-owner: me
+owner: data-team
 partition: day
 files: landing/orders_{date:%Y-%m-%d}.csv
 expect: {by: "08:00"}
@@ -75,7 +75,7 @@ expect: {by: "08:00"}
 _CLEAN = """\
 /* headrace
 description: the day's orders, checked before anybody can read them
-owner: me
+owner: data-team
 partition: {by: day, column: order_date}
 checks:
   - unique: [order_id]
@@ -94,7 +94,7 @@ where order_date >= $partition_start and order_date < $partition_end
 _REVENUE = """\
 /* headrace
 description: orders and revenue of each day
-owner: me
+owner: data-team
 partition: {by: day, column: order_date}
 checks:
   - row_count: {min: 1}
@@ -111,7 +111,7 @@ group by order_date
 _CONSUMERS = """\
 # Who needs which data by when: this is what `headrace status` evaluates.
 - consumer: morning-report
-  owner: me
+  owner: data-team
   reads: [daily_revenue]
   due: "09:00"
 """

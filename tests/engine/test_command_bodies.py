@@ -742,7 +742,7 @@ def test_an_output_directory_has_at_most_so_many_levels_and_files(
     [
         ("r.csv", "a,,c\n1,2,3\n", "no header line with a name for each column"),
         ("r.csv", "a,A\n1,2\n", "`a` and `A`, which are one name"),
-        ("r.csv", "a,b\n1,2\n1,2,3\n", "`r.csv`, line 3: values: 3, columns in the header: 2"),
+        ("r.csv", "a,b\n1,2\n1,2,3\n", "`r.csv`, line 3: 3 values, but the header names 2 columns"),
         ("r.csv", 'a,b\n1,2\n1,"2\n', "`r.csv`, line 3: a quote that is never closed"),
         ("r.csv", "a,b\r\n1,2\n1,2\r\n", "`r.csv`: not CSV by RFC 4180"),
         ("r.jsonl", '{"x": 1, "X": 2}\n', "`x` and `X`, which are one name"),

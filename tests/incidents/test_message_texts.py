@@ -200,7 +200,7 @@ def test_another_cause_and_an_escalation_say_what_is_new_first() -> None:
     changed = words().changed(incident(), TO_TEAM, {}, "null_spike@delays")
     assert changed.title == "[p] INC-7 flights: 1 column renamed"
     assert changed.body.splitlines()[:2] == [
-        "It is schema_change at flights, not null_spike at delays.",
+        "The cause is schema_change at flights, not null_spike at delays.",
         "schema_change at source flights, since Fri 2025-01-10 02:40, found 2 h 00 min later",
     ]
     late = incident(kind="missing_source")
@@ -218,7 +218,7 @@ def test_another_cause_and_an_escalation_say_what_is_new_first() -> None:
     assert (
         words()
         .changed(back, TO_TEAM, {}, "missing_source@delays")
-        .body.startswith("It is late_source at flights, not missing_source at delays.\n")
+        .body.startswith("The cause is late_source at flights, not missing_source at delays.\n")
     )
     escalated = words().escalated(incident(), TO_TEAM, TO_READERS, {})
     assert escalated.title == "[p] INC-7 is open: flights: 1 column renamed"

@@ -156,7 +156,7 @@ def test_a_host_that_comes_back_without_its_files(tmp_path: Path, owners: list[s
     assert (over["state"], over["restored_at"]) == ("resolved", over["resolved_at"])
     said = [line["what"] for line in lab.headrace("incident", over["id"])["timeline"]]
     assert [line for line in said if line.startswith("it can be read again")] == [
-        "it can be read again, without what was to come meanwhile: 4 nodes: 8 intervals not there"
+        "it can be read again; deliveries that were due meanwhile are missing: 4 nodes: 8 intervals not there"
     ]
     server.shutdown()
     server.server_close()

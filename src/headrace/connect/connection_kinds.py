@@ -62,7 +62,7 @@ def resolved_kind(connection: Mapping[str, Any], secrets: Secrets) -> tuple[str 
 
 
 def connection_kind_named(kind: str | None) -> ConnectionKind:
-    """Return what requests connections of a kind. Raises Unavailable."""
+    """Return the client of a kind of connections. Raises Unavailable."""
     try:
         loaded = load_plugin(CONNECTIONS, kind or "", ConnectionKind)  # type: ignore[type-abstract]
     except BrokenPlugin as error:

@@ -132,7 +132,7 @@ def output_rows(session: DuckDBSession, directory: Path, known: Mapping[str, Kno
         return (_csv if kind is OutputFormat.CSV else _json)(session, paths, known)
     except duckdb.Error as error:
         raise unreadable(error) or failed(
-            f"what was written can't be read: {of_duckdb(error).error.message}",
+            f"the program's output can't be read: {of_duckdb(error).error.message}",
             code="no_output",
             hint=_HINT,
         ) from error

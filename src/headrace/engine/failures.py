@@ -212,7 +212,7 @@ def unreadable(error: Exception) -> BodyFailed | None:
     if name is None or (line is None and "invalid state" not in text):
         return None
     if widths := _WIDTHS.search(text):
-        reason = f"values: {widths[2]}, columns in the header: {widths[1]}"
+        reason = f"{widths[2]} values, but the header names {widths[1]} columns"
     elif "unterminated quote" in text:
         reason = "a quote that is never closed, or text after a closing quote"
     elif "Invalid unicode" in text:

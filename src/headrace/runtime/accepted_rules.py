@@ -1,4 +1,4 @@
-"""Looser rules for a delivery that a person accepts: what was named to them only warns.
+"""Looser rules for a delivery that a person accepts: the failures that they were shown only warn.
 
 Blocking checks that hadn't failed before, because its rows were never read, block as ever.
 Unreadable files still fail. The leader gives such a task to a worker; a worker that holds a

@@ -197,8 +197,8 @@ def reclassified_text(was: tuple[str, str], now: tuple[str, str]) -> str:
         CauseKind.LATE_SOURCE,
         CauseKind.MISSING_SOURCE,
     ):
-        return "it can be read again, without what was to come meanwhile"
-    return f"it is {kind} at {node}, not {was_kind} at {was_node}"
+        return "it can be read again; deliveries that were due meanwhile are missing"
+    return f"the cause is {kind} at {node}, not {was_kind} at {was_node}"
 
 
 def evidence_label(evidence: Evidence) -> str:

@@ -169,7 +169,7 @@ def fetched_bytes_max(tx: Transaction, source: Source, delivery: int) -> int:
     return min(DELIVERY_BYTES_MAX, max(FETCHED_BYTES, FETCHED_TIMES * largest))
 
 
-# Looser rules for a task whose result was accepted beforehand: what was named only warns.
+# Looser rules for a task whose result was accepted beforehand: accepted failures only warn.
 
 T = TypeVar("T", IngestTask, ComputeTask)
 

@@ -126,6 +126,27 @@ def test_an_exception_waives_only_the_checks_that_were_named(lab: Lab) -> None:
     assert [row["amount"] for row in lab.read("orders")][-2:] == [None, None]
 
 
+def test_an_exception_waives_only_the_anomalies_that_were_named(lab: Lab) -> None:
+    """Would catch: a delivery that waits for its columns, accepted as it is, and published with
+    fewer rows than its source expects, which nobody had been told: nobody had read them."""
+    source = lab.root / "sources/orders.yaml"
+    text = source.read_text(encoding="utf-8")
+    source.write_text(f"{text}expect: {{rows: '5..'}}\n", encoding="utf-8")
+    lab.sql("totals", "select day, sum(amount) as total from orders group by day")
+    lab.orders(DAYS[0])
+    lab.tick()
+    lab.deliver(DAYS[1], [f"{n},c,{DAYS[1]}" for n in range(2)], "order_id,customer,day")
+    lab.tick()
+    (waiting,) = lab.headrace("quarantine", "orders")
+    assert waiting["reason"].startswith("1 column gone: amount")
+    assert _accept(lab, f"orders@{DAYS[1]}").state == "held"
+    (waiting,) = lab.headrace("quarantine", "orders")
+    assert "2 rows" in waiting["reason"], waiting["reason"]
+    assert "amount: 100 % nulls" not in waiting["reason"], "that column was named"
+    assert _accept(lab, f"orders@{DAYS[1]}").state == "published"
+    assert [row["amount"] for row in lab.read("orders")][-2:] == [None, None]
+
+
 def test_what_one_day_may_fail_another_may_not(lab: Lab) -> None:
     """Would catch: two days that are accepted at the same time, one of which was known to repeat
     keys, and the other one published with repeated keys as well, which nobody had been told."""

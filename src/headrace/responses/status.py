@@ -39,8 +39,7 @@ class ExportRow(Response, frozen=True, kw_only=True):
 
 class RiskRow(Response, frozen=True, kw_only=True):
     """What will make a consumer late: the node and partition that cause it, the interval, when that
-    is due (null where nothing without a deadline waits), and when it will be met (null where
-    nothing says when)."""
+    is due (null without a deadline), and when it will be met (null where nothing says when)."""
 
     node: str
     partition: str

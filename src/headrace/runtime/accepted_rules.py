@@ -1,6 +1,7 @@
 """Looser rules for a delivery that a person accepts: the failures that they were shown only warn.
 
-Blocking checks that hadn't failed before, because its rows were never read, block as ever.
+Blocking checks and anomalies that hadn't been found before, because its rows were never read, hold
+it as ever.
 Unreadable files still fail. The leader gives such a task to a worker; a worker that holds a
 delivery tries by them whether accepting it can publish it.
 """
@@ -23,22 +24,30 @@ _DRIFT = {kind.value: Policy.WARN.value for kind in DriftKind} | {
 }
 
 
-def as_accepted(task: IngestTask) -> IngestTask:
-    """Return the task that ingests an accepted delivery."""
-    source = task.source
-    source = msgspec.structs.replace(
-        source,
-        on_anomaly="warn",
-        on_drift=source.on_drift | _DRIFT,
-        expect=msgspec.structs.replace(source.expect, rows_min=None, rows_max=None),
-    )
-    return msgspec.structs.replace(
+def as_accepted(
+    task: IngestTask, *, read: bool = True, emptied: Collection[str] = ()
+) -> IngestTask:
+    """Return the task that ingests an accepted delivery.
+
+    `read`: its rows were read before, so that its anomalies are known. `emptied` are the columns
+    that it lacks, as was known.
+    """
+    replace = msgspec.structs.replace
+    source = replace(task.source, on_drift=task.source.on_drift | _DRIFT)
+    of_columns = task.around.of_columns | dict.fromkeys(emptied, ACCEPTED)
+    around = replace(task.around, of_columns=of_columns)
+    if read:
+        expect = replace(source.expect, rows_min=None, rows_max=None)
+        source = replace(source, on_anomaly="warn", expect=expect)
+        around = replace(task.around, on_anomaly=ACCEPTED, of_columns={})
+    return replace(
         task,
         source=source,
-        history_has_rows=False,
+        history_has_rows=task.history_has_rows and not read,
         accepted=True,
-        around=msgspec.structs.replace(task.around, on_anomaly=ACCEPTED, of_columns={}),
-        known=msgspec.structs.replace(task.known, withdrawn=()),
+        around=around,
+        known=replace(task.known, withdrawn=()),
+        emptied=tuple(emptied),
     )
 
 

@@ -186,6 +186,7 @@ def with_accepted_rules(tx: Transaction, node: str, keys: tuple[str, ...], task:
     waived = exceptions.waived_checks(tx, node, keys)
     if isinstance(task, IngestTask):
         emptied = exceptions.emptied_columns(tx, node, keys)
-        return msgspec.structs.replace(as_accepted(task), waived=waived, emptied=emptied)
+        read = exceptions.rows_were_read(tx, node, keys)
+        return msgspec.structs.replace(as_accepted(task, read=read, emptied=emptied), waived=waived)
     around = msgspec.structs.replace(task.around, on_anomaly=ACCEPTED, of_columns={})
     return msgspec.structs.replace(task, waived=waived, around=around)

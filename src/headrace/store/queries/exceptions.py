@@ -121,6 +121,20 @@ def emptied_columns(tx: Transaction, source: str, partitions: Collection[str]) -
     return tuple(sorted({str(name) for name, partition in rows if partition in partitions}))
 
 
+def rows_were_read(tx: Transaction, source: str, partitions: Collection[str]) -> bool:
+    """Return whether the rows of all accepted deliveries of these partitions were read.
+
+    They are still to be published. Of others, no anomaly was known when they were accepted.
+    """
+    rows = tx.execute(
+        "select a.partition from accepted a join quarantine q on q.id = a.quarantine_id where"
+        " a.node = ? and a.publication_id is null and a.ended_at is null and not exists (select 1"
+        " from metric m where m.epoch = q.epoch and m.n = q.n and m.partition = q.partition)",
+        (source,),
+    )
+    return all(partition not in partitions for (partition,) in rows)
+
+
 def exceptions_in_force(tx: Transaction) -> list[ExceptionRecord]:
     """Return the exceptions of visible publications, lapsed or not, by node and partition."""
     rows = tx.execute(

@@ -43,6 +43,8 @@ HOW_TO = {
         "legacy/fhir",
         "legacy/naaccr",
         "legacy/fix",
+        "legacy/statistics",
+        "legacy/dbf",
         "remote-files",
         "databases",
         "http-api",

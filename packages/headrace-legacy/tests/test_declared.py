@@ -28,6 +28,8 @@ RIGHT = [
     "x12: {rows: claims, encoding: cp1252}",
     "edifact: {rows: lines}",
     "hl7: {rows: observations}",
+    "spss: {rows: labels, encoding: cp1252}",
+    "dbf: {memo: left_out, encoding: cp866}",
     "fhir: {type: Claim, columns: {a: 'b.c[system=http://x.y/z].code | d'}}",
     "fhir: {rows: patients, total: unchecked}",
     "naaccr: {items: [sex, ourItem], own_items: [ourItem]}",
@@ -83,6 +85,8 @@ WRONG = [
     ("fhir: {type: claim, columns: {a: b}}", "wrong_value"),
     ("fhir: {type: Claim, columns: {a: 'b c'}}", "wrong_value"),
     ("fhir: {type: Claim, columns: {id: b}}", "wrong_value"),
+    ("stata: {rows: codes}", "wrong_value"),
+    ("dbf: {memo: lost}", "wrong_value"),
     ("naaccr: {items: [sexx]}", "wrong_value"),
 ]
 

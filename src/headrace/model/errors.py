@@ -395,7 +395,8 @@ FILES = {
         ("x12", "835", "837", "850", "856", "810", "820", "997", "edifact"), LEGACY_HINT
     ),
     **dict.fromkeys(("avro", "orc", "feather", "arrow", "h5", "hdf5", "pkl", "pickle"), _CONVERT),
-    **dict.fromkeys(("sas7bdat", "xpt", "dta", "sav", "dbf", "mdb", "accdb"), _CONVERT),
+    **dict.fromkeys(("sas7bdat", "xpt", "sav", "zsav", "por", "dta", "dbf"), LEGACY_HINT),
+    **dict.fromkeys(("mdb", "accdb"), _CONVERT),
     **dict.fromkeys(("pdf", "docx", "html"), _READ),
     **dict.fromkeys(("7z", "rar", "tar", "tgz"), _PACK),
 }

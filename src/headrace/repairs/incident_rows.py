@@ -210,7 +210,8 @@ def _row(
 ) -> IncidentRow:
     from headrace.repairs.repair_actions import repair_of
 
-    at, incident = session.instant, still_declared(incident, compiled.project)
+    at, owners = session.instant, compiled.project.owners
+    incident = still_declared(incident, compiled.project)
     restored = incident.resolved_at if incident.restored_at is None else incident.restored_at
     lasted = Occurred(
         incident.id,
@@ -253,6 +254,7 @@ def _row(
             evidence_limited=len(incident.evidence) >= EVIDENCE_MAX,
         ),
         owner=incident.owner,
+        contact=list(owner.contact) if (owner := owners.get(incident.owner)) else [],
         assignee=handling.assignee,
         ticket=handling.ticket,
         muted=_muted(session, incident, mute),

@@ -161,6 +161,8 @@ class IncidentRow(Response, frozen=True, kw_only=True):
     state: str
     cause: CauseRow
     owner: str
+    contact: list[str] = msgspec.field(default_factory=list)
+    """How its owner is reached, as owners.yaml says."""
     assignee: str | None = None
     """Who handles it, as somebody has set it; it may be a name that the project doesn't know."""
     ticket: str | None = None

@@ -157,7 +157,8 @@ def render_incident(row: IncidentRow, page: CommandOutput) -> None:
 def _people_and_mute(row: IncidentRow) -> list[str]:
     handler = [f"assigned to {row.assignee}"] if row.assignee is not None else []
     muted = ["muted"] if row.muted is not None else []
-    return [f"owner {row.owner}", *handler, *muted]
+    contact = f" ({', '.join(row.contact)})" if row.contact else ""
+    return [f"owner {row.owner}{contact}", *handler, *muted]
 
 
 def _render_handling(row: IncidentRow, page: CommandOutput) -> None:

@@ -117,6 +117,16 @@ function Summary({ row }: { row: Row }) {
   return (
     <>
       {row.id} · {row.cause.kind.replaceAll("_", " ")} · owner <strong>{row.owner}</strong>
+      {row.contact.map((contact) => (
+        <span key={contact}>
+          {" "}
+          {contact.startsWith("mailto:") ? (
+            <a href={contact}>{visibleText(contact.slice("mailto:".length))}</a>
+          ) : (
+            visibleText(contact)
+          )}
+        </span>
+      ))}
       {row.assignee && (
         <>
           {" "}

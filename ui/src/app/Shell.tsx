@@ -12,7 +12,7 @@ import { useZone } from "../parts/zone";
 import { useKeys } from "./keys";
 import { Help } from "./Help";
 import { LoginNeeded } from "./LoginNeeded";
-import { NAVIGATION } from "./navigation";
+import { GROUPS, NAVIGATION } from "./navigation";
 import { Palette } from "./Palette";
 import { signOut } from "./signOut";
 import { ZoneSwitch } from "./ZoneSwitch";
@@ -204,11 +204,10 @@ function Nav() {
     "/consumers": status?.consumers_unserved ?? 0,
     "/plan": status?.not_applied ?? 0,
   };
-  const groups = ["", "Explore", "Govern"] as const;
   return (
     <nav className="nav" aria-label="Pages">
       <ul>
-        {groups.flatMap((group) => {
+        {GROUPS.flatMap((group) => {
           const entries = NAVIGATION.filter((entry) => entry.group === group);
           if (!entries.length) return [];
           return [

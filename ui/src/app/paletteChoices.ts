@@ -92,7 +92,7 @@ const WALL = { path: "/wall", name: "Wall, for a team’s screen" };
 
 export const pageChoices = (text: string): Choice[] =>
   [...NAVIGATION, WALL]
-    .filter(({ name }) => contains(name, text))
+    .filter(({ name, path }) => contains(name, text) || contains(path.slice(1), text))
     .map(({ path, name }) => ({
       key: path,
       name,

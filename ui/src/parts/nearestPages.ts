@@ -1,4 +1,4 @@
-// Pages of the navigation that are called like a mistyped word.
+// Pages of the navigation that are called like a mistyped word, or have an address like it: that of a command.
 import { NAVIGATION, type Entry } from "../app/navigation";
 
 /** Pages whose name begins like the word, or that differ from it by few letters; the nearest first. */
@@ -7,12 +7,18 @@ export function nearestPages(typed: string): readonly Entry[] {
   if (!word) return [];
   return NAVIGATION.map((entry) => ({
     entry,
-    distance: distanceOf(word, entry.name.toLowerCase()),
+    distance: nearest(
+      distanceOf(word, entry.name.toLowerCase()),
+      distanceOf(word, entry.path.slice(1) || "today"),
+    ),
   }))
     .filter(({ distance }) => distance !== null)
     .toSorted((one, other) => (one.distance ?? 0) - (other.distance ?? 0))
     .map(({ entry }) => entry);
 }
+
+const nearest = (one: number | null, other: number | null) =>
+  one === null || other === null ? (one ?? other) : Math.min(one, other);
 
 /** Pages that share three letters with a word stand behind those with few other letters. */
 const BEGINNING = 3;

@@ -70,6 +70,7 @@ def test_the_graph_goes_back_to_a_time_and_its_link_is_shared(site: Site) -> Non
         page.keyboard.press("ArrowRight")
         at(page, "04:0")
         page.get_by_role("link", name=re.compile("^revenue")).first.click()
+        page.get_by_role("link", name="Around it").click()
         expect(page).to_have_url(re.compile("root=revenue.*at=2025-03-03T03"))
         at(page, "04:0")
         page.get_by_role("button", name="Now").click()
@@ -94,7 +95,8 @@ def test_a_night_is_played_without_a_request_for_each_frame(site: Site) -> None:
         expect(page.get_by_text(re.compile("daily: .* failed"))).to_be_visible()
         at(page, "05:10:00")
         expect(page.get_by_role("button", name="Play")).to_be_visible()
-        assert "published" in card(page, "later") and "published" in card(page, "daily")
+        for name in ("later", "daily"):
+            expect(page.locator(f"[data-id='asset:{name}']")).to_contain_text("published")
         views = [url for url in asked if "/graph/view" in url]
         assert len(views) <= 8, views
     assert site.problems == []

@@ -11,7 +11,8 @@ from serve_lab import project, serving, write
 
 pytestmark = pytest.mark.timeout(300)
 ASSET = "/* headrace\nowner: core\npartition: {by: day, column: day}\n*/\nselect day from %s\n"
-LAST = "step_9"
+LENGTH = 30
+LAST = f"step_{LENGTH}"
 FOCUSED = "document.activeElement.closest('.react-flow__node')?.dataset.id"
 
 
@@ -19,7 +20,7 @@ FOCUSED = "document.activeElement.closest('.react-flow__node')?.dataset.id"
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A chain of nodes that is wider than any window."""
     root = project(tmp_path_factory.mktemp("search") / "shop")
-    for number in range(1, 10):
+    for number in range(1, LENGTH + 1):
         before = f"step_{number - 1}" if number > 1 else "orders"
         write(root / f"assets/step_{number}.sql", ASSET % before)
     with browser() as result, serving(root) as server:
@@ -59,7 +60,7 @@ def test_what_a_search_finds_comes_into_the_window(site: Site, width: int) -> No
         open_page(page, f"/graph?find={LAST}")
         _expect_in_window(page, LAST)
         page.get_by_label("Find").fill("step_")
-        page.get_by_text("9 match").wait_for()
+        page.get_by_text(f"{LENGTH} match").wait_for()
         for _ in range(3):
             page.get_by_role("button", name="Next match").click()
             page.wait_for_function(f"{FOCUSED} !== undefined")

@@ -83,6 +83,13 @@ def test_arrow_keys_follow_the_edges_of_the_graph(narrow: Page) -> None:
         narrow.keyboard.press(key)
         assert narrow.evaluate(FOCUSED) == card, key
     narrow.keyboard.press("Enter")
+    drawer = narrow.get_by_role("complementary", name="revenue")
+    expect(drawer.get_by_role("heading", name="revenue")).to_be_focused()
+    narrow.keyboard.press("Escape")
+    expect(drawer).to_have_count(0)
+    assert narrow.evaluate(FOCUSED) == "asset:revenue"
+    narrow.keyboard.press("Enter")
+    drawer.get_by_role("link", name="Around it").click()
     narrow.wait_for_url("**/graph?mode=focus&root=revenue")
 
 
@@ -96,6 +103,7 @@ def test_the_graph_is_searched_by_keys_and_saved_as_pictures(narrow: Page) -> No
     focused = narrow.locator(".react-flow__node:focus-within")  # once it is in view
     expect(focused).to_have_attribute("data-id", "asset:revenue")
     narrow.keyboard.press("Enter")
+    narrow.get_by_role("link", name="Around it").click()
     narrow.wait_for_url("**/graph?mode=focus&root=revenue&find=REV")
     narrow.get_by_role("link", name="Whole graph").click()
     narrow.wait_for_url("**/graph?find=REV")

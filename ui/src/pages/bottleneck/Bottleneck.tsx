@@ -29,7 +29,7 @@ const WINDOW = "30d";
 type Regression = Row["regressions"][number];
 
 export function Bottleneck() {
-  usePageTitle("Bottleneck");
+  usePageTitle("Waits");
   const { values, set } = useFilters(["window", "consumer"]);
   const window = values.window ?? WINDOW;
   const response = useResponse("/api/v1/bottleneck", { query: { window } });
@@ -37,7 +37,7 @@ export function Bottleneck() {
   return (
     <div className="stack">
       <Heading
-        title="Bottleneck"
+        title="Waits"
         subtitle="What consumers waited for, from the delay ledgers of their deliveries, and which assets became slower."
       >
         {consumers.length > 1 && (

@@ -23,11 +23,11 @@ import {
 import "./complexity.css";
 
 export function Complexity() {
-  usePageTitle("Complexity");
+  usePageTitle("Unneeded");
   return (
     <div className="stack">
       <Heading
-        title="Complexity"
+        title="Unneeded"
         subtitle="What the project could do without, from its declarations, column lineage and the reads that were seen."
       />
       <Loaded document={useResponse("/api/v1/complexity", {})}>

@@ -2,6 +2,7 @@ import { screen, within } from "@testing-library/react";
 import { expect, it } from "vitest";
 import { renderAt } from "../../testing/render";
 import { serverOfTests } from "../../testing/server";
+import { CARD } from "../graph/layout";
 import { Cards, ChangedGraph } from "./ChangedGraph";
 
 const server = serverOfTests();
@@ -18,7 +19,7 @@ const GRAPH = {
 };
 
 it("says in words what changed and what is downstream, and links to nodes that have a page", () => {
-  const positions = new Map(NODES.map(({ name }, at) => [name, { x: at * 300, y: 0 }]));
+  const positions = new Map(NODES.map(({ name }, at) => [name, { x: at * 300, y: 0, ...CARD }]));
   renderAt("/", <Cards graph={GRAPH} positions={positions} />);
   const drawing = screen.getByRole("group", { name: "Changed nodes" });
   const sales = within(drawing).getByRole("link", { name: /sales/ });

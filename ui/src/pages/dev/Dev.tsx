@@ -21,7 +21,7 @@ const PRODUCTION = "prod";
 const COMPUTED: readonly string[] = ["added", "body", "schema", "checks"];
 
 export function Dev() {
-  usePageTitle("Dev");
+  usePageTitle("Edited files");
   const follow = useSavedFiles();
   const validated = useResponse("/api/v1/validate", {}, follow.ready);
   const valid = validated.data?.ok === true;
@@ -45,10 +45,10 @@ export function Dev() {
 }
 
 function titleOf(validated: Schema["ValidateResponse"] | undefined, plan: Planned | undefined) {
-  if (!validated) return "Dev";
+  if (!validated) return "Edited files";
   const errors = validated.problems.filter((problem) => problem.severity === "error").length;
   if (!validated.ok) return errors ? many(errors, "error") : "Errors in other files";
-  if (!plan) return "Dev";
+  if (!plan) return "Edited files";
   return changedText(plan);
 }
 

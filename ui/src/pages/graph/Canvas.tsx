@@ -1,4 +1,4 @@
-// The view as cards and lines. It opens at a size that can be read, at its subject; it never squeezes everything into the window.
+// The view as cards and lines. It opens with all of it in the window where at least the names can be read, else at its subject.
 import {
   Background,
   BackgroundVariant,
@@ -13,54 +13,55 @@ import {
   type NodeProps,
 } from "@xyflow/react";
 import "@xyflow/react/dist/style.css";
-import { useMemo } from "react";
-import { useNavigate } from "react-router";
+import { useMemo, useState } from "react";
 import type { Schema } from "../../api/client";
+import { BreakableName } from "../../parts/BreakableName";
 import { Shape, toneOf, labelOf } from "../../parts/State";
-import {
-  descriptionOf,
-  detailOf,
-  isGroup,
-  nameOf,
-  stateOf,
-  targetOf,
-  type Card,
-  type Address,
-} from "./card";
+import { descriptionOf, detailOf, isGroup, nameOf, stateOf, type Card } from "./card";
 import type { ColumnLineage } from "./columnLineage";
 import { Download } from "./Download";
-import { CARD, neighbour, type Positions } from "./layout";
+import { CARD, NARROW, neighbour, type Positions } from "./layout";
 import { useLayout } from "./useLayout";
-import { useBringIntoView, Viewport } from "./Viewport";
+import { Distance, useBringIntoView, Viewport } from "./Viewport";
 
 /** A view with more cards than this has a small map of all of it. */
 const MAPPED = 12;
 /** `columns` are those that carry the one that is followed; null where none is. */
-type CardNode = Node<{ card: Card; root: boolean; columns: readonly string[] | null }, "card">;
+type CardNode = Node<
+  { card: Card; root: boolean; columns: readonly string[] | null; down: boolean },
+  "card"
+>;
 
 export function Canvas({
   view,
   lineage,
-  address,
+  open,
   search,
 }: {
   view: Schema["GraphView"];
   lineage: ColumnLineage | null;
-  address: Address;
+  /** Opens a card that was clicked, or entered by keys. */
+  open: (card: Card) => void;
   /** The search whose matches the view has; empty without one. */
   search: string;
 }) {
-  const navigate = useNavigate();
-  const positions = useLayout(view);
+  const [down] = useState(() => window.innerWidth <= NARROW);
+  const positions = useLayout(view, down ? "DOWN" : "RIGHT");
   const bringIntoView = useBringIntoView(positions);
   const nodes = useMemo<CardNode[]>(
     () =>
       positions instanceof Map
         ? view.cards.map((card) =>
-            node(card, positions, card.id === view.root, lineage && (lineage.get(card.name) ?? [])),
+            node(
+              card,
+              positions,
+              card.id === view.root,
+              lineage && (lineage.get(card.name) ?? []),
+              down,
+            ),
           )
         : [],
-    [view, positions, lineage],
+    [view, positions, lineage, down],
   );
   const edges = useMemo<Edge[]>(() => view.edges.map(edge), [view]);
   if (positions === "failed")
@@ -88,11 +89,11 @@ export function Canvas({
         const here = target.matches(":active") ? undefined : focusedCard();
         if (here) bringIntoView([here], false);
       }}
-      onNodeClick={(_, clicked) => void navigate(targetOf(clicked.data.card, address))}
+      onNodeClick={(_, clicked) => open(clicked.data.card)}
       onKeyDown={(event) => {
         const here = focusedCard();
         const card = view.cards.find((other) => other.id === here);
-        if (event.key === "Enter" && card) void navigate(targetOf(card, address));
+        if (event.key === "Enter" && card) open(card);
         else if (here && walk(event.key, here, view, positions)) event.preventDefault();
       }}
       aria-label="Nodes and edges"
@@ -105,9 +106,10 @@ export function Canvas({
       {view.cards.length > MAPPED && (
         <MiniMap pannable zoomable ariaLabel="Map of the graph" nodeColor="var(--line-strong)" />
       )}
+      <Distance />
       <Viewport view={view} positions={positions} search={search} />
-      <Panel position="top-right">
-        <Download view={view} positions={positions} />
+      <Panel position={down ? "bottom-right" : "top-right"}>
+        <Download view={view} />
       </Panel>
     </ReactFlow>
   );
@@ -130,15 +132,16 @@ function node(
   positions: Positions,
   root: boolean,
   columns: readonly string[] | null,
+  down: boolean,
 ): CardNode {
-  const position = positions.get(card.id) ?? { x: 0, y: 0 };
+  const { width, height, ...position } = positions.get(card.id) ?? { x: 0, y: 0, ...CARD };
   return {
     id: card.id,
     type: "card",
     position,
-    width: CARD.width,
-    height: CARD.height,
-    data: { card, root, columns },
+    width,
+    height,
+    data: { card, root, columns, down },
     ariaRole: "link",
   };
 }
@@ -156,24 +159,28 @@ function edge(row: Schema["EdgeView"]): Edge {
 /** A node's name without its kind: revenue of asset:revenue. */
 const plainName = (id: string) => id.slice(id.indexOf(":") + 1);
 
-function CardPart({ data: { card, root, columns } }: NodeProps<CardNode>) {
+function CardPart({ data: { card, root, columns, down } }: NodeProps<CardNode>) {
   const state = stateOf(card);
   const detail = columns?.length ? columns.join(", ") : detailOf(card);
   return (
     <div
-      className={`card tone-${toneOf(state)}${root ? " root" : ""}${isGroup(card) ? " group" : ""}${columns?.length === 0 || card.matching === 0 ? " aside" : ""}`}
+      className={`card kind-${card.kind} tone-${toneOf(state)}${card.cause ? " cause" : ""}${root ? " root" : ""}${isGroup(card) ? " group" : ""}${columns?.length === 0 || card.matching === 0 ? " aside" : ""}`}
       title={descriptionOf(card)}
     >
-      <Handle type="target" position={Position.Left} isConnectable={false} />
+      <Handle type="target" position={down ? Position.Top : Position.Left} isConnectable={false} />
       <span className="shape">
         <Shape of={toneOf(state)} state={state} size={16} />
       </span>
       <span className="name">
-        {nameOf(card)}
+        <BreakableName of={nameOf(card)} />
         <span className="visually-hidden">{`, ${labelOf(state)}${detail && ", "}`}</span>
       </span>
       <span className="detail">{detail}</span>
-      <Handle type="source" position={Position.Right} isConnectable={false} />
+      <Handle
+        type="source"
+        position={down ? Position.Bottom : Position.Right}
+        isConnectable={false}
+      />
     </div>
   );
 }

@@ -1,29 +1,38 @@
 // Saves the whole view as a picture, in the colours of the page.
 import type { Schema } from "../../api/client";
 import { save } from "../../parts/save";
-import type { Positions } from "./layout";
+import { layout } from "./layout";
 import { pictureOf, type Colours } from "./picture";
 
 const SCALE = 2;
 /** Browsers draw no larger pictures. */
 const PIXELS_MAX = 16_000;
 
-export function Download({ view, positions }: { view: Schema["GraphView"]; positions: Positions }) {
-  const picture = () => pictureOf(view, positions, coloursOfPage());
+export function Download({ view }: { view: Schema["GraphView"] }) {
+  // always from left to right, also where the window is narrow
+  const picture = async () => pictureOf(view, await layout(view), coloursOfPage());
   const name = `graph${view.root ? `-${view.root.split(":").slice(1).join(":")}` : ""}`;
   return (
     <span className="save" role="group" aria-label="Save the graph as a picture">
       <button
         type="button"
         className="button small"
-        onClick={() => save(new Blob([picture().svg], { type: "image/svg+xml" }), `${name}.svg`)}
+        onClick={() =>
+          void picture().then(({ svg }) =>
+            save(new Blob([svg], { type: "image/svg+xml" }), `${name}.svg`),
+          )
+        }
       >
         Save SVG
       </button>
       <button
         type="button"
         className="button small"
-        onClick={() => void png(picture()).then((blob) => blob && save(blob, `${name}.png`))}
+        onClick={() =>
+          void picture()
+            .then(png)
+            .then((blob) => blob && save(blob, `${name}.png`))
+        }
       >
         Save PNG
       </button>

@@ -13,6 +13,7 @@ import { useFilters } from "../../parts/filters";
 import { many } from "../../parts/words";
 import { Absent, AsItStood, OpenPast } from "./AsItStood";
 import { Canvas } from "./Canvas";
+import { Drawer } from "./Drawer";
 import { FILTERS, Filters } from "./Filters";
 import { useColumnLineage, type ColumnLineage } from "./columnLineage";
 import {
@@ -195,6 +196,9 @@ function Drawn({
   /** Whether it is shown until another one has come. */
   loading?: boolean;
 }) {
+  const navigate = useNavigate();
+  const [chosen, setChosen] = useState<string | null>(null);
+  const card = view.cards.find(({ id }) => id === chosen);
   const [found, setFound] = useState(search);
   if (!loading && found !== search) setFound(search);
   if (view.note) return <Absent view={view} />;
@@ -209,8 +213,19 @@ function Drawn({
     <div className={view.at ? "graph past" : "graph"} aria-busy={loading}>
       <section className="panel canvas" aria-label={view.at ? "Graph, as it stood" : "Graph"}>
         <ReactFlowProvider key={`${view.mode} ${view.root ?? ""}`}>
-          <Canvas view={view} lineage={lineage} address={address} search={found} />
+          <Canvas
+            view={view}
+            lineage={lineage}
+            open={(opened) => {
+              if (isGroup(opened)) void navigate(targetOf(opened, address));
+              else setChosen(opened.id);
+            }}
+            search={found}
+          />
         </ReactFlowProvider>
+        {card && (
+          <Drawer key={card.id} card={card} address={address} close={() => setChosen(null)} />
+        )}
       </section>
       <GraphList view={view} lineage={lineage} address={address} />
     </div>

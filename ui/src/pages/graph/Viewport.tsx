@@ -1,10 +1,10 @@
 // Moves the window of the graph: at first to all of a small view or the subject of a larger one, then to what a search finds.
-import { useReactFlow } from "@xyflow/react";
+import { useReactFlow, useStore } from "@xyflow/react";
 import { useCallback, useEffect, useRef } from "react";
 import type { Schema } from "../../api/client";
 import { reducesMotion } from "../../parts/motion";
-import { centreOf, EDGE, READABLE } from "./inView";
-import { CARD, type Positions } from "./layout";
+import { centreOf, EDGE, leastZoom, READABLE } from "./inView";
+import type { Positions } from "./layout";
 
 const MOVE_MS = 300;
 
@@ -40,14 +40,28 @@ export function Viewport({ view, positions, search }: Props) {
     const moved = placedRef.current !== positions;
     placedRef.current = positions;
     const matches = search ? view.cards.filter((card) => card.matching).map(({ id }) => id) : [];
+    const pane = document.querySelector(".react-flow")?.getBoundingClientRect();
     if (!moved) bringIntoView(matches, true);
-    else
-      void fitView({ minZoom: READABLE, maxZoom: 1, padding: 0.06 }).then(() => {
+    else if (pane)
+      void fitView({ minZoom: leastZoom(positions, pane), maxZoom: 1, padding: "8px" }).then(() => {
         if (matches.length) bringIntoView(matches, false);
         else showBeginning();
       });
     // eslint-disable-next-line react-hooks/exhaustive-deps -- whoever has moved the window keeps it: a match that comes or goes with its state moves nothing
   }, [positions, search, view.root, view.mode]);
+  return null;
+}
+
+/** Tells the cards' style how far away they are: names are written larger where details can't be read. */
+export function Distance() {
+  const [pane, zoom] = [
+    useStore((store) => store.domNode),
+    useStore((store) => store.transform[2]),
+  ];
+  useEffect(() => {
+    pane?.style.setProperty("--zoom", zoom.toFixed(3));
+    pane?.classList.toggle("far", zoom < READABLE);
+  }, [pane, zoom]);
   return null;
 }
 
@@ -64,11 +78,11 @@ function useShowBeginning(view: Schema["GraphView"], positions: Positions) {
     if (!begin || !pane || (all.width * zoom <= pane.width && all.height * zoom <= pane.height))
       return;
     const x =
-      view.mode === "focus" ? begin.x + CARD.width / 2 : begin.x + pane.width / zoom / 2 - EDGE; // what is below a node is to the right of it
+      view.mode === "focus" ? begin.x + begin.width / 2 : begin.x + pane.width / zoom / 2 - EDGE; // what is below a node is to the right of it
     const y =
       !view.root && all.height * zoom <= pane.height
         ? all.y + all.height / 2
-        : begin.y + CARD.height / 2;
+        : begin.y + begin.height / 2;
     void setCenter(x, y, { zoom });
   };
 }

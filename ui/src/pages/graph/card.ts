@@ -41,7 +41,7 @@ export function detailOf(card: Card): string {
       .filter(Boolean)
       .join(" · ");
   const parts = [
-    card.incident,
+    card.cause ? `cause of ${card.incident ?? "an incident"}` : card.incident,
     card.paused && "paused",
     card.quarantined && "quarantine",
     card.kind !== "asset" && card.kind,

@@ -46,6 +46,7 @@ describe("a card", () => {
       hidden_above: 1,
     });
     expect(detailOf(row)).toBe("INC-1 · paused · through 2025-03-03");
+    expect(detailOf(card({ incident: "INC-1", cause: true }))).toBe("cause of INC-1");
     expect(descriptionOf(row)).toBe(
       "a, fresh, INC-1 · paused · through 2025-03-03, 1 neighbour not shown",
     );
@@ -98,10 +99,10 @@ describe("the layout", () => {
 
 describe("an arrow key", () => {
   const positions = new Map([
-    ["a", { x: 0, y: 0 }],
-    ["b", { x: 300, y: 0 }],
-    ["c", { x: 300, y: 200 }],
-    ["d", { x: 300, y: 400 }],
+    ["a", { x: 0, y: 0, ...CARD }],
+    ["b", { x: 300, y: 0, ...CARD }],
+    ["c", { x: 300, y: 200, ...CARD }],
+    ["d", { x: 300, y: 400, ...CARD }],
   ]);
   const edges = [
     { from: "a", to: "c" },
@@ -136,7 +137,7 @@ describe("a picture", () => {
     const name = `</text><script>alert(1)</script>&"\u0000\uD800`;
     const { svg } = pictureOf(
       view([card({ id: "asset:a", name })]),
-      new Map([["asset:a", { x: 0, y: 0 }]]),
+      new Map([["asset:a", { x: 0, y: 0, ...CARD }]]),
       colours,
     );
     const read = new DOMParser().parseFromString(svg, "image/svg+xml");
@@ -148,8 +149,8 @@ describe("a picture", () => {
     // Would catch: cards cut off at the border.
     const cards = [card({ id: "a", name: "first" }), card({ id: "b", name: "last" })];
     const places = new Map([
-      ["a", { x: 0, y: 0 }],
-      ["b", { x: 4000, y: -900 }],
+      ["a", { x: 0, y: 0, ...CARD }],
+      ["b", { x: 4000, y: -900, ...CARD }],
     ]);
     const { svg, width, height } = pictureOf(view(cards), places, colours);
     expect(width).toBeGreaterThan(4000 + CARD.width);

@@ -1,12 +1,13 @@
 import { expect, it } from "vitest";
-import { centreOf } from "./inView";
+import { centreOf, leastZoom } from "./inView";
+import { CARD } from "./layout";
 
 // Three cards in a row and one far below; the window of a phone and of a desktop.
 const POSITIONS = new Map([
-  ["a", { x: 0, y: 0 }],
-  ["b", { x: 280, y: 0 }],
-  ["c", { x: 560, y: 0 }],
-  ["far", { x: 5000, y: 3000 }],
+  ["a", { x: 0, y: 0, ...CARD }],
+  ["b", { x: 280, y: 0, ...CARD }],
+  ["c", { x: 560, y: 0, ...CARD }],
+  ["far", { x: 5000, y: 3000, ...CARD }],
 ]);
 const PHONE = { width: 343, height: 384 };
 const DESKTOP = { width: 1000, height: 700 };
@@ -40,4 +41,12 @@ it("comes nearer if cards are too small to read, and no nearer than they fit", (
   expect(centreOf(["a"], POSITIONS, DESKTOP, { x: 0, y: 0, zoom: 0.2 })?.zoom).toBe(0.75);
   const zoom = centreOf(["a", "c"], POSITIONS, DESKTOP, { x: 0, y: -900, zoom: 1.6 })?.zoom ?? 0;
   expect(zoom * 768).toBeCloseTo(1000 - 64);
+});
+
+it("opens with all of a view whose names can be read, else with a part that can", () => {
+  // Would catch: a graph that opens without its consumers, or too small to read a name.
+  const row = (count: number) =>
+    new Map(Array.from({ length: count }, (_, at) => [`${at}`, { x: at * 256, y: 0, ...CARD }]));
+  expect(leastZoom(row(7), DESKTOP)).toBe(0.35);
+  expect(leastZoom(row(20), DESKTOP)).toBe(0.75);
 });

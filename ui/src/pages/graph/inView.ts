@@ -1,10 +1,14 @@
 // Where the window of the graph goes, so that given cards are in it.
-import { CARD, type Positions } from "./layout";
+import type { Place, Positions } from "./layout";
 
 /** Cards can be read from this zoom on. */
 export const READABLE = 0.75;
+/** Names alone can be read from this zoom on: they are written larger then. */
+export const NAMED = 0.35;
 /** Pixels between the window's border and what is brought into view. */
 export const EDGE = 32;
+/** And around all of a view. */
+const MARGIN = 8;
 
 type Pane = { width: number; height: number };
 /** Where the graph's origin is in the window, in pixels. */
@@ -38,20 +42,27 @@ export function centreOf(
   };
 }
 
-type Box = { x: number; y: number; width: number; height: number };
+/** The least zoom of a view as it opens: all of it where at least its names can be read. */
+export function leastZoom(positions: Positions, pane: Pane): number {
+  const all = boxOf([...positions.values()]);
+  const fitting = Math.min(
+    (pane.width - 2 * MARGIN) / all.width,
+    (pane.height - 2 * MARGIN) / all.height,
+  );
+  return fitting >= NAMED ? NAMED : READABLE;
+}
 
-function boxOf(places: readonly { x: number; y: number }[]): Box {
-  const xs = places.map(({ x }) => x);
-  const ys = places.map(({ y }) => y);
-  const [x, y] = [Math.min(...xs), Math.min(...ys)];
+function boxOf(places: readonly Place[]): Place {
+  const x = Math.min(...places.map((place) => place.x));
+  const y = Math.min(...places.map((place) => place.y));
   return {
     ...{ x, y },
-    width: Math.max(...xs) + CARD.width - x,
-    height: Math.max(...ys) + CARD.height - y,
+    width: Math.max(...places.map((place) => place.x + place.width)) - x,
+    height: Math.max(...places.map((place) => place.y + place.height)) - y,
   };
 }
 
-function isInside(box: Box, pane: Pane, { x, y, zoom }: Viewport): boolean {
+function isInside(box: Place, pane: Pane, { x, y, zoom }: Viewport): boolean {
   const [left, top] = [box.x * zoom + x, box.y * zoom + y];
   return (
     left >= 0 &&

@@ -3,19 +3,23 @@ import ELK, { type ElkNode } from "elkjs/lib/elk-api";
 import workerUrl from "elkjs/lib/elk-worker.min.js?url";
 import type { Schema } from "../../api/client";
 
+/** In a window of at most this many pixels the graph runs downwards, as in graph.css. */
+export const NARROW = 900;
 export const CARD = { width: 208, height: 56 };
+export type Direction = "RIGHT" | "DOWN";
+const SIZES: Record<Direction, typeof CARD> = { RIGHT: CARD, DOWN: { width: 136, height: 76 } };
 /** What the layout depends on; a view has more. */
 export type View = {
   cards: readonly Pick<Schema["CardView"], "id">[];
   edges: readonly Pick<Schema["EdgeView"], "from" | "to">[];
 };
-export type Positions = Map<string, { x: number; y: number }>;
+export type Place = { x: number; y: number; width: number; height: number };
+export type Positions = Map<string, Place>;
 
+const SPACING = { RIGHT: { "elk.spacing.nodeNode": "18" }, DOWN: { "elk.spacing.nodeNode": "8" } };
 const OPTIONS = {
   "elk.algorithm": "layered",
-  "elk.direction": "RIGHT",
-  "elk.spacing.nodeNode": "18",
-  "elk.layered.spacing.nodeNodeBetweenLayers": "72",
+  "elk.layered.spacing.nodeNodeBetweenLayers": "48",
   "elk.layered.considerModelOrder.strategy": "NODES_AND_EDGES", // the same cards stand in the same places again
   // Groups can read each other in a circle. Which edge then runs backwards is chosen by the cards' order: by chance, as by default, one edge
   // crosses a long view, and the layout takes three times as long.
@@ -27,12 +31,16 @@ let worker: Engine | undefined;
 export type Engine = Pick<InstanceType<typeof ELK>, "layout">;
 
 /** Each card's place, by its id. The same cards get the same places, in whatever order they come. */
-export async function layout(view: View, engine = workerEngine()): Promise<Positions> {
+export async function layout(
+  view: View,
+  engine = workerEngine(),
+  direction: Direction = "RIGHT",
+): Promise<Positions> {
   const cards = view.cards.toSorted((a, b) => a.id.localeCompare(b.id));
   const graph: ElkNode = {
     id: "view",
-    layoutOptions: OPTIONS,
-    children: cards.map((card) => ({ id: card.id, ...CARD })),
+    layoutOptions: { ...OPTIONS, ...SPACING[direction], "elk.direction": direction },
+    children: cards.map((card) => ({ id: card.id, ...SIZES[direction] })),
     edges: view.edges.map((edge, index) => ({
       id: `${index}`,
       sources: [edge.from],
@@ -41,7 +49,7 @@ export async function layout(view: View, engine = workerEngine()): Promise<Posit
   };
   const result = await engine.layout(graph);
   return new Map(
-    (result.children ?? []).map((child) => [child.id, { x: child.x ?? 0, y: child.y ?? 0 }]),
+    (result.children ?? []).map(({ id, x = 0, y = 0 }) => [id, { x, y, ...SIZES[direction] }]),
   );
 }
 
@@ -66,12 +74,8 @@ export function neighbour(
   return others.toSorted((a, b) => distance(a) - distance(b))[0] ?? null;
 }
 
-function inColumn(
-  at: { x: number; y: number },
-  other: { x: number; y: number } | undefined,
-  key: "ArrowDown" | "ArrowUp",
-): boolean {
-  if (!other || Math.abs(other.x - at.x) > CARD.width / 2) return false;
+function inColumn(at: Place, other: Place | undefined, key: "ArrowDown" | "ArrowUp"): boolean {
+  if (!other || Math.abs(other.x - at.x) > at.width / 2) return false;
   return key === "ArrowDown" ? other.y > at.y : other.y < at.y;
 }
 

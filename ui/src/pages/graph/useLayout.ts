@@ -1,11 +1,12 @@
 // Where the cards of a view go, found when its cards or lines change.
 import { useEffect, useState } from "react";
-import { layout, type Positions, type View } from "./layout";
+import { layout, type Direction, type Positions, type View } from "./layout";
 
 /** Where the cards go; null until that is known. */
-export function useLayout(view: View): Positions | "failed" | null {
+export function useLayout(view: View, direction: Direction = "RIGHT"): Positions | "failed" | null {
   const [result, setResult] = useState<{ cards: string; positions: Positions | "failed" }>();
   const cards =
+    `${direction}\n` +
     view.cards.map((card) => card.id).join("\n") +
     view.edges.map((edge) => `${edge.from}>${edge.to}`).join("\n");
   useEffect(() => {
@@ -13,7 +14,7 @@ export function useLayout(view: View): Positions | "failed" | null {
     const finish = (positions: Positions | "failed") => {
       if (current) setResult({ cards, positions });
     };
-    layout(view).then(finish, () => finish("failed"));
+    layout(view, undefined, direction).then(finish, () => finish("failed"));
     return () => {
       current = false;
     };

@@ -77,7 +77,7 @@ const COLUMNS: readonly Column<Used>[] = [
 ];
 
 export function Use() {
-  usePageTitle("Use");
+  usePageTitle("Readers");
   const [params, setParams] = useSearchParams();
   const window = params.get("window") ?? "30d";
   const sort = params.get("sort") ?? "unread";
@@ -90,7 +90,7 @@ export function Use() {
   return (
     <div className="stack">
       <Heading
-        title="Use"
+        title="Readers"
         subtitle={
           <>
             Who reads what, and what is computed for nobody. Reads by <code>read</code>,{" "}
@@ -131,7 +131,7 @@ export function Use() {
 export function UsedBy({ name }: { name: string }) {
   return (
     <Panel
-      title="Use and cost"
+      title="Readers and cost"
       aside={
         <>
           of 30 days; <Link to="/use">all nodes</Link>
@@ -147,7 +147,7 @@ export function UsedBy({ name }: { name: string }) {
         {(figure) => {
           const row = byNode(figure.rows as Row[]).find(({ node }) => node === name);
           return row ? (
-            <Table label="Use" columns={COLUMNS} rows={[row]} keyOf={() => name} />
+            <Table label="Readers" columns={COLUMNS} rows={[row]} keyOf={() => name} />
           ) : (
             <Empty>Nobody was seen to read it, and nothing of it ran.</Empty>
           );

@@ -217,6 +217,8 @@ class CardView(Response, frozen=True, kw_only=True):
     """At a past time: the last attempt was held or rejected."""
     paused: bool
     incident: str | None
+    cause: bool
+    """Whether an open incident has its cause here; false at a past time."""
     steps: int
     """From the root: negative above, positive below it."""
     hidden_above: int

@@ -274,6 +274,10 @@ class PastCards:
         """Return the oldest incident open then that had affected the node by then."""
         return self._incidents.get(name)
 
+    def is_cause(self, _: str) -> bool:
+        """Return false: where an incident arose isn't kept for past times."""
+        return False
+
     def owner(self, name: str) -> str | None:
         """Return the node's owner by the version then in force."""
         node = self.project.node(name)

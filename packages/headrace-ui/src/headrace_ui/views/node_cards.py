@@ -34,6 +34,7 @@ class _NodeStates(msgspec.Struct, frozen=True):
     quarantined: frozenset[str] = frozenset()
     paused: frozenset[str] = frozenset()
     incidents: dict[str, str] = {}
+    causes: frozenset[str] = frozenset()
 
 
 class Cards:
@@ -89,6 +90,10 @@ class Cards:
         """
         return self._current.incidents.get(name)
 
+    def is_cause(self, name: str) -> bool:
+        """Whether an open incident has its cause at the node."""
+        return name in self._current.causes
+
     def owner(self, name: str) -> str | None:
         """Return the node's owner."""
         node = self.project.node(name)
@@ -137,7 +142,8 @@ def _node_states(session: ProjectSession) -> _NodeStates:
         return _NodeStates()
     now_us, held = session.clock.now_us(), dict[str, str]()
     with project_state(session, now_us) as snapshot:
-        for incident in incidents.open_incidents(snapshot.tx):
+        current = list(incidents.open_incidents(snapshot.tx))
+        for incident in current:
             for name in (incident.node, *incident.affected.assets, *incident.affected.consumers):
                 held.setdefault(name, incident.label)
         return _NodeStates(
@@ -149,6 +155,7 @@ def _node_states(session: ProjectSession) -> _NodeStates:
                 if pause.until is None or pause.until > now_us
             ),
             incidents=held,
+            causes=frozenset(incident.node for incident in current),
         )
 
 

@@ -748,6 +748,30 @@ def test_values_that_do_not_fit_name_a_type_that_takes_them(
     assert f"columns={{'n': '{declared}'}}" in error.hint
 
 
+@pytest.mark.parametrize(
+    "result",
+    [
+        "[{'n': 1, 'x': None}]",
+        "[{'n': 1, 'x': None}] * 9_000",
+        "pa.table({'n': [1], 'x': pa.nulls(1)})",
+    ],
+)
+def test_a_column_without_any_value_is_text(bench: Bench, result: str) -> None:
+    """Would catch: INTEGER on a first day without values, which refuses the second day's texts;
+    files of sources and what programs write have texts there."""
+    text = body("", f"return {result}")
+    known = bench.run(bench.python(text)).table
+    assert known is not None
+    assert [column.type for column in known.columns[1:]] == ["BIGINT", "VARCHAR"]
+    later = bench.python(body("", "return [{'n': 1, 'x': 'a'}]"), table=known)
+    produced = bench.run(later)
+    assert bench.rows(produced.staged, produced.table)[0][2] == "a"
+    declared = bench.run(bench.python(text, written=(("x", "DOUBLE"),))).table
+    assert declared is not None and declared.columns[2].type == "DOUBLE"
+    again = bench.run(bench.python(text, table=declared, evolve=True)).table
+    assert again is not None and again.columns[2].type == "DOUBLE"
+
+
 def test_a_failed_attempt_says_what_it_read_and_spent(bench: Bench) -> None:
     """Would catch: the cost of failures missing, or rows counted that were never published."""
     given = bench.publish("given", "SELECT i AS a FROM range(7) r(i)")

@@ -443,11 +443,10 @@ def place_of(output: Path, column: str, value: str) -> str:
             rows = csv.reader(file)
             header = [name.lower() for name in next(rows, [])]
             at = header.index(column.lower()) if column.lower() in header else len(header)
-            line = rows.line_num + 1
             for row in itertools.islice(rows, ROWS_SEARCHED_MAX):
                 if row[at : at + 1] == [value]:
-                    return f", at line {line} of `{path.name}`"
-                line = rows.line_num + 1
+                    begin = rows.line_num - "".join(row).count("\n")
+                    return f", at line {begin} of `{path.name}`"
     return ""
 
 

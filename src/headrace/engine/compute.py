@@ -367,6 +367,7 @@ def _table(
     with _opaque(task, session, folders, None, meter, log) as rows:
         if rows is None:
             return AssetOutput(Measures())
+        task = _with_texts(task, rows.untyped)
         redactor = log.redactor if log is not None else None
         if rows.batch is not None and task.merge is None:
             partitions = ((task.scope.partitions[0], rows.batch.num_rows),)
@@ -390,10 +391,11 @@ def _calls(
     captured: Captured,
 ) -> AssetOutput:
     """Call a Python function for each partition and stage the rows of all calls in one file."""
-    from headrace.engine import partition_calls  # pyarrow: see `_opaque`
+    from headrace.engine import containers, partition_calls  # pyarrow: see `_opaque`
 
     code_root = _code_root(folders.code, task.code or "")
     called = partition_calls.call_each(task, session, code_root, folders, captured)
+    task = _with_texts(task, containers.untyped(called.rows.schema))
     redactor = log.redactor if log is not None else None
     small = _small(task, session, called.rows, called.counts, redactor)
     if small is not None:
@@ -494,6 +496,12 @@ def _stage(
         alike=alike,
         code=code_types(task),
     )
+
+
+def _with_texts(task: BodyTask, untyped: Sequence[str]) -> BodyTask:
+    """Return the task; columns without any value are texts in a new table, as in files."""
+    texts = [(name, "VARCHAR") for name in untyped if task.table is None]
+    return msgspec.structs.replace(task, written=(*texts, *task.written))  # type: ignore[type-var]
 
 
 def code_types(task: BodyTask) -> CodeTypes | None:
@@ -706,9 +714,9 @@ def _type_of_text(error: ValueMismatch) -> str:
             if re.fullmatch(SHAPES["TIMESTAMP"], text):
                 return "TIMESTAMP"
             return "TIMESTAMPTZ" if re.fullmatch(SHAPES[INSTANT], text) else "VARCHAR"
-    is_number = digits(parse(kind)) is not None or kind in ("DOUBLE", "FLOAT")
-    number = type_to_declare(text, kind) or type_to_declare(text, "DOUBLE")
-    return number if number and is_number else "VARCHAR"
+    if digits(parse(kind)) is None and kind not in ("DOUBLE", "FLOAT"):
+        return "VARCHAR"
+    return type_to_declare(text, kind) or type_to_declare(text, "DOUBLE") or "VARCHAR"
 
 
 def _type_of_column(error: ValueMismatch, columns: Sequence[tuple[str, str]]) -> str:

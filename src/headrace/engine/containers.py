@@ -265,6 +265,11 @@ def select_sql(name: str, schema: pa.Schema) -> str:
     return f"SELECT *{replaced} FROM {quote(name)}"
 
 
+def untyped(schema: pa.Schema) -> tuple[str, ...]:
+    """Return the columns without any value, which DuckDB would take for INTEGER."""
+    return tuple(field.name for field in schema if pa.types.is_null(field.type))
+
+
 def unread(session: DuckDBSession, schema: pa.Schema) -> BodyFailed:
     """Return the failure of a result with columns of types that DuckDB doesn't read."""
     return failed(

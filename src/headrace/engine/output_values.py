@@ -101,8 +101,7 @@ def exact_text(name: str, known: KnownType) -> str:
     A value that the type doesn't hold as it was written raises an error. Nothing in quotes is an
     empty text, and no value of other types. `007` is a code unless the type is declared.
     """
-    keeps_empty = known.type in (TEXT.name, "BLOB")
-    value = quote(name) if keeps_empty else f"nullif({quote(name)}, '')"
+    value = quote(name) if known.type in (TEXT.name, "BLOB") else f"nullif({quote(name)}, '')"
     return f"{_Column(name, known).read(value, parse(known.type), TEXT)[1]} AS {quote(name)}"
 
 
@@ -192,15 +191,13 @@ def _of_key(value: str, name: str) -> str:
 
 def _together(parts: Sequence[Type]) -> Type:
     """Return what values of several keys are; JSON if that isn't known."""
-    nested = [part for part in parts if part.fields]
-    if not nested:
-        return parts[0] if parts else JSON
-    if len({part.name for part in nested}) > 1:
-        return JSON
+    kinds = {part.name for part in parts if part.fields}
+    if len(kinds) != 1:
+        return parts[0] if parts and not kinds else JSON
     inside: dict[str, list[Type]] = {}
-    for name, part in (field for each in nested for field in each.fields):
+    for name, part in (field for each in parts for field in each.fields):
         inside.setdefault(name, []).append(part)
-    return Type(nested[0].name, tuple((name, _together(each)) for name, each in inside.items()))
+    return Type(kinds.pop(), tuple((name, _together(each)) for name, each in inside.items()))
 
 
 def _alike_keys(seen: Type, kind: Type) -> BodyFailed:

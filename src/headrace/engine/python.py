@@ -303,7 +303,7 @@ def _streamed(
         registered.callback(session.connection.unregister, name)
         return containers.select_sql(name, schema), ("arrow", schema.serialize().to_pybytes())
 
-    return ComputedRows(select, batch)
+    return ComputedRows(select, batch, containers.untyped(schema))
 
 
 def _as_view(relation: Any, session: DuckDBSession, name: str) -> bool:

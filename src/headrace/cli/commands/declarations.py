@@ -72,6 +72,7 @@ def counts_text(counts: Counts) -> str:
 # `headrace ls [SELECT…]`
 
 
+RETAIN_COLUMN = ColumnLayout("retain", least=5, drops=1)
 NODE_COLUMNS = [
     ColumnLayout("name", gives=2, least=24),
     ColumnLayout("kind"),
@@ -79,17 +80,17 @@ NODE_COLUMNS = [
     ColumnLayout("owner", gives=3, least=8, drops=3),
     ColumnLayout("domain", gives=4, least=6, drops=5),
     ColumnLayout("partition", gives=1, least=5, drops=1),
+    RETAIN_COLUMN,
     ColumnLayout("tags", gives=5, least=6, drops=6),
     ColumnLayout("file", gives=6, least=16, drops=4),
 ]
-RETAIN_COLUMN = ColumnLayout("retain", least=5, drops=1)
+"""Without `RETAIN_COLUMN` where nothing is retained or held."""
 
 
 def _render_nodes(rows: list[NodeRow], page: CommandOutput) -> None:
-    columns = NODE_COLUMNS
-    if any(row.retain or row.hold for row in rows):
-        columns = [*NODE_COLUMNS[:6], RETAIN_COLUMN, *NODE_COLUMNS[6:]]
-    page.table(columns, [_node_row(row, retain=columns is not NODE_COLUMNS) for row in rows])
+    retain = any(row.retain or row.hold for row in rows)
+    columns = [column for column in NODE_COLUMNS if retain or column is not RETAIN_COLUMN]
+    page.table(columns, [_node_row(row, retain=retain) for row in rows])
     kinds = [
         (kind, sum(row.kind == kind for row in rows)) for kind in ("source", "asset", "consumer")
     ]

@@ -331,7 +331,10 @@ class CountedValues(NamedTuple):
         return list(self._runs(least))
 
     def _runs(self, least: int) -> Iterator[tuple[Any, int]]:
-        """Find long runs by probing every `least`-th index: each such run covers one of them."""
+        """Yield values that occur at least `least` times, with their counts.
+
+        Only every `least`-th index of the sorted values is looked at: a run that long covers one.
+        """
         at = 0
         while at < len(self.values):
             value = self.values[at]

@@ -25,7 +25,7 @@ class DeliveryOrder:
     def ready(
         self, news: Sequence[Answered], running: Mapping[AttemptId, RunningAttempt]
     ) -> list[Answered]:
-        """Return what can be recorded now, with answers that have waited for it.
+        """Return the answers that can be recorded now: of `news`, and of those that waited.
 
         `running` are the attempts whose end isn't recorded yet.
         """

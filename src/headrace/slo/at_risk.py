@@ -230,10 +230,9 @@ class Risks:
 
     def failed_export(self, export: LatestExport | None) -> Blocked | None:
         """Return the failing export of data without a rhythm; None if there is none."""
-        terms = self._terms
-        if export is None or export.state != "failed" or self._context.has_rhythm(terms):
+        if export is None or export.state != "failed" or self._context.has_rhythm(self._terms):
             return None
-        node = self._context.declared.exports[terms.consumer]
+        node = self._context.declared.exports[self._terms.consumer]
         partition = export.interval or WHOLE
         facts = self._context.facts.partition_state(node.name, partition)
         assert facts is not None, "a failed export has a state"

@@ -148,25 +148,12 @@ def _not_the_same_again(
     }
 
     def same_again(taint: Taint) -> bool:
-        provenance = replaced.get((taint.partition, taint.read_until))
-        while (
-            provenance is not None
-            and (
-                provenance.partition,
-                provenance.snapshot,
-                taint.incident,
-                taint.exception,
-                taint.withdrawn,
-            )
-            in tainted
-        ):
-            provenance = replaced.get(
-                (
-                    provenance.partition,
-                    EVER if provenance.ended_snapshot is None else provenance.ended_snapshot,
-                )
-            )
-        return provenance is not None
+        """Return whether the same content was published later from inputs without the taint."""
+        why = (taint.incident, taint.exception, taint.withdrawn)
+        following = replaced.get((taint.partition, taint.read_until))
+        while following is not None and (following.partition, following.snapshot, *why) in tainted:
+            following = replaced.get((following.partition, following.ended_snapshot or EVER))
+        return following is not None
 
     return [taint for taint in taints if not same_again(taint)]
 

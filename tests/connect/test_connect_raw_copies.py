@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import hashlib
 import io
 import os
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -197,6 +199,21 @@ def zstd(data: bytes) -> bytes:
     return packed
 
 
+def tarred(*members: tuple[str, bytes], kind: bytes = tarfile.REGTYPE, mode: str = "w") -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode=mode) as archive:  # type: ignore[call-overload]
+        for name, data in members:
+            header = tarfile.TarInfo(name)
+            header.size, header.type = len(data), kind if data else tarfile.DIRTYPE
+            archive.addfile(header, io.BytesIO(data))
+    return out.getvalue()
+
+
+def extended(size: int) -> bytes:
+    """A tar archive whose first header is a long name of so many bytes."""
+    return tarred(("n", b"n" * size), ("x.csv", DATA), kind=tarfile.GNUTYPE_LONGNAME)
+
+
 def opened(tmp_path: Path, data: bytes, name: str = "x.csv", **limits: int) -> Opened:
     path = tmp_path / "packed"
     path.write_bytes(data)
@@ -211,6 +228,12 @@ def opened(tmp_path: Path, data: bytes, name: str = "x.csv", **limits: int) -> O
         (gzip.compress(DATA), "x.csv.gz", "x.csv", "utf-8"),
         (gzip.compress(DATA), "x.csv", "x.csv", "utf-8"),
         (zstd(DATA), "x.csv.zst", "x.csv", "utf-8"),
+        (bz2.compress(DATA), "x.csv.bz2", "x.csv", "utf-8"),
+        (bz2.compress(DATA[:5]) + bz2.compress(DATA[5:]), "x.csv", "x.csv", "utf-8"),
+        (tarred(("a/", b""), ("../../a/inner.csv", DATA)), "x.tar", "inner.csv", "utf-8"),
+        (tarred(("._x.csv", b"z"), (200 * "n" + ".csv", DATA)), "x", 200 * "n" + ".csv", "utf-8"),
+        (tarred(("x.csv", DATA), mode="w:gz"), "x.tgz", "x.csv", "utf-8"),
+        (tarred(("x.csv", DATA), mode="w:bz2"), "x.tar.bz2", "x.csv", "utf-8"),
         (zipped(("a/b/inner.csv", DATA)), "x.zip", "inner.csv", "utf-8"),
         (zipped(("a\\b\\inner.csv", DATA)), "x.zip", "inner.csv", "utf-8"),
         (
@@ -254,7 +277,20 @@ MEMBERS = ("a", b""), ("b", b""), ("c", b""), ("d", b"")
             "unreadable_delivery",
             "the gzip file is damaged",
         ),
-        (zstd(DATA * 9)[:-5], "delivery_truncated", "the zst file is damaged or truncated"),
+        (zstd(DATA * 9)[:-5], "delivery_truncated", "the zstd file is damaged or truncated"),
+        (bz2.compress(DATA)[:-5], "delivery_truncated", "the bz2 file is damaged or truncated"),
+        (bz2.compress(DATA) + b"BZx", "delivery_truncated", "the bz2 file is damaged"),
+        (tarred(("x.csv", DATA))[:600], "delivery_truncated", "tar file is damaged or truncated"),
+        (tarred(("x.csv", DATA))[:1024], "delivery_truncated", "tar file is damaged or truncated"),
+        (
+            tarred(("x.csv", DATA), ("y.csv", DATA)).replace(b"y.csv", b"z.csv"),
+            "delivery_truncated",
+            "the tar file is damaged or truncated",
+        ),
+        (extended(2 << 20), "delivery_truncated", "the tar file is damaged or truncated"),
+        (tarred(("a", b"1"), ("b", b"1")), "delivery_zip_members", "holds 2 files or links"),
+        (tarred(("a", b"1"), kind=tarfile.SYMTYPE), "delivery_zip_members", "holds 1 files or"),
+        (tarred(("a/", b"")), "delivery_zip_members", "holds 0 files or links"),
         (zipped(("a", DATA))[:-5], "delivery_truncated", "its directory is missing"),
         (zipped(), "delivery_zip_members", "the zip file is empty; exactly one file is expected"),
         (zipped(*MEMBERS[:2]), "delivery_zip_members", r"holds 2 files \(a, b\); exactly one"),

@@ -19,7 +19,9 @@ from headrace.model.plugin_fields import format_by_ending
 # Files are grouped by the shape of their names. Each group becomes a source with a contract, an
 # asset and a consumer.
 
-_SUFFIX = re.compile(r"((\.[a-z0-9]{1,8})?\.(gz|zip|zst)|\.[a-z0-9]{1,8})$", re.IGNORECASE)
+_SUFFIX = re.compile(
+    r"((\.[a-z0-9]{1,8})?\.(bz2|gz|tar|tgz|zip|zst)|\.[a-z0-9]{1,8})$", re.IGNORECASE
+)
 _DATES = (
     ("%Y-%m-%d", r"(?<!\d)\d{4}-\d\d-\d\d(?!\d)"),
     ("%Y_%m_%d", r"(?<!\d)\d{4}_\d\d_\d\d(?!\d)"),

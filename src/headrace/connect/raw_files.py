@@ -7,13 +7,15 @@ import gzip
 import hashlib
 import os
 import stat
+import tarfile
 import uuid
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import IO, Any, Self
 
 import msgspec
 
@@ -221,10 +223,12 @@ ZIP_MEMBERS_MAX = 1_000
 ZIP_DIRECTORY_BYTES_MAX = 1 << 20
 
 GZIP, ZSTD, ZIP = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PK\x03\x04"
+BZIP2, TAR = b"BZh", b"ustar"
 OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 """First bytes of Excel files in the format from before 2007."""
 ZIP_EMPTY = b"PK\x05\x06"
-ENDINGS = {".gz", ".gzip", ".zip", ".zst", ".zstd"}
+ENDINGS = {".bz2", ".gz", ".gzip", ".tar", ".tgz", ".zip", ".zst", ".zstd"}
+TAR_EXTENSION_BYTES_MAX = 1 << 20
 UTF16 = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
 BOM = b"\xef\xbb\xbf"
 UTF32 = (b"\xff\xfe\0\0", b"\0\0\xfe\xff")
@@ -313,13 +317,16 @@ def open_readable(
         return opened
     if start.startswith(GZIP):
         opened = _unpacked(path, opened, temporary, bounds, _gzip(path))
+    elif start.startswith(BZIP2):
+        opened = _unpacked(path, opened, temporary, bounds, _arrow(path, "bz2"))
     elif start == ZSTD:
-        opened = _unpacked(path, opened, temporary, bounds, _zstd(path))
+        opened = _unpacked(path, opened, temporary, bounds, _arrow(path, "zstd"))
     elif start in (ZIP, ZIP_EMPTY):
         with _zip(path) as (archive, member):
             inner = PurePosixPath(member.filename.replace("\\", "/")).name or opened.name
             opened = msgspec.structs.replace(opened, name=inner)
             opened = _unpacked(path, opened, temporary, bounds, _zip_chunks(archive, member))
+    opened = _untarred(opened, temporary, bounds)
     return _in_utf8(opened, temporary, bounds)
 
 
@@ -418,17 +425,74 @@ def _gzip(path: Path) -> Iterator[bytes]:
         raise CannotRead("the gzip file is damaged") from error
 
 
-def _zstd(path: Path) -> Iterator[bytes]:
-    """Decompress with pyarrow, which has the codec."""
+class _TarHeader(tarfile.TarInfo):
+    """The header of a member; extensions that would fill the memory are refused."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """Return the header in a block."""
+        header = super().frombuf(buf, encoding, errors)
+        if not (header.isreg() or header.isdir()) and header.size > TAR_EXTENSION_BYTES_MAX:
+            raise tarfile.ReadError
+        return header
+
+
+def _untarred(opened: Opened, temporary: Path, bounds: UnpackLimits) -> Opened:
+    """Return `opened`, or the only file in it if it is a tar archive; links are refused.
+
+    A member's name is never part of a path.
+    """
+    path = Path(opened.path)
+    with path.open("rb") as file:
+        file.seek(257)
+        if file.read(5) != TAR:
+            return opened
+        file.seek(0)
+        try:
+            with tarfile.open(fileobj=file, mode="r:", tarinfo=_TarHeader) as archive:
+                member = _tar_member(archive)
+                file.seek(archive.offset)
+                if file.read(tarfile.BLOCKSIZE).strip(b"\0") or not file.tell() > archive.offset:
+                    raise tarfile.ReadError  # `tarfile` takes a damaged header for the end
+                name = PurePosixPath(member.name).name or opened.name
+                inner = msgspec.structs.replace(opened, name=name, temporary=False)
+                return _unpacked(
+                    path, inner, temporary, bounds, _chunks(archive.fileobject(archive, member))
+                )
+        except tarfile.TarError as error:
+            raise CannotRead(
+                "the tar file is damaged or truncated", code="delivery_truncated"
+            ) from error
+        finally:
+            opened.discard()
+
+
+def _tar_member(archive: tarfile.TarFile) -> tarfile.TarInfo:
+    """Return the only file; folders and macOS's `._` files aren't counted."""
+    files = [
+        member
+        for member in islice(archive, ZIP_MEMBERS_MAX + 1)
+        if not member.isdir() and not PurePosixPath(member.name).name.startswith("._")
+    ]
+    if len(files) != 1 or not files[0].isreg():
+        raise CannotRead(
+            f"the tar file holds {len(files)} files or links; exactly one file is expected",
+            code="delivery_zip_members",
+        )
+    return files[0]
+
+
+def _arrow(path: Path, codec: str) -> Iterator[bytes]:
+    """Decompress with pyarrow: `bz2.open` leaves out what follows a stream if it is damaged."""
     import pyarrow as pa
 
     try:
-        with pa.OSFile(str(path)) as file, pa.CompressedInputStream(file, "zstd") as stream:
+        with pa.OSFile(str(path)) as file, pa.CompressedInputStream(file, codec) as stream:
             while chunk := stream.read(CHUNK_BYTES):
                 yield chunk
     except (OSError, pa.ArrowException) as error:
         raise CannotRead(
-            "the zst file is damaged or truncated", code="delivery_truncated"
+            f"the {codec} file is damaged or truncated", code="delivery_truncated"
         ) from error
 
 

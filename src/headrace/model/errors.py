@@ -384,7 +384,7 @@ CRON = {
 
 _CONVERT = "convert it to Parquet or CSV"
 _READ = "read it in a Python asset or a command, which gives a table"
-_PACK = "unpack it, or pack it as .gz or .zip"
+_PACK = "unpack it, or pack it as .gz, .tar or .zip"
 LEGACY_HINT = "pip install headrace-legacy"
 FILES = {
     **dict.fromkeys(("xlsx", "xlsm", "xls", "xlsb", "ods", "xml"), LEGACY_HINT),
@@ -398,7 +398,7 @@ FILES = {
     **dict.fromkeys(("sas7bdat", "xpt", "sav", "zsav", "por", "dta", "dbf"), LEGACY_HINT),
     **dict.fromkeys(("mdb", "accdb"), _CONVERT),
     **dict.fromkeys(("pdf", "docx", "html"), _READ),
-    **dict.fromkeys(("7z", "rar", "tar", "tgz"), _PACK),
+    **dict.fromkeys(("7z", "rar"), _PACK),
 }
 """Hints for file formats that Headrace itself has no reader for, by file ending."""
 

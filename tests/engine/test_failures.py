@@ -26,6 +26,7 @@ from headrace.engine.failures import (
     kind_of,
     of_duckdb,
     shortened,
+    unstorable,
 )
 from headrace.model import HeadraceError
 from headrace.model.texts import plain
@@ -101,6 +102,13 @@ def test_duckdbs_error_has_the_users_line_and_nothing_of_our_statement() -> None
     assert "smaller" in full.hint
     denied = of_duckdb(duckdb.PermissionException("no")).error
     assert "reads its inputs and nothing else" in denied.hint and denied.code == "body_failed"
+
+
+def test_columns_whose_values_may_not_be_stored_are_named() -> None:
+    """Would catch: a list of numbers taken for a number, so that no column is named."""
+    columns = [("n", "BIGINT"), ("amount", "DECIMAL(9,2)"), ("some", "BIGINT[]"), ("t", "VARCHAR")]
+    message = unstorable(columns, "assets/out.py", 3).error.message
+    assert message.startswith("a value of `some` or `t` can't be stored")
 
 
 def test_messages_are_cut_at_their_limit() -> None:

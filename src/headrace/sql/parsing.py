@@ -182,7 +182,21 @@ def tokenise(text: str) -> list[Token]:
         )
     if len(tokens) > NESTING_MAX:  # fewer can't be nested deeper
         check_depth(tokens)
+    if "$" in text:
+        _correct_places(tokens, text)
     return tokens
+
+
+def _correct_places(tokens: list[Token], text: str) -> None:
+    """Set the line and column of each token's end.
+
+    sqlglot 30.30 tries each `$` as the start of a quote and doesn't take back the lines that it
+    has counted meanwhile, to the end of the text.
+    """
+    line, at = 1, 0
+    for token in tokens:
+        line, at = line + text.count("\n", at, token.end), token.end
+        token.line, token.col = line, at - text.rfind("\n", 0, at)
 
 
 @lru_cache(maxsize=PARSED_KEPT_MAX)

@@ -18,6 +18,13 @@ def test_a_wrong_column_is_red_before_the_file_is_saved(editor: Editor) -> None:
     assert editor.problems("assets/clean.sql") == []
 
 
+def test_a_wrong_column_behind_a_parameter_is_red_at_its_line(editor: Editor) -> None:
+    """Would catch: lines as sqlglot counts them, with all that follow a `$name` once more."""
+    editor.open("assets/clean.sql")
+    editor.type("assets/clean.sql", "< $partition_end", "< $partition_end\n  and o.wrong\n  = 1")
+    assert editor.problems("assets/clean.sql", until=bool) == ["10: unknown_column: wrong"]
+
+
 def test_a_column_that_others_read_is_red_where_they_read_it(editor: Editor) -> None:
     """Would catch: problems of the open file only."""
     editor.open("assets/clean.sql")

@@ -39,6 +39,7 @@ HOW_TO = {
         "legacy/nacha",
         "legacy/x12",
         "legacy/edifact",
+        "legacy/ubl",
         "legacy/hl7",
         "legacy/fhir",
         "legacy/naaccr",

@@ -72,6 +72,7 @@ WRONG = [
     ("camt: {rows: transactions}", "wrong_value"),
     ("camt: {encoding: cp1252}", "unknown_field"),
     ("pain: {rows: entries}", "wrong_value"),
+    ("ubl: {rows: invoices}", "wrong_value"),
     ("mt940: {rows: entries}", "wrong_value"),
     ("mt940: {encoding: klingon}", "wrong_value"),
     ("mt940: {header: 1}", "unknown_field"),

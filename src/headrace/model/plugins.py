@@ -84,6 +84,7 @@ IN_PACKAGES = {
             "sas",
             "spss",
             "stata",
+            "ubl",
             "x12",
             "xml",
         ),

@@ -1,4 +1,4 @@
-"""Messages of ISO 20022 in XML: what camt and pain have in common."""
+"""Messages in XML: what those of ISO 20022 (camt and pain) and UBL have in common."""
 
 from __future__ import annotations
 
@@ -57,12 +57,14 @@ class Reading:
 
 
 class MessageFormat(OneOfRows):
-    """Messages of a family, each in a `Document`, maybe in an envelope."""
+    """Messages of a family, maybe in an envelope."""
 
     unmistakable = True
     family: str
-    """The numbers of its messages, such as `camt.052, 053 or 054`."""
+    """Its messages, such as `camt.052, 053 or 054`."""
+    roots: tuple[str, ...] = ("Document",)
     messages: re.Pattern[str]
+    """The tags of its roots, with the kind of message as a group."""
     names: Collection[str]
     """Elements that are read, each by itself."""
 
@@ -75,15 +77,17 @@ class MessageFormat(OneOfRows):
         refuse_document_type(path, None)
         wanted = self._read_kind(options)
         reading = self.reading()
-        for event, element, around in growing(path, ("Document", *self.names)):
+        for event, element, around in growing(path, (*self.roots, *self.names)):
             match = self.messages.fullmatch(element.tag)
             if match is not None:
                 reading.message = match[1]
-            elif local_name(element.tag) == "Document":
+            elif local_name(element.tag) in self.roots:
                 continue
             yield from (row for kind, row in reading.rows(event, element, around) if kind == wanted)
         if not reading.message:
-            raise CannotRead(f"it isn't {self.family}: no `Document` has their namespace")
+            raise CannotRead(
+                f"it isn't {self.family}: no `{' or '.join(self.roots)}` has its namespace"
+            )
         if reading.problem is not None:
             raise reading.problem
 

@@ -66,6 +66,7 @@ WRONG = [
     ('copybook: {text: "01 A. 05 B PIC X.", trailer: {record: C}}', "wrong_value"),
     ('copybook: {text: "01 A. 05 B PIC X.", trailer: {count: C}}', "missing_field"),
     ('copybook: {text: "01 A. 05 B COMP-1.", records: lines}', "conflicting_fields"),
+    ('copybook: {text: "01 A. 05 B PIC X.", bad_records: drop}', "wrong_value"),
     ('copybook: {text: "01 A. 05 B PIC X.", conditions: [B]}', "wrong_value"),
     ('copybook: {text: "01 A. 05 B PIC XX.", length: 1}', "conflicting_fields"),
     ("bai2: {rows: entries}", "wrong_value"),

@@ -82,6 +82,7 @@ _HOMES = {
     "first_line": "headrace.model.errors",
     # Values of rows in texts, which not everybody may read.
     "marked": "headrace.model.texts",
+    "plain": "headrace.model.texts",
     "of_error": "headrace.model.texts",
     # Declarations and files of a project.
     "Asset": "headrace.model",

@@ -60,6 +60,7 @@ from headrace.model.parsing import load_yaml as load_yaml
 from headrace.model.partitions import command_line as command_line
 from headrace.model.texts import marked as marked
 from headrace.model.texts import of_error as of_error
+from headrace.model.texts import plain as plain
 from headrace.model.wording import counted as counted
 from headrace.model.wording import few as few
 from headrace.plan import Compilation as Compilation

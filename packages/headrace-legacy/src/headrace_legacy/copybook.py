@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,6 @@ from headrace.extension.formats import (
     RECORD_MAX,
     SINGLE_BYTE,
     CannotRead,
-    Disagrees,
     Fields,
     Opened,
     Parquet,
@@ -22,11 +21,9 @@ from headrace.extension.formats import (
     shown,
 )
 from headrace_legacy.code_pages import EBCDIC
-from headrace_legacy.copybooks import MACHINES, OCCURS, RECORDS, CopybookError
+from headrace_legacy.copybooks import BAD_RECORDS, MACHINES, OCCURS, RECORDS, CopybookError
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from headrace_legacy.copybook_values import Table
 
 CODE_PAGES = (*SINGLE_BYTE, *(page for page in EBCDIC if page not in SINGLE_BYTE))
@@ -49,7 +46,7 @@ class Copybook(Parquet):
     unmistakable = True
     fields = (
         *("text", "code_page", "records", "length", "machine", "occurs", "null_blanks"),
-        *("choose", "rows", "trailer", "conditions"),
+        *("choose", "rows", "trailer", "conditions", "bad_records"),
     )
 
     def read(self, fields: Fields, partition: PartitionSpec) -> dict[str, Any] | None:
@@ -60,6 +57,7 @@ class Copybook(Parquet):
         fields.choice("records", RECORDS, RECORDS[0])
         fields.choice("machine", MACHINES, MACHINES[0])
         fields.choice("occurs", OCCURS, OCCURS[0])
+        fields.choice("bad_records", BAD_RECORDS, BAD_RECORDS[0])
         fields.flag("null_blanks")
         fields.whole("length", minimum=1, maximum=RECORD_MAX)
         fields.text("rows")
@@ -88,6 +86,8 @@ class Copybook(Parquet):
         """Write the records as a Parquet file."""
         import pyarrow.parquet as pq
 
+        from headrace_legacy.copybook_rows import rows_of
+
         del pinned
         if not Path(opened.path).stat().st_size:
             raise CannotRead("the file is empty", code="delivery_empty")
@@ -100,37 +100,13 @@ class Copybook(Parquet):
         target = place_for(opened, temporary)
         try:
             with pq.ParquetWriter(target.path, table.schema) as writer:
-                for batch in self._tables(opened, table):
+                for batch in rows_of(Path(opened.path), table, accepted=opened.accepted):
                     writer.write_batch(batch)
                     bounds.check(Path(target.path).stat().st_size, size)
         except BaseException:
             target.discard()
             raise
         return target
-
-    def _tables(self, opened: Opened, table: Table) -> Iterator[pa.RecordBatch]:
-        from headrace_legacy.copybook_records import batches
-        from headrace_legacy.copybook_totals import Totals
-        from headrace_legacy.copybook_values import BadValue, Values
-
-        layout = table.layout
-        totals = Totals(layout)
-        for batch in batches(Path(opened.path), layout):
-            try:
-                values = Values(layout, batch)
-                totals.add(values, batch)
-                yield table.read(values)
-            except BadValue as bad:
-                raise CannotRead(
-                    f"record {batch.first + bad.row:,}, from byte {batch.at(bad.row):,} on:"
-                    f" {bad.reason}",
-                    line=batch.first + bad.row,
-                ) from bad
-        try:
-            totals.check()
-        except Disagrees:
-            if not opened.accepted:
-                raise
 
 
 # The declaration.

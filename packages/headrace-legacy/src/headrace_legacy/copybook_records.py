@@ -35,6 +35,11 @@ class Batch(NamedTuple):
     def __len__(self) -> int:
         return len(self.data)
 
+    def part(self, rows: Whole) -> Batch:
+        """Return some of the records, whose numbers aren't kept."""
+        lengths = None if self.lengths is None else self.lengths[rows]
+        return Batch(self.data[rows], lengths, self.offsets[rows], self.first)
+
     def at(self, row: int) -> int:
         """Return the offset of a record in the file."""
         return int(self.offsets[row])

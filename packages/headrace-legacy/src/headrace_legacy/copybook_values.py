@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import cache
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headrace.extension import marked
+from headrace.extension import marked, plain
 from headrace_legacy.byte_tables import (
     NIBBLES_MINUS,
     NIBBLES_PLUS,
@@ -27,6 +27,7 @@ from headrace_legacy.copybook_conditions import Conditions
 from headrace_legacy.copybook_layout import WHOLE_DIGITS_MAX, Layout, type_of
 from headrace_legacy.copybook_records import Batch
 from headrace_legacy.copybooks import (
+    BAD_RECORDS,
     DIGITS_MAX,
     FILLER,
     CopybookError,
@@ -38,14 +39,22 @@ from headrace_legacy.copybooks import (
 )
 
 Mask = npt.NDArray[np.bool_]
+_OF_BAD = (
+    pa.field("record_number", pa.int64()),
+    pa.field("record_byte", pa.int64()),
+    pa.field("record_problem", pa.string()),
+)
+"""Columns of rows where bad records are kept."""
 
 
 class BadValue(Exception):
     """A value that isn't what the copybook says. `row` is that of its record in the batch."""
 
-    def __init__(self, row: int, reason: str) -> None:
+    def __init__(self, row: int, reason: str, reasons: Mapping[int, str] | None = None) -> None:
         super().__init__(reason)
         self.row, self.reason = row, reason
+        self.reasons = reasons or {}
+        """All rows that are bad for the same reason; empty if the file is, not its records."""
 
 
 class Scope(NamedTuple):
@@ -71,9 +80,15 @@ class Scope(NamedTuple):
             rows if self.outer_rows is None else self.outer_rows[rows],
         )
 
-    def bad(self, wrong: Mask, reason: str) -> BadValue:
-        """Return the error of the first wrong row."""
-        return BadValue(int(self.records[np.flatnonzero(wrong)[0]]), reason)
+    def bad(self, wrong: Mask, reason: str | Callable[[int], str]) -> BadValue:
+        """Return the error of the wrong rows, whose reason may depend on the place of the row."""
+        places = np.flatnonzero(wrong)[::-1]
+        reasons = {
+            int(self.records[place]): reason if isinstance(reason, str) else reason(int(place))
+            for place in places
+        }
+        first = int(self.records[places[-1]])
+        return BadValue(first, reasons[first], reasons)
 
     def bytes_of(self, item: Item, offset: int) -> Bytes:
         """Return the bytes of an item. Raises BadValue if a record ends before."""
@@ -127,15 +142,19 @@ def chosen(
     if choice.by is None:
         yield choice.names[""], None
         return
-    values = _resolved(layout, choice.by, scope).dictionary_encode()
+    by = choice.by
+    values = _resolved(layout, by, scope).dictionary_encode()
     keys = [*values.dictionary.to_pylist(), None]
     items = [choice.item_of(key) for key in keys]
     indices = values.indices.fill_null(len(keys) - 1).to_numpy()
     unknown = np.isin(indices, [place for place, item in enumerate(items) if item is None])
     if unknown.any():
-        key = keys[indices[np.flatnonzero(unknown)[0]]]
-        value = "empty" if key is None else marked(str(key))
-        raise scope.bad(unknown, f"{choice.by.name} is {value}, which `choose` doesn't name")
+        raise scope.bad(
+            unknown,
+            lambda place: (
+                f"{by.name} is {_named(keys[indices[place]])}, which `choose` doesn't name"
+            ),
+        )
     for item in dict.fromkeys(filter(None, items)):
         places = [place for place, other in enumerate(items) if other is item]
         yield item, np.flatnonzero(np.isin(indices, places))
@@ -154,11 +173,12 @@ def _counts(layout: Layout, table: Item, scope: Scope) -> Whole:
     depending = layout.depending(table)
     counts: Whole = _resolved(layout, depending, scope).cast(pa.int64()).fill_null(-1).to_numpy()
     if (wrong := (counts < 0) | (counts > table.occurs)).any():
-        number = int(counts[np.flatnonzero(wrong)[0]])
         raise scope.bad(
             wrong,
-            f"{depending.name} is {marked(str(number))}, and {table.name} has at most"
-            f" {table.occurs:,} elements",
+            lambda place: (
+                f"{depending.name} is {marked(str(counts[place]))}, and {table.name} has"
+                f" at most {table.occurs:,} elements"
+            ),
         )
     return counts
 
@@ -194,7 +214,12 @@ class Table:
         self._columns: dict[int, list[Item]] = {}
         """By the place of the root or of a table in memory: its columns."""
         self.has_binary = False
-        self.schema = pa.schema(self._fields(layout.root))
+        fields = self._fields(layout.root)
+        self.keeps_bad = layout.options.get("bad_records", BAD_RECORDS[0]) == "keep"
+        names = {field.name for field in fields} & {field.name for field in _OF_BAD}
+        if self.keeps_bad and names:
+            raise CopybookError(1, f"an item is called {min(names)}, as a column of bad records is")
+        self.schema = pa.schema([*fields, *(_OF_BAD if self.keeps_bad else ())])
 
     def _fields(self, group: Item) -> list[pa.Field]:
         columns = list(self._inside(group, ()))
@@ -220,8 +245,8 @@ class Table:
         kind = type_of(item)
         return pa.list_(kind) if item.occurs else kind
 
-    def read(self, values: Values) -> pa.RecordBatch:
-        """Return the rows of a batch."""
+    def read(self, values: Values) -> tuple[list[pa.Array], Whole]:
+        """Return the columns of a batch, and which of its records its rows are."""
         scope = values.root
         rows = self._layout.rows
         if rows is not None:
@@ -229,8 +254,21 @@ class Table:
         elif len(self._layout.root.clusters[0]) > 1:
             cluster = self._layout.root.clusters[0]
             scope = values.having(cluster, self._layout.included(cluster)[0], scope)
-        arrays = self._arrays(self._layout.root, scope)
-        return pa.record_batch(arrays, self.schema)
+        return self._arrays(self._layout.root, scope), scope.records
+
+    def with_bad(
+        self, arrays: list[pa.Array], records: Whole, bad: Mapping[int, str], batch: Batch
+    ) -> pa.RecordBatch:
+        """Return rows with the places of their records, and those of bad records with the reasons.
+
+        In these, other columns are null.
+        """
+        rows = np.concatenate((records, np.array([*bad], np.int64)))
+        columns = [pa.concat_arrays([array, pa.nulls(len(bad), array.type)]) for array in arrays]
+        problems = pa.array([None] * len(records) + [*map(plain, bad.values())], pa.string())
+        places = [pa.array(rows + batch.first), pa.array(batch.offsets[rows]), problems]
+        order = pa.array(np.argsort(rows, kind="stable"))
+        return pa.record_batch([each.take(order) for each in (*columns, *places)], self.schema)
 
     def _arrays(self, group: Item, scope: Scope) -> list[pa.Array]:
         arrays: dict[int, pa.Array] = {}
@@ -309,11 +347,21 @@ def _require_condition(conditions: Conditions, item: Item, scope: Scope, values:
         for place, value in enumerate(known)
         if (value is not None or conditions.is_text) and not conditions.has(value)
     ]
-    wrong = np.isin(coded.indices.to_numpy(), bad)
+    indices = coded.indices.to_numpy()
+    wrong = np.isin(indices, bad)
     if wrong.any():
-        value = known[coded.indices[int(np.flatnonzero(wrong)[0])].as_py()]
-        what = "blank" if value is None else marked(str(value))
-        raise scope.bad(wrong, f"{item.name} is {what}, which is in none of its conditions")
+        raise scope.bad(
+            wrong,
+            lambda place: (
+                f"{item.name} is {_named(known[indices[place]])}, which is in none of its"
+                " conditions"
+            ),
+        )
+
+
+def _named(value: Any) -> str:
+    """Return a value for messages."""
+    return "empty" if value is None else marked(str(value))
 
 
 @cache
@@ -510,8 +558,12 @@ class _Reader:
     def _refuse(self, wrong: Mask, what: str) -> None:
         """Raise BadValue if there are wrong values."""
         if wrong.any():
-            value = self._block[np.flatnonzero(wrong)[0]].tobytes()[:20].hex().upper()
-            raise self._scope.bad(wrong, f"{self._item.name} {what}: {marked(f'0x{value}')}")
+            raise self._scope.bad(
+                wrong, lambda place: f"{self._item.name} {what}: {self._hex(place)}"
+            )
+
+    def _hex(self, place: int) -> str:
+        return marked(f"0x{self._block[place].tobytes()[:20].hex().upper()}")
 
 
 def _written(picture: Picture) -> str:

@@ -24,6 +24,8 @@ RECORDS = ("fixed", "rdw", "bdw", "rdw-little", "lines")
 `rdw`: each behind its descriptor word. `bdw`: in blocks with one of their own. `rdw-little`: the
 length is little-endian, in the last two bytes, and doesn't count the descriptor itself.
 """
+BAD_RECORDS = ("refuse", "keep")
+"""Whether a record with a bad value refuses the file, or is a row that says so."""
 DIGITS_MAX = 38
 FILLER = "FILLER"
 

@@ -61,12 +61,15 @@ def _pooled_row(row: DriftRow, rename: ColumnRename | None) -> MappingRow:
 def _by_all_intervals(
     waiting: Sequence[DriftRow], held: Sequence[DriftRow]
 ) -> Sequence[ColumnRename]:
-    """Return the likeliest renames of columns, by the pooled evidence of all held intervals."""
+    """Return the likeliest renames of columns, by the pooled evidence of all held intervals.
+
+    Names that only other intervals have aren't this delivery's.
+    """
     candidates = {}
     for row in waiting:
-        same_column = [each for each in held if each.column == row.column]
-        pool = pooled([rename_evidence(each).candidates for each in same_column])
-        if pool:
+        several = [rename_evidence(each).candidates for each in held if each.column == row.column]
+        names = {candidate.to for candidate in rename_evidence(row).candidates}
+        if pool := [candidate for candidate in pooled(several) if candidate.to in names]:
             candidates[row.column] = pool
     return chosen(candidates)
 

@@ -109,6 +109,8 @@ def test_filters_count_the_nodes_that_match_on_each_card(tmp_path: Path) -> None
         "domain:": 0, "domain:d0": 1, "domain:d1": 2,
     }  # fmt: skip
     assert by_name.edges == plain.edges
+    assert (by_name.found, plain.found) == (["a1", "a10", "a11"], [])
+    assert project.view(by="domain", open=("d1",), find="A 1").found == ["a10"]
     assert project.view(owner="edge").matching == 2, "raw, a11"
     assert project.view(owner="edge", tag="daily").matching == 1
     assert project.view(state="never").matching == 14

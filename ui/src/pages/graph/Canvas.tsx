@@ -20,7 +20,7 @@ import { Shape, toneOf, labelOf } from "../../parts/State";
 import { descriptionOf, detailOf, isGroup, nameOf, stateOf, type Card } from "./card";
 import type { ColumnLineage } from "./columnLineage";
 import { Download } from "./Download";
-import { CARD, NARROW, neighbour, type Positions } from "./layout";
+import { CARD, isDense, NARROW, neighbour, type Positions } from "./layout";
 import { useLayout } from "./useLayout";
 import { Distance, useBringIntoView, Viewport } from "./Viewport";
 
@@ -63,7 +63,10 @@ export function Canvas({
         : [],
     [view, positions, lineage, down],
   );
-  const edges = useMemo<Edge[]>(() => view.edges.map(edge), [view]);
+  const edges = useMemo<Edge[]>(() => {
+    const faint = isDense(view);
+    return view.edges.map((row) => edge(row, faint));
+  }, [view]);
   if (positions === "failed")
     return <p className="empty">The graph can’t be drawn. The list beside it says the same.</p>;
   if (!positions)
@@ -146,13 +149,17 @@ function node(
   };
 }
 
-function edge(row: Schema["EdgeView"]): Edge {
+function edge(row: Schema["EdgeView"], faint: boolean): Edge {
   return {
     id: `${row.from}>${row.to}`,
     source: row.from,
     target: row.to,
     ariaLabel: `From ${plainName(row.from)} to ${plainName(row.to)}`,
-    style: { strokeWidth: Math.min(1 + Math.log2(row.weight), 4), stroke: "var(--line-strong)" },
+    style: {
+      strokeWidth: faint ? 1 : Math.min(1 + Math.log2(row.weight), 4),
+      stroke: "var(--line-strong)",
+      opacity: faint ? 0.35 : 1,
+    },
   };
 }
 

@@ -34,7 +34,7 @@ it("keeps what is drawn until the next view is there", async () => {
   const view = (total: number) => ({
     body: {
       ...{ mode: "focus", root: "asset:daily", by: null, shown: 1, total, cards: [], edges: [] },
-      ...{ now: "2025-03-05T09:00:00Z", at: null, note: null, matching: null },
+      ...{ now: "2025-03-05T09:00:00Z", at: null, note: null, matching: null, found: [] },
     },
   });
   server().answer("/api/v1/status", { body: { now: "2025-03-05T09:00:00Z", timezone: "UTC" } });

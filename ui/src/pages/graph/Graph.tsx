@@ -161,6 +161,7 @@ export function Graph() {
         {!past && <OpenPast />}
       </Heading>
       <Filters values={filters} set={setFilter} view={view} />
+      {view && view.found.length > 0 && <Found view={view} address={address} />}
       {past && <AsItStood past={past} player={player} />}
       {stays ? (
         <Drawn
@@ -177,6 +178,27 @@ export function Graph() {
       )}
       {root && response.error?.status === 404 && <NearestNames to={root} />}
     </div>
+  );
+}
+
+/** Matches that stand in groups, which a view can't show without opening them. */
+function Found({ view, address }: { view: Schema["GraphView"]; address: Address }) {
+  return (
+    <p>
+      In groups:{" "}
+      {view.found.map((name, index) => (
+        <span key={name}>
+          {index > 0 && ", "}
+          <Link
+            to={`/graph?${new URLSearchParams({ mode: "focus", root: name, ...address.filters })}`}
+          >
+            {name}
+          </Link>
+        </span>
+      ))}
+      {(view.matching ?? 0) > view.found.length &&
+        ` of ${many(view.matching ?? 0, "match", "matches")}`}
+    </p>
   );
 }
 

@@ -92,6 +92,17 @@ describe("the layout", () => {
     expect(await layout(view(ids.toReversed(), EDGES), engine)).toEqual(places);
   });
 
+  it("stands in rows where nearly everything reads everything", async () => {
+    // Would catch: a view of groups that is one row of cards, thirteen times as wide as a card.
+    const ids = Array.from({ length: 13 }, (_, at) => `d${at}`);
+    const all = ids.flatMap((from) =>
+      ids.filter((to) => to !== from).map((to): [string, string] => [from, to]),
+    );
+    const places = [...(await layout(view(ids, all), engine)).values()];
+    expect(Math.max(...places.map(({ x }) => x))).toBeLessThan(5 * CARD.width);
+    expect(new Set(places.map(({ x, y }) => `${x} ${y}`)).size).toBe(13);
+  });
+
   it("of nothing is nothing", async () => {
     expect((await layout(view([], []), engine)).size).toBe(0);
   });

@@ -25,10 +25,15 @@ const OPTIONS = {
   // crosses a long view, and the layout takes three times as long.
   "elk.layered.cycleBreaking.strategy": "GREEDY_MODEL_ORDER",
 };
+/** Where nearly everything reads everything, as groups may, layers are one long row of cards: rows of cards show more. */
+const DENSE = 3;
+const IN_ROWS = { "elk.algorithm": "box", "elk.aspectRatio": "4", "elk.spacing.nodeNode": "24" };
 let worker: Engine | undefined;
 
 /** What lays out: elk, in a worker or in this thread. */
 export type Engine = Pick<InstanceType<typeof ELK>, "layout">;
+
+export const isDense = ({ cards, edges }: View): boolean => edges.length > DENSE * cards.length;
 
 /** Each card's place, by its id. The same cards get the same places, in whatever order they come. */
 export async function layout(
@@ -39,7 +44,12 @@ export async function layout(
   const cards = view.cards.toSorted((a, b) => a.id.localeCompare(b.id));
   const graph: ElkNode = {
     id: "view",
-    layoutOptions: { ...OPTIONS, ...SPACING[direction], "elk.direction": direction },
+    layoutOptions: {
+      ...OPTIONS,
+      ...SPACING[direction],
+      ...(isDense(view) && IN_ROWS),
+      "elk.direction": direction,
+    },
     children: cards.map((card) => ({ id: card.id, ...SIZES[direction] })),
     edges: view.edges.map((edge, index) => ({
       id: `${index}`,

@@ -253,6 +253,8 @@ class GraphView(Response, frozen=True, kw_only=True):
     edges: list[EdgeView]
     matching: int | None = None
     """How many nodes of the whole graph match the filters; null without a filter."""
+    found: list[str] = msgspec.field(default_factory=list)
+    """The first of those that match and stand in no card of their own."""
     at: datetime | None = None
     """The past time of which the view is; null: it is of now."""
     version: int | None = None

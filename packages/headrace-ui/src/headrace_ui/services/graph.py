@@ -31,6 +31,8 @@ from headrace_ui.views.graph_past import PastCards, past_time, version_at
 
 MODES = ("overview", "focus", "blast")
 HOPS_MAX = 10
+FOUND_MAX = 20
+"""Maximum number of matches in groups that a view names."""
 ROLLED_MAX = 12
 """Maximum number of rolled-up cards on one side; the smallest domains share the last."""
 
@@ -74,7 +76,11 @@ def view(session: ProjectSession, query: GraphViewQuery) -> GraphView:
 
 def _filtered(session: ProjectSession, whole: GraphOverview, query: GraphViewQuery) -> GraphView:
     matching = whole.filter(GraphFilters(query.find, query.state, query.owner, query.tag))
-    return msgspec.structs.replace(_view(session, whole, query), matching=matching)
+    result, names = _view(session, whole, query), whole.matching()
+    in_groups = sorted(
+        names - {card.name for card in result.cards if card.id == whole.id(card.name)}
+    )
+    return msgspec.structs.replace(result, matching=matching, found=in_groups[:FOUND_MAX])
 
 
 def _view_at(session: ProjectSession, query: GraphViewQuery, at_us: int) -> GraphView:

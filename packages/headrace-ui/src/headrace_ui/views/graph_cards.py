@@ -60,6 +60,10 @@ class GraphOverview:
         self._matching = frozenset(name for name in self.names if self._matches(name, filters))
         return len(self._matching)
 
+    def matching(self) -> frozenset[str]:
+        """Return the nodes that match the filter; none without one."""
+        return self._matching or frozenset()
+
     def _matches(self, name: str, filters: GraphFilters) -> bool:
         node = self.project.node(name)
         return (

@@ -20,6 +20,7 @@ from headrace.connect import (
     files,
     filesystems,
     parser_process,
+    raw_files,
     row_partitions,
 )
 from headrace.connect import deliveries as connect_deliveries
@@ -178,6 +179,8 @@ QUOTED = [
     ("docs/how-to/dask.md", f"no workers within {dask.WORKERS_SECONDS:.0f} seconds"),
     ("docs/how-to/files.md", f"at most {common_fields.KEY_CHARACTERS_MAX:,} characters"),
     ("docs/how-to/files.md", f"at least {strict_casts.LONG_FRACTION} decimals"),
+    ("docs/how-to/files.md", f"more than {raw_files.UNPACKED_RATIO_MAX} times its size"),
+    ("docs/how-to/files.md", f"from {raw_files.UNPACKED_FREE_BYTES:,} bytes on"),
     ("docs/how-to/files.md", {1.0: "hasn't changed for one second"}[files.QUIET_SECONDS]),
     (
         "docs/how-to/http-api.md",

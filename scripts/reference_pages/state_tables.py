@@ -7,15 +7,6 @@ from headrace.store.queries.state_tables import TABLES
 from scripts.reference_pages.markdown import code, table
 from scripts.reference_pages.markdown import page as written
 
-SQL_TYPES = {
-    "text": "VARCHAR",
-    "texts": "VARCHAR[]",
-    "integer": "BIGINT",
-    "number": "DOUBLE",
-    "boolean": "BOOLEAN",
-    "time": "TIMESTAMPTZ",
-}
-
 
 def page() -> str:
     """Each table with its columns."""
@@ -27,7 +18,7 @@ def page() -> str:
     parts = []
     for name, declared in TABLES.items():
         rows = [
-            (code(column), code(SQL_TYPES[made.type]), made.meaning)
+            (code(column), code(made.type), made.meaning)
             for column, made in declared.columns.items()
         ]
         head = [f"## {STATE_SCHEMA}.{name}", "", f"A row is {declared.row}.", ""]

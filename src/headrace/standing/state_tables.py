@@ -76,12 +76,12 @@ def _table(name: str, rows: Iterable[list[Any]]) -> pa.Table:
     import pyarrow as pa
 
     types = {
-        "text": pa.string(),
-        "texts": pa.list_(pa.string()),
-        "integer": pa.int64(),
-        "number": pa.float64(),
-        "boolean": pa.bool_(),
-        "time": pa.timestamp("us", tz="UTC"),
+        "VARCHAR": pa.string(),
+        "VARCHAR[]": pa.list_(pa.string()),
+        "BIGINT": pa.int64(),
+        "DOUBLE": pa.float64(),
+        "BOOLEAN": pa.bool_(),
+        "TIMESTAMPTZ": pa.timestamp("us", tz="UTC"),
     }
     columns = TABLES[name].columns
     values = list(zip(*rows, strict=True)) or [()] * len(columns)

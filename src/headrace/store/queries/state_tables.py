@@ -19,9 +19,9 @@ from headrace.store.transaction import Transaction
 
 
 class StateColumn(NamedTuple):
-    """A column: its type, what it means, and what makes its value of what is stored.
+    """A column: its type in SQL, what it means, and what makes its value of what is stored.
 
-    `type` is `text`, `texts`, `integer`, `number`, `boolean` or `time` (microseconds).
+    Times are stored as microseconds.
     """
 
     type: str
@@ -38,17 +38,17 @@ class StateTable(NamedTuple):
 
 
 _TEXTS = msgspec.json.Decoder(list[str]).decode
-_NODE = StateColumn("text", "source, asset or consumer (of an export)")
-_PARTITION = StateColumn("text", "its partition's key, `*` if there is one only")
-_ATTEMPT = StateColumn("text", "id of the attempt, as `headrace logs` takes it")
-_ROWS = StateColumn("integer", "rows")
+_NODE = StateColumn("VARCHAR", "source, asset or consumer (of an export)")
+_PARTITION = StateColumn("VARCHAR", "its partition's key, `*` if there is one only")
+_ATTEMPT = StateColumn("VARCHAR", "id of the attempt, as `headrace logs` takes it")
+_ROWS = StateColumn("BIGINT", "rows")
 _SLOT_SECONDS = StateColumn(
-    "number",
+    "DOUBLE",
     "seconds for which it held a slot",
     lambda measures: work_of(measures).slot_us / 1_000_000,
 )
 _READ_BYTES = StateColumn(
-    "integer",
+    "BIGINT",
     "bytes that it read",
     lambda measures: work_of(measures).bytes_read,
 )
@@ -58,20 +58,20 @@ TABLES: dict[str, StateTable] = {
         "an attempt to ingest, compute or export partitions of a node",
         {
             "attempt": _ATTEMPT,
-            "run": StateColumn("integer", "its run"),
+            "run": StateColumn("BIGINT", "its run"),
             "node": _NODE,
-            "kind": StateColumn("text", "`ingest`, `compute` or `export`"),
-            "partitions": StateColumn("texts", "keys of its partitions", _TEXTS),
+            "kind": StateColumn("VARCHAR", "`ingest`, `compute` or `export`"),
+            "partitions": StateColumn("VARCHAR[]", "keys of its partitions", _TEXTS),
             "state": StateColumn(
-                "text", "how it ended: `published`, `held`, `failed` …; or `queued`, `running`"
+                "VARCHAR", "how it ended: `published`, `held`, `failed` …; or `queued`, `running`"
             ),
-            "verdict": StateColumn("text", "what its checks came to"),
-            "reason": StateColumn("text", "why it is in this state", plain),
-            "queued_at": StateColumn("time", "when it was queued"),
-            "started_at": StateColumn("time", "when it started"),
-            "finished_at": StateColumn("time", "when it ended"),
+            "verdict": StateColumn("VARCHAR", "what its checks came to"),
+            "reason": StateColumn("VARCHAR", "why it is in this state", plain),
+            "queued_at": StateColumn("TIMESTAMPTZ", "when it was queued"),
+            "started_at": StateColumn("TIMESTAMPTZ", "when it started"),
+            "finished_at": StateColumn("TIMESTAMPTZ", "when it ended"),
             "published_at": StateColumn(
-                "time", "when it published its rows; null where a person accepted them"
+                "TIMESTAMPTZ", "when it published its rows; null where a person accepted them"
             ),
             "slot_seconds": _SLOT_SECONDS,
             "read_bytes": _READ_BYTES,
@@ -86,14 +86,14 @@ TABLES: dict[str, StateTable] = {
             "attempt": _ATTEMPT,
             "node": _NODE,
             "partition": _PARTITION,
-            "name": StateColumn("text", "the check's name"),
-            "kind": StateColumn("text", "its kind"),
-            "severity": StateColumn("text", "`blocking` or `warning`"),
-            "outcome": StateColumn("text", "`passed`, `failed` …"),
-            "rows": StateColumn("integer", "rows that it looked at"),
-            "failing": StateColumn("integer", "rows that failed"),
-            "detail": StateColumn("text", "what it found", plain),
-            "checked_at": StateColumn("time", "when"),
+            "name": StateColumn("VARCHAR", "the check's name"),
+            "kind": StateColumn("VARCHAR", "its kind"),
+            "severity": StateColumn("VARCHAR", "`blocking` or `warning`"),
+            "outcome": StateColumn("VARCHAR", "`passed`, `failed` …"),
+            "rows": StateColumn("BIGINT", "rows that it looked at"),
+            "failing": StateColumn("BIGINT", "rows that failed"),
+            "detail": StateColumn("VARCHAR", "what it found", plain),
+            "checked_at": StateColumn("TIMESTAMPTZ", "when"),
         },
         "select epoch || '.' || n, node, partition, name, kind, severity, outcome, rows,"
         " failing, detail, at from check_result order by epoch, n, partition, name",
@@ -102,11 +102,11 @@ TABLES: dict[str, StateTable] = {
         "what an attempt that ended took (rates and storage: `headrace costs`)",
         {
             "attempt": _ATTEMPT,
-            "run": StateColumn("integer", "its run"),
-            "backfill": StateColumn("integer", "the backfill of its run, if it is of one"),
+            "run": StateColumn("BIGINT", "its run"),
+            "backfill": StateColumn("BIGINT", "the backfill of its run, if it is of one"),
             "node": _NODE,
-            "state": StateColumn("text", "how it ended"),
-            "finished_at": StateColumn("time", "when it ended"),
+            "state": StateColumn("VARCHAR", "how it ended"),
+            "finished_at": StateColumn("TIMESTAMPTZ", "when it ended"),
             "slot_seconds": _SLOT_SECONDS,
             "read_bytes": _READ_BYTES,
         },
@@ -117,17 +117,17 @@ TABLES: dict[str, StateTable] = {
     "deliveries": StateTable(
         "a delivery of a source",
         {
-            "source": StateColumn("text", "the source"),
+            "source": StateColumn("VARCHAR", "the source"),
             "partition": _PARTITION,
-            "path": StateColumn("text", "its (first) file, table or address"),
-            "size_bytes": StateColumn("integer", "its size"),
-            "state": StateColumn("text", "`waiting`, `published`, `held`, `rejected` …"),
-            "reason": StateColumn("text", "why it is in this state", plain),
-            "claimed_at": StateColumn("time", "its own time: of the file, of the response"),
-            "arrived_at": StateColumn("time", "when it arrived"),
-            "observed_at": StateColumn("time", "when Headrace saw it"),
+            "path": StateColumn("VARCHAR", "its (first) file, table or address"),
+            "size_bytes": StateColumn("BIGINT", "its size"),
+            "state": StateColumn("VARCHAR", "`waiting`, `published`, `held`, `rejected` …"),
+            "reason": StateColumn("VARCHAR", "why it is in this state", plain),
+            "claimed_at": StateColumn("TIMESTAMPTZ", "its own time: of the file, of the response"),
+            "arrived_at": StateColumn("TIMESTAMPTZ", "when it arrived"),
+            "observed_at": StateColumn("TIMESTAMPTZ", "when Headrace saw it"),
             "sha256": StateColumn(
-                "text", "hash of its bytes, once it was read (null if it has classified columns)"
+                "VARCHAR", "hash of its bytes, once it was read (null if it has classified columns)"
             ),
         },
         "select source, partition, path, size_bytes, state, reason, claimed_at, arrived_at,"
@@ -136,24 +136,24 @@ TABLES: dict[str, StateTable] = {
     "incidents": StateTable(
         "an incident: one cause",
         {
-            "incident": StateColumn("text", "its id", display_id),
-            "state": StateColumn("text", "`open`, `recovering` or `resolved`"),
-            "kind": StateColumn("text", "kind of its cause"),
-            "node": StateColumn("text", "where the cause is"),
+            "incident": StateColumn("VARCHAR", "its id", display_id),
+            "state": StateColumn("VARCHAR", "`open`, `recovering` or `resolved`"),
+            "kind": StateColumn("VARCHAR", "kind of its cause"),
+            "node": StateColumn("VARCHAR", "where the cause is"),
             "partition": StateColumn(
-                "text",
+                "VARCHAR",
                 "the first partition where it is seen, `*` if there is one only, or none",
                 lambda key: key or WHOLE,
             ),
-            "owner": StateColumn("text", "whose it is"),
-            "summary": StateColumn("text", "the cause in one clause", plain),
-            "began_at": StateColumn("time", "the earliest evidence"),
-            "opened_at": StateColumn("time", "when it was opened"),
+            "owner": StateColumn("VARCHAR", "whose it is"),
+            "summary": StateColumn("VARCHAR", "the cause in one clause", plain),
+            "began_at": StateColumn("TIMESTAMPTZ", "the earliest evidence"),
+            "opened_at": StateColumn("TIMESTAMPTZ", "when it was opened"),
             "restored_at": StateColumn(
-                "time", "when it was over: all affected were served, or its cause was gone"
+                "TIMESTAMPTZ", "when it was over: all affected were served, or its cause was gone"
             ),
-            "resolved_at": StateColumn("time", "when it was resolved"),
-            "recurrence_of": StateColumn("text", "the incident that it repeats", display_id),
+            "resolved_at": StateColumn("TIMESTAMPTZ", "when it was resolved"),
+            "recurrence_of": StateColumn("VARCHAR", "the incident that it repeats", display_id),
         },
         "select id, state, kind, node, partition, owner, summary, began_at, opened_at, restored_at,"
         " resolved_at, recurrence_of from incident order by id",
@@ -161,23 +161,25 @@ TABLES: dict[str, StateTable] = {
     "lineage": StateTable(
         "a column on which a column of an asset depends, in the applied version",
         {
-            "node": StateColumn("text", "the asset"),
-            "output": StateColumn("text", "its column; null: all of them, by the rows that it has"),
-            "input": StateColumn("text", "the source or asset that it reads"),
-            "input_column": StateColumn("text", "its column; `*` if its columns aren't known"),
-            "transformation": StateColumn("text", "`identity`, `cast`, `aggregate`, `filter` …"),
+            "node": StateColumn("VARCHAR", "the asset"),
+            "output": StateColumn(
+                "VARCHAR", "its column; null: all of them, by the rows that it has"
+            ),
+            "input": StateColumn("VARCHAR", "the source or asset that it reads"),
+            "input_column": StateColumn("VARCHAR", "its column; `*` if its columns aren't known"),
+            "transformation": StateColumn("VARCHAR", "`identity`, `cast`, `aggregate`, `filter` …"),
         },
         "",
     ),
     "obligations": StateTable(
         "what a consumer was due: an interval with its deadline",
         {
-            "consumer": StateColumn("text", "the consumer"),
-            "interval": StateColumn("text", "the interval"),
-            "due_at": StateColumn("time", "the deadline"),
-            "met_at": StateColumn("time", "when it was met; null: not yet"),
-            "waived_at": StateColumn("time", "when somebody waived it"),
-            "kept": StateColumn("boolean", "whether it was met in time; null: not due yet", bool),
+            "consumer": StateColumn("VARCHAR", "the consumer"),
+            "interval": StateColumn("VARCHAR", "the interval"),
+            "due_at": StateColumn("TIMESTAMPTZ", "the deadline"),
+            "met_at": StateColumn("TIMESTAMPTZ", "when it was met; null: not yet"),
+            "waived_at": StateColumn("TIMESTAMPTZ", "when somebody waived it"),
+            "kept": StateColumn("BOOLEAN", "whether it was met in time; null: not due yet", bool),
         },
         "select consumer, interval, due_at, met_at, waived_at, case when met_at is not null and"
         " met_at <= due_at then 1 when due_at <= :now then 0 end from obligation order by"
@@ -188,11 +190,13 @@ TABLES: dict[str, StateTable] = {
         {
             "node": _NODE,
             "partition": _PARTITION,
-            "state": StateColumn("text", "`published`, `held`, `failed`, `waiting`, `missing` …"),
-            "stale": StateColumn("boolean", "whether an input or its code is newer", bool),
-            "readable": StateColumn("boolean", "whether readers see rows of it", bool),
-            "reason": StateColumn("text", "why it is in this state", plain),
-            "since": StateColumn("time", "since when"),
+            "state": StateColumn(
+                "VARCHAR", "`published`, `held`, `failed`, `waiting`, `missing` …"
+            ),
+            "stale": StateColumn("BOOLEAN", "whether an input or its code is newer", bool),
+            "readable": StateColumn("BOOLEAN", "whether readers see rows of it", bool),
+            "reason": StateColumn("VARCHAR", "why it is in this state", plain),
+            "since": StateColumn("TIMESTAMPTZ", "since when"),
         },
         "select node, partition, state, stale, case when publication_id is null then 0 else 1 end,"
         " reason, since from partition order by node, partition",
@@ -200,20 +204,20 @@ TABLES: dict[str, StateTable] = {
     "publications": StateTable(
         "a publication of a partition: what readers saw, from when until when",
         {
-            "publication": StateColumn("integer", "its number"),
+            "publication": StateColumn("BIGINT", "its number"),
             "attempt": _ATTEMPT,
             "node": _NODE,
             "partition": _PARTITION,
-            "snapshot": StateColumn("integer", "the snapshot that began with it"),
-            "published_at": StateColumn("time", "from when on readers saw it"),
-            "ended_at": StateColumn("time", "until when; null: they see it now"),
+            "snapshot": StateColumn("BIGINT", "the snapshot that began with it"),
+            "published_at": StateColumn("TIMESTAMPTZ", "from when on readers saw it"),
+            "ended_at": StateColumn("TIMESTAMPTZ", "until when; null: they see it now"),
             "rows": _ROWS,
-            "bytes": StateColumn("integer", "bytes of its files"),
-            "verdict": StateColumn("text", "what its checks came to"),
+            "bytes": StateColumn("BIGINT", "bytes of its files"),
+            "verdict": StateColumn("VARCHAR", "what its checks came to"),
             "identical": StateColumn(
-                "boolean", "whether its rows are those of the one before", bool
+                "BOOLEAN", "whether its rows are those of the one before", bool
             ),
-            "version": StateColumn("integer", "the applied version that made it"),
+            "version": StateColumn("BIGINT", "the applied version that made it"),
         },
         "select id, epoch || '.' || n, node, partition, snapshot, published_at, ended_at,"
         " rows, bytes, verdict, identical, version from publication order by id",
@@ -225,12 +229,12 @@ TABLES: dict[str, StateTable] = {
             "node": _NODE,
             "partition": _PARTITION,
             "state": StateColumn(
-                "text", "`held`, `rejected`, `released`, `dropped` or `superseded`"
+                "VARCHAR", "`held`, `rejected`, `released`, `dropped` or `superseded`"
             ),
-            "reason": StateColumn("text", "why it isn't published", plain),
+            "reason": StateColumn("VARCHAR", "why it isn't published", plain),
             "rows": _ROWS,
-            "withheld_at": StateColumn("time", "since when"),
-            "decided_at": StateColumn("time", "when somebody decided on it"),
+            "withheld_at": StateColumn("TIMESTAMPTZ", "since when"),
+            "decided_at": StateColumn("TIMESTAMPTZ", "when somebody decided on it"),
         },
         "select epoch || '.' || n, node, partition, state, reason, rows, at, decided_at from"
         " quarantine order by id",
@@ -238,14 +242,14 @@ TABLES: dict[str, StateTable] = {
     "runs": StateTable(
         "a run",
         {
-            "run": StateColumn("integer", "its number"),
-            "kind": StateColumn("text", "the command: `run`, `tick` …"),
-            "state": StateColumn("text", "`running`, `succeeded`, `partial`, `failed` …"),
-            "actor": StateColumn("text", "who asked for it"),
-            "started_at": StateColumn("time", "when it began"),
-            "finished_at": StateColumn("time", "when it ended"),
-            "cancelled_at": StateColumn("time", "when somebody cancelled it"),
-            "cancelled_by": StateColumn("text", "who"),
+            "run": StateColumn("BIGINT", "its number"),
+            "kind": StateColumn("VARCHAR", "the command: `run`, `tick` …"),
+            "state": StateColumn("VARCHAR", "`running`, `succeeded`, `partial`, `failed` …"),
+            "actor": StateColumn("VARCHAR", "who asked for it"),
+            "started_at": StateColumn("TIMESTAMPTZ", "when it began"),
+            "finished_at": StateColumn("TIMESTAMPTZ", "when it ended"),
+            "cancelled_at": StateColumn("TIMESTAMPTZ", "when somebody cancelled it"),
+            "cancelled_by": StateColumn("VARCHAR", "who"),
         },
         "select id, kind, state, actor, started_at, finished_at, cancelled_at, cancelled_by"
         " from run order by id",

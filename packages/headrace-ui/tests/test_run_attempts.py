@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from stored_rows import attempt, insert
 from table_rows import add
 
@@ -9,6 +11,7 @@ from headrace.store import Store, Transaction
 from headrace.store.queries import ledger
 from headrace.store.queries.ledger import AttemptRecord
 from headrace_ui.queries import run_attempts
+from headrace_ui.queries.run_attempts import AttemptFilter
 
 
 def _runs(tx: Transaction) -> None:
@@ -40,25 +43,20 @@ def test_attempts_of_a_run(store: Store) -> None:
             {"epoch": 2, "n": 7, "state": "running", "run_id": 2},
         )
 
-        def page(after: tuple[int, int], limit: int, **only: bool) -> list[tuple[int, int]]:
-            rows = run_attempts.of_run(tx, 1, after, limit, **only)
+        def page(after: tuple[int, int], limit: int, **only: Any) -> list[tuple[int, int]]:
+            rows = run_attempts.of_run(tx, 1, after, limit, AttemptFilter(**only))
             return _numbers([record for _, record in rows])
 
         assert page((0, 0), 2) == [(1, 7), (1, 8)]
         assert page((1, 8), 3) == [(2, 1), (2, 2), (2, 3)]
         assert page((2, 3), 9) == [(2, 4), (2, 5)]
         assert page((0, 0), 9, unpublished=True) == [(1, 7), (2, 1), (2, 5)]
-        ((node, record),) = run_attempts.of_run(tx, 1, (1, 7), 1)
+        assert page((0, 0), 9, state="queued") == [(2, 3), (2, 4)]
+        assert page((0, 0), 9, nodes=frozenset("b")) == [(1, 8), (2, 4)]
+        assert page((0, 0), 9, state="queued", nodes=frozenset("b")) == [(2, 4)]
+        assert page((0, 0), 9, nodes=frozenset()) == []
+        ((node, record),) = run_attempts.of_run(tx, 1, (1, 7), 1, AttemptFilter())
         assert (node, record.n, record.queued_at, record.partitions) == ("b", 8, 5, '["d1"]')
-        assert run_attempts.states_of_run(tx, 1) == {
-            "failed": 1,
-            "held": 1,
-            "lost": 1,
-            "published": 1,
-            "queued": 2,
-            "running": 1,
-        }
-        assert run_attempts.states_of_run(tx, 3) == {}
         assert run_attempts.under_way_of_run(tx, 1) == [("a", "d2"), ("a", "d1"), ("b", "d3")]
 
 
@@ -116,27 +114,29 @@ def test_what_a_run_left_unpublished(store: Store) -> None:
         )
         add(tx, "publication", {"id": 1, "node": "a", "partition": "d1", "published_at": 5})
         add(tx, "publication", {"id": 2, "node": "b", "partition": "d1", "published_at": 4})
-        listed = run_attempts.of_run(tx, 1, (0, 0), 99, unpublished=True)
+        listed = run_attempts.of_run(tx, 1, (0, 0), 99, AttemptFilter(unpublished=True))
         assert [record.n for _, record in listed] == [1, 2, 3, 4, 5, 10, 12]
         assert run_attempts.unpublished_of_run(tx, 1) == [("a", 6), ("b", 1)]
         assert run_attempts.open_of_run(tx, 1, (0, 0), (9, 99)) == {(1, 10), (1, 12)}
         assert run_attempts.open_of_run(tx, 1, (1, 2), (1, 10)) == {(1, 10)}
 
 
-def test_attempts_of_a_run_are_counted_by_state(store: Store) -> None:
-    """Would catch: attempts of another run; the rarest state first."""
+def test_attempts_of_runs_are_counted_by_state_and_node(store: Store) -> None:
+    """Would catch: attempts of another run; a node before one that was attempted first."""
     with store.write(None) as tx:
-        add(tx, "run", {"id": 3}, {"id": 4})
-        states = ("lost", "failed", "published", "published")
+        add(tx, "run", {"id": 3}, {"id": 4}, {"id": 5})
+        tried = (("lost", "a"), ("published", "z"), ("published", "a"), ("published", "z"))
         add(
             tx,
             "attempt",
-            *({"n": n, "state": state, "run_id": 3} for n, state in enumerate(states, 1)),
+            *(
+                {"n": n, "state": state, "node": node, "run_id": 3}
+                for n, (state, node) in enumerate(tried, 1)
+            ),
             {"n": 9, "state": "queued", "run_id": 4},
+            {"n": 10, "state": "failed", "run_id": 5},
         )
-        assert run_attempts.attempts_by_state(tx, 3) == [
-            ("published", 2),
-            ("failed", 1),
-            ("lost", 1),
-        ]
-        assert run_attempts.attempts_by_state(tx, 5) == []
+        assert run_attempts.counts_of_runs(tx, [3, 4, 99]) == {
+            3: [("lost", "a", 1), ("published", "z", 2), ("published", "a", 1)],
+            4: [("queued", "a", 1)],
+        }

@@ -6,11 +6,12 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from clilab import NOW, Project
 
 from headrace.model import Settings
 from headrace.project.session import ProjectSession
 from headrace.store import Store
-from headrace_ui.services.run_pages import RunListQuery, run_list
+from headrace_ui.services.run_pages import RunListQuery, run_list, run_timeline
 
 HOUR_US = 3_600_000_000
 FIRST_US = 1_740_787_200_000_000  # 2025-03-01T00:00Z
@@ -89,4 +90,47 @@ def test_pages_go_on_with_the_filter(session: ProjectSession) -> None:
     assert [run.run_id for run in first.runs] == ["3"] and first.next is not None
     second = run_list(session, RunListQuery(actor="ana"), cursor=first.next, limit=1)
     assert [run.run_id for run in second.runs] == ["2"] and second.next is None
+    session.close()
+
+
+def test_a_line_names_what_ran_and_what_was_held(shop: Project) -> None:
+    """Would catch: counts alone, or successes before what was held."""
+    session = ProjectSession(shop.root, "prod", NOW, "t")
+    newest = run_list(session, RunListQuery()).runs[0]
+    assert [(row.value, row.nodes, row.more) for row in newest.attempts] == [
+        ("held", ["orders"], 0),
+        ("rejected", ["orders_clean"], 0),
+        ("published", ["orders"], 0),
+    ]
+    session.close()
+
+
+def test_a_part_of_a_name_finds_the_runs_of_its_nodes(shop: Project) -> None:
+    """Would catch: nothing for `order`, or runs of `orders_clean` under the name of another."""
+    session = ProjectSession(shop.root, "prod", NOW, "t")
+
+    def at(text: str) -> set[str]:
+        timeline = run_timeline(session, "1", node=text)
+        assert timeline.matching == len(timeline.attempts) <= timeline.total
+        return {attempt.node for attempt in timeline.attempts}
+
+    assert at("ORDER") == {"orders", "orders_clean"}
+    assert at("orders") == {"orders"}
+    assert at("nothing") == set()
+    for text in ("ORDER", "orders", "rev"):
+        assert run_list(session, RunListQuery(node=text)).runs
+    assert run_list(session, RunListQuery(node="order", owner="core")).runs
+    assert not run_list(session, RunListQuery(node="nothing")).runs
+    session.close()
+
+
+def test_attempts_of_a_run_are_filtered_by_state(shop: Project) -> None:
+    """Would catch: a page of all attempts, or a count of all beside those in one state."""
+    session = ProjectSession(shop.root, "prod", NOW, "t")
+    whole = run_timeline(session, "1", limit=1)
+    assert whole.matching == whole.total > 1 and whole.next is not None
+    failed = run_timeline(session, "1", state="failed")
+    assert failed.matching == whole.counts["failed"] == len(failed.attempts)
+    assert {attempt.state for attempt in failed.attempts} == {"failed"}
+    assert run_timeline(session, "1", state="failed", node="page").matching == 0
     session.close()

@@ -29,7 +29,7 @@ export function Gantt({ attempts, onPath }: Props) {
   const axis = axisOf(attempts);
   const tries = triesOf(attempts);
   const log = (attempt: Attempt) =>
-    `?${new URLSearchParams({ ...(params.has("failed") ? { failed: "" } : {}), attempt: attempt.id })}`;
+    `?${new URLSearchParams([...[...params].filter(([name]) => name !== "attempt"), ["attempt", attempt.id]])}`;
   const columns: readonly Column<Attempt>[] = [
     {
       name: "Node",

@@ -1,4 +1,5 @@
-import { screen, within } from "@testing-library/react";
+import { screen, waitFor, within } from "@testing-library/react";
+import userEvent from "@testing-library/user-event";
 import { beforeEach, expect, it } from "vitest";
 import { queries } from "../../api/responses";
 import { renderAt } from "../../testing/render";
@@ -25,7 +26,14 @@ const failed = (node: string, reason: string, published_since = false) => ({
 
 const bodyOf = (attempts: unknown[]) => ({
   ...{ run_id: "9", kind: "tick", actor: "ada", state: "failed", started_at: AT, finished_at: AT },
-  ...{ now: AT, counts: { failed: 10_000 }, total: 10_000, unpublished: 9_500, retryable: 0 },
+  ...{
+    now: AT,
+    counts: { failed: 10_000 },
+    total: 10_000,
+    matching: 10_000,
+    unpublished: 9_500,
+    retryable: 0,
+  },
   ...{ retries: [], under_way: 0, cancels: [], cancelled_at: null, attempts, next: "more" },
 });
 
@@ -98,4 +106,30 @@ it("says why the reasons aren't there, and not that there are none", async () =>
   expect(panel.queryByText(/^The first/)).toBeNull();
   expect(await panel.findByText("The database is busy.")).toBeVisible();
   expect(panel.queryByText(/^The first/)).toBeNull();
+});
+
+it("filters the attempts of a long run on the server, in pages", async () => {
+  // Would catch: 300 attempts below each other, or a filter that only knows those that are there.
+  show([failed("a", "disk full")]);
+  const panel = within(await screen.findByRole("region", { name: "Attempts over time" }));
+  expect(panel.getByText(/^1 of 10,000 attempts/)).toBeVisible();
+  expect(panel.getByRole("button", { name: "Later attempts" })).toBeEnabled();
+  await userEvent.type(panel.getByLabelText("Asset or source"), "ord{Enter}");
+  await userEvent.selectOptions(panel.getByLabelText("State"), "failed (10,000)");
+  await waitFor(() => {
+    const asked = server().received.findLast(
+      ({ path, query }) => path === "/api/v1/runs/9" && !query.has("failed"),
+    );
+    expect(Object.fromEntries(asked?.query ?? [])).toEqual({
+      ...{ limit: "30", node: "ord", state: "failed" },
+    });
+  });
+  expect(screen.getByRole("status", { name: "Address" })).toHaveTextContent(
+    "/runs/9?node=ord&state=failed",
+  );
+  // the log of an attempt keeps them
+  expect(panel.getByRole("link", { name: "Log of a 2025-03-04" })).toHaveAttribute(
+    "href",
+    "/runs/9?node=ord&state=failed&attempt=1.a",
+  );
 });

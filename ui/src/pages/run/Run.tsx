@@ -3,7 +3,7 @@ import { lazy, Suspense, useState } from "react";
 import { Link, useParams, useSearchParams } from "react-router";
 import type { UseQueryResult } from "@tanstack/react-query";
 import type { Problem, Schema } from "../../api/client";
-import { usePages, useResponse } from "../../api/responses";
+import { usePages, useResponse, type Pages } from "../../api/responses";
 import {
   Empty,
   Heading,
@@ -15,7 +15,9 @@ import {
 } from "../../parts/Page";
 import { ActButtons, refusalOf, useRefusedActs } from "../../parts/ActButtons";
 import { MoreButton } from "../../parts/MoreButton";
-import { State } from "../../parts/State";
+import { FilterSelect } from "../../parts/Select";
+import { State, labelOf } from "../../parts/State";
+import { useFilters } from "../../parts/filters";
 import { formatDuration } from "../../parts/durations";
 import { Since, Time } from "../../parts/Time";
 import { Visit } from "../../parts/recent";
@@ -26,6 +28,7 @@ import { Cancel, Retry } from "./acts";
 import { Ledger } from "../../parts/Ledger";
 import { axisOf } from "./attempts";
 import { Gantt } from "./Gantt";
+import { Typed } from "./Typed";
 import { Log } from "../log/Log";
 
 const Slots = lazy(async () => ({ default: (await import("./Load")).Slots }));
@@ -37,25 +40,36 @@ const SLOTS_LOADING = (
 
 type Attempt = Schema["TimedAttempt"];
 type About = Schema["RunTimeline"];
+const FILTERS = ["node", "state"] as const;
+/** Shorter runs are read without a filter. */
+const UNFILTERED_MAX = 12;
 /** A server's own waves: nobody asked for them, so nobody can take them back. */
 const BY_ITSELF = "serve";
 
+type Wanted = { failed?: true; state?: string; node?: string };
+const FAILED_SHOWN = 100;
+const SHOWN = 30;
+
 /** The attempts of a run in pages; the server filters, because a run may have thousands. */
-const useAttempts = (run: string, failed: boolean) =>
+const useAttempts = (run: string, wanted: Wanted) =>
   usePages("/api/v1/runs/{run}", (cursor) => ({
     path: { run },
-    query: { ...(failed ? { failed, limit: FAILED_SHOWN } : {}), ...(cursor ? { cursor } : {}) },
+    query: {
+      ...wanted,
+      limit: wanted.failed ? FAILED_SHOWN : SHOWN,
+      ...(cursor ? { cursor } : {}),
+    },
   }));
-const FAILED_SHOWN = 100;
 
 export function Run() {
   const { run = "" } = useParams();
   usePageTitle(`Run ${run}`);
   const [params] = useSearchParams();
-  const response = useAttempts(run, false);
+  const { values } = useFilters(FILTERS);
+  const response = useAttempts(run, values);
   const path = useResponse("/api/v1/runs/{run}/path", { path: { run } });
   const first = response.pages[0];
-  if (!first || response.isPlaceholderData)
+  if (first?.run_id !== run)
     return <Placeholder problem={response.error} heading={`Run ${run}`} name={run} />;
   const attempts = response.pages.flatMap((page) => page.attempts);
   const attempt = params.get("attempt");
@@ -69,10 +83,10 @@ export function Run() {
         run={first}
         attempts={attempts}
         onPath={path.isPlaceholderData ? [] : (path.data?.attempts ?? [])}
-        {...(response.hasNextPage ? { later: response.fetchNextPage } : {})}
+        response={response}
       />
       {attempt && <Log key={attempt} attempt={attempt} />}
-      {attempts.length > 0 && (
+      {first.total > 0 && (
         <>
           <CriticalPath response={path} />
           {!path.isPending && (
@@ -138,7 +152,7 @@ function Top({ run, attempts }: { run: About; attempts: readonly Attempt[] }) {
 
 /** What failed or was withheld, before everything else. */
 function Failures({ run }: { run: About }) {
-  const response = useAttempts(run.run_id, true);
+  const response = useAttempts(run.run_id, { failed: true });
   const pages = response.isPlaceholderData ? [] : response.pages;
   const failed = pages.flatMap((page) => page.attempts);
   return (
@@ -201,16 +215,19 @@ function Attempts({
   run,
   attempts,
   onPath,
-  later,
+  response,
 }: {
   run: About;
   attempts: readonly Attempt[];
   onPath: readonly string[];
-  later?: () => void;
+  response: Pages<About>;
 }) {
-  const loaded = later
-    ? `${attempts.length.toLocaleString("en")} of ${many(run.total, "attempt")}`
-    : many(attempts.length, "attempt");
+  const { values, set } = useFilters(FILTERS);
+  const filtered = Object.keys(values).length > 0;
+  const loaded =
+    attempts.length < run.total
+      ? `${attempts.length.toLocaleString("en")} of ${many(run.matching, filtered ? "matching attempt" : "attempt")}`
+      : many(attempts.length, "attempt");
   return (
     <Panel
       title="Attempts over time"
@@ -218,21 +235,42 @@ function Attempts({
         attempts.length > 0 ? `${loaded}, ${formatDuration(axisOf(attempts).seconds)}` : undefined
       }
     >
+      {(filtered || run.total > UNFILTERED_MAX) && (
+        <form
+          className="body filters"
+          aria-label="Filter attempts"
+          onSubmit={(event) => event.preventDefault()}
+        >
+          <Typed
+            label="Asset or source"
+            value={values.node}
+            placeholder="a part of a name"
+            choose={(node) => set("node", node)}
+          />
+          <FilterSelect
+            name="State"
+            value={values.state}
+            choices={Object.keys(run.counts)}
+            textOf={(state) =>
+              `${labelOf(state)} (${(run.counts[state] ?? 0).toLocaleString("en")})`
+            }
+            choose={(state) => set("state", state)}
+          />
+        </form>
+      )}
       {attempts.length > 0 ? (
         <Gantt attempts={attempts} onPath={onPath} />
+      ) : filtered ? (
+        <Empty>
+          <strong>None.</strong> No attempt of this run fits these filters.
+        </Empty>
       ) : (
         <Empty>
           <strong>It attempted nothing.</strong> Nothing was due, or what was due waits for
           something: <code>headrace why ASSET</code> says for what.
         </Empty>
       )}
-      {later && (
-        <p className="body">
-          <button type="button" className="button" onClick={later}>
-            Later attempts
-          </button>
-        </p>
-      )}
+      <MoreButton of={response} label="Later attempts" />
     </Panel>
   );
 }

@@ -14,7 +14,7 @@ const run = (run_id: string, state: string) => ({
   started_at: "2025-03-01T06:00:00+00:00",
   finished_at: "2025-03-01T06:00:30+00:00",
   reason: null,
-  attempts: [],
+  attempts: [] as object[],
 });
 
 it("filters by what is in the address, and puts there what is chosen", async () => {
@@ -91,4 +91,21 @@ it("draws durations over the time at which runs began, in the reader’s zone", 
   expect(screen.getByRole("cell", { name: "unknown" })).toBeInTheDocument();
   fireEvent.click(chart, { clientX: 10_000 });
   expect(screen.getByRole("status", { name: "Address" })).toHaveTextContent("/runs/2");
+});
+
+it("names what ran and what was held, and how many more", async () => {
+  // Would catch: numbers without names, so that each run has to be opened.
+  server().answer("/api/v1/status", { status: 404, body: {} });
+  const attempts = [
+    { value: "held", count: 1, nodes: ["flights"], more: 0 },
+    { value: "published", count: 1200, nodes: ["planes", "weather", "airports"], more: 9 },
+  ];
+  const runs = [{ ...run("1", "partial"), attempts }];
+  server().answer("/api/v1/runs/list", { body: { now: "2025-03-02T00:00:00Z", runs, next: null } });
+  renderAt("/runs", <Runs />);
+  await screen.findByRole("link", { name: "run 1" });
+  const cell = document.querySelector('td[data-label="Attempts"]');
+  expect(cell?.textContent).toBe(
+    "1 held: flights1,200 published: planes, weather, airports and 9 more",
+  );
 });

@@ -1,4 +1,4 @@
-import { useState, type ReactNode } from "react";
+import type { ReactNode } from "react";
 import { Link, useSearchParams } from "react-router";
 import type { Schema } from "../../api/client";
 import { usePages, useResponse } from "../../api/responses";
@@ -13,8 +13,10 @@ import { useFilters } from "../../parts/filters";
 import "../../parts/filters.css";
 import { Since, Time } from "../../parts/Time";
 import { minuteText } from "../../parts/times";
+import { visibleText } from "../../parts/visible";
 import { useZone } from "../../parts/zone";
 import { RunGrid } from "./RunGrid";
+import { Typed } from "./Typed";
 
 type Row = Schema["RunLine"];
 const page = (row: Row) => `/runs/${encodeURIComponent(row.run_id)}`;
@@ -34,7 +36,7 @@ const COLUMNS: readonly Column<Row>[] = [
     className: "why",
     cell: (row) => (
       <>
-        {counted(row.attempts)}
+        <Attempts of={row.attempts} />
         {row.reason && <div className="muted small">cancelled: {row.reason}</div>}
       </>
     ),
@@ -226,10 +228,10 @@ function RunFilters({ values, set, states, children }: FiltersProps) {
     <form className="stack" aria-label="Filter runs" onSubmit={(event) => event.preventDefault()}>
       <div className="filters">
         <Typed
-          key={`node ${values.node ?? ""}`}
           label="Asset or source"
-          name="node"
-          {...{ values, set }}
+          value={values.node}
+          placeholder="a part of a name"
+          choose={(node) => set("node", node)}
         />
         <FilterSelect
           name="Owner"
@@ -251,12 +253,7 @@ function RunFilters({ values, set, states, children }: FiltersProps) {
           textOf={(kind) => KINDS[kind] ?? kind}
           choose={(kind) => set("kind", kind)}
         />
-        <Typed
-          key={`actor ${values.actor ?? ""}`}
-          label="Person"
-          name="actor"
-          {...{ values, set }}
-        />
+        <Typed label="Person" value={values.actor} choose={(actor) => set("actor", actor)} />
         <label>
           First day
           <input
@@ -278,34 +275,6 @@ function RunFilters({ values, set, states, children }: FiltersProps) {
       </div>
       {children}
     </form>
-  );
-}
-
-type TypedProps = Omit<FiltersProps, "children" | "states"> & {
-  label: string;
-  name: "node" | "actor";
-};
-
-/** An exact name: it filters when it is left, or by Enter. */
-function Typed({ label, name, values, set }: TypedProps) {
-  const [text, setText] = useState(values[name] ?? "");
-  const done = () => {
-    if (text.trim() !== (values[name] ?? "")) set(name, text.trim());
-  };
-  return (
-    <label>
-      {label}
-      <input
-        className="input"
-        value={text}
-        maxLength={200}
-        onChange={(event) => setText(event.target.value)}
-        onBlur={done}
-        onKeyDown={(event) => {
-          if (event.key === "Enter") done();
-        }}
-      />
-    </label>
   );
 }
 
@@ -360,10 +329,16 @@ function NoRuns({ filtered, failed }: { filtered: boolean; failed: boolean }) {
   );
 }
 
-function counted(attempts: Row["attempts"]): string {
-  return (
-    attempts
-      .map((attempt) => `${attempt.count.toLocaleString("en")} ${labelOf(attempt.value)}`)
-      .join(", ") || "none"
-  );
+/** What ran, by its outcome: what didn't succeed first, each with the first names. */
+function Attempts({ of }: { of: Row["attempts"] }) {
+  if (!of.length) return "none";
+  return of.map(({ value, count, nodes, more }) => (
+    <div key={value}>
+      {count.toLocaleString("en")} {labelOf(value)}
+      <span className="muted">
+        : {nodes.map(visibleText).join(", ")}
+        {more > 0 && ` and ${more.toLocaleString("en")} more`}
+      </span>
+    </div>
+  ));
 }

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import NamedTuple
+
 import msgspec
 
 from headrace.store.queries.attempts import AT_PARTITIONS, at_partitions
@@ -23,25 +26,49 @@ _UNPUBLISHED = (
 )
 
 
-def of_run(
-    tx: Transaction, run_id: int, after: tuple[int, int], limit: int, *, unpublished: bool = False
-) -> list[tuple[str, AttemptRecord]]:
-    """Return (node, attempt) of a run after `after` (epoch, n), in order.
+class AttemptFilter(NamedTuple):
+    """Which attempts of a run are returned: in this state, at these nodes; None filters nothing.
 
-    With `unpublished`, only attempts that failed, were lost, held, rejected or cancelled, or wait
-    for something outside, are returned.
+    `unpublished` are those that failed, were lost, held, rejected or cancelled, or wait for
+    something outside.
     """
-    only = f" and {_UNPUBLISHED}" if unpublished else ""
+
+    state: str | None = None
+    nodes: frozenset[str] | None = None
+    unpublished: bool = False
+
+
+def of_run(
+    tx: Transaction,
+    run_id: int,
+    after: tuple[int, int],
+    limit: int,
+    wanted: AttemptFilter,
+) -> list[tuple[str, AttemptRecord]]:
+    """Return (node, attempt) of a run after `after` (epoch, n), in order."""
+    bounds = {
+        _UNPUBLISHED: wanted.unpublished,
+        "a.state = :state": wanted.state is not None,
+        "a.node in (select value from json_each(:nodes))": wanted.nodes is not None,
+    }
+    only = "".join(f" and {bound}" for bound, applies in bounds.items() if applies)
     rows = tx.execute(
         f"select a.node, {ATTEMPT.removeprefix('select')} a.run_id = :run and (a.epoch > :epoch or"
         f" (a.epoch = :epoch and a.n > :n)){only} order by a.epoch, a.n limit :limit",
-        {"run": run_id, "epoch": after[0], "n": after[1], "limit": limit},
+        {
+            "run": run_id,
+            "epoch": after[0],
+            "n": after[1],
+            "limit": limit,
+            "state": wanted.state,
+            "nodes": msgspec.json.encode(sorted(wanted.nodes or ())).decode(),
+        },
     ).fetchall()
     return [(row[0], AttemptRecord(*row[1:])) for row in rows]
 
 
 def unpublished_of_run(tx: Transaction, run_id: int) -> list[tuple[str, int]]:
-    """Return (node, number of attempts) that `of_run` returns with `unpublished`."""
+    """Return (node, number of attempts) that are `unpublished`."""
     rows = tx.execute(
         f"select a.node, count(*) from attempt a where a.run_id = ? and {_UNPUBLISHED} group by"
         " a.node",
@@ -63,13 +90,25 @@ def open_of_run(
     return {(epoch, n) for epoch, n in rows}
 
 
-def states_of_run(tx: Transaction, run_id: int) -> dict[str, int]:
-    """Return the number of a run's attempts by state."""
+class NodeAttempts(NamedTuple):
+    """The number of a run's attempts at a node in a stored state."""
+
+    state: str
+    node: str
+    attempts: int
+
+
+def counts_of_runs(tx: Transaction, runs: Iterable[int]) -> dict[int, list[NodeAttempts]]:
+    """Return run → its attempts by state and node, in the order of the first attempt of each."""
+    counted: dict[int, list[NodeAttempts]] = {}
     rows = tx.execute(
-        "select state, count(*) from attempt where run_id = ? group by state order by state",
-        (run_id,),
-    ).fetchall()
-    return {str(state): int(count) for state, count in rows}
+        "select run_id, state, node, count(*) from attempt where run_id in (select cast(value as"
+        " bigint) from json_each(:runs)) group by run_id, state, node order by min(epoch), min(n)",
+        {"runs": msgspec.json.encode(list(runs)).decode()},
+    )
+    for run, *counts in rows:
+        counted.setdefault(run, []).append(NodeAttempts(*counts))
+    return counted
 
 
 def under_way_of_run(tx: Transaction, run_id: int) -> list[tuple[str, str]]:
@@ -100,13 +139,3 @@ def tried_before(tx: Transaction, node: str, record: AttemptRecord) -> int | Non
         },
     ).fetchone()
     return None if row is None else row[0]
-
-
-def attempts_by_state(tx: Transaction, run_id: int) -> list[tuple[str, int]]:
-    """Return the number of a run's attempts by stored state, the most frequent first."""
-    rows = tx.execute(
-        "select state, count(*) as n from attempt where run_id = ? group by state order by n desc,"
-        " state",
-        (run_id,),
-    )
-    return [(state, n) for state, n in rows]

@@ -20,7 +20,7 @@ from headrace.store import Transaction
 from headrace.store.lease import holder
 from headrace_ui.queries import run_grid as stored
 from headrace_ui.queries.run_grid import GridAttempt, OfRuns
-from headrace_ui.services.run_pages import owned_nodes
+from headrace_ui.services.run_pages import nodes_named, owned_nodes
 
 _KEYS = msgspec.json.Decoder(list[str])
 DAYS_MAX = 60
@@ -156,13 +156,13 @@ def _nodes(session: ProjectSession, query: RunGridQuery) -> list[Node]:
     They are the applied ones without views, and without those that are read from production.
     """
     declared, borrowed = session.declared_promises, session.borrowed
-    names = None if query.owner is None else owned_nodes(session, query.owner)
+    named = None if query.node is None else nodes_named(session, query.node)
+    owned = None if query.owner is None else owned_nodes(session, query.owner)
     return [
         node
         for node in (*declared.nodes.values(), *declared.exports.values())
         if node.name not in borrowed
-        and query.node in (None, node.name)
-        and (names is None or node.name in names)
+        and all(names is None or node.name in names for names in (named, owned))
         and session.shows(node.name)
     ]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime, timedelta
 from typing import Annotated, Any
 
@@ -20,13 +20,19 @@ from headrace.responses import ErrorRow
 from headrace.services.runs import number_of, rows_read, unknown_run
 from headrace.store import Transaction
 from headrace.store.lease import holder
-from headrace.store.queries import attempts, failures, runs
+from headrace.store.queries import failures, runs
 from headrace.store.queries.ledger import AttemptRecord
 from headrace.store.queries.runs import Run, RunFilter
 from headrace_ui.queries import run_attempts
+from headrace_ui.queries.run_attempts import AttemptFilter, NodeAttempts
 from headrace_ui.responses.catalog import CountedRow
 
 # One line per run, in pages: `runs` has a row per partition, which is too much for a list.
+
+
+NODES_NAMED = 3
+"""Maximum number of nodes that a line names for each state."""
+_UNSUCCESSFUL = frozenset({"failed", "lost", "held", "rejected", "cancelled"})
 
 
 class RunHead(Response, frozen=True, kw_only=True):
@@ -40,12 +46,20 @@ class RunHead(Response, frozen=True, kw_only=True):
     finished_at: datetime | None
 
 
+class StateAttemptsRow(CountedRow, frozen=True, kw_only=True):
+    """The number of a run's attempts in a state, with the first `nodes` of them by name."""
+
+    nodes: list[str]
+    more: int
+    """Number of nodes that aren't named."""
+
+
 class RunLine(RunHead, frozen=True, kw_only=True):
-    """A run with the number of its `attempts` by state."""
+    """A run with its `attempts` by state: unsuccessful ones first, then the most frequent."""
 
     reason: str | None
     """Why it was cancelled."""
-    attempts: list[CountedRow]
+    attempts: list[StateAttemptsRow]
 
 
 class RunsResponse(Response, frozen=True, kw_only=True):
@@ -64,6 +78,7 @@ class RunListQuery(msgspec.Struct, frozen=True, kw_only=True):
     state: str | None = None
     actor: str | None = None
     node: str | None = None
+    """A node, or a part of the names of some."""
     owner: str | None = None
     """Runs with an attempt at a node of this owner."""
     since: date | None = None
@@ -80,32 +95,38 @@ def run_list(
 ) -> RunsResponse:
     """Return a page of runs that fit the filters; with `failed`, only those that didn't succeed.
 
-    With `node`, they are those of its newest attempts; with `owner`, those of the newest 100,000
-    attempts of all. Raise UsageError for an invalid cursor.
+    With the name of one node, they are those of its newest attempts; with a part of several names
+    or an `owner`, those of the newest 100,000 attempts of all. Raise UsageError for an invalid
+    cursor.
     """
     older_than = None if cursor is None else place(cursor, int)
     lines: list[RunLine] = []
     last = None
-    hidden = query.node is not None and not session.shows(query.node)
-    if session.store is not None and not hidden:
+    if session.store is not None:
         with session.store.read() as tx:
             page = runs.page(tx, _filter(session, query), limit=limit + 1, before=older_than)
             more = len(page) > limit
             last = page[limit - 1].id if more else None
-            lines = [line for run in page[:limit] if (line := _line(session, tx, run)) is not None]
+            counted = run_attempts.counts_of_runs(tx, [run.id for run in page[:limit]])
+            results = (_line(session, run, counted.get(run.id, ())) for run in page[:limit])
+            lines = [line for line in results if line is not None]
     return RunsResponse(
         now=session.now(), runs=lines, next=None if last is None else cursor_text(last)
     )
 
 
 def _filter(session: ProjectSession, query: RunListQuery) -> RunFilter:
+    named = None if query.node is None else nodes_named(session, query.node)
+    owned = None if query.owner is None else owned_nodes(session, query.owner)
+    single = None if named is None or len(named) != 1 else next(iter(named))
+    sets = [names for names in (None if single else named, owned) if names is not None]
     return RunFilter(
         failed=query.failed,
         kind=query.kind,
         state=query.state,
         actor=query.actor,
-        node=query.node,
-        nodes=None if query.owner is None else owned_nodes(session, query.owner),
+        node=single,
+        nodes=frozenset.intersection(*sets) if sets else None,
         since_us=_begin_us(session, query.since),
         until_us=_begin_us(session, _next_day(query.until)),
     )
@@ -119,6 +140,19 @@ def owned_nodes(session: ProjectSession, owner: str) -> frozenset[str]:
     )
 
 
+def nodes_named(session: ProjectSession, text: str) -> frozenset[str]:
+    """Return the visible nodes whose names contain a text, in any case.
+
+    If it is the name of a node, also of one that was removed, they are that node alone.
+    """
+    nodes = () if session.compiled is None else session.compiled.project.nodes()
+    names = {node.name for node in nodes if session.shows(node.name)}
+    like = frozenset(name for name in names if text.lower() in name.lower())
+    if text in names or (not like and session.shows(text)):
+        return frozenset((text,))
+    return like
+
+
 def _next_day(day: date | None) -> date | None:
     return None if day is None or day == date.max else day + timedelta(days=1)
 
@@ -127,17 +161,25 @@ def _begin_us(session: ProjectSession, day: date | None) -> int | None:
     return None if day is None else day_start_us(day, session.timezone)
 
 
-def _line(session: ProjectSession, tx: Transaction, run: Run) -> RunLine | None:
+def _line(session: ProjectSession, run: Run, attempts: Sequence[NodeAttempts]) -> RunLine | None:
     """Return a run with its attempts by state; None if all of them are of hidden nodes."""
-    by_state = (
-        run_attempts.attempts_by_state(tx, run.id)
-        if session.visible is None
-        else Counter(_states(session, tx, run.id)).most_common()
-    )
+    by_state: dict[str, list[NodeAttempts]] = {}
+    for item in attempts:
+        if session.shows(item.node):
+            by_state.setdefault(item.state, []).append(item)
     if session.visible is not None and not by_state:
         return None
-    counted = [CountedRow(value=state, count=n) for state, n in by_state]
-    return RunLine(**head(session, run), reason=run.reason, attempts=counted)
+    rows = [
+        StateAttemptsRow(
+            value=state,
+            count=sum(item.attempts for item in items),
+            nodes=[item.node for item in items[:NODES_NAMED]],
+            more=max(len(items) - NODES_NAMED, 0),
+        )
+        for state, items in by_state.items()
+    ]
+    rows.sort(key=lambda row: (row.value not in _UNSUCCESSFUL, -row.count, row.value))
+    return RunLine(**head(session, run), reason=run.reason, attempts=rows)
 
 
 def head(session: ProjectSession, run: Run) -> dict[str, Any]:
@@ -214,6 +256,8 @@ class RunTimeline(RunHead, frozen=True, kw_only=True):
     counts: dict[str, int]
     total: int = 0
     """Number of all its attempts."""
+    matching: int = 0
+    """Number of those in the asked state and at the asked nodes."""
     unpublished: int = 0
     """Number of attempts that failed, were lost, held, rejected or cancelled, or wait for something
     outside, as a disk with space."""
@@ -240,8 +284,13 @@ def run_timeline(
     limit: Annotated[int, Meta(ge=1, le=500)] = 500,
     *,
     failed: bool = False,
+    state: str | None = None,
+    node: str | None = None,
 ) -> RunTimeline:
     """Return a page of a run's attempts, in order; with `failed`, only the `unpublished` ones.
+
+    With `state` and `node`, they are those in that state, and at a node or nodes with that part of
+    a name.
 
     Data staged by a backfill and batches ingested in other attempts aren't among them. Raise
     UsageError for an unknown run, also one without a visible node, or an invalid cursor.
@@ -251,13 +300,20 @@ def run_timeline(
     if session.store is None:
         raise unknown_run(run)
     now_us = session.clock.now_us()
+    named = None if node is None else nodes_named(session, node)
+    wanted = AttemptFilter(state, named, unpublished=failed)
     with session.store.read() as tx:
         record = runs.get(tx, number)
         if record is None:
             raise unknown_run(run)
         leads = holder(tx)
-        rows = _visible_attempts(session, tx, number, begin, limit + 1, unpublished=failed)
-        counts = _states(session, tx, number)
+        rows = _visible_attempts(session, tx, number, begin, limit + 1, wanted)
+        counted_nodes = [
+            item
+            for item in run_attempts.counts_of_runs(tx, [number]).get(number, ())
+            if session.shows(item.node)
+        ]
+        counts = _by_state(counted_nodes)
         if session.visible is not None and not counts:
             raise unknown_run(run)
         unpublished = sum(
@@ -283,6 +339,11 @@ def run_timeline(
         cancel_reason=record.reason,
         counts=counts,
         total=sum(counts.values()),
+        matching=sum(
+            item.attempts
+            for item in counted_nodes
+            if state in (None, item.state) and (named is None or item.node in named)
+        ),
         unpublished=unpublished,
         retryable=sum(retry.partitions for retry in retries),
         retries=retries,
@@ -315,26 +376,23 @@ def _visible_attempts(
     run: int,
     after: tuple[int, int],
     limit: int,
-    *,
-    unpublished: bool,
+    wanted: AttemptFilter,
 ) -> list[tuple[str, AttemptRecord]]:
     """Return at most `limit` (node, attempt) of visible nodes after `after`, in order."""
     rows: list[tuple[str, AttemptRecord]] = []
     while True:
-        page = run_attempts.of_run(tx, run, after, limit, unpublished=unpublished)
+        page = run_attempts.of_run(tx, run, after, limit, wanted)
         rows += [row for row in page if session.shows(row[0])]
         if len(rows) >= limit or len(page) < limit:
             return rows[:limit]
         after = (page[-1][1].epoch, page[-1][1].n)
 
 
-def _states(session: ProjectSession, tx: Transaction, run: int) -> dict[str, int]:
-    """Return the number of a run's attempts at visible nodes by state, in the order of states."""
-    if session.visible is None:
-        return run_attempts.states_of_run(tx, run)
-    counts = Counter(
-        attempt.state for attempt in attempts.of_run(tx, run) if session.shows(attempt.node)
-    )
+def _by_state(items: Iterable[NodeAttempts]) -> dict[str, int]:
+    """Return the number of attempts by state, in the order of states."""
+    counts: Counter[str] = Counter()
+    for item in items:
+        counts[item.state] += item.attempts
     return dict(sorted(counts.items()))
 
 

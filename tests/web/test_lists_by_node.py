@@ -150,7 +150,7 @@ def seen_by(token: str) -> list[str]:
 def addresses(names: list[str]) -> list[str]:
     listing = [
         "/api/v1/status", "/api/v1/assets", "/api/v1/assets?sort=state", "/api/v1/search?q=r",
-        "/api/v1/search?q=INC-1", "/api/v1/incidents", "/api/v1/incidents?every=true",
+        "/api/v1/search?q=INC-1", "/api/v1/sql/tables", "/api/v1/runs/list?node=r", "/api/v1/incidents", "/api/v1/incidents?every=true",
         "/api/v1/incidents/1", "/api/v1/incidents/2", "/api/v1/runs", "/api/v1/runs?failed=true",
         "/api/v1/runs?run=1", "/api/v1/runs/list", "/api/v1/ls", "/api/v1/paused",
         "/api/v1/runs/grid", "/api/v1/runs/grid?failed=true",

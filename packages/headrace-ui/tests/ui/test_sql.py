@@ -88,3 +88,38 @@ def test_a_query_is_cancelled_and_a_wrong_one_says_why(site: Site) -> None:
         query.fill("drop table revenue")
         page.get_by_role("button", name="Run query").click()
         expect(page.get_by_role("alert")).to_contain_text("only one query that returns rows")
+
+
+def test_the_tables_are_beside_the_query_and_below_it_on_a_phone(site: Site) -> None:
+    """Would catch: a name that a click doesn't write, text without colours or beside them, a page
+    wider than a phone."""
+    site.problems.clear()
+    with site.page() as page:
+        page.set_viewport_size({"width": 1280, "height": 800})
+        open_page(page, "/sql")
+        query = page.get_by_role("textbox", name="Query")
+        query.fill("select count(*) from")
+        page.get_by_role("textbox", name="Filter tables").fill("reven")
+        tables = page.get_by_role("list", name="Tables")
+        expect(tables.get_by_role("button", name="orders", exact=True)).to_have_count(0)
+        tables.get_by_role("button", name="revenue", exact=True).first.click()
+        expect(query).to_have_value("select count(*) from revenue")
+        expect(page.locator(".query-text .hljs-keyword").first).to_have_text("select")
+        text, colours = (
+            page.locator(f".query-text > {part}").bounding_box() for part in ("textarea", "pre")
+        )
+        assert text == colours
+        beside = page.get_by_role("region", name="Tables").bounding_box()
+        above = page.get_by_role("region", name="Query").bounding_box()
+        assert beside and above and beside["x"] > above["x"] + above["width"]
+        page.keyboard.press("Control+Enter")
+        number = page.get_by_role("columnheader", name=re.compile("count"))
+        expect(number).to_have_css("text-align", "right")
+        accessible(page)
+        page.set_viewport_size({"width": 375, "height": 800})
+        below = page.get_by_role("region", name="Tables").bounding_box()
+        above = page.get_by_role("region", name="Query").bounding_box()
+        assert below and above and below["y"] >= above["y"] + above["height"]
+        assert page.evaluate("document.documentElement.scrollWidth") <= 375
+        accessible(page)
+    assert site.problems == []

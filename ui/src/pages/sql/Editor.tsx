@@ -1,14 +1,18 @@
 // A query's text with offers of what can follow: keywords at once, tables and columns as the reader may see them.
 import {
+  lazy,
+  Suspense,
   useDeferredValue,
   useId,
   useLayoutEffect,
   useRef,
   useState,
   type KeyboardEvent,
+  type RefObject,
 } from "react";
 import { useResponse } from "../../api/responses";
 import { cellText } from "../../parts/values";
+import { visibleLines } from "../../parts/visible";
 import {
   completed,
   keywordsFor,
@@ -22,28 +26,33 @@ import {
 
 const OFFERS_MAX = 8;
 
+const Highlighted = lazy(() => import("../../parts/Highlighted"));
+
 type Props = {
+  areaRef: RefObject<HTMLTextAreaElement | null>;
   query: string;
   change: (query: string) => void;
   run: () => void;
 };
 
-export function Editor({ query, change, run }: Props) {
+export function Editor({ areaRef, query, change, run }: Props) {
   const [caret, setCaret] = useState<number | null>(null);
   const [chosen, setChosen] = useState(-1);
-  const areaRef = useRef<HTMLTextAreaElement>(null);
+  const colouredRef = useRef<HTMLPreElement>(null);
   /** Where the caret belongs once the completed text is there. */
   const caretRef = useRef<number | null>(null);
   const listId = useId();
   const word = caret === null ? null : wordAt(query, caret);
   const offers = useOffers(query, word);
   const open = offers.length > 0;
+  // The colours are those of a text below the field; both have to be the same text.
+  const coloured = visibleLines(query) === query;
 
   useLayoutEffect(() => {
     if (caretRef.current === null) return;
     areaRef.current?.setSelectionRange(caretRef.current, caretRef.current);
     caretRef.current = null;
-  }, [query]);
+  }, [areaRef, query]);
 
   const close = () => {
     setCaret(null);
@@ -71,28 +80,41 @@ export function Editor({ query, change, run }: Props) {
   };
   return (
     <div className="query-editor">
-      <textarea
-        ref={areaRef}
-        className="input mono"
-        aria-label="Query"
-        aria-describedby={`${listId}-keys`}
-        aria-autocomplete="list"
-        aria-controls={open ? listId : undefined}
-        aria-activedescendant={open && chosen >= 0 ? `${listId}-${chosen}` : undefined}
-        rows={Math.min(Math.max(query.split("\n").length + 1, 6), 20)}
-        spellCheck={false}
-        autoCapitalize="off"
-        autoComplete="off"
-        value={query}
-        onChange={(event) => {
-          change(event.target.value);
-          setCaret(event.target.selectionStart);
-          setChosen(-1);
-        }}
-        onKeyDown={pressed}
-        onBlur={close}
-        onClick={close}
-      />
+      <div className="query-text">
+        {coloured && (
+          <pre ref={colouredRef} className="input mono" aria-hidden="true">
+            <Suspense fallback={query}>
+              <Highlighted text={query} language="sql" />
+            </Suspense>
+            {"\n"}
+          </pre>
+        )}
+        <textarea
+          ref={areaRef}
+          className={coloured ? "input mono coloured" : "input mono"}
+          aria-label="Query"
+          aria-describedby={`${listId}-keys`}
+          aria-autocomplete="list"
+          aria-controls={open ? listId : undefined}
+          aria-activedescendant={open && chosen >= 0 ? `${listId}-${chosen}` : undefined}
+          rows={Math.min(Math.max(query.split("\n").length + 1, 6), 20)}
+          spellCheck={false}
+          autoCapitalize="off"
+          autoComplete="off"
+          value={query}
+          onChange={(event) => {
+            change(event.target.value);
+            setCaret(event.target.selectionStart);
+            setChosen(-1);
+          }}
+          onKeyDown={pressed}
+          onBlur={close}
+          onScroll={({ currentTarget }) =>
+            colouredRef.current?.scrollTo({ top: currentTarget.scrollTop })
+          }
+          onClick={close}
+        />
+      </div>
       {open && (
         <ul id={listId} role="listbox" aria-label="Completions" className="offers">
           {offers.map((offer, index) => (

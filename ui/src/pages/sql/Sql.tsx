@@ -16,6 +16,7 @@ import { many } from "../../parts/words";
 import { Editor } from "./Editor";
 import { forget, remember, usePast } from "./history";
 import { Result, type Response } from "./Result";
+import { Tables } from "./Tables";
 import "./sql.css";
 
 const ROWS = [100, 1_000, 10_000] as const;
@@ -32,6 +33,7 @@ export function Sql() {
   const { values, set } = useFilters(["query", "limit"]);
   const [query, setQuery] = useState(values.query ?? "");
   const [state, setState] = useState<State>({ kind: "idle" });
+  const areaRef = useRef<HTMLTextAreaElement>(null);
   const cancelRef = useRef<(() => void) | null>(null);
   useEffect(() => () => cancelRef.current?.(), []);
   const limit = ROWS.find((rows) => String(rows) === values.limit) ?? ROWS[1];
@@ -54,48 +56,62 @@ export function Sql() {
       });
     setState(next);
   };
+  const insert = (text: string) => {
+    const area = areaRef.current;
+    if (!area) return;
+    const before = area.value[area.selectionStart - 1] ?? "";
+    const spaced = /[\w"]/.test(before) ? ` ${text}` : text;
+    area.focus();
+    area.setRangeText(spaced, area.selectionStart, area.selectionEnd, "end");
+    setQuery(area.value);
+  };
   return (
     <div className="stack">
       <Heading
         title="SQL"
         subtitle="One query over one snapshot of all published tables. Nothing can be changed; classified columns are masked or left out."
       />
-      <Panel title="Query">
-        <div className="body stack">
-          <Editor query={query} change={setQuery} run={() => void run()} />
-          <div className="row">
-            <button
-              type="button"
-              className="button main"
-              disabled={!query.trim() || state.kind === "running"}
-              onClick={() => void run()}
-            >
-              Run query
-            </button>
-            {state.kind === "running" && (
-              <button type="button" className="button" onClick={state.cancel}>
-                Cancel
+      <div className="sql-page">
+        <Panel title="Query">
+          <div className="body stack">
+            <Editor areaRef={areaRef} query={query} change={setQuery} run={() => void run()} />
+            <div className="row">
+              <button
+                type="button"
+                className="button main"
+                disabled={!query.trim() || state.kind === "running"}
+                onClick={() => void run()}
+              >
+                Run query
               </button>
-            )}
-            <Select
-              name="Rows at most"
-              value={`${limit}`}
-              choices={ROWS.map((rows) => [`${rows}`, rows.toLocaleString("en")] as const)}
-              choose={(rows) => set("limit", rows)}
-              inline
-            />
-            <span role="status" className="muted small">
               {state.kind === "running" && (
-                <Since at={state.since} suffix="so far" before="Running, " />
+                <button type="button" className="button" onClick={state.cancel}>
+                  Cancel
+                </button>
               )}
-              {state.kind === "cancelled" && "Cancelled."}
-            </span>
+              <Select
+                name="Rows at most"
+                value={`${limit}`}
+                choices={ROWS.map((rows) => [`${rows}`, rows.toLocaleString("en")] as const)}
+                choose={(rows) => set("limit", rows)}
+                inline
+              />
+              <span role="status" className="muted small">
+                {state.kind === "running" && (
+                  <Since at={state.since} suffix="so far" before="Running, " />
+                )}
+                {state.kind === "cancelled" && "Cancelled."}
+              </span>
+            </div>
+            {state.kind === "failed" && <Refusal problem={state.problem} />}
           </div>
-          {state.kind === "failed" && <Refusal problem={state.problem} />}
+        </Panel>
+        <Tables insert={insert} />
+        <div className="stack">
+          {state.kind === "done" && <Result response={state.response} />}
+          <Past choose={setQuery} />
         </div>
-      </Panel>
-      {state.kind === "done" && <Result response={state.response} />}
-      <Past choose={setQuery} />
+      </div>
     </div>
   );
 }

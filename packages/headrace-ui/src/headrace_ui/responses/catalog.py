@@ -7,7 +7,7 @@ from datetime import datetime
 import msgspec
 
 from headrace.responses.access import RefusedActRow
-from headrace.responses.base import Response
+from headrace.responses.base import ColumnRow, Response
 from headrace.responses.erasures import HoldRow, RetentionRow
 from headrace.responses.project import NodeRow
 from headrace.responses.runs import LearntRow
@@ -163,6 +163,22 @@ class SearchResponse(Response, frozen=True, kw_only=True):
     """There is more than is shown."""
     similar: bool = False
     """No name contains the words: these are similar ones."""
+
+
+class SqlTableRow(Response, frozen=True, kw_only=True):
+    """A table that a query may name. `kind` is `source`, `asset` or `state`; the columns are empty
+    where nothing is known of them yet."""
+
+    kind: str
+    name: str
+    columns: list[ColumnRow]
+
+
+class SqlTablesResponse(Response, frozen=True, kw_only=True):
+    """Tables that a query may name; `total` is the number of all that fit."""
+
+    tables: list[SqlTableRow]
+    total: int
 
 
 class PossibleActRow(Response, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from headrace.extension import node_row
 from headrace.model import (
     Asset,
     Project,
@@ -14,7 +15,6 @@ from headrace.model import (
 from headrace.project.caches import cached
 from headrace.project.session import ProjectSession
 from headrace.project.snapshots import project_state
-from headrace.standing.node_rows import node_row
 from headrace.store import Transaction
 from headrace.store.queries import (
     incidents,

@@ -37,6 +37,11 @@ class AttemptFilter(NamedTuple):
     nodes: frozenset[str] | None = None
     unpublished: bool = False
 
+    def fits(self, item: NodeAttempts) -> bool:
+        """Return whether attempts are in this state and at these nodes."""
+        at_node = self.nodes is None or item.node in self.nodes
+        return at_node and self.state in (None, item.state)
+
 
 def of_run(
     tx: Transaction,

@@ -300,20 +300,15 @@ def run_timeline(
     if session.store is None:
         raise unknown_run(run)
     now_us = session.clock.now_us()
-    named = None if node is None else nodes_named(session, node)
-    wanted = AttemptFilter(state, named, unpublished=failed)
+    wanted = _wanted(session, state, node, failed)
     with session.store.read() as tx:
         record = runs.get(tx, number)
         if record is None:
             raise unknown_run(run)
         leads = holder(tx)
         rows = _visible_attempts(session, tx, number, begin, limit + 1, wanted)
-        counted_nodes = [
-            item
-            for item in run_attempts.counts_of_runs(tx, [number]).get(number, ())
-            if session.shows(item.node)
-        ]
-        counts = _by_state(counted_nodes)
+        at_nodes = _visible_counts(session, tx, number)
+        counts = _by_state(at_nodes)
         if session.visible is not None and not counts:
             raise unknown_run(run)
         unpublished = sum(
@@ -339,11 +334,7 @@ def run_timeline(
         cancel_reason=record.reason,
         counts=counts,
         total=sum(counts.values()),
-        matching=sum(
-            item.attempts
-            for item in counted_nodes
-            if state in (None, item.state) and (named is None or item.node in named)
-        ),
+        matching=sum(_by_state(filter(wanted.fits, at_nodes)).values()),
         unpublished=unpublished,
         retryable=sum(retry.partitions for retry in retries),
         retries=retries,
@@ -386,6 +377,19 @@ def _visible_attempts(
         if len(rows) >= limit or len(page) < limit:
             return rows[:limit]
         after = (page[-1][1].epoch, page[-1][1].n)
+
+
+def _wanted(
+    session: ProjectSession, state: str | None, node: str | None, failed: bool
+) -> AttemptFilter:
+    named = None if node is None else nodes_named(session, node)
+    return AttemptFilter(state, named, unpublished=failed)
+
+
+def _visible_counts(session: ProjectSession, tx: Transaction, run: int) -> list[NodeAttempts]:
+    """Return a run's attempts at visible nodes by state and node."""
+    counted = run_attempts.counts_of_runs(tx, [run]).get(run, ())
+    return [item for item in counted if session.shows(item.node)]
 
 
 def _by_state(items: Iterable[NodeAttempts]) -> dict[str, int]:

@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from headrace.extension import SEE, ProjectSession, command
 from headrace.lake import STATE_SCHEMA
+from headrace.plan import Compiled
 from headrace.responses import ColumnRow
 from headrace.services.render import typed_columns
 from headrace.store.queries.state_tables import TABLES
@@ -43,16 +44,20 @@ def sql_tables(
 
 def _tables(session: ProjectSession) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     """Yield kind, name and names of columns of each table."""
-    project, compiled = session.project(), session.compiled
-    for name in sorted({*project.sources, *project.assets}, key=str.lower):
-        asset = project.assets.get(name)
-        if session.shows(name) and (asset is None or asset.materialize != "files"):
-            node = None if compiled is None else compiled.nodes.get(name)
-            kind = "source" if asset is None else "asset"
-            yield kind, name, () if node is None else tuple(node.column_names or ())
+    project = session.project()
+    tables = [name for name, asset in project.assets.items() if asset.materialize != "files"]
+    for name in sorted((*project.sources, *tables), key=str.lower):
+        if session.shows(name):
+            kind = "source" if name in project.sources else "asset"
+            yield kind, name, _known_names(session.compiled, name)
     if session.visible is None:
         for name, table in TABLES.items():
             yield STATE, f"{STATE_SCHEMA}.{name}", tuple(table.columns)
+
+
+def _known_names(compiled: Compiled | None, node: str) -> tuple[str, ...]:
+    known = None if compiled is None else compiled.nodes.get(node)
+    return () if known is None else tuple(known.column_names or ())
 
 
 def _columns(session: ProjectSession, kind: str, name: str) -> list[ColumnRow]:

@@ -83,7 +83,7 @@ const PARTS: readonly Part[] = [
     show: ({ node, columns }) => <Lineage name={node.name} columns={columns} />,
   },
   { part: "runs", name: "Runs", show: ({ node }) => <Runs name={node.name} /> },
-  { part: "use", name: "Use", show: ({ node }) => <UsedBy name={node.name} /> },
+  { part: "use", name: "Readers", show: ({ node }) => <UsedBy name={node.name} /> },
   {
     part: "code",
     name: "Code",

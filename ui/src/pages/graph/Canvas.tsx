@@ -145,7 +145,7 @@ function node(
     width,
     height,
     data: { card, root, columns, down },
-    ariaRole: "link",
+    ariaRole: isGroup(card) ? "link" : "button",
   };
 }
 

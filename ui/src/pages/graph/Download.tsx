@@ -1,6 +1,7 @@
 // Saves the whole view as a picture, in the colours of the page.
 import type { Schema } from "../../api/client";
-import { save } from "../../parts/save";
+import { useState } from "react";
+import { save as saveAs } from "../../parts/save";
 import { layout } from "./layout";
 import { pictureOf, type Colours } from "./picture";
 
@@ -11,6 +12,12 @@ const PIXELS_MAX = 16_000;
 export function Download({ view }: { view: Schema["GraphView"] }) {
   // always from left to right, also where the window is narrow
   const picture = async () => pictureOf(view, await layout(view), coloursOfPage());
+  const [failed, setFailed] = useState(false);
+  const save = (made: Promise<Blob | null>, ending: string) =>
+    void made.then(
+      (blob) => blob && saveAs(blob, `${name}.${ending}`),
+      () => setFailed(true),
+    );
   const name = `graph${view.root ? `-${view.root.split(":").slice(1).join(":")}` : ""}`;
   return (
     <span className="save" role="group" aria-label="Save the graph as a picture">
@@ -18,8 +25,9 @@ export function Download({ view }: { view: Schema["GraphView"] }) {
         type="button"
         className="button small"
         onClick={() =>
-          void picture().then(({ svg }) =>
-            save(new Blob([svg], { type: "image/svg+xml" }), `${name}.svg`),
+          save(
+            picture().then(({ svg }) => new Blob([svg], { type: "image/svg+xml" })),
+            "svg",
           )
         }
       >
@@ -28,14 +36,11 @@ export function Download({ view }: { view: Schema["GraphView"] }) {
       <button
         type="button"
         className="button small"
-        onClick={() =>
-          void picture()
-            .then(png)
-            .then((blob) => blob && save(blob, `${name}.png`))
-        }
+        onClick={() => save(picture().then(png), "png")}
       >
         Save PNG
       </button>
+      {failed && <span role="alert">The picture can’t be drawn.</span>}
     </span>
   );
 }

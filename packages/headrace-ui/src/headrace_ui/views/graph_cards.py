@@ -124,8 +124,9 @@ class GraphOverview:
     ) -> CardView:
         """Return one card for several nodes."""
         counted = Counter(map(str, map(self._states.get, names, repeat(NEVER))))
+        causes = [name for name in names if self.cards.is_cause(name)]
         incident = (
-            next(filter(None, map(self.cards.incident, names)), None)
+            next(filter(None, map(self.cards.incident, causes or names)), None)
             if self.cards.has_incidents
             else None
         )
@@ -143,7 +144,7 @@ class GraphOverview:
             quarantined=self.cards.any_quarantined(names),
             paused=False,
             incident=incident,
-            cause=any(map(self.cards.is_cause, names)),
+            cause=bool(causes),
             steps=steps,
             hidden_above=0,
             hidden_below=0,

@@ -143,8 +143,10 @@ def _node_states(session: ProjectSession) -> _NodeStates:
     now_us, held = session.clock.now_us(), dict[str, str]()
     with project_state(session, now_us) as snapshot:
         current = list(incidents.open_incidents(snapshot.tx))
+        for incident in current:  # a node's own cause before what holds it up
+            held.setdefault(incident.node, incident.label)
         for incident in current:
-            for name in (incident.node, *incident.affected.assets, *incident.affected.consumers):
+            for name in (*incident.affected.assets, *incident.affected.consumers):
                 held.setdefault(name, incident.label)
         return _NodeStates(
             states=snapshot.nodes.states,

@@ -67,6 +67,7 @@ def test_values_in_sql_are_literals_and_names_are_quoted(parse: Parse) -> None:
         "$a$ $value(table) $a$",
         "-- it's $value(table)\n1",
         "/* don't $value(table) */ 1",
+        "/* a /* b */ $value(table) */ 1",
     ],
 )
 def test_texts_names_and_comments_of_sql_stay(parse: Parse, kept: str) -> None:
@@ -75,6 +76,71 @@ def test_texts_names_and_comments_of_sql_stay(parse: Parse, kept: str) -> None:
         f"select {kept}, 'orders'",
         f"select {kept}, 'refunds'",
     ]
+
+
+def test_a_negative_number_begins_no_comment(parse: Parse) -> None:
+    """`10 -$value(off)` with -5, whose rest was a comment."""
+    declared = parse(
+        "assets/orders.sql",
+        "/* headrace\nname: n_$value(n)\nowner: core\nfor_each: [{n: a, off: -5}]\n*/\n"
+        "select 10 -$value(off) as e",
+    )
+    assert [asset.body.text for asset in declared.assets] == ["select 10 -(-5) as e"]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("touching", ["amount_$value(table)", "$value(days)0", "a$column(amount)"])
+def test_what_touches_a_word_is_refused(parse: Parse, touching: str) -> None:
+    """A value that becomes a part of a name or of a number."""
+    declared = parse("assets/orders.sql", f"{TOTALS}select {touching} as x")
+    assert {problem.code for problem in declared.problems} == {"sql_syntax"}
+    assert declared.assets == ()
+
+
+def test_texts_that_arent_sql_take_values_only(parse: Parse) -> None:
+    """A name in double quotes where a name is meant, or DuckDB's quotes in another database."""
+    text = (
+        "source: $value(t)\nfor_each: [{t: a, name: it's}]\nowner: core\nconnection: db\n"
+        "query: select $value(t) from x\nchecks: [{unique: [QQ]}]\n"
+    )
+    declared = parse("sources/orders.yaml", text.replace("QQ", "$value(t)"))
+    assert declared.problems == ()
+    connector = declared.sources[0].connector
+    assert connector is not None
+    assert "select a from x" in str(connector)
+    declared = parse("sources/orders.yaml", text.replace("QQ", "$column(t)"))
+    assert told(declared.problems) == ["wrong_value sources/orders.yaml:6"]
+
+
+def test_keys_stay_apart(parse: Parse) -> None:
+    """Two columns that become one, whose first mask is lost."""
+    text = (
+        "source: $value(n)\nfor_each: [{n: a, x: kind, y: YY}]\nowner: core\nfiles: a.csv\n"
+        "columns:\n  $value(x): {classification: personal}\n"
+        "  $value(y): {classification: internal}\n"
+    )
+    assert parse("sources/orders.yaml", text.replace("YY", "other")).problems == ()
+    for value, code in (("kind", "yaml_duplicate_key"), ("5", "yaml_key"), ("[p]", "yaml_key")):
+        problems = parse("sources/orders.yaml", text.replace("YY", value)).problems
+        assert told(problems) == [f"{code} sources/orders.yaml:7"]
+
+
+def test_values_may_look_like_what_stands_for_them(parse: Parse) -> None:
+    """A value that is itself searched for values."""
+    declared = parse(
+        "consumers.yaml",
+        "- consumer: a\n  for_each: [{d: costs $value(zz)}]\n  description: $value(d)\n"
+        "  owner: o\n  reads: [x]\n  due: '07:00'\n",
+    )
+    assert [consumer.description for consumer in declared.consumers] == ["costs $value(zz)"]
+
+
+def test_sql_in_a_file_of_its_own_is_refused(parse: Parse) -> None:
+    """Instances whose query has no values, and a message that the file isn't there."""
+    declared = parse(
+        "assets/orders.yaml", "asset: t_$value(n)\nfor_each: [{n: a}, {n: b}]\nowner: core\n"
+    )
+    assert told(declared.problems) == ["wrong_value assets/orders.yaml:2"]
+    assert "front matter of the .sql file" in declared.problems[0].hint
 
 
 def test_sql_in_checks_is_sql(parse: Parse) -> None:
@@ -176,7 +242,9 @@ def test_a_declaration_cant_grow_without_bounds(parse: Parse) -> None:
     assert told(parse("consumers.yaml", text.replace("{}", rows)).problems) == [
         "wrong_value consumers.yaml:2"
     ]
-    rows = ", ".join("{a: b}" for _ in range(INSTANCES_MAX))
+    rows = ", ".join(f"{{a: b{number}}}" for number in range(INSTANCES_MAX))
+    many = text.replace("{}", rows).replace("consumer: c", "consumer: c_$value(a)")
+    assert len(parse("consumers.yaml", many).consumers) == INSTANCES_MAX
     text = text.replace("[x]", f"[{'x' * (CHARACTERS_MAX // INSTANCES_MAX)}]")
     assert told(parse("consumers.yaml", text.replace("{}", rows)).problems) == [
         "wrong_value consumers.yaml:2"

@@ -464,3 +464,13 @@ def test_modules_that_cant_be_found_are_named_before_anything_runs(tmp_path: Pat
     ]
     (tmp_path / "shared.py").write_text("import json\n")
     assert "shared.py" not in {problem.place.file for problem in compile_project(tmp_path).problems}
+
+
+def test_a_problem_of_one_of_many_names_its_node(tmp_path: Path) -> None:
+    """An unknown column of one of fifty nodes, at a line that all of them have."""
+    wide = "name: t_$value(c)\nfor_each: [{c: distance}, {c: nope}]\n"
+    text = "/* headrace\nowner: core\n" + wide + "*/\nselect $column(c) from flights\n"
+    result = compile_project(write(tmp_path, {**DAILY, "assets/t.sql": text}))
+    assert [(problem.place.line, problem.message) for problem in result.problems] == [
+        (6, "unknown column `nope` (looked in flights), in `t_nope`")
+    ]

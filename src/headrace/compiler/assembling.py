@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -46,6 +47,13 @@ Step = Callable[..., None]
 _NOTHING = AssetTextAnalysis(None)
 
 
+def _naming(name: str, problem: Problem) -> Problem:
+    """Return a problem whose message names the node."""
+    if f"`{name}`" in problem.message:
+        return problem
+    return msgspec.structs.replace(problem, message=f"{problem.message}, in `{name}`")
+
+
 class Assembler:
     """One compilation of a linked project; `bodies` and `lines` are for the cache."""
 
@@ -71,6 +79,9 @@ class Assembler:
             (name for name, asset in project.assets.items() if asset.materialize == "view"), ""
         )
         """Views with their fingerprints, on which the readers of a view depend."""
+        places = Counter(node.place for node in project.nodes())
+        self._of_for_each = {node.name for node in project.nodes() if places[node.place] > 1}
+        """Nodes that one declaration declares at once."""
         self._given: dict[str, OutputSchema] = {}
         self._inputs: dict[str, tuple[tuple[InputSpec, ...], list[Problem]]] = {}
         """Inputs of each asset that was looked at, with the problems in naming them."""
@@ -129,7 +140,9 @@ class Assembler:
         )
 
     def _report(self, name: str, wrong: Sequence[Problem], problems: list[Problem]) -> None:
-        """Add problems of a node."""
+        """Add problems of a node, with its name where its place is that of other nodes, too."""
+        if wrong and name in self._of_for_each:
+            wrong = [_naming(name, problem) for problem in wrong]
         if wrong:
             problems.extend(wrong)
             self.node_problems[name] = (*self.node_problems.get(name, ()), *wrong)

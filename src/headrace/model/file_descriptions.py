@@ -461,7 +461,14 @@ SECTIONS: tuple[Section, ...] = (
         (FOR_EACH, *_CONSUMER),
         listed=True,
     ),
-    Section("tests", "Tests", ("tests/**/*.yaml",), yaml_files.TEST_FIELDS, _TEST, listed=True),
+    Section(
+        "tests",
+        "Tests",
+        ("tests/**/*.yaml",),
+        {*yaml_files.TEST_FIELDS, FOR_EACH.name},
+        (FOR_EACH, *_TEST),
+        listed=True,
+    ),
     Section(
         "calendars",
         "Calendars",

@@ -1,13 +1,14 @@
 """`for_each`: one declaration for many nodes of one shape, one for each mapping of its list.
 
-In its texts `$value(NAME)` stands for a value of the mapping, and `$column(NAME)` and
-`$table(NAME)` for a name in SQL. In SQL a value becomes a literal and a name is quoted, so neither
-can change the statement around it. Elsewhere a value is inserted as it is, and a text that is
-nothing but `$value(NAME)` becomes the value itself: a number, or a list.
+In its texts `$value(NAME)` stands for a value of the mapping, which is inserted as it is; a text
+that is nothing else becomes the value itself: a number, or a list. In the SQL of assets and checks
+a value becomes a literal, and `$column(NAME)` and `$table(NAME)` quoted names, so that neither can
+change the statement around it.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from math import isfinite
@@ -17,7 +18,7 @@ from msgspec.structs import replace
 
 from headrace.model.contract_options import quoted, text_literal
 from headrace.model.errors import Problem, Report, did_you_mean, shown
-from headrace.model.fields import Items, LocatedMapping, kind_of
+from headrace.model.fields import Items, LocatedMapping, kind_of, plain
 from headrace.model.schemas import PARAMETERS, Field, listed
 from headrace.model.secrets import PARAMETER_NAME
 
@@ -32,15 +33,16 @@ INSTANCES_MAX = 10_000
 CHARACTERS_MAX = 1 << 26
 """At most this number of characters in all instances of a declaration."""
 SQL_FIELDS = frozenset({"query", "where"})
-"""Fields whose texts are SQL."""
+"""Fields of checks whose texts are SQL."""
 _NAMED_MAX = 3
 _STANDS_FOR = re.compile(r"\$(?P<kind>column|table|value)\((?P<name>[^()\n]*)\)")
 _IN_SQL = re.compile(
-    r"""[eE]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|/\*.*?\*/|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$"""
-    rf"|(?P<stands>{_STANDS_FOR.pattern})",
+    r"""[eE]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$"""
+    rf"|(?P<comment>/\*)|(?P<before>[\w$]?)(?P<stands>{_STANDS_FOR.pattern})(?P<behind>\w?)",
     re.DOTALL,
 )
-"""Texts, quoted names and comments, which stay as they are, and what stands for a value."""
+"""Texts and quoted names, which stay as they are, the start of a comment, what has a value."""
+_OF_COMMENT = re.compile(r"/\*|\*/")
 
 
 class Instance(NamedTuple):
@@ -54,38 +56,52 @@ class Instance(NamedTuple):
         """Return SQL that begins on `line` with the values in place of what stands for them."""
         if self.values is None:
             return text
-
-        def bound(match: re.Match[str]) -> str:
+        parts, end = [], 0
+        while match := _IN_SQL.search(text, end):
+            parts.append(text[end : match.start()])
+            end = match.end() if match["comment"] is None else _end_of_comment(text, match.start())
             if match["stands"] is None:
-                return match[0]
-            return self._in_sql(match, line + text.count("\n", 0, match.start()))
-
-        return _IN_SQL.sub(bound, text)
+                parts.append(text[match.start() : end])
+            else:
+                parts.append(self._in_sql(match, line + text.count("\n", 0, match.start())))
+        return "".join([*parts, text[end:]])
 
     def _in_sql(self, match: re.Match[str], line: int) -> str:
+        if match["before"] or match["behind"]:
+            message = f"{shown(match['stands'])} touches the word beside it"
+            self.report.error("sql_syntax", line, message, "put a blank or an operator between")
+            return match[0]
         value = self._value(match["name"], line)
         values = value if isinstance(value, list) else [value]
-        if match["kind"] == "value":
-            return ", ".join(map(_literal, values))
-        return ", ".join(quoted(str(item)) for item in values)
+        written = _literal if match["kind"] == "value" else lambda item: quoted(str(item))
+        return ", ".join(map(written, values))
 
-    def bound(self, value: Any, line: int, *, sql: bool = False) -> Any:
-        """Return a declared value with this instance's values; `sql`: its texts are SQL."""
+    def bound(self, value: Any, line: int, *, checks: bool = False) -> Any:
+        """Return a declared value with this instance's values; `checks`: it is of its checks."""
         if isinstance(value, LocatedMapping):
-            block = LocatedMapping(value.line)
-            for key, item in value.items():
-                at = value.lines[key]
-                name = str(self._text(key, at))
-                block.put(name, self.bound(item, at, sql=key in SQL_FIELDS), at)
-            return block
+            return self._mapping(value, checks=checks)
         if isinstance(value, Items):
             items = Items(value.line)
             for item, at in zip(value, value.lines, strict=True):
-                items.put(self.bound(item, at, sql=sql), at)
+                items.put(self.bound(item, at, checks=checks), at)
             return items
-        if not isinstance(value, str):
-            return value
-        return self.sql(value, line) if sql else self._text(value, line)
+        return self._text(value, line) if isinstance(value, str) else value
+
+    def _mapping(self, value: LocatedMapping, *, checks: bool) -> LocatedMapping:
+        block = LocatedMapping(value.line)
+        for key, item in value.items():
+            at, name = value.lines[key], self._text(key, value.lines[key])
+            if not isinstance(name, str):
+                message = f"{shown(key)} is {kind_of(name)}, and a key is a text"
+                self.report.error("yaml_key", at, message, "put the value in quotes")
+            elif name in block:
+                message = f"the key {shown(name)} is here twice"
+                self.report.error("yaml_duplicate_key", at, message, "give each its own value")
+            elif checks and name in SQL_FIELDS and isinstance(item, str):
+                block.put(name, self.sql(item, at), at)
+            else:
+                block.put(name, self.bound(item, at, checks=checks or name == "checks"), at)
+        return block
 
     def _text(self, text: str, line: int) -> Any:
         whole = _STANDS_FOR.fullmatch(text)
@@ -94,14 +110,15 @@ class Instance(NamedTuple):
         return _STANDS_FOR.sub(lambda match: self._in_text(match, line), text)
 
     def _in_text(self, match: re.Match[str], line: int) -> str:
-        if match["kind"] != "value":
-            return self._in_sql(match, line)
         name = match["name"]
+        if match["kind"] != "value":
+            message = f"{shown(match[0])} is a name in SQL, and this isn't SQL"
+            self.report.error("wrong_value", line, message, f"write `$value({name})`")
         value = self._value(name, line)
         if isinstance(value, list):
             message = f"{shown(name)} is a list, and this is a part of a text"
             self.report.error("wrong_type", line, message, f"write `$value({name})` alone")
-        return str(value).lower() if isinstance(value, bool) else str(value)
+        return value if isinstance(value, str) else json.dumps(value)
 
     def _value(self, name: str, line: int) -> Any:
         """Return the value of this name, or the name itself, with a reported problem."""
@@ -114,11 +131,22 @@ class Instance(NamedTuple):
         return name
 
 
+def _end_of_comment(text: str, start: int) -> int:
+    """Return the end of the comment that begins at `start`; DuckDB's comments nest."""
+    depth = 0
+    for mark in _OF_COMMENT.finditer(text, start):
+        depth += 1 if mark[0] == "/*" else -1
+        if not depth:
+            return mark.end()
+    return len(text)
+
+
 def _literal(value: Any) -> str:
     """Return a value as a literal of SQL."""
     if isinstance(value, str):
         return text_literal(value)
-    return str(value).lower() if isinstance(value, bool) else repr(value)
+    literal = json.dumps(value)
+    return f"({literal})" if literal.startswith("-") else literal
 
 
 def blocks_of(
@@ -153,8 +181,10 @@ def instances(block: LocatedMapping, report: Report, sql: str = "") -> Iterator[
         yield Instance(block, None, report)
         return
     rows = _rows(block, report)
-    text = f"{block}{sql}"
-    if sum(len(text) + text.count("$") * len(f"{row}") for row in rows) > CHARACTERS_MAX:
+    shape = LocatedMapping(block.line)
+    for name in block.keys() - {FOR_EACH.name}:
+        shape.put(name, block[name], block.lines[name])
+    if _characters(f"{plain(shape)}{sql}", rows) > CHARACTERS_MAX:
         message = f"`for_each` makes more than {CHARACTERS_MAX:,} characters of declarations"
         report.error("wrong_value", block.lines[FOR_EACH.name], message, "split it into files")
         return
@@ -162,13 +192,20 @@ def instances(block: LocatedMapping, report: Report, sql: str = "") -> Iterator[
     reported: list[tuple[str, list[Problem]]] = []
     for values in rows:
         instance = Instance(LocatedMapping(block.line), values, report)
-        bound = instance.bound(block, block.line)
+        bound = instance.bound(shape, block.line)
         if len(report.problems) == begun:
-            del bound[FOR_EACH.name]
             yield instance._replace(block=bound)
         reported.append((_named(values), report.problems[begun:]))
         del report.problems[begun:]
     _report(reported, report)
+
+
+def _characters(text: str, rows: list[LocatedMapping]) -> int:
+    """Return how many characters a text has at most with the values of all rows."""
+    stands = len(_STANDS_FOR.findall(text))
+    return sum(
+        len(text) + stands * max(len(json.dumps(value)) for value in row.values()) for row in rows
+    )
 
 
 def _report(reported: list[tuple[str, list[Problem]]], report: Report) -> None:
@@ -186,7 +223,10 @@ def _report(reported: list[tuple[str, list[Problem]]], report: Report) -> None:
 
 def _named(values: LocatedMapping) -> str:
     """Return the values that tell an instance from others: `table: orders, key: id`."""
-    pairs = [f"{name}: {value}" for name, value in values.items()]
+    pairs = [
+        f"{name}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
+        for name, value in values.items()
+    ]
     return shown(", ".join(pairs[:_NAMED_MAX]))
 
 
@@ -226,7 +266,7 @@ def _is_usable(row: Any, line: int, report: Report) -> bool:
             report.error("bad_name", line, f"{shown(name)} can't name a value", hint)
         items = value if isinstance(value, list) else [value]
         if not items or not all(map(_is_value, items)):
-            message = f"{shown(name)} of `for_each` can't be {kind_of(value)}"
+            message = f"{shown(name)} of `for_each` has a value that can't stand in a text"
             hint = "a text of one line, a number, true or false, or a list of those"
             report.error("wrong_type", line, message, hint)
     return len(report.problems) == before

@@ -24,7 +24,7 @@ from headrace.model.contracts import read_contract
 from headrace.model.errors import Problem, Report, shown
 from headrace.model.fields import BIGINT_BEYOND, Fields, Items, LocatedMapping, kind_of
 from headrace.model.files import FileKind, ProjectFile, decode_declaration
-from headrace.model.for_each import blocks_of, instances
+from headrace.model.for_each import FOR_EACH, blocks_of, instances
 from headrace.model.nodes import (
     Asset,
     AssetTest,
@@ -421,6 +421,15 @@ def read_yaml_assets(document: object, report: Report) -> tuple[Asset, ...]:
     An asset without a command gets an empty SQL query with the name of the `.sql` file that `link`
     joins to it.
     """
+    first = document[0] if isinstance(document, list) and document else document
+    if isinstance(first, LocatedMapping) and FOR_EACH.name in first and "command" not in first:
+        report.error(
+            "wrong_value",
+            first.lines[FOR_EACH.name],
+            "`for_each` of an asset in SQL stands beside its query",
+            "put these fields into the front matter of the .sql file",
+        )
+        return ()
     blocks = blocks_of(
         document,
         report,

@@ -563,7 +563,8 @@ def _one_try(
     }
     context.write_bytes(msgspec.json.encode(_context(task.scope, inputs, output), enc_hook=str))
     events.touch()
-    environment = _environment(task, context, events)
+    variables = {"HEADRACE_CONTEXT": str(context), "HEADRACE_EVENTS": str(events)}
+    environment = _variables(task) | variables
     if access is not None:
         environment["TMPDIR"] = str(work / "tmp")
         (work / "tmp").mkdir()
@@ -665,12 +666,8 @@ def _context(
     }
 
 
-def _environment(task: BodyTask, context: Path, events: Path) -> dict[str, str]:
-    """Return the variables that a program and its asset need, and no others of Headrace's own."""
-    return {**_variables(task), "HEADRACE_CONTEXT": str(context), "HEADRACE_EVENTS": str(events)}
-
-
 def _variables(task: BodyTask) -> dict[str, str]:
+    """Return the variables that a program and its asset need, and none of Headrace's own."""
     declared = task.handed.variables if task.handed is not None else {}
     return {"PATH": os.defpath, **common(os.environ), "TZ": task.scope.timezone, **declared}
 

@@ -145,7 +145,11 @@ def _over(task: BodyTask, inputs: Sequence[InputData]) -> str:
 def _inputs_of(task: BodyTask, body: SqlBody, session: DuckDBSession) -> Sequence[InputData]:
     """Return the inputs, with the columns of `$self` if nothing of the asset is published yet."""
     input_of_self = next((each for each in task.inputs if _name(each, task.scope) == SELF), None)
-    if input_of_self is None or input_of_self.files or _are_typed(input_of_self):
+    if (
+        input_of_self is None
+        or input_of_self.files
+        or all(column.type != ANY_TYPE for column in input_of_self.columns)
+    ):
         return task.inputs
     others = [each for each in task.inputs if each is not input_of_self]
     try:
@@ -185,10 +189,6 @@ def _described(
 ) -> Columns:
     rows = session.run(f"DESCRIBE {sql}", parameters or None).fetchall()
     return tuple((row[0], row[1]) for row in rows)
-
-
-def _are_typed(data: InputData) -> bool:
-    return all(column.type != ANY_TYPE for column in data.columns)
 
 
 def _with_columns(data: InputData, columns: Columns) -> InputData:
@@ -393,7 +393,7 @@ def _calls(
     """Call a Python function for each partition and stage the rows of all calls in one file."""
     from headrace.engine import containers, partition_calls  # pyarrow: see `_opaque`
 
-    code_root = _code_root(folders.code, task.code or "")
+    code_root = folders.code / (task.code or "")
     called = partition_calls.call_each(task, session, code_root, folders, captured)
     task = _with_texts(task, containers.untyped(called.rows.schema))
     redactor = log.redactor if log is not None else None
@@ -548,7 +548,7 @@ def _opaque(
 
     Returns None for `materialize: none` and `files`.
     """
-    code_root = _code_root(folders.code, task.code or "")
+    code_root = folders.code / (task.code or "")
     with _placed(task.body):
         if isinstance(task.body, CommandBody):
             run = command.run(task, session, code_root, directory, folders, meter=meter, log=log)
@@ -559,10 +559,6 @@ def _opaque(
             run = python.run(task, session, code_root, context, folders)
         with run as rows:
             yield rows
-
-
-def _code_root(folder: Path, code: str) -> Path:
-    return folder / code
 
 
 def _alike(task: BodyTask) -> tuple[object, ...]:

@@ -246,11 +246,6 @@ def _decoded(values: pa.Array, kind: pa.DataType) -> pa.Array:
     return values
 
 
-def _apart(given: pa.Schema, schema: pa.Schema) -> str:
-    """Return the names of columns of other types."""
-    return _list(field.name for field in schema if given.field(field.name).type != field.type)
-
-
 def select_sql(name: str, schema: pa.Schema) -> str:
     """Return a SELECT over registered rows, which fails for text that isn't the JSON it should be.
 
@@ -723,8 +718,11 @@ def _fitted(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     try:
         return _cast(batch.select(schema.names), schema)
     except (pa.ArrowException, ValueError) as error:
+        other = _list(
+            field.name for field in schema if batch.schema.field(field.name).type != field.type
+        )
         raise failed(
-            f"{_apart(batch.schema, schema)} of a later batch doesn't fit its type in the first",
+            f"{other} of a later batch doesn't fit its type in the first",
             code="wrong_result",
             hint="give every batch the same types",
         ) from error

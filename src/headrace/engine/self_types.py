@@ -39,7 +39,10 @@ def columns_of_self(
     if the types can't be derived.
     """
     known = resolve(analyse(sql, file="", line=1, name=""), inputs).columns or ()
-    guess = _typed(own_columns, tuple((name, _any(type_)) for name, type_ in known))
+    guess = _typed(
+        own_columns,
+        tuple((name, ANY_TYPE if type_ == UNKNOWN else type_) for name, type_ in known),
+    )
     if not guess:
         raise duckdb.BinderException(
             "the columns of $self aren't known: name the query's columns instead of writing *"
@@ -56,10 +59,6 @@ def columns_of_self(
             break
         result = returned
     return typed
-
-
-def _any(type_: str) -> str:
-    return ANY_TYPE if type_ == UNKNOWN else type_
 
 
 def _typed(own_columns: Columns, result: Columns) -> Columns:

@@ -274,6 +274,9 @@ CHANGED_IN_JSON = [
     ("bigint[]", "[10.75]"),
     ("bigint[]", '["x"]'),
     ("bigint[]", '"[a]"'),
+    ("bigint[][][]", '["[[1], x]"]'),
+    ("struct(k bigint[][])", '{"k": "[x, [1]]"}'),
+    ("struct(a bigint)[]", "\"[{'a': 1, 'b': 2}]\""),
     ("bigint[]", "5"),
     ("bigint[]", '{"a": 1}'),
     ("bigint[][]", "[[1], [1.5]]"),
@@ -302,6 +305,14 @@ CHANGED_IN_CSV = [
     ("timestamp[]", "[2026-03-01T10:00:00+02:00]"),
     ("struct(a bigint)", "{'a': 1.5}"),
     ("map(varchar, bigint)", "{k=x}"),
+    ("bigint[][]", "[x, [1]]"),
+    ("varchar[][]", "[[a], {b}]"),
+    ("struct(a bigint)", "{'a': 1, 'a': NULL}"),
+    ("struct(a varchar, b varchar)", "{'a': 'b: 1, b: 2', b: NULL, 'b' : 2}"),
+    ("struct(a bigint)[]", "[{'a': 1, 'b': 2}, {'a': 3}]"),
+    ("struct(a bigint)[]", "[{'A': 1}]"),
+    ("struct(s struct(a bigint))", "{'s': {'a': 1, 'b': 2}}"),
+    ("map(varchar, struct(a bigint))", "{k={'a': 1, 'z': 9}}"),
 ]
 KEPT = [
     ("bigint", "7.0", "7"),
@@ -419,6 +430,13 @@ def test_the_type_that_a_hint_names_takes_the_value(
         *(("jsonl", *case) for case in KEPT_IN_JSON),
         ("csv", "bigint[]", "[1,2]", "[1, 2]"),
         ("csv", "struct(a bigint)[]", "[{'a': 1}, NULL]", "[{'a': 1}, None]"),
+        (
+            "csv",
+            "struct(a varchar, b bigint)",
+            "{'a': 'b: 1, b: 2'}",
+            "{'a': 'b: 1, b: 2', 'b': None}",
+        ),
+        ("csv", "map(varchar, bigint[])", "{k=[1, NULL], l=NULL}", "{'k': [1, None], 'l': None}"),
     ],
 )
 def test_what_a_type_holds_is_read_in_it(

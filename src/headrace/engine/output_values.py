@@ -7,6 +7,7 @@ objects, and its text says whether the type holds it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -143,11 +144,18 @@ class _Column(NamedTuple):
         return Type("MAP", (("key", key), ("value", held))), pairs
 
     def _parsed(self, value: str, kind: Type, level: int) -> tuple[Type, str]:
-        """Read nested values from texts, as DuckDB writes them."""
-        texts, _ = self.read(value, kind, JSON)
-        parsed = f"TRY_CAST({value} AS {texts.text})"
-        _, held = self.read(parsed, kind, JSON, level)
-        return TEXT, self._held(value, f"{parsed} IS NULL", held)
+        """Read nested values from texts, as DuckDB writes them, one level at a time.
+
+        A cast of all levels is NULL inside for whatever it can't read.
+        """
+        texts = Type(
+            "LIST" if kind.name == "LIST" else "STRUCT",
+            tuple((name, TEXT) for name, _ in kind.fields),
+        )
+        parsed = f"TRY_CAST({value} AS {Type(kind.name, texts.fields).text})"
+        repeats = _repeats_key(value, kind) if kind.name == "STRUCT" else "false"
+        lost = f"{parsed} IS NULL OR {repeats}"
+        return TEXT, self._held(value, lost, self.read(parsed, kind, texts, level)[1])
 
     def _struct(self, value: str, kind: Type, seen: Type, level: int) -> tuple[Type, str]:
         others = {name.lower(): (name, part) for name, part in seen.fields}
@@ -183,6 +191,18 @@ class _Column(NamedTuple):
             f"CASE WHEN {value} IS NULL THEN NULL WHEN {lost}"
             f" THEN error({mark} || CAST({value} AS VARCHAR)) ELSE {held} END"
         )
+
+
+def _repeats_key(value: str, kind: Type) -> str:
+    """Return whether a text of a struct has a key twice: DuckDB takes the last value (1.5.5).
+
+    A list is split at the same commas, and loses the quotes of the keys.
+    """
+    inside = rf"regexp_extract({value}, '(?s)\{{(.*)\}}', 1)"
+    pattern = rf"^({'|'.join(re.escape(name) for name, _ in kind.fields)})\s*:"
+    key = f"regexp_extract(field, {literal(pattern)}, 1)"
+    keys = f"list_transform(TRY_CAST('[' || {inside} || ']' AS VARCHAR[]), lambda field: {key})"
+    return f"len({keys}) > list_unique({keys})"
 
 
 def _of_key(value: str, name: str) -> str:

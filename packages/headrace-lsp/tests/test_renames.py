@@ -79,14 +79,14 @@ def test_a_renamed_column_keeps_the_names_that_others_return(editor: Editor) -> 
     """Would catch: a rename that goes on to every table downstream, and one that breaks them."""
     before = _compiled_columns(editor.root)
     editor.open("assets/clean.sql")
-    editor.apply(editor.rename("assets/clean.sql", "as pri|ce", "paid"))
+    editor.apply(editor.rename("assets/clean.sql", "as pri|ce", "cost"))
     after = _compiled_columns(editor.root)
-    assert after.pop("clean") == ("order_id", "day", "customer", "paid")
+    assert after.pop("clean") == ("order_id", "day", "customer", "cost")
     assert before.pop("clean") is not None
     assert after == before
-    assert "paid as price" in (editor.root / "assets/best.sql").read_text()
-    assert "paid > $threshold" in (editor.root / "assets/daily.sql").read_text()
-    assert "paid: 2.0" in (editor.root / "tests/clean.yaml").read_text()
+    assert "cost as price" in (editor.root / "assets/best.sql").read_text()
+    assert "cost > $threshold" in (editor.root / "assets/daily.sql").read_text()
+    assert "cost: 2.0" in (editor.root / "tests/clean.yaml").read_text()
 
 
 def test_an_applied_asset_keeps_its_history(tmp_path: Path) -> None:
@@ -119,8 +119,8 @@ def open_editor(editor: Editor) -> Editor:
     [
         ("assets/best.sql", "from cl|ean", "daily", "`daily` is declared already"),
         ("assets/best.sql", "from cl|ean", "a-b", "is no name"),
-        ("assets/best.sql", "from cl|ean", "select", "isn't one of the name alone"),
-        ("assets/clean.sql", "as cust|omer", "price", "isn't one of the name alone"),
+        ("assets/best.sql", "from cl|ean", "order", "isn't one of the name alone"),
+        ("assets/clean.sql", "as cust|omer", "price", "`price` is a name there already"),
         ("assets/clean.sql", "o.am|ount", "value", "the deliveries of a source name its columns"),
         ("assets/daily.sql", "as reve|nue", "money", "in the code of report, which isn't SQL"),
     ],
@@ -148,6 +148,6 @@ def test_an_editor_that_cant_move_files_is_told_so(tmp_path: Path) -> None:
         editor.open("assets/clean.sql")
         with pytest.raises(JsonRpcException, match="this editor can't move files"):
             editor.rename("assets/best.sql", "from cl|ean", "tidy")
-        edit = editor.rename("assets/clean.sql", "as pri|ce", "paid")
+        edit = editor.rename("assets/clean.sql", "as pri|ce", "cost")
         assert edit.document_changes is None
         assert edit.changes is not None and len(edit.changes) == 4

@@ -64,6 +64,11 @@ class Tables:
             return written
         return next((name for name in known if name.lower() == written.lower()), None)
 
+    def lacks(self, node: str | None, written: str) -> bool:
+        """Return whether a column is known to be none of the node."""
+        known = None if node is None else self._columns.get(node)
+        return known is not None and written.lower() not in map(str.lower, known)
+
     def has(self, node: str, written: str) -> bool:
         """Return whether a column is known to be one of the node."""
         return self._columns.get(node) is not None and self.column(node, written) is not None

@@ -26,9 +26,11 @@ from headrace.extension import (
     Lineage,
     ProjectFile,
     ProjectSession,
+    Refused,
     Scan,
     bind,
     compile_project,
+    counted,
     local_actor,
     with_programs,
 )
@@ -194,6 +196,22 @@ class EditedProject:
         if folder is None:
             return compilation
         return bind(compilation, folder, seconds=BIND_SECONDS, new_max=BOUND_MAX).compilation
+
+    def bound_whole(self, snapshot: Snapshot) -> Compilation:
+        """Return the compilation with what DuckDB says of all statements with known columns.
+
+        Raises Refused if that would take long.
+        """
+        folder = self._cache_folder()
+        if folder is None:
+            return snapshot.compilation
+        result = bind(snapshot.compilation, folder, seconds=BIND_SECONDS, new_max=BOUND_MAX)
+        if result.left:
+            raise Refused(
+                f"DuckDB hasn't checked {counted(result.left, 'statement')} yet: run"
+                " `headrace validate`"
+            )
+        return result.compilation
 
     def lineage(self, compiled: Compiled) -> Lineage:
         """Return the column lineage of a compilation."""

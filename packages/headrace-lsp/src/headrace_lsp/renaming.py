@@ -8,15 +8,17 @@ new name. A rename that isn't proved is refused, with the reason.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from headrace.extension import (
     Asset,
     Compiled,
     HeadraceError,
+    Lineage,
     NodeGraph,
+    Problem,
     ProblemLevel,
     PythonBody,
     Refused,
@@ -24,6 +26,7 @@ from headrace.extension import (
     counted,
     few,
 )
+from headrace_lsp.captured_names import refuse_captures
 from headrace_lsp.index import Index, sql_parts
 from headrace_lsp.occurrences import Occurrence, Role, words
 from headrace_lsp.projects import EditedProject, Snapshot
@@ -63,6 +66,16 @@ class _Names(NamedTuple):
             return columns
         return tuple(self.new if name == self.column else name for name in columns)
 
+    def of_edges(self, edges: Iterable[Any]) -> set[tuple[str, str, str]]:
+        """Return input, column and transformation of each, without case."""
+        rows = set()
+        for edge in edges:
+            node = self.node if edge.input == self.node.lower() else edge.input
+            renamed = node == self.node and edge.column.lower() == (self.column or "").lower()
+            column = self.new if renamed else edge.column
+            rows.add((self.of_node(node).lower(), column.lower(), edge.transformation))
+        return rows
+
 
 def renaming(
     index: Index, project: EditedProject, target: Occurrence, new: str, *, applied: bool
@@ -73,6 +86,7 @@ def renaming(
     """
     names = _Names(target.node, target.column, new)
     _refuse_at_once(index, names, applied=applied)
+    refuse_captures(index, *names)
     edits = _edits(index, names)
     moves: dict[str, str] = {}
     if names.column is None:
@@ -230,21 +244,32 @@ def _prove(
         contents[moves.get(path, path)] = text.encode()
     try:
         after = project.compile(contents, frozenset(moves))
+        problems = project.bound_whole(after).problems
     except HeadraceError as error:
         raise Refused(f"the rename can't be proved: {error}") from error
-    difference = _difference(snapshot, after, names)
+    difference = _error(problems) or _difference(index, project, after, names)
     if difference:
         raise Refused(f"this rename isn't one of the name alone: {difference}")
 
 
-def _difference(before: Snapshot, after: Snapshot, names: _Names) -> str:
-    for problem in after.compilation.problems:
+def _error(problems: Sequence[Problem]) -> str:
+    for problem in problems:
         if problem.level is ProblemLevel.ERROR:
             return f"{problem.place.file}:{problem.place.line}: {problem.message}"
-    old, new = before.compilation.compiled, after.compilation.compiled
-    if old is None or new is None:
+    return ""
+
+
+def _difference(index: Index, project: EditedProject, after: Snapshot, names: _Names) -> str:
+    old, new = index.compiled, after.compilation.compiled
+    if new is None:
         return "it doesn't compile"
-    expected, actual = _shape(old, names), _shape(new, _Names("", None, ""))
+    readers = (names.node, *NodeGraph(old).below.get(names.node, ()))
+    changed = [name for name in readers if name in old.project.assets]
+    same = _Names("", None, "")
+    expected = _shape(old, names) | _values(index.lineage, changed, names)
+    actual = _shape(new, same) | _values(
+        project.lineage(new), [names.of_node(name) for name in changed], same
+    )
     for name in expected.keys() | actual.keys():
         if expected.get(name) != actual.get(name):
             return f"`{name}` would read or return something else"
@@ -269,6 +294,18 @@ def _shape(compiled: Compiled, names: _Names) -> dict[str, object]:
     }
     tests = [names.of_node(test.asset) for test in compiled.project.tests]
     return {**nodes, "the tests": sorted(tests)}
+
+
+def _values(lineage: Lineage, nodes: Sequence[str], names: _Names) -> dict[str, object]:
+    """Return what decides the values of each column of nodes, under the new names."""
+    values: dict[str, object] = {}
+    for name in nodes:
+        of_node = lineage.of(name)
+        columns = names.of_columns(name, tuple(of_node.columns)) or ()
+        for column, edges in zip(columns, of_node.columns.values(), strict=True):
+            values[f"{names.of_node(name)}.{column}"] = names.of_edges(edges)
+        values[f"{names.of_node(name)}.*"] = names.of_edges((*of_node.filters, *of_node.mentions))
+    return values
 
 
 def _summary(

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 from sqlglot.optimizer.scope import Scope, traverse_scope
+from sqlglot.tokenizer_core import Token
 
 from headrace.extension import InvalidSelect, parse
 from headrace_lsp.occurrences import Occurrence, Role, Tables
@@ -26,42 +27,46 @@ _NO_ALIAS = re.compile(
 TREES_MAX = 128
 
 
+class Syntax(NamedTuple):
+    """A query: its tree, the scopes of its SELECTs and its tokens."""
+
+    tree: exp.Expr
+    scopes: tuple[Scope, ...]
+    tokens: tuple[Token, ...]
+
+
 @lru_cache(TREES_MAX)
-def _tree(sql: str) -> tuple[exp.Expr, tuple[Scope, ...]] | None:
-    """Return the tree of a query and its scopes; None if it can't be read."""
+def syntax(sql: str) -> Syntax | None:
+    """Return the syntax of a query; None if it can't be read."""
     try:
-        tree = parse(_SELF.sub("_self", sql)).tree.copy()
-        return tree, tuple(traverse_scope(tree))
+        parsed = parse(_SELF.sub("_self", sql))
+        tree = parsed.tree.copy()
+        return Syntax(tree, tuple(traverse_scope(tree)), tuple(parsed.tokens))
     except (InvalidSelect, SqlglotError, RecursionError, ValueError, KeyError, AttributeError):
         return None
 
 
-def readable(sql: str) -> bool:
-    """Return whether a query can be read."""
-    return _tree(sql) is not None
-
-
-def in_query(sql: str, asset: str, tables: Tables) -> list[Occurrence]:
-    """Return the tables and columns that the query of an asset names."""
-    read = _tree(sql)
+def in_query(sql: str, asset: str | None, tables: Tables) -> list[Occurrence]:
+    """Return the tables and columns that a query names; `asset` has its results, if one does."""
+    read = syntax(sql)
     if read is None:
         return list(_after_from(sql, tables))
-    tree, scopes = read
-    places = list(_tables(sql, scopes, tables))
-    outputs = {id(item) for item in _outputs(tree)}
+    places = list(_tables(sql, read.scopes, tables))
     seen: set[int] = set()
-    for scope in scopes:
-        for column in scope.columns:
+    for scope in read.scopes:
+        for column in (*scope.columns, *_after_grouping(scope)):
             if id(column) not in seen:
                 seen.add(id(column))
                 places += _column(sql, scope, column, tables)
-    places += (
-        Occurrence(*_span(sql, name), asset, name.name, Role.DECLARES, bare=bare)
-        for item in _outputs(tree)
-        for name, bare in _output_name(item)
-        if id(item) in outputs and _placed(name)
-    )
-    return places
+    if asset is None:
+        return places
+    uses = list(_uses_of_results(sql, asset, read, tables))
+    named = {item.start for item in uses}
+    return [
+        *(item for item in places if item.start not in named),
+        *uses,
+        *_declared(sql, asset, read),
+    ]
 
 
 def aliases(sql: str) -> Mapping[str, str]:
@@ -92,7 +97,7 @@ def _tables(sql: str, scopes: tuple[Scope, ...], tables: Tables) -> Iterator[Occ
                 and table.name not in scope.cte_sources
                 and _placed(table.this)
             ):
-                yield Occurrence(*_span(sql, table.this), node)
+                yield Occurrence(*span(sql, table.this), node)
 
 
 class _Owner(NamedTuple):
@@ -110,16 +115,16 @@ def _column(sql: str, scope: Scope, column: exp.Column, tables: Tables) -> Itera
     if isinstance(table, exp.Identifier) and _placed(table):
         node = _table_of(scope, column.table, tables)
         if node is not None and node.lower() == column.table.lower():
-            yield Occurrence(*_span(sql, table), node)
+            yield Occurrence(*span(sql, table), node)
     if owner is not None:
         bare = isinstance(column.parent, exp.Select) and column.arg_key == "expressions"
-        yield Occurrence(
-            *_span(sql, name), owner.node, owner.column, bare=bare, direct=owner.direct
-        )
+        yield Occurrence(*span(sql, name), owner.node, owner.column, bare=bare, direct=owner.direct)
 
 
 def _table_of(scope: Scope, written: str, tables: Tables) -> str | None:
     source = scope.sources.get(written)
+    if source is None and scope.parent is not None:
+        return _table_of(scope.parent, written, tables)
     return tables.name(source.name) if isinstance(source, exp.Table) else None
 
 
@@ -165,6 +170,68 @@ def _through(scope: Scope, name: str, tables: Tables) -> _Owner | None:
     return None
 
 
+def _after_grouping(scope: Scope) -> Iterator[exp.Column]:
+    """Yield the columns in HAVING and QUALIFY that no result hides; `Scope.columns` has none."""
+    select = scope.expression
+    hidden = results(scope)
+    for key in ("having", "qualify"):
+        clause = select.args.get(key)
+        if clause is not None:
+            for column in clause.find_all(exp.Column):
+                within = column.find_ancestor(exp.Select) is select
+                if within and not column.table and column.name.lower() not in hidden:
+                    yield column
+
+
+def results(scope: Scope) -> list[str]:
+    """Return the names of a SELECT's results in lower case; `*` for those that aren't written."""
+    query = scope.expression
+    return [name.lower() for name in query.named_selects] if isinstance(query, exp.Query) else []
+
+
+def _declared(sql: str, asset: str, read: Syntax) -> Iterator[Occurrence]:
+    for item in _outputs(read.tree):
+        for name, bare in _output_name(item):
+            if _placed(name):
+                yield Occurrence(*span(sql, name), asset, name.name, Role.DECLARES, bare=bare)
+
+
+def _uses_of_results(sql: str, asset: str, read: Syntax, tables: Tables) -> Iterator[Occurrence]:
+    """Yield the aliases of a query's results that its other clauses name.
+
+    ORDER BY takes a result before a column of a table, other clauses only if no table has it.
+    """
+    tree, scopes, _ = read
+    if not isinstance(tree, exp.Select):
+        return
+    aliases = {item.alias.lower(): item.alias for item in _outputs(tree) if item.alias}
+    for column in tree.find_all(exp.Column):
+        alias = aliases.get(column.name.lower())
+        if alias is None or column.table or not _placed(column.this):
+            continue
+        if column.find_ancestor(exp.Select) is tree and (
+            in_order(column, tree) or _in_no_table(scopes[-1], column.name, tables)
+        ):
+            yield Occurrence(*span(sql, column.this), asset, alias)
+
+
+def in_order(column: exp.Column, select: exp.Select) -> bool:
+    """Return whether a column is in ORDER BY of a SELECT, and not of a window in it."""
+    clause = column.find_ancestor(exp.Order, exp.Window, exp.Select)
+    return isinstance(clause, exp.Order) and clause.parent is select
+
+
+def _in_no_table(scope: Scope, name: str, tables: Tables) -> bool:
+    """Return whether no table or subquery of a FROM has a column of that name."""
+    for source in scope.sources.values():
+        if isinstance(source, exp.Table):
+            if not tables.lacks(tables.name(source.name), name):
+                return False
+        elif {"*", name.lower()} & set(results(source)):
+            return False
+    return True
+
+
 def _outputs(tree: exp.Expr) -> list[exp.Expr]:
     """Return the expressions whose names are those of the query's columns."""
     while isinstance(tree, exp.SetOperation | exp.Subquery):
@@ -184,7 +251,7 @@ def _placed(name: exp.Expr) -> bool:
     return "start" in name.meta
 
 
-def _span(sql: str, name: exp.Expr) -> tuple[int, int]:
+def span(sql: str, name: exp.Expr) -> tuple[int, int]:
     """Return start and end of a name without its quotes."""
     start, end = name.meta["start"], name.meta["end"] + 1
     return (start + 1, end - 1) if sql[start] == '"' else (start, end)

@@ -6,6 +6,7 @@ import bz2
 import gzip
 import hashlib
 import io
+import lzma
 import os
 import tarfile
 import zipfile
@@ -199,9 +200,14 @@ def zstd(data: bytes) -> bytes:
     return packed
 
 
-def tarred(*members: tuple[str, bytes], kind: bytes = tarfile.REGTYPE, mode: str = "w") -> bytes:
+def tarred(
+    *members: tuple[str, bytes],
+    kind: bytes = tarfile.REGTYPE,
+    mode: str = "w",
+    form: int = tarfile.PAX_FORMAT,
+) -> bytes:
     out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode=mode) as archive:  # type: ignore[call-overload]
+    with tarfile.open(fileobj=out, mode=mode, format=form) as archive:  # type: ignore[call-overload]
         for name, data in members:
             header = tarfile.TarInfo(name)
             header.size, header.type = len(data), kind if data else tarfile.DIRTYPE
@@ -234,6 +240,7 @@ def opened(tmp_path: Path, data: bytes, name: str = "x.csv", **limits: int) -> O
         (tarred(("._x.csv", b"z"), (200 * "n" + ".csv", DATA)), "x", 200 * "n" + ".csv", "utf-8"),
         (tarred(("x.csv", DATA), mode="w:gz"), "x.tgz", "x.csv", "utf-8"),
         (tarred(("x.csv", DATA), mode="w:bz2"), "x.tar.bz2", "x.csv", "utf-8"),
+        (tarred(("x.csv", DATA), form=tarfile.GNU_FORMAT), "x", "x.csv", "utf-8"),
         (zipped(("a/b/inner.csv", DATA)), "x.zip", "inner.csv", "utf-8"),
         (zipped(("a\\b\\inner.csv", DATA)), "x.zip", "inner.csv", "utf-8"),
         (
@@ -262,6 +269,19 @@ def test_a_file_is_opened_by_its_first_bytes(
     result.discard()
     result.discard()
     assert files_below(tmp_path) == [tmp_path / "packed"]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"id,name\n".ljust(257, b"m") + b"ustard  \n",
+        b"x".ljust(257, b"m") + b"ustar  \n",
+        b"BZhours,n\n",
+    ],
+)
+def test_text_with_a_packed_files_letters_is_text(tmp_path: Path, data: bytes) -> None:
+    """Would catch: a CSV file with `mustard` at the right byte taken for a damaged tar file."""
+    assert Path(opened(tmp_path, data).path).read_bytes() == data
 
 
 BROKEN = gzip.compress(bytes(range(256)) * 20)
@@ -312,6 +332,27 @@ MEMBERS = ("a", b""), ("b", b""), ("c", b""), ("d", b"")
             "holds more than 1,000 files",
         ),
         (b"\xff\xfea\0\x00\xd8b\0", "delivery_encoding", "starts as UTF-16, but isn't"),
+        (
+            lzma.compress(tarred(("x.csv", DATA))),
+            "unreadable_delivery",
+            "the file is packed as xz;",
+        ),
+        (b"7z\xbc\xaf\x27\x1c\0\x04", "unreadable_delivery", "the file is packed as 7z;"),
+        (
+            tarred(("x.csv.gz", gzip.compress(DATA))),
+            "unreadable_delivery",
+            "the file in it is packed as gzip;",
+        ),
+        (
+            gzip.compress(bz2.compress(DATA)),
+            "unreadable_delivery",
+            "the file in it is packed as bz2;",
+        ),
+        (
+            zipped(("x", zipped(("y", DATA)))),
+            "unreadable_delivery",
+            "the file in it is packed as zip;",
+        ),
     ],
     ids=named,
 )

@@ -167,7 +167,7 @@ def observe(  # complexipy: ignore (which files are ready, one condition after t
     marker = source.complete.marker
     by_file = is_routed_by_rows(source)
     seen: dict[str, list[_Seen]] = {}
-    for match in _matches(real_root, pattern, warnings, had=bool(known)):
+    for match in _below(real_root, "", pattern.components, {}, warnings, had=bool(known)):
         is_marker = marker is not None and match.path.endswith(marker)
         item = None if is_marker else _file_behind(real_root, source, match, warnings)
         if item:
@@ -232,15 +232,6 @@ class _Notes:
         self.kept[NOTES_MAX:] = [last]
 
 
-def _matches(root: Path, pattern: Pattern, warnings: _Notes, *, had: bool) -> Iterator[_Match]:
-    """Yield files whose names match, in no particular order.
-
-    Only folders with placeholders in their names are listed. `had`: whether there were files
-    before.
-    """
-    yield from _below(root, "", pattern.components, {}, warnings, had=had)
-
-
 def _below(
     root: Path,
     folder: str,
@@ -250,6 +241,11 @@ def _below(
     *,
     had: bool,
 ) -> Iterator[_Match]:
+    """Yield files whose names match, in no particular order.
+
+    Only folders with placeholders in their names are listed. `had`: whether there were files
+    before.
+    """
     depth = 0
     while len(components) > depth + 1 and components[depth].fixed is not None:
         depth += 1

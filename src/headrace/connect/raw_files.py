@@ -6,6 +6,7 @@ import codecs
 import gzip
 import hashlib
 import os
+import re
 import stat
 import tarfile
 import uuid
@@ -223,10 +224,21 @@ ZIP_MEMBERS_MAX = 1_000
 ZIP_DIRECTORY_BYTES_MAX = 1 << 20
 
 GZIP, ZSTD, ZIP = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PK\x03\x04"
-BZIP2, TAR = b"BZh", b"ustar"
+TAR = b"ustar\x0000", b"ustar  \0"
+"""What headers of tar files have at byte 257: no text has a nul byte."""
 OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 """First bytes of Excel files in the format from before 2007."""
 ZIP_EMPTY = b"PK\x05\x06"
+_PACKINGS = {
+    "gzip": re.escape(GZIP),
+    "bz2": rb"BZh[1-9](1AY&SY|\x17rE8P\x90)",  # the other is an empty file's
+    "zstd": re.escape(ZSTD),
+    "zip": ZIP + b"|" + ZIP_EMPTY,
+    "xz": rb"\xfd7zXZ\0",
+    "7z": rb"7z\xbc\xaf\x27\x1c",
+    "rar": rb"Rar!\x1a\x07",
+}
+"""Patterns of the first bytes of packed files."""
 ENDINGS = {".bz2", ".gz", ".gzip", ".tar", ".tgz", ".zip", ".zst", ".zstd"}
 TAR_EXTENSION_BYTES_MAX = 1 << 20
 UTF16 = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
@@ -306,28 +318,37 @@ def open_readable(
     """Return `path` itself if readers can open it directly, else a readable copy in `temporary`.
 
     `name` is the delivery's file name. A workbook is a zip file and isn't unpacked. Raises
-    CannotRead for damaged, encrypted, ambiguous or too large files.
+    CannotRead for damaged, encrypted, ambiguous, too large or twice packed files.
     """
-    name = PurePosixPath(name).name
-    bounds = bounds or UnpackLimits()
-    with path.open("rb") as file:
-        start = file.read(4)
-    opened = Opened(str(path), _without_ending(name), options=options or {})
-    if start == ZIP and is_workbook(path):
-        return opened
-    if start.startswith(GZIP):
+    pure, bounds = PurePosixPath(name), bounds or UnpackLimits()
+    name = pure.stem if pure.suffix.lower() in ENDINGS else pure.name
+    opened = Opened(str(path), name, options=options or {})
+    packing = _packing(path)
+    if packing == "gzip":
         opened = _unpacked(path, opened, temporary, bounds, _gzip(path))
-    elif start.startswith(BZIP2):
-        opened = _unpacked(path, opened, temporary, bounds, _arrow(path, "bz2"))
-    elif start == ZSTD:
-        opened = _unpacked(path, opened, temporary, bounds, _arrow(path, "zstd"))
-    elif start in (ZIP, ZIP_EMPTY):
+    elif packing in ("bz2", "zstd"):
+        opened = _unpacked(path, opened, temporary, bounds, _arrow(path, packing))
+    elif packing == "zip":
         with _zip(path) as (archive, member):
             inner = PurePosixPath(member.filename.replace("\\", "/")).name or opened.name
             opened = msgspec.structs.replace(opened, name=inner)
             opened = _unpacked(path, opened, temporary, bounds, _zip_chunks(archive, member))
     opened = _untarred(opened, temporary, bounds)
+    if packing := _packing(Path(opened.path)):
+        opened.discard()
+        raise CannotRead(
+            f"the file {'in it ' if opened.temporary else ''}is packed as {packing}; pack it once,"
+            " as .gz, .bz2, .zst, .zip or .tar"
+        )
     return _in_utf8(opened, temporary, bounds)
+
+
+def _packing(path: Path) -> str:
+    """Return how a file is packed, other than as a tar file or a workbook; empty if it isn't."""
+    with path.open("rb") as file:
+        start = file.read(10)
+    packing = next((name for name, first in _PACKINGS.items() if re.match(first, start)), "")
+    return "" if packing == "zip" and is_workbook(path) else packing
 
 
 def place_for(opened: Opened, temporary: Path) -> Opened:
@@ -391,11 +412,6 @@ def _from_encoding(path: str, encoding: str) -> Iterator[bytes]:
                 return
 
 
-def _without_ending(name: str) -> str:
-    pure = PurePosixPath(name)
-    return pure.stem if pure.suffix.lower() in ENDINGS else name
-
-
 def _unpacked(
     path: Path, opened: Opened, temporary: Path, bounds: UnpackLimits, chunks: Iterator[bytes]
 ) -> Opened:
@@ -445,7 +461,7 @@ def _untarred(opened: Opened, temporary: Path, bounds: UnpackLimits) -> Opened:
     path = Path(opened.path)
     with path.open("rb") as file:
         file.seek(257)
-        if file.read(5) != TAR:
+        if file.read(8) not in TAR:
             return opened
         file.seek(0)
         try:

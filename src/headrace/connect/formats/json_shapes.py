@@ -80,12 +80,13 @@ def _sampled(path: Path) -> list[tuple[tuple[str, Any], ...]]:
         ]
     except (ValueError, RecursionError):
         return []
-    flat = all(isinstance(pairs, tuple) and pairs and _is_flat(pairs) for pairs in objects)
+    flat = all(
+        isinstance(pairs, tuple)
+        and pairs
+        and not any(isinstance(value, tuple | list) for _, value in pairs)
+        for pairs in objects
+    )
     return objects if flat else []
-
-
-def _is_flat(pairs: tuple[tuple[str, Any], ...]) -> bool:
-    return not any(isinstance(value, tuple | list) for _, value in pairs)
 
 
 def _is_simple(keys: tuple[str, ...]) -> bool:

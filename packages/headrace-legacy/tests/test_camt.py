@@ -227,6 +227,10 @@ def test_reports_and_notifications_need_no_balances(bench: Workbench, version: s
         (message(statement(entry("-1"), closing="1")), "entry 1: the amount isn't a number: -1"),
         (message(statement(entry("1", "X"), closing="1")), "isn't a credit or debit"),
         (
+            message(statement(entry("1", "CRDT", "<RvslInd>TRUE</RvslInd>"), closing="1")),
+            "TRUE is neither true nor false",
+        ),
+        (
             message(statement(entry("1"), closing="1")).replace(b"2024-01-31T", b"2024-02-31T"),
             "no day",
         ),

@@ -156,6 +156,50 @@ def test_direct_debits(bench: Workbench) -> None:
     assert paid["creditor_id"] == "DE98ZZZ"
 
 
+def test_a_transaction_says_its_own_service(bench: Workbench) -> None:
+    """Would catch: an urgent transfer that takes its payment's service, or none."""
+    kind = "<PmtTpInf><SvcLvl><Cd>URGP</Cd></SvcLvl><LclInstrm><Prtry>IN</Prtry></LclInstrm></PmtTpInf>"
+    data = message(payment(transfer("1", more=kind), transfer("1", "E2")), count=2)
+    first, second = rows(take(bench, data))
+    assert (first["service"], first["local_instrument"]) == ("URGP", "IN")
+    assert (second["service"], second["local_instrument"]) == ("SEPA", None)
+
+
+def test_a_transaction_says_its_own_creditor_and_sequence(bench: Workbench) -> None:
+    scheme = b"<CdtrSchmeId><Id><PrvtId><Othr><Id>%s</Id></Othr></PrvtId></Id></CdtrSchmeId>"
+    (of_payment,) = rows(take(bench, DEBITS))
+    assert of_payment["creditor_id"] == "DE98ZZZ"
+    data = DEBITS.replace(b"</MndtRltdInf>", b"</MndtRltdInf>" + scheme % b"FR2ZZZ").replace(
+        b"<InstdAmt", b"<PmtTpInf><SeqTp>RCUR</SeqTp></PmtTpInf><InstdAmt"
+    )
+    (of_transaction,) = rows(take(bench, data))
+    assert (of_transaction["creditor_id"], of_transaction["sequence_type"]) == ("FR2ZZZ", "RCUR")
+
+
+@pytest.mark.parametrize(
+    ("namespace", "kind"),
+    [
+        ("urn:iso:std:iso:20022:tech:xsd:pain.001.003.03", "pain.001.003.03"),
+        ("urn:swift:xsd:$pain.001.002.02", "pain.001.002.02"),
+        ("urn:sepade:xsd:pain.001.001.02", "pain.001.001.02"),
+        (
+            "http://www.six-interbank-clearing.com/de/pain.001.001.03.ch.02.xsd",
+            "pain.001.001.03",
+        ),
+        ("ISO:pain.001.001.03:APC:STUZZA:payments:003", "pain.001.001.03"),
+    ],
+)
+def test_messages_of_countries(bench: Workbench, namespace: str, kind: str) -> None:
+    data = ORDERS.replace(b"urn:iso:std:iso:20022:tech:xsd:pain.001.001.09", namespace.encode())
+    assert {row["message"] for row in rows(take(bench, data))} == {kind}
+
+
+def test_a_time_is_of_the_day_in_its_own_zone(bench: Workbench) -> None:
+    time = b"<DtTm>2024-01-31T23:30:00.5-05:00</DtTm>"
+    first, *_ = rows(take(bench, ORDERS.replace(b"<Dt>2024-01-31</Dt>", time)))
+    assert first["day"] == date(2024, 1, 31)
+
+
 def test_statuses(bench: Workbench) -> None:
     """Would catch: a rejection without its reason, or of another payment."""
     found = rows(take(bench, REPORT, "statuses"))
@@ -230,6 +274,13 @@ def test_a_report_with_more_rejections_than_it_states_is_held(bench: Workbench, 
         (ORDERS.replace(b">10.5<", b">-1<"), "the amount isn't a number: -1"),
         (ORDERS.replace(b"InstdAmt", b"Other"), "a transaction has no amount"),
         (ORDERS.replace(b"<Dt>2024-01-31", b"<Dt>2024-02-31"), "2024-02-31 is no day"),
+        (
+            ORDERS.replace(b"<Dt>2024-01-31", b"<Dt>2024-01-31garbage"),
+            "2024-01-31garbage is no day",
+        ),
+        (ORDERS.replace(b"<Dt>2024-01-31", b"<Dt>2024-W18-3"), "2024-W18-3 is no day"),
+        (ORDERS.replace(b"<Dt>2024-01-31", b"<Dt>20240131"), "20240131 is no day"),
+        (ORDERS.replace(b"<BtchBookg>true", b"<BtchBookg>TRUE"), "TRUE is neither true nor false"),
         (ORDERS.replace(b"<NbOfTxs>2<", b"<NbOfTxs>two<"), "NbOfTxs isn't a number: two"),
         (ORDERS.replace(b"PmtInf>", b"Pmt>"), "stands outside of its message or payment"),
         (ORDERS.replace(b"pain.001", b"pain.013"), "it isn't pain.001, 002 or 008"),

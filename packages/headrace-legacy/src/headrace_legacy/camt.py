@@ -22,6 +22,7 @@ from headrace_legacy.iso20022 import (
     day_at,
     document,
     every,
+    flag_at,
     lines_at,
     number,
     own_text,
@@ -187,7 +188,6 @@ class Statement:
         self.entries += 1
         amount, currency = self._amount(element, "the amount")
         status = code_at(element, "Sts") or text_at(element, "Sts")
-        reversal = text_at(element, "RvslInd") in ("true", "1")
         if status == "BOOK":
             self.booked[currency] = self.booked.get(currency, Decimal(0)) + amount
         self._count(amount, is_booked=status == "BOOK")
@@ -197,7 +197,7 @@ class Statement:
             "entry": str(self.entries),
             "booking_date": day_at(element, "BookgDt"),
             "value_date": day_at(element, "ValDt"),
-            "reversal": "true" if reversal else "false",
+            "reversal": str(flag_at(element, "RvslInd") or False).lower(),
         }
         yield (
             ENTRIES,

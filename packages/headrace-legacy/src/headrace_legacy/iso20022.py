@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 MONEY = "DECIMAL(23,5)"
 _AMOUNT = re.compile(r"\+?([0-9]{1,18}(\.[0-9]{0,5})?|\.[0-9]{1,5})")
 _COUNT = re.compile(r"[0-9]{1,15}")
+_DAY = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})(T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?)?(Z|[+-][0-9]{2}:[0-9]{2})?"
+)
+
+
+_FLAGS = {"true": True, "1": True, "false": False, "0": False}
 
 
 class Malformed(Exception):
@@ -64,7 +70,7 @@ class MessageFormat(OneOfRows):
     """Its messages, such as `camt.052, 053 or 054`."""
     roots: tuple[str, ...] = ("Document",)
     messages: re.Pattern[str]
-    """The tags of its roots, with the kind of message as a group."""
+    """The tags of its roots, with the kind of message as the only group that matches."""
     names: Collection[str]
     """Elements that are read, each by itself."""
 
@@ -80,7 +86,7 @@ class MessageFormat(OneOfRows):
         for event, element, around in growing(path, (*self.roots, *self.names)):
             match = self.messages.fullmatch(element.tag)
             if match is not None:
-                reading.message = match[1]
+                reading.message = match[match.lastindex or 0]
             elif local_name(element.tag) in self.roots:
                 continue
             yield from (row for kind, row in reading.rows(event, element, around) if kind == wanted)
@@ -94,9 +100,13 @@ class MessageFormat(OneOfRows):
 
 def document(numbers: str) -> re.Pattern[str]:
     """Return the pattern of a document's tag, by a pattern of its message's first numbers."""
-    return re.compile(
-        rf"\{{urn:(?:iso:std:iso:20022:tech|swift):xsd:\$?({numbers}\.\d{{3}}\.\d\d)\}}Document"
+    name = rf"({numbers}\.\d{{3}}\.\d\d)"
+    namespaces = (
+        rf"urn:(?:iso:std:iso:20022:tech|swift|sepade):xsd:\$?{name}",
+        rf"http://www\.six-interbank-clearing\.com/de/{name}\.ch\.\d\d\.xsd",
+        rf"ISO:{name}:APC:STUZZA:payments:\d{{3}}",
     )
+    return re.compile(rf"\{{(?:{'|'.join(namespaces)})\}}Document")
 
 
 def every(element: Element, path: str) -> list[Element]:
@@ -164,10 +174,19 @@ def day_at(element: Element, path: str) -> str | None:
     )
     if text is None:
         return None
+    match = _DAY.fullmatch(text)
     try:
-        return date.fromisoformat(text[:10]).isoformat()
+        return date.fromisoformat(match[1] if match is not None else "").isoformat()
     except ValueError:
         raise Malformed(f"{marked(printable(text, 40))} is no day") from None
+
+
+def flag_at(element: Element, path: str) -> bool | None:
+    """Return what an element says, None if there is none. Raises Malformed for other words."""
+    text = text_at(element, path)
+    if text not in (None, *_FLAGS):
+        raise Malformed(f"{marked(printable(text or '', 40))} is neither true nor false")
+    return None if text is None else _FLAGS[text]
 
 
 def shown(amount: Decimal) -> str:

@@ -23,6 +23,7 @@ from headrace_legacy.iso20022 import (
     day_at,
     document,
     every,
+    flag_at,
     lines_at,
     number,
     own_text,
@@ -60,6 +61,7 @@ COLUMNS = {
         "end_to_end": "VARCHAR",
         "instruction": "VARCHAR",
         "mandate": "VARCHAR",
+        "creditor_id": "VARCHAR",
         **_DEBTOR,
         **_CREDITOR,
         "purpose": "VARCHAR",
@@ -166,6 +168,8 @@ class Message:
     totals: Totals = field(default_factory=Totals)
     payment: Totals | None = None
     """The open payment."""
+    stated: dict[str, Any] = field(default_factory=dict)
+    """What the open payment says of all its transactions, once one of them has been read."""
     payments: int = 0
     transactions: int = 0
     listed: Counter[str | None] = field(default_factory=Counter)
@@ -184,7 +188,7 @@ class Message:
         """Begin an element."""
         if name == "PmtInf":
             self.payments += 1
-            self.payment = Totals()
+            self.payment, self.stated = Totals(), {}
         elif name == _PAYMENT:
             self.payments += 1
             self.listed_in_payment.clear()
@@ -202,9 +206,11 @@ class Message:
         self.transactions += 1
         amount, currency = _amount(element)
         payment.add(Totals(1, amount))
+        self.stated = self.stated or self._of_payment(around)
         return {
             **self.head,
-            **self._of_payment(around),
+            **self.stated,
+            **{name: value for name, value in _anywhere(element).items() if value is not None},
             "transaction": str(self.transactions),
             "amount": str(amount),
             "currency": currency,
@@ -212,7 +218,6 @@ class Message:
             "end_to_end": text_at(element, "PmtId/EndToEndId"),
             "instruction": text_at(element, "PmtId/InstrId"),
             "mandate": text_at(element, "DrctDbtTx/MndtRltdInf/MndtId"),
-            **_parties(element, around),
             "purpose": code_at(element, "Purp"),
             "remittance": lines_at(element, "RmtInf/Ustrd"),
             "remittance_reference": text_at(element, "RmtInf/Strd/CdtrRefInf/Ref")
@@ -221,30 +226,25 @@ class Message:
 
     def paid(self, element: Element, payment: Totals) -> dict[str, Any]:
         """Return the row of a payment whose transactions have all been read."""
-        booking = text_at(element, "BtchBookg")
+        booking = flag_at(element, "BtchBookg")
         self.totals.add(payment)
         return {
             **self.head,
             **self._of_payment(element),
-            **_parties(element),
-            "creditor_id": text_at(element, "CdtrSchmeId/Id/PrvtId/Othr/Id"),
-            "batch_booking": None if booking is None else str(booking in ("true", "1")).lower(),
+            "batch_booking": None if booking is None else str(booking).lower(),
             "transactions": str(payment.transactions),
             "sum": str(payment.sum),
         }
 
     def _of_payment(self, element: Element) -> dict[str, Any]:
         assert self.header is not None
-        kind = "PmtTpInf"
         return {
             "initiator": text_at(self.header, "InitgPty/Nm"),
             "payment": str(self.payments),
             "payment_id": text_at(element, "PmtInfId"),
             "method": text_at(element, "PmtMtd"),
             "day": day_at(element, "ReqdExctnDt") or day_at(element, "ReqdColltnDt"),
-            "service": code_at(element, f"{kind}/SvcLvl"),
-            "local_instrument": code_at(element, f"{kind}/LclInstrm"),
-            "sequence_type": text_at(element, f"{kind}/SeqTp"),
+            **_anywhere(element),
         }
 
     def status(self, name: str, element: Element, around: Element) -> dict[str, Any]:
@@ -262,8 +262,7 @@ class Message:
             self.transactions += 1
             self.listed[status] += 1
             self.listed_in_payment[status] += 1
-        reference = next(iter(every(element, "OrgnlTxRef")), None)
-        amount, currency = (None, None) if reference is None else _maybe_amount(reference)
+        amount, currency = _maybe_amount(element, "OrgnlTxRef/")
         reasons = every(element, "StsRsnInf")
         codes = (code_at(item, "Rsn") or code_at(item, "StsRsn") for item in reasons)
         original = text_at(element, "OrgnlNbOfTxs")
@@ -286,7 +285,7 @@ class Message:
             "amount": None if amount is None else str(amount),
             "currency": currency,
             "mandate": text_at(element, "OrgnlTxRef/MndtRltdInf/MndtId"),
-            **_parties(*([] if reference is None else [reference])),
+            **_parties(element, "OrgnlTxRef/"),
         }
 
     def unlike(self) -> str:
@@ -362,10 +361,10 @@ def _unlike_statuses(element: Element, listed: Counter[str | None]) -> str:
     return ""
 
 
-def _maybe_amount(element: Element) -> tuple[Decimal | None, str | None]:
+def _maybe_amount(element: Element, inside: str = "") -> tuple[Decimal | None, str | None]:
     """Return an instructed amount and its currency; None if there is none."""
     for path in ("InstdAmt", "Amt/InstdAmt", "Amt/EqvtAmt/Amt", "IntrBkSttlmAmt"):
-        for amount in every(element, path):
+        for amount in every(element, inside + path):
             return number(own_text(amount), "the amount"), amount.get("Ccy")
     return None, None
 
@@ -377,13 +376,20 @@ def _amount(element: Element) -> tuple[Decimal, str | None]:
     return amount, currency
 
 
-def _parties(*elements: Element) -> dict[str, Any]:
-    """Return the debtor and the creditor, each value from the first element that has it."""
-    found: dict[str, Any] = dict.fromkeys((*_DEBTOR, *_CREDITOR))
-    for element in elements:
-        for name, value in (
-            *party(element, "debtor", "Dbtr").items(),
-            *party(element, "creditor", "Cdtr").items(),
-        ):
-            found[name] = found[name] or value
-    return found
+def _anywhere(element: Element) -> dict[str, Any]:
+    """Return what a payment may say, and each transaction in its place."""
+    kind, scheme = "PmtTpInf", "CdtrSchmeId/Id/PrvtId/Othr/Id"
+    return {
+        "service": code_at(element, f"{kind}/SvcLvl"),
+        "local_instrument": code_at(element, f"{kind}/LclInstrm"),
+        "sequence_type": text_at(element, f"{kind}/SeqTp"),
+        "creditor_id": text_at(element, scheme) or text_at(element, f"DrctDbtTx/{scheme}"),
+        **_parties(element),
+    }
+
+
+def _parties(element: Element, inside: str = "") -> dict[str, Any]:
+    return {
+        **party(element, "debtor", "Dbtr", (inside, inside)),
+        **party(element, "creditor", "Cdtr", (inside, inside)),
+    }

@@ -6,7 +6,7 @@ Totals of a document must be those that EN 16931 computes, by its rules BR-CO-10
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from headrace_legacy.iso20022 import (
     Reading,
     day_at,
     every,
+    flag_at,
     lines_at,
     own_text,
     shown,
@@ -119,6 +120,13 @@ COLUMNS = {
         "exemption_reason": "VARCHAR",
     },
 }
+_NEEDS = {
+    "BR-CO-10": {"lines_amount"},
+    "BR-CO-13": {"without_tax", "lines_amount"},
+    "BR-CO-15": {"with_tax", "without_tax", "tax"},
+    "BR-CO-16": {"payable", "with_tax"},
+}
+"""Rule → the totals without which it says nothing."""
 _NUMBER = re.compile(r"[+-]?(?:0*[0-9]{1,18}(?:\.([0-9]*))?|\.([0-9]+))")
 _CENT = Decimal("0.01")
 
@@ -151,7 +159,8 @@ class Document:
     number: int
     """From 1, in the file."""
     kind: str
-    id: str | None = None
+    head: dict[str, Any] = field(default_factory=dict)
+    """The columns that all its rows have, once one of them has been read."""
     lines: int = 0
     amount: Decimal = field(default_factory=Decimal)
     """The sum of its lines."""
@@ -162,29 +171,34 @@ class Document:
     def place(self) -> str:
         """It and its newest line, for messages."""
         line = f", line {self.lines:,}" if self.lines else ""
-        return f"document {self.number:,} ({marked(printable(self.id or '', 40))}){line}"
+        return f"document {self.number:,} ({self.identity}){line}"
 
-    def _head(self, root: Element) -> dict[str, Any]:
-        self.id = text_at(root, "ID")
-        return {
+    @property
+    def identity(self) -> str:
+        """What it calls itself, for messages."""
+        return marked(printable(self.head.get("id") or "", 40))
+
+    def _read_head(self, root: Element) -> None:
+        self.head = {
             "document": str(self.number),
             "kind": self.kind,
-            "id": self.id,
+            "id": text_at(root, "ID"),
             "currency": text_at(root, "DocumentCurrencyCode"),
         }
 
     def line(self, element: Element, root: Element) -> dict[str, Any]:
         """Return the row of a line, and add its amount."""
-        head = self._head(root)
+        if not self.head:
+            self._read_head(root)
         self.lines += 1
-        amount = _number(element, "LineExtensionAmount") or Decimal()
-        self.amount += amount
+        amount = _number(element, "LineExtensionAmount")
+        self.amount += amount or 0
         self.currencies |= {
             item.get("currencyID") for item in every(element, "LineExtensionAmount")
         }
         quantity = every(element, "InvoicedQuantity") or every(element, "CreditedQuantity")
         return {
-            **head,
+            **self.head,
             "line": str(self.lines),
             **_texts(element, _TEXTS_OF_LINE),
             "description": lines_at(element, "Item/Description"),
@@ -203,10 +217,10 @@ class Document:
 
     def whole(self, root: Element) -> dict[str, Any]:
         """Return the row of the document."""
-        head = self._head(root)
+        self._read_head(root)
         total = "LegalMonetaryTotal"
         return {
-            **head,
+            **self.head,
             **_texts(root, _TEXTS),
             **{
                 name: next(filter(None, (day_at(root, path) for path in paths)), None)
@@ -221,17 +235,16 @@ class Document:
             "terms": lines_at(root, "PaymentTerms/Note"),
             "lines": str(self.lines),
             **{name: _written(_number(root, f"{total}/{path}")) for name, path in _TOTALS.items()},
-            "tax": _written(_tax(root, head["currency"])),
+            "tax": _written(_tax(root, self.head["currency"])),
             "tax_in_tax_currency": _written(_tax(root, text_at(root, "TaxCurrencyCode") or "")),
         }
 
     def taxes(self, root: Element) -> Iterator[dict[str, Any]]:
         """Yield the rows of taxes by category and rate."""
-        head = self._head(root)
         for part in every(root, "TaxTotal/TaxSubtotal"):
             amounts = every(part, "TaxAmount")
             yield {
-                **head,
+                **self.head,
                 "tax_currency": amounts[0].get("currencyID") if amounts else None,
                 "category": text_at(part, "TaxCategory/ID"),
                 "rate": _written(_number(part, "TaxCategory/Percent", 12)),
@@ -255,12 +268,14 @@ class Document:
         stated = {
             name: _number(root, f"LegalMonetaryTotal/{path}") for name, path in _TOTALS.items()
         }
+        stated["tax"] = _tax(root, currency)
+        absent = {name for name, amount in stated.items() if amount is None}
         value = {name: amount or Decimal() for name, amount in stated.items()}
-        value["tax"] = _tax(root, currency) or Decimal()
+        left_out = _left_out(root)
         for rule, name, computed in (
             ("BR-CO-10", "lines_amount", self.amount),
-            ("BR-CO-11", "allowances", _allowed(root, is_charge=False)),
-            ("BR-CO-12", "charges", _allowed(root, is_charge=True)),
+            ("BR-CO-11", "allowances", _allowed(root, is_charge=False) or Decimal()),
+            ("BR-CO-12", "charges", _allowed(root, is_charge=True) or Decimal()),
             (
                 "BR-CO-13",
                 "without_tax",
@@ -269,8 +284,8 @@ class Document:
             ("BR-CO-15", "with_tax", value["without_tax"] + value["tax"]),
             ("BR-CO-16", "payable", value["with_tax"] - value["prepaid"] + value["rounding"]),
         ):
-            is_stated = stated[name] is not None or rule in ("BR-CO-11", "BR-CO-12")
-            if is_stated and not _is_same(value[name], computed):
+            applies = rule not in left_out and absent.isdisjoint(_NEEDS.get(rule, ()))
+            if applies and not _is_same(value[name], computed):
                 return (
                     f"states {shown(value[name])} as {_TOTALS[name]}, of {shown(computed)} ({rule})"
                 )
@@ -302,11 +317,19 @@ class _Reading(Reading):
             yield from ((TAXES, row) for row in self.open.taxes(element))
             unlike = self.open.unlike(element)
             if unlike and self.problem is None:
-                identity = marked(printable(self.open.id or "", 40))
-                self.problem = Disagrees(f"document {self.open.number:,} ({identity}) {unlike}")
+                place = f"document {self.open.number:,} ({self.open.identity})"
+                self.problem = Disagrees(f"{place} {unlike}")
             self.open = None
         elif name.endswith("Line") and around is not None:
             yield LINES, self.open.line(element, around)
+
+
+def _left_out(root: Element) -> set[str]:
+    """Return the rules that mean other totals than the document's."""
+    rules = {"BR-CO-16"} if every(root, "WithholdingTaxTotal") else set()
+    if (text_at(root, "CustomizationID") or "").startswith("OIOUBL"):
+        rules |= {"BR-CO-13", "BR-CO-15"}  # its TaxExclusiveAmount is the tax
+    return rules
 
 
 def _unlike_taxes(root: Element) -> str:
@@ -324,25 +347,32 @@ def _is_same(stated: Decimal, computed: Decimal) -> bool:
     return stated in (computed, computed.quantize(_CENT, ROUND_HALF_UP))
 
 
-def _allowed(element: Element, *, is_charge: bool) -> Decimal:
-    """Return the sum of an element's own allowances or charges."""
-    return sum(
-        (
-            _number(item, "Amount") or Decimal()
-            for item in every(element, "AllowanceCharge")
-            if (text_at(item, "ChargeIndicator") in ("true", "1")) is is_charge
-        ),
-        Decimal(),
+def _sum(amounts: Iterable[Decimal | None]) -> Decimal | None:
+    """Return the sum of the amounts that are stated; None if none is."""
+    stated = [amount for amount in amounts if amount is not None]
+    return sum(stated, Decimal()) if stated else None
+
+
+def _allowed(element: Element, *, is_charge: bool) -> Decimal | None:
+    """Return the sum of an element's own allowances or charges; None if it has none."""
+    return _sum(
+        _number(item, "Amount")
+        for item in every(element, "AllowanceCharge")
+        if (flag_at(item, "ChargeIndicator") or False) is is_charge
     )
 
 
 def _tax(root: Element, currency: str | None) -> Decimal | None:
-    """Return the tax of a document in a currency, None for any."""
-    for total in every(root, "TaxTotal"):
-        for amount in every(total, "TaxAmount"):
-            if currency in (None, amount.get("currencyID")):
-                return _value(own_text(amount), 5)
-    return None
+    """Return the tax of a document in a currency, such as the sum of several kinds of tax.
+
+    Without a currency, the tax is in that of the first one.
+    """
+    amounts = every(root, "TaxTotal/TaxAmount")
+    if currency is None and amounts:
+        currency = amounts[0].get("currencyID")
+    return _sum(
+        _value(own_text(amount), 5) for amount in amounts if amount.get("currencyID") == currency
+    )
 
 
 def _party(root: Element, role: str, path: str) -> dict[str, str | None]:
@@ -350,10 +380,14 @@ def _party(root: Element, role: str, path: str) -> dict[str, str | None]:
         return next(filter(None, (text_at(root, f"{path}/{each}") for each in paths)), None)
 
     legal = "PartyLegalEntity"
+    schemes = every(root, f"{path}/PartyTaxScheme")
+    schemes.sort(key=lambda scheme: text_at(scheme, "TaxScheme/ID") != "VAT")
     return {
         role: first(f"{legal}/RegistrationName", "PartyName/Name"),
         f"{role}_id": first("PartyIdentification/ID", f"{legal}/CompanyID"),
-        f"{role}_tax_id": first("PartyTaxScheme/CompanyID"),
+        f"{role}_tax_id": next(
+            filter(None, (text_at(scheme, "CompanyID") for scheme in schemes)), None
+        ),
         f"{role}_endpoint": first("EndpointID"),
         f"{role}_country": first("PostalAddress/Country/IdentificationCode"),
     }

@@ -129,3 +129,50 @@ def test_mutated_files_are_read_or_refused(bench: Workbench, tmp_path: Path, nam
         for _ in range(chance.choice((1, 3))):
             data[chance.randrange(len(data))] = chance.randrange(256)
         assert take(bench, bytes(data), name) is not None
+
+
+def transport(tmp_path: Path, rows: int = 3, version: int = 5) -> bytes:
+    path = tmp_path / "a.xpt"
+    frame = pd.DataFrame({"X": [1.5] * (rows - 1) + [None], "S": ["abcdefgh"] * rows})
+    pyreadstat.write_xport(frame, path, file_format_version=version)
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("version", [5, 8])
+def test_only_whole_transport_files_with_one_data_set(
+    bench: Workbench, tmp_path: Path, version: int
+) -> None:
+    """Would catch: the headers of a second data set as rows, and a file that is cut off."""
+    content = transport(tmp_path, 25, version)
+    assert len(rows(take(bench, content, "a.xpt"))) == 25
+    refused = take(bench, content + content[240:], "a.xpt")
+    assert "several data sets" in plain(refused.reason)
+    for size in (100, 79, 1):
+        assert take(bench, content[:-size], "a.xpt").code == "delivery_truncated"
+    wide = pd.DataFrame({"X": [1.0] * 9, "S": ["z" * 190] * 9})
+    pyreadstat.write_xport(wide, tmp_path / "a.xpt", file_format_version=version)
+    cut = (tmp_path / "a.xpt").read_bytes()[:-160]
+    assert take(bench, cut, "a.xpt").code == "delivery_truncated"
+
+
+def test_a_transport_file_of_version_8_states_its_rows(bench: Workbench, tmp_path: Path) -> None:
+    content = transport(tmp_path, 25, 8)
+    refused = take(bench, content[:-80], "a.xpt")
+    assert "its header states 25 rows, and it has 20" in plain(refused.reason)
+
+
+def test_letters_of_transport_files(bench: Workbench, tmp_path: Path) -> None:
+    """Would catch: a value that is missing for a reason, as if nobody had entered one."""
+    content = transport(tmp_path)
+    for sign, missing in ((b".", None), (b"A", ["X=A"]), (b"_", ["X=_"])):
+        lettered = content.replace(b"." + bytes(7) + b"abc", sign + bytes(7) + b"abc")
+        last = rows(take(bench, lettered, "a.xpt"))[-1]
+        assert (last["X"], last["user_missing"]) == (None, missing)
+
+
+def test_formats_of_sas_that_show_a_part_of_a_time(bench: Workbench, tmp_path: Path) -> None:
+    path = tmp_path / "a.xpt"
+    frame = pd.DataFrame({"D": [2_024_784_000.0], "Y": [23_435.0]})
+    pyreadstat.write_xport(frame, path, variable_format={"D": "DTDATE9", "Y": "YEAR4"})
+    (row,) = rows(take(bench, path.read_bytes(), "a.xpt"))
+    assert (row["D"], row["Y"]) == (datetime(2024, 2, 29), date(2024, 2, 29))  # noqa: DTZ001

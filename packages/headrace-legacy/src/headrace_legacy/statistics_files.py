@@ -27,6 +27,7 @@ from headrace.extension.formats import (
     printable,
     shown,
 )
+from headrace_legacy.transport_files import Transport
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -53,9 +54,11 @@ _SPSS_DAY = re.compile(r"(?:[AEJS]?DATE|MOYR|QYR|WKYR)[0-9.]*")
 _SPSS_INSTANT = re.compile(r"(?:DATETIME|YMDHMS)[0-9.]*")
 _SAS_DAY = re.compile(
     r"(?:DATE|WEEKDATX?|WORDDATX?|[BEN]8601DA|(?:DDMMYY|MMDDYY|YYMMDD)[BCDNPS]?|JULIAN|MONYY"
-    r"|YYMM[CDNPS]?|YYQ|[EI]S8601DA)[0-9.]*"
+    r"|YYMM[CDNPS]?|YYQ|[EI]S8601DA|YEAR|MONTH|MONNAME|QTRR?|WEEKDAY|DOWNAME|JULDAY|DAY)[0-9.]*"
 )
-_SAS_INSTANT = re.compile(r"(?:DATETIME|DATEAMPM|[BEN]8601DT|IS8601DT)[0-9.]*")
+_SAS_INSTANT = re.compile(
+    r"(?:DATETIME|DATEAMPM|DT(?:DATE|MONYY|WKDATX|YEAR|YYQC)|[BEN]8601DT|IS8601DT)[0-9.]*"
+)
 _STATA_DAY, _STATA_INSTANT = re.compile(r"%-?(?:td|d).*"), re.compile(r"%-?tc.*")
 _IN_1960, _IN_1582 = datetime(1960, 1, 1), datetime(1582, 10, 14)  # noqa: DTZ001 - without zones
 
@@ -168,9 +171,11 @@ class _File:
         self._settings |= {"disable_datetime_conversion": True, "output_format": "dict"}
         if encoding := options.get("encoding"):
             self._settings["encoding"] = encoding
-        # a transport file states no number of rows
         self.facts = self._call(metadataonly=True)[1]
         self._refuse_blank_rows()
+        self._transport: Transport | None = None
+        if self._read == pyreadstat.read_xport:
+            self._transport = Transport(path, self.facts.variable_storage_width)
         self.types = {name: self._type(name) for name in self.facts.column_names}
         if USER_MISSING in map(str.lower, self.types):
             raise CannotRead(f"a variable is named {USER_MISSING}, as the column with such values")
@@ -237,6 +242,8 @@ class _File:
             values, _ = self._call(row_offset=count, row_limit=BATCH_ROWS)
             size = len(next(iter(values.values()), []))
             missing: list[list[str] | None] = [None] * size
+            if self._transport:
+                self._transport.load(count, size)
             columns = [
                 pa.array(self._column(name, items, missing, count), self.schema.field(name).type)
                 for name, items in values.items()
@@ -249,7 +256,7 @@ class _File:
         self._require_rows(count)
 
     def _require_rows(self, count: int) -> None:
-        stated = self.facts.number_rows
+        stated = self._transport.stated_rows if self._transport else self.facts.number_rows
         if stated not in (None, -1, count):
             raise CannotRead(
                 f"its header states {stated:,} rows, and it has {count:,}",
@@ -261,18 +268,28 @@ class _File:
     ) -> Iterator[Any]:
         """Yield the values of a variable, and add user-missing ones to those of their rows."""
         kind = self.types[name]
-        ranges = self.facts.missing_ranges.get(name) or ()
         for row, value in enumerate(values):
-            is_tag = kind != TEXT and isinstance(value, str)
-            if value is None or (isinstance(value, float) and math.isnan(value)):
+            is_blank = value is None or (isinstance(value, float) and math.isnan(value))
+            if (code := self._missing(row, None if is_blank else value, name)) is not None:
+                missing[row] = [*(missing[row] or ()), f"{name}={code}"]
                 yield None
-            elif is_tag or any(_is_in(value, each) for each in ranges):
-                missing[row] = [*(missing[row] or ()), f"{name}={_text(value)}"]
+            elif is_blank:
                 yield None
             elif kind in (DAY, INSTANT):
                 yield self._date(value, kind, name, first + row + 1)
             else:
                 yield value
+
+    def _missing(self, row: int, value: Any, name: str) -> str | None:
+        """Return the code or letter of a user-missing value."""
+        if value is None:
+            return self._transport.letter(row, name) if self._transport else None
+        return _text(value) if self._is_missing(name, value) else None
+
+    def _is_missing(self, name: str, value: Any) -> bool:
+        if self.types.get(name) != TEXT and isinstance(value, str):
+            return True
+        return any(_is_in(value, each) for each in self.facts.missing_ranges.get(name) or ())
 
     def _date(self, value: float, kind: str, name: str, row: int) -> date | datetime:
         """Return a day or time, to the microsecond nearest to the number that is stored."""
@@ -295,14 +312,12 @@ class _File:
     def labels(self) -> Iterator[dict[str, Any]]:
         """Yield the labels of values."""
         for name, labels in self.facts.variable_value_labels.items():
-            ranges = self.facts.missing_ranges.get(name) or ()
             for value, label in labels.items():
-                is_tag = self.types.get(name) != TEXT and isinstance(value, str)
                 yield {
                     "variable": name,
                     "value": _text(value),
                     "label": label,
-                    "missing": is_tag or any(_is_in(value, each) for each in ranges),
+                    "missing": self._is_missing(name, value),
                 }
 
     def variables(self) -> Iterator[dict[str, Any]]:

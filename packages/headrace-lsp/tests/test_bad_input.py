@@ -180,3 +180,14 @@ def test_a_project_whose_settings_name_no_environment_says_so(
         editor.open(CLEAN)
         assert editor.hover(CLEAN, "from ord|ers") == ""
         assert "elsewhere" in " ".join(editor.messages)
+
+
+def test_results_of_a_query_without_an_asset_are_nobodys_columns(editor: Editor) -> None:
+    """Would catch: a hover that looks for the columns of a table without a name."""
+    path = "assets/new.sql"
+    editor.open(path, "/* headrace\nowner sales\n*/\nselect day as one, price from clean\n")
+    assert editor.problems(path, until=bool)
+    assert editor.hover(path, "as on|e") == ""
+    assert editor.definition(path, "as on|e") == ""
+    assert editor.references(path, "as on|e") == []
+    assert "clean.price" in editor.hover(path, "pri|ce")

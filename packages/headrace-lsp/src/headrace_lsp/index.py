@@ -87,9 +87,9 @@ class Index:
     def _read(self, path: str) -> list[Occurrence]:
         kind, text = file_kind(path), self.snapshot.text(path)
         if kind is FileKind.SQL:
-            asset = self.asset_of(path) or ""
+            asset = self.asset_of(path)
             (start, end), query = sql_parts(text)
-            front = in_yaml(text[start:end], FileKind.SQL, self.tables, node=asset or None)
+            front = in_yaml(text[start:end], FileKind.SQL, self.tables, node=asset)
             body = in_query(text[query:], asset, self.tables)
             return [*_moved(front, start), *_moved(body, query)]
         if kind is FileKind.PYTHON:

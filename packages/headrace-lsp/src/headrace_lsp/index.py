@@ -42,7 +42,7 @@ def sql_parts(text: str) -> SqlParts:
     return SqlParts((0, 0), 0) if front is None else SqlParts(front.span(1), front.end())
 
 
-class Found(NamedTuple):
+class Location(NamedTuple):
     """An occurrence in a file."""
 
     path: str
@@ -112,7 +112,7 @@ class Index:
             default=None,
         )
 
-    def everywhere(self, node: str, column: str | None) -> Iterator[Found]:
+    def everywhere(self, node: str, column: str | None) -> Iterator[Location]:
         """Yield each place of a table or of a column of it, in all files that can name it."""
         declaring = {
             *(path for path, names in self.by_file.items() if node in names),
@@ -123,12 +123,12 @@ class Index:
             if has_words(self.snapshot.text(file.path), needed):
                 yield from self._named(file.path, node, column)
 
-    def _named(self, path: str, node: str, column: str | None) -> Iterator[Found]:
+    def _named(self, path: str, node: str, column: str | None) -> Iterator[Location]:
         for item in self.occurrences(path):
             if (item.node, item.column) == (node, column):
-                yield Found(path, item)
+                yield Location(path, item)
 
-    def definition(self, node: str, column: str | None) -> Found | Place | None:
+    def definition(self, node: str, column: str | None) -> Location | Place | None:
         """Return where a table or a column is declared: in its query, else by its declaration."""
         declared = self.compiled.project.node(node)
         if declared is None or column is None:

@@ -20,7 +20,7 @@ from pygls.protocol import LanguageServerProtocol, lsp_method
 from headrace.extension import Compilation, HeadraceError, ProjectSession, Refused
 from headrace_lsp.completion import completions
 from headrace_lsp.hover import hover_text
-from headrace_lsp.index import Found, Index
+from headrace_lsp.index import Index, Location
 from headrace_lsp.opened import Documents, OpenProject
 from headrace_lsp.projects import Snapshot
 from headrace_lsp.renaming import Renaming, renaming
@@ -78,7 +78,7 @@ class Server(LanguageServer):
         self._compiling = ThreadPoolExecutor(1, "compile")
         self._binding = ThreadPoolExecutor(1, "bind")
         self._waiting: dict[Path, asyncio.Task[None]] = {}
-        self._told: set[str] = set()
+        self._reported_messages: set[str] = set()
 
     def changed(self, document: Any) -> None:
         """Check a document's project soon: at once, and after a pause as `validate` does."""
@@ -100,13 +100,13 @@ class Server(LanguageServer):
             )
             await self.do(root, partial(self._published, compilation=bound))
         except HeadraceError as error:
-            self._tell(error)
+            self._report(error)
 
-    def _tell(self, error: HeadraceError) -> None:
+    def _report(self, error: HeadraceError) -> None:
         """Show an error, once."""
         message = f"{error} ({error.hint})" if error.hint else str(error)
-        if message not in self._told:
-            self._told.add(message)
+        if message not in self._reported_messages:
+            self._reported_messages.add(message)
             self.window_show_message(types.ShowMessageParams(types.MessageType.Error, message))
 
     def _compiled(self, project: OpenProject) -> Snapshot:
@@ -150,7 +150,7 @@ class Server(LanguageServer):
         except Refused as refused:
             raise JsonRpcException(str(refused), types.LSPErrorCodes.RequestFailed) from None
         except HeadraceError as error:
-            self._tell(error)
+            self._report(error)
             return None
 
     def stop(self) -> None:
@@ -227,7 +227,7 @@ async def _definition(ls: Server, params: types.DefinitionParams) -> types.Locat
         place = None if named is None else index.definition(named.node, named.column)
         if place is None:
             return None
-        if isinstance(place, Found):
+        if isinstance(place, Location):
             return _location(project, place)
         text = project.text(place.file)
         return types.Location(project.uri(place.file), text.range(*text.line_range(place.line - 1)))
@@ -245,7 +245,7 @@ async def _references(ls: Server, params: types.ReferenceParams) -> list[types.L
     return await ls.at(params, answer) or []
 
 
-def _location(project: OpenProject, place: Found) -> types.Location:
+def _location(project: OpenProject, place: Location) -> types.Location:
     text = project.text(place.path)
     return types.Location(project.uri(place.path), text.range(place.at.start, place.at.end))
 

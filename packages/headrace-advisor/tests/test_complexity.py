@@ -39,6 +39,21 @@ def test_an_unread_asset_is_pruned_and_comes_back(shop: Project) -> None:
     assert place.read_text() == COPY
 
 
+def test_no_command_deletes_a_file_of_several_nodes(shop: Project) -> None:
+    """Would catch: `optimize` naming a command that refuses, for the file declares other nodes."""
+    several = COPY.replace(
+        "owner: core", "owner: core\nname: copy_$value(n)\nfor_each: [{n: a}, {n: b}]"
+    )
+    (shop.root / "assets/copies.sql").write_text(several)
+    commands = {
+        row["asset"]: row["command"]
+        for row in shop.json("optimize")
+        if row["rule"] == "unread_asset"
+    }
+    assert (commands["copy_a"], commands["copy_b"]) == (None, None)
+    assert commands["fails"] == "headrace complexity prune unread_asset:fails"
+
+
 def _pruned(project: Project) -> tuple[Path, str]:
     """Prune an asset that nobody reads and has published data; return its file, and the version."""
     place = project.root / "assets/copy_of_orders.sql"

@@ -87,7 +87,7 @@ class ProjectShape:
     # Nodes and columns that nothing needs
 
     def _unread(self) -> Iterator[Finding]:
-        files = self._files()
+        files = self.own_files()
         for name in self.compiled.order:
             if name in self.needed:
                 continue
@@ -102,7 +102,7 @@ class ProjectShape:
                 files.get(name, ()),
             )
 
-    def _files(self) -> dict[str, tuple[str, ...]]:
+    def own_files(self) -> dict[str, tuple[str, ...]]:
         """Return node → the files that belong to it alone, its tests excluded."""
         places = {node.name: self._places(node) for node in self._project.nodes()}
         uses = Counter(path for paths in places.values() for path in paths)

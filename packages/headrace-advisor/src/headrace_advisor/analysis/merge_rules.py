@@ -212,6 +212,7 @@ def unread_assets(view: ProjectView) -> Iterator[ProjectFinding]:
     """Assets that no consumer needs, directly or not."""
     if not view.project.consumers:
         return  # nobody has said who reads the project
+    files = view.shape.own_files()
     for name, asset in view.project.assets.items():
         if name in view.shape.needed or asset.materialize == "none":
             continue
@@ -222,5 +223,5 @@ def unread_assets(view: ProjectView) -> Iterator[ProjectFinding]:
         }
         message = f"no consumer needs {name}: it can be deleted"
         finding = Finding("unread_asset", "drop_asset", 0, message, frozenset(premises))
-        command = command_line("complexity", "prune", f"unread_asset:{name}")
-        yield ProjectFinding(name, finding, command=command)
+        prune = command_line("complexity", "prune", f"unread_asset:{name}")
+        yield ProjectFinding(name, finding, command=prune if name in files else None)

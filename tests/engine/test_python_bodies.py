@@ -772,6 +772,34 @@ def test_a_column_without_any_value_is_text(bench: Bench, result: str) -> None:
     assert again is not None and again.columns[2].type == "DOUBLE"
 
 
+@pytest.mark.parametrize(
+    ("empty", "kind", "later"),
+    [
+        ("[]", "VARCHAR[]", "['a']"),
+        ("[None]", "VARCHAR[]", "['a']"),
+        ("[[]]", "VARCHAR[][]", "[['a']]"),
+        ("{'k': None, 'n': 1}", "STRUCT(k VARCHAR, n BIGINT)", "{'k': 'a', 'n': 2}"),
+        ("[{'k': []}]", "STRUCT(k VARCHAR[])[]", "[{'k': ['a']}]"),
+    ],
+)
+@pytest.mark.parametrize("rows", [1, 9_000])
+def test_what_has_no_value_inside_is_text(
+    bench: Bench, empty: str, kind: str, later: str, rows: int
+) -> None:
+    """Would catch: INTEGER[] on a first day of empty lists, which refuses the second day's texts."""
+    known = bench.run(bench.python(body("", f"return [{{'x': {empty}}}] * {rows}"))).table
+    assert known is not None and known.columns[1].type == kind
+    produced = bench.run(bench.python(body("", f"return [{{'x': {later}}}]"), table=known))
+    assert str(bench.rows(produced.staged, produced.table)[0][1]) == later
+
+
+@pytest.mark.parametrize("kind", ["BIGINT[]", "DATE[]", "STRUCT(a DOUBLE)[]"])
+def test_a_declared_type_holds_lists_without_values(bench: Bench, kind: str) -> None:
+    text = body("", "return [{'x': []}, {'x': [None]}]")
+    known = bench.run(bench.python(text, written=(("x", kind),))).table
+    assert known is not None and known.columns[1].type == kind
+
+
 def test_a_failed_attempt_says_what_it_read_and_spent(bench: Bench) -> None:
     """Would catch: the cost of failures missing, or rows counted that were never published."""
     given = bench.publish("given", "SELECT i AS a FROM range(7) r(i)")

@@ -388,8 +388,6 @@ class ComputedRows(msgspec.Struct, frozen=True):
     """
     batch: pa.RecordBatch | None = None
     """All of the rows, if they are few and in memory."""
-    untyped: tuple[str, ...] = ()
-    """Columns without any value, whose type is open."""
     place: Callable[[str, str], str] = lambda column, value: ""  # noqa: ARG005
     """Returns a clause that says where a column has this text, empty if that isn't known."""
 

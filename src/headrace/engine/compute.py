@@ -367,7 +367,6 @@ def _table(
     with _opaque(task, session, folders, None, meter, log) as rows:
         if rows is None:
             return AssetOutput(Measures())
-        task = _with_texts(task, rows.untyped)
         redactor = log.redactor if log is not None else None
         if rows.batch is not None and task.merge is None:
             partitions = ((task.scope.partitions[0], rows.batch.num_rows),)
@@ -391,11 +390,10 @@ def _calls(
     captured: Captured,
 ) -> AssetOutput:
     """Call a Python function for each partition and stage the rows of all calls in one file."""
-    from headrace.engine import containers, partition_calls  # pyarrow: see `_opaque`
+    from headrace.engine import partition_calls  # pyarrow: see `_opaque`
 
     code_root = folders.code / (task.code or "")
     called = partition_calls.call_each(task, session, code_root, folders, captured)
-    task = _with_texts(task, containers.untyped(called.rows.schema))
     redactor = log.redactor if log is not None else None
     small = _small(task, session, called.rows, called.counts, redactor)
     if small is not None:
@@ -496,12 +494,6 @@ def _stage(
         alike=alike,
         code=code_types(task),
     )
-
-
-def _with_texts(task: BodyTask, untyped: Sequence[str]) -> BodyTask:
-    """Return the task; columns without any value are texts in a new table, as in files."""
-    texts = [(name, "VARCHAR") for name in untyped if task.table is None]
-    return msgspec.structs.replace(task, written=(*texts, *task.written))  # type: ignore[type-var]
 
 
 def code_types(task: BodyTask) -> CodeTypes | None:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 
 _DECIMAL_DIGITS_MAX = 38
+_NOTHING = pa.null()
 BATCH_ROWS = 8_192
 KINDS_MAX = 3
 """Maximum number of kinds of values that a message names."""
@@ -149,12 +150,15 @@ def stream(
     value: Any,
     known: Callable[[], pa.Schema | None],
     declared: Callable[[], pa.Schema | None] = lambda: None,
+    *,
+    nothing: pa.DataType = _NOTHING,
 ) -> pa.RecordBatchReader:
     """Return the result of a function as a stream.
 
     `known` returns the table's columns, or None before the first publication. `declared` returns
     those of `columns:`, for a result without rows before there is a table. Both are called only if
-    needed.
+    needed. `nothing` is the type of columns, lists and fields without any value, which DuckDB takes
+    for INTEGER if they have none.
 
     Raises `BodyFailed` for a result that isn't a table, and any exception of an iterator.
     """
@@ -168,22 +172,26 @@ def stream(
             code="wrong_result",
             hint="convert it before it is returned, such as to text (pandas: `.astype(str)`)",
         )
-    return _as_read(reader)
+    return _as_read(reader, nothing)
 
 
-def _as_read(reader: pa.RecordBatchReader) -> pa.RecordBatchReader:
+def _as_read(reader: pa.RecordBatchReader, nothing: pa.DataType) -> pa.RecordBatchReader:
     """Return the rows in types that DuckDB reads, with the same values.
 
     DuckDB 1.5.5 cuts nanoseconds of points in time with a zone, takes the number below a missing
     duration for one, and reads no dictionary of structures.
     """
-    schema = pa.schema([field.with_type(_read_as(field.type)) for field in reader.schema])
+    schema = pa.schema([field.with_type(_read_as(field.type, nothing)) for field in reader.schema])
     if schema == reader.schema and not any(map(pa.types.is_interval, schema.types)):
         return reader
     return pa.RecordBatchReader.from_batches(schema, (_exact(batch, schema) for batch in reader))
 
 
-def _read_as(kind: pa.DataType) -> pa.DataType:  # complexipy: ignore (rules, the first applies)
+def _read_as(  # complexipy: ignore (rules, the first applies)
+    kind: pa.DataType, nothing: pa.DataType
+) -> pa.DataType:
+    if pa.types.is_null(kind):
+        return nothing
     if pa.types.is_float16(kind):
         return pa.float32()
     if pa.types.is_decimal256(kind):
@@ -196,12 +204,12 @@ def _read_as(kind: pa.DataType) -> pa.DataType:  # complexipy: ignore (rules, th
     if _has_zone(kind):
         return pa.timestamp("us", kind.tz)
     if pa.types.is_struct(kind):
-        return pa.struct([field.with_type(_read_as(field.type)) for field in kind])
+        return pa.struct([field.with_type(_read_as(field.type, nothing)) for field in kind])
     if pa.types.is_map(kind):
-        return pa.map_(_read_as(kind.key_type), _read_as(kind.item_type))
+        return pa.map_(_read_as(kind.key_type, nothing), _read_as(kind.item_type, nothing))
     if not hasattr(kind, "value_type"):
         return kind
-    inner = _read_as(kind.value_type)
+    inner = _read_as(kind.value_type, nothing)
     if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
         inner = getattr(inner, "storage_type", inner)
         return inner if inner != kind.value_type or pa.types.is_nested(inner) else kind
@@ -258,11 +266,6 @@ def select_sql(name: str, schema: pa.Schema) -> str:
     ]
     replaced = f" REPLACE ({', '.join(checked)})" if checked else ""
     return f"SELECT *{replaced} FROM {quote(name)}"
-
-
-def untyped(schema: pa.Schema) -> tuple[str, ...]:
-    """Return the columns without any value, which DuckDB would take for INTEGER."""
-    return tuple(field.name for field in schema if pa.types.is_null(field.type))
 
 
 def unread(session: DuckDBSession, schema: pa.Schema) -> BodyFailed:

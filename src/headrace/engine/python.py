@@ -253,6 +253,8 @@ def _offered(
     folders: DataFolders,
 ) -> Iterator[ComputedRows]:
     """Return the function's result as rows that can be staged."""
+    import pyarrow as pa
+
     from headrace.engine import containers
 
     name = f"__output_{uuid.uuid4().hex}__"
@@ -270,6 +272,7 @@ def _offered(
             value,
             lambda: known and containers.schema_of(session, known),
             lambda: containers.schema_of_columns(session, declared) if declared else None,
+            nothing=pa.string() if task.table is None else pa.null(),
         )
     )
     with contextlib.ExitStack() as registered:
@@ -303,7 +306,7 @@ def _streamed(
         registered.callback(session.connection.unregister, name)
         return containers.select_sql(name, schema), ("arrow", schema.serialize().to_pybytes())
 
-    return ComputedRows(select, batch, containers.untyped(schema))
+    return ComputedRows(select, batch)
 
 
 def _as_view(relation: Any, session: DuckDBSession, name: str) -> bool:

@@ -52,8 +52,7 @@ def refuse_captures(index: Index, node: str, column: str | None, new: str) -> No
     for name in (node, *NodeGraph(index.compiled).below.get(node, ())):
         declared = index.compiled.project.node(name)
         assert declared is not None
-        if _FOR_EACH.search(index.snapshot.text(declared.place.file)):
-            raise Refused(f"{declared.place.file} has `for_each`, whose texts aren't renamed in")
+        refuse_for_each(index, declared.place.file)
         body = getattr(declared, "body", None)
         if isinstance(body, SqlBody):
             query = _query(index, name, body.file)
@@ -64,6 +63,12 @@ def refuse_captures(index: Index, node: str, column: str | None, new: str) -> No
     if column is not None:
         _refuse_macros(index, column, new)
         _refuse_declarations(index, node, column)
+
+
+def refuse_for_each(index: Index, path: str) -> None:
+    """Raise Refused if a file declares several tables or consumers by the same text."""
+    if _FOR_EACH.search(index.snapshot.text(path)):
+        raise Refused(f"{path} has `for_each`, whose texts aren't renamed in: rename by hand")
 
 
 def _query(index: Index, name: str, path: str) -> _Query:

@@ -18,6 +18,7 @@ from pygls.lsp.server import LanguageServer
 from pygls.protocol import LanguageServerProtocol, lsp_method
 
 from headrace.extension import Compilation, HeadraceError, ProjectSession, Refused
+from headrace_lsp.captured_names import refuse_for_each
 from headrace_lsp.completion import completions
 from headrace_lsp.hover import hover_text
 from headrace_lsp.index import Index, Location
@@ -252,6 +253,7 @@ def _location(project: OpenProject, place: Location) -> types.Location:
 
 async def _prepare_rename(ls: Server, params: types.PrepareRenameParams) -> types.Range | None:
     def answer(project: OpenProject, index: Index, path: str, offset: int) -> types.Range | None:
+        refuse_for_each(index, path)
         named = index.at(path, offset)
         return None if named is None else project.text(path).range(named.start, named.end)
 
@@ -262,6 +264,7 @@ async def _rename(ls: Server, params: types.RenameParams) -> types.WorkspaceEdit
     def answer(
         project: OpenProject, index: Index, path: str, offset: int
     ) -> tuple[Renaming, types.WorkspaceEdit] | None:
+        refuse_for_each(index, path)
         named = index.at(path, offset)
         if named is None:
             return None

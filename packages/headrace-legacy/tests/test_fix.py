@@ -58,7 +58,9 @@ def rows(taken: Any) -> list[dict[str, Any]]:
     return [dict(zip(taken.names, row, strict=True)) for row in taken.rows]
 
 
-@pytest.mark.parametrize("separator", [SOH, "|", "^A", "<SOH>", "␁"])
+@pytest.mark.parametrize(
+    "separator", [SOH, "|", " | ", "^", "^A", ";", "<SOH>", "\\x01", "\\u0001", "␁"]
+)
 def test_orders_and_fills(bench: Workbench, separator: str) -> None:
     """Would catch: prices through a double, nanoseconds cut, lengths counted with the separators
     that a log shows instead of SOH."""
@@ -170,6 +172,38 @@ def test_a_message_that_contradicts_itself_is_held(
     assert isinstance(take(bench, content, kind, accepted=True), Taken), "a person decides"
 
 
+@pytest.mark.parametrize("tail", [b'"', b"]", b"\t", b",", b""])
+def test_any_byte_but_a_digit_ends_a_checksum(bench: Workbench, tail: bytes) -> None:
+    """Would catch: a log that quotes its messages, and is refused as cut off."""
+    one, two = numbered(1, 2)
+    content = one.rstrip(b"\x01") + tail + b"\n" + two.rstrip(b"\x01") + tail + b"\n"
+    assert len(rows(take(bench, content, "messages"))) == 2
+    refused = take(bench, one.rstrip(b"\x01") + b"9\n" + two, "messages")
+    assert isinstance(refused, UnreadableFile)
+    assert "has no checksum (10): it is cut off" in plain(refused.reason)
+
+
+def test_a_log_may_speak_of_fix(bench: Workbench) -> None:
+    content = b"unexpected 8=FIX.4.4 from B\n" + log(ORDER) + b"8=FIX.4.4; expected 8=FIX.4.2\n"
+    assert len(rows(take(bench, content, "messages"))) == 1
+
+
+def test_allocations_end_before_fields_of_the_fill(bench: Workbench) -> None:
+    """Would catch: an amount of the whole fill that is given to its last allocation."""
+    allocations = "78=2|79=A1|661=1|80=60|79=A2|80=40|119=109.90|120=USD|"
+    found = rows(take(bench, log(FILL + allocations, "35=J|" + HEAD + "70=1|" + allocations)))
+    paths = {(row["message"], row["tag"]): row["path"] for row in found}
+    assert (paths[1, 80], paths[1, 119], paths[1, 120]) == ("78[2]", None, None)
+    assert (paths[2, 80], paths[2, 119], paths[2, 120]) == ("78[2]", "78[2]", "78[2]")
+
+
+def of_subs(*numbers: str) -> list[bytes]:
+    """Messages of senders' subs, such as `A1`."""
+    return [
+        message(ORDER.replace("56=", f"50={sub}|56=").format(number)) for sub, number in numbers
+    ]
+
+
 def numbered(*numbers: int, body: str = ORDER) -> list[bytes]:
     return [message(body.format(number)) for number in numbers]
 
@@ -190,6 +224,19 @@ LOGON = message(("35=A|" + HEAD + "98=0|108=30|141=Y|").format(1))
         ([*numbered(1, 4), RESENT[1]], "messages 2 (34) from BUY to SELL are missing"),
         ([*numbered(1, 4), FILLED], ""),
         (numbered(1, 3, 2), ""),
+        (numbered(3, 2, 1), ""),
+        (numbered(2, 1, 3), ""),
+        (numbered(5, 3, 2), "messages 4 (34) from BUY to SELL are missing"),
+        (numbered(3, 2, 3), "message 3 at byte 280: number 3 (34) from BUY to SELL stands twice"),
+        ([*numbered(8, 9), *RESENT], ""),
+        ([*numbered(1), RESENT[1]], "messages 2 (34) from BUY to SELL are missing"),
+        ([*numbered(1, 2), RESET, *numbered(10)], "messages 9 (34) from BUY to SELL are missing"),
+        ([*numbered(1, 3), LOGON, *numbered(2)], "messages 2 (34) from BUY to SELL are missing"),
+        (of_subs("A1", "B1", "A2", "B2"), ""),
+        (of_subs("A1", "B2", "A3"), ""),
+        (of_subs("A1", "B2", "A4"), "messages 3 (34) from BUY to SELL are missing"),
+        (of_subs("A1", "B1", "A3"), "messages 2 (34) from BUY, A to SELL are missing"),
+        (of_subs("A1", "B1", "B1"), "number 1 (34) from BUY, B to SELL stands twice"),
         (numbered(1, 2, 2), "message 3 at byte 280: number 2 (34) from BUY to SELL stands twice"),
         ([*numbered(1, 2), RESET, *numbered(9)], ""),
         ([*numbered(8, 9), LOGON, *numbered(2)], ""),
@@ -220,6 +267,13 @@ def test_missing_numbers_are_named(bench: Workbench, messages: list[bytes], reas
         (log(ORDER.replace("44=1.10", "44=1.0000000000000001")), "field 44 is no number"),
         (log(ORDER.replace("60=20240102", "60=20240230")), "field 60 is no time in UTC"),
         (log(ORDER.replace("10:00:00|", "10:00:00.1234567891|")), "field 60 is no time in UTC"),
+        (
+            log(ORDER.replace("60=20240102", "60=99991231")),
+            "message 1 at byte 0: field 60 is no time in UTC",
+        ),
+        (log(ORDER)[:-30] + b"\n8=FIX.4.4", "is cut off"),
+        (log(ORDER) + b"8=FIX.4.4\x019=1", "a part of a message without its beginning"),
+        (log(ORDER) + b"8=FIX.", "a part of a message without its beginning"),
         (log(ORDER.replace("54=1", "54")), "54 is no field"),
         (log(ORDER + "54=2|"), "field 54 stands twice"),
         (log(ORDER + "95=9|96=abc|"), "a field with data isn't as long"),

@@ -7,10 +7,12 @@ target. A file that contradicts them is held.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
+from itertools import pairwise
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,20 +37,24 @@ DEPTH_MAX = 10
 """Groups inside of each other."""
 OWN_MIN = 5_000
 """The first tag that venues and firms give to fields of their own."""
-RANGES_MAX = 1_000
-"""Ranges of missing numbers that are kept for a sender and target."""
+RANGES_MAX = 10_000
+"""Ranges of numbers without gaps that are kept for a sender and target."""
 CHECKED, UNCHECKED = "checked", "unchecked"
 TEXT, COUNT, FLAG, DAY = "VARCHAR", "BIGINT", "BOOLEAN", "DATE"
 NUMBER, TIME = "DECIMAL(38,15)", "TIMESTAMP_NS"
 _SOH = b"\x01"
-_SEPARATOR = rb"\x01|\||\^A|<SOH>|\xe2\x90\x81"
-_HEADER = re.compile(
-    rb"(?<![0-9])8=(FIXT?\.[0-9]\.[0-9](?:SP[0-9])?)(" + _SEPARATOR + rb")9=([0-9]{1,9})\2"
+_SEPARATOR = rb"\x01|\|| \| |\^A|\^|;|<SOH>|\\x01|\\u0001|\xe2\x90\x81"
+_VERSION = rb"(?<![0-9])8=(FIXT?\.[0-9]\.[0-9](?:SP[0-9])?)"
+_HEADER = re.compile(_VERSION + rb"(" + _SEPARATOR + rb")9=([0-9]{1,9})\2")
+_BEGIN = re.compile(
+    _VERSION
+    + (rb"(?:%b)[0-9]" % _SEPARATOR)
+    + rb"|(?<![0-9])8=FIX[^\s]*\Z"
+    + (rb"|(?:%b)(?:10|34|35|49|52|56)=" % _SEPARATOR)
 )
-_BEGIN = re.compile(rb"(?<![0-9])8=FIX|(?:" + _SEPARATOR + rb")(?:10|34|35|49|52|56)=")
-"""What is a part of a message."""
+"""What is a part of a message, such as the beginning of one that is cut off."""
 _TAG = re.compile(rb"[1-9][0-9]{0,8}")
-_CHECKSUM = re.compile(rb"10=([0-9]{3})")
+_CHECKSUM = re.compile(rb"10=([0-9]{3})(?![0-9])")
 _NUMBER = re.compile(r"-?0*([0-9]{0,23})(?:\.([0-9]{0,15})0*)?")
 _TIME = re.compile(
     r"([0-9]{4})([0-9]{2})([0-9]{2})-([0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,9})0*)?"
@@ -412,7 +418,7 @@ def _message(
         raise message.refused(f"longer than {MESSAGE_BYTES_MAX:,} bytes")
     start, at = header.end(), header.end() + stated
     trailer = _CHECKSUM.match(data, at) if len(separator) == 1 else None
-    if trailer is None or data[at - 1 : at] != separator or not _ends(data, trailer, separator):
+    if trailer is None or data[at - 1 : at] != separator:
         trailer = _trailer(data, start, separator, message)
     body = data[start : trailer.start()]
     wide = separator != _SOH
@@ -430,25 +436,20 @@ def _message(
     return message, trailer.end()
 
 
-def _ends(data: mmap, trailer: re.Match[bytes], separator: bytes) -> bool:
-    after = data[trailer.end() : trailer.end() + len(separator)]
-    return after == separator or after[:1] in (b"", b"\r", b"\n", b")", b" ")
-
-
 def _trailer(data: mmap, start: int, separator: bytes, message: Message) -> re.Match[bytes]:
     """Return the checksum of a message whose stated length doesn't lead to it."""
     pattern = re.compile(rb"(?<=" + re.escape(separator) + rb")" + _CHECKSUM.pattern)
     end = min(len(data), start + MESSAGE_BYTES_MAX)
     if other := _HEADER.search(data, start, end):
         end = other.start()
-    for trailer in pattern.finditer(data, start, end):
-        if _ends(data, trailer, separator):
-            return trailer
-    raise CannotRead(
-        f"{message.place} has no checksum (10): it is cut off",
-        line=message.number,
-        code="delivery_truncated",
-    )
+    trailer = pattern.search(data, start, end)
+    if trailer is None:
+        raise CannotRead(
+            f"{message.place} has no checksum (10): it is cut off",
+            line=message.number,
+            code="delivery_truncated",
+        )
+    return trailer
 
 
 def _values(message: Message, body: bytes, separator: bytes, encoding: str) -> Iterator[Value]:
@@ -596,34 +597,92 @@ class _Groups:
 # Numbers of messages.
 
 
+class _Ranges(list[tuple[int, int]]):
+    """Numbers, as the first and the last of each range without gaps, in order."""
+
+    def include(self, first: int, last: int) -> bool:
+        """Add numbers; return whether one of them was there."""
+        start, end = bisect_left(self, (first, 0)), bisect_left(self, (last + 2, 0))
+        if start and self[start - 1][1] >= first - 1:
+            start -= 1
+        near = self[start:end]
+        self[start:end] = [
+            (min(first, *(low for low, _ in near)), max(last, *(high for _, high in near)))
+            if near
+            else (first, last)
+        ]
+        return any(low <= last and high >= first for low, high in near)
+
+    def gaps(self) -> list[tuple[int, int]]:
+        """Return the first and the last number of each gap."""
+        return [(before[1] + 1, after[0] - 1) for before, after in pairwise(self)]
+
+
 @dataclass
 class _Session:
-    """The messages from a sender to a target."""
+    """The messages from a sender to a target, in any order."""
 
-    next: int
+    way: str
+    seen: _Ranges = field(default_factory=_Ranges)
+    again: _Ranges = field(default_factory=_Ranges)
+    """The numbers of messages that were sent again."""
+    start: int | None = None
+    """The number that a logon or a reset says is the next one."""
     missing: list[tuple[int, int]] = field(default_factory=list)
-    """First and last of each gap."""
+    """The gaps before it."""
+    twice: Disagrees | None = None
 
-    def fill(self, first: int, last: int) -> bool:
-        """Remove numbers from the gaps; return whether all of them were in gaps."""
-        left, removed = [], 0
-        for low, high in self.missing:
-            start, end = max(low, first), min(high, last)
-            if start > end:
-                left.append((low, high))
-                continue
-            removed += end - start + 1
-            left.extend(part for part in ((low, start - 1), (end + 1, high)) if part[0] <= part[1])
-        self.missing = left
-        return removed == last - first + 1
+    def add(self, message: Message, first: int, following: int) -> None:
+        """Take the numbers of a message: several, if it fills a gap."""
+        plain = message.plain
+        if self.twice is not None:
+            return
+        if _begins_anew(plain, first):
+            self.missing = self.gaps()[:RANGES_MAX]
+            self.seen, self.again, self.start = _Ranges(), _Ranges(), following
+            if plain.get(35) == "A":
+                self.seen.include(first, first)
+            return
+        numbers = self.again if plain.get(43) == "Y" else self.seen
+        is_twice = numbers.include(first, max(first, following - 1)) and numbers is self.seen
+        if is_twice or len(numbers) > RANGES_MAX:
+            what = f"number {marked(first)} (34) {self.way} stands twice"
+            if not is_twice:
+                what = f"the numbers (34) {self.way} have more than {RANGES_MAX:,} gaps"
+            self.twice = Disagrees(
+                f"{message.place}: {what}; fix: {{sequence: unchecked}} allows it",
+                line=message.number,
+            )
+
+    def gaps(self) -> list[tuple[int, int]]:
+        """Return the gaps up to now, which no message that was sent again fills."""
+        numbers = _Ranges(self.seen or self.again)
+        if self.start is not None and numbers and numbers[-1][1] >= self.start:
+            numbers.include(self.start - 1, self.start - 1)
+        for first, last in self.again:
+            if last >= numbers[0][0]:
+                numbers.include(max(first, numbers[0][0]), last)
+        return [*self.missing, *numbers.gaps()]
+
+    def problem(self) -> Disagrees | None:
+        """Return the first number that is there twice, or the gaps."""
+        if self.twice is None and (gaps := self.gaps()):
+            return Disagrees(
+                f"messages {marked(_ranges(gaps))} (34) {self.way} are missing;"
+                " fix: {sequence: unchecked} allows it"
+            )
+        return self.twice
 
 
 class Sequences:
-    """Follows the numbers (34) of each sender and target. Messages sent again fill gaps."""
+    """Follows the numbers (34) of each sender and target. Messages sent again fill gaps.
+
+    Subs (50, 57) have numbers of their own, or are persons in one session: either may be right.
+    """
 
     def __init__(self) -> None:
-        self._sessions: dict[tuple[str, str], _Session] = {}
-        self._problem: Disagrees | None = None
+        self._sessions: dict[tuple[str, str], dict[tuple[str, str], _Session]] = {}
+        self._whole: dict[tuple[str, str], _Session] = {}
 
     def add(self, message: Message) -> None:
         """Take the number of a message."""
@@ -631,36 +690,28 @@ class Sequences:
         number = message.typed(COUNT, 34, plain.get(34))
         if number is None:
             return
-        sequence = int(number)
-        key = (plain.get(49, ""), plain.get(56, ""))
-        session = self._sessions.setdefault(key, _Session(sequence))
-        is_reset = plain.get(35) == "4"
-        new = message.typed(COUNT, 36, plain.get(36)) if is_reset else None
-        following = int(new) if new else sequence + 1
-        if _begins_anew(plain, sequence):
-            session.next = following
-        elif sequence >= session.next:
-            if sequence > session.next and len(session.missing) < RANGES_MAX:
-                session.missing.append((session.next, sequence - 1))
-            session.next = following
-        elif not session.fill(sequence, following - 1) and plain.get(43) != "Y":
-            self._problem = self._problem or Disagrees(
-                f"{message.place}: number {marked(sequence)} (34) {_way(*key)} stands twice;"
-                " fix: {sequence: unchecked} allows it",
-                line=message.number,
-            )
+        first = int(number)
+        new = message.typed(COUNT, 36, plain.get(36)) if plain.get(35) == "4" else None
+        comps = (plain.get(49, ""), plain.get(56, ""))
+        subs = (plain.get(50, ""), plain.get(57, ""))
+        if comps not in self._whole:
+            self._whole[comps] = _Session(_way(comps, ("", "")))
+            self._sessions[comps] = {}
+        parts = self._sessions[comps]
+        if subs not in parts:
+            parts[subs] = _Session(_way(comps, subs))
+        for session in (self._whole[comps], parts[subs]):
+            session.add(message, first, int(new) if new else first + 1)
 
     def problem(self) -> Disagrees | None:
         """Return the first number that is there twice, or the first gaps."""
-        gaps = (
-            Disagrees(
-                f"messages {marked(_ranges(session.missing))} (34) {_way(*key)} are missing;"
-                " fix: {sequence: unchecked} allows it"
-            )
-            for key, session in self._sessions.items()
-            if session.missing
-        )
-        return self._problem or next(gaps, None)
+        for comps, whole in self._whole.items():
+            of_whole = whole.problem()
+            parts = (part.problem() for part in self._sessions[comps].values())
+            of_parts = None if of_whole is None else next(filter(None, parts), None)
+            if of_parts is not None:
+                return of_parts if whole.twice is not None else of_whole
+        return None
 
 
 def _begins_anew(plain: Mapping[int, str], sequence: int) -> bool:
@@ -675,8 +726,12 @@ def _ranges(missing: Sequence[tuple[int, int]]) -> str:
     return ", ".join([*texts[:10], *(["…"] if len(texts) > 10 else [])])
 
 
-def _way(sender: str, target: str) -> str:
-    return f"from {marked(printable(sender, 40))} to {marked(printable(target, 40))}"
+def _way(comps: Sequence[str], subs: Sequence[str]) -> str:
+    sender, target = (
+        ", ".join(marked(printable(name, 40)) for name in (comp, sub) if name)
+        for comp, sub in zip(comps, subs, strict=True)
+    )
+    return f"from {sender} to {target}"
 
 
 # Values.
@@ -705,9 +760,9 @@ def _day(text: str) -> str | None:
 
 
 def _time(text: str) -> str | None:
-    """Return a time in UTC to the nanosecond. A leap second is no time of the column's type."""
+    """Return a time in UTC to the nanosecond, if the column's type has it: no leap second."""
     match = _TIME.fullmatch(text)
-    if match is None or not text.isascii():
+    if match is None or not text.isascii() or not "1678" <= match[1] <= "2261":
         return None
     year, month, day, time, fraction = match.groups()
     value = f"{year}-{month}-{day} {time}"
@@ -724,7 +779,7 @@ _NAMES = {
     COUNT: "number",
     FLAG: "Y or N",
     DAY: "day (YYYYMMDD)",
-    TIME: "time in UTC of at most nine decimals (YYYYMMDD-HH:MM:SS)",
+    TIME: "time in UTC of at most nine decimals (YYYYMMDD-HH:MM:SS) from 1678 to 2261",
 }
 
 

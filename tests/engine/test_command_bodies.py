@@ -250,6 +250,7 @@ CHANGED = [
     ("decimal(38,3)", '"1.5555"'),
     ("decimal(18,3)", '"19.999999999999999999"'),
     ("double", "9007199254740993"),
+    ("double", "-41276096138621170"),
     ("double", '"1e400"'),
     ("double", '"1_5"'),
     ("float", '"1_5"'),
@@ -464,6 +465,23 @@ def task_of(bench: Bench, kind: str, program: list[str], *, declared: bool) -> A
         return bench.command(program, written=(("n", kind),))
     known = bench.run(bench.sql(f"select 'x' as code, null::{kind} as n")).table
     return bench.command(program, table=known)
+
+
+def test_a_value_where_an_array_should_be_is_no_broken_json(bench: Bench) -> None:
+    """Would catch: the line that DuckDB names, which may be after it; valid JSON called none."""
+    values = '{"x": [1]}', '{"x": [1]}', '{"x": 5}', '{"x": [1]}'
+    program = written("jsonl", *values)
+    error = failure(bench, task_of(bench, "struct(x integer[])", program, declared=True))
+    assert error.message == "`r.jsonl`, line 4 or before: Expected ARRAY, but got UBIGINT: 5"
+    assert "one object in each line" not in error.hint and "columns:" in error.hint
+
+
+@pytest.mark.parametrize("value", ['{"1": 1, "01": 2}', '"{1=1, 01=2}"'])
+def test_equal_keys_of_a_map_are_named_as_such(bench: Bench, value: str) -> None:
+    """Would catch: two equal keys said to be beyond what the column's type holds."""
+    program = written("jsonl", value)
+    error = failure(bench, task_of(bench, "map(bigint, bigint)", program, declared=True))
+    assert error.message == "a value of `code` or `N` can't be stored: a map has a key twice"
 
 
 DATES = ("DATE", "TIMESTAMP")
@@ -770,7 +788,11 @@ def test_an_output_directory_has_at_most_so_many_levels_and_files(
         ("r.jsonl", "[1", "`r.jsonl`, line 1: unexpected end of data"),
         ("r.jsonl", '{"x": 1}\n{"x": 2\n{"x": 3}\n', "`r.jsonl`, line 2: unexpected end of data"),
         ("r.jsonl", '{"x": "\\ud800"}\n', "`r.jsonl`, line 1: no low surrogate in string"),
-        ("r.jsonl", '{"x": 1}\n{"y": 1, "y": 2}\n', '`r.jsonl`, line 2: Object {"y":1,"y":2}'),
+        (
+            "r.jsonl",
+            '{"x": 1}\n{"y": 1, "y": 2}\n{"x": 1}\n',
+            '`r.jsonl`, line 2 or before: Object {"y":1,"y":2}',
+        ),
         ("r.jsonl", '{"x\\u0000": 1}\n', "has a NUL character"),
         ("r.jsonl", '{"x": {"y\\u0000": 1}}\n', "has a NUL character"),
     ],

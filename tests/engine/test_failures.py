@@ -107,7 +107,7 @@ def test_duckdbs_error_has_the_users_line_and_nothing_of_our_statement() -> None
 def test_columns_whose_values_may_not_be_stored_are_named() -> None:
     """Would catch: a list of numbers taken for a number, so that no column is named."""
     columns = [("n", "BIGINT"), ("amount", "DECIMAL(9,2)"), ("some", "BIGINT[]"), ("t", "VARCHAR")]
-    message = unstorable(columns, "assets/out.py", 3).error.message
+    message = unstorable(ValueError(), columns, "assets/out.py", 3).error.message
     assert message.startswith("a value of `some` or `t` can't be stored")
 
 

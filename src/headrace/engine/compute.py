@@ -654,7 +654,7 @@ def _failures(  # complexipy: ignore (a table: exception → failure)
             known: Sequence[tuple[str, str]] = ()
             with contextlib.suppress(duckdb.Error):  # the whole file may be unreadable
                 known = columns()
-            raise unstorable(known, task.body.file, task.body.line) from error
+            raise unstorable(error, known, task.body.file, task.body.line) from error
         raise of_duckdb(error, file=task.body.file, first_line=task.body.line) from error
     except MemoryError as error:
         raise failed(
@@ -704,7 +704,14 @@ def _type_of_text(error: ValueMismatch) -> str:
             return "TIMESTAMPTZ" if re.fullmatch(SHAPES[INSTANT], text) else "VARCHAR"
     if digits(parse(kind)) is None and kind not in ("DOUBLE", "FLOAT"):
         return "VARCHAR"
-    return type_to_declare(text, kind) or type_to_declare(text, "DOUBLE") or "VARCHAR"
+    return next(
+        (
+            declared
+            for like in (kind, "DOUBLE", "BIGINT", "DECIMAL")
+            if (declared := type_to_declare(text, like)) not in ("", kind)
+        ),
+        "VARCHAR",
+    )
 
 
 def _type_of_column(error: ValueMismatch, columns: Sequence[tuple[str, str]]) -> str:

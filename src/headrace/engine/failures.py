@@ -166,15 +166,21 @@ _ALWAYS_STORED = re.compile(
 MEMORY_USED_UP = "the memory was used up"
 
 
-def unstorable(columns: Sequence[tuple[str, str]], file: str, line: int) -> BodyFailed:
-    """Return the failure of a value that a function or a program computed.
+def unstorable(
+    error: Exception, columns: Sequence[tuple[str, str]], file: str, line: int
+) -> BodyFailed:
+    """Return the failure of a value that a function or a program computed, from DuckDB's error.
 
     `columns` are the names and DuckDB types of the result.
     """
     names = [f"`{name}`" for name, kind in columns if not _ALWAYS_STORED.fullmatch(kind)]
+    reason = (
+        "a map has a key twice"
+        if "Map keys must be unique" in str(error)
+        else "it is beyond what the column's type holds, or a text that isn't valid"
+    )
     return failed(
-        f"a value of {' or '.join(names) or 'a column'} can't be stored: it is beyond what the"
-        " column's type holds, or a text that isn't valid",
+        f"a value of {' or '.join(names) or 'a column'} can't be stored: {reason}",
         hint="convert the values before they are returned",
         code="wrong_result",
         file=file,
@@ -196,17 +202,22 @@ _JSON_FILE = re.compile(
 def unreadable(error: Exception) -> BodyFailed | None:
     """Return the failure of a file that a program wrote, with its line if known; None for others.
 
-    The line of broken JSON is searched for: DuckDB may name the next one.
+    The line of broken JSON is searched for: DuckDB may name a later one.
     """
     text = str(error)
     if broken := _JSON_FILE.match(text):
         path = Path(broken[1])
         with path.open("rb") as file:
-            at = next((n for n, line in enumerate(file, 1) if not _is_json(line)), broken[2])
+            at = next(
+                (str(n) for n, line in enumerate(file, 1) if not _is_json(line)),
+                f"{broken[2]} or before",
+            )
         return failed(
             f"`{path.name}`, line {at}: {broken[3]}",
             code="no_output",
-            hint="write JSON lines: one object in each line, and each of its keys once",
+            hint="write values of one kind, or declare the column's type under `columns:`"
+            if broken[3].startswith("Expected")
+            else "write JSON lines: one object in each line, and each of its keys once",
         )
     line, name = _CSV_LINE.search(text), _CSV_FILE.search(text)
     if name is None or (line is None and "invalid state" not in text):

@@ -164,11 +164,15 @@ class _Column(NamedTuple):
         read, values = [], []
         for name, part in kind.fields:
             spelling, inside = others.pop(name.lower(), (name, JSON))
-            texts, held = self.read(_of_key(value, spelling), part, inside, level + 1)
+            texts, held = self.read(
+                f"struct_extract({value}, {literal(spelling)})", part, inside, level + 1
+            )
             read.append((spelling, texts))
             values.append(f"{quote(name)} := {held}")
         names = [name for name, _ in others.values()]
-        lost = " OR ".join(f"{_of_key(value, name)} IS NOT NULL" for name in names) or "false"
+        lost = " OR ".join(
+            ("false", *(f"struct_extract({value}, {literal(name)}) IS NOT NULL" for name in names))
+        )
         held = self._held(value, lost, f"struct_pack({', '.join(values)})")
         return Type("STRUCT", (*read, *((name, TEXT) for name in names))), held
 
@@ -203,10 +207,6 @@ def _repeats_key(value: str, kind: Type) -> str:
     key = f"regexp_extract(field, {literal(pattern)}, 1)"
     keys = f"list_transform(TRY_CAST('[' || {inside} || ']' AS VARCHAR[]), lambda field: {key})"
     return f"len({keys}) > list_unique({keys})"
-
-
-def _of_key(value: str, name: str) -> str:
-    return f"struct_extract({value}, {literal(name)})"
 
 
 def _together(parts: Sequence[Type]) -> Type:

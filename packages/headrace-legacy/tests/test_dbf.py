@@ -129,3 +129,27 @@ def test_mutated_files_are_read_or_refused(bench: Workbench) -> None:
         if not isinstance(outcome, Taken):
             assert isinstance(outcome, UnreadableFile), outcome
             assert "installed package" not in plain(outcome.reason), outcome
+
+
+@pytest.mark.parametrize(
+    ("field", "stored", "value"),
+    [
+        (("X", "F", 19, 11), b" 1.23456789012e-002", 0.0123456789012),
+        (("X", "N", 10, 2), b"         .", None),
+        (("X", "C", 8, 0), b"abc\0zzz ", "abc"),
+        (("X", "B", 8, 10), struct.pack("<d", 1.5), 1.5),
+        (("X", "T", 8, 0), b" " * 8, None),
+    ],
+)
+def test_values_of_other_writers(
+    bench: Workbench, field: tuple[str, str, int, int], stored: bytes, value: Any
+) -> None:
+    """Would catch: what stands behind the end of a text, and tables that are refused."""
+    assert rows(take(bench, table([b" " + stored], [field]))) == [(value,)]
+
+
+def test_text_without_a_stated_encoding_is_ascii(bench: Workbench) -> None:
+    refused = take(bench, table([" Zoë ".encode()], [("X", "C", 5, 0)], driver=0x57))
+    assert refused.code == "delivery_encoding"
+    refused = take(bench, table([b"      1_000"], [("X", "N", 10, 2)]))
+    assert "`X` can't be read" in plain(refused.reason)

@@ -76,6 +76,8 @@ WRONG = [
     ("ubl: {rows: invoices}", "wrong_value"),
     ("mt940: {rows: entries}", "wrong_value"),
     ("mt940: {encoding: klingon}", "wrong_value"),
+    ("dbf: {encoding: hex}", "wrong_value"),
+    ("spss: {encoding: klingon}", "wrong_value"),
     ("mt940: {header: 1}", "unknown_field"),
     ("nacha: {rows: balances}", "wrong_value"),
     ("nacha: batches", "wrong_type"),

@@ -246,3 +246,82 @@ def test_a_page_names_all_rows_and_columns() -> None:
     page = (Path(__file__).parents[3] / "docs/how-to/legacy/fhir.md").read_text()
     for kind, columns in COLUMNS.items():
         assert not [name for name in (kind, *columns) if f"`{name}`" not in page], kind
+
+
+def test_columns_of_a_row_are_of_one_item(bench: Workbench) -> None:
+    """Would catch: a local code with the system of another coding."""
+    local = GLUCOSE.replace('"coding":[', '"coding":[{"code":"GLU"},').replace(
+        "valueQuantity", "other"
+    )
+    content = local[:-1] + (
+        ',"valueCodeableConcept":{"coding":[{"system":"a"},{"code":"POS"}]},'
+        '"referenceRange":[{"low":{"value":3}},{"high":{"value":10}}]}'
+    )
+    (row,) = rows(take(bench, content, "observations"))
+    names = ("code", "code_system", "value", "value_system", "low", "high")
+    assert [row[name] for name in names] == ["GLU", None, "POS", None, "3", None]
+    old = PATIENT.replace('"name":[', '"name":[{"use":"old","given":["Zed"]},')
+    (row,) = rows(take(bench, old, "patients"))
+    assert (row["family"], row["given"]) == ("Otto", "Zoë")
+
+
+@pytest.mark.parametrize(
+    ("value", "plainly"),
+    [
+        ('"valueRatio":{"numerator":{"value":1},"denominator":{"value":128}}', "1:128"),
+        ('"valueRange":{"low":{"value":5},"high":{"value":10}}', "5-10"),
+        ('"valuePeriod":{"start":"2024-01","end":"2024-03"}', "2024-01/2024-03"),
+        ('"valuePeriod":{"start":"2024-01"}', "2024-01/"),
+    ],
+)
+def test_values_of_two_parts(bench: Workbench, value: str, plainly: str) -> None:
+    content = f'{{"resourceType":"Observation","id":"a",{value}}}'
+    assert [row["value"] for row in rows(take(bench, content, "observations"))] == [plainly]
+
+
+def test_resources_inside_of_others(bench: Workbench) -> None:
+    """Would catch: the patients of a batch's answers that are no rows."""
+    inner = bundle(PATIENT, total=1)
+    outer = bundle(inner, kind="batch-response")
+    parameters = f'{{"resourceType":"Parameters","parameter":[{{"name":"a","resource":{inner}}}]}}'
+    for content, container in ((outer, 1), (parameters, 2)):
+        (row,) = rows(take(bench, content, "patients"))
+        assert (row["id"], row["container"]) == ("p1", container)
+        assert len(rows(take(bench, content, "references"))) == 1
+        held = take(bench, content.replace('"total":1', '"total":7'), "patients")
+        assert "states the total 7, and has 1" in plain(held.reason)
+
+
+def test_a_reference_by_condition_has_no_target(bench: Workbench) -> None:
+    content = GLUCOSE.replace("Patient/p1", "Patient?identifier=http://x.org/Ids/77")
+    (row,) = rows(take(bench, content, "references"))
+    assert (row["target_type"], row["target_id"]) == (None, None)
+
+
+def test_pages_of_a_search(bench: Workbench) -> None:
+    """Would catch: a page that is there twice, in place of another one."""
+    first = bundle(PATIENT, total=2, links=NEXT)
+    assert isinstance(take(bench, first + bundle(GLUCOSE, total=2)), Taken)
+    held = take(bench, first + bundle(PATIENT, total=2, links=PREVIOUS))
+    assert "bundle 2 has the entries of an earlier page" in plain(held.reason)
+    count = '{"relation":"self","url":"http://s/Patient?_summary=count"}'
+    assert isinstance(take(bench, bundle(total=7, links=count)), Taken)
+    assert take(bench, bundle(total=7)).code == "delivery_total"
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (PATIENT.replace("Otto", "\\ud800"), "line 1: half of a character"),
+        (PATIENT.replace("true", "[" * 700 + "]" * 700), "nested too deeply"),
+        (bundle('{"resourceType":{"a":1}}'), "line 2: a resourceType isn't text"),
+        (bundle(PATIENT, total=1).replace('"total":1', '"total":' + "9" * 5000), "is no total"),
+        ('{"entry":5,"resourceType":"Bundle"}', "line 1: `entry` is no list"),
+    ],
+)
+def test_faults_are_told_with_their_place(bench: Workbench, content: str, reason: str) -> None:
+    assert reason in plain(take(bench, content).reason)
+
+
+def test_contained_that_is_no_list(bench: Workbench) -> None:
+    assert len(rows(take(bench, PATIENT[:-1] + ',"contained":true}'))) == 1

@@ -87,7 +87,8 @@ def test_items_of_xml(bench: Workbench) -> None:
 
 def test_lines(bench: Workbench) -> None:
     """Would catch: a record that is read by the columns of another version or type."""
-    found = rows(take(bench, LINES, items=["primarySite", "sex", "ageAtDiagnosis", "nameLast"]))
+    items = ["primarySite", "sex", "ageAtDiagnosis", "nameLast"]
+    found = rows(take(bench, f"{LINES}\n\x1a", items=items))
     assert [tuple(row.values()) for row in found] == [
         ("I", "180", None, 1, "C123", "1", "060", None),
         ("A", "160", None, 2, "C509", None, None, "Zoë"),

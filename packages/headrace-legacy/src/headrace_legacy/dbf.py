@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 import struct
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime, timedelta
@@ -24,6 +26,7 @@ from headrace.extension.formats import (
     printable,
     shown,
 )
+from headrace_legacy.text_lines import read_encoding
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -41,7 +44,6 @@ _DRIVERS = {
     "cp1251": (0xC9,),
     "cp1252": (
         0x03,
-        0x57,
         0x58,
         0x59,
     ),
@@ -121,6 +123,7 @@ _DRIVERS = {
 """Encoding → the language drivers that a file may state."""
 _ENCODINGS = {driver: name for name, drivers in _DRIVERS.items() for driver in drivers}
 _JULIAN_DAY_0001 = 1_721_425
+_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[Ee][+-]?\d+)?", re.ASCII)
 
 
 _FLAGS = {"": None, "?": None, **dict.fromkeys("TtYy", True), **dict.fromkeys("FfNn", False)}
@@ -137,7 +140,7 @@ class Dbf(Parquet):
 
     def read(self, fields: Fields, partition: PartitionSpec) -> dict[str, Any] | None:
         """Validate `encoding` and `memo`."""
-        fields.text("encoding")
+        read_encoding(fields)
         fields.choice("memo", ("refused", "left_out"), "refused")
         return super().read(fields, partition)
 
@@ -232,7 +235,7 @@ class _Table:
                 width, decimals = width + 256 * decimals, 0
             if kind not in "CNFDLIBOYT@" + MEMO + NULLS:
                 raise CannotRead(f"the field {shown(name)} has an unknown type: {shown(kind)}")
-            if decimals > min(width, _DECIMALS_MAX):
+            if kind == "N" and decimals > min(width, _DECIMALS_MAX):
                 raise CannotRead(f"the field {shown(name)} has {decimals} decimals")
             fields.append(_Field(name, kind, start, width, decimals, data[at + 18]))
             start += width
@@ -253,6 +256,7 @@ class _Table:
             "D": pa.date32(),
             "L": pa.bool_(),
             "I": pa.int32(),
+            "F": pa.float64(),
             "B": pa.float64(),
             "O": pa.float64(),
             "Y": pa.decimal128(19, 4),
@@ -340,11 +344,15 @@ class _Table:
                 number,
             )
             return None
-        return _number(text, field)
+        if text in ("", "."):
+            return None
+        if not _NUMBER.fullmatch(text):
+            raise ValueError(text)
+        return _double(text) if field.kind == "F" else _decimal(text, field)
 
     def _text(self, value: bytes) -> str:
         try:
-            return value.rstrip(b" \0").decode(self._encoding)
+            return value.split(b"\0")[0].rstrip(b" ").decode(self._encoding)
         except UnicodeDecodeError as error:
             raise CannotRead(
                 f"text isn't {self._encoding}, which its header says or leaves open: declare it,"
@@ -366,13 +374,16 @@ def _digits(field: _Field) -> int:
     return min(38, max(field.width, field.decimals + 1))
 
 
-def _number(text: str, field: _Field) -> Decimal | None:
-    """Return a number. Raises ValueError or ArithmeticError for what its column can't have."""
-    if not text:
-        return None
-    value = Decimal(text)
-    if not value.is_finite():
+def _double(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
         raise ValueError(text)
+    return value
+
+
+def _decimal(text: str, field: _Field) -> Decimal:
+    """Return a number. Raises ValueError or ArithmeticError for what its column can't have."""
+    value = Decimal(text)
     exact = value.quantize(Decimal(1).scaleb(-field.decimals)) if value else Decimal()
     if exact != value or exact.adjusted() + 1 > _digits(field) - field.decimals:
         raise ValueError(text)
@@ -381,7 +392,7 @@ def _number(text: str, field: _Field) -> Decimal | None:
 
 def _instant(value: bytes) -> datetime | None:
     day, milliseconds = unpack_from("<ii", value)
-    if not day:
+    if not day or not value.strip():
         return None
     midnight = datetime.combine(date.fromordinal(day - _JULIAN_DAY_0001), datetime.min.time())
     return midnight + timedelta(milliseconds=milliseconds)

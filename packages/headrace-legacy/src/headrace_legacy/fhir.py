@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -34,7 +35,13 @@ _CHUNK_CHARACTERS = 1 << 18
 _SPACE = re.compile(r"[ \t\r\n]*")
 _PATH = re.compile(r"[A-Za-z_]\w*(?:\[[A-Za-z]\w*=[^\[\]]+\])?")
 _TYPE = re.compile(r"[A-Z][A-Za-z]{1,63}")
-_TARGET = re.compile(r"(?:.*/)?([A-Z][A-Za-z]+)/([A-Za-z0-9\-.]{1,64})(?:/_history/.*)?")
+_TARGET = re.compile(r"(?:[^?]*/)?([A-Z][A-Za-z]+)/([A-Za-z0-9\-.]{1,64})(?:/_history/.*)?")
+_TOTAL = re.compile(r"[0-9]{1,18}")
+_COUNT_ALONE = re.compile(r".*[?&](?:_summary=count|_count=0)(?:[&#].*)?")
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")
+_KEY = ("id", "resourceType", "meta.versionId")
+_INNER = ("contained", "entry", "parameter")
+"""Members of a resource that may have other ones inside."""
 _COUNTED = ("searchset", "history")
 """Types of bundles whose `total` counts entries."""
 _HEAD = {"resource": COUNT, "container": COUNT, "type": TEXT, "id": TEXT}
@@ -137,9 +144,9 @@ _OBSERVED = _paths("""
     code = code.coding.code
     code_system = code.coding.system
     code_text = code.coding.display | code.text
-    comparator = valueQuantity.comparator
-    unit = valueQuantity.unit
-    unit_code = valueQuantity.code
+    comparator = valueQuantity.comparator | valueRatio.numerator.comparator
+    unit = valueQuantity.unit | valueRange.low.unit | valueRange.high.unit
+    unit_code = valueQuantity.code | valueRange.low.code | valueRange.high.code
     value_system = valueQuantity.system | valueCodeableConcept.coding.system
     value_text = valueCodeableConcept.coding.display | valueCodeableConcept.text
     absent = dataAbsentReason.coding.code
@@ -151,14 +158,17 @@ _OBSERVED = _paths("""
 _PLAIN_VALUES = {
     "Quantity": "value",
     "CodeableConcept": "coding.code",
-    "Range": "low.value",
-    "Period": "start",
-    "Ratio": "numerator.value",
     "SampledData": "data",
     "Attachment": "url",
     "Reference": "reference",
 }
 """Types of values that are objects → the path of what `value` has."""
+_PAIRS = {
+    "Range": ("low.value", "-", "high.value"),
+    "Period": ("start", "/", "end"),
+    "Ratio": ("numerator.value", ":", "denominator.value"),
+}
+"""Types of values that are two → their paths, and what is written between them."""
 COLUMNS = {
     RESOURCES: {
         **_HEAD,
@@ -238,18 +248,27 @@ class Fhir(KindsOfRows):
         for resource in _resources(path, totals):
             if wanted and resource.type != wanted:
                 continue
-            if kind == OBSERVATIONS:
-                yield from resource.observations(columns)
-            elif wanted:
-                yield {**resource.head, **_values_at(resource.body, columns)}
-            else:
-                yield from {
-                    RESOURCES: resource.rows,
-                    VALUES: resource.values,
-                    REFERENCES: resource.references,
-                }[kind]()
-        if options.get("total", CHECKED) == CHECKED and totals.problem is not None:
-            raise totals.problem
+            try:
+                yield from _rows(resource, kind, columns)
+            except RecursionError as error:
+                raise CannotRead(f"resource {resource.number:,}: nested too deeply") from error
+        problem = totals.problem or totals.inner_problem
+        if options.get("total", CHECKED) == CHECKED and problem is not None:
+            raise problem
+
+
+def _rows(resource: Resource, kind: str, columns: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    match kind:
+        case "resources":
+            yield from resource.rows()
+        case "values":
+            yield from resource.values()
+        case "references":
+            yield from resource.references()
+        case "observations":
+            yield from resource.observations(columns)
+        case _:
+            yield {**resource.head, **_values_at(resource.body, columns)}
 
 
 def _require_paths(fields: Fields) -> None:
@@ -305,16 +324,16 @@ class Resource(NamedTuple):
         }
 
     def values(self) -> Iterator[dict[str, Any]]:
-        """Yield each value with its path. Contained resources are rows of their own."""
+        """Yield each value with its path. Resources inside are rows of their own."""
         head = self.head
-        for path, value in _leaves({**self.body, "contained": None}, ""):
+        for path, value in _leaves(self.body, ""):
             kind = {bool: "boolean", Number: "number"}.get(type(value), "text")
             yield {**head, "path": path, "kind": kind, "value": _plain(value)}
 
     def references(self) -> Iterator[dict[str, Any]]:
         """Yield each reference to a resource."""
         head = self.head
-        for path, value in _leaves({**self.body, "contained": None}, "", objects=True):
+        for path, value in _leaves(self.body, "", objects=True):
             if not isinstance(value, dict) or not isinstance(value.get("reference"), str):
                 continue
             target = _TARGET.fullmatch(value["reference"])
@@ -338,17 +357,24 @@ class Resource(NamedTuple):
                     **shared,
                     "component": str(number) if number else None,
                     **_observed(part),
-                    **_values_at(part, _OBSERVED),
                 }
 
 
 def _observed(part: Mapping[str, Any]) -> dict[str, str | None]:
-    """Return the value[x] of an observation, as plainly as it can be written."""
+    """Return the columns of an observation or component, its value[x] as plainly as can be."""
     name = next((name for name in part if name.startswith("value") and part[name] is not None), "")
     kind, value = name.removeprefix("value"), part.get(name)
-    if isinstance(value, dict):
-        value = _first(value, _PLAIN_VALUES[kind]) if kind in _PLAIN_VALUES else _written(value)
-    return {"value_type": kind or None, "value": _plain(value)}
+    chosen: dict[str, Any] = {}
+    if isinstance(value, dict) and kind in _PAIRS:
+        first, between, second = _PAIRS[kind]
+        value = (_first(value, first) or "") + between + (_first(value, second) or "")
+    elif isinstance(value, dict) and kind in _PLAIN_VALUES:
+        value = _first(part, f"{name}.{_PLAIN_VALUES[kind]}", chosen)
+    return {
+        "value_type": kind or None,
+        "value": _plain(value),
+        **_values_at(part, _OBSERVED, chosen),
+    }
 
 
 # Values in a resource.
@@ -363,28 +389,39 @@ def _steps(path: str) -> list[str]:
     return re.split(r"\.(?![^\[]*\])", path)
 
 
-def _values_at(body: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str, str | None]:
-    return {name: _first(body, paths) for name, paths in columns.items()}
+def _values_at(
+    body: Mapping[str, Any], columns: Mapping[str, str], chosen: dict[str, Any] | None = None
+) -> dict[str, str | None]:
+    """Return the columns. Those that lead through one list are all of one of its items."""
+    chosen = {} if chosen is None else chosen
+    return {name: _first(body, paths, chosen) for name, paths in columns.items()}
 
 
-def _first(body: Any, paths: str) -> str | None:
+def _first(body: Any, paths: str, chosen: dict[str, Any] | None = None) -> str | None:
     """Return the first value that one of the paths leads to."""
+    chosen = {} if chosen is None else chosen
     for path in paths.split("|"):
-        value = next(_reached(body, _steps(path.strip())), None)
+        value = _reached(body, _steps(path.strip()), chosen)
         if value is not None:
             return _plain(value)
     return None
 
 
-def _reached(value: Any, steps: list[str]) -> Iterator[Any]:
-    """Yield what the steps lead to, in the order of the file."""
+def _reached(value: Any, steps: list[str], chosen: dict[str, Any], path: str = "") -> Any:
+    """Return the first value that the steps lead to.
+
+    The items of lists that lead there are added to `chosen`, by their paths.
+    """
     if isinstance(value, list):
-        for item in value:
-            yield from _reached(item, steps)
+        for item in [chosen[path]] if path in chosen else value:
+            if (inside := _reached(item, steps, chosen, f"{path}[]")) is not None:
+                chosen[path] = item
+                return inside
     elif not steps:
-        yield from () if value is None else (value,)
+        return value
     elif isinstance(value, dict):
-        yield from _reached(_chosen(value, steps[0]), steps[1:])
+        return _reached(_chosen(value, steps[0]), steps[1:], chosen, f"{path}.{steps[0]}")
+    return None
 
 
 def _chosen(value: Mapping[str, Any], step: str) -> list[Any]:
@@ -399,7 +436,9 @@ def _chosen(value: Mapping[str, Any], step: str) -> list[Any]:
 
 
 def _leaves(value: Any, path: str, *, objects: bool = False) -> Iterator[tuple[str, Any]]:
-    """Yield the values with their paths; with `objects`, objects, too."""
+    """Yield the values with their paths; with `objects`, the objects instead."""
+    if _is_inner(value, path):
+        return
     if isinstance(value, dict):
         if objects:
             yield path, value
@@ -410,6 +449,10 @@ def _leaves(value: Any, path: str, *, objects: bool = False) -> Iterator[tuple[s
             yield from _leaves(item, f"{path}[{number}]", objects=objects)
     elif value is not None and not objects:
         yield path, value
+
+
+def _is_inner(value: Any, path: str) -> bool:
+    return isinstance(value, dict) and "resourceType" in value and path.startswith(_INNER)
 
 
 def _plain(value: Any) -> str | None:
@@ -443,40 +486,54 @@ class _Totals:
     problem: Disagrees | None = None
     """The first contradiction; until its last page, a bundle has fewer entries than it states."""
     is_open: bool = False
-    """Whether the problem may be solved by the next page."""
+    """Whether another page is to follow, which may solve the problem."""
     matches: int = 0
+    pages: set[int] = field(default_factory=set)
+    """What tells apart the entries of the pages of one search."""
+    total: str | None = None
+    inner_problem: Disagrees | None = None
+    """The same of a bundle inside of another resource."""
 
-    def add(self, number: int, bundle: Mapping[str, Any], matches: int, line: int) -> None:
+    def add(self, number: int, bundle: _Entries, line: int) -> None:
         """Take a bundle that ends in this line."""
-        links = {_first(link, "relation") for link in bundle.get("link") or []}
-        follows = bool(links & {"previous", "prev"})
-        self.matches = matches + (self.matches if follows else 0)
-        total = bundle.get("total")
-        if bundle.get("type") not in _COUNTED or total is None:
+        links, total = bundle.links, bundle.total(line)
+        if total is None:
             return
-        text = str(total)
-        if not isinstance(total, Number) or not (text.isascii() and text.isdecimal()):
-            raise CannotRead(
-                f"line {line:,}: {marked(printable(total, 40))} is no total", line=line
-            )
+        follows = bool(links.keys() & {"previous", "prev"})
+        follows = follows or (self.is_open and self.total == total)
+        if not follows:
+            self.matches, self.pages = 0, set()
+        self.matches, self.total = self.matches + bundle.matches, total
+        is_repeated = bundle.sign in self.pages
+        if bundle.sign is not None:
+            self.pages.add(bundle.sign)
         if self.problem is not None and not (self.is_open and follows):
             return
-        self.is_open = "next" in links
-        self.problem = None
-        if int(text) != self.matches:
-            self.problem = Disagrees(
-                f"line {line:,}: bundle {number:,} states the total {marked(text)}, and has"
-                f" {marked(self.matches)} entries that match; if the file is one page of several:"
-                " fhir: {total: unchecked}",
-                line=line,
+        self.is_open = "next" in links and not is_repeated
+        why = ""
+        if is_repeated:
+            why = "has the entries of an earlier page"
+        elif int(total) != self.matches:
+            why = (
+                f"states the total {marked(total)}, and has {marked(self.matches)} entries that"
+                " match; if the file is one page of several: fhir: {total: unchecked}"
             )
+        where = f"line {line:,}: bundle {number:,}"
+        self.problem = Disagrees(f"{where} {why}", line=line) if why else None
+
+    def add_inner(self, number: int, bundle: _Entries, line: int) -> None:
+        """Take a bundle inside of another resource, which is no page of those around it."""
+        totals = _Totals()
+        totals.add(number, bundle, line)
+        self.inner_problem = self.inner_problem or totals.problem
 
 
 def _resources(path: Path, totals: _Totals) -> Iterator[Resource]:
     """Yield the resources of a file, and those that they contain."""
-    numbers, bundles = count(1), count(1)
+    bundles = count(1)
     with path.open(encoding="utf-8-sig", newline="") as file:
         document = _Document(file)
+        inside = _Inside(document, totals, bundles)
         while document.sign():
             line = document.line
             reading = _Outermost(document)
@@ -484,40 +541,119 @@ def _resources(path: Path, totals: _Totals) -> Iterator[Resource]:
                 bundle = None
                 for entry in reading.entries():
                     bundle = bundle or next(bundles)
-                    yield from _with_contained(numbers, entry.get("resource"), entry, bundle)
+                    yield from inside.resources(entry.get("resource"), entry, bundle)
             except RecursionError as error:
                 raise document.refused("nested too deeply") from error
             kind = reading.rest.get("resourceType")
             if not isinstance(kind, str):
                 raise CannotRead(f"line {line:,}: an object without resourceType", line=line)
             if kind == "Bundle":
-                totals.add(bundle or next(bundles), reading.rest, reading.matches, document.line)
+                totals.add(bundle or next(bundles), reading, document.line)
             else:
-                yield from _with_contained(numbers, reading.rest, {}, None)
+                yield from inside.resources(reading.rest, {}, None)
 
 
-def _with_contained(
-    numbers: Iterator[int], body: Any, entry: Mapping[str, Any], bundle: int | None
-) -> Iterator[Resource]:
-    """Yield a resource, then those that it contains."""
-    if not isinstance(body, dict):
-        body = {}
-    number = next(numbers)
-    yield Resource(number, None, body, entry, bundle)
-    for inner in body.get("contained") or []:
-        if isinstance(inner, dict):
-            yield Resource(next(numbers), number, inner, {}, bundle)
+@dataclass
+class _Inside:
+    """Yields resources with those that they have inside."""
+
+    document: _Document
+    totals: _Totals
+    bundles: Iterator[int]
+    numbers: Iterator[int] = field(default_factory=partial(count, 1))
+
+    def resources(
+        self, body: Any, entry: Mapping[str, Any], bundle: int | None, container: int | None = None
+    ) -> Iterator[Resource]:
+        """Yield a resource, then those inside of it."""
+        if not isinstance(body, dict):
+            body = {}
+        if not isinstance(body.get("resourceType"), str | None):
+            raise self.document.refused("a resourceType isn't text")
+        number = next(self.numbers)
+        yield Resource(number, container, body, entry, bundle)
+        if body.get("resourceType") == "Bundle":
+            bundle = next(self.bundles)
+            inner = _Entries(self.document, body)
+            for item in inner.listed():
+                inner.take(item)
+            self.totals.add_inner(bundle, inner, self.document.line)
+        for name in _INNER:
+            for inner_body, around in _inner(body.get(name), {}):
+                yield from self.resources(inner_body, around, bundle, number)
 
 
-class _Outermost:
-    """An outermost object, whose entries are read one by one if it is a bundle."""
+def _inner(
+    value: Any, around: Mapping[str, Any]
+) -> Iterator[tuple[dict[str, Any], Mapping[str, Any]]]:
+    """Yield the outermost resources of a value, each with the object that has it."""
+    if isinstance(value, list):
+        for item in value:
+            yield from _inner(item, around)
+    elif isinstance(value, dict):
+        if "resourceType" in value:
+            yield value, around
+            return
+        for item in value.values():
+            yield from _inner(item, value)
 
-    def __init__(self, document: _Document) -> None:
+
+class _Entries:
+    """The entries of a bundle, and what they are counted and told apart by."""
+
+    def __init__(self, document: _Document, rest: dict[str, Any]) -> None:
         self._document = document
-        self.rest: dict[str, Any] = {}
+        self.rest = rest
         """What it has besides the entries."""
         self.matches = 0
         """The entries that a search or history counts."""
+        self.sign: int | None = None
+        """What tells the entries of a search from those of others, if they have ids."""
+
+    def listed(self) -> list[Any]:
+        """Return the entries that were read with the rest."""
+        entries = self.rest.get("entry") or []
+        if not isinstance(entries, list):
+            raise self._document.refused("`entry` is no list")
+        return entries
+
+    def take(self, entry: Any) -> dict[str, Any]:
+        """Return an entry that is valid, and count it."""
+        if not isinstance(entry, dict) or not entry.keys() & {"resource", "request", "response"}:
+            raise self._document.refused("an entry of a bundle has no resource")
+        if _first(entry, "search.mode") in (None, "match"):
+            key = _first(entry, "fullUrl"), *(_first(entry, f"resource.{name}") for name in _KEY)
+            if not self.matches or self.sign is not None:
+                self.sign = hash((self.sign, key)) if any(key[:2]) else None
+            self.matches += 1
+        return entry
+
+    def total(self, line: int) -> str | None:
+        """Return the number of matches that a search or history states, and has entries for."""
+        total = self.rest.get("total")
+        if self.rest.get("type") not in _COUNTED or total is None:
+            return None
+        if _COUNT_ALONE.fullmatch(self.links.get("self") or ""):
+            return None
+        if not isinstance(total, Number) or not _TOTAL.fullmatch(total):
+            raise CannotRead(
+                f"line {line:,}: {marked(printable(total, 40))} is no total", line=line
+            )
+        return total
+
+    @property
+    def links(self) -> dict[str | None, str | None]:
+        """Relation → URL of its links."""
+        links = self.rest.get("link")
+        items = links if isinstance(links, list) else []
+        return {_first(link, "relation"): _first(link, "url") for link in items}
+
+
+class _Outermost(_Entries):
+    """An outermost object, whose entries are read one by one if it is a bundle."""
+
+    def __init__(self, document: _Document) -> None:
+        super().__init__(document, {})
 
     def entries(self) -> Iterator[dict[str, Any]]:
         """Yield the entries, and read all the rest."""
@@ -526,21 +662,15 @@ class _Outermost:
                 raise self._document.refused(f"`{printable(name, 40)}` is there twice")
             if name == "entry" and self._is_bundle:
                 self.rest[name] = []
-                yield from map(self._entry, self._document.items())
+                yield from map(self.take, self._document.items())
             else:
                 self.rest[name] = self._document.value()
         if self._is_bundle:
-            yield from map(self._entry, self.rest.get("entry") or [])
+            yield from map(self.take, self.listed())
 
     @property
     def _is_bundle(self) -> bool:
         return self.rest.get("resourceType") == "Bundle"
-
-    def _entry(self, entry: Any) -> dict[str, Any]:
-        if not isinstance(entry, dict) or not entry.keys() & {"resource", "request", "response"}:
-            raise self._document.refused("an entry of a bundle has no resource")
-        self.matches += _first(entry, "search.mode") in (None, "match")
-        return entry
 
 
 class _Document:
@@ -615,8 +745,17 @@ class _Document:
                 raise self.refused(printable(error, 120)) from error
             # a number may go on behind what has been read
             if end < len(self._text) or not self._more():
+                self._require_text(value, start, end)
                 self._pass(end)
                 return value
+
+    def _require_text(self, value: Any, start: int, end: int) -> None:
+        """Refuse half of a character that is written as two."""
+        if _HALF.search(self._text, start, end):
+            try:
+                _written(value).encode()
+            except UnicodeEncodeError as error:
+                raise self.refused("half of a character: \\ud800 to \\udfff alone") from error
 
     def _take(self, sign: str) -> None:
         following = self.sign()

@@ -43,7 +43,7 @@ _TYPES = "IMCA"
 _HEAD = {"record_type": TEXT, "version": TEXT, "patient": COUNT, "tumor": COUNT}
 USUAL = (
     *("registryId", "reportingFacility", "patientIdNumber", "tumorRecordNumber"),
-    *("dateOfBirth", "sex", "race1", "spanishHispanicOrigin", "vitalStatus"),
+    *("dateOfBirth", "sex", "sexAssignedAtBirth", "race1", "spanishHispanicOrigin", "vitalStatus"),
     *("dateOfLastContact", "addrAtDxState", "addrAtDxPostalCode", "countyAtDx"),
     *("dateOfDiagnosis", "ageAtDiagnosis", "sequenceNumberCentral", "primarySite", "laterality"),
     *("histologicTypeIcdO3", "behaviorCodeIcdO3", "grade", "diagnosticConfirmation"),
@@ -171,7 +171,7 @@ def _is_xml(path: Path) -> bool:
 
 def _line_records(path: Path) -> Iterator[Record]:
     for number, line in lines_of(path):
-        if not line.strip():
+        if not line.strip(" \x1a"):
             continue
         kind, version = line[:1], line[16:19]
         length = _LENGTHS.get(version, {}).get(kind)

@@ -27,6 +27,7 @@ from headrace.extension.formats import (
     printable,
     shown,
 )
+from headrace_legacy.text_lines import read_encoding
 from headrace_legacy.transport_files import Transport
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class Statistics(Parquet):
     def read(self, fields: Fields, partition: PartitionSpec) -> dict[str, Any] | None:
         """Validate `rows` and `encoding`."""
         fields.choice("rows", ROWS, DATA)
-        fields.text("encoding")
+        read_encoding(fields)
         return super().read(fields, partition)
 
     def tables(self, path: Path) -> Mapping[str, Mapping[str, Any]]:
@@ -170,6 +171,8 @@ class _File:
             del self._settings["user_missing"]
         self._settings |= {"disable_datetime_conversion": True, "output_format": "dict"}
         if encoding := options.get("encoding"):
+            if self._read == pyreadstat.read_por:
+                raise CannotRead("no `encoding` can be declared for a portable file (.por)")
             self._settings["encoding"] = encoding
         self.facts = self._call(metadataonly=True)[1]
         self._refuse_blank_rows()

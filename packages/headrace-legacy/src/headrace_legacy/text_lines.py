@@ -24,6 +24,14 @@ from headrace.extension.formats import (
 LINE_BYTES_MAX = 1 << 16
 
 
+def read_encoding(fields: Fields) -> None:
+    """Validate `encoding`, which may be any that Python knows for text."""
+    try:
+        "".encode(fields.text("encoding") or "utf-8")
+    except (LookupError, ValueError):
+        fields.refuse("encoding", "it isn't an encoding of text", "write encoding: cp1252")
+
+
 class OneOfRows(RecordFormat):
     """A format that has several kinds of rows; a source reads one, named by `rows`."""
 

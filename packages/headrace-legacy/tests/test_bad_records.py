@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from connect_workbench import Taken, Workbench
 from runlab import DAYS, Lab
 
 from headrace.connect.deliveries import UnreadableFile
 from headrace.model.texts import plain
-from headrace_legacy.copybook_values import table_of
+from headrace_legacy.copybook_records import Batch
+from headrace_legacy.copybook_values import BadValue, table_of
 from headrace_legacy.copybooks import CopybookError
 
 BOOK = """
@@ -75,6 +77,17 @@ def test_bad_records_are_rows_with_their_place_and_reason(bench: Workbench) -> N
     refused = take(bench, FILE, bad_records="refuse")
     assert isinstance(refused, UnreadableFile)
     assert "from byte" in plain(refused.reason)
+
+
+def test_bad_records_of_all_columns_are_found_at_once() -> None:
+    """Would catch: a batch that is read once for each item with bad values."""
+    book = "01 REC. " + " ".join(f"05 N{at} PIC 9." for at in range(9))
+    table = table_of({"text": book, "code_page": "latin-1", "bad_records": "keep"})
+    data = np.frombuffer(b"".join(b"1" * at + b"x" + b"1" * (8 - at) for at in range(9)), np.uint8)
+    batch = Batch(data.reshape(9, 9), None, np.arange(9) * 9, 1)
+    with pytest.raises(BadValue) as raised:
+        table.read(batch)
+    assert [raised.value.reasons[at][:2] for at in range(9)] == [f"N{at}" for at in range(9)]
 
 
 def test_only_bad_records(bench: Workbench) -> None:

@@ -204,6 +204,31 @@ def test_conditions_say_which_values_there_are(bench: Workbench) -> None:
             table_of({"text": STATUS, "conditions": [name]})
 
 
+LITERALS = book(
+    "   05 A PIC X(3).",
+    "      88 BLANK-FIRST VALUE ' Y'.",
+    "      88 STARS VALUE ALL '*'.",
+    "      88 CODED VALUE X'C1C2C3'.",
+)
+
+
+def test_conditions_with_blanks_and_other_literals(bench: Workbench) -> None:
+    """Would catch: a value that differs by the blank before it, and one of literals."""
+    for text in (" Y ", "***", "ABC"):
+        assert len(rows(take(bench, ebcdic(text), LITERALS, conditions=["A"]))) == 1
+    for text, reason in (
+        ("Y  ", "A is Y, which is in none of its conditions"),
+        ("** ", "A is **, which"),
+        ("   ", "A is empty, which"),
+    ):
+        refused = take(bench, ebcdic(text), LITERALS, conditions=["A"])
+        assert isinstance(refused, UnreadableFile), refused
+        assert reason in plain(refused.reason)
+    for literal in ("HIGH-VALUES", "X'FF'", "X'C'", "ALL"):
+        with pytest.raises(CopybookError, match="isn't read"):
+            table_of({"text": f"01 A. 05 B PIC X. 88 C VALUE {literal}.", "conditions": ["B"]})
+
+
 def test_groups_tables_and_names(bench: Workbench) -> None:
     """Would catch: a table whose elements are shifted, names that two items share, FILLER as a
     column, an item of a group that is left out."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from headrace.extension.formats import shown
+from headrace_legacy.code_pages import NO_LINE_BREAKS
 from headrace_legacy.copybooks import CopybookError, Item, Kind
 
 _BEFORE = ("VALUE", "VALUES", "IS", "ARE")
@@ -16,6 +18,7 @@ _FIGURATIVE = {
     **dict.fromkeys(("SPACE", "SPACES", "LOW-VALUE", "LOW-VALUES"), "''"),
     **dict.fromkeys(("ZERO", "ZEROS", "ZEROES"), "0"),
 }
+_HEXADECIMAL = re.compile("X(['\"])(?:[0-9A-F]{2})+\\1")
 
 
 class Conditions:
@@ -37,7 +40,7 @@ class Conditions:
         """Return what values are compared by: for texts, their bytes in the code page."""
         if not self.is_text:
             return value
-        return (value or "").strip().ljust(self._item.size).encode(self._encoding, "replace")
+        return value.rstrip().ljust(self._item.size).encode(self._encoding, "replace")
 
     def _parts(self, words: Sequence[str]) -> Iterator[tuple[Any, Any]]:
         """Yield the first and the last value of each range."""
@@ -45,13 +48,15 @@ class Conditions:
         if "WHEN" in stated:  # WHEN SET TO FALSE
             del stated[stated.index("WHEN") :]
         while stated:
-            low = high = self._parsed(stated.pop(0))
+            is_all = stated[0] == "ALL" and len(stated) > 1
+            low = high = self._parsed(stated.pop(is_all), is_all=is_all)
+            del stated[:is_all]
             if stated[:1] and stated[0] in _THROUGH:
                 high = self._parsed(stated[1] if len(stated) > 1 else "")
                 del stated[:2]
             yield low, high
 
-    def _parsed(self, word: str) -> Any:
+    def _parsed(self, word: str, *, is_all: bool = False) -> Any:
         literal = _FIGURATIVE.get(word, word)
         if not self.is_text:
             with suppress(InvalidOperation):
@@ -59,6 +64,11 @@ class Conditions:
         elif literal == "0":
             return self._key("0" * self._item.size)
         elif literal[:1] in ("'", '"'):
-            mark = literal[0]
-            return self._key(literal[1:-1].replace(mark * 2, mark))
+            mark, size = literal[0], self._item.size
+            text = literal[1:-1].replace(mark * 2, mark)
+            return self._key((text * size)[:size] if is_all else text)
+        elif _HEXADECIMAL.fullmatch(literal):
+            text = bytes.fromhex(literal[2:-1]).decode(self._encoding).translate(NO_LINE_BREAKS)
+            if "\N{REPLACEMENT CHARACTER}" not in text:
+                return self._key(text)
         raise CopybookError(self._item.line, f"the condition {shown(word)} isn't read")

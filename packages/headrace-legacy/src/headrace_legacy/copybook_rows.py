@@ -24,9 +24,7 @@ def rows_of(path: Path, table: Table, *, accepted: bool) -> Iterator[pa.RecordBa
     for batch in batches(path, layout):
         if layout.trailer is not None:
             _count(totals, table, batch)
-        (arrays, records), bad = _readable(
-            lambda part: table.read(Values(layout, part)), batch, keep=table.keeps_bad
-        )
+        (arrays, records), bad = _readable(table.read, batch, keep=table.keeps_bad)
         if table.keeps_bad:
             good = np.setdiff1d(np.arange(len(batch)), [*bad])
             yield table.with_bad(arrays, good[records], bad, batch)

@@ -68,16 +68,16 @@ class Scope(NamedTuple):
     lengths: Whole | None
     outer: Scope | None = None
     outer_rows: Whole | None = None
+    bad_records: dict[int, str] | None = None
+    """The bad records up to now, with their first reasons; None if the first one is an error."""
 
     def at(self, rows: Whole) -> Scope:
         """Return some of the rows."""
-        return Scope(
-            self.item,
-            self.data[rows],
-            self.records[rows],
-            None if self.lengths is None else self.lengths[rows],
-            self.outer,
-            rows if self.outer_rows is None else self.outer_rows[rows],
+        return self._replace(
+            data=self.data[rows],
+            records=self.records[rows],
+            lengths=None if self.lengths is None else self.lengths[rows],
+            outer_rows=rows if self.outer_rows is None else self.outer_rows[rows],
         )
 
     def bad(self, wrong: Mask, reason: str | Callable[[int], str]) -> BadValue:
@@ -101,9 +101,12 @@ class Scope(NamedTuple):
 class Values:
     """The records of a batch."""
 
-    def __init__(self, layout: Layout, batch: Batch) -> None:
+    def __init__(
+        self, layout: Layout, batch: Batch, bad_records: dict[int, str] | None = None
+    ) -> None:
         self._layout = layout
-        self.root = Scope(layout.root, batch.data, np.arange(len(batch)), batch.lengths)
+        rows = np.arange(len(batch))
+        self.root = Scope(layout.root, batch.data, rows, batch.lengths, bad_records=bad_records)
         if len(layout.root.clusters[0]) == 1:
             self.root = _slid(layout, layout.root.clusters[0][0], self.root)
 
@@ -245,8 +248,13 @@ class Table:
         kind = type_of(item)
         return pa.list_(kind) if item.occurs else kind
 
-    def read(self, values: Values) -> tuple[list[pa.Array], Whole]:
-        """Return the columns of a batch, and which of its records its rows are."""
+    def read(self, batch: Batch) -> tuple[list[pa.Array], Whole]:
+        """Return the columns of a batch, and which of its records its rows are.
+
+        Raises BadValue, where bad records are kept for those of all columns.
+        """
+        bad_records: dict[int, str] | None = {} if self.keeps_bad else None
+        values = Values(self._layout, batch, bad_records)
         scope = values.root
         rows = self._layout.rows
         if rows is not None:
@@ -254,7 +262,11 @@ class Table:
         elif len(self._layout.root.clusters[0]) > 1:
             cluster = self._layout.root.clusters[0]
             scope = values.having(cluster, self._layout.included(cluster)[0], scope)
-        return self._arrays(self._layout.root, scope), scope.records
+        arrays = self._arrays(self._layout.root, scope)
+        if bad_records:
+            first = min(bad_records)
+            raise BadValue(first, bad_records[first], bad_records)
+        return arrays, scope.records
 
     def with_bad(
         self, arrays: list[pa.Array], records: Whole, bad: Mapping[int, str], batch: Batch
@@ -296,14 +308,30 @@ class Table:
                 arrays.update({key: array.take(indices) for key, array in some.items()})
 
     def _read(self, item: Item, scope: Scope, arrays: dict[int, pa.Array]) -> None:
-        if item.occurs:
-            arrays[id(item)] = self._table(item, scope)
-        elif item.is_group:
+        if item.is_group and not item.occurs:
             self._read_group(item, scope, arrays)
-        elif not item.name.startswith(FILLER):
-            arrays[id(item)] = values = read_value(self._layout, item, scope, item.offset)
-            if id(item) in self._layout.conditions:
-                _require_condition(self._layout.conditions[id(item)], item, scope, values)
+        elif item.occurs or not item.name.startswith(FILLER):
+            try:
+                arrays[id(item)] = (
+                    self._table(item, scope) if item.occurs else self._values(item, scope)
+                )
+            except BadValue as error:
+                if scope.bad_records is None or not error.reasons:
+                    raise
+                scope.bad_records.update({**error.reasons, **scope.bad_records})
+                arrays[id(item)] = pa.nulls(len(scope.data), self._type(item))
+
+    def _values(self, item: Item, scope: Scope) -> pa.Array:
+        values = read_value(self._layout, item, scope, item.offset)
+        conditions = self._layout.conditions.get(id(item))
+        if conditions is not None:
+            written = (
+                read_value(self._layout, item, scope, item.offset, is_trimmed=False)
+                if conditions.is_text
+                else values
+            )
+            _require_condition(conditions, item, scope, written)
+        return values
 
     def _table(self, table: Item, scope: Scope) -> pa.Array:
         layout, count = self._layout, len(scope.data)
@@ -326,6 +354,7 @@ class Table:
             else scope.lengths[rows] - table.offset - places * table.size,
             scope,
             rows,
+            scope.bad_records,
         )
         values = (
             pa.StructArray.from_arrays(
@@ -345,7 +374,7 @@ def _require_condition(conditions: Conditions, item: Item, scope: Scope, values:
     bad = [
         place
         for place, value in enumerate(known)
-        if (value is not None or conditions.is_text) and not conditions.has(value)
+        if value is not None and not conditions.has(value)
     ]
     indices = coded.indices.to_numpy()
     wrong = np.isin(indices, bad)
@@ -353,8 +382,8 @@ def _require_condition(conditions: Conditions, item: Item, scope: Scope, values:
         raise scope.bad(
             wrong,
             lambda place: (
-                f"{item.name} is {_named(known[indices[place]])}, which is in none of its"
-                " conditions"
+                f"{item.name} is {_named(str(known[indices[place]]).strip() or None)}, which is"
+                " in none of its conditions"
             ),
         )
 
@@ -374,17 +403,22 @@ def table_of(options: Mapping[str, Any]) -> Table:
     return _table(msgspec.json.encode(options, order="sorted"))
 
 
-def read_value(layout: Layout, item: Item, scope: Scope, offset: int) -> pa.Array:
-    """Return the values of an item without others inside. Raises BadValue."""
+def read_value(
+    layout: Layout, item: Item, scope: Scope, offset: int, *, is_trimmed: bool = True
+) -> pa.Array:
+    """Return the values of an item without others inside. Raises BadValue.
+
+    Texts have no blanks around them, and are null if they are empty; or are as written.
+    """
     block = scope.bytes_of(item, offset)
     reader = _Reader(layout.page, item, scope, block, is_blank_null=layout.is_blank_null)
     if item.usage in (Usage.FLOAT, Usage.DOUBLE):
         return reader.float(is_little=layout.machine == "pc")
     assert item.picture is not None
-    if item.picture.national:
-        return reader.national()
-    if item.picture.kind is Kind.TEXT:
-        return reader.text()
+    if item.picture.national or item.picture.kind is Kind.TEXT:
+        texts = reader.national() if item.picture.national else reader.texts()
+        trimmed = pc.utf8_trim(texts, " ")
+        return pc.if_else(pc.equal(trimmed, ""), None, trimmed) if is_trimmed else texts
     if item.picture.kind is Kind.EDITED:
         return reader.edited(item.picture)
     if item.usage in (Usage.BINARY, Usage.NATIVE):
@@ -404,12 +438,9 @@ class _Reader:
         self._page, self._item, self._scope = page, item, scope
         self._is_blank_null, self._block = is_blank_null, block
 
-    def text(self) -> pa.Array:
-        """Return texts without blanks around them; empty ones are null."""
-        trimmed = pc.utf8_trim(self._texts(self._block), " ")
-        return pc.if_else(pc.equal(trimmed, ""), None, trimmed)
-
-    def _texts(self, block: Bytes) -> pa.Array:
+    def texts(self) -> pa.Array:
+        """Return texts of the code page."""
+        block = self._block
         count, width = block.shape
         ascii_bytes = self._page.ascii[block]
         if not (ascii_bytes == NOT_ASCII).any():
@@ -422,9 +453,7 @@ class _Reader:
         units = np.ascontiguousarray(self._block).view(">u2").astype(np.uint32)
         self._refuse((units >> 11 == 0x1B).any(axis=1), "has characters that aren't read")
         units[(units < 0x20) | (units == 0x3000)] = 0x20
-        texts = units.view(f"<U{units.shape[1]}").reshape(len(units))
-        trimmed = pc.utf8_trim(pa.array(texts, pa.string()), " ")
-        return pc.if_else(pc.equal(trimmed, ""), None, trimmed)
+        return pa.array(units.view(f"<U{units.shape[1]}").reshape(len(units)), pa.string())
 
     def zoned(self, picture: Picture) -> pa.Array:
         """Return numbers of one digit per byte."""
@@ -499,7 +528,7 @@ class _Reader:
 
     def edited(self, picture: Picture) -> pa.Array:
         """Return numbers that are written for people: `1,234.56-`."""
-        texts = pc.replace_substring_regex(self._texts(self._block), r"^[ *$]*[.][ *]*$|[ ,$*]", "")
+        texts = pc.replace_substring_regex(self.texts(), r"^[ *$]*[.][ *]*$|[ ,$*]", "")
         texts = pc.replace_substring_regex(texts, r"^(.*)(-|CR|DB)$", r"-\1")
         texts = pc.replace_substring_regex(texts, r"^(.*)\+$", r"\1")
         empty = pc.equal(texts, "").to_numpy(zero_copy_only=False)

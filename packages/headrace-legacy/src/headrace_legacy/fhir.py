@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from itertools import count
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -384,6 +384,7 @@ def _is_path(text: str) -> bool:
     return all(_PATH.fullmatch(step) for step in _steps(text.strip()))
 
 
+@cache
 def _steps(path: str) -> list[str]:
     """Return the steps of a path: dots in the brackets of a step don't end it."""
     return re.split(r"\.(?![^\[]*\])", path)

@@ -146,6 +146,17 @@ def test_figures_that_a_line_doesnt_state_are_null(bench: Workbench) -> None:
     assert (second["amount"], second["allowances"], second["charges"]) == (None, None, None)
 
 
+def test_lines_of_an_extension_are_no_lines(bench: Workbench) -> None:
+    """Would catch: a line of a signed or attached document that is counted as one of this."""
+    other = (
+        b"<UBLExtensions><x:Invoice xmlns:x='other'><x:InvoiceLine/></x:Invoice></UBLExtensions>"
+    )
+    data = document().replace(b"<IssueDate>", other + b"<IssueDate>")
+    assert len(rows(take(bench, data, "lines"))) == 2
+    (whole,) = rows(take(bench, data))
+    assert whole["lines"] == 2
+
+
 def test_several_kinds_of_tax_are_summed_up(bench: Workbench) -> None:
     """Would catch: the first tax of a country with two, and a second one in another currency."""
     data = document().replace(

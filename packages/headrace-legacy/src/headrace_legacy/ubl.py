@@ -320,7 +320,7 @@ class _Reading(Reading):
                 place = f"document {self.open.number:,} ({self.open.identity})"
                 self.problem = Disagrees(f"{place} {unlike}")
             self.open = None
-        elif name.endswith("Line") and around is not None:
+        elif name.endswith("Line") and around is not None and Ubl.messages.fullmatch(around.tag):
             yield LINES, self.open.line(element, around)
 
 

@@ -68,6 +68,23 @@ def test_a_rotation_isnt_recorded_with_an_empty_reason(shop: Project) -> None:
 
 
 @pytest.mark.timeout(60)
+def test_ctrl_c_within_duckdb_is_an_interrupt() -> None:
+    """Would catch: "unexpected runtime error: Query interrupted" for whoever pressed Ctrl+C."""
+    code = (
+        "import os, signal, sys, threading, duckdb\n"
+        "from headrace.cli import main\n"
+        "def command(*_):\n"
+        "    threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
+        "    duckdb.sql('select count(*) from range(1000000000000)').fetchall()\n"
+        "main._command = command\n"
+        "sys.exit(main.run(['status']))"
+    )
+    process = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (process.returncode, process.stderr[:12]) == (4, "interrupted;")
+
+
 def test_a_query_that_runs_on_says_how_to_stop_it(shop: Project) -> None:
     """Would catch: a recursive query without an end that says nothing, or that Ctrl+C can't end."""
     code = (

@@ -77,14 +77,15 @@ def _run_guarded(name: str, arguments: list[str], options: Options) -> int:
     """Run a command; print every error as a message and return the exit code that it means."""
     try:
         return _command(name, arguments, options)
-    except KeyboardInterrupt:
-        _write_error("interrupted; what was published stays, the rest is done by the next run")
-        return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     # every error becomes one line and an exit code
-    except Exception as error:  # noqa: BLE001
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001
+        # DuckDB 1.5.5 makes a RuntimeError of Ctrl-C, with the interrupt as its cause
+        if isinstance(error, KeyboardInterrupt) or isinstance(error.__cause__, KeyboardInterrupt):
+            _write_error("interrupted; what was published stays, the rest is done by the next run")
+            return INTERRUPTED
         from headrace.cli.terminal import report_error
 
         _flush()

@@ -45,6 +45,12 @@ class Taken(msgspec.Struct):
 Outcome = Taken | Drift | TypeDrift | UnreadableFile
 
 
+def rows_of(taken: Any) -> list[dict[str, Any]]:
+    """The rows of a delivery by column; fails if it wasn't taken."""
+    assert isinstance(taken, Taken), taken
+    return [dict(zip(taken.names, row, strict=True)) for row in taken.rows]
+
+
 class Workbench:
     """Takes deliveries in: keep, prepare, read everything, explain, discard. Asserts that nothing
     temporary is left."""

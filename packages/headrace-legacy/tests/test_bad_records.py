@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from connect_workbench import Taken, Workbench
+from connect_workbench import Workbench, rows_of
 from runlab import DAYS, Lab
 
 from headrace.connect.deliveries import UnreadableFile
@@ -48,18 +48,13 @@ def take(bench: Workbench, records: list[str], **more: Any) -> Any:
     return bench.take(data, "a.dat", options={"copybook": {**OPTIONS, **more}}, accepted=accepted)
 
 
-def rows(taken: Any) -> list[dict[str, Any]]:
-    assert isinstance(taken, Taken), taken
-    return [dict(zip(taken.names, row, strict=True)) for row in taken.rows]
-
-
 FILE = ["H20240102", "D0001100O", "D00x2200O", "X0003300O", "D0004400O", "D0005500Z", "T00031500"]
 
 
 def test_bad_records_are_rows_with_their_place_and_reason(bench: Workbench) -> None:
     """Would catch: a good record lost beside a bad one, rows in another order, a bad one without
     its place, another reason than its own."""
-    found = rows(take(bench, FILE))
+    found = rows_of(take(bench, FILE))
     assert [(row["acct"], row["record_number"], row["record_byte"]) for row in found] == [
         (1, 2, 9),
         (None, 3, 18),
@@ -91,7 +86,7 @@ def test_bad_records_of_all_columns_are_found_at_once() -> None:
 
 
 def test_only_bad_records(bench: Workbench) -> None:
-    found = rows(take(bench, ["Dxxxx100O", "Dyyyy100O"]))
+    found = rows_of(take(bench, ["Dxxxx100O", "Dyyyy100O"]))
     assert [row["record_problem"][-10:] for row in found] == ["0x78787878", "0x79797979"]
 
 
@@ -112,12 +107,12 @@ def test_totals_are_those_of_all_records(
     file = ["D0001100O", bad, trailer]
     taken = take(bench, file, trailer=TRAILER)
     if not reason:
-        assert len(rows(taken)) == 2
+        assert len(rows_of(taken)) == 2
         return
     assert isinstance(taken, UnreadableFile), taken
     assert taken.code == "delivery_total"
     assert reason in plain(taken.reason)
-    assert len(rows(take(bench, file, trailer=TRAILER, accepted=True))) == 2
+    assert len(rows_of(take(bench, file, trailer=TRAILER, accepted=True))) == 2
 
 
 def test_a_file_without_a_readable_trailer_is_refused(bench: Workbench) -> None:

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from connect_workbench import Taken, Workbench
+from connect_workbench import Taken, Workbench, rows_of
 from samples import SAMPLES, needs_samples
 
 from headrace.connect.deliveries import UnreadableFile
@@ -41,15 +41,10 @@ def take(bench: Workbench, content: bytes, rows: str = "transactions", **more: A
     return bench.take(content, "a.bai", options={"bai2": {"rows": rows}}, **more)
 
 
-def rows(taken: Any) -> list[dict[str, Any]]:
-    assert isinstance(taken, Taken), taken
-    return [dict(zip(taken.names, row, strict=True)) for row in taken.rows]
-
-
 def test_transactions(bench: Workbench) -> None:
     """Would catch: yen divided by 100, a text that ends at its comma or at its line, fields that
     are shifted by the type of funds."""
-    first, second, third, last = rows(take(bench, data(GOOD)))
+    first, second, third, last = rows_of(take(bench, data(GOOD)))
     assert first["amount"] == Decimal("50.00")
     assert (first["sender"], first["file"], first["group"]) == ("BANK", "7", 1)
     assert (first["as_of"], first["as_of_time"]) == (date(2024, 1, 30), "2359")
@@ -63,7 +58,7 @@ def test_transactions(bench: Workbench) -> None:
 
 
 def test_balances(bench: Workbench) -> None:
-    found = rows(take(bench, data(GOOD), "balances"))
+    found = rows_of(take(bench, data(GOOD), "balances"))
     assert [(row["type"], row["amount"], row["items"]) for row in found] == [
         ("010", Decimal(1500), None),
         ("100", Decimal("50.50"), 2),
@@ -123,19 +118,19 @@ def test_what_isnt_bai2_is_refused_with_its_line(
 
 
 def test_files_one_after_another(bench: Workbench) -> None:
-    assert len(rows(take(bench, data(GOOD * 2)))) == 8
+    assert len(rows_of(take(bench, data(GOOD * 2)))) == 8
 
 
 @needs_samples
 def test_the_sample_of_moov(bench: Workbench) -> None:
     """Would catch: another sum than the controls of the sample state."""
     content = (SAMPLES / "bai2/sample1.txt").read_bytes()
-    found = rows(take(bench, content))
+    found = rows_of(take(bench, content))
     assert len(found) == 17
     assert sum(row["amount"] for row in found) == Decimal("6400.00")
     assert (found[0]["text"], found[0]["value_date"]) == ("RETURNED CHEQUE", date(2006, 3, 16))
     assert found[-1]["currency"] == "CAD"
-    balances = rows(take(bench, content, "balances"))
+    balances = rows_of(take(bench, content, "balances"))
     assert [row["type"] for row in balances] == ["040", "045", "100", "400"] * 2
     assert sum(row["amount"] for row in balances) == Decimal("6400.00")
 
@@ -144,7 +139,7 @@ def test_the_sample_of_moov(bench: Workbench) -> None:
 def test_mutated_files_are_read_or_refused(bench: Workbench, seed: int) -> None:
     """Would catch: an exception of Python's, and an amount that a flipped bit passes by."""
     chance = random.Random(seed)
-    right = sorted(row["amount"] for row in rows(take(bench, data(GOOD))))
+    right = sorted(row["amount"] for row in rows_of(take(bench, data(GOOD))))
     for _ in range(40):
         content = bytearray(data(GOOD))
         for _ in range(chance.randint(1, 3)):
@@ -159,4 +154,4 @@ def test_mutated_files_are_read_or_refused(bench: Workbench, seed: int) -> None:
         outcome = take(bench, bytes(content))
         assert isinstance(outcome, Taken | UnreadableFile), outcome
         if isinstance(outcome, Taken) and b"JPY" in content and b",USD," in content:
-            assert sum(row["amount"] or 0 for row in rows(outcome)) == sum(right)
+            assert sum(row["amount"] or 0 for row in rows_of(outcome)) == sum(right)

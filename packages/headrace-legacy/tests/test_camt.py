@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from connect_workbench import Taken, Workbench
+from connect_workbench import Taken, Workbench, rows_of
 from samples import SAMPLES, needs_samples
 
 from headrace.connect.deliveries import Disagrees, UnreadableFile
@@ -54,11 +54,6 @@ def take(bench: Workbench, data: bytes, rows: str = "entries", **more: Any) -> A
     return bench.take(data, "a.xml", options={"camt": {"rows": rows}}, **more)
 
 
-def rows(taken: Any) -> list[dict[str, Any]]:
-    assert isinstance(taken, Taken), taken
-    return [dict(zip(taken.names, row, strict=True)) for row in taken.rows]
-
-
 def test_entries(bench: Workbench) -> None:
     """Would catch: a debit without its sign, a reversal whose sign is turned once more, a pending
     entry among the booked ones, a day moved by its zone."""
@@ -71,7 +66,7 @@ def test_entries(bench: Workbench) -> None:
             closing="100.001",
         )
     )
-    found = rows(take(bench, data))
+    found = rows_of(take(bench, data))
     assert [row["amount"] for row in found] == [
         Decimal(text) for text in ("-25.5", "25.5", "9", "0.001")
     ]
@@ -109,7 +104,7 @@ def test_details_have_amounts_if_they_add_up_to_the_entry(bench: Workbench) -> N
         ),
         version="053.001.08",
     )
-    found = rows(take(bench, data, "details"))
+    found = rows_of(take(bench, data, "details"))
     assert [(row["entry"], row["detail"], row["amount"]) for row in found] == [
         (1, 1, Decimal(-40)),
         (1, 2, Decimal(10)),
@@ -128,7 +123,7 @@ def test_details_have_amounts_if_they_add_up_to_the_entry(bench: Workbench) -> N
 
 def test_balances_of_several_statements(bench: Workbench) -> None:
     data = message(statement(closing="100.00"), statement(entry("1", "DBIT"), closing="99"))
-    found = rows(take(bench, data, "balances"))
+    found = rows_of(take(bench, data, "balances"))
     assert [(row["type"], row["amount"]) for row in found] == [
         ("OPBD", 100),
         ("CLBD", 100),
@@ -187,7 +182,7 @@ def test_numbers_as_the_standard_writes_them(bench: Workbench) -> None:
     a digit before its point or after it."""
     texts = [entry(".5"), entry("+0.50"), entry("1.")]
     data = message(statement(*texts, closing="102.00", before=SUMMARY.format("03", "+2.0")))
-    found = rows(take(bench, data))
+    found = rows_of(take(bench, data))
     assert [row["amount"] for row in found] == [Decimal("0.5"), Decimal("0.5"), 1]
 
 
@@ -208,14 +203,14 @@ def test_pages_begin_and_end_with_interim_balances(bench: Workbench) -> None:
         .replace("OPBD", "ITBD")
         .replace("CLBD", "ITBD"),
     ]
-    assert len(rows(take(bench, message(*pages)))) == 3
+    assert len(rows_of(take(bench, message(*pages)))) == 3
 
 
 @pytest.mark.parametrize("version", ["052.001.08", "054.001.02"])
 def test_reports_and_notifications_need_no_balances(bench: Workbench, version: str) -> None:
     name = "Rpt" if version.startswith("052") else "Ntfctn"
     data = message(f"<{name}><Id>R</Id>{entry('5')}</{name}>", version=version)
-    assert [row["amount"] for row in rows(take(bench, data))] == [5]
+    assert [row["amount"] for row in rows_of(take(bench, data))] == [5]
 
 
 @pytest.mark.parametrize(
@@ -314,5 +309,5 @@ def test_mutated_files_are_read_or_refused(bench: Workbench, seed: int) -> None:
         outcome = take(bench, bytes(data))
         assert isinstance(outcome, Taken | UnreadableFile), outcome
         if isinstance(outcome, Taken):
-            booked = [row["amount"] for row in rows(outcome) if row["status"] == "BOOK"]
+            booked = [row["amount"] for row in rows_of(outcome) if row["status"] == "BOOK"]
             assert sum(booked) == Decimal("4.5")

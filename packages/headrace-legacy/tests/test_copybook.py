@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from connect_workbench import Taken, Workbench
+from connect_workbench import Taken, Workbench, rows_of
 from modellab import FILES_OF_A_SOURCE, Parse
 from samples import SAMPLES, needs_samples
 
@@ -27,11 +27,6 @@ CARDS, COBRIX = SAMPLES / "carddemo", SAMPLES / "ebcdic_cobrix"
 def take(bench: Workbench, data: bytes, text: str, **options: Any) -> Any:
     more = {name: options.pop(name) for name in ("accepted", "pinned") if name in options}
     return bench.take(data, "a.dat", options={"copybook": {"text": text, **options}}, **more)
-
-
-def rows(taken: Any) -> list[dict[str, Any]]:
-    assert isinstance(taken, Taken), taken
-    return [dict(zip(taken.names, row, strict=True)) for row in taken.rows]
 
 
 def book(*lines: str) -> str:
@@ -92,7 +87,7 @@ def test_values(bench: Workbench, item: str, data: bytes, value: Any, kind: str)
     """Would catch: amounts through a double, a sign nibble that is misread, the wrong byte order,
     numbers of more than 18 digits cut."""
     taken = take(bench, data * 2, book(f"   05 A {item}."))
-    assert [row["a"] for row in rows(taken)] == [value] * 2
+    assert [row["a"] for row in rows_of(taken)] == [value] * 2
     assert taken.types() == {"a": kind}
 
 
@@ -108,7 +103,7 @@ def test_values(bench: Workbench, item: str, data: bytes, value: Any, kind: str)
 )
 def test_files_of_other_computers(bench: Workbench, item: str, data: bytes, value: Any) -> None:
     taken = take(bench, data, book(f"   05 A {item}."), code_page="latin-1")
-    assert [row["a"] for row in rows(taken)] == [value]
+    assert [row["a"] for row in rows_of(taken)] == [value]
 
 
 @pytest.mark.parametrize(
@@ -151,7 +146,7 @@ def test_blanks_are_null_where_that_is_declared(bench: Workbench, item: str, bla
     size = {"PIC S9(3)V9": 4, "PIC S9(30)": 30}.get(item, 4)
     data = blank * size + b"\xc1"
     assert isinstance(take(bench, data, text), UnreadableFile)
-    assert rows(take(bench, data, text, null_blanks=True)) == [{"a": None, "b": "A"}]
+    assert rows_of(take(bench, data, text, null_blanks=True)) == [{"a": None, "b": "A"}]
 
 
 def test_change_tags_are_no_part_of_a_copybook(bench: Workbench) -> None:
@@ -165,9 +160,9 @@ def test_change_tags_are_no_part_of_a_copybook(bench: Workbench) -> None:
         "+          05 C PIC X\n"
         "      -    .\n"
     )
-    assert rows(take(bench, ebcdic("xyz"), text)) == [{"a": "x", "b": "y", "c": "z"}]
+    assert rows_of(take(bench, ebcdic("xyz"), text)) == [{"a": "x", "b": "y", "c": "z"}]
     free = "01 REC.\n05 A  PIC X\nVALUE  'A'.\n   05 B PIC X.\n"
-    assert rows(take(bench, ebcdic("xy"), free)) == [{"a": "x", "b": "y"}]
+    assert rows_of(take(bench, ebcdic("xy"), free)) == [{"a": "x", "b": "y"}]
 
 
 STATUS = book(
@@ -187,7 +182,8 @@ def test_conditions_say_which_values_there_are(bench: Workbench) -> None:
     refused that is in a range, or blank."""
     for text in ("A 005x", "B2010x", "  00Jx", "Z 000x"):
         assert (
-            len(rows(take(bench, ebcdic(text), STATUS, conditions=["STATUS-OF", "code-of"]))) == 1
+            len(rows_of(take(bench, ebcdic(text), STATUS, conditions=["STATUS-OF", "code-of"])))
+            == 1
         )
     for text, reason in (
         ("Q 005x", "STATUS-OF is Q, which is in none of its conditions"),
@@ -198,7 +194,7 @@ def test_conditions_say_which_values_there_are(bench: Workbench) -> None:
         refused = take(bench, ebcdic(text), STATUS, conditions=["STATUS-OF", "CODE-OF"])
         assert isinstance(refused, UnreadableFile)
         assert f"record 1, from byte 0 on: {reason}" in plain(refused.reason)
-        assert len(rows(take(bench, ebcdic(text), STATUS))) == 1
+        assert len(rows_of(take(bench, ebcdic(text), STATUS))) == 1
     for name in ("FREE-A", "REC"):
         with pytest.raises(CopybookError):
             table_of({"text": STATUS, "conditions": [name]})
@@ -215,7 +211,7 @@ LITERALS = book(
 def test_conditions_with_blanks_and_other_literals(bench: Workbench) -> None:
     """Would catch: a value that differs by the blank before it, and one of literals."""
     for text in (" Y ", "***", "ABC"):
-        assert len(rows(take(bench, ebcdic(text), LITERALS, conditions=["A"]))) == 1
+        assert len(rows_of(take(bench, ebcdic(text), LITERALS, conditions=["A"]))) == 1
     for text, reason in (
         ("Y  ", "A is Y, which is in none of its conditions"),
         ("** ", "A is **, which"),
@@ -245,7 +241,7 @@ def test_groups_tables_and_names(bench: Workbench) -> None:
         "      88 IS-DONE VALUES 'Q' THRU 'Z'.",
     )
     taken = take(bench, ebcdic("AA-BB1xy2z Q"), text)
-    assert rows(taken) == [
+    assert rows_of(taken) == [
         {
             "home_city": "AA",
             "work_city": "BB",
@@ -282,7 +278,7 @@ def test_what_follows_a_table_with_fewer_elements(bench: Workbench, records: str
         blocks = [described(described(lines[0])), described(b"".join(map(described, lines[1:])))]
         data = b"".join(blocks)
     taken = take(bench, data, ODO, records=records, **more)
-    assert [(row["a"], row["b"], row["d"]) for row in rows(taken)] == [
+    assert [(row["a"], row["b"], row["d"]) for row in rows_of(taken)] == [
         (["aa", "bb"], [], "!"),
         (["aa"], [{"c": "x"}], "?"),
         (["aa", "bb", "cc"], [{"c": "x"}, {"c": "y"}], "."),
@@ -327,7 +323,7 @@ def test_records_that_begin_in_one_piece_of_a_file_and_end_in_the_next(
         "fixed": lambda: b"".join(lines),
     }[records]()
     taken = take(bench, data, book("   05 A PIC XXX."), records=records)
-    assert [row["a"] for row in rows(taken)] == texts
+    assert [row["a"] for row in rows_of(taken)] == texts
 
 
 def test_a_file_of_fixed_records_that_is_cut_off(bench: Workbench) -> None:
@@ -352,19 +348,19 @@ BY_KIND = {"CARD": {"by": "KIND", "values": {"C": "CARD", "M": "CASH", "*": "FIL
 def test_the_value_of_an_item_says_what_redefines_it(bench: Workbench) -> None:
     """Would catch: a till that is read as the number of a card."""
     data = ebcdic("C1234MaabbX----")
-    assert rows(take(bench, data, PAID, choose=BY_KIND)) == [
+    assert rows_of(take(bench, data, PAID, choose=BY_KIND)) == [
         {"kind": "C", "number_of": 1234, "till": None},
         {"kind": "M", "number_of": None, "till": "aa"},
         {"kind": "X", "number_of": None, "till": None},
     ]
-    assert rows(take(bench, data, PAID, choose=BY_KIND, rows="CASH")) == [
+    assert rows_of(take(bench, data, PAID, choose=BY_KIND, rows="CASH")) == [
         {"kind": "M", "till": "aa"}
     ]
     without = {"CARD": {"by": "KIND", "values": {"C": "CARD", "M": "CASH"}}}
     refused = take(bench, data, PAID, choose=without)
     assert isinstance(refused, UnreadableFile)
     assert "record 3, from byte 10 on: KIND is X, which `choose`" in plain(refused.reason)
-    assert rows(take(bench, ebcdic("Caa--"), PAID, choose={"CARD": "CASH"}))[0]["till"] == "aa"
+    assert rows_of(take(bench, ebcdic("Caa--"), PAID, choose={"CARD": "CASH"}))[0]["till"] == "aa"
 
 
 SEVERAL = """
@@ -411,14 +407,14 @@ def test_several_records_in_a_file_are_several_tables(bench: Workbench) -> None:
     """Would catch: the fields of one record in another's table, and totals that are only checked
     where payments are read."""
     payments = take(bench, night(), SEVERAL, rows="PAYMENT", **CHOICES)
-    assert rows(payments) == [
+    assert rows_of(payments) == [
         {"n": 2, "parts": [1, 2], "amount": Decimal("-5.00")},
         {"n": 0, "parts": [], "amount": Decimal("25.00")},
     ]
-    assert rows(take(bench, night(), SEVERAL, rows="HEADER", **CHOICES)) == [
+    assert rows_of(take(bench, night(), SEVERAL, rows="HEADER", **CHOICES)) == [
         {"kind": 1, "file_date": "20240131"}
     ]
-    assert rows(take(bench, night(), SEVERAL, rows="TRAILER", **CHOICES)) == [
+    assert rows_of(take(bench, night(), SEVERAL, rows="TRAILER", **CHOICES)) == [
         {"payments": 2, "total": Decimal("20.00")}
     ]
 
@@ -464,7 +460,7 @@ def test_letters_of_each_code_page(bench: Workbench, page: str) -> None:
     text = "Az09 ÄÖÜäöüß" + ("€" if page[2:5] == "114" else "")
     data = text.encode(page)
     taken = take(bench, data, book(f"   05 A PIC X({len(text)})."), code_page=page)
-    assert rows(taken) == [{"a": text}]
+    assert rows_of(taken) == [{"a": text}]
     assert code_page(page).encoded("+") == 0x4E
 
 
@@ -501,7 +497,7 @@ def test_a_copybook_that_isnt_read_is_refused_with_its_line(
 
 def test_free_lines_comments_and_tabs(bench: Workbench) -> None:
     text = "01 rec.\n* a comment\n  05 a pic x. *> another\n\t05\tb\tpic\tx.\n"
-    assert rows(take(bench, ebcdic("xy"), text)) == [{"a": "x", "b": "y"}]
+    assert rows_of(take(bench, ebcdic("xy"), text)) == [{"a": "x", "b": "y"}]
 
 
 def nested(value: Any) -> Any:
@@ -535,7 +531,7 @@ def test_samples_of_cobrix(bench: Workbench, name: str) -> None:
     if name == "test1a":  # its test skips two bytes
         text = text.replace("01  RECORD.", "01  RECORD.\n           05  FILLER PIC X(2).")
         more["length"] = 2202
-    ours = rows(take(bench, path.read_bytes(), text, **more))
+    ours = rows_of(take(bench, path.read_bytes(), text, **more))
     wanted = expected(name)
     for row in wanted:  # the texts at the place of packed numbers
         row.pop("company_id_str", None)
@@ -553,8 +549,8 @@ def test_sample_of_numbers_in_characters(bench: Workbench) -> None:
     wanted = expected("test19", "test19_display_num")
     for row in wanted:
         del row["file_id"], row["record_id"]
-    assert rows(take(bench, data[:400], text)) == wanted[:5]
-    blank = rows(take(bench, data[:480], text, null_blanks=True))[5]
+    assert rows_of(take(bench, data[:400], text)) == wanted[:5]
+    blank = rows_of(take(bench, data[:480], text, null_blanks=True))[5]
     assert {name for name, value in blank.items() if value is None} == {
         "ws_date_num",
         "ws_amount_numeric",
@@ -580,9 +576,9 @@ def test_sample_of_numbers_in_characters(bench: Workbench) -> None:
 def test_samples_of_carddemo(bench: Workbench, data: str, text: str, ours: str) -> None:
     """Would catch: values in EBCDIC that differ from the same ones in ASCII."""
     copybook = (CARDS / text).read_text()
-    in_ebcdic = rows(take(bench, (CARDS / data).read_bytes(), copybook))
+    in_ebcdic = rows_of(take(bench, (CARDS / data).read_bytes(), copybook))
     lines = (CARDS / ours).read_bytes()
-    in_ascii = rows(take(bench, lines, copybook, code_page="ascii", records="lines"))
+    in_ascii = rows_of(take(bench, lines, copybook, code_page="ascii", records="lines"))
     differing = [row for row, other in zip(in_ebcdic, in_ascii, strict=True) if row != other]
     # one account of the sample was changed in its text file
     assert [row.get("acct_id") for row in differing] == ([49] if data == "ACCTDATA.PS" else [])
@@ -607,7 +603,7 @@ def test_mutated_files_are_read_or_refused(bench: Workbench, seed: int) -> None:
                 data = bytearray(night())
         outcome = take(bench, bytes(data), SEVERAL, rows="PAYMENT", **CHOICES)
         if isinstance(outcome, Taken):
-            amounts = [row["amount"] for row in rows(outcome)]
+            amounts = [row["amount"] for row in rows_of(outcome)]
             assert (len(amounts), sum(amounts)) == (2, 20)
         else:
             assert isinstance(outcome, UnreadableFile), outcome

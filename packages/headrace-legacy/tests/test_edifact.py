@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from connect_workbench import Taken, Workbench
+from connect_workbench import Taken, Workbench, rows_of
 from samples import SAMPLES, needs_samples
 
 from headrace.connect.deliveries import UnreadableFile
@@ -73,11 +73,6 @@ def interchange(
 
 def take(bench: Workbench, content: bytes, rows: str = "segments", **more: Any) -> Any:
     return bench.take(content, "a.edifact", options={"edifact": {"rows": rows}}, **more)
-
-
-def rows_of(taken: Any) -> list[dict[str, Any]]:
-    assert isinstance(taken, Taken), taken
-    return [dict(zip(taken.names, row, strict=True)) for row in taken.rows]
 
 
 def test_released_characters_are_part_of_a_value(bench: Workbench) -> None:

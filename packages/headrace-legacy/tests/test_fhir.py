@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from connect_workbench import Taken, Workbench
+from connect_workbench import Taken, Workbench, rows_of
 from samples import SAMPLES, needs_samples
 
 from headrace.connect.deliveries import CannotRead, UnreadableFile
@@ -58,20 +58,15 @@ def take(bench: Workbench, content: str, rows: str = "", **options: Any) -> Any:
     return bench.take(content.encode(), "a.ndjson", options=settings, accepted=accepted)
 
 
-def rows(taken: Any) -> list[dict[str, Any]]:
-    assert isinstance(taken, Taken), taken
-    return [dict(zip(taken.names, row, strict=True)) for row in taken.rows]
-
-
 @pytest.mark.parametrize("content", [LINES, bundle(PATIENT, GLUCOSE, PRESSURE, total=3)])
 def test_types_of_resources(bench: Workbench, content: str) -> None:
     """Would catch: 1.10 that becomes 1.1, 2020-05 that becomes a day, and a component's value
     that is given to the observation."""
-    patient, inner = rows(take(bench, content, "patients"))
+    patient, inner = rows_of(take(bench, content, "patients"))
     assert (patient["born"], patient["given"], patient["active"]) == ("2020-05", "Zoë", "true")
     assert (patient["identifier"], patient["container"]) == ("1", None)
     assert (inner["id"], inner["gender"], inner["container"]) == ("inner", "other", 3)
-    observations = rows(take(bench, content, "observations"))
+    observations = rows_of(take(bench, content, "observations"))
     names = ("id", "component", "code_text", "value_type", "comparator", "value")
     assert [tuple(row[name] for name in names) for row in observations] == [
         ("o1", None, "Glucose", "Quantity", "<", "1.10"),
@@ -84,23 +79,23 @@ def test_types_of_resources(bench: Workbench, content: str) -> None:
 
 def test_resources_and_references(bench: Workbench) -> None:
     content = bundle(PATIENT, PRESSURE)
-    first, second, contained = rows(take(bench, content))
+    first, second, contained = rows_of(take(bench, content))
     assert (first["type"], first["version"], first["full_url"]) == ("Patient", "2", "http://s/0")
     assert (contained["container"], contained["bundle"]) == (second["resource"], 1)
     assert json.loads(first["json"]) == json.loads(PATIENT)
-    (glucose,) = rows(take(bench, GLUCOSE))
+    (glucose,) = rows_of(take(bench, GLUCOSE))
     assert glucose["json"] == GLUCOSE, "the number, too"
-    references = rows(take(bench, content, "references"))
+    references = rows_of(take(bench, content, "references"))
     assert [(row["path"], row["target_type"], row["target_id"]) for row in references] == [
         ("generalPractitioner[1]", "Practitioner", "7"),
         ("subject", None, None),
     ]
-    values = {row["path"]: row["value"] for row in rows(take(bench, PATIENT, "values"))}
+    values = {row["path"]: row["value"] for row in rows_of(take(bench, PATIENT, "values"))}
     assert (values["name[1].given[2]"], values["active"]) == ("Ann", "true")
 
 
 def test_declared_columns(bench: Workbench) -> None:
-    (row,) = rows(
+    (row,) = rows_of(
         take(
             bench,
             LINES,
@@ -116,7 +111,7 @@ def test_deletions_of_a_history(bench: Workbench) -> None:
     content = bundle(PATIENT, total=2, kind="history").replace(
         '"entry":[', '"entry":[{"request":{"method":"DELETE","url":"Patient/p2"}},'
     )
-    deleted, _ = rows(take(bench, content))
+    deleted, _ = rows_of(take(bench, content))
     assert (deleted["type"], deleted["method"], deleted["url"]) == (None, "DELETE", "Patient/p2")
 
 
@@ -196,7 +191,7 @@ def test_samples(bench: Workbench, name: str) -> None:
     """Would catch: a resource, number or text of a real bundle that is lost."""
     content = (SAMPLES / f"hl7v2/{name}-expected.fhir.json").read_text()
     resources = [entry["resource"] for entry in json.loads(content)["entry"]]
-    found = rows(take(bench, content))
+    found = rows_of(take(bench, content))
     assert [(row["type"], row["id"]) for row in found if row["container"] is None] == [
         (resource["resourceType"], resource["id"]) for resource in resources
     ]
@@ -257,11 +252,11 @@ def test_columns_of_a_row_are_of_one_item(bench: Workbench) -> None:
         ',"valueCodeableConcept":{"coding":[{"system":"a"},{"code":"POS"}]},'
         '"referenceRange":[{"low":{"value":3}},{"high":{"value":10}}]}'
     )
-    (row,) = rows(take(bench, content, "observations"))
+    (row,) = rows_of(take(bench, content, "observations"))
     names = ("code", "code_system", "value", "value_system", "low", "high")
     assert [row[name] for name in names] == ["GLU", None, "POS", None, "3", None]
     old = PATIENT.replace('"name":[', '"name":[{"use":"old","given":["Zed"]},')
-    (row,) = rows(take(bench, old, "patients"))
+    (row,) = rows_of(take(bench, old, "patients"))
     assert (row["family"], row["given"]) == ("Otto", "Zoë")
 
 
@@ -276,7 +271,7 @@ def test_columns_of_a_row_are_of_one_item(bench: Workbench) -> None:
 )
 def test_values_of_two_parts(bench: Workbench, value: str, plainly: str) -> None:
     content = f'{{"resourceType":"Observation","id":"a",{value}}}'
-    assert [row["value"] for row in rows(take(bench, content, "observations"))] == [plainly]
+    assert [row["value"] for row in rows_of(take(bench, content, "observations"))] == [plainly]
 
 
 def test_resources_inside_of_others(bench: Workbench) -> None:
@@ -285,16 +280,16 @@ def test_resources_inside_of_others(bench: Workbench) -> None:
     outer = bundle(inner, kind="batch-response")
     parameters = f'{{"resourceType":"Parameters","parameter":[{{"name":"a","resource":{inner}}}]}}'
     for content, container in ((outer, 1), (parameters, 2)):
-        (row,) = rows(take(bench, content, "patients"))
+        (row,) = rows_of(take(bench, content, "patients"))
         assert (row["id"], row["container"]) == ("p1", container)
-        assert len(rows(take(bench, content, "references"))) == 1
+        assert len(rows_of(take(bench, content, "references"))) == 1
         held = take(bench, content.replace('"total":1', '"total":7'), "patients")
         assert "states the total 7, and has 1" in plain(held.reason)
 
 
 def test_a_reference_by_condition_has_no_target(bench: Workbench) -> None:
     content = GLUCOSE.replace("Patient/p1", "Patient?identifier=http://x.org/Ids/77")
-    (row,) = rows(take(bench, content, "references"))
+    (row,) = rows_of(take(bench, content, "references"))
     assert (row["target_type"], row["target_id"]) == (None, None)
 
 
@@ -324,4 +319,4 @@ def test_faults_are_told_with_their_place(bench: Workbench, content: str, reason
 
 
 def test_contained_that_is_no_list(bench: Workbench) -> None:
-    assert len(rows(take(bench, PATIENT[:-1] + ',"contained":true}'))) == 1
+    assert len(rows_of(take(bench, PATIENT[:-1] + ',"contained":true}'))) == 1

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from connect_workbench import Taken, Workbench
+from connect_workbench import Taken, Workbench, rows_of
 from samples import SAMPLES, needs_samples
 
 from headrace.connect.deliveries import CannotRead, UnreadableFile
@@ -53,11 +53,6 @@ def take(bench: Workbench, content: bytes, rows: str = "fields", **more: Any) ->
     return bench.take(content, "a.fix", options={"fix": {"rows": rows, **more}}, accepted=accepted)
 
 
-def rows(taken: Any) -> list[dict[str, Any]]:
-    assert isinstance(taken, Taken), taken
-    return [dict(zip(taken.names, row, strict=True)) for row in taken.rows]
-
-
 @pytest.mark.parametrize(
     "separator", [SOH, "|", " | ", "^", "^A", ";", "<SOH>", "\\x01", "\\u0001", "␁"]
 )
@@ -65,13 +60,13 @@ def test_orders_and_fills(bench: Workbench, separator: str) -> None:
     """Would catch: prices through a double, nanoseconds cut, lengths counted with the separators
     that a log shows instead of SOH."""
     content = log(ORDER, FILL, separator=separator)
-    (order,) = rows(take(bench, content, "orders"))
+    (order,) = rows_of(take(bench, content, "orders"))
     assert (order["price"], order["quantity"]) == (Decimal("1.10"), Decimal(100))
     assert (order["message"], order["message_type"], order["sequence"]) == (1, "D", 1)
     assert order["transacted"] == datetime(2024, 1, 2, 10)  # noqa: DTZ001
-    (fill,) = rows(take(bench, content, "executions"))
+    (fill,) = rows_of(take(bench, content, "executions"))
     assert (fill["last_price"], fill["open_quantity"]) == (Decimal("1.099"), Decimal(0))
-    found = rows(take(bench, content, "messages"))
+    found = rows_of(take(bench, content, "messages"))
     assert [row["message_type"] for row in found] == ["D", "8"]
 
 
@@ -88,18 +83,20 @@ def test_groups(bench: Workbench) -> None:
     """Would catch: parties of one side that are given to the other, an entry that takes the fields
     after it, a field of a venue's own that ends its entry."""
     content = log(CROSS, PRICES)
-    parties = rows(take(bench, content, "parties"))
+    parties = rows_of(take(bench, content, "parties"))
     assert [(row["path"], row["party"]) for row in parties] == [
         ("552[1]/453[1]", "P1"),
         ("552[1]/453[2]", "P2"),
         ("552[2]/453[1]", "P3"),
     ]
-    entries = rows(take(bench, content, "market_data"))
+    entries = rows_of(take(bench, content, "market_data"))
     assert [(row["action"], row["price"], row["position"]) for row in entries] == [
         ("0", Decimal("1.1"), None),
         ("2", None, 1),
     ]
-    fields = {row["tag"]: row["path"] for row in rows(take(bench, content)) if row["message"] == 1}
+    fields = {
+        row["tag"]: row["path"] for row in rows_of(take(bench, content)) if row["message"] == 1
+    }
     assert fields[803] == "552[2]/453[1]/802[1]"
     assert (fields[55], fields[58]) == (None, "552[2]"), "58 is of a side in this message"
     assert fields[549] is None
@@ -110,7 +107,7 @@ def test_declared_groups(bench: Workbench) -> None:
     refused = take(bench, log(body))
     assert isinstance(refused, UnreadableFile)
     assert "field 9101 stands twice" in plain(refused.reason)
-    found = rows(take(bench, log(body), groups={9100: [9101, 9102]}))
+    found = rows_of(take(bench, log(body), groups={9100: [9101, 9102]}))
     assert [row["path"] for row in found][-4:] == ["9100[1]"] * 2 + ["9100[2]"] * 2
 
 
@@ -124,7 +121,7 @@ def test_data_with_separators_and_other_encodings(bench: Workbench) -> None:
     raw = parts[0].encode() + "日本".encode("shift_jis") + parts[2].encode("latin-1")
     whole = f"8=FIX.4.4{SOH}9={len(raw)}{SOH}".encode() + raw
     whole += f"10={sum(whole) % 256:03}{SOH}".encode()
-    values = {row["tag"]: row["value"] for row in rows(take(bench, whole, encoding="latin-1"))}
+    values = {row["tag"]: row["value"] for row in rows_of(take(bench, whole, encoding="latin-1"))}
     assert (values[96], values[355], values[58]) == (f"a{SOH}b=c", "日本", "Zoë")
     assert "declare its encoding" in plain(take(bench, whole).reason)
 
@@ -143,7 +140,7 @@ def test_prefixes_of_logs(bench: Workbench, prefix: str, logged: str | None) -> 
     content = (
         b"# session created\n" + prefix.encode() + message(ORDER.format(1)) + tail + b"\nbye\n"
     )
-    (row,) = rows(take(bench, content, "messages"))
+    (row,) = rows_of(take(bench, content, "messages"))
     assert (row["logged"], row["prefix"]) == (logged, prefix.rstrip("( "))
 
 
@@ -177,7 +174,7 @@ def test_any_byte_but_a_digit_ends_a_checksum(bench: Workbench, tail: bytes) -> 
     """Would catch: a log that quotes its messages, and is refused as cut off."""
     one, two = numbered(1, 2)
     content = one.rstrip(b"\x01") + tail + b"\n" + two.rstrip(b"\x01") + tail + b"\n"
-    assert len(rows(take(bench, content, "messages"))) == 2
+    assert len(rows_of(take(bench, content, "messages"))) == 2
     refused = take(bench, one.rstrip(b"\x01") + b"9\n" + two, "messages")
     assert isinstance(refused, UnreadableFile)
     assert "has no checksum (10): it is cut off" in plain(refused.reason)
@@ -185,13 +182,13 @@ def test_any_byte_but_a_digit_ends_a_checksum(bench: Workbench, tail: bytes) -> 
 
 def test_a_log_may_speak_of_fix(bench: Workbench) -> None:
     content = b"unexpected 8=FIX.4.4 from B\n" + log(ORDER) + b"8=FIX.4.4; expected 8=FIX.4.2\n"
-    assert len(rows(take(bench, content, "messages"))) == 1
+    assert len(rows_of(take(bench, content, "messages"))) == 1
 
 
 def test_allocations_end_before_fields_of_the_fill(bench: Workbench) -> None:
     """Would catch: an amount of the whole fill that is given to its last allocation."""
     allocations = "78=2|79=A1|661=1|80=60|79=A2|80=40|119=109.90|120=USD|"
-    found = rows(take(bench, log(FILL + allocations, "35=J|" + HEAD + "70=1|" + allocations)))
+    found = rows_of(take(bench, log(FILL + allocations, "35=J|" + HEAD + "70=1|" + allocations)))
     paths = {(row["message"], row["tag"]): row["path"] for row in found}
     assert (paths[1, 80], paths[1, 119], paths[1, 120]) == ("78[2]", None, None)
     assert (paths[2, 80], paths[2, 119], paths[2, 120]) == ("78[2]", "78[2]", "78[2]")
@@ -306,9 +303,9 @@ def test_samples(bench: Workbench, name: str, reason: str, count: int) -> None:
     held = take(bench, content)
     assert isinstance(held, UnreadableFile)
     assert reason in plain(held.reason)
-    found = rows(take(bench, content, "messages", accepted=True))
+    found = rows_of(take(bench, content, "messages", accepted=True))
     assert len(found) == count
-    fields = rows(take(bench, content, accepted=True))
+    fields = rows_of(take(bench, content, accepted=True))
     pairs = re.findall(rb"(?<=\x01)([0-9]+)=([^\x01]*)", content)
     assert [(row["tag"], row["value"]) for row in fields] == [
         (int(tag), value.decode()) for tag, value in pairs if tag not in (b"8", b"9", b"10")

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from connect_workbench import Taken, Workbench
+from connect_workbench import Taken, Workbench, rows_of
 from samples import SAMPLES, needs_samples
 
 from headrace.connect.deliveries import UnreadableFile
@@ -43,11 +43,6 @@ def batch(*messages: list[str], end: str = "\r") -> bytes:
 
 def take(bench: Workbench, content: bytes, rows: str = "segments", **more: Any) -> Any:
     return bench.take(content, "a.hl7", options={"hl7": {"rows": rows}}, **more)
-
-
-def rows_of(taken: Any) -> list[dict[str, Any]]:
-    assert isinstance(taken, Taken), taken
-    return [dict(zip(taken.names, row, strict=True)) for row in taken.rows]
 
 
 @pytest.mark.parametrize("end", ["\r", "\n", "\r\n"])

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from connect_workbench import Taken, Workbench
+from connect_workbench import Workbench, rows_of
 from samples import SAMPLES, needs_samples
 
 from headrace.connect.deliveries import CannotRead, UnreadableFile
@@ -55,15 +55,10 @@ def take(bench: Workbench, content: str, **options: Any) -> Any:
     return bench.take(content.encode(), "a.naaccr", options={"naaccr": options})
 
 
-def rows(taken: Any) -> list[dict[str, Any]]:
-    assert isinstance(taken, Taken), taken
-    return [dict(zip(taken.names, row, strict=True)) for row in taken.rows]
-
-
 def test_tumors_of_xml(bench: Workbench) -> None:
     """Would catch: a patient without tumors that is lost, a zero in front that is lost, and a
     tumor with the items of another one."""
-    found = rows(take(bench, XML, items=["registryId", "patientIdNumber", "sex", "primarySite"]))
+    found = rows_of(take(bench, XML, items=["registryId", "patientIdNumber", "sex", "primarySite"]))
     assert [tuple(row.values()) for row in found] == [
         ("I", "240", 1, 1, "0000000001", "00000001", "1", "C123"),
         ("I", "240", 1, 2, "0000000001", "00000001", "1", "C509"),
@@ -72,7 +67,7 @@ def test_tumors_of_xml(bench: Workbench) -> None:
 
 
 def test_items_of_xml(bench: Workbench) -> None:
-    found = rows(take(bench, XML, rows="items"))
+    found = rows_of(take(bench, XML, rows="items"))
     names = ("patient", "tumor", "element", "item", "number", "value")
     assert [tuple(row[name] for name in names) for row in found] == [
         (None, None, "NaaccrData", "registryId", 40, "0000000001"),
@@ -88,12 +83,12 @@ def test_items_of_xml(bench: Workbench) -> None:
 def test_lines(bench: Workbench) -> None:
     """Would catch: a record that is read by the columns of another version or type."""
     items = ["primarySite", "sex", "ageAtDiagnosis", "nameLast"]
-    found = rows(take(bench, f"{LINES}\n\x1a", items=items))
+    found = rows_of(take(bench, f"{LINES}\n\x1a", items=items))
     assert [tuple(row.values()) for row in found] == [
         ("I", "180", None, 1, "C123", "1", "060", None),
         ("A", "160", None, 2, "C509", None, None, "Zoë"),
     ]
-    items = rows(take(bench, LINES, rows="items"))
+    items = rows_of(take(bench, LINES, rows="items"))
     assert {row["item"] for row in items if row["tumor"] == 1} == {
         *("recordType", "naaccrRecordVersion", "ageAtDiagnosis", "sex", "primarySite")
     }
@@ -151,7 +146,7 @@ def test_no_column_belongs_to_two_items() -> None:
 @needs_samples
 def test_samples(bench: Workbench) -> None:
     """Would catch: other values than the registry's software sees."""
-    found = rows(take(bench, (SAMPLES / "naaccr/standard-file.xml").read_text(), rows="items"))
+    found = rows_of(take(bench, (SAMPLES / "naaccr/standard-file.xml").read_text(), rows="items"))
     assert [(row["patient"], row["item"], row["value"]) for row in found] == [
         (None, "registryId", "0000000001"),
         (1, "patientIdNumber", "00000001"),
@@ -159,10 +154,10 @@ def test_samples(bench: Workbench) -> None:
         (2, "patientIdNumber", "00000002"),
     ]
     content = (SAMPLES / "naaccr/fake-naaccr14inc-1-rec.txt").read_text()
-    (tumor,) = rows(take(bench, content))
+    (tumor,) = rows_of(take(bench, content))
     assert (tumor["primarySite"], tumor["dateOfDiagnosis"]) == ("C577", "20100615")
     assert (tumor["reportingFacility"], tumor["patientIdNumber"]) == ("FAC-0001", "00000000")
-    items = rows(take(bench, content, rows="items"))
+    items = rows_of(take(bench, content, rows="items"))
     written = "".join(content.split())
     assert sum(len("".join(row["value"].split())) for row in items) == len(written)
 

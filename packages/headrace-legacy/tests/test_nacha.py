@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from connect_workbench import Taken, Workbench
+from connect_workbench import Taken, Workbench, rows_of
 from samples import SAMPLES, needs_samples
 
 from headrace.connect.deliveries import UnreadableFile
@@ -69,11 +69,6 @@ def changed(at: int, line: str) -> bytes:
 
 def take(bench: Workbench, content: bytes, rows: str = "entries", **more: Any) -> Any:
     return bench.take(content, "a.ach", options={"nacha": {"rows": rows}}, **more)
-
-
-def rows_of(taken: Any) -> list[dict[str, Any]]:
-    assert isinstance(taken, Taken), taken
-    return [dict(zip(taken.names, row, strict=True)) for row in taken.rows]
 
 
 def test_entries(bench: Workbench) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from connect_workbench import Taken, Workbench
+from connect_workbench import Taken, Workbench, rows_of
 
 from headrace.connect.deliveries import UnreadableFile
 from headrace.model.texts import plain
@@ -57,11 +57,6 @@ def message(*parts: str, count: int | None = None, total: str = "", kind: str = 
 
 def take(bench: Workbench, data: bytes, rows: str = "transactions", **more: Any) -> Any:
     return bench.take(data, "a.xml", options={"pain": {"rows": rows}}, **more)
-
-
-def rows(taken: Any) -> list[dict[str, Any]]:
-    assert isinstance(taken, Taken), taken
-    return [dict(zip(taken.names, row, strict=True)) for row in taken.rows]
 
 
 ORDERS = message(
@@ -119,7 +114,7 @@ REPORT = message(
 
 def test_transactions_and_payments(bench: Workbench) -> None:
     """Would catch: the debtor of a payment missing in its transactions, a sum through a double."""
-    first, second, third = rows(take(bench, ORDERS))
+    first, second, third = rows_of(take(bench, ORDERS))
     assert [row["amount"] for row in (first, second, third)] == [
         Decimal("10.5"),
         Decimal("0.25"),
@@ -142,17 +137,17 @@ def test_transactions_and_payments(bench: Workbench) -> None:
     )
     assert (first["day"], first["service"], first["method"]) == (date(2024, 1, 31), "SEPA", "TRF")
     assert (second["end_to_end"], second["remittance"], second["purpose"]) == ("E2", "a\nb", "SALA")
-    paid, _ = rows(take(bench, ORDERS, "payments"))
+    paid, _ = rows_of(take(bench, ORDERS, "payments"))
     assert (paid["transactions"], paid["sum"], paid["batch_booking"]) == (2, Decimal("10.75"), True)
     assert (paid["debtor"], paid["creditor"]) == ("Ann", None)
 
 
 def test_direct_debits(bench: Workbench) -> None:
-    (debit,) = rows(take(bench, DEBITS))
+    (debit,) = rows_of(take(bench, DEBITS))
     assert (debit["amount"], debit["currency"], debit["mandate"]) == (7, "EUR", "MANDATE")
     assert (debit["debtor"], debit["creditor_account"]) == ("Ann", "FR1")
     assert (debit["sequence_type"], debit["day"]) == ("FRST", date(2024, 2, 1))
-    (paid,) = rows(take(bench, DEBITS, "payments"))
+    (paid,) = rows_of(take(bench, DEBITS, "payments"))
     assert paid["creditor_id"] == "DE98ZZZ"
 
 
@@ -160,19 +155,19 @@ def test_a_transaction_says_its_own_service(bench: Workbench) -> None:
     """Would catch: an urgent transfer that takes its payment's service, or none."""
     kind = "<PmtTpInf><SvcLvl><Cd>URGP</Cd></SvcLvl><LclInstrm><Prtry>IN</Prtry></LclInstrm></PmtTpInf>"
     data = message(payment(transfer("1", more=kind), transfer("1", "E2")), count=2)
-    first, second = rows(take(bench, data))
+    first, second = rows_of(take(bench, data))
     assert (first["service"], first["local_instrument"]) == ("URGP", "IN")
     assert (second["service"], second["local_instrument"]) == ("SEPA", None)
 
 
 def test_a_transaction_says_its_own_creditor_and_sequence(bench: Workbench) -> None:
     scheme = b"<CdtrSchmeId><Id><PrvtId><Othr><Id>%s</Id></Othr></PrvtId></Id></CdtrSchmeId>"
-    (of_payment,) = rows(take(bench, DEBITS))
+    (of_payment,) = rows_of(take(bench, DEBITS))
     assert of_payment["creditor_id"] == "DE98ZZZ"
     data = DEBITS.replace(b"</MndtRltdInf>", b"</MndtRltdInf>" + scheme % b"FR2ZZZ").replace(
         b"<InstdAmt", b"<PmtTpInf><SeqTp>RCUR</SeqTp></PmtTpInf><InstdAmt"
     )
-    (of_transaction,) = rows(take(bench, data))
+    (of_transaction,) = rows_of(take(bench, data))
     assert (of_transaction["creditor_id"], of_transaction["sequence_type"]) == ("FR2ZZZ", "RCUR")
 
 
@@ -191,18 +186,18 @@ def test_a_transaction_says_its_own_creditor_and_sequence(bench: Workbench) -> N
 )
 def test_messages_of_countries(bench: Workbench, namespace: str, kind: str) -> None:
     data = ORDERS.replace(b"urn:iso:std:iso:20022:tech:xsd:pain.001.001.09", namespace.encode())
-    assert {row["message"] for row in rows(take(bench, data))} == {kind}
+    assert {row["message"] for row in rows_of(take(bench, data))} == {kind}
 
 
 def test_a_time_is_of_the_day_in_its_own_zone(bench: Workbench) -> None:
     time = b"<DtTm>2024-01-31T23:30:00.5-05:00</DtTm>"
-    first, *_ = rows(take(bench, ORDERS.replace(b"<Dt>2024-01-31</Dt>", time)))
+    first, *_ = rows_of(take(bench, ORDERS.replace(b"<Dt>2024-01-31</Dt>", time)))
     assert first["day"] == date(2024, 1, 31)
 
 
 def test_statuses(bench: Workbench) -> None:
     """Would catch: a rejection without its reason, or of another payment."""
-    found = rows(take(bench, REPORT, "statuses"))
+    found = rows_of(take(bench, REPORT, "statuses"))
     assert [(row["level"], row["status"], row["original_payment"]) for row in found] == [
         ("message", "PART", None),
         ("transaction", "RJCT", "P1"),
@@ -327,4 +322,4 @@ def test_mutated_files_are_read_or_refused(bench: Workbench, seed: int) -> None:
         outcome = take(bench, bytes(data))
         assert isinstance(outcome, Taken | UnreadableFile), outcome
         if isinstance(outcome, Taken) and b"CtrlSum>11.750<" in data:
-            assert sum(row["amount"] for row in rows(outcome)) == Decimal("11.75")
+            assert sum(row["amount"] for row in rows_of(outcome)) == Decimal("11.75")

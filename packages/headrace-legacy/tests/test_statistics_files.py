@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import pandas as pd
 import pyreadstat
 import pytest
-from connect_workbench import Taken, Workbench
+from connect_workbench import Workbench, rows_of
 
 from headrace.connect.deliveries import UnreadableFile
 from headrace.model.texts import plain
@@ -57,15 +56,10 @@ def take(bench: Workbench, content: bytes, name: str, **options: Any) -> Any:
     return bench.take(content, name, options={kind: options})
 
 
-def rows(taken: Any) -> list[Mapping[str, Any]]:
-    assert isinstance(taken, Taken), taken
-    return [dict(zip(taken.names, row, strict=True)) for row in taken.rows]
-
-
 def test_data_of_spss(bench: Workbench, tmp_path: Path) -> None:
     """Would catch: 99 for "refused" that goes into a mean, or looks as if nobody had asked."""
     taken = take(bench, spss(tmp_path), "a.sav")
-    found = rows(taken)
+    found = rows_of(taken)
     assert [(row["q"], row["user_missing"]) for row in found] == [
         (1.0, None),
         (None, ["q=99"]),
@@ -80,17 +74,19 @@ def test_data_of_spss(bench: Workbench, tmp_path: Path) -> None:
 
 def test_labels_and_variables(bench: Workbench, tmp_path: Path) -> None:
     content = spss(tmp_path)
-    assert [tuple(row.values()) for row in rows(take(bench, content, "a.sav", rows="labels"))] == [
+    assert [
+        tuple(row.values()) for row in rows_of(take(bench, content, "a.sav", rows="labels"))
+    ] == [
         ("q", "1", "yes", False),
         ("q", "99", "refused", True),
     ]
-    first = rows(take(bench, content, "a.sav", rows="variables"))[0]
+    first = rows_of(take(bench, content, "a.sav", rows="variables"))[0]
     assert (first["variable"], first["label"], first["kind"]) == ("q", "Question", "double")
 
 
 def test_letters_of_stata_and_whole_numbers(bench: Workbench, tmp_path: Path) -> None:
     taken = take(bench, stata(tmp_path), "a.dta")
-    assert [(row["x"], row["i"], row["user_missing"]) for row in rows(taken)] == [
+    assert [(row["x"], row["i"], row["user_missing"]) for row in rows_of(taken)] == [
         (1.5, 1, None),
         (None, 2, ["x=a"]),
         (None, 3, None),
@@ -102,7 +98,7 @@ def test_transport_files(bench: Workbench, tmp_path: Path) -> None:
     """Would catch: blank rows at the end of a file of texts, which are lost without a word."""
     path = tmp_path / "a.xpt"
     pyreadstat.write_xport(pd.DataFrame({"x": [0.0, 1.5], "s": ["a", ""]}), path)
-    assert [row["x"] for row in rows(take(bench, path.read_bytes(), "a.xpt"))] == [0.0, 1.5]
+    assert [row["x"] for row in rows_of(take(bench, path.read_bytes(), "a.xpt"))] == [0.0, 1.5]
     pyreadstat.write_xport(pd.DataFrame({"s": ["a", "", ""]}), path)
     refused = take(bench, path.read_bytes(), "a.xpt")
     assert "can't tell how many rows it has" in plain(refused.reason)
@@ -112,11 +108,11 @@ def test_what_cant_be_read_is_refused(bench: Workbench, tmp_path: Path) -> None:
     """Would catch: a truncated file that is published as far as it goes, and a crash."""
     chance = random.Random("statistics")
     for content, name in ((spss(tmp_path), "a.sav"), (stata(tmp_path), "a.dta")):
-        whole = len(rows(take(bench, content, name)))
+        whole = len(rows_of(take(bench, content, name)))
         for _ in range(20):
             cut = content[: chance.randrange(1, len(content) - 20)]
             outcome = take(bench, cut, name)
-            assert isinstance(outcome, UnreadableFile) or len(rows(outcome)) == whole, outcome
+            assert isinstance(outcome, UnreadableFile) or len(rows_of(outcome)) == whole, outcome
         assert isinstance(take(bench, b"no such file", name), UnreadableFile)
 
 
@@ -144,7 +140,7 @@ def test_only_whole_transport_files_with_one_data_set(
 ) -> None:
     """Would catch: the headers of a second data set as rows, and a file that is cut off."""
     content = transport(tmp_path, 25, version)
-    assert len(rows(take(bench, content, "a.xpt"))) == 25
+    assert len(rows_of(take(bench, content, "a.xpt"))) == 25
     refused = take(bench, content + content[240:], "a.xpt")
     assert "several data sets" in plain(refused.reason)
     for size in (100, 79, 1):
@@ -166,7 +162,7 @@ def test_letters_of_transport_files(bench: Workbench, tmp_path: Path) -> None:
     content = transport(tmp_path)
     for sign, missing in ((b".", None), (b"A", ["X=A"]), (b"_", ["X=_"])):
         lettered = content.replace(b"." + bytes(7) + b"abc", sign + bytes(7) + b"abc")
-        last = rows(take(bench, lettered, "a.xpt"))[-1]
+        last = rows_of(take(bench, lettered, "a.xpt"))[-1]
         assert (last["X"], last["user_missing"]) == (None, missing)
 
 
@@ -174,5 +170,5 @@ def test_formats_of_sas_that_show_a_part_of_a_time(bench: Workbench, tmp_path: P
     path = tmp_path / "a.xpt"
     frame = pd.DataFrame({"D": [2_024_784_000.0], "Y": [23_435.0]})
     pyreadstat.write_xport(frame, path, variable_format={"D": "DTDATE9", "Y": "YEAR4"})
-    (row,) = rows(take(bench, path.read_bytes(), "a.xpt"))
+    (row,) = rows_of(take(bench, path.read_bytes(), "a.xpt"))
     assert (row["D"], row["Y"]) == (datetime(2024, 2, 29), date(2024, 2, 29))  # noqa: DTZ001

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from connect_workbench import Taken, Workbench
+from connect_workbench import Taken, Workbench, rows_of
 
 from headrace.connect.deliveries import UnreadableFile
 from headrace.model.texts import plain
@@ -96,15 +96,10 @@ def take(bench: Workbench, data: bytes, rows: str = "documents", **more: Any) ->
     return bench.take(data, "a.xml", options={"ubl": {"rows": rows}}, **more)
 
 
-def rows(taken: Any) -> list[dict[str, Any]]:
-    assert isinstance(taken, Taken), taken
-    return [dict(zip(taken.names, row, strict=True)) for row in taken.rows]
-
-
 @pytest.mark.parametrize("kind", ["Invoice", "CreditNote"])
 def test_documents_lines_and_taxes(bench: Workbench, kind: str) -> None:
     """Would catch: a credit note without lines, the tax in another currency, a price cut."""
-    (whole,) = rows(take(bench, document(kind)))
+    (whole,) = rows_of(take(bench, document(kind)))
     assert (whole["kind"], whole["id"], whole["currency"], whole["type"]) == (
         kind,
         "I-1",
@@ -124,12 +119,12 @@ def test_documents_lines_and_taxes(bench: Workbench, kind: str) -> None:
         "PO-7",
     )
     assert whole["note"] == "one\ntwo"
-    first, second = rows(take(bench, document(kind), "lines"))
+    first, second = rows_of(take(bench, document(kind), "lines"))
     assert (first["amount"], second["amount"]) == (Decimal("60.004"), 40)
     assert (first["price"], first["quantity"], first["unit"]) == (Decimal("50.123456"), 2, "EA")
     assert (first["allowances"], first["charges"], first["description"]) == (1, None, "a\nb")
     assert (first["tax_category"], first["tax_rate"], first["seller_item"]) == ("S", 25, "S-1")
-    (tax,) = rows(take(bench, document(kind), "taxes"))
+    (tax,) = rows_of(take(bench, document(kind), "taxes"))
     assert (tax["category"], tax["rate"], tax["taxable"], tax["tax"]) == (
         "S",
         25,
@@ -141,7 +136,7 @@ def test_documents_lines_and_taxes(bench: Workbench, kind: str) -> None:
 
 def test_figures_that_a_line_doesnt_state_are_null(bench: Workbench) -> None:
     """Would catch: a zero that no document has."""
-    first, second = rows(take(bench, document(line="", LineExtensionAmount=""), "lines"))
+    first, second = rows_of(take(bench, document(line="", LineExtensionAmount=""), "lines"))
     assert (first["allowances"], first["charges"]) == (1, None)
     assert (second["amount"], second["allowances"], second["charges"]) == (None, None, None)
 
@@ -152,8 +147,8 @@ def test_lines_of_an_extension_are_no_lines(bench: Workbench) -> None:
         b"<UBLExtensions><x:Invoice xmlns:x='other'><x:InvoiceLine/></x:Invoice></UBLExtensions>"
     )
     data = document().replace(b"<IssueDate>", other + b"<IssueDate>")
-    assert len(rows(take(bench, data, "lines"))) == 2
-    (whole,) = rows(take(bench, data))
+    assert len(rows_of(take(bench, data, "lines"))) == 2
+    (whole,) = rows_of(take(bench, data))
     assert whole["lines"] == 2
 
 
@@ -166,9 +161,9 @@ def test_several_kinds_of_tax_are_summed_up(bench: Workbench) -> None:
         + b"</TaxTotal><TaxTotal><TaxAmount currencyID='NOK'>",
     )
     data = data.replace(b">118.75<", b">120.00<").replace(b">100</Payable", b">101.25</Payable")
-    (whole,) = rows(take(bench, data))
+    (whole,) = rows_of(take(bench, data))
     assert (whole["tax"], whole["tax_in_tax_currency"]) == (25, 270)
-    (without,) = rows(take(bench, data.replace(b"DocumentCurrencyCode", b"Other")))
+    (without,) = rows_of(take(bench, data.replace(b"DocumentCurrencyCode", b"Other")))
     assert (without["currency"], without["tax"]) == (None, 25)
 
 
@@ -180,7 +175,7 @@ def test_a_party_has_its_vat_number(bench: Workbench) -> None:
         b"</TaxScheme></PartyTaxScheme><PartyTaxScheme><CompanyID>NO1MVA</CompanyID><TaxScheme>"
         b"<ID>VAT</ID></TaxScheme></PartyTaxScheme>",
     )
-    (whole,) = rows(take(bench, data))
+    (whole,) = rows_of(take(bench, data))
     assert (whole["seller_tax_id"], whole["buyer_tax_id"]) == ("NO1MVA", "NO1MVA")
 
 
@@ -201,7 +196,7 @@ WITHHELD = b"<WithholdingTaxTotal><TaxAmount currencyID='EUR'>9</TaxAmount></Wit
 )
 def test_a_rule_without_its_figures_holds_nothing(bench: Workbench, data: bytes) -> None:
     """Would catch: an invoice that is held for a figure that it needn't state."""
-    rows(take(bench, data))
+    rows_of(take(bench, data))
 
 
 @pytest.mark.parametrize("kind", [*COLUMNS])
@@ -293,5 +288,5 @@ def test_mutated_files_are_read_or_refused(bench: Workbench, seed: int) -> None:
         outcome = take(bench, bytes(data), "lines")
         assert isinstance(outcome, Taken | UnreadableFile), outcome
         if isinstance(outcome, Taken) and b"<LineExtensionAmount currencyID='EUR'>100.00<" in data:
-            total = sum(row["amount"] or 0 for row in rows(outcome))
+            total = sum(row["amount"] or 0 for row in rows_of(outcome))
             assert total in (100, Decimal("100.004")) or round(total, 2) == 100

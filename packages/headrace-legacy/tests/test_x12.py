@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from connect_workbench import Taken, Workbench
+from connect_workbench import Taken, Workbench, rows_of
 from samples import SAMPLES, needs_samples
 
 from headrace.connect.deliveries import UnreadableFile
@@ -151,11 +151,6 @@ ENROLMENT = [
 
 def take(bench: Workbench, content: bytes, rows: str = "segments", **more: Any) -> Any:
     return bench.take(content, "a.x12", options={"x12": {"rows": rows}}, **more)
-
-
-def rows_of(taken: Any) -> list[dict[str, Any]]:
-    assert isinstance(taken, Taken), taken
-    return [dict(zip(taken.names, row, strict=True)) for row in taken.rows]
 
 
 def test_segments_have_their_elements_and_their_loop(bench: Workbench) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from connect_workbench import Taken, Workbench, rows_of
+from mutations import flipped
 from samples import SAMPLES, needs_samples
 
 from headrace.connect.deliveries import Disagrees, UnreadableFile
@@ -296,17 +297,8 @@ def test_mutated_files_are_read_or_refused(bench: Workbench, seed: int) -> None:
     chance = random.Random(seed)
     whole = message(statement(entry("25.50", "DBIT"), entry("30.00"), closing="104.50"))
     for _ in range(40):
-        data = bytearray(whole)
-        for _ in range(chance.randint(1, 2)):
-            place = chance.randrange(len(data))
-            match chance.randrange(3):
-                case 0:
-                    data[place] ^= 1 << chance.randrange(7)
-                case 1:
-                    del data[place : place + chance.randint(1, 9)]
-                case _:
-                    data[place:place] = bytes(chance.choices(b"019.<>/N", k=2))
-        outcome = take(bench, bytes(data))
+        data = flipped(whole, chance)
+        outcome = take(bench, data)
         assert isinstance(outcome, Taken | UnreadableFile), outcome
         if isinstance(outcome, Taken):
             booked = [row["amount"] for row in rows_of(outcome) if row["status"] == "BOOK"]

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from connect_workbench import Taken, Workbench, rows_of
+from mutations import shuffled
 from samples import SAMPLES, needs_samples
 
 from headrace.connect.deliveries import CannotRead, UnreadableFile
@@ -203,16 +204,7 @@ def test_mutated_files_are_refused_or_read_to_the_letter(tmp_path: Path) -> None
     chance, form, path = random.Random("fhir"), Fhir(), tmp_path / "a"
     good, outcomes = LINES.encode() + bundle(GLUCOSE, total=1).encode(), set()
     for number in range(MUTATIONS):
-        data = bytearray(good)
-        for _ in range(chance.choice((1, 1, 2, 4))):
-            at, size = chance.randrange(len(data)), chance.choice((1, 1, 3, 30))
-            match chance.randrange(3):
-                case 0:
-                    del data[at : at + size]
-                case 1:
-                    data[at] = chance.randrange(32, 127)
-                case _:
-                    data[at:at] = data[at : at + size]
+        data = shuffled(good, chance)
         path.write_bytes(data)
         for kind in COLUMNS:
             try:

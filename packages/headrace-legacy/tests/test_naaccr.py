@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from connect_workbench import Workbench, rows_of
+from mutations import shuffled
 from samples import SAMPLES, needs_samples
 
 from headrace.connect.deliveries import CannotRead, UnreadableFile
@@ -168,16 +169,7 @@ def test_mutated_files_are_refused_or_read_to_the_letter(tmp_path: Path, content
     chance, form, path = random.Random("naaccr"), Naaccr(), tmp_path / "a"
     outcomes = set()
     for _ in range(MUTATIONS):
-        data = bytearray(content.encode())
-        for _ in range(chance.choice((1, 1, 2, 4))):
-            at, size = chance.randrange(len(data)), chance.choice((1, 1, 3, 30))
-            match chance.randrange(3):
-                case 0:
-                    del data[at : at + size]
-                case 1:
-                    data[at] = chance.randrange(32, 127)
-                case _:
-                    data[at:at] = data[at : at + size]
+        data = shuffled(content.encode(), chance)
         path.write_bytes(data)
         for kind in form.kinds_of_rows:
             try:

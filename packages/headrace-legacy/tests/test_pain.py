@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from connect_workbench import Taken, Workbench, rows_of
+from mutations import flipped
 
 from headrace.connect.deliveries import UnreadableFile
 from headrace.model.texts import plain
@@ -309,17 +310,8 @@ def test_mutated_files_are_read_or_refused(bench: Workbench, seed: int) -> None:
     """Would catch: an exception of Python's, and a sum that a flipped bit passes by."""
     chance = random.Random(seed)
     for _ in range(40):
-        data = bytearray(ORDERS)
-        for _ in range(chance.randint(1, 2)):
-            place = chance.randrange(len(data))
-            match chance.randrange(3):
-                case 0:
-                    data[place] ^= 1 << chance.randrange(7)
-                case 1:
-                    del data[place : place + chance.randint(1, 9)]
-                case _:
-                    data[place:place] = bytes(chance.choices(b"019.<>/N", k=2))
-        outcome = take(bench, bytes(data))
+        data = flipped(ORDERS, chance)
+        outcome = take(bench, data)
         assert isinstance(outcome, Taken | UnreadableFile), outcome
         if isinstance(outcome, Taken) and b"CtrlSum>11.750<" in data:
             assert sum(row["amount"] for row in rows_of(outcome)) == Decimal("11.75")

@@ -216,7 +216,7 @@ def tarred(
 
 
 def extended(size: int) -> bytes:
-    """A tar archive whose first header is a long name of so many bytes."""
+    """A tar archive whose first header is a long name of that size."""
     return tarred(("n", b"n" * size), ("x.csv", DATA), kind=tarfile.GNUTYPE_LONGNAME)
 
 

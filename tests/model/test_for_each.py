@@ -78,6 +78,22 @@ def test_texts_names_and_comments_of_sql_stay(parse: Parse, kept: str) -> None:
     ]
 
 
+def test_a_text_that_isnt_closed_stays(parse: Parse) -> None:
+    """A text of a megabyte whose every `$tag$` is looked for in all of it."""
+    tags = " ".join(f"$t{number}$" for number in range(100_000))
+    assert _bodies(parse, f"select $value(table), {tags}") == [
+        f"select 'orders', {tags}",
+        f"select 'refunds', {tags}",
+    ]
+
+
+def test_a_problem_behind_long_texts_has_its_line(parse: Parse) -> None:
+    """A line that doesn't count those of texts and comments before it."""
+    sql = "select '\n', $$\n\n$$ /* \n */,\n$value(table), $value(tabel)"
+    problems = parse("assets/orders.sql", TOTALS + sql).problems
+    assert {problem.place.line for problem in problems} == {13}
+
+
 def test_a_negative_number_begins_no_comment(parse: Parse) -> None:
     """`10 -$value(off)` with -5, whose rest was a comment."""
     declared = parse(

@@ -2,7 +2,7 @@
 
     python packages/headrace-lsp/tests/measure_typing.py [ASSETS]
 
-A project of so many assets (1,000 by default) is written, and `headrace lsp` is started in it as an
+A project of ASSETS assets (by default 1,000) is written, and `headrace lsp` is started in it as an
 editor does. Times are those that the editor sees, in ms.
 """
 

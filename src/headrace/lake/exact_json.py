@@ -18,7 +18,7 @@ CHUNK_BYTES = 1 << 20
 BIGINT_MAX = 2**63 - 1
 BIGINT_DIGITS = len(str(BIGINT_MAX))
 LONG_DIGITS = 16
-"""A number with so many digits and points in a row may be one that a double doesn't hold.
+"""A number with at least 16 digits and points in a row may be one that a double doesn't hold.
 
 Each number of at most 15 digits survives a double.
 """

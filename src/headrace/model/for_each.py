@@ -37,11 +37,11 @@ SQL_FIELDS = frozenset({"query", "where"})
 _NAMED_MAX = 3
 _STANDS_FOR = re.compile(r"\$(?P<kind>column|table|value)\((?P<name>[^()\n]*)\)")
 _IN_SQL = re.compile(
-    r"""[eE]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$"""
-    rf"|(?P<comment>/\*)|(?P<before>[\w$]?)(?P<stands>{_STANDS_FOR.pattern})(?P<behind>\w?)",
+    r"""[eE]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|(?P<opening>/\*|\$\w*\$)"""
+    rf"|(?P<before>[\w$]?)(?P<stands>{_STANDS_FOR.pattern})(?P<behind>\w?)",
     re.DOTALL,
 )
-"""Texts and quoted names, which stay as they are, the start of a comment, what has a value."""
+"""Texts and quoted names, which stay as they are, the start of longer ones, what has a value."""
 _OF_COMMENT = re.compile(r"/\*|\*/")
 
 
@@ -58,12 +58,14 @@ class Instance(NamedTuple):
             return text
         parts, end = [], 0
         while match := _IN_SQL.search(text, end):
-            parts.append(text[end : match.start()])
-            end = match.end() if match["comment"] is None else _end_of_comment(text, match.start())
-            if match["stands"] is None:
-                parts.append(text[match.start() : end])
-            else:
-                parts.append(self._in_sql(match, line + text.count("\n", 0, match.start())))
+            before = text[end : match.start()]
+            end = match.end() if match["opening"] is None else _end_of(match, text)
+            value = text[match.start() : end]
+            line += before.count("\n")
+            if match["stands"] is not None:
+                value = self._in_sql(match, line)
+            line += value.count("\n")
+            parts += [before, value]
         return "".join([*parts, text[end:]])
 
     def _in_sql(self, match: re.Match[str], line: int) -> str:
@@ -131,10 +133,13 @@ class Instance(NamedTuple):
         return name
 
 
-def _end_of_comment(text: str, start: int) -> int:
-    """Return the end of the comment that begins at `start`; DuckDB's comments nest."""
+def _end_of(opened: re.Match[str], text: str) -> int:
+    """Return the end of a comment or of a text between `$tag$`; DuckDB's comments nest."""
+    if opened["opening"] != "/*":
+        closing = text.find(opened["opening"], opened.end())
+        return len(text) if closing < 0 else closing + len(opened["opening"])
     depth = 0
-    for mark in _OF_COMMENT.finditer(text, start):
+    for mark in _OF_COMMENT.finditer(text, opened.start()):
         depth += 1 if mark[0] == "/*" else -1
         if not depth:
             return mark.end()

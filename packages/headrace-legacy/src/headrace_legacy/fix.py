@@ -89,7 +89,7 @@ _DATA = {
     1403: 1404,
     1578: 1579,
 }
-"""Fields with a length → the field with so many bytes, separators among them."""
+"""Fields that state a length → the fields that have it, in bytes with the separators."""
 _ENCODED = {
     349,
     351,

@@ -78,6 +78,16 @@ def test_texts_names_and_comments_of_sql_stay(parse: Parse, kept: str) -> None:
     ]
 
 
+def test_a_newcomer_is_told_what_is_missing(parse: Parse) -> None:
+    """`unexpected token, near as`, and a list of thirty fields without the one that was meant."""
+    front = "/* headrace\nowner: core\n*/\n"
+    declared = parse("assets/orders.sql", f"{front}select $partition_start,\n$value(x) as k")
+    assert told(declared.problems) == ["missing_field assets/orders.sql:5"]
+    assert declared.problems[0].hint == "add for_each: [{x: …}] to the front matter"
+    declared = parse("sources/orders.yaml", "source: a\nfor_eech: []\nowner: o\nfiles: a.csv\n")
+    assert [problem.hint for problem in declared.problems] == ["did you mean `for_each`?"]
+
+
 def test_a_text_that_isnt_closed_stays(parse: Parse) -> None:
     """A text of a megabyte whose every `$tag$` is looked for in all of it."""
     tags = " ".join(f"$t{number}$" for number in range(100_000))

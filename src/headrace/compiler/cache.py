@@ -28,7 +28,7 @@ from headrace.plan.schemas import AssetTextAnalysis, BindResult, KeptLines, Outp
 
 # Cache files and their contents.
 
-CACHE_SCHEMA = 9
+CACHE_SCHEMA = 10
 """Increase it when the cached values or their meaning change."""
 RACY_NS = 2_000_000_000
 """A file modified within this time before it was read may change again within the same tick of the

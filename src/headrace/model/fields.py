@@ -384,7 +384,10 @@ class Fields:
                 self._unknown(name, known)
 
     def _unknown(self, name: str, known: Collection[str]) -> None:
-        elsewhere = errors.hint_of_field(name, known) if "owner" in known else ""
+        elsewhere = ""
+        if "owner" in known:  # a declaration, which may be one of many nodes
+            known = {*known, "for_each"}
+            elsewhere = errors.hint_of_field(name, known)
         hint = elsewhere or did_you_mean(name, known) or f"known here: {', '.join(sorted(known))}"
         self.report.error(
             "unknown_field", self.line(name), f"unknown field {shown(name)} in {self.what}", hint

@@ -54,7 +54,7 @@ class Instance(NamedTuple):
 
     def sql(self, text: str, line: int) -> str:
         """Return SQL that begins on `line` with the values in place of what stands for them."""
-        if self.values is None:
+        if _STANDS_FOR.search(text) is None:
             return text
         parts, end = [], 0
         while match := _IN_SQL.search(text, end):
@@ -124,7 +124,13 @@ class Instance(NamedTuple):
 
     def _value(self, name: str, line: int) -> Any:
         """Return the value of this name, or the name itself, with a reported problem."""
-        assert self.values is not None
+        if self.values is None:
+            message = (
+                f"{shown(f'$value({name})')} stands for a value of `for_each`, and there is none"
+            )
+            hint = f"add for_each: [{{{name}: …}}] to the front matter"
+            self.report.error("missing_field", line, message, hint)
+            return name
         if name in self.values:
             return self.values[name]
         known = ", ".join(self.values)

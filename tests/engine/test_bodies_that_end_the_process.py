@@ -30,7 +30,7 @@ bench = Bench(Path(sys.argv[2]))
 bench.lake.mkdir(parents=True, exist_ok=True)
 task = bench.python(sys.stdin.read())
 log = LogFile(bench.data / "logs" / "1" / "1.jsonl", WorkerClock(0))
-with Capture(OutputPipes(*map(int, sys.argv[3:7])), log):
+with Capture(OutputPipes(*map(int, sys.argv[3:9])), log):
     produced = compute(task, bench.session, bench, log=log)
 sys.exit(0 if produced.staged.rows == 1 else 1)
 """

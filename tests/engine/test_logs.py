@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from headrace.engine import logs
 from headrace.engine.isolation import Capture, LogListener
 from headrace.engine.logs import LogFile, LogLine, OutputPipes, Splitter, WorkerClock, read, safe
+from headrace.security.secrets import Redactor
 
 NOW_US = 1_360_800_000_000_000
 
@@ -499,7 +500,7 @@ import os, sys
 from pathlib import Path
 from headrace.engine.isolation import Capture, LogListener
 from headrace.engine.logs import OutputPipes, WorkerClock, LogFile
-channel = OutputPipes(*map(int, sys.argv[2:6]))
+channel = OutputPipes(*map(int, sys.argv[2:8]))
 with Capture(channel, LogFile(Path(sys.argv[1]), WorkerClock(0))) as capture:
     print("said at once")
     {deed}
@@ -532,6 +533,46 @@ def test_what_was_printed_before_a_crash_is_kept(
     channel.rescue(path, NOW_US)
     assert [line.text for line in read(path)] == ["said at once"] + ["last words"] * said
     assert [left.name for left in tmp_path.iterdir()] == ["1.jsonl"]
+
+
+REDACTING = """
+import os, signal, sys
+from pathlib import Path
+from headrace.engine.isolation import Capture
+from headrace.engine.logs import OutputPipes, WorkerClock, LogFile
+from headrace.security.secrets import RedactedStream, Redactor
+feed = RedactedStream.feed
+def feed_then_end(stream, data):
+    output = feed(stream, data)
+    if b"last" in data:
+        os.kill(os.getpid(), 9)
+    return output
+RedactedStream.feed = feed_then_end
+log = LogFile(Path(sys.argv[1]), WorkerClock(0), Redactor(["canary-of-28"]))
+with Capture(OutputPipes(*map(int, sys.argv[2:8])), log) as capture:
+    os.write(1, b"first canary-of-28\\n")
+    while not log.lines:
+        pass
+    os.write(1, b"last canary-of-28\\n")
+    signal.pause()
+"""
+
+
+def test_what_was_read_for_secrets_is_kept_when_the_worker_ends(
+    tmp_path: Path, channel: OutputPipes
+) -> None:
+    """Would catch: the last words of code with secrets, in the process's memory alone while they are
+    redacted."""
+    path = tmp_path / "1.jsonl"
+    worker = subprocess.Popen(
+        [sys.executable, "-c", REDACTING, str(path), *map(str, channel.ends)],
+        pass_fds=channel.ends,
+    )
+    channel.keep_reading()
+    assert worker.wait() == -signal.SIGKILL
+    channel.rescue(path, NOW_US, Redactor(["canary-of-28"]))
+    assert [line.text for line in read(path)] == ["first ***", "last ***"]
+    assert b"canary" not in path.read_bytes()
 
 
 def test_a_stopped_worker_loses_nothing_either(tmp_path: Path, channel: OutputPipes) -> None:

@@ -392,8 +392,8 @@ class LogListener:
         self._spools: list[Spool] = []
         self._stop_read, self._stop_write = os.pipe()
         self._ready = select.poll()
-        for fd, _ in channel.sources:
-            self._ready.register(fd, select.POLLIN)
+        for _, pipe, _ in channel.sources:
+            self._ready.register(pipe, select.POLLIN)
         self._thread = threading.Thread(target=self._listen, name="headrace-log", daemon=True)
         self._thread.start()
 
@@ -433,14 +433,14 @@ class LogListener:
     def _take(self, bytes_max: int) -> None:
         assert self._file is not None
         if not self._spools:
-            self._spools = [Spool(fd, stream, self._file) for fd, stream in self._channel.sources]
+            self._spools = [Spool(*source, self._file) for source in self._channel.sources]
         for spool in self._spools:
             spool.take(bytes_max)
 
     def _discard(self) -> None:
         if self._ready.poll(0):
-            for fd, _ in self._channel.sources:
-                drain(fd)
+            for _, pipe, _ in self._channel.sources:
+                drain(pipe)
 
 
 class Capture:

@@ -7,17 +7,18 @@ code runs, and the leader keeps its own copy of the read end.
 
 The last lines of a worker that dies while it runs asset code (a segmentation fault, `os._exit`, a
 kill) must not be lost, because they say why. Bytes that the thread hasn't read are still in the
-pipe. Bytes that it reads are first moved within the kernel (splice) into a spool file next to the
-log, and only then split into lines, so they are never in the worker's memory alone. With declared
-secrets they do pass through memory, where they are redacted, since the spool file must hold no
-secret. `OutputPipes.rescue`, in the leader, continues after the lines that are in the log already.
+pipe. Bytes that it reads are first moved within the kernel (splice) into the stream's spool, and
+only then redacted and split into lines, so they are never in the worker's own memory alone. A spool
+is a file without a name, in memory (memfd_create(2)) where the system has that: the leader holds it
+as well, and no secret in it reaches the disk. `OutputPipes.rescue`, in the leader, continues after
+the lines that are in the log already.
 
 Output can't exhaust memory or disk: the number of lines, their length and the total bytes are
 limited. The rest is read and discarded (a full pipe would block the asset code), the last lines are
 stored, and one line gives the number of dropped ones. Values of declared secrets are removed before
-anything reaches the disk, the spool included (`security.secrets`). Text from outside is made safe
-to print: bytes that aren't UTF-8, control characters (a terminal's escape sequences) and characters
-that reverse the writing direction are written as escapes.
+anything is written to the log (`security.secrets`). Text from outside is made safe to print: bytes
+that aren't UTF-8, control characters (a terminal's escape sequences) and characters that reverse
+the writing direction are written as escapes.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ import fcntl
 import os
 import re
 import select
-import stat
+import struct
+import tempfile
 import threading
 import time
 from collections import deque
@@ -245,9 +247,9 @@ class Splitter:
 
 
 class OutputPipes(msgspec.Struct, frozen=True):
-    """The two pipes from a worker's stdout and stderr, as file descriptors.
+    """The two pipes from a worker's stdout and stderr with their spools, as file descriptors.
 
-    A worker gets all four. The leader closes the two write ends (`keep_reading`) and reads only
+    A worker gets all six. The leader closes the two write ends (`keep_reading`) and reads only
     what a dead worker left.
     """
 
@@ -255,27 +257,32 @@ class OutputPipes(msgspec.Struct, frozen=True):
     stdout_write: int
     stderr_read: int
     stderr_write: int
+    stdout_spool: int
+    stderr_spool: int
 
     @classmethod
     def open(cls) -> OutputPipes:
         """Create pipes. Child processes inherit the descriptors only if they are passed on."""
-        channel = cls(*os.pipe(), *os.pipe())
-        for fd in channel.ends:
-            os.set_blocking(fd, fd in (channel.stdout_write, channel.stderr_write))
+        channel = cls(*os.pipe(), *os.pipe(), _unnamed_file(), _unnamed_file())
+        for fd in (channel.stdout_read, channel.stderr_read):
+            os.set_blocking(fd, False)
         for fd in (channel.stdout_write, channel.stderr_write):
             with contextlib.suppress(OSError, AttributeError):
                 fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         return channel
 
     @property
-    def ends(self) -> tuple[int, int, int, int]:
-        """Return all four descriptors, to pass on to a worker."""
-        return (self.stdout_read, self.stdout_write, self.stderr_read, self.stderr_write)
+    def ends(self) -> tuple[int, ...]:
+        """Return all six descriptors, to pass on to a worker."""
+        return msgspec.structs.astuple(self)
 
     @property
-    def sources(self) -> tuple[tuple[int, str], tuple[int, str]]:
-        """Return the read ends with the names of their streams."""
-        return ((self.stdout_read, STDOUT), (self.stderr_read, STDERR))
+    def sources(self) -> tuple[tuple[str, int, int], ...]:
+        """Return the streams with the read ends of their pipes, and their spools."""
+        return (
+            (STDOUT, self.stdout_read, self.stdout_spool),
+            (STDERR, self.stderr_read, self.stderr_spool),
+        )
 
     def keep_reading(self) -> None:
         """Close the write ends, in the leader, once the worker was started."""
@@ -295,33 +302,36 @@ class OutputPipes(msgspec.Struct, frozen=True):
         the pipes. `redactor` must be the same as the worker's. `partitions` are those of the
         attempt; the call in a batch is known if the worker had begun to read its output.
         """
-        file = LogFile(path, WorkerClock(now_us), redactor, self._call_of(path, partitions))
-        for fd, stream in self.sources:
-            spool = _spool_path(file, stream)
-            spooled = _content(spool)
-            known = _known_lines(file, stream) if spooled is not None else 0
-            left = drain(fd)
+        file = LogFile(path, WorkerClock(now_us), redactor, self._call(partitions))
+        for stream, pipe, spool in self.sources:
+            spooled = os.pread(spool, _PLACE.size + SPOOL_BYTES_MAX, 0)[_PLACE.size :]
+            known = _known_lines(file, stream) if spooled else 0
+            left = spooled + drain(pipe)
             if redactor is not None:
                 redacted = redactor.stream()
-                left = redacted.feed(redactor.without_end_of_secret(left)) + redacted.rest()
-            for text in list(_lines((spooled or b"") + left))[known:]:
+                whole = left if spooled else redactor.without_end_of_secret(left)
+                left = redacted.feed(whole) + redacted.rest()
+            for text in list(_lines(left))[known:]:
                 file.write(stream, "info", text)
-            spool.unlink(missing_ok=True)
+            _empty(spool)
         file.close()
         return file.lines
 
-    def _call_of(self, path: Path, partitions: Sequence[str]) -> LoggedCall | None:
-        """Return the call of which a spool file is left; None for none."""
-        for call in map(LoggedCall._make, enumerate(partitions)):
-            file = LogFile(path, WorkerClock(0), call=call)
-            if any(_spool_path(file, stream).exists() for _, stream in self.sources):
-                return call
+    def _call(self, partitions: Sequence[str]) -> LoggedCall | None:
+        """Return the call of which a spool holds output; None for none."""
+        for _, _, spool in self.sources:
+            place = os.pread(spool, _PLACE.size, 0)
+            if len(place) < _PLACE.size:
+                continue
+            if (call := _PLACE.unpack(place)[0]) in range(len(partitions)):
+                return LoggedCall(call, partitions[call])
         return None
 
     def close(self) -> None:
-        """Close the read ends, in the leader."""
-        os.close(self.stdout_read)
-        os.close(self.stderr_read)
+        """Close the read ends and the spools, in the leader."""
+        for _, pipe, spool in self.sources:
+            os.close(pipe)
+            os.close(spool)
 
 
 def _known_lines(file: LogFile, stream: str) -> int:
@@ -347,11 +357,10 @@ def _lines(data: bytes) -> Iterator[str]:
 
 
 class Spool:
-    """One stream of one attempt: moves bytes from the pipe through a file into lines."""
+    """One stream of one attempt: moves bytes from the pipe through its spool into lines."""
 
-    def __init__(self, fd: int, stream: str, file: LogFile) -> None:
-        self._pipe, self._stream, self._file = fd, stream, file
-        self._path = _spool_path(file, stream)
+    def __init__(self, stream: str, pipe: int, spool: int, file: LogFile) -> None:
+        self._stream, self._pipe, self._fd, self._file = stream, pipe, spool, file
         self._splitter = Splitter()
         self._redacted: RedactedStream | None = (
             None if file.redactor is None else file.redactor.stream()
@@ -359,9 +368,11 @@ class Spool:
         self._tail: deque[bytes] = deque()
         """The end of the output after the limit was reached, not split before the output ends."""
         self._tail_bytes = 0
-        self._fd, self._at = -1, 0
+        self._at = _PLACE.size
         self._waiting = select.poll()
-        self._waiting.register(fd, select.POLLIN)
+        self._waiting.register(pipe, select.POLLIN)
+        _empty(self._fd)
+        os.write(self._fd, _PLACE.pack(_NO_CALL if file.call is None else file.call.place))
 
     def take(self, bytes_max: int) -> None:
         """Read up to about `bytes_max` bytes from the pipe and write the complete lines."""
@@ -387,7 +398,7 @@ class Spool:
             self._splitter = Splitter()
 
     def close(self) -> None:
-        """Write the tail and the text after the last line end, and delete the spool file."""
+        """Write the tail and the text after the last line end, and empty the spool."""
         if self._redacted is not None and (rest := self._redacted.rest()):
             self._tail.append(rest)
         for data in self._tail:
@@ -395,42 +406,45 @@ class Spool:
         self._tail.clear()
         if self._splitter.pending:
             self._file.write(self._stream, "info", self._splitter.rest())
-        self._drop()
+        _empty(self._fd)
 
     def _next(self) -> bytes:
-        if self._file.full or self._at >= BYTES_MAX:
-            self._drop()
-            return self._read_redacted()
-        if not self._waiting.poll(0):
-            return b""
-        if self._fd < 0:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._fd = _opened(self._path, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
-        if self._redacted is None:
-            data = os.pread(self._fd, _move(self._pipe, self._fd), self._at)
-        else:  # through memory: not even the spool may hold a secret
-            data = self._read_redacted()
-            os.write(self._fd, data)
-        self._at += len(data)
-        return data
-
-    def _read_redacted(self) -> bytes:
         """Return the redacted content of the pipe.
 
         Empty if the pipe is empty or if all of it may be the beginning of a secret.
         """
-        if self._redacted is None:
-            return _read(self._pipe)
-        while data := _read(self._pipe):
-            if output := self._redacted.feed(data):
+        while data := self._moved():
+            if output := data if self._redacted is None else self._redacted.feed(data):
                 return output
         return b""
 
-    def _drop(self) -> None:
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
-            self._path.unlink(missing_ok=True)
+    def _moved(self) -> bytes:
+        """Return the content of the pipe, in the spool as well while the log isn't full."""
+        if self._file.full or self._at >= BYTES_MAX:
+            _empty(self._fd)
+            return _read(self._pipe)
+        if not self._waiting.poll(0):
+            return b""
+        data = os.pread(self._fd, _move(self._pipe, self._fd), self._at)
+        self._at += len(data)
+        return data
+
+
+_PLACE = struct.Struct("<i")
+"""What a spool begins with: the call's place among the attempt's partitions."""
+_NO_CALL = -1
+
+
+def _unnamed_file() -> int:
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("headrace-output")
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
+
+
+def _empty(spool: int) -> None:
+    os.ftruncate(spool, 0)
+    os.lseek(spool, 0, os.SEEK_SET)
 
 
 def _opened(path: Path, flags: int) -> int:
@@ -446,11 +460,6 @@ def _opened(path: Path, flags: int) -> int:
         return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
     finally:
         os.close(fd)
-
-
-def _spool_path(log: LogFile, stream: str) -> Path:
-    call = "" if log.call is None else f".{log.call.place}"
-    return log.path.with_name(f"{log.path.name}{call}.{stream}")
 
 
 def _move(pipe: int, file: int) -> int:
@@ -472,16 +481,6 @@ def safe(text: str) -> str:
 
 
 SPOOL_BYTES_MAX = BYTES_MAX + PIPE_BYTES
-
-
-def _content(path: Path) -> bytes | None:
-    """Return what a spool file holds; None if there is none, or something else in its place."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
-        return None
-    with os.fdopen(fd, "rb") as file:
-        return file.read(SPOOL_BYTES_MAX) if stat.S_ISREG(os.fstat(fd).st_mode) else None
 
 
 def read(path: Path) -> Sequence[LogLine]:

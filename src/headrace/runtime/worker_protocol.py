@@ -92,8 +92,8 @@ That worker has ended or is ending.
 REPLY = struct.Struct("<cii")
 """To FORK: the new process's id, or 0 and an errno. To REAP: the id and `os.waitpid` status."""
 BACKGROUND = 1
-DESCRIPTORS = 7
-"""Number of a worker's descriptors: of tasks, answers and recalls, and four of `OutputPipes`."""
+DESCRIPTORS = 9
+"""Number of a worker's descriptors: of tasks, answers and recalls, and six of `OutputPipes`."""
 
 
 # Messages between the leader and a worker over a pipe: a length (4 bytes, little endian) and

@@ -24,7 +24,7 @@ commands, formats and more through `headrace.extension`: `headrace-import` has `
 and `checks challenge`, `headrace-databases` has rows and tables of databases, `headrace-http`
 sources behind HTTP, `headrace-legacy` has Excel, XML, fixed width, copybooks, and what banks,
 trade, hospitals and markets send, `headrace-observe` lineage events, traces and metrics,
-`headrace-cloud` the executor of Dask, `headrace-testing` `test`, `ci` and `conformance`,
+`headrace-cloud` the executor of Dask, `headrace-testing` `test`, `try`, `ci` and `doctor`,
 `headrace-demo` the guided example, `headrace-ui` the web UI and what only its pages ask for,
 `headrace-agents` the tools of agents, `headrace-sso` sign-in at a provider, `headrace-lsp` the
 language server for editors. Nothing here imports them, and all works without them."""

@@ -19,7 +19,9 @@ TABLES = "headrace.command_tables"
 """The entry points of generated tables: a module with the names that `command_tables` has."""
 IN_PACKAGES = {
     **dict.fromkeys(("export", "import"), "headrace-import"),
-    **dict.fromkeys(("ci", "conformance", "test"), "headrace-testing"),
+    **dict.fromkeys(
+        ("ci", "conformance", "connections", "doctor", "notify", "test", "try"), "headrace-testing"
+    ),
     "demo": "headrace-demo",
     "mcp": "headrace-agents",
     "lsp": "headrace-lsp",
@@ -84,7 +86,7 @@ def missing_command(words: Sequence[str]) -> str:
     return next(
         (
             name
-            for name in (words[0], " ".join(words[:2]))
+            for name in (" ".join(words[:1]), " ".join(words[:2]))
             if name in IN_PACKAGES and name not in installed_commands()
         ),
         "",

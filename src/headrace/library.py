@@ -29,7 +29,18 @@ PRODUCTION = "prod"
 IN_PACKAGES = {
     "badge": "headrace-ui",
     "export": "headrace-import",
-    "test": "headrace-testing",
+    **dict.fromkeys(
+        (
+            "connections",
+            "doctor",
+            "notify",
+            "test",
+            "test_channels",
+            "test_connections",
+            "try_asset",
+        ),
+        "headrace-testing",
+    ),
     **dict.fromkeys(
         (
             *("ab", "bottleneck", "challenge", "classify", "complexity", "costs", "dismiss"),

@@ -20,7 +20,6 @@ from headrace.cli.commands import (
     assets,
     contract,
     declarations,
-    doctor,
     explain,
     plans,
     quarantine,
@@ -395,26 +394,6 @@ RENDER = d.RenderResponse(
     file="assets/carrier_delays.sql",
     line=9,
 )
-TRY = d.TryResponse(
-    asset="carrier_delays",
-    partition="2013-02-10",
-    state="rejected",
-    rows_total=615,
-    columns=COLUMNS,
-    rows=READ.rows,
-    seconds=0.031,
-    checks=[
-        *HELD.checks,
-        d.CheckRow(
-            name="some_rows",
-            kind="row_count",
-            severity="blocking",
-            outcome="passed",
-            rows=615,
-            failing=0,
-        ),
-    ],
-)
 STALE_COUNTS = d.CountsRow(
     partitions=123,
     sources=0,
@@ -650,30 +629,6 @@ DIFF = i.DiffResponse(
         i.RowChange(change="removed", before={"carrier": "AA", "mean_delay": "1.00"}, after=None),
     ],
 )
-DOCTOR = [
-    i.ExaminationRow(area="project", name="declarations", state="ok", detail="valid"),
-    i.ExaminationRow(
-        area="project",
-        name="[connections.bank]",
-        state="fail",
-        detail="the environment variable DB_PASSWORD isn't set",
-        todo="set DB_PASSWORD where headrace runs",
-    ),
-    i.ExaminationRow(
-        area="state",
-        name="disk",
-        state="warn",
-        detail="1.2 GiB free at /srv/flights/.headrace",
-        todo="make room, or shorten [retention]",
-    ),
-    i.ExaminationRow(
-        area="outside",
-        name="source rates",
-        state="skipped",
-        detail="is looked at by a worker; headrace connections test tries its connection",
-    ),
-]
-
 PAUSED = n.PauseResponse(
     now=NOW,
     clock="replay",
@@ -1351,7 +1306,6 @@ SCREENS: dict[str, tuple[Any, Callable[[Any, CommandOutput], None]]] = {
     "read": (READ, read._render_rows),
     "read_nothing": (NOTHING, read._render_rows),
     "render": (RENDER, assets._render_sql),
-    "try": (TRY, assets._render_try),
     "apply": (APPLY, apply.render_apply),
     "apply_refused": (APPLY_REFUSED, apply.render_apply),
     "versions": (VERSIONS, apply._render_versions),
@@ -1389,7 +1343,6 @@ SCREENS: dict[str, tuple[Any, Callable[[Any, CommandOutput], None]]] = {
         ),
         plans._render_diff,
     ),
-    "doctor": (DOCTOR, doctor._render_examination),
     "schema": (
         [
             i.SchemaRow(
@@ -1431,7 +1384,7 @@ def test_the_last_line_is_the_next_command(name: str) -> None:
     [
         name
         for name in SCREENS
-        if name.startswith(("status", "run", "quarantine", "read", "try", "apply", "render"))
+        if name.startswith(("status", "run", "quarantine", "read", "apply", "render"))
     ],
 )
 def test_the_replay_clock_and_the_zone_are_said_once(name: str) -> None:

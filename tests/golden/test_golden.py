@@ -23,7 +23,6 @@ from warm_fork_servers import headrace
 
 from headrace import __version__
 from headrace.cli.command_table import all_commands
-from headrace.standing.examinations import FREE_BYTES_ENOUGH
 
 HERE = Path(__file__).parent
 FILTER: Any = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
@@ -41,6 +40,8 @@ WRITTEN = Path(tempfile.gettempdir()) / "headrace-golden"
 @pytest.mark.timeout(900)
 def test_commands_say_what_they_said(tmp_path: Path) -> None:
     """Would catch: a rename inside that changes a key of a document, a screen or an exit code."""
+    from headrace_testing.examinations import FREE_BYTES_ENOUGH
+
     root = (WRITTEN if WRITES else tmp_path) / "shop"
     result = played(root, steps())
     names = {command.name for command in all_commands()}

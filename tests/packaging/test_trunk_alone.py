@@ -95,6 +95,10 @@ try:
 except HeadraceError as error:
     print(error, error.hint, sep="; ")
 """
+WITHOUT_DATABASES = """
+from headrace.connect.connection_kinds import connection_kind_named
+connection_kind_named("sqlite")
+"""
 WITHOUT_ADVICE = """
 from headrace.model.plugins import REPEATABILITY, functions
 from headrace.repairs.incident_messages import weekly_lines
@@ -165,10 +169,12 @@ def test_a_command_of_another_package_says_which(alone: Alone) -> None:
 
 @pytest.mark.system
 def test_no_action_of_another_package_is_proposed(alone: Alone, tmp_path: Path) -> None:
-    """Would catch: `next: headrace checks suggest`, which isn't installed."""
+    """Would catch: `next: headrace checks suggest` or `headrace try`, which aren't installed."""
+    shop = tmp_path / "shop"
     alone.run("-m", "headrace", "init", "shop", folder=tmp_path)
-    output, _ = alone.run("-m", "headrace", "checks", folder=tmp_path / "shop")
-    assert "next:" not in output
+    for words in (("checks",), ("render", "daily_revenue@2026-01-01")):
+        output, _ = alone.run("-m", "headrace", *words, folder=shop)
+        assert "next:" not in output
 
 
 @pytest.mark.system
@@ -223,9 +229,8 @@ def test_a_kind_of_another_package_says_which(alone: Alone, tmp_path: Path) -> N
         + [("unsupported_kind", "pip install headrace-databases")] * 3
         + [("unsupported_kind", "pip install headrace-legacy")] * 6
     )
-    output, _ = alone.run("-m", "headrace", "connections", "test", "--json", folder=shop, code=1)
-    [tested] = json.loads(output)
-    assert tested["error"].endswith("in another package: pip install headrace-databases")
+    _, errors = alone.run("-c", WITHOUT_DATABASES, code=1)
+    assert errors.endswith("in another package: pip install headrace-databases\n")
     alone.run("-m", "headrace", "ls", folder=shop)
     (tmp_path / "book.xlsx").write_bytes(b"")
     _, errors = alone.run(

@@ -15,9 +15,9 @@ from headrace.connect.connectors import Unavailable
 from headrace.integrations.notifications import channels
 from headrace.model.nodes import ALL_NETWORKS
 from headrace.security.secrets import Secrets
-from headrace.services import connections
 from headrace_http.client import HttpClient, body_of
 from headrace_http.requests import HttpRequest, Spec
+from headrace_testing.services import connections
 
 __all__ = ["trickling"]
 

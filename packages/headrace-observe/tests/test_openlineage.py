@@ -19,9 +19,9 @@ from openlineage.client import event_v2, facet_v2
 from openlineage.client.generated import base
 from runlab import SETTINGS, Lab
 
-from headrace.services.doctor import project as examined
 from headrace_observe import openlineage
 from headrace_observe.openlineage import HttpSink, NotSent
+from headrace_testing.services.doctor import project as examined
 
 FILE = '[openlineage]\nfile = "lineage/events.jsonl"\n'
 ENDS = ("COMPLETE", "FAIL", "ABORT")

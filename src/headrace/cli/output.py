@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from headrace.cli import terminal
 from headrace.cli.terminal import ColumnLayout, Row, Screen, StyledCell, clean, clean_lines, plural
+from headrace.installed_commands import missing_command
 from headrace.model.times import duration
 from headrace.responses import ColumnRow, Response
 
@@ -173,20 +174,22 @@ class CommandOutput:
     def next(self, *commands: str | None) -> None:
         """Print the last line: the next commands, in order. None is skipped.
 
-        The list ends before the first command that the reader's roles don't include.
+        The list ends before the first command that the reader's roles don't include, or whose
+        package isn't installed.
         """
-        permitted = itertools.takewhile(
-            lambda command: not self._needed_role(command), filter(None, commands)
-        )
-        typed_commands = [self._typed(command) for command in permitted]
+        offered = itertools.takewhile(self._is_offered, filter(None, commands))
+        typed_commands = [self._typed(command) for command in offered]
         if typed_commands:
             self.screen.line("next: " + "      then: ".join(typed_commands), "bold")
 
     def either(self, *commands: str) -> None:
-        """Print the last line with alternative commands that the reader's roles include."""
-        permitted = [self._typed(command) for command in commands if not self._needed_role(command)]
-        if permitted:
-            self.screen.line("next: " + "      or: ".join(permitted), "bold")
+        """Print the last line with alternative commands that the reader can run."""
+        offered = [self._typed(command) for command in filter(self._is_offered, commands)]
+        if offered:
+            self.screen.line("next: " + "      or: ".join(offered), "bold")
+
+    def _is_offered(self, command: str) -> bool:
+        return not self._needed_role(command) and not missing_command(command.split()[1:])
 
     def _typed(self, command: str) -> str:
         """Return a command with the options that it needs in this folder.

@@ -16,7 +16,8 @@ _HOMES = {
     # Commands: how they are declared, what they get and what they print to.
     "CliCommand": "headrace.installed_commands",
     **dict.fromkeys(
-        ("terminal_command", "ServiceCommand", "ExitCode"), "headrace.cli.declared_commands"
+        ("terminal_command", "CommandGroup", "ServiceCommand", "ExitCode"),
+        "headrace.cli.declared_commands",
     ),
     "Yes": "headrace.cli.agreement",
     "can_ask": "headrace.cli.agreement",

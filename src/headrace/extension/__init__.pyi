@@ -13,6 +13,7 @@ from headrace.acts.commands import leader_command as leader_command
 from headrace.checks.check_kinds import CheckKind as CheckKind
 from headrace.cli.agreement import Yes as Yes
 from headrace.cli.agreement import can_ask as can_ask
+from headrace.cli.declared_commands import CommandGroup as CommandGroup
 from headrace.cli.declared_commands import ExitCode as ExitCode
 from headrace.cli.declared_commands import ServiceCommand as ServiceCommand
 from headrace.cli.declared_commands import terminal_command as terminal_command

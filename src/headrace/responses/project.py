@@ -6,10 +6,8 @@ from datetime import datetime
 from typing import Any
 
 from headrace.responses.base import (
-    CheckRow,
     CodeRow,
     ColumnRow,
-    ErrorRow,
     PublishedCodeRow,
     Response,
 )
@@ -130,7 +128,7 @@ class VersionRow(Response, frozen=True, kw_only=True):
     files: list[VersionFileRow]
 
 
-# Responses of `read`, `try`, `render` and `lineage`.
+# Responses of `read`, `render` and `lineage`.
 
 
 class ReadResponse(Response, frozen=True, kw_only=True):
@@ -152,24 +150,6 @@ class ReadResponse(Response, frozen=True, kw_only=True):
     were rebuilt and have other rows."""
     reason: str | None = None
     """That no partition with a requested key is known."""
-
-
-class TryResponse(Response, frozen=True, kw_only=True):
-    """`try`: computed and audited, nothing published. `state` is `passed`, `warned`, `unchecked`,
-    `held`, `rejected` or `failed`."""
-
-    asset: str
-    partition: str
-    state: str
-    rows_total: int | None
-    columns: list[ColumnRow]
-    rows: list[dict[str, Any]]
-    """At most `--limit` of them."""
-    checks: list[CheckRow]
-    seconds: float | None = None
-    error: ErrorRow | None = None
-    reason: str | None = None
-    log: list[str] = []
 
 
 class RenderInput(Response, frozen=True, kw_only=True):

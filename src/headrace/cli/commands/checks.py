@@ -7,7 +7,6 @@ from headrace.cli.declared_commands import ExitCode, terminal_command
 from headrace.cli.invocation import Invocation
 from headrace.cli.output import CommandOutput
 from headrace.cli.terminal import ColumnLayout, StyledCell, plural
-from headrace.installed_commands import added_actions
 from headrace.services.checks import CheckStandingRow, checks
 
 _OUTCOME_SIGNS = {"passed": "✓", "failed": "✗", "unchecked": "·"}
@@ -37,8 +36,7 @@ def render_checks(rows: list[CheckStandingRow], page: CommandOutput) -> None:
         f"{failed} failed last" if failed else "",
         f"{never} never ran" if never else "",
     )
-    proposed = "headrace checks challenge" if rows else "headrace checks suggest"
-    page.next(proposed if proposed.rsplit(maxsplit=1)[-1] in added_actions("checks") else None)
+    page.next("headrace checks challenge" if rows else "headrace checks suggest")
 
 
 def _check_row(row: CheckStandingRow, page: CommandOutput) -> list[str | StyledCell]:

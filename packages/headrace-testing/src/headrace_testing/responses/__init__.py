@@ -1,4 +1,4 @@
-"""The responses of `test`, `ci` and `conformance`."""
+"""The responses of `test`, `try`, `ci` and `conformance`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from msgspec import field
 from headrace.extension import Response
 from headrace.responses import (
     CheckRow,
+    ColumnRow,
     DifferenceRow,
     ErrorRow,
     PlanResponse,
@@ -101,3 +102,21 @@ class ConformanceResponse(Response, frozen=True, kw_only=True):
     ok: bool
     command: list[str]
     cases: list[ConformanceCase]
+
+
+class TryResponse(Response, frozen=True, kw_only=True):
+    """`try`: computed and audited, nothing published. `state` is `passed`, `warned`, `unchecked`,
+    `held`, `rejected` or `failed`."""
+
+    asset: str
+    partition: str
+    state: str
+    rows_total: int | None
+    columns: list[ColumnRow]
+    rows: list[dict[str, Any]]
+    """At most `--limit` of them."""
+    checks: list[CheckRow]
+    seconds: float | None = None
+    error: ErrorRow | None = None
+    reason: str | None = None
+    log: list[str] = []

@@ -33,10 +33,10 @@ from headrace.project.session import usable
 from headrace.responses import CheckRow, ErrorRow
 from headrace.runtime.messages import FailedOutcome
 from headrace.services.render import with_parameters
-from headrace.services.try_asset import check_rows, error_row
 from headrace.standing.comparisons import identifying_columns
 from headrace_testing.responses import CellRow, RowDifferenceRow, TestRow
 from headrace_testing.services.asset_bench import BadRows, Bench, ComputeRequest, ComputeResult
+from headrace_testing.services.try_asset import check_rows, error_row
 
 # Comparison of expected and computed rows: missing rows, unexpected rows, and differing cells.
 # Pure.

@@ -9,22 +9,21 @@ from typing import Annotated, Any
 
 import msgspec
 
-from headrace.access.permissions import OPERATE, SEE, command
 from headrace.connect.connection_kinds import connection_kind_named, resolved_kind
 from headrace.connect.connectors import Unavailable
 from headrace.connect.destinations import AddressRefused
 from headrace.connect.read_deadlines import http_status
+from headrace.extension import OPERATE, SEE, Argument, ProjectSession, command, did_you_mean
 from headrace.incidents.messages import Recipients
 from headrace.integrations.notifications.channels import SEND_SECONDS, Message, Unsent, send
 from headrace.model import Project, UnknownName
 from headrace.model.connections import DATABASES, connection_kind
-from headrace.model.errors import did_you_mean, message_of, shown
+from headrace.model.errors import message_of, shown
 from headrace.model.nodes import ALL_NETWORKS
-from headrace.project.parameters import Argument
-from headrace.project.session import InvalidProject, ProjectSession
-from headrace.responses.inspections import ConnectionRow, NotifyRow
+from headrace.project.session import InvalidProject
 from headrace.security.secrets import SecretMissing, Secrets
 from headrace.store.queries import notifications
+from headrace_testing.responses.installation import ConnectionRow, NotifyRow
 
 # `connections`: data sources and targets, the nodes that use them, and whether they answer. Never
 # shows a secret.

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from headrace.cli.declared_commands import CommandGroup, ServiceCommand, terminal_command
-from headrace.cli.invocation import Invocation
-from headrace.cli.output import CommandOutput
-from headrace.cli.terminal import ColumnLayout, StyledCell, plural
-from headrace.model.errors import UsageError
-from headrace.project.parameters import Option
-from headrace.responses.inspections import ConnectionRow, ExaminationRow, NotifyRow
+from headrace.extension import (
+    ColumnLayout,
+    CommandGroup,
+    CommandOutput,
+    Invocation,
+    Option,
+    ServiceCommand,
+    StyledCell,
+    UsageError,
+    plural,
+    terminal_command,
+)
+from headrace_testing.responses.installation import ConnectionRow, ExaminationRow, NotifyRow
 
 # `headrace doctor`
 
@@ -27,7 +33,8 @@ EXAMINATION_COLUMNS = [
 ]
 
 
-def _render_examination(rows: list[ExaminationRow], page: CommandOutput) -> None:
+def render_examination(rows: list[ExaminationRow], page: CommandOutput) -> None:
+    """Print the findings by area, then what there is to do."""
     for area in dict.fromkeys(row.area for row in rows):
         page.say(area, "bold")
         page.table(
@@ -72,8 +79,8 @@ def _next_command(rows: list[ExaminationRow]) -> str:
 
 
 doctor_command = ServiceCommand(
-    "doctor:doctor",
-    _render_examination,
+    "headrace_testing.services.doctor:doctor",
+    render_examination,
     exit_code=lambda rows: int(any(row.state == "fail" for row in rows)),
     clock=False,
 )
@@ -229,19 +236,21 @@ connections_command = CommandGroup(
     "The connections of headrace.toml, and who uses them.",
     {
         "test": ServiceCommand(
-            "connections:test_connections",
+            "headrace_testing.services.connections:test_connections",
             _render_connection_tests,
             exit_code=lambda rows: int(any(row.state == "failed" for row in rows)),
             clock=False,
         )
     },
-    ServiceCommand("connections:connections", _render_connections, clock=False),
+    ServiceCommand(
+        "headrace_testing.services.connections:connections", _render_connections, clock=False
+    ),
     group="operate",
     summary="list connections of sources and exports; `test` them",
 )
 
 
-@terminal_command("connections:test_channels")
+@terminal_command("headrace_testing.services.connections:test_channels")
 def _test_channels(
     invocation: Invocation,
     owner: str | None = None,
@@ -249,7 +258,7 @@ def _test_channels(
     all_: Annotated[bool, Option("--all", help="test every owner's contacts")] = False,
 ) -> int:
     """Send a test message, which says that it is one. Exits 1 if it can't be delivered."""
-    from headrace.services.connections import test_channels
+    from headrace_testing.services.connections import test_channels
 
     if (owner is None) != all_:
         raise UsageError(
@@ -264,7 +273,7 @@ def _test_channels(
 notify_command = CommandGroup(
     "Who is notified of incidents, over which channel, and undelivered messages.",
     {"test": _test_channels},
-    ServiceCommand("connections:notify", _render_contacts, clock=False),
+    ServiceCommand("headrace_testing.services.connections:notify", _render_contacts, clock=False),
     group="operate",
     summary="list contacts and undelivered messages; `test` sends a message",
 )

@@ -19,23 +19,21 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from headrace.access.permissions import rules_of
 from headrace.connect.files import observe
-from headrace.model import (
+from headrace.extension import (
     Asset,
     Consumer,
-    HeadraceError,
-    Project,
+    ProjectSession,
     PythonBody,
     Source,
     SqlBody,
-    StoreError,
+    counted,
+    first_line,
 )
-from headrace.model.errors import first_line
+from headrace.model import HeadraceError, Project, StoreError
 from headrace.model.nodes import SandboxMode
 from headrace.model.settings import PRODUCTION
 from headrace.model.times import duration, parse_duration
-from headrace.model.wording import counted
 from headrace.project.lake_files import CORRECT, moved, recompute_command
-from headrace.project.session import ProjectSession
 from headrace.runtime import backups as services_backups
 from headrace.runtime import clock_jumps
 from headrace.runtime.messages import FailedOutcome, StagedOutcome

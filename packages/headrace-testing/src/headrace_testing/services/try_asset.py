@@ -12,38 +12,50 @@ from typing import Annotated, Any
 
 import msgspec
 
-from headrace.access.permissions import READ, command
 from headrace.checks import Audit
 from headrace.engine import logs
+from headrace.extension import (
+    READ,
+    Argument,
+    Asset,
+    AttemptId,
+    Compiled,
+    LostWorker,
+    ObservationFinished,
+    Option,
+    Pool,
+    ProjectSession,
+    Settings,
+    Task,
+    TaskFinished,
+    command,
+    plain,
+    worker_settings,
+)
 from headrace.lake import FileRef, LakeTable, catalog
 from headrace.lake.catalog import newest_snapshot
-from headrace.model import Asset, Settings, UsageError
+from headrace.model import UsageError
 from headrace.model.partitions import delivery_key
-from headrace.model.texts import plain
-from headrace.plan import Compiled
 from headrace.privacy.masking import refuse_hidden, refuse_inputs
 from headrace.project import targets
-from headrace.project.parameters import Argument, Option, ParameterValues
-from headrace.project.session import ProjectSession, usable
-from headrace.responses import CheckRow, ColumnRow, ErrorRow, TryResponse
+from headrace.project.parameters import ParameterValues
+from headrace.project.session import usable
+from headrace.responses import CheckRow, ColumnRow, ErrorRow
 from headrace.runtime.applied_versions import AppliedVersion
-from headrace.runtime.executors import LostWorker, ObservationFinished, TaskFinished
-from headrace.runtime.executors.pool import Pool
-from headrace.runtime.leadership import worker_settings
 from headrace.runtime.messages import (
     ComputeTask,
     FailedOutcome,
     StagedOutcome,
-    Task,
     TaskOutcome,
     WithheldOutcome,
 )
 from headrace.runtime.tasks import TaskBuilder
-from headrace.scheduler import AttemptId, Dispatch
+from headrace.scheduler import Dispatch
 from headrace.security.state import open_state
 from headrace.services.render import with_parameters
 from headrace.store import Store
 from headrace.store.queries import publications
+from headrace_testing.responses import TryResponse
 
 EPOCH = 0
 """An epoch that no leader ever has, so that leftovers can't be taken for an attempt's."""
@@ -139,9 +151,7 @@ def _tried(
         log = [line.text for line in logs.read(folders.log(*attempt))]
         if isinstance(answer, LostWorker):
             return _lost(name, key, answer, log)
-        return _response(
-            session, folders.lake, Path(folders.data), name, key, answer.outcome, log, limit
-        )
+        return _response(session, name, key, answer.outcome, log, limit)
     finally:
         shutil.rmtree(folders.log(*attempt).parent, ignore_errors=True)
 
@@ -176,8 +186,6 @@ def _lost(name: str, key: str, answer: LostWorker, log: list[str]) -> TryRespons
 
 def _response(
     session: ProjectSession,
-    lake: Path,
-    data: Path,
     name: str,
     key: str,
     outcome: TaskOutcome,
@@ -197,6 +205,7 @@ def _response(
             error=error_row(outcome),
             log=log,
         )
+    lake, data = session.folders.lake, Path(session.folders.data)
     path = lake / outcome.staged.path if outcome.staged else None
     if outcome.quarantined is not None:
         if isinstance(outcome, StagedOutcome):  # rows removed by row-level quarantine

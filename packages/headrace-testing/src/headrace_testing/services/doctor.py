@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from headrace.access.permissions import SEE, command
+from headrace.extension import SEE, ProblemLevel, ProjectSession, Settings, command
 from headrace.incidents.messages import Recipients
 from headrace.installed_commands import GROUP as COMMANDS
 from headrace.installed_commands import TABLES as COMMAND_TABLES
-from headrace.model import HeadraceError, ProblemLevel, Project, Settings
+from headrace.model import HeadraceError, Project
 from headrace.model.access import ACCESS_FILE
 from headrace.model.file_descriptions import require_usable
 from headrace.model.link_problems import rules_that_end
@@ -26,10 +26,9 @@ from headrace.model.plugins import (
     plugins,
 )
 from headrace.model.settings import PRODUCTION
-from headrace.project.session import ProjectSession
-from headrace.responses.inspections import ExaminationRow
 from headrace.security.secrets import SecretMissing, Secrets
-from headrace.standing.examinations import (
+from headrace.store.queries import telemetry
+from headrace_testing.examinations import (
     ExaminationFinding,
     fail,
     machine,
@@ -39,7 +38,7 @@ from headrace.standing.examinations import (
     state,
     warn,
 )
-from headrace.store.queries import telemetry
+from headrace_testing.responses.installation import ExaminationRow
 
 OTHERS = (COMMANDS, COMMAND_TABLES, CONNECTIONS, EMITTERS, EXECUTORS, REPEATABILITY, ROUTES, WEEKLY)
 """Groups of entry points besides the kinds."""

@@ -34,7 +34,9 @@ WITHOUT_A_PROJECT = {
 }  # fmt: skip
 ONE_THING = {
     "backfills:cancel_backfill", "backfills:pause_backfill", "backfills:resume_backfill",
-    "connections:test_channels", "connections:test_connections", "contract_accept:accept_names", "incident_handling:assign",
+    "headrace_testing.services.connections:test_channels",
+    "headrace_testing.services.connections:test_connections",
+    "contract_accept:accept_names", "incident_handling:assign",
     "incident_handling:link_ticket", "incident_mutes:mute", "incident_mutes:unmute",
     "incident_records:note", "incident_records:report",
     "interventions:cancel", "interventions:take_over", "interventions:unpublish",

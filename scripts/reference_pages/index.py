@@ -50,6 +50,7 @@ HOW_TO = {
         "databases",
         "http-api",
         "secrets",
+        "secret-managers",
     ),
     "Write assets": (
         "materialisations",

@@ -152,6 +152,10 @@ NOT_RUN = {
         "docs/how-to/remote-files.md",
         "pip install 'headrace[s3]'        # or h",
     ): "fetches packages",
+    (
+        "docs/how-to/secret-managers.md",
+        "pip install 'headrace-cloud[aws]'       ",
+    ): "fetches packages",
     ("docs/how-to/install.md", "git clone <the repository> headrace"): "fetches packages",
     ("docs/how-to/metrics.md", "scrape_configs:"): "Prometheus' own configuration",
     ("docs/how-to/metrics.md", "groups:"): "Prometheus' own configuration",

@@ -14,6 +14,7 @@ WITH_SERVERS = {
     "databases": "test_how_to_databases",
     "remote-files": "test_how_to_remote_files",
     "postgresql": "test_how_to_postgresql",
+    "secret-managers": "test_how_to_secret_managers",
     "combine-sources": "test_how_to_combine_sources",
     "deploy": "test_how_to_deploy",
     "install": "test_how_to_install",

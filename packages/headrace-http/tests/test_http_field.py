@@ -100,12 +100,12 @@ def test_an_interval_must_be_asked_for_by_its_date(parse: Parse, http: str, prob
 
 @pytest.mark.parametrize("header", ["Authorization", "X-Key"])
 @pytest.mark.parametrize(
-    "value", ["secret://vault/{0}", "secret://{0}", "Bearer secret://env/{0}", "secret://env/"]
+    "value", ["secret://chest/{0}", "secret://{0}", "Bearer secret://env/{0}", "secret://env/"]
 )
 def test_a_reference_to_a_secret_that_cant_be_resolved_is_refused(
     parse: Parse, header: str, value: str
 ) -> None:
-    """Would catch: `secret://vault/x`, a kind that doesn't exist, is found out at night; a
+    """Would catch: `secret://chest/x`, a kind that doesn't exist, is found out at night; a
     reference that is sent as it is written."""
     text = value.format(CANARY)
     declared = parse(
@@ -118,8 +118,8 @@ def test_a_reference_to_a_secret_that_cant_be_resolved_is_refused(
         problem.hint or ""
     )
     assert CANARY not in str(declared.problems)
-    if "vault" in value:
-        assert "there is no kind of secret 'vault'" in problem.message
+    if "chest" in value:
+        assert "there is no kind of secret 'chest'" in problem.message
 
 
 @pytest.mark.parametrize(

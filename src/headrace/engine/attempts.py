@@ -274,6 +274,8 @@ class Handed(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """Names of the variables whose values must never be stored."""
     missing: str = ""
     """The reason why a declared secret is unavailable; then the attempt can't begin."""
+    unreachable: bool = False
+    """Whether the secret's manager can't be reached, and a later attempt may succeed."""
 
 
 @contextmanager

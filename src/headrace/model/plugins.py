@@ -37,6 +37,8 @@ WEEKLY = "headrace.weekly"
 """Functions that return the lines of a digest about its week."""
 EXECUTORS = "headrace.executors"
 """Functions that return an executor, which runs attempts elsewhere."""
+SECRETS = "headrace.secrets"
+"""Functions that return a secret of a secret manager."""
 REPEATABILITY = "headrace.repeatability"
 """Functions that say why an asset may give other rows when it is computed again."""
 ROUTES = "headrace.routes"
@@ -64,6 +66,10 @@ IN_PACKAGES = {
     },
     CONNECTIONS: dict.fromkeys(("postgresql", "mysql", "sqlite"), _DATABASES),
     EXECUTORS: {"dask": "'headrace-cloud[dask]'"},
+    SECRETS: {
+        "vault": "headrace-cloud",
+        **{name: f"'headrace-cloud[{name}]'" for name in ("aws", "azure", "gcp")},
+    },
     EMITTERS: {"openlineage": "headrace-observe", "traces": "'headrace-observe[otel]'"},
     FORMATS: dict.fromkeys(
         (
@@ -150,7 +156,7 @@ def function_named(group: str, name: str) -> Callable[..., Any]:
     for plugin in plugins(group):
         if plugin.name == name:
             return function_of(plugin)
-    package = missing_package(group, name)
+    package = missing_package(group, name) or "the package that has it"
     raise HeadraceError(f"`{name}` is in another package", hint=f"pip install {package}")
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from headrace.model.errors import Report, shown
 from headrace.model.fields import Fields, LocatedMapping, kind_of, plain
 from headrace.model.nodes import Body, SqlBody
+from headrace.model.plugins import SECRETS, missing_package, plugin_state
 
 # URL schemes of notification services. The list is copied from apprise, because importing apprise
 # takes more than a second, too long for `validate`; a test compares the two.
@@ -67,7 +68,7 @@ def unknown_service(url: str) -> str | None:
 
 # Secret references, and detection of literal secrets in connections, channels, headers and URLs.
 
-_REFERENCE = re.compile(r"secret://(env|file|keyring)/\S+")
+_REFERENCE = re.compile(r"secret://([a-z]{1,20})/\S+", re.ASCII)
 _REFERENCE_SCHEME = "secret://"
 _KIND = re.compile(r"secret://([a-z]{1,20})/", re.ASCII)
 _KINDS = ("env", "file", "keyring")
@@ -195,7 +196,7 @@ def check_url(where: str, url: str, line: int, report: Report) -> None:
 
 
 def _check(where: str, name: str, value: str, line: int, report: Report) -> None:
-    if _REFERENCE_SCHEME in value and not _REFERENCE.fullmatch(value.strip()):
+    if _REFERENCE_SCHEME in value and not _is_readable(value, report):
         _refuse_reference(where, value, line, report)
     elif value and not is_reference(value) and (_has_password(value) or is_secret_name(name)):
         _refuse(where, line, report)
@@ -209,16 +210,24 @@ def _refuse(where: str, line: int, report: Report) -> None:
     report.error("literal_secret", line, f"{shown(where)} holds a secret itself", _HINT)
 
 
+def _is_readable(value: str, report: Report) -> bool:
+    """Return whether a text is one reference, of a kind that is built in or installed."""
+    match = _REFERENCE.fullmatch(value.strip())
+    if match is None or match[1] in _KINDS:
+        return match is not None
+    report.uses_plugin(SECRETS, match[1])
+    return bool(plugin_state(SECRETS, match[1]))
+
+
 def _refuse_reference(where: str, value: str, line: int, report: Report) -> None:
     """Report an invalid reference; the message only repeats its kind: the rest may be a secret."""
     kind = _KIND.match(value.strip())
-    wrong = kind is not None and kind[1] not in _KINDS
-    text = (
-        f"there is no kind of secret {kind[1]!r}"
-        if kind is not None and wrong
-        else "a reference to a secret can't be read"
-    )
-    report.error("literal_secret", line, f"{shown(where)}: {text}", _REFERENCES)
+    text, hint = "a reference to a secret can't be read", _REFERENCES
+    if kind is not None and kind[1] not in _KINDS and not plugin_state(SECRETS, kind[1]):
+        text = f"there is no kind of secret {kind[1]!r}"
+        if package := missing_package(SECRETS, kind[1]):
+            text, hint = f"secret://{kind[1]}/ is in another package", f"pip install {package}"
+    report.error("literal_secret", line, f"{shown(where)}: {text}", hint)
 
 
 # Environment variables of asset code: `secrets:` and `environment:` of the asset, and
@@ -228,9 +237,6 @@ VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}", re.ASCII)
 VARIABLES_MAX = 200
 VALUE_CHARACTERS_MAX = 32_000
 _RESERVED_PREFIX = "HEADRACE_"
-_ONE_REFERENCE = re.compile(
-    r"secret://(env|file|keyring)/\S+|\$\{[A-Za-z_][A-Za-z0-9_]*\}", re.ASCII
-)
 
 
 def read_secrets(fields: Fields) -> dict[str, str]:
@@ -247,8 +253,10 @@ def read_secrets(fields: Fields) -> dict[str, str]:
         reference = inner.text(name)
         if not _is_variable(fields, "secrets", name) or reference is None:
             continue
-        if _ONE_REFERENCE.fullmatch(reference.strip()):
+        if _VARIABLE.fullmatch(reference.strip()) or _is_readable(reference, fields.report):
             results[name] = reference.strip()
+        elif reference.startswith(_REFERENCE_SCHEME):
+            _refuse_reference(f"secrets.{name}", reference, inner.line(name), fields.report)
         else:
             inner.refuse(
                 name,

@@ -23,7 +23,7 @@ from headrace.runtime.messages import (
     Prune,
     Task,
 )
-from headrace.security.secrets import SecretMissing, Secrets, references_in
+from headrace.security.secrets import ON_THIS_MACHINE, SecretMissing, Secrets, references_in
 
 CONNECTED = "connected"
 """Kind of a worker with the whole environment.
@@ -61,7 +61,7 @@ def _handed(task: Task, environment: Mapping[str, str], secrets: Secrets) -> Han
             return None
         secrets.hide_all(_references(task))
         return Handed(dict(environment))
-    secrets.hide_all(task.environment.hidden)
+    secrets.hide_all(item for item in task.environment.hidden if item.startswith(ON_THIS_MACHINE))
     if not isinstance(task.body, PythonBody | CommandBody) or _is_plain(task.environment):
         return None
     variables = {
@@ -73,7 +73,8 @@ def _handed(task: Task, environment: Mapping[str, str], secrets: Secrets) -> Han
             for name, reference in task.environment.secrets.items()
         }
     except SecretMissing as error:
-        return Handed(missing=f"{error}; {error.hint}" if error.hint else str(error))
+        reason = f"{error}; {error.hint}" if error.hint else str(error)
+        return Handed(missing=reason, unreachable=error.transient)
     return Handed(variables | values, tuple(values)) if variables or values else None
 
 

@@ -1,7 +1,7 @@
 """Secrets: references are resolved as late as possible, and no stored text contains a value.
 
 A reference is `secret://env/NAME`, `secret://file/PATH`, `secret://keyring/SERVICE/NAME`, or
-`${NAME}` inside a text.
+`${NAME}` inside a text. Packages add other kinds, such as `secret://vault/…`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import quote, quote_plus
 
 from headrace.model.errors import HeadraceError
+from headrace.model.plugins import SECRETS, function_named
 
 # Redaction: no text that Headrace stores has the value of a declared secret, in any form in which
 # programs write values.
@@ -225,12 +226,24 @@ def _overlap(form: bytes, data: bytes) -> int:
 
 FILE_BYTES_MAX = 64 * 1024
 """The maximum size of a file with a secret; a larger file is refused and not read to its end."""
-_REFERENCE = re.compile(r"secret://(env|file|keyring)/(\S+)")
+_REFERENCE = re.compile(r"secret://([a-z]{1,20})/(\S+)", re.ASCII)
+ON_THIS_MACHINE = ("secret://env/", "secret://file/", "secret://keyring/", "${")
+"""Beginnings of references whose values nobody else is asked for."""
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 class SecretMissing(HeadraceError):
     """A referenced secret is missing or can't be read."""
+
+    code = "configuration_error"
+    transient = False
+
+
+class SecretUnreachable(SecretMissing):
+    """The manager of a secret can't be reached now, and perhaps later."""
+
+    code = "source_unavailable"
+    transient = True
 
 
 class Secrets:
@@ -296,7 +309,9 @@ class Secrets:
     def _lookup(self, kind: str, name: str) -> str:
         if kind == "env":
             return _of_environment(name)
-        return _of_file(self.root, name) if kind == "file" else _of_keyring(name)
+        if kind in ("file", "keyring"):
+            return _of_file(self.root, name) if kind == "file" else _of_keyring(name)
+        return _of_package(kind, name)
 
     def _remembered(self, value: str) -> str:
         self.hide(value)
@@ -319,6 +334,22 @@ def references_in(value: object) -> Iterator[str]:
     elif isinstance(value, list | tuple):
         for inner in value:
             yield from references_in(inner)
+
+
+def _of_package(kind: str, name: str) -> str:
+    """Return a secret by the function that an installed package has for its kind."""
+    try:
+        return str(function_named(SECRETS, kind)(name))
+    except SecretMissing:
+        raise
+    except HeadraceError as error:  # no such package, or one that can't be imported
+        raise SecretMissing(f"secret://{kind}/{name}: {error}", hint=error.hint) from None
+    except Exception as error:  # noqa: BLE001 a package's, whose words may hold the secret
+        raise SecretMissing(
+            f"secret://{kind}/{name}: the package of this kind of secret failed:"
+            f" {type(error).__name__}",
+            hint="headrace doctor",
+        ) from None
 
 
 def _of_environment(name: str) -> str:

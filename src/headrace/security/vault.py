@@ -21,16 +21,18 @@ from headrace.security.key_problems import KeyProblem, KeyUnreachable
 ANSWER_SECONDS = 10.0
 ANSWER_BYTES_MAX = 1 << 20
 APPROLE = "approle"
-_SIGN_IN = "check the policy of the token or role that [keys] names"
+_SIGN_IN = "check the policy of the token or role"
 _STATES = {
-    400: ("refuses the request (400)", "check vault_namespace, and the mount and path of the key"),
+    400: ("refuses the request (400)", "check the namespace, the mount and the path"),
     403: ("refuses access (403)", _SIGN_IN),
     404: ("has no such secret, or this version of it was deleted (404)", "vault kv get PATH"),
-    429: ("is a standby server (429)", "let vault_address name the active one"),
-    472: ("is a standby of disaster recovery (472)", "let vault_address name the active one"),
-    473: ("is a performance standby (473)", "let vault_address name the active one"),
+    429: ("is a standby server (429)", "use the address of the active one"),
+    472: ("is a standby of disaster recovery (472)", "use the address of the active one"),
+    473: ("is a performance standby (473)", "use the address of the active one"),
     503: ("is sealed (503)", "unseal Vault, then try again"),
 }
+_LATER = (429, 472, 473, *range(500, 600))
+"""The server, or another one, may answer the same request later."""
 
 
 def vault_text(reference: str, settings: Mapping[str, str], token: str, secret_id: str) -> str:
@@ -42,14 +44,14 @@ def vault_text(reference: str, settings: Mapping[str, str], token: str, secret_i
     key = parse_vault_key(reference)
     if key is None:
         raise KeyProblem(
-            "[keys] names a key in Vault in a way that can't be read",
-            hint="write vault://MOUNT/PATH#FIELD",
+            "a reference to Vault can't be read", hint="write vault://MOUNT/PATH#FIELD"
         )
-    return _Vault(settings).read(key, token, secret_id)
+    vault = Vault(settings)
+    return vault.read(key, token or vault.sign_in(secret_id)[0])
 
 
-class _Vault:
-    """One server, as `[keys]` names it."""
+class Vault:
+    """One server: `vault_address`, `vault_ca`, `vault_namespace`, `vault_role_id`, `vault_auth`."""
 
     def __init__(self, settings: Mapping[str, str]) -> None:
         self._settings = settings
@@ -58,9 +60,8 @@ class _Vault:
         if "vault_namespace" in settings:
             self._headers["X-Vault-Namespace"] = settings["vault_namespace"]
 
-    def read(self, key: VaultKey, token: str, secret_id: str) -> str:
+    def read(self, key: VaultKey, token: str) -> str:
         """Return the text of a field. Raises KeyProblem."""
-        token = token or self._signed_in(secret_id)
         path = f"{quote(key.mount)}/data/{quote(key.path)}"
         if key.version is not None:
             path += f"?version={key.version}"
@@ -75,8 +76,11 @@ class _Vault:
             )
         return text
 
-    def _signed_in(self, secret_id: str) -> str:
-        """Return the token of an AppRole login."""
+    def sign_in(self, secret_id: str) -> tuple[str, float]:
+        """Return the token of an AppRole login, and for how many seconds it is valid.
+
+        Raises KeyProblem.
+        """
         body = {"role_id": self._settings["vault_role_id"], "secret_id": secret_id}
         mount = quote(self._settings.get("vault_auth", APPROLE))
         answer = self._asked("POST", f"auth/{mount}/login", {}, body)
@@ -84,7 +88,8 @@ class _Vault:
         token = auth.get("client_token") if isinstance(auth, dict) else None
         if not isinstance(token, str) or not token:
             raise KeyProblem(f"{self._name} gives no token to the role", hint=_SIGN_IN)
-        return token
+        seconds = auth.get("lease_duration") if isinstance(auth, dict) else None
+        return token, float(seconds) if isinstance(seconds, int) else 0.0
 
     def _asked(
         self, method: str, path: str, headers: dict[str, str], body: Mapping[str, str] | None = None
@@ -105,12 +110,12 @@ class _Vault:
         except ssl.SSLCertVerificationError as error:
             raise KeyProblem(
                 f"the certificate of {self._name} can't be verified: {error.verify_message}",
-                hint="name the authority's certificate as vault_ca in [keys]",
+                hint="name the authority's certificate: vault_ca in [keys], or VAULT_CACERT",
             ) from None
         except (OSError, ValueError, http.client.HTTPException) as error:
             raise KeyUnreachable(
                 f"{self._name} can't be reached: {words_of(error)}",
-                hint="check vault_address in [keys], and that Vault is running",
+                hint="check vault_address in [keys], or VAULT_ADDR, and that Vault is running",
             ) from None
         if status != http.HTTPStatus.OK:
             self._refuse(status, path)
@@ -126,7 +131,8 @@ class _Vault:
     def _refuse(self, status: int, path: str) -> NoReturn:
         """Raise for a response other than 200, with the path that was asked for."""
         what, hint = _STATES.get(status, (f"answers {status}", "look at Vault's audit log"))
-        raise KeyProblem(f"{self._name} {what}: {path.partition('?')[0]}", hint=hint)
+        problem = KeyUnreachable if status in _LATER else KeyProblem
+        raise problem(f"{self._name} {what}: {path.partition('?')[0]}", hint=hint)
 
     def _object(self, data: bytes) -> dict[str, Any]:
         try:
@@ -136,7 +142,7 @@ class _Vault:
         if not isinstance(answer, dict):
             raise KeyProblem(
                 f"{self._name} answers with something else than Vault does",
-                hint="check vault_address in [keys]",
+                hint="check the address of Vault",
             )
         return answer
 

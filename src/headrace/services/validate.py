@@ -144,8 +144,8 @@ def _problem(asset: Asset, editable: Editable) -> Problem:
 
 _PORT = re.compile(r"(?:@|//)[^/@]*:(\$\{\w+\})(?=[/?]|$)")
 """A reference in the place of a URL's port, which isn't a secret, however short."""
-_KEYRING = "secret://keyring/"
-"""Not resolved: a keyring may ask the user to unlock it."""
+_RESOLVED = ("secret://env/", "secret://file/", "${")
+"""Others aren't: a keyring may ask the user to unlock it, and a manager is another server."""
 
 
 def short_secrets(project: Project, root: Path) -> list[Problem]:
@@ -153,7 +153,9 @@ def short_secrets(project: Project, root: Path) -> list[Problem]:
     secrets, problems = Secrets(root), {}
     ports = set(_ports(project.settings.connections))
     for reference, place in _declared(project):
-        if reference in problems or reference in ports or reference.startswith(_KEYRING):
+        if reference in problems or reference in ports:
+            continue
+        if not reference.startswith(_RESOLVED):
             continue
         with suppress(SecretMissing):
             if 0 < len(secrets.resolved(reference)) < PROMISED_CHARACTERS_MIN:

@@ -15,7 +15,7 @@ from headrace.checks.audit import TableContents, audit
 from headrace.checks.placement import PartitionCheck
 from headrace.compiler.installed import current_environment
 from headrace.engine import sandbox
-from headrace.engine.attempts import BodyError, as_said, is_called_each
+from headrace.engine.attempts import BodyError, ErrorKind, as_said, is_called_each
 from headrace.engine.command import command_access, programs_of_command
 from headrace.engine.compute import AssetOutput
 from headrace.engine.compute import compute as run_body
@@ -89,6 +89,8 @@ def _attempted(task: ComputeTask, context: WorkerContext) -> TaskOutcome:
         context.folders.log(*_attempt(task)), WorkerClock(task.now_us), context.secrets.redactor
     )
     try:
+        if task.handed is not None and task.handed.unreachable:
+            raise failed(task.handed.missing, code="source_unavailable", kind=ErrorKind.TRANSIENT)
         if task.handed is not None and task.handed.missing:
             raise failed(f"{UNRESOLVED}: {task.handed.missing}", code="configuration_error")
         produced = _run(task, context, log)

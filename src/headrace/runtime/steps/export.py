@@ -48,7 +48,7 @@ from headrace.runtime.steps.worker_context import LARGE_ROWS, WorkerContext
 from headrace.security.key_problems import KeyProblem, KeyUnreachable
 from headrace.security.keys import KeyStore
 from headrace.security.masks import fit_masks
-from headrace.security.secrets import SecretMissing
+from headrace.security.secrets import SecretMissing, SecretUnreachable
 
 if TYPE_CHECKING:
     import duckdb
@@ -88,7 +88,7 @@ def _try_export(task: ExportTask, context: WorkerContext) -> StagedOutcome | Fai
         return _destination_failed(task, error)
     except Unavailable as error:
         return _export_failed(task, ErrorKind.DETERMINISTIC, str(error), code=error.code)
-    except KeyUnreachable as error:
+    except (KeyUnreachable, SecretUnreachable) as error:
         return _export_failed(
             task, ErrorKind.TRANSIENT, str(error), error.hint, DESTINATION_UNAVAILABLE
         )

@@ -120,8 +120,8 @@ def _ingested(task: IngestTask, context: WorkerContext) -> tuple[TaskOutcome, in
     except Unavailable as error:
         return _unavailable(task, error), 0
     except SecretMissing as error:
-        message = f"{error}; {error.hint}"
-        return _failed(task, message, ErrorKind.DETERMINISTIC, "configuration_error"), 0
+        kind = ErrorKind.TRANSIENT if error.transient else ErrorKind.DETERMINISTIC
+        return _failed(task, f"{error}; {error.hint}", kind, error.code), 0
     except HeadraceError as error:
         return _failed(task, str(error), kind_of(error)), 0
     if (fact := _given_up(task, copy)) is not None:  # the bytes are kept, but not read any more

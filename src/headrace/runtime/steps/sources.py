@@ -59,9 +59,7 @@ def observe(task: ObserveTask, context: WorkerContext) -> SourceObserved:
         code = error.code if not error.throttled else _throttled(task, error.retry_after or 0.0)
         return SourceObserved(task.attempt, error=context.secrets.scrubbed(str(error)), code=code)
     except SecretMissing as error:
-        return SourceObserved(
-            task.attempt, error=f"{error}; {error.hint}", code="configuration_error"
-        )
+        return SourceObserved(task.attempt, error=f"{error}; {error.hint}", code=error.code)
     warnings = tuple(context.secrets.scrubbed(note.message) for note in seen.notes)
     if seen.throttled_seconds is not None:
         return SourceObserved(

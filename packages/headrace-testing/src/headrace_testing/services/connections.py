@@ -109,7 +109,7 @@ def _tested_connection(session: ProjectSession, project: Project, name: str) -> 
     except Unavailable as failure:
         state, code, error = "failed", failure.code, secrets.scrubbed(str(failure))
     except SecretMissing as failure:
-        state, code, error, hint = "failed", "configuration_error", str(failure), failure.hint
+        state, code, error, hint = "failed", failure.code, str(failure), failure.hint
     seconds = round(time.monotonic() - started, 3)
     return msgspec.structs.replace(
         row, state=state, code=code, error=error, hint=hint, seconds=seconds

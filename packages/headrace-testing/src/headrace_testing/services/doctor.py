@@ -20,6 +20,7 @@ from headrace.model.plugins import (
     GROUPS,
     REPEATABILITY,
     ROUTES,
+    SECRETS,
     WEEKLY,
     BrokenPlugin,
     function_of,
@@ -40,7 +41,10 @@ from headrace_testing.examinations import (
 )
 from headrace_testing.responses.installation import ExaminationRow
 
-OTHERS = (COMMANDS, COMMAND_TABLES, CONNECTIONS, EMITTERS, EXECUTORS, REPEATABILITY, ROUTES, WEEKLY)
+OTHERS = (
+    *(COMMANDS, COMMAND_TABLES, CONNECTIONS, EMITTERS, EXECUTORS),
+    *(REPEATABILITY, ROUTES, SECRETS, WEEKLY),
+)
 """Groups of entry points besides the kinds."""
 ROLES_SHOWN_MAX = 10
 

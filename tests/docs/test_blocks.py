@@ -154,7 +154,7 @@ NOT_RUN = {
     ): "fetches packages",
     (
         "docs/how-to/secret-managers.md",
-        "pip install 'headrace-cloud[aws]'       ",
+        "pip install 'headrace-cloud[aws]'",
     ): "fetches packages",
     ("docs/how-to/install.md", "git clone <the repository> headrace"): "fetches packages",
     ("docs/how-to/metrics.md", "scrape_configs:"): "Prometheus' own configuration",

@@ -79,7 +79,7 @@ from headrace_advisor.analysis.complexity import SEEN_DAYS
 from headrace_advisor.queries import past_work
 from headrace_advisor.services import dismissed, trial_outcomes, weekly_advice
 from headrace_agents import results
-from headrace_cloud import dask
+from headrace_cloud import dask, secret_lookups
 from headrace_databases.engines import parquet_files
 from headrace_databases.engines import postgresql as postgresql_source
 from headrace_http import client as http_client
@@ -356,6 +356,8 @@ QUOTED = [
         ],
     ),
     ("docs/how-to/deploy.md", {1.0: "hasn't changed for one second"}[files.QUIET_SECONDS]),
+    ("docs/how-to/secret-managers.md", {10: "for ten seconds"}[secret_lookups.CACHE_SECONDS]),
+    ("docs/how-to/secret-managers.md", {5: "within five seconds"}[secret_lookups.WAIT_SECONDS]),
     ("docs/how-to/remote-files.md", {5_000_000: "for five seconds"}[filesystems.SETTLE_US]),
     (
         "docs/how-to/incidents.md",

@@ -61,7 +61,7 @@ def _handed(task: Task, environment: Mapping[str, str], secrets: Secrets) -> Han
             return None
         secrets.hide_all(_references(task))
         return Handed(dict(environment))
-    secrets.hide_all(item for item in task.environment.hidden if item.startswith(ON_THIS_MACHINE))
+    secrets.hide_all(task.environment.hidden)
     if not isinstance(task.body, PythonBody | CommandBody) or _is_plain(task.environment):
         return None
     variables = {
@@ -91,11 +91,12 @@ def with_handed(task: Task, environment: Mapping[str, str], secrets: Secrets) ->
 
 
 def secrets_of(project: Project) -> tuple[str, ...]:
-    """Return references to all secrets that a project declares.
+    """Return references to the secrets of this machine that a project declares.
 
-    In connections, sources (headers, parameters), assets, exports and channels.
+    In connections, sources (headers, parameters), assets, exports and channels. Asset code can't
+    find those of managers in a file, and asking for them would make each attempt wait.
     """
-    return tuple(sorted(set(_declared(project))))
+    return tuple(sorted({item for item in _declared(project) if item.startswith(ON_THIS_MACHINE)}))
 
 
 def _declared(project: Project) -> Iterator[str]:

@@ -13,6 +13,7 @@ from clilab import Project, call, filled, shop
 from readers_lab import proposed_in, session_of, tokens
 
 from headrace.access.permissions import by_name, needed_role
+from headrace.access.printed_commands import name_of
 from headrace.model import Refused
 from headrace.project.session import ProjectSession, Silent
 from headrace.services import ls
@@ -131,6 +132,32 @@ def test_json_has_no_command_that_its_reader_may_not_run(
     assert not refused
     assert all(proposals.values()), proposals
     assert proposals["admin"] > proposals["operator"] > proposals["viewer"], proposals
+
+
+@pytest.mark.long
+@pytest.mark.timeout(240)
+def test_each_command_in_an_environment_is_about_that_one(shop: Project) -> None:
+    """Would catch: `"next": "headrace apply"` in the JSON of an environment, which a program runs
+    in production; one of them twice; a role that isn't asked for, because a name follows --env."""
+    settings = shop.root / "headrace.toml"
+    settings.write_text(f"{settings.read_text()}[environments.dev]\n")
+    body = shop.root / "assets/orders_clean.sql"
+    body.write_text(body.read_text().replace("select id,", "select 1 as id,"))
+    for line in ("apply --yes", "run orders_clean fails --partition 2025-03-03"):
+        shop.call(shop.root, *shlex.split(line), "--env", "dev")
+    found = set()
+    for line in PAGES:
+        _, out, err = shop.call(shop.root, *shlex.split(line), "--env", "dev", "--json")
+        text = out or err
+        for _, command in proposed_in(json.loads(text)) if text.startswith(("{", "[")) else ():
+            promotes = command == "headrace --env prod apply"
+            assert promotes or command.count(" --env dev") == 1, (line, command)
+            found.add(line)
+        _, out, _ = shop.call(shop.root, *shlex.split(line), "--env", "dev", "--no-color")
+        assert all(command.count(" --env ") <= 1 for command in proposed(out)), (line, out)
+    assert {"status", "quarantine", "runs 1"} <= found, found
+    for form in ("headrace --env dev apply", "headrace apply --env dev"):
+        assert name_of(form, by_name()) == "apply"
 
 
 def test_an_auditor_of_one_owner_is_not_sent_to_verify(

@@ -212,17 +212,14 @@ def test_what_is_printed_in_an_environment_is_about_that_one(shop: Project) -> N
     shop.json("run", "orders_clean", "--partition", DAYS[0], *dev)
     assert shop.json("plan", "--env", "dev")["changes"] == []
     edit(shop, "assets/orders_clean.sql", "select id,", "select id, 1 as one,")
-    assert (
-        shop.text("plan", "--env", "dev")
-        .splitlines()[-1]
-        .startswith("next: headrace --env dev apply p-")
-    )
+    last = shop.text("plan", "--env", "dev").splitlines()[-1]
+    assert last.startswith("next: headrace apply p-") and last.endswith(" --env dev")
     assert shop.text("apply", "--yes", *dev).splitlines()[-1] == "next: headrace tick --env dev"
     shop.json("run", "orders_clean", "--partition", DAYS[0], *dev)
     edit(shop, "assets/orders_clean.sql", "1 as one", "2 as one")
     said = shop.json("apply", "--yes", *dev)
     assert [item["command"] for item in said["backfills"]] == [
-        f"headrace --env dev backfill orders_clean --from {DAYS[0]} --to {DAYS[0]} --reason TEXT"
+        f"headrace backfill orders_clean --from {DAYS[0]} --to {DAYS[0]} --reason TEXT --env dev"
     ]
     assert shop.text("plan", "--env", "dev").splitlines()[-1] == "next: headrace --env prod apply"
 

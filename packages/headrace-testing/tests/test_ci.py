@@ -138,8 +138,10 @@ def test_what_a_check_rejects_stays_wrong_in_the_next_try(checkout: Path, call: 
         assert "✗ valid" in comment and "1 not published" in comment
         assert "| `revenue` | `2026-03-02` |" in comment
     rejected = json.loads(call(checkout, "--env", "ci", "quarantine", "--json")[1])[0]
-    assert rejected["decide"][0].startswith("headrace --env ci quarantine ")
-    assert "; then: headrace --env ci apply; then: headrace --env ci " in rejected["todo"]
+    assert rejected["decide"][0].startswith("headrace quarantine ") and rejected["decide"][
+        0
+    ].endswith(" --env ci")
+    assert "; then: headrace apply --env ci; then: headrace " in rejected["todo"]
     (state,) = (checkout / ".headrace/env/ci").glob("*.db")
     with sqlite3.connect(state) as tx:
         assert tx.execute("select * from notice").fetchall() == []

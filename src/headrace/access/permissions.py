@@ -175,7 +175,7 @@ def _call(session: ProjectSession, needed: Command, function: Callable[[], Any])
     try:
         response = _visible(session, needed, function)
     except HeadraceError as error:
-        if error.hint and not unrestricted(session):
+        if error.hint:
             error.hint = _proposals(session).hint(error.hint)
         from headrace.access.hidden_values import render_error
 
@@ -184,9 +184,9 @@ def _call(session: ProjectSession, needed: Command, function: Callable[[], Any])
     from headrace.access.hidden_values import rendered
 
     response = rendered(response, _rendering(session, needed), rows=needed.permission is READ)
-    if session.names_roles or unrestricted(session):
+    if session.production is None and (session.names_roles or unrestricted(session)):
         return response
-    return _proposals(session).without_others(response)
+    return _proposals(session, with_role=not session.names_roles).of(response)
 
 
 def _rendered_progress(
@@ -468,12 +468,13 @@ def needed_role(session: ProjectSession, command: str) -> str:
     return _needed_role(session, functools.partial(allows_somewhere, session), command)
 
 
-def _proposals(session: ProjectSession) -> Proposals:
-    """Return what the session's identity may be told to run."""
+def _proposals(session: ProjectSession, *, with_role: bool = True) -> Proposals:
+    """Return what the session's identity may be told to run; without `with_role`, everything."""
     from headrace.access.proposals import Proposals
 
     allows_any = functools.cache(functools.partial(allows_somewhere, session))
-    return Proposals(by_name(), functools.partial(_needed_role, session, allows_any))
+    lacking = functools.partial(_needed_role, session, allows_any) if with_role else lambda _: ""
+    return Proposals(by_name(), lacking, session.here)
 
 
 def _needed_role(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 _IN_TEXT = re.compile(r"`(headrace [^`]+)`")
 _PREVIEW = "--dry-run"
+_ENVIRONMENT = re.compile(r" --env \S+")
 
 
 def is_command(text: str) -> bool:
@@ -19,12 +20,19 @@ def commands_in(hint: str) -> list[str]:
     return [hint] if is_command(hint) else _IN_TEXT.findall(hint)
 
 
+def with_commands(hint: str, change: Callable[[str], str]) -> str:
+    """Return a hint with another text for each of its commands."""
+    if is_command(hint):
+        return change(hint)
+    return _IN_TEXT.sub(lambda quoted: f"`{change(quoted[1])}`", hint)
+
+
 def name_of(command: str, names: Collection[str]) -> str | None:
     """Return the longest of the names that a typed command begins with, its options considered.
 
     None for commands of other programs, and for those that are in no table.
     """
-    words = command.split()
+    words = _ENVIRONMENT.sub("", command, count=1).split()
     if words[:1] != ["headrace"]:
         return None
     positional = [word for word in words[1:] if not word.startswith("-")]

@@ -1,4 +1,7 @@
-"""Commands that responses and hints propose: those that their reader's roles include (TRUST Z4)."""
+"""Commands that responses and hints propose: those that their reader's roles include (TRUST Z4).
+
+In an environment they have its option.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from headrace.access.printed_commands import commands_in, is_command, name_of
+from headrace.access.printed_commands import commands_in, is_command, name_of, with_commands
 from headrace.responses.base import RepairRow
 from headrace.responses.incidents import IncidentRepairRow
 
@@ -31,31 +34,39 @@ _PLAIN = re.compile(r"(str|int|float|bool|datetime|date|None|list\[|\]|[ |])+")
 class Proposals:
     """What the reader of a response may be told to run. Each command is decided once."""
 
-    def __init__(self, names: Collection[str], needed_role: Callable[[str], str]) -> None:
+    def __init__(
+        self,
+        names: Collection[str],
+        needed_role: Callable[[str], str],
+        here: Callable[[str], str] = str,
+    ) -> None:
         """`names` are the commands as typed.
 
-        `needed_role` returns the role that a command needs and the reader lacks, or an empty text.
+        `needed_role` returns the role that a command needs and the reader lacks, or an empty text;
+        `here` returns a command with the option that it needs in the environment.
         """
         self._names = names
         self._needed_role = cache(needed_role)
+        self._here = here
 
     def hint(self, text: str) -> str:
         """Return a hint with the role that its first refused command needs, if there is one."""
+        hint = with_commands(text, self._here)
         for command in commands_in(text):
             if role := self._needed_role(command):
-                return f"{text} (`{name_of(command, self._names)}` needs {role})"
-        return text
+                return f"{hint} (`{name_of(command, self._names)}` needs {role})"
+        return hint
 
-    def without_others(self, response: T) -> T:
+    def of(self, response: T) -> T:
         """Return a response without commands that other roles run: they become null.
 
         Hints keep theirs, with the role. Rows of data stay as they are: only fields of Headrace's
         own rows are commands.
         """
-        permitted: T = self._without(response)
+        permitted: T = self._of(response)
         return permitted
 
-    def _without(self, value: Any) -> Any:
+    def _of(self, value: Any) -> Any:
         if isinstance(value, msgspec.Struct):
             return self._struct(value)
         if isinstance(value, dict):
@@ -81,11 +92,12 @@ class Proposals:
         if isinstance(value, str):
             if field == "hint":
                 return self.hint(value)
-            refused = field in COMMAND_FIELDS and is_command(value) and self._needed_role(value)
-            return None if refused else value
+            if field not in COMMAND_FIELDS or not is_command(value):
+                return value
+            return None if self._needed_role(value) else self._here(value)
         if field in LIST_FIELDS and isinstance(value, list):
             return self._permitted(value, in_order=isinstance(row, IN_ORDER))
-        return self._without(value)
+        return self._of(value)
 
     def _permitted(self, commands: Sequence[str], *, in_order: bool) -> list[str]:
         """Return the commands that the reader may run; those `in_order` end before another one."""
@@ -94,7 +106,7 @@ class Proposals:
             if in_order
             else (command for command in commands if not self._needed_role(command))
         )
-        return list(select)
+        return [self._here(command) for command in select]
 
 
 @cache

@@ -272,9 +272,9 @@ class ProjectSession:
 
     def here(self, command: str) -> str:
         """Return a `headrace` command with the option that it needs in this environment."""
-        if self.production is None:
+        if self.production is None or " --env " in command:
             return command
-        return f"headrace --env {shlex.quote(self.env)}{command.removeprefix('headrace')}"
+        return f"{command} --env {shlex.quote(self.env)}"
 
     def instant(self, at_us: int) -> datetime:
         """Return a time of the store, in the project's time zone."""

@@ -14,7 +14,6 @@ from headrace.ledger.compute_time import (
     monthly_change,
 )
 from headrace.model import Project
-from headrace.model.settings import PRODUCTION
 from headrace.plan import ChangeKind, Compiled
 from headrace.plan import invalidation as planning
 from headrace.plan.backfills import Backfill, Chosen, Mode
@@ -132,7 +131,7 @@ def stale_rows(chosen: Iterable[Chosen]) -> list[StaleRow]:
     ]
 
 
-def needed_rows(project: Project, invalidated: Invalidation, env: str) -> list[NeededRow]:
+def needed_rows(project: Project, invalidated: Invalidation) -> list[NeededRow]:
     """Return the backfills as rows of the response, each with its command."""
     return [
         NeededRow(
@@ -140,7 +139,7 @@ def needed_rows(project: Project, invalidated: Invalidation, env: str) -> list[N
             from_=item.first,
             to=item.last,
             mode=item.mode,
-            command=_command(item, env),
+            command=_command(item),
             counts=None
             if item.backfill is None
             else count_partitions(
@@ -151,10 +150,9 @@ def needed_rows(project: Project, invalidated: Invalidation, env: str) -> list[N
     ]
 
 
-def _command(item: NeededBackfill, env: str) -> str:
+def _command(item: NeededBackfill) -> str:
     words = [
         "headrace",
-        *(["--env", env] if env != PRODUCTION else []),
         "backfill",
         *item.nodes,
         "--from",

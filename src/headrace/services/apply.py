@@ -277,7 +277,7 @@ def _apply_confirmed(context: CommandContext, arguments: ApplyArguments) -> Appl
         _done(context, draft, "applied", now_applied.id, plan.plan_id),
         promoted=promoted,
         stale=invalidation.stale_rows(left.stale),
-        backfills=invalidation.needed_rows(compiled.project, left, context.session.env),
+        backfills=invalidation.needed_rows(compiled.project, left),
         steps_done=_steps_done(plan, promoted),
     )
 
@@ -366,7 +366,7 @@ def _response(
             stale = invalidation.outstanding(
                 tx, session.compiled, version=session.version, now_us=now_us
             )
-        backfills = invalidation.needed_rows(session.compiled.project, stale, session.env)
+        backfills = invalidation.needed_rows(session.compiled.project, stale)
     return ApplyResponse(
         now=session.now(),
         state=state,

@@ -316,7 +316,7 @@ def _accept(context: CommandContext, arguments: AcceptArguments) -> AcceptRespon
         version=now_applied.id,
         reread=keys,
         stale=invalidation.stale_rows(effect.stale),
-        backfills=invalidation.needed_rows(before.compiled.project, effect, context.session.env),
+        backfills=invalidation.needed_rows(before.compiled.project, effect),
         counts=counts,
     )
 

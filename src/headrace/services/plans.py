@@ -225,14 +225,13 @@ def _next(
 ) -> str:
     """Return the next command: apply here, or in production if the environment is up to date."""
     if plan.steps or session.compiled is None:
-        command = command_line(
+        return command_line(
             "apply",
             *filter(None, [response.plan_id]),
             *version_words(version),
             *(word for item in keep for word in ("--keep", item)),
             *(("--reason", "TEXT") if keep else ()),
         )
-        return session.here(command)
     is_tried = session.production is not None and bool(response.changes)
     return f"headrace --env {PRODUCTION} apply" if is_tried else "headrace status"
 
@@ -292,7 +291,7 @@ def prepare(
         bytes_estimate=cost.size,
         compute=_compute_row(session, cost.compute),
         month=_month_row(session, cost.month),
-        backfills=invalidation.needed_rows(compiled.project, invalidated, session.env),
+        backfills=invalidation.needed_rows(compiled.project, invalidated),
         built=promoted_rows(offers),
         against=base.called,
         env=session.env,

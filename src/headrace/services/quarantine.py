@@ -322,10 +322,8 @@ def _excepted(
         session, tx, project, msgspec.structs.replace(row, state="held"), seen=True
     )
     at = partition_argument(record.node, record.partition)
-    renew = session.here(
-        command_line("quarantine", "accept", at, "--reason", "TEXT", "--until", "T")
-    )
-    take_back = session.here(command_line("unpublish", at, "--reason", "TEXT"))
+    renew = command_line("quarantine", "accept", at, "--reason", "TEXT", "--until", "T")
+    take_back = command_line("unpublish", at, "--reason", "TEXT")
     accepted = msgspec.structs.replace(
         quarantine_row,
         state="accepted",
@@ -389,7 +387,7 @@ def _row(
         attempt=f"{item.epoch}.{item.n}",
         todo=_todo(session, repair),
         decide=[
-            session.here(command)
+            command
             for command in _decisions(tx, item, renamed=renamed)
             if item.state in ("held", "rejected")
         ],

@@ -486,12 +486,19 @@ class _OutcomeWithData(_Outcome, frozen=True, kw_only=True):
     """Path of the withheld data, or of the rows left out, relative to the data folder."""
     quarantined_rows: int | None = None
     """Row count of data that wasn't staged, if known."""
+    unstaged: dict[str, int] = {}
+    """Deliveries that weren't staged: row count of each partition, if known."""
     acceptable: bool = True
     """Whether withheld data can be published once a person accepts it."""
     drift: tuple[DriftChange, ...] = ()
     """Deliveries: differences from what is expected of the interval."""
     facts: tuple[Fact, ...] = ()
     """Anomalies."""
+
+    def rows_of(self, key: str) -> int | None:
+        """Return the row count of one partition's data, staged or not; None if unknown."""
+        staged = {} if self.staged is None else {p.key: p.rows for p in self.staged.partitions}
+        return (staged or self.unstaged).get(key, self.quarantined_rows)
 
 
 class HeldOutcome(_OutcomeWithData, frozen=True, kw_only=True, tag="held"):

@@ -566,7 +566,7 @@ class Batch:
             state=state,
             reason=reason,
             path=outcome.quarantined,
-            rows=outcome.staged.rows if outcome.staged else outcome.quarantined_rows,
+            rows=outcome.rows_of(key),
             sample=msgspec.json.encode(sample).decode() if sample else None,
             delivery_id=attempt.prepared.delivery_of(key),
             at=self._now,

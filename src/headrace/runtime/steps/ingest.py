@@ -554,7 +554,7 @@ def _refused(
         measures=Measures(),
         reason=why.detail if isinstance(why, Drift) else why.reason,
         quarantined=raw,
-        quarantined_rows=_rows(task, copy, name, context),
+        unstaged=_rows(task, copy, name, context),
         drift=changes,
         facts=(*facts, *facts_of(changes)),
     )
@@ -565,8 +565,11 @@ def _is_held(why: Unread) -> bool:
     return not isinstance(why, UnreadableFile) or why.code == DISAGREES
 
 
-def _rows(task: IngestTask, copy: RawCopy, name: str, context: WorkerContext) -> int | None:
-    """Return the row count of a held delivery, read without its contract; None if unknown."""
+def _rows(task: IngestTask, copy: RawCopy, name: str, context: WorkerContext) -> dict[str, int]:
+    """Return the rows of each partition of a held delivery, read without its contract.
+
+    Nothing if they are unknown.
+    """
     import duckdb
 
     connection = context.session(task.source.timezone).connection
@@ -579,14 +582,18 @@ def _rows(task: IngestTask, copy: RawCopy, name: str, context: WorkerContext) ->
         options=task.source.connector,
     )
     if not isinstance(delivery, PreparedDelivery):
-        return None
+        return {}
     try:
-        row = connection.execute(f"SELECT count(*) FROM ({delivery.select_sql})").fetchone()
-    except duckdb.Error:
-        return None
+        key = literal(task.keys[0])
+        if len(task.keys) > 1:
+            key = key_of_rows(task.source, delivery.schema.columns, task.keys).sql
+        counted = f"SELECT {key}, count(*) FROM ({delivery.select_sql}) GROUP BY ALL"
+        counts = dict(connection.execute(counted).fetchall())
+    except (duckdb.Error, CannotRead):
+        return {}
     finally:
         delivery.discard()
-    return int(row[0]) if row else None
+    return dict.fromkeys(task.keys, 0) | counts
 
 
 def _failed(task: IngestTask, message: str, kind: ErrorKind, code: str = "") -> FailedOutcome:

@@ -48,7 +48,6 @@ NOT_RUN = {
     ("docs/how-to/approve.md", 'headrace approve A1 --reason "agreed wit'): (
         "needs a second person, whom tests/cli/test_policy_rules.py has"
     ),
-    ("docs/how-to/pull-requests.md", "name: headrace"): "needs GitHub",
     ("docs/how-to/validate.md", "repos:"): "needs pre-commit, which fetches packages",
     ("docs/how-to/backup.md", "[backup]"): "names a disk that isn't there",
     ("docs/how-to/from-airflow.md", "from headrace_airflow import HeadracePar"): (

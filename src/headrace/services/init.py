@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import enum
 import json
 import os
 import re
@@ -291,24 +292,65 @@ def _text(value: Any) -> str:
 SETTINGS_FILE = "headrace.toml"
 
 
+class CiSystem(enum.StrEnum):
+    """What runs `headrace ci` on a change."""
+
+    GITHUB = "github"
+    GITLAB = "gitlab"
+    AZURE = "azure"
+
+
+CI_TEXTS = Path(__file__).parent.parent / "ci_files"
+CI_FILES = {
+    CiSystem.GITHUB: ".github/workflows/headrace.yml",
+    CiSystem.GITLAB: ".gitlab/headrace.yml",
+    CiSystem.AZURE: "azure-pipelines-headrace.yml",
+}
+"""The path in a repository of the file for each system."""
+_GITLAB_FILE = ".gitlab-ci.yml"
+"""The one file that GitLab reads, which often has jobs already; it includes others."""
+
+
 def init(
     directory: Annotated[Path, Argument("[DIR]", help="where (default: this folder)")],
     files: Annotated[
         Sequence[Path],
         Option("--from", metavar="FILE…", help="derive sources, contracts and assets from these"),
     ],
+    ci: Annotated[
+        CiSystem | None,
+        Option(
+            "--ci",
+            metavar="github|gitlab|azure",
+            help="write the file of its jobs, which run `headrace ci` on each change",
+        ),
+    ] = None,
 ) -> InitResponse:
     """Write a project into `directory`, created if missing, and return the next command.
 
-    Nothing is overwritten: raises ProjectError, and writes nothing, if a project or a file exists
-    already. Raise UsageError for unreadable files.
+    With `ci`, write the file of a system's jobs, into an existing project, too. Nothing is
+    overwritten: raises ProjectError, and writes nothing, if a project or a file exists already.
+    Raise UsageError for unreadable files.
     """
+    jobs, notes = ({}, []) if ci is None else _jobs(directory, ci)
     if (directory / SETTINGS_FILE).exists():
-        raise ProjectError(
-            f"{directory / SETTINGS_FILE} is there already: this is a project",
-            hint="headrace status, or name another folder",
+        if ci is None or files:
+            raise ProjectError(
+                f"{directory / SETTINGS_FILE} is there already: this is a project",
+                hint="headrace status, or name another folder",
+            )
+        existing = InitResponse(
+            directory=str(directory),
+            files=[],
+            sources=[],
+            assets=[],
+            consumers=[],
+            notes=notes,
+            next=f"git add {shlex.join(os.path.normpath(directory / path) for path in jobs)}",
         )
+        return _written(directory, jobs, {}, existing)
     name, timezone = _project_name(directory), machine_timezone()
+    editors = {**jobs, **_for_editors(directory)}
     if not files:
         project = InitResponse(
             directory=str(directory),
@@ -316,11 +358,12 @@ def init(
             sources=["orders"],
             assets=["orders_clean", "daily_revenue"],
             consumers=["morning-report"],
-            notes=[],
+            notes=notes,
             next="",
         )
-        return _written(directory, starter(name, timezone, datetime.now(UTC)), {}, project)
-    sources, notes = _learnt(file_inference.groups([_readable(path) for path in files]))
+        new = starter(name, timezone, datetime.now(UTC))
+        return _written(directory, new | editors, {}, project)
+    sources, unread = _learnt(file_inference.groups([_readable(path) for path in files]))
     new, copies = _derived(directory, name, timezone, sources)
     names = [group.name for group, _ in sources]
     project = InitResponse(
@@ -329,7 +372,11 @@ def init(
         sources=names,
         assets=[f"{source}_clean" for source in names],
         consumers=[f"{source}-report" for source in names],
-        notes=[*(note for source in sources for each in source for note in each.warnings), *notes],
+        notes=[
+            *(note for source in sources for each in source for note in each.warnings),
+            *unread,
+            *notes,
+        ],
         next="",
         learnt=list(filter(None, (learned_schema(None, g.name, at.schema) for g, at in sources))),
         declared={
@@ -342,7 +389,27 @@ def init(
             for group, learnt in sources
         },
     )
-    return _written(directory, new, copies, project)
+    return _written(directory, new | editors, copies, project)
+
+
+def _jobs(directory: Path, ci: CiSystem) -> tuple[dict[str, NewFile], list[str]]:
+    """Return the file of a system's jobs, by its path from the project's folder, and notes on it.
+
+    It is in the folder of the git repository, or in the project's if there is none.
+    """
+    project = directory.resolve()
+    root = next((at for at in (project, *project.parents) if (at / ".git").exists()), project)
+    folder = project.relative_to(root).as_posix()
+    text = (CI_TEXTS / f"{ci}.yml").read_text(encoding="utf-8")
+    texts = {CI_FILES[ci]: text.replace('"."', json.dumps(folder, ensure_ascii=False))}
+    notes = [f"{CI_FILES[ci]} says in its first lines what its jobs need"]
+    include = f"include: [{{local: {CI_FILES[ci]}}}]"
+    if ci is CiSystem.GITLAB and (root / _GITLAB_FILE).exists():
+        notes.append(f"add to {_GITLAB_FILE}: {include}")
+    elif ci is CiSystem.GITLAB:
+        texts[_GITLAB_FILE] = f"{include}\n"
+    up = Path(os.path.relpath(root, project))
+    return {(up / path).as_posix(): NewFile(text.encode()) for path, text in texts.items()}, notes
 
 
 def _learnt(groups: list[FileGroup]) -> tuple[list[tuple[FileGroup, InferredColumns]], list[str]]:
@@ -392,15 +459,15 @@ def _written(
     copies: dict[str, Path],
     project: InitResponse,
 ) -> InitResponse:
-    new = {**new, **_for_editors(directory)}
     there = [
         path
         for path in [*new, *copies]
-        if os.path.lexists(directory / path) and path != ".gitignore"
+        if os.path.lexists(_full(directory, path)) and path != ".gitignore"
     ]
     if there:
         raise ProjectError(
-            f"{directory / there[0]} is there already, and nothing is ever overwritten",
+            f"{os.path.normpath(directory / there[0])} is there already, and nothing is ever"
+            " overwritten",
             hint="name an empty folder: headrace init DIR",
         )
     paths: list[Path] = []
@@ -418,8 +485,13 @@ def _written(
         ) from error
     enter = "" if directory.resolve() == Path.cwd() else f"cd {shlex.quote(str(directory))} && "
     return msgspec.structs.replace(
-        project, files=sorted([*new, *copies]), next=f"{enter}headrace run"
+        project, files=sorted([*new, *copies]), next=project.next or f"{enter}headrace run"
     )
+
+
+def _full(directory: Path, path: str) -> Path:
+    """Return the whole path of a file to be written, whose folders needn't exist."""
+    return (directory / path).parent.resolve() / Path(path).name
 
 
 def _for_editors(directory: Path) -> dict[str, NewFile]:

@@ -13,7 +13,7 @@ from headrace.cli.run_results import render_learnt_source
 from headrace.cli.terminal import ColumnLayout, StyledCell, joined
 from headrace.project.parameters import Option
 from headrace.responses import InitResponse
-from headrace.services.init import init
+from headrace.services.init import CiSystem, init
 
 # `headrace init [DIR]`
 
@@ -41,19 +41,25 @@ def init_arguments(arguments: list[str]) -> list[str]:
     "init:init", group="start", summary="create a project; --from FILE… derives it from files"
 )
 def init_command(
-    invocation: Invocation, directory: Path | None = None, *, files: list[Path]
+    invocation: Invocation,
+    directory: Path | None = None,
+    *,
+    files: list[Path],
+    ci: CiSystem | None,
 ) -> int:
     """Create a project that runs: a small example, or with --from a project derived from files.
 
-    Write the folder before --from: everything after it is a file.
+    Write the folder before --from: everything after it is a file. In a project, --ci only adds its
+    file.
     """
-    response = init(directory or Path(), files)
+    response = init(directory or Path(), files, ci)
     invocation.show(response, _render_project, clock=False)
     return 0
 
 
 def _render_project(response: InitResponse, page: CommandOutput) -> None:
-    page.say(f"✓ a new project in {response.directory}", "good")
+    new = "a new project" if response.sources else "new files"
+    page.say(f"✓ {new} in {response.directory}", "good")
     kinds = [
         ("sources", response.sources),
         ("assets", response.assets),
@@ -61,7 +67,7 @@ def _render_project(response: InitResponse, page: CommandOutput) -> None:
     ]
     page.table(
         [ColumnLayout("", least=9), ColumnLayout("", gives=1, least=20)],
-        [[StyledCell(kind, "dim"), joined(names, 8)] for kind, names in kinds],
+        [[StyledCell(kind, "dim"), joined(names, 8)] for kind, names in kinds if names],
         header=False,
     )
     files = [file for file in response.files if not file.startswith(EDITOR_FOLDER)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import os
 import sys
 from typing import Annotated
 
@@ -10,6 +11,7 @@ from headrace.cli.commands.plans import render_differences, render_plan
 from headrace.cli.plan_markdown import annotated, annotation
 from headrace.extension import (
     CommandOutput,
+    HeadraceError,
     Invocation,
     Option,
     command_line,
@@ -43,6 +45,10 @@ def ci_command(
             help="markdown: a comment; github: annotations, and the comment",
         ),
     ] = CiFormat.TEXT,
+    comment: Annotated[
+        bool,
+        Option("--comment", help="in a job of GitHub, GitLab, Azure: keep one on the pull request"),
+    ] = False,
 ) -> int:
     """Validate the files, run the unit tests, build what changed in the environment `ci`, and
     compare its rows with production's. Production and its exports stay as they are.
@@ -51,8 +57,11 @@ def ci_command(
     at --against, in a temporary folder. The exit code is 1 for an error, a test that doesn't pass,
     and data that can't be published.
     """
+    from headrace_testing.cli.comments import comments_of
     from headrace_testing.services.ci import ci
 
+    comments = comments_of(os.environ) if comment else None
+    project = invocation.session.settings.name
     response = ci(invocation.session, against=against, progress=invocation.progress())
     if form is CiFormat.TEXT or invocation.options.json:
         invocation.show(response, _render)
@@ -60,6 +69,11 @@ def ci_command(
         if form is CiFormat.GITHUB:
             sys.stdout.write(_annotations(response))
         sys.stdout.write(response.markdown)
+    if comments is not None:
+        try:
+            comments.publish(response.markdown, project)
+        except HeadraceError as error:  # the result counts, and its comment may be forbidden
+            invocation.note(f"no comment: {error}; {error.hint}")
     return int(not response.ok)
 
 

@@ -382,7 +382,7 @@ def test_variables_of_the_environment_exist() -> None:
     """Would catch: a variable that nothing reads."""
     read = "".join(
         path.read_text(encoding="utf-8")
-        for folder in ("src", "tests", "scripts")
+        for folder in ("src", "tests", "scripts", *ROOT.glob("packages/*/src"))
         for path in (ROOT / folder).rglob("*.py")
     )
     read += (ROOT / "packages/headrace-ui/hatch_build.py").read_text(encoding="utf-8")

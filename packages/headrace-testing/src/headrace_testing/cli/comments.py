@@ -61,20 +61,22 @@ class Comments(NamedTuple):
 
     def _listed(self, client: httpx.Client) -> Iterator[tuple[str, str]]:
         """Yield for each comment the address that replaces it, and its text."""
-        for page in range(1, PAGES_MAX + 1):
-            answer = client.get(self.url, params={"per_page": PAGE_SIZE, "page": page})
-            answer.raise_for_status()
-            if self.in_threads:
-                for thread in answer.json()["value"]:
-                    for first in thread["comments"][:1]:
-                        address = self.edit_url.format(thread=thread["id"], id=first["id"])
-                        yield address, first.get("content") or ""
-                return
-            comments = answer.json()
-            for comment in comments:
-                yield self.edit_url.format(id=comment["id"]), comment["body"] or ""
+        if self.in_threads:
+            for thread in self._page(client, 1)["value"]:
+                for first in thread["comments"][:1]:
+                    address = self.edit_url.format(thread=thread["id"], id=first["id"])
+                    yield address, first.get("content") or ""
+            return
+        for number in range(1, PAGES_MAX + 1):
+            comments = self._page(client, number)
+            yield from ((self.edit_url.format(id=at["id"]), at["body"] or "") for at in comments)
             if len(comments) < PAGE_SIZE:
                 return
+
+    def _page(self, client: httpx.Client, number: int) -> Any:
+        answer = client.get(self.url, params={"per_page": PAGE_SIZE, "page": number})
+        answer.raise_for_status()
+        return answer.json()
 
     def _added(self, body: str) -> dict[str, Any]:
         if not self.in_threads:

@@ -58,6 +58,8 @@ class Access(msgspec.Struct, frozen=True):
     """Networks of private addresses that requests may be sent to."""
     bytes_max: int = DELIVERY_BYTES_MAX
     """Of one delivery, by the source's history; a larger one is refused while it is fetched."""
+    published: bool = True
+    """Whether the newest delivery of a source with a partition for each is published."""
 
 
 class Fetched(msgspec.Struct, frozen=True):
@@ -70,6 +72,8 @@ class Fetched(msgspec.Struct, frozen=True):
     path: Path
     name: str
     modified_us: int | None = None
+    version: str | None = None
+    """Replaces the delivery's version in the transaction that publishes or withholds it."""
 
 
 class Unavailable(Exception):

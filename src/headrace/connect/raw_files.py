@@ -40,7 +40,8 @@ CHUNK_BYTES = 1 << 20
 class ChangedWhileRead(HeadraceError):
     """The file changed or vanished between its observation and the end of the copy.
 
-    Transient: the next observation finds the new state.
+    Transient: the next observation finds the new state. A delivery whose bytes were kept before is
+    read from them instead.
     """
 
 
@@ -55,6 +56,8 @@ class RawCopy(msgspec.Struct, frozen=True):
 
     `sha256` is then the hash of their hashes, and `path` the first file's.
     """
+    version: str | None = None
+    """The delivery's version as its source gave it with the bytes (`connectors.Fetched`)."""
 
 
 def store_raw(

@@ -23,6 +23,7 @@ from headrace.connect.deliveries import (
     Observation,
     printable,
 )
+from headrace.connect.raw_files import ChangedWhileRead
 from headrace.model.connections import CONNECTION_SCHEMES, DATABASES
 from headrace.model.connectors import json_path
 from headrace.model.errors import message_of, shown, words_of
@@ -45,6 +46,7 @@ __all__ = [
     "WHOLE",
     "Access",
     "CannotRead",
+    "ChangedWhileRead",
     "ConnectionKind",
     "DetectedDelivery",
     "Fetched",

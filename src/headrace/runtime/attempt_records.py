@@ -37,7 +37,7 @@ class AttemptRecords:
         self._drift: list[DriftRow] = []
         self._facts: list[FactRow] = []
         self._narrowed: list[tuple[str, int, int]] = []
-        self._deliveries: list[tuple[str, str | None, str | None, str | None, int, int]] = []
+        self._deliveries: list[ingestion.Settled] = []
 
     def write(self, tx: Transaction) -> None:
         """Write all rows."""
@@ -118,7 +118,15 @@ class AttemptRecords:
             if number is not None:
                 read = outcome.measures.bytes_in if outcome.sha256 else -1
                 self._deliveries.append(
-                    (state, reason, outcome.sha256, outcome.fingerprint, read, number)
+                    (
+                        state,
+                        reason,
+                        outcome.sha256,
+                        outcome.version,
+                        outcome.fingerprint,
+                        read,
+                        number,
+                    )
                 )
 
     def _deliver_each(
@@ -127,7 +135,7 @@ class AttemptRecords:
         for key, ingested in outcome.ingested.items():
             number = attempt.prepared.delivery_of(key)
             if number is not None:
-                read = (ingested.sha256, ingested.fingerprint, ingested.size_bytes)
+                read = (ingested.sha256, None, ingested.fingerprint, ingested.size_bytes)
                 self._deliveries.append((state, None, *read, number))
 
     def narrow(self, attempt: RunningAttempt) -> None:

@@ -384,6 +384,8 @@ class ObserveTask(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag
     """Contract columns, by which these files are read."""
     private_addresses: tuple[str, ...] = ALL_NETWORKS
     """Networks of private addresses that requests may be sent to."""
+    published: bool = True
+    """Whether the newest delivery is published."""
     now_us: int = 0
     handed: Handed | None = None
 
@@ -465,6 +467,8 @@ class _Outcome(
     measures: Measures
     audit: Audit | None = None
     sha256: str | None = None
+    version: str | None = None
+    """Of a fetched delivery, if its source gave it another one with the bytes."""
     fingerprint: str | None = None
     log_lines: int = 0
     environment: bytes = b""

@@ -18,7 +18,7 @@ from headrace.model.connectors import origin_of
 from headrace.model.intervals import bounds_us, key_at_us, keys_between, previous_key
 from headrace.model.times import Duration, parse_duration
 from headrace.runtime.messages import ObserveTask, SourceObserved
-from headrace.scheduler import AttemptId, DeliveryArrived
+from headrace.scheduler import AttemptId, DeliveryArrived, PartitionState
 from headrace.slo.freshness import known_until
 from headrace.store import Transaction
 from headrace.store.queries import availability, deliveries, ingestion
@@ -262,6 +262,7 @@ def observe_task(
         pinned=msgspec.json.decode(pinned, type=SourceSchema) if pinned else None,
         promised=contract.columns if contract and contract.columns else None,
         private_addresses=project.settings.private_addresses,
+        published=ingestion.newest_state(tx, source.name) == PartitionState.PUBLISHED,
         now_us=now,
     )
 

@@ -309,7 +309,7 @@ class Accepting:
         text = f"accepted by {self._one.actor.id}: {self._one.reason}"
         numbers = {row.delivery_id for row in self._one.rows if row.delivery_id is not None}
         ingestion.settle_deliveries(
-            tx, [("published", text, None, None, -1, number) for number in numbers]
+            tx, [("published", text, None, None, None, -1, number) for number in numbers]
         )
         record_decision(
             tx,

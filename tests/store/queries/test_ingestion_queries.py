@@ -172,21 +172,28 @@ def test_a_sample_of_waiting_deliveries(store: Store) -> None:
 
 def test_the_outcome_of_deliveries(store: Store) -> None:
     """Would catch: a hash that a later outcome without one deletes, an observed size that is
-    overwritten."""
+    overwritten, and a version that only the bytes told and that a later outcome deletes."""
     with store.write(None) as tx:
-        row = {"source": "s", "partition": "d1"}
+        row = {"source": "s", "partition": "d1", "version": "asked"}
         add(tx, "delivery", row | {"id": 1, "size_bytes": -1}, row | {"id": 2, "size_bytes": 20})
         ingestion.settle_deliveries(
-            tx, [("failed", "bad", "aa", "bb", 31, 1), ("published", None, "cc", None, 32, 2)]
+            tx,
+            [
+                ("failed", "bad", "aa", "told", "bb", 31, 1),
+                ("published", None, "cc", None, None, 32, 2),
+            ],
         )
-        ingestion.settle_deliveries(tx, [("held", None, None, None, 33, 1)])
+        ingestion.settle_deliveries(tx, [("held", None, None, None, None, 33, 1)])
         rows = tx.execute(
-            "select state, reason, sha256, fingerprint, size_bytes from delivery order by id"
+            "select state, reason, sha256, version, fingerprint, size_bytes from delivery order by"
+            " id"
         ).fetchall()
         assert [tuple(values) for values in rows] == [
-            ("held", None, "aa", "bb", 31),
-            ("published", None, "cc", None, 20),
+            ("held", None, "aa", "told", "bb", 31),
+            ("published", None, "cc", "asked", None, 20),
         ]
+        assert ingestion.newest_state(tx, "s") == "published"
+        assert ingestion.newest_state(tx, "nobody") is None
 
 
 def test_sizes_of_other_deliveries(store: Store) -> None:

@@ -76,6 +76,7 @@ def access_to(task: IngestTask | ObserveTask, context: WorkerContext) -> Access:
         now_us=task.now_us,
         private_addresses=task.private_addresses,
         bytes_max=task.bytes_max if isinstance(task, IngestTask) else DELIVERY_BYTES_MAX,
+        published=isinstance(task, ObserveTask) and task.published,
     )
 
 
@@ -86,7 +87,8 @@ def _fetch_one(
     if connector_name(task.source) is None:
         return store_raw(context.folders.project, delivery, context.folders.raw), delivery.path
     fetched = source_kind(task.source).fetch(access_to(task, context), delivery)
-    return store_fetched(fetched.path, context.folders.raw), fetched.name
+    copy = store_fetched(fetched.path, context.folders.raw)
+    return msgspec.structs.replace(copy, version=fetched.version), fetched.name
 
 
 def samples_of(task: IngestTask, context: WorkerContext, name: str) -> list[tuple[Path, str]]:

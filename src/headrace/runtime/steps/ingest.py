@@ -132,6 +132,7 @@ def _ingested(task: IngestTask, context: WorkerContext) -> tuple[TaskOutcome, in
             reason=fact.observed,
             quarantined=raw,
             sha256=copy.sha256,
+            version=copy.version,
             facts=(fact,),
             acceptable=False,
         )
@@ -141,8 +142,10 @@ def _ingested(task: IngestTask, context: WorkerContext) -> tuple[TaskOutcome, in
     twins = duplicate_delivery(task.found.partition, copy.size_bytes, copy.sha256, withheld)
     if isinstance(outcome, FailedOutcome):
         return msgspec.structs.replace(outcome, sha256=copy.sha256), copy.size_bytes
-    outcome = msgspec.structs.replace(outcome, sha256=copy.sha256, facts=(*outcome.facts, *twins))
-    return outcome, copy.size_bytes
+    facts = (*outcome.facts, *twins)
+    return msgspec.structs.replace(
+        outcome, sha256=copy.sha256, version=copy.version, facts=facts
+    ), copy.size_bytes
 
 
 def _unavailable(task: IngestTask, error: Unavailable) -> FailedOutcome:

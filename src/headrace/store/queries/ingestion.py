@@ -109,6 +109,15 @@ def known_versions(tx: Transaction, source: str) -> dict[str, tuple[str, str, in
     return results
 
 
+def newest_state(tx: Transaction, source: str) -> str | None:
+    """Return the state of a source's newest delivery; None if there is none."""
+    row = tx.execute(
+        "select state from delivery where source = ? and state <> 'recut' order by id desc limit 1",
+        (source,),
+    ).fetchone()
+    return row[0] if row else None
+
+
 def given_up(tx: Transaction, source: str, *, failed_by: int, rejected_by: int) -> list[str]:
     """Return intervals whose newest delivery failed, or was rejected, and may be read again.
 
@@ -412,17 +421,18 @@ def as_large_elsewhere(tx: Transaction, source: str, path: str, size_bytes: int)
     return tx.execute(sql, (source, path, size_bytes)).fetchone() is not None
 
 
-def settle_deliveries(
-    tx: Transaction, rows: Iterable[tuple[str, str | None, str | None, str | None, int, int]]
-) -> None:
-    """Record outcomes of deliveries: (state, reason, sha256, fingerprint, bytes, id).
+Settled = tuple[str, str | None, str | None, str | None, str | None, int, int]
+
+
+def settle_deliveries(tx: Transaction, rows: Iterable[Settled]) -> None:
+    """Record outcomes of deliveries: (state, reason, sha256, version, fingerprint, bytes, id).
 
     The bytes are used if the observation couldn't determine them.
     """
     tx.executemany(
-        "update delivery set state = ?, reason = ?, sha256 = coalesce(?, sha256), fingerprint ="
-        " coalesce(?, fingerprint), size_bytes = case when size_bytes < 0 then ? else size_bytes"
-        " end where id = ?",
+        "update delivery set state = ?, reason = ?, sha256 = coalesce(?, sha256), version ="
+        " coalesce(?, version), fingerprint = coalesce(?, fingerprint), size_bytes = case when"
+        " size_bytes < 0 then ? else size_bytes end where id = ?",
         rows,
     )
 

@@ -43,8 +43,9 @@ _TUNING = {  # nothing here must outlive a power cut
     "max_connections": "200",
     "shared_buffers": "32MB",
     "max_wal_size": "256MB",
-    "wal_level": "minimal",
+    "wal_level": "logical",
     "max_wal_senders": "0",
+    "max_replication_slots": "20",
     "log_min_messages": "warning",
     "timezone": "America/St_Johns",
 }

@@ -60,7 +60,7 @@ LEGACY = "headrace-legacy"
 _DATABASES = "headrace-databases"
 IN_PACKAGES = {
     SOURCES: {
-        **dict.fromkeys(("query", "table", "cursor"), _DATABASES),
+        **dict.fromkeys(("query", "table", "cursor", "changes"), _DATABASES),
         "http": "headrace-http",
         "airflow": "headrace-import",
     },

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import psycopg
 from psycopg.conninfo import make_conninfo
@@ -98,19 +98,22 @@ class PostgresqlSource(SourceDatabase):
 
     percent = True
 
-    def __init__(self, address: Address, timezone: str) -> None:
-        with _translated_errors():
-            self._connection = psycopg.connect(
+    def __init__(self, address: Address, timezone: str, *, first: str = "") -> None:
+        """Connect. The statement `first` is run before the transaction has its snapshot."""
+        with translated_errors():
+            self.connection = psycopg.connect(
                 make_conninfo(**_ALIVE | address.options | _keywords(address))
             )
-        with _translated_errors():
-            self._connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-            self._connection.read_only = True
+        with translated_errors():
+            self.connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            self.connection.read_only = True
+            if first:
+                self.connection.execute(first.encode())
             settings = _SETTINGS | {"TimeZone": timezone}
-            if self._connection.info.server_version >= _CHECKS_CLIENTS:
+            if self.connection.info.server_version >= _CHECKS_CLIENTS:
                 settings["client_connection_check_interval"] = "5s"
             for name, value in settings.items():
-                self._connection.execute("select set_config(%s, %s, true)", (name, value))
+                self.connection.execute("select set_config(%s, %s, true)", (name, value))
 
     def as_cursor(self, expression: str) -> str:
         return f"({expression})::text"
@@ -119,8 +122,8 @@ class PostgresqlSource(SourceDatabase):
         return checked_names([column.name for column in self._described(sql, values)])
 
     def rows(self, sql: str, values: Values) -> list[tuple[Any, ...]]:
-        with _translated_errors():
-            return self._connection.execute(sql.encode(), dict(values)).fetchall()
+        with translated_errors():
+            return self.connection.execute(sql.encode(), dict(values)).fetchall()
 
     def copy(self, sql: str, values: Values, target: Path) -> None:
         columns = self._described(sql, values)
@@ -135,24 +138,25 @@ class PostgresqlSource(SourceDatabase):
             " force_quote *)"
         )
         read = [self._read(item, f"c{n}") for n, item in enumerate(columns)]
-        with _translated_errors():
-            text_to_parquet(read, target, lambda write: self._send(statement, values, write))
+        with translated_errors():
+            text_to_parquet(read, target, lambda write: self.send(statement, values, write))
 
     def close(self) -> None:
         with contextlib.suppress(psycopg.Error):
-            self._connection.close()
+            self.connection.close()
 
     def _described(self, sql: str, values: Values) -> list[psycopg.Column]:
-        with _translated_errors():
-            cursor = self._connection.execute(
+        with translated_errors():
+            cursor = self.connection.execute(
                 f"select * from ({sql}) as headrace_rows limit 0".encode(), dict(values)
             )
             return list(cursor.description or ())
 
-    def _send(self, statement: str, values: Values, write: Write) -> None:
+    def send(self, statement: str, values: Values, write: Write) -> None:
+        """Send the text of a COPY statement."""
         with (
-            self._connection.transaction(),  # one that breaks off leaves the snapshot usable
-            self._connection.cursor() as cursor,
+            self.connection.transaction(),  # one that breaks off leaves the snapshot usable
+            self.connection.cursor() as cursor,
             cursor.copy(statement.encode(), dict(values)) as rows,
         ):
             for row in rows:
@@ -163,7 +167,7 @@ class PostgresqlSource(SourceDatabase):
 
         Arrays are read as JSON of their elements' texts, which needs no parser of our own.
         """
-        info = self._connection.adapters.types.get(column.type_code)
+        info = self.connection.adapters.types.get(column.type_code)
         return info.oid if info is not None and info.array_oid == column.type_code else None
 
     def _read(self, column: psycopg.Column, text: str) -> TextColumn:
@@ -171,20 +175,39 @@ class PostgresqlSource(SourceDatabase):
         element = self._element(column)
         if element is not None:
             return _list(column.name, text, _TYPES.get(element, "VARCHAR"))
-        if written := _WRITTEN.get(column.type_code):
-            return TextColumn(column.name, written.format(text))
-        if column.type_code == _NUMERIC:
-            if column.scale is None and column.name.lower() in self.as_doubles:
-                return TextColumn(column.name, f"CAST({text} AS DOUBLE)")
-            return _decimal(column, text)
-        kind = _TYPES.get(column.type_code, "VARCHAR")
-        return TextColumn(
-            column.name,
-            f"CAST({text} AS {kind})",
-            # DuckDB's cast of a date drops the era
-            f"suffix({text}, ' BC')" if kind == "DATE" else "false",
-            POINTS_IN_TIME,
-        )
+        doubled = column.scale is None and column.name.lower() in self.as_doubles
+        if column.type_code == _NUMERIC and doubled:
+            return TextColumn(column.name, f"CAST({text} AS DOUBLE)")
+        return scalar_column(column, text)
+
+
+class Typed(Protocol):
+    """A column's name and type, as a result or the catalog has them."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def type_code(self) -> int: ...
+    @property
+    def precision(self) -> int | None: ...
+    @property
+    def scale(self) -> int | None: ...
+
+
+def scalar_column(column: Typed, text: str) -> TextColumn:
+    """Return how PostgreSQL's text of a value that is no array becomes DuckDB's value."""
+    if written := _WRITTEN.get(column.type_code):
+        return TextColumn(column.name, written.format(text))
+    if column.type_code == _NUMERIC:
+        return _decimal(column, text)
+    kind = _TYPES.get(column.type_code, "VARCHAR")
+    return TextColumn(
+        column.name,
+        f"CAST({text} AS {kind})",
+        # DuckDB's cast of a date drops the era
+        f"suffix({text}, ' BC')" if kind == "DATE" else "false",
+        POINTS_IN_TIME,
+    )
 
 
 def _list(name: str, text: str, element: str) -> TextColumn:
@@ -198,7 +221,7 @@ def _list(name: str, text: str, element: str) -> TextColumn:
     return TextColumn(name, value, bad, holds)
 
 
-def _decimal(column: psycopg.Column, text: str) -> TextColumn:
+def _decimal(column: Typed, text: str) -> TextColumn:
     precision, scale = column.precision, column.scale
     if precision is not None and scale is not None and 0 <= scale <= DECIMAL_DIGITS_MAX:
         precision = min(max(precision, scale), DECIMAL_DIGITS_MAX)
@@ -226,7 +249,7 @@ def _keywords(address: Address) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def _translated_errors() -> Iterator[None]:
+def translated_errors() -> Iterator[None]:
     """Turn errors of PostgreSQL and its client into Unavailable."""
     try:
         yield

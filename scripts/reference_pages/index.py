@@ -48,6 +48,7 @@ HOW_TO = {
         "legacy/dbf",
         "remote-files",
         "databases",
+        "change-data",
         "http-api",
         "secrets",
         "secret-managers",

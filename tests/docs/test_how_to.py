@@ -11,6 +11,7 @@ from page_lab import ROOT, follow
 HOW_TO = ROOT / "docs" / "how-to"
 WITH_SERVERS = {
     "http-api": "test_how_to_http_api",
+    "change-data": "test_how_to_change_data",
     "databases": "test_how_to_databases",
     "remote-files": "test_how_to_remote_files",
     "postgresql": "test_how_to_postgresql",

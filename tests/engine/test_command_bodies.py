@@ -423,6 +423,26 @@ def test_the_type_that_a_hint_names_takes_the_value(
     assert bench.rows(produced.staged, produced.table)[0][2] is not None
 
 
+@pytest.mark.parametrize(
+    ("kind", "value", "named"),
+    [
+        ("bigint[]", '["x"]', "varchar[]"),
+        ("decimal(9,2)[]", "[1.555]", "decimal(38,3)[]"),
+        ("double[]", "[9007199254740993]", "decimal(38,0)[]"),
+        ("bigint[][]", "[[1], [1.5]]", "double[][]"),
+        ("date[]", '["2026-03-01 10:00:00"]', "timestamp[]"),
+        ("bigint[]", "5", "varchar"),
+        ("bigint[][]", "[5]", "varchar[]"),
+        ("struct(a bigint)[]", '[{"a": 1}, {"b": 2}]', "varchar[]"),
+        ("map(varchar, bigint)", '{"k": 1.5}', "varchar"),
+    ],
+)
+def test_a_hint_names_a_list_for_lists(bench: Bench, kind: str, value: str, named: str) -> None:
+    """Would catch: `varchar` for a list of texts, which would be one text of JSON."""
+    task = task_of(bench, kind, written("jsonl", value), declared=False)
+    assert f"{{n: '{named}'}}" in failure(bench, task).hint
+
+
 @pytest.mark.parametrize("declared", [False, True], ids=["of the table", "declared"])
 @pytest.mark.parametrize(
     ("ending", "kind", "value", "kept"),
@@ -520,6 +540,9 @@ FIRST_IN_JSON = [
     ('["2024-1-2"]', "VARCHAR[]", "['2024-1-2']"),
     ("[12345678901234567890]", "VARCHAR[]", "['12345678901234567890']"),
     ("[1.5, 19.999999999999999999]", "JSON", '[1.5,"19.999999999999999999"]'),
+    ("[9007199254740993, 0.5]", "JSON", "[9007199254740993,0.5]"),
+    ('{"k": {"l": [9007199254740993, 0.5]}}', "JSON", '{"k":{"l":[9007199254740993,0.5]}}'),
+    ("[9007199254740992, 0.5]", "DOUBLE[]", "[9007199254740992.0, 0.5]"),
     ('{"k": null}', "STRUCT(k VARCHAR)", "{'k': None}"),
     ('{"k": 1, "K": 2}', "JSON", '{"k":1,"K":2}'),
     ('[1, "x"]', "JSON", '[1,"x"]'),

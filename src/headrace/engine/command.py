@@ -55,6 +55,7 @@ from headrace.lake import PARTITION_COLUMN
 from headrace.lake.arrow_types import lost_in_file
 from headrace.lake.exact_json import exact_lines, file_has_inexact
 from headrace.lake.files import file_digest
+from headrace.lake.schema import WRITTEN
 from headrace.lake.sqltext import literal, quote, source_sql
 from headrace.lake.type_inference import infer_types
 from headrace.lake.types import Type, field_names, parse
@@ -389,8 +390,23 @@ def _learnt(
     inferred = _inferred(session, f"read_json({lines}, columns = {{{texts}}})", plain, paths)
     for name, kind in new.items():
         learnt = learnt_type(kind, "" if kind.fields else inferred[name.lower()].type)
+        if kind.fields and "DOUBLE" in learnt and _rounds(session, lines, name, kind):
+            learnt = "JSON"
         inferred[name.lower()] = KnownType(learnt, is_declared=False)
     return inferred
+
+
+def _rounds(session: DuckDBSession, lines: str, name: str, kind: Type) -> bool:
+    """Whether a nested column has whole numbers beside fractions that no double holds."""
+    read, value = exact(name, KnownType(kind.text, is_declared=False), kind)
+    rows = f"read_json({lines}, columns = {{{literal(name)}: {literal(read)}}})"
+    try:
+        session.connection.execute(
+            f"SELECT count(held) FROM (SELECT {value} FROM {rows}) AS computed(held)"
+        )
+    except duckdb.InvalidInputException as error:
+        return WRITTEN in str(error)
+    return False
 
 
 def _quote_inexact(paths: Sequence[Path]) -> bool:

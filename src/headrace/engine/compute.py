@@ -677,10 +677,11 @@ def _type_hint(
     if isinstance(error, ValueMismatch):
         name = error.columns[0]
         kind = _type_of_text(error) if error.value else _type_of_column(error, columns())
-        if kind != "VARCHAR" and re.fullmatch(CODE_PATTERN, error.value):
+        if not kind.startswith("VARCHAR") and re.fullmatch(CODE_PATTERN, error.value):
+            text = "varchar" + "[]" * kind.count("[]")
             return (
-                f"declare `columns: {{{name}: varchar}}` beside `command:` to keep it as it is"
-                f" written, or `columns: {{{name}: {error.kind.lower()}}}` if it is a number"
+                f"declare `columns: {{{name}: {text!r}}}` beside `command:` to keep it as it is"
+                f" written, or `columns: {{{name}: {error.kind.lower()!r}}}` if it is a number"
             )
     if isinstance(body, PythonBody):
         return (
@@ -694,8 +695,15 @@ def _type_hint(
 
 
 def _type_of_text(error: ValueMismatch) -> str:
-    """Return a type that takes the text that its column's type doesn't."""
-    text, kind = error.value.strip(), error.kind
+    """Return a type that takes the text that its column's type doesn't, as a list in lists."""
+    kind, lists = parse(error.kind), 0
+    while lists < error.level and kind.name == "LIST":
+        kind, lists = kind.fields[0][1], lists + 1
+    part = _type_of_part(error.value.strip(), kind.text) if lists == error.level else "VARCHAR"
+    return part + "[]" * lists
+
+
+def _type_of_part(text: str, kind: str) -> str:
     if kind in ("DATE", "TIME", "TIMESTAMP"):
         with contextlib.suppress(ValueError):
             dt.datetime.fromisoformat(text)

@@ -126,7 +126,7 @@ class _Column(NamedTuple):
         was read, `level` is how deeply it is nested. `seen` is TEXT for CSV.
         """
         if not kind.fields:
-            return (JSON if kind == JSON else TEXT), self._scalar(value, kind, seen)
+            return (JSON if kind == JSON else TEXT), self._scalar(value, kind, seen, level)
         if seen != JSON and seen.name != ("LIST" if kind.name == "LIST" else "STRUCT"):
             return self._parsed(value, kind, level)
         if kind.name == "STRUCT":
@@ -155,7 +155,7 @@ class _Column(NamedTuple):
         parsed = f"TRY_CAST({value} AS {Type(kind.name, texts.fields).text})"
         repeats = _repeats_key(value, kind) if kind.name == "STRUCT" else "false"
         lost = f"{parsed} IS NULL OR {repeats}"
-        return TEXT, self._held(value, lost, self.read(parsed, kind, texts, level)[1])
+        return TEXT, self._held(value, lost, self.read(parsed, kind, texts, level)[1], level)
 
     def _struct(self, value: str, kind: Type, seen: Type, level: int) -> tuple[Type, str]:
         others = {name.lower(): (name, part) for name, part in seen.fields}
@@ -173,10 +173,10 @@ class _Column(NamedTuple):
         lost = " OR ".join(
             ("false", *(f"struct_extract({value}, {literal(name)}) IS NOT NULL" for name in names))
         )
-        held = self._held(value, lost, f"struct_pack({', '.join(values)})")
+        held = self._held(value, lost, f"struct_pack({', '.join(values)})", level)
         return Type("STRUCT", (*read, *((name, TEXT) for name in names))), held
 
-    def _scalar(self, value: str, kind: Type, seen: Type) -> str:
+    def _scalar(self, value: str, kind: Type, seen: Type, level: int) -> str:
         if kind == TEXT:
             return value
         held = f"TRY_CAST({value} AS {kind.text})"
@@ -187,10 +187,10 @@ class _Column(NamedTuple):
             lost += f" OR {is_code(value)}" if seen.name != "DOUBLE" else ""
             if kind.name == "DOUBLE":
                 lost += f" OR {is_rounded(value, held, kind.name, shortest=True)}"
-        return self._held(value, f"{held} IS NULL OR {lost}", held)
+        return self._held(value, f"{held} IS NULL OR {lost}", held, level)
 
-    def _held(self, value: str, lost: str, held: str) -> str:
-        mark = literal(f"{WRITTEN}{len(self.name)} {self.name}")
+    def _held(self, value: str, lost: str, held: str, level: int) -> str:
+        mark = literal(f"{WRITTEN}{level}-{len(self.name)} {self.name}")
         return (
             f"CASE WHEN {value} IS NULL THEN NULL WHEN {lost}"
             f" THEN error({mark} || CAST({value} AS VARCHAR)) ELSE {held} END"

@@ -26,10 +26,10 @@ COLUMNS_MAX = 10_000
 WRITTEN = "headrace-written-"
 """Begins the error for a value that a program wrote and that doesn't fit.
 
-The length of its column's name follows, that name, and the value.
+How deeply it is nested follows, the length of its column's name, that name, and the value.
 """
 _LOSSY = re.compile(
-    rf"Invalid Input Error: (?:headrace-(lossy|carried)-(\d+)|{WRITTEN}(\d+) (.*))", re.DOTALL
+    rf"Invalid Input Error: (?:headrace-(lossy|carried)-(\d+)|{WRITTEN}(\d+)-(\d+) (.*))", re.DOTALL
 )
 _AS_TEXT = {("ENUM", "VARCHAR"), ("BIT", "VARCHAR"), ("JSON", "VARCHAR"), ("BIGNUM", "VARCHAR")}
 _PARTS = ", ".join(
@@ -73,15 +73,24 @@ Given = tuple[tuple[str, str], ...]
 class ValueMismatch(SchemaMismatch):
     """Values that the column's type can't hold. `columns` names that column, `kind` is its type.
 
-    `value` is the text of one of them, if a program wrote it as text.
+    `value` is the text of one of them, if a program wrote it as text; `level` is how deeply it is
+    nested in the column's value.
     """
 
     def __init__(
-        self, message: str, *, column: str, kind: str, hint: str = "", value: str = ""
+        self,
+        message: str,
+        *,
+        column: str,
+        kind: str,
+        hint: str = "",
+        value: str = "",
+        level: int = 0,
     ) -> None:
         super().__init__(message, columns=(column,), hint=hint)
         self.kind = kind
         self.value = value
+        self.level = level
 
 
 class CodeTypes(msgspec.Struct, frozen=True):
@@ -321,8 +330,8 @@ def value_mismatch(message: str, table: LakeTable) -> ValueMismatch | None:
     match = _LOSSY.fullmatch(message.strip())
     if match is None:
         return None
-    length = int(match[3] or 0)
-    written, value = (match[4] or "")[:length], (match[4] or "")[length:]
+    length = int(match[4] or 0)
+    written, value = (match[5] or "")[:length], (match[5] or "")[length:]
     named = (
         column
         for number, column in enumerate(table.columns)
@@ -348,6 +357,7 @@ def value_mismatch(message: str, table: LakeTable) -> ValueMismatch | None:
         column=column.name,
         kind=column.type,
         value=value,
+        level=int(match[3] or 0),
         hint=(
             "cast it in the body, or change the table's type with `headrace apply`"
             f" (`{column.name}::{'DECIMAL(38,0)' if column.type == 'BIGINT' else '…'}`)"

@@ -86,6 +86,97 @@ def test_an_enforced_contract_becomes_a_contract_of_the_asset(tmp_path: Path) ->
     )
 
 
+WRITTEN_AS = """
+models:
+  - name: a
+    config: {contract: {enforced: true}, materialized: %s}
+    columns: [{name: n, data_type: "%s"}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("dialect", "kind", "value", "carried"),
+    [
+        ("postgres", "numeric(9,2)", "1.239::numeric(10,3)", False),
+        ("postgres", "numeric(9,2)", "1.239::numeric(9,2)", True),
+        ("postgres", "numeric(9,2)", "select 1.2::numeric(9,2) as n union all select 7", False),
+        ("postgres", "numeric(9,2)", "*", False),
+        (
+            "postgres",
+            "numeric(9,2)",
+            "with a as (select 1.2::numeric(9,2) as n) select * from a",
+            True,
+        ),
+        (
+            "postgres",
+            "numeric(9,2)",
+            "with a as (select 1.2::numeric(9,3) as n) select * from a",
+            False,
+        ),
+        ("postgres", "char(3)", "'ab'::text", False),
+        ("postgres", "timestamp(0)", "'2026-01-01 10:00:00.7'::timestamp", False),
+        ("postgres", "timestamp", "'2026-01-01 10:00:00.7'::timestamp", True),
+        ("postgres", "varchar(3)", "'abc'::text", True),
+        ("redshift", "varchar(3)", "'abc'", False),
+        ("snowflake", "number", "1.5::number(9,2)", False),
+        ("duckdb", "decimal", "1.2345::decimal(9,4)", False),
+        ("duckdb", "decimal(9,4)", "1.2345::decimal(9,4)", True),
+        ("duckdb", "varchar(3)", "'abcdef'", True),
+        ("postgres", "bigint", "7::bigint", True),
+    ],
+)
+def test_a_contract_that_casts_is_for_a_person(
+    tmp_path: Path, dialect: str, kind: str, value: str, carried: bool
+) -> None:
+    """Would catch: 1.239 published where dbt's table has 1.24, since dbt compares types without
+    their sizes, and the database casts as it writes the table."""
+    text = value if "select" in value else f"select {value} as n"
+    text = "select * from {{ ref('raw_orders') }}" if value == "*" else text
+    for stored in ("table", "view"):
+        found = imported(
+            tmp_path / stored,
+            {"models/a.sql": text, "models/s.yml": WRITTEN_AS % (stored, kind)},
+            dialect=dialect,
+        )
+        doubt = f"dbt writes its column n as {kind}"
+        assert (doubt in found.model("a").why) == (stored == "table" and not carried)
+
+
+def test_a_length_of_a_contract_becomes_a_check(tmp_path: Path) -> None:
+    """Would catch: a longer text that is published, where PostgreSQL fails."""
+    files = {"models/a.sql": "select 'abc'::text as n", "models/s.yml": WRITTEN_AS}
+    for dialect, stored, options in (
+        ("postgres", "table", {"maxLength": 3}),
+        ("postgres", "view", None),
+        ("duckdb", "table", None),
+    ):
+        files["models/s.yml"] = WRITTEN_AS % (stored, "varchar(3)")
+        found = imported(tmp_path / f"{dialect}-{stored}", files, dialect=dialect)
+        assert properties(found, "a")[0].get("logicalTypeOptions") == options
+
+
+@pytest.mark.parametrize(
+    ("dialect", "kind", "known"),
+    [
+        ("snowflake", "real", "DOUBLE"),
+        ("snowflake", "int", "BIGINT"),
+        ("sqlserver", "float", "DOUBLE"),
+        ("sqlite", "integer", "BIGINT"),
+        ("postgres", "real", "FLOAT"),
+        ("postgres", "integer", "INTEGER"),
+        ("bigquery", "bignumeric", ""),
+    ],
+)
+def test_a_type_of_a_contract_is_the_databases(
+    tmp_path: Path, dialect: str, kind: str, known: str
+) -> None:
+    """Would catch: 32 bits for a type of the same name that has 64 in its database."""
+    files = {"models/a.sql": "select 1 as n", "models/s.yml": WRITTEN_AS % ("view", kind)}
+    found = imported(tmp_path, files, dialect=dialect)
+    written = "contracts/a.odcs.yaml" in found.files
+    assert (properties(found, "a")[0]["physicalType"] if written else "") == known
+
+
 def test_only_constraints_that_the_warehouse_holds_become_checks(tmp_path: Path) -> None:
     """Would catch: a key that Snowflake never checked, or one of a view, that stops a new run."""
     found = imported(
@@ -95,7 +186,7 @@ def test_only_constraints_that_the_warehouse_holds_become_checks(tmp_path: Path)
     )
     assert [set(column) for column in properties(found, "a")][1:] == [
         {"name", "physicalType"},
-        {"name", "physicalType", "required"},
+        {"name", "logicalType", "physicalType", "logicalTypeOptions", "required"},
     ]
     view = CONTRACT.replace("materialized: table", "materialized: view")
     found = imported(tmp_path / "b", {"models/a.sql": ORDERS_OF_DAYS, "models/s.yml": view})

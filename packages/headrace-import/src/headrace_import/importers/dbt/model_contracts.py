@@ -1,7 +1,8 @@
 """Enforced contracts of models, and types of seeds, as ODCS documents of the new project.
 
 dbt compares a model's columns and types with its contract before it builds the model, and the
-warehouse holds the constraints (https://docs.getdbt.com/reference/resource-configs/contract).
+warehouse holds the constraints (https://docs.getdbt.com/reference/resource-configs/contract). It
+compares types without their sizes; a database casts to them as it writes a table, not for a view.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
@@ -22,6 +24,18 @@ from headrace_import.importers.dbt.writing import flow, yaml_file
 
 _HOLDS_KEYS = frozenset({"duckdb", "postgres", "sqlite"})
 """Dialects whose databases refuse a second row with the same key."""
+
+
+_UNLIMITED = frozenset({"bigquery", "postgres", "sqlite"})
+"""Dialects whose bare NUMERIC has room for what a column of that type can have."""
+_WITHOUT_LENGTHS = frozenset({"duckdb", "sqlite"})
+"""Dialects that ignore the length of a text's type."""
+_LENGTHS = frozenset({"bigquery", "databricks", "postgres", "snowflake", "spark"})
+"""Dialects that refuse a text of more characters than its type has."""
+_SAME_NAME = {("snowflake", "real"): "DOUBLE", ("tsql", "float"): "DOUBLE"}
+_WHOLE_OF_64_BITS = frozenset({"snowflake", "sqlite"})
+"""Dialects all of whose whole numbers have 64 bits or more."""
+_TEXTS = exp.DataType.TEXT_TYPES - {exp.DataType.Type.CHAR, exp.DataType.Type.NCHAR}
 
 
 class NotCarried(Exception):
@@ -63,11 +77,8 @@ def write_seed_contract(
     NotCarried as `write_contract` does.
     """
     known = {name: _type(name, types[name], outcome.dialect) for name in header if name in types}
-    known |= inferred
-    columns = [
-        {"name": name, **({"physicalType": known[name]} if name in known else {})}
-        for name in header
-    ]
+    known |= {name: {"physicalType": kind} for name, kind in inferred.items()}
+    columns = [{"name": name, **known.get(name, {})} for name in header]
     return _write(outcome, seed.target, columns) if known else ""
 
 
@@ -104,25 +115,98 @@ def _typed_columns(outcome: Outcome, model: Model) -> dict[str, dict[str, Any]]:
     for item in columns_of(model.node):
         column = mapped(item)
         name = str(column.get("name") or "")
-        kind = _type(name, column.get("data_type"), outcome.dialect)
-        columns[name] = {"name": name, "physicalType": kind}
+        is_stored = model.fields.get("materialize") != "view"
+        columns[name] = {
+            "name": name,
+            **_type(name, column.get("data_type"), outcome.dialect, limited=is_stored),
+        }
         if description := plain_description(outcome, column.get("description")):
             columns[name]["description"] = description
     return columns
 
 
-def _type(column: str, written: object, dialect: str) -> str:
-    """Return DuckDB's name of a column's type. Raise NotCarried."""
+def casts_on_writing(outcome: Outcome, model: Model, source: str) -> Iterator[str]:
+    """Yield what a database changes as dbt writes the table of a model with a contract.
+
+    `source` is the model's SQL in dbt's dialect. A cast to the same type in it changes it before.
+    """
+    if not is_enforced(model) or model.fields.get("materialize") == "view":
+        return
+    dialect = outcome.dialect or "duckdb"
+    query = sqlglot.parse_one(source, dialect=dialect)
+    for column in map(mapped, columns_of(model.node)):
+        name, written = str(column.get("name") or ""), str(column.get("data_type") or "")
+        kind = _built(written, dialect)
+        if kind is not None and _casts(kind, dialect) and not _is_cast(query, name, kind):
+            yield f"dbt writes its column {name} as {written}: cast it to that in its SQL"
+
+
+def _is_cast(query: exp.Expr, name: str, kind: exp.DataType) -> bool:
+    """Whether a query's column is cast to the type, in each part of a UNION."""
+    parts = _outputs(query, {cte.alias: cte.this for cte in query.find_all(exp.CTE)})
+    names = [column.alias_or_name.lower() for column in parts[0]]
+    at = names.index(name.lower()) if name.lower() in names else len(names)
+    columns = [part[at].unalias() if at < len(part) else None for part in parts]
+    return all(isinstance(column, exp.Cast) and column.to == kind for column in columns)
+
+
+def _outputs(query: exp.Expr, ctes: Mapping[str, exp.Expr]) -> list[list[exp.Expr]]:
+    """Return the columns of each part of a UNION, none where a star isn't that of a CTE alone."""
+    if isinstance(query, exp.Subquery):
+        return _outputs(query.this, ctes)
+    if isinstance(query, exp.SetOperation):
+        return _outputs(query.left, ctes) + _outputs(query.right, ctes)
+    if not isinstance(query, exp.Select):
+        return [[]]
+    if not any(each.is_star for each in query.selects):
+        return [query.selects]
+    origin = query.find(exp.From)
+    name = "" if origin is None or query.args.get("joins") else origin.this.name
+    inner = {other: each for other, each in ctes.items() if each is not query}
+    return _outputs(inner[name], inner) if len(query.selects) == 1 and name in inner else [[]]
+
+
+def _built(written: str, dialect: str) -> exp.DataType | None:
+    try:
+        return exp.DataType.build(written, dialect=dialect)
+    except (SqlglotError, ValueError):
+        return None
+
+
+def _casts(kind: exp.DataType, dialect: str) -> bool:
+    """Whether a value that dbt takes for one of the type may become another one as it is written.
+
+    dbt doesn't compare sizes.
+    """
+    is_sized = bool(kind.expressions)
+    if kind.is_type("char", "nchar", "bpchar"):
+        return dialect not in _WITHOUT_LENGTHS
+    if kind.this in _TEXTS:
+        return is_sized and dialect not in _WITHOUT_LENGTHS | _LENGTHS
+    if kind.is_type("decimal"):
+        return is_sized or dialect not in _UNLIMITED
+    return is_sized and kind.this not in exp.DataType.INTEGER_TYPES
+
+
+def _type(column: str, written: object, dialect: str, *, limited: bool = True) -> dict[str, Any]:
+    """Return the type of a column as a contract says it, with its length if that is a limit.
+
+    Raise NotCarried.
+    """
     if not isinstance(written, str) or not written.strip():
         raise NotCarried(f"its column {column} has no data_type")
-    try:
-        kind = exp.DataType.build(written, dialect=dialect or "duckdb").sql("duckdb")
-    except (SqlglotError, ValueError) as error:
-        raise NotCarried(f"the type {written!r} of its column {column} is unknown") from error
-    known = duckdb_type(kind, None)
-    if known is None:
+    kind = _built(written, dialect or "duckdb")
+    if kind is None:
+        raise NotCarried(f"the type {written!r} of its column {column} is unknown")
+    known = _SAME_NAME.get((dialect, written.lower())) or duckdb_type(kind.sql("duckdb"), None)
+    if known is None or kind.is_type("bigdecimal"):
         raise NotCarried(f"the type {written!r} of its column {column} has no place in a contract")
-    return known
+    if dialect in _WHOLE_OF_64_BITS and kind.this in exp.DataType.INTEGER_TYPES:
+        known = "BIGINT"
+    if limited and kind.this in _TEXTS and kind.expressions and dialect in _LENGTHS:
+        length = {"maxLength": int(kind.expressions[0].name)}
+        return {"logicalType": "string", "physicalType": known, "logicalTypeOptions": length}
+    return {"physicalType": known}
 
 
 def _constraints(

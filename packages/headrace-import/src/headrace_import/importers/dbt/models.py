@@ -17,7 +17,12 @@ from headrace_import.importers.dbt.dialects import (
     translate,
 )
 from headrace_import.importers.dbt.incremental import incremental
-from headrace_import.importers.dbt.model_contracts import NotCarried, is_enforced, write_contract
+from headrace_import.importers.dbt.model_contracts import (
+    NotCarried,
+    casts_on_writing,
+    is_enforced,
+    write_contract,
+)
 from headrace_import.importers.dbt.model_versions import settings_left_out
 from headrace_import.importers.dbt.nodes import Node, merge_config
 from headrace_import.importers.dbt.outcome import Model, Outcome
@@ -202,6 +207,7 @@ def _body(outcome: Outcome, model: Model) -> None:
     model.inexact = [_located(model, source, unproven) for unproven in translated.inexact]
     model.fractions = translated.fractions
     model.notes += translated.notes
+    model.doubts += casts_on_writing(outcome, model, source)
     if model.rendered.marks and "* exclude (" in model.sql:
         model.notes.append(
             "it fails if a column in the `except` of dbt_utils.star isn't there, which dbt ignores"

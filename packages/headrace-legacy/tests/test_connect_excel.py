@@ -12,6 +12,7 @@ import xlsxwriter
 from connect_contract import Columns, ReadingContract
 from connect_workbench import Taken, Workbench
 from samples import SAMPLES, needs_samples
+from xlsxwriter.utility import xl_cell_to_rowcol
 
 from headrace.connect.deliveries import TypeDrift, UnreadableFile
 from headrace.connect.ingest import prepare
@@ -190,6 +191,77 @@ def test_a_header_is_no_title(bench: Workbench, rows: list[list[Any]]) -> None:
     unnamed = take(bench, [["name"], ["ann", "x"]], header=1)
     assert isinstance(unnamed, Taken)
     assert unnamed.rows == [("ann", "x")]
+
+
+def merged(rows: list[list[Any]], *ranges: str) -> bytes:
+    """A workbook with merged cells, each of which has the value of its first cell."""
+    out = io.BytesIO()
+    with xlsxwriter.Workbook(out, {"in_memory": True}) as made:
+        sheet = made.add_worksheet("Data")
+        for y, row in enumerate(rows):
+            sheet.write_row(y, 0, row)
+        for cells in ranges:
+            y, x = xl_cell_to_rowcol(cells.partition(":")[0])
+            sheet.merge_range(cells, rows[y][x])
+    return out.getvalue()
+
+
+YEARS: list[list[Any]] = [
+    ["Region", 2024, None, 2025, None],
+    [None, "Q1", "Q2", "Q1", "Q2"],
+    ["N", 1, 2, 3, 4],
+]
+
+
+@pytest.mark.parametrize(
+    ("rows", "ranges", "names"),
+    [
+        (
+            YEARS,
+            ["A1:A2", "B1:C1", "D1:E1"],
+            ("Region", "2024 Q1", "2024 Q2", "2025 Q1", "2025 Q2"),
+        ),
+        (
+            [[None, "Sales", None], ["region", "units", "eur"], ["N", 1, 2.5]],
+            ["B1:C1"],
+            ("region", "Sales units", "Sales eur"),
+        ),
+        (
+            [["Who", None, "What", None], ["id", "name", 2024, 2025], [1, "n", 2, 3]],
+            ["A1:B1", "C1:D1"],
+            ("Who id", "Who name", "What 2024", "What 2025"),
+        ),
+        (
+            [["id", "amount", None], [None, "net", "gross"], ["a", 1, 2]],
+            [],
+            ("id", "amount net", "gross"),
+        ),
+    ],
+)
+def test_a_header_of_two_rows(
+    bench: Workbench, rows: list[list[Any]], ranges: list[str], names: tuple[str, ...]
+) -> None:
+    """Would catch: the second row of a header published as a row, and numbers below it as texts."""
+    data = merged(rows, *ranges)
+    outcome = bench.take(data, "x.xlsx", options={"excel": {}})
+    assert isinstance(outcome, UnreadableFile)
+    assert (outcome.code, outcome.line) == ("delivery_header", 2)
+    assert "declare excel: {header: [1, 2]}, or header: 1" in outcome.reason
+    taken = bench.take(data, "x.xlsx", options={"excel": {"header": [1, 2]}})
+    assert isinstance(taken, Taken)
+    assert (taken.names, taken.rows) == (names, [tuple(rows[2])])
+
+
+def test_a_title_over_merged_cells_is_no_part_of_a_header(bench: Workbench) -> None:
+    """Would catch: `Report id`, since titles are merged over the columns, too."""
+    rows: list[list[Any]] = [["Report", None, None], ["id", "v", "w"], [1, 2, 3]]
+    outcome = bench.take(merged(rows, "A1:C1"), "x.xlsx", options={"excel": {}})
+    assert isinstance(outcome, UnreadableFile)
+    assert "declare excel: {header: 2}, or header: 1" in outcome.reason
+    rows = [["Report", None, None, "2026-03-01"], [], ["id", "v", "w", "x"], [1, 2, 3, 4]]
+    outcome = bench.take(merged(rows, "A1:C1"), "x.xlsx", options={"excel": {}})
+    assert isinstance(outcome, UnreadableFile)
+    assert "declare excel: {header: 3}, or header: 1" in outcome.reason
 
 
 @pytest.mark.parametrize("again", [["id", "v"], ["ID", "V "]])

@@ -9,6 +9,7 @@ from modellab import FILES_OF_A_SOURCE, Load, Parse, require_right, require_wron
 RIGHT = [
     'excel: {sheet: Data, header: 3, range: "A3:F200"}',
     "excel: {sheet: 2}",
+    "excel: {header: [1, 2]}",
     'excel: {range: "a:f"}',
     'xml: {records: "//row"}',
     "xml: {records: /feed/entry, flatten: true}",
@@ -38,6 +39,8 @@ RIGHT = [
 WRONG = [
     ("excel: {sheet: 0}", "wrong_value"),
     ("excel: {header: 0}", "wrong_value"),
+    ("excel: {header: [2, 1]}", "wrong_value"),
+    ("excel: {header: [1, 99]}", "wrong_value"),
     ('excel: {range: "A1-F2"}', "wrong_value"),
     ("excel: {tab: Data}", "unknown_field"),
     ("excel: Data", "wrong_type"),

@@ -50,7 +50,7 @@ _AMOUNT = re.compile(
 _IS_MONEY = re.compile("[$€£¥%)]|[.,].*[.,]|-$")
 """What only amounts have: a currency, %, both separators, or a sign as accountants write it."""
 _DIGITS = "[-+]?[0-9][0-9.,]*"
-_HEADER = re.compile(r"declare (?!csv)(\w+): \{header: (\d+)\}")
+_HEADER = re.compile(r"declare (?!csv)(\w+): \{header: (\d+|\[\d+, \d+\])\}")
 
 
 def learn(group: FileGroup) -> InferredColumns:
@@ -193,7 +193,7 @@ def _point(amounts: Sequence[re.Match[str]]) -> str:
 def _lower_header(delivery: Result, opened: Opened) -> Options:  # noqa: ARG001
     """Return the row of a sheet with the names, if a first workbook seems to have one below."""
     match = _HEADER.search(getattr(delivery, "reason", ""))
-    return {match[1]: {"header": int(match[2])}} if match else {}
+    return {match[1]: {"header": json.loads(match[2])}} if match else {}
 
 
 def _records(delivery: Result, opened: Opened) -> Options:
@@ -293,6 +293,7 @@ def _lower_names(
     if (
         above is None
         or "comment" in declared
+        or isinstance(declared.get("header"), list)
         or any(column.type != "VARCHAR" for column in columns)
     ):
         return {}

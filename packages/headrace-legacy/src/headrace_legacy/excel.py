@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from python_calamine import CalamineSheet, CalamineWorkbook
 
 SHEET_CHARACTERS_MAX = 255
+HEADER_ROWS_MAX = 10
 BATCH_ROWS = 4_096
 DAY_US = 86_400_000_000
 PARQUET_HOURS_US = 2**32 * 1000
@@ -103,7 +104,7 @@ class Excel(FormatKind):
     libraries = ("python_calamine", "pyarrow.parquet")
 
     def read(self, fields: Fields, partition: PartitionSpec) -> dict[str, Any] | None:
-        """Validate `excel: {sheet: Data, header: 4, range: "A4:F200"}`."""
+        """Validate `excel: {sheet: Data, header: 4, range: "A4:F200"}`; `header: [1, 2]` is two."""
         sheet = fields.raw("sheet")
         if isinstance(sheet, str) and len(sheet) > SHEET_CHARACTERS_MAX:
             fields.refuse(
@@ -113,7 +114,15 @@ class Excel(FormatKind):
             )
         elif "sheet" in fields and not isinstance(sheet, str):
             fields.whole("sheet", minimum=1, maximum=10_000)
-        fields.whole("header", minimum=1, maximum=ROWS_MAX)
+        header = fields.raw("header")
+        if not isinstance(header, list):
+            fields.whole("header", minimum=1, maximum=ROWS_MAX)
+        elif not _are_rows(header):
+            fields.refuse(
+                "header",
+                "a header in several rows is its first and its last row",
+                f"write header: [1, 2]; it has at most {HEADER_ROWS_MAX} rows",
+            )
         cells = fields.text("range")
         if cells is not None and not RANGE.fullmatch(cells):
             fields.refuse(
@@ -158,7 +167,9 @@ class Excel(FormatKind):
         formats.refuse_long(cells)
         output = place_for(opened, temporary)
         try:
-            sheet = _Sheet(book.get_sheet_by_name(name), name, cells, settings.get("header"))
+            header = settings.get("header") or ()
+            header_rows = tuple(header if isinstance(header, list | tuple) else (header, header))
+            sheet = _Sheet(book.get_sheet_by_name(name), name, cells, header_rows)
             if pinned is None and not sheet.header and not settings.get("range"):
                 _refuse_title(sheet)
             cut = _written(sheet, formats, output)
@@ -300,7 +311,8 @@ class _Sheet(NamedTuple):
     content: CalamineSheet
     name: str
     cells: CellRange
-    header: int | None
+    header: tuple[int, ...]
+    """The first and the last row with names, as Excel counts them; empty if nothing says so."""
 
     @property
     def left(self) -> int:
@@ -321,19 +333,54 @@ def _names_row(rows: Iterator[tuple[int, Sequence[Any]]], number: int, name: str
 
 
 def _refuse_title(sheet: _Sheet) -> None:
-    """Raise CannotRead if a first file's first row is a title above the header."""
-    (_, first), *below = [*islice(_rows(sheet), LINES_ABOVE_MAX)] or [(0, ())]
-    if not _is_title(first, [row for _, row in below]):
-        return
-    for at, (number, row) in enumerate(below[:-1]):
-        if _is_header(row, [other for _, other in below[at + 1 :]]):
-            raise CannotRead(
-                f"the header of sheet {printable(sheet.name)} seems to be in row {number + 1},"
-                f" below other rows: declare excel: {{header: {number + 1}}}, or header: 1 if it is"
-                " in row 1",
-                line=number + 1,
-                code="delivery_header",
-            )
+    """Raise CannotRead if a first file's first row is above the header, or a part of it."""
+    (top, first), *below = [*islice(_rows(sheet), LINES_ABOVE_MAX)] or [(0, ())]
+    rows = [row for _, row in below]
+    groups = _groups_end(sheet, top, first, below)
+    for at, (number, row) in enumerate(below[:-1] if _is_title(first, rows) else ()):
+        if _is_header(row, rows[at + 1 :]) and number != groups:
+            raise _other_header(sheet, number, str(number + 1), "below other rows")
+    if groups:
+        raise _other_header(sheet, groups, f"[{top + 1}, {groups + 1}]", "below names of groups")
+
+
+def _other_header(sheet: _Sheet, number: int, header: str, where: str) -> CannotRead:
+    return CannotRead(
+        f"the header of sheet {printable(sheet.name)} seems to be in row {number + 1}, {where}:"
+        f" declare excel: {{header: {header}}}, or header: 1 if it is in row 1",
+        line=number + 1,
+        code="delivery_header",
+    )
+
+
+def _groups_end(
+    sheet: _Sheet, top: int, first: Sequence[Any], below: Sequence[tuple[int, Sequence[Any]]]
+) -> int:
+    """Return the last row of a header whose first row names groups of columns, 0 if it doesn't.
+
+    Cells of that row are merged, or what it doesn't name has texts below it, and no texts further
+    down.
+    """
+    named = [at for at, value in enumerate(first) if value != ""]
+    if not below or (len(named) < 2 and named[:1] == [0]):
+        return 0
+    if _spread(sheet, top, first) != [*first]:
+        return next((number for number, row in below if _spread(sheet, number, row) == [*row]), 0)
+    (number, row), *others = below
+    unnamed = [at for at, value in enumerate(first) if value == "" and row[at] != ""]
+    values = [other[at] for _, other in others for at in unnamed]
+    is_text = all(isinstance(value, str) for value in row)
+    return number if is_text and not all(isinstance(value, str) for value in values) else 0
+
+
+def _spread(sheet: _Sheet, number: int, row: Sequence[Any]) -> list[Any]:
+    """Return a row with the value of cells that are merged side by side in each of them."""
+    spread = [*row]
+    for (top, left), (bottom, right) in sheet.content.merged_cell_ranges or ():
+        if top <= number <= bottom:
+            cells = slice(max(0, left - sheet.left), max(0, right + 1 - sheet.left))
+            spread[cells] = [*row[cells][:1]] * len(row[cells])
+    return spread
 
 
 def _is_title(row: Sequence[Any], below: Sequence[Sequence[Any]]) -> bool:
@@ -347,6 +394,22 @@ def _is_header(row: Sequence[Any], below: Sequence[Sequence[Any]]) -> bool:
     """Whether a row has a name of its own for each column that is used from there on."""
     names = [row[at] for at in range(len(row)) if any(other[at] != "" for other in (row, *below))]
     return len(set(names)) == len(names) and all(isinstance(name, str) and name for name in names)
+
+
+def _joined(rows: Sequence[Sequence[Any]]) -> list[str]:
+    """Return the name of each column in several rows, without those that a row repeats."""
+    columns = zip(*rows, strict=True)
+    return [
+        " ".join(dict.fromkeys(_text(cell) for cell in cells if cell != "")) for cells in columns
+    ]
+
+
+def _are_rows(header: Sequence[Any]) -> bool:
+    return (
+        len(header) == 2
+        and all(type(row) is int for row in header)
+        and 1 <= header[0] < header[1] <= min(ROWS_MAX, header[0] + HEADER_ROWS_MAX - 1)
+    )
 
 
 def _refuse_repeated(names: Sequence[Any], rows: Sequence[tuple[int, Sequence[Any]]]) -> None:
@@ -369,12 +432,15 @@ def _written(sheet: _Sheet, formats: CellFormats, output: Opened) -> SheetSelect
     import pyarrow.parquet as pq
 
     rows = _rows(sheet)
-    name, first = sheet.name, (sheet.header - 1) if sheet.header else sheet.cells.top
-    names_row = _names_row(rows, first, name)
+    name = sheet.name
+    above, first = (row - 1 for row in sheet.header or [sheet.cells.top + 1] * 2)
+    groups = [_spread(sheet, at, _names_row(rows, at, name)) for at in range(above, first)]
+    last_row = _names_row(rows, first, name)
+    names_row = _joined([*groups, last_row]) if groups else last_row
     table = _Table(len(names_row), formats_known=formats.known)
     rows = _with_codes(rows, formats.codes(), sheet.left)
     while batch := list(islice(rows, BATCH_ROWS)):
-        _refuse_repeated(names_row, batch)
+        _refuse_repeated(last_row, batch)
         table.add([item for item in batch if _holds(item[1])])
     positions = [at for at, name in enumerate(names_row) if name != "" or table.used(at)]
     unnamed = [names_row[at] for at in positions].count("")
@@ -392,7 +458,7 @@ def _written(sheet: _Sheet, formats: CellFormats, output: Opened) -> SheetSelect
     metadata = {DOUBLED: msgspec.json.encode(doubled_names(cells_of_names))}
     pq.write_table(made_of.replace_schema_metadata(metadata), output.path, compression="none")
     return SheetSelection(
-        sheet.cells._replace(top=first),
+        sheet.cells._replace(top=above),
         first,
         tuple(sheet.left + at for at in positions),
         names,

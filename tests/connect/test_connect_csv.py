@@ -700,7 +700,31 @@ def test_titles_as_wide_as_the_header(bench: Workbench, case: str, separator: by
     assert isinstance(bench.take(data, "x.csv", promised=others), UnreadableFile)
 
 
+@pytest.mark.parametrize("separator", [b",", b"\t", b";", b"|"])
+@pytest.mark.parametrize(
+    ("above", "rows"),
+    [
+        (b"Sales report\n", b"id,name,amount\n1,x,2.5\n2,y,3.5\n"),
+        (b"Sales report\nBy: ops\n\n", b"id,name,amount\n1,x,2.5\n2,y,3.5\n"),
+        (b"Sales report\n\n", b"code,name\na,x\nb,y\n"),
+    ],
+)
+def test_titles_of_one_cell(bench: Workbench, above: bytes, rows: bytes, separator: bytes) -> None:
+    """Would catch: all lines published as one column, `Sales report`, since it has no separator."""
+    data = above + rows.replace(b",", separator)
+    lines = above.count(b"\n")
+    outcome = bench.take(data, "x.csv")
+    assert isinstance(outcome, UnreadableFile), outcome
+    if f"line {lines + 1}, below" in outcome.reason:
+        assert f"declare csv: {{skip: {lines}}}" in outcome.reason
+    taken = bench.take(data, "x.csv", options={"csv": {"skip": lines}})
+    assert isinstance(taken, Taken)
+    assert taken.names == tuple(rows.split(b"\n")[0].decode().split(","))
+
+
 NOT_TITLED = [
+    b"note\nplain\nblue; light\nred\n",
+    b"path\na|b\nc|d\n",
     b"station,value\nA,NA\nB,5\nC,6\n",
     b"station,value\nA,unknown\nB,5\nC,6\n",
     b"station,value\nA,-\nB,5\nC,6\n",

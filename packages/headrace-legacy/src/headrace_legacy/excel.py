@@ -356,21 +356,25 @@ def _other_header(sheet: _Sheet, number: int, header: str, where: str) -> Cannot
 def _groups_end(
     sheet: _Sheet, top: int, first: Sequence[Any], below: Sequence[tuple[int, Sequence[Any]]]
 ) -> int:
-    """Return the last row of a header whose first row names groups of columns, 0 if it doesn't.
-
-    Cells of that row are merged, or what it doesn't name has texts below it, and no texts further
-    down.
-    """
+    """Return the last row of a header whose first row names groups of columns, 0 if it doesn't."""
     named = [at for at, value in enumerate(first) if value != ""]
     if not below or (len(named) < 2 and named[:1] == [0]):
         return 0
-    if _spread(sheet, top, first) != [*first]:
-        return next((number for number, row in below if _spread(sheet, number, row) == [*row]), 0)
-    (number, row), *others = below
+    if _spread(sheet, top, first) == [*first]:
+        return below[0][0] if _are_names_above(first, [row for _, row in below]) else 0
+    return next((number for number, row in below if _spread(sheet, number, row) == [*row]), 0)
+
+
+def _are_names_above(first: Sequence[Any], below: Sequence[Sequence[Any]]) -> bool:
+    """Whether what a row doesn't name has texts below it, and no texts further down."""
+    row, *others = below
     unnamed = [at for at, value in enumerate(first) if value == "" and row[at] != ""]
-    values = [other[at] for _, other in others for at in unnamed]
-    is_text = all(isinstance(value, str) for value in row)
-    return number if is_text and not all(isinstance(value, str) for value in values) else 0
+    values = [other[at] for other in others for at in unnamed]
+    return _are_texts(row) and not _are_texts(values)
+
+
+def _are_texts(values: Sequence[Any]) -> bool:
+    return all(isinstance(value, str) for value in values)
 
 
 def _spread(sheet: _Sheet, number: int, row: Sequence[Any]) -> list[Any]:
@@ -394,6 +398,27 @@ def _is_header(row: Sequence[Any], below: Sequence[Sequence[Any]]) -> bool:
     """Whether a row has a name of its own for each column that is used from there on."""
     names = [row[at] for at in range(len(row)) if any(other[at] != "" for other in (row, *below))]
     return len(set(names)) == len(names) and all(isinstance(name, str) and name for name in names)
+
+
+def _require_named(sheet: _Sheet, row: int, names: Sequence[Any]) -> None:
+    """Raise CannotRead if a row names less than half of the columns that are used."""
+    if names.count("") * 2 > len(names):
+        raise CannotRead(
+            f"row {row + 1} of sheet {printable(sheet.name)} names"
+            f" {len(names) - names.count('')} of {len(names)} columns; say which row has the names:"
+            " excel: {header: n}",
+            line=row + 1,
+            code="delivery_header",
+        )
+
+
+def _names(
+    sheet: _Sheet, rows: Iterator[tuple[int, Sequence[Any]]], above: int, last: int
+) -> tuple[Sequence[Any], Sequence[Any]]:
+    """Return the names of a header in these rows, and its last row."""
+    groups = [_spread(sheet, at, _names_row(rows, at, sheet.name)) for at in range(above, last)]
+    last_row = _names_row(rows, last, sheet.name)
+    return _joined([*groups, last_row]) if groups else last_row, last_row
 
 
 def _joined(rows: Sequence[Sequence[Any]]) -> list[str]:
@@ -432,25 +457,15 @@ def _written(sheet: _Sheet, formats: CellFormats, output: Opened) -> SheetSelect
     import pyarrow.parquet as pq
 
     rows = _rows(sheet)
-    name = sheet.name
     above, first = (row - 1 for row in sheet.header or [sheet.cells.top + 1] * 2)
-    groups = [_spread(sheet, at, _names_row(rows, at, name)) for at in range(above, first)]
-    last_row = _names_row(rows, first, name)
-    names_row = _joined([*groups, last_row]) if groups else last_row
+    names_row, last_row = _names(sheet, rows, above, first)
     table = _Table(len(names_row), formats_known=formats.known)
-    rows = _with_codes(rows, formats.codes(), sheet.left)
+    rows = filter(lambda item: _holds(item[1]), _with_codes(rows, formats.codes(), sheet.left))
     while batch := list(islice(rows, BATCH_ROWS)):
         _refuse_repeated(last_row, batch)
-        table.add([item for item in batch if _holds(item[1])])
+        table.add(batch)
     positions = [at for at, name in enumerate(names_row) if name != "" or table.used(at)]
-    unnamed = [names_row[at] for at in positions].count("")
-    if unnamed * 2 > len(positions):
-        raise CannotRead(
-            f"row {first + 1} of sheet {printable(name)} names {len(positions) - unnamed} of"
-            f" {len(positions)} columns; say which row has the names: excel: {{header: n}}",
-            line=first + 1,
-            code="delivery_header",
-        )
+    _require_named(sheet, first, [names_row[at] for at in positions])
     cells_of_names = [_text(names_row[at]) for at in positions]
     names = column_names(cells_of_names)
     columns = [table.column(at, named) for at, named in zip(positions, names, strict=True)]

@@ -137,8 +137,9 @@ def _even_rows(text: str) -> list[list[str]]:
 def hidden_header(cells: Sequence[str], text: str) -> tuple[dict[str, Any], int] | None:
     """Return `above_header` if the first row, `cells`, is a title or a comment; None if not.
 
-    Certainly a title are cells of which most, or all but the first, are empty; and certainly
-    comments are two lines with `#`. Otherwise the numbers below names show which row is the header.
+    Certainly a title are cells of which most, or all but the first, are empty, and two lines of one
+    cell above rows of several; and certainly comments are two lines with `#`. Otherwise the numbers
+    below names show which row is the header.
     Blank lines before the first row say nothing.
     """
     rows = text.lstrip("\r\n")
@@ -219,7 +220,9 @@ def _above_row(cells: Sequence[str], text: str) -> tuple[dict[str, Any], int] | 
     comments = first.startswith("#") and others[:1] and others[0].startswith("#")
     if comments or (len(filled) > 1 and few and filled[0]):
         return above_header(text)
-    if first.startswith("#") or (others and not others[0].strip()):
+    if len(cells) == 1 and (above := above_header(text)) is not None and above[1] > 2:
+        return above
+    if len(cells) == 1 or first.startswith("#") or (others and not others[0].strip()):
         return above_header(text, above_numbers=True)
     return None
 

@@ -60,6 +60,7 @@ HOW_TO = {
         "command-assets",
         "sandbox",
         "for-each",
+        "defaults",
         "macros",
         "test-assets",
     ),

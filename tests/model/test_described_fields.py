@@ -177,3 +177,33 @@ def test_editors_find_each_file() -> None:
     for path in settings["yaml.schemas"]:
         assert path.removeprefix("./") in written
     assert next(iter(settings["yaml.schemas"].values())) == ["owners.yaml"]
+
+
+def test_values_of_for_each_fit_where_the_reader_takes_them(
+    declared: Callable[[str, Any], Declared],
+) -> None:
+    """Would catch: an editor that underlines `$value(NAME)` for not being a number or a word."""
+    values = {
+        "for_each": [
+            {"n": "a", "grain": "day", "least": 1},
+            {"n": "b", "grain": "hour", "least": 2},
+        ]
+    }
+    given = {
+        **LEAST["assets"],
+        "asset": "$value(n)",
+        "partition": {"by": "$value(grain)", "column": "at"},
+        "attempts_max": "$value(least)",
+        "checks": [{"row_count": {"min": "$value(least)"}}],
+        **values,
+    }
+    assert not refused(declared(FILES["assets"], given))
+    assert valid("assets", given)
+    assert not valid("assets", {**given, "attempts_max": "$val(least)"})
+
+
+def test_an_owner_may_be_in_defaults() -> None:
+    assert valid("assets", {key: LEAST["assets"][key] for key in ("asset", "command")})
+    assert not valid("consumers", {**LEAST["consumers"], "owner": 7})
+    assert valid("defaults", {"owner": "core", "partition": "day", "checks": [{"not_null": ["k"]}]})
+    assert not valid("defaults", {"description": "of one node"})

@@ -28,7 +28,7 @@ from headrace.plan.schemas import AssetTextAnalysis, BindResult, KeptLines, Outp
 
 # Cache files and their contents.
 
-CACHE_SCHEMA = 10
+CACHE_SCHEMA = 11
 """Increase it when the cached values or their meaning change."""
 RACY_NS = 2_000_000_000
 """A file modified within this time before it was read may change again within the same tick of the
@@ -62,6 +62,8 @@ class KeptFile(msgspec.Struct, frozen=True, array_like=True):
     racy: bool
     """Whether it may have changed since without a different time or size."""
     declared: Declared
+    defaults: bytes
+    """A digest of the `defaults.yaml` that count for it."""
 
 
 class KeptFiles(msgspec.Struct, frozen=True, array_like=True):

@@ -13,7 +13,7 @@ from __future__ import annotations
 import functools
 import gc
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -39,7 +39,7 @@ from headrace.compiler.worker import FilesRead, ReadFiles
 from headrace.compiler.workers import CHUNK, AnalysisPool
 from headrace.model import Asset, Place, Problem, ProblemLevel, Project, PythonBody
 from headrace.model.errors import Report, shown
-from headrace.model.files import Content, FileKind, ProjectFile, Scan
+from headrace.model.files import Content, FileKind, ProjectFile, Scan, defaults_above
 from headrace.model.linking import link
 from headrace.model.parsing import Declared
 from headrace.model.plugins import plugin_state
@@ -133,6 +133,7 @@ class _Compiling:
         self._learnt_digest = digest((sorted(learnt.items()), environment))
         self._progress = progress
         self._done = self._total = 0
+        self._defaults: dict[str, bytes] = {}
 
     @functools.cached_property
     def _kept_compilation(self) -> KeptCompilation | None:
@@ -349,6 +350,7 @@ class _Compiling:
         before = kept_files.files if kept_files is not None else {}
         known: dict[str, KeptFile] = {}
         missing: list[ProjectFile] = []
+        self._defaults = dict(self._read_defaults(files))
         for file in files:
             entry = before.get(file.path)
             if entry is not None and self._unchanged(entry, file, exactly):
@@ -373,7 +375,22 @@ class _Compiling:
     def _unchanged(self, entry: KeptFile, file: ProjectFile, exactly: bool) -> bool:
         if entry.file != file or not _same_plugins(entry.declared.plugins):
             return False
+        if entry.defaults != self._digest_of_defaults(file):
+            return False
         return self._sha256(file) == entry.sha256 if exactly or entry.racy else True
+
+    def _read_defaults(self, files: Sequence[ProjectFile]) -> Iterator[tuple[str, bytes]]:
+        """Yield the bytes of each readable `defaults.yaml` by path."""
+        for file in files:
+            if file.kind is FileKind.DEFAULTS:
+                with suppress(OSError):  # it is reported like other files
+                    yield file.path, self._files.declaration(file).data
+
+    def _digest_of_defaults(self, file: ProjectFile) -> bytes:
+        if not self._defaults:
+            return b""
+        above = defaults_above(file.path, self._defaults)
+        return digest([(path, self._defaults[path]) for path in above])
 
     def _readable(
         self, missing: Sequence[ProjectFile], known: dict[str, KeptFile]
@@ -383,7 +400,7 @@ class _Compiling:
             try:
                 yield file, self._files.declaration(file)
             except OSError as error:
-                known[file.path] = KeptFile(file, "", True, _unreadable(file, error))
+                known[file.path] = KeptFile(file, "", True, _unreadable(file, error), b"")
                 self._step(1)
 
     def _parse(
@@ -397,7 +414,11 @@ class _Compiling:
         readable = list(self._readable(missing, known))
         chunks = [readable[at : at + CHUNK] for at in range(0, len(readable), CHUNK)]
         messages = [
-            ReadFiles(tuple(file for file, _ in chunk), tuple(content.data for _, content in chunk))
+            ReadFiles(
+                tuple(file for file, _ in chunk),
+                tuple(content.data for _, content in chunk),
+                self._defaults,
+            )
             for chunk in chunks
         ]
         hashes = {file.path: content.sha256 for file, content in readable}
@@ -405,7 +426,11 @@ class _Compiling:
         def take(message: ReadFiles, answer: FilesRead) -> None:
             for file, declared in zip(message.files, answer.declared, strict=True):
                 known[file.path] = KeptFile(
-                    file, hashes[file.path], file.path in unsettled, declared
+                    file,
+                    hashes[file.path],
+                    file.path in unsettled,
+                    declared,
+                    self._digest_of_defaults(file),
                 )
             self._step(len(message.files))
 

@@ -25,6 +25,7 @@ from headrace.model.files import (
     ProjectFile,
     Scan,
     decode_declaration,
+    file_kind,
     sha256_of,
 )
 from headrace.model.nodes import Place
@@ -166,10 +167,10 @@ def _candidate(
     kinds: tuple[tuple[str, FileKind], ...],
     problems: list[Problem],
 ) -> Iterator[ProjectFile]:
-    for suffix, kind in kinds:
-        if entry.name.endswith(suffix):
-            yield from _file(entry, path, kind, problems)
-            return
+    kind = file_kind(path)
+    if kind is not None:
+        yield from _file(entry, path, kind, problems)
+        return
     if entry.is_symlink() and entry.is_dir():
         problems.append(_not_read(path, "links aren't followed: put the folder itself there"))
         return

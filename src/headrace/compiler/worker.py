@@ -34,6 +34,8 @@ class ReadFiles(msgspec.Struct, frozen=True, tag="files"):
 
     files: tuple[ProjectFile, ...]
     data: tuple[bytes, ...]
+    defaults: dict[str, bytes]
+    """The bytes of all `defaults.yaml` by path."""
 
 
 class ReadTexts(msgspec.Struct, frozen=True, tag="texts"):
@@ -85,7 +87,7 @@ def answer(message: Message) -> Answer:
     """Return the answer to a message, in any process."""
     if isinstance(message, ReadFiles):
         files = zip(message.files, message.data, strict=True)
-        return FilesRead(tuple(parse_bytes(file, data) for file, data in files))
+        return FilesRead(tuple(parse_bytes(file, data, message.defaults) for file, data in files))
     # loads sqlglot, which isn't needed if everything is cached
     from headrace.plan.sql_analysis import analyse_output, analyse_text
 

@@ -102,7 +102,7 @@ _HOMES = {
     **dict.fromkeys(("ChangedFiles", "find_root"), "headrace.compiler.project_files"),
     **dict.fromkeys(("bind", "with_programs"), "headrace.project.diagnostics"),
     **dict.fromkeys(
-        ("FILES_AT_TOP", "FILES_IN_FOLDERS", "FileKind", "ProjectFile", "Scan"),
+        ("FileKind", "ProjectFile", "Scan", "file_kind"),
         "headrace.model.files",
     ),
     **dict.fromkeys(

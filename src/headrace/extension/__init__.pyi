@@ -52,11 +52,10 @@ from headrace.model.errors import did_you_mean as did_you_mean
 from headrace.model.errors import first_line as first_line
 from headrace.model.fields import LocatedMapping as LocatedMapping
 from headrace.model.fields import memory_in_bytes as memory_in_bytes
-from headrace.model.files import FILES_AT_TOP as FILES_AT_TOP
-from headrace.model.files import FILES_IN_FOLDERS as FILES_IN_FOLDERS
 from headrace.model.files import FileKind as FileKind
 from headrace.model.files import ProjectFile as ProjectFile
 from headrace.model.files import Scan as Scan
+from headrace.model.files import file_kind as file_kind
 from headrace.model.parsing import load_yaml as load_yaml
 from headrace.model.partitions import command_line as command_line
 from headrace.model.texts import marked as marked

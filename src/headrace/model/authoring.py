@@ -247,7 +247,7 @@ class Context:
 
 def asset(  # noqa: PLR0913 - one parameter for each field that a file may declare
     *,
-    owner: str,
+    owner: str | None = None,
     name: str | None = None,
     description: str | None = None,
     tags: Texts | None = None,

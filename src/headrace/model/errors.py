@@ -21,8 +21,9 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from difflib import get_close_matches
+from typing import Any
 
 from headrace.model.nodes import Place, Value
 from headrace.model.texts import plain
@@ -185,6 +186,8 @@ class Report:
         self.problems: list[Problem] = []
         self.plugins: set[tuple[str, str]] = set()
         """Names that aren't built in, by group of entry points (`headrace.model.plugins`)."""
+        self.defaults: Mapping[str, Any] = {}
+        """The fields of declarations that lack them (`headrace.model.defaults`)."""
 
     def uses_plugin(self, group: str, name: str) -> None:
         """Record that the file's meaning depends on which installed package has this name."""

@@ -16,6 +16,7 @@ from headrace.model.check_kinds import (
 )
 from headrace.model.common_fields import COMMON, CONCURRENCY_MAX
 from headrace.model.costs import RATE_FIELDS, RATE_MAX
+from headrace.model.defaults import DEFAULTS
 from headrace.model.exports import ExportFormat
 from headrace.model.for_each import FOR_EACH
 from headrace.model.key_fields import KEY_FIELDS
@@ -408,6 +409,8 @@ _CALENDAR = (
     Field("dates", _DATES, "the dates on which nothing is due", required=True),
 )
 
+_DEFAULTS = {field.name: field for field in (*DEFAULTS["sources"], *DEFAULTS["assets"])}
+
 SECTIONS: tuple[Section, ...] = (
     Section(
         "project",
@@ -454,6 +457,13 @@ SECTIONS: tuple[Section, ...] = (
         (FOR_EACH, *ASSET),
     ),
     Section(
+        "defaults",
+        "Defaults of the declarations in a folder, and in those below it",
+        ("sources/**/defaults.yaml", "assets/**/defaults.yaml"),
+        {*_DEFAULTS},
+        tuple(_DEFAULTS.values()),
+    ),
+    Section(
         "consumers",
         "Consumers",
         ("consumers.yaml",),
@@ -489,7 +499,7 @@ NamesOf: TypeAlias = Callable[[str], Iterable[str]]
 
 def with_kinds(section: Section, names_of: NamesOf = plugin_names) -> Section:
     """Return a kind of file with the checks, fields and formats that kinds of one class add."""
-    if section.name not in ("sources", "assets", "front_matter", "consumers"):
+    if section.name not in ("sources", "assets", "front_matter", "defaults", "consumers"):
         return section
     fields = tuple(_with_kinds(field, names_of) for field in section.fields)
     if section.name != "sources":

@@ -9,6 +9,7 @@ import codecs
 import enum
 import hashlib
 import re
+from collections.abc import Iterable
 
 from headrace.model.access import ACCESS_FILE
 from headrace.model.errors import Problem, Report
@@ -34,8 +35,10 @@ class FileKind(enum.StrEnum):
     CALENDAR = "calendar"
     MACRO = "macro"
     TEST = "test"
+    DEFAULTS = "defaults"
 
 
+DEFAULTS_FILE = "defaults.yaml"
 FILE_BYTES_MAX = dict.fromkeys(FileKind, 1 << 20) | {
     FileKind.SQL: 4 << 20,
     FileKind.MACRO: 4 << 20,
@@ -50,13 +53,19 @@ FILES_AT_TOP = {
     "consumers.yaml": FileKind.CONSUMERS,
 }
 FILES_IN_FOLDERS: dict[str, tuple[tuple[str, FileKind], ...]] = {
-    "sources": ((".yaml", FileKind.SOURCE),),
-    "assets": ((".sql", FileKind.SQL), (".py", FileKind.PYTHON), (".yaml", FileKind.YAML_ASSET)),
+    "sources": ((DEFAULTS_FILE, FileKind.DEFAULTS), (".yaml", FileKind.SOURCE)),
+    "assets": (
+        (DEFAULTS_FILE, FileKind.DEFAULTS),
+        (".sql", FileKind.SQL),
+        (".py", FileKind.PYTHON),
+        (".yaml", FileKind.YAML_ASSET),
+    ),
     "contracts": ((".odcs.yaml", FileKind.CONTRACT),),
     "calendars": ((".yaml", FileKind.CALENDAR),),
     "macros": ((".sql", FileKind.MACRO),),
     "tests": ((".yaml", FileKind.TEST),),
 }
+"""Folder → the names of its files, or their endings, which begin with a dot; the first counts."""
 DECLARATION_FOLDERS = tuple(FILES_IN_FOLDERS)
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")
 _WIDE_MARKS = {
@@ -65,6 +74,25 @@ _WIDE_MARKS = {
     codecs.BOM_UTF16_LE: "UTF-16",
     codecs.BOM_UTF16_BE: "UTF-16",
 }
+
+
+def file_kind(path: str) -> FileKind | None:
+    """Return which kind of declaration file a path of the project is."""
+    top, slash, _ = path.partition("/")
+    if not slash:
+        return FILES_AT_TOP.get(path)
+    name = path.rpartition("/")[2]
+    for form, kind in FILES_IN_FOLDERS.get(top, ()):
+        if name == form or (form.startswith(".") and name.endswith(form)):
+            return kind
+    return None
+
+
+def defaults_above(path: str, defaults: Iterable[str]) -> list[str]:
+    """Return the `defaults.yaml` among these that count for a file, the nearest last."""
+    folders = {name.removesuffix(DEFAULTS_FILE): name for name in defaults}
+    above = [folder for folder in folders if path.startswith(folder)]
+    return [folders[folder] for folder in sorted(above, key=len)]
 
 
 class ProjectFile(Value, kw_only=True):

@@ -189,7 +189,7 @@ def instances(block: LocatedMapping, report: Report, sql: str = "") -> Iterator[
     Problems of an instance are reported with its values.
     """
     if FOR_EACH.name not in block:
-        yield Instance(block, None, report)
+        yield Instance(_with_defaults(block, report), None, report)
         return
     rows = _rows(block, report)
     shape = LocatedMapping(block.line)
@@ -205,10 +205,33 @@ def instances(block: LocatedMapping, report: Report, sql: str = "") -> Iterator[
         instance = Instance(LocatedMapping(block.line), values, report)
         bound = instance.bound(shape, block.line)
         if len(report.problems) == begun:
-            yield instance._replace(block=bound)
+            yield instance._replace(block=_with_defaults(bound, report))
         reported.append((_named(values), report.problems[begun:]))
         del report.problems[begun:]
     _report(reported, report)
+
+
+def _with_defaults(block: LocatedMapping, report: Report) -> LocatedMapping:
+    """Return a declaration with the defaults that it lacks; its first line is theirs."""
+    for name, value in report.defaults.items():
+        if name not in block:
+            block.put(name, _on_line(value, block.line), block.line)
+    return block
+
+
+def _on_line(value: Any, line: int) -> Any:
+    """Return a value of another file as if it were on one line of this one."""
+    if isinstance(value, LocatedMapping):
+        block = LocatedMapping(line)
+        for key, item in value.items():
+            block.put(key, _on_line(item, line), line)
+        return block
+    if isinstance(value, Items):
+        items = Items(line)
+        for item in value:
+            items.put(_on_line(item, line), line)
+        return items
+    return value
 
 
 def _characters(text: str, rows: list[LocatedMapping]) -> int:

@@ -6,7 +6,8 @@ Parsing is a pure function of the file's path and bytes, so its result is cached
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -21,9 +22,10 @@ from headrace.model.assets import (
     read_module,
 )
 from headrace.model.contracts import read_contract
+from headrace.model.defaults import read_defaults
 from headrace.model.errors import Problem, Report, shown
 from headrace.model.fields import BIGINT_BEYOND, Fields, Items, LocatedMapping, kind_of
-from headrace.model.files import FileKind, ProjectFile, decode_declaration
+from headrace.model.files import FileKind, ProjectFile, decode_declaration, defaults_above
 from headrace.model.for_each import FOR_EACH, blocks_of, instances
 from headrace.model.nodes import (
     Asset,
@@ -509,9 +511,17 @@ class Declared(Value, kw_only=True):
     problems: tuple[Problem, ...] = ()
 
 
-def parse_bytes(file: ProjectFile, data: bytes) -> Declared:
-    """Parse a file with these bytes; invalid content never raises."""
+def parse_bytes(
+    file: ProjectFile, data: bytes, defaults: Mapping[str, bytes] | None = None
+) -> Declared:
+    """Parse a file with these bytes; invalid content never raises.
+
+    `defaults` are the bytes of all `defaults.yaml` by path.
+    """
     report = Report(file.path)
+    if defaults and file.kind is not FileKind.DEFAULTS:
+        for path in defaults_above(file.path, defaults):
+            report.defaults = {**report.defaults, **_defaults(path, defaults[path])}
     text = decode_declaration(file.kind, data, report)
     if text is None:
         return Declared(path=file.path, problems=tuple(report.problems))
@@ -577,6 +587,20 @@ def _macro(text: str, report: Report) -> dict[str, Any]:
     return {"macros": {report.file: text}}
 
 
+@lru_cache(maxsize=64)  # a file's defaults are those of many files
+def _defaults(path: str, data: bytes) -> LocatedMapping:
+    """Return the usable fields of a `defaults.yaml`, whose problems it reports itself."""
+    report = Report(path)
+    text = decode_declaration(FileKind.DEFAULTS, data, report)
+    document = None if text is None else load_yaml(text, report)
+    return LocatedMapping(1) if document is None else read_defaults(document, report)
+
+
+def _no_nodes(text: str, report: Report) -> dict[str, Any]:
+    _yaml("defaults", read_defaults)(text, report)
+    return {}
+
+
 _READERS: dict[FileKind, Callable[[str, Report], dict[str, Any]]] = {
     FileKind.SETTINGS: _settings,
     FileKind.OWNERS: _yaml("owners", read_owners),
@@ -590,4 +614,5 @@ _READERS: dict[FileKind, Callable[[str, Report], dict[str, Any]]] = {
     FileKind.CALENDAR: _yaml("calendars", read_calendar),
     FileKind.MACRO: _macro,
     FileKind.TEST: _yaml("tests", read_tests),
+    FileKind.DEFAULTS: _no_nodes,
 }

@@ -23,6 +23,7 @@ from headrace.connect.file_inference import FileGroup, InferredColumns
 from headrace.model import HeadraceError, ProjectError, UnknownName, UsageError
 from headrace.model.errors import did_you_mean
 from headrace.model.file_descriptions import SECTIONS, with_kinds
+from headrace.model.for_each import FOR_EACH
 from headrace.model.schemas import Schema, Section
 from headrace.project.parameters import Argument, Option
 from headrace.repairs.contract_texts import contract_text
@@ -178,6 +179,9 @@ DRAFT = "https://json-schema.org/draft/2020-12/schema"
 FOLDER = ".vscode/headrace"
 """Folder of the schemas in a project, so that editors find them without a network."""
 EDITOR_SETTINGS_FILE = ".vscode/settings.json"
+_HAVE_DEFAULTS = ("sources", "assets", "front_matter")
+"""Files whose owner may be in a `defaults.yaml`."""
+_VALUE: Schema = {"type": "string", "pattern": r"\$value\([^()]+\)"}
 
 
 def schemas(
@@ -186,8 +190,8 @@ def schemas(
         Argument(
             "[NAME]",
             help=(
-                "project, owners, access, sources, assets, front_matter, consumers, tests,"
-                " calendars"
+                "project, owners, access, sources, assets, front_matter, defaults, consumers,"
+                " tests, calendars"
             ),
             names="SCHEMA",
         ),
@@ -241,10 +245,31 @@ def _entry(section: Section) -> Schema:
     for name in sorted(section.known):
         field = section.field(name)
         text = f"{field.meaning} (default: {field.default})" if field.default else field.meaning
-        properties[name] = {**field.schema, "description": text} if text else field.schema
-    required = [field.name for field in section.fields if field.required]
+        schema = _with_values(field.schema) if FOR_EACH.name in section.known else field.schema
+        properties[name] = {**schema, "description": text} if text else schema
+    required = [
+        field.name
+        for field in section.fields
+        if field.required and not (field.name == "owner" and section.name in _HAVE_DEFAULTS)
+    ]
     entry: Schema = {"type": "object", "properties": properties, "additionalProperties": False}
     return {**entry, "required": required} if required else entry
+
+
+def _with_values(schema: Schema) -> Schema:
+    """Return a schema that takes `$value(NAME)`, too, where a number or a word of a few stands."""
+    inner = {key: _inner(key, value) for key, value in schema.items()}
+    one_of_few = "enum" in inner or inner.get("type") in ("boolean", "integer", "number")
+    return {"anyOf": [inner, _VALUE]} if one_of_few else inner
+
+
+def _inner(key: str, value: Any) -> Any:
+    """Return what a key of a schema has, with the schemas in it."""
+    if key == "properties":
+        return {name: _with_values(item) for name, item in value.items()}
+    if key in ("items", "additionalProperties") and isinstance(value, dict):
+        return _with_values(value)
+    return [_with_values(item) for item in value] if key == "anyOf" else value
 
 
 def files() -> dict[str, str]:
@@ -259,7 +284,10 @@ def _settings() -> Mapping[str, Any]:
     Their ids are redhat.vscode-yaml and tamasfe.even-better-toml.
     """
     yaml = {
-        f"./{FOLDER}/{row.name}.json": row.files
+        f"./{FOLDER}/{row.name}.json": [
+            *row.files,
+            *(["!**/defaults.yaml"] if row.name in _HAVE_DEFAULTS else []),
+        ]
         for row in schemas()
         if row.files and row.files[0].endswith(".yaml")
     }

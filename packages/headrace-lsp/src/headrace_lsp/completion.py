@@ -7,9 +7,8 @@ from collections.abc import Iterable, Iterator
 
 from lsprotocol import types
 
-from headrace.extension import FileKind
+from headrace.extension import FileKind, file_kind
 from headrace_lsp.index import Index, sql_parts, tables_of
-from headrace_lsp.projects import file_kind
 from headrace_lsp.sql_occurrences import aliases
 from headrace_lsp.yaml_occurrences import key_at
 

@@ -15,9 +15,10 @@ from headrace.extension import (
     Place,
     Source,
     SqlBody,
+    file_kind,
 )
 from headrace_lsp.occurrences import Occurrence, Role, Tables, has_words
-from headrace_lsp.projects import Snapshot, file_kind
+from headrace_lsp.projects import Snapshot
 from headrace_lsp.python_occurrences import in_python
 from headrace_lsp.sql_occurrences import in_query
 from headrace_lsp.yaml_occurrences import in_yaml

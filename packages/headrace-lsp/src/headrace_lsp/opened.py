@@ -9,10 +9,10 @@ from typing import NamedTuple
 from lsprotocol import types
 from pygls.uris import from_fs_path, to_fs_path, uri_scheme
 
-from headrace.extension import Compilation, Compiled, HeadraceError, find_root
+from headrace.extension import Compilation, Compiled, HeadraceError, file_kind, find_root
 from headrace_lsp.diagnostics import by_file, diagnostic
 from headrace_lsp.index import Index
-from headrace_lsp.projects import EditedProject, Snapshot, file_kind
+from headrace_lsp.projects import EditedProject, Snapshot
 from headrace_lsp.texts import Text
 
 

@@ -14,13 +14,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from headrace.extension import (
-    FILES_AT_TOP,
-    FILES_IN_FOLDERS,
     Cache,
     ChangedFiles,
     Compilation,
     Compiled,
-    FileKind,
     HeadraceError,
     KeptLineage,
     Lineage,
@@ -31,6 +28,7 @@ from headrace.extension import (
     bind,
     compile_project,
     counted,
+    file_kind,
     local_actor,
     with_programs,
 )
@@ -41,15 +39,6 @@ BIND_SECONDS = 5.0
 """Time limit for DuckDB's answers after a pause in typing; the rest is left to the next pause."""
 BOUND_MAX = 2_000
 """Statements without a known answer above which DuckDB isn't asked: `headrace validate` is."""
-
-
-def file_kind(path: str) -> FileKind | None:
-    """Return which kind of declaration file a path of the project is."""
-    folder, slash, name = path.partition("/")
-    if not slash:
-        return FILES_AT_TOP.get(path)
-    suffixes = FILES_IN_FOLDERS.get(folder, ())
-    return next((kind for suffix, kind in suffixes if name.endswith(suffix)), None)
 
 
 class EditedFiles(ChangedFiles):

@@ -347,6 +347,8 @@ def words_of_the_code() -> frozenset[str]:
 
 
 OF_OTHERS = {
+    "max_slot_wal_keep_size",
+    "max_replication_slots",
     "synchronous_commit",
     "pool_mode",
     "file_row_number",

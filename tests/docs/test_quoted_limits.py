@@ -80,6 +80,7 @@ from headrace_advisor.queries import past_work
 from headrace_advisor.services import dismissed, trial_outcomes, weekly_advice
 from headrace_agents import results
 from headrace_cloud import dask, secret_lookups
+from headrace_databases import following
 from headrace_databases.engines import parquet_files
 from headrace_databases.engines import postgresql as postgresql_source
 from headrace_http import client as http_client
@@ -100,6 +101,8 @@ HOUR_US = 3_600 * 1_000_000
 DAY_US = 24 * HOUR_US
 
 QUOTED = [
+    ("docs/how-to/change-data.md", f"after {following.HEARTBEAT_BYTES >> 20} MiB"),
+    ("docs/how-to/change-data.md", {"1h": "for an hour"}[following.HEARTBEAT]),
     ("README.md", f"within {status.WARNED_US // (24 * HOUR_US)} days"),
     ("docs/explanation/diagnosis.md", f"within {gathering.WARNED_US // (24 * HOUR_US)} days"),
     ("docs/how-to/web-ui.md", f"the last {today.TodayQuery().days} days"),

@@ -87,7 +87,7 @@ def observe(
     replication = Replication(access)
     try:
         if newest is None or newest.snapshot != declared["snapshot"]:
-            return _found(access, _copy_request(access, replication, newest), access.now_us)
+            return _observation(access, _copy_request(access, replication, newest), access.now_us)
         if newest.copied and not newest.read:  # its slot isn't there yet
             return Observation(seen=1)
         _check(replication, newest)
@@ -122,7 +122,7 @@ def _written(position: Position) -> str:
     return msgspec.json.encode(position).decode()
 
 
-def _found(access: Access, position: Position, committed_us: int) -> Observation:
+def _observation(access: Access, position: Position, committed_us: int) -> Observation:
     connection, table = access.source.connector["connection"], access.source.connector["changes"]
     delivery = DetectedDelivery(
         source=access.source.name,
@@ -257,7 +257,7 @@ def _next(access: Access, replication: Replication, newest: Position) -> Observa
     if any(item.changes for item in later):
         last = later[-1]
         request = msgspec.structs.replace(request, until=last.end_lsn, witness=_witness(last))
-        return _found(access, request, last.committed_us)
+        return _observation(access, request, last.committed_us)
     return _heartbeat(access, replication, request, end, newest.at)
 
 
@@ -278,7 +278,7 @@ def _heartbeat(
     if not due or on_disk < end:
         return Observation(seen=1)
     position = msgspec.structs.replace(request, until=end, witness=(0, 0))
-    return _found(access, position, access.now_us)
+    return _observation(access, position, access.now_us)
 
 
 def _read_changes(access: Access, request: Position, target: Path) -> Position:

@@ -93,9 +93,9 @@ class Replication(PostgresqlSource):
 
     def server(self) -> Server:
         """Return the server, the table and its publication. Raises Unavailable."""
-        if self._one("select pg_is_in_recovery(), 1")[0]:
+        if self._first_row("select pg_is_in_recovery(), 1")[0]:
             raise unusable("the server is a standby: connect to its primary")
-        system, timeline, level, oid, kind = self._one(
+        system, timeline, level, oid, kind = self._first_row(
             "select (select system_identifier from pg_control_system())::text,"
             " substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8),"
             " current_setting('wal_level'), c.oid::bigint, c.relkind from (select"
@@ -145,7 +145,7 @@ class Replication(PostgresqlSource):
 
     def published(self, oid: int) -> Published:
         """Return the columns and rows that are published."""
-        (membership,) = self._one(
+        (membership,) = self._first_row(
             "select to_jsonb(t) from pg_publication_tables t join pg_class c on c.oid = %(oid)s"
             " join pg_namespace n on n.oid = c.relnamespace where t.pubname = %(publication)s and"
             " t.schemaname = n.nspname and t.tablename = c.relname",
@@ -184,7 +184,7 @@ class Replication(PostgresqlSource):
 
     def snapshot(self) -> str:
         """Return the snapshot of this connection's transaction."""
-        return str(self._one("select pg_current_snapshot()::text")[0])
+        return str(self._first_row("select pg_current_snapshot()::text")[0])
 
     def copy_table(self, published: Published, lsn: int, now_us: int, write: Write) -> None:
         """Send the published rows as CSV, after a row that empties what was there before."""
@@ -218,7 +218,7 @@ class Replication(PostgresqlSource):
         """Create a slot; return the LSN from which on it has all transactions."""
         called = "pg_create_logical_replication_slot(%(name)s, 'pgoutput')"
         sql = f"select (lsn - '0/0')::bigint from {called}"
-        return int(self._one(sql, name=name)[0])
+        return int(self._first_row(sql, name=name)[0])
 
     def drop(self, name: str) -> None:
         """Drop a slot, if there is one."""
@@ -232,7 +232,7 @@ class Replication(PostgresqlSource):
 
     def ends(self) -> tuple[int, int]:
         """Return where the log ends, and up to where it is on disk."""
-        return self._one(
+        return self._first_row(
             "select (pg_current_wal_insert_lsn() - '0/0')::bigint, (pg_current_wal_flush_lsn() -"
             " '0/0')::bigint"
         )
@@ -289,7 +289,7 @@ class Replication(PostgresqlSource):
             "publication": quoted_name(self.publication),
         }
 
-    def _one(self, sql: str, **values: Any) -> tuple[Any, ...]:
+    def _first_row(self, sql: str, **values: Any) -> tuple[Any, ...]:
         (row,) = self.rows(sql, values)
         return row
 

@@ -416,6 +416,21 @@ def test_a_gap_is_refused_and_closed_by_another_copy(
     assert slots == [(follower.position.slot,)] and follower.position.slot != old
 
 
+def test_a_copy_that_was_never_published_leaves_no_slot(follower: Follower) -> None:
+    """Would catch a slot that keeps the server's log for ever: that of the copy before the last."""
+    follower.poll()
+    for snapshot in ("2", "3"):  # the second copy is rejected
+        follower.declared["snapshot"] = snapshot
+        assert follower.observe() is not None
+        rows, follower.version = follower.fetch()
+    follower.publish(rows, follower.version)
+    follower.poll()
+    slots = follower.database.rows(
+        "select slot_name from pg_replication_slots where database = current_database()"
+    )
+    assert slots == [(follower.position.slot,)]
+
+
 @pytest.mark.parametrize(
     ("before", "words"),
     [

@@ -70,8 +70,8 @@ class Position(msgspec.Struct, frozen=True, omit_defaults=True):
     """Start of the last commit record and the transaction's number; 0 if it isn't read again."""
     at: int = 0
     """Time of the observation, in microseconds since 1970 UTC."""
-    before: str = ""
-    """Of a copy: the slot that it replaces."""
+    before: tuple[str, ...] = ()
+    """Of a copy: the slots that it replaces, with those of copies that were never published."""
     read: bool = False
     """Whether the delivery's bytes are kept, so that they are never fetched again."""
 
@@ -149,7 +149,7 @@ def _copy_request(access: Access, replication: Replication, newest: Position | N
         slot=f"{plain}_{token}",
         copied=True,
         at=access.now_us,
-        before="" if newest is None else newest.slot,
+        before=() if newest is None else (*newest.before, newest.slot),
     )
 
 
@@ -233,8 +233,8 @@ def _refused(what: str, newest: Position) -> Exception:
 def _next(access: Access, replication: Replication, newest: Position) -> Observation:
     """Confirm what is published, and return the transactions since then."""
     end, _ = replication.ends()
-    if newest.before:
-        replication.drop(newest.before)
+    for name in newest.before:
+        replication.drop(name)
     slot = replication.slot(newest.slot)
     confirmed = newest.witness[0] or newest.until
     if slot is not None and slot.confirmed < confirmed:
@@ -249,7 +249,7 @@ def _next(access: Access, replication: Replication, newest: Position) -> Observa
         newest,
         copied=False,
         read=False,
-        before="",
+        before=(),
         after=newest.until,
         at=access.now_us,
         **({"seen": "", "horizon": 0} if newest.until >= newest.horizon else {}),

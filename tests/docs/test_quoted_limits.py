@@ -102,6 +102,7 @@ DAY_US = 24 * HOUR_US
 
 QUOTED = [
     ("docs/how-to/change-data.md", f"after {following.HEARTBEAT_BYTES >> 20} MiB"),
+    ("docs/how-to/change-data.md", f"From {following.RETAINED_BYTES >> 20} MiB"),
     ("docs/how-to/change-data.md", {"1h": "for an hour"}[following.HEARTBEAT]),
     ("README.md", f"within {status.WARNED_US // (24 * HOUR_US)} days"),
     ("docs/explanation/diagnosis.md", f"within {gathering.WARNED_US // (24 * HOUR_US)} days"),

@@ -5,6 +5,7 @@ which servers, slots and tables are refused.
 from __future__ import annotations
 
 import random
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,10 +26,12 @@ from headrace.extension.sources import (
     CannotRead,
     ChangedWhileRead,
     DetectedDelivery,
+    Observation,
     PartitionSpec,
     Secrets,
 )
 from headrace.model import Place, Source
+from headrace_databases import following
 from headrace_databases.change_rows import is_visible
 from headrace_databases.changes import Changes
 from headrace_databases.following import Position
@@ -81,9 +84,12 @@ class Follower:
         sql = "select (confirmed_flush_lsn - '0/0')::bigint from pg_replication_slots where"
         return int(self.database.rows(f"{sql} slot_name = %s", (self.position.slot,))[0][0])
 
-    def observe(self) -> DetectedDelivery | None:
+    def look(self) -> Observation:
         known = {} if self.version is None else {"*": ("core/accounts", self.version)}
-        found = Changes().observe(self.access, ["*"], known).found
+        return Changes().observe(self.access, ["*"], known)
+
+    def observe(self) -> DetectedDelivery | None:
+        found = self.look().found
         if found:
             self.waiting, self.version, self.published = found[0], found[0].version, False
         return found[0] if found else None
@@ -447,6 +453,30 @@ def test_what_is_missing_is_named_with_its_command(
     follower.database.execute(before)
     with pytest.raises(Unavailable, match=words):
         follower.poll()
+
+
+def test_log_that_the_server_keeps_for_a_stopped_stream(
+    follower: Follower, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch a disk that fills, or a slot that is lost, behind a delivery that waits for
+    somebody's decision.
+    """
+    follower.poll()
+    follower.database.execute("insert into accounts values (3, 30, 'c')")
+    assert follower.observe() is not None
+    assert follower.look().notes == ()
+    monkeypatch.setattr(following, "RETAINED_BYTES", 16 << 20)
+    follower.database.execute("select pg_switch_wal()", "insert into accounts values (4, 40, 'd')")
+    follower.database.execute("select pg_switch_wal()", "insert into accounts values (5, 50, 'e')")
+    (note,) = follower.look().notes
+    assert re.fullmatch(
+        rf"the server keeps \d+ MiB of its log for the slot {follower.position.slot}: its newest"
+        r" delivery isn't published",
+        note.message,
+    )
+    follower.publish(*follower.fetch())
+    (note,) = follower.look().notes
+    assert note.message.endswith(f"MiB of its log for the slot {follower.position.slot}")
 
 
 def test_a_slot_whose_log_is_deleted(own_cluster: Cluster, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from headrace.extension.sources import (
     ChangedWhileRead,
     DetectedDelivery,
     Fetched,
+    Note,
     Observation,
     parse_duration,
     printable,
@@ -36,6 +37,7 @@ from headrace_databases.engines.parquet_files import text_to_parquet
 from headrace_databases.engines.postgresql_replication import (
     PeekedTransaction,
     Replication,
+    Slot,
     written_lsn,
 )
 
@@ -44,6 +46,8 @@ HEARTBEAT = "1h"
 """Without changes, the position moves on as often as this, unless `every:` says otherwise."""
 HEARTBEAT_BYTES = 64 << 20
 """64 MiB: it moves on at once if the server retains more than this for it."""
+RETAINED_BYTES = 256 << 20
+"""256 MiB: an observation warns if the server retains as much for the slot."""
 WITNESS_MESSAGES_MAX = 10_000
 """The last published transaction is read again, as a proof, if it has no more messages."""
 LOST = "lost"
@@ -90,8 +94,9 @@ def observe(
             return _observation(access, _copy_request(access, replication, newest), access.now_us)
         if newest.copied and not newest.read:  # its slot isn't there yet
             return Observation(seen=1)
-        _check(replication, newest)
-        return _next(access, replication, newest) if access.published else Observation(seen=1)
+        slot = _check(replication, newest)
+        result = _next(access, replication, newest) if access.published else Observation(seen=1)
+        return msgspec.structs.replace(result, notes=_retained(access, newest, slot))
     finally:
         replication.close()
 
@@ -191,8 +196,8 @@ def _copy(access: Access, request: Position, target: Path) -> Position:
 # Whether the slot and the server are still those of the last position.
 
 
-def _check(replication: Replication, newest: Position) -> None:
-    """Refuse a server, table, publication or slot that isn't the one of the position."""
+def _check(replication: Replication, newest: Position) -> Slot:
+    """Return the slot; refuse a server, table, publication or slot that isn't the position's."""
     server = replication.server()
     for what, now, before in (
         ("this is another server", server.system, newest.system),
@@ -218,6 +223,16 @@ def _check(replication: Replication, newest: Position) -> None:
             f" {written_lsn(slot.confirmed)}",
             newest,
         )
+    return slot
+
+
+def _retained(access: Access, newest: Position, slot: Slot) -> tuple[Note, ...]:
+    """Return a warning about much log that the server can't delete before the slot moves on."""
+    if slot.retained_bytes < RETAINED_BYTES:
+        return ()
+    text = f"the server keeps {slot.retained_bytes >> 20} MiB of its log for the slot {newest.slot}"
+    stopped = "" if access.published else ": its newest delivery isn't published"
+    return (Note("retained_log", newest.slot, text + stopped),)
 
 
 def _refused(what: str, newest: Position) -> Exception:

@@ -58,8 +58,7 @@ class Slot(msgspec.Struct, frozen=True):
     confirmed: int
     wal_status: str | None
     retained_bytes: int
-    reader: str | None
-    """Process and program that reads the slot at this time."""
+    """Of the server's log, which it can't delete before the slot moves on."""
 
 
 class PeekedTransaction(msgspec.Struct, frozen=True):
@@ -205,14 +204,12 @@ class Replication(PostgresqlSource):
         """Return a slot of this database; None if there is none."""
         rows = self.rows(
             "select (s.confirmed_flush_lsn - '0/0')::bigint, s.wal_status,"
-            " (pg_current_wal_insert_lsn() - s.restart_lsn)::bigint, (select s.active_pid || ' ' ||"
-            " coalesce(a.application_name, '') from (select 1) one left join pg_stat_activity a on"
-            " a.pid = s.active_pid where s.active_pid is not null) from pg_replication_slots s"
+            " (pg_current_wal_insert_lsn() - s.restart_lsn)::bigint from pg_replication_slots s"
             " where s.slot_name = %(name)s and s.plugin = 'pgoutput' and s.database ="
             " current_database()",
             {"name": name},
         )
-        return Slot(rows[0][0] or 0, rows[0][1], rows[0][2] or 0, rows[0][3]) if rows else None
+        return Slot(rows[0][0] or 0, rows[0][1], rows[0][2] or 0) if rows else None
 
     def create(self, name: str) -> int:
         """Create a slot; return the LSN from which on it has all transactions."""

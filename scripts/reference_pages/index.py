@@ -35,6 +35,7 @@ HOW_TO = {
         "legacy/camt",
         "legacy/pain",
         "legacy/mt940",
+        "legacy/coda",
         "legacy/bai2",
         "legacy/nacha",
         "legacy/x12",

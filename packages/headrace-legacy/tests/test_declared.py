@@ -25,6 +25,7 @@ RIGHT = [
     "camt: {rows: details}",
     "mt940: {rows: balances, encoding: cp1252}",
     "mt940: {}",
+    "coda: {rows: details, encoding: cp1252}",
     "nacha: {rows: addenda}",
     "x12: {rows: claims, encoding: cp1252}",
     "edifact: {rows: lines}",

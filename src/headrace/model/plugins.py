@@ -75,6 +75,7 @@ IN_PACKAGES = {
         (
             "bai2",
             "camt",
+            "coda",
             "copybook",
             "dbf",
             "edifact",

@@ -1,4 +1,4 @@
-"""A held file of several days: each row is counted once, for its own day."""
+"""A held file of several days is one delivery; each row is counted once, for its own day."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HELD = "id,amount,day\n4,x,2026-03-03\n5,3,2026-03-04\n6,4,2026-03-04\n"
 
 def test_rows_of_a_held_file_count_once(tmp_path: Path, call: Any) -> None:
     """Would catch: the rows of the whole file for each of its days, in quarantine, status and run,
-    and as delivered in goodput, which is then too low."""
+    and as delivered in goodput, which is then too low; a delivery for each day of one file."""
     for path, text in FILES.items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(text)
@@ -30,6 +30,7 @@ def test_rows_of_a_held_file_count_once(tmp_path: Path, call: Any) -> None:
     shop.json("run", "--now", "2026-03-05T08:00+00:00")
     held = {row["partition"]: row["rows"] for row in shop.json("quarantine")}
     assert held == {"2026-03-03": 1, "2026-03-04": 2}
-    assert shop.json("status")["quarantine"]["rows"] == 3
+    assert shop.json("status")["quarantine"] == {"deliveries": 1, "partitions": 2, "rows": 3}
+    assert "1 delivery, 2 partitions, 3 rows" in shop.text("status")
     (goodput,) = shop.json("status", "--explain", "goodput")["rows"]
     assert (goodput["delivered"], goodput["held"], goodput["goodput"]) == (6, 3, "50.0")

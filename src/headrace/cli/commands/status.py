@@ -287,7 +287,7 @@ def _render_files(response: StatusResponse, page: CommandOutput) -> None:
 def _waiting_text(deliveries: int, partitions: int, rows: int) -> str:
     count_texts = [plural(deliveries, "delivery", "deliveries")] if deliveries else []
     if partitions > deliveries:
-        count_texts.append(plural(partitions - deliveries, "partition"))
+        count_texts.append(plural(partitions, "partition"))
     return ", ".join([*count_texts, plural(rows, "row")] if rows else count_texts)
 
 

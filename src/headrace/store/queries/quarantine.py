@@ -38,7 +38,8 @@ class Quarantined(msgspec.Struct, frozen=True):
 
 
 class QuarantineTotals(msgspec.Struct, frozen=True):
-    """Totals of data in quarantine. `rows` omits unknown row counts."""
+    """Totals of data in quarantine. A file of several intervals is one delivery, and a partition
+    for each of them. `rows` omits unknown row counts."""
 
     deliveries: int
     partitions: int
@@ -76,8 +77,9 @@ def unacceptable(tx: Transaction, places: Collection[tuple[str, str]]) -> set[tu
 def totals(tx: Transaction, declared: Callable[[str], object]) -> QuarantineTotals:
     """Return the totals for `declared` nodes; no decision is possible about others."""
     rows = tx.execute(
-        "select node, count(delivery_id), count(*), coalesce(sum(rows), 0) from quarantine"
-        " where state in ('held', 'rejected') group by node"
+        "select node, count(distinct case when delivery_id is not null then epoch || '.' || n end),"
+        " count(*), coalesce(sum(rows), 0) from quarantine where state in ('held', 'rejected')"
+        " group by node"
     ).fetchall()
     results = [row[1:] for row in rows if declared(row[0]) is not None]
     return QuarantineTotals(*(sum(int(row[n]) for row in results) for n in range(3)))

@@ -22,7 +22,7 @@ def status_page(response: StatusResponse, role: str) -> str:
         f"{assets.fresh} fresh · {assets.behind} behind · {assets.stale} stale · {assets.never}"
         f" never; {assets.unchecked} of these unchecked"
     )
-    waiting = f"{response.quarantine.deliveries} deliveries, {response.quarantine.rows:,} rows"
+    held = "deliveries: {0.deliveries}, partitions: {0.partitions}, rows: {0.rows:,}"
     lines = [
         f"<h1>{escape(response.project)} · {escape(response.env)}</h1>",
         (
@@ -34,7 +34,7 @@ def status_page(response: StatusResponse, role: str) -> str:
         + "</tr></thead><tbody>",
         *(_consumer_row(consumer) for consumer in response.consumers),
         "</tbody></table>",
-        f"<p>assets: {states}; quarantine: {waiting}</p>",
+        f"<p>assets: {states}; quarantine: {held.format(response.quarantine)}</p>",
     ]
     if response.next:
         lines.append(f"<p>next: <code>{escape(response.next)}</code></p>")

@@ -158,15 +158,16 @@ class Draw:
         def number() -> str:
             return self.integer(scope, 0)
 
+        value, text = number(), self.column(scope, TEXT)  # last in an order, which is total then
         function = self.one(
             lambda: f"sum({number()})",
             lambda: "count(*)",
             lambda: f"count(distinct {number()})",
             lambda: f"max({number()})",
-            lambda: f"list({number()} order by {number()}, {number()})",
-            lambda: f"string_agg({self.column(scope, TEXT)}, ',' order by {number()})",
-            lambda: f"arg_max({number()}, {number()})",
-            lambda: f"first({number()} order by {number()})",
+            lambda: f"list({value} order by {number()}, {value})",
+            lambda: f"string_agg({text}, ',' order by {number()}, {text})",
+            lambda: f"arg_max({value}, ({number()}, {value}))",
+            lambda: f"first({value} order by {number()}, {value})",
             lambda: f"quantile_disc({number()}, 0.5)",
         )
         if self.chance(0.3):

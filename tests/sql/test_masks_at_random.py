@@ -109,7 +109,7 @@ def test_values_that_a_classified_column_decides_follow_it(seed: int) -> None:
     """Would catch: a column that a viewer reads, and whose values tell a classified one (A.2)."""
     rng = random.Random(f"masks {seed}")
     data = Data(rng)
-    data.engine.execute("update all_t set id = rowid")
+    data.prepare("update all_t set id = rowid")
     lost = [("t", CLASSIFIED), ("u", CLASSIFIED), ("v", CLASSIFIED)]
     wrong, count, shown_columns = [], 0, 0
     while count < QUERIES:

@@ -231,6 +231,7 @@ def _join(context: BindingContext, scope: NameScope, join: exp.Expr, first: int)
     if names:
         keys = _merge_columns(context, scope, join, scope.sources[first:left], added, names)
         merge(links, keys)
+        context.mentions.update(keys)
     merge(scope.filters, links)
     if str(join.args.get("kind") or "").upper() in ("SEMI", "ANTI"):
         del scope.sources[left:]
@@ -379,12 +380,8 @@ def _find(
 ) -> BoundExpression:
     if scope is not None and name in scope.using:
         return scope.using[name]
-    for source in sources:
-        column = source.relation.get(name)
-        if column is not None:
-            return BoundExpression(column.type, column.edges)
-    for source in sources:
-        column = source.relation.unlisted(name)
+    listed = [source.relation.get(name) for source in sources]
+    for column in (*listed, *(source.relation.unlisted(name) for source in sources)):
         if column is not None:
             return BoundExpression(column.type, column.edges)
     context.say("unknown_column", f"USING names `{name}`, which isn't on both sides", join)

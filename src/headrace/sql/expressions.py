@@ -114,8 +114,10 @@ def _star(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExp
     return CONSTANT if isinstance(node.parent, exp.Count) else _whole_rows(context, scope.sources)
 
 
-def _whole_rows(context: BindingContext, sources: list[FromItem]) -> BoundExpression:
-    edges = union([source.relation.everything() for source in sources], EXPRESSION)
+def _whole_rows(
+    context: BindingContext, sources: list[FromItem], kind: int = EXPRESSION
+) -> BoundExpression:
+    edges = union([source.relation.everything() for source in sources], kind)
     context.mentions.update(edges)
     return BoundExpression(UNKNOWN, edges)
 
@@ -493,11 +495,9 @@ def _comprehension(context: BindingContext, scope: NameScope, node: exp.Expr) ->
     return BoundExpression(UNKNOWN, union(edges, EXPRESSION))
 
 
-def _columns(_context: BindingContext, scope: NameScope, _node: exp.Expr) -> BoundExpression:
+def _columns(context: BindingContext, scope: NameScope, _node: exp.Expr) -> BoundExpression:
     """Bind COLUMNS(…) inside an expression, without determining which columns it selects."""
-    return BoundExpression(
-        UNKNOWN, union([source.relation.everything() for source in scope.sources], OPAQUE)
-    )
+    return _whole_rows(context, scope.sources, OPAQUE)
 
 
 def _positional(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
@@ -510,6 +510,7 @@ def _positional(context: BindingContext, scope: NameScope, node: exp.Expr) -> Bo
     place = int(node.name) if node.name.isdigit() and len(node.name) <= PLACE_DIGITS else 0
     if not 1 <= place <= len(columns) or any(source.merged for source in scope.sources):
         return _columns(context, scope, node)
+    context.mentions.update(*(column.edges for column in columns[:place]))  # they count up to it
     return BoundExpression(columns[place - 1].type, columns[place - 1].edges)
 
 

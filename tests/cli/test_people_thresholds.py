@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from clilab import Project
 
 from headrace import Session
 from headrace.project.read_queries import ReadQuery
-from headrace.web.read_process import JSON, DataFileRequest, hand_out
+from headrace.project.session import ProjectSession
+from headrace.web.read_process import JSON, AfterHead, DataFileRequest, hand_out
 
 ROWS = [
     *((f"r{n}", "Rome", 1_000 + n) for n in range(12)),
@@ -201,7 +203,10 @@ def test_rows_over_the_network_have_thresholds_for_everybody(tax: Project) -> No
     """Would catch: `/data` of the admin's own server that gives small groups to other programs."""
     out = io.BytesIO()
     request = DataFileRequest(str(tax.root), "prod", "x", ReadQuery("cities"), JSON)
-    hand_out(request, out)
+    answer = AfterHead(out)
+    with closing(ProjectSession.open(tax.root, "prod", None, "x")) as session:
+        hand_out(session, request, answer)
+    answer.begin()
     text = out.getvalue().decode()
     assert "1005.5" in text and not [value for value in SMALL if value in text]
 

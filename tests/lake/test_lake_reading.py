@@ -14,11 +14,11 @@ import pyarrow.parquet as pq
 import pytest
 from lakelab import Lake
 
-from headrace.lake import catalog
+from headrace.lake import catalog, reading
 from headrace.lake.reading import DataFormat, JsonRows, read, write
 from headrace.lake.sqltext import literal
 from headrace.lake.tables import FileRef
-from headrace.model.errors import LakeError
+from headrace.model.errors import LakeError, OutOfMemory
 
 VALUES = """SELECT 9007199254740993 AS big, 1.10::DECIMAL(38,20) AS d, DATE '2024-01-31' AS day, TIMESTAMP '2024-01-31 10:00:00.5' AS at,
     TIMESTAMPTZ '2024-01-31 10:00:00+00' AS instant, TIME '10:00:00' AS clock, INTERVAL 14 MONTH AS length, 'nan'::DOUBLE AS nan,
@@ -236,3 +236,14 @@ def test_a_published_file_with_other_bytes_is_said(lake: Lake) -> None:
     with pytest.raises(LakeError, match="can't be read") as result:
         _read(lake)
     assert "db check --deep" in (result.value.hint or "")
+
+
+def test_a_lack_of_memory_is_told_in_words(lake: Lake) -> None:
+    """Would catch: a traceback of DuckDB's, or a query that is said to be wrong."""
+    for raising in (
+        reading._reading(lake.data_folder, [], "UTC", {}),
+        reading.in_plain_words(),
+    ):
+        with pytest.raises(OutOfMemory, match="no memory left") as raised, raising:
+            raise duckdb.OutOfMemoryException("failed to allocate data of size 2.0 GiB")
+        assert "fewer columns or rows" in raised.value.hint

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import os
 import socket
 import subprocess
@@ -10,11 +12,17 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
-from serve_lab import until
+from serve_lab import project, until
 
-from headrace.web import read_forks
+from headrace.project.read_queries import ReadQuery
+from headrace.services import read as reading
+from headrace.web import data, read_forks, read_forks_main
+from headrace.web.http import HttpProblem
 from headrace.web.read_forks import CODE, LENGTH, LOST, code_of, send
+from headrace.web.read_process import DataFileRequest, Head
+from headrace.web.read_server import ReadServer
 
 FORKING = """\
 import os, socket, sys, tempfile
@@ -30,8 +38,18 @@ def handle(request, out):
         os.write(out, str(os.getpid()).encode())
         while True:
             pass
-    if request == b"kill":
+    kind, _, about = request.partition(b" ")
+    if kind == b"kill" or (kind == b"once" and not os.path.exists(about)):
+        open(about or os.devnull, "w").close()
         os.kill(os.getpid(), 9)
+    if kind in (b"torn", b"cut"):
+        os.write(out, {b"torn": b'{"mas', b"cut": b"{}\\n[1, 2"}[kind])
+        os.kill(os.getpid(), 9)
+    if kind == b"raise":
+        raise RecursionError
+    if kind == b"once":
+        os.write(out, b"{}\\n[1, 2]")
+        return 0
     text = f"{len(asked)} {os.path.exists(name)} {os.getpid()} {tempfile.gettempdir()}"
     open(name, "w").close()
     os.write(out, text.encode())
@@ -159,3 +177,86 @@ def test_without_reads_it_ends_and_answers_what_came_before() -> None:
         assert forking.process.wait(60) == 0
         with pytest.raises(BrokenPipeError):
             socket.send_fds(forking._control, [b"."], [0])
+
+
+class OverForking(ReadServer):
+    """The server's end, over a process that does as the request says."""
+
+    def __init__(self, forking: Forking) -> None:
+        self._forking = forking
+
+    def connect(self) -> socket.socket:
+        return self._forking.connect()
+
+
+def whole(forking: Forking, request: bytes) -> bytes:
+    return asyncio.run(data.read_whole(OverForking(forking), msgspec.Raw(request)))
+
+
+@pytest.mark.parametrize(
+    ("request_", "detail"),
+    [
+        (b"kill", "was killed"),
+        (b"torn", "was killed"),
+        (b"cut", "was killed"),
+        (b"raise", "ended with code 1"),
+    ],
+)
+def test_a_read_that_ends_too_early_is_answered_in_words(
+    forking: Forking, request_: bytes, detail: str
+) -> None:
+    """Would catch: status 500, or a part of the rows as all of them, where the kernel ends the
+    process that reads because the machine has no memory left."""
+    with pytest.raises(HttpProblem) as raised:
+        whole(forking, request_)
+    assert raised.value.status == 503 and detail in raised.value.detail
+    assert "ask again" in raised.value.hint and raised.value.headers["retry-after"] == "60"
+
+
+def test_a_read_whose_process_was_killed_is_begun_once_more(
+    forking: Forking, tmp_path: Path
+) -> None:
+    """Would catch: an error for a page whose next try would have succeeded."""
+    assert whole(forking, f"once {tmp_path}/killed".encode()) == b"[1, 2]"
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "detail"),
+    [
+        (OSError(errno.EMFILE, "Too many open files", "/srv/secret"), 503, "too many open files"),
+        (MemoryError(), 503, "no memory left"),
+        (KeyError("Ann Secret"), 500, "key error"),
+    ],
+)
+def test_an_error_before_the_first_row_is_told(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    status: int,
+    detail: str,
+) -> None:
+    """Would catch: a process that ends without a word; a value or a path in what it says."""
+
+    def failing(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(reading, "visible_columns", failing)
+    problem = refused(DataFileRequest(str(project(tmp_path)), "prod", "ann", ReadQuery("a"), "csv"))
+    assert (problem.status, detail in problem.detail.lower()) == (status, True), problem.detail
+    assert "ecret" not in problem.detail + problem.hint and problem.hint
+
+
+def test_a_project_that_cant_be_opened_is_told(tmp_path: Path) -> None:
+    """Would catch: errors of opening the project, outside what is answered in words."""
+    problem = refused(DataFileRequest(str(tmp_path), "prod", "ann", ReadQuery("a"), "csv"))
+    assert problem.status == 400 and "headrace.toml" in problem.detail + problem.hint
+
+
+def refused(request: DataFileRequest) -> HttpProblem:
+    """The problem in what a fork answers."""
+    read, write = os.pipe()
+    with os.fdopen(read, "rb") as answer:
+        assert read_forks_main._handle(msgspec.json.encode(request), write) == 0
+        with pytest.raises(HttpProblem) as raised:
+            data._accepted(msgspec.json.decode(answer.read(), type=Head))
+    return raised.value

@@ -33,7 +33,7 @@ from headrace.lake.session import DuckDBSession, parser
 from headrace.lake.sqltext import ZONED, cast_to_text, literal, quote, relation_sql
 from headrace.lake.tables import PARTITION_COLUMN, STATE_SCHEMA, FileRef, LakeColumn, LakeTable
 from headrace.lake.types import Type, parse
-from headrace.model.errors import HeadraceError, LakeError, UsageError, first_line
+from headrace.model.errors import HeadraceError, LakeError, OutOfMemory, UsageError, first_line
 from headrace.model.texts import of_error
 from headrace.sql.engine_faults import refuse_faulty
 
@@ -281,7 +281,9 @@ def _reading(
                     " were cleaned up"
                 ),
             ) from error
-        except (duckdb.OutOfMemoryException, duckdb.InterruptException):
+        except duckdb.OutOfMemoryException:
+            raise OutOfMemory from None
+        except duckdb.InterruptException:
             raise
         except (
             duckdb.Error
@@ -754,6 +756,8 @@ def in_plain_words() -> Iterator[None]:
             in_words(error),
             hint="a query reads published tables only; declare a source for other files",
         ) from error
+    except duckdb.OutOfMemoryException:
+        raise OutOfMemory from None
     except duckdb.Error as error:
         raise HeadraceError(in_words(error), hint=_of_values(error)) from error
 

@@ -95,6 +95,16 @@ class LeaseLost(StoreError):
     """Another leader has taken over; this leader's transaction was not committed."""
 
 
+class OutOfMemory(HeadraceError):
+    """A read needs more memory than there is. The HTTP API answers with status 503."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "there is no memory left to read this",
+            hint="select fewer columns or rows, or ask again while less is read",
+        )
+
+
 class LakeError(HeadraceError):
     """The lake's files or its catalog can't be used."""
 

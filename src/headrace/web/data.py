@@ -18,8 +18,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from headrace.access.permissions import check_call
-from headrace.model import StoreError, UnknownName
-from headrace.model.errors import ColumnRefused
 from headrace.plan.compiled import is_view
 from headrace.project.parameters import split_commas
 from headrace.project.read_queries import ReadQuery
@@ -33,9 +31,8 @@ from headrace.web.http import (
     query_parameters,
 )
 from headrace.web.project_reader import ProjectReader, etag_matches
-from headrace.web.read_forks import GONE
-from headrace.web.read_process import JSON, Head
-from headrace.web.read_process import DataFileRequest as Question
+from headrace.web.read_forks import GONE, LOST
+from headrace.web.read_process import JSON, DataFileRequest, Head
 from headrace.web.read_server import ReadServer, RowsReader
 from headrace.web.tool_process import ToolRequest
 
@@ -52,7 +49,7 @@ QUEUE_SECONDS = 10.0
 SECONDS_MAX = 50.0
 """From its turn to its first rows, and at most so long for all rows of a page or a query."""
 STARTS_MAX = 2
-"""How often a read is begun if the process that forks readers has ended meanwhile."""
+"""How often a read is begun whose process ends before it has answered."""
 CHUNK_BYTES = 1 << 16
 WHOLE_BYTES_MAX = 32 << 20
 """Of a response that is read as a whole."""
@@ -145,10 +142,10 @@ class Data:
             request.headers.get("if-none-match", ""), headers["etag"]
         ):
             return Response(status_code=304, headers=headers)
-        question = Question(*self._reader.project, query, form, columns, identity, page)
+        question = DataFileRequest(*self._reader.project, query, form, columns, identity, page)
         await acquire_slot(turns)
         try:
-            rows, head = await self._begin(question)
+            rows, head = await _begin(self._read_server, question)
         except BaseException:
             turns.release()
             raise
@@ -164,24 +161,6 @@ class Data:
             _read_rows(rows), end, media_type=FORMS[form], headers=headers
         )
 
-    async def _begin(self, question: Question) -> tuple[RowsReader, Head]:
-        """Begin to read; raise HttpProblem if that fails."""
-        for _ in range(STARTS_MAX):
-            try:
-                rows = await RowsReader.open(self._read_server, question)
-            except OSError:
-                continue
-            try:
-                line = await _first_line(rows)
-                if not line and await rows.code() == GONE:
-                    rows.end()
-                    continue
-                return rows, _head(line)
-            except BaseException:
-                rows.end()
-                raise
-        raise HttpProblem(503, "no process can be started that reads", "ask again in a minute")
-
 
 async def read_whole(read_server: ReadServer, request: ToolRequest) -> bytes:
     """Return the response of a command that a fork runs.
@@ -189,20 +168,57 @@ async def read_whole(read_server: ReadServer, request: ToolRequest) -> bytes:
     If the caller is cancelled, the fork is killed. Raise HttpProblem if the command is refused, or
     takes too long.
     """
+    code = GONE
+    for _ in range(STARTS_MAX):
+        reader, _head = await _begin(read_server, request)
+        try:
+            body = await _read_all(reader)
+            if (code := await reader.code()) == 0:
+                return body
+        finally:
+            reader.end()
+    raise _ended(code)
+
+
+async def _begin(
+    read_server: ReadServer, request: DataFileRequest | ToolRequest
+) -> tuple[RowsReader, Head]:
+    """Begin to read. Raise HttpProblem if that fails.
+
+    A fork that is killed before its head is followed by another one: the kernel ends forks for
+    reads first when memory runs out, and a moment later there may be some again.
+    """
+    code = GONE
     for _ in range(STARTS_MAX):
         try:
             reader = await RowsReader.open(read_server, request)
         except OSError:
             continue
         try:
-            line = await _first_line(reader)
-            if not line and await reader.code() == GONE:
-                continue
-            _head(line)
-            return await _read_all(reader)
-        finally:
+            head = await _first_line(reader)
+            if isinstance(head, Head):
+                return reader, _accepted(head)
+            code = head
+        except BaseException:
             reader.end()
-    raise HttpProblem(503, "no process can be started that reads", "ask again in a minute")
+            raise
+        reader.end()
+    raise _ended(code)
+
+
+def _ended(code: int) -> HttpProblem:
+    """Return the problem of a fork that ended too early, by its exit code."""
+    how = {
+        GONE: "no process can be started that reads",
+        LOST: "the process that read this was killed, as when memory runs out",
+    }
+    return HttpProblem(
+        503,
+        how.get(code, f"the process that read this ended with code {code}"),
+        "ask again in a minute; if it stays so, for fewer columns or rows, and look after the"
+        " server's memory, disk and open files",
+        retry_after="60",
+    )
 
 
 async def _read_all(reader: RowsReader) -> bytes:
@@ -235,35 +251,28 @@ async def acquire_slot(turns: asyncio.Semaphore) -> None:
         raise HttpProblem(503, message, "ask again in a minute", retry_after="60") from None
 
 
-async def _first_line(reader: RowsReader) -> bytes:
-    """Return the line before the rows, or what there is of it."""
+async def _first_line(reader: RowsReader) -> Head | int:
+    """Return the head, or the exit code of a fork that ended before it."""
     try:
         async with asyncio.timeout(SECONDS_MAX):
-            return await reader.rows.readline()
+            line = await reader.rows.readline()
+            if line.endswith(b"\n"):
+                return msgspec.json.decode(line, type=Head)
+            return await reader.code()
     except TimeoutError:  # an OSError, too
         raise HttpProblem(
             503,
             f"this takes longer than {SECONDS_MAX:.0f} s",
             "select fewer rows; `headrace read` and `headrace sql` have no such limit",
         ) from None
-    except (OSError, ValueError):
-        return b""
+    except OSError:
+        return GONE
 
 
-_STATUS_BY_KIND = {
-    StoreError.__name__: 503,
-    UnknownName.__name__: 404,
-    ColumnRefused.__name__: 403,
-}
-
-
-def _head(line: bytes) -> Head:
-    """Return the head in the first line. Raises HttpProblem if there is none, or if it refuses."""
-    if not line.endswith(b"\n"):
-        raise HttpProblem(500, "the rows couldn't be read", "the same by `headrace read` says why")
-    head = msgspec.json.decode(line, type=Head)
+def _accepted(head: Head) -> Head:
+    """Return the head. Raise HttpProblem if it refuses."""
     if head.problem is not None:
-        raise HttpProblem(_STATUS_BY_KIND.get(head.kind, 400), head.problem, head.hint)
+        raise HttpProblem(head.status, head.problem, head.hint)
     return head
 
 

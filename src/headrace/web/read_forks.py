@@ -138,8 +138,9 @@ class Forks:
     def _fork(self, connection: socket.socket) -> None:
         connection.setblocking(True)
         connection.settimeout(None)
-        temporary = tempfile.mkdtemp(prefix="headrace-read-")
+        temporary = ""
         try:
+            temporary = tempfile.mkdtemp(prefix="headrace-read-")
             pid = os.fork()
         except OSError:
             connection.close()

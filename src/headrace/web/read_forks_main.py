@@ -22,7 +22,7 @@ from headrace.lake.session import open_spare
 from headrace.model import HeadraceError
 from headrace.project.session import ProjectSession
 from headrace.web.read_forks import Forks
-from headrace.web.read_process import DataFileRequest, hand_out
+from headrace.web.read_process import AfterHead, DataFileRequest, hand_out, head_of
 from headrace.web.tool_process import ToolRequest, run_tool
 
 IMPORTED = (
@@ -65,14 +65,33 @@ def main() -> None:
 
 
 def _handle(request: bytes, descriptor: int) -> int:
-    """Answer a request in a fork."""
+    """Answer a request in a fork: the head as one line of JSON, and the rows or the response.
+
+    An error before the first row becomes a head with a problem; later errors are raised.
+    """
     question = msgspec.json.decode(request, type=DataFileRequest | ToolRequest)
     with os.fdopen(descriptor, "wb") as out:
-        if isinstance(question, ToolRequest):
-            run_tool(question, out)
-        else:
-            hand_out(question, out)
+        answer = AfterHead(out)
+        try:
+            _answer(question, answer)
+            answer.begin()
+        except BrokenPipeError:  # the client has left
+            raise
+        except Exception as error:
+            if answer.begun:
+                raise
+            out.write(msgspec.json.encode(head_of(error)) + b"\n")
     return 0
+
+
+def _answer(question: DataFileRequest | ToolRequest, answer: AfterHead) -> None:
+    root, actor = Path(question.root), question.actor
+    session = ProjectSession.open(root, question.env, None, actor, identity=question.identity)
+    with contextlib.closing(session):
+        if isinstance(question, ToolRequest):
+            run_tool(session, question, answer)
+        else:
+            hand_out(session, question, answer)
 
 
 if __name__ == "__main__":

@@ -8,12 +8,13 @@ writes a Head as one line of JSON, then the rows.
 from __future__ import annotations
 
 import io
-from pathlib import Path
+import os
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 import msgspec
 
-from headrace.model import HeadraceError
+from headrace.model import HeadraceError, StoreError, UnknownName
+from headrace.model.errors import ColumnRefused, OutOfMemory, words_of
 from headrace.project.read_queries import ReadQuery
 from headrace.project.session import ProjectSession
 from headrace.security.access import Identity
@@ -49,7 +50,8 @@ class Head(msgspec.Struct, frozen=True):
     masked: list[str] = []
     problem: str | None = None
     hint: str = ""
-    kind: str = ""
+    status: int = 200
+    """The HTTP status of a problem."""
 
 
 HELD_BYTES = 1 << 16
@@ -59,8 +61,9 @@ HELD_BYTES = 1 << 16
 class AfterHead(io.RawIOBase):
     """A stream that writes the head before the first rows: earlier errors can be reported."""
 
-    def __init__(self, out: BinaryIO, head: Head) -> None:
-        self._out, self._head = out, head
+    def __init__(self, out: BinaryIO) -> None:
+        self._out = out
+        self.head = Head()
         self._held = bytearray()
         self.begun = False
 
@@ -85,36 +88,52 @@ class AfterHead(io.RawIOBase):
         """Write the head and the held bytes, unless they are written already."""
         if not self.begun:
             self.begun = True
-            self._out.write(msgspec.json.encode(self._head) + b"\n" + self._held)
+            self._out.write(msgspec.json.encode(self.head) + b"\n" + self._held)
             self._held.clear()
 
 
-def hand_out(request: DataFileRequest, out: BinaryIO) -> None:
-    """Write the head and the rows.
+def hand_out(session: ProjectSession, request: DataFileRequest, out: AfterHead) -> None:
+    """Write the rows, and set what the head says about them."""
+    visible = reading.visible_columns(session, request.wanted, request.columns, over_network=True)
+    out.head = Head(visible.masked)
+    stream = cast("BinaryIO", out)
+    if request.page is not None:
+        data_pages.write_data(session, request.wanted.asset, request.page, stream, request.form)
+    elif request.form == JSON:
+        reading.write_json(session, request.wanted, stream, visible)
+    else:
+        reading.write(session, request.wanted, stream, request.form, visible)
 
-    An error before the first row becomes a head with a problem; later errors are raised.
+
+_STATUS = (
+    (StoreError, 503),
+    (OutOfMemory, 503),
+    (UnknownName, 404),
+    (ColumnRefused, 403),
+    (HeadraceError, 400),
+)
+"""The first kind that an error is of decides the status."""
+
+
+def head_of(error: Exception) -> Head:
+    """Return the head for an error before the first row.
+
+    The words of errors that aren't Headrace's own may quote a value, so they are left out.
     """
-    session = ProjectSession.open(
-        Path(request.root), request.env, None, request.actor, identity=request.identity
-    )
-    rows: AfterHead | None = None
-    try:
-        visible = reading.visible_columns(
-            session, request.wanted, request.columns, over_network=True
+    if isinstance(error, HeadraceError):
+        status = next(code for kind, code in _STATUS if isinstance(error, kind))
+        return Head(problem=str(error), hint=error.hint, status=status)
+    if isinstance(error, MemoryError):
+        return head_of(OutOfMemory())
+    if isinstance(error, OSError):
+        reason = os.strerror(error.errno) if error.errno else words_of(error)
+        return Head(
+            problem=f"the read can't be done by this machine: {reason}",
+            hint="look after the server's memory, disk and open files, and ask again",
+            status=503,
         )
-        rows = AfterHead(out, Head(visible.masked))
-        stream = cast("BinaryIO", rows)
-        if request.page is not None:
-            data_pages.write_data(session, request.wanted.asset, request.page, stream, request.form)
-        elif request.form == JSON:
-            reading.write_json(session, request.wanted, stream, visible)
-        else:
-            reading.write(session, request.wanted, stream, request.form, visible)
-        rows.begin()
-    except HeadraceError as error:
-        if rows is not None and rows.begun:
-            raise
-        head = Head(problem=str(error), hint=error.hint, kind=type(error).__name__)
-        out.write(msgspec.json.encode(head) + b"\n")
-    finally:
-        session.close()
+    return Head(
+        problem=f"the read failed with an error of Headrace's own: {words_of(error)}",
+        hint="`headrace -v read` or `headrace -v sql` with the same question shows where",
+        status=500,
+    )

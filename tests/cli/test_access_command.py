@@ -87,6 +87,7 @@ def test_a_token_is_shown_once_and_acts_under_its_name(
         "code": "not_allowed", "who": "token:ci", "command": "pause", "rule": None, "ask": [me],
     }  # fmt: skip
     assert refusal(governed, "apply", "--yes")["command"] == "apply"
+    assert refusal(governed, "audit", "show")["command"] == "audit show"  # as typed
     assert refusal(governed, "read", "revenue")["ask"] == ["core"]
     assert {row["owner"] for row in governed.json("ls")} == {"acme", "core"}
     monkeypatch.delenv("HEADRACE_TOKEN")

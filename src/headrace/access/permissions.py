@@ -233,6 +233,8 @@ def check(session: ProjectSession, needed: Command, arguments: Mapping[str, Any]
 
     A refused attempt is noted for the audit trail.
     """
+    if not needed.name.startswith(session.typed):
+        needed = msgspec.structs.replace(needed, name=session.typed)
     session.command = needed.name
     try:
         _check(session, needed, arguments)

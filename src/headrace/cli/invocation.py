@@ -31,8 +31,8 @@ TOKEN_FILE_CHARACTERS_MAX = 200
 class Invocation:
     """One invocation of a command; the first argument of every command."""
 
-    def __init__(self, options: Options) -> None:
-        self.options = options
+    def __init__(self, options: Options, command: str = "") -> None:
+        self.options, self._command = options, command
         self.screen = Screen(no_color=options.no_color)
         self._progress: list[LineProgress | Bar] = []
 
@@ -56,6 +56,7 @@ class Invocation:
         env = self.options.env or os.environ.get("HEADRACE_ENV") or "prod"
         session = ProjectSession.open(folder, env, self.options.now, local_actor())
         session.names_roles = not self.options.json
+        session.typed = self._command
         if self._token:
             session.use(self.identify(session))
         return session

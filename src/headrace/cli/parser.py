@@ -42,7 +42,8 @@ def run_command(name: str, command: Command, arguments: list[str], before: Optio
         return 0
     values = vars(_parsed(parser, command, arguments))
     options = Options(**{field: values.pop(field) for field in Options._fields})
-    with Invocation(options.with_defaults(before)) as invocation:
+    typed = name if "" in command.functions else ""
+    with Invocation(options.with_defaults(before), typed) as invocation:
         return command.run(invocation, values)
 
 

@@ -93,6 +93,8 @@ class ProjectSession:
         """What the agent whose token the session uses says about itself."""
         self.command = ""
         """The command whose permission was checked last, as typed."""
+        self.typed = ""
+        """The command of the command line: a refusal names it, not the function that it calls."""
         self.names_roles = False
         """Whether responses keep the commands of other roles, for text that says who runs them."""
         self.lake_may_be_empty = False

@@ -756,10 +756,14 @@ def in_plain_words() -> Iterator[None]:
             in_words(error),
             hint="a query reads published tables only; declare a source for other files",
         ) from error
-    except duckdb.OutOfMemoryException:
-        raise OutOfMemory from None
     except duckdb.Error as error:
-        raise HeadraceError(in_words(error), hint=_of_values(error)) from error
+        raise _other(error) from error
+
+
+def _other(error: Exception) -> HeadraceError:
+    if type(error).__name__ == "OutOfMemoryException":
+        return OutOfMemory()
+    return HeadraceError(in_words(error), hint=_of_values(error))
 
 
 _CAST_COLUMN = re.compile(r"when casting from source column ([^\n]+)")

@@ -69,6 +69,7 @@ def test_a_command_that_leads_starts_one_before_its_own_imports(shop: Path) -> N
     assert starts(shop, "run", "revenue", *NOW) == ["started False", "ended True"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -331,6 +331,7 @@ BROKEN_EMITTERS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("code", BROKEN_EMITTERS)
 def test_a_broken_emitter_is_named_and_the_tick_goes_on(
     tmp_path: Path, code: str, monkeypatch: pytest.MonkeyPatch

@@ -64,6 +64,7 @@ NO_READING = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("assets", NO_READING.values(), ids=NO_READING)
 def test_no_day_is_owed_for_which_an_asset_reads_nothing(
     lab: Lab, assets: dict[str, tuple[str, str]]

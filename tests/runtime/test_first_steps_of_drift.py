@@ -42,6 +42,7 @@ def test_a_rejected_first_file_names_what_to_declare(
 LOGICAL = {"DOUBLE": "number", "BIGINT": "integer", "DECIMAL(38,18)": "number", "VARCHAR": "string"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("is_number", [True, False])
 @pytest.mark.parametrize(
     ("number", "earlier", "kind"),

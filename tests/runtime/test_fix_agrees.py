@@ -210,6 +210,7 @@ def held(lab: Lab) -> None:
     lab.tick()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "others",
     [

@@ -46,6 +46,7 @@ def test_a_delivery_held_for_its_schema_counts_as_delivered(lab: Lab) -> None:
     assert any(line.startswith("slowest: ") for line in said), said
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", ["same window", "the month after", "other bytes between"])
 def test_the_same_bytes_after_a_drop_are_delivered_once(lab: Lab, how: str) -> None:
     """Would catch: a vendor's rejected day counted twice in what was delivered, because its file

@@ -29,6 +29,7 @@ def hostile(mark: Path) -> list[str]:
     ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", range(11))
 def test_b1_a_parameter_is_a_value_in_sql_and_python(lab: Lab, tmp_path: Path, number: int) -> None:
     """B1. Would catch: a parameter that ends its literal, or that a shell or a template reads."""

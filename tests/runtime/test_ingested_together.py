@@ -199,6 +199,7 @@ def test_many_deliveries_at_once_leave_what_they_leave_one_by_one(
     assert stored(together) == stored(alone), "one of them is delivered again"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "point", ["raw.kept:6", "turn.synced:2", "publish.registered:2", "turn.committed:2"]
 )

@@ -276,6 +276,7 @@ def _frozen(lab: Lab) -> None:
         ask(lab, "report@2025-01-02", "2025-01-04T21:00:00+00:00")
 
 
+@pytest.mark.long
 def test_a_long_chain_costs_little(tmp_path: Path) -> None:
     """Would catch a walk that asks for everything above a node once for each node: `why` on 50
     assets takes at most 0.3 s."""

@@ -140,6 +140,7 @@ def test_rows_evidence_and_log_are_as_before(any_lab: Lab) -> None:
     lab.headrace("db", "check", "--deep")
 
 
+@pytest.mark.long
 def test_a_table_with_a_damaged_file_is_left_out(lab: Lab) -> None:
     """Catches a merge that fails each time because of it, and other tables that wait for it."""
     build(lab)
@@ -159,6 +160,7 @@ def test_a_command_stops_after_some_slices_and_the_next_continues(lab: Lab) -> N
     assert merge(lab, slices_max=1).slices == {"orders": 1}
 
 
+@pytest.mark.long
 def test_an_unreadable_file_stops_no_other_table(any_lab: Lab) -> None:
     """Catches one flipped page that the regular checks can't see, and that keeps the tables after
     it from being merged, or is tried again by each check of a server."""
@@ -186,6 +188,7 @@ def test_another_file_in_a_sources_place_is_found_and_not_merged(any_lab: Lab) -
     assert f"main/orders/{path.name}" in findings
 
 
+@pytest.mark.long
 def test_a_footer_that_differs_from_the_known_one_is_found(lab: Lab) -> None:
     """Catches a merge that doesn't know what the regular checks know: the footer's hash."""
     build(lab)
@@ -200,6 +203,7 @@ def test_a_footer_that_differs_from_the_known_one_is_found(lab: Lab) -> None:
     assert files(lab)["orders"] == 20
 
 
+@pytest.mark.long
 def test_a_process_that_cant_start_is_an_error_of_the_lake(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -257,6 +261,7 @@ def test_a_lake_whose_path_is_no_text_is_an_error_of_the_lake(tmp_path: Path) ->
         process.merge(_Slice(LakeTable("t", ()), (), {}))
 
 
+@pytest.mark.long
 def test_the_process_ends_with_a_killed_leader(lab: Lab, tmp_path: Path) -> None:
     """Catches a process that goes on reading and writing, beside that of the next leader."""
     build(lab)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+import pytest
 from runlab import DAYS, Lab
 
 NEEDS = "def {name}(ctx: Context, orders):\n    import {package}\n    return orders"
 
 
+@pytest.mark.long
 def test_all_assets_that_lack_a_package_are_tried_again_once_it_is_installed(
     tmp_path: Path,
 ) -> None:
@@ -47,6 +49,7 @@ def test_all_assets_that_lack_a_package_are_tried_again_once_it_is_installed(
     assert lab.rows("select node from partition where state = 'failed'") == [("c",)]
 
 
+@pytest.mark.long
 def test_a_package_that_a_backfill_lacks_is_to_be_installed_before_it_is_computed(
     tmp_path: Path,
 ) -> None:
@@ -75,6 +78,7 @@ def test_a_package_that_a_backfill_lacks_is_to_be_installed_before_it_is_compute
     assert [item["state"] for item in lab.headrace("incidents", "--all")] == ["resolved"]
 
 
+@pytest.mark.long
 def test_packages_that_only_a_backfill_used_are_stored(tmp_path: Path) -> None:
     """Would catch: an attempt of a backfill whose packages nobody can look up, because only those
     of a run are stored."""

@@ -26,6 +26,7 @@ def rows(number: int, nulls: float = 0.02, many: int | None = None) -> list[str]
     ]
 
 
+@pytest.mark.long
 def test_rows_that_new_code_doubles_are_held_though_a_column_was_emptied(tmp_path: Path) -> None:
     """Would catch: rows that a changed query doubles, published and put down to nulls in what it
     reads."""

@@ -152,6 +152,7 @@ def declare(lab: Lab, case: Case) -> None:
         )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", WRITERS)
 def test_a_number_is_published_as_it_is_written_or_held(tmp_path: Path, kind: str) -> None:
     """Would catch: 4.950 published as 4950 or 1,234 as 1.234, because another reading fits; a

@@ -113,6 +113,7 @@ def test_what_nobody_had_published_counts_as_added(lab: Lab) -> None:
     assert outcome(lab, number)["changed"] == {"more": [3, 3, 0, 0]}
 
 
+@pytest.mark.long
 def test_what_fails_keeps_all_from_being_published_until_it_is_mended(lab: Lab) -> None:
     """Catches half a plan becoming visible, and work done again that was staged already."""
     project(lab)
@@ -154,6 +155,7 @@ def test_what_fails_keeps_all_from_being_published_until_it_is_mended(lab: Lab) 
     assert totals(lab) == [45, 15, 45, 45, 15, 15, 15]
 
 
+@pytest.mark.long
 def test_steps_become_visible_one_after_the_other_and_what_builds_on_rows_comes_last(
     lab: Lab,
 ) -> None:
@@ -285,6 +287,7 @@ def _noting(happened: list[str], name: str, do_it: Callable[..., Any]) -> Callab
     return noted
 
 
+@pytest.mark.long
 def test_what_a_publication_asks_of_the_store_does_not_grow_with_its_partitions(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:

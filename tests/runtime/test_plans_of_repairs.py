@@ -181,6 +181,7 @@ PRETENDED = (
 """Names that programs take who somebody is from. HEADRACE_ACTOR was one of ours once."""
 
 
+@pytest.mark.long
 def test_nothing_of_the_environment_says_who_acted(
     published: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -203,6 +204,7 @@ def test_nothing_of_the_environment_says_who_acted(
     assert paused["actor"] == me
 
 
+@pytest.mark.long
 def test_versions_hold_what_was_applied(published: Lab) -> None:
     first = (published.root / "assets/total.sql").read_bytes()
     published.sql("total", "select day, 2 * sum(amount) as total from clean group by day")

@@ -144,6 +144,7 @@ def test_the_next_leader_tidies_up_and_publishes_nothing_twice(any_lab: Lab) -> 
     assert totals(lab) == [15, 30, 30, 30, 30, 15, 15]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("day", [DAYS[2], DAYS[5]])
 def test_files_that_production_replaced_after_they_were_found_are_found_again(
     any_lab: Lab, day: str
@@ -175,6 +176,7 @@ def test_files_that_production_replaced_after_they_were_found_are_found_again(
     assert len(lab.read("clean")) == 10 * len(DAYS)
 
 
+@pytest.mark.long
 def test_a_cancelled_backfill_publishes_nothing_that_was_prepared(any_lab: Lab) -> None:
     """Catches a publication of a plan that was cancelled between the two."""
     lab = any_lab

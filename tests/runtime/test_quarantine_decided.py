@@ -298,6 +298,7 @@ def test_what_nobody_could_read_is_only_offered_to_be_dropped(lab: Lab) -> None:
     assert lab.headrace("quarantine", "orders") == []
 
 
+@pytest.mark.long
 def test_nobody_is_asked_for_a_file_that_was_dropped_or_whose_source_is_gone(
     tmp_path: Path,
 ) -> None:

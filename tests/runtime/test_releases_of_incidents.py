@@ -38,6 +38,7 @@ def states(lab: Lab) -> list[str]:
     return [state for (state,) in rows]
 
 
+@pytest.mark.long
 def test_a_release_of_an_incident_releases_all_of_it(lab: Lab) -> None:
     """Would catch: one of six partitions released, and five that wait on without a word."""
     (incident,) = lab.headrace("incidents")
@@ -115,6 +116,7 @@ def several(tmp_path: Path) -> Lab:
     return made
 
 
+@pytest.mark.long
 def test_each_is_released_as_the_table_is_after_the_others(several: Lab) -> None:
     """Would catch: a delivery that can't be accepted any more, whatever is typed, because another
     one gave the table a column.
@@ -139,6 +141,7 @@ def test_each_is_released_as_the_table_is_after_the_others(several: Lab) -> None
     )  # 17 sound days, the renamed one, and the others as they came
 
 
+@pytest.mark.long
 def test_what_was_accepted_of_a_history_is_no_other_incident(several: Lab) -> None:
     """Would catch: a second incident, "found 5 days later", of a delivery that the first one names
     and that somebody has accepted, because it was ingested once more; one that says that an

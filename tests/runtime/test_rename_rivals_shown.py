@@ -61,6 +61,7 @@ def printed(lab: Lab, *arguments: str) -> str:
     return " ".join(done.stdout.split())
 
 
+@pytest.mark.long
 def test_an_incident_shows_the_columns_that_came_close(lab: Lab) -> None:
     """Would catch: a proposal that looks certain, though the other new column has the same values
     and as good a name."""
@@ -79,6 +80,7 @@ def test_an_incident_shows_the_columns_that_came_close(lab: Lab) -> None:
     assert f"rival: amount_net ({rival.score:.2f}: {rival.why})" in text
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "decision",
     [

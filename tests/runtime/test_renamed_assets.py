@@ -49,6 +49,7 @@ def incidents(lab: Lab) -> list[dict[str, Any]]:
     ]
 
 
+@pytest.mark.long
 def test_an_incident_stays_open_until_the_renamed_asset_is_right(held: Lab) -> None:
     """Would catch: an incident that counts as restored because its asset has another name, while
     its partition is still rejected; a second one of the same cause."""

@@ -89,6 +89,7 @@ def deliver(lab: Lab, number: int, result: list[list[str]]) -> None:
     lab.deliver(day(number), [",".join(row) for row in result], HEADER)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fault", FAULTS)
 def test_it_is_held_in_a_young_project_and_named_when_the_right_file_comes(
     lab: Lab, fault: str
@@ -146,6 +147,7 @@ SEEN_AFTER = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fault", SEEN_AFTER)
 def test_what_was_published_goes_by_what_it_was_once_the_right_file_comes(
     lab: Lab, fault: str

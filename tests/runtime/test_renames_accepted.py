@@ -63,6 +63,7 @@ def accept(lab: Lab, at: str = AT) -> Any:
     return command(lab, "quarantine", "accept", at, "--reason", "it isn't known yet")
 
 
+@pytest.mark.long
 def test_a_failed_check_that_was_accepted_holds_nothing(lab: Lab) -> None:
     """Would catch: an incident of what readers see as an exception that stays open for ever, with a
     repair that changes nothing, because a check that fails over it is still said to keep it from

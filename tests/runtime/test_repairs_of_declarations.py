@@ -90,6 +90,7 @@ def test_a_type_that_is_too_narrow(lab: Lab) -> None:
     )
 
 
+@pytest.mark.long
 def test_a_secret_that_is_not_set(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     """Would catch: "correct assets/score.py:3, then headrace apply, then headrace tick" of a
     variable that isn't set: nothing is applied, and no pass makes it again."""

@@ -87,6 +87,7 @@ def shown(lab: Lab, incident: str) -> list[str]:
     return out.getvalue().splitlines()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fault", [dropped_column, type_change, code_error])
 def test_a_message_proposes_what_the_page_does(lab: Lab, fault: Any) -> None:
     """Would catch: mail that names `headrace fix` where that answers that only a person can repair
@@ -103,6 +104,7 @@ def test_a_message_proposes_what_the_page_does(lab: Lab, fault: Any) -> None:
     lab.headrace("fix", incident["id"], "--dry-run", code=3)
 
 
+@pytest.mark.long
 def test_a_proposed_command_is_never_cut(lab: Lab) -> None:
     """Would catch: a command with an open quote, or broken over two lines, and a value
     in a mail."""
@@ -147,6 +149,7 @@ def test_nothing_is_typed_for_what_a_vendor_has_to_deliver(lab: Lab) -> None:
     assert lines[-1] == "next: headrace why report"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("paused", "which"), [("totals", "is"), ("orders totals", "are")])
 def test_what_is_paused_doesnt_go_on_by_itself(lab: Lab, paused: str, which: str) -> None:
     """Would catch: "what needs it runs as soon as it is there" of an asset that somebody paused."""
@@ -211,6 +214,7 @@ def test_a_rename_is_repaired_by_fix(lab: Lab) -> None:
     lab.headrace("fix", incident["id"], "--dry-run")
 
 
+@pytest.mark.long
 def test_a_pause_that_was_ended_isnt_ended_again(lab: Lab) -> None:
     """Would catch: `resume` proposed for what runs again already; a pause that is found a day after
     it began, though nobody waited for what was paused."""
@@ -249,6 +253,7 @@ def test_a_restatement_that_all_readers_have_is_repaired(lab: Lab) -> None:
     assert [row["total"] for row in lab.read("totals")] == [25.0]
 
 
+@pytest.mark.long
 def test_a_restatement_isnt_to_be_repaired_because_another_day_is_stale(lab: Lab) -> None:
     """Would catch: "Headrace does it by itself, next: headrace fix INC-1", since somebody withdrew
     what is read on another day.

@@ -86,6 +86,7 @@ def test_only_what_was_rewritten_is_called_so(tmp_path: Path) -> None:
     assert said.count("code") == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("change", "how"),
     [

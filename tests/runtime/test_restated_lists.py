@@ -80,6 +80,7 @@ def test_it_says_which_of_its_readers_are_recomputed(lab: Lab) -> None:
     ]
 
 
+@pytest.mark.long
 def test_it_is_open_while_the_next_list_is_held(tmp_path: Path) -> None:
     """Would catch: an incident resolved by a delivery that is held, while readers see the wrong
     list."""

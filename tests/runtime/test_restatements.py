@@ -74,6 +74,7 @@ def test_as_many_rows_as_before_are_said_to_be_others(lab: Lab) -> None:
     )
 
 
+@pytest.mark.long
 def test_a_type_that_our_code_changed_isnt_said_to_be_a_vendors_other_values(lab: Lab) -> None:
     """Would catch: "2 rows as before, with other values, because orders delivered a correction", of
     days in which only a type differs, and which are recomputed for that."""

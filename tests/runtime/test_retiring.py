@@ -82,6 +82,7 @@ def said_at(lab: Lab, now: datetime) -> dict[str, Any]:
     return result
 
 
+@pytest.mark.long
 def test_what_is_seen_open_or_promised_stays(past: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     """Would catch: a current publication without its attempt, evidence of held data gone, figures
     that move with gc, a first publication lost (it says when an obligation was met), several
@@ -144,6 +145,7 @@ def test_what_readers_are_told_of_the_past_stays_as_long_as_they_are_told(
     assert after(past, 60)["attempt"] == 2
 
 
+@pytest.mark.long
 def test_nothing_young_goes_and_nothing_is_taken_again(past: Lab) -> None:
     """Would catch: a comparison with the wrong unit or sign, the rows gone that say which files
     were ingested.

@@ -33,6 +33,7 @@ def attempt_of(response: RunResponse) -> AttemptRow:
     return [a for a in response.attempts if a.asset == "code"][-1]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "body",
     [

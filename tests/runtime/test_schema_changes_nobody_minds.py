@@ -37,6 +37,7 @@ def lab(tmp_path: Path) -> Lab:
     return made
 
 
+@pytest.mark.long
 def test_columns_that_nobody_uses(lab: Lab) -> None:
     """Would catch: `schema_change`, "affects finance, sales", for a column that nobody reads: when
     it goes, when it comes back, when one more comes and goes again."""

@@ -39,6 +39,7 @@ def figures(row: dict[str, Any]) -> tuple[float, float]:
     return float(row["stability"]), float(row["quality"])
 
 
+@pytest.mark.long
 def test_a_delivery_that_comes_again_unchanged_counts_for_nothing(lab: Lab) -> None:
     """Would catch: scores that rise because a vendor touched its files."""
     before = scores(lab)
@@ -49,6 +50,7 @@ def test_a_delivery_that_comes_again_unchanged_counts_for_nothing(lab: Lab) -> N
     assert scores(lab) == before
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("header", ["order_id,client,amount,day", "order_id,customer,amount,day"])
 def test_the_same_bytes_after_a_drop_count_once(lab: Lab, header: str) -> None:
     """Would catch: two faults of a vendor whose rejected file was uploaded again as it was."""
@@ -95,6 +97,7 @@ def test_a_replaced_delivery_counts_against_its_vendor(lab: Lab) -> None:
     assert [a < b for a, b in zip(figures(row), figures(clean), strict=True)] == [True, True]
 
 
+@pytest.mark.long
 def test_a_header_that_went_back_is_two_changes(lab: Lab) -> None:
     """Would catch: a stability of 0.162 after one renamed column that was accepted, because the old
     name, which the next forty files have again, differs from the contract of these days."""
@@ -138,6 +141,7 @@ def test_late_deliveries_count_without_a_promise(lab: Lab) -> None:
     assert (row["on_time"], row["expected"], row["missing"]) == (21, 24, 0)
 
 
+@pytest.mark.long
 def test_a_list_is_replaced_as_expected(lab: Lab) -> None:
     """Would catch: a list that is delivered whole each day, all of whose deliveries count as
     restated."""

@@ -80,6 +80,7 @@ def consumer(lab: Lab, name: str) -> Any:
     return next(item for item in lab.headrace("status")["consumers"] if item["name"] == name)
 
 
+@pytest.mark.long
 def test_a_consumer_that_has_nothing_yet_names_the_incident_that_keeps_it_from_it(lab: Lab) -> None:
     """Would catch: on the first morning, a day that isn't over is named as missing
     (`orders@2025-01-03: nothing was delivered`), or that nothing was ever published, while an open

@@ -65,6 +65,7 @@ def test_a_file_of_many_days_is_one_attempt_and_a_partition_a_day(lab: Lab) -> N
     assert lab.tick().state == "nothing_due"
 
 
+@pytest.mark.long
 def test_a_later_file_replaces_the_days_that_it_holds_and_no_others(lab: Lab) -> None:
     """Would catch: days lost that the newer file doesn't hold, and days that didn't change computed
     again.
@@ -86,6 +87,7 @@ def test_a_later_file_replaces_the_days_that_it_holds_and_no_others(lab: Lab) ->
     assert [row["order_id"] for row in rows(lab, DAYS[0])] == [0]
 
 
+@pytest.mark.long
 def test_unchanged_days_of_a_large_file_are_identical(lab: Lab) -> None:
     """Would catch: every day of a large file counted as changed because its hash was left out."""
     source(lab, MANY_DAYS)
@@ -177,6 +179,7 @@ KEYS = [
 ]
 
 
+@pytest.mark.long
 def test_keys_in_names_are_data(lab: Lab) -> None:
     """Would catch: keys that differ in case in one partition, keys that change a statement or a
     path (TRUST B9)."""

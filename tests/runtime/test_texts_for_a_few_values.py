@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from runlab import DAYS, Lab
 
 CONTRACT = """apiVersion: v3.1.0
@@ -23,6 +24,7 @@ schema:
 """
 
 
+@pytest.mark.long
 def test_a_column_that_a_contract_calls_text_is_no_change_of_type(tmp_path: Path) -> None:
     """Would catch: a fact about each delivery, and an incident whose repair computes the same rows
     again, once the contract says that the column is text."""
@@ -43,6 +45,7 @@ def test_a_column_that_a_contract_calls_text_is_no_change_of_type(tmp_path: Path
     assert lab.rows(facts) == [(DAYS[0], "amount", "text")]
 
 
+@pytest.mark.long
 def test_code_that_fails_over_such_a_column_is_corrected_by_a_person(tmp_path: Path) -> None:
     """Would catch: a repair that computes the same code over the same rows, fails as before, and
     proposes itself once more."""

@@ -9,6 +9,7 @@ import pytest
 from runlab import DAYS, Lab
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("declared", [False, True])
 def test_the_same_list_every_day(tmp_path: Path, declared: bool) -> None:
     """Would catch: a list held as `stale_data` although it was declared that it may repeat; an

@@ -150,6 +150,7 @@ def test_an_expression_in_a_contract_is_checked_again(lab: Lab) -> None:
     ]
 
 
+@pytest.mark.long
 def test_another_unit_without_a_rename_is_held_and_converted(tmp_path: Path) -> None:
     """Would catch: cents under the old name, published in the first week; no way to say what they
     are.

@@ -269,6 +269,7 @@ def test_a_wait_says_what_it_was_for(healthy: StateFacts, name: str) -> None:
     assert why(facts.session(hour(10)), history.subject).open is False
 
 
+@pytest.mark.long
 def test_an_incident_that_a_waive_ends_says_so(healthy: StateFacts) -> None:
     """Would catch: "all whom it affected are served" where the file never came."""
     facts = healthy.copy("ended_by_a_waive")
@@ -305,6 +306,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         yield made
 
 
+@pytest.mark.long
 @NEEDS_HTTP
 @pytest.mark.timeout(300)
 def test_a_throttled_source_is_the_vendors_and_says_so(healthy: StateFacts, server: Server) -> None:
@@ -350,6 +352,7 @@ def slow(ctx: Context, clean):
     return clean"""
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_an_open_wait_for_a_pool_is_queued(healthy: StateFacts) -> None:
     """Catches: a wait for room in a pool that is the schedule's, and so Headrace's own, until it is

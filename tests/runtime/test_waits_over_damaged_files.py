@@ -79,6 +79,7 @@ def file_of(lab: Lab, node: str, key: str) -> Path:
     return lab.root / ".headrace/lake" / path
 
 
+@pytest.mark.long
 def test_it_is_at_risk_before_its_deadline(lab: Lab) -> None:
     """Would catch: "served" of a consumer that no pass serves before somebody repairs a file; `why`
     that proposes `headrace retry` or `headrace tick`, after which it waits again; "could begin now,

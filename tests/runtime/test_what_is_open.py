@@ -79,6 +79,7 @@ def test_before_anything_was_due_there_is_no_figure(served: Lab) -> None:
     )
 
 
+@pytest.mark.long
 def test_a_failing_asset_that_nobody_reads(served: Lab) -> None:
     """Would catch: a headline that says nothing of a failure because no consumer waits for it."""
     body = "def broken(ctx: Context, clean):\n    raise ValueError('no')\n"

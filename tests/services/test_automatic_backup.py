@@ -240,6 +240,7 @@ def test_off_is_off_and_a_replay_makes_none(sqlite: Lab, tmp_path: Path) -> None
     ] == ["ok"]
 
 
+@pytest.mark.long
 def test_doctor_says_when_the_last_was_made(sqlite: Lab) -> None:
     sqlite.headrace("tick")
 

@@ -83,6 +83,7 @@ def test_old_partitions_go_and_what_was_computed_stays(shop: Path, fault: str) -
     assert len(rows(shop, "daily")) == 2
 
 
+@pytest.mark.long
 def test_the_retention_of_a_removed_source_goes_on(shop: Path) -> None:
     """Would catch: a deleted declaration that keeps old rows, and their delivery, for ever."""
     (shop / "assets/daily.sql").unlink()

@@ -258,6 +258,7 @@ def test_a_backfill_goes_from_clicked_partitions_to_what_it_changed(
         assert trail(root, "plan.made") == (ME, MARKUP)
 
 
+@pytest.mark.long
 def test_a_backfill_leaves_out_what_is_named_and_takes_what_failed_since(
     shop: tuple[Site, Path],
 ) -> None:

@@ -82,6 +82,7 @@ def test_what_is_wrong_isnt_said_to_wait(wrong: Site) -> None:
         assert axed(page) == []
 
 
+@pytest.mark.long
 def test_the_ledger_is_whole_on_a_phone(wrong: Site) -> None:
     """Would catch: how long each part lasted, beyond the right edge."""
     with wrong.page(width=390) as page:

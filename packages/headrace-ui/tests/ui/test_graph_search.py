@@ -69,6 +69,7 @@ def test_what_a_search_finds_comes_into_the_window(site: Site, width: int) -> No
     assert site.problems == []
 
 
+@pytest.mark.long
 def test_the_window_jumps_for_those_who_want_no_motion(site: Site) -> None:
     """Would catch: a graph that slides although the reader asked for no motion."""
     with site.page(width=375) as page:

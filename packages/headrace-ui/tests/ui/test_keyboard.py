@@ -70,6 +70,7 @@ def test_tab_reaches_everything_and_it_is_seen(narrow: Page, path: str) -> None:
     ]
 
 
+@pytest.mark.long
 def test_arrow_keys_follow_the_edges_of_the_graph(narrow: Page) -> None:
     """Would catch: a graph in which keys move the picture, and not from card to card."""
     open_page(narrow, "/graph")

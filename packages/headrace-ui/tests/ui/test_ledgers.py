@@ -27,6 +27,7 @@ def fortnight(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, 
         yield Site(result, server), root
 
 
+@pytest.mark.long
 def test_the_ledger_of_any_delivery_opens(fortnight: tuple[Site, Path]) -> None:
     """Would catch: a delivery of which `why` prints the ledger, and of which the page says that no
     wait is known.

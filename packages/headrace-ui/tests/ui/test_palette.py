@@ -55,6 +55,7 @@ def test_an_order_asks_before_anything_is_done(shop: Site) -> None:
         assert shop.problems == []
 
 
+@pytest.mark.long
 def test_repairs_backfills_and_records_are_opened(shop: Site) -> None:
     """Would catch: an order that ends on a page without its plan."""
     with shop.page() as page:

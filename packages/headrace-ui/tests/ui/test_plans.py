@@ -108,6 +108,7 @@ def test_exactly_the_plan_that_is_shown_is_applied(  # noqa: PLR0915 - one story
     assert [problem for problem in site.problems if "409" not in problem] == []
 
 
+@pytest.mark.long
 def test_published_data_is_kept_under_new_code(shop: tuple[Site, Path]) -> None:
     """Would catch: a choice on the page that makes another plan than `apply --keep`, or needs no
     reason.
@@ -134,6 +135,7 @@ def test_published_data_is_kept_under_new_code(shop: tuple[Site, Path]) -> None:
     assert response(root, "status")["assets"]["stale"] == 0
 
 
+@pytest.mark.long
 def test_files_with_errors_are_named_instead_of_a_plan(shop: tuple[Site, Path]) -> None:
     """Would catch: a page that says only that something failed here, or one that shows the last
     plan.

@@ -99,6 +99,7 @@ def test_a_delivery_is_dragged_and_put_back(site: Site) -> None:
     assert site.problems == []
 
 
+@pytest.mark.long
 def test_a_delivery_is_dragged_by_touch_without_motion(site: Site) -> None:
     """Would catch: a finger that scrolls instead, marks that glide for who asked for no motion."""
     with site.page(width=375, touch=True) as page:

@@ -17,9 +17,9 @@ from headrace_advisor.analysis.history import (
     NodePast,
     PastArrival,
     PastComputation,
-    day_and_slot,
 )
-from headrace_advisor.analysis.sampling import Arrival, Drawn, Span, expected_arrivals
+from headrace_advisor.analysis.intervals import Span, day_and_slot, expected_arrivals
+from headrace_advisor.analysis.sampling import Arrival, Drawn
 from headrace_advisor.analysis.virtual_days import (
     Days,
     Played,

@@ -6,14 +6,16 @@ import random
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
-from advisor_lab import DAY, FIRST, Past, fan, node, report, spread
+from advisor_lab import DAY, FIRST, Past, coming, fan, node, report, spread
 from runlab import Lab
 
-from headrace.model.intervals import bounds_us
+from headrace.model.intervals import DAY_US, bounds_us, to_us
 from headrace.scheduler import Graph
 from headrace.store.queries import deliveries
 from headrace_advisor.analysis.backtest import backtest
+from headrace_advisor.analysis.changes import Changes
 from headrace_advisor.analysis.durations import duration_model
 from headrace_advisor.analysis.history import (
     BACKFILL,
@@ -24,12 +26,14 @@ from headrace_advisor.analysis.history import (
     PastComputation,
     past_of,
 )
+from headrace_advisor.analysis.simulation import Simulation, Variant
 from headrace_advisor.queries import past_work
 from headrace_advisor.queries.past_work import PastAttempt, PastDelivery
 
 SECOND_US = 1_000_000
 assert DAY.grain is not None
 GRAIN = DAY.grain
+NOW_US = bounds_us("2026-03-08", GRAIN, "UTC")[1] + 7_200 * SECOND_US
 
 
 def end_of(key: str) -> int:
@@ -51,6 +55,13 @@ def attempt(
     )
 
 
+def came(key: str, *, after: int = 0, observed: int | None = None, began: int = 0) -> PastDelivery:
+    """A delivery, with seconds after the end of its interval."""
+    arrived = end_of(key) + after * SECOND_US
+    seen = arrived if observed is None else end_of(key) + observed * SECOND_US
+    return PastDelivery(key, 10, seen, began, arrived)
+
+
 def test_only_ordinary_work_counts() -> None:
     """Would catch: durations of backfills, of corrections and of work that waited for a person."""
     attempts = [
@@ -65,7 +76,7 @@ def test_only_ordinary_work_counts() -> None:
         attempt("2026-03-06", "failed", failure="deterministic"),
         attempt("2026-03-06", seconds=95, after=9000),
     ]
-    past = past_of(node("a", "source"), attempts, [], "UTC")
+    past = past_of(node("a", "source"), attempts, [], "UTC", now_us=NOW_US)
     assert [(item.key, item.seconds) for item in past.computations] == [
         ("2026-03-02", 10),
         ("2026-03-03", 11),
@@ -78,19 +89,19 @@ def test_first_observation_and_corrections_are_no_arrivals() -> None:
     """Would catch: files that lay there before Headrace came, taken for the vendor's habit."""
     first = end_of("2026-03-05")
     delivered = [
-        PastDelivery("2026-03-01", 10, first, first),
-        PastDelivery("2026-03-02", 10, first, first),
-        PastDelivery("2026-03-06", 10, end_of("2026-03-06") + 7 * SECOND_US, 0),
-        PastDelivery("2026-03-06", 10, end_of("2026-03-06") + 999 * SECOND_US, 0),
+        PastDelivery("2026-03-01", 10, first, first, first),
+        PastDelivery("2026-03-02", 10, first, first, first),
+        came("2026-03-06", after=7),
+        came("2026-03-06", after=999),
     ]
-    past = past_of(node("source"), [], delivered, "UTC", first)
+    past = past_of(node("source"), [], delivered, "UTC", first, now_us=NOW_US)
     assert [(item.key, item.offset_us) for item in past.arrivals] == [("2026-03-06", 7 * SECOND_US)]
     assert past.left_out == {INITIAL: 2}
 
 
 def test_a_day_that_was_held_came_when_it_was_mended() -> None:
     """Would catch: "in time 98.2 %" of days one in fifteen of which waited for the vendor or for a
-    decision; a correction of a published day taken for that; a day that never came as mended; one
+    decision; a correction of a published day taken for that; a day that was dropped as mended; one
     that was tried again before it was held, as in time."""
     days = [f"2026-03-0{n}" for n in range(2, 9)]
     attempts = [
@@ -109,16 +120,61 @@ def test_a_day_that_was_held_came_when_it_was_mended() -> None:
     ]
     began = {days[0]: 0, days[1]: 5000, days[3]: 0, days[4]: 60, days[5]: 8000, days[6]: 8000}
     delivered = [
-        PastDelivery(day, 10, end_of(day), end_of(day) + began[day] * SECOND_US)
-        if day in began
-        else PastDelivery(day, 10, end_of(day), 0)
-        for day in days
+        came(day, began=end_of(day) + began[day] * SECOND_US if day in began else 0) for day in days
     ]
-    past = past_of(node("source"), attempts, delivered, "UTC", 0)
-    came = {item.key: item.offset_us // SECOND_US for item in past.arrivals}
+    past = past_of(node("source"), attempts, delivered, "UTC", 0, now_us=NOW_US)
+    offsets = {item.key: item.offset_us // SECOND_US for item in past.arrivals}
     mended = {days[1]: 5000, days[5]: 8000, days[6]: 8000}
-    assert came == {day: mended.get(day, 0) for day in days}
-    assert past.left_out == {HELD: 1}, "the rejected one"
+    assert offsets == {day: mended.get(day, 0) for day in days} | {
+        days[2]: (NOW_US - end_of(days[2])) // SECOND_US
+    }
+    assert not past.left_out
+
+
+def test_days_that_never_came_or_days_later_count_as_late() -> None:
+    """Would catch: "in time 100.0 %" of a vendor whose files come a week late or not at all; days
+    on which Headrace didn't look, as the vendor's; a day that was held and dropped, as in time."""
+    days = [f"2026-03-{n:02}" for n in range(2, 31)]
+    late, unseen, never, dropped = days[5], days[8], days[11], days[14]
+    now = end_of(days[-1]) + 3600 * SECOND_US
+    delivered = [
+        came(days[0]),
+        *(came(day) for day in days[1:-2] if day not in (late, unseen, never)),
+        came(unseen, observed=6 * 86_400),
+        came(late, after=7 * 86_400),
+    ]
+    attempts = [attempt(dropped, "held"), *(attempt(day) for day in days[1:-2] if day != dropped)]
+    past = past_of(node("source"), attempts, delivered, "UTC", end_of(days[0]), now_us=now)
+    overdue = {item.key: item.offset_us // SECOND_US for item in past.arrivals if item.overdue}
+    assert overdue == {
+        late: 7 * 86_400,
+        never: (now - end_of(never)) // SECOND_US,
+        dropped: (now - end_of(dropped)) // SECOND_US,
+    }, "the newest two may still come"
+    assert past.left_out == {INITIAL: 1, CATCHING_UP: 1}
+    assert {item.key for item in past.arrivals} == {*days[1:-2]} - {unseen}
+
+
+def test_a_day_that_never_came_is_drawn_without_work() -> None:
+    """Would catch: a day of which nothing is known but that nothing came, left out of samples."""
+    past = Past(fan(2), lambda *_: 60.0)
+    history = past.history()
+    kept = {
+        name: msgspec.structs.replace(
+            item,
+            computations=tuple(one for one in item.computations if one.day % 7 != 3),
+            arrivals=tuple(
+                one._replace(offset_us=50 * DAY_US, overdue=True) if one.day % 7 == 3 else one
+                for one in item.arrivals
+            ),
+        )
+        for name, item in history.nodes.items()
+    }
+    simulation = Simulation(
+        msgspec.structs.replace(history, nodes=kept), past.graph, coming(past, 14), 1
+    )
+    (result,) = simulation.run([Variant(past.graph, 2, [report("last")], Changes())], 5)
+    assert result.consumers["report"].kept == pytest.approx(6 / 7)
 
 
 def test_a_rejected_day_that_was_accepted_came_then(tmp_path: Path) -> None:
@@ -143,6 +199,7 @@ def test_a_rejected_day_that_was_accepted_came_then(tmp_path: Path) -> None:
             past_work.deliveries_since(tx, "orders", 0),
             "UTC",
             first[0],
+            now_us=to_us(lab.now),
         )
     hours = {item.key: item.offset_us // (3600 * SECOND_US) for item in past.arrivals}
     assert hours == {"2025-01-10": 14, "2025-01-11": 3}

@@ -19,7 +19,8 @@ from headrace.scheduler import Graph
 from headrace.slo.declared_promises import Terms
 from headrace_advisor.analysis.delivered import ConsumerInterval, Deliveries, percentile
 from headrace_advisor.analysis.history import History, NodePast
-from headrace_advisor.analysis.sampling import Arrival, Sampler, Span, delivered_volumes
+from headrace_advisor.analysis.intervals import Span
+from headrace_advisor.analysis.sampling import Arrival, Sampler, delivered_volumes
 from headrace_advisor.analysis.virtual_days import (
     Days,
     Passage,

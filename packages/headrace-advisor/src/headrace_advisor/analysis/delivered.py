@@ -16,7 +16,7 @@ from headrace.scheduler import Graph, GraphNode
 from headrace.scheduler.dependencies import Network, network_of
 from headrace.slo.declared_promises import Terms
 from headrace.slo.obligations import due_us
-from headrace_advisor.analysis.sampling import Span
+from headrace_advisor.analysis.intervals import Span
 from headrace_advisor.analysis.virtual_days import Passage, Played
 
 STEPS_MAX = 1_000

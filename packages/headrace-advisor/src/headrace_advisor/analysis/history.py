@@ -2,7 +2,8 @@
 
 The past is read in a bounded window. Work that says nothing about an ordinary day is left out:
 backfills, initial loads, and assets' partitions that waited for a person. A source's day that was
-held until a person or the vendor mended it came when that was done.
+held until a person or the vendor mended it came when that was done. A day that never came, or was
+held and never mended, counts as if it came now.
 """
 
 from __future__ import annotations
@@ -10,16 +11,22 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import msgspec
 
-from headrace.extension import UsageError
-from headrace.model.intervals import DAY_US, bounds_us, day_start_us, local_date
+from headrace.model.intervals import DAY_US, day_start_us
 from headrace.model.partitions import SEPARATOR
 from headrace.scheduler import FailureKind, Graph, GraphNode
 from headrace.store import Transaction
 from headrace.store.queries import deliveries
+from headrace_advisor.analysis.intervals import (
+    Span,
+    day_and_slot,
+    end_us,
+    expected_arrivals,
+    recurs,
+)
 from headrace_advisor.queries import past_work
 from headrace_advisor.queries.past_work import PastAttempt, PastDelivery
 
@@ -60,7 +67,8 @@ class PastComputation(NamedTuple):
 class PastArrival(NamedTuple):
     """One delivery: when Headrace observed it, and its bytes (or rows, without bytes).
 
-    `offset_us` counts from the end of its interval, or from the beginning of the day.
+    `offset_us` counts from the end of its interval, or from the beginning of the day. `overdue`
+    means that it came unusually late, or never so far: then it is as if it came now.
     """
 
     key: str
@@ -69,9 +77,7 @@ class PastArrival(NamedTuple):
     offset_us: int
     observed_us: int
     volume: float
-
-
-Past = TypeVar("Past", PastComputation, PastArrival)
+    overdue: bool = False
 
 
 class NodePast(msgspec.Struct, frozen=True):
@@ -125,7 +131,12 @@ def read_history(tx: Transaction, graph: Graph, timezone: str, now_us: int) -> H
         first = deliveries.first_observation(tx, node.name) if node.is_source else None
         delivered = past_work.deliveries_since(tx, node.name, since) if node.is_source else []
         nodes[node.name] = past_of(
-            node, attempts, delivered, timezone, None if first is None else first[0]
+            node,
+            attempts,
+            delivered,
+            timezone,
+            None if first is None else first[0],
+            now_us=now_us,
         )
     return History(now_us, timezone, nodes)
 
@@ -136,23 +147,31 @@ def past_of(
     delivered: Sequence[PastDelivery],
     timezone: str,
     first_observed_us: int | None = None,
+    *,
+    now_us: int,
 ) -> NodePast:
-    """Return a node's past from its attempts and deliveries, both oldest first."""
+    """Return a node's past until a time from its attempts and deliveries, both oldest first."""
     left_out = Counter[str]()
     every = list(attempts)
     rows = {key: item.rows_out for item in every for key in item.partitions}
     computations = _computations(node, every, timezone, left_out)
-    held = _held(every) if node.is_source and not _recurs(node) else set()
-    left_out[HELD] -= len({item.partition for item in delivered if item.began_at} & held)
+    held = _held(every) if node.is_source and not recurs(node) else set()
+    left_out[HELD] -= len({item.partition for item in delivered} & held)
     came = [
-        item._replace(observed_at=max(item.observed_at, item.began_at))
+        _mended(item, now_us)
         if item.partition in held and item.observed_at != first_observed_us
         else item
         for item in delivered
     ]
-    arrivals = _arrivals(node, came, rows, timezone, first_observed_us, left_out)
+    arrivals = _arrivals(node, came, rows, timezone, first_observed_us, now_us, left_out)
     peak = max((item.peak_memory_bytes for item in every), default=0)
     return NodePast(tuple(computations), tuple(arrivals), dict(+left_out), peak)
+
+
+def _mended(item: PastDelivery, now_us: int) -> PastDelivery:
+    """Return a held delivery as if it came when it was mended; if it never was, now."""
+    at_us = max(item.observed_at, item.began_at or now_us)
+    return item._replace(observed_at=at_us, arrived_at=at_us)
 
 
 # Computations
@@ -167,18 +186,13 @@ def _computations(
             by_key.setdefault(key, []).append(attempt)
     results = []
     for key, tries in by_key.items():
-        if _recurs(node):
+        if recurs(node):
             results += _each_time(node, key, tries, timezone, left_out)
         else:
             results += _first_time(node, key, tries, timezone, left_out)
     lags = [_lag_us(node, item.key, item.began_us) for item in results]
     usual = _usual(results, lags, left_out)
     return sorted(usual, key=lambda item: item.began_us)
-
-
-def _recurs(node: GraphNode) -> bool:
-    """Whether the same partitions are computed again and again."""
-    return node.partition.grain is None and not node.partition.by_delivery
 
 
 def _first_time(
@@ -252,47 +266,25 @@ def _computation(
     return PastComputation(key, day, slot, seconds, tuple(failed), began, attempt.finished_at)
 
 
-def day_and_slot(node: GraphNode, key: str, at_us: int, timezone: str) -> tuple[int, str]:
-    """Return the day (ordinal) of a partition, and what tells it from others of that day.
-
-    For a partition without an interval, the day is that of `at_us` (microseconds).
-    """
-    grain = node.partition.grain
-    if grain is None:
-        return local_date(at_us, timezone).toordinal(), key if _recurs(node) else ""
-    time_key, _, data = key.partition(SEPARATOR)
-    end = _end_us(node, time_key)
-    ended = local_date(end, node.timezone) if end is not None else local_date(at_us, timezone)
-    hour = time_key[10:] if grain.value == "hour" else ""
-    return ended.toordinal(), f"{hour}{SEPARATOR}{data}" if data else hour
-
-
-def _end_us(node: GraphNode, key: str) -> int | None:
-    """Return the end of a partition's interval.
-
-    None without one, and for a key from before a change of the declaration.
-    """
-    if node.partition.grain is None:
-        return None
-    try:
-        return bounds_us(key.partition(SEPARATOR)[0], node.partition.grain, node.timezone)[1]
-    except UsageError:
-        return None
-
-
 def _lag_us(node: GraphNode, key: str, at_us: int) -> int | None:
-    end = _end_us(node, key)
+    end = end_us(node, key)
     return None if end is None else at_us - end
 
 
-def _usual(items: Sequence[Past], lags: Sequence[int | None], left_out: Counter[str]) -> list[Past]:
+def _usual(
+    items: Sequence[PastComputation], lags: Sequence[int | None], left_out: Counter[str]
+) -> list[PastComputation]:
     """Return the items whose lag after their interval (microseconds) is usual for the node."""
-    known = sorted(lag for lag in lags if lag is not None)
-    most = max(LAG_MIN_US, LAG_TIMES * known[len(known) // 2]) if known else LAG_MIN_US
+    most = _usual_us(lags)
     usual = [item for item, lag in zip(items, lags, strict=True) if lag is None or lag <= most]
-    if len(usual) < len(items):
-        left_out[CATCHING_UP] += len(items) - len(usual)
+    left_out[CATCHING_UP] += len(items) - len(usual)
     return usual
+
+
+def _usual_us(lags: Iterable[int | None]) -> int:
+    """Return how long after an interval (microseconds) is usual for a node."""
+    known = sorted(lag for lag in lags if lag is not None)
+    return max(LAG_MIN_US, LAG_TIMES * known[len(known) // 2]) if known else LAG_MIN_US
 
 
 # Arrivals
@@ -300,31 +292,63 @@ def _usual(items: Sequence[Past], lags: Sequence[int | None], left_out: Counter[
 
 def _arrivals(
     node: GraphNode,
-    delivered: Iterable[PastDelivery],
+    delivered: Sequence[PastDelivery],
     rows: Mapping[str, int],
     timezone: str,
     first_observed_us: int | None,
+    now_us: int,
     left_out: Counter[str],
 ) -> list[PastArrival]:
-    results: list[PastArrival] = []
-    seen = set[str]()
+    every = list(delivered) if recurs(node) else _first(delivered)
+    new = [item for item in every if item.observed_at != first_observed_us]
+    left_out[INITIAL] += len(every) - len(new)
+    usual_us = _usual_us(_lag_us(node, item.partition, item.observed_at) for item in new)
+    arrivals = [
+        _arrival(node, item, rows, timezone)._replace(overdue=overdue)
+        for item in new
+        if (overdue := _is_beyond(node, item.partition, item.arrived_at, usual_us))
+        or not _is_beyond(node, item.partition, item.observed_at, usual_us)
+    ]
+    left_out[CATCHING_UP] += len(new) - len(arrivals)
+    if first_observed_us is not None and arrivals:
+        since = max(first_observed_us, delivered[0].observed_at)
+        span = Span(since, (now_us - usual_us - since) // DAY_US, timezone)
+        arrivals += _never(
+            node, [item.partition for item in every], span, now_us, arrivals[-1].volume
+        )
+    return arrivals
+
+
+def _is_beyond(node: GraphNode, key: str, at_us: int, usual_us: int) -> bool:
+    """Return whether a time is more than usual after the end of an interval."""
+    return (_lag_us(node, key, at_us) or 0) > usual_us
+
+
+def _first(delivered: Iterable[PastDelivery]) -> list[PastDelivery]:
+    """Return the first delivery of each interval; readers had it when a correction came."""
+    results: dict[str, PastDelivery] = {}
     for item in delivered:
-        if item.partition in seen and not _recurs(node):
-            continue  # a correction; readers had the interval before
-        seen.add(item.partition)
-        if item.observed_at == first_observed_us:
-            left_out[INITIAL] += 1
-            continue
-        results.append(_arrival(node, item, rows, timezone))
-    lags = [_lag_us(node, item.key, item.observed_us) for item in results]
-    return _usual(results, lags, left_out)
+        results.setdefault(item.partition, item)
+    return list(results.values())
+
+
+def _never(
+    node: GraphNode, came: Iterable[str], span: Span, now_us: int, volume: float
+) -> Iterable[PastArrival]:
+    """Yield the intervals of a span that never came, as if they came now."""
+    known = set(came)
+    if not node.partition.values:
+        known |= {key.partition(SEPARATOR)[0] for key in known}
+    for key, end, day, slot in expected_arrivals(node, span):
+        if key not in known:
+            yield PastArrival(key, day, slot, now_us - end, now_us, volume, overdue=True)
 
 
 def _arrival(
     node: GraphNode, item: PastDelivery, rows: Mapping[str, int], timezone: str
 ) -> PastArrival:
     day, slot = day_and_slot(node, item.partition, item.observed_at, timezone)
-    end = _end_us(node, item.partition)
+    end = end_us(node, item.partition)
     began = day_start_us(date.fromordinal(day), timezone) if end is None else end
     volume = float(item.size_bytes or rows.get(item.partition, 0))
     return PastArrival(

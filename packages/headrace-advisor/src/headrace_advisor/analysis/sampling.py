@@ -14,25 +14,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import NamedTuple
 
-from headrace.model.intervals import (
-    bounds_us,
-    day_start_us,
-    key_at_us,
-    local_date,
-    next_key,
-)
-from headrace.model.partitions import delivery_key, join
+from headrace.model.intervals import day_start_us, local_date
+from headrace.model.partitions import delivery_key
 from headrace.model.times import Offset
 from headrace.scheduler import Graph, GraphNode
 from headrace.scheduler.dependencies import network_of
 from headrace_advisor.analysis.durations import DurationModel, duration_model
-from headrace_advisor.analysis.history import (
-    FailedTry,
-    History,
-    NodePast,
-    PastArrival,
-    day_and_slot,
-)
+from headrace_advisor.analysis.history import FailedTry, History, NodePast, PastArrival
+from headrace_advisor.analysis.intervals import Span, day_and_slot, expected_arrivals
 
 HALF_LIFE_DAYS = 21.0
 """A past day of this age is drawn half as often as yesterday."""
@@ -60,24 +49,6 @@ class Drawn(NamedTuple):
 
     seconds: float
     failed: tuple[FailedTry, ...]
-
-
-class Span(NamedTuple):
-    """The simulated days: intervals that end from `start_us` until before `end_us`."""
-
-    start_us: int
-    days: int
-    timezone: str
-
-    @property
-    def first_day(self) -> int:
-        """The ordinal of the first day."""
-        return local_date(self.start_us, self.timezone).toordinal()
-
-    @property
-    def end_us(self) -> int:
-        """The end of the last day, in microseconds."""
-        return day_start_us(date.fromordinal(self.first_day + self.days), self.timezone)
 
 
 class _NodeDraws:
@@ -124,11 +95,18 @@ class Sampler:
         self.typical_seconds = self._typical_seconds()
         days = _complete_days(history)
         self._past_days = _PastDays(days)
-        self._weekdays = [_PastDays([day for day in days if day % 7 == n]) for n in range(7)]
+        delivered = sorted({*days, *self._overdue_days()})
+        self._weekdays = [_PastDays([day for day in delivered if day % 7 == n]) for n in range(7)]
+        self._delivered_days = _PastDays(delivered)
         self._places: dict[tuple[str, str], tuple[int, str]] = {}
         self.expected = {
             node.name: list(expected_arrivals(node, span)) for node in graph.nodes if node.is_source
         }
+
+    def _overdue_days(self) -> Iterable[int]:
+        """Yield the days of deliveries that kept all work of these days waiting."""
+        for draws in self.draws.values():
+            yield from (item.day for item in draws.past.arrivals if item.overdue)
 
     def _typical_seconds(self) -> float:
         medians = [
@@ -153,7 +131,7 @@ class Sampler:
     def same_weekday(self, day: int, rng: random.Random) -> int | None:
         """Draw the past day whose arrivals and volumes a simulated day has, of its weekday."""
         same = self._weekdays[day % 7]
-        return (same if len(same.days) >= SAME_WEEKDAY_MIN else self._past_days).draw(rng)
+        return (same if len(same.days) >= SAME_WEEKDAY_MIN else self._delivered_days).draw(rng)
 
     def place(self, node: str, key: str) -> tuple[int, str]:
         """Return the day and the slot of a partition with an interval."""
@@ -274,22 +252,6 @@ class Sample:
             return known
         same = self._same.get(day)
         return None if same is None else self._sampler.volumes[node].get(same)
-
-
-def expected_arrivals(node: GraphNode, span: Span) -> Iterable[tuple[str, int, int, str]]:
-    """Yield the intervals of a source that end in a span: key, end (microseconds), day, slot."""
-    grain = node.partition.grain
-    if grain is None:
-        return
-    time_key = key_at_us(span.start_us - 1, grain, node.timezone)
-    end = bounds_us(time_key, grain, node.timezone)[1]
-    while end < span.end_us:
-        if not node.days_off.covers(time_key, grain, node.timezone):
-            for data in node.partition.values or ("",):
-                key = join(time_key, data) if data else time_key
-                yield key, end, *day_and_slot(node, key, end, span.timezone)
-        time_key = next_key(time_key, grain, node.timezone)
-        end = bounds_us(time_key, grain, node.timezone)[1]
 
 
 def _promised_us(node: GraphNode, end_us: int) -> int:

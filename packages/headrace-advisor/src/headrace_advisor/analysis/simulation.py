@@ -17,7 +17,8 @@ from headrace_advisor.analysis.backfilled_days import BackfilledDays, BackfillWo
 from headrace_advisor.analysis.changes import Changes, changed_graph
 from headrace_advisor.analysis.delivered import ConsumerInterval, Deliveries, Waited, percentile
 from headrace_advisor.analysis.history import History
-from headrace_advisor.analysis.sampling import Arrival, Drawn, Sample, Sampler, Span
+from headrace_advisor.analysis.intervals import Span
+from headrace_advisor.analysis.sampling import Arrival, Drawn, Sample, Sampler
 from headrace_advisor.analysis.virtual_days import (
     Days,
     Played,

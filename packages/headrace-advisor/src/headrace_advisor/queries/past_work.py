@@ -50,12 +50,14 @@ class PastDelivery(NamedTuple):
     """One delivery. Times are microseconds of the store's clock.
 
     `began_at` is when its partition was first published, less what that attempt took; 0 if never.
+    `arrived_at` is before `observed_at` if Headrace didn't look meanwhile.
     """
 
     partition: str
     size_bytes: int
     observed_at: int
     began_at: int
+    arrived_at: int
 
 
 _measures = msgspec.json.Decoder(_Measures)
@@ -107,9 +109,9 @@ def deliveries_since(tx: Transaction, source: str, since_us: int) -> list[PastDe
     rows = tx.execute(
         "select partition, size_bytes, observed_at, coalesce((select min(p.published_at -"
         " a.finished_at + a.started_at) from publication p join attempt a on a.epoch = p.epoch and"
-        " a.n = p.n where p.node = :source and p.partition = d.partition), 0) from (select id,"
-        " partition, size_bytes, observed_at from delivery where source = :source order by id desc"
-        " limit :limit) d where observed_at >= :since order by id",
+        " a.n = p.n where p.node = :source and p.partition = d.partition), 0), arrived_at from"
+        " (select id, partition, size_bytes, observed_at, arrived_at from delivery where source ="
+        " :source order by id desc limit :limit) d where observed_at >= :since order by id",
         {"source": source, "since": since_us, "limit": DELIVERIES_MAX},
     )
     return [PastDelivery(*row) for row in rows]

@@ -22,8 +22,8 @@ from headrace_advisor.analysis.backfilled_days import BackfillWork
 from headrace_advisor.analysis.backtest import backtest
 from headrace_advisor.analysis.changes import Changes, parse_changes
 from headrace_advisor.analysis.history import History, read_history
+from headrace_advisor.analysis.intervals import Span
 from headrace_advisor.analysis.promise_search import PromiseSearch, SearchResult
-from headrace_advisor.analysis.sampling import Span
 from headrace_advisor.analysis.simulation import (
     Simulated,
     Simulation,

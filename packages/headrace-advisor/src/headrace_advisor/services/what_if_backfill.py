@@ -20,7 +20,7 @@ from headrace.scheduler import Graph, GraphNode
 from headrace_advisor.analysis.backfilled_days import BackfillWork, Partition
 from headrace_advisor.analysis.delivered import percentile
 from headrace_advisor.analysis.history import History
-from headrace_advisor.analysis.sampling import Span
+from headrace_advisor.analysis.intervals import Span
 from headrace_advisor.analysis.simulation import Simulated
 from headrace_advisor.analysis.virtual_days import simulated_graph
 from headrace_advisor.responses.what_if import BackfillLateRow, WhatIfBackfillRow

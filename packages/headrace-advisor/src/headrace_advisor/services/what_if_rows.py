@@ -21,8 +21,8 @@ LEFT_OUT = {
         "partitions that waited for a decision or another delivery",
     ),
     CATCHING_UP: (
-        "delivery or computation that came unusually long after its interval",
-        "deliveries and computations that came unusually long after their intervals",
+        "delivery found, or partition computed, unusually long after its interval",
+        "deliveries found, and partitions computed, unusually long after their intervals",
     ),
     INITIAL: (
         "delivery that was there when its source was observed for the first time",

@@ -232,7 +232,7 @@ def test_when_a_source_that_couldnt_be_read_delivered_isnt_known() -> None:
         ),
         (
             [Unread(30 * minute, 90 * minute, "status 500")],
-            "delivered 3 h 00 min later than agreed",
+            "delivered at most 3 h 00 min later than agreed",
         ),
     ):
         rows.refused = refused

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -139,6 +140,28 @@ def test_late_deliveries_count_without_a_promise(lab: Lab) -> None:
     lab.tick()
     row = scores(lab)
     assert (row["on_time"], row["expected"], row["missing"]) == (21, 24, 0)
+
+
+@pytest.mark.long
+def test_a_delivery_without_a_time_is_late_only_if_it_was_missed(lab: Lab) -> None:
+    """Would catch: a server that says no times, late on each day on which nobody asked it between
+    the agreed time and the next pass."""
+    source = lab.root / "sources/orders.yaml"
+    source.write_text(source.read_text() + "expect: {by: '02:00'}\n")
+    lab.headrace("apply", "--yes", "--now", after(lab, 2))
+    lab.now += timedelta(minutes=5)
+    before = scores(lab)
+    for day, missed in (("2025-01-21", False), ("2025-01-22", True)):
+        lab.now += timedelta(days=1)
+        if missed:
+            lab.tick()
+            lab.now += timedelta(minutes=30)
+        lab.orders(day, amount=f"{day[-2:]}.50")
+        ahead = (lab.now + timedelta(days=1)).timestamp()  # as if it told none
+        os.utime(lab.root / f"landing/orders_{day}.csv", (ahead, ahead))
+        lab.tick()
+    row = scores(lab)
+    assert (row["expected"] - before["expected"], row["on_time"] - before["on_time"]) == (2, 1)
 
 
 @pytest.mark.long

@@ -225,16 +225,12 @@ class DelayClaims:
                 if delivery.arrived_us > promised
                 else f"delivered at most {most}"
             )
-        if delivery.arrived_us > promised and self._is_unread_until(delivery):
-            return (
-                f"delivered at most {ago(delivery.arrived_us - promised)} later than agreed: it"
-                " couldn't be read before"
-            )
-        return (
-            "delivered, as agreed"
-            if delivery.arrived_us <= promised
-            else f"delivered {ago(delivery.arrived_us - promised)} later than agreed"
-        )
+        if delivery.arrived_us <= promised:
+            return "delivered, as agreed"
+        undated = "at most " if delivery.arrived_us >= delivery.observed_us else ""
+        unread = ": it couldn't be read before" if self._is_unread_until(delivery) else ""
+        late = ago(delivery.arrived_us - promised)
+        return f"delivered {undated}{late} later than agreed{unread}"
 
     def _of_what_is_done_without(self) -> Iterator[Segment]:
         """Claim the wait for optional inputs, which lasts until their promised time."""

@@ -141,7 +141,7 @@ def record_observations(
         place = origin_of(observation.source)
         last = ingestion.last_observation(tx, observation.source.name, place)
         rows = [
-            _delivery(tx, observation.source, delivery, now, last)
+            _delivery(tx, observation.source, delivery, now, last, began)
             for delivery in _without_recorded(tx, observation, began)
         ]
         ingestion.record_deliveries(tx, rows)
@@ -180,8 +180,10 @@ def _delivery(
     delivery: DetectedDelivery,
     now: int,
     last_observation: int | None,
+    began: int,
 ) -> DeliveryRecord:
-    claims = claimed_arrival(delivery.modified_us, now)
+    # the time of the observation itself is that of a delivery which tells none
+    claims = now if delivery.modified_us >= began else claimed_arrival(delivery.modified_us, now)
     return DeliveryRecord(
         source=delivery.source,
         partition=ingestion.next_delivery_key(tx, source.name)

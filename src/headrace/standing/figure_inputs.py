@@ -343,7 +343,7 @@ def deliveries_of(figuring: Figuring, node: Node, window: tuple[int, int]) -> So
     refused = {**refused, **accepted}
     changed = {item.id for item in counted if item.drifted or item.id in restated}
     first = {
-        delivery.partition.partition(SEPARATOR)[0]: delivery.arrived_at
+        delivery.partition.partition(SEPARATOR)[0]: delivery
         for delivery in sorted(arrived, key=lambda item: item.arrived_at, reverse=True)
     }
     due = list(_expected(figuring, node, window))
@@ -369,13 +369,20 @@ def deliveries_of(figuring: Figuring, node: Node, window: tuple[int, int]) -> So
 
 
 def _on_time(
-    figuring: Figuring, node: Node, due: list[tuple[str, int | None]], first: Mapping[str, int]
+    figuring: Figuring,
+    node: Node,
+    due: list[tuple[str, int | None]],
+    first: Mapping[str, reports.WindowDelivery],
 ) -> int:
     """Return how many intervals came by their deadline, or before they were found late."""
     seen = {id_ for id_, _ in evidence.all_at(figuring.tx, node.name)}
     return sum(
         key in first
-        and (f"{LATE}:{node.name}@{key}" not in seen if by is None else first[key] <= by)
+        and (
+            f"{LATE}:{node.name}@{key}" not in seen
+            if by is None or first[key].undated
+            else first[key].arrived_at <= by
+        )
         for key, by in due
     )
 

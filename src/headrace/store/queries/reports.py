@@ -77,7 +77,8 @@ class WindowDelivery(NamedTuple):
     of the interval before (or of its own interval) did in the same way. Values that only a text
     column holds do so if they are half of the rows or more, or if the first of them is the same.
 
-    `repeated`: with the content of the delivery before it, or of what was published.
+    `repeated`: with the content of the delivery before it, or of what was published. `undated`: it
+    doesn't tell when it came, and counts as arrived when it was observed.
     """
 
     id: int
@@ -85,6 +86,7 @@ class WindowDelivery(NamedTuple):
     arrived_at: int
     drifted: bool
     repeated: bool = False
+    undated: bool = False
 
 
 class _Measures(msgspec.Struct):
@@ -192,8 +194,9 @@ def deliveries(tx: Transaction, source: str, from_us: int, until_us: int) -> lis
         " e.partition = d.partition and e.id < d.id and coalesce(e.fingerprint, e.sha256) is not"
         " null order by e.id desc limit 1) or (select p.identical from"
         " publication p where p.node = d.source and p.partition = d.partition and p.delivery_id ="
-        " d.id order by p.id limit 1) = 1 from delivery d where d.source = ? and d.observed_at > ?"
-        " and d.observed_at <= ? and d.state not in ('waiting', 'recut') order by d.id",
+        " d.id order by p.id limit 1) = 1, d.claimed_at >= d.observed_at from delivery d where"
+        " d.source = ? and d.observed_at > ? and d.observed_at <= ? and d.state not in"
+        " ('waiting', 'recut') order by d.id",
         (source, from_us, until_us),
     ).fetchall()
     drifts: dict[int | None, set[tuple[str, ...]]] = {}
@@ -216,8 +219,9 @@ def deliveries(tx: Transaction, source: str, from_us: int, until_us: int) -> lis
             id_ in drifts
             and not drifts[id_] <= drifts.get(_delivery_before(tx, source, partition, id_), set()),
             bool(repeated),
+            bool(undated),
         )
-        for id_, partition, arrived_at, repeated in rows
+        for id_, partition, arrived_at, repeated, undated in rows
     ]
 
 

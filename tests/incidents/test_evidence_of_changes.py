@@ -99,6 +99,9 @@ def test_one_failed_look_is_enough_where_looks_are_rare(
         ({"connection": "gone"}, None, "gone"),
         ({"http": {"url": "https://user:word@api.example.com:8443/x"}}, None, "api.example.com"),
         ({"http": "https://api.example.com/x"}, None, "api.example.com"),
+        ({"http": "${DEPOT}/stock/{date:%Y-%m-%d}.csv"}, None, "${DEPOT}"),
+        ({"http": {"url": "${DEPOT}/orders?day={date:%Y}"}}, None, "${DEPOT}"),
+        ({"http": "https://${DEPOT}/orders"}, None, "${depot}"),
         ({}, "landing/x/{date}.csv", "landing/x"),
         ({}, "x.csv", ""),
         ({}, None, ""),
@@ -107,7 +110,8 @@ def test_one_failed_look_is_enough_where_looks_are_rare(
 def test_sources_share_a_server_a_connection_or_a_folder(
     connector: dict[str, object], files: str | None, host: str
 ) -> None:
-    """Would catch: twenty incidents for one server that is down; and a password in an incident."""
+    """Would catch: twenty incidents for one server that is down, also where a variable names it; and
+    a password in an incident."""
     place = Place(file="s.yaml")
     source = Source(name="s", owner="o", connector=connector, files=files, place=place)
     connections = {"erp": {"url": "postgresql://user:word@db.example.com/x"}, "files": {}}

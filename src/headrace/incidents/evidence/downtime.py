@@ -284,7 +284,7 @@ def gather_failed_observations(
 def host_of(source: Source, project: Project) -> str:
     """Return what several sources may share: a server, else a connection or a folder.
 
-    It never contains credentials.
+    It never contains credentials. A server that an environment variable names has its name.
     """
     connector: dict[str, Any] = source.connector
     if connector.get("connection"):
@@ -293,7 +293,7 @@ def host_of(source: Source, project: Project) -> str:
     http = connector.get("http")
     url = http.get("url") if isinstance(http, dict) else http
     if isinstance(url, str):
-        return urlsplit(url).hostname or ""
+        return url.partition("/")[0] if url.startswith("${") else urlsplit(url).hostname or ""
     return (source.files or "").rpartition("/")[0]
 
 

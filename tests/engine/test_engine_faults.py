@@ -203,6 +203,12 @@ SHOWN = [
         [],
     ),
     Shown(
+        "#22924",
+        "select count(*) from (select k from numbers limit 5) join (values (3000), (4000)) t(k)"
+        " using (k)",
+        [(0,)],
+    ),
+    Shown(
         "#24302",
         "select bool_and(s = every) from (select s, sum(i) over () as every from (select i, sum(i)"
         " over (partition by g) as s from (select 1 as g, i from range(1000) t(i) where random() <"
@@ -226,6 +232,7 @@ def create_tables(
     )
     connection.execute("CREATE TABLE days AS FROM (VALUES (NULL), (DATE '2026-01-15')) t(d)")
     connection.execute("CREATE TABLE pair AS SELECT 0::BIGINT AS a, 9::BIGINT AS b")
+    connection.execute("CREATE TABLE numbers AS SELECT i AS k FROM range(5000) t(i)")
     for name, values in {"blobs": ("unhex('abab')", "''"), "zeros": ("-0.0::DOUBLE", "7")}.items():
         path = folder / f"{name}.parquet"
         rows = f"SELECT CASE WHEN i > 4 THEN {values[0]} ELSE {values[1]} END AS k FROM range(5000) t(i)"

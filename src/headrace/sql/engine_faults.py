@@ -148,6 +148,12 @@ ENGINE_FAULTS = (
         optimizer="top_n_window_elimination",
     ),
     EngineFault(
+        "#22924",
+        "a join with the first rows of a query (LIMIT, OFFSET) takes the first of those that have"
+        " a match instead, by chance where several threads compute",
+        optimizer="join_filter_pushdown",
+    ),
+    EngineFault(
         "#24302",
         "a window over rows that are drawn by chance (`random()`) draws them twice",
         optimizer="window_self_join",

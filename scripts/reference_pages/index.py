@@ -31,6 +31,7 @@ HOW_TO = {
     "Ingest data": (
         "files",
         "excel",
+        "legacy/formats",
         "legacy/copybook",
         "legacy/camt",
         "legacy/pain",
@@ -47,6 +48,7 @@ HOW_TO = {
         "legacy/fix",
         "legacy/statistics",
         "legacy/dbf",
+        "legacy/geography",
         "remote-files",
         "databases",
         "change-data",

@@ -26,6 +26,8 @@ RIGHT = [
     "mt940: {rows: balances, encoding: cp1252}",
     "mt940: {}",
     "coda: {rows: details, encoding: cp1252}",
+    "geojson: {}",
+    "geopackage: {layer: roads}",
     "nacha: {rows: addenda}",
     "x12: {rows: claims, encoding: cp1252}",
     "edifact: {rows: lines}",

@@ -83,6 +83,8 @@ IN_PACKAGES = {
             "fhir",
             "fix",
             "fixed_width",
+            "geojson",
+            "geopackage",
             "hl7",
             "mt940",
             "naaccr",

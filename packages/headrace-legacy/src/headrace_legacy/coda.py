@@ -475,33 +475,33 @@ def _information(parts: list[Record]) -> dict[str, Any]:
     first = parts[0]
     ends = {"31": (41, 113), "32": (11, 115), "33": (11, 100)}
     text = "".join(part.written(*ends[part.kind]) for part in parts)
-    found = _text(first.written(40, 40), text, first)
+    columns = _text(first.written(40, 40), text, first)
     return {
         "entry": first.key[:4],
         "detail": first.key[4:],
         "bank_reference": first.at(11, 31),
         **_code(first.written(32, 39)),
-        **{name: found[name] for name in _OF_TEXT},
+        **{name: columns[name] for name in _OF_TEXT},
     }
 
 
 def _text(is_structured: str, text: str, record: Record) -> dict[str, Any]:
     """Return a communication: free text, or the number of its structure and what follows it."""
-    found: dict[str, Any] = dict.fromkeys((*_OF_TEXT, "reference", "creditor", "mandate"))
+    columns: dict[str, Any] = dict.fromkeys((*_OF_TEXT, "reference", "creditor", "mandate"))
     if is_structured == "0":
-        return {**found, "text": text.strip() or None}
+        return {**columns, "text": text.strip() or None}
     if is_structured != "1":
         raise record.refused(f"there is no communication {marked(printable(is_structured))}")
     structure, structured = text[:3], text[3:].rstrip()
-    found |= {"structure": structure, "structured": structured or None}
+    columns |= {"structure": structure, "structured": structured or None}
     if structure in _BELGIAN_REFERENCES and _is_valid(structured[:12]):
-        found["reference"] = structured[:12]
+        columns["reference"] = structured[:12]
     elif structure == _DIRECT_DEBIT:
-        found |= {
+        columns |= {
             "creditor": structured[9:44].strip() or None,
             "mandate": structured[44:79].strip() or None,
         }
-    return found
+    return columns
 
 
 def _is_valid(reference: str) -> bool:

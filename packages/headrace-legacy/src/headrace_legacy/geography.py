@@ -134,7 +134,7 @@ class GeoJson(Geography):
         for feature in _features(path):
             for name, value in feature.properties.items():
                 kinds[name].add(_kind(value))
-        columns = {name: _column(found) for name, found in kinds.items()}
+        columns = {name: _column(several) for name, several in kinds.items()}
         schema = pa.schema(
             [
                 (FEATURE_ID, pa.string()),

@@ -53,10 +53,21 @@ IN_PACKAGES = {
 
 
 class Table:
-    """Published rows. `arrow` is the `pyarrow.Table`; `df()` needs pandas, `pl()` needs Polars."""
+    """Published rows. `arrow` is the `pyarrow.Table`; `df()` needs pandas, `pl()` needs Polars.
+
+    `about` is what its metadata says: the snapshot, the state, and `states`, which is what has to
+    be known of the rows, worst first (fields of `headrace.responses.rows.DataStateRow`).
+    """
 
     def __init__(self, arrow: pa.Table) -> None:
         self.arrow = arrow
+        self.about: dict[str, Any] = _metadata(arrow)
+        self.states: list[dict[str, Any]] = self.about.get("states", [])
+
+    @property
+    def wrong(self) -> bool:
+        """Whether any of the rows are known to be wrong."""
+        return any(item["state"] == "wrong" for item in self.states)
 
     def __len__(self) -> int:
         return int(self.arrow.num_rows)
@@ -157,17 +168,19 @@ class Session(SessionMethods):
         at: datetime | str | None = None,
         version: int | None = None,
         limit: int | None = None,
+        only_sound: bool = False,
     ) -> Table:
         """Return the rows published now, or those published at the time `at` or in `version`.
 
-        Raises HeadraceError if nothing was ever published.
+        Raises HeadraceError if nothing was ever published, and DataUnsound if `only_sound` refuses
+        them: they are wrong, or were accepted as an exception.
         """
         from headrace.project.read_queries import ReadQuery
         from headrace.services.read import write
 
         keys = (partition,) if isinstance(partition, str) else tuple(partition)
         as_of = at.isoformat() if isinstance(at, datetime) else at
-        query = ReadQuery(asset, keys, as_of, version, limit)
+        query = ReadQuery(asset, keys, as_of, version, limit, only_sound)
         with self._opened() as session:
             return _table(lambda out: write(session, query, out, "arrow"))
 
@@ -177,13 +190,17 @@ class Session(SessionMethods):
         *,
         at: datetime | str | None = None,
         limit: int | None = None,
+        only_sound: bool = False,
         **parameters: Any,
     ) -> Table:
-        """Run a query over one snapshot of all published data; `parameters` bind its `$name`."""
+        """Run a query over one snapshot of all published data; `parameters` bind its `$name`.
+
+        Raises DataUnsound as `read` does.
+        """
         from headrace.services.sql import SqlQuery, write
 
         as_of = at.isoformat() if isinstance(at, datetime) else at
-        question = SqlQuery(query, as_of, limit, bound=parameters)
+        question = SqlQuery(query, as_of, limit, bound=parameters, only_sound=only_sound)
         with self._opened() as session:
             return _table(lambda out: write(session, question, out, "arrow"))
 
@@ -232,6 +249,15 @@ def _table(write: Any) -> Table:
     out = io.BytesIO()
     write(out)
     return Table(pa.ipc.open_stream(pa.BufferReader(out.getvalue())).read_all())
+
+
+def _metadata(arrow: pa.Table) -> dict[str, Any]:
+    import msgspec
+
+    from headrace.lake.reading import ABOUT
+
+    text = (arrow.schema.metadata or {}).get(ABOUT.encode())
+    return {} if text is None else msgspec.json.decode(text, type=dict[str, Any])
 
 
 def _time_argument(value: datetime | str | int) -> str:

@@ -39,7 +39,8 @@ CHECKED_ELSEWHERE = {
     "browser_sessions:session_identity", "caches:state_of",
     "lake_files:moved_now", "permissions:check", "snapshots:project_state",
     "permissions:check_call", "permissions:nodes_of_call", "permissions:without_hidden",
-    "permissions:needed_role", "read:find", "read:visible_columns", "refused_acts:refused_in_project",
+    "permissions:needed_role", "read:find", "read:visible_columns", "sql:view_states",
+    "refused_acts:refused_in_project",
     "tokens:identify", "users:sign_in",
 }  # fmt: skip
 """The server calls them beside or after a check of its own (`headrace.web`)."""

@@ -181,9 +181,24 @@ def _call(session: ProjectSession, needed: Command, function: Callable[[], Any])
 
         render_error(error, _rendering(session, needed))
         raise
+    return _rendered(session, response, _rendering(session, needed), rows=needed.permission is READ)
+
+
+def for_reader(session: ProjectSession, rows: T) -> T:
+    """Return rows about data for somebody who may read it, as a command's response has them.
+
+    Responses that are written piece by piece need this.
+    """
+    result: T = _rendered(session, rows, plain)
+    return result
+
+
+def _rendered(
+    session: ProjectSession, response: Any, render: Callable[[str], str], *, rows: bool = False
+) -> Any:
     from headrace.access.hidden_values import rendered
 
-    response = rendered(response, _rendering(session, needed), rows=needed.permission is READ)
+    response = rendered(response, render, rows=rows)
     if session.production is None and (session.names_roles or unrestricted(session)):
         return response
     return _proposals(session, with_role=not session.names_roles).of(response)

@@ -49,6 +49,8 @@ FIRST_ROWS = 100
 """Number of rows in the first batch of JSON values: a reader sees them before the rest is read."""
 FETCHED_ROWS = 10_000
 """Number of rows that are converted to JSON values at a time."""
+ABOUT = "headrace"
+"""The key of the metadata with which Parquet and Arrow say what their rows are, as JSON."""
 READ_THREADS = 2
 COPIED_BYTES = 1 << 16
 DAMAGED = "headrace db check --deep names the files that aren't what was published"
@@ -201,10 +203,11 @@ def write(  # noqa: PLR0913 - what is read, and how it is written; named where i
     limit: int | None = None,
     timezone: str = "UTC",
     masks: Masks = NO_MASKS,
+    about: str = "",
 ) -> None:
     """Write at most `limit` rows of the files to a binary stream, in partition order.
 
-    Raises as `read`.
+    `about` is metadata of Parquet and Arrow (ABOUT). Raises as `read`.
     """
     lake_columns = _columns(table, columns)
     with _reading(data_folder, files, timezone, masks) as session:
@@ -216,7 +219,7 @@ def write(  # noqa: PLR0913 - what is read, and how it is written; named where i
             with_partition=_has_partition(lake_columns),
         )
         query = f"SELECT * FROM ({relation}) AS rows{_limit(limit)}"
-        write_query(session, query, out, data_format)
+        write_query(session, query, out, data_format, about=about)
 
 
 def write_query(
@@ -225,12 +228,14 @@ def write_query(
     out: BinaryIO,
     data_format: DataFormat,
     parameters: dict[str, Any] | None = None,
+    *,
+    about: str = "",
 ) -> None:
-    """Write the rows of a query to a binary stream."""
+    """Write the rows of a query to a binary stream; `about` is metadata of Parquet and Arrow."""
     if data_format is DataFormat.ARROW:
-        _write_arrow(session, query, out, parameters)
+        _write_arrow(session, query, out, parameters, about)
     else:
-        _write_file(session, query, out, data_format, parameters)
+        _write_file(session, query, out, data_format, parameters, about)
 
 
 def _columns(table: LakeTable, names: Sequence[str] | None) -> tuple[LakeColumn, ...]:
@@ -311,19 +316,25 @@ def _zoned_as_text(session: DuckDBSession, query: str, parameters: dict[str, Any
     return f"SELECT {', '.join(values)} FROM ({query}) AS rows({places})"
 
 
+def metadata_option(about: str) -> str:
+    """Return the option of COPY with which a Parquet file holds `about` as metadata."""
+    return f", KV_METADATA {{{ABOUT}: {literal(about)}}}" if about else ""
+
+
 def _write_file(
     session: DuckDBSession,
     query: str,
     out: BinaryIO,
     data_format: DataFormat,
     parameters: dict[str, Any] | None,
+    about: str,
 ) -> None:
     """Copy the rows through a named pipe: the first arrive while DuckDB reads the others."""
     path = session.temporary_folder / f"{uuid.uuid4()}.{data_format}"
     options = (
         "FORMAT csv, HEADER"
         if data_format is DataFormat.CSV
-        else "FORMAT parquet, COMPRESSION zstd"
+        else f"FORMAT parquet, COMPRESSION zstd{metadata_option(about)}"
     )
     run = _runner(session)
     if data_format is DataFormat.CSV:
@@ -383,12 +394,17 @@ def _runner(session: DuckDBSession) -> Callable[[str, Any], duckdb.DuckDBPyConne
 
 
 def _write_arrow(
-    session: DuckDBSession, query: str, out: BinaryIO, parameters: dict[str, Any] | None
+    session: DuckDBSession,
+    query: str,
+    out: BinaryIO,
+    parameters: dict[str, Any] | None,
+    about: str,
 ) -> None:
     import pyarrow as pa
 
     reader = _runner(session)(query, parameters or None).to_arrow_reader(ARROW_ROWS)
-    with pa.ipc.new_stream(out, reader.schema) as stream:
+    schema = reader.schema.with_metadata({ABOUT: about}) if about else reader.schema
+    with pa.ipc.new_stream(out, schema) as stream:
         for batch in reader:
             stream.write_batch(batch)
 
@@ -710,11 +726,12 @@ def write_result(
     *,
     data_format: DataFormat,
     limit: int | None,
+    about: str = "",
 ) -> None:
     """Write the rows of a query to a binary stream. Raises as `run_query`."""
     with in_plain_words():
         text = query if limit is None else f"SELECT * FROM ({query}\n) AS rows LIMIT {limit}"
-        write_query(session, text, out, data_format, dict(parameters))
+        write_query(session, text, out, data_format, dict(parameters), about=about)
 
 
 def described(

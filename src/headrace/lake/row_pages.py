@@ -107,11 +107,12 @@ def write(
     *,
     chosen: Sequence[LakeColumn],
     data_format: DataFormat,
+    about: str,
 ) -> None:
     """Write all rows that fit to a binary stream, in their order. Raise as `page`."""
     names = ", ".join(quote(column.name) for column in chosen)
     query = f"SELECT {names} FROM ({_rows(session, relation, columns, view)}) AS rows"
-    write_query(session, query, out, data_format)
+    write_query(session, query, out, data_format, about=about)
 
 
 def profile(

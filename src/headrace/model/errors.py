@@ -6,6 +6,7 @@
     ├── ProjectError               the project can't be read, or has problems    exit 1
     ├── Refused                    policy says no: `--yes`, `apply` first, …     exit 3
     │   ├── ColumnRefused            a query names a column that its reader may not see
+    │   ├── DataUnsound              only sound data was asked for, and this isn't
     │   └── OverCeiling              an agent would do more than agents may do
     ├── NotBuilt                   declared or typed, but unsupported            exit 2
     ├── StoreError                 the state can't be read or written            exit 1
@@ -71,6 +72,10 @@ class Refused(HeadraceError):
 
 class ColumnRefused(Refused):
     """A query names a column that its reader may not see. The HTTP API answers with status 403."""
+
+
+class DataUnsound(Refused):
+    """Data that was asked for only if it is sound is wrong, or was accepted as an exception."""
 
 
 class OverCeiling(Refused):

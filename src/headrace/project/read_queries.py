@@ -18,6 +18,10 @@ from headrace.runtime.garbage import SNAPSHOTS_KEPT
 from headrace.store import Transaction
 from headrace.store.queries import applied_versions
 
+OnlySound = Annotated[
+    bool, Option("--only-sound", help="refuse data that is wrong, or accepted as an exception")
+]
+
 
 class ReadQuery(msgspec.Struct, frozen=True):
     """The data to be read, by default the current data.
@@ -35,6 +39,7 @@ class ReadQuery(msgspec.Struct, frozen=True):
         Option("--version", metavar="N", least=0, help="as it was in a snapshot"),
     ] = None
     limit: RowsMax = None
+    only_sound: OnlySound = False
 
 
 def snapshot_of(session: ProjectSession, tx: Transaction, query: ReadQuery) -> int:

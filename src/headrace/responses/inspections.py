@@ -7,6 +7,7 @@ from typing import Any
 
 from headrace.responses.base import ColumnRow, Response
 from headrace.responses.plans import ColumnChange, RowChange
+from headrace.responses.rows import DataStateRow
 
 
 class SqlResponse(Response, frozen=True, kw_only=True):
@@ -24,6 +25,8 @@ class SqlResponse(Response, frozen=True, kw_only=True):
     seconds: float | None = None
     masked: list[str] = []
     """NODE.COLUMN of the tables that the query saw masked, or not at all."""
+    states: list[DataStateRow] = []
+    """What to know of the tables' rows, worst first; empty if they are right."""
 
 
 class AttachResponse(Response, frozen=True, kw_only=True):

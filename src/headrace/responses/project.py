@@ -12,6 +12,7 @@ from headrace.responses.base import (
     Response,
 )
 from headrace.responses.erasures import RemovedPartitionRow
+from headrace.responses.rows import DataStateRow
 from headrace.responses.runs import LearntRow
 
 
@@ -150,6 +151,8 @@ class ReadResponse(Response, frozen=True, kw_only=True):
     were rebuilt and have other rows."""
     reason: str | None = None
     """That no partition with a requested key is known."""
+    states: list[DataStateRow] = []
+    """What to know of these rows, worst first; empty if they are right."""
 
 
 class RenderInput(Response, frozen=True, kw_only=True):

@@ -8,6 +8,26 @@ from typing import Any
 from headrace.responses.base import ColumnRow, Response
 
 
+class DataStateRow(Response, frozen=True, kw_only=True):
+    """What a reader has to know of published data.
+
+    `state` is `wrong`, `exception` (somebody accepted held or rejected data), `late`, `restated`
+    or `stale`.
+    """
+
+    state: str
+    node: str
+    partitions: list[str]
+    """At most 100, the newest ones; empty if it is about the node."""
+    count: int
+    """How many partitions it is about."""
+    columns: list[str]
+    """Affected columns; empty: all."""
+    incident: str | None
+    text: str
+    command: str | None
+
+
 class DataPageResponse(Response, frozen=True, kw_only=True):
     """One page of published rows of one snapshot, filtered and sorted."""
 
@@ -16,6 +36,7 @@ class DataPageResponse(Response, frozen=True, kw_only=True):
     published_at: datetime | None
     data_through: str | None
     state: str
+    states: list[DataStateRow]
     columns: list[ColumnRow]
     """The columns of `rows`."""
     others: list[ColumnRow]

@@ -31,12 +31,15 @@ from headrace.responses.rows import (
     ColumnFiguresRow,
     DataPageResponse,
     DataProfileResponse,
+    DataStateRow,
     ValueCountRow,
     ValueRangeRow,
 )
 from headrace.runtime import usage
 from headrace.services import sql
-from headrace.services.read import find, visible_columns
+from headrace.services.read import ReadLocation, VisibleColumns, find, visible_columns
+from headrace.slo.data_states import DataStateKind
+from headrace.standing.data_states import is_wrong, metadata
 
 if TYPE_CHECKING:
     from headrace.lake.row_pages import ColumnFigures, RowsView
@@ -61,6 +64,7 @@ class DataQuery(msgspec.Struct, frozen=True, kw_only=True):
     sort: tuple[str, ...] = ()
     where: tuple[str, ...] = ()
     search: str = ""
+    only_sound: bool = False
 
 
 class _Opened(NamedTuple):
@@ -74,6 +78,7 @@ class _Opened(NamedTuple):
     published_at: datetime | None
     data_through: str | None
     state: str
+    states: list[DataStateRow]
     masked: list[str]
 
 
@@ -127,6 +132,7 @@ def data_page(
         published_at=opened.published_at,
         data_through=opened.data_through,
         state=opened.state,
+        states=opened.states,
         columns=_column_rows(chosen),
         others=_column_rows([item for item in opened.columns if item not in chosen]),
         masked=opened.masked,
@@ -199,6 +205,14 @@ def write_data(
             out,
             chosen=chosen,
             data_format=DataFormat(data_format),
+            about=metadata(
+                asset=name,
+                snapshot=opened.snapshot,
+                published_at=opened.published_at,
+                data_through=opened.data_through,
+                state=opened.state,
+                states=opened.states,
+            ),
         )
 
 
@@ -258,21 +272,21 @@ def _table_opened(session: ProjectSession, name: str, query: DataQuery) -> Itera
     from headrace.lake import reading
 
     partitions = () if query.partition is None else (query.partition,)
-    read_query = ReadQuery(asset=name, partitions=partitions, at=query.at, version=query.version)
-    location = find(session, read_query)
+    read_query = ReadQuery(
+        asset=name,
+        partitions=partitions,
+        at=query.at,
+        version=query.version,
+        only_sound=query.only_sound,
+    )
+    location = find(session, read_query, query.columns or None)
     if location.manifest:
         raise UsageError(
             f"{name} publishes files, which have no rows here",
             hint=f"headrace read {name} lists them",
         )
     visible = visible_columns(session, read_query, None, over_network=True)
-    present = () if location.table is None else location.table.columns
-    names = None if visible.columns is None else {item.lower() for item in visible.columns}
-    columns = [
-        item
-        for item in present
-        if item.name != PARTITION_COLUMN and (names is None or item.name.lower() in names)
-    ]
+    columns = _visible_of(location, visible)
     note_reads(session, [location.node.name], usage.READ)
     session.close()  # DuckDB reads from here on: a process never has both DuckDB and the state open
     empty = _Opened(
@@ -284,6 +298,7 @@ def _table_opened(session: ProjectSession, name: str, query: DataQuery) -> Itera
         location.published_at,
         location.data_through,
         location.state,
+        location.shown_states,
         visible.masked,
     )
     if not location.files or not columns:
@@ -302,6 +317,16 @@ def _table_opened(session: ProjectSession, name: str, query: DataQuery) -> Itera
         yield empty._replace(duckdb=duckdb, relation=text)
 
 
+def _visible_of(location: ReadLocation, visible: VisibleColumns) -> list[LakeColumn]:
+    present = () if location.table is None else location.table.columns
+    names = None if visible.columns is None else {item.lower() for item in visible.columns}
+    return [
+        item
+        for item in present
+        if item.name != PARTITION_COLUMN and (names is None or item.name.lower() in names)
+    ]
+
+
 @contextmanager
 def _view_opened(session: ProjectSession, view: str, query: DataQuery) -> Iterator[_Opened]:
     from headrace.lake import reading
@@ -316,11 +341,23 @@ def _view_opened(session: ProjectSession, view: str, query: DataQuery) -> Iterat
         at=query.at,
         version=query.version,
         over_network=True,
+        only_sound=query.only_sound,
     )
     with sql.prepared(session, question) as (duckdb, text, _, seen), reading.in_plain_words():
         columns = reading.described(duckdb, text, {})
+        if is_wrong(seen.states):
+            state = DataStateKind.WRONG
         yield _Opened(
-            duckdb, text, columns, False, seen.id, seen.at, through, state, visible.masked
+            duckdb,
+            text,
+            columns,
+            False,
+            seen.id,
+            seen.at,
+            through,
+            state,
+            seen.states,
+            visible.masked,
         )
 
 

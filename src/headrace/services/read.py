@@ -17,7 +17,6 @@ from headrace.model import Asset, HeadraceError, Refused, Source, UsageError
 from headrace.model.access import PERMISSIONS, Grant, Permission, Role
 from headrace.model.errors import ColumnRefused, did_you_mean
 from headrace.model.partitions import SEPARATOR
-from headrace.plan import Compiled
 from headrace.plan.compiled import is_view
 from headrace.privacy.retention import REMOVED_SHOWN_MAX, removed_rows
 from headrace.project import lake_files, targets
@@ -26,13 +25,21 @@ from headrace.project.session import ProjectSession
 from headrace.responses import ColumnRow, ReadResponse
 from headrace.responses.base import encoded
 from headrace.responses.erasures import RemovedPartitionRow
+from headrace.responses.rows import DataStateRow
 from headrace.runtime import usage
 from headrace.runtime.tasks.lookup import files_read
 from headrace.services.quarantine import shown_path
-from headrace.slo.declared_promises import declared_promises
+from headrace.slo.data_states import DataRead, DataState, DataStateKind
 from headrace.slo.freshness import freshnesses
 from headrace.slo.obligations import EvaluationContext
 from headrace.slo.stored_facts import StoredFacts
+from headrace.standing.data_states import (
+    is_wrong,
+    metadata,
+    refuse_unsound,
+    state_rows,
+    states_of,
+)
 from headrace.store import Transaction
 from headrace.store.queries import partition_states, publications
 
@@ -69,35 +76,43 @@ class ReadLocation(msgspec.Struct, frozen=True):
     """Partitions of these that were removed, and can be rebuilt."""
     reason: str | None = None
     """That no partition with a requested key is known."""
+    states: tuple[DataState, ...] = ()
+    shown_states: list[DataStateRow] = []
+    """What the session's identity may see of these."""
 
 
-def find(session: ProjectSession, query: ReadQuery) -> ReadLocation:
-    """Find the data's files. Raise UsageError for an unknown asset, partition, time or version."""
-    project = session.project()
-    name, _ = targets.target(query.asset, project)
-    node = project.sources.get(name) or project.assets[name]
-    if is_view(project, name):
-        raise UsageError(
-            f"{name} is a view: it has no partitions of its own",
-            hint=f'headrace sql "select * from {name} where …"',
-        )
+def find(
+    session: ProjectSession, query: ReadQuery, columns: Collection[str] | None = None
+) -> ReadLocation:
+    """Find the data's files, and what has to be known of it (`columns` None: of all columns).
+
+    Raise UsageError for an unknown asset, partition, time or version, and DataUnsound.
+    """
+    location = _location_of(session, query, columns)
+    rows = state_rows(session, location.states)
+    if query.only_sound:
+        refuse_unsound(rows)
+    return msgspec.structs.replace(location, shown_states=rows)
+
+
+def _location_of(
+    session: ProjectSession, query: ReadQuery, columns: Collection[str] | None
+) -> ReadLocation:
+    name, node = _table(session, query)
     if name in session.borrowed and session.production is not None:
-        return find(session.production, query)
+        return _location_of(session.production, query, columns)
     asked = keys = tuple(targets.partition(node, key) for key in query.partitions)
     if session.store is None:
         return ReadLocation(node, None, None, (), None, None, "never")
-    compiled, now_us = session.compiled, session.clock.now_us()
+    now_us, _ = session.clock.now_us(), session.compiled
     with session.store.read() as tx:
         keys = tuple(item for key in keys for item in _meant(tx, node, key))
         snapshot = snapshot_of(session, tx, query)
         through, published_at, count = _published(tx, name, keys, snapshot)
         table = catalog.table(tx, name, snapshot)
         files = _files(tx, node, keys, query, snapshot) if table is not None else ()
-        newest = (
-            publications.newest(tx, name)
-            if isinstance(node, Asset) and node.materialize == "files"
-            else None
-        )
+        read = DataRead(name, keys or None, columns)
+        states = states_of(session, tx, [read], (now_us, None if _is_now(query) else snapshot))
         return ReadLocation(
             node=node,
             snapshot=snapshot,
@@ -105,13 +120,25 @@ def find(session: ProjectSession, query: ReadQuery) -> ReadLocation:
             files=files,
             data_through=through if node.partition.grain is not None else None,
             published_at=None if published_at is None else session.instant(published_at),
-            state=_state(compiled, tx, name, now_us) if count else "never",
-            manifest=_manifest(session, newest),
+            state=_state(session, tx, name, states) if count else "never",
+            manifest=_manifest(session, tx, node),
             partitions=count,
             lake=str(session.folders.lake),
             not_rebuilt=_not_rebuilt(session, tx, node, keys) if _is_now(query) else [],
             reason=targets.unknown_keys(tx, node, asked),
+            states=tuple(states),
         )
+
+
+def _table(session: ProjectSession, query: ReadQuery) -> tuple[str, Source | Asset]:
+    project = session.project()
+    name, _ = targets.target(query.asset, project)
+    if is_view(project, name):
+        raise UsageError(
+            f"{name} is a view: it has no partitions of its own",
+            hint=f'headrace sql "select * from {name} where …"',
+        )
+    return name, project.sources.get(name) or project.assets[name]
 
 
 def _not_rebuilt(
@@ -177,7 +204,7 @@ def _read(session: ProjectSession, query: ReadQuery, visible: VisibleColumns) ->
 
         response = sql.read_view(session, query, visible.columns, over_network=visible.over_network)
         return msgspec.structs.replace(response, masked=visible.masked)
-    location = find(session, query)
+    location = find(session, query, visible.columns)
     note_reads(session, [location.node.name], usage.READ)
     with lake_files.naming_damage(session, location.files):
         column_rows, rows, total = _rows(session, location, query.limit, visible)
@@ -351,6 +378,7 @@ def _response(
         rows_total=total,
         not_rebuilt=location.not_rebuilt,
         reason=location.reason,
+        states=location.shown_states,
     )
 
 
@@ -362,11 +390,12 @@ def write(
     data_format: str,
     visible: VisibleColumns | None = None,
     role: str | None = None,
-) -> None:
+) -> list[DataStateRow]:
     """Write the rows as `csv`, `parquet` or `arrow`, of all columns that the reader may see.
 
-    With `role`, they are those that this role would see, too. Raise HeadraceError if the columns
-    are unknown, because nothing was published yet.
+    Return what has to be known of them, which Parquet and Arrow hold as metadata, too. With `role`,
+    they are those that this role would see, too. Raise HeadraceError if the columns are unknown,
+    because nothing was published yet.
     """
     from headrace.lake import reading
 
@@ -377,7 +406,7 @@ def write(
         from headrace.services import sql
 
         with _with_role(session, role):
-            sql.write_view(
+            return sql.write_view(
                 session,
                 query,
                 out,
@@ -385,8 +414,7 @@ def write(
                 visible.columns,
                 over_network=visible.over_network,
             )
-        return
-    location = find(session, query)
+    location = find(session, query, visible.columns)
     if location.table is None:
         raise HeadraceError(
             f"no rows of {location.node.name} are published, and its columns aren't known"
@@ -406,7 +434,16 @@ def write(
             columns=visible.columns,
             timezone=session.timezone,
             masks=visible.masks,
+            about=metadata(
+                asset=location.node.name,
+                snapshot=location.snapshot,
+                published_at=location.published_at,
+                data_through=location.data_through,
+                state=location.state,
+                states=location.shown_states,
+            ),
         )
+    return location.shown_states
 
 
 @command("read", READ, of="query.asset")
@@ -421,7 +458,7 @@ def write_json(
     Without a `limit` it needs no more memory than for a few thousand rows. Views are read as a
     whole. Raise as `read` does.
     """
-    location = None if _of_view(session, query) else find(session, query)
+    location = None if _of_view(session, query) else find(session, query, visible.columns)
     if location is None or location.table is None or not location.files or location.manifest:
         out.write(encoded(_read(session, query, visible)))
         return
@@ -566,18 +603,23 @@ def _published(
     return through, at, count
 
 
-def _state(compiled: Compiled | None, tx: Transaction, name: str, now_us: int) -> str:
-    if compiled is None:
+def _state(session: ProjectSession, tx: Transaction, name: str, states: Sequence[DataState]) -> str:
+    if is_wrong(states):
+        return DataStateKind.WRONG
+    if session.compiled is None:
         return "never"
-    state = freshnesses(
-        EvaluationContext(declared_promises(compiled), StoredFacts(tx)), now_us
-    ).get(name)
+    context = EvaluationContext(session.declared_promises, StoredFacts(tx))
+    state = freshnesses(context, session.clock.now_us()).get(name)
     return state.value if state is not None else "never"
 
 
 def _manifest(
-    session: ProjectSession, newest: publications.Publication | None
+    session: ProjectSession, tx: Transaction, node: Source | Asset
 ) -> tuple[dict[str, object], ...]:
+    """Return the newest files of a `files` asset."""
+    if not isinstance(node, Asset) or node.materialize != "files":
+        return ()
+    newest = publications.newest(tx, node.name)
     if newest is None or not newest.manifest:
         return ()
     return tuple(

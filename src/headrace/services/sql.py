@@ -25,7 +25,7 @@ from headrace.privacy.masked_views import MaskedViews, without_values
 from headrace.privacy.visible_sides import visible_sides
 from headrace.project import lake_files, targets
 from headrace.project.parameters import PARTITION_HELP, Argument, Option, RowsMax
-from headrace.project.read_queries import ReadQuery, note_reads, snapshot_of
+from headrace.project.read_queries import OnlySound, ReadQuery, note_reads, snapshot_of
 from headrace.project.session import ProjectSession
 from headrace.responses import ColumnRow, ReadResponse
 from headrace.responses.inspections import (
@@ -35,8 +35,10 @@ from headrace.responses.inspections import (
     PartitionChange,
     SqlResponse,
 )
+from headrace.responses.rows import DataStateRow
 from headrace.runtime import usage
 from headrace.services.render import defaults, guessed, typed
+from headrace.slo.data_states import DataRead, DataState, DataStateKind
 from headrace.slo.declared_promises import DeclaredPromises, declared_promises
 from headrace.slo.facts import StateFacts
 from headrace.slo.freshness import freshnesses
@@ -48,6 +50,13 @@ from headrace.standing.comparisons import (
     files_of,
     partitions_of,
     row_change,
+)
+from headrace.standing.data_states import (
+    is_wrong,
+    metadata,
+    refuse_unsound,
+    state_rows,
+    states_of,
 )
 from headrace.store import Transaction
 from headrace.store.address import PostgresqlAddress, SqliteAddress, address
@@ -83,6 +92,7 @@ class SqlQuery(msgspec.Struct, frozen=True):
     """Whether nobody sees classified columns in the clear."""
     version: int | None = None
     """A snapshot's number, instead of a time."""
+    only_sound: OnlySound = False
 
     @property
     def is_now(self) -> bool:
@@ -101,6 +111,9 @@ class _Snapshot(msgspec.Struct, frozen=True):
     """The tables of the state, `headrace.NAME`."""
     masked: tuple[str, ...] = ()
     """NODE.COLUMN that the query's reader sees masked, or not at all."""
+    data_states: tuple[DataState, ...] = ()
+    states: list[DataStateRow] = []
+    """What the query's reader may see of these."""
 
 
 @command("sql", READ)
@@ -128,6 +141,7 @@ def run_query(session: ProjectSession, question: SqlQuery) -> SqlResponse:
         truncated=answer.more,
         seconds=time.perf_counter() - started,
         masked=list(seen.masked),
+        states=seen.states,
     )
 
 
@@ -141,6 +155,7 @@ class ConsoleQuery(msgspec.Struct, frozen=True, kw_only=True):
     at: str | None = None
     version: Annotated[int, Meta(ge=0)] | None = None
     limit: Annotated[int, Meta(ge=1, le=CONSOLE_ROWS_MAX)] = 1_000
+    only_sound: bool = False
 
 
 @command(
@@ -162,19 +177,28 @@ def console(session: ProjectSession, question: ConsoleQuery) -> SqlResponse:
 
 
 @command("sql", READ)
-def write(session: ProjectSession, question: SqlQuery, out: BinaryIO, data_format: str) -> None:
-    """Write the rows as `csv`, `parquet` or `arrow` into a stream. Raise as `run_query` does."""
+def write(
+    session: ProjectSession, question: SqlQuery, out: BinaryIO, data_format: str
+) -> list[DataStateRow]:
+    """Write the rows as `csv`, `parquet` or `arrow` into a stream.
+
+    Return what has to be known of them, which Parquet and Arrow hold as metadata, too. Raise as
+    `run_query` does.
+    """
     from headrace.lake import reading
     from headrace.lake.reading import DataFormat
 
-    with prepared(session, question) as (duckdb, text, values, _):
+    with prepared(session, question) as (duckdb, text, values, seen):
         form = DataFormat(data_format)
+        names = [*(table.name for table in seen.tables), *seen.state]
+        about = metadata(tables=names, snapshot=seen.id, at=seen.at, states=seen.states)
         _interruptible(
             duckdb,
             lambda: reading.write_result(
-                duckdb, text, values, out, data_format=form, limit=question.limit
+                duckdb, text, values, out, data_format=form, limit=question.limit, about=about
             ),
         )
+    return seen.states
 
 
 INTERRUPT_AGAIN_SECONDS = 0.1
@@ -221,6 +245,9 @@ def prepared(
     lists = any(name.startswith('"') for name in names)  # SHOW TABLES
     nodes = [name for name in node_names if name not in views]
     seen = _seen(session, question, nodes, only_known=lists, state=[*state])
+    seen = msgspec.structs.replace(seen, states=state_rows(session, seen.data_states))
+    if question.only_sound:
+        refuse_unsound(seen.states)
     hidden, read = _visible(session, question, seen, views, text, names)
     named = [
         *(table.name for table in read.tables),
@@ -513,13 +540,13 @@ def _seen(
 
     Raise UsageError for one whose columns aren't known, unless `only_known` leaves it out.
     """
-    if state and not names:
-        return _Snapshot(None, None, (), tuple(state))
-    if session.store is None:
+    if session.store is None or (state and not names):
         tables = [_declared(session, name) for name in names]
-        return _Snapshot(None, None, _known(names, tables, only_known=only_known))
+        return _Snapshot(None, None, _known(names, tables, only_known=only_known), tuple(state))
     borrowed = session.borrowed
-    theirs = _borrowed(session, question, [name for name in names if name in borrowed])
+    theirs, states = _borrowed(session, question, [name for name in names if name in borrowed])
+    own_reads = [DataRead(name) for name in sorted({*names} - borrowed)]
+    now_us, _ = session.clock.now_us(), session.compiled
     with session.store.read() as tx:
         snapshot = snapshot_of(session, tx, ReadQuery("", at=question.at, version=question.version))
         then = None if question.is_now else snapshot
@@ -528,9 +555,10 @@ def _seen(
             for name in names
         ]
         at = publications.newest_at(tx, snapshot)
+        states += states_of(session, tx, own_reads, (now_us, then))
     known = _known(names, tables, only_known=only_known)
     at_time = None if at is None else session.instant(at)
-    return _Snapshot(snapshot, at_time, known, tuple(state))
+    return _Snapshot(snapshot, at_time, known, tuple(state), data_states=tuple(states))
 
 
 def _known(
@@ -547,11 +575,12 @@ def _known(
 
 def _borrowed(
     session: ProjectSession, question: SqlQuery, names: Sequence[str]
-) -> dict[str, QueryTable]:
-    """Return the tables that an environment reads from production."""
+) -> tuple[dict[str, QueryTable], list[DataState]]:
+    """Return the tables that an environment reads from production, and what to know of them."""
     production = session.production
     if not names or production is None or production.store is None:
-        return {}
+        return {}, []
+    now_us, _ = production.clock.now_us(), production.compiled
     with production.store.read() as tx:
         then = (
             None
@@ -559,8 +588,9 @@ def _borrowed(
             else snapshot_of(production, tx, ReadQuery("", at=question.at))
         )
         tables = {name: _published(production, tx, name, then) for name in names}
+        states = states_of(production, tx, [DataRead(name) for name in names], (now_us, then))
     production.close()
-    return {name: table for name, table in tables.items() if table is not None}
+    return {name: table for name, table in tables.items() if table is not None}, states
 
 
 def _published(
@@ -681,8 +711,9 @@ def read_view(
         rows=response.rows,
         data_through=through,
         published_at=response.at,
-        state=state,
+        state=DataStateKind.WRONG if is_wrong(response.states) else state,
         rows_total=int(total),
+        states=response.states,
     )
 
 
@@ -694,11 +725,24 @@ def write_view(
     columns: Sequence[str] | None = None,
     *,
     over_network: bool = False,
-) -> None:
-    """Write a view's rows as `csv`, `parquet` or `arrow` into a stream."""
+) -> list[DataStateRow]:
+    """Write a view's rows as `csv`, `parquet` or `arrow` into a stream, as `write` does."""
     name = targets.target(query.asset, session.project()).node
     question = _question(name, query, columns, over_network=over_network)
-    write(session, question, out, data_format)
+    return write(session, question, out, data_format)
+
+
+def view_states(session: ProjectSession, query: ReadQuery) -> tuple[str, list[DataStateRow]]:
+    """Return a view's state, and what has to be known of its rows. Raise DataUnsound."""
+    name = targets.target(query.asset, session.project()).node
+    views = _views(session.compiled, [name.lower()])
+    inputs = [item for view in views for item in _inputs(session.compiled, view)]
+    nodes = [item for item in dict.fromkeys(inputs) if item not in views]
+    seen = _seen(session, _question(name, query, None, over_network=True), nodes, only_known=True)
+    states = state_rows(session, seen.data_states)
+    if query.only_sound:
+        refuse_unsound(states)
+    return DataStateKind.WRONG if is_wrong(states) else state_and_end(session, name)[0], states
 
 
 def _question(
@@ -706,7 +750,13 @@ def _question(
 ) -> SqlQuery:
     selected = "*" if columns is None else ", ".join(map(quote, columns))
     text = f"select {selected} from {quote(name)}"
-    return SqlQuery(text, at=query.at, limit=query.limit, over_network=over_network)
+    return SqlQuery(
+        text,
+        at=query.at,
+        limit=query.limit,
+        over_network=over_network,
+        only_sound=query.only_sound,
+    )
 
 
 def state_and_end(session: ProjectSession, name: str) -> tuple[str, str | None]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from headrace.model.partitions import command_line, partition_argument
 from headrace.slo.consumer_states import Wronged
@@ -27,7 +27,7 @@ from headrace.slo.unsound import (
 from headrace.store.queries import exceptions as stored
 from headrace.store.queries import incidents, publications
 from headrace.store.queries.exceptions import AcceptedPublication
-from headrace.store.queries.publications import Withdrawn
+from headrace.store.queries.publications import Visible, Withdrawn
 from headrace.store.transaction import Transaction
 
 if TYPE_CHECKING:
@@ -36,6 +36,19 @@ if TYPE_CHECKING:
 
 Speaks = Callable[[str, str], bool]
 """(owner, actor) → whether the actor speaks for the owner."""
+
+
+class Flaw(NamedTuple):
+    """What is known of one publication: it is wrong, or was published as an exception."""
+
+    partition: str
+    wronged: Wronged
+    cause: str
+    """The node with the incident, the exception or the withdrawal."""
+    columns: frozenset[str] = frozenset()
+    """The affected columns; empty: all."""
+    accepted: bool = False
+    """Whether it relies on an exception that hasn't lapsed, and isn't wrong."""
 
 
 class Wrongness:
@@ -82,15 +95,12 @@ class Wrongness:
 
     def wrong(self, terms: Terms) -> tuple[WrongPeriod, ...]:
         """Return the periods with wrong data from incidents, lapsed exceptions and withdrawals."""
-        others = (
-            wrong
-            for results in (self._lapsed(terms), self._of_withdrawn(terms))
-            for _, wrong in results
-        )
-        return (*self._by_incidents(terms), *others)
+        nodes = self._context.awaited(terms)
+        others = (*self._lapsed(nodes), *self._of_withdrawn(nodes))
+        return (*self._by_incidents(nodes), *(wrong for _, wrong in others))
 
-    def _by_incidents(self, terms: Terms) -> Iterator[WrongPeriod]:
-        for taint in self._at(terms, self._unsound):
+    def _by_incidents(self, nodes: Iterable[Node]) -> Iterator[WrongPeriod]:
+        for taint in self._at(nodes, self._unsound):
             if taint.until_us > self._from:
                 yield WrongPeriod(
                     taint.from_us,
@@ -100,9 +110,9 @@ class Wrongness:
                     taint.withdrawn_us,
                 )
 
-    def _lapsed(self, terms: Terms) -> Iterator[tuple[Taint, WrongPeriod]]:
+    def _lapsed(self, nodes: Iterable[Node]) -> Iterator[tuple[Taint, WrongPeriod]]:
         """Yield the data that still relies on a lapsed exception while readers see it."""
-        for taint in self._at(terms, self._excepted if self._exceptions else {}):
+        for taint in self._at(nodes, self._excepted if self._exceptions else {}):
             exception = self._exceptions[taint.exception or 0]
             if exception.until is None or (exception.ended_at or EVER) <= exception.until:
                 continue
@@ -111,12 +121,12 @@ class Wrongness:
             if since < ends and ends > self._from:
                 yield taint, WrongPeriod(since, ends, exception.until, exception.incident)
 
-    def _of_withdrawn(self, terms: Terms) -> Iterator[tuple[Taint, WrongPeriod]]:
+    def _of_withdrawn(self, nodes: Iterable[Node]) -> Iterator[tuple[Taint, WrongPeriod]]:
         """Yield the data made from withdrawn data, from the withdrawal on.
 
         Earlier exports stay as they are; their state says so.
         """
-        for taint in self._at(terms, self._made_of_withdrawn if self._withdrawn else {}):
+        for taint in self._at(nodes, self._made_of_withdrawn if self._withdrawn else {}):
             since = max(taint.from_us, taint.known_us)
             if (
                 taint.node not in self._context.declared.exports
@@ -170,29 +180,75 @@ class Wrongness:
         keys = needed(node, terms, duty.interval, self._context)
         return keys is None or taint.partition in keys
 
-    def _at(self, terms: Terms, results: Mapping[str, list[Taint]]) -> Iterable[Taint]:
-        return (
-            (taint for node in self._context.awaited(terms) for taint in results.get(node.name, ()))
-            if results
-            else ()
-        )
+    def _at(self, nodes: Iterable[Node], results: Mapping[str, list[Taint]]) -> Iterable[Taint]:
+        return (taint for node in nodes for taint in results.get(node.name, ())) if results else ()
 
     def now(self) -> dict[str, Wronged]:
         """Return consumer → the earliest cause of wrong data that it can read now.
 
         Consumers that aren't wrong are left out.
         """
-        results = self._holding()
-        others = self._others_now()
-        names = [
-            consumer.consumer
-            for consumer in self._context.declared.consumers
-            if consumer.consumer in results or consumer.consumer in others
-        ]
         return {
-            name: min((*results.get(name, ()), *others.get(name, ())), key=_earliest)
-            for name in names
+            consumer: min(wronged, key=_earliest) for consumer, wronged in self._consumers_now()
         }
+
+    def _consumers_now(self) -> Iterator[tuple[str, list[Wronged]]]:
+        for terms in self._context.declared.consumers:
+            wronged = list(self._readable(self._context.awaited(terms)))
+            if wronged:
+                yield terms.consumer, wronged
+
+    def _readable(self, nodes: Sequence[Node]) -> Iterator[Wronged]:
+        """Yield why data of these nodes that readers can read now is wrong."""
+        for wrong in self._by_incidents(nodes):
+            known = wrong.known_us <= self._now < wrong.withdrawn_us and self._open(wrong.incident)
+            if known and wrong.from_us <= self._now < wrong.until_us:
+                yield self._wronged_by_incident(wrong)
+        for ways, tell in (
+            (self._lapsed(nodes), self._told_lapse),
+            (self._of_withdrawn(nodes), self._told_withdrawn),
+        ):
+            for taint, wrong in ways:
+                if wrong.from_us <= self._now < wrong.until_us:
+                    yield tell(taint, wrong)
+
+    def touches(self, node: str) -> bool:
+        """Return whether `flaws` may yield anything of a node's current publications."""
+        ways = (self._unsound, self._excepted if self._exceptions else {}, self._made_of_withdrawn)
+        return any(node in taints for taints in ways)
+
+    def flaws(self, node: str, seen: Mapping[str, Visible]) -> Iterator[Flaw]:
+        """Yield what is known now of publications of a node, visible now or earlier."""
+        for taint in self._unsound.get(node, ()):
+            known = taint.known_us <= self._now < taint.withdrawn_us
+            if known and _is_of(taint, seen, recovered_us=self._now):
+                incident = incidents.get(self._tx, taint.incident or 0)
+                why = self._wronged_by_incident(_period(taint, incident=taint.incident))
+                cause = node if incident is None else incident.node
+                yield Flaw(taint.partition, why, cause, taint.columns)
+        for taint in self._excepted.get(node, ()) if self._exceptions else ():
+            if _is_of(taint, seen):
+                yield from self._of_exception(taint, seen[taint.partition])
+        yield from self._flaws_of_withdrawn(node, seen)
+
+    def _of_exception(self, taint: Taint, read: Visible) -> Iterator[Flaw]:
+        exception = self._exceptions[taint.exception or 0]
+        if self._now < (exception.over_at or EVER):
+            lapsed = read.ended_at is None and (exception.until or EVER) <= self._now
+            period = WrongPeriod(taint.from_us, EVER, exception.until or EVER, exception.incident)
+            why = self._told_lapse(taint, period) if lapsed else _told_exception(exception)
+            yield Flaw(taint.partition, why, exception.node, accepted=not lapsed)
+
+    def _flaws_of_withdrawn(self, node: str, seen: Mapping[str, Visible]) -> Iterator[Flaw]:
+        for taint in self._made_of_withdrawn.get(node, ()):
+            if _is_of(taint, seen):
+                why = self._told_withdrawn(taint, _period(taint))
+                root = next(item for item in self._withdrawn if item.rows == taint.withdrawn)
+                yield Flaw(taint.partition, why, root.node)
+        ended = {(node, key, read.ended_at) for key, read in seen.items()}
+        for item in self._withdrawn:
+            if (item.node, item.partition, item.at) in ended:
+                yield Flaw(item.partition, _told_root(item), node)
 
     def intervals(
         self, terms: Terms, obligations: Sequence[Obligation], wronged: Wronged
@@ -239,9 +295,11 @@ class Wrongness:
 
     def behind(self) -> frozenset[int]:
         """Return the incidents that make wrong what any consumer can read now."""
-        wronged = (*self._holding().values(), *self._others_now().values())
         return frozenset(
-            item.incident for results in wronged for item in results if item.incident is not None
+            item.incident
+            for _, wronged in self._consumers_now()
+            for item in wronged
+            if item.incident is not None
         )
 
     def replaced_at(self, incident: int) -> int | None:
@@ -249,46 +307,12 @@ class Wrongness:
         ends = (
             taint.until_us
             for terms in self._context.declared.consumers
-            for taint in self._at(terms, self._unsound)
+            for taint in self._at(self._context.awaited(terms), self._unsound)
             if taint.incident == incident
             and taint.withdrawn_us == EVER
             and taint.until_us <= self._now
         )
         return max(ends, default=None)
-
-    def _holding(self) -> dict[str, list[Wronged]]:
-        results: dict[str, list[Wronged]] = {}
-        for terms in self._context.declared.consumers:
-            holding = [
-                self._wronged_by_incident(incident)
-                for incident in self._by_incidents(terms)
-                if incident.from_us <= self._now < incident.until_us
-                and incident.known_us <= self._now
-                and incident.withdrawn_us > self._now
-                and self._open(incident.incident)
-            ]
-            if holding:
-                results[terms.consumer] = holding
-        return results
-
-    def _others_now(self) -> dict[str, list[Wronged]]:
-        """Return what consumers can read now by lapsed exceptions or from withdrawn data."""
-        results: dict[str, list[Wronged]] = {}
-        for terms in (
-            self._context.declared.consumers if self._exceptions or self._withdrawn else ()
-        ):
-            holding = [
-                tell(taint, wrong)
-                for ways, tell in (
-                    (self._lapsed(terms), self._told_lapse),
-                    (self._of_withdrawn(terms), self._told_withdrawn),
-                )
-                for taint, wrong in ways
-                if wrong.from_us <= self._now < wrong.until_us
-            ]
-            if holding:
-                results[terms.consumer] = holding
-        return results
 
     def _open(self, number: int | None) -> bool:
         """Return whether an incident still makes data wrong.
@@ -384,6 +408,34 @@ class Wrongness:
             text,
             command_line("unpublish", partition_argument(node, key), "--reason", "TEXT"),
         )
+
+
+def _period(taint: Taint, incident: int | None = None) -> WrongPeriod:
+    return WrongPeriod(taint.from_us, EVER, taint.known_us, incident)
+
+
+def _is_of(taint: Taint, seen: Mapping[str, Visible], *, recovered_us: int = 0) -> bool:
+    """Return whether a taint is of a publication among `seen`, and didn't end before it did."""
+    publication = seen.get(taint.partition)
+    if publication is None:
+        return False
+    ends = EVER if publication.ended_at is None else publication.ended_at
+    over = taint.until_us <= recovered_us and taint.until_us < ends
+    return publication.published_at <= taint.from_us < ends and not over
+
+
+def _told_exception(exception: AcceptedPublication) -> Wronged:
+    at = partition_argument(exception.node, exception.partition)
+    text = f"{at} was accepted as an exception by {exception.actor}: {exception.reason}"
+    return Wronged(exception.published_at, None, text, command_line("quarantine", at))
+
+
+def _told_root(item: Withdrawn) -> Wronged:
+    at, why = (
+        partition_argument(item.node, item.partition),
+        f": {item.reason}" if item.reason else "",
+    )
+    return Wronged(item.at, None, f"{at} was withdrawn since{why}", command_line("read", at))
 
 
 def _earliest(item: Wronged) -> tuple[int, int]:

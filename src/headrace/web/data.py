@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from pathlib import PurePosixPath
-from typing import Annotated, Any
+from typing import Annotated, NamedTuple
 
 import msgspec
 from msgspec import Meta
@@ -22,8 +22,10 @@ from headrace.plan.compiled import is_view
 from headrace.project.parameters import split_commas
 from headrace.project.read_queries import ReadQuery
 from headrace.project.session import ProjectSession
+from headrace.responses.rows import DataStateRow
 from headrace.services.data_pages import DataQuery
-from headrace.services.read import ReadLocation, find
+from headrace.services.read import find
+from headrace.services.sql import view_states
 from headrace.web.http import (
     HttpProblem,
     RequestParameters,
@@ -69,6 +71,7 @@ class DataAsked(RequestParameters, frozen=True, kw_only=True):
     """Filters of a page of rows, each a JSON array; a file without them has all rows."""
     search: str = ""
     sort: tuple[str, ...] = ()
+    only_sound: bool = False
 
 
 class PreviewAsked(RequestParameters, frozen=True, kw_only=True):
@@ -103,6 +106,7 @@ class Data:
             at=parameters.at,
             version=parameters.version,
             limit=parameters.limit,
+            only_sound=parameters.only_sound,
         )
         columns = split_commas(parameters.columns) or None
         page = _page_query(parameters, columns)
@@ -136,8 +140,10 @@ class Data:
         page: DataQuery | None = None,
     ) -> Response:
         identity = request.state.identity
-        location = await self._reader.response(lambda session: _location(session, query), identity)
-        headers = _headers(location, query, form, columns, page)
+        read = await self._reader.response(
+            lambda session: _about(session, query, columns), identity
+        )
+        headers = _headers(read, query, form, columns, page)
         if "etag" in headers and etag_matches(
             request.headers.get("if-none-match", ""), headers["etag"]
         ):
@@ -235,10 +241,21 @@ async def _read_all(reader: RowsReader) -> bytes:
     return bytes(result)
 
 
-def _location(session: ProjectSession, query: ReadQuery) -> ReadLocation | None:
-    """Return where the rows are, if the session's identity may read them; None for a view."""
+class ReadRows(NamedTuple):
+    """What is read, if the request's identity may read it; a view has no snapshot of its own."""
+
+    snapshot: int | None
+    data_through: str | None
+    state: str
+    states: list[DataStateRow]
+
+
+def _about(session: ProjectSession, query: ReadQuery, columns: tuple[str, ...] | None) -> ReadRows:
     check_call(session, "read:read", {"query": query})
-    return None if is_view(session.project(), query.asset) else find(session, query)
+    if is_view(session.project(), query.asset):
+        return ReadRows(None, None, *view_states(session, query))
+    location = find(session, query, columns)
+    return ReadRows(location.snapshot, location.data_through, location.state, location.shown_states)
 
 
 async def acquire_slot(turns: asyncio.Semaphore) -> None:
@@ -288,22 +305,30 @@ async def _read_rows(reader: RowsReader) -> AsyncIterator[bytes]:
 
 
 def _headers(
-    location: ReadLocation | None,
+    read: ReadRows,
     query: ReadQuery,
     form: str,
     columns: tuple[str, ...] | None,
     page: DataQuery | None,
 ) -> dict[str, str]:
-    """Return headers with the snapshot and its state. A view has no snapshot of its own."""
-    if location is None or location.snapshot is None:
-        return {"cache-control": "no-store"}
-    query_hash = hashlib.sha256(f"{query} {form} {columns} {page}".encode()).hexdigest()[:16]
-    headers: dict[str, Any] = {
-        "etag": f'"{location.snapshot}-{query_hash}"',
-        "cache-control": "private, no-cache",
-        "x-headrace-snapshot": str(location.snapshot),
-        "x-headrace-state": location.state,
-        "x-headrace-data-through": location.data_through,
+    """Return headers with the snapshot, its state, and what has to be known of it.
+
+    The same rows have another ETag once something else is known of them.
+    """
+    asked = f"{query} {form} {columns} {page} {read.state} {read.states}"
+    query_hash = hashlib.sha256(asked.encode()).hexdigest()[:16]
+    known = read.snapshot is not None
+    headers: dict[str, str | None] = {
+        "etag": f'"{read.snapshot}-{query_hash}"' if known else None,
+        "cache-control": "private, no-cache" if known else "no-store",
+        "x-headrace-snapshot": str(read.snapshot) if known else None,
+        "x-headrace-state": read.state,
+        "x-headrace-states": ", ".join(dict.fromkeys(item.state for item in read.states)) or None,
+        "x-headrace-incidents": ", ".join(
+            dict.fromkeys(item.incident for item in read.states if item.incident)
+        )
+        or None,
+        "x-headrace-data-through": read.data_through,
     }
     return {name: value for name, value in headers.items() if value is not None}
 
@@ -326,4 +351,5 @@ def _page_query(asked: DataAsked, columns: tuple[str, ...] | None) -> DataQuery 
         sort=asked.sort,
         where=asked.where,
         search=asked.search,
+        only_sound=asked.only_sound,
     )

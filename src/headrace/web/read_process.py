@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 import msgspec
 
 from headrace.model import HeadraceError, StoreError, UnknownName
-from headrace.model.errors import ColumnRefused, OutOfMemory, words_of
+from headrace.model.errors import ColumnRefused, DataUnsound, OutOfMemory, words_of
 from headrace.project.read_queries import ReadQuery
 from headrace.project.session import ProjectSession
 from headrace.security.access import Identity
@@ -110,6 +110,7 @@ _STATUS = (
     (OutOfMemory, 503),
     (UnknownName, 404),
     (ColumnRefused, 403),
+    (DataUnsound, 409),
     (HeadraceError, 400),
 )
 """The first kind that an error is of decides the status."""

@@ -16,7 +16,6 @@ from headrace.store.queries.publications import (
     NewestPublication,
     Publication,
     Replaced,
-    Visible,
     Withdrawn,
 )
 
@@ -228,8 +227,12 @@ def test_what_changed_since_a_snapshot(filled: Store) -> None:
 def test_what_a_snapshot_shows(filled: Store) -> None:
     """Would catch: a publication visible in the snapshot that ended it, or before its own."""
     with filled.read() as tx:
-        first, second = Visible(1, 100, "h1"), Visible(2, 200, "h2")
-        third, fourth = Visible(3, 300, "h3"), Visible(4, 400, "h4")
+        read = publications.visible(tx, "a", 4)
+        first, second = publications.visible(tx, "a", 2)["d1"], read["d2"]
+        third, fourth = read["d3"], read["d1"]
+        assert [item.id for item in (first, second, third, fourth)] == [1, 2, 3, 4]
+        assert (fourth.rows, fourth.content_hash, fourth.ended_at) == (400, "h4", None)
+        assert first.ended_at == fourth.published_at
         assert publications.visible(tx, "a", 2) == {"d1": first, "d2": second}
         assert publications.visible(tx, "a", 3) == {"d1": first, "d2": second, "d3": third}
         assert publications.visible(tx, "a", 4) == {"d1": fourth, "d2": second, "d3": third}

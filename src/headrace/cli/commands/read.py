@@ -22,6 +22,7 @@ from headrace.project.parameters import Argument, Option
 from headrace.project.read_queries import ReadQuery
 from headrace.responses import ReadResponse
 from headrace.responses.inspections import AttachResponse, SqlResponse
+from headrace.responses.rows import DataStateRow
 from headrace.services.read import read, write
 
 if TYPE_CHECKING:
@@ -105,6 +106,7 @@ def read_command(
     at: str | None,
     version: int | None,
     limit: int | None,
+    only_sound: bool,
     form: DataFormat = None,
     out: Out = None,
     role: Annotated[
@@ -116,16 +118,17 @@ def read_command(
     name, at_key, key = asset.partition("@")
     keys = (*([key] if at_key else []), *partitions)
     chosen = chosen_format(form, out, json=invocation.options.json)
-    query = ReadQuery(asset=name, partitions=keys, at=at, version=version, limit=limit)
+    query = ReadQuery(name, keys, at, version, limit, only_sound)
     if chosen in ("csv", *BINARY_FORMATS):
         _write_rows(invocation, query, chosen, out, role)
         return 0
     read_query = (
         query
         if chosen == "json" or limit is not None
-        else ReadQuery(asset=name, partitions=keys, at=at, version=version, limit=TABLE_ROWS)
+        else ReadQuery(name, keys, at, version, TABLE_ROWS, only_sound)
     )
     response = read(invocation.session, read_query, None, role)
+    _warn_of(response.states, invocation)
     if chosen == "json":
         _write_json(invocation, response, out)
     else:
@@ -136,11 +139,25 @@ def read_command(
 def _write_rows(
     invocation: Invocation, query: ReadQuery, form: str, out: Path | None, role: str | None
 ) -> None:
-    write_out(lambda file: write(invocation.session, query, file, form, None, role), out)
+    states: list[DataStateRow] = []
+    write_out(
+        lambda file: states.extend(write(invocation.session, query, file, form, None, role)), out
+    )
+    _warn_of(states, invocation)
     if out is not None:
         invocation.note(f"{out}: {query.asset} as {form}")
     if invocation.session.replay:
         invocation.note(invocation.times.clock())
+
+
+def _warn_of(states: list[DataStateRow], invocation: Invocation) -> None:
+    """Say on standard error what has to be known of the rows."""
+    from headrace.standing.data_states import sentence
+
+    for row in states:
+        invocation.note(f"warning: {sentence(row)}")
+    if command := next((row.command for row in states if row.command), None):
+        invocation.note(f"  next: {command}")
 
 
 def _write_json(invocation: Invocation, response: ReadResponse, out: Path | None) -> None:
@@ -226,6 +243,7 @@ def sql_command(
     at: str | None,
     limit: int | None,
     parameters: dict[str, str],
+    only_sound: bool,
     form: DataFormat = None,
     out: Out = None,
     attach: Annotated[
@@ -245,7 +263,7 @@ def sql_command(
 
     chosen = chosen_format(form, out, json=invocation.options.json)
     rows = TABLE_ROWS if limit is None and chosen == "table" else limit
-    sql_query = SqlQuery(_query_text(query), at, rows, parameters)
+    sql_query = SqlQuery(_query_text(query), at, rows, parameters, only_sound=only_sound)
     if chosen in ("csv", *BINARY_FORMATS):
         _write_result(invocation, sql_query, chosen, out)
         return 0
@@ -253,6 +271,7 @@ def sql_command(
 
     with _told_how_to_stop(invocation):
         response = run_query(invocation.session, sql_query)
+    _warn_of(response.states, invocation)
     if chosen == "json" and out is not None:
         from headrace.responses.base import encoded
 
@@ -296,8 +315,10 @@ def _query_text(query: str) -> str:
 def _write_result(invocation: Invocation, sql_query: SqlQuery, form: str, out: Path | None) -> None:
     from headrace.services.sql import write
 
+    states: list[DataStateRow] = []
     with _told_how_to_stop(invocation):
-        write_out(lambda file: write(invocation.session, sql_query, file, form), out)
+        write_out(lambda file: states.extend(write(invocation.session, sql_query, file, form)), out)
+    _warn_of(states, invocation)
     if out is not None:
         invocation.note(f"{out}: as {form}")
 

@@ -299,16 +299,19 @@ class Visible(msgspec.Struct, frozen=True):
     id: int
     rows: int
     content_hash: str | None
+    published_at: int = 0
+    ended_at: int | None = None
 
 
 def visible(tx: Transaction, node: str, snapshot: int) -> dict[str, Visible]:
     """Return the publications visible in a snapshot, by partition."""
     rows = tx.execute(
-        "select partition, id, rows, content_hash from publication where node = :node and snapshot"
-        " <= :snapshot and (ended_snapshot is null or ended_snapshot > :snapshot)",
+        "select partition, id, rows, content_hash, published_at, ended_at from publication where"
+        " node = :node and snapshot <= :snapshot and (ended_snapshot is null or ended_snapshot >"
+        " :snapshot)",
         {"node": node, "snapshot": snapshot},
     )
-    return {row[0]: Visible(row[1], row[2], row[3]) for row in rows}
+    return {row[0]: Visible(*row[1:]) for row in rows}
 
 
 def shown_between(

@@ -418,14 +418,18 @@ class Draw:
                 value, type_ = self.integer(seen, depth), INT
             listed.append(f"{value} as {name}")
             columns.append((name, type_))
+        first = self.integer(items, 0)
         distinct = self.one(
             *(lambda: "",) * 6, lambda: "distinct ",
-            lambda: f"distinct on ({self.integer(items, 0)}) ",
+            lambda: f"distinct on ({first}) ",
         )  # fmt: skip
         sql = f"select {distinct}{', '.join(listed)} from {from_}{where}{clause}"
         if self.chance(0.15):
             value = self.window(items, 0, windows)
             sql += f" qualify {value} > {self.rng.choice(('1', '(select min(z) from v)'))}"
+        if distinct.startswith("distinct on"):  # without an order, chance chooses the rows
+            rest = ", ".join(str(place + 1) for place in range(len(columns)))
+            return Drawn(f"{sql} order by {first}, {rest}", columns)
         return Drawn(self.ordered(sql, items, columns, depth), columns)
 
     def windows(self, items: list[Item], depth: int) -> tuple[list[str], str]:

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from headrace.lake.masks import ColumnMask, MaskFunction, failure
+from headrace.lake.masks import ORDER, ColumnMask, MaskFunction, failure
 from headrace.lake.sqltext import quote, relation_sql
 from headrace.lake.tables import PARTITION_COLUMN, FileRef, LakeColumn
 
@@ -32,16 +32,16 @@ def masked_relation(
     The functions of the masks are registered in the connection.
     """
     used = [masks[name] for column in columns if (name := column.name.lower()) in masks]
-    if not used:
+    if not used and ORDER not in masks:
         return relation_sql(files, columns, with_partition=with_partition)
     read = {column.name.lower(): column for column in columns}
     for mask in used:
         read = {column.name.lower(): column for column in mask.needs} | read
-    inner = relation_sql(files, list(read.values()), with_partition=with_partition)
+    inner = relation_sql(files, list(read.values()), with_partition=True)
     selected = [column for column in columns if column.name != PARTITION_COLUMN]
     if with_partition:
         selected.insert(0, LakeColumn(PARTITION_COLUMN, "VARCHAR", 0))
-    return masked_query(connection, inner, selected, masks)
+    return masked_query(connection, inner, selected, masks, by=f"{quote(PARTITION_COLUMN)}, ")
 
 
 def masked_query(
@@ -49,10 +49,13 @@ def masked_query(
     query: str,
     columns: Sequence[LakeColumn],
     masks: Mapping[str, ColumnMask],
+    *,
+    by: str = "",
 ) -> str:
     """Return a query over another one's clear rows, with masked columns.
 
-    The functions of the masks are registered in the connection.
+    If the masks have ORDER, rows are sorted: first `by` other columns, then by those selected. The
+    functions of the masks are registered in the connection.
     """
     selected = []
     for column in columns:
@@ -60,7 +63,9 @@ def masked_query(
         if mask is not None:
             _register(connection, mask)
         selected.append(_selected(column, mask))
-    return f"SELECT {', '.join(selected)} FROM ({query}) AS clear"
+    places = ", ".join(map(str, range(1, len(selected) + 1)))
+    order = f" ORDER BY {by}{places}" if ORDER in masks else ""
+    return f"SELECT {', '.join(selected)} FROM ({query}) AS clear{order}"
 
 
 def _selected(column: LakeColumn, mask: ColumnMask | None) -> str:

@@ -40,6 +40,11 @@ class ColumnMask(msgspec.Struct, frozen=True):
     """Other columns that the expression reads."""
 
 
+ORDER = ""
+"""Among the masks of columns: rows are sorted by what is shown, because the order in which they are
+stored may say whose hidden value is greater."""
+
+
 def masked_types(
     columns: Iterable[LakeColumn], masks: Mapping[str, ColumnMask]
 ) -> tuple[LakeColumn, ...]:

@@ -31,6 +31,8 @@ class ColumnLimits(NamedTuple):
     """The columns whose origin is known; a table's other columns are left out. None: all are."""
     opaque: bool = False
     """Whether the code's columns are unknown, and it is computed from such columns."""
+    ordered: bool = False
+    """Whether such a column may have decided the order in which the rows are stored."""
 
     @property
     def names(self) -> list[str]:
@@ -45,7 +47,7 @@ class ColumnLimits(NamedTuple):
     @property
     def limited(self) -> bool:
         """Whether a column may be masked or left out, perhaps one that only older data has."""
-        return self.hides or self.known is not None
+        return self.hides or self.ordered or self.known is not None
 
     def left_out_of(self, columns: Iterable[str]) -> frozenset[str]:
         """Return those of a table's columns that are left out, in lower case."""
@@ -62,6 +64,7 @@ class ColumnLimits(NamedTuple):
             {name: mask for name, mask in self.masks.items() if name not in columns},
             None if self.known is None else self.known.union(columns),
             opaque=self.opaque,
+            ordered=self.ordered,
         )
 
 
@@ -95,14 +98,20 @@ def limits_of(
     limits = {column: limit_of(project, roots, lineage, node, column) for column in asked}
     masks = {column: mask for column, (_, mask) in limits.items() if mask is not None}
     left_out = {column for column, (limited, _) in limits.items() if limited} - masks.keys()
+    nodes = {node} if lineage is None else lineage.nodes_above(node)
+    ordered = any(name in nodes for name, _ in (*roots.forbidden, *roots.classified))
     if node in project.sources:
-        return ColumnLimits(frozenset(left_out), masks)
+        return ColumnLimits(frozenset(left_out), masks, ordered=ordered)
     if names is None and not limit_of(project, roots, lineage, node, ALL_COLUMNS)[0]:
-        return ColumnLimits(frozenset(left_out), masks)
+        return ColumnLimits(frozenset(left_out), masks, ordered=ordered)
     # A column that the code in force doesn't have is of other code: nobody can say from what
     # it was computed.
     return ColumnLimits(
-        frozenset(left_out), masks, frozenset({*known, *own_columns}), opaque=names is None
+        frozenset(left_out),
+        masks,
+        frozenset({*known, *own_columns}),
+        opaque=names is None,
+        ordered=ordered,
     )
 
 

@@ -132,6 +132,15 @@ class Lineage:
 
     # -- along the graph
 
+    def nodes_above(self, node: str) -> set[str]:
+        """Return a node, and all nodes that its rows come from."""
+        result, waiting = {node}, [node]
+        while waiting:
+            new = {spec.node for spec in self._compiled.nodes[waiting.pop()].inputs} - result
+            result |= new
+            waiting += new
+        return result
+
     def upstream(self, node: str, column: str | None) -> list[LineageStep]:
         """Return all steps upstream of a column, or of all columns of a node, nearest first."""
         return list(self._walk(self._start(node, column), self.above))

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from headrace.access.permissions import unrestricted
 from headrace.lake import PARTITION_COLUMN, LakeColumn, LakeTable
-from headrace.lake.masks import ColumnMask
+from headrace.lake.masks import ORDER, ColumnMask
 from headrace.model.errors import ColumnRefused
 from headrace.privacy.masking import all_left_out, column_limits, fitting_masks
 from headrace.project.session import ProjectSession
@@ -25,7 +25,7 @@ class VisibleSides(NamedTuple):
     @property
     def names(self) -> list[str]:
         """The columns that are masked or left out."""
-        return sorted({*self.left_out, *self.masks[0], *self.masks[1]})
+        return sorted({*self.left_out, *self.masks[0], *self.masks[1]} - {ORDER})
 
     def hides_all(self, columns: Sequence[LakeColumn]) -> bool:
         """Whether none of these columns may be seen."""

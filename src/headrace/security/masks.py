@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from headrace.lake.masks import ColumnMask, MaskFunction, failure
+from headrace.lake.masks import ORDER, ColumnMask, MaskFunction, failure
 from headrace.lake.sqltext import literal, quote
 from headrace.lake.tables import LakeColumn
 from headrace.lake.types import parse
@@ -64,7 +64,8 @@ def fit_masks(
     A mask that doesn't fit its column's type leaves the column out. Raises KeyProblem.
     """
     by_name = {column.name.lower(): column for column in columns}
-    left_out, masks = {*limits.left_out, *limits.left_out_of(by_name)}, {}
+    left_out = {*limits.left_out, *limits.left_out_of(by_name)}
+    masks = {ORDER: ColumnMask("", "")} if limits.ordered else {}
     for name, declared in limits.masks.items():
         mask = column_mask(declared, by_name[name], by_name, key_of) if name in by_name else None
         if mask is None:

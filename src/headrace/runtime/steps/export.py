@@ -34,7 +34,7 @@ from headrace.engine.macros import lent
 from headrace.engine.processes import Meter
 from headrace.lake import PARTITION_COLUMN, LakeColumn
 from headrace.lake.masked_queries import masked_query, unregister
-from headrace.lake.masks import ColumnMask, mask_failure, masked_types
+from headrace.lake.masks import ORDER, ColumnMask, mask_failure, masked_types
 from headrace.lake.session import DuckDBSession
 from headrace.lake.sqltext import quote, relation_sql, source_sql
 from headrace.model import Consumer, Place
@@ -59,7 +59,7 @@ _PARTITION = LakeColumn(PARTITION_COLUMN, "VARCHAR", 0)
 SORTED_ROWS_MAX = 10_000_000
 """Up to this many rows are sorted by all columns, so that equal rows give equal bytes.
 
-More rows are written in the order of the lake's files.
+More rows are written in the order of the lake's files, unless a hidden value may have decided it.
 """
 
 
@@ -229,8 +229,10 @@ def _portion(
 ) -> Portion:
     """Return the rows to write for one input; the masks that it needs are added to `used`."""
     columns, rows, source = _clear(data, session)
+    ordered = rows <= SORTED_ROWS_MAX
     if limits is not None:
         left_out, masks = fit_masks(limits, columns, store.data_key)
+        ordered |= masks.pop(ORDER, None) is not None
         visible = [column for column in columns if column.name.lower() not in left_out]
         if not visible:
             raise _nothing_visible(data.name)
@@ -246,7 +248,7 @@ def _portion(
         columns=columns,
         rows=rows,
         source=source,
-        order="" if rows > SORTED_ROWS_MAX else f" ORDER BY {by}",
+        order=f" ORDER BY {by}" if ordered else "",
     )
 
 

@@ -38,6 +38,16 @@ FILES = {
         "- {consumer: report, owner: finance, reads: [clean], max_age: 1d,"
         ' export: {to: "out/clean_{date:%Y-%m-%d}.csv"}}\n'
     ),
+    "sources/held.yaml": (
+        "source: held\nowner: tills\npartition: day\nfiles: landing/held_{date:%Y-%m-%d}.csv\n"
+    ),
+    "contracts/held.odcs.yaml": (
+        "apiVersion: v3.1.0\nkind: DataContract\nid: held\nversion: 1.0.0\nstatus: active\n"
+        "schema:\n  - name: held\n    properties:\n"
+        "      - {name: pieces, logicalType: integer}\n"
+        "      - {name: customer, logicalType: string}\n"
+    ),
+    f"landing/held_{DAYS[0]}.csv": f"pieces,customer\nmany,{KEY}\n2,C-2\n",
     f"landing/odd_{DAYS[0]}.json": f'{{"customer": "{KEY}", broken',
     **{
         f"landing/orders_{day}.csv": (
@@ -58,7 +68,8 @@ def test_what_is_declared_no_more_is_erased_or_named(
 ) -> None:
     """Would catch: a person in files, statistics, exports and the next backup of an asset or a
     consumer that is removed, in a column under its earlier name, in what the core wrote down of a
-    failed cast, and in a delivery that nobody could read and the certificate doesn't name."""
+    failed cast, and in a delivery that nobody could read and the certificate doesn't name; bytes
+    of a held delivery that are erased, and that `db check` then calls damaged."""
     root = tmp_path / "p"
     for path, text in FILES.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
@@ -77,13 +88,15 @@ def test_what_is_declared_no_more_is_erased_or_named(
     assert ran.returncode == 0, ran.stderr
     assert traces(root / ".headrace")
     done = command(
-        root, "erase", "request-1", "--where", f"orders.customer = '{KEY}'", "--yes",
-        "--reason", "asked", "--json",
+        root, "erase", "request-1", "--where",
+        f"orders.customer = '{KEY}' or held.customer = '{KEY}'",
+        "--yes", "--reason", "asked", "--json",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     places = json.loads(done.stdout)["places"]
     erased = {(place["node"], place["what"]) for place in places if place["action"] == "erased"}
     assert {(name, "rows") for name in ("orders", "clean", "copy", "latest")} <= erased
+    assert ("held", "raw") in erased
     assert "report" in {place["node"] for place in places if place["what"] == "export"}
     named = {
         place["why"].partition(" has a value")[0] for place in places if place["what"] == "file"

@@ -154,7 +154,8 @@ def erasure_copies(
     def write(tx: Transaction, now: int) -> None:
         counts = {what: len(paths), f"{what}_rows": rows}
         stored.note(tx, current, node, counts, paths)
-        for partition in stored.forget_quarantined(tx, quarantined):
+        waiting = [number for number, path in stored.quarantined(tx, node) if path in paths]
+        for partition in stored.forget_quarantined(tx, {*quarantined, *waiting}):
             erasures.forget_values(tx, node, partition, rows)
         event = AuditEvent(
             action=Action.ROWS_ERASED,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -280,7 +280,7 @@ def quarantined(tx: Transaction, node: str) -> list[tuple[int, str]]:
     return [(number, path) for number, path in rows]
 
 
-def forget_quarantined(tx: Transaction, numbers: Sequence[int]) -> list[str]:
+def forget_quarantined(tx: Transaction, numbers: Collection[int]) -> list[str]:
     """Forget the files of quarantined data, and what would publish it as it was.
 
     Returns their partitions.

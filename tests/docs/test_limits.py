@@ -277,10 +277,13 @@ def test_each_subject_says_what_is_guaranteed_and_what_is_yours() -> None:
 
 
 def test_what_headrace_is_said_to_lack_isnt_a_command_or_a_setting_of_it() -> None:
-    """Would catch: "no roles, no single sign-on, no approvals" beside `access` and `approvals`."""
+    """Would catch: "no roles, no single sign-on, no approvals" beside `access` and `approvals`, and
+    "no change data capture" beside `changes`."""
     lacks = WHY.partition("## What Headrace lacks")[2].partition("\n## ")[0]
     said = _words(" ".join(re.findall(r"\b(?:has|is|are) no ([^.:;]*)", lacks)))
-    there = [*(command.name for command in all_commands()), *_TABLES, *GRANT_FIELDS]
+    sources = (ROOT / "docs/reference/sources.md").read_text(encoding="utf-8")
+    fields = re.findall(r"^\| `(\w+)` \|", sources, re.MULTILINE)
+    there = [*(command.name for command in all_commands()), *_TABLES, *GRANT_FIELDS, *fields]
     assert said, lacks
     assert not said & _words(" ".join(there)), said & _words(" ".join(there))
 

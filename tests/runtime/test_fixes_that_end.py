@@ -59,7 +59,7 @@ def test_what_was_published_needs_no_repair_and_ends_by_itself(lab: Lab, kind: s
         None,
         "headrace deliveries orders",
     )
-    assert "it ends by itself on 2025-01-11 at 12" in repair["note"]
+    assert "it ends by itself with the first pass after 2025-01-11 12" in repair["note"]
     assert "if the data isn't right, ask acme for other data" in repair["note"]
     refused = fix(lab, incident["id"])
     assert refused is None or "needs no repair" in refused["error"]["message"]

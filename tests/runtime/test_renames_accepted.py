@@ -71,7 +71,7 @@ def test_a_failed_check_that_was_accepted_holds_nothing(lab: Lab) -> None:
     accept(lab)
     (incident,) = command(lab, "incidents")
     assert incident["repair"]["automatic"], incident["repair"]
-    assert "it ends by itself on" in incident["repair"]["text"]
+    assert "it ends by itself with the first pass after" in incident["repair"]["text"]
     lab.now += timedelta(days=1, hours=1)
     lab.tick()
     assert command(lab, "incidents") == []

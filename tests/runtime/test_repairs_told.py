@@ -249,7 +249,7 @@ def test_a_restatement_that_all_readers_have_is_repaired(lab: Lab) -> None:
     lab.now += timedelta(minutes=1)
     fixed = lab.headrace("fix", incident["id"], "--yes", "--now", lab.now.isoformat())
     assert (fixed["fix"], fixed["state"], fixed["still"]) == ("done", "open", [])
-    assert "it ends by itself on" in fixed["repair"]["note"]
+    assert "it ends by itself with the first pass after" in fixed["repair"]["note"]
     assert [row["total"] for row in lab.read("totals")] == [25.0]
 
 
@@ -269,7 +269,7 @@ def test_a_restatement_isnt_to_be_repaired_because_another_day_is_stale(lab: Lab
     lab.tick()
     (before,) = lab.headrace("incidents")
     assert before["cause"]["kind"] == "restatement"
-    assert "it ends by itself on" in (before["repair"]["note"] or ""), before
+    assert "it ends by itself with the first pass after" in (before["repair"]["note"] or ""), before
     lab.headrace(
         "unpublish", f"totals@{DAYS[0]}", "--reason", "wrong", "--now", lab.now.isoformat()
     )

@@ -507,7 +507,7 @@ def _of_warned(
     if stored.wrong_keys(tx, incident.id) or _is_stale_below(tx, compiled, incident):
         return None
     ends = from_us(last + SHOWN_US, project.settings.timezone)
-    ends_on = f"it ends by itself on {ends:%Y-%m-%d} at {ends:%H:%M}"
+    ends_on = f"it ends by itself with the first pass after {ends:%Y-%m-%d %H:%M}"
     command = (
         command_line("deliveries", node.name)
         if isinstance(node, Source)

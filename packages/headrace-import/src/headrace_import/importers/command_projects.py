@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,7 @@ from headrace_import.importers.yaml_text import mapping
 
 DESCRIPTION_CHARACTERS_MAX = 300
 UPSTREAM = "upstream"
+_RANGE_OF_ONE = re.compile(r"\b(\w+)-\1\b")
 COMMAND_TIMEOUT = "1d"
 """The origin has no time limit of its own; Headrace's is an hour."""
 
@@ -182,9 +184,20 @@ def _one_owner(text: str, owners: set[str]) -> str:
 
 
 def cron_trigger(cron: str) -> dict[str, str] | None:
-    """Return a trigger for a cron expression of five fields; None for another one."""
+    """Return a trigger for a cron expression that croniter reads; None where libraries disagree.
+
+    That is one without five fields, or with a range of one value, which croniter 7 takes for all.
+    Of a day and a weekday, either suffices for croniter, while Headrace, as cron does, needs both
+    if one of them begins with `*`: its steps are written as a range.
+    """
     fields = cron.split()
-    return {"cron": " ".join(fields), "catch_up": "latest"} if len(fields) == 5 else None
+    if len(fields) != 5 or _RANGE_OF_ONE.search(cron):
+        return None
+    _, _, day, _, weekday = fields
+    if "*" not in (day, weekday):
+        fields[2] = re.sub(r"^\*/", "1-31/", day)
+        fields[4] = re.sub(r"^\*/", "0-6/", weekday)
+    return {"cron": " ".join(fields), "catch_up": "latest"}
 
 
 def file_item(path: str, reason: str) -> OriginTask:

@@ -662,6 +662,8 @@ TITLED = {
     "a number above texts": b"Sales,2024\nname,city\nAnn,Oslo\nBob,Rome\n",
     "an empty name": b"Data Source,X,\nCountry,Code,1960\nAruba,ABW,5\nPeru,PER,7\n",
     "units": b"time,temperature\ns,degree\n1,20.5\n2,21.5\n",
+    "groups": b"key,Sales,\n,Plan,Actual\nN,1,2\nS,3,4\n",
+    "groups above texts": b"key,Q1,Q1,Q2,Q2\n,a,b,a,b\nN,w,x,y,z\nS,x,y,z,w\n",
 }
 
 
@@ -733,6 +735,9 @@ NOT_TITLED = [
     b",name,city\nx,Ann,Oslo\ny,Bob,Rome\n",
     b"name,city\nAnn,Oslo\nBob,Rome\n",
     b"name,city,\nAnn,Oslo,\nBob,Rome,\n",
+    b"id,note,note\n,a,a\n1,b,c\n",
+    b"id,note,note\n,1,2\n1,b,c\n",
+    b"id,note,text\n,a,b\n1,b,c\n",
     b"a,b\nx,x\n1,2\n3,4\n",
     b"name,joined\nAnn,2024-01-01\nBob,unknown\nCy,2024-02-01\nDi,2024-02-02\n",
 ]

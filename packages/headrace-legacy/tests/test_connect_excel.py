@@ -236,6 +236,16 @@ YEARS: list[list[Any]] = [
             [],
             ("id", "amount net", "gross"),
         ),
+        (
+            [["id", "Sales", "Sales"], [None, "Plan", "Actual"], ["N", "a", "b"]],
+            [],
+            ("id", "Sales Plan", "Sales Actual"),
+        ),
+        (
+            [["id", "Q1", None, "Q2", None], [None, "u", "v", "u", "v"], [*"Nabcd"]],
+            [],
+            ("id", "Q1 u", "v", "Q2 u", "v_2"),
+        ),
     ],
 )
 def test_a_header_of_two_rows(
@@ -539,6 +549,24 @@ def test_a_first_sheet_without_rows(bench: Workbench) -> None:
     assert "excel: {sheet: NAME}; rows are in `Data`" in outcome.reason
     taken = bench.take(covered, "x.xlsx", options={"excel": {"sheet": "Data"}})
     assert isinstance(taken, Taken) and taken.rows == [(1,)]
+
+
+@pytest.mark.parametrize(
+    "cover",
+    [[["Report"], ["by finance"], ["in March"]], [["By", "finance"], ["On", "2026-03-01"]]],
+)
+def test_a_cover_with_rows(bench: Workbench, cover: list[list[Any]]) -> None:
+    """Would catch: the lines of a cover sheet published instead of the table behind it."""
+    rows = [["id", "n", "v"], [1, "a", 2], [2, "b", 3]]
+    covered = book(("Cover", cover), ("Data", rows))
+    outcome = bench.take(covered, "x.xlsx")
+    assert isinstance(outcome, UnreadableFile) and outcome.code == "delivery_sheet"
+    assert "`Cover` is smaller than `Data`" in outcome.reason
+    for sheet, kept in (("Data", 2), (2, 2), (1, len(cover) - 1)):
+        taken = bench.take(covered, "x.xlsx", options={"excel": {"sheet": sheet}})
+        assert isinstance(taken, Taken) and len(taken.rows) == kept
+    larger = book(("Data", rows), ("Codes", [["code", "name"], ["a", "A"], ["b", "B"]]))
+    assert isinstance(bench.take(larger, "x.xlsx"), Taken)
 
 
 @pytest.mark.parametrize(

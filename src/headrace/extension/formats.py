@@ -20,6 +20,7 @@ from headrace.connect.deliveries import (
 )
 from headrace.connect.exports.registry import ExportFailed, ExportKind, Portion
 from headrace.connect.exports.values import as_double, as_text, is_nested
+from headrace.connect.formats.csv_dialect import names_below_groups
 from headrace.connect.formats.headers import (
     COLUMNS_MAX,
     column_names,
@@ -94,6 +95,7 @@ __all__ = [
     "kind_of",
     "literal",
     "located",
+    "names_below_groups",
     "one_line_end",
     "parse",
     "place_for",

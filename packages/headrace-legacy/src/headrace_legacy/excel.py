@@ -34,6 +34,7 @@ from headrace.extension.formats import (
     folded,
     literal,
     located,
+    names_below_groups,
     place_for,
     printable,
     selected,
@@ -272,16 +273,17 @@ def _sheet_name(
 ) -> str:
     """Find the sheet by name or by number from 1, else take the first.
 
-    With `chooses`, a first sheet without rows isn't taken if others have some.
+    With `chooses`, a first sheet without rows isn't taken if others have some, nor one that may be
+    the cover of a larger one.
     """
     names = book.sheet_names
     if not names:
         raise CannotRead("the workbook has no sheet", code="delivery_sheet")
     if requested is None:
-        if chooses and (tables := _with_rows(book)) and names[0] not in tables:
+        if chooses and (tables := _with_rows(book)) and (flaw := _flaw_of_first(book, tables)):
             raise CannotRead(
-                f"the first sheet {printable(names[0])} has no rows below its first; say which one"
-                f" is read: excel: {{sheet: NAME}}; rows are in {_listed(tables)}",
+                f"the first sheet {flaw}; say which one is read: excel: {{sheet: NAME}}; rows are"
+                f" in {_listed(tables)}",
                 code="delivery_sheet",
             )
         return names[0]
@@ -293,6 +295,22 @@ def _sheet_name(
         f"there is no sheet {printable(requested)}; the workbook has {_listed(names)}",
         code="delivery_sheet",
     )
+
+
+def _flaw_of_first(book: CalamineWorkbook, tables: Sequence[str]) -> str:
+    """Return why the first sheet may not be the table, given those with rows; empty if it may."""
+    name = book.sheet_names[0]
+    if name not in tables:
+        return f"{printable(name)} has no rows below its first"
+    from python_calamine import SheetVisibleEnum
+
+    first = book.get_sheet_by_name(name)
+    sheets = {item.name: item.visible for item in book.sheets_metadata}
+    visible = [other for other in tables if sheets[other] == SheetVisibleEnum.Visible]
+    for other in map(book.get_sheet_by_name, visible):
+        if first.width < other.width and (first.width == 1 or first.height <= other.height):
+            return f"`{printable(name)}` is smaller than `{printable(other.name)}`"
+    return ""
 
 
 def _with_rows(book: CalamineWorkbook) -> list[str]:
@@ -361,7 +379,9 @@ def _groups_end(
     if not below or (len(named) < 2 and named[:1] == [0]):
         return 0
     if _spread(sheet, top, first) == [*first]:
-        return below[0][0] if _are_names_above(first, [row for _, row in below]) else 0
+        (number, row), *_ = below
+        texts = _are_texts([*first, *row]) and names_below_groups(first, row)
+        return number if texts or _are_names_above(first, [row for _, row in below]) else 0
     return next((number for number, row in below if _spread(sheet, number, row) == [*row]), 0)
 
 

@@ -152,11 +152,36 @@ def hidden_header(cells: Sequence[str], text: str) -> tuple[dict[str, Any], int]
 
 
 def titled(text: str) -> tuple[dict[str, Any], int] | None:
-    """Return `above_header` if the first of the rows, all of as many cells, seems to be a title.
+    """Return `above_header` if the first of the rows, all of as many cells, seems to be a title, or
+    to name groups of columns.
 
     Rows may look like that by chance: names of the columns that are known from elsewhere decide.
     """
-    return above_header(text) if _is_title(_even_rows(text)) else None
+    rows = _even_rows(text)
+    if len(rows) > 2 and names_below_groups(*rows[:2]):
+        above = len(text.splitlines()) - len(text.lstrip("\r\n").splitlines()) + 1
+        return {"skip": above}, above + 1
+    return above_header(text) if _is_title(rows) else None
+
+
+def names_below_groups(names: Sequence[str], row: Sequence[str]) -> bool:
+    """Return whether a row is the rest of a header whose first row, `names`, names groups.
+
+    A name stands for a group if it comes again, or if columns without a name follow it. The rest of
+    the header names each column of a group, and nothing else; rows seldom do so by chance.
+    """
+    groups: list[str] = []
+    for name in names:
+        groups.append(name or (groups[-1] if groups else ""))
+    grouped = [group != "" and groups.count(group) > 1 for group in groups]
+    below = [(group, cell) for group, cell in zip(groups, row, strict=True) if cell != ""]
+    return (
+        any(grouped)
+        and not all(grouped)
+        and [cell != "" for cell in row] == grouped
+        and len(set(below)) == len(below)
+        and all(cell[0].isalpha() for _, cell in below)
+    )
 
 
 def _is_title(rows: Sequence[Sequence[str]]) -> bool:

@@ -80,6 +80,15 @@ def test_each_wrong_thing_is_said_at_its_line(parse: Parse, http: str, problem: 
     ]
 
 
+@pytest.mark.parametrize("end", ["410", "'404'"])
+def test_the_only_status_that_ends_pages_is_named(parse: Parse, end: str) -> None:
+    """Would catch: `a whole number from 404 to 404`."""
+    http = f"{{url: 'https://x', page: {{by: page, end: {end}}}}}"
+    declared = parse("sources/orders.yaml", f"source: api\nowner: acme\nhttp: {http}\n")
+    (problem,) = declared.problems
+    assert "the number 404" in f"{problem.message} {problem.hint}"
+
+
 @pytest.mark.parametrize(
     ("http", "problem"),
     [

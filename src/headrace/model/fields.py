@@ -454,14 +454,14 @@ class Fields:
     def whole(self, name: str, *, minimum: int, maximum: int) -> int | None:
         """Return an integer from `minimum` to `maximum`; None if absent or invalid."""
         value = self.block.get(name)
+        span = f"a whole number from {minimum} to {maximum:,}"
+        expected = span if minimum < maximum else f"the number {minimum}"
         if isinstance(value, int) and not isinstance(value, bool):
             if minimum <= value <= maximum:
                 return value
-            self.refuse(
-                name, f"{shown(name)} is {value}", f"a whole number from {minimum} to {maximum:,}"
-            )
+            self.refuse(name, f"{shown(name)} is {value}", expected)
         elif name in self.block:
-            self.wrong(name, f"a whole number from {minimum} to {maximum:,}")
+            self.wrong(name, expected)
         return None
 
     def flag(self, name: str) -> bool | None:

@@ -287,6 +287,19 @@ def test_types_of_a_seed_are_its_contract(tmp_path: Path, types: str, columns: s
     assert "{name: customer_id}" in contract, "a column that queries read isn't in the contract"
 
 
+@pytest.mark.parametrize("kind", ["char(5)", "timestamp(0)", "time(2)"])
+def test_types_by_which_a_seed_changes_are_for_a_person(tmp_path: Path, kind: str) -> None:
+    """Would catch: a seed that is carried with its texts, where PostgreSQL fills them with blanks,
+    or with fractions of seconds, where it rounds them."""
+    settings = f"name: shop\nprofile: shop\nseeds: {{shop: {{+column_types: {{id: {kind}}}}}}}\n"
+    postgres = "shop: {target: dev, outputs: {dev: {type: postgres}}}\n"
+    found = imported(tmp_path, {"dbt_project.yml": settings, "profiles.yml": postgres})
+    item = found.items["seed.shop.raw_orders"]
+    assert item.verdict is Verdict.PERSON
+    assert f"dbt writes its column id as {kind}" in item.why
+    assert "contracts/raw_orders.odcs.yaml" not in found.files
+
+
 @pytest.mark.parametrize("types", ["{id: variant}", "{id: [1]}", "{absent: date}"])
 def test_types_that_are_no_types_are_for_a_person(tmp_path: Path, types: str) -> None:
     """Would catch: a seed that says it is carried with types that it doesn't have."""

@@ -74,8 +74,14 @@ def write_seed_contract(
 
     Other columns have no type in it, so that they are learnt from the file. As in dbt, types of
     columns that the file doesn't have are left out; the path is empty if none is left. Raise
-    NotCarried as `write_contract` does.
+    NotCarried as `write_contract` does, and for a type that changes values as dbt writes them; a
+    decimal that doesn't fit is held here.
     """
+    dialect = outcome.dialect or "duckdb"
+    for name in header:
+        kind = _built(str(types.get(name)), dialect)
+        if kind is not None and not kind.is_type("decimal") and _casts(kind, dialect):
+            raise NotCarried(f"dbt writes its column {name} as {types[name]}, which changes values")
     known = {name: _type(name, types[name], outcome.dialect) for name in header if name in types}
     known |= {name: {"physicalType": kind} for name, kind in inferred.items()}
     columns = [{"name": name, **known.get(name, {})} for name in header]

@@ -233,6 +233,25 @@ for call in (248, 249, 250):
     assert outcome(bench, code, CodeSandbox(on=True, ports=ports)) == ""
 
 
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="numbers of another processor")
+@pytest.mark.parametrize("ports", [None, ()])
+def test_what_programs_share_in_the_kernel_is_refused(
+    bench: Bench, ports: tuple[int, ...] | None
+) -> None:
+    """Would catch: memory and queues of System V and POSIX, outside of the file system, by which
+    an asset hands rows to a program that isn't restricted."""
+    code = f"""{WRITTEN}
+import ctypes
+libc = ctypes.CDLL(None, use_errno=True)
+calls = dict(shmget=(0, 4096, 0o1600), shmat=(0, 0, 0), msgget=(0, 0o1600), msgsnd=(0, 0, 0, 0),
+             msgrcv=(0, 0, 0, 0, 0), semget=(0, 1, 0o1600), semop=(0, 0, 0), mq_open=(b"/q", 0o100))
+numbers = dict(shmget=29, shmat=30, semget=64, semop=65, msgget=68, msgsnd=69, msgrcv=70, mq_open=240)
+for name, arguments in calls.items():
+    assert libc.syscall(numbers[name], *arguments) == -1 and ctypes.get_errno() == 13, name
+"""
+    assert outcome(bench, code, CodeSandbox(on=True, ports=ports)) == ""
+
+
 def test_off_is_off(bench: Bench, home: Path) -> None:
     code = f"{WRITTEN}\nopen({str(home / 'home/.ssh/id')!r}).read()"
     assert outcome(bench, code, CodeSandbox()) == ""

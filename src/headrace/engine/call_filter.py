@@ -1,11 +1,13 @@
 """A seccomp filter that refuses what Landlock's rules don't cover: the keyring and some sockets.
 
-The kernel keeps keys of a user for all its processes, outside of the file system. Landlock looks at
-bind(2) and connect(2) of TCP. A program reaches any host and port without them: by data sent with
-the request to connect (TCP Fast Open), and by MPTCP, which falls back to TCP. Where ports are
-restricted, the filter refuses both, and io_uring, whose requests no filter sees. listen(2) without
-bind(2) takes a port that the kernel chooses, and a filter can't tell such a socket from one of the
-file system: without any port to connect to, all sockets of TCP are refused, so that none listens.
+The kernel keeps keys of a user for all its processes, outside of the file system; likewise the
+shared memory, queues and semaphores of System V, and POSIX's queues (svipc(7), mq_overview(7)).
+Landlock looks at bind(2) and connect(2) of TCP. A program reaches any host and port without them:
+by data sent with the request to connect (TCP Fast Open), and by MPTCP, which falls back to TCP.
+Where ports are restricted, the filter refuses both, and io_uring, whose requests no filter sees.
+listen(2) without bind(2) takes a port that the kernel chooses, and a filter can't tell such a
+socket from one of the file system: without any port to connect to, all sockets of TCP are refused,
+so that none listens.
 The filter holds for the calling thread and for all threads and processes that it starts later.
 """
 
@@ -42,13 +44,15 @@ class _Calls(NamedTuple):
     flags: tuple[tuple[int, int], ...]
     """Calls that send, each with the index of its flags."""
     seccomp: int
-    keyring: tuple[int, ...]
-    """add_key(2), request_key(2) and keyctl(2)."""
+    kept: tuple[int, ...]
+    """Calls to what the kernel keeps outside of the file system: mq_open, msgget, msgsnd, msgrcv,
+    semget, semop, semtimedop, shmget, shmat, add_key, request_key and, last, keyctl (all (2))."""
     foreign: int
     """The 32-bit architecture whose programs run here, too."""
     foreign_calls: tuple[int, ...]
     """Its calls to open sockets and to send, which are all refused with ports."""
-    foreign_keyring: tuple[int, ...]
+    foreign_kept: tuple[int, ...]
+    """As `kept`; ipc(2), by which 32-bit programs for x86 do the same, is one of them."""
 
 
 _MACHINES = {
@@ -57,20 +61,20 @@ _MACHINES = {
         socket=41,
         flags=((44, 3), (46, 2), (307, 3)),
         seccomp=317,
-        keyring=(248, 249, 250),
+        kept=(240, 68, 69, 70, 64, 65, 220, 29, 30, 248, 249, 250),
         foreign=0x40000003,
         foreign_calls=(102, 345, 359, 369, 370),
-        foreign_keyring=(286, 287, 288),
+        foreign_kept=(277, 399, 400, 401, 393, 420, 395, 397, 117, 286, 287, 288),
     ),
     "aarch64": _Calls(
         architecture=0xC00000B7,
         socket=198,
         flags=((206, 3), (211, 2), (269, 3)),
         seccomp=277,
-        keyring=(217, 218, 219),
+        kept=(180, 186, 189, 188, 190, 193, 192, 194, 196, 217, 218, 219),
         foreign=0x40000028,
         foreign_calls=(281, 290, 296, 374),
-        foreign_keyring=(309, 310, 311),
+        foreign_kept=(274, 303, 301, 302, 299, 298, 312, 420, 307, 305, 309, 310, 311),
     ),
 }
 
@@ -102,7 +106,7 @@ def refuse_uncovered_calls(ports: Collection[int] | None) -> None:
 def keyctl_number() -> int:
     """Return the number of keyctl(2), which reads the kernel's keyring; -1 if it isn't known."""
     calls = _MACHINES.get(platform.machine())
-    return -1 if calls is None else calls.keyring[-1]
+    return -1 if calls is None else calls.kept[-1]
 
 
 def read_keyring() -> None:
@@ -118,9 +122,12 @@ def _encoded(machine: str, sockets: bool, tcp: bool) -> bytes:
     here = [
         (_LOAD, 0, 0, _NUMBER),
         *_unless(_JUMP_AT_LEAST, _X32, [_refused(errno.ENOSYS)]),
-        *_all_refused(calls.keyring),
+        *_all_refused(calls.kept),
     ]
-    foreign = [(_LOAD, 0, 0, _NUMBER), *_all_refused(calls.foreign_keyring)]
+    foreign = [
+        (_LOAD, 0, 0, _NUMBER),
+        *_all_refused(calls.foreign_kept),
+    ]
     if sockets:
         here += _unless(_JUMP_EQUAL, _IO_URING_SETUP, [_refused(errno.ENOSYS)])
         here += _unless(_JUMP_EQUAL, calls.socket, _socket_checks(tcp))

@@ -109,8 +109,8 @@ def restrict(rules: int, *, ports: Collection[int] | None) -> None:
 
     `ports` are the ports that the rules allow; None: the rules aren't about ports. Connections that
     no such rule covers are refused with them, too, and without any port all sockets of TCP. The
-    kernel's keyring is refused in any case. Root
-    also loses the capabilities by which it could read other processes' memory.
+    kernel's keyring and what programs share in the kernel are refused in any case. Root also loses
+    the capabilities by which it could read other processes' memory.
     """
     give_up_privileges()
     _call(_RESTRICT_SELF, rules, 0)

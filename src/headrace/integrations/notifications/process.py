@@ -23,6 +23,8 @@ LOOKS_SECONDS = 1.0
 WAIT_SECONDS = 3.0
 """Longest time that a command waits for its last notifications; the process goes on without it."""
 LIFE_SECONDS = 600.0
+_LEFT: list[subprocess.Popen[bytes]] = []
+"""Those that outlive their command: Python warns of one that nobody holds while it still runs."""
 
 
 class NotifierConfig(msgspec.Struct, frozen=True):
@@ -46,7 +48,9 @@ class NotificationSender:
         if self._process is not None:
             if self._process.poll() is None and now - self._begun < LIFE_SECONDS:
                 return
-            self._end()
+            self._process.kill()  # does nothing to one that has ended
+            self._process.wait()
+            self._process = None
         if now - self._looked >= LOOKS_SECONDS:
             self._looked = now
             self.begin()
@@ -64,15 +68,10 @@ class NotificationSender:
     def wait(self, seconds: float = WAIT_SECONDS) -> None:
         """Wait up to `seconds` for the process to end; it goes on otherwise."""
         if self._process is not None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
+            try:
                 self._process.wait(seconds)
-
-    def _end(self) -> None:
-        assert self._process is not None
-        if self._process.poll() is None:
-            self._process.kill()
-            self._process.wait()
-        self._process = None
+            except subprocess.TimeoutExpired:
+                _LEFT.append(self._process)
 
 
 def _spawned(errand: NotifierConfig) -> subprocess.Popen[bytes] | None:

@@ -39,6 +39,7 @@ HELD_MIN = {
 shares."""
 
 
+@pytest.mark.long
 def test_sound_days_of_twenty_sources_are_hardly_ever_held_and_faults_are() -> None:
     """Catches: a limit, a forecaster or a scale that makes sound days odd, or faults sound. The
     seed is the lab's.

@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 import headrace
 from headrace.incidents.diagnosis import evidence
 from headrace.model.causes import CauseKind
@@ -28,6 +30,7 @@ def test_every_kind_of_incident_has_a_page() -> None:
         assert len(page.text.splitlines()) <= 20, kind
 
 
+@pytest.mark.long
 def test_every_code_of_an_error_has_a_page() -> None:
     """Would catch: an attempt's error with a code that `headrace explain` doesn't know."""
     known = {code for path in SOURCES.rglob("*.py") for code in _given(ast.parse(path.read_text()))}

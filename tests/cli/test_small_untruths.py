@@ -166,6 +166,7 @@ MAY_NAME_CLASSES = {
     "secret_managers.py": "the same",
     "cli/terminal.py": "a fault of Headrace's own, for whoever mends it",
     "connect/parser_process.py": "the same",
+    "lake/reading.py": "compares with a class of DuckDB, which may not be loaded",
     "headrace_cloud/dask.py": "the same, of another process",
     "runtime/evaluation.py": "the same",
     "incidents/gathering.py": "the same",

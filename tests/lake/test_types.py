@@ -212,6 +212,7 @@ def test_bounds_are_ordered_as_their_type(kind: str, ordered: list[str]) -> None
     assert len({ordering(kind)(text) for text in ordered}) == len(ordered)
 
 
+@pytest.mark.long
 @settings(max_examples=500, deadline=None, print_blob=True)
 @given(
     st.text(st.characters(codec="utf-8"), max_size=5).flatmap(

@@ -420,6 +420,7 @@ def test_random_bytes_are_problems_with_a_place(parse: Parse, path: str, content
     _holds(parse(path, content).problems, path)
 
 
+@pytest.mark.long
 @given(st.sampled_from([path for path in KINDS if path.endswith((".yaml", ".sql", ".py"))]), nested)
 @settings(
     max_examples=600, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import product
 from pathlib import Path
 
+import pytest
 from projects import compiled, sql, write
 
 from headrace.model import Grain
@@ -64,6 +65,7 @@ def _files() -> dict[str, str]:
     return files
 
 
+@pytest.mark.long
 def test_no_data_is_owed_where_none_runs(tmp_path: Path) -> None:
     """Catches a Sunday of which an asset reads a Saturday without data: it was owed for ever."""
     project = compiled(write(tmp_path, _files()))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from small_facts import SmallFacts, consumer, declare, evaluate_status, node
@@ -156,6 +157,7 @@ def judged(history: History, store: Store) -> tuple[ConsumerStatus, ConsumerStat
     return pure.consumers[0], stored.consumers[0]
 
 
+@pytest.mark.long
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(histories())
 def test_all_ways_to_judge_a_history_agree(history: History) -> None:

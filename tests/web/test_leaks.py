@@ -45,6 +45,7 @@ def test_every_command_is_asked_or_says_why_not() -> None:
     assert undecided() == set()
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_no_canary_leaves_where_it_may_not(tmp_path: Path) -> None:
     """Would catch: a value of a classified column in a page, a command, an error, a log, a sample,

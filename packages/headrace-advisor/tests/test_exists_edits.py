@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 import duckdb
+import pytest
 
 from headrace_advisor.analysis.advice import Verdict
 from headrace_advisor.analysis.checking import check_text
@@ -44,6 +45,7 @@ def _filled(chance: random.Random) -> duckdb.DuckDBPyConnection:
     return connection
 
 
+@pytest.mark.long
 def test_rows_stay_equal() -> None:
     """Would catch: an EXISTS that loses a condition, binds a name elsewhere, or repeats rows."""
     seed = random.randrange(1_000_000)

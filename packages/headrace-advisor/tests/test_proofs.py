@@ -6,11 +6,13 @@ import random
 
 import advice_lab
 import project_breaker
+import pytest
 
 QUERIES = 200
 PROJECTS = 3
 
 
+@pytest.mark.long
 def test_no_proof_is_wrong() -> None:
     """Would catch: a rewriting that is said to be proven, and gives other rows for some data."""
     seed = random.randrange(1_000_000)
@@ -20,6 +22,7 @@ def test_no_proof_is_wrong() -> None:
     assert sum(outcome.proven.values()) > QUERIES // 4
 
 
+@pytest.mark.long
 def test_redundant_queries_are_recognised() -> None:
     """Would catch: a rule that became so careful that it proves nothing any more."""
     seed = random.randrange(1_000_000)
@@ -29,6 +32,7 @@ def test_redundant_queries_are_recognised() -> None:
     assert outcome.recall >= 0.8
 
 
+@pytest.mark.long
 def test_no_advice_on_projects_is_wrong() -> None:
     """Would catch: a column, copy or partition that is said not to matter, and does."""
     seed = random.randrange(1_000_000)

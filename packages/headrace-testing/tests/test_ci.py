@@ -92,6 +92,7 @@ def ci(root: Path, call: Any) -> tuple[int, str]:
     return code, out
 
 
+@pytest.mark.long
 def test_a_change_is_built_from_what_git_has_where_nothing_is_applied(
     checkout: Path, call: Any
 ) -> None:
@@ -147,6 +148,7 @@ def test_what_a_check_rejects_stays_wrong_in_the_next_try(checkout: Path, call: 
         assert tx.execute("select * from notice").fetchall() == []
 
 
+@pytest.mark.long
 def test_errors_and_failing_tests_are_the_comment(checkout: Path, call: Any) -> None:
     edit(checkout, "sum(amount)", "2 * sum(amount)")
     code, comment = ci(checkout, call)

@@ -7,6 +7,7 @@ What it says that there is names the test that would fail without it.
 from __future__ import annotations
 
 import re
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import msgspec
@@ -17,7 +18,6 @@ from test_inline_claims import options_of
 from headrace.cli.command_table import all_commands
 from headrace.model.settings import _TABLES
 from headrace.model.yaml_access import GRANT_FIELDS
-from headrace.security.secrets import SecretMissing, Secrets
 from headrace.web.data import DataAsked
 from headrace.web.openapi import description
 
@@ -146,11 +146,11 @@ def test_plans_are_approved() -> None:
     }
 
 
-def test_there_is_no_vault(tmp_path: Path) -> None:
-    """Would catch: a vault that is there, and a page that denies it."""
-    said("There is no vault")
-    with pytest.raises(SecretMissing, match="can't be read"):
-        Secrets(tmp_path).resolved("secret://vault/bank")
+def test_the_managers_of_secrets_are_those_that_are_named() -> None:
+    """Would catch: a manager that is there, or isn't, and a page that says otherwise."""
+    said("secret managers (Vault, AWS, Google Cloud, Azure: `headrace-cloud`)")
+    managers = {point.name for point in entry_points(group="headrace.secrets")}
+    assert managers == {"vault", "aws", "gcp", "azure"}
 
 
 def test_the_server_speaks_no_tls() -> None:
@@ -164,7 +164,8 @@ def test_the_api_filters_rows_by_columns_and_text() -> None:
     said("The API** filters rows by columns and text, not by expressions")
     taken = {field.name for field in msgspec.structs.fields(DataAsked)}
     filters = {"where", "search", "sort"}
-    assert taken == {"asset", "partition", "columns", "at", "version", "limit"} | filters
+    others = {"asset", "partition", "columns", "at", "version", "limit", "only_sound"}
+    assert taken == others | filters
 
 
 PLAYED = {

@@ -82,7 +82,7 @@ test: build/.dev
 	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 3 --dist worksteal -m "not slow and not system" $(ARGS)
 
 test-system: build/.dev
-	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 3 --dist worksteal -m "system and not slow" $(ARGS)
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 4 --dist worksteal -m "system and not slow" $(ARGS)
 
 test-trunk: build/.dev
 	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -q -m "slow or not slow" tests/packaging/test_trunk_alone.py $(ARGS)

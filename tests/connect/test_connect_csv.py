@@ -291,6 +291,7 @@ def test_a_number_in_a_learnt_column_of_booleans_holds(
     assert taken.column("v") == [number == "1"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", ["5", "5.5"])
 @pytest.mark.parametrize("code", ["007", "+45", "00", "-007", " 007", "1E5", "12e3"])
 @pytest.mark.parametrize("form", forms("csv", "jsonl", "xml", "xlsx"))
@@ -676,6 +677,7 @@ def test_several_titles_as_wide_as_the_header(bench: Workbench, titles: int) -> 
     assert f"declare csv: {{skip: {titles}}}" in outcome.reason
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("separator", [b",", b"\t", b";"])
 @pytest.mark.parametrize("case", TITLED)
 def test_titles_as_wide_as_the_header(bench: Workbench, case: str, separator: bytes) -> None:

@@ -381,6 +381,7 @@ def written(ending: str, *values: str) -> list[str]:
     return writing("r.csv", "code,N\n" + "".join(f"x,{each}\n" for each in quoted))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("declared", [False, True], ids=["of the table", "declared"])
 @pytest.mark.parametrize(
     ("ending", "kind", "value"),
@@ -403,6 +404,7 @@ def test_what_a_type_would_change_is_refused(
     assert "`columns: {" in error.hint
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("ending", "kind", "value"),
     [

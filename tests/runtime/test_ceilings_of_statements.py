@@ -54,6 +54,7 @@ def opening(root: Path) -> Callable[[], ProjectSession]:
     return lambda: ProjectSession.open(root, "prod", None, "tester")
 
 
+@pytest.mark.long
 def test_the_demo_after_its_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Would catch: facts about each consumer, held delivery or incident that are asked for one by
     one."""

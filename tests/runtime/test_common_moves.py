@@ -136,6 +136,7 @@ def test_what_was_held_before_the_others_came_is_released_with_them_and_says_why
     )
 
 
+@pytest.mark.long
 def test_one_that_is_thin_alone_is_held_and_not_judged_over_and_over(lab: Herd) -> None:
     """Would catch: a cut file released because others came; a delivery that is read again with each
     tick."""

@@ -224,6 +224,7 @@ def test_a_kill_loses_no_delivery_and_publishes_none_twice(
         assert found[table] == expected[table], table
 
 
+@pytest.mark.long
 def test_a_batch_names_the_delivery_whose_rows_were_published_meanwhile(
     delivered_for_weeks: Lab,
 ) -> None:

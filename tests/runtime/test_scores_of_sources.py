@@ -69,6 +69,7 @@ def test_the_same_bytes_after_a_drop_count_once(lab: Lab, header: str) -> None:
     assert (scores(lab)["deliveries"], scores(lab)["rows_refused"]) == (21, 2)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("corrected", [True, False])
 def test_a_refused_delivery_counts_against_its_vendor(lab: Lab, corrected: bool) -> None:
     """Would catch: a fault that is forgotten once it is corrected, and a score above that of a

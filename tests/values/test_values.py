@@ -59,6 +59,7 @@ def first_seed(otherwise: int) -> int:
     return int(os.environ.get("SEED") or otherwise)
 
 
+@pytest.mark.long
 def test_files(tmp_path: Path) -> None:
     """Would catch: a value that is published other than it was delivered, or refused in words that
     say nothing."""
@@ -66,6 +67,7 @@ def test_files(tmp_path: Path) -> None:
     run(tmp_path, [*WRITERS, sqlite_writer(tmp_path)], range(first, first + 40))
 
 
+@pytest.mark.long
 def test_servers(tmp_path: Path, postgresql: Database, mariadb: MariaDatabase) -> None:
     """The same, of database servers."""
     first = first_seed(1)

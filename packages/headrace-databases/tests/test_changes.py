@@ -563,6 +563,7 @@ class RandomLoad:
         return draw.choices(list(weights), weights=list(weights.values()))[0]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", [1, 2, pytest.param(3, marks=pytest.mark.slow)])
 def test_under_load_with_kills(follower: Follower, seed: int) -> None:
     """Would catch a change that is lost or doubled where the copy and the changes meet, or where an

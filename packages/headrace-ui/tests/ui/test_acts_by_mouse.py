@@ -288,6 +288,7 @@ def test_a_backfill_leaves_out_what_is_named_and_takes_what_failed_since(
         expect(page.get_by_role("alert")).to_have_count(0)
 
 
+@pytest.mark.long
 def test_what_somebody_knows_of_a_cause_stands_in_its_timeline(shop: tuple[Site, Path]) -> None:
     """Would catch: a note that is markup in the next reader's page, or one that nobody signed."""
     site, root = shop

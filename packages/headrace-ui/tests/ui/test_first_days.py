@@ -97,6 +97,7 @@ def test_the_ledger_is_whole_on_a_phone(wrong: Site) -> None:
         assert axed(page) == []
 
 
+@pytest.mark.long
 def test_an_incident_before_anything_came_counts_no_nothing(wrong: Site) -> None:
     """Would catch: `0 partitions:` and `0 assets`, and a consumer that doesn't name what keeps it
     empty.

@@ -80,6 +80,7 @@ def test_no_page_runs_what_it_shows(hostile: Site) -> None:
     assert hostile.problems == []
 
 
+@pytest.mark.long
 def test_the_palette_and_the_graph_show_it_as_words(hostile: Site) -> None:
     """Would catch: a result of the search, a card of the graph or its accessible name that is made
     of markup.

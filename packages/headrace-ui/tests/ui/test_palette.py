@@ -76,6 +76,7 @@ def test_repairs_backfills_and_records_are_opened(shop: Site) -> None:
         assert shop.problems == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_the_palette_keeps_nobody_out(shop: Site, theme: str) -> None:
     """Would catch: a choice that can't be read, a list without names."""

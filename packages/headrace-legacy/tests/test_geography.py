@@ -57,13 +57,35 @@ def test_values_keep_their_types_and_digits(bench: Workbench) -> None:
         "ok": True,
         "mixed": "1.10",
         "share": 1.0,
-        "at": '{"a": [1, 2.5]}',
+        "at": '{"a": [1, 2.50]}',
         "none": None,
         "geometry": None,
         "crs": "OGC:CRS84",
     }
     assert rows_of(taken)[1]["mixed"] == "n/a"
     assert taken.types()["geometry"] == "BLOB"
+
+
+def test_a_number_that_a_double_doesnt_hold_stays_as_it_is_written(bench: Workbench) -> None:
+    """Would catch: 19.999999999999999999 that becomes 20, in a column or within a list."""
+    data = collection(feature(long=0.5, short=0.5, several=[0.5])).decode()
+    long = data.replace('"long": 0.5', '"long": 19.999999999999999999').replace(
+        "[0.5]", "[19.999999999999999999]"
+    )
+    taken = take(bench, long.encode())
+    assert taken.column("long") == ["19.999999999999999999"]
+    assert taken.column("several") == ["[19.999999999999999999]"]
+    assert taken.column("short") == [0.5]
+
+
+def test_a_line_may_be_long(bench: Workbench) -> None:
+    """Would catch: lines of features, whose first has thousands of positions, taken for a
+    collection that is damaged."""
+    border = [[n / 7, 1.0] for n in range(10_000)]
+    line = json.dumps(feature({"type": "LineString", "coordinates": border}, name="border"))
+    taken = take(bench, f"{line}\n{json.dumps(feature(name='next'))}\n".encode())
+    assert isinstance(taken, Taken), taken
+    assert taken.column("name") == ["border", "next"]
 
 
 SQUARE = [[0, 0], [4, 0], [4, 4], [0, 0]]
@@ -115,7 +137,16 @@ def test_a_collection_may_state_its_crs(bench: Workbench) -> None:
         (collection(feature(a=1)).replace(b": 1}", b": NaN}"), "NaN is no number"),
         (collection(feature(a=1)).replace(b": 1}", b": 1e999}"), "1e999 is too large"),
         (collection(feature(a=1))[:-9], "it isn't JSON"),
+        (collection(feature(a=1)).replace(b": 1}", b': 1, "a": 2}'), "a key is there twice"),
         (collection(feature({"type": "Point", "coordinates": [1]})), "a position has two numbers"),
+        (
+            collection(feature({"type": "LineString", "coordinates": [[], []]})),
+            "a position has two numbers",
+        ),
+        (
+            collection(feature({"type": "Point", "coordinates": [10**400, 0]})),
+            "feature 1: its geometry can't be read",
+        ),
         (collection(feature({"type": "Point", "coordinates": ["1", 2]})), "has numbers only"),
         (collection(feature({"type": "Circle", "coordinates": [1, 2]})), "no geometry Circle"),
         (

@@ -24,6 +24,7 @@ from headrace.extension.formats import (
     printable,
     shown,
 )
+from headrace_legacy.strict_json import no_number, unique
 from headrace_legacy.text_lines import KindsOfRows
 
 RESOURCES, VALUES, REFERENCES = "resources", "values", "references"
@@ -684,8 +685,8 @@ class _Document:
         self._decoder = json.JSONDecoder(
             parse_float=Number,
             parse_int=Number,
-            parse_constant=_no_number,
-            object_pairs_hook=_unique,
+            parse_constant=no_number,
+            object_pairs_hook=unique,
         )
 
     def refused(self, why: str) -> CannotRead:
@@ -788,14 +789,3 @@ class _Document:
         more = self._file.read(max(_CHUNK_CHARACTERS, len(rest)))
         self._text, self._at = rest + more, 0
         return bool(more)
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    values = dict(pairs)
-    if len(values) < len(pairs):
-        raise ValueError("a key is there twice in an object")
-    return values
-
-
-def _no_number(text: str) -> None:
-    raise ValueError(f"{text} is no number of JSON")

@@ -15,6 +15,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from datetime import date, datetime
+from decimal import Decimal
 from itertools import islice
 from pathlib import Path
 from struct import pack
@@ -34,6 +35,7 @@ from headrace.extension.formats import (
     quote,
     shown,
 )
+from headrace_legacy.strict_json import no_number, unique
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -163,7 +165,7 @@ class Feature(NamedTuple):
         }
         try:
             geometry = None if self.geometry is None else _wkb(self.geometry, NESTED_MAX)
-        except (TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
+        except (TypeError, ArithmeticError, ValueError, LookupError, AttributeError) as error:
             raise CannotRead(
                 f"feature {self.number:,}: its geometry can't be read: {printable(error, 100)}",
                 line=self.number,
@@ -174,10 +176,10 @@ class Feature(NamedTuple):
 def _features(path: Path) -> Iterator[Feature]:
     """Yield the features of a collection, or of lines of features (GeoJSON text sequences)."""
     with path.open("rb") as file:
-        start = file.readline(1 << 16).lstrip(b"\x1e\xef\xbb\xbf \t\r\n")
-        file.seek(0)
-        first = _loaded_or_none(start)
+        line = file.readline(COLLECTION_BYTES_MAX)
+        first = _loaded_or_none(line)
         if isinstance(first, dict) and first.get("type") == "Feature":
+            file.seek(0)
             documents: Iterator[Any] = (
                 _loaded(line, number)
                 for number, line in enumerate(file, 1)
@@ -191,7 +193,8 @@ def _features(path: Path) -> Iterator[Feature]:
                     " as lines, one feature each (GeoJSONSeq)",
                     code="delivery_too_large",
                 )
-            document = _loaded(file.read(), 1)
+            rest = file.read()
+            document = _loaded(line + rest, 1) if first is None or rest.strip() else first
             documents, crs = iter(_members(document)), _crs(document)
         for number, document in enumerate(documents, 1):
             yield _feature(document, number, crs)
@@ -221,8 +224,8 @@ def _feature(document: Any, number: int, crs: str) -> Feature:
 
 def _loaded_or_none(data: bytes) -> Any:
     try:
-        return json.loads(data)
-    except ValueError:
+        return _loaded(data, 1)
+    except CannotRead:
         return None
 
 
@@ -230,7 +233,10 @@ def _loaded(data: bytes, line: int) -> Any:
     """Return a JSON value whose numbers keep their digits."""
     try:
         return json.loads(
-            data.lstrip(b"\x1e\xef\xbb\xbf"), parse_float=_number, parse_constant=_refuse_constant
+            data.lstrip(b"\x1e\xef\xbb\xbf"),
+            parse_float=_number,
+            parse_constant=no_number,
+            object_pairs_hook=unique,
         )
     except (ValueError, RecursionError) as error:
         raise CannotRead(
@@ -244,10 +250,6 @@ def _number(text: str) -> Number:
         raise ValueError(f"{text} is too large")
     number.text = text
     return number
-
-
-def _refuse_constant(text: str) -> Any:
-    raise ValueError(f"{text} is no number")
 
 
 def _crs(document: Mapping[str, Any]) -> str:
@@ -264,7 +266,7 @@ def _crs(document: Mapping[str, Any]) -> str:
 
 
 def _kind(value: Any) -> str:
-    """Return what a property's value is; whole numbers by what holds them."""
+    """Return what a property's value is; numbers by what holds them."""
     match value:
         case None:
             return "null"
@@ -274,8 +276,8 @@ def _kind(value: Any) -> str:
             size = abs(value)
             bounds = ((_EXACT_MAX, "int"), (_LONG_MAX, "long"), (_WIDE_MAX, "wide"))
             return next((kind for bound, kind in bounds if size < bound), "text")
-        case float():
-            return "float"
+        case Number():
+            return "float" if Decimal(value.text) == Decimal(repr(value)) else "text"
         case str():
             return "text"
     return "nested"
@@ -301,9 +303,20 @@ def _column(kinds: set[str]) -> tuple[pa.DataType, Callable[[Any], Any]]:
 
 def _as_text(value: Any) -> str | None:
     """Return a value as it is written: texts as they are, all else as JSON."""
-    if value is None or isinstance(value, str):
-        return value
-    return value.text if isinstance(value, Number) else json.dumps(value, ensure_ascii=False)
+    return value if value is None or isinstance(value, str) else _as_json(value)
+
+
+def _as_json(value: Any) -> str:
+    match value:
+        case Number():
+            return value.text
+        case dict():
+            return (
+                f"{{{', '.join(f'{_as_json(key)}: {_as_json(of)}' for key, of in value.items())}}}"
+            )
+        case list():
+            return f"[{', '.join(map(_as_json, value))}]"
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _wkb(geometry: Mapping[str, Any], nested: int) -> bytes:
@@ -321,12 +334,12 @@ def _wkb(geometry: Mapping[str, Any], nested: int) -> bytes:
 
 def _simple_wkb(code: int, depth: int, coordinates: Any) -> bytes:
     """Return the same of a geometry that holds positions."""
+    if coordinates == [] and depth == _POSITION:
+        return _head(code, False) + pack("<2d", math.nan, math.nan)
     sizes = {len(position) for position in _positions(coordinates, depth)}
     if sizes - {2, 3} or len(sizes) > 1:
         raise ValueError("a position has two numbers, or three, in all of a geometry")
     with_z = sizes == {3}
-    if depth == _POSITION and not sizes:
-        return _head(code, False) + pack("<2d", math.nan, math.nan)
     if code in (_POLYGON, _MULTI_POLYGON):
         _require_closed(coordinates if code == _MULTI_POLYGON else [coordinates])
     return _encoded(code, coordinates, with_z)
@@ -349,7 +362,7 @@ def _head(code: int, with_z: bool) -> bytes:
 
 
 def _numbers(position: list[float]) -> bytes:
-    return pack(f"<{len(position)}d", *position)
+    return pack(f"<{len(position)}d", *map(float, position))
 
 
 def _many(members: list[Any], encode: Callable[[Any], bytes]) -> bytes:
@@ -362,10 +375,10 @@ def _positions(coordinates: Any, depth: int) -> Iterator[list[float]]:
     if depth:
         for member in coordinates:
             yield from _positions(member, depth - 1)
-    elif coordinates or depth:
-        if not all(type(each) in (int, Number) for each in coordinates):
-            raise TypeError("a position has numbers only")
+    elif all(type(each) in (int, Number) for each in coordinates):
         yield coordinates
+    else:
+        raise TypeError("a position has numbers only")
 
 
 def _require_closed(polygons: list[Any]) -> None:

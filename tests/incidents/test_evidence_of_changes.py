@@ -101,6 +101,8 @@ def test_one_failed_look_is_enough_where_looks_are_rare(
         ({"http": "https://api.example.com/x"}, None, "api.example.com"),
         ({"http": "${DEPOT}/stock/{date:%Y-%m-%d}.csv"}, None, "${DEPOT}"),
         ({"http": {"url": "${DEPOT}/orders?day={date:%Y}"}}, None, "${DEPOT}"),
+        ({"http": "${DEPOT}?key=word"}, None, "${DEPOT}"),
+        ({"http": "${SCHEME}://user:word@api.example.com/x"}, None, ""),
         ({"http": "https://${DEPOT}/orders"}, None, "${depot}"),
         ({}, "landing/x/{date}.csv", "landing/x"),
         ({}, "x.csv", ""),

@@ -293,7 +293,9 @@ def host_of(source: Source, project: Project) -> str:
     http = connector.get("http")
     url = http.get("url") if isinstance(http, dict) else http
     if isinstance(url, str):
-        return url.partition("/")[0] if url.startswith("${") else urlsplit(url).hostname or ""
+        variable, _, rest = url.partition("}")
+        names_server = url.startswith("${") and rest[:1] in ("", "/", "?", "#")
+        return f"{variable}}}" if names_server else urlsplit(url).hostname or ""
     return (source.files or "").rpartition("/")[0]
 
 

@@ -170,7 +170,10 @@ def test_details_information_messages_and_balances_are_rows_of_their_own(bench: 
     [
         (
             statement(opening(), movement("00010000", "5"), closing("106")),
-            "line 1: the statement begins with 100.000, its 1 movements come to 5.000, and it ends with 106.000",
+            (
+                "line 1: the statement begins with 100.000, its movements come to 5.000, and it ends"
+                " with 106.000"
+            ),
         ),
         (
             statement(opening(), closing("100"), stated="000003" + "0" * 30),

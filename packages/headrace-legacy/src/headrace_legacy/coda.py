@@ -380,8 +380,8 @@ class _Reading:
         if statement.closing not in (None, statement.opening + moved):
             self._disagrees_at(
                 statement.line,
-                f"begins with {_shown(statement.opening)}, its {statement.movements:,} movements"
-                f" come to {_shown(moved)}, and it ends with {_shown(statement.closing)}",
+                f"begins with {_shown(statement.opening)}, its movements come to {_shown(moved)},"
+                f" and it ends with {_shown(statement.closing)}",
             )
 
     def _compare(self, record: Record, what: str, stated: Decimal | int, counted: Any) -> None:

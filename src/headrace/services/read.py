@@ -104,7 +104,7 @@ def _location_of(
     asked = keys = tuple(targets.partition(node, key) for key in query.partitions)
     if session.store is None:
         return ReadLocation(node, None, None, (), None, None, "never")
-    now_us, _ = session.clock.now_us(), session.compiled
+    now_us, _ = session.clock.now_us(), session.compiled  # before the transaction
     with session.store.read() as tx:
         keys = tuple(item for key in keys for item in _meant(tx, node, key))
         snapshot = snapshot_of(session, tx, query)

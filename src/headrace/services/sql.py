@@ -546,7 +546,7 @@ def _seen(
     borrowed = session.borrowed
     theirs, states = _borrowed(session, question, [name for name in names if name in borrowed])
     own_reads = [DataRead(name) for name in sorted({*names} - borrowed)]
-    now_us, _ = session.clock.now_us(), session.compiled
+    now_us, _ = session.clock.now_us(), session.compiled  # before the transaction
     with session.store.read() as tx:
         snapshot = snapshot_of(session, tx, ReadQuery("", at=question.at, version=question.version))
         then = None if question.is_now else snapshot
@@ -580,7 +580,7 @@ def _borrowed(
     production = session.production
     if not names or production is None or production.store is None:
         return {}, []
-    now_us, _ = production.clock.now_us(), production.compiled
+    now_us, _ = production.clock.now_us(), production.compiled  # before the transaction
     with production.store.read() as tx:
         then = (
             None

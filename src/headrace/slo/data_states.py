@@ -1,8 +1,8 @@
 """What a reader of published data has to know of it: wrong, an exception, late, restated or stale.
 
-`read`, `sql`, the HTTP server, `headrace.Session` and exports say it in the same words, because all
-of them ask here. It is about the partitions that are read, as of the snapshot that is read, and as
-known now (SEMANTICS §7).
+`read`, `sql`, the HTTP server and `headrace.Session` say it in the same words, because all of them
+ask here; exports don't say it. It is about the partitions that are read, as of the snapshot that is
+read, and as known now (SEMANTICS §7).
 """
 
 from __future__ import annotations

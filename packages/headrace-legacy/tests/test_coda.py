@@ -208,8 +208,13 @@ def test_a_statement_that_contradicts_itself_is_held(
     ("data", "reason", "line"),
     [
         (GOOD[:-132], "it is cut off", None),
-        (GOOD[:-20], "line 18: a record has 128 characters, and this one 52", 18),
+        (GOOD[:-20], "line 18: a record has 128 characters, and this one 110", 18),
         (GOOD.replace(b"\r\n2300", b" \r\n2300 ", 1), "line 5: a record has 128 characters", 5),
+        (
+            GOOD[:17] + GOOD[18:127] + b" " + GOOD[128:],
+            "line 1: a record has 128 characters, and this one 127",
+            1,
+        ),
         (b"\r\n".join(GOOD.split(b"\r\n")[1:]), "its first record isn't a header", 1),
         (GOOD.replace(b"2\r\n", b"1\r\n", 1), "version 1 of CODA isn't read, only 2", 1),
         (GOOD.replace(b"\r\n4 0001", b"\r\n5 0001", 1), "there is no record 5", 15),

@@ -125,6 +125,8 @@ def test_a_collection_may_state_its_crs(bench: Workbench) -> None:
     named = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::25832"}}
     taken = take(bench, collection(feature(a=1), crs=named))
     assert taken.column("crs") == ["EPSG:25832"]
+    taken = take(bench, json.dumps({**feature(a=1), "crs": named}).encode())
+    assert taken.column("crs") == ["EPSG:25832"]
 
 
 @pytest.mark.parametrize(
@@ -135,7 +137,23 @@ def test_a_collection_may_state_its_crs(bench: Workbench) -> None:
         (collection(feature(a=1), crs={"type": "link"}), "its `crs` has no name"),
         (collection(feature(CRS=1)), "two columns are named `crs`"),
         (collection(feature(a=1)).replace(b": 1}", b": NaN}"), "NaN is no number"),
-        (collection(feature(a=1)).replace(b": 1}", b": 1e999}"), "1e999 is too large"),
+        (collection(feature(a=1)).replace(b": 1}", b": 1e999}"), "line 1: 1e999 is too large"),
+        (
+            collection(feature(a=1)).replace(b": 1}", b": " + b"1" * 5_000 + b"}"),
+            "line 1: a number has more digits than can be read",
+        ),
+        (collection(feature(a="\xe9")).replace(b"\\u00e9", b"\xe9"), "line 1: it isn't UTF-8"),
+        (
+            collection(feature(a="\ud800")),
+            "feature 1: `a` holds half of a character: \\ud800 to \\udfff alone",
+        ),
+        (b'{"type": "Point", "coordinates": [1, 2]}', "it holds a geometry, and no features"),
+        (collection(feature("POINT(1 2)")), "can't be read: it isn't an object"),
+        (collection(feature({})), "can't be read: there is no geometry None"),
+        (
+            collection(feature({"type": "LineString", "coordinates": [[1, 2]]})),
+            "can't be read: a line has two positions or more",
+        ),
         (collection(feature(a=1))[:-9], "it isn't JSON"),
         (collection(feature(a=1)).replace(b": 1}", b': 1, "a": 2}'), "a key is there twice"),
         (collection(feature({"type": "Point", "coordinates": [1]})), "a position has two numbers"),
@@ -221,6 +239,10 @@ def test_a_layer_of_a_geopackage(bench: Workbench, tmp_path: Path) -> None:
         "crs": "EPSG:25832",
     }
     assert [*GeoPackage().tables(tmp_path / "a.gpkg")] == ["notes", "roads"]
+    undefined = "UPDATE gpkg_geometry_columns SET srs_id = -1"
+    header = GEOMETRY.replace(pack("<i", 25832), pack("<i", -1))
+    data = package(tmp_path / "a.gpkg", (*ROW[:1], header, *ROW[2:]), script=undefined)
+    assert take(bench, data, "a.gpkg", layer="roads").column("crs") == [None]
     assert take(bench, data, "a.gpkg", layer="notes").names == ("fid", 'te"xt')
 
 
@@ -229,6 +251,11 @@ def test_a_layer_of_a_geopackage(bench: Workbench, tmp_path: Path) -> None:
     [
         (1, b"WKB", "row 1: `geom` can't be read"),
         (1, GEOMETRY[:3] + b"\x23" + GEOMETRY[4:], "row 1: `geom` can't be read"),
+        (
+            1,
+            GEOMETRY.replace(pack("<i", 25832), pack("<i", 4326)),
+            "row 1: `geom` can't be read: it states the CRS 4326, and its layer 25832",
+        ),
         (2, "many", "row 1: `key` can't be read: many"),
         (3, 2, "row 1: `ok` can't be read: 2"),
         (4, "2024-02-30", "row 1: `day` can't be read: 2024-02-30"),
@@ -251,7 +278,7 @@ def test_values_of_other_types_are_refused(
     ("script", "options", "reason"),
     [
         ("", {}, "say which layer is read: it has `notes`, `roads`"),
-        ("", {"layer": "v"}, "say which layer is read"),
+        ("", {"layer": "v"}, "there is no layer `v`: it has `notes`, `roads`"),
         (
             "ALTER TABLE roads ADD x MONEY",
             {"layer": "roads"},

@@ -178,7 +178,7 @@ def _record(number: int, line: str) -> Record:
     record = Record(number, text, text[:2] if text[0] in "23" else text[0])
     if len(text) != RECORD_CHARACTERS:
         raise record.refused(
-            f"a record has {RECORD_CHARACTERS} characters, and this one {len(text):,}"
+            f"a record has {RECORD_CHARACTERS} characters, and this one {len(line):,}"
         )
     if record.kind not in _FOLLOWS:
         raise record.refused(f"there is no record {marked(printable(record.kind))}")

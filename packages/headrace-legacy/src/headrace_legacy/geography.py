@@ -12,10 +12,11 @@ import re
 import sqlite3
 from abc import abstractmethod
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from datetime import date, datetime
 from decimal import Decimal
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from struct import pack
@@ -35,7 +36,7 @@ from headrace.extension.formats import (
     quote,
     shown,
 )
-from headrace_legacy.strict_json import no_number, unique
+from headrace_legacy.strict_json import HALVED, is_halved, no_number, unique
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -46,6 +47,8 @@ COLLECTION_BYTES_MAX = 256 << 20
 NESTED_MAX = 50
 """Collections of geometries inside of each other."""
 FEATURE_ID = "feature_id"
+_WGS84 = "OGC:CRS84"
+"""The CRS of GeoJSON that states none."""
 _EXACT_MAX = 2**53
 _LONG_MAX = 2**63
 _WIDE_MAX = 10**38
@@ -59,7 +62,7 @@ _GEOMETRIES = {
     "MultiPolygon": (6, _POLYGONS),
 }
 """Type of GeoJSON → its code in WKB, and how deep its positions are."""
-_POLYGON, _MULTI_POLYGON, _COLLECTION = 3, 6, 7
+_LINE_STRING, _POLYGON, _MULTI_LINE, _MULTI_POLYGON, _COLLECTION = 2, 3, 5, 6, 7
 _OF_EPSG = re.compile(r"urn:ogc:def:crs:([A-Z]+):[^:]*:(\w+)")
 _ENVELOPES = {0: 0, 1: 32, 2: 48, 3: 48, 4: 64}
 """Code of a GeoPackage's geometry → bytes of its envelope."""
@@ -116,6 +119,7 @@ class Features(NamedTuple):
 class Number(float):
     """A number with a fraction or exponent, and how it is written."""
 
+    __slots__ = ("text",)
     text: str
 
 
@@ -128,12 +132,13 @@ class GeoJson(Geography):
     fields = ()
 
     def table(self, path: Path, options: Mapping[str, Any]) -> Features:
-        """Return the features. The file is read twice: the values decide the columns' types."""
+        """Return the features, which are gone through twice: values decide the columns' types."""
         import pyarrow as pa
 
         del options
+        features = _features(path)
         kinds: dict[str, set[str]] = defaultdict(set)
-        for feature in _features(path):
+        for feature in features():
             for name, value in feature.properties.items():
                 kinds[name].add(_kind(value))
         columns = {name: _column(several) for name, several in kinds.items()}
@@ -145,7 +150,7 @@ class GeoJson(Geography):
                 ("crs", pa.string()),
             ]
         )
-        return Features(schema, (feature.row(columns) for feature in _features(path)))
+        return Features(schema, (feature.row(columns) for feature in features()))
 
 
 class Feature(NamedTuple):
@@ -159,51 +164,64 @@ class Feature(NamedTuple):
 
     def row(self, columns: Mapping[str, tuple[pa.DataType, Callable[[Any], Any]]]) -> Any:
         """Return its row."""
-        row = {
-            name: None if (value := self.properties.get(name)) is None else convert(value)
-            for name, (_, convert) in columns.items()
-        }
+        row = {FEATURE_ID: _as_text(self.id)}
+        for name, (_, convert) in columns.items():
+            value = self.properties.get(name)
+            row[name] = None if value is None else convert(value)
+        if halved := next((name for name in row if is_halved(name) or is_halved(row[name])), None):
+            raise CannotRead(
+                f"feature {self.number:,}: {shown(printable(halved))} {HALVED}", line=self.number
+            )
         try:
             geometry = None if self.geometry is None else _wkb(self.geometry, NESTED_MAX)
-        except (TypeError, ArithmeticError, ValueError, LookupError, AttributeError) as error:
+        except (TypeError, ArithmeticError, ValueError) as error:
             raise CannotRead(
                 f"feature {self.number:,}: its geometry can't be read: {printable(error, 100)}",
                 line=self.number,
             ) from error
-        return {FEATURE_ID: _as_text(self.id), **row, "geometry": geometry, "crs": self.crs}
+        return {**row, "geometry": geometry, "crs": self.crs}
 
 
-def _features(path: Path) -> Iterator[Feature]:
-    """Yield the features of a collection, or of lines of features (GeoJSON text sequences)."""
+def _features(path: Path) -> Callable[[], Iterator[Feature]]:
+    """Return what goes through the features of a collection, or of lines (GeoJSON text sequences).
+
+    A collection is read once and kept; lines are read anew each time.
+    """
     with path.open("rb") as file:
         line = file.readline(COLLECTION_BYTES_MAX)
         first = _loaded_or_none(line)
         if isinstance(first, dict) and first.get("type") == "Feature":
-            file.seek(0)
-            documents: Iterator[Any] = (
-                _loaded(line, number)
-                for number, line in enumerate(file, 1)
-                if line.strip(b"\x1e \r\n")
+            return lambda: _numbered(_lines(path), _WGS84)
+        if path.stat().st_size > COLLECTION_BYTES_MAX:
+            raise CannotRead(
+                f"a collection has at most {COLLECTION_BYTES_MAX >> 20} MiB; write a larger one"
+                " as lines, one feature each (GeoJSONSeq)",
+                code="delivery_too_large",
             )
-            crs = "OGC:CRS84"
-        else:
-            if path.stat().st_size > COLLECTION_BYTES_MAX:
-                raise CannotRead(
-                    f"a collection has at most {COLLECTION_BYTES_MAX >> 20} MiB; write a larger one"
-                    " as lines, one feature each (GeoJSONSeq)",
-                    code="delivery_too_large",
-                )
-            rest = file.read()
-            document = _loaded(line + rest, 1) if first is None or rest.strip() else first
-            documents, crs = iter(_members(document)), _crs(document)
-        for number, document in enumerate(documents, 1):
-            yield _feature(document, number, crs)
+        rest = file.read()
+    document = _loaded(line + rest, 1) if first is None or rest.strip() else first
+    members, crs = _members(document), _crs(document, _WGS84)
+    return lambda: _numbered(members, crs)
+
+
+def _lines(path: Path) -> Iterator[Any]:
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if line.strip(b"\x1e \r\n"):
+                yield _loaded(line, number)
+
+
+def _numbered(documents: Iterable[Any], crs: str) -> Iterator[Feature]:
+    for number, document in enumerate(documents, 1):
+        yield _feature(document, number, crs)
 
 
 def _members(document: Any) -> list[Any]:
     kind = document.get("type") if isinstance(document, dict) else None
     if kind == "Feature":
         return [document]
+    if kind in (*_GEOMETRIES, "GeometryCollection"):
+        raise CannotRead("it holds a geometry, and no features")
     if kind != "FeatureCollection" or not isinstance(document.get("features"), list):
         raise CannotRead("it isn't GeoJSON: neither a collection of features nor a feature")
     return list(document["features"])
@@ -218,7 +236,7 @@ def _feature(document: Any, number: int, crs: str) -> Feature:
         document.get("id"),
         document.get("properties") or {},
         document.get("geometry"),
-        crs,
+        _crs(document, crs),
     )
 
 
@@ -233,30 +251,45 @@ def _loaded(data: bytes, line: int) -> Any:
     """Return a JSON value whose numbers keep their digits."""
     try:
         return json.loads(
-            data.lstrip(b"\x1e\xef\xbb\xbf"),
+            data.lstrip(b"\x1e\xef\xbb\xbf").decode(),
             parse_float=_number,
+            parse_int=_whole,
             parse_constant=no_number,
             object_pairs_hook=unique,
         )
-    except (ValueError, RecursionError) as error:
-        raise CannotRead(
-            f"line {line:,}: it isn't JSON: {printable(error, 100)}", line=line
-        ) from error
+    except UnicodeDecodeError as error:
+        raise CannotRead(f"line {line:,}: it isn't UTF-8", line=line) from error
+    except (json.JSONDecodeError, RecursionError) as error:
+        why = f"it isn't JSON: {printable(error, 100)}"
+        raise CannotRead(f"line {line:,}: {why}", line=line) from error
+    except ValueError as error:
+        raise CannotRead(f"line {line:,}: {printable(error, 100)}", line=line) from error
 
 
-def _number(text: str) -> Number:
-    number = Number(text)
-    if math.isinf(number):
+def _number(text: str) -> float:
+    """Return a number; one that Python would write otherwise keeps how it is written."""
+    plain = float(text)
+    if repr(plain) == text:
+        return plain
+    if math.isinf(plain):
         raise ValueError(f"{text} is too large")
+    number = Number(plain)
     number.text = text
     return number
 
 
-def _crs(document: Mapping[str, Any]) -> str:
-    """Return the CRS that a collection states as those of 2008 do, or that of the standard."""
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError("a number has more digits than can be read") from None
+
+
+def _crs(document: Mapping[str, Any], default: str) -> str:
+    """Return the CRS that a collection or a feature states as those of 2008 do."""
     stated = document.get("crs")
     if stated is None:
-        return "OGC:CRS84"
+        return default
     properties = stated.get("properties") if isinstance(stated, dict) else None
     name = properties.get("name") if isinstance(properties, dict) else None
     if not isinstance(name, str):
@@ -278,6 +311,8 @@ def _kind(value: Any) -> str:
             return next((kind for bound, kind in bounds if size < bound), "text")
         case Number():
             return "float" if Decimal(value.text) == Decimal(repr(value)) else "text"
+        case float():
+            return "float"
         case str():
             return "text"
     return "nested"
@@ -319,17 +354,19 @@ def _as_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _wkb(geometry: Mapping[str, Any], nested: int) -> bytes:
+def _wkb(geometry: Any, nested: int) -> bytes:
     """Return a geometry as well-known binary, with Z if its positions have three numbers."""
-    kind = geometry["type"]
+    if not isinstance(geometry, dict):
+        raise TypeError("it isn't an object")
+    kind = geometry.get("type")
     if kind == "GeometryCollection":
         if not nested:
             raise ValueError("collections are nested too deeply")
-        members = [_wkb(member, nested - 1) for member in geometry["geometries"]]
+        members = [_wkb(member, nested - 1) for member in geometry.get("geometries") or ()]
         return _head(_COLLECTION, False) + pack("<I", len(members)) + b"".join(members)
     if kind not in _GEOMETRIES:
         raise ValueError(f"there is no geometry {printable(kind)}")
-    return _simple_wkb(*_GEOMETRIES[kind], geometry["coordinates"])
+    return _simple_wkb(*_GEOMETRIES[kind], geometry.get("coordinates"))
 
 
 def _simple_wkb(code: int, depth: int, coordinates: Any) -> bytes:
@@ -342,6 +379,10 @@ def _simple_wkb(code: int, depth: int, coordinates: Any) -> bytes:
     with_z = sizes == {3}
     if code in (_POLYGON, _MULTI_POLYGON):
         _require_closed(coordinates if code == _MULTI_POLYGON else [coordinates])
+    if code in (_LINE_STRING, _MULTI_LINE) and 1 in map(
+        len, coordinates if code == _MULTI_LINE else [coordinates]
+    ):
+        raise ValueError("a line has two positions or more")
     return _encoded(code, coordinates, with_z)
 
 
@@ -375,7 +416,7 @@ def _positions(coordinates: Any, depth: int) -> Iterator[list[float]]:
     if depth:
         for member in coordinates:
             yield from _positions(member, depth - 1)
-    elif all(type(each) in (int, Number) for each in coordinates):
+    elif all(type(each) in (int, float, Number) for each in coordinates):
         yield coordinates
     else:
         raise TypeError("a position has numbers only")
@@ -420,14 +461,23 @@ class GeoPackage(Geography):
             layers = _layers(package)
             layer = options.get("layer") or next(iter(layers), None)
             if layer not in layers or (len(layers) > 1 and "layer" not in options):
-                listed = ", ".join(shown(name) for name in islice(layers, 10))
-                raise CannotRead(f"say which layer is read: it has {listed or 'none'}")
-            columns = _layer_columns(package, layer)
+                listed = ", ".join(shown(name) for name in islice(layers, 10)) or "none"
+                asked = "layer" in options
+                why = f"there is no layer {shown(layer)}" if asked else "say which layer is read"
+                raise CannotRead(f"{why}: it has {listed}")
+            columns = _layer_columns(package, layer, layers[layer])
         except sqlite3.Error as error:
             raise CannotRead(f"the GeoPackage can't be read: {printable(error, 100)}") from error
         schema = [(column.name, column.type) for column in columns]
-        schema += [("crs", pa.string())] if layers[layer] else []
+        schema += [] if layers[layer].srs is None else [("crs", pa.string())]
         return Features(pa.schema(schema), _layer_rows(package, layer, columns, layers[layer]))
+
+
+class Layer(NamedTuple):
+    """A layer: the number of its CRS in the file, None for a table of attributes, and the CRS."""
+
+    srs: int | None
+    crs: str | None
 
 
 class Column(NamedTuple):
@@ -447,12 +497,12 @@ def _opened(path: Path) -> sqlite3.Connection:
     return package
 
 
-def _layers(package: sqlite3.Connection) -> dict[str, str | None]:
-    """Return the layers with their CRS; a table of attributes has none. Views are left out."""
+def _layers(package: sqlite3.Connection) -> dict[str, Layer]:
+    """Return the layers; views are left out."""
     return {
-        name: f"{organization}:{number}" if organization and number > 0 else None
-        for name, organization, number in package.execute(
-            "SELECT contents.table_name, organization, organization_coordsys_id"
+        name: Layer(srs, f"{organization}:{number}" if organization and number > 0 else None)
+        for name, srs, organization, number in package.execute(
+            "SELECT contents.table_name, held.srs_id, organization, organization_coordsys_id"
             " FROM gpkg_contents AS contents"
             " JOIN sqlite_master AS made ON made.name = contents.table_name"
             " AND made.type = 'table' AND made.sql LIKE 'CREATE TABLE%'"
@@ -463,7 +513,7 @@ def _layers(package: sqlite3.Connection) -> dict[str, str | None]:
     }
 
 
-def _layer_columns(package: sqlite3.Connection, layer: str) -> list[Column]:
+def _layer_columns(package: sqlite3.Connection, layer: str, of: Layer) -> list[Column]:
     import pyarrow as pa
 
     geometries = {
@@ -476,7 +526,7 @@ def _layer_columns(package: sqlite3.Connection, layer: str) -> list[Column]:
     for _, name, declared, *_ in package.execute(f"PRAGMA table_info({quote(layer)})").fetchall():
         kind = re.sub(r"\(.*", "", declared.upper()).strip()
         if name in geometries:
-            columns.append(Column(name, pa.binary(), _without_header))
+            columns.append(Column(name, pa.binary(), partial(_without_header, of.srs)))
         elif kind == "DATETIME":
             columns.append(_of_times(package, layer, name))
         elif kind in _KINDS:
@@ -506,14 +556,14 @@ def _of_times(package: sqlite3.Connection, layer: str, name: str) -> Column:
 
 
 def _layer_rows(
-    package: sqlite3.Connection, layer: str, columns: list[Column], crs: str | None
+    package: sqlite3.Connection, layer: str, columns: list[Column], of: Layer
 ) -> Iterator[dict[str, Any]]:
     with closing(package):
         try:
             for number, row in enumerate(
                 package.execute(f"SELECT * FROM {quote(layer)} ORDER BY rowid"), 1
             ):
-                yield {**_row(columns, row, number), **({"crs": crs} if crs else {})}
+                yield {**_row(columns, row, number), **({} if of.srs is None else {"crs": of.crs})}
         except sqlite3.Error as error:
             raise CannotRead(f"the GeoPackage is damaged: {printable(error, 100)}") from error
 
@@ -524,7 +574,7 @@ def _row(columns: list[Column], row: tuple[Any, ...], number: int) -> dict[str, 
         try:
             values[column.name] = None if value is None else column.value(value)
         except (ValueError, TypeError) as error:
-            text = marked(printable(value, 40))
+            text = error if isinstance(error, GeometryUnfit) else marked(printable(value, 40))
             raise CannotRead(
                 f"row {number:,}: {shown(column.name)} can't be read: {text}", line=number
             ) from error
@@ -554,15 +604,22 @@ def _time(stored: Any) -> datetime:
     return datetime.fromisoformat(stored)
 
 
-def _without_header(stored: Any) -> bytes:
-    """Return the WKB of a geometry behind its header. Raises ValueError for another version."""
+class GeometryUnfit(ValueError):
+    """A stored geometry that isn't one of its layer."""
+
+
+def _without_header(srs: int | None, stored: Any) -> bytes:
+    """Return the WKB of a geometry behind its header. Raises GeometryUnfit."""
     flags = stored[3] if isinstance(stored, bytes) and stored[:3] == b"GP\0" else 0xFF
     envelope = _ENVELOPES.get(flags >> 1 & 7)
     if envelope is None or flags & 0x20:
-        raise ValueError
+        raise GeometryUnfit("it isn't a geometry of version 1 of GeoPackage")
+    stated = int.from_bytes(stored[4:8], "little" if flags & 1 else "big", signed=True)
+    if stated > 0 and stated != srs:
+        raise GeometryUnfit(f"it states the CRS {stated}, and its layer {srs}")
     wkb: bytes = stored[8 + envelope :]
     if len(wkb) < 9 or wkb[0] > 1:
-        raise ValueError
+        raise GeometryUnfit("its WKB is cut off, or of another kind")
     return wkb
 
 

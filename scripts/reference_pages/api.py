@@ -19,8 +19,9 @@ LEAD = (
 )
 DATA = (
     "`/data/ASSET.json`, `.csv`, `.parquet` and `.arrow` are published rows: `?partition=`,"
-    " `columns=`, `at=`, `version=`, `limit=`, as `headrace read` takes them."
-    " `X-Headrace-Snapshot`, `X-Headrace-State` and `X-Headrace-Data-Through` say what they are."
+    " `columns=`, `at=`, `version=`, `limit=`, `only_sound=`, as `headrace read` takes them."
+    " `X-Headrace-Snapshot`, `X-Headrace-State`, `X-Headrace-States`, `X-Headrace-Incidents` and"
+    " `X-Headrace-Data-Through` say what they are."
     " Columns that a contract classifies, and those that are made of them, are left out;"
     " `X-Headrace-Masked` names them."
 )

@@ -33,7 +33,7 @@ class DataStateKind(enum.StrEnum):
 
     `wrong`: an incident covers it, its exception has lapsed, or it was withdrawn or is made from
     withdrawn data. `exception`: somebody accepted it, or what it is made from, although it was
-    held or rejected. `late`: newer data is missing because of an incident. `restated`: it was
+    held or rejected. `late`: data is missing because of an incident. `restated`: it was
     published again since with other rows. `stale`: an input or its code has changed since.
     """
 
@@ -169,7 +169,7 @@ def _restated(tx: Transaction, node: str, seen: Mapping[str, Visible]) -> Iterat
 def _late(
     tx: Transaction, context: EvaluationContext, reads: Sequence[DataRead], now_us: int
 ) -> Iterator[DataState]:
-    """Yield the open incidents that keep newer data of a node back, if it is behind."""
+    """Yield the open incidents that keep data of a node back, if it is behind or never came."""
     opened = incidents.open_incidents(tx)
     held = [
         (read, incident)
@@ -179,11 +179,11 @@ def _late(
     ]
     if not held:
         return
-    states = freshnesses(context, now_us)
+    states, lacking = freshnesses(context, now_us), (FreshnessState.BEHIND, FreshnessState.NEVER)
     wrong = {number for number, *_ in incidents.OpenIncidents(tx).wrong}
     for read, incident in held:
         waited = not read.keys or not _published(tx, read)
-        if waited and states[read.node] is FreshnessState.BEHIND and incident.id not in wrong:
+        if waited and states[read.node] in lacking and incident.id not in wrong:
             yield DataState(
                 DataStateKind.LATE,
                 read.node,

@@ -43,6 +43,10 @@ def test_a_query_joins_sources_and_assets_of_one_snapshot(shop: Project) -> None
     assert "2025-03-02" in text
     assert "2025-03-03" not in text
     assert "the first 2 rows" in text
+    for rows, is_off in (("revenue", False), ("(from revenue limit 2)", True)):  # duckdb #22924
+        off = "select distinct current_setting('disabled_optimizers') as off"
+        (row,) = shop.json("sql", f"{off} from {rows} join orders using (day)")["rows"]
+        assert ("join_filter_pushdown" in row["off"]) == is_off
 
 
 def test_the_past_is_as_it_was(shop: Project) -> None:

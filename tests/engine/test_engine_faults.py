@@ -12,7 +12,9 @@ from typing import NamedTuple
 
 import duckdb
 import pytest
+from engine_bench import Bench
 
+from headrace.engine import InputData
 from headrace.engine.macros import faults
 from headrace.lake.encodings import FORMAT
 from headrace.lake.faulty_plans import refuse_faulty_plan
@@ -283,6 +285,67 @@ def test_parameters_of_a_faulty_plan(tmp_path: Path) -> None:
         refuse_faulty_plan(session, "SELECT $size + $other", {"size": 1})
         with pytest.raises(WrongResult, match="#24344"):
             refuse_faulty_plan(session, "SELECT 'ä', round($größe, -2)", {"größe": Decimal("99.9")})
+
+
+@pytest.mark.parametrize(
+    ("query", "is_safe"),
+    [
+        ("select sum(i) from numbers join names on k = id group by r order by 1 limit 3", True),
+        ("select * from numbers where k in (select id from names)", True),
+        (
+            "with n as (from names where id > 1) select r, k from n left join numbers on k = id",
+            True,
+        ),
+        ("select * from numbers n join numbers m using (k) join names on id = k", True),
+        ("select * from numbers where k in (select id from names limit 3)", False),
+        ("select * from (from numbers offset 3) join names on k = id", False),
+        ("with n as (from numbers order by k limit 3) select * from n join names on k = id", False),
+        ("select * from (select distinct on (k % 3) k from numbers) join names on k = id", False),
+        ("select * from (from numbers using sample 3) join names on k = id", False),
+        ("select * from (select k, count(*) from numbers group by k) join names on k = id", False),
+        ("select * from first_of(3) join names on k = id", False),
+        ("select * from three join names on k = id", False),
+        ("select r, (select k from numbers where k = id limit 1) from names", False),
+        ("select r from names where exists (from numbers)", False),
+        ("select nowhere from numbers join names on k = id", False),
+    ],
+)
+def test_joins_of_whole_tables_filter_what_they_scan(
+    query: str, is_safe: bool, tmp_path: Path
+) -> None:
+    """Would catch: #22924 in a form that isn't recognised, also by a view or a macro; a join of
+    whole tables that reads all rows for a few keys.
+    """
+    with DuckDBSession(tmp_path) as session:
+        create_tables(session.connection, tmp_path, FORMAT.format("V1"))
+        session.connection.execute(
+            "ALTER TABLE numbers ADD COLUMN i INTEGER;"
+            "CREATE VIEW three AS FROM numbers LIMIT 3;"
+            "CREATE MACRO first_of(n) AS TABLE FROM numbers LIMIT n"
+        )
+        assert refuse_faulty_plan(session, query) == is_safe
+
+
+@pytest.mark.parametrize(
+    ("query", "is_on"),
+    [
+        ("from keys join many using (k)", True),
+        ("from (from many limit 3) join keys using (k)", False),
+        ("from seen join keys using (k)", False),
+    ],
+)
+def test_what_an_asset_joins_is_planned_with_its_views(
+    bench: Bench, query: str, is_on: bool
+) -> None:
+    """Would catch: #22924 below a view; an optimizer that stays on for the next statement."""
+    many, keys = (bench.publish(name, f"SELECT {n} AS k") for name, n in (("many", 1), ("keys", 1)))
+    seen = InputData("seen", (), many.columns, sql="from many limit 3", inputs=(many,))
+    used = "select distinct current_setting('disabled_optimizers') as off "
+    for again in range(2):
+        produced = bench.run(bench.sql(used + query, many, keys, seen))
+        ((_, off),) = bench.rows(produced.staged, produced.table)
+        assert ("join_filter_pushdown" not in off) == is_on, again
+    assert "join_filter_pushdown" in bench.session.row(used)[0]
 
 
 def test_the_faults_are_named() -> None:

@@ -116,6 +116,7 @@ def test_what_it_is_given_can_be_read(session: DuckDBSession, tmp_path: Path) ->
         "EXPORT DATABASE '{folder}/out'",
         "SET enable_external_access = true",
         "SET allowed_directories = ['/']",
+        "SET allowed_configs = ['threads']",
         "SET threads = 64",
         "SET TimeZone = 'UTC'",
         "SET memory_limit = '64GB'",

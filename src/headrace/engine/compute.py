@@ -435,8 +435,11 @@ def _sql(task: BodyTask, body: SqlBody, session: DuckDBSession) -> AssetOutput:
     with _failures(task, body=body, lines_before=composed.lines_before):
         if alike not in session.described:
             empty = composed_of(task, [_emptied(each) for each in inputs])
-            refuse_faulty_plan(session, empty.text, empty.parameters)
-        return _rows(task, session, composed.text, composed.parameters, alike=alike)
+            if refuse_faulty_plan(session, empty.text, empty.parameters):
+                session.joining_whole.add(alike)
+        # a merge joins the query with its own statements
+        with session.joins_filtering(alike in session.joining_whole and task.merge is None):
+            return _rows(task, session, composed.text, composed.parameters, alike=alike)
 
 
 def _emptied(data: InputData) -> InputData:

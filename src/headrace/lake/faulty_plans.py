@@ -48,11 +48,13 @@ def is_open_pivot(statements: Sequence[duckdb.Statement]) -> bool:
 
 def refuse_faulty_plan(
     session: DuckDBSession, statement: str, parameters: Mapping[str, Any] | None = None
-) -> None:
+) -> bool:
     """Raise WrongResult if DuckDB errs in a call, or drops decimals of a value that nobody casts.
 
     Pass the statement over empty tables: nothing depends on rows. A statement that can't be bound
     passes, because its own error says more; so does one without the values of its parameters.
+    Returns whether all its joins are of whole tables, so that they may filter what they read
+    (#22924); False for a statement that can't be bound.
     """
     statement = _with_values(session, statement, parameters) if parameters else statement
     nodes = list(_nodes(session, "plan", statement))
@@ -83,6 +85,41 @@ def refuse_faulty_plan(
                 ),
                 line=_line_of(statement, at),
             )
+    plans = nodes[0].get("plans", ()) if nodes else ()
+    return bool(plans) and all(map(_joins_whole_rows, plans))
+
+
+_WHOLE_ROWS = {
+    f"LOGICAL_{name}"
+    for name in (
+        "GET",
+        "CTE_REF",
+        "MATERIALIZED_CTE",
+        "EMPTY_RESULT",
+        "DUMMY_SCAN",
+        "EXPRESSION_GET",
+        "PROJECTION",
+        "FILTER",
+        "COMPARISON_JOIN",
+        "CROSS_PRODUCT",
+    )
+}
+"""Operators that decide about each row, or pair of rows, without looking at others."""
+
+
+def _joins_whole_rows(plan: dict[str, Any]) -> bool:
+    """Return whether all that a plan joins, or names by WITH, comes of `_WHOLE_ROWS`.
+
+    What comes after all joins, such as GROUP BY and LIMIT, doesn't matter.
+    """
+    below = plan["children"]
+    if plan["type"] == "LOGICAL_MATERIALIZED_CTE":
+        return _is_whole(below[0]) and _joins_whole_rows(below[1])
+    return _joins_whole_rows(below[0]) if len(below) == 1 else _is_whole(plan)
+
+
+def _is_whole(plan: dict[str, Any]) -> bool:
+    return plan["type"] in _WHOLE_ROWS and all(map(_is_whole, plan["children"]))
 
 
 def _with_values(session: DuckDBSession, statement: str, parameters: Mapping[str, Any]) -> str:

@@ -23,7 +23,7 @@ import msgspec
 
 from headrace.lake.sqltext import DATA_FOLDER_VARIABLE, literal
 from headrace.model.errors import LakeError
-from headrace.sql.engine_faults import DISABLED_OPTIMIZERS
+from headrace.sql.engine_faults import DISABLED_FOR_WHOLE_ROWS, DISABLED_OPTIMIZERS
 
 if TYPE_CHECKING:
     import duckdb
@@ -152,6 +152,8 @@ class DuckDBSession:
         self.timezone = ""
         self.described: dict[Hashable, tuple[tuple[str, str], ...]] = {}
         """Cache of staging: columns of statements, by a key that equal statements share."""
+        self.joining_whole: set[Hashable] = set()
+        """Those of these keys whose statements join whole rows (`joins_filtering`)."""
         try:
             self._lock_down(
                 [self.data_folder, *(path.resolve() for path in readable)], timezone, ordered
@@ -168,6 +170,19 @@ class DuckDBSession:
         """Run a statement with values for its parameters. Raises DuckDB's errors."""
         with _pandas_as_it_is() if parameters else contextlib.nullcontext():
             return self.connection.execute(sql, parameters)
+
+    @contextlib.contextmanager
+    def joins_filtering(self, is_safe: bool) -> Iterator[None]:
+        """Let joins push their keys into scans inside the context if `refuse_faulty_plan` may."""
+        if not is_safe:
+            yield
+            return
+        setting = "SET disabled_optimizers = "
+        self.connection.execute(setting + literal(DISABLED_FOR_WHOLE_ROWS))
+        try:
+            yield
+        finally:
+            self.connection.execute(setting + literal(DISABLED_OPTIMIZERS))
 
     def row(self, sql: str) -> tuple[Any, ...]:
         """Return the one row of a query. Raises DuckDB's errors."""
@@ -296,6 +311,7 @@ _FIXED = {
 """Settings that a database can get only when it is opened."""
 _ALWAYS = {
     "disabled_optimizers": literal(DISABLED_OPTIMIZERS),
+    "allowed_configs": "['disabled_optimizers']",
     "allocator_bulk_deallocation_flush_threshold": literal(FLUSHED_BYTES_MIN),
     "max_temp_directory_size": literal(f"{TEMPORARY_BYTES_MAX}B"),
     "python_enable_replacements": "false",

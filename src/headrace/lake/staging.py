@@ -435,6 +435,7 @@ def _described(session: DuckDBSession, body: str, parameters: Parameters, alike:
     if columns is None:
         if len(session.described) >= DESCRIBED_MAX:
             session.described.clear()
+            session.joining_whole.clear()
         columns = session.described[alike] = _describe(session, body, parameters)
     return columns
 

@@ -277,8 +277,8 @@ def prepared(
         if views:  # DuckDB joins their conditions with the query's
             refuse_joined(text)
         values = _values(project, reading.parameters_of(duckdb, text), question)
-        refuse_faulty_plan(duckdb, text, values)
-        yield duckdb, text, values, seen
+        with duckdb.joins_filtering(refuse_faulty_plan(duckdb, text, values)):
+            yield duckdb, text, values, seen
 
 
 def _state(

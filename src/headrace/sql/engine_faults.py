@@ -166,6 +166,8 @@ ENGINE_FAULTS = (
 )
 DISABLED_OPTIMIZERS = ",".join(fault.optimizer for fault in ENGINE_FAULTS if fault.optimizer)
 """The value of DuckDB's setting `disabled_optimizers` in every session."""
+DISABLED_FOR_WHOLE_ROWS = DISABLED_OPTIMIZERS.replace(",join_filter_pushdown", "")
+"""The value for a query in which a join can't come after rows were chosen (#22924)."""
 _GAP = r"(?:\s|--[^\n]*\n|/\*.*?\*/)+"
 _NULL_TESTS = rf"distinct{_GAP}from|\bis{_GAP}(?:not{_GAP})?(?:true|false)\b"
 _MAY_JOIN = re.compile(_NULL_TESTS, re.IGNORECASE | re.DOTALL)

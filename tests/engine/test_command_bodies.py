@@ -436,11 +436,26 @@ def test_the_type_that_a_hint_names_takes_the_value(
         ("bigint[]", "5", "varchar"),
         ("bigint[][]", "[5]", "varchar[]"),
         ("struct(a bigint)[]", '[{"a": 1}, {"b": 2}]', "varchar[]"),
-        ("map(varchar, bigint)", '{"k": 1.5}', "varchar"),
+        ("map(varchar, bigint)", '{"k": 1.5}', "map(varchar, double)"),
+        ("map(bigint, bigint)", '{"1": 1.5}', "varchar"),
+        ("struct(a bigint)", '{"a": 10.75}', "STRUCT(a DOUBLE)"),
+        ("struct(a bigint, b varchar)", '{"a": "x"}', "STRUCT(a VARCHAR, b VARCHAR)"),
+        ("struct(a bigint, b date)", '{"a": 10.75}', "varchar"),
+        ('struct("A b" bigint[])', '{"A b": [1.5]}', 'STRUCT("A b" DOUBLE[])'),
+        ("struct(a bigint)[]", '[{"a": 1}, {"a": 1.5}]', "STRUCT(a DOUBLE)[]"),
+        (
+            "struct(a struct(b date), c varchar)",
+            '{"a": {"b": "x"}}',
+            "STRUCT(a STRUCT(b VARCHAR), c VARCHAR)",
+        ),
+        ("struct(a bigint, b bigint)[]", '[{"a": 1.5}]', "varchar[]"),
+        ("map(varchar, struct(a bigint))", '{"k": {"a": 1, "b": 2}}', "map(varchar, varchar)"),
     ],
 )
-def test_a_hint_names_a_list_for_lists(bench: Bench, kind: str, value: str, named: str) -> None:
-    """Would catch: `varchar` for a list of texts, which would be one text of JSON."""
+def test_a_hint_names_the_part_that_changes(
+    bench: Bench, kind: str, value: str, named: str
+) -> None:
+    """Would catch: `varchar` for a list or a STRUCT, which would be one text of JSON."""
     task = task_of(bench, kind, written("jsonl", value), declared=False)
     assert f"{{n: '{named}'}}" in failure(bench, task).hint
 

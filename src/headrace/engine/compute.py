@@ -63,6 +63,7 @@ from headrace.lake.strict_casts import CODE_PATTERN, type_to_declare
 from headrace.lake.tables import folder_of
 from headrace.lake.type_inference import INSTANT, SHAPES
 from headrace.lake.types import (
+    Type,
     UnsupportedType,
     decimal_of,
     digits,
@@ -679,12 +680,13 @@ def _type_hint(
     name, kind = "NAME", "VARCHAR"
     if isinstance(error, ValueMismatch):
         name = error.columns[0]
-        kind = _type_of_text(error) if error.value else _type_of_column(error, columns())
-        if not kind.startswith("VARCHAR") and re.fullmatch(CODE_PATTERN, error.value):
-            text = "varchar" + "[]" * kind.count("[]")
+        kind = _type_of_text(error).text if error.value else _type_of_column(error, columns())
+        text = _type_of_text(error, as_text=True).text if error.value else kind
+        if kind != text and re.fullmatch(CODE_PATTERN, error.value):
             return (
-                f"declare `columns: {{{name}: {text!r}}}` beside `command:` to keep it as it is"
-                f" written, or `columns: {{{name}: {error.kind.lower()!r}}}` if it is a number"
+                f"declare `columns: {{{name}: {_lower(text)!r}}}` beside `command:` to keep it as"
+                f" it is written, or `columns: {{{name}: {_lower(error.kind)!r}}}` if it is a"
+                " number"
             )
     if isinstance(body, PythonBody):
         return (
@@ -692,18 +694,44 @@ def _type_hint(
             " before they are returned"
         )
     return (
-        f"declare the type: `columns: {{{name}: {kind.lower()!r}}}` beside `command:`, or have the"
+        f"declare the type: `columns: {{{name}: {_lower(kind)!r}}}` beside `command:`, or have the"
         " program write other values"
     )
 
 
-def _type_of_text(error: ValueMismatch) -> str:
-    """Return a type that takes the text that its column's type doesn't, as a list in lists."""
-    kind, lists = parse(error.kind), 0
-    while lists < error.level and kind.name == "LIST":
-        kind, lists = kind.fields[0][1], lists + 1
-    part = _type_of_part(error.value.strip(), kind.text) if lists == error.level else "VARCHAR"
-    return part + "[]" * lists
+def _lower(kind: str) -> str:
+    """Return a type as people write it; the names of a STRUCT's fields stay."""
+    return kind if "STRUCT" in kind else kind.lower()
+
+
+def _type_of_text(error: ValueMismatch, *, as_text: bool = False) -> Type:
+    """Return a type that takes the text that a part of its column's type doesn't.
+
+    The place is known by its depth only: where several parts are as deep, what holds them becomes
+    text. With `as_text` the part becomes text even if it is a number.
+    """
+    kind, level = parse(error.kind), error.level
+    while level and len(_parts(kind, level)) != 1:
+        level -= 1
+    named = "VARCHAR"
+    if level == error.level and not as_text:
+        named = _type_of_part(error.value.strip(), next(iter(_parts(kind, level)), kind).text)
+    return _with_part(kind, level, parse(named))
+
+
+def _parts(kind: Type, level: int) -> list[Type]:
+    """Return the types of the parts at a depth that aren't text; of the whole at 0."""
+    if not level:
+        return [kind] if kind.name != "VARCHAR" else []
+    return [part for _, child in kind.fields for part in _parts(child, level - 1)]
+
+
+def _with_part(kind: Type, level: int, part: Type) -> Type:
+    """Return the type with another one for its parts at a depth that aren't text."""
+    if not level:
+        return kind if kind.name == "VARCHAR" else part
+    children = ((name, _with_part(child, level - 1, part)) for name, child in kind.fields)
+    return Type(kind.name, tuple(children))
 
 
 def _type_of_part(text: str, kind: str) -> str:

@@ -85,8 +85,7 @@ def refuse_faulty_plan(
                 ),
                 line=_line_of(statement, at),
             )
-    plans = nodes[0].get("plans", ()) if nodes else ()
-    return bool(plans) and all(map(_joins_whole_rows, plans))
+    return any(map(_joins_whole_rows, _plans(nodes)))
 
 
 _WHOLE_ROWS = {
@@ -105,6 +104,10 @@ _WHOLE_ROWS = {
     )
 }
 """Operators that decide about each row, or pair of rows, without looking at others."""
+
+
+def _plans(nodes: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
+    return nodes[0].get("plans", ()) if nodes else ()
 
 
 def _joins_whole_rows(plan: dict[str, Any]) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from headrace.lake.session import DuckDBSession, UnlockedSession, open_spare
+from headrace.lake.session import DuckDBSession, UnlockedSession, open_spare, parser
 from headrace.model.errors import LakeError
 
 
@@ -34,11 +34,15 @@ def session(tmp_path: Path, request: pytest.FixtureRequest) -> DuckDBSession:
 
 
 def test_a_database_opened_before_has_the_settings_of_any_other(tmp_path: Path) -> None:
-    """Would catch: a spare database without one of the locks, and one that two sessions share."""
+    """Would catch: a spare database without one of the locks, and one that two sessions share, or
+    a session and whoever parses."""
     settings = []
-    for spare in (False, True):
-        if spare:
+    for spare in ("none", "opened ahead", "parsed with"):
+        if spare == "opened ahead":
             open_spare()
+        if spare == "parsed with":
+            with parser() as lent, parser() as another:
+                assert lent is not another
         options = {"timezone": "Asia/Tokyo", "threads": 2, "memory_max_bytes": 2**28}
         with DuckDBSession(tmp_path, **options) as session:  # type: ignore[arg-type]
             own_folder = str(session.temporary_folder)
@@ -49,7 +53,7 @@ def test_a_database_opened_before_has_the_settings_of_any_other(tmp_path: Path) 
                 ).fetchall()
             )
             session.connection.execute("CREATE TABLE rows_of_one AS SELECT 1 AS x")
-    assert settings[0] == settings[1]
+    assert settings[0] == settings[1] == settings[2]
     with DuckDBSession(tmp_path) as session:
         count = "SELECT count(*) FROM duckdb_tables()"
         assert session.connection.execute(count).fetchall() == [(0,)]

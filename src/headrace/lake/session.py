@@ -335,17 +335,15 @@ def open_spare() -> None:
 
 @contextlib.contextmanager
 def parser() -> Iterator[duckdb.DuckDBPyConnection]:
-    """Lend a connection that reads no table and changes no setting, such as for parsing."""
-    import duckdb
+    """Lend a connection that reads no table and changes no setting, such as for parsing.
 
-    if _spare:
-        yield _spare[0]
-        return
-    connection = duckdb.connect()
+    It stays open for the next session.
+    """
+    connection = _taken() or _opened({"threads": 1})
     try:
         yield connection
     finally:
-        connection.close()
+        _spare.append(connection)
 
 
 def _connect(
@@ -354,12 +352,18 @@ def _connect(
     config: dict[str, str | int] = {"threads": threads, "temp_directory": str(temporary_folder)}
     if memory_max_bytes is not None:
         config["memory_limit"] = f"{memory_max_bytes}B"
-    if not _spare:
+    if (connection := _taken()) is None:
         return _opened(config)
-    connection = _spare.pop()
     for name, value in config.items():
         connection.execute(f"SET {name} = {literal(str(value))}")
     return connection
+
+
+def _taken() -> duckdb.DuckDBPyConnection | None:
+    try:
+        return _spare.pop()  # not after a look: threads of a server do the same
+    except IndexError:
+        return None
 
 
 def _opened(config: Mapping[str, str | int]) -> duckdb.DuckDBPyConnection:

@@ -8,6 +8,7 @@ import fresh_tables  # noqa: F401 - before modules that need the tables
 from drawn_numbers import drawn_numbers
 from mariadb_server import mariadb, mariadb_server
 from postgres_cluster import cluster, own_cluster, postgresql
+from short_waits import short_waits, waits_of_users
 from state_kinds import state_settings
 from system_tests import pytest_collection_modifyitems, pytest_ignore_collect
 from warm_fork_servers import cold_fork_servers, warm_fork_servers
@@ -24,7 +25,9 @@ __all__ = [
     "postgresql",
     "pytest_collection_modifyitems",
     "pytest_ignore_collect",
+    "short_waits",
     "state_settings",
+    "waits_of_users",
     "warm_fork_servers",
     "warm_helpers",
 ]

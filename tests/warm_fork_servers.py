@@ -33,6 +33,7 @@ from pathlib import Path
 from typing import IO, Any, NoReturn
 
 import pytest
+import short_waits
 import warm_helpers
 
 from headrace import faults
@@ -218,6 +219,7 @@ def _of_starts(env: Mapping[str, str]) -> dict[str, str]:
 
 def _serve(control: socket.socket) -> None:
     _import_all()
+    short_waits.shorten(pytest.MonkeyPatch())
     gc.collect()
     gc.freeze()  # what is never looked through isn't copied into those that are forked
     signal.signal(signal.SIGINT, signal.SIG_IGN)

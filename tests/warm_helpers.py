@@ -1,4 +1,5 @@
-"""Processes that analyse and bind SQL, forked from one that has imported sqlglot and DuckDB.
+"""Processes that analyse and bind SQL, or send notifications, forked from one that has imported
+sqlglot and DuckDB.
 
 A project's first run starts one of each, and four fifths of their processor time are imports. The
 process that forks listens at an abstract address, so that commands that are forked themselves
@@ -24,16 +25,21 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
+import msgspec
 import pytest
 
 import headrace
 from headrace.compiler import helper_process
+from headrace.integrations.notifications import process as notifications
 
 PACKET_BYTES = 1 << 17
 ENV_OF_STARTS = ("PYTHON", "HEADRACE_FAULT", "LD_", "MALLOC_", "LC_", "LANG")
 """Prefixes of variables that are read when a process starts."""
 MODULES = ("headrace.compiler.worker", "headrace.engine.binding")
+SENDER = "headrace.integrations.notifications.__main__"
+IMPORTED = (*MODULES, "headrace.plan.sql_analysis", "headrace.integrations.notifications.channels")
 FROM_NOTHING = helper_process.start
+SENDER_FROM_NOTHING = notifications._spawned
 
 _environment = {name: value for name, value in os.environ.items() if name.startswith(ENV_OF_STARTS)}
 """Of the session, before any test has changed it."""
@@ -51,7 +57,12 @@ class Helper:
         self.returncode: int | None = None
         its_input, ours = os.pipe()
         theirs, its_output = os.pipe()
-        wanted = {"module": module, "arguments": arguments, "env": dict(os.environ)}
+        wanted = {
+            "module": module,
+            "arguments": arguments,
+            "env": dict(os.environ),
+            "cwd": str(Path.cwd() if module == SENDER else Path(headrace.__file__).parent),
+        }
         try:
             streams = (its_input, its_output, 2)
             socket.send_fds(connection, [json.dumps(wanted).encode()], streams)
@@ -90,15 +101,29 @@ class Helper:
 
 def start(module: str, *arguments: str) -> Any:
     """In place of `helper_process.start`."""
-    if module not in MODULES or not _address or not _fits(os.environ):
-        return FROM_NOTHING(module, *arguments)
+    return _forked(module, arguments) or FROM_NOTHING(module, *arguments)
+
+
+def start_sender(errand: notifications.NotifierConfig) -> Any:
+    """In place of `notifications._spawned`."""
+    if (sender := _forked(SENDER, ())) is None:
+        return SENDER_FROM_NOTHING(errand)
+    sender.stdout.close()
+    with contextlib.suppress(OSError), sender.stdin as pipe:
+        pipe.write(msgspec.json.encode(errand))
+    return sender
+
+
+def _forked(module: str, arguments: tuple[str, ...]) -> Helper | None:
+    if module not in (*MODULES, SENDER) or not _address or not _fits(os.environ):
+        return None
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
         connection.connect(f"\0{_address[0]}")
         return Helper(connection, module, arguments)
     except (OSError, ValueError):  # no descriptor is left, or the session ends
         connection.close()
-        return FROM_NOTHING(module, *arguments)
+        return None
 
 
 def _fits(env: Mapping[str, str]) -> bool:
@@ -113,8 +138,13 @@ def warm_helpers() -> Iterator[None]:
         address()
         return start(module, *arguments)
 
+    def first_sender(errand: notifications.NotifierConfig) -> Any:
+        address()
+        return start_sender(errand)
+
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(helper_process, "start", first)
+        patched.setattr(notifications, "_spawned", first_sender)
         yield
     _address.clear()
     while _started:
@@ -135,6 +165,7 @@ def use(address_of_session: str) -> None:
     """Fork this process's helpers there, from now on."""
     _address[:] = [address_of_session]
     helper_process.start = start
+    notifications._spawned = start_sender
 
 
 def _start(address_of_session: str) -> tuple[subprocess.Popen[bytes], socket.socket]:
@@ -157,6 +188,7 @@ def _start(address_of_session: str) -> tuple[subprocess.Popen[bytes], socket.soc
 def cold_helpers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Helpers start from nothing, as they do for users."""
     monkeypatch.setattr(helper_process, "start", FROM_NOTHING)
+    monkeypatch.setattr(notifications, "_spawned", SENDER_FROM_NOTHING)
 
 
 # The process that forks
@@ -166,7 +198,7 @@ def cold_helpers(monkeypatch: pytest.MonkeyPatch) -> None:
 def _serve(listening: socket.socket, control: socket.socket) -> None:
     import gc
 
-    for module in (*MODULES, "headrace.plan.sql_analysis"):
+    for module in IMPORTED:
         import_module(module)
     import duckdb
 
@@ -175,6 +207,7 @@ def _serve(listening: socket.socket, control: socket.socket) -> None:
     gc.freeze()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     helpers: dict[socket.socket, int] = {}
+    senders: set[int] = set()
     with selectors.DefaultSelector() as selector:
         selector.register(listening, selectors.EVENT_READ)
         selector.register(control, selectors.EVENT_READ)
@@ -185,12 +218,13 @@ def _serve(listening: socket.socket, control: socket.socket) -> None:
                 if key.fileobj is listening:
                     selector.register(listening.accept()[0], selectors.EVENT_READ)
                 elif isinstance(key.fileobj, socket.socket):
-                    _answer(key.fileobj, helpers, selector)
+                    _answer(key.fileobj, helpers, senders, selector)
 
 
 def _answer(
     connection: socket.socket,
     helpers: dict[socket.socket, int],
+    senders: set[int],
     selector: selectors.BaseSelector,
 ) -> None:
     """Fork the helper of a connection, or tell how it ended."""
@@ -199,16 +233,19 @@ def _answer(
         helpers[connection] = os.fork()
         if helpers[connection] == 0:
             _live(streams, **json.loads(packet))
+        if json.loads(packet)["module"] == SENDER:
+            senders.add(helpers[connection])
         connection.send(str(helpers[connection]).encode())
         for stream in streams:
             os.close(stream)
         return
     selector.unregister(connection)
     if (pid := helpers.pop(connection, 0)) != 0:
-        if not packet:  # whoever asked for it has ended: so does the helper, without its input
-            _leave(pid)
-        else:
+        if packet:
+            senders.discard(pid)
             connection.send(str(os.waitpid(pid, 0)[1]).encode())
+        elif pid not in senders:  # whoever asked for it has ended: so does the helper
+            _leave(pid)
     connection.close()
 
 
@@ -218,16 +255,20 @@ def _leave(pid: int) -> None:
     os.waitpid(pid, 0)
 
 
-def _live(streams: list[int], module: str, arguments: list[str], env: dict[str, str]) -> NoReturn:
+def _live(
+    streams: list[int], module: str, arguments: list[str], env: dict[str, str], cwd: str
+) -> NoReturn:
     """A helper's life, in what `python -P -m module` would find."""
     code = 1
+    if module == SENDER:
+        os.setsid()
     try:
         for number, stream in enumerate(streams):
             os.dup2(stream, number)
         os.closerange(3, min(1 << 16, os.sysconf("SC_OPEN_MAX")))
         os.environ.clear()
         os.environ.update(env)
-        os.chdir(Path(headrace.__file__).parent)
+        os.chdir(cwd)
         del sys.path[0]  # this folder
         sys.argv = [module, *arguments]
         sys.stdin = os.fdopen(0)

@@ -26,6 +26,7 @@ from headrace.model import Complete, Grain, NotBuilt, PartitionSpec, Place, Proj
 
 SECOND = 1_000_000
 NOW = 1_700_000_000 * SECOND
+pytestmark = pytest.mark.usefixtures("waits_of_users")
 
 
 def source(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 from dbt_lab import Imported, imported
 
-from headrace_import.importers import ImportedItem, Verdict
+from headrace_import.importers import ImportedItem, Refusal, Verdict
+from headrace_import.importers.dbt import read_project
 
 SHOP = {
     "models/staging/stg_customers.sql": (
@@ -154,6 +156,30 @@ def test_a_form_with_wrong_results_in_duckdb_is_for_a_person(
     item = found.model("m")
     assert (item.verdict, fault in item.why) == (Verdict.PERSON, True), item.why
     assert "assets/m.sql" not in found.files
+
+
+@pytest.mark.parametrize(
+    ("sql", "named"),
+    [
+        ("select id, initcap(v) as x", "`INITCAP(v)`"),
+        ("select id, initcap(v) || to_char(w, '999D99') as x", "`INITCAP(v) || TO_CHAR(w"),
+        ("select id, v || E'\\f' as x", "`v ||"),
+        ("select id, justify_hours(w) as x", "`justify_hours(w)`"),
+        ("select id, overlay(v placing 'x' from 1) as x", "`overlay(v"),
+    ],
+)
+def test_a_construct_is_named_whatever_its_translation_holds(
+    tmp_path: Path, sql: str, named: str
+) -> None:
+    """Would catch: "the file holds a control character", which only the translation has."""
+    files = {"seeds/s.csv": "id,v,w\n1,a,2\n", "models/m.sql": f"{sql} from {{{{ ref('s') }}}}"}
+    found = imported(tmp_path, files, dialect="postgres")
+    assert named.lower() in found.model("m").why.lower()
+    assert not re.search(r"[\x00-\x08\x0b-\x1f]", "".join(found.files.values()))
+    refused = [Refusal("assets/m.sql", "DuckDB has no such function")]
+    again = Imported(read_project(tmp_path, refused=refused)).model("m")
+    assert again.verdict is Verdict.COMMAND
+    assert named.lower() in again.why.lower()
 
 
 CHECKED = [

@@ -57,6 +57,8 @@ class Translated:
     """Those of its columns that are known, by name in lower case."""
 
 
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+"""Control characters in texts that sqlglot writes, which a file of a project can't hold."""
 TableKinds = tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
 """The kinds of columns that are known: table, and column with its kind, in lower case."""
 
@@ -99,6 +101,7 @@ def translate(
     except (SqlglotError, ValueError, RecursionError) as error:
         raise NotSelect(f"its SQL can't be translated from {dialect}: {_first(error)}") from None
     same = _same(plain, result)
+    result = _CONTROL.sub(lambda match: f"' || chr({ord(match[0])}) || '", result)
     return Translated(
         _finished(text if same else result.replace(SELF_TABLE, "$self")),
         not same,

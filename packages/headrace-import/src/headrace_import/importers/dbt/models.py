@@ -67,7 +67,8 @@ def read_models(outcome: Outcome) -> dict[str, Model]:
         refused = outcome.refused_files.get(asset_path(model.node))
         if refused:
             del models[uid]
-            _command(outcome, model.node, f"as SQL of DuckDB it isn't valid: {refused}")
+            why = [*model.doubts, f"as SQL of DuckDB it isn't valid: {refused}"]
+            _command(outcome, model.node, "; ".join(why))
     _run_with_dbt(outcome, models)
     _break_circles(outcome, models)
     _doubt_fractions(outcome, models)

@@ -76,6 +76,8 @@ def test_a_plan_says_what_changes_for_whom_and_writes_nothing(shop: Project) -> 
     assert [item["command"] for item in result["backfills"]] == [
         f"headrace backfill revenue --from {DAYS[0]} --to {DAYS[2]} --reason TEXT"
     ]
+    text = shop.text("plan")
+    assert "no rule of [policy] asks for an approval" in text and "needed" not in text
     assert state(shop) == before
     assert revenue(shop) == ["32.00"] * 3
 

@@ -232,7 +232,9 @@ def _render_approval(plan: PlanResponse, page: CommandOutput) -> None:
         notice = f"recomputing {joined(later)} needs an approval by a rule of [policy]"
         page.say(notice, "warn", indent=2)
     elif plan.steps and plan.left_out != "changes":
-        page.say("no approval needed", "dim", indent=2)
+        breaks = any(row.breaking for row in plan.changes)
+        notice = "no rule of [policy] asks for an approval" if breaks else "no approval needed"
+        page.say(notice, "dim", indent=2)
 
 
 def _say_left_out(plan: PlanResponse, page: CommandOutput) -> None:

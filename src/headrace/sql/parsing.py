@@ -6,8 +6,9 @@ The parser accepts any text and raises only `InvalidSelect`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import NamedTuple
 
 from sqlglot import exp
@@ -211,7 +212,7 @@ def parse(text: str) -> Parsed:
     try:
         statements = _DIALECT.parser().parse(tokens, text)
     except ParseError as error:
-        raise _syntax(error) from None
+        raise _bare_pivot(error, tokens) or _syntax(error) from None
     except RecursionError:
         raise InvalidSelect("sql_too_large", "the statement is nested too deeply") from None
     except (SqlglotError, ValueError, TypeError, AttributeError, IndexError, KeyError) as error:
@@ -465,6 +466,22 @@ def _syntax(error: ParseError) -> InvalidSelect:
         near=" ".join(near.split())[:40],
         hint=hint,
     )
+
+
+def _bare_pivot(error: ParseError, tokens: Sequence[Token]) -> InvalidSelect | None:
+    """Return the error for a PIVOT in EXISTS, IN or as a value, which sqlglot can't read."""
+    at = tuple(error.errors[0].get(key) or 1 for key in ("line", "col")) if error.errors else (0, 0)
+    before = [token for token in tokens if (token.line, token.col) <= at][-4:]
+    for opening, word in pairwise(before):
+        if opening.token_type is TokenType.L_PAREN and word.text.upper() in ("PIVOT", "UNPIVOT"):
+            return InvalidSelect(
+                "sql_syntax",
+                f"{word.text.upper()} is read in parentheses after FROM only",
+                line=word.line,
+                near=word.text,
+                hint=f"write (from ({word.text} …)), which DuckDB reads in the same way",
+            )
+    return None
 
 
 # The normal form of a statement, without layout, comments and the case of unquoted text. It is

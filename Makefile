@@ -27,11 +27,12 @@
 #   make ui-gallery      build/ui-gallery/index.html: every page in every state, width and theme, and what changed since the last run
 #   make docs            docs/reference/ from the code, then the site with search in build/site; a broken link fails
 #   make leaks [ARGS=…]   1,000 canaries in classified columns, and everything that is served to each role
+#   make wheel           dist/headrace-VERSION-py3-none-any.whl, with every package beside it and the web UI: uvx --from dist/headrace-*.whl headrace demo
 #   make sbom [WHEEL=dist/….whl]   build/sbom.json: the wheel and its locked dependencies, in CycloneDX
 #   make lock            resolve requirements/ again from pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test test-system test-trunk test-dbt test-constructs lint size faults lab simulate evaluations values lineage mutants advice bench ratios docs leaks sbom lock ui ui-dev ui-test screenshots ui-gallery test-languages test-adf test-airflow
+.PHONY: help demo check test test-system test-trunk test-dbt test-constructs lint size faults lab simulate evaluations values lineage mutants advice bench ratios docs leaks wheel sbom lock ui ui-dev ui-test screenshots ui-gallery test-languages test-adf test-airflow
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
@@ -184,6 +185,9 @@ ui-gallery: ui build/.dev
 
 leaks: build/.dev
 	@$(BIN)/python -m pytest -q -s tests/web/test_leaks.py -m slow $(ARGS)
+
+wheel: build/.dev ui
+	@$(BIN)/python -m scripts.wheel
 
 sbom: build/.dev
 	@$(BIN)/python -m scripts.sbom $(WHEEL)

@@ -160,6 +160,7 @@ NOT_RUN = {
         "pip install 'headrace-cloud[aws]'",
     ): "fetches packages",
     ("docs/how-to/install.md", "git clone <the repository> headrace"): "fetches packages",
+    ("docs/how-to/install.md", "make wheel"): "fetches packages",
     ("docs/how-to/metrics.md", "scrape_configs:"): "Prometheus' own configuration",
     ("docs/how-to/metrics.md", "groups:"): "Prometheus' own configuration",
     ("docs/how-to/notify.md", "[notify.mail]"): "names servers that aren't there",

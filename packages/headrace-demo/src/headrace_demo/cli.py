@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import os
 import shlex
 import shutil
 import sys
@@ -175,7 +176,9 @@ def _shell_lines(response: DemoResponse, *, elsewhere: bool) -> list[str]:
     activate = Path(sys.prefix, "bin", "activate")
     result = shutil.which("headrace")
     needed = activate.exists() and (
-        result is None or not Path(result).resolve().is_relative_to(Path(sys.prefix).resolve())
+        result is None
+        or "UV" in os.environ  # `uvx`, `uv run`: only what they start finds it
+        or not Path(result).resolve().is_relative_to(Path(sys.prefix).resolve())
     )
     folder = str(Path(response.directory).absolute()) if elsewhere else response.directory
     enter = f"cd {shlex.quote(folder)}"

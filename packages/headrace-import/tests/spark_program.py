@@ -1,5 +1,5 @@
 """Run queries in Spark, in an environment of its own: reads JSON (`ansi`, `tables`, `queries`),
-writes a pickled list of rows, None where a query stops. Arguments: both files.
+writes Spark's version and a list of rows, None where a query stops, pickled. Arguments: both files.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def main(asked_file: str, answers_file: str) -> None:
             answers.append([tuple(row) for row in spark.sql(query).collect()])
         except PySparkException:
             answers.append(None)
-    Path(answers_file).write_bytes(pickle.dumps(answers))
+    Path(answers_file).write_bytes(pickle.dumps((spark.version, answers)))
 
 
 if __name__ == "__main__":

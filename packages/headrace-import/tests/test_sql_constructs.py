@@ -11,6 +11,7 @@ import json
 import os
 import pickle
 import random
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -122,6 +123,12 @@ def translated(query: str, dialect: str) -> str:
     return "" if checked.unproven else checked.tree.sql("duckdb")
 
 
+def assert_edition(dialect: str, version: str) -> None:
+    """Would catch: a proof by an older version than the one that the table names."""
+    least = [int(part) for part in str(table()[dialect]["edition"]).split(".")]
+    assert [int(part) for part in re.findall(r"\d+", version)[: len(least)]] >= least, version
+
+
 @pytest.fixture
 def postgres(postgresql: Database) -> Iterator[Engine]:
     """PostgreSQL with the rows."""
@@ -130,6 +137,8 @@ def postgres(postgresql: Database) -> Iterator[Engine]:
     postgresql.execute(f"create database {name} template template0 encoding 'UTF8' {locale}")
     url = postgresql._replace(name=name).url_of_socket
     with psycopg.connect(url, autocommit=True) as connection:
+        ((version,),) = connection.execute("show server_version").fetchall()
+        assert_edition("postgres", version)
         connection.execute("set timezone = 'UTC'")
         for statement in tables():
             connection.execute(statement.encode())
@@ -151,6 +160,7 @@ def test_what_is_carried_has_the_rows_of_postgresql(postgres: Engine) -> None:
 
 def test_what_is_carried_has_the_rows_of_sqlite() -> None:
     """Would catch: an entry of the table under which other rows are published."""
+    assert_edition("sqlite", sqlite3.sqlite_version)
     with closing(sqlite3.connect(":memory:")) as connection:
         for statement in tables():
             connection.execute(statement)
@@ -171,6 +181,7 @@ def test_what_is_carried_has_the_rows_of_mariadb(mariadb: MariaDatabase) -> None
         host=mariadb.host, port=mariadb.port, user=mariadb.user, password=mariadb.password,
         database=mariadb.name, autocommit=True, charset="utf8mb4",
     )  # fmt: skip
+    assert_edition("mysql", opened.get_server_info().removeprefix("5.5.5-"))
     with closing(opened) as connection, connection.cursor() as cursor:
         for statement in tables({"ts": "datetime(6)"}, backslash="\\\\"):
             cursor.execute(statement)
@@ -206,7 +217,9 @@ def test_what_is_carried_has_the_rows_of_spark(ansi: bool, tmp_path: Path) -> No
     question.write_text(json.dumps(content), encoding="utf-8")
     program = Path(__file__).with_name("spark_program.py")
     subprocess.run([python, program, question, answers], check=True, capture_output=True)
-    rows = dict(zip(asked, pickle.loads(answers.read_bytes()), strict=True))
+    version, found = pickle.loads(answers.read_bytes())
+    assert_edition("spark", version)
+    rows = dict(zip(asked, found, strict=True))
     _assert_same_rows(Engine("spark", rows.get), stops_max=0.2)
 
 
@@ -375,10 +388,29 @@ def test_known_types_decide(dialect: str, query: str, named: str) -> None:
     assert any(named in reason for reason in reasons) if named else not reasons, reasons
 
 
+def table() -> dict[str, dict[str, object]]:
+    text = Path(sql_guard.__file__).with_name("sql_constructs.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text)
+
+
+@pytest.mark.parametrize("dialect", sorted(table().keys() - {"core", "exact"}))
+def test_each_construct_has_its_source(dialect: str) -> None:
+    """Would catch: a construct that is carried though nothing says what it means there."""
+    section = table()[dialect]
+    assert section["edition"]
+    if "engine" in section:
+        assert "test_sql_constructs.py" in str(section["proof"])
+        return
+    assert str(section["documentation"]).startswith("https://")
+    pages = table()[str(section.get("sources_of", dialect))]["sources"]
+    assert isinstance(pages, dict)
+    named = [name for names in pages.values() for name in names.split()]
+    assert sorted(named) == sorted(constructs(dialect))
+
+
 def test_each_entry_of_the_table_can_be_followed() -> None:
     """Would catch: a condition, a rewriting or an argument that nothing knows."""
-    text = Path(sql_guard.__file__).with_name("sql_constructs.toml").read_text(encoding="utf-8")
-    for dialect, section in tomllib.loads(text).items():
+    for dialect, section in table().items():
         assert section["proof"], dialect
         for name, entry in constructs(dialect).items():
             known = name.partition(":")[0]

@@ -35,8 +35,13 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "factory"
 
 
-@pytest.mark.parametrize("how", ["Failed", "Skipped", "Completed"])
-def test_what_follows_an_activity_after_a_failure_is_a_persons(root: Path, how: str) -> None:
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [("Failed", "has failed"), ("Skipped", "was skipped"), ("Completed", "has ended")],
+)
+def test_what_follows_an_activity_after_a_failure_is_a_persons(
+    root: Path, how: str, words: str
+) -> None:
     """Would catch a command that runs each time, although the factory runs it after failures."""
     after = [_notebook("Next", ["Tell"]), _notebook("Last", ["Next"])]
     pipeline(root, "p", [_notebook("A"), _notebook("Tell", {"A": how}), *after])
@@ -45,6 +50,16 @@ def test_what_follows_an_activity_after_a_failure_is_a_persons(root: Path, how: 
         "command", "person", "person", "person",
     ]  # fmt: skip
     assert "`Tell` before it" in found["p/Next"].why
+    assert found["p/Tell"].why == f"it runs when `A` {words}"
+
+
+def test_what_an_unknown_activity_holds_is_not_said_to_be_repeated(root: Path) -> None:
+    """Would catch "repeats it", which only an Until does."""
+    held = {"activities": [_notebook("In")]}
+    pipeline(root, "p", [activity("New", "NewThing", settings=held)])
+    found = _imported(root)
+    assert [str(item.verdict) for item in found.values()] == ["person", "person"]
+    assert found["p/New/In"].why == "`New`, of a type that isn't known, decides whether it runs"
 
 
 def test_what_a_container_or_a_pipeline_does_after_a_failure_is_a_persons(root: Path) -> None:

@@ -266,7 +266,11 @@ def _branches(activity: Activity) -> Iterator[tuple[list[JsonObject], list[Scope
     elif kind == "switch":
         yield from _of_switch(activity)
     else:
-        obstacle = f"`{activity.name}` repeats it until a condition holds that only a run knows"
+        obstacle = (
+            f"`{activity.name}` repeats it until a condition holds that only a run knows"
+            if kind == "until"
+            else f"`{activity.name}`, of a type that isn't known, decides whether it runs"
+        )
         yield objects_of(settings, "activities"), activity.scopes, obstacle
 
 

@@ -111,13 +111,17 @@ def _obstructed(activity: Activity) -> Outcome:
     return Outcome(activity, Verdict.PERSON, activity.obstacle, todo)
 
 
+_ENDS = {"completed": "has ended", "failed": "has failed", "skipped": "was skipped"}
+"""The factory's conditions on how an activity ends, in words."""
+
+
 def _on_failure(activity: Activity, conditions: set[str]) -> Outcome:
     after = ", ".join(f"`{upstream.name}`" for upstream in activity.upstream)
-    states = " or ".join(sorted(conditions - {"succeeded"}))
+    states = " or ".join(_ENDS.get(each, each) for each in sorted(conditions - {"succeeded"}))
     todo = "an incident tells its owner of failures: notify them there, or drop the activity"
     if "completed" in conditions:
         todo = "it also runs after a failure: decide whether it may wait for success (`depends:`)"
-    return Outcome(activity, Verdict.PERSON, f"it runs when {after} has {states}", todo)
+    return Outcome(activity, Verdict.PERSON, f"it runs when {after} {states}", todo)
 
 
 def _wait(activity: Activity, context: Context) -> Outcome:

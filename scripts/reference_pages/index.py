@@ -84,6 +84,7 @@ HOW_TO = {
         "incidents",
         "notify",
         "figures",
+        "document",
         "simplify",
         "what-if",
         "badges",

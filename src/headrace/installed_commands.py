@@ -25,6 +25,7 @@ IN_PACKAGES = {
     "demo": "headrace-demo",
     "mcp": "headrace-agents",
     "lsp": "headrace-lsp",
+    "docs": "headrace-docs",
     "badge": "headrace-ui",
     **dict.fromkeys(
         (

@@ -148,6 +148,7 @@ def _first_days() -> Iterator[Step]:
         "why revenue@2025-03-03",
         "lineage revenue",
         "export dbt-manifest",
+        "docs build",
         "versions",
         "connections test",
         "notify",

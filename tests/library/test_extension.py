@@ -29,5 +29,5 @@ def test_a_name_is_there(name: str) -> None:
 
 
 def test_another_name_is_no_name() -> None:
-    with pytest.raises(AttributeError, match="no attribute 'status'"):
-        _ = extension.status
+    with pytest.raises(AttributeError, match="no attribute 'stand'"):
+        _ = extension.stand

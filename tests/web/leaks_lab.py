@@ -348,6 +348,7 @@ NOT_ASKED = {
     "conformance": "tries a program on rows of its own",
     "db": "needs the role admin, who may read everything; its copies are private files",
     "demo": "makes a project of its own",
+    "docs": "answers with a folder and counts; no value of a row is in its files",
     "dev": "a server; its answers are those of `serve`",
     "erase": "needs the role admin, who may read everything",
     "explain": "pages about codes",

@@ -27,8 +27,8 @@ GROUPS = ("start", "look", "act", "change", "operate")
 _ORDER = [
     "demo", "init", "status", "ls", "what-if", "why", "badge", "bottleneck", "complexity",
     "costs", "runs", "logs", "deliveries", "incidents", "incident", "quarantine", "checks",
-    "lineage", "read", "diff", "sql", "explain", "versions", "access", "audit", "fix", "run",
-    "backfill", "backfills", "approvals", "approve", "reject", "receive", "try", "retry",
+    "lineage", "docs", "read", "diff", "sql", "explain", "versions", "access", "audit", "fix",
+    "run", "backfill", "backfills", "approvals", "approve", "reject", "receive", "try", "retry",
     "cancel", "pause", "resume", "waive", "exports", "unpublish", "erase", "hold", "test",
     "schema", "validate", "lsp", "render", "optimize", "ab", "plan", "apply", "contract",
     "classify", "export", "token", "keys", "freeze", "unfreeze", "user", "session", "connections",
@@ -61,7 +61,6 @@ RENAMED = {"withdraw": "unpublish"}
 """Former name → command. It works until the minor version after the next, with a note."""
 
 NOT_BUILT = {
-    "docs": "use `headrace ls` and `headrace lineage ASSET`",
     "expect": "use `expect:` in the source's file",
     "handover": "use `headrace status` and `headrace runs --failed`",
     "maintenance": "nothing can be declared ahead yet",

@@ -1,0 +1,1 @@
+"""A Headrace project described by what is applied and what ran: `headrace docs`."""

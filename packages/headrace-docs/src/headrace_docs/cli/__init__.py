@@ -1,0 +1,1 @@
+"""`headrace docs` on a terminal."""

@@ -1,0 +1,70 @@
+"""`headrace docs`: files that describe the project."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from headrace.extension import (
+    CommandGroup,
+    CommandOutput,
+    Invocation,
+    Option,
+    counted,
+    terminal_command,
+)
+from headrace_docs.responses.description import SiteResponse
+
+As = Annotated[
+    str | None,
+    Option(
+        "--as",
+        metavar="ROLE[:SCOPE]",
+        help="with the rights of a role, such as viewer:domain=sales (default: yours)",
+    ),
+]
+
+
+@terminal_command("headrace_docs.services.describe:describe")
+def _build(
+    invocation: Invocation,
+    out: Annotated[
+        Path | None,
+        Option("--out", metavar="DIR", help="where it is written (default: target/docs)"),
+    ] = None,
+    role: As = None,
+    window: str = "30d",
+) -> int:
+    """Write a site about the project: what is applied, how it stands, which promises are kept.
+
+    It opens from the folder, without a server or a network. It has what you may see, and no values
+    of rows.
+    """
+    from headrace_docs.services.site import build_site, described_as
+
+    session = invocation.session
+    described = described_as(session, role, window)
+    folder = out if out is not None else session.root / "target/docs"
+    invocation.show(build_site(session, folder, described), _render_site)
+    return 0
+
+
+def _render_site(response: SiteResponse, page: CommandOutput) -> None:
+    page.say(f"✓ {response.folder}/index.html", "good")
+    page.facts(
+        counted(response.pages, "page"),
+        f"{response.bytes / 1e6:,.1f} MB",
+        f"as of {response.at:%Y-%m-%d %H:%M}",
+        "nothing applied" if response.version is None else f"version {response.version}",
+        f"for {response.reader}",
+    )
+    for row in response.problems:
+        page.say(f"{row.severity}: {row.file}:{row.line}: {row.message}", "warn")
+
+
+docs_command = CommandGroup(
+    "Files that describe the project, made of what is applied and what ran.",
+    {"build": _build},
+    group="look",
+    summary="write a site about the project, made of what is applied and what ran",
+)

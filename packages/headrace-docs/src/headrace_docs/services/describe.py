@@ -1,0 +1,312 @@
+"""The description of a project that all documentation is written from."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+
+from headrace.extension import (
+    SEE,
+    Asset,
+    ColumnProfile,
+    Compiled,
+    Contract,
+    Lineage,
+    Option,
+    Project,
+    ProjectSession,
+    Source,
+    VersionRow,
+    column_classes,
+    command,
+    compile_lineage,
+    hidden,
+    incidents,
+    node_row,
+    project_state,
+    rendered,
+    status,
+    typed_columns,
+    usable,
+    versions,
+)
+from headrace_docs.responses.description import (
+    AppliedChange,
+    DescribedCheck,
+    DescribedColumn,
+    DescribedConsumer,
+    DescribedContract,
+    DescribedNode,
+    DescribedOwner,
+    Description,
+    ReadEdge,
+    StepRow,
+)
+from headrace_docs.services.glossary import glossary
+
+WINDOW = "30d"
+_PROFILES = msgspec.json.Decoder(dict[str, ColumnProfile]).decode
+_NEWEST = (
+    "select p.rows, f.columns from publication p left join profile f on f.epoch = p.epoch and"
+    " f.n = p.n and f.partition = p.partition and f.node = p.node where p.node = :node and"
+    " p.partition = :partition and p.ended_snapshot is null"
+)
+Neighbours = Mapping[tuple[str, str], Sequence[StepRow]]
+"""(node, column) → the columns beside it."""
+
+
+@command("docs build", SEE, lists=True)
+def describe(
+    session: ProjectSession,
+    *,
+    window: Annotated[
+        str, Option("--window", metavar="D", help="over which promises are counted (30d)")
+    ] = WINDOW,
+    reader: str = "",
+) -> Description:
+    """Return the applied project as the caller may see it; before the first apply, as declared.
+
+    `reader` names whose rights the session has. Texts are without the values that they mark, for
+    every reader: files are passed on to others. Raise UsageError for an invalid window,
+    InvalidProject if nothing is applied and the files have errors.
+    """
+    compiled = session.compiled or usable(session.declared())
+    standing = status(session, window=window)
+    nodes = _nodes(session, compiled)
+    columns = {
+        node.name: {column.name.lower(): column.name for column in node.columns} for node in nodes
+    }
+    terms, problems = glossary(session.root, columns)
+    project, limited = compiled.project, session.visible is not None
+    by_name = {row.name: row for row in standing.consumers}
+    return Description(
+        project=project.settings.name,
+        env=session.env,
+        timezone=session.timezone,
+        at=standing.now,
+        observed_at=standing.observed_at,
+        version=session.version,
+        reader=reader or session.identity.who,
+        limited=limited,
+        window=window,
+        headline=hidden(standing.headline),
+        nodes=nodes,
+        consumers=[
+            DescribedConsumer(
+                name=name,
+                domain=declared.domain,
+                description=declared.description,
+                tags=list(declared.tags),
+                importance=declared.importance,
+                place=f"{declared.place.file}:{declared.place.line}",
+                standing=rendered(by_name[name], hidden),
+            )
+            for name, declared in sorted(project.consumers.items())
+            if name in by_name and session.shows(name)
+        ],
+        owners=[
+            DescribedOwner(
+                owner=name, kind=owner.kind, contact=list(owner.contact), manager=owner.manager
+            )
+            for name, owner in sorted(project.owners.items())
+        ],
+        incidents=rendered(incidents(session, every=True), hidden),
+        terms=terms,
+        problems=problems,
+        changes=None if limited else list(_changes(versions(session))),
+    )
+
+
+# Sources and assets
+
+
+def _nodes(session: ProjectSession, compiled: Compiled) -> list[DescribedNode]:
+    """Return the sources and assets that the session shows, by name."""
+    project = compiled.project
+    names = sorted(name for name in compiled.nodes if session.shows(name))
+    standing = _standing(session, names)
+    lineage = session.lineage or compile_lineage(compiled, session.data_folder / "cache")
+    typed = {name: typed_columns(session, name, compiled) for name in names}
+    above, below = _column_lineage(lineage, typed)
+    readers = _readers(compiled)
+    results = []
+    for name in names:
+        node = project.source_or_asset(name)
+        assert node is not None
+        stands = standing.get(name, {})
+        profiles = _PROFILES(stands.pop("profiles", None) or b"{}")
+        row = node_row(project, name)
+        results.append(
+            DescribedNode(
+                name=name,
+                kind=row.body or row.kind,
+                owner=node.owner,
+                domain=node.domain,
+                description=node.description,
+                tags=list(node.tags),
+                partition=row.partition,
+                materialize=node.materialize if isinstance(node, Asset) else None,
+                retain=node.retain,
+                place=f"{node.place.file}:{node.place.line}",
+                contract=_contract(project.contracts.get(node.contract or name)),
+                checks=_checks(node),
+                columns=_columns(project, name, typed[name], profiles, (above, below)),
+                reads=_reads(compiled, name),
+                read_by=readers.get(name, []),
+                **{**_NEVER, **stands},
+            )
+        )
+    return results
+
+
+_NEVER: dict[str, Any] = {
+    "state": "never",
+    "newest": None,
+    "published_at": None,
+    "rows": None,
+    "verdict": None,
+}
+
+
+def _standing(session: ProjectSession, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return the state of each node and of its newest partition, as fields of DescribedNode."""
+    if session.store is None or session.compiled is None:
+        return {}
+    results = {}
+    with project_state(session, session.clock.now_us()) as snapshot:
+        for name in names:
+            stands: dict[str, Any] = {"state": str(snapshot.nodes.states.get(name, "never"))}
+            newest = snapshot.facts.newest(name)
+            if newest is not None:
+                values = {"node": name, "partition": newest.partition}
+                rows, profiles = snapshot.tx.execute(_NEWEST, values).fetchone() or (None, None)
+                stands |= {
+                    "newest": newest.partition,
+                    "published_at": session.instant(newest.at_us),
+                    "verdict": newest.verdict,
+                    "rows": rows,
+                    "profiles": profiles,
+                }
+            results[name] = stands
+    return results
+
+
+def _checks(node: Source | Asset) -> list[DescribedCheck]:
+    return [
+        DescribedCheck(name=check.name, kind=check.kind, severity=check.severity.value)
+        for check in node.checks
+    ]
+
+
+def _contract(contract: Contract | None) -> DescribedContract | None:
+    if contract is None:
+        return None
+    return DescribedContract(
+        name=contract.name,
+        version=contract.version,
+        status=contract.status,
+        service=[
+            " ".join(filter(None, (level.property, level.value, level.unit)))
+            for level in contract.service
+        ],
+        unenforced=list(contract.unenforced),
+    )
+
+
+def _columns(
+    project: Project,
+    name: str,
+    typed: Sequence[tuple[str, str]],
+    profiles: Mapping[str, ColumnProfile],
+    beside: tuple[Neighbours, Neighbours],
+) -> list[DescribedColumn]:
+    classes = column_classes(project, name)
+    above, below = beside
+    rows = []
+    for column, kind in typed:
+        profile, declared = profiles.get(column), classes.get(column.lower())
+        key = (name, column.lower())
+        rows.append(
+            DescribedColumn(
+                name=column,
+                type=kind,
+                classification=None if declared is None else declared.name,
+                masked=declared is not None,
+                profiled=None if profile is None else profile.rows,
+                nulls=None if profile is None else profile.nulls,
+                distinct=None if profile is None else profile.distinct,
+                comes_from=list(above.get(key, ())),
+                goes_into=list(below.get(key, ())),
+            )
+        )
+    return rows
+
+
+# Lineage by node and by column
+
+
+def _reads(compiled: Compiled, name: str) -> list[ReadEdge]:
+    node = compiled.nodes[name]
+    inputs = [(spec.node, spec.mode.value) for spec in node.inputs]
+    edges = dict([*((other, "depends") for other in node.depends), *inputs])
+    return [ReadEdge(node=other, mode=mode) for other, mode in sorted(edges.items())]
+
+
+def _readers(compiled: Compiled) -> dict[str, list[ReadEdge]]:
+    """Return who reads each node: assets, then consumers, each by name."""
+    readers: dict[str, list[ReadEdge]] = defaultdict(list)
+    for name in sorted(compiled.nodes):
+        for edge in _reads(compiled, name):
+            readers[edge.node].append(ReadEdge(node=name, mode=edge.mode))
+    for name, consumer in sorted(compiled.project.consumers.items()):
+        for read in dict.fromkeys(text.partition(".")[0] for text in consumer.reads):
+            readers[read].append(ReadEdge(node=name, mode="consumer"))
+    return readers
+
+
+def _column_lineage(
+    lineage: Lineage, typed: Mapping[str, Sequence[tuple[str, str]]]
+) -> tuple[Neighbours, Neighbours]:
+    """Return which columns each column is computed from directly, and the same from below."""
+    above: dict[tuple[str, str], list[StepRow]] = {}
+    below: dict[tuple[str, str], list[StepRow]] = defaultdict(list)
+    for name, columns in typed.items():
+        for column, _ in columns:
+            steps = {
+                (node, other): transformation.value
+                for node, other, transformation in reversed(list(lineage.deciding(name, column)))
+            }
+            rows = [
+                StepRow(node=node, column=other, transformation=how)
+                for (node, other), how in sorted(steps.items())
+            ]
+            above[name, column.lower()] = rows
+            for row in rows:
+                step = StepRow(node=name, column=column, transformation=row.transformation)
+                below[row.node, row.column.lower()].append(step)
+    return above, below
+
+
+# Applied versions
+
+
+def _changes(rows: Sequence[VersionRow]) -> Iterator[AppliedChange]:
+    """Yield each version with the files that differ from the one before, newest first."""
+    befores = [*rows[1:], None] if rows else []
+    for row, before in zip(rows, befores, strict=True):
+        old = {} if before is None else {file.path: file.sha256 for file in before.files}
+        new = {file.path: file.sha256 for file in row.files}
+        at: datetime = row.at
+        yield AppliedChange(
+            version=row.version,
+            at=at,
+            by=row.by,
+            plan_id=row.plan_id,
+            added=sorted(new.keys() - old.keys()),
+            changed=sorted(path for path in new.keys() & old.keys() if new[path] != old[path]),
+            removed=sorted(old.keys() - new.keys()),
+        )

@@ -1,0 +1,1 @@
+"""The pages of the site, from a description of a project to HTML. They read no state."""

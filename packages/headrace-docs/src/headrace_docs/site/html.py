@@ -1,0 +1,68 @@
+"""Elements of HTML and SVG, in which every text is escaped unless it is an element itself."""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import re
+from collections.abc import Iterable
+from urllib.parse import quote
+
+_NO_CHARACTERS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+_VOID = frozenset({"meta", "link", "input", "br"})
+_SLUG = re.compile(r"[^a-z0-9]+")
+
+
+class Html(str):
+    """Markup, as opposed to text."""
+
+    __slots__ = ()
+
+
+def text(value: object) -> Html:
+    """Return a value as markup; characters that XML can't hold become U+FFFD."""
+    if isinstance(value, Html):
+        return value
+    return Html(html.escape(_NO_CHARACTERS.sub("\ufffd", str(value))))
+
+
+def tag(element: str, /, *children: object, **attributes: object) -> Html:
+    """Return an element. A trailing `_` of an attribute is dropped, other `_` become `-`.
+
+    Children and attributes that are None are left out.
+    """
+    pairs = "".join(
+        f' {key.rstrip("_").replace("_", "-")}="{text(value)}"'
+        for key, value in attributes.items()
+        if value is not None
+    )
+    if element in _VOID:
+        return Html(f"<{element}{pairs}>")
+    return Html(f"<{element}{pairs}>{joined(children)}</{element}>")
+
+
+def joined(parts: Iterable[object], between: str = "") -> Html:
+    """Return parts as one piece of markup, without those that are None."""
+    return Html(between.join(text(part) for part in parts if part is not None))
+
+
+def bdi(value: object) -> Html:
+    """Return a name that keeps its own direction, whatever stands around it."""
+    return tag("bdi", value)
+
+
+def link(href: str, name: object) -> Html:
+    """Return a link whose text is a name."""
+    return tag("a", bdi(name), href=href)
+
+
+def slug(name: str) -> str:
+    """Return a file name of any name: readable, and different for different names."""
+    readable = _SLUG.sub("-", name.lower()).strip("-")[:40]
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return f"{readable}-{digest}" if readable else digest
+
+
+def anchor(kind: str, name: str) -> str:
+    """Return the id of a part of a page, which is also its address behind `#`."""
+    return f"{kind}-{quote(_NO_CHARACTERS.sub('_', name), safe='')}"

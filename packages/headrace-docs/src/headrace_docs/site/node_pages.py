@@ -1,0 +1,201 @@
+"""The page of a source or an asset."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from urllib.parse import quote
+
+from headrace.extension import IncidentRow
+from headrace_docs.responses.description import (
+    DescribedColumn,
+    DescribedNode,
+    ReadEdge,
+    StepRow,
+)
+from headrace_docs.site.frame import (
+    Frame,
+    Page,
+    domain_address,
+    facts,
+    listed,
+    prose,
+    row,
+    state,
+    table,
+    when,
+)
+from headrace_docs.site.html import Html, anchor, bdi, joined, link, tag
+from headrace_docs.site.lineage_picture import Box, lineage_picture
+
+OPAQUE = "opaque"
+"""How a column reaches those of code that isn't SQL: it may reach all of them."""
+STEPS_MAX = 8
+"""Columns beside a column that its row names."""
+
+
+class NodePages:
+    """Writes the pages of sources and assets.
+
+    `terms` maps (node, column in lower case) to terms, `incidents` nodes to what happened there.
+    """
+
+    def __init__(
+        self,
+        frame: Frame,
+        terms: Mapping[tuple[str, str], Sequence[str]],
+        incidents: Mapping[str, Sequence[IncidentRow]],
+    ) -> None:
+        self._frame, self._terms, self._incidents = frame, terms, incidents
+        self._kinds = {node.name: node.kind for node in frame.described.nodes}
+
+    def page(self, node: DescribedNode) -> Page:
+        """Return the page of one node."""
+        here = self._incidents.get(node.name, ())
+        return self._frame.page(
+            f"nodes/{node.name}.html",
+            node.name,
+            prose(node.description),
+            facts(
+                ("state", _standing(node)),
+                ("kind", "source" if node.kind == "source" else f"asset in {node.kind}"),
+                ("owner", link(f"../owners.html#{anchor('owner', node.owner)}", node.owner)),
+                ("domain", node.domain and link(f"../{domain_address(node.domain)}", node.domain)),
+                ("partitions", _partitions(node)),
+                ("rows kept for", node.retain),
+                ("stored as", node.materialize),
+                ("tags", joined((bdi(tag_) for tag_ in node.tags), ", ")),
+                ("declared in", node.place),
+            ),
+            tag("h2", "Lineage"),
+            self._picture(node),
+            self._edges("Reads", node.reads),
+            self._edges("Read by", node.read_by),
+            tag("h2", "Columns"),
+            self._columns(node),
+            tag("h2", "Contract and checks"),
+            *_promises(node),
+            tag("h2", "Incidents") if here else None,
+            listed([incident_link(row, "../") for row in here]) if here else None,
+            part="catalogue.html",
+        )
+
+    def _picture(self, node: DescribedNode) -> Html:
+        return lineage_picture(
+            self._box(node.name),
+            [self._box(edge.node) for edge in node.reads],
+            [self._box(edge.node) for edge in node.read_by],
+        )
+
+    def _box(self, name: str) -> Box:
+        if name in self._frame.consumers:
+            return Box(name, "consumer")
+        return Box(name, "source" if self._kinds.get(name) == "source" else "asset")
+
+    def _edges(self, title: str, edges: Sequence[ReadEdge]) -> Html:
+        items = [
+            joined(
+                [self._frame.node_link(edge.node, "../"), tag("span", _mode(edge), class_="soft")]
+            )
+            for edge in edges
+        ]
+        return joined([tag("h3", title), listed(items) if items else tag("p", "Nothing.")])
+
+    def _columns(self, node: DescribedNode) -> Html:
+        if not node.columns:
+            return tag("p", "Nothing is known of its columns yet.")
+        rows = [self._column(node, column) for column in node.columns]
+        heads = ("column", "type", "classification", "term", "nulls", "distinct", "from", "into")
+        return table(f"Columns of {node.name}", heads, rows)
+
+    def _column(self, node: DescribedNode, column: DescribedColumn) -> Html:
+        terms = self._terms.get((node.name, column.name.lower()), ())
+        cells = (
+            column.type,
+            column.classification and f"{column.classification}{', masked' * column.masked}",
+            joined(
+                (link(f"../glossary.html#{anchor('term', name)}", name) for name in terms), ", "
+            ),
+            _share(column.nulls, column.profiled),
+            None if column.distinct is None else f"{column.distinct:,}",
+            self._steps(column.comes_from),
+            self._steps(column.goes_into),
+        )
+        name = tag("th", bdi(column.name), scope="row", id=anchor("column", column.name))
+        return tag("tr", name, *(tag("td", "" if cell is None else cell) for cell in cells))
+
+    def _steps(self, steps: Sequence[StepRow]) -> Html:
+        """Return links to columns; of code that isn't SQL, one to the node."""
+        codes = dict.fromkeys(step.node for step in steps if step.transformation == OPAQUE)
+        links = [self._step(step) for step in steps if step.transformation != OPAQUE]
+        links += [joined([self._frame.node_link(name, "../"), " (code)"]) for name in codes]
+        more = [f"{len(links) - STEPS_MAX:,} more"] if len(links) > STEPS_MAX else []
+        return joined([*links[:STEPS_MAX], *more], ", ")
+
+    def _step(self, step: StepRow) -> Html:
+        return tag(
+            "a",
+            bdi(f"{step.node}.{step.column}"),
+            href=f"{quote(step.node)}.html#{anchor('column', step.column)}",
+            title=step.transformation.replace("_", " "),
+        )
+
+
+def incident_link(incident: IncidentRow, up: str) -> Html:
+    """Return a line about an incident with a link to it."""
+    return joined(
+        [
+            link(f"{up}incidents.html#{incident.id}", incident.id),
+            " ",
+            state(incident.state),
+            " ",
+            tag("span", incident.cause.summary, dir="auto"),
+        ]
+    )
+
+
+def _standing(node: DescribedNode) -> Html:
+    if node.newest is None:
+        return joined([state(node.state), " nothing is published"])
+    rows = "" if node.rows is None else f", {node.rows:,} rows"
+    return joined(
+        [
+            state(node.state),
+            f" newest {node.newest}{rows}, ",
+            node.verdict or "unchecked",
+            ", published ",
+            when(node.published_at),
+        ]
+    )
+
+
+def _partitions(node: DescribedNode) -> str | None:
+    return "one, the whole" if node.partition == "*" else node.partition
+
+
+def _mode(edge: ReadEdge) -> str | None:
+    return None if edge.mode in ("required", "consumer") else f" {edge.mode}"
+
+
+def _share(nulls: int | None, rows: int | None) -> str | None:
+    if nulls is None or not rows:
+        return None
+    return "0 %" if nulls == 0 else f"{max(nulls / rows, 0.001):.1%}".replace("%", " %")
+
+
+def _promises(node: DescribedNode) -> list[Html]:
+    contract, parts = node.contract, []
+    if contract is None:
+        parts.append(tag("p", "It has no contract."))
+    else:
+        named = joined([bdi(contract.name), f" {contract.version}, {contract.status}"])
+        parts.append(
+            facts(
+                ("contract", named),
+                ("service levels", joined((bdi(level) for level in contract.service), ", ")),
+                ("not enforced", joined((bdi(text) for text in contract.unenforced), ", ")),
+            )
+        )
+    if not node.checks:
+        return [*parts, tag("p", "It has no checks of its own.")]
+    rows = [row(bdi(check.name), check.kind, check.severity) for check in node.checks]
+    return [*parts, table(f"Checks of {node.name}", ("check", "kind", "severity"), rows)]

@@ -1,0 +1,73 @@
+"""The site in a browser, from its folder: three widths, two themes, and the search."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from documented_shop import documented_shop, opened
+from playwright.sync_api import Page, expect
+
+from benchmarks.ui_browser import CHROMIUM, browser
+from headrace_docs.services.site import build_site, described_as
+
+AXE = Path(__file__).parents[3] / "ui/node_modules/axe-core/axe.min.js"
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+PAGES = (
+    *("index", "catalogue", "consumers", "incidents", "domains", "owners", "glossary", "changes"),
+    *("search", "nodes/clean", "nodes/orders", "consumers/morning-report"),
+)
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(not CHROMIUM, reason="no chromium here (apt install chromium)"),
+    pytest.mark.skipif(not AXE.is_file(), reason=f"axe-core isn't installed: {AXE}"),
+]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    shop = documented_shop(tmp_path_factory.mktemp("looked-at") / "shop")
+    session = opened(shop)
+    build_site(session, shop / "site", described_as(session, None))
+    return shop / "site"
+
+
+def found_by_axe(page: Page) -> list[str]:
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    # it would ask for style sheets, which no page of a folder may
+    result = page.evaluate(f"axe.run({{preload: false, runOnly: {json.dumps(RULES)}}})")
+    assert len(result["passes"]) > 15
+    return [
+        f"{item['id']}: {[node['html'] for node in item['nodes']]}" for item in result["violations"]
+    ]
+
+
+def test_pages_keep_nobody_out_and_run_nothing(site: Path) -> None:
+    """Would catch: a page that is too wide, unreadable, without names, or in which markup runs."""
+    problems: list[str] = []
+    with browser() as chromium:
+        for theme, width in (("light", 375), ("dark", 1280), ("light", 1920)):
+            context = chromium.new_context(
+                color_scheme=theme, viewport={"width": width, "height": 900}
+            )
+            page = context.new_page()
+            page.on("console", lambda message: problems.append(message.text))
+            page.on("pageerror", lambda error: problems.append(str(error)))
+            for name in PAGES:
+                page.goto((site / f"{name}.html").as_uri())
+                where = f"{name} at {width} in {theme}"
+                problems.extend(f"{where}: {item}" for item in found_by_axe(page))
+                wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+                problems.extend([f"{where}: {wide} px too wide"] * (wide > 0))
+                assert page.title() != "hacked"
+            context.close()
+        assert not problems
+        page = chromium.new_page()
+        page.goto((site / "search.html").as_uri())
+        page.get_by_role("searchbox").fill("AMOUNT clean")
+        expect(page.get_by_role("status")).to_have_text("1 found")
+        page.get_by_role("link", name="clean").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("clean")
+        page.go_back()
+        expect(page.get_by_role("searchbox")).to_have_value("AMOUNT clean")

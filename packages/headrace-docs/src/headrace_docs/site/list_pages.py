@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
-from headrace.extension import AvailabilityRow, IncidentRow
+from headrace.extension import AvailabilityRow, ConsumerRow, IncidentRow, counted
 from headrace_docs.responses.description import (
     AppliedChange,
     DescribedConsumer,
@@ -35,36 +35,42 @@ NONE_DOMAIN = "no domain"
 def overview(frame: Frame) -> Page:
     """Return the first page."""
     described = frame.described
-    kinds = Counter("source" if node.kind == "source" else "asset" for node in described.nodes)
-    waiting = [row for row in described.incidents if row.state != "resolved"]
+    kinds = Counter(node.kind == "source" for node in described.nodes)
     counts = [
-        f"{kinds['source']:,} sources",
-        f"{kinds['asset']:,} assets",
-        f"{len(described.consumers):,} consumers",
-        f"{len(described.owners):,} owners",
+        counted(kinds[True], "source"),
+        counted(kinds[False], "asset"),
+        counted(len(described.consumers), "consumer"),
+        counted(len(described.owners), "owner"),
     ]
-    unserved = [row for row in described.consumers if row.standing.state != "served"]
+    waiting = [each for each in described.incidents if each.state != "resolved"]
+    domain_lines = [_domain_line(name, nodes, "") for name, nodes in _domains(described.nodes)]
     return frame.page(
         "index.html",
         described.project,
-        tag("p", described.headline, dir="auto") if described.headline else None,
+        prose(described.headline),
         tag("p", ", ".join(counts), class_="soft"),
         tag("h2", "Open incidents"),
-        listed([incident_link(row, "") for row in waiting[:20]])
-        if waiting
-        else tag("p", "None is open."),
+        _list_or([incident_link(each, "") for each in waiting[:20]], "None is open."),
+        _rest(len(waiting), 20),
         tag("h2", "Consumers that aren't served, or are at risk"),
-        _consumer_table([_consumer_row(frame, row, "") for row in unserved[:20]])
-        if unserved
-        else tag(
-            "p", "None. All are served." if described.consumers else "There are no consumers."
-        ),
+        _unserved(frame),
         tag("h2", "Domains"),
-        listed([_domain_line(name, nodes, "") for name, nodes in _domains(described.nodes)])
-        if described.nodes
-        else tag("p", "Nothing is declared yet."),
+        _list_or(domain_lines, "Nothing is declared yet."),
         part="index.html",
     )
+
+
+def _unserved(frame: Frame) -> Html:
+    consumers = frame.described.consumers
+    rows = [each for each in consumers if each.standing.state != "served"]
+    if not rows:
+        return tag("p", "None. All are served." if consumers else "There are no consumers.")
+    return _consumer_table([_consumer_row(frame, each, "") for each in rows[:20]])
+
+
+def _list_or(items: Sequence[Html], none: str) -> Html:
+    """Return a list, or a sentence if it is empty."""
+    return listed(items) if items else tag("p", none)
 
 
 # The catalogue, and domains, which list parts of it
@@ -118,34 +124,43 @@ def domains(frame: Frame) -> Iterator[Page]:
     described = frame.described
     groups = _domains(described.nodes)
     lines = [_domain_line(name, nodes, "") for name, nodes in groups]
-    lists = listed(lines) if lines else tag("p", "There are no domains.")
+    lists = _list_or(lines, "There are no domains.")
     yield frame.page("domains.html", "Domains", lists, part="domains.html")
     of_node = {node.name: node.domain or "" for node in described.nodes}
     of_node |= {consumer.name: consumer.domain or "" for consumer in described.consumers}
     for name, nodes in groups:
-        consumers = [each for each in described.consumers if (each.domain or "") == name]
-        outside = [
-            joined([frame.node_link(node.name, "../"), " is read by ", others])
-            for node in nodes
-            if (others := _others(frame, node, name, of_node))
-        ]
-        yield from frame.paged(
-            domain_address(name),
-            name or NONE_DOMAIN,
-            [_node_row(frame, node, "../") for node in nodes],
-            _node_table,
-            facts(("owners", _owner_links(nodes))),
-            tag("h2", "Read by other domains"),
-            listed(outside[:100]) if outside else tag("p", "Nothing of it is."),
-            _rest(len(outside), 100),
-            tag("h2", "Consumers"),
-            _consumer_table([_consumer_row(frame, each, "../") for each in consumers[:100]])
-            if consumers
-            else tag("p", "There are none."),
-            _rest(len(consumers), 100),
-            tag("h2", "Sources and assets"),
-            part="domains.html",
-        )
+        yield from _domain_pages(frame, name, nodes, of_node)
+
+
+def _domain_pages(
+    frame: Frame, name: str, nodes: Sequence[DescribedNode], of_node: dict[str, str]
+) -> Iterator[Page]:
+    consumers = [each for each in frame.described.consumers if (each.domain or "") == name]
+    outside = list(_read_outside(frame, name, nodes, of_node))
+    yield from frame.paged(
+        domain_address(name),
+        name or NONE_DOMAIN,
+        [_node_row(frame, node, "../") for node in nodes],
+        _node_table,
+        facts(("owners", _owner_links(nodes))),
+        tag("h2", "Read by other domains"),
+        _list_or(outside[:100], "Nothing of it is."),
+        _rest(len(outside), 100),
+        tag("h2", "Consumers"),
+        _consumer_table([_consumer_row(frame, each, "../") for each in consumers[:100]]),
+        _rest(len(consumers), 100),
+        tag("h2", "Sources and assets"),
+        part="domains.html",
+    )
+
+
+def _read_outside(
+    frame: Frame, domain: str, nodes: Sequence[DescribedNode], of_node: dict[str, str]
+) -> Iterator[Html]:
+    for node in nodes:
+        others = _others(frame, node, domain, of_node)
+        if others:
+            yield joined([frame.node_link(node.name, "../"), " is read by ", others])
 
 
 def _others(frame: Frame, node: DescribedNode, domain: str, of_node: dict[str, str]) -> Html:
@@ -222,44 +237,52 @@ def _consumer_page(
     by_id: dict[str, IncidentRow],
 ) -> Page:
     stands, past = consumer.standing, consumer.standing.availability
-    reads = [read.asset for read in stands.reads]
-    boxes = [Box(name, "source" if kinds.get(name) == "source" else "asset") for name in reads]
     named = [*(past.incidents if past is not None else ()), stands.incident]
     known = [by_id[label] for label in dict.fromkeys(named) if label in by_id]
+    reads = [
+        joined([frame.node_link(read.asset, "../"), " ", state(read.state)])
+        for read in stands.reads
+    ]
+    boxes = [
+        Box(read.asset, "source" if kinds.get(read.asset) == "source" else "asset")
+        for read in stands.reads
+    ]
     return frame.page(
         f"consumers/{consumer.name}.html",
         consumer.name,
         prose(consumer.description),
-        facts(
-            ("state", joined([state(stands.state), " ", tag("span", stands.reason, dir="auto")])),
-            ("since", when(stands.since)),
-            ("promised", stands.needs),
-            ("promises kept", promises_kept(past)),
-            ("available", past and past.text),
-            ("said at the time", past and _percent(past.claimed)),
-            ("data through", stands.data_through),
-            ("importance", consumer.importance),
-            ("owner", link(f"../owners.html#{anchor('owner', stands.owner)}", stands.owner)),
-            (
-                "domain",
-                consumer.domain and link(f"../{domain_address(consumer.domain)}", consumer.domain),
-            ),
-            ("tags", joined((bdi(name) for name in consumer.tags), ", ")),
-            ("exported to", stands.export and bdi(stands.export.target)),
-            ("declared in", consumer.place),
-        ),
+        facts(*_standing(stands), *_declared(consumer)),
         tag("h2", "Reads"),
         lineage_picture(Box(consumer.name, "consumer"), boxes, []),
-        listed(
-            [
-                joined([frame.node_link(read.asset, "../"), " ", state(read.state)])
-                for read in stands.reads
-            ]
-        ),
-        tag("h2", "Incidents") if known else None,
-        listed([incident_link(incident, "../") for incident in known]) if known else None,
+        listed(reads),
+        tag("h2", "Incidents"),
+        _list_or([incident_link(incident, "../") for incident in known], "None is known."),
         part="consumers.html",
     )
+
+
+def _standing(stands: ConsumerRow) -> Iterator[tuple[str, object]]:
+    past = stands.availability
+    yield "state", joined([state(stands.state), " ", tag("span", stands.reason, dir="auto")])
+    yield "since", when(stands.since)
+    yield "promised", stands.needs
+    yield "promises kept", promises_kept(past)
+    if past is not None:
+        yield "available", past.text
+        yield "said at the time", _percent(past.claimed)
+    yield "data through", stands.data_through
+    if stands.export is not None:
+        yield "exported to", bdi(stands.export.target)
+
+
+def _declared(consumer: DescribedConsumer) -> Iterator[tuple[str, object]]:
+    owner = consumer.standing.owner
+    yield "importance", consumer.importance
+    yield "owner", link(f"../owners.html#{anchor('owner', owner)}", owner)
+    if consumer.domain is not None:
+        yield "domain", link(f"../{domain_address(consumer.domain)}", consumer.domain)
+    yield "tags", joined((bdi(name) for name in consumer.tags), ", ")
+    yield "declared in", consumer.place
 
 
 # Incidents, owners and the change log

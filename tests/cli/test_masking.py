@@ -66,7 +66,21 @@ FILES = {
     ),
     "assets/grouped.sql": (
         "/* headrace\nowner: core\n*/\n"
-        "select iban, count(*) as rows, max(note) as last from people group by iban\n"
+        "select iban, count(*) as rows, max(note) as last, list(id) as ids from people group by iban\n"
+    ),
+    "assets/bands.sql": (
+        "/* headrace\nowner: core\n*/\n"
+        "select count(*) as n, list(id) as ids from people group by cast(size as integer) > 20\n"
+    ),
+    "assets/tagged.sql": (
+        "/* headrace\nowner: core\n*/\n"
+        "select id, cast(size as integer) > 20 as big, size from people\n"
+    ),
+    "assets/tags.sql": (
+        "/* headrace\nowner: core\n*/\nselect count(*) as n, list(id) as ids from tagged group by big\n"
+    ),
+    "assets/sizes.sql": (
+        "/* headrace\nowner: core\n*/\nselect count(*) as n, list(id) as ids from tagged group by size\n"
     ),
 }  # fmt: skip
 COLUMN = ("--node", "payments", "--column", "iban")
@@ -337,9 +351,18 @@ def test_a_group_key_keeps_its_mask(reader: Project) -> None:
     iban = {row["id"]: row["iban"] for row in reader.json("read", "people")["rows"]}
     grouped = reader.json("read", "grouped")
     assert grouped["masked"] == ["iban", "last"]
-    assert {(row["iban"], row["rows"]) for row in grouped["rows"]} == {
-        (iban[1], 1), (iban[2], 1), (None, 1),
+    assert {(row["iban"], row["rows"], *row["ids"]) for row in grouped["rows"]} == {
+        (iban[1], 1, 1), (iban[2], 1, 2), (None, 1, 3),
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["bands", "tags", "sizes"])
+def test_groups_of_a_hidden_column_do_not_say_who_is_in_them(reader: Project, name: str) -> None:
+    """Would catch: the people on each side of a threshold of a hidden column, or of equal values
+    where the mask doesn't show that they are equal (A.2)."""
+    response = reader.json("read", name)
+    assert response["masked"] == ["ids"]
+    assert {*response["rows"][0]} == {"n"}
 
 
 @pytest.mark.long

@@ -81,6 +81,15 @@ class DrawValues(Draw):
             " (select x, w from u) as o",
             lambda: f"select p.id as id, k.n as x from t as p join u as o on {link}"
             f" join v as k on o.x = k.m",
+            lambda: f"select 1 as id, {self.one(lambda: 'min(p.id)', lambda: 'sum(p.id + p.a)')} as x"
+            f" from t as p group by {self.one(lambda: truth, lambda: 'p.w', lambda: f'p.b, {truth}')}",
+            lambda: f"select g as id, list(p.id order by p.id) as x from (select *, {truth} as k,"
+            f" 1 as g from t as p) as p group by g, k",
+            lambda: f"select 1 as id, (select list(p.id order by p.id)) as x from t as p"
+            f" where {where} group by {truth}",
+            lambda: f"select distinct on ({truth}) 1 as id, p.id as x from t as p order by p.id",
+            lambda: f"select 1 as id, p.id as x from t as p qualify row_number() over"
+            f" (partition by {truth} order by p.id) = 1",
             lambda: f"select p.id as id, p.a as x from t as p where {truth} union all"
             f" select p.id, {self.integer(base, 0)} from t as p where not ({truth})",
             lambda: f"select id, x from (select p.id as id, 'yes' as x from t as p where {where}"

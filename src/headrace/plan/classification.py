@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from headrace.model.declassification import declassified
 from headrace.model.masks import column_classes
+from headrace.plan.column_limits import LimitRoots, all_classified, shows_groups
 from headrace.plan.compiled import Compiled
 from headrace.plan.impact import ALL_COLUMNS, Lineage, deciding_edges
+from headrace.sql.values import Transformation
 
 
 def classified_columns(compiled: Compiled, lineage: Lineage) -> dict[str, frozenset[str]]:
@@ -16,6 +18,7 @@ def classified_columns(compiled: Compiled, lineage: Lineage) -> dict[str, frozen
     result = {name: frozenset(column_classes(compiled.project, name)) for name in compiled.nodes}
     if not any(result.values()):
         return result
+    roots = LimitRoots(frozenset(), all_classified(compiled.project))
     canonical = {name.lower(): name for name in compiled.nodes}
     for name in compiled.order:
         lines = lineage.of(name)
@@ -24,6 +27,12 @@ def classified_columns(compiled: Compiled, lineage: Lineage) -> dict[str, frozen
             for column in lines.columns
             for edge in deciding_edges(lines, column)
             if _is_among(edge.column, result.get(canonical.get(edge.input, ""), frozenset()))
+            and not (
+                edge.transformation is Transformation.GROUP_KEY
+                and shows_groups(
+                    compiled.project, roots, lineage, canonical[edge.input], edge.column.lower()
+                )
+            )
         }
         result[name] |= derived - declassified(compiled.project.source_or_asset(name)).keys()
     return result

@@ -169,7 +169,7 @@ def limit_of(
                 masks.add(mask)
                 # this mask covers the values above it; rules that forbid them hold nevertheless
                 step = step._replace(open=False)
-        new = {*_above(project, lineage, step)} - seen
+        new = {*_above(project, roots, lineage, step)} - seen
         seen |= new
         waiting += new
     mask = masks.pop() if len(masks) == 1 else None
@@ -208,11 +208,32 @@ def _matches(step: _Step, columns: Collection[tuple[str, str]]) -> bool:
     return (step.node, step.column) in columns
 
 
-def _above(project: Project, lineage: Lineage | None, step: _Step) -> Iterator[_Step]:
+def _above(
+    project: Project, roots: LimitRoots, lineage: Lineage | None, step: _Step
+) -> Iterator[_Step]:
     """Yield the columns whose values a column has, is computed from, or is decided by."""
     if lineage is None:
         return
     is_open = step.open and step.column not in declassified(project.source_or_asset(step.node))
     for node, column, transformation in lineage.deciding(step.node, step.column):
+        if transformation is Transformation.GROUP_KEY and shows_groups(
+            project, roots, lineage, node, column.lower()
+        ):
+            continue
         unchanged = step.unchanged and transformation is Transformation.IDENTITY
         yield _Step(node, column.lower(), unchanged, is_open)
+
+
+_EQUAL_METHODS = ("hash", "token")
+"""The masks of which equal values have equal results, and no others."""
+
+
+def shows_groups(
+    project: Project, roots: LimitRoots, lineage: Lineage | None, node: str, column: str
+) -> bool:
+    """Return whether readers may know which rows have equal values in a column.
+
+    What is computed of other columns in the groups of such a key tells no more.
+    """
+    limited, mask = limit_of(project, roots, lineage, node, column)
+    return not limited or (mask is not None and mask.parameters["method"] in _EQUAL_METHODS)

@@ -16,6 +16,7 @@ from headrace.sql.scopes import (
     CONSTANT,
     EXPRESSION,
     FILTER,
+    IDENTITY,
     NO_EDGES,
     OPAQUE,
     WINDOW,
@@ -369,6 +370,33 @@ def _filtered(context: BindingContext, scope: NameScope, node: exp.Expr) -> Boun
     return BoundExpression(value.type, union([value.edges, raised(condition.edges, FILTER)]))
 
 
+_SAME_KEY = exp.Lower, exp.Upper, exp.Trim, exp.Cast, exp.TryCast, exp.Paren
+
+
+def key_columns(
+    context: BindingContext, scope: NameScope, node: exp.Expr, edges: Edges
+) -> set[tuple[str, str]]:
+    """Return the columns that are a key themselves by which rows are taken for the same.
+
+    Also their text in another case, or as another type. A key that is computed, such as a band of
+    salaries, has none.
+    """
+    column = node
+    while isinstance(column, _SAME_KEY):
+        column = column.this
+    if column is not node and isinstance(column, exp.Column):
+        edges = bind(context, scope, column).edges
+    return {key for key, rank in edges.items() if rank == IDENTITY}
+
+
+def _of_window(context: BindingContext, scope: NameScope, node: exp.Expr, edges: Edges) -> Edges:
+    """Return the edges of a window's part: its function, its order, or a key that partitions it."""
+    if node.arg_key != "partition_by":
+        return raised(edges, WINDOW)
+    keys = key_columns(context, scope, node, edges)
+    return {key: WINDOW_KEY if key in keys else max(WINDOW, rank) for key, rank in edges.items()}
+
+
 def _window(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundExpression:
     type_ = UNKNOWN
     edges: list[Edges] = []
@@ -376,8 +404,7 @@ def _window(context: BindingContext, scope: NameScope, node: exp.Expr) -> BoundE
         if isinstance(child, _LEAVES):
             continue
         value = bind(context, scope, child)
-        rank = WINDOW_KEY if child.arg_key == "partition_by" else WINDOW
-        edges.append(raised(value.edges, rank))
+        edges.append(_of_window(context, scope, child, value.edges))
         if child is node.this:
             type_ = value.type
     name = node.args.get("alias")

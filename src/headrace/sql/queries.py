@@ -19,7 +19,7 @@ from headrace.sql.clauses import (
     named,
     project,
 )
-from headrace.sql.expressions import bind, unattributed
+from headrace.sql.expressions import bind, key_columns, unattributed
 from headrace.sql.parsing import InvalidSelect, parse
 from headrace.sql.scopes import (
     FILTER,
@@ -39,6 +39,7 @@ from headrace.sql.scopes import (
     Output,
     Relation,
     as_edges,
+    decided,
     merge,
     raised,
     union,
@@ -225,7 +226,7 @@ def _tagged(
     return [
         column
         if column.edges in same
-        else Output(column.name, column.type, {**deciding, **column.edges})
+        else Output(column.name, column.type, decided(deciding, column.edges))
         for column in columns
     ]
 
@@ -303,9 +304,12 @@ def _select(context: BindingContext, node: exp.Expr, outer: NameScope) -> Relati
         scope.aliases.clear()
         projections = project(context, scope, node)
     projections = _chosen(projections, chosen, _window_keys(chosen))
-    if scope.filters:
-        projections = _over_rows(context, projections, dict(scope.filters))
+    groups = _grouping(context, scope, node, projections)
+    projections = _aggregated(context, scope, projections, groups)
     projections = _conditions(context, scope, node, projections)
+    merge(
+        scope.filters, {key: GROUP_KEY if rank < OPAQUE else rank for key, rank in groups.items()}
+    )
     merge(scope.filters, raised(unattributed(context, scope, node), FILTER))
     relation = _relation(scope, projections)
     context.selected[id(node)] = BoundSelect(
@@ -351,7 +355,7 @@ def _chosen(
     return [
         item
         if item.bound.edges.keys() <= set(keys)
-        else replace(item, bound=replace(item.bound, edges={**deciding, **item.bound.edges}))
+        else replace(item, bound=replace(item.bound, edges=decided(deciding, item.bound.edges)))
         for item in projections
     ]
 
@@ -391,7 +395,6 @@ def _conditions(
         merge(scope.filters, raised(edges, FILTER))
         if _by_window(edges):
             projections = _chosen(projections, {**rows, **edges}, _window_keys(edges))
-    _grouping(context, scope, node, projections)
     groups = _distinct(context, scope, node, projections)
     rows = dict(scope.filters)
     _limits(context, scope, node)
@@ -424,7 +427,7 @@ def _order(
 
 
 def _is_limited(node: exp.Expr) -> bool:
-    return any(node.args.get(key) is not None for key in ("limit", "offset"))
+    return any(node.args.get(key) is not None for key in ("limit", "offset", "sample"))
 
 
 def _limits(context: BindingContext, scope: NameScope, node: exp.Expr) -> None:
@@ -443,23 +446,46 @@ def _order_decides(context: BindingContext, node: exp.Expr) -> bool:
     return _is_limited(node) or id(node) not in context.last
 
 
-def _over_rows(
-    context: BindingContext, projections: list[Projection], rows: Edges
+def _aggregated(
+    context: BindingContext, scope: NameScope, projections: list[Projection], groups: Edges
 ) -> list[Projection]:
-    """Add the edges of the rows to each value that is computed over several of them."""
+    """Add what decides the rows of each group, and of all, to what is computed over them."""
+    if groups:
+        keys = [key for key, rank in groups.items() if rank == GROUP_KEY]
+        projections = _over_rows(context, scope, projections, groups, keys)
+    if not scope.filters:
+        return projections
+    rows = {key: FILTER if rank == GROUP_KEY else rank for key, rank in scope.filters.items()}
+    return _over_rows(context, scope, projections, rows)
+
+
+def _over_rows(
+    context: BindingContext,
+    scope: NameScope,
+    projections: list[Projection],
+    deciding: Edges,
+    keys: Collection[tuple[str, str]] | None = None,
+) -> list[Projection]:
+    """Add edges of the rows to each value that is computed over several of them.
+
+    With `keys`, what is computed of these alone, or of nothing (`count(*)`), is left as it is.
+    """
     names: set[str] = set()
     results = []
     for item in projections:
-        if item.node is not None and _is_over_rows(context, item.node, names):
+        if item.node is not None and _is_over_rows(context, scope, item.node, names):
             if item.name:
                 names.add(item.name.lower())
-            bound = replace(item.bound, edges={**rows, **item.bound.edges})
-            item = replace(item, bound=bound)  # noqa: PLW2901
+            if keys is None or not item.bound.edges.keys() <= set(keys):
+                bound = replace(item.bound, edges=decided(deciding, item.bound.edges))
+                item = replace(item, bound=bound)  # noqa: PLW2901
         results.append(item)
     return results
 
 
-def _is_over_rows(context: BindingContext, node: exp.Expr, names: set[str]) -> bool:
+def _is_over_rows(
+    context: BindingContext, scope: NameScope, node: exp.Expr, names: set[str]
+) -> bool:
     """Return whether a value is of several rows, or has the name of such a value."""
     for part in node.walk(prune=lambda inner: isinstance(inner, exp.Query)):
         if isinstance(part, exp.AggFunc | exp.Window):
@@ -468,7 +494,19 @@ def _is_over_rows(context: BindingContext, node: exp.Expr, names: set[str]) -> b
             return True
         if isinstance(part, exp.Anonymous) and function_name(part, context.sql) in AGGREGATES:
             return True
+        if isinstance(part, exp.Query) and _aggregates_around(scope, part):
+            return True
     return False
+
+
+def _aggregates_around(scope: NameScope, query: exp.Query) -> bool:
+    """Return whether a query in an expression aggregates rows around it: `(select max(o.x))`."""
+    around = {source.alias for source in scope.sources}
+    is_without_rows = isinstance(query, exp.Select) and query.args.get("from_") is None
+    return any(
+        is_without_rows or any(name.table.lower() in around for name in part.find_all(exp.Column))
+        for part in query.find_all(exp.AggFunc)
+    )
 
 
 def _named_output(node: exp.Expr, projections: list[Projection]) -> Edges | None:
@@ -497,10 +535,15 @@ def _key(
 
 def _grouping(
     context: BindingContext, scope: NameScope, node: exp.Expr, projections: list[Projection]
-) -> None:
+) -> Edges:
+    """Return what GROUP BY combines rows by.
+
+    A column that is a key itself is a `GROUP_KEY`. A key that is computed decides like a condition:
+    what is aggregated in its groups tells whose values are on which side of it.
+    """
     group = node.args.get("group")
     if group is None:
-        return
+        return NO_EDGES
     keys = [_key(context, scope, item, projections) for item in _group_keys(group)]
     if group.args.get("all"):
         keys += [
@@ -508,8 +551,14 @@ def _grouping(
             for item in projections
             if item.node is None or not aggregates(item.node)
         ]
-    for key in keys:
-        merge(scope.filters, raised(key, GROUP_KEY))
+    return union([_grouped_by(edges) for edges in keys])
+
+
+def _grouped_by(edges: Edges) -> Edges:
+    """Return the edges of a key that is a column, or of one that is computed."""
+    return {
+        key: GROUP_KEY if rank == IDENTITY else max(rank, FILTER) for key, rank in edges.items()
+    }
 
 
 def _group_keys(node: exp.Expr) -> Iterator[exp.Expr]:
@@ -531,20 +580,21 @@ def aggregates(node: exp.Expr) -> bool:
 
 def _distinct(
     context: BindingContext, scope: NameScope, node: exp.Expr, projections: list[Projection]
-) -> Edges | None:
-    """Add DISTINCT to the filters; return the edges of DISTINCT ON, or None."""
+) -> set[tuple[str, str]] | None:
+    """Add DISTINCT to the filters; return the columns that DISTINCT ON names, or None."""
     distinct = node.args.get("distinct")
     if distinct is None:
         return None
     on = distinct.args.get("on")
-    keys = (
-        [_key(context, scope, item, projections) for item in on.expressions]
-        if on is not None
-        else [item.bound.edges for item in projections]
-    )
-    edges = union(keys, GROUP_KEY)
-    merge(scope.filters, edges)
-    return edges if on is not None else None
+    if on is None:
+        merge(scope.filters, union([item.bound.edges for item in projections], GROUP_KEY))
+        return None
+    columns: set[tuple[str, str]] = set()
+    for item in on.expressions:
+        edges = _key(context, scope, item, projections)
+        merge(scope.filters, raised(edges, GROUP_KEY))
+        columns |= key_columns(context, scope, item, edges)
+    return columns
 
 
 def _limited(

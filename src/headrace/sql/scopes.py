@@ -108,9 +108,10 @@ class Relation:
         if not edges:
             return self
         columns = [
-            Output(column.name, column.type, {**edges, **column.edges}) for column in self.columns
+            Output(column.name, column.type, decided(edges, column.edges))
+            for column in self.columns
         ]
-        opaque = None if self.opaque is None else {**edges, **self.opaque}
+        opaque = None if self.opaque is None else decided(edges, self.opaque)
         return Relation(columns, self.filters, self.rest, opaque)
 
     def everything(self) -> Edges:
@@ -260,6 +261,14 @@ def _of_both(first: int, second: int) -> int:
     if low < GROUP_KEY <= high < OPAQUE:  # only one of them passes on values
         return max(low, EXPRESSION)
     return high
+
+
+def decided(by: Edges, edges: Edges) -> Edges:
+    """Return the edges of a value that others decide, too; being a key of its rows is less."""
+    return {
+        **by,
+        **{key: rank for key, rank in edges.items() if rank != GROUP_KEY or key not in by},
+    }
 
 
 def raised(edges: Edges, rank: int) -> Edges:

@@ -46,7 +46,12 @@ FILES = {
     "snapshot: {keys: [client]}\n*/\n"
     "select client, max(email) as email from clean group by client\n",
     "assets/failing.sql": f"{CODE}*/\nselect day, cast(client as integer) as client from clean\n",
+    "assets/said.py": "from headrace import asset\n\n\n@asset(owner='finance', inputs=['clean'])\n"
+    "def said(clean):\n    row = min(clean.to_pylist(), key=lambda row: row['name'])\n"
+    "    print({'client': row['client'], 'name': row['name']})\n    print(row['email'])\n"
+    "    raise ValueError(f\"no address for {row['name']}\")\n",
     "assets/picky.sql": f"{CODE}checks:\n  - range: {{column: amount, max: 50}}\n"
+    "  - unique: [email]\n  - accepted_values: {column: email, values: [bob@example.com]}\n"
     "on_fail: quarantine_rows\n*/\nselect day, client, email, amount from clean\n",
     "consumers.yaml": "- {consumer: report, owner: finance, reads: [clean], max_age: 1d,"
     ' export: {to: "out/clean_{date:%Y-%m-%d}.csv"}}\n'

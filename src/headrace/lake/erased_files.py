@@ -60,6 +60,24 @@ def matches_sql(erased: Sequence[ErasedRows], key: HashKey) -> str:
     return f"coalesce({' OR '.join(f'({text})' for text in alternatives) or 'false'}, false)"
 
 
+_COMMON = r"[a-z_]+|[-+.\d]{1,8}|\d{4}-\d\d-\d\d.*"
+TEXT_CHARACTERS_MIN, TEXTS_MAX = 6, 10_000
+"""Length from which a text of a row is searched, and how many of a file."""
+
+
+def texts_sql(source: str, condition: str) -> str:
+    """Return a query of the texts and whole numbers in rows, also of those in nested columns.
+
+    Dates, short numbers and single words in lower case aren't among them: logs have such anyway.
+    """
+    return (
+        f"SELECT DISTINCT atom ->> '$' AS found FROM (SELECT to_json(document) AS document FROM"
+        f" {source} AS document WHERE {condition}) AS rows, json_tree(document) WHERE type IN"
+        f" ('VARCHAR', 'UBIGINT', 'BIGINT') AND length(found) >= {TEXT_CHARACTERS_MIN} AND NOT"
+        f" regexp_full_match(found, {literal(_COMMON)}) LIMIT {TEXTS_MAX}"
+    )
+
+
 def _hash_sql(column: str, key: HashKey) -> str:
     value = f"encode(CAST({quote(column)} AS VARCHAR))"
     inner = f"sha256(unhex({literal(key.inner)}) || {value})"
@@ -126,6 +144,8 @@ class ErasedFile(msgspec.Struct, frozen=True):
     visible: dict[str, int]
     staged: StagedFile | None = None
     deletes: tuple[StagedPositions, ...] = ()
+    texts: tuple[str, ...] = ()
+    """Texts in the rows, if they were only counted."""
 
 
 class ErasureScan(msgspec.Struct, frozen=True):

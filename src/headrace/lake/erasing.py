@@ -16,6 +16,7 @@ from headrace.lake.erased_files import (
     StagedPositions,
     matches_sql,
     recognised,
+    texts_sql,
 )
 from headrace.lake.files import file_written, seal, sync
 from headrace.lake.session import DuckDBSession
@@ -91,7 +92,7 @@ class _TableScan:
             return None
         visible = self._count(file, self._not_deleted(file)) if file.current else {}
         if not self._request.rewrite:
-            return ErasedFile(file.id, matched, visible)
+            return ErasedFile(file.id, matched, visible, texts=self._texts(file.path))
         return self._rewritten(file, names, ErasedFile(file.id, matched, visible))
 
     def _names(self, path: str) -> list[str]:
@@ -104,6 +105,11 @@ class _TableScan:
             f" {self._source(file.path, numbered=True)} WHERE {self._condition}{besides} GROUP BY 1"
         )
         return {row[0]: row[1] for row in rows}
+
+    def _texts(self, path: str) -> tuple[str, ...]:
+        if not self._request.erased:
+            return ()
+        return tuple(row[0] for row in self._run(texts_sql(self._source(path), self._condition)))
 
     def _not_deleted(self, file: ErasableFile) -> str:
         return "".join(

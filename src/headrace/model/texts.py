@@ -16,10 +16,10 @@ import re
 
 HIDDEN = "…"
 """Stands for a value that the reader may not read."""
-BEGIN, _END = MARKS = "\ufdd0\ufdd1"
+BEGIN, END = MARKS = "\ufdd0\ufdd1"
 """What stands before a value, and after it."""
 _NO_MARKS = dict.fromkeys(map(ord, MARKS))
-_VALUE = re.compile(f"(?:{BEGIN}|\\A[^{BEGIN}{_END}]*(?={_END}))[^{_END}]*(?:{_END}|\\Z)")
+_VALUE = re.compile(f"(?:{BEGIN}|\\A[^{BEGIN}{END}]*(?={END}))[^{END}]*(?:{END}|\\Z)")
 """A value. Where a text was cut, it has no end, or no begin."""
 _CLASS = re.compile(r"(?:(?:[A-Z]\w*|of) )*[\w.]*(?:Error|[Ee]xception): ")
 """The class of an error of Python or DuckDB: `KeyError: `, `Out of Range Error: `."""
@@ -27,7 +27,7 @@ _CLASS = re.compile(r"(?:(?:[A-Z]\w*|of) )*[\w.]*(?:Error|[Ee]xception): ")
 
 def marked(value: object) -> str:
     """Return a value of a row, or text that reveals one, between marks."""
-    return f"{BEGIN}{plain(str(value))}{_END}"
+    return f"{BEGIN}{plain(str(value))}{END}"
 
 
 def quoted(value: str) -> str:

@@ -111,6 +111,8 @@ class Copies(msgspec.Struct, frozen=True):
     raw: tuple[str, ...]
     delivered: tuple[str, ...]
     unread: tuple[str, ...]
+    texts: frozenset[str] = frozenset()
+    """Texts in these rows."""
 
 
 def copies(  # complexipy: ignore (what was found, by whose file it is)
@@ -127,7 +129,8 @@ def copies(  # complexipy: ignore (what was found, by whose file it is)
         keys.key,
         str(folders.temporary),
     )
-    read = [(*files[item.number], item.rows) for item in raw_rows(search)]
+    searched = raw_rows(search)
+    read = [(*files[item.number], item.rows) for item in searched]
     paths_with_rows = list(
         dict.fromkeys(path for parts, _, rows in read if rows for path, _ in parts)
     )
@@ -138,6 +141,7 @@ def copies(  # complexipy: ignore (what was found, by whose file it is)
         tuple(ours),
         tuple(path for path in paths_with_rows if path not in ours),
         tuple(sorted(unread)),
+        frozenset(text for item in searched for text in item.texts),
     )
 
 
@@ -265,10 +269,13 @@ def _contains(path: Path, texts: Sequence[bytes]) -> bool:
     return any(text in content for text in texts)
 
 
-def cleaned_log(path: Path, values: Sequence[str]) -> None:
-    """Overwrite the values in a log by `*`, atomically."""
-    pattern = re.compile(b"|".join(re.escape(text) for text in reversed(texts_of(values))))
-    content = pattern.sub(lambda match: b"*" * len(match[0]), path.read_bytes())
+def cleaned_log(path: Path, keys: Sequence[str], values: Sequence[str]) -> None:
+    """Overwrite the lines with a key, and other values, in a log by `*`, atomically."""
+    lines = b"|".join(b"[^\\n]*%s[^\\n]*" % re.escape(text) for text in texts_of(keys))
+    others = b"|".join(re.escape(text) for text in reversed(texts_of(values)))
+    content = path.read_bytes()
+    for pattern in filter(None, (lines, others)):
+        content = re.sub(pattern, lambda match: b"*" * len(match[0]), content)
     part = path.with_name(f".{path.name}.part")
     part.write_bytes(content)
     part.replace(path)

@@ -36,6 +36,10 @@ class ErasePlan(msgspec.Struct, frozen=True):
     sources: tuple[str, ...]
     exports: tuple[tuple[str, str, int], ...] = ()
     """Exports with rows of the subject: consumer, interval, publication."""
+    others: tuple[str, ...] = ()
+    """Values of the rows other than the keys, as far as texts can be searched for them."""
+    quoting: tuple[str, ...] = ()
+    """Nodes whose texts may quote the rows: those that have or read them."""
 
 
 def erase_plan_of(
@@ -67,9 +71,49 @@ def erase_plan_of(
         sources = tuple(name for name in nodes if name in project.sources)
         searched = _searched(session, tx, compiled, keys, nodes)
         exports = _exports(session, tx, compiled, token, searched)
-        places = _places(session, tx, compiled, keys, searched, nodes_of_subject, values, exports)
+        copied = {
+            name: erase_places.copies(tx, session.folders, project.sources[name], keys)
+            for name in sources
+        }
+        others = _other_texts(searched, copied) - {*values}
+        texts = (*values, *others)
+        places = [
+            *(
+                place
+                for node, files in searched.items()
+                for place in _of_node(compiled, node, files)
+            ),
+            *(place for node, copies in copied.items() for place in _of_copies(node, copies)),
+            *_places(session, tx, compiled, keys, searched, nodes_of_subject, texts, exports),
+        ]
     waiting = tuple(item.key for item in exports)
-    return ErasePlan(token, keys, values, places, nodes, sources, waiting)
+    return ErasePlan(
+        token,
+        keys,
+        values,
+        places,
+        nodes,
+        sources,
+        waiting,
+        tuple(sorted(others)),
+        _quoting(places),
+    )
+
+
+def _quoting(places: Sequence[ErasedPlaceRow]) -> tuple[str, ...]:
+    """Return the nodes that have rows of the subject or read them; none if there are no rows."""
+    names = {place.node for place in places} - {"*"}
+    has_rows = any(place.action == ERASED and place.node in names for place in places)
+    return tuple(sorted(names)) if has_rows else ()
+
+
+def _other_texts(
+    searched: dict[str, TableFiles | None], copied: dict[str, erase_places.Copies]
+) -> set[str]:
+    rewritten = [file for files in searched.values() if files is not None for file in files.files]
+    return {text for file in rewritten for text in file.texts}.union(
+        *(copies.texts for copies in copied.values())
+    )
 
 
 def _searched(
@@ -113,14 +157,8 @@ def _places(
     values: Sequence[str],
     exports: Sequence[ExportToErase],
 ) -> list[ErasedPlaceRow]:
-    project, folders, nodes = compiled.project, session.folders, list(searched)
+    folders, nodes = session.folders, list(searched)
     results: list[ErasedPlaceRow] = []
-    for node, files in searched.items():
-        results += _of_node(compiled, node, files)
-    for node in nodes:
-        source = project.sources.get(node)
-        if source is not None:
-            results += _of_copies(node, erase_places.copies(tx, folders, source, keys))
     held = Counter[str]()
     for item in erase_places.quarantined(tx, folders, nodes, keys):
         if item.rows is None:
@@ -136,7 +174,9 @@ def _places(
         results.append(place_row(node, "quarantine", rows, ERASED, why))
     logged = [*nodes, *subject.without]
     for node, paths in erase_places.logs_with(tx, folders, logged, values).items():
-        why = f"logs of {len(paths)} attempts: the key is overwritten"
+        why = (
+            f"logs of {len(paths)} attempts: lines with the key, and other values, are overwritten"
+        )
         results.append(place_row(node, "log", None, ERASED, why))
     results += erase_exports.place_rows(exports)
     results += _former_exports(session, tx, compiled, nodes)

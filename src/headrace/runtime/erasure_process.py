@@ -25,7 +25,7 @@ from headrace.connect.prepared import PreparedDelivery
 from headrace.connect.raw_files import GZIP, ZIP, ZSTD
 from headrace.engine.attempts import ErrorKind
 from headrace.engine.logs import OutputPipes
-from headrace.lake.erased_files import matches_sql, recognised
+from headrace.lake.erased_files import matches_sql, recognised, texts_sql
 from headrace.lake.erasing import scan as scanned
 from headrace.lake.files import MAGIC as PARQUET
 from headrace.lake.sqltext import AS_WRITTEN, literal
@@ -106,13 +106,15 @@ def _cast(request: CastRequest) -> dict[str, list[str]]:
 def _raw(request: RawSearch, file: RawFile) -> FileRows:
     """Count the subject's rows in a stored delivery, read by the pinned schema or a new one."""
     for pinned in (request.pinned, None) if request.pinned is not None else (None,):
-        rows = _raw_read(request, file, pinned)
-        if rows is not None:
-            return FileRows(file.delivery, rows)
+        read = _raw_read(request, file, pinned)
+        if read is not None:
+            return FileRows(file.delivery, *read)
     return FileRows(file.delivery, None)
 
 
-def _raw_read(request: RawSearch, file: RawFile, pinned: SourceSchema | None) -> int | None:
+def _raw_read(
+    request: RawSearch, file: RawFile, pinned: SourceSchema | None
+) -> tuple[int, tuple[str, ...]] | None:
     with duckdb.connect() as connection:
         connection.execute("SET python_enable_replacements = false")
         try:
@@ -131,15 +133,16 @@ def _raw_read(request: RawSearch, file: RawFile, pinned: SourceSchema | None) ->
             rows = recognised(request.erased, _names(connection, f"({prepared.select_sql})"))
             if not rows:
                 return None
+            source, condition = f"({prepared.select_sql})", matches_sql(rows, request.key)
             row = connection.execute(
-                f"SELECT count(*) FROM ({prepared.select_sql}) AS delivery WHERE"
-                f" {matches_sql(rows, request.key)}"
+                f"SELECT count(*) FROM {source} AS delivery WHERE {condition}"
             ).fetchone()
+            texts = connection.execute(texts_sql(source, condition)).fetchall()
         except duckdb.Error:
             return None
         finally:
             prepared.discard()
-    return None if row is None else int(row[0])
+    return None if row is None else (int(row[0]), tuple(text for (text,) in texts))
 
 
 def _file(request: FileSearch, number: int, path: str) -> FileRows:

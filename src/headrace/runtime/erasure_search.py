@@ -112,6 +112,8 @@ class FileRows(msgspec.Struct, frozen=True):
 
     number: int
     rows: int | None
+    texts: tuple[str, ...] = ()
+    """Texts in these rows of a stored delivery."""
 
 
 Request = (

@@ -24,6 +24,7 @@ from headrace.access.permissions import ADMINISTER, command
 from headrace.acts import commands
 from headrace.connect.exports.fence import epoch_of
 from headrace.faults import FaultPoint, reached
+from headrace.lake.erased_files import TEXT_CHARACTERS_MIN
 from headrace.model import LakeError, Project, ProjectError, Refused
 from headrace.model.partitions import command_line
 from headrace.plan.compiled import Compiled
@@ -286,11 +287,12 @@ def _begun_at(session: ProjectSession, subject: str) -> int:
 def _erase_everywhere(
     session: ProjectSession, project: Project, plan: ErasePlan, number: int, progress: Progress
 ) -> None:
+    _erase_logs(session, plan)  # at first, because other values aren't known without the rows
     for node in plan.nodes:
         _erase_table(session, project, node, plan.keys, number, progress)
     _erase_copies(session, project, plan, number, progress)
     _erase_logs(session, plan)
-    _clean(session, plan.values, number, progress)
+    _clean(session, plan, number, progress)
     _renew_backups(session)
     _prove(session, plan)
 
@@ -424,23 +426,26 @@ def _erase_logs(session: ProjectSession, plan: ErasePlan) -> None:
     names = [place.node for place in plan.places if place.what in ("log", "rows")]
     with session.existing_store.read() as tx:
         logged = erase_places.logs_with(
-            tx, session.folders, sorted({*names, *plan.nodes}), plan.values
+            tx, session.folders, sorted({*names, *plan.nodes}), (*plan.values, *plan.others)
         )
     for paths in logged.values():
         for path in paths:
-            erase_places.cleaned_log(path, plan.values)
+            erase_places.cleaned_log(path, plan.values, plan.others)
 
 
-def _clean(session: ProjectSession, values: Sequence[str], number: int, progress: Progress) -> None:
-    """Overwrite the values in the state's texts; the leader reads them from a private file."""
+def _clean(session: ProjectSession, plan: ErasePlan, number: int, progress: Progress) -> None:
+    """Overwrite values in the state's texts; the leader reads them from a private file."""
+    with session.existing_store.read() as tx:
+        erasure = stored.get(tx, number)
+    quoting = {*plan.quoting, *(erasure.progress if erasure is not None else ())}
     folder = session.data_folder / FOLDER
     folder.mkdir(mode=0o700, exist_ok=True)
     path = folder / f".values-{number}.json"
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(msgspec.json.encode(list(values)))
-        erasure_clean.perform(session, progress, number, str(path))
+            file.write(msgspec.json.encode((plan.values, plan.others)))
+        erasure_clean.perform(session, progress, number, str(path), tuple(sorted(quoting)))
     finally:
         path.unlink(missing_ok=True)
 
@@ -506,6 +511,12 @@ def _certified(session: ProjectSession, response: EraseResponse, number: int) ->
         "searched_again": (
             "no row of the subject was found in the tables; files, and tables of the state, with a"
             " value of the keys are among the places"
+        ),
+        "texts": (
+            "what texts of the state quote about the nodes of the places is overwritten, and so are"
+            " lines of their logs with a key, and in other lines the rows' texts from"
+            f" {TEXT_CHARACTERS_MIN} characters on, but for dates, numbers of up to 8 characters"
+            " and single words in lower case"
         ),
     }
     text = msgspec.json.format(msgspec.json.encode(content)) + b"\n"

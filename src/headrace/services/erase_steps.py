@@ -196,12 +196,24 @@ def erasure_export(
 
 
 @leader_command("erasure_clean", ErasureStepResponse)
-def erasure_clean(context: CommandContext, erasure: int, values: str) -> ErasureStepResponse:
-    """Overwrite values in the state's texts; the values are in a private file."""
-    decoded = msgspec.json.decode(Path(values).read_bytes(), type=list[str])
-    texts = [value for value in decoded if len(value) >= erase_places.LITERAL_CHARACTERS_MIN]
+def erasure_clean(
+    context: CommandContext, erasure: int, values: str, names: tuple[str, ...] = ()
+) -> ErasureStepResponse:
+    """Overwrite values in the state's texts, and all that texts about `names` quote.
+
+    The values, those of the keys and others of the rows, are in a private file.
+    """
+    decoded = msgspec.json.decode(Path(values).read_bytes(), type=tuple[list[str], list[str]])
+    keys, others = decoded
+    texts = [value for value in keys if len(value) >= erase_places.LITERAL_CHARACTERS_MIN]
     _delete(context, erasure)
-    context.tell(write=lambda tx, _: stored.overwrite(tx, texts))
+
+    def write(tx: Transaction, now: int) -> None:
+        del now
+        stored.overwrite_quotes(tx, names, [*texts, *others])
+        stored.overwrite(tx, texts)
+
+    context.tell(write=write)
     epoch, folders = context.held.lease.epoch, context.held.folders
     event_log.shorten(context.store, epoch, folders)
     compact(context)

@@ -68,6 +68,20 @@ def test_a_tie_is_said_in_the_run_and_shown_ever_after(project: Project) -> None
     assert project.json("tick", "--now", LATER)["learnt"] == [], "only at the first publication"
 
 
+def test_a_classified_column_disagrees_without_its_value(project: Project) -> None:
+    """Would catch: the value of a classified column that a first delivery had, shown to everybody
+    who may see the source, and in the reason of the attempt (47, A.3)."""
+    with (project.root / "sources/orders.yaml").open("a") as file:
+        file.write("columns: {amount: {personal: true}}\n")
+    deliver(project, GOOD, BAD.replace("2,x", "2,canary"))
+    text = project.text("tick", "--now", NOW)
+    shown = [project.text(*words) for words in
+             (("deliveries", "orders", "--json"), ("contract", "show", "orders", "--json"),
+              ("runs", "1", "--json"))]  # fmt: skip
+    assert "amount isn't DOUBLE" in text and "amount isn't DOUBLE" in shown[0]
+    assert "canary" not in "".join((text, *shown))
+
+
 def test_most_deliveries_decide_and_the_one_that_does_not_agree_is_named(project: Project) -> None:
     deliver(project, GOOD, BAD, GOOD.replace("03-01", "03-03"))
     text = " ".join(project.text("tick", "--now", LATER).split())

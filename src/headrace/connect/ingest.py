@@ -411,7 +411,14 @@ def _learnt(connection: duckdb.DuckDBPyConnection, opened: Opened, learning: Lea
     secret = _classified(learning)
     classified = {column_name for column_name, name in names.items() if name.lower() in secret}
     learnt = msgspec.structs.replace(
-        learnt, almost=almost_typed(shows[0], detected, almost, classified, first_bad)
+        learnt,
+        almost=almost_typed(shows[0], detected, almost, classified, first_bad),
+        disagreed=tuple(
+            msgspec.structs.replace(item, value="")
+            if item.column in classified or item.column.lower() in secret
+            else item
+            for item in learnt.disagreed
+        ),
     )
     schema = msgspec.structs.replace(schema, lesson=learnt)
     mismatch = kind.mismatch(header, schema)

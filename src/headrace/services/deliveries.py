@@ -15,6 +15,7 @@ from headrace.connect.deliveries import AlmostTyped, Disagreement
 from headrace.incidents.evidence.arrivals import expected_by, usual_delay
 from headrace.model import Project, Source, UsageError
 from headrace.model.file_names import visible_hash, visible_name
+from headrace.model.masks import column_classes
 from headrace.model.partitions import SEPARATOR
 from headrace.project import targets
 from headrace.project.parameters import Argument, Option
@@ -61,7 +62,10 @@ def learned_source(tx: Transaction, project: Project | None, source: str) -> Lea
 
 
 def with_visible_names(project: Project | None, source: str, schema: SourceSchema) -> SourceSchema:
-    """Return a pinned schema with the names of its deliveries as they may be shown."""
+    """Return a pinned schema with the names of its deliveries as they may be shown.
+
+    Values of columns that are classified since it was learnt are left out.
+    """
     lesson = schema.lesson
     if lesson is None:
         return schema
@@ -72,11 +76,19 @@ def with_visible_names(project: Project | None, source: str, schema: SourceSchem
             for item in items
         )
 
+    classified = column_classes(project, source) if project is not None else {}
+
+    def valued(items: tuple[Named, ...]) -> tuple[Named, ...]:
+        return tuple(
+            msgspec.structs.replace(item, value="") if item.column.lower() in classified else item
+            for item in named(items)
+        )
+
     lesson = msgspec.structs.replace(
         lesson,
         deliveries=tuple(visible_name(project, source, path) for path in lesson.deliveries),
-        disagreed=named(lesson.disagreed),
-        almost=named(lesson.almost),
+        disagreed=valued(lesson.disagreed),
+        almost=valued(lesson.almost),
     )
     pinned_by = schema.pinned_by
     if pinned_by and pinned_by != BY_CONTRACT:

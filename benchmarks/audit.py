@@ -25,7 +25,7 @@ from typing import Any
 from benchmarks.harness import Figure, Measured, main
 from benchmarks.peers import Unavailable, environment, program
 from headrace.checks import Audit, Verdict
-from headrace.checks.audit import audit
+from headrace.checks.audit import AuditRequest, audit
 from headrace.lake import LakeTable, StagedFile
 from headrace.lake.session import DuckDBSession
 from headrace.lake.sqltext import literal, quote
@@ -134,16 +134,8 @@ def _audit(
         )
         for n, item in enumerate(checks)
     ]
-    result = audit(
-        session,
-        staged,
-        table,
-        specs,
-        partition_check=None,
-        references=(),
-        now_us=0,
-        described=described,
-    )
+    request = AuditRequest(checks=specs, now_us=0)
+    result = audit(session, staged, table, request, described=described)
     assert result.verdict is Verdict.PASSED, result.results
     return result
 

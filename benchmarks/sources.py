@@ -29,7 +29,7 @@ from benchmarks.harness import Figure, main
 from benchmarks.headrace_cli import run
 from headrace.connect import DetectedDelivery, SourceSchema
 from headrace.connect.files import observe
-from headrace.connect.ingest import prepare
+from headrace.connect.ingest import ReadRules, prepare
 from headrace.connect.prepared import PreparedDelivery
 from headrace.connect.raw_files import store_raw
 from headrace.lake import LakeTable
@@ -266,10 +266,9 @@ class Taking:
         prepared = prepare(
             Path(kept.path),
             path.name,
+            ReadRules(temporary=self.root / "tmp", options=OPTIONS.get(self.kind)),
             connection=self.session.connection,
-            temporary=self.root / "tmp",
             pinned=self.pinned,
-            options=OPTIONS.get(self.kind),
         )
         if not isinstance(prepared, PreparedDelivery):
             raise SystemExit(f"{self.kind}: {prepared}")

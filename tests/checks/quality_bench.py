@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from headrace.checks import Audit, CheckResult
-from headrace.checks.audit import audit
+from headrace.checks.audit import AuditRequest, TableContents, audit
 from headrace.checks.placement import PartitionCheck
 from headrace.lake import FileRef, LakeColumn, LakeTable, StagedFile
 from headrace.lake.row_routing import bounds_of, key_expression
@@ -108,17 +108,18 @@ class Bench:
         partition_check: PartitionCheck | None = None,
         references: Sequence[Other] = (),
         now_us: int = NOW_US,
+        whole: TableContents | None = None,
+        described: bool = True,
         **more: Any,
     ) -> Audit:
-        return audit(
-            self.session,
-            *staged,
-            checks,
+        request = AuditRequest(
+            checks=checks,
             partition_check=partition_check,
             references=references,
             now_us=now_us,
             **{"timezone": self.timezone, **more},
         )
+        return audit(self.session, *staged, request, whole=whole, described=described)
 
     def one(self, query: str, spec: CheckSpec, **more: Any) -> CheckResult:
         """The result of a single check over a query's rows."""

@@ -21,7 +21,7 @@ from headrace.connect.deliveries import (
     TypeDrift,
     UnreadableFile,
 )
-from headrace.connect.ingest import explain_error, prepare
+from headrace.connect.ingest import ReadRules, explain_error, prepare
 from headrace.connect.prepared import PreparedDelivery, Result, miscounted
 from headrace.connect.raw_files import store_raw
 from headrace.lake.session import DuckDBSession
@@ -102,10 +102,9 @@ class Workbench:
         result = prepare(
             Path(kept.path),
             name,
+            ReadRules(temporary=self.temporary, **more),
             connection=self.session.connection,
-            temporary=self.temporary,
             pinned=pinned,
-            **more,
         )
         outcome = self.read(result)
         assert list(self.temporary.iterdir()) == [], "temporary files are left behind"

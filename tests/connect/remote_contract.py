@@ -27,7 +27,7 @@ from headrace.connect.deliveries import (
     TypeDrift,
     UnreadableFile,
 )
-from headrace.connect.ingest import prepare
+from headrace.connect.ingest import ReadRules, prepare
 from headrace.connect.raw_files import store_fetched
 from headrace.model import Source
 from headrace.security.secrets import Secrets
@@ -141,8 +141,8 @@ class RemoteBench:
         result = prepare(
             Path(kept.path),
             fetched.name,
+            ReadRules(temporary=self.bench.temporary),
             connection=self.bench.session.connection,
-            temporary=self.bench.temporary,
             pinned=pinned,
         )
         return self.bench.read(result)

@@ -15,7 +15,7 @@ from connect_workbench import Outcome, Taken, Workbench
 from legacy_formats import forms
 
 from headrace.connect.deliveries import Drift, SourceSchema, TypeDrift, UnreadableFile
-from headrace.connect.ingest import prepare
+from headrace.connect.ingest import ReadRules, prepare
 from headrace.connect.prepared import PreparedDelivery, fingerprint, miscounted
 from headrace.model import ContractColumn
 from headrace.model.texts import plain
@@ -541,8 +541,8 @@ def test_rows_are_counted_by_lines_where_lines_are_rows(bench: Workbench, data: 
     prepared = prepare(
         bench.raw / "f",
         "x.csv",
+        ReadRules(temporary=bench.temporary),
         connection=bench.session.connection,
-        temporary=bench.temporary,
         pinned=None,
     )
     assert isinstance(prepared, PreparedDelivery)

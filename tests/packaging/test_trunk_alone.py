@@ -85,12 +85,12 @@ WITHOUT_FORMATS = """
 import sys
 from pathlib import Path
 
-from headrace.connect.ingest import prepare
+from headrace.connect.ingest import ReadRules, prepare
 from headrace.model.errors import HeadraceError
 
 try:
     prepare(
-        Path(sys.argv[1]), "x", connection=None, temporary=Path("t"), pinned=None, options={}
+        Path(sys.argv[1]), "x", ReadRules(temporary=Path("t")), connection=None, pinned=None
     )
 except HeadraceError as error:
     print(error, error.hint, sep="; ")

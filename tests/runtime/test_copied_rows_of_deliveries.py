@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from headrace.checks import Audit, metrics
-from headrace.checks.audit import audit
+from headrace.checks.audit import AuditRequest, audit
 from headrace.lake.session import DuckDBSession
 from headrace.lake.staging import stage
 from headrace.model import CheckSpec, Place
@@ -70,16 +70,7 @@ def test_copies_are_counted_as_if_every_column_was(_number: int, tmp_path: Path)
     with DuckDBSession(tmp_path / "lake", threads=1) as session:
         statement = f"SELECT {casts} FROM (VALUES {cells}) AS drawn({', '.join(COLUMNS)})"
         staged, table = stage(session, statement, None, table_name="t", partition="*", table=None)
-        audited = audit(
-            session,
-            staged,
-            table,
-            [],
-            partition_check=None,
-            references=(),
-            now_us=0,
-            described=True,
-        )
+        audited = audit(session, staged, table, AuditRequest(checks=[], now_us=0))
         known = metrics.decoded(
             with_copies(audited, session, StagedRows.whole(staged), table).metrics
         )
@@ -105,16 +96,8 @@ def test_the_audit_counts_repeated_rows_in_its_own_scan(
         staged, table = stage(session, query, None, table_name="t", partition="*", table=None)
 
         def audited(checks: list[CheckSpec], *, repeated: bool) -> Audit:
-            return audit(
-                session,
-                staged,
-                table,
-                checks,
-                partition_check=None,
-                references=(),
-                now_us=0,
-                repeated=repeated,
-            )
+            request = AuditRequest(checks=checks, now_us=0)
+            return audit(session, staged, table, request, repeated=repeated)
 
         place = Place(file="")
         check = CheckSpec(kind="row_count", name="rows", place=place, arguments={"min": 1})

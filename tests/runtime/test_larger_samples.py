@@ -74,8 +74,9 @@ def evaluated(
     bench.session.connection = counted  # type: ignore[assignment]
     try:
         larger = LargerSample(bench.session, *file, bench.timezone, ())
+        known = MetricHistory(past, Grain.DAY)
         result = evaluated_audit(
-            audit, file[0], [TODAY.isoformat()], AnomalyContext(), past, Grain.DAY, larger
+            audit, file[0], [TODAY.isoformat()], AnomalyContext(), known, larger
         )
     finally:
         bench.session.connection = counted.connection
@@ -137,9 +138,8 @@ def test_only_the_partitions_of_a_batch_that_need_it_get_the_larger_sample(bench
     }
     vector = encoded(msgspec.structs.replace(decoded(past[0].vector), columns=columns))
     larger = LargerSample(bench.session, *file, bench.timezone, ())
-    result = evaluated_audit(
-        audit, file[0], days, AnomalyContext(), history(vector), Grain.DAY, larger
-    )
+    past = MetricHistory(history(vector), Grain.DAY)
+    result = evaluated_audit(audit, file[0], days, AnomalyContext(), past, larger)
     assert {fact.partition for fact in result.facts} == {days[1]}
     for day in days:
         same = result.audit.of(day).metrics == audit.of(day).metrics

@@ -15,7 +15,7 @@ from samples import SAMPLES, needs_samples
 from xlsxwriter.utility import xl_cell_to_rowcol
 
 from headrace.connect.deliveries import TypeDrift, UnreadableFile
-from headrace.connect.ingest import prepare
+from headrace.connect.ingest import ReadRules, prepare
 from headrace.connect.prepared import PreparedDelivery
 from headrace.connect.raw_files import UnpackLimits
 
@@ -451,8 +451,8 @@ def test_a_name_twice_in_the_header(bench: Workbench) -> None:
     """Would catch: a second `amount` in a sheet that nothing says of, unlike in text."""
     (bench.raw / "f").write_bytes(book(("Data", [["amount", "Amount", None, "n"], [1, 2, 3, 4]])))
     prepared = prepare(
-        bench.raw / "f", "x.xlsx",
-        connection=bench.session.connection, temporary=bench.temporary, pinned=None,
+        bench.raw / "f", "x.xlsx", ReadRules(temporary=bench.temporary),
+        connection=bench.session.connection, pinned=None,
     )  # fmt: skip
     assert isinstance(prepared, PreparedDelivery)
     prepared.discard()

@@ -12,7 +12,6 @@ import functools
 import itertools
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -114,63 +113,73 @@ class TableContents(msgspec.Struct, frozen=True):
         )
 
 
-def audit(  # noqa: PLR0913 - what an audit is about is named at the one place that calls it
+class AuditRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What the rows of a task are audited against, whichever of its files holds them."""
+
+    checks: Sequence[CheckSpec]
+    now_us: int
+    partition_check: PartitionCheck | None = None
+    partitions: Sequence[str] = ()
+    """The requested keys (default: the staged ones); one without rows is evaluated too."""
+    key: tuple[str, str] | None = None
+    """The key column and its only permitted value."""
+    references: Sequence[Readable] = ()
+    """The other nodes that checks read, with the files of their newest publication."""
+    timezone: str = "UTC"
+    """Of times without a zone, unless `partition_check` has a time zone."""
+    on_fail: str = "reject"
+    waived: Mapping[str, Collection[str]] = {}
+    """Partition → blocking checks that only warn there."""
+    classified: Sequence[str] = ()
+    """Columns of which no value is stored."""
+
+
+def audit(
     session: DuckDBSession,
     staged: StagedFile,
     table: LakeTable,
-    checks: Sequence[CheckSpec],
+    request: AuditRequest,
     *,
-    partition_check: PartitionCheck | None,
-    references: Sequence[Readable],
-    now_us: int,
-    partitions: Sequence[str] = (),
-    timezone: str = "UTC",
-    on_fail: str = "reject",
-    waived: Mapping[str, Collection[str]] = MappingProxyType({}),
     whole: TableContents | None = None,
-    key: tuple[str, str] | None = None,
-    classified: Sequence[str] = (),
     described: bool = True,
     repeated: bool = False,
 ) -> Audit:
     """Audit a staged file and return the result; it decides whether the file may be published.
 
-    `partitions` are the requested keys (default: the staged ones); a requested key without rows is
-    evaluated too. `references` are the other nodes that checks read, with the files of their newest
-    publication. Each check is evaluated per partition, with the same result alone as in a batch.
-    Blocking checks that are `waived` for a partition only warn there.
-    `timezone` applies to times without a zone, unless `partition_check` has a time zone. With
-    `whole` checks read all rows of the table as it will be, since the staged file of a merge holds
-    only the changes. `key` is the key column and its only permitted value. Values of `classified`
-    columns are never stored. Without `described` no profile is computed. Large partitions are
-    profiled from `FIRST_SAMPLE_ROWS` rows; `described_again` reads more. With `repeated`, the scan
-    of a single partition of at most `REPEATED_ROWS_MAX` rows counts those identical to others.
+    Each check is evaluated per partition, with the same result alone as in a batch. With `whole`
+    checks read all rows of the table as it will be, since the staged file of a merge holds only the
+    changes. Without `described` no profile is computed. Large partitions are profiled from
+    `FIRST_SAMPLE_ROWS` rows; `described_again` reads more. With `repeated`, the scan of a single
+    partition of at most `REPEATED_ROWS_MAX` rows counts those identical to others.
 
     Raises `NotBuilt` for `quarantine_rows`.
     """
     started = time.perf_counter()
-    _refuse_unsupported(on_fail)
+    _refuse_unsupported(request.on_fail)
     staged, files = (staged, ()) if whole is None else (whole.instead_of(staged), whole.files)
-    parts = _parts(staged, partitions, partition_check, now_us)
+    checks, partition_check = request.checks, request.partition_check
+    parts = _parts(staged, request.partitions, partition_check, request.now_us)
     reader = StagedScanner(
         session,
         staged,
         table,
-        references,
+        request.references,
         several=len(parts) > 1,
         files=files,
-        classified=classified,
+        classified=request.classified,
     )
-    subject = _subject(reader, partition_check[2] if partition_check else timezone)
+    subject = _subject(reader, partition_check[2] if partition_check else request.timezone)
     items = [declare(check, subject) for check in checks]
-    placement = placement_checks(subject, reader, parts, partitions, partition_check, key)
+    placement = placement_checks(
+        subject, reader, parts, request.partitions, partition_check, request.key
+    )
     description = profile_plan.Description({}, {})
     if described:
         description = _description(
             subject,
             reader,
             [part.rows for part in parts],
-            classified,
+            request.classified,
             one_file=whole is None,
             first=True,
             keys=_keys(checks),
@@ -194,8 +203,8 @@ def audit(  # noqa: PLR0913 - what an audit is about is named at the one place t
     # With several partitions, the key `ONLY` has the values of rows without a partition.
     profile = description.profile(staged.rows, ()) if reader.several else profiles[ONLY]
     scan = _Scan(
-        table, description, bool(compared), bool(hashed), scanned, concluded, misplaced, on_fail,
-        waived,
+        table, description, bool(compared), bool(hashed), scanned, concluded, misplaced,
+        request.on_fail, request.waived,
     )  # fmt: skip
     audits = scan.partitions(parts, profiles)
     return Audit(

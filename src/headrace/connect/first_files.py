@@ -16,7 +16,7 @@ import duckdb
 from headrace.connect.deliveries import CSV_ENDINGS, WRONG_ENCODING, CannotRead, UnreadableFile
 from headrace.connect.file_inference import FileGroup, InferredColumns
 from headrace.connect.formats.csv_dialect import above_header, beginning, is_name
-from headrace.connect.ingest import prepare
+from headrace.connect.ingest import ReadRules, prepare
 from headrace.connect.prepared import PreparedDelivery, Result, kind_of
 from headrace.connect.raw_files import CHUNK_BYTES, Opened, open_readable
 from headrace.connect.text_files import LEGACY, foreign_encoding, legacy_encoding, other_readings
@@ -63,16 +63,15 @@ def learn(group: FileGroup) -> InferredColumns:
         readable = [temporary, Path(folder), *(path.resolve() for path in group.files.values())]
         with DuckDBSession(data, readable=readable, ordered=True) as session:
             first, *others = files
-            read = partial(
-                prepare,
-                *first,
-                connection=session.connection,
-                temporary=temporary,
-                pinned=None,
-                samples=others[:SAMPLES_MAX],
-            )
+
+            def read(options: dict[str, Any]) -> Result:
+                rules = ReadRules(
+                    temporary=temporary, options=options, samples=others[:SAMPLES_MAX]
+                )
+                return prepare(*first, rules, connection=session.connection, pinned=None)
+
             options = {kind: {**declared} for kind, declared in group.options.items()}
-            delivery = read(options=options)
+            delivery = read(options)
             try:
                 opened = open_readable(*first, temporary)
             except CannotRead as refusal:
@@ -81,7 +80,7 @@ def learn(group: FileGroup) -> InferredColumns:
             for proposed in (*_PROPOSALS, lower):
                 if more := proposed(delivery, opened):
                     options |= {kind: {**options.get(kind, {}), **more[kind]} for kind in more}
-                    delivery = read(options=options)
+                    delivery = read(options)
             if not isinstance(delivery, PreparedDelivery):
                 raise _unreadable(group, delivery)
             learnt = _described(session.connection, delivery)

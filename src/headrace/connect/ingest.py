@@ -69,52 +69,61 @@ if TYPE_CHECKING:
     import duckdb
 
 
-def prepare(  # noqa: PLR0913  # complexipy: ignore (what can go wrong, in order) - all but the first two arguments are keyword-only
+class ReadRules(msgspec.Struct, frozen=True, kw_only=True):
+    """How the files of a source are read, whatever schema is pinned."""
+
+    temporary: Path
+    """A folder for unpacked files, which the connection may read."""
+    options: Mapping[str, Any] | None = None
+    """The source's declared options (`excel: {…}` and the like); a declared format wins over the
+    detected one."""
+    promised: Sequence[ContractColumn] = ()
+    """The columns of the contract."""
+    classified: Collection[str] = ()
+    """Columns of which no values are in the result."""
+    samples: Sequence[tuple[Path, str]] = ()
+    """Other stored files of the source with their names, to infer types from: a column that holds 0
+    on the first day may hold 0.5 on the tenth."""
+    bounds: UnpackLimits = UnpackLimits()
+    adapt: Adapt | None = None
+    """Accepts columns that are renamed, added or missing."""
+    accepted: bool = False
+    """Whether a file that contradicts its own totals was accepted."""
+
+
+def prepare(  # complexipy: ignore (what can go wrong, in order)
     path: Path,
     name: str,
+    rules: ReadRules,
     *,
     connection: duckdb.DuckDBPyConnection,
-    temporary: Path,
     pinned: SourceSchema | None,
-    promised: Sequence[ContractColumn] | None = None,
-    classified: Collection[str] = (),
-    samples: Sequence[tuple[Path, str]] = (),
-    bounds: UnpackLimits | None = None,
-    options: Mapping[str, Any] | None = None,
-    adapt: Adapt | None = None,
-    accepted: bool = False,
 ) -> Result:
     """Prepare the stored file `path`, delivered as `name`, for staging.
 
     `name` is a path; its endings decide only where the content leaves the format open. `connection`
-    may read the folders of `path` and `temporary` (for unpacked files). `options` are the source's
-    declared options (`excel: {…}` and the like): a declared format wins over the detected one.
+    may read the folder of `path`.
 
-    With a `pinned` schema the file is compared with it. Without one, `promised` (a contract's
-    columns) gives names and types; the rest is detected from this file and from `samples`, other
-    stored files of the source with their names (a column that holds 0 on the first day may hold 0.5
-    on the tenth). No values of `classified` columns are in the result.
+    With a `pinned` schema the file is compared with it. Without one, the contract's columns give
+    names and types; the rest is detected from this file and from samples.
 
     Returns a Drift if the header or the format differs from the pinned one or the contract's, a
     TypeDrift if the file itself states other types (both are held), and an UnreadableFile for
-    anything else (rejected, or held if the file contradicts its own totals and isn't `accepted`).
-    Columns may be renamed, added or missing only if `adapt` accepts them.
+    anything else (rejected, or held if the file contradicts its own totals and isn't accepted).
     """
     opened = None
-    bounds = bounds or UnpackLimits()
-    pinned = pinned and with_stated(pinned, promised or (), options or {})
+    options, bounds = rules.options, rules.bounds
+    pinned = pinned and with_stated(pinned, rules.promised, options or {})
     result: Result
     try:
-        opened = open_readable(path, name, temporary, bounds=bounds, options=options)
-        opened = msgspec.structs.replace(opened, accepted=accepted)
+        opened = open_readable(path, name, rules.temporary, bounds=bounds, options=options)
+        opened = msgspec.structs.replace(opened, accepted=rules.accepted)
         detected = kind_of(opened)
         if pinned is None:
             opened, declared = mislabelled(opened)
             kind = reader(detected)
-            opened = unfolded(kind, opened, temporary, bounds, None)
-            learning = Learning(
-                kind, name, promised or (), classified, samples, temporary, adapt, path, declared
-            )
+            opened = unfolded(kind, opened, rules.temporary, bounds, None)
+            learning = Learning(kind, name, rules, path, declared)
             result = _learnt(connection, opened, learning)
         elif other := (
             other_kind(detected, pinned.format.kind, name) or other_encoding(opened, pinned)
@@ -122,8 +131,8 @@ def prepare(  # noqa: PLR0913  # complexipy: ignore (what can go wrong, in order
             result = other
         else:
             kind = reader(pinned.format.kind)
-            opened = unfolded(kind, opened, temporary, bounds, pinned)
-            result = _prepared(kind, connection, opened, pinned, adapt)
+            opened = unfolded(kind, opened, rules.temporary, bounds, pinned)
+            result = _prepared(kind, connection, opened, pinned, rules.adapt)
     except CannotRead as refusal:
         result = refusal.value
     except RecursionError:
@@ -190,25 +199,30 @@ def explain_error(
 
 
 def prepare_all(
-    files: Sequence[tuple[Path, str]], *, pinned: SourceSchema | None, **how: Any
+    files: Sequence[tuple[Path, str]],
+    rules: ReadRules,
+    *,
+    connection: duckdb.DuckDBPyConnection,
+    pinned: SourceSchema | None,
 ) -> Result:
     """Prepare a delivery of several stored files, with their names, as one SELECT by column name.
 
-    Returns the result of the first file that can't be read or has drifted, with its name. The other
-    arguments are those of `prepare`.
+    Returns the result of the first file that can't be read or has drifted, with its name.
     """
     (first, name), *others = files
+    if others and pinned is None:
+        rules = msgspec.structs.replace(rules, samples=[*rules.samples, *others])
+    delivery = prepare(first, name, rules, connection=connection, pinned=pinned)
     if not others:
-        return prepare(first, name, pinned=pinned, **how)
-    samples = [*how.pop("samples", ()), *(others if pinned is None else ())]
-    delivery = prepare(first, name, pinned=pinned, samples=samples, **how)
+        return delivery
     if not isinstance(delivery, PreparedDelivery):
         return _of_file(delivery, name)
     parts = [msgspec.structs.replace(delivery, name=name)]
-    if pinned is None and not how.get("promised"):
-        how.pop("adapt", None)  # only the first file's columns are expected
+    if pinned is None and not rules.promised:
+        # only the first file's columns are expected
+        rules = msgspec.structs.replace(rules, adapt=None)
     for path, other in others:
-        next_one = prepare(path, other, pinned=parts[-1].schema, **how)
+        next_one = prepare(path, other, rules, connection=connection, pinned=parts[-1].schema)
         if not isinstance(next_one, PreparedDelivery):
             for part in parts:
                 part.discard()
@@ -356,19 +370,14 @@ class Learning(NamedTuple):
 
     kind: FormatKind
     name: str
-    promised: Sequence[ContractColumn]
-    classified: Collection[str]
-    """Names of columns of which no value may be stored."""
-    samples: Sequence[tuple[Path, str]]
-    temporary: Path
-    adapt: Adapt | None
+    rules: ReadRules
     stored_file: Path
     declared_encoding: str
     """The encoding that the source declares, if the file isn't in it."""
 
 
 def _learnt(connection: duckdb.DuckDBPyConnection, opened: Opened, learning: Learning) -> Result:
-    kind, promised = learning.kind, learning.promised
+    kind, promised = learning.kind, learning.rules.promised
     rows = kind.inspect(opened, known=False)
     schema, header = _detected(kind, connection, opened)
     header = with_row_count(header, rows)
@@ -431,7 +440,7 @@ def _learnt(connection: duckdb.DuckDBPyConnection, opened: Opened, learning: Lea
 
 def _refuse_even_title(opened: Opened, learning: Learning, header: FileHeader) -> None:
     """Raise CannotRead for a first CSV file with a title, unless a contract has its names."""
-    promised = {column.name for column in learning.promised}
+    promised = {column.name for column in learning.rules.promised}
     if learning.kind.name == "csv" and not (promised and promised <= {*header.names}):
         refuse_even_title(opened)
 
@@ -445,7 +454,7 @@ def _refuse_cut_header(
 ) -> None:
     """Raise CannotRead for a first CSV file that ends in a header which nothing confirms."""
     first, *others = (each.schema for each in shows)
-    known = learning.promised or any(other.names == first.names for other in others)
+    known = learning.rules.promised or any(other.names == first.names for other in others)
     if known or learning.kind.name != "csv" or not header.raw or not ends_open(Path(opened.path)):
         return
     columns = [LakeColumn(name, TEXT, 0) for name in header.names]
@@ -460,8 +469,8 @@ def _refuse_cut_header(
 
 def _classified(learning: Learning) -> set[str]:
     """Return the columns, in lower case, of which no value may be stored."""
-    promised = [column.name for column in learning.promised if column.classification]
-    return {name.lower() for name in (*promised, *learning.classified)}
+    promised = [column.name for column in learning.rules.promised if column.classification]
+    return {name.lower() for name in (*promised, *learning.rules.classified)}
 
 
 def _almost_typed(
@@ -480,11 +489,11 @@ def _samples(
     connection: duckdb.DuckDBPyConnection, opened: Opened, learning: Learning
 ) -> Iterator[DeliverySchema]:
     # a file of several intervals is a sample for each, and the first file may be one
-    samples = dict.fromkeys(learning.samples)
+    samples = dict.fromkeys(learning.rules.samples)
     samples.pop((learning.stored_file, learning.name), None)
     for path, name in samples:
         file = (path, name)
-        sample = _sampled(learning.kind, connection, file, learning.temporary, opened.options)
+        sample = _sampled(learning.kind, connection, file, learning.rules.temporary, opened.options)
         if sample is not None:
             yield DeliverySchema(path, name, sample)
 
@@ -502,10 +511,9 @@ def _first_bad(
     read = prepare(
         schema.path,
         schema.name,
+        ReadRules(temporary=learning.rules.temporary, options=options),
         connection=connection,
-        temporary=learning.temporary,
         pinned=source_schema,
-        options=options,
     )
     if not isinstance(read, PreparedDelivery):
         return {}
@@ -527,14 +535,14 @@ def _first_bad(
 
 def _as_contracted(header: FileHeader, learning: Learning) -> Adapted | Drift:
     """Map the column names of a first file to the contract's columns."""
-    if learning.adapt is not None:
-        return learning.adapt(header)
-    missing = tuple(column.name for column in learning.promised if column.name not in header.names)
+    rules = learning.rules
+    if rules.adapt is not None:
+        return rules.adapt(header)
+    missing = tuple(column.name for column in rules.promised if column.name not in header.names)
     if not missing:
         return Adapted({})
-    new = tuple(
-        name for name in header.names if name not in {column.name for column in learning.promised}
-    )
+    promised = {column.name for column in rules.promised}
+    new = tuple(name for name in header.names if name not in promised)
     return Drift(
         missing,
         new,

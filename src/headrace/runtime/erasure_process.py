@@ -20,7 +20,7 @@ import msgspec
 from headrace.connect import SourceSchema
 from headrace.connect.deliveries import CannotRead
 from headrace.connect.exports.registry import DESTINATION_UNAVAILABLE
-from headrace.connect.ingest import prepare_all
+from headrace.connect.ingest import ReadRules, prepare_all
 from headrace.connect.prepared import PreparedDelivery
 from headrace.connect.raw_files import GZIP, ZIP, ZSTD
 from headrace.engine.attempts import ErrorKind
@@ -120,10 +120,9 @@ def _raw_read(
         try:
             prepared = prepare_all(
                 [(Path(path), name) for path, name in file.parts],
-                pinned=pinned,
+                ReadRules(temporary=Path(request.temporary), options=request.source.connector),
                 connection=connection,
-                temporary=Path(request.temporary),
-                options=request.source.connector,
+                pinned=pinned,
             )
         except (CannotRead, duckdb.Error, OSError):
             return None

@@ -20,7 +20,7 @@ from headrace.checks.anomalies.metric_anomalies import (
     without_unread_columns,
 )
 from headrace.checks.anomalies.sampling import lacks_values, near_limit, sampled_rows
-from headrace.checks.audit import audit, described_again, facts_of_failed_checks
+from headrace.checks.audit import AuditRequest, audit, described_again, facts_of_failed_checks
 from headrace.checks.facts import DriftChange, Fact, FactSeverity, ValueDifferenceKind
 from headrace.checks.metrics import StoredMetrics
 from headrace.connect.connectors import is_routed_by_rows
@@ -33,7 +33,7 @@ from headrace.lake import LakeTable, StagedFile
 from headrace.lake.row_routing import NOWHERE
 from headrace.lake.session import DuckDBSession
 from headrace.lake.staging import stage
-from headrace.model import Grain, LakeError
+from headrace.model import LakeError
 from headrace.model.errors import BESIDES, DELIVERED_AS, SIZE
 from headrace.model.partitions import SEPARATOR
 from headrace.runtime.messages import AnomalyContext, IngestTask
@@ -99,18 +99,18 @@ def evaluated_audit(
     staged: StagedFile,
     keys: Sequence[str],
     around: AnomalyContext,
-    past: Sequence[StoredMetrics],
-    grain: Grain | None,
+    history: MetricHistory,
     larger: LargerSample,
     *,
     inputs: Mapping[str, Sequence[InputData]] | None = None,
 ) -> EvaluatedAudit:
     """Evaluate each partition against earlier ones, in the history and in the same file.
 
-    A partition that seems anomalous in the audit's sample, or nearly so, is evaluated by the
-    `larger` one. `inputs` are the inputs that each partition was computed from; None for a
-    delivery. Where only the inputs of a whole batch are known, a partition without rows counts as
-    one whose inputs have rows: it is computed again alone, which shows whether they have.
+    An unpartitioned node has no earlier ones: its history has no grain. A partition that seems
+    anomalous in the audit's sample, or nearly so, is evaluated by the `larger` one. `inputs` are
+    the inputs that each partition was computed from; None for a delivery. Where only the inputs of
+    a whole batch are known, a partition without rows counts as one whose inputs have rows: it is
+    computed again alone, which shows whether they have.
     """
     withheld = _withheld(audit, staged)
     failed = tuple(
@@ -119,11 +119,9 @@ def evaluated_audit(
         for fact in facts_of_failed_checks(audit.of(key).results, key, holds=withheld)
     )
     ignored = around.on_anomaly == IGNORE and not around.of_columns
-    if ignored or grain is None:
+    if ignored or history.grain is None:
         return EvaluatedAudit(audit, failed)
-    audit, anomalies = _anomalies(
-        audit, staged, keys, around, MetricHistory(past, grain), larger, inputs
-    )
+    audit, anomalies = _anomalies(audit, staged, keys, around, history, larger, inputs)
     evaluated_facts = tuple(apply_policy(anomalies, around.on_anomaly, around.of_columns))
     if not evaluated_facts:
         return EvaluatedAudit(audit, failed)
@@ -358,23 +356,18 @@ def _facts_as_if_decided(
     table: LakeTable,
 ) -> tuple[Fact, ...]:
     source = task.source
-    result = audit(
-        session,
-        staged,
-        table,
-        (),
-        partition_check=None,
-        partitions=task.keys,
-        references=(),
+    request = AuditRequest(
+        checks=(),
         now_us=task.now_us,
+        partitions=task.keys,
         timezone=source.timezone,
         classified=task.classified,
     )
+    result = audit(session, staged, table, request)
     rows = StagedRows.whole(staged)
     result = with_end(with_repeated(result, session, rows, table), prepared)
     result = with_copies(result, session, rows, table)
     result = with_repeated_values(result, session, rows, table, task.neighbours)
     larger = LargerSample(session, staged, table, source.timezone, task.classified)
-    return evaluated_audit(
-        result, staged, task.keys, task.around, task.history, source.partition.grain, larger
-    ).facts
+    history = MetricHistory(task.history, source.partition.grain)
+    return evaluated_audit(result, staged, task.keys, task.around, history, larger).facts

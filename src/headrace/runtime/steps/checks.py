@@ -8,7 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from headrace.checks import Audit, Verdict
-from headrace.checks.audit import TableContents, audit
+from headrace.checks.audit import AuditRequest, TableContents, audit
 from headrace.checks.check_kinds import known_kind
 from headrace.checks.evaluation import NotOfRows, faulty_rows, split_rows
 from headrace.checks.facts import Fact
@@ -26,7 +26,7 @@ from headrace.lake import (
     as_other_columns,
 )
 from headrace.lake.session import DuckDBSession
-from headrace.lake.sqltext import Readable, source_sql
+from headrace.lake.sqltext import source_sql
 from headrace.lake.staging import stage, write_rows
 from headrace.model import CheckSpec, ContractColumn, LakeError, Severity
 from headrace.model.check_kinds import CommonCheck
@@ -107,19 +107,10 @@ def _failed_before(
     import duckdb
 
     data = publication.data
+    whole = TableContents(data.files, data.rows or 1, earlier.keys[0])
+    request = AuditRequest(checks=checks, now_us=publication.as_of_us, timezone=earlier.timezone)
     try:
-        audited = audit(
-            session,
-            staged,
-            table,
-            checks,
-            partition_check=None,
-            references=(),
-            now_us=publication.as_of_us,
-            timezone=earlier.timezone,
-            whole=TableContents(data.files, data.rows or 1, earlier.keys[0]),
-            described=False,
-        )
+        audited = audit(session, staged, table, request, whole=whole, described=False)
     except duckdb.Error:
         return set()
     return {result.name for result in audited.results if result.outcome is CheckState.FAILED}
@@ -233,6 +224,9 @@ def _evaluated(
 
     name = view.data.name
     data = _over(view.data, table, files)
+    request = AuditRequest(
+        checks=view.checks, now_us=now_us, references=view.references, timezone=view.timezone
+    )
     try:
         with defined(session, view.macros):
             file, columns = stage(
@@ -240,17 +234,7 @@ def _evaluated(
             )
         try:
             with lent(session, view.macros):
-                results = audit(
-                    session,
-                    file,
-                    columns,
-                    view.checks,
-                    partition_check=None,
-                    references=view.references,
-                    now_us=now_us,
-                    timezone=view.timezone,
-                    described=False,
-                ).results
+                results = audit(session, file, columns, request, described=False).results
         finally:
             (session.data_folder / file.path).unlink(missing_ok=True)
     except (duckdb.Error, LakeError, BodyFailed) as error:
@@ -343,11 +327,8 @@ def without_faulty_rows(
     session: DuckDBSession,
     staged: StagedFile,
     table: LakeTable,
-    checks: Sequence[CheckSpec],
+    request: AuditRequest,
     audited: Callable[[StagedFile], Audit],
-    references: Sequence[Readable],
-    timezone: str,
-    *,
     on_fail: str,
 ) -> RowSplit:
     """Audit a staged file; if rows are to be quarantined, audit it again without the bad ones.
@@ -364,7 +345,9 @@ def without_faulty_rows(
     ):
         return RowSplit(staged, audit)
     try:
-        query = faulty_rows(session, staged, table, checks, audit, references, timezone)
+        query = faulty_rows(
+            session, staged, table, request.checks, audit, request.references, request.timezone
+        )
         bad = write_rows(
             session,
             split_rows(session, staged, table, query, bad=True),

@@ -11,7 +11,8 @@ from pathlib import Path
 import msgspec
 
 from headrace.checks import Audit, CheckState, Verdict
-from headrace.checks.audit import TableContents, audit
+from headrace.checks.anomalies.history import MetricHistory
+from headrace.checks.audit import AuditRequest, TableContents, audit
 from headrace.checks.placement import PartitionCheck
 from headrace.compiler.installed import current_environment
 from headrace.engine import sandbox
@@ -264,31 +265,25 @@ def _evaluated(
     whole = _whole(task, produced)
     only_changes = produced.replacement is not None and whole is None
     session, table = _session(task, context), produced.table
+    request = AuditRequest(
+        checks=task.checks,
+        now_us=task.now_us,
+        partition_check=None if only_changes else _routing(task),
+        partitions=() if only_changes else task.scope.partitions,
+        key=_key(task),
+        references=task.check_data.references,
+        timezone=task.scope.timezone,
+        on_fail=blocking(task.on_fail),
+        waived=task.waived,
+        classified=_classified(task, table),
+    )
 
     def audited(file: StagedFile) -> Audit:
-        return audit(
-            session,
-            file,
-            table,
-            task.checks,
-            partition_check=None if only_changes else _routing(task),
-            references=task.check_data.references,
-            now_us=task.now_us,
-            partitions=() if only_changes else task.scope.partitions,
-            timezone=task.scope.timezone,
-            on_fail=blocking(task.on_fail),
-            waived=task.waived,
-            whole=whole,
-            key=_key(task),
-            classified=_classified(task, table),
-        )
+        return audit(session, file, table, request, whole=whole)
 
     alone = produced.replacement is None and len(task.scope.partitions) == 1
-    row_split = without_faulty_rows(
-        session, produced.staged, table, task.checks, audited, task.check_data.references,
-        task.scope.timezone,
-        on_fail=task.on_fail if alone else blocking(task.on_fail),
-    )  # fmt: skip
+    on_fail = task.on_fail if alone else blocking(task.on_fail)
+    row_split = without_faulty_rows(session, produced.staged, table, request, audited, on_fail)
     produced = msgspec.structs.replace(produced, staged=row_split.staged)
     return row_split.settle(_concluded(task, context, outcome, produced, row_split.audit), context)
 
@@ -387,8 +382,7 @@ def _strange(
         staged,
         keys,
         task.around,
-        task.history,
-        grain,
+        MetricHistory(task.history, grain),
         larger,
         inputs=dict(zip(keys, task.call_inputs or (task.inputs,) * len(keys), strict=True)),
     )

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from headrace.checks import Audit, CheckState, Verdict
+from headrace.checks.anomalies.history import MetricHistory
 from headrace.checks.anomalies.metric_anomalies import IGNORE, summary_clause
 from headrace.checks.drift import changes_text, facts_of
 from headrace.checks.facts import Fact, FactSeverity, Policy
@@ -99,9 +100,8 @@ def concluded(  # noqa: PLR0913, PLR0917 - a delivery in all its forms, called a
     """Return the outcome of a delivery that was read, staged and audited."""
     around = msgspec.structs.replace(task.around, of_columns=_decided(task, drifting))
     larger = LargerSample(session, staged, table, task.source.timezone, task.classified)
-    evaluated = evaluated_audit(
-        result, staged, task.keys, around, task.history, task.source.partition.grain, larger
-    )
+    history = MetricHistory(task.history, task.source.partition.grain)
+    evaluated = evaluated_audit(result, staged, task.keys, around, history, larger)
     shorter = cut_off(task, staged, copy, context.folders.raw)
     decision = _decision(task, staged, evaluated, shorter)
     result = msgspec.structs.replace(evaluated.audit, verdict=decision.verdict)

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from headrace.checks import Audit
-from headrace.checks.audit import audit, promised_checks
+from headrace.checks.audit import AuditRequest, audit, promised_checks
 from headrace.checks.drift import facts_of
 from headrace.checks.facts import Fact
 from headrace.checks.placement import PartitionCheck
@@ -20,7 +20,7 @@ from headrace.connect.connectors import (
     is_routed_by_rows,
 )
 from headrace.connect.deliveries import DISAGREES, EMPTY, CannotRead
-from headrace.connect.ingest import explain_error, prepare
+from headrace.connect.ingest import ReadRules, explain_error, prepare
 from headrace.connect.parser_process import POISON
 from headrace.connect.prepared import PreparedDelivery, miscounted, parquet_as_delivered
 from headrace.connect.raw_files import (
@@ -60,7 +60,7 @@ from headrace.runtime.steps.checks import (
     with_views,
     without_faulty_rows,
 )
-from headrace.runtime.steps.delivery_bytes import bytes_of, samples_of
+from headrace.runtime.steps.delivery_bytes import bytes_of
 from headrace.runtime.steps.delivery_verdicts import concluded
 from headrace.runtime.steps.drift import READINGS_MAX, Drifting
 from headrace.runtime.steps.expected_schemas import needs_room
@@ -253,10 +253,7 @@ def _prepared(
 ) -> PreparedDelivery | Unread:
     drifting.begin()
     adapt = drifting.adapt if drifting.pinned or task.promised else None
-    samples = samples_of(task, context, name)
-    return read_as(
-        task, context, session, copy, name, pinned=drifting.pinned, adapt=adapt, samples=samples
-    )
+    return read_as(task, context, session, copy, name, pinned=drifting.pinned, adapt=adapt)
 
 
 def _can_be_accepted(
@@ -357,31 +354,25 @@ def _staged(
     if is_routed_by_rows(source):
         staged = _hashed(session, staged, table)
     promised = promised_checks(task.promised or (), source.place, source.on_drift)
-    checks = without_emptied((*promised, *source.checks), task.emptied)
+    request = AuditRequest(
+        checks=without_emptied((*promised, *source.checks), task.emptied),
+        now_us=task.now_us,
+        partition_check=routing(source),
+        partitions=task.keys,
+        key=_key(task),
+        references=task.check_data.references,
+        timezone=source.timezone,
+        on_fail=blocking(source.on_fail),
+        waived=task.waived,
+        classified=task.classified,
+    )
 
     def audited(file: StagedFile) -> Audit:
-        return audit(
-            session,
-            file,
-            table,
-            checks,
-            partition_check=routing(source),
-            partitions=task.keys,
-            key=_key(task),
-            references=task.check_data.references,
-            now_us=task.now_us,
-            timezone=source.timezone,
-            on_fail=blocking(source.on_fail),
-            waived=task.waived,
-            classified=task.classified,
-            repeated=True,
-        )
+        return audit(session, file, table, request, repeated=True)
 
+    on_fail = source.on_fail if len(task.keys) == 1 else blocking(source.on_fail)
     with lent(session, task.macros):
-        row_split = without_faulty_rows(
-            session, staged, table, checks, audited, task.check_data.references, source.timezone,
-            on_fail=source.on_fail if len(task.keys) == 1 else blocking(source.on_fail),
-        )  # fmt: skip
+        row_split = without_faulty_rows(session, staged, table, request, audited, on_fail)
     staged, result = row_split.staged, row_split.audit
     rows = StagedRows.whole(staged)
     result = with_end(with_repeated(result, session, rows, table), prepared)
@@ -579,10 +570,9 @@ def _rows(task: IngestTask, copy: RawCopy, name: str, context: WorkerContext) ->
     delivery = prepare(
         Path(copy.path),
         name,
+        ReadRules(temporary=context.folders.temporary, options=task.source.connector),
         connection=connection,
-        temporary=context.folders.temporary,
         pinned=None,
-        options=task.source.connector,
     )
     if not isinstance(delivery, PreparedDelivery):
         return {}

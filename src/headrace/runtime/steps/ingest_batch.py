@@ -15,8 +15,9 @@ from typing import NamedTuple
 import msgspec
 
 from headrace.checks import Audit, Verdict, metrics
+from headrace.checks.anomalies.history import MetricHistory
 from headrace.checks.anomalies.row_anomalies import PublishedContent
-from headrace.checks.audit import PROFILES_MAX, audit, promised_checks
+from headrace.checks.audit import PROFILES_MAX, AuditRequest, audit, promised_checks
 from headrace.checks.facts import Fact
 from headrace.checks.metrics import HISTORY_PARTITIONS, REPEATED_ROWS_MAX, StoredMetrics
 from headrace.checks.profile_plan import BATCH_ROWS_MAX, EXACT_ROWS_MAX
@@ -265,20 +266,18 @@ def _audited(
 ) -> Audit:
     first, source = batch.first, batch.first.source
     promised = promised_checks(first.promised or (), source.place, source.on_drift)
+    request = AuditRequest(
+        checks=(*promised, *source.checks),
+        now_us=first.now_us,
+        partition_check=routing(source),
+        partitions=[delivery.key for delivery in deliveries],
+        references=first.check_data.references,
+        timezone=source.timezone,
+        on_fail=blocking(source.on_fail),
+        classified=first.classified,
+    )
     with lent(batch.session, first.macros):
-        return audit(
-            batch.session,
-            staged,
-            table,
-            (*promised, *source.checks),
-            partition_check=routing(source),
-            partitions=[delivery.key for delivery in deliveries],
-            references=first.check_data.references,
-            now_us=first.now_us,
-            timezone=source.timezone,
-            on_fail=blocking(source.on_fail),
-            classified=first.classified,
-        )
+        return audit(batch.session, staged, table, request)
 
 
 # Each delivery is evaluated after those before it, as if they had been published.
@@ -372,15 +371,8 @@ def _evaluated(
         result = with_repeated_values(
             result, session, of_one, table, neighbours, still_there.get(delivery.key)
         )
-        evaluated = evaluated_audit(
-            result,
-            staged,
-            (delivery.key,),
-            earlier.context(delivery.key),
-            earlier.history,
-            grain,
-            larger,
-        )
+        around, history = earlier.context(delivery.key), MetricHistory(earlier.history, grain)
+        evaluated = evaluated_audit(result, staged, (delivery.key,), around, history, larger)
         if not _is_published(first, evaluated.audit, of_one.rows):
             return
         earlier.add(delivery.key, evaluated, of_one)

@@ -23,7 +23,7 @@ from headrace.checks.renames import places, propose
 from headrace.connect import DetectedDelivery, Drift, SourceSchema, TypeDrift, UnreadableFile
 from headrace.connect.connectors import THROTTLED_SECONDS_MAX, Unavailable, connector_of
 from headrace.connect.deliveries import DISAGREES, EMPTY, CannotRead, printable
-from headrace.connect.ingest import explain_error, prepare, prepare_all
+from headrace.connect.ingest import ReadRules, explain_error, prepare, prepare_all
 from headrace.connect.parser_process import POISON
 from headrace.connect.prepared import PreparedDelivery
 from headrace.connect.raw_files import RawCopy, store_raw
@@ -37,7 +37,7 @@ from headrace.model.fields import bytes_as_text
 from headrace.model.intervals import bounds_us
 from headrace.model.times import Offset
 from headrace.runtime.messages import IngestTask, ObserveTask, SourceObserved, TooMuch
-from headrace.runtime.steps.delivery_bytes import access_to
+from headrace.runtime.steps.delivery_bytes import access_to, samples_of
 from headrace.runtime.steps.worker_context import LARGE_BYTES, WorkerContext
 from headrace.security.secrets import SecretMissing
 
@@ -126,16 +126,15 @@ def _keys_in(
     """
     copy = store_raw(context.folders.project, file, context.folders.raw)
     session = context.session(task.source.timezone, large=copy.size_bytes >= LARGE_BYTES)
+    rules = ReadRules(
+        temporary=context.folders.temporary,
+        options=task.source.connector,
+        promised=task.promised or (),
+    )
     reasons = []
     for pinned in dict.fromkeys((task.pinned, None)):
         prepared = prepare(
-            Path(copy.path),
-            file.path,
-            connection=session.connection,
-            temporary=context.folders.temporary,
-            pinned=pinned,
-            promised=task.promised,
-            options=task.source.connector,
+            Path(copy.path), file.path, rules, connection=session.connection, pinned=pinned
         )
         if not isinstance(prepared, PreparedDelivery):
             reasons.append(
@@ -190,25 +189,23 @@ def read_as(
     *,
     pinned: SourceSchema | None,
     adapt: Adapt | None,
-    samples: Sequence[tuple[Path, str]] = (),
 ) -> PreparedDelivery | Unread:
     """Prepare the delivery's files to be selected from; return what prevents it otherwise.
 
-    `pinned` is the expected schema, `adapt` decides on a header that differs, `samples` are other
-    deliveries to infer types from.
+    `pinned` is the expected schema, `adapt` decides on a header that differs. Without a pinned
+    schema, types are inferred from other deliveries, too.
     """
-    return prepare_all(
-        [(Path(path), part) for path, part in copy.parts] or [(Path(copy.path), name)],
-        connection=session.connection,
+    rules = ReadRules(
         temporary=context.folders.temporary,
-        pinned=pinned,
-        promised=task.promised,
-        classified=task.classified,
-        samples=samples,
         options=task.source.connector,
+        promised=task.promised or (),
+        classified=task.classified,
+        samples=samples_of(task, context, name) if pinned is None else (),
         adapt=adapt,
         accepted=task.accepted,
     )
+    files = [(Path(path), part) for path, part in copy.parts] or [(Path(copy.path), name)]
+    return prepare_all(files, rules, connection=session.connection, pinned=pinned)
 
 
 # Facts about a delivery that can't be read, or that has too few or too many rows.
@@ -426,10 +423,11 @@ class RenameEvidence:
         delivery = prepare(
             Path(path),
             name,
+            ReadRules(
+                temporary=self._context.folders.temporary, options=self._task.source.connector
+            ),
             connection=session.connection,
-            temporary=self._context.folders.temporary,
             pinned=None,
-            options=self._task.source.connector,
         )
         if not isinstance(delivery, PreparedDelivery):
             return {}, {}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from headrace.connect.deliveries import Drift, SourceSchema, UnreadableFile
-from headrace.connect.ingest import prepare
+from headrace.connect.ingest import ReadRules, prepare
 from headrace.connect.prepared import PreparedDelivery, Result
 from headrace.extension import RecordFormat
 from headrace.lake.session import DuckDBSession
@@ -32,10 +32,9 @@ def read_delivery(
         result = prepare(
             path,
             name,
+            ReadRules(temporary=temporary, options=options),
             connection=session.connection,
-            temporary=temporary,
             pinned=pinned,
-            options=options,
         )
         if not isinstance(result, PreparedDelivery):
             return result, []

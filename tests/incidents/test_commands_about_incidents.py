@@ -147,7 +147,7 @@ def test_a_command_is_about_the_incident_whose_places_it_names(
     )
     assert incidents.symptoms_of(tx, 7) == [Symptom("shown", "2025-03-01", "x", 1)]
     seq = typed(tx, action, thing, **more)
-    note_actions(tx, CONTEXT, Blockage(CONTEXT, NOW), 0)
+    note_actions(tx, Blockage(CONTEXT, NOW), 0)
     lines = incidents.timeline_of(tx, 7)
     if action == "incident.fixed":  # it writes its own line
         assert lines == []
@@ -166,16 +166,16 @@ def test_commands_are_read_once_and_not_those_from_before(tx: Transaction) -> No
     """Would catch: a line with each evaluation, and commands from before an incident on it."""
     blockage = Blockage(CONTEXT, NOW)
     first = typed(tx, "quarantine.dropped", f"src@{DAY}", reason="a  test\nfile")
-    assert note_actions(tx, CONTEXT, blockage, 0) == first  # no incident is open
+    assert note_actions(tx, blockage, 0) == first  # no incident is open
     run(tx, 1, "running")
     first = typed(tx, "run.requested", "1", after={"select": ["far"]})
-    assert note_actions(tx, CONTEXT, blockage, 0) == first  # nobody waits for what it does
+    assert note_actions(tx, blockage, 0) == first  # nobody waits for what it does
     attempt(tx, 1, 1, "far", DAY, None)
     opened(tx)
-    assert note_actions(tx, CONTEXT, blockage, -1) == first
-    assert note_actions(tx, CONTEXT, blockage, first) == first
+    assert note_actions(tx, blockage, -1) == first
+    assert note_actions(tx, blockage, first) == first
     assert incidents.timeline_of(tx, 7) == []
-    assert note_actions(tx, CONTEXT, blockage, 0) == first
+    assert note_actions(tx, blockage, 0) == first
     (line,) = incidents.timeline_of(tx, 7)
     assert line.what == f"dropped by ann: src@{DAY} (a test file)"
 
@@ -194,10 +194,10 @@ def test_a_run_counts_once_it_has_attempts_and_where_it_published(tx: Transactio
     run(tx, 3, "failed")
     attempt(tx, 4, 3, "src", DAY, None)
     run(tx, 4, "running")
-    assert note_actions(tx, CONTEXT, blockage, 0) == seqs[3] - 1
+    assert note_actions(tx, blockage, 0) == seqs[3] - 1
     assert [line.act for line in incidents.timeline_of(tx, 7)] == ["command:1", "command:3"]
     attempt(tx, 5, 4, "src", DAY, None)
-    assert note_actions(tx, CONTEXT, blockage, seqs[3] - 1) == seqs[3]
+    assert note_actions(tx, blockage, seqs[3] - 1) == seqs[3]
     assert [line.act for line in incidents.timeline_of(tx, 7)][2:] == ["command:4"]
     assert done(tx, item, *seqs) == [
         (1, "run again", "", (("src", DAY),)),
@@ -337,6 +337,6 @@ def test_a_waiver_is_about_what_its_interval_waited_for(tx: Transaction) -> None
     opened(tx, affected=Affected((), (), (DAY,)))
     opened(tx, 8, node="far", affected=Affected((), (), (DAY,)))
     typed(tx, "obligation.waived", f"report@{DAY}")
-    note_actions(tx, CONTEXT, Blockage(CONTEXT, at("2025-01-15 00:00")), 0)
+    note_actions(tx, Blockage(CONTEXT, at("2025-01-15 00:00")), 0)
     assert [line.what for line in incidents.timeline_of(tx, 7)] == [f"waived by ann: report@{DAY}"]
     assert incidents.timeline_of(tx, 8) == []

@@ -238,7 +238,7 @@ def note_commands(context: CommandContext) -> None:
 
     def write(tx: Transaction, now: int) -> None:
         evaluation_context = EvaluationContext(declared, StoredFacts(tx))
-        gathering.note_commands(tx, evaluation_context, Blockage(evaluation_context, now), now)
+        gathering.note_commands(tx, Blockage(evaluation_context, now), now)
 
     context.tell(write=write)
 

@@ -116,9 +116,7 @@ _OF_REPAIRS = {
 """Actions that `fix` performs as steps, but that people also perform alone."""
 
 
-def note_actions(
-    tx: Transaction, context: EvaluationContext, blockage: Blockage, after: int
-) -> int:
+def note_actions(tx: Transaction, blockage: Blockage, after: int) -> int:
     """Add new commands to the timelines of the open incidents that they affect.
 
     `after` is the last audit trail entry that was read; the result is the new one. If it is
@@ -128,14 +126,14 @@ def note_actions(
     incidents = stored.open_incidents(tx) if 0 <= after < last else []
     if not incidents:
         return last
-    known = [_Touched(tx, context, incident) for incident in incidents]
+    known = [_Touched(tx, blockage.context, incident) for incident in incidents]
     rows = audit_trail.commands(tx, after, tuple(_DID), READ_MAX)
-    for command in _parsed(tx, context, rows):
+    for command in _parsed(tx, blockage.context, rows):
         if command.action == Action.INCIDENT_FIXED:
             continue  # it has already written its line
         if command.run is not None and _hasnt_begun(tx, command.run):
             return command.seq - 1  # only the next evaluation knows whether the run does anything
-        waited = _waited_for(context, blockage, command)
+        waited = _waited_for(blockage, command)
         for touched in known:
             touched.note(tx, command, waited)
     return last if len(rows) < READ_MAX else rows[-1][0]
@@ -407,13 +405,11 @@ def _place(node: str, key: str) -> str:
     return node if key in ("", WHOLE) else f"{node}@{key}"
 
 
-def _waited_for(
-    context: EvaluationContext, blockage: Blockage, command: RecordedAction
-) -> set[tuple[str, str]]:
+def _waited_for(blockage: Blockage, command: RecordedAction) -> set[tuple[str, str]]:
     """Return what a waived interval waited for."""
     if command.action != Action.OBLIGATION_WAIVED:
         return set()
-    terms = {consumer.consumer: consumer for consumer in context.declared.consumers}
+    terms = {consumer.consumer: consumer for consumer in blockage.context.declared.consumers}
     results = [
         item
         for name, key in command.places

@@ -85,7 +85,6 @@ class Cursors(msgspec.Struct, frozen=True, omit_defaults=True):
 def gather(
     tx: Transaction,
     project: Project,
-    context: EvaluationContext,
     blockage: Blockage,
     reach: DownstreamIndex,
     now: int,
@@ -98,10 +97,10 @@ def gather(
         else msgspec.json.decode(stored_cursors[1], type=Cursors)
     )
     result = Gathered()
-    after, outages = _news(tx, result, project, context, blockage, reach, cursors, now)
-    _present(tx, result, project, context, blockage, reach, outages, now)
+    after, outages = _news(tx, result, project, blockage, reach, cursors, now)
+    _present(tx, result, project, blockage, reach, outages, now)
     if after.version != cursors.version:
-        _removed(tx, result, context)
+        _removed(tx, result, blockage.context)
         _unchecked(tx, result, changes.dropped_checks(tx, cursors.version), now)
     result.write(tx, now)
     if result.touched:
@@ -111,9 +110,7 @@ def gather(
     return result
 
 
-def note_commands(
-    tx: Transaction, context: EvaluationContext, blockage: Blockage, now: int
-) -> None:
+def note_commands(tx: Transaction, blockage: Blockage, now: int) -> None:
     """Add new commands to the timelines of incidents, without an evaluation."""
     stored_cursors = stored.cursors(tx)
     cursors = (
@@ -121,7 +118,7 @@ def note_commands(
         if stored_cursors is None
         else msgspec.json.decode(stored_cursors[1], type=Cursors)
     )
-    last = commands.note_actions(tx, context, blockage, cursors.trail)
+    last = commands.note_actions(tx, blockage, cursors.trail)
     if last != cursors.trail:
         stored.set_cursors(
             tx, now, msgspec.json.encode(msgspec.structs.replace(cursors, trail=last)).decode()
@@ -132,22 +129,21 @@ def _news(
     tx: Transaction,
     result: Gathered,
     project: Project,
-    context: EvaluationContext,
     blockage: Blockage,
     reach: DownstreamIndex,
     cursors: Cursors,
     now: int,
 ) -> tuple[Cursors, list[Evidence]]:
     """Gather evidence from new rows; return the new cursors and all outages of Headrace."""
-    trail = commands.note_actions(tx, context, blockage, cursors.trail)
+    trail = commands.note_actions(tx, blockage, cursors.trail)
     drift = people.gather_mapped_columns(tx, result, cursors.drift)
     fact, revision = attempts.gather(
         tx, partial(downtime.host_at, project), result, cursors.fact, cursors.revision
     )
     attempt = attempts.gather_lost_and_slow(tx, result, cursors.attempt, now)
     changed, version = changes.gather(tx, cursors.version)
-    ended_outages, gap = downtime.gather_outages(tx, context, blockage, reach, cursors.gap)
-    exports = context.declared.exports
+    ended_outages, gap = downtime.gather_outages(tx, blockage, reach, cursors.gap)
+    exports = blockage.context.declared.exports
     for node, id_ in changes.outlived(tx, exports):
         result.end(node, [id_])
     for evidence in changed:
@@ -214,20 +210,18 @@ def _present(
     tx: Transaction,
     result: Gathered,
     project: Project,
-    context: EvaluationContext,
     blockage: Blockage,
     reach: DownstreamIndex,
     outages: list[Evidence],
     now: int,
 ) -> None:
     """Gather evidence of the current state, whenever it began."""
-    waiting = arrivals.waiting_intervals(tx, context, blockage, now)
+    context = blockage.context
+    waiting = arrivals.waiting_intervals(tx, blockage, now)
     result.now(tx, FAULT_KIND, ())  # the diagnosis succeeded this time
     result.now(tx, downtime.WORKERS_KIND, downtime.without_workers(tx))
     result.now(tx, downtime.LAKE_KIND, downtime.without_lake(tx))
-    late = list(
-        arrivals.gather(tx, context, blockage, reach, arrivals.missed_partitions(waiting), now)
-    )
+    late = list(arrivals.gather(tx, blockage, reach, arrivals.missed_partitions(waiting), now))
     overdue = {evidence.node for evidence in late if evidence.observed == arrivals.THROTTLED}
     result.now(tx, "look", downtime.gather_failed_observations(tx, project, overdue))
     result.now(tx, arrivals.KIND, late)

@@ -37,6 +37,8 @@ _Value = TypeVar("_Value")
 
 FLOOD_MAX = 20
 """At most this many messages per recipient and hour; one message sums up the rest."""
+_WITH_CAUSE = ("opened", "changed", "escalated")
+"""Kinds of messages that name an incident's cause."""
 AGAIN_US = HOUR_US
 """An incident that reopens within an hour of its last message isn't announced again."""
 OVER = "it was over before this was sent"
@@ -188,7 +190,7 @@ class _Deciding:
             self._found.reworded.append((newest.id, page, text))
         elif newest.state != "dropped":
             page = self._words.changed(incident, to, self._threatened(incident), newest.description)
-            self._put(incident, "changed", f"{subject}:{text}", to, channel, page, text)
+            self._put(incident, "changed", f"{subject}:{text}", to, channel, page)
 
     def _announce(self, incident: Incident, to: Recipient, channel: str) -> None:
         """Notify one recipient that an incident was opened or reopened.
@@ -200,8 +202,7 @@ class _Deciding:
             return
         threatened = self._threatened(incident)
         page = self._words.opened(incident, to, threatened, again=bool(before))
-        text = _description(incident)
-        self._put(incident, "opened", _subject(incident, before), to, channel, page, text)
+        self._put(incident, "opened", _subject(incident, before), to, channel, page)
 
     def _escalate(
         self, incident: Incident, people: Sequence[Recipient], known: Collection[str]
@@ -228,7 +229,6 @@ class _Deciding:
                     above,
                     channel,
                     page,
-                    _description(incident),
                 )
 
     def _over(self, incident: Incident) -> None:
@@ -256,7 +256,7 @@ class _Deciding:
         silent = all(t.state in ("waiting", "dropped") for t in known)
         why = OVER if silent else None
         page = self._end_page(incident)
-        self._put(incident, "resolved", subject, to, channel, page, "", why)
+        self._put(incident, "resolved", subject, to, channel, page, why)
 
     def _end_page(self, incident: Incident) -> MessageText:
         return self._words.resolved(incident, self._matters.ended.get(incident.id, NOTHING_LEFT))
@@ -268,7 +268,7 @@ class _Deciding:
         by_channel = {channel: to for to in reversed(people) for channel in to.owner.contact}
         for channel, to in by_channel.items():
             subject = _subject(incident, self._prior_notifications(incident, channel))
-            self._put(incident, "resolved", subject, to, channel, page, "")
+            self._put(incident, "resolved", subject, to, channel, page)
 
     def _prior_notifications(self, incident: Incident, channel: str) -> list[PriorNotification]:
         return [
@@ -307,14 +307,13 @@ class _Deciding:
                     to,
                     channel,
                     self._words.at_risk(name, risk),
-                    "",
                 )
 
     def _unexplained(self, name: str, kind: str, since: int, page: MessageText) -> None:
         """Notify the owner of a consumer that is late or wrong without an incident."""
         for to in self._people.concerned([self._project.consumers[name].owner]):
             for channel in to.owner.contact:
-                self._put(None, kind, f"{name}@{since}", to, channel, page, "")
+                self._put(None, kind, f"{name}@{since}", to, channel, page)
 
     # Messages
 
@@ -326,7 +325,6 @@ class _Deciding:
         to: Recipient,
         channel: str,
         page: MessageText,
-        reported_text: str,
         why: str | None = None,
     ) -> None:
         why = why or self._people.wrong(channel, cause=incident is not None)
@@ -347,7 +345,7 @@ class _Deciding:
                 channel=channel,
                 title=page.title,
                 body=page.body,
-                description=reported_text,
+                description=_description(incident) if incident and kind in _WITH_CAUSE else "",
                 not_before=to.not_before(self._now, self._zone, urgent=urgent),
                 state="waiting" if why is None else "dropped",
                 error=why,

@@ -229,8 +229,7 @@ def _causes(
     *,
     reported: bool,
 ) -> None:
-    blockage = Blockage(context, now)
-    result = gather(tx, evaluator.project, context, blockage, evaluator.reach, now)
+    result = gather(tx, evaluator.project, Blockage(context, now), evaluator.reach, now)
     if result.touched or reported:
         rows = stored.active(tx, EVIDENCE_MAX)
         evidence = result.seen | {

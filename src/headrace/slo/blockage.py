@@ -69,7 +69,7 @@ class Blockage:
     """Blockers at one time; results that consumers and intervals share are cached."""
 
     def __init__(self, context: EvaluationContext, now_us: int) -> None:
-        self._context, self._now = context, now_us
+        self.context, self._now = context, now_us
         self._known: list[Blocked] = []
         self._roots: dict[_Place, int] = {}
         """Missing partition → its blockers, as bits of `_known`."""
@@ -83,7 +83,7 @@ class Blockage:
         The order is by block reason, then the longest blocker first.
         """
         mask = 0
-        for node in self._context.awaited(terms):
+        for node in self.context.awaited(terms):
             mask |= self._read(node, terms, interval)
         results = (
             [item for number, item in enumerate(self._known) if mask >> number & 1] if mask else []
@@ -132,17 +132,17 @@ class Blockage:
     def next_command(self, blocked: Blocked) -> str:
         """Return the next command about a blocker; no tick for a delivery that isn't there."""
         if blocked.block is BlockReason.MISSING and blocked.unreadable_us is None:
-            source = self._context.node(blocked.node)
-            unknown = not_observed_since(self._context, source, blocked.partition, self._now)
-            if self._context.facts.observations(source.name) and unknown is None:
+            source = self.context.node(blocked.node)
+            unknown = not_observed_since(self.context, source, blocked.partition, self._now)
+            if self.context.facts.observations(source.name) and unknown is None:
                 return command_line("deliveries", source.name)
         return next_command(blocked)
 
     def above(self, terms: Terms, interval: str) -> Collection[tuple[str, str]]:
         """Return all partitions that an interval is made of, published or not."""
         waiting: list[tuple[Node, str]] = []
-        for node in self._context.awaited(terms):
-            keys = needed(node, terms, interval, self._context) or (WHOLE,)
+        for node in self.context.awaited(terms):
+            keys = needed(node, terms, interval, self.context) or (WHOLE,)
             waiting += [(node, key) for key in keys]
         results: dict[_Place, None] = {}
         while waiting:
@@ -155,21 +155,21 @@ class Blockage:
     def _inputs(self, node: Node, key: str) -> Iterator[tuple[Node, str]]:
         """Yield the partitions that a partition reads; `WHOLE` for an input without known ones."""
         for spec in node.inputs:
-            source = self._context.declared.nodes.get(spec.node)
+            source = self.context.declared.nodes.get(spec.node)
             if source is not None:
                 keys = self._required(node, key, source, spec) or (WHOLE,)
                 yield from ((source, item) for item in keys)
 
     def _read(self, node: Node, terms: Terms, interval: str) -> int:
         """Return the blockers of what an interval requires of a node; 0 if it is all published."""
-        if covered(node, terms, interval, self._context) is not None:
+        if covered(node, terms, interval, self.context) is not None:
             return 0
-        keys, mask = needed(node, terms, interval, self._context), 0
+        keys, mask = needed(node, terms, interval, self.context), 0
         if keys is not None:
             for key in keys:
                 mask |= self._partition(node, key) if self._isnt_there(node, key) else 0
             return mask
-        for source in paced_inputs(node, self._context):
+        for source in paced_inputs(node, self.context):
             mask |= self._read(source, terms, interval)
         # even if it is published: that publication doesn't include what the interval needs
         return mask or self._partition(node, WHOLE)
@@ -219,10 +219,10 @@ class Blockage:
 
         The next pass would fail as well, with the same code and the same inputs.
         """
-        facts = self._context.facts.partition_state(node.name, key)
+        facts = self.context.facts.partition_state(node.name, key)
         if facts is not None and (facts.published or facts.state not in ("missing", "waiting")):
             return None
-        failed = self._context.facts.failed_in_backfill(node.name, key)
+        failed = self.context.facts.failed_in_backfill(node.name, key)
         if failed is None:
             return None
         return Blocked(
@@ -241,10 +241,10 @@ class Blockage:
         These are the damaged partitions that it reads or, if none is left, the file that its last
         attempt couldn't read.
         """
-        facts = self._context.facts.partition_state(node.name, key)
+        facts = self.context.facts.partition_state(node.name, key)
         if facts is None or facts.state != "waiting" or not facts.reason.startswith(LAKE_FILE):
             return []
-        damaged = self._context.facts.damaged()
+        damaged = self.context.facts.damaged()
         read = self._reads(node, key, damaged)
         met = [
             place
@@ -253,7 +253,7 @@ class Blockage:
         ]
         places = [place for place in damaged if place in read] or met[:1]
         return [
-            results for place in places if (results := damage_of(self._context, *place)) is not None
+            results for place in places if (results := damage_of(self.context, *place)) is not None
         ]
 
     def _reads(self, node: Node, key: str, among: Collection[_Place]) -> set[_Place]:
@@ -261,7 +261,7 @@ class Blockage:
         results: set[_Place] = set()
         for spec in node.inputs:
             of_input = [place for place in among if place[0] == spec.node]
-            source = self._context.declared.nodes.get(spec.node)
+            source = self.context.declared.nodes.get(spec.node)
             if of_input and source is not None:
                 keys = self._required(node, key, source, spec)
                 results |= {place for place in of_input if keys is None or place[1] in keys}
@@ -270,7 +270,7 @@ class Blockage:
     def _lacking(self, node: Node, key: str) -> Iterator[tuple[Node, str]]:
         """Yield the missing inputs of a partition."""
         for spec in node.inputs:
-            source = self._context.declared.nodes.get(spec.node)
+            source = self.context.declared.nodes.get(spec.node)
             if source is None or spec.optional:
                 continue
             keys = self._required(node, key, source, spec)
@@ -282,11 +282,11 @@ class Blockage:
         `keys` None stands for all of a node: it is missing until anything of it is published.
         """
         if keys is None:
-            if self._context.facts.newest(node.name) is None and self._isnt_there(node, WHOLE):
+            if self.context.facts.newest(node.name) is None and self._isnt_there(node, WHOLE):
                 yield WHOLE
             return
         for key in keys:
-            if self._isnt_there(node, key) and not counts_as_empty(node, key, self._context):
+            if self._isnt_there(node, key) and not counts_as_empty(node, key, self.context):
                 yield key
 
     def _required(
@@ -294,7 +294,7 @@ class Blockage:
     ) -> Sequence[str] | None:
         if spec.mode is InputMode.ALL:
             return None
-        seen = partial(self._context.facts.keys, source.name)
+        seen = partial(self.context.facts.keys, source.name)
         return required(
             node.cut(key), node.timezone, key, source.partition, source.timezone, spec, seen
         ).keys
@@ -302,14 +302,14 @@ class Blockage:
     def _isnt_there(self, node: Node, key: str) -> bool:
         place = node.name, key
         if place not in self._absent:
-            facts = self._context.facts.partition_state(*place)
+            facts = self.context.facts.partition_state(*place)
             self._absent[place] = facts is None or not facts.published
         return self._absent[place]
 
     def _blocked(self, node: Node, key: str) -> Blocked:
-        facts = self._context.facts.partition_state(node.name, key)
+        facts = self.context.facts.partition_state(node.name, key)
         state = "missing" if facts is None else facts.state
-        pause = self._context.facts.pauses().get(node.name)
+        pause = self.context.facts.pauses().get(node.name)
         if pause is not None and pause.holds(self._now) and state in ("missing", "waiting"):
             return Blocked(
                 BlockReason.PAUSED,
@@ -317,9 +317,9 @@ class Blockage:
                 node.name,
                 key,
                 state,
-                pause.clause(self._now, self._context.declared.timezone),
+                pause.clause(self._now, self.context.declared.timezone),
             )
-        unread = self._context.facts.unreadable().get(node.name)
+        unread = self.context.facts.unreadable().get(node.name)
         if unread is not None and (facts is None or _is_tried_again(facts)):
             results = Blocked(
                 BlockReason.MISSING, None, node.name, key, state, unread.clause, unread.incident

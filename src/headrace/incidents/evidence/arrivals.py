@@ -39,11 +39,9 @@ class BlockedInterval(msgspec.Struct, frozen=True):
     by: tuple[Blocked, ...]
 
 
-def waiting_intervals(
-    tx: Transaction, context: EvaluationContext, blockage: Blockage, now: int
-) -> list[BlockedInterval]:
+def waiting_intervals(tx: Transaction, blockage: Blockage, now: int) -> list[BlockedInterval]:
     """Return the newest due and missing intervals of each consumer."""
-    terms = {consumer.consumer: consumer for consumer in context.declared.consumers}
+    terms = {consumer.consumer: consumer for consumer in blockage.context.declared.consumers}
     return [
         BlockedInterval(
             consumer,
@@ -93,7 +91,6 @@ HISTORY_NATS = 5.0
 
 def gather(
     tx: Transaction,
-    context: EvaluationContext,
     blockage: Blockage,
     reach: DownstreamIndex,
     missed: Missed,
@@ -110,8 +107,8 @@ def gather(
     for name, content in stored.active_of(tx, KIND).values():
         before = msgspec.msgpack.decode(content, type=Evidence)
         known.setdefault(name, {})[before.partition] = before
-    search = _LateSearch(tx, context, blockage, reach, now)
-    for node in context.declared.nodes.values():
+    search = _LateSearch(tx, blockage, reach, now)
+    for node in blockage.context.declared.nodes.values():
         if node.is_source and node.partition.grain is not None and not node.partition.by_delivery:
             yield from search.evidence_at(
                 node, missed_keys.get(node.name, {}), known.get(node.name, {})
@@ -128,12 +125,11 @@ class _LateSearch:
     def __init__(
         self,
         tx: Transaction,
-        context: EvaluationContext,
         blockage: Blockage,
         reach: DownstreamIndex,
         now: int,
     ) -> None:
-        self._tx, self._context, self._now = tx, context, now
+        self._tx, self._context, self._now = tx, blockage.context, now
         self._blockage, self._reach = blockage, reach
 
     def evidence_at(

@@ -41,7 +41,6 @@ LAKE_KIND = "closed"
 
 def gather_outages(
     tx: Transaction,
-    context: EvaluationContext,
     blockage: Blockage,
     reach: DownstreamIndex,
     after: int,
@@ -49,11 +48,11 @@ def gather_outages(
     """Return the outages that delayed deliveries found after a time, and the newest such time."""
     results: dict[str, tuple[int, Evidence]] = {}
     last = after
-    for node in context.declared.nodes.values():
+    for node in blockage.context.declared.nodes.values():
         waited = availability.waited_deliveries(tx, node.name, after) if node.is_source else []
         for seen_us, group in groupby(waited, key=lambda item: item.observed_at):
             last = max(last, seen_us)
-            outages = _outages(tx, context, blockage, reach, node, list(group), seen_us)
+            outages = _outages(tx, blockage, reach, node, list(group), seen_us)
             due_us, evidence = min(outages, key=lambda each: each[0], default=(0, None))
             if evidence is not None and (
                 evidence.id not in results or due_us < results[evidence.id][0]
@@ -105,7 +104,6 @@ def known_outages(tx: Transaction) -> list[Evidence]:
 
 def _outages(
     tx: Transaction,
-    context: EvaluationContext,
     blockage: Blockage,
     reach: DownstreamIndex,
     source: Node,
@@ -116,17 +114,18 @@ def _outages(
 
     It comes with the first deadline of each consumer that was missed because of it.
     """
+    declared = blockage.context.declared
     observations = availability.observations_before(tx, source.name, seen_us)
     if not observations or observations[0].failed:
         return  # it was never observed before, or it couldn't be read
-    pace = context.declared.tick_every_us or usual_break(
+    pace = declared.tick_every_us or usual_break(
         _breaks(tx, source.name, [observation.at for observation in observations], seen_us)
     )
     arrivals = _Arrivals(source, waited, observations[0].at, seen_us, pace)
-    sources = [node.name for node in context.declared.nodes.values() if node.is_source]
+    sources = [node.name for node in declared.nodes.values() if node.is_source]
     for consumer in reach.consumers(source.name):
-        terms = next(terms for terms in context.declared.consumers if terms.consumer == consumer)
-        outage = _first_outage(tx, context, blockage, terms, arrivals, sources)
+        terms = next(terms for terms in declared.consumers if terms.consumer == consumer)
+        outage = _first_outage(tx, blockage, terms, arrivals, sources)
         if outage is not None:
             yield outage
 
@@ -157,7 +156,6 @@ class _Arrivals(NamedTuple):
 
 def _first_outage(
     tx: Transaction,
-    context: EvaluationContext,
     blockage: Blockage,
     terms: Terms,
     arrivals: _Arrivals,
@@ -171,7 +169,7 @@ def _first_outage(
             continue  # the deadline would have been missed anyway
         last = _away_since(tx, sources, due.due_at, arrived, pace, seen_us)
         if last is not None:
-            return due.due_at, _outage_evidence(context, terms, due, last, pace, seen_us)
+            return due.due_at, _outage_evidence(blockage.context, terms, due, last, pace, seen_us)
     return None
 
 

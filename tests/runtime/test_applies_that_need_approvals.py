@@ -9,6 +9,7 @@ import pytest
 from runlab import DAYS, Lab
 
 from headrace.project.session import Silent
+from headrace.repairs.backfill_planning import BackfillArguments
 from headrace.services.backfills import backfill
 
 SETTINGS = '[project]\nname = "lab"\ntimezone = "UTC"\n[run]\nworkers = 1\n'
@@ -59,15 +60,9 @@ def test_a_step_says_whether_computing_it_again_needs_an_approval(
     assert kept["plan_id"] == planned["plan_id"]
     shown = backfill(
         lab.session(),
-        again["select"],
-        exclude=(),
-        first=again["from"],
-        last=again["to"],
-        since=None,
-        mode=again["mode"],
-        reason="x",
-        only=False,
-        allow_partial=False,
+        BackfillArguments(
+            again["select"], [], again["from"], again["to"], None, again["mode"], "x"
+        ),
         dry_run=True,
         confirm=lambda _: False,
         progress=Silent(),

@@ -17,6 +17,7 @@ from runlab import DAYS, Lab, built_once, three_days
 from headrace.access.agreements import PlanChanged
 from headrace.project.local_actor import local_actor
 from headrace.project.session import Silent
+from headrace.repairs.backfill_planning import BackfillArguments
 from headrace.responses.backfills import BackfillResponse
 from headrace.responses.repairs import FixResponse
 from headrace.services.backfills import backfill
@@ -52,15 +53,7 @@ def again(
 
     return backfill(
         lab.session(),
-        ["total"],
-        exclude=(),
-        first=DAYS[0],
-        last=DAYS[3],
-        since=None,
-        mode="all",
-        reason="units",
-        only=False,
-        allow_partial=False,
+        BackfillArguments(["total"], [], DAYS[0], DAYS[3], None, "all", "units"),
         dry_run=dry_run,
         confirm=confirm,
         progress=Silent(),

@@ -26,6 +26,7 @@ from headrace.project.applied_files import declared_version
 from headrace.project.parameters import Argument, Option
 from headrace.project.session import Progress, ProjectSession, usable
 from headrace.repairs import invalidation
+from headrace.repairs.backfill_planning import BackfillArguments
 from headrace.responses import (
     ApplyResponse,
     NeededRow,
@@ -202,15 +203,7 @@ def make_again(
         for row in needed:
             response = backfill(
                 opened,
-                row.select,
-                exclude=(),
-                first=row.from_,
-                last=row.to,
-                since=None,
-                mode=row.mode,
-                reason=reason,
-                only=False,
-                allow_partial=False,
+                BackfillArguments(row.select, [], row.from_, row.to, None, row.mode, reason),
                 dry_run=False,
                 confirm=lambda _: True,
                 progress=progress,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Any
 
@@ -68,19 +68,11 @@ Confirm = Callable[[BackfillResponse], bool]
 """Shows a plan and asks for confirmation; raises Refused where no person can be asked."""
 
 
-@command("backfill", OPERATE, of="select")
-def backfill(  # noqa: PLR0913 - as many as the command has options
+@command("backfill", OPERATE, of="arguments.select")
+def backfill(
     session: ProjectSession,
-    select: Sequence[str],
+    arguments: BackfillArguments,
     *,
-    exclude: Sequence[str],
-    first: str | None,
-    last: str | None,
-    since: str | None,
-    mode: str,
-    reason: str | None,
-    only: bool,
-    allow_partial: bool,
     dry_run: bool,
     confirm: Confirm,
     progress: Progress,
@@ -94,16 +86,11 @@ def backfill(  # noqa: PLR0913 - as many as the command has options
     from `plan_id`, and whatever `confirm` raises.
     """
     agreements.checked_id(plan_id)
-    text = (
-        (reason or "").strip()
-        if dry_run
-        else commands.required_reason(
-            reason, "backfill", "who sees other figures tomorrow has to know why"
+    if not dry_run:
+        commands.required_reason(
+            arguments.reason, "backfill", "who sees other figures tomorrow has to know why"
         )
-    )
-    arguments = BackfillArguments(
-        list(select), list(exclude), first, last, since, mode, text, only, allow_partial
-    )
+    arguments = msgspec.structs.replace(arguments, reason=arguments.reason.strip())
     compiled, files = session.compiled, {}
     if (
         compiled is None
@@ -382,21 +369,10 @@ def preview_backfill(  # noqa: PLR0913 - as many as the command has options
 
     Raise UsageError as `backfill` does.
     """
-    return backfill(
-        session,
-        select,
-        exclude=exclude,
-        first=first,
-        last=last,
-        since=since,
-        mode=mode,
-        reason=reason,
-        only=only,
-        allow_partial=allow_partial,
-        dry_run=True,
-        confirm=lambda _: False,
-        progress=Silent(),
+    arguments = BackfillArguments(
+        [*select], [*exclude], first, last, since, mode, reason or "", only, allow_partial
     )
+    return backfill(session, arguments, dry_run=True, confirm=lambda _: False, progress=Silent())
 
 
 @command("backfill", OPERATE, of="select", http="POST /backfills do_backfill", session="backfill")
@@ -421,15 +397,9 @@ def run_backfill(  # noqa: PLR0913 - as many as the command has options
     """
     return backfill(
         session,
-        select,
-        exclude=exclude,
-        first=first,
-        last=last,
-        since=since,
-        mode=mode,
-        reason=reason,
-        only=only,
-        allow_partial=allow_partial,
+        BackfillArguments(
+            [*select], [*exclude], first, last, since, mode, reason, only, allow_partial
+        ),
         dry_run=False,
         confirm=lambda _: True,
         progress=progress,

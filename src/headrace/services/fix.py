@@ -477,18 +477,9 @@ def _act(
             )
         case RepairAction.BUILD:
             assert planned.how.build is not None
-            arguments = planned.how.build
             return backfill(
                 session,
-                arguments.select,
-                exclude=(),
-                first=arguments.first,
-                last=arguments.last,
-                since=None,
-                mode=arguments.mode,
-                reason=arguments.reason,
-                only=False,
-                allow_partial=False,
+                planned.how.build,
                 dry_run=False,
                 confirm=lambda _: True,
                 progress=progress,

@@ -404,20 +404,16 @@ def backfill_command(
     They are computed alongside production. Exits 1 if a part of it failed, 3 if policy requires an
     approval or nobody agreed, 4 if it was paused or cancelled.
     """
+    from headrace.repairs.backfill_planning import BackfillArguments
     from headrace.services.backfills import backfill
 
+    arguments = BackfillArguments(
+        select, exclude, first, last, since, mode, reason or "", only, allow_partial
+    )
     with refusal_as_json(invocation, render_backfill):
         response = backfill(
             invocation.session,
-            select,
-            exclude=exclude,
-            first=first,
-            last=last,
-            since=since,
-            mode=mode,
-            reason=reason,
-            only=only,
-            allow_partial=allow_partial,
+            arguments,
             dry_run=dry_run,
             confirm=lambda response: _confirm_backfill(invocation, response, yes=yes),
             progress=invocation.progress(),

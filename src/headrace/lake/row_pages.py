@@ -67,92 +67,99 @@ class ColumnFigures(msgspec.Struct, frozen=True):
     frequent: tuple[tuple[str, int], ...] = ()
 
 
-def count(
-    session: DuckDBSession, relation: str, columns: Sequence[LakeColumn], view: RowsView
-) -> tuple[int, int]:
-    """Return the number of all rows, and of those that fit. Raise UsageError for a bad filter."""
-    fitting = _condition(session, columns, view)
-    counted = f"count(*) FILTER (WHERE {fitting})" if fitting else "count(*)"
-    row = session.row(f"SELECT count(*), {counted} FROM ({relation}\n) AS rows")
-    return int(row[0]), int(row[1])
+class RowPages:
+    """The rows of a relation that a view shows, read in `session`; `columns` are the relation's.
 
-
-def page(
-    session: DuckDBSession,
-    relation: str,
-    columns: Sequence[LakeColumn],
-    view: RowsView,
-    *,
-    chosen: Sequence[LakeColumn],
-    limit: int,
-    offset: int,
-) -> tuple[dict[str, Any], ...]:
-    """Return at most `limit` rows as JSON values, after `offset` others.
-
-    Raise UsageError for an unknown column, or a filter that doesn't fit its column.
+    Every method raises UsageError for a filter that doesn't fit its column or an unknown column.
     """
-    query = (
-        f"SELECT {selected_values(chosen)} FROM ({_rows(session, relation, columns, view)}"
-        f" LIMIT {int(limit)} OFFSET {int(offset)}) AS page"
-    )
-    return converted(chosen, session.connection.execute(query).fetchall())
 
+    def __init__(
+        self,
+        session: DuckDBSession,
+        relation: str,
+        columns: Sequence[LakeColumn],
+        view: RowsView,
+    ) -> None:
+        self._session, self._relation = session, relation
+        self._columns, self._view = columns, view
 
-def write(
-    session: DuckDBSession,
-    relation: str,
-    columns: Sequence[LakeColumn],
-    view: RowsView,
-    out: Any,
-    *,
-    chosen: Sequence[LakeColumn],
-    data_format: DataFormat,
-    about: str,
-) -> None:
-    """Write all rows that fit to a binary stream, in their order. Raise as `page`."""
-    names = ", ".join(quote(column.name) for column in chosen)
-    query = f"SELECT {names} FROM ({_rows(session, relation, columns, view)}) AS rows"
-    write_query(session, query, out, data_format, about=about)
+    def count(self) -> tuple[int, int]:
+        """Return the number of all rows, and of those that fit."""
+        fitting = self._condition()
+        counted = f"count(*) FILTER (WHERE {fitting})" if fitting else "count(*)"
+        row = self._session.row(f"SELECT count(*), {counted} FROM ({self._relation}\n) AS rows")
+        return int(row[0]), int(row[1])
 
+    def page(
+        self, chosen: Sequence[LakeColumn], *, limit: int, offset: int
+    ) -> tuple[dict[str, Any], ...]:
+        """Return at most `limit` rows as JSON values, after `offset` others."""
+        query = (
+            f"SELECT {selected_values(chosen)} FROM ({self._rows()}"
+            f" LIMIT {int(limit)} OFFSET {int(offset)}) AS page"
+        )
+        return converted(chosen, self._session.connection.execute(query).fetchall())
 
-def profile(
-    session: DuckDBSession,
-    relation: str,
-    columns: Sequence[LakeColumn],
-    view: RowsView,
-    *,
-    chosen: Sequence[LakeColumn],
-) -> tuple[int, bool, tuple[ColumnFigures, ...]]:
-    """Return the number of rows that fit, whether distinct values are estimated, and the figures.
+    def write(
+        self, chosen: Sequence[LakeColumn], out: Any, data_format: DataFormat, *, about: str
+    ) -> None:
+        """Write all rows that fit to a binary stream, in their order."""
+        names = ", ".join(quote(column.name) for column in chosen)
+        query = f"SELECT {names} FROM ({self._rows()}) AS rows"
+        write_query(self._session, query, out, data_format, about=about)
 
-    Raise as `page`.
-    """
-    _, total = count(session, relation, columns, view)
-    fitting = _condition(session, columns, view)
-    source = f"SELECT * FROM ({relation}\n) AS rows" + (f" WHERE {fitting}" if fitting else "")
-    exact = total <= EXACT_ROWS_MAX
-    if not chosen or not total:
-        return total, False, tuple(ColumnFigures(item, 0, 0, None, None) for item in chosen)
-    selected = ", ".join(part for item in chosen for part in _aggregates(item, exact=exact))
-    row = session.row(f"SELECT {selected} FROM ({source}) AS rows")
-    facts = [row[index * 6 : index * 6 + 6] for index in range(len(chosen))]
-    ranges = _ranges(session, source, chosen, facts)
-    return (
-        total,
-        not exact,
-        tuple(
-            ColumnFigures(
-                column=item,
-                nulls=total - int(counted),
-                distinct=None if distinct is None else int(distinct),
-                least=least,
-                greatest=greatest,
-                ranges=ranges.get(item.name, ()),
-                frequent=_frequent(session, source, item, distinct),
+    def profile(self, chosen: Sequence[LakeColumn]) -> tuple[int, bool, tuple[ColumnFigures, ...]]:
+        """Return the number of rows that fit, whether distinct values are estimated, and the
+        figures of the columns."""
+        _, total = self.count()
+        fitting, session = self._condition(), self._session
+        source = f"SELECT * FROM ({self._relation}\n) AS rows"
+        source += f" WHERE {fitting}" if fitting else ""
+        exact = total <= EXACT_ROWS_MAX
+        if not chosen or not total:
+            return total, False, tuple(ColumnFigures(item, 0, 0, None, None) for item in chosen)
+        selected = ", ".join(part for item in chosen for part in _aggregates(item, exact=exact))
+        row = session.row(f"SELECT {selected} FROM ({source}) AS rows")
+        facts = [row[index * 6 : index * 6 + 6] for index in range(len(chosen))]
+        ranges = _ranges(session, source, chosen, facts)
+        return (
+            total,
+            not exact,
+            tuple(
+                ColumnFigures(
+                    column=item,
+                    nulls=total - int(counted),
+                    distinct=None if distinct is None else int(distinct),
+                    least=least,
+                    greatest=greatest,
+                    ranges=ranges.get(item.name, ()),
+                    frequent=_frequent(session, source, item, distinct),
+                )
+                for item, (counted, distinct, least, greatest, _, _) in zip(
+                    chosen, facts, strict=True
+                )
+            ),
+        )
+
+    def _rows(self) -> str:
+        fitting = self._condition()
+        order = _order(self._columns, self._view)
+        return (
+            f"SELECT * FROM ({self._relation}\n) AS rows"
+            + (f" WHERE {fitting}" if fitting else "")
+            + (f" ORDER BY {order}" if order else "")
+        )
+
+    def _condition(self) -> str:
+        columns = self._columns
+        parts = [_comparison(self._session, columns, item) for item in self._view.filters]
+        if self._view.search:
+            text = literal(self._view.search.lower())
+            contained = (
+                f"contains(lower(CAST({quote(item.name)} AS VARCHAR)), {text})" for item in columns
             )
-            for item, (counted, distinct, least, greatest, _, _) in zip(chosen, facts, strict=True)
-        ),
-    )
+            parts.append(f"({' OR '.join(contained)})")
+        return " AND ".join(parts)
 
 
 def is_nested(type_name: str) -> bool:
@@ -167,18 +174,6 @@ def column_of(columns: Sequence[LakeColumn], name: str) -> LakeColumn:
             return column
     hint = did_you_mean(name, [column.name for column in columns])
     raise UsageError(f"there is no column {name[:60]!r}", hint=hint or "choose another column")
-
-
-def _rows(
-    session: DuckDBSession, relation: str, columns: Sequence[LakeColumn], view: RowsView
-) -> str:
-    fitting = _condition(session, columns, view)
-    order = _order(columns, view)
-    return (
-        f"SELECT * FROM ({relation}\n) AS rows"
-        + (f" WHERE {fitting}" if fitting else "")
-        + (f" ORDER BY {order}" if order else "")
-    )
 
 
 def _order(columns: Sequence[LakeColumn], view: RowsView) -> str:
@@ -196,20 +191,6 @@ def _order(columns: Sequence[LakeColumn], view: RowsView) -> str:
     return ", ".join(
         [*parts, *(quote(item.name) for item in columns if item.name not in sorted_by)]
     )
-
-
-def _condition(session: DuckDBSession, columns: Sequence[LakeColumn], view: RowsView) -> str:
-    parts = [_comparison(session, columns, item) for item in view.filters]
-    if view.search:
-        text = literal(view.search.lower())
-        parts.append(
-            "("
-            + " OR ".join(
-                f"contains(lower(CAST({quote(item.name)} AS VARCHAR)), {text})" for item in columns
-            )
-            + ")"
-        )
-    return " AND ".join(parts)
 
 
 def _comparison(session: DuckDBSession, columns: Sequence[LakeColumn], item: RowsFilter) -> str:

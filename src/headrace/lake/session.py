@@ -19,8 +19,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-import msgspec
-
 from headrace.lake.sqltext import DATA_FOLDER_VARIABLE, literal
 from headrace.model.errors import LakeError
 from headrace.sql.engine_faults import DISABLED_FOR_WHOLE_ROWS, DISABLED_OPTIMIZERS
@@ -110,13 +108,6 @@ FLUSHED_BYTES_MIN = "32MiB"
 """Freed memory returns to the system when at least this much is freed at once; DuckDB keeps it."""
 
 
-_PROFILED = '{"SYSTEM_PEAK_BUFFER_MEMORY": "true"}'
-
-
-class _Profile(msgspec.Struct):
-    system_peak_buffer_memory: int | None = None
-
-
 class DuckDBSession:
     """A separate in-memory DuckDB connection.
 
@@ -125,7 +116,6 @@ class DuckDBSession:
     DuckDB doesn't distinguish reading from writing there; staging accepts only a SELECT from an
     asset. `timezone` is the asset's; `memory_max_bytes` None leaves DuckDB's default (80 % of the
     machine's memory). `ordered` keeps rows in the order of the files, which takes twice the memory.
-    `profiled` measures each statement (`peak_memory_bytes`).
     """
 
     _LOCKED_AT_ONCE: ClassVar[bool] = True
@@ -139,16 +129,12 @@ class DuckDBSession:
         threads: int = 2,
         memory_max_bytes: int | None = None,
         ordered: bool = False,
-        profiled: bool = False,
         temporary_folder: Path | None = None,
     ) -> None:
         self.data_folder = data_folder.resolve()
         self.temporary_folder = temporary_folder or make_folder(self.data_folder)
         """The session's own folder, deleted when it is closed."""
         self.connection = _connect(self.temporary_folder, threads, memory_max_bytes)
-        if profiled:
-            self.connection.execute("SET enable_profiling = 'no_output'")
-            self.connection.execute(f"SET custom_profiling_settings = {literal(_PROFILED)}")
         self.timezone = ""
         self.described: dict[Hashable, tuple[tuple[str, str], ...]] = {}
         """Cache of staging: columns of statements, by a key that equal statements share."""
@@ -189,11 +175,6 @@ class DuckDBSession:
         row = self.connection.execute(sql).fetchone()
         assert row is not None
         return row
-
-    def peak_memory_bytes(self) -> int | None:
-        """Return the peak of DuckDB's buffers in the last statement of a profiled session."""
-        profile = msgspec.json.decode(self.connection.get_profiling_information(), type=_Profile)
-        return profile.system_peak_buffer_memory
 
     def close(self) -> None:
         """Close the connection, and drop its memory and spilled files."""

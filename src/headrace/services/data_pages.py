@@ -42,7 +42,7 @@ from headrace.slo.data_states import DataStateKind
 from headrace.standing.data_states import is_wrong, metadata
 
 if TYPE_CHECKING:
-    from headrace.lake.row_pages import ColumnFigures, RowsView
+    from headrace.lake.row_pages import ColumnFigures, RowPages
     from headrace.lake.session import DuckDBSession
 
 COLUMNS_MAX = 40
@@ -103,28 +103,16 @@ def data_page(
     Following pages are of the first one's snapshot. Raise UsageError for an unknown column,
     partition or snapshot, and for a filter that doesn't fit its column.
     """
-    from headrace.lake import row_pages
-
     query, offset = _at_cursor(query, cursor)
     with _opened(session, name, query) as opened:
         chosen = _chosen(opened.columns, query.columns)
         rows: Sequence[dict[str, object]] = ()
         total = matching = None if cursor else 0
         if opened.duckdb is not None:
-            view = _view(query, ordered=opened.ordered)
+            pages = _pages(opened, opened.duckdb, query)
             if cursor is None:
-                total, matching = row_pages.count(
-                    opened.duckdb, opened.relation, opened.columns, view
-                )
-            rows = row_pages.page(
-                opened.duckdb,
-                opened.relation,
-                opened.columns,
-                view,
-                chosen=chosen,
-                limit=limit + 1,
-                offset=offset,
-            )
+                total, matching = pages.count()
+            rows = pages.page(chosen, limit=limit + 1, offset=offset)
     more = len(rows) > limit and opened.snapshot is not None
     return DataPageResponse(
         asset=name,
@@ -156,20 +144,12 @@ def data_profile(session: ProjectSession, name: str, query: DataQuery) -> DataPr
 
     They are of the rows that fit the filters. Raise as `data_page`.
     """
-    from headrace.lake import row_pages
-
     with _opened(session, name, query) as opened:
         chosen = _chosen(opened.columns, query.columns)
         total, estimated = 0, False
         figures: Sequence[ColumnFigures] = ()
         if opened.duckdb is not None:
-            total, estimated, figures = row_pages.profile(
-                opened.duckdb,
-                opened.relation,
-                opened.columns,
-                _view(query, ordered=opened.ordered),
-                chosen=chosen,
-            )
+            total, estimated, figures = _pages(opened, opened.duckdb, query).profile(chosen)
     return DataProfileResponse(
         asset=name,
         snapshot=opened.snapshot,
@@ -186,25 +166,21 @@ def write_data(
     """Write all rows that fit as `csv`, `parquet` or `arrow`, in their order. Raise as
     `data_page`, and HeadraceError if nothing was published.
     """
-    from headrace.lake import row_pages
     from headrace.lake.reading import DataFormat
+    from headrace.lake.row_pages import column_of
 
     with _opened(session, name, query) as opened:
         if opened.duckdb is None:
             raise HeadraceError(f"nothing of {name} was published", hint="headrace status")
         chosen = (
-            [row_pages.column_of(opened.columns, item) for item in query.columns]
+            [column_of(opened.columns, item) for item in query.columns]
             if query.columns
             else opened.columns
         )
-        row_pages.write(
-            opened.duckdb,
-            opened.relation,
-            opened.columns,
-            _view(query, ordered=opened.ordered),
+        _pages(opened, opened.duckdb, query).write(
+            chosen,
             out,
-            chosen=chosen,
-            data_format=DataFormat(data_format),
+            DataFormat(data_format),
             about=metadata(
                 asset=name,
                 snapshot=opened.snapshot,
@@ -227,10 +203,11 @@ def _at_cursor(query: DataQuery, cursor: str | None) -> tuple[DataQuery, int]:
     return msgspec.structs.replace(query, version=version, at=None), offset
 
 
-def _view(query: DataQuery, *, ordered: bool) -> RowsView:
-    from headrace.lake.row_pages import RowsView, filters_of
+def _pages(opened: _Opened, duckdb: DuckDBSession, query: DataQuery) -> RowPages:
+    from headrace.lake.row_pages import RowPages, RowsView, filters_of
 
-    return RowsView(filters_of(query.where), query.search, query.sort, ordered)
+    view = RowsView(filters_of(query.where), query.search, query.sort, opened.ordered)
+    return RowPages(duckdb, opened.relation, opened.columns, view)
 
 
 def _chosen(columns: Sequence[LakeColumn], names: Sequence[str]) -> list[LakeColumn]:

@@ -47,9 +47,9 @@ from headrace.standing.comparisons import (
     RowComparison,
     Side,
     compare_sides,
-    files_of,
     partitions_of,
     row_change,
+    with_files,
 )
 from headrace.standing.data_states import (
     is_wrong,
@@ -881,13 +881,12 @@ def diff(
         if requested_keys:
             partitions = [change for change in partitions if change.partition in requested_keys]
         keys = _keys_to_read(node, partitions)
-        files = [files_of(tx, name, side, keys) for side in (before, after)]
+        sides = (with_files(tx, name, before, keys), with_files(tx, name, after, keys))
     _require_rows(node, before, after)
-    sides = (before, after)
     visible = visible_sides((session, session), name, (before.table, after.table))
     session.close()
     comparison = compare_sides(
-        node, session.timezone, query.keys, query.sample, sides, files, visible=visible
+        node, session.timezone, query.keys, query.sample, sides, visible=visible
     )
     response = _response(node, partitions, before, after, comparison)
     return msgspec.structs.replace(response, masked=visible.names)

@@ -37,6 +37,8 @@ class Side(msgspec.Struct, frozen=True):
     table: LakeTable | None
     published: dict[str, Visible]
     lake: Path
+    files: tuple[FileRef, ...] = ()
+    """The files whose rows are compared."""
 
 
 class RowComparison:
@@ -82,22 +84,13 @@ def _change(was: Visible | None, now: Visible | None) -> str:
     return "identical" if same else "republished"
 
 
-def files_of(
-    tx: Transaction, name: str, side: Side, keys: Sequence[str] | None
-) -> tuple[FileRef, ...]:
-    """Return the files of those partitions on one side; without `keys`, all files of the table."""
-    if keys is None:
-        return (
-            tuple(catalog.files(tx, name, None, side.row.snapshot))
-            if side.table is not None
-            else ()
-        )
-    there = [key for key in keys if key in side.published]
-    return (
-        tuple(catalog.files(tx, name, there, side.row.snapshot))
-        if side.table is not None and there
-        else ()
-    )
+def with_files(tx: Transaction, name: str, side: Side, keys: Sequence[str] | None) -> Side:
+    """Return a side with the files of those partitions; without `keys`, with all of the table."""
+    there = None if keys is None else [key for key in keys if key in side.published]
+    if side.table is None or there == []:
+        return side
+    files = tuple(catalog.files(tx, name, there, side.row.snapshot))
+    return msgspec.structs.replace(side, files=files)
 
 
 def compare_sides(
@@ -106,12 +99,11 @@ def compare_sides(
     typed_keys: Sequence[str],
     sample: int,
     sides: tuple[Side, Side],
-    files: Sequence[tuple[FileRef, ...]],
     *,
     spread: bool = False,
     visible: VisibleSides | None = None,
 ) -> RowComparison:
-    """Compare the rows of those files.
+    """Compare the rows of the sides' files.
 
     `typed_keys` are key columns as typed; `spread` also compares value distributions; `visible`
     restricts what the comparison sees (None: nothing is hidden). Raise UsageError for a column
@@ -127,8 +119,8 @@ def compare_sides(
     columns = visible.visible(node.name, _common(before.table, after.table))
     keys = identifying_columns(node, typed_keys, [column.name for column in columns])
     if not columns:
-        return _without_rows(node, sides, files)
-    named = _tables(columns, sides, files, visible)
+        return _without_rows(node, sides)
+    named = _tables(columns, sides, visible)
     columns = masked_types(columns, visible.masks[0] | visible.masks[1])
     with session_over(named, timezone=timezone) as duckdb, in_plain_words():
         keys = _unique_keys(duckdb, node, columns, keys, typed=bool(typed_keys))
@@ -141,13 +133,11 @@ def compare_sides(
     return RowComparison(counted, keys, _column_changes(before.table, after.table), spreads)
 
 
-def _without_rows(
-    node: Source | Asset, sides: tuple[Side, Side], files: Sequence[tuple[FileRef, ...]]
-) -> RowComparison:
+def _without_rows(node: Source | Asset, sides: tuple[Side, Side]) -> RowComparison:
     """Return the comparison of sides without rows. Raise UsageError if there are rows."""
     from headrace.lake.comparison import DiffCounts
 
-    if any(files):
+    if any(side.files for side in sides):
         raise UsageError(
             f"the sides of {node.name} have no column in common that your roles include",
             hint="choose another side",
@@ -182,18 +172,15 @@ def _unique_keys(
 
 
 def _tables(
-    columns: Sequence[LakeColumn],
-    sides: tuple[Side, Side],
-    files: Sequence[tuple[FileRef, ...]],
-    visible: VisibleSides,
+    columns: Sequence[LakeColumn], sides: tuple[Side, Side], visible: VisibleSides
 ) -> list[QueryTable]:
     from headrace.lake import comparison
     from headrace.lake.reading import QueryTable, absolute
 
     labels = (comparison.BEFORE, comparison.AFTER)
     return [
-        QueryTable(label, _as_of(columns, side.table), absolute(refs, side.lake), dict(masks))
-        for label, side, refs, masks in zip(labels, sides, files, visible.masks, strict=True)
+        QueryTable(label, _as_of(columns, side.table), absolute(side.files, side.lake), dict(masks))
+        for label, side, masks in zip(labels, sides, visible.masks, strict=True)
     ]
 
 
@@ -303,7 +290,7 @@ SAMPLE_MAX = 3
 
 
 class _Found(msgspec.Struct, frozen=True):
-    """The partitions and files of one node to be compared."""
+    """The partitions of one node to be compared, and the sides with their files."""
 
     asset: Asset
     sides: tuple[Side, Side]
@@ -312,7 +299,6 @@ class _Found(msgspec.Struct, frozen=True):
     identical: int
     not_built: int
     only_here: int
-    files: tuple[tuple[FileRef, ...], tuple[FileRef, ...]]
 
 
 def differences(session: ProjectSession) -> list[DifferenceRow]:
@@ -369,13 +355,15 @@ def _both_sides(
     keys = differing[max(0, len(differing) - keys_max) :]
     return _Found(
         asset=asset,
-        sides=(before, after),
+        sides=(
+            with_files(theirs, asset.name, before, keys),
+            with_files(tx, asset.name, after, keys),
+        ),
         keys=keys,
         differing=len(differing),
         identical=len(both) - len(differing),
         not_built=len(before.published.keys() - after.published.keys()),
         only_here=len(after.published.keys() - before.published.keys()),
-        files=(files_of(theirs, asset.name, before, keys), files_of(tx, asset.name, after, keys)),
     )
 
 
@@ -402,7 +390,7 @@ def _row(session: ProjectSession, production: ProjectSession, item: _Found) -> D
     if visible.hides_all(_common(*tables)):
         return None
     if not item.keys:
-        comparison = _without_rows(item.asset, item.sides, item.files)
+        comparison = _without_rows(item.asset, item.sides)
     else:
         comparison = compare_sides(
             item.asset,
@@ -410,7 +398,6 @@ def _row(session: ProjectSession, production: ProjectSession, item: _Found) -> D
             (),
             SAMPLE_MAX,
             item.sides,
-            item.files,
             spread=True,
             visible=visible,
         )

@@ -25,7 +25,7 @@ from headrace.engine.sandbox import access_of_queries
 from headrace.extension import HeadraceError, Refused, command_line, first_line, of_error, quote
 from headrace.lake.row_routing import bounds_of
 from headrace.lake.session import DuckDBSession
-from headrace.lake.sqltext import source_sql
+from headrace.lake.sqltext import literal, source_sql
 from headrace.lake.staging import write_rows
 from headrace.lake.tables import FileRef, LakeTable, StagedFile
 from headrace.model import Grain
@@ -219,22 +219,42 @@ def _restricted(folders: Folders, call: Callable[[], Trial], end: Callable[[], N
         thread.end()
 
 
+_PROFILED = '{"SYSTEM_PEAK_BUFFER_MEMORY": "true"}'
+
+
+class _Profile(msgspec.Struct):
+    system_peak_buffer_memory: int | None = None
+
+
+class _ProfiledSession(DuckDBSession):
+    """A session that measures each statement."""
+
+    def _lock_down(self, readable: Sequence[Path], timezone: str, ordered: bool) -> None:
+        self.connection.execute("SET enable_profiling = 'no_output'")
+        self.connection.execute(f"SET custom_profiling_settings = {literal(_PROFILED)}")
+        super()._lock_down(readable, timezone, ordered)
+
+    def peak_memory_bytes(self) -> int | None:
+        """Return the peak of DuckDB's buffers in the last statement."""
+        profile = msgspec.json.decode(self.connection.get_profiling_information(), type=_Profile)
+        return profile.system_peak_buffer_memory
+
+
 @contextlib.contextmanager
 def _sessions(
     lake: Path, timezone: str, partition: TrialPartition
-) -> Iterator[tuple[DuckDBSession, DuckDBSession]]:
+) -> Iterator[tuple[_ProfiledSession, _ProfiledSession]]:
     """Open a session for each side; one for both if their settings are the same."""
     with contextlib.ExitStack() as stack:
-        opened: dict[EngineSettings, DuckDBSession] = {}
+        opened: dict[EngineSettings, _ProfiledSession] = {}
         for side in (partition.before, partition.after):
             if side.settings not in opened:
                 opened[side.settings] = stack.enter_context(
-                    DuckDBSession(
+                    _ProfiledSession(
                         lake,
                         timezone=side.task.scope.timezone or timezone,
                         threads=side.settings.threads,
                         memory_max_bytes=side.settings.memory_max_bytes,
-                        profiled=True,
                     )
                 )
         yield opened[partition.before.settings], opened[partition.after.settings]
@@ -246,7 +266,7 @@ class _Pair:
     def __init__(
         self,
         partition: TrialPartition,
-        sessions: tuple[DuckDBSession, DuckDBSession],
+        sessions: tuple[_ProfiledSession, _ProfiledSession],
         budget: _Budget,
     ) -> None:
         self._key, self._budget = partition.key, budget

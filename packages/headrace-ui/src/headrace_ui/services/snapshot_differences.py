@@ -25,7 +25,7 @@ from headrace.extension import (
     command,
     command_line,
 )
-from headrace.lake import PARTITION_COLUMN, FileRef, LakeTable, catalog
+from headrace.lake import PARTITION_COLUMN, LakeTable, catalog
 from headrace.model import UnknownName
 from headrace.model.partitions import WHOLE, partition_argument
 from headrace.model.settings import PRODUCTION
@@ -39,9 +39,9 @@ from headrace.standing.comparisons import (
     RowComparison,
     Side,
     compare_sides,
-    files_of,
     row_change,
     spread_rows,
+    with_files,
 )
 from headrace.store.queries import publications
 from headrace_ui.queries.snapshots import PublishedSnapshot, last_snapshot, newest_snapshots
@@ -114,7 +114,7 @@ def snapshot_difference(
         partition = _listed(node, query.partition, states)
         compared = compared_partitions(node, states, partition)
         uncompared = left_out(node, states, partition, compared)
-        files = [_files(item, node, compared) for item in (left, right)]
+        sides = (_with_files(left, node, compared), _with_files(right, node, compared))
         tables = (left.side.table, right.side.table)
         visible = visible_sides((left.session, right.session), node_name, tables, over_network=True)
         known = _environments(session)
@@ -122,14 +122,13 @@ def snapshot_difference(
         choices = _choices(session, node_name, right)[:SNAPSHOTS_MAX]
         snapshots = [_snapshot_choice(session, item) for item in choices]
         note_reads(session, [node_name], usage.READ)
-    with lake_files.naming_damage(session, [*files[0], *files[1]]):
+    with lake_files.naming_damage(session, [file for side in sides for file in side.files]):
         comparison = compare_sides(
             node,
             session.timezone,
             query.keys,
             query.limit,
             sides,
-            files,
             spread=True,
             visible=visible,
         )
@@ -326,12 +325,12 @@ def _choices(session: ProjectSession, name: str, right: _Opened) -> list[Publish
     return _opened(session, name, None).snapshots
 
 
-def _files(opened: _Opened, node: Source | Asset, keys: Sequence[str]) -> tuple[FileRef, ...]:
+def _with_files(opened: _Opened, node: Source | Asset, keys: Sequence[str]) -> Side:
     store = opened.session.store
     if store is None or not keys:
-        return ()
+        return opened.side
     with store.read() as tx:
-        return files_of(tx, node.name, opened.side, None if accumulates(node) else keys)
+        return with_files(tx, node.name, opened.side, None if accumulates(node) else keys)
 
 
 def _side_row(opened: _Opened) -> DifferenceSideRow:

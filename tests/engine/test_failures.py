@@ -150,7 +150,7 @@ def test_an_exit_code_names_a_limit_by_its_signal(code: int, limited: bool) -> N
 def test_a_program_that_names_its_limit_gets_another_try() -> None:
     """Would catch: a limit that the program itself reports counted as the code's fault, or one
     read from old lines or for another kind of failure."""
-    own = failed("exit code 1", code=COMMAND_FAILED, everywhere=True, machine=True).error
+    own = failed("exit code 1", code=COMMAND_FAILED, everywhere=True).of_machine().error
     said = "MemoryError"
     assert named_in(said) is Limit.OUT_OF_MEMORY
     changed = as_said(own, ["first", said, "last"])

@@ -20,9 +20,9 @@ from headrace.runtime import small_merges
 from headrace.runtime.small_merges import (
     MergedSlices,
     NoSliceProcess,
+    SmallMerges,
     _Process,
     _Slice,
-    merge_small_files,
 )
 from headrace.store import Clock, Store
 
@@ -38,7 +38,7 @@ CURRENT = (
 LEADER = """import sys
 from datetime import datetime
 from pathlib import Path
-from headrace.runtime.small_merges import merge_small_files
+from headrace.runtime.small_merges import SmallMerges
 from headrace.project.session import ProjectSession
 from headrace.store import Clock, Store
 
@@ -46,7 +46,7 @@ session = ProjectSession.open(Path(sys.argv[1]), "prod", "2025-02-01T00:00:00+00
 with Store.open(session.root, session.settings, create=True) as store:
     with store.write(None) as tx:
         clock = Clock.for_writing(tx, datetime.fromisoformat("2025-02-01T00:00:00+00:00"))
-    merge_small_files(store, None, session.folders, clock, files_max=10)
+    SmallMerges(store, None, session.folders, clock).merge(files_max=10)
 """
 
 
@@ -61,14 +61,8 @@ def merge(
     with Store.open(session.root, session.settings, create=True) as store:
         with store.write(None) as tx:
             clock = Clock.for_writing(tx, lab.now)
-        return merge_small_files(
-            store,
-            None,
-            session.folders,
-            clock,
-            files_max=files_max,
-            slices_max=slices_max,
-            left_out=left_out,
+        return SmallMerges(store, None, session.folders, clock).merge(
+            files_max=files_max, slices_max=slices_max, left_out=left_out
         )
 
 

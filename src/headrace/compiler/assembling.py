@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from headrace.compiler.cache import KeptBodies, KeptBody, KeptLineage
+from headrace.compiler.cache import KeptAnalyses, KeptBody
 from headrace.compiler.speculation import Speculation
 from headrace.compiler.worker import OutputSchemaRequests, OutputSchemas
 from headrace.compiler.workers import CHUNK, AnalysisPool
@@ -61,16 +61,15 @@ class Assembler:
         self,
         project: Project,
         learnt: dict[str, Columns],
-        kept_bodies: KeptBodies | None,
-        lines: KeptLineage | None,
+        cached: KeptAnalyses | None,
         workers: AnalysisPool,
         step: Step,
         code: Code,
         changed: Callable[[int], None] | None,
     ) -> None:
         self._project, self._learnt, self._workers, self._step = project, learnt, workers, step
-        self._kept = kept_bodies.bodies if kept_bodies is not None and lines is not None else {}
-        self._kept_lines = lines.lines if lines is not None else {}
+        self._kept = cached.bodies.bodies if cached is not None else {}
+        self._kept_lines = cached.lines.lines if cached is not None else {}
         self._code, self._changed = code, changed
         self._names = graph.Names(project)
         self._macros = _Macros(project.macros)

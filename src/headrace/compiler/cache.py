@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import MutableMapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -95,6 +95,13 @@ class KeptLineage(msgspec.Struct, frozen=True, array_like=True):
 
     header: CacheHeader
     lines: dict[str, KeptLines]
+
+
+class KeptAnalyses(NamedTuple):
+    """The cached analyses of one compilation."""
+
+    bodies: KeptBodies
+    lines: KeptLineage
 
 
 class KeptCode(msgspec.Struct, frozen=True, array_like=True):

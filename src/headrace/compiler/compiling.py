@@ -21,6 +21,7 @@ import msgspec
 from headrace.compiler.cache import (
     RACY_NS,
     Cache,
+    KeptAnalyses,
     KeptBodies,
     KeptCode,
     KeptCompilation,
@@ -218,24 +219,16 @@ class _Compiling:
         code, looked = self._code(project, known, problems, exactly)
         contents = self._of_contents(seen, [known[file.path].sha256 for file in seen.files])
         node_problems: dict[str, tuple[Problem, ...]] = {}
-        kept_bodies = self._cache.load(KeptBodies)
-        kept_lines = self._cache.load(KeptLineage) if kept_bodies is not None else None
         if project is None:
             compilation = Compilation(
                 project=None, compiled=None, problems=sorted_problems(problems)
             )
         else:
+            cached = self._kept_analyses()
             assembler = EditAssembler(
-                project,
-                self._learnt,
-                kept_bodies,
-                kept_lines,
-                self._workers,
-                self._step,
-                code,
-                self._changed,
+                project, self._learnt, cached, self._workers, self._step, code, self._changed
             )
-            former = self._former(kept_bodies, kept_lines) if edited else None
+            former = self._former(cached.bodies) if edited and cached is not None else None
             compilation = _assembled(assembler, former, problems)
             node_problems = assembler.node_problems
             self._cache.keep(KeptBodies(self._cache.header, contents, assembler.bodies))
@@ -259,12 +252,13 @@ class _Compiling:
             self._cache.keep(Stamp(self._cache.header, self._as_seen(seen), hashes))
         return compilation
 
-    def _former(
-        self, kept_bodies: KeptBodies | None, kept_lines: KeptLineage | None
-    ) -> KeptCompilation | None:
+    def _kept_analyses(self) -> KeptAnalyses | None:
+        bodies = self._cache.load(KeptBodies)
+        lines = self._cache.load(KeptLineage) if bodies is not None else None
+        return None if bodies is None or lines is None else KeptAnalyses(bodies, lines)
+
+    def _former(self, kept_bodies: KeptBodies) -> KeptCompilation | None:
         """Return the cached compilation if the cached analyses belong to it."""
-        if kept_bodies is None or kept_lines is None:
-            return None
         former = self._kept_compilation
         if (
             former is None

@@ -693,7 +693,7 @@ def _without_script(body: CommandBody, code_root: Path) -> BodyFailed | None:
     script = script_of(body.command)
     if script is None or (code_root / script).is_file():
         return None
-    return failed(
+    missing = failed(
         f"there is no script `{script}` among the applied files",
         code=COMMAND_FAILED,
         hint=(
@@ -701,8 +701,8 @@ def _without_script(body: CommandBody, code_root: Path) -> BodyFailed | None:
             " is there now"
         ),
         everywhere=True,
-        machine=Path(script).is_absolute(),
     )
+    return missing.of_machine() if Path(script).is_absolute() else missing
 
 
 def _unsuccessful(body: CommandBody, code: int) -> BodyFailed:

@@ -9,6 +9,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
+
 from headrace.engine.attempts import BodyError, ErrorKind, Limit, Measures, reached_by
 from headrace.model.texts import of_error
 
@@ -63,6 +65,10 @@ class BodyFailed(Exception):
         self.error = error
         self.measures = Measures()
 
+    def of_machine(self) -> BodyFailed:
+        """Return the same failure, as one that installing software on the machine may repair."""
+        return BodyFailed(msgspec.structs.replace(self.error, machine=True))
+
 
 def failed(
     message: str,
@@ -73,13 +79,10 @@ def failed(
     file: str | None = None,
     line: int | None = None,
     everywhere: bool = False,
-    machine: bool = False,
 ) -> BodyFailed:
     """Return a failure to raise; a long message is truncated."""
     return BodyFailed(
-        BodyError(
-            kind, shortened(message), file, line, hint, code, everywhere=everywhere, machine=machine
-        )
+        BodyError(kind, shortened(message), file, line, hint, code, everywhere=everywhere)
     )
 
 

@@ -338,7 +338,7 @@ def _not_started(
 
 def _refused(message: str, hint: str) -> BodyFailed:
     """Return a failure that every partition has and that installing software may repair."""
-    return failed(message, code=COMMAND_FAILED, hint=hint, everywhere=True, machine=True)
+    return failed(message, code=COMMAND_FAILED, hint=hint, everywhere=True).of_machine()
 
 
 # The cost of an attempt: seconds, CPU seconds, seconds of waiting for a processor, peak memory, and

@@ -79,7 +79,14 @@ def with_last_obstacle(
     if last is None:
         return list(segments)
     alone = {place: _alone(path, place, there(place), from_us, to_us) for place in places}
-    explained_segments = _more_telling(segments, last, path, alone, there, from_us, to_us, reads)
+    chosen = _most_telling(alone, there, last, reads)
+    explained_segments = list(segments)
+    if chosen is not None and chosen.place != (last.node, last.partition):
+        until, end = min(chosen.to_us, last.to_us), chosen.there_us or to_us
+        before = path.back(chosen.place, from_us, end, there=chosen.there_us is not None)
+        explained_segments = merged(
+            [*clipped(before, from_us, until), *clipped(segments, until, to_us)]
+        )
     return without_others_decider(
         explained_segments, [segment for segments in alone.values() for segment in segments], reads
     )
@@ -122,17 +129,13 @@ def _undecided(segment: Segment, spans: Sequence[Segment]) -> list[Segment]:
     return segments
 
 
-def _more_telling(
-    segments: Sequence[Segment],
-    last: Segment,
-    path: Path,
+def _most_telling(
     alone: Mapping[PartitionRef, Sequence[Segment]],
     there: Callable[[PartitionRef], int | None],
-    from_us: int,
-    to_us: int,
+    last: Segment,
     reads: Reads,
-) -> list[Segment]:
-    """Return the segments, replaced by those of the partition that best explains the last obstacle.
+) -> DelayCause | None:
+    """Return what best explains the last obstacle, in one of the partitions.
 
     Partitions that are still missing come first.
     """
@@ -145,12 +148,7 @@ def _more_telling(
             causes.append(evidence)
     same = [cause for cause in causes if _same(cause, last, reads)]
     lasting = [cause for cause in same if cause.there_us is None]
-    chosen = _telling(lasting or same)
-    if chosen is None or chosen.place == (last.node, last.partition):
-        return list(segments)
-    until, end = min(chosen.to_us, last.to_us), chosen.there_us or to_us
-    before = path.back(chosen.place, from_us, end, there=chosen.there_us is not None)
-    return merged([*clipped(before, from_us, until), *clipped(segments, until, to_us)])
+    return _telling(lasting or same)
 
 
 def _telling(causes: Sequence[DelayCause]) -> DelayCause | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 import msgspec
 
@@ -76,7 +77,7 @@ def erase_plan_of(
             for name in sources
         }
         others = _other_texts(searched, copied) - {*values}
-        texts = (*values, *others)
+        texts, logged = (*values, *others), (*nodes, *nodes_of_subject.without)
         places = [
             *(
                 place
@@ -84,7 +85,11 @@ def erase_plan_of(
                 for place in _of_node(compiled, node, files)
             ),
             *(place for node, copies in copied.items() for place in _of_copies(node, copies)),
-            *_places(session, tx, compiled, keys, searched, nodes_of_subject, texts, exports),
+            *_quarantined(session, tx, nodes, keys),
+            *_logs(erase_places.logs_with(tx, session.folders, logged, texts)),
+            *erase_exports.place_rows(exports),
+            *_former_exports(session, tx, compiled, nodes),
+            *_places_that_stay(session, tx, compiled, nodes_of_subject),
         ]
     waiting = tuple(item.key for item in exports)
     return ErasePlan(
@@ -147,20 +152,12 @@ def _exports(
     )
 
 
-def _places(
-    session: ProjectSession,
-    tx: Transaction,
-    compiled: Compiled,
-    keys: Keys,
-    searched: dict[str, TableFiles | None],
-    subject: erase_subject.Found,
-    values: Sequence[str],
-    exports: Sequence[ExportToErase],
+def _quarantined(
+    session: ProjectSession, tx: Transaction, nodes: Sequence[str], keys: Keys
 ) -> list[ErasedPlaceRow]:
-    folders, nodes = session.folders, list(searched)
     results: list[ErasedPlaceRow] = []
     held = Counter[str]()
-    for item in erase_places.quarantined(tx, folders, nodes, keys):
+    for item in erase_places.quarantined(tx, session.folders, nodes, keys):
         if item.rows is None:
             why = f"{item.path} can't be read"
             results.append(place_row(item.node, "quarantine", None, KEPT, why))
@@ -172,16 +169,15 @@ def _places(
             " again"
         )
         results.append(place_row(node, "quarantine", rows, ERASED, why))
-    logged = [*nodes, *subject.without]
-    for node, paths in erase_places.logs_with(tx, folders, logged, values).items():
+    return results
+
+
+def _logs(logs: Mapping[str, Sequence[Path]]) -> Iterator[ErasedPlaceRow]:
+    for node, paths in logs.items():
         why = (
             f"logs of {len(paths)} attempts: lines with the key, and other values, are overwritten"
         )
-        results.append(place_row(node, "log", None, ERASED, why))
-    results += erase_exports.place_rows(exports)
-    results += _former_exports(session, tx, compiled, nodes)
-    results += _places_that_stay(session, tx, compiled, subject)
-    return results
+        yield place_row(node, "log", None, ERASED, why)
 
 
 def place_row(

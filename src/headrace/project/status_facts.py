@@ -26,7 +26,6 @@ from headrace.slo.consumer_states import ConsumerStatus
 from headrace.slo.evaluation import NAMED
 from headrace.slo.open_items import (
     ConsumerFact,
-    EnvironmentDamage,
     IncidentFact,
     NodeQuarantine,
     OpenFacts,
@@ -61,12 +60,9 @@ def open_facts(
     consumers: Sequence[ConsumerStatus],
     proposed: Sequence[ProposedRow],
     open_incidents: Sequence[Incident],
-    *,
     now_us: int,
-    not_applied: int | None,
-    damaged: EnvironmentDamage | None = None,
 ) -> OpenFacts:
-    """Return the facts of open items; `consumers` are the displayed ones."""
+    """Return what the store knows of open items; `consumers` are the displayed ones."""
     nodes = incidents.nodes_of(tx, [incident.id for incident in open_incidents])
     failing = ingestion.failing_sources(tx)
     broken, closed = (
@@ -101,10 +97,8 @@ def open_facts(
             )
             if not rule.ended
         ],
-        damaged=damaged,
         broken_since=None if broken is None else broken.since,
         closed_since=None if closed is None else closed.since,
-        not_applied=not_applied,
     )
 
 

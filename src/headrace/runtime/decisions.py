@@ -216,14 +216,12 @@ class Decisions:
         claims: LeaderClaims,
         runs: RunRegistry,
         *,
-        epoch: int,
-        slots: int,
         version: int,
         plan: int = 0,
     ) -> None:
         self.core = core
         self._tasks, self._claims, self._runs = tasks, claims, runs
-        self._epoch, self._slots, self._version, self._plan = epoch, slots, version, plan
+        self._version, self._plan = version, plan
         self._untold: list[JournalRow] = []
         self._proving: dict[AttemptId, tuple[str, bool]] = {}
         """Attempts whose end tells whether code can be batched → their node, and whether they prove
@@ -288,8 +286,8 @@ class Decisions:
         encoded_events = scheduler_core.encode_events(events)
         self._untold.append(
             JournalRow(
-                self._epoch,
-                self._slots,
+                self.core.epoch,
+                self.core.slots,
                 now,
                 encoded_events,
                 scheduler_core.commands_digest(commands),

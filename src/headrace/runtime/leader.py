@@ -140,8 +140,6 @@ class Leader(LeaderLoop):
             self._tasks,
             self._claims,
             self._runs,
-            epoch=epoch,
-            slots=slots,
             version=applied.id,
         )
         own_sources = applied.compiled.project.sources.keys() - self._borrowed
@@ -496,11 +494,8 @@ class Leader(LeaderLoop):
         return None
 
     def _merge_small_files(self) -> None:
-        small_merges.merge_small_files(
-            self.store,
-            self.lease.epoch,
-            self._folders,
-            self.clock,
+        merges = small_merges.SmallMerges(self.store, self.lease.epoch, self._folders, self.clock)
+        merges.merge(
             files_max=small_merges.CURRENT_FILES_MAX,
             slices_max=small_merges.SLICES_PER_ROUND,
             give_way=False,

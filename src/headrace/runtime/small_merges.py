@@ -79,49 +79,50 @@ class MergedSlices(msgspec.Struct):
     files: dict[str, int] = {}
 
 
-def merge_small_files(
-    store: Store,
-    epoch: int | None,
-    folders: Folders,
-    clock: Clock,
-    *,
-    files_max: int,
-    slices_max: int | None = None,
-    give_way: bool = True,
-    left_out: set[str] | None = None,
-) -> MergedSlices:
-    """Merge small files of each table with more than `files_max` current files.
+class SmallMerges:
+    """Merges small files of the lake's tables, in the epoch of a leader."""
 
-    `give_way` False is for a command that waits for the result: lower priority would only delay it.
-    Tables with a damaged file are left out, as in the nightly maintenance, and so are those in
-    `left_out`, to which each table is added whose files can't be merged. Raises the LakeError of
-    the first of them after the other tables, NoSliceProcess, and LeaseLost; completed slices stay
-    done.
-    """
-    merged, left_out = MergedSlices(), set() if left_out is None else left_out
-    errors: list[LakeError] = []
-    with _Process(folders.lake, give_way=give_way) as process:
-        for name in _tables(store, files_max, left_out):
-            left = None if slices_max is None else slices_max - sum(merged.slices.values())
-            work = _TableMerge(store, epoch, folders, clock, process, name)
-            try:
-                work.run(merged, files_max // 2, left)
-            except NoSliceProcess as error:
-                errors.append(error)
-                break
-            except LakeError as error:
-                errors.append(error)
-                left_out.add(name)
-    if errors:
-        raise errors[0]
-    return merged
+    def __init__(self, store: Store, epoch: int | None, folders: Folders, clock: Clock) -> None:
+        self.store, self.epoch, self.folders, self.clock = store, epoch, folders, clock
 
+    def merge(
+        self,
+        *,
+        files_max: int,
+        slices_max: int | None = None,
+        give_way: bool = True,
+        left_out: set[str] | None = None,
+    ) -> MergedSlices:
+        """Merge small files of each table with more than `files_max` current files.
 
-def _tables(store: Store, files_max: int, left_out: Collection[str]) -> list[str]:
-    with store.read() as tx:
-        names = catalog.tables_above(tx, files_max)
-        damaged = {file.node for file in damaged_files(tx)} if names else set()
-    return [name for name in names if name not in damaged and name not in left_out]
+        `give_way` False is for a command that waits for the result: lower priority would only delay
+        it. Tables with a damaged file are left out, as in the nightly maintenance, and so are those
+        in `left_out`, to which each table is added whose files can't be merged. Raises the
+        LakeError of the first of them after the other tables, NoSliceProcess, and LeaseLost;
+        completed slices stay done.
+        """
+        merged, left_out = MergedSlices(), set() if left_out is None else left_out
+        errors: list[LakeError] = []
+        with _Process(self.folders.lake, give_way=give_way) as process:
+            for name in self._tables(files_max, left_out):
+                left = None if slices_max is None else slices_max - sum(merged.slices.values())
+                try:
+                    _TableMerge(self, process, name).run(merged, files_max // 2, left)
+                except NoSliceProcess as error:
+                    errors.append(error)
+                    break
+                except LakeError as error:
+                    errors.append(error)
+                    left_out.add(name)
+        if errors:
+            raise errors[0]
+        return merged
+
+    def _tables(self, files_max: int, left_out: Collection[str]) -> list[str]:
+        with self.store.read() as tx:
+            names = catalog.tables_above(tx, files_max)
+            damaged = {file.node for file in damaged_files(tx)} if names else set()
+        return [name for name in names if name not in damaged and name not in left_out]
 
 
 class _Slice(NamedTuple):
@@ -133,17 +134,8 @@ class _Slice(NamedTuple):
 
 
 class _TableMerge:
-    def __init__(
-        self,
-        store: Store,
-        epoch: int | None,
-        folders: Folders,
-        clock: Clock,
-        process: _Process,
-        name: str,
-    ) -> None:
-        self._store, self._epoch, self._folders, self._clock = store, epoch, folders, clock
-        self._process, self._name = process, name
+    def __init__(self, lake: SmallMerges, process: _Process, name: str) -> None:
+        self._lake, self._process, self._name = lake, process, name
 
     def run(self, merged: MergedSlices, files_wanted: int, slices_max: int | None) -> None:
         """Merge slices until the table has so few files, or nothing is left to merge."""
@@ -153,7 +145,7 @@ class _TableMerge:
             if slice_ is None:
                 return
             staged = self._process.merge(slice_)
-            verify(self._folders.lake, staged)
+            verify(self._lake.folders.lake, staged)
             reached(FaultPoint.SLICE_STAGED)
             if not self._publish(slice_.sources, staged):
                 conflicts += 1
@@ -163,7 +155,7 @@ class _TableMerge:
             merged.files[self._name] = merged.files.get(self._name, 0) + len(slice_.sources)
 
     def _next(self, files_wanted: int) -> _Slice | None:
-        with self._store.read() as tx:
+        with self._lake.store.read() as tx:
             table = catalog.table(tx, self._name)
             sources = () if table is None else catalog.next_slice(tx, table, files_wanted)
             if table is None or not sources:
@@ -178,13 +170,13 @@ class _TableMerge:
         LakeError it may be there, and is left to maintenance, which deletes what nothing names.
         """
         try:
-            with self._store.write(self._epoch) as tx:
-                now = self._clock.mark(tx)
+            with self._lake.store.write(self._lake.epoch) as tx:
+                now = self._lake.clock.mark(tx)
                 catalog.replace_by_merged(tx, now, self._name, sources, staged)
                 reached(FaultPoint.SLICE_REGISTERED)
         except LakeError as error:
             with contextlib.suppress(OSError):
-                (self._folders.lake / staged.path).unlink()
+                (self._lake.folders.lake / staged.path).unlink()
             if not isinstance(error, FileMoved | TableMoved):
                 raise
             return False

@@ -61,7 +61,7 @@ class Core:
     """
 
     def __init__(self, *, epoch: int, slots: int, after: int = 0) -> None:
-        self._epoch, self._slots, self._after = epoch, slots, after
+        self.epoch, self.slots, self._after = epoch, slots, after
         self._build(Graph(()))
 
     def _build(self, graph: Graph) -> None:
@@ -76,7 +76,7 @@ class Core:
         self._withdrawals = Withdrawals(self._all, self._queue)
         self._passing = Passing(self._all, self._queue)
         self._dispatcher = Dispatcher(
-            self._all, epoch=self._epoch, slots=self._slots, after=self._after
+            self._all, epoch=self.epoch, slots=self.slots, after=self._after
         )
         self._takers: dict[type[Event], Callable[[Any], None]] = {
             DeliveryArrived: self._waves.arrived,
@@ -221,7 +221,7 @@ class Core:
 
     def why(self, node: str, key: str) -> list[Reason]:
         """Return the reasons why a partition isn't running, as of the last event."""
-        return why(self._all, self._all.nodes[node], key, self._slots)
+        return why(self._all, self._all.nodes[node], key, self.slots)
 
     def proposed(self, most: int | None = None) -> list[tuple[str, str]]:
         """Return the stale partitions that are recomputed only on request, at most `most`."""

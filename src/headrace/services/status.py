@@ -157,27 +157,16 @@ def of_consumers(
         retained = retention_rows(session, tx, compiled.project)
         early, not_rebuilt = early_retention(session, tx, compiled.project)
         legal_holds = hold_rows(session, tx)
-        found_open = msgspec.structs.replace(
-            status_facts.without_hidden(
+        open_facts = status_facts.without_hidden(
+            msgspec.structs.replace(
                 status_facts.open_facts(
-                    tx,
-                    compiled.project,
-                    consumer_status,
-                    undecided,
-                    open_incidents,
-                    now_us=now_us,
-                    not_applied=not_applied,
-                    damaged=damaged,
+                    tx, compiled.project, consumer_status, undecided, open_incidents, now_us
                 ),
-                session.visible,
+                not_applied=not_applied,
+                damaged=damaged,
+                days_ahead=_days_ahead(session, tx),
             ),
-            days_ahead=session.clock.days_ahead()
-            or -unconfirmed_days(
-                session.root,
-                session.data_folder,
-                0 if session.replay else last_written(tx),
-                session.clock.now_us(),
-            ),
+            session.visible,
         )
         wrong_visible = bool(limited) or bool(evaluation.opened.wrong)
     response = StatusResponse(
@@ -242,18 +231,26 @@ def of_consumers(
         proposed=undecided,
         warned=[partition_argument(*at) for at in warned if session.shows(at[0])],
         headline=status_facts.status_headline(
-            found_open,
+            open_facts,
             consumer_status,
             causes,
             holding,
             wrong_visible=wrong_visible,
             displayed=displayed,
         ),
-        open=status_facts.open_rows(found_open),
+        open=status_facts.open_rows(open_facts),
         window_observed=_observed(session, totals, now_us),
-        next=_next(consumers, holding, found_open),
+        next=_next(consumers, holding, open_facts),
     )
     return msgspec.structs.replace(response, **limited)
+
+
+def _days_ahead(session: ProjectSession, tx: Transaction) -> int:
+    """Return how far the clocks are apart, as `OpenFacts.days_ahead`."""
+    stored = 0 if session.replay else last_written(tx)
+    return session.clock.days_ahead() or -unconfirmed_days(
+        session.root, session.data_folder, stored, session.clock.now_us()
+    )
 
 
 def _quarantined(session: ProjectSession, compiled: Compiled, tx: Transaction) -> QuarantineTotals:

@@ -189,11 +189,8 @@ class Maintenance:
         session, clock = self._session, self._leader.clock
         try:
             with open_state(session.root, session.settings) as store:
-                merged = small_merges.merge_small_files(
-                    store,
-                    epoch,
-                    session.folders,
-                    clock,
+                merges = small_merges.SmallMerges(store, epoch, session.folders, clock)
+                merged = merges.merge(
                     files_max=small_merges.CURRENT_FILES_MAX,
                     slices_max=small_merges.SLICES_PER_ROUND,
                     left_out=self._left_out,

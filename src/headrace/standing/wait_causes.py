@@ -140,7 +140,6 @@ class WaitCauses:
             attempt.node,
             key,
             text,
-            partition_target(attempt.node, key),
             state="running",
             since=began,
         )
@@ -162,7 +161,6 @@ class WaitCauses:
         stood = self._context.facts.partition_state(partition.node, partition.partition)
         if stood is None or stood.dropped_us is None:
             return None
-        subject = partition_target(partition.node, partition.partition)
         since = stood.dropped_us
         at = time_text(since, self._now, self._zone)
         text = f"has nothing since {at}: {stood.reason or 'dropped'}"
@@ -171,7 +169,6 @@ class WaitCauses:
             partition.node,
             partition.partition,
             text,
-            subject,
             state="dropped",
             since=since,
         )
@@ -209,7 +206,6 @@ class WaitCauses:
             partition.node,
             partition.partition,
             text,
-            partition_target(partition.node, partition.partition),
             state=partition.state,
             since=partition.since,
         )
@@ -270,7 +266,6 @@ class WaitCauses:
             node,
             key,
             text,
-            partition_target(node, key),
             state=state,
             since=pause.since,
             until=pause.until,
@@ -283,9 +278,7 @@ class WaitCauses:
         """Return the cause for a source without a delivery for `key`."""
         if not self._context.facts.observations(node):
             text = f"isn't known yet: {node} hasn't been observed"
-            row = self.row(
-                "delivery", node, key, text, partition_target(node, key), state="missing"
-            )
+            row = self.row("delivery", node, key, text, state="missing")
             row = msgspec.structs.replace(row, next="headrace tick")
             return WaitCause(row, ", which hasn't been observed yet")
         failing = ingestion.failing_source(self._tx, node)
@@ -308,15 +301,13 @@ class WaitCauses:
             late = f", which is {ago(self._now - by)} ago" if by <= self._now else ""
             clause = f", expected by {time_text(by, self._now, self._zone)}{late}"
         text = f"hasn't been delivered{clause.replace(', of which nothing was delivered yet', '')}"
-        row = self.row(
-            "delivery", node, key, text, partition_target(node, key), state="missing", until=by
-        )
+        row = self.row("delivery", node, key, text, state="missing", until=by)
         return WaitCause(msgspec.structs.replace(row, next=f"headrace deliveries {node}"), clause)
 
     def _unnameable(self, node: str, key: str, by: int | None, why: str) -> WaitCause:
         """Return the cause for an hour that comes twice, named or timed without an offset."""
-        text, target = f"hasn't been delivered: {why}", partition_target(node, key)
-        row = self.row("delivery", node, key, text, target, state="missing", until=by)
+        text = f"hasn't been delivered: {why}"
+        row = self.row("delivery", node, key, text, state="missing", until=by)
         command = (
             f"headrace receive {node} FILE --for {shlex.quote(key)} --reason TEXT"
             if self._project.sources[node].partition.column is None
@@ -333,9 +324,7 @@ class WaitCauses:
         promised = "" if by is None else f", expected by {time_text(by, self._now, self._zone)}"
         since = f"since {time_text(observed_us, self._now, self._zone)}{promised}"
         text = f"isn't known yet: {node} hasn't been observed {since}"
-        row = self.row(
-            "delivery", node, key, text, partition_target(node, key), state="missing", until=by
-        )
+        row = self.row("delivery", node, key, text, state="missing", until=by)
         return WaitCause(
             msgspec.structs.replace(row, next="headrace tick"),
             f", which hasn't been observed {since}",
@@ -353,7 +342,6 @@ class WaitCauses:
             node,
             key,
             text,
-            partition_target(node, key),
             state="missing",
             since=failing.since,
         )
@@ -374,7 +362,6 @@ class WaitCauses:
             partition.node,
             partition.partition,
             text,
-            partition_target(partition.node, partition.partition),
             state=partition.state,
             until=partition.not_before,
         )
@@ -393,7 +380,7 @@ class WaitCauses:
         ends = self._ends_at(node, key)
         text = f"covers an interval that ends at {time_text(ends, self._now, self._zone)}"
         return WaitCause(
-            self.row("time", node, key, text, partition_target(node, key), state=state, until=ends),
+            self.row("time", node, key, text, state=state, until=ends),
             f", which {text}",
         )
 
@@ -409,7 +396,6 @@ class WaitCauses:
             gate.node,
             gate.key,
             f"{gate.reason}{until}",
-            partition_target(gate.node, gate.key),
             state=state,
             until=gate.until,
         )
@@ -424,7 +410,7 @@ class WaitCauses:
         kind, text, command = self._start_obstacle(node, key)
         if partition is not None and partition.state == "waiting" and partition.reason:
             text = f"{text}; its last attempt ended with: {partition.reason}"
-        row = self.row(kind, node, key, text, partition_target(node, key), state=state)
+        row = self.row(kind, node, key, text, state=state)
         return WaitCause(msgspec.structs.replace(row, next=command), f", which {text}")
 
     def _start_obstacle(self, node: str, key: str) -> tuple[str, str, str]:
@@ -506,7 +492,6 @@ class WaitCauses:
         node: str,
         key: str,
         text: str,
-        waiter: str,
         *,
         state: str,
         since: int | None = None,
@@ -518,7 +503,7 @@ class WaitCauses:
             partition=key,
             state=str(state),
             text=text,
-            waiter=waiter,
+            waiter=partition_target(node, key),
             since=None if since is None else self._session.instant(since),
             until=None if until is None else self._session.instant(until),
         )

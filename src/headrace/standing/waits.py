@@ -104,35 +104,25 @@ class Waits:
                 if partition.state == "published"
                 else f", but no longer than until {until}"
             )
-            return (
-                self._causes.row(
-                    "time",
-                    partition.node,
-                    partition.key,
-                    f"{what}{clause}",
-                    waiter,
-                    state=partition.state,
-                    until=partition.until,
-                ),
-                None,
+            row = self._causes.row(
+                "time",
+                partition.node,
+                partition.key,
+                f"{what}{clause}",
+                state=partition.state,
+                until=partition.until,
             )
+            return msgspec.structs.replace(row, waiter=waiter), None
         clause = (
             f", {partition.reason}"
             if partition.state == "published" and partition.reason
             else ", which waits itself"
         )
         further = None if partition.state == "published" else (partition.node, partition.key)
-        return (
-            self._causes.row(
-                "partition",
-                partition.node,
-                partition.key,
-                f"{what}{clause}",
-                waiter,
-                state=partition.state,
-            ),
-            further,
+        row = self._causes.row(
+            "partition", partition.node, partition.key, f"{what}{clause}", state=partition.state
         )
+        return msgspec.structs.replace(row, waiter=waiter), further
 
     def _damaged(self, node: str, key: str) -> Iterator[WaitingRow]:
         """Yield the damaged files that block a partition until they are repaired."""
@@ -145,11 +135,11 @@ class Waits:
                 item.node,
                 item.partition,
                 text,
-                partition_target(node, key),
                 state=item.state,
                 since=item.since_us,
             )
-            yield msgspec.structs.replace(row, next=next_command(item))
+            waiter, command = partition_target(node, key), next_command(item)
+            yield msgspec.structs.replace(row, waiter=waiter, next=command)
 
     def _failed_in_backfill(self, node: str, key: str) -> WaitingRow | None:
         item = self._blockage.failed_in_backfill(self._context.node(node), key)
@@ -158,13 +148,5 @@ class Waits:
         text = (
             f"failed in a backfill {time_text(item.since_us, self._now, self._zone)}: {item.reason}"
         )
-        row = self._causes.row(
-            "stopped",
-            node,
-            key,
-            text,
-            partition_target(node, key),
-            state=item.state,
-            since=item.since_us,
-        )
+        row = self._causes.row("stopped", node, key, text, state=item.state, since=item.since_us)
         return msgspec.structs.replace(row, next=next_command(item))

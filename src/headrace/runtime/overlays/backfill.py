@@ -442,11 +442,9 @@ class Backfilling:
             self._copies,
             now=now,
             version=lent.applied.id,
-            runs=runs,
         )
-        promotion_result = promoting.promote(
-            dict(self._computed_partitions(lent.applied.compiled.order)), publication_id
-        )
+        computed = dict(self._computed_partitions(lent.applied.compiled.order))
+        promotion_result = promoting.promote(computed, publication_id, runs)
         self.outcome = (
             self.outcome.with_published(promotion_result.rows)
             .with_failures(unmade)

@@ -148,8 +148,6 @@ class Overlay:
             self._tasks,
             self._claims,
             lent.runs,
-            epoch=lent.epoch,
-            slots=lent.slots,
             version=lent.applied.id,
             plan=plan,
         )

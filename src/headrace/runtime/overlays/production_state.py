@@ -391,7 +391,6 @@ class Promoting:
         *,
         now: int,
         version: int,
-        runs: tuple[int, ...],
     ) -> None:
         self._tx, self._change, self._staged, self._tasks, self._made = (
             tx,
@@ -400,12 +399,12 @@ class Promoting:
             tasks,
             files,
         )
-        self._now, self._version, self._runs = now, version, runs
+        self._now, self._version = now, version
 
     def promote(
-        self, partitions: Mapping[str, Sequence[str]], publication_id: int
+        self, partitions: Mapping[str, Sequence[str]], publication_id: int, runs: tuple[int, ...]
     ) -> PromotionResult:
-        """Publish these partitions of each node, inputs first.
+        """Publish these partitions of each node, inputs first; `runs` are told of them.
 
         Raises LakeError if tables or files have changed too much; nothing is written then.
         """
@@ -432,9 +431,7 @@ class Promoting:
         contents = tuple((each.node, each.partition, not each.identical) for each in published)
         event = Promoted(contents, tuple(each.id for each in published))
         news = [
-            News(
-                row.node, row.partition, NewsState.PUBLISHED, row.verdict, "", row.rows, self._runs
-            )
+            News(row.node, row.partition, NewsState.PUBLISHED, row.verdict, "", row.rows, runs)
             for row in rows
         ]
         return PromotionResult(event, news, rows)

@@ -152,9 +152,7 @@ class TaskBuilder:
             )
             return PreparedTask(exporting, EXPORT, snapshot, None)
         borrowed = self._lookup.production_snapshot()
-        producing = kinds.compute_task(
-            self._lookup, tx, attempt, project.assets[node], keys, now, snapshot, dispatch.without
-        )
+        producing = kinds.compute_task(self._lookup, tx, dispatch, now, snapshot)
         return PreparedTask(
             with_accepted_rules(tx, node, keys, producing),
             "produce",

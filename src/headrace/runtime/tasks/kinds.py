@@ -51,7 +51,7 @@ from headrace.runtime.tasks.lookup import (
     rule_of,
     state_before,
 )
-from headrace.scheduler import AttemptId
+from headrace.scheduler import AttemptId, Dispatch
 from headrace.scheduler.attempts import POISON_LOSSES_MAX
 from headrace.security import state
 from headrace.store import Transaction
@@ -286,19 +286,13 @@ TABLES = ("table", "append", "merge", "snapshot")
 
 
 def compute_task(
-    lookup: TaskLookup,
-    tx: Transaction,
-    attempt: AttemptId,
-    asset: Asset,
-    keys: tuple[str, ...],
-    now: int,
-    snapshot: int,
-    without: tuple[tuple[str, str], ...] = (),
+    lookup: TaskLookup, tx: Transaction, dispatch: Dispatch, now: int, snapshot: int
 ) -> ComputeTask:
     """Return the task for an asset's partitions, with exactly their required inputs.
 
-    `without` are missing optional partitions. Raises Undeliverable.
+    Raises Undeliverable.
     """
+    attempt, asset, keys = dispatch.attempt, lookup.project.assets[dispatch.node], dispatch.keys
     node, is_code = lookup.compiled.nodes[asset.name], isinstance(asset.body, CODE)
     known = lookup.table(tx, asset.name) if asset.materialize in TABLES else None
     scope = scope_of(lookup.project, asset, keys, attempt)
@@ -337,7 +331,7 @@ def compute_task(
         else (),
         now_us=now,
         key_column=asset.partition.key,
-        without=tuple(f"{name}@{key}" if key != WHOLE else name for name, key in without),
+        without=tuple(f"{name}@{key}" if key != WHOLE else name for name, key in dispatch.without),
         check_data=CheckData(
             references=lookup.references(tx, asset.name, snapshot),
             views=view_checks(lookup, tx, asset, keys, snapshot),

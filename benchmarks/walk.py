@@ -3,7 +3,8 @@ often the way crosses from one package into another.
 
 A project of one source with a CSV file of three rows, one asset and one consumer; `tick` runs for
 the first time, then `status`. Counted in the command's own process, in all of its threads: a module
-counts once a function of it has run (importing it doesn't count), a crossing is a call from one
+counts once a function of it has run (importing it doesn't count, nor do the class bodies and the
+tables that are made while it is imported), a crossing is a call from one
 package of Headrace into another that no earlier call has made from the same function. Nothing is
 timed.
 """
@@ -36,17 +37,23 @@ def package(path):
     return path[len(root):].split("/")[0]
 
 
+def within(frame):
+    while frame is not None:
+        if frame.f_code.co_filename.startswith(root):
+            yield frame.f_code
+        frame = frame.f_back
+
+
 def called(frame, event, argument):
     code = frame.f_code
-    if event != "call" or not code.co_filename.startswith(root) or code.co_name == "<module>":
+    if event != "call" or not code.co_filename.startswith(root):
         return
+    callers = list(within(frame))
+    if any(caller.co_name == "<module>" for caller in callers):
+        return  # a class body or a table of a module that is being imported
     modules.add(code.co_filename)
-    caller = frame.f_back
-    while caller is not None and not caller.f_code.co_filename.startswith(root):
-        caller = caller.f_back
-    if caller is not None and caller.f_code.co_name != "<module>":
-        if package(caller.f_code.co_filename) != package(code.co_filename):
-            crossings.add((caller.f_code, code))
+    if len(callers) > 1 and package(callers[1].co_filename) != package(code.co_filename):
+        crossings.add((callers[1], code))
 
 
 out, *arguments = sys.argv[1:]

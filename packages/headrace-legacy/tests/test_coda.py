@@ -215,6 +215,7 @@ def test_a_statement_that_contradicts_itself_is_held(
             "line 1: a record has 128 characters, and this one 127",
             1,
         ),
+        (GOOD[:127] + b" " + GOOD[128:], "and this one 128 with the blanks at its end", 1),
         (b"\r\n".join(GOOD.split(b"\r\n")[1:]), "its first record isn't a header", 1),
         (GOOD.replace(b"2\r\n", b"1\r\n", 1), "version 1 of CODA isn't read, only 2", 1),
         (GOOD.replace(b"\r\n4 0001", b"\r\n5 0001", 1), "there is no record 5", 15),

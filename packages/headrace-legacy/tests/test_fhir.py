@@ -91,6 +91,9 @@ def test_resources_and_references(bench: Workbench) -> None:
         ("generalPractitioner[1]", "Practitioner", "7"),
         ("subject", None, None),
     ]
+    numbered = '{"resourceType":"Claim","insurer":{"reference":5},"patient":{"reference":"a/1"}}'
+    (reference,) = rows_of(take(bench, numbered, "references"))
+    assert reference["path"] == "patient"
     values = {row["path"]: row["value"] for row in rows_of(take(bench, PATIENT, "values"))}
     assert (values["name[1].given[2]"], values["active"]) == ("Ann", "true")
 
@@ -302,6 +305,7 @@ def test_pages_of_a_search(bench: Workbench) -> None:
         (PATIENT.replace("Otto", "\\ud800"), "line 1: half of a character"),
         (PATIENT.replace("true", "[" * 700 + "]" * 700), "nested too deeply"),
         (bundle('{"resourceType":{"a":1}}'), "line 2: a resourceType isn't text"),
+        ('{"resourceType":5}', "line 1: a resourceType isn't text"),
         (bundle(PATIENT, total=1).replace('"total":1', '"total":' + "9" * 5000), "is no total"),
         ('{"entry":5,"resourceType":"Bundle"}', "line 1: `entry` is no list"),
     ],

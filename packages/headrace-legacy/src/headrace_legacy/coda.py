@@ -177,8 +177,9 @@ def _record(number: int, line: str) -> Record:
     text = line.rstrip()
     record = Record(number, text, text[:2] if text[0] in "23" else text[0])
     if len(text) != RECORD_CHARACTERS:
+        blank = " with the blanks at its end" * (len(line) == RECORD_CHARACTERS)
         raise record.refused(
-            f"a record has {RECORD_CHARACTERS} characters, and this one {len(line):,}"
+            f"a record has {RECORD_CHARACTERS} characters, and this one {len(line):,}{blank}"
         )
     if record.kind not in _FOLLOWS:
         raise record.refused(f"there is no record {marked(printable(record.kind))}")

@@ -335,7 +335,7 @@ class Resource(NamedTuple):
         """Yield each reference to a resource."""
         head = self.head
         for path, value in _leaves(self.body, "", objects=True):
-            if not isinstance(value, dict) or not isinstance(value.get("reference"), str):
+            if not isinstance(value, dict) or type(value.get("reference")) is not str:
                 continue
             target = _TARGET.fullmatch(value["reference"])
             yield {
@@ -570,11 +570,12 @@ class _Inside:
         """Yield a resource, then those inside of it."""
         if not isinstance(body, dict):
             body = {}
-        if not isinstance(body.get("resourceType"), str | None):
+        kind = body.get("resourceType")
+        if isinstance(kind, Number) or not isinstance(kind, str | None):
             raise self.document.refused("a resourceType isn't text")
         number = next(self.numbers)
         yield Resource(number, container, body, entry, bundle)
-        if body.get("resourceType") == "Bundle":
+        if kind == "Bundle":
             bundle = next(self.bundles)
             inner = _Entries(self.document, body)
             for item in inner.listed():

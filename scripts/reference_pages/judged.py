@@ -33,9 +33,9 @@ def checks() -> str:
     """Each kind of check, with its example and what its module says."""
     lead = (
         "A check is a mapping with its kind as the key. Any may have"
-        f" {', '.join(map(code, COMMON_ARGUMENTS))} beside its arguments: `severity: warning`"
-        " publishes with a warning what would be rejected, `where` narrows the rows that it is"
-        " about."
+        f" {', '.join(map(code, COMMON_ARGUMENTS))} beside its arguments. With `severity: warning`,"
+        " data that fails the check is published with a warning instead of rejected. `where` is a"
+        " condition: only rows that satisfy it are checked."
     )
     parts = []
     for kind in built_in_checks():

@@ -30,8 +30,8 @@ VALUES_MAX = 10_000
 
 
 class AcceptedValues(CheckKind):
-    """`accepted_values: {column: origin, values: [EWR, JFK, LGA]}`: nothing else stands there. Null
-    passes; `not_null` is for that.
+    """`accepted_values: {column: origin, values: [EWR, JFK, LGA]}`: each value of the column is
+    in the list. Null passes; use `not_null` against nulls.
     """
 
     name = "accepted_values"

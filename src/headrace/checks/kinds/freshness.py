@@ -26,12 +26,12 @@ from headrace.model.times import MAX_AHEAD, Duration, duration, parse_duration
 
 
 class Freshness(CheckKind):
-    """`freshness: {column: time_hour, max_age: 2d}`: the newest value is no older than that, and
-    lies at most `max_ahead` (default: `1d`) in the future, where it has no age.
+    """`freshness: {column: time_hour, max_age: 2d}`: the newest value is at most `max_age` old, and
+    at most `max_ahead` (default: `1d`) in the future.
 
-    Age is measured from now, or from the end of the partition's interval where that is earlier:
-    rebuilding last year's partition must not fail for being last year's. A date counts from its
-    first instant, a time without zone is local.
+    Age is measured at the end of the partition's interval, or now if that is earlier, so that
+    last year's partition can be recomputed. A date counts from its first instant. A time without
+    a zone is local.
     """
 
     name = "freshness"

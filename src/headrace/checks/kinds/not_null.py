@@ -32,7 +32,7 @@ from headrace.model.fields import Fields
 
 
 class NotNull(CheckKind):
-    """`not_null: [carrier, origin]`: no row has a null there."""
+    """`not_null: [carrier, origin]`: no row has a null in these columns."""
 
     name = "not_null"
     fields = ("columns",)

@@ -49,8 +49,8 @@ _EXACT = (
 
 
 class Range(CheckKind):
-    """`range: {column: distance, min: 0, max: 5000}`: values lie between, both included. Null
-    passes; NaN lies nowhere.
+    """`range: {column: distance, min: 0, max: 5000}`: each value is at least `min` and at most
+    `max`. Null passes; NaN fails.
     """
 
     name = "range"

@@ -22,8 +22,8 @@ from headrace.model.fields import Fields
 
 
 class References(CheckKind):
-    """`references: {column: tailnum, to: planes.tailnum}`: each value stands in that column of that
-    node. Null passes.
+    """`references: {column: tailnum, to: planes.tailnum}`: each value of the column is also in the
+    column `tailnum` of the node `planes`. Null passes.
     """
 
     name = "references"

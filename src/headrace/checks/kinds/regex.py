@@ -23,8 +23,7 @@ class Regex(CheckKind):
     """`regex: {column: tailnum, pattern: "N[0-9A-Z]{1,5}"}`: the whole value matches (RE2 syntax).
     Null passes.
 
-    The whole value, not a part of it: a pattern that forgets its anchors then fails loudly, where a
-    search would pass silently.
+    A pattern without anchors can't pass by matching a part of the value.
     """
 
     name = "regex"

@@ -32,7 +32,9 @@ ROWS_MAX = 10**15
 
 
 class RowCount(CheckKind):
-    """`row_count: {min: 100, max: 2000}`: each partition has that many rows."""
+    """`row_count: {min: 100, max: 2000}`: each partition has at least `min` and at most `max`
+    rows.
+    """
 
     name = "row_count"
     fields = ("min", "max")

@@ -13,8 +13,8 @@ from headrace.model.fields import Fields
 
 
 class Sql(CheckKind):
-    """`sql: {name, query}`: the rows that the query returns are the failures. `$self` is the staged
-    rows.
+    """`sql: {name, query}`: each row that the query returns is a failure. `$self` are the
+    staged rows.
     """
 
     name = "sql"

@@ -192,8 +192,8 @@ def _no_key_repeats(
 
 
 class Unique(CheckKind):
-    """`unique: [flight_id]`: no two rows of a partition share the key. Exact. Keys with a null in
-    them equal nothing, as in SQL.
+    """`unique: [flight_id]`: no two rows of a partition have the same key. The count is exact. A
+    key with a null in one of its columns never counts as repeated, as in SQL.
     """
 
     name = "unique"

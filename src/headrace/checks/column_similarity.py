@@ -10,7 +10,7 @@ import itertools
 import math
 import re
 import statistics
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2b
 from typing import TypeVar
@@ -342,20 +342,20 @@ def _keys(columns: Sequence[str]) -> Iterator[tuple[str, ...]]:
 
 
 def _rows_by(cells: Cells, key: tuple[str, ...]) -> dict[tuple[str, ...], int] | None:
-    """Return rows by key, without ambiguous keys; None if the key doesn't identify rows."""
-    rows: dict[tuple[str, ...], int] = {}
-    twice, filled = set[tuple[str, ...]](), 0
-    for at, results in enumerate(zip(*(cells[name] for name in key), strict=True)):
-        if None in results:
-            continue
-        named = tuple(canonical(item) for item in results if item is not None)
-        filled += 1
-        if named in rows:
-            twice.add(named)
-        rows[named] = at
-    if not filled or len(rows) < UNIQUE * filled:
+    """Return the number of the only row with each combination of values of the key's columns.
+
+    Rows with a null in one of these columns have no key. None if too few rows have a key of their
+    own (`UNIQUE`).
+    """
+    rows = defaultdict[tuple[str, ...], list[int]](list)
+    for row, texts in enumerate(zip(*(cells[name] for name in key), strict=True)):
+        values = tuple(canonical(text) for text in texts if text is not None)
+        if len(values) == len(key):
+            rows[values].append(row)
+    keyed = sum(map(len, rows.values()))
+    if not keyed or len(rows) < UNIQUE * keyed:
         return None
-    return {named: at for named, at in rows.items() if named not in twice}
+    return {values: same[0] for values, same in rows.items() if len(same) == 1}
 
 
 def _cell(cells: Cells, column: str, row: int) -> str | None:

@@ -111,9 +111,8 @@ class PartitionForecaster:
     def _of(self, node: GraphNode, key: str, depth: int) -> Outlook:
         place = (node.name, key)
         if place not in self._known:
-            self._known[place] = (
-                THERE  # there are no cycles; this only ends a chain that is too deep
-            )
+            # There are no cycles; this only ends a chain that is too deep.
+            self._known[place] = THERE
             self._known[place] = self._find(node, key, depth)
         return self._known[place]
 
@@ -170,15 +169,17 @@ class PartitionForecaster:
         return Outlook(max(by, self._now), (step,))
 
     def _inputs(self, node: GraphNode, key: str, depth: int) -> Outlook:
+        """Return when the partitions that this one requires will be ready."""
         outlooks = []
         for link in self._network.links[node.name]:
             if link.optional:
                 continue
             if link.newest and not self._network.gathers.get(node.name):
-                keys: tuple[str, ...] = (WHOLE,) if link.input.partition.whole else ()
+                # It reads what is published, so it waits for no partition of a partitioned input.
+                required: tuple[str, ...] = (WHOLE,) if link.input.partition.whole else ()
             else:
-                keys = link.needs(key)[:MISSING_MAX]
-            outlooks += [self._of(link.input, key, depth + 1) for key in keys]
+                required = link.needs(key)[:MISSING_MAX]
+            outlooks += [self._of(link.input, upstream, depth + 1) for upstream in required]
         return latest(outlooks)
 
     def _then(

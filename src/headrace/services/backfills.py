@@ -92,9 +92,8 @@ def backfill(
         )
     arguments = msgspec.structs.replace(arguments, reason=arguments.reason.strip())
     compiled, files = session.compiled, {}
-    if (
-        compiled is None
-    ):  # a new project: confirming the plan also confirms the files of its first version
+    if compiled is None:
+        # A new project: confirming the plan also confirms the files of its first version.
         contents, compilation = session.declared_exactly(progress)
         compiled = usable(compilation)
         files = manifest_of(contents_of(contents, compiled))
@@ -108,18 +107,22 @@ def backfill(
         clock=session.clock.kind,
     )
     response = identified(session, response, session.version, files)
-    _same(response, changed(session, response, plan_id, session.version, files), plan_id)
+    _refuse_if_changed(
+        response, changed(session, response, plan_id, session.version, files), plan_id
+    )
     if dry_run or response.state == "nothing_due":
         return response
     if planned.approval is None and not confirm(response):
         return msgspec.structs.replace(response, state="declined")
     agreed = msgspec.structs.replace(arguments, estimate=planned.estimate, plan_id=response.plan_id)
     done: BackfillResponse = _backfill.perform(session, progress, agreed)
-    _same(done, done.refused, response.plan_id)
+    _refuse_if_changed(done, done.refused, response.plan_id)
     return done
 
 
-def _same(response: BackfillResponse, row: RefusedRow | None, plan_id: str | None) -> None:
+def _refuse_if_changed(
+    response: BackfillResponse, row: RefusedRow | None, plan_id: str | None
+) -> None:
     """Raise PlanChanged if the current plan differs from the confirmed one."""
     if row is not None:
         refused = msgspec.structs.replace(response, state="refused", refused=row, plan_id=plan_id)

@@ -97,7 +97,7 @@ def fix(  # noqa: PLR0913 - how it is shown, agreed to and decided; all are name
     if planned.incident.state == "resolved":
         return _of_resolved(session, planned, decision)
     response = _planned_response(session, planned)
-    _same(response, _changed(session, planned, response, plan_id), plan_id)
+    _refuse_if_changed(response, _changed(session, planned, response, plan_id), plan_id)
     if dry_run:
         return response
     _refuse_undecided(planned, response)
@@ -109,7 +109,7 @@ def fix(  # noqa: PLR0913 - how it is shown, agreed to and decided; all are name
         planned.incident.id, acts, again, response.plan_id, (reason or "").strip(), decision
     )
     noted: FixNoted = _noted.perform(session, progress, arguments)
-    _same(response, noted.refused, response.plan_id)
+    _refuse_if_changed(response, noted.refused, response.plan_id)
     try:
         built = _do(session, planned, progress)
     except HeadraceError:
@@ -242,7 +242,7 @@ def _changed(
     return changed(session, response, plan_id, session.version, _written(planned))
 
 
-def _same(response: FixResponse, row: RefusedRow | None, plan_id: str | None) -> None:
+def _refuse_if_changed(response: FixResponse, row: RefusedRow | None, plan_id: str | None) -> None:
     """Raise PlanChanged if the current plan differs from the confirmed one."""
     if row is not None:
         refused = msgspec.structs.replace(response, fix="refused", refused=row, plan_id=plan_id)

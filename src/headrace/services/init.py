@@ -152,12 +152,12 @@ def starter(name: str, timezone: str, now: datetime) -> dict[str, NewFile]:
     for back in range(DAYS, 0, -1):
         day = today - timedelta(days=back)
         files[f"landing/orders_{day}.csv"] = NewFile(
-            _deliver(day, back).encode(), _delivered(day, timezone, now)
+            _orders_csv(day, back).encode(), _delivery_time(day, timezone, now)
         )
     return files
 
 
-def _deliver(day: date, number: int) -> str:
+def _orders_csv(day: date, number: int) -> str:
     """Return a day's orders: part of the sample, the same on every machine."""
     orders = _ORDERS[number - 1 : number + 6]
     lines = [
@@ -167,7 +167,7 @@ def _deliver(day: date, number: int) -> str:
     return "\n".join(["order_id,customer,amount,order_date", *lines]) + "\n"
 
 
-def _delivered(day: date, timezone: str, now: datetime) -> float:
+def _delivery_time(day: date, timezone: str, now: datetime) -> float:
     """Return 05:00 on the day after as a timestamp, or a minute ago if that is in the future."""
     delivered_at = datetime.combine(day + timedelta(days=1), time(5), ZoneInfo(timezone))
     return min(delivered_at.timestamp(), now.timestamp() - 60)

@@ -78,19 +78,19 @@ class AvailabilityScore(msgspec.Struct, frozen=True):
 def score(past: ServiceHistory, from_us: int, until_us: int) -> AvailabilityScore:
     """Return the availability of one consumer over a window."""
     counts = counted(past, from_us, until_us)
-    now, then = (
-        moments(timeline(past, from_us, until_us, then=when), lambda state: state in GOOD)
-        for when in (False, True)
+    served, claimed = (
+        moments(timeline(past, from_us, until_us, then=then), GOOD.__contains__)
+        for then in (False, True)
     )
-    corrected = without(then, now)
-    excepted = common(now, past.excepted)
+    corrected = without(claimed, served)
+    excepted = common(served, past.excepted)
     promised = past.promised(from_us, until_us)
     return AvailabilityScore(
         consumer=past.consumer,
         counted_us=length(counts),
         began_us=counts[0][0] if counts else None,
-        served_us=length(now) - length(excepted),
-        claimed_us=length(then),
+        served_us=length(served) - length(excepted),
+        claimed_us=length(claimed),
         corrected_us=length(corrected),
         excepted_us=length(excepted),
         unknown_us=length(common(counts, past.blind)),
@@ -101,6 +101,7 @@ def score(past: ServiceHistory, from_us: int, until_us: int) -> AvailabilityScor
 
 
 def _behind(past: ServiceHistory, corrected: Moments) -> tuple[int, ...]:
+    """Return the incidents that made corrected spans wrong, by number."""
     named = {
         period.incident
         for period in past.wrong

@@ -204,7 +204,10 @@ def _originals(select: exp.Expr | None) -> dict[str, exp.Expr]:
 
 
 def _plain(key: exp.Expr, originals: Mapping[str, exp.Expr]) -> exp.Expr:
-    """Return a key with columns by their name alone, as `a` and `t.a` are one."""
+    """Return an expression whose columns are replaced by their originals (see `_originals`).
+
+    A column without one loses its table's name, so that `a` and `t.a` are equal.
+    """
 
     def original(node: exp.Expr) -> exp.Expr:
         if not isinstance(node, exp.Column):
@@ -308,21 +311,21 @@ def _loses_nulls(node: exp.Or) -> bool:
 
     DuckDB looks for such comparisons in each part, which may have more conditions beside them.
     """
-    parts = [dict(_compared_once(part)) for part in _parts(node) if part.find(exp.Column)]
+    parts = [dict(_compared_once(part)) for part in _alternatives(node) if part.find(exp.Column)]
     return len(parts) > 1 and any(
         all(column in part for part in parts) and any(part[column] for part in parts)
         for column in parts[0]
     )
 
 
-def _parts(node: exp.Or) -> Iterator[exp.Expr]:
-    """Yield the parts of nested disjunctions."""
-    for part in node.flatten():
-        bare, is_negated = _bare(part)
+def _alternatives(node: exp.Or) -> Iterator[exp.Expr]:
+    """Yield the conditions that OR connects, also those of an OR in parentheses or casts."""
+    for condition in node.flatten():
+        bare, is_negated = _bare(condition)
         if isinstance(bare, exp.Or) and not is_negated:
-            yield from _parts(bare)
+            yield from _alternatives(bare)
         else:
-            yield part
+            yield condition
 
 
 def _compared_once(part: exp.Expr) -> Iterator[tuple[str, bool]]:

@@ -592,7 +592,10 @@ class _Reading:
         self._fills = {} if self._table is None else _fills(self._table)
 
     def take(self, segment: Segment) -> None:
-        """Add a segment."""
+        """Begin or end a level with an envelope's segment, and add a message's segments to it.
+
+        A message's own header and trailer are also segments of it.
+        """
         if self._message is not None and segment.id not in self._envelope:
             self._add(segment, self._message, is_trailer=False)
             return
@@ -686,21 +689,22 @@ class _Reading:
             self.problem = Disagrees(f"{segment.place}: {why}", line=segment.number)
 
     def _add(self, segment: Segment, message: Message, *, is_trailer: bool) -> None:
-        """Add a segment to the open message."""
+        """Count a segment of the open message, and add what it is in rows of this kind."""
         form, opened, name = self._form, self._open[-1], segment.id
         opened.count = position = opened.count + 1
         if name in self._summed and message.type in form.totals:
             _sum(form.totals[message.type], segment, message)
         if is_trailer or name in self._loop_names:
-            around = self._enter(segment, message, position, is_trailer=is_trailer)
+            enclosing = self._enter(segment, message, position, is_trailer=is_trailer)
         else:
-            around = message.loops[-1].leaf or message.loops[-1].position
+            enclosing = message.loops[-1].leaf or message.loops[-1].position
+        # One row per segment, a row of the format's own, or values of the row that its loop is.
         if self._kind == SEGMENTS:
             self.rows.append(
                 {
                     **message.head,
                     "segment": str(position),
-                    "loop": str(around) if position > 1 else None,
+                    "loop": str(enclosing) if position > 1 else None,
                     "id": name,
                     form.elements: segment.elements(),
                 }

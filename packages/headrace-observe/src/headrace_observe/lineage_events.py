@@ -339,32 +339,38 @@ def _audited(
 def _event(
     described: OpenLineageNodes,
     attempt: LineageAttempt,
-    what: tuple[str, int],
+    event: tuple[str, int],
     run: tuple[str, dict[str, Any]],
     job: tuple[str, dict[str, Any]],
     inputs: list[dict[str, Any]],
     outputs: list[dict[str, Any]],
 ) -> bytes:
+    """Return an event as JSON.
+
+    `event` is its type and time (µs); `run` an id, and `job` a name, each with its facets.
+    """
     space = described.namespace
-    parent = {
-        "run": {"runId": run_id(space, attempt)},
-        "job": {"namespace": space, "name": f"run/{attempt.run_kind}"},
-    }
+    (kind, at), (event_run, run_facets), (event_job, job_facets) = event, run, job
     facets = {
-        "parent": facet("ParentRunFacet", "1-2-0", **parent),
+        "parent": facet(
+            "ParentRunFacet",
+            "1-2-0",
+            run={"runId": run_id(space, attempt)},
+            job={"namespace": space, "name": f"run/{attempt.run_kind}"},
+        ),
         "processing_engine": facet(
             "ProcessingEngineRunFacet", "1-1-1", version=__version__, name="headrace"
         ),
-        **run[1],
+        **run_facets,
     }
     return msgspec.json.encode(
         {
-            "eventType": what[0],
-            "eventTime": iso_time(what[1]),
+            "eventType": kind,
+            "eventTime": iso_time(at),
             "producer": PRODUCER,
             "schemaURL": EVENT,
-            "run": {"runId": run[0], "facets": facets},
-            "job": {"namespace": space, "name": job[0], "facets": job[1]},
+            "run": {"runId": event_run, "facets": facets},
+            "job": {"namespace": space, "name": event_job, "facets": job_facets},
             "inputs": inputs,
             "outputs": outputs,
         }

@@ -351,10 +351,11 @@ class CatalogChange:
             current = self._replaced(opened, keys, retyped=bool(opened.retyped))
             _check_rewrites(opened, current, keys, rewrites)
             new = [*staged, *(rewrite.staged for rewrite in rewrites if rewrite.staged is not None)]
+            # Lost rows of other partitions stay registered although the file that had them ends.
             new += [
-                left
+                entry
                 for file in current
-                if (left := self._still_lost(opened, file, keys)) is not None
+                if (entry := self._still_lost(opened, file, keys)) is not None
             ]
             self._check_new(opened, new)
         _end(opened, current)

@@ -56,9 +56,10 @@ def badge_link(
 ) -> BadgeLinkResponse:
     """Return a signed link to the badge and the card of a consumer, valid for some days.
 
-    Whoever has it sees the state and the reason, so that an owner gives it; without the reason if
-    the owner's role is limited to nodes. A badge that is declared public needs no signature. Raise
-    UnknownName for an unknown consumer, KeyProblem if the key that signs can't be read.
+    Anybody who has the link sees the state and its reason, so making one needs the permission
+    `decide`. The reason is left out if the caller's role is limited to nodes. A badge that is
+    declared public needs no signature. Raise UnknownName for an unknown consumer, KeyProblem if
+    the key that signs can't be read.
     """
     public = _is_public(session, name)
     until = None if public else session.now().date() + timedelta(days=days)

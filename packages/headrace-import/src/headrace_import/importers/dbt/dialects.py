@@ -100,7 +100,7 @@ def translate(
         result = checked.tree.sql(DUCKDB, pretty=True, unsupported_level=ErrorLevel.IGNORE)
     except (SqlglotError, ValueError, RecursionError) as error:
         raise NotSelect(f"its SQL can't be translated from {dialect}: {_first(error)}") from None
-    same = _same(plain, result)
+    same = _duckdb_reads_alike(plain, result)
     result = _CONTROL.sub(lambda match: f"' || chr({ord(match[0])}) || '", result)
     return Translated(
         _finished(text if same else result.replace(SELF_TABLE, "$self")),
@@ -133,10 +133,10 @@ def _parsed(text: str, dialect: str) -> exp.Query:
     return first
 
 
-def _same(text: str, result: str) -> bool:
+def _duckdb_reads_alike(text: str, result: str) -> bool:
     """Return whether DuckDB reads the original text as it reads the translation.
 
-    sqlglot takes `~` for a search in DuckDB's SQL, too, where it matches the whole text.
+    Not for a text with `~`: DuckDB matches the whole value, but sqlglot parses a search.
     """
     try:
         left, right = _parsed(text, DUCKDB), _parsed(result, DUCKDB)

@@ -85,6 +85,7 @@ HOW_TO = {
         "notify",
         "figures",
         "document",
+        "diagrams",
         "simplify",
         "what-if",
         "badges",

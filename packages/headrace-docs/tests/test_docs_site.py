@@ -11,9 +11,11 @@ import pytest
 from documented_shop import LONG, NOW, RTL, UNSEEN_VALUE, Parsed, documented_shop, opened
 
 from headrace.cli.main import run
+from headrace.extension import Silent, apply
 from headrace.model import HeadraceError, Refused, UsageError
 from headrace.services.status import status
 from headrace_docs.responses.description import Description
+from headrace_docs.services.flow import drawn, flow
 from headrace_docs.services.site import MARK, build_site, described_as
 from headrace_docs.site.files import site_files
 
@@ -201,3 +203,40 @@ def test_an_empty_project_has_a_site(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert run(["docs", "build", "--project", str(tmp_path)]) == 1
     assert "has 1 error" in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_a_diagram_has_what_ran_and_what_did_not(shop: Path, tmp_path: Path) -> None:
+    """Would catch: a line for what never ran, a vanished asset that isn't there, or a hidden one."""
+    root = tmp_path / "shop"
+    shutil.copytree(shop, root)
+    (root / "assets/secret_margin.sql").unlink()
+    (root / "consumers.yaml").write_text(
+        "- {consumer: morning-report, owner: core, reads: [later], due: '05:00'}\n"
+    )
+    (root / "assets/later.sql").write_text(
+        "/* headrace\nowner: core\ndomain: sales\npartition: {by: day, column: day}\n"
+        "start: '2026-01-01'\n*/\nselect day, id from clean\n"
+    )
+    session = opened(root)
+    apply(session, confirm=lambda _: True, progress=Silent())
+    response = drawn(flow(opened(root), "sales"))
+    kinds = {node.node: (node.kind, node.rows) for node in response.nodes}
+    assert kinds["orders"] == ("source", 4)
+    assert kinds["secret_margin"] == ("gone", 2)
+    edges = {(edge.from_, edge.to): edge.ran for edge in response.edges}
+    assert edges == {
+        ("orders", "clean"): True,
+        ("clean", "page"): True,
+        ("clean", "later"): False,
+        ("later", "morning-report"): False,
+    }
+    ids = {name: f"n{at}" for at, name in enumerate(kinds, 1)}
+    assert f'{ids["orders"]} -->|"4 rows"| {ids["clean"]}' in response.diagram
+    assert f"{ids['clean']} -.-> {ids['later']}" in response.diagram
+    assert response.diagram.count(":::gone") == 1
+    other = drawn(flow(opened(root), "morning-report", "plantuml")).diagram
+    assert other.startswith("@startuml\n") and other.endswith("@enduml\n")
+    with pytest.raises(UsageError, match="neither a domain nor a consumer"):
+        flow(opened(root), "nobody")
+    with pytest.raises(UsageError, match="no format"):
+        flow(opened(root), "sales", "visio")

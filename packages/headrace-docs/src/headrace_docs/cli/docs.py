@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 from headrace.extension import (
+    Argument,
     CommandGroup,
     CommandOutput,
     Invocation,
@@ -14,6 +16,7 @@ from headrace.extension import (
     terminal_command,
 )
 from headrace_docs.responses.description import SiteResponse
+from headrace_docs.responses.flow import FlowResponse
 
 As = Annotated[
     str | None,
@@ -62,9 +65,33 @@ def _render_site(response: SiteResponse, page: CommandOutput) -> None:
         page.say(f"{row.severity}: {row.file}:{row.line}: {row.message}", "warn")
 
 
+@terminal_command("headrace_docs.services.flow:flow")
+def _diagram(
+    invocation: Invocation,
+    subject: Annotated[str, Argument("DOMAIN|CONSUMER", help="what the diagram is around")],
+    language: str = "mermaid",
+    window: str = "30d",
+) -> int:
+    """Print which data flowed through a domain, or to a consumer, as the text of a diagram.
+
+    What ran in the window is solid with its rows, what didn't is dashed, and what ran and is no
+    longer declared is red.
+    """
+    from headrace_docs.services.flow import drawn, flow
+
+    response = drawn(flow(invocation.session, subject, language, window))
+    invocation.show(response, _render_diagram)
+    return 0
+
+
+def _render_diagram(response: FlowResponse, page: CommandOutput) -> None:
+    del page  # a diagram is for a program: nothing is wrapped or coloured
+    sys.stdout.write(response.diagram)
+
+
 docs_command = CommandGroup(
     "Files that describe the project, made of what is applied and what ran.",
-    {"build": _build},
+    {"build": _build, "diagram": _diagram},
     group="look",
     summary="write a site about the project, made of what is applied and what ran",
 )

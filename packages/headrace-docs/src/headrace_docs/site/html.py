@@ -6,9 +6,11 @@ import hashlib
 import html
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from urllib.parse import quote
 
 _NO_CHARACTERS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+_SPECIAL = re.compile(f"[&<>\"'{_NO_CHARACTERS.pattern[1:]}")
 _VOID = frozenset({"meta", "link", "input", "br"})
 _SLUG = re.compile(r"[^a-z0-9]+")
 
@@ -23,7 +25,10 @@ def text(value: object) -> Html:
     """Return a value as markup; characters that XML can't hold become U+FFFD."""
     if isinstance(value, Html):
         return value
-    return Html(html.escape(_NO_CHARACTERS.sub("\ufffd", str(value))))
+    words = str(value)
+    if _SPECIAL.search(words) is None:  # millions of texts have no such character
+        return Html(words)
+    return Html(html.escape(_NO_CHARACTERS.sub("\ufffd", words)))
 
 
 def tag(element: str, /, *children: object, **attributes: object) -> Html:
@@ -43,7 +48,7 @@ def tag(element: str, /, *children: object, **attributes: object) -> Html:
 
 def joined(parts: Iterable[object], between: str = "") -> Html:
     """Return parts as one piece of markup, without those that are None."""
-    return Html(between.join(text(part) for part in parts if part is not None))
+    return Html(between.join([text(part) for part in parts if part is not None]))
 
 
 def bdi(value: object) -> Html:
@@ -63,6 +68,7 @@ def slug(name: str) -> str:
     return f"{readable}-{digest}" if readable else digest
 
 
+@lru_cache(maxsize=10_000)
 def anchor(kind: str, name: str) -> str:
     """Return the id of a part of a page, which is also its address behind `#`."""
     return f"{kind}-{quote(_NO_CHARACTERS.sub('_', name), safe='')}"

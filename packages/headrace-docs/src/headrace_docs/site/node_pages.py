@@ -126,10 +126,11 @@ class NodePages:
     def _steps(self, steps: Sequence[StepRow]) -> Html:
         """Return links to columns; of code that isn't SQL, one to the node."""
         codes = dict.fromkeys(step.node for step in steps if step.transformation == OPAQUE)
-        links = [self._step(step) for step in steps if step.transformation != OPAQUE]
+        columns = [step for step in steps if step.transformation != OPAQUE]
+        links = [self._step(step) for step in columns[:STEPS_MAX]]
         links += [joined([self._frame.node_link(name, "../"), " (code)"]) for name in codes]
-        more = [f"{len(links) - STEPS_MAX:,} more"] if len(links) > STEPS_MAX else []
-        return joined([*links[:STEPS_MAX], *more], ", ")
+        hidden = len(columns) + len(codes) - STEPS_MAX
+        return joined([*links[:STEPS_MAX], *([f"{hidden:,} more"] if hidden > 0 else [])], ", ")
 
     def _step(self, step: StepRow) -> Html:
         return tag(

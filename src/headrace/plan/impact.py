@@ -187,6 +187,12 @@ class Lineage:
         lines = self.of(node)
         deciding = _of_column(lines, column)
         values = values_of(deciding)
+        keys = {
+            (edge.input, edge.column)
+            for edge in lines.filters
+            if edge.transformation is Transformation.GROUP_KEY
+        }  # such a key decides, too, which the list says once
+        deciding = tuple(edge for edge in deciding if (edge.input, edge.column) not in keys)
         yield from self._named(dict.fromkeys((*values, *lines.filters, *deciding, *lines.mentions)))
 
     def deciding(self, node: str, column: str) -> Iterator[tuple[str, str, Transformation]]:

@@ -24,7 +24,7 @@ from headrace.extension import (
     plural,
     terminal_command,
 )
-from headrace_demo.responses import DemoResponse
+from headrace_demo.responses import ChallengeResponse, DemoResponse
 
 
 class DemoFaultOption(enum.StrEnum):
@@ -35,7 +35,7 @@ class DemoFaultOption(enum.StrEnum):
 
 
 @terminal_command("headrace_demo.demo:demo")
-def demo_command(
+def demo_command(  # noqa: PLR0913 (its options)
     invocation: Invocation,
     directory: Annotated[
         Path,
@@ -55,12 +55,25 @@ def demo_command(
             help="what the vendor does on the 11th of February",
         ),
     ] = DemoFaultOption.RENAME,
+    challenge: Annotated[
+        bool,
+        Option(
+            "--challenge",
+            help="ten mornings with a fault each, to be found and repaired; again: is it?",
+        ),
+    ] = False,
+    ask: Annotated[
+        str | None,
+        Option("--ask", metavar="OWNER", help="of the challenge: ask an owner to put it right"),
+    ] = None,
     no_serve: Annotated[bool, Option("--no-serve", help="don't serve it afterwards")] = False,
     fresh: bool,
 ) -> int:
     """Create and serve the guided example: New York's flights of 2013, delivered day by day."""
     from headrace_demo.demo import demo, go_on
 
+    if challenge or ask is not None:
+        return _challenge(invocation, directory, ask)
     if directory == Path("resume"):
         invocation.show(
             go_on(resumed, progress=invocation.progress()), _render_resumed, clock=False
@@ -76,6 +89,33 @@ def demo_command(
     serving = not no_serve and not invocation.options.json
     invocation.show(response, partial(render_demo, serving=serving), clock=False)
     return _serve_demo(invocation, directory) if serving else 0
+
+
+def _challenge(invocation: Invocation, directory: Path, ask: str | None) -> int:
+    from headrace_demo.challenge import challenge
+
+    response = challenge(directory, ask, progress=invocation.progress())
+    invocation.show(response, render_challenge, clock=False)
+    return 0
+
+
+def render_challenge(response: ChallengeResponse, page: CommandOutput) -> None:
+    """Print what was answered, which morning it is, and what one does."""
+    for line in response.said:
+        page.say(line)
+    score = f"; {response.points} of {response.points_max} points so far"
+    if response.day is None:
+        page.say(f"All {response.faults} faults are repaired{score}.")
+        return
+    page.say(
+        f"Fault {response.number} of {response.faults}{score if response.points_max else ''}:"
+        f" something is wrong with {response.day}."
+    )
+    page.say("Find it and repair it in that folder, then look whether it is over:")
+    page.screen.line(f"    headrace --project {shlex.quote(response.directory)} status")
+    page.screen.line(f"    headrace demo --challenge {shlex.quote(response.directory)}")
+    page.say("What nobody but its owner can repair, ask them for (OWNER as in the incident):")
+    page.screen.line(f"    headrace demo --ask OWNER {shlex.quote(response.directory)}")
 
 
 def _serve_demo(invocation: Invocation, directory: Path) -> int:

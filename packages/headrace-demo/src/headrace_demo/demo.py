@@ -79,7 +79,7 @@ def demo(
     progress.start("data", None)
     landing = directory / "landing"
     demo_data.sdist()
-    _copy_project(directory)
+    copy_project(directory)
     demo_data.prepare(landing)
     data_seconds = time.monotonic() - began
     progress.finish()
@@ -121,7 +121,7 @@ def _flowed(directory: Path, first: date, before: DemoResponse, progress: Progre
             session.root,
             session.settings,
             actor=Actor(ActorType.SERVICE, "demo"),
-            now=_at(first, STANDS_AT),
+            now=at_morning(first),
         ) as held:
             _through(CommandContext(session, held, progress), directory, days, fault, watch)
     except Busy:
@@ -158,7 +158,7 @@ def _through(
         _deliver(context, directory, day, fault)
         _tick(context, leader, demo_data.arrives(day), watch)
         context.progress.advance()
-    _tick(context, leader, _at(days[-1] + timedelta(days=1), STANDS_AT), watch)
+    _tick(context, leader, at_morning(days[-1] + timedelta(days=1)), watch)
 
 
 def _through_leader(
@@ -169,7 +169,7 @@ def _through_leader(
         demo_data.deliver(directory / "landing", day, fault)
         _asked_at(directory, demo_data.arrives(day))
         progress.advance()
-    _asked_at(directory, _at(days[-1] + timedelta(days=1), STANDS_AT))
+    _asked_at(directory, at_morning(days[-1] + timedelta(days=1)))
 
 
 def _asked_at(directory: Path, now: datetime) -> None:
@@ -222,7 +222,8 @@ def _is_demo(directory: Path) -> bool:
     return theirs.is_file() and theirs.read_bytes() == mine
 
 
-def _copy_project(directory: Path) -> None:
+def copy_project(directory: Path) -> None:
+    """Copy the project's files into a folder."""
     with resources.as_file(resources.files("headrace_demo").joinpath("demo_project")) as source:
         shutil.copytree(
             source, directory, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__")
@@ -308,6 +309,11 @@ def _replay(directory: Path, last: date, fault: DemoFault, progress: Progress) -
         fault=fault.value,
         next="headrace status",
     )
+
+
+def at_morning(day: date) -> datetime:
+    """Return when the replay's clock stands on the morning of a day."""
+    return _at(day, STANDS_AT)
 
 
 def _at(day: date, after_midnight: timedelta) -> datetime:

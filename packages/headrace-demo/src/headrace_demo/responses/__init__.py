@@ -1,4 +1,4 @@
-"""The response of `demo`."""
+"""The responses of `demo`."""
 
 from __future__ import annotations
 
@@ -49,4 +49,22 @@ class DemoResponse(Response, frozen=True, kw_only=True):
     """It was stopped before, and the rest of its days flowed."""
     incidents: int = 0
     """How many were opened in the days that flowed since."""
+    next: str | None = None
+
+
+class ChallengeResponse(Response, frozen=True, kw_only=True):
+    """`demo --challenge`: which morning it is, what was answered, and the points so far."""
+
+    directory: str
+    now: datetime
+    number: int
+    """Of the fault, from 1; of the last one once all are repaired."""
+    faults: int
+    day: str | None
+    """The day whose data is wrong; null once all are repaired."""
+    points: int
+    points_max: int
+    """That there were for the mornings that are over."""
+    said: list[str]
+    """What came of looking or asking, a sentence each."""
     next: str | None = None

@@ -1,0 +1,65 @@
+"""The challenge: each fault is seen, ends with its owner's answer, and is worth its points."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+import headrace
+from headrace.extension import Silent
+from headrace_demo import demo_data
+from headrace_demo.challenge import POINTS, challenge
+from headrace_demo.challenge_faults import FAULTS, Fault, damage, recode
+from headrace_demo.demo import copy_project
+from headrace_demo.demo_data import DemoFault
+
+DAY = date(2013, 1, 10)
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=[fault.title for fault in FAULTS])
+def test_a_fault_changes_what_it_says_and_is_taken_back(fault: Fault, tmp_path: Path) -> None:
+    """Would catch: a fault that stays in the code, or one that damages nothing."""
+    if fault.code:
+        copy_project(tmp_path)
+        path = tmp_path / "assets" / fault.code
+        before = path.read_text()
+        recode(fault, tmp_path)
+        assert path.read_text() != before
+        recode(fault, tmp_path, undo=True)
+        assert path.read_text() == before
+        return
+    demo_data.deliver(tmp_path, DAY, DemoFault.NONE)
+    path = tmp_path / f"{fault.file}_{DAY}.csv"
+    before = path.read_text()
+    damage(fault, tmp_path, DAY)
+    assert not path.exists() or path.read_text() != before
+    demo_data.deliver(tmp_path, DAY, DemoFault.NONE)
+    assert path.read_text() == before
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_ten_mornings_are_found_and_repaired(tmp_path: Path) -> None:
+    """Would catch: a fault that nobody is told of, a morning that can't be ended, points for
+    guessing.
+    """
+    root = tmp_path / "demo"
+    response = challenge(root, None, progress=Silent())
+    owners = {"flight-feed-inc", "flight-data", "operations"}
+    for number, fault in enumerate(FAULTS, 1):
+        assert (response.number, response.faults) == (number, len(FAULTS))
+        session = headrace.Session(root)
+        assert session.incidents(), fault.title
+        assert any(row.state == "late" for row in session.status().consumers), fault.title
+        if number == 1:
+            said = challenge(root, min(owners - {fault.owner}), progress=Silent()).said
+            assert "nothing wrong on our side" in said[0]
+            assert challenge(root, None, progress=Silent()).said[0] == "Not yet."
+        challenge(root, fault.owner, progress=Silent())
+        response = challenge(root, None, progress=Silent())
+        assert response.said[0].startswith(f"Repaired: {fault.title}"), response.said
+    assert response.day is None
+    assert (response.points, response.points_max) == (POINTS * 10 - 5, POINTS * 10)
+    assert challenge(root, None, progress=Silent()).said == []

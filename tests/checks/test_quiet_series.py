@@ -77,6 +77,29 @@ def test_a_group_whose_rows_are_gone_is_missing() -> None:
     assert ("volume_anomaly", "kind", "hold") in told(lost, SOLD)
 
 
+def hours(number: int, until: int = 24, rows: int = 800) -> Metrics:
+    """Flights by hour of the schedule, a little other each day."""
+    shares = {
+        str(hour): 1 + 0.5 * ((hour * 5) % 3) + wobble(number + hour, 0.05)
+        for hour in range(5, until)
+    }
+    total = sum(shares.values())
+    given = {hour: share / total for hour, share in shares.items()}
+    return Metrics(rows, {"hour": ColumnMetrics(nulls=0.0, shares=given)}, repeated=0)
+
+
+@pytest.mark.parametrize("until", [22, 18, 14, 10])
+def test_many_groups_whose_rows_are_gone_are_missing(until: int) -> None:
+    """Would catch: half a file, whose hours all end early, told as hours under other names: each
+    was compared as if the others were still there.
+    """
+    past = [hours(number) for number in range(12)]
+    rows = int(800 * (until - 5) / 19)
+    results = facts(hours(12, until, rows), past)
+    assert "volume_anomaly" in {fact.kind for fact in results}
+    assert [plain(fact.detail) for fact in results if "' is '" in plain(fact.detail)] == []
+
+
 def test_of_two_groups_the_one_that_is_left_is_told_by_rows() -> None:
     """Would catch: the shares of what is left, which are all of it in either case, taken to say
     which it was.

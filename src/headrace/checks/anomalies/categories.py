@@ -156,18 +156,29 @@ def _named(
     """Return the category that probably took over a missing one's rows; empty if they are gone.
 
     If a group is gone, the other shares grow in proportion; if it was renamed, one share grows.
-    `ratio` is the number of rows relative to the usual number.
+    Other groups without rows have other names or are gone, too, whichever fits better. `ratio` is
+    the number of rows relative to the usual number.
     """
     left = {value: share for value, share in usual.items() if value != category}
     lost = usual[category]
-    thinned = {value: share / max(1 - lost, _SCARCE) for value, share in left.items()}
     best = max(now, key=lambda value: now[value] - usual.get(value, 0.0), default="")
     moved = {**left, best: left.get(best, 0.0) + lost}
     if (
         now.keys() == left.keys() == {best}
     ):  # one category left has all rows either way: their number decides
         return best if abs(math.log(ratio)) < abs(math.log(ratio / max(1 - lost, _SCARCE))) else ""
-    return best if _distance(now, moved) < _distance(now, thinned) else ""
+    others = [value for value in left if value not in now]
+
+    def apart(shares: Mapping[str, float]) -> float:
+        return min(_distance(now, _thinned(shares, gone)) for gone in ([], others))
+
+    return best if apart(moved) < apart(_thinned(usual, [category])) else ""
+
+
+def _thinned(usual: Mapping[str, float], gone: Sequence[str]) -> dict[str, float]:
+    """Return the shares of the other categories once some are gone with their rows."""
+    rest = max(1 - sum(usual.get(value, 0.0) for value in gone), _SCARCE)
+    return {value: share / rest for value, share in usual.items() if value not in gone}
 
 
 def _mean(shares: Sequence[Mapping[str, float]]) -> dict[str, float]:

@@ -110,7 +110,7 @@ def options_of(name: str) -> frozenset[str]:
 @cache
 def actions_of(name: str) -> frozenset[str]:
     """The words that may follow a command, as its module has them."""
-    text = inspect.getsource(importlib.import_module(COMMANDS[name].home))
+    text = inspect.getsource(importlib.import_module(COMMANDS[name].home.partition(":")[0]))
     return frozenset(re.findall(r"[a-z][a-z-]+", text))
 
 

@@ -30,11 +30,12 @@ from headrace.incidents.diagnosis import attribution
 from headrace.incidents.evidence import arrivals
 from headrace.incidents.evidence import attempts as evidence_attempts
 from headrace.integrations.notifications import channels
-from headrace.lake import exact_json, small_files, strict_casts
+from headrace.lake import erased_files, exact_json, small_files, strict_casts
 from headrace.lake.catalog import small_merges as slices
 from headrace.model import common_fields, for_each, policy
 from headrace.model import times as model_times
 from headrace.model.nodes import Backups, Settings
+from headrace.privacy import erase_places
 from headrace.project import status_facts
 from headrace.runtime import (
     clock_jumps,
@@ -172,6 +173,17 @@ QUOTED = [
     (
         "docs/how-to/erase.md",
         f"once a day{', after the maintenance' * (maintenance.EVERY.days == 1)}",
+    ),
+    (
+        "docs/how-to/erase.md",
+        f"overwritten, from {erase_places.LITERAL_CHARACTERS_MIN} characters on",
+    ),
+    (
+        "docs/how-to/erase.md",
+        (
+            f"from {erased_files.TEXT_CHARACTERS_MIN} characters on, but for dates, single words in"
+            f" lower case, and numbers of up to {erased_files.NUMBER_CHARACTERS_MIN - 1} characters"
+        ),
     ),
     ("docs/how-to/deploy.md", f"for up to {serving.GRACE_SECONDS:.0f} s"),
     ("docs/how-to/deploy.md", f"becomes the leader after {lease.LEASE_SECONDS:.0f} s"),

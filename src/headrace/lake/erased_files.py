@@ -60,9 +60,9 @@ def matches_sql(erased: Sequence[ErasedRows], key: HashKey) -> str:
     return f"coalesce({' OR '.join(f'({text})' for text in alternatives) or 'false'}, false)"
 
 
-_COMMON = r"[a-z_]+|[-+.\d]{1,8}|\d{4}-\d\d-\d\d.*"
-TEXT_CHARACTERS_MIN, TEXTS_MAX = 6, 10_000
-"""Length from which a text of a row is searched, and how many of a file."""
+TEXT_CHARACTERS_MIN, NUMBER_CHARACTERS_MIN, TEXTS_MAX = 6, 9, 10_000
+"""Lengths from which a text and a number of a row are searched, and how many of a file."""
+_COMMON = rf"[a-z_]+|[-+.\d]{{1,{NUMBER_CHARACTERS_MIN - 1}}}|\d{{4}}-\d\d-\d\d.*"
 
 
 def texts_sql(source: str, condition: str) -> str:

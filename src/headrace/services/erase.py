@@ -24,7 +24,7 @@ from headrace.access.permissions import ADMINISTER, command
 from headrace.acts import commands
 from headrace.connect.exports.fence import epoch_of
 from headrace.faults import FaultPoint, reached
-from headrace.lake.erased_files import TEXT_CHARACTERS_MIN
+from headrace.lake.erased_files import NUMBER_CHARACTERS_MIN, TEXT_CHARACTERS_MIN
 from headrace.model import LakeError, Project, ProjectError, Refused
 from headrace.model.partitions import command_line
 from headrace.plan.compiled import Compiled
@@ -515,8 +515,8 @@ def _certified(session: ProjectSession, response: EraseResponse, number: int) ->
         "texts": (
             "what texts of the state quote about the nodes of the places is overwritten, and so are"
             " lines of their logs with a key, and in other lines the rows' texts from"
-            f" {TEXT_CHARACTERS_MIN} characters on, but for dates, numbers of up to 8 characters"
-            " and single words in lower case"
+            f" {TEXT_CHARACTERS_MIN} characters on, but for dates, numbers of up to"
+            f" {NUMBER_CHARACTERS_MIN - 1} characters and single words in lower case"
         ),
     }
     text = msgspec.json.format(msgspec.json.encode(content)) + b"\n"

@@ -557,7 +557,8 @@ def _grouping(
 def _grouped_by(edges: Edges) -> Edges:
     """Return the edges of a key that is a column, or of one that is computed."""
     return {
-        key: GROUP_KEY if rank == IDENTITY else max(rank, FILTER) for key, rank in edges.items()
+        key: GROUP_KEY if rank == IDENTITY else rank if rank > GROUP_KEY else FILTER
+        for key, rank in edges.items()
     }
 
 

@@ -1,4 +1,4 @@
-# Needs make and Python 3.11 or newer; everything else is fetched by pip, in the versions and with the hashes of requirements/.
+# Needs make and Python 3.11 or newer; everything else is fetched by uv or pip, in the versions and with the hashes of requirements/.
 #   make demo [ARGS=…]   the guided example; ARGS go to `headrace demo`, e.g. ARGS="--days 20 --fault none"
 #   make check [ARGS=HEAD~1]   while you work: lint, types, the tests of pure packages and those near what changed
 #   make test [ARGS=…]   the tests of each package on its own; ARGS go to pytest, e.g. ARGS="-k lake"
@@ -205,4 +205,6 @@ lock: .venv/.dev
 	done
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links \
 	    --custom-compile-command "make lock" --group ui -o requirements/ui.txt
+	@echo "$(UV)" | $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate \
+	    --custom-compile-command "make lock" - -o requirements/uv.txt
 	@! grep -nE '://|--index|--find-links' requirements/*.txt

@@ -12,7 +12,6 @@ of this wheel (`observe`, `cloud` …) has what that package's own extras ask fo
 from __future__ import annotations
 
 import base64
-import configparser
 import hashlib
 import io
 import subprocess
@@ -136,26 +135,21 @@ def instead(needed: Requirement, leaves: list[Built]) -> list[str]:
 
 
 def entry_points(wheels: Iterable[Built]) -> bytes:
-    """Return the entry points of all. Raises DuplicateOptionError if two have one name."""
-    merged = points_in("")
+    """Return the entry points of all. Raises ValueError if two have one name."""
+    merged: dict[str, dict[str, str]] = {}
     for wheel in wheels:
-        own = points_in(wheel.said("entry_points.txt").decode())
-        for group in own.sections():
-            both = own[group].keys() & (merged[group].keys() if group in merged else set())
-            if both:
-                raise configparser.DuplicateOptionError(group, min(both))
-        merged.read_dict(own)
-    text = io.StringIO()
-    merged.write(text)
-    return text.getvalue().encode()
-
-
-def points_in(text: str) -> configparser.ConfigParser:
-    """Return the groups and names of an `entry_points.txt`."""
-    points = configparser.ConfigParser(delimiters=("=",))
-    points.optionxform = str  # type: ignore[assignment, method-assign]
-    points.read_string(text)
-    return points
+        group: dict[str, str] = {}
+        for line in wheel.said("entry_points.txt").decode().splitlines():
+            if line.startswith("["):
+                group = merged.setdefault(line, {})
+            elif line:
+                name = line.split("=")[0].strip()
+                if name in group:
+                    raise ValueError(f"{wheel.file_name} and another wheel have {name}")
+                group[name] = line
+    return "\n".join(
+        "\n".join([head, *lines.values(), ""]) for head, lines in merged.items()
+    ).encode()
 
 
 def digest(data: bytes) -> str:
@@ -169,9 +163,7 @@ def packed(files: dict[str, bytes]) -> bytes:
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in files.items():
-            item = zipfile.ZipInfo(name, MADE_ON)
-            item.compress_type, item.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
-            archive.writestr(item, data)
+            archive.writestr(zipfile.ZipInfo(name, MADE_ON), data, zipfile.ZIP_DEFLATED)
     return target.getvalue()
 
 

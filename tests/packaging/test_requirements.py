@@ -132,3 +132,21 @@ def test_bytecode_is_there_where_python_keeps_none(
     environment.compile_bytecode()
     compiled = {path.name.partition(".")[0] for path in tmp_path.rglob("*.pyc")}
     assert compiled == (set() if kept_by_python else {"a", "b"})
+
+
+def test_uv_is_told_what_pip_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Would catch: packages from another registry than the company's; uv where only pip can do what
+    is configured.
+    """
+    monkeypatch.setattr(environment, "PYTHON", Path(sys.executable))
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    for name in [name for name in os.environ if name.startswith("PIP_") and "CONFIG" not in name]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PIP_INDEX_URL", "https://mirror.example/simple")
+    monkeypatch.setenv("PIP_FIND_LINKS", f"{tmp_path} {tmp_path}/none")
+    settings = environment.pip_settings()
+    assert settings["index-url"] == "https://mirror.example/simple"
+    assert settings["find-links"] == str(tmp_path)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    assert environment.fetched_uv(tmp_path / "uv") is None
+    assert not (tmp_path / "uv").exists()

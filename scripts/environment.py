@@ -197,7 +197,8 @@ def fetched_uv(folder: Path) -> Path | None:
     if pip_settings().keys() - UV_SETTINGS.keys() - UNNEEDED:
         return None
     lock = ROOT / "requirements" / "uv.txt"
-    command = [*pip("install"), "--no-deps", "--require-hashes", "-r", lock, "--target", folder]
+    command = [*pip("install"), "--no-deps", "--require-hashes", f"--requirement={lock}"]
+    command.append(f"--target={folder}")
     done = subprocess.run(command, capture_output=True, check=False)
     return folder / "bin" / "uv" if done.returncode == 0 else None
 
@@ -211,7 +212,7 @@ def by_uv(uv: Path, *arguments: str) -> bool:
         "UV_INDEX_STRATEGY": "unsafe-best-match",  # as pip's; hashes say what may be taken
         "HEADRACE_SKIP_UI": "1",
     }
-    command = [uv, "pip", "install", "--python", PYTHON, *arguments]
+    command: list[str | Path] = [uv, "pip", "install", "--python", PYTHON, *arguments]
     done = subprocess.run(
         command,
         env={**os.environ, **settings, **fixed},

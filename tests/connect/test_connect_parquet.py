@@ -347,6 +347,15 @@ def test_nested_values_dont_become_text(
     assert outcome.reason == f"column a is {states}, VARCHAR is pinned"
 
 
+def test_long_types_are_told_from_where_they_differ(bench: Workbench) -> None:
+    """Would catch: two types that are cut to the same words."""
+    many = {f"a long name of field {n}": n for n in range(5)}
+    pinned = bench.schema(write(pa.table({"a": [{**many, "words": ["x"]}]})), "x.parquet")
+    outcome = bench.take(write(pa.table({"a": [{**many, "words": [["x"]]}]})), "x.parquet", pinned)
+    assert isinstance(outcome, TypeDrift)
+    assert outcome.reason == "column a is … words VARCHAR[][]), … words VARCHAR[]) is pinned"
+
+
 @pytest.mark.parametrize("byte", range(1, 40, 3))
 def test_a_damaged_footer_is_described_in_words(bench: Workbench, byte: int) -> None:
     """Would catch: `TProtocolException: Invalid data`, `Footer length error in file 'the file'`."""

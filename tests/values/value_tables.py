@@ -135,6 +135,16 @@ LONG_FRACTION = 10
 TEXTS = ("text", "blanks", "empty", "digits", "moments")
 
 
+def _hollow(values: list[Any]) -> bool:
+    """Whether they, or a part of each, are always empty, so that no type is known."""
+    there = [value for value in values if value not in (None, "", [])]
+    if not there:
+        return True
+    if isinstance(there[0], dict):
+        return any(_hollow([value.get(name) for value in there]) for name in there[0])
+    return isinstance(there[0], list) and _hollow([item for value in there for item in value])
+
+
 @dataclass(frozen=True)
 class Column:
     """A column with its kind; `seed` and the number of a row give the value."""
@@ -172,10 +182,7 @@ class Table:
         return any(
             was.kind != now.kind
             or was.kind in (*TEXTS, "uint64", *LONG_DECIMALS)
-            or any(
-                all(value in (None, "", []) for value in self.delivery(number)[was.name])
-                for number in (0, 1)
-            )
+            or any(_hollow(self.delivery(number)[was.name]) for number in (0, 1))
             for was, now in zip(self.columns, self.later, strict=True)
         )
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headrace.connect.deliveries import (
+    PRINTABLE_CHARACTERS_MAX,
     BadColumn,
     CannotRead,
     Format,
@@ -188,8 +189,9 @@ class Parquet(FormatKind):
         if not bad:
             return None
         listed = "; ".join(
-            f"column {printable(column.name)} is {printable(states[column.name])},"
-            f" {printable(column.type)} is pinned"
+            "column {} is {}, {} is pinned".format(
+                *map(printable, (column.name, *_from_where_apart(states[column.name], column.type)))
+            )
             for column in bad[:5]
         )
         more = f"; and {len(bad) - 5} more" if len(bad) > 5 else ""
@@ -310,6 +312,16 @@ def _each_part(kind: Type, changed: Callable[[Type], Type]) -> Type:
     if not kind.fields:
         return changed(kind)
     return Type(kind.name, tuple((name, _each_part(part, changed)) for name, part in kind.fields))
+
+
+def _from_where_apart(states: str, pinned: str) -> tuple[str, str]:
+    """Return two types as they are told: long ones without the begin that they have in common."""
+    pairs = enumerate(zip(states, pinned, strict=False))
+    same = next((place for place, (now, was) in pairs if now != was), 0)
+    if same < PRINTABLE_CHARACTERS_MAX // 2:
+        return states, pinned
+    start = states.rfind(", ", 0, same) + 2
+    return f"… {states[start:]}", f"… {pinned[start:]}"
 
 
 def _all_held(states: str, pinned: str) -> bool:

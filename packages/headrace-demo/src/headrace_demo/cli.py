@@ -109,12 +109,12 @@ def render_challenge(response: ChallengeResponse, page: CommandOutput) -> None:
         return
     page.say(
         f"Fault {response.number} of {response.faults}{score if response.points_max else ''}:"
-        f" something is wrong with {response.day}."
+        f" something is wrong with the data of {response.day}."
     )
-    page.say("Find it and repair it in that folder, then look whether it is over:")
+    page.say("Find it and repair it, then ask whether it is over:")
     page.screen.line(f"    headrace --project {shlex.quote(response.directory)} status")
     page.screen.line(f"    headrace demo --challenge {shlex.quote(response.directory)}")
-    page.say("What nobody but its owner can repair, ask them for (OWNER as in the incident):")
+    page.say("What only its owner can repair, ask them for (OWNER as the incident names them):")
     page.screen.line(f"    headrace demo --ask OWNER {shlex.quote(response.directory)}")
 
 

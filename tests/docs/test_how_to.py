@@ -20,7 +20,7 @@ WITH_SERVERS = {
     "deploy": "test_how_to_deploy",
     "install": "test_how_to_install",
 }
-LONG = {"agents", "erase", "what-if"}
+LONG = {"agents", "erase", "pull-requests", "what-if"}
 PAGES = sorted(page.stem for page in HOW_TO.glob("*.md"))
 
 

@@ -94,6 +94,7 @@ def test_the_asset_is_computed(language: str, tmp_path: Path) -> None:
     assert sorted(rows) == [("2026-03-01", 3, 10.75), ("2026-03-02", 1, 7.0)]
 
 
+@pytest.mark.long
 def test_the_program_conforms(language: str, tmp_path: Path) -> None:
     """Would catch: an example that its own protocol refuses."""
     example = built(language, tmp_path)

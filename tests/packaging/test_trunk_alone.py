@@ -153,6 +153,7 @@ def test_every_module_is_imported(alone: Alone) -> None:
 
 
 @pytest.mark.system
+@pytest.mark.long
 def test_a_command_of_another_package_says_which(alone: Alone) -> None:
     """Would catch: "no command `import`", or a traceback, where only its package is missing."""
     output, _ = alone.run("-m", "headrace", "--help")
@@ -168,6 +169,7 @@ def test_a_command_of_another_package_says_which(alone: Alone) -> None:
 
 
 @pytest.mark.system
+@pytest.mark.long
 def test_no_action_of_another_package_is_proposed(alone: Alone, tmp_path: Path) -> None:
     """Would catch: `next: headrace checks suggest` or `headrace try`, which aren't installed."""
     shop = tmp_path / "shop"
@@ -178,6 +180,7 @@ def test_no_action_of_another_package_is_proposed(alone: Alone, tmp_path: Path) 
 
 
 @pytest.mark.system
+@pytest.mark.long
 def test_a_kind_of_another_package_says_which(alone: Alone, tmp_path: Path) -> None:
     """Would catch: an unknown field, a damaged CSV or a traceback, where only a package is missing."""
     shop = tmp_path / "shop"
@@ -248,6 +251,7 @@ def test_a_kind_of_another_package_says_which(alone: Alone, tmp_path: Path) -> N
 
 
 @pytest.mark.system
+@pytest.mark.long
 def test_a_method_of_another_package_says_which(alone: Alone, tmp_path: Path) -> None:
     """Would catch: "'Session' object has no attribute 'costs'", where only its package is missing."""
     alone.run("-m", "headrace", "init", "shop", folder=tmp_path)
@@ -260,6 +264,7 @@ def test_a_method_of_another_package_says_which(alone: Alone, tmp_path: Path) ->
 
 
 @pytest.mark.system
+@pytest.mark.long
 def test_traces_need_the_libraries_of_their_package(alone: Alone) -> None:
     """Would catch: a package that is installed as it was said, and sends no traces."""
     script = "from headrace.model.plugins import *; print(missing_package(EMITTERS, 'traces'))"
@@ -267,6 +272,7 @@ def test_traces_need_the_libraries_of_their_package(alone: Alone) -> None:
 
 
 @pytest.mark.system
+@pytest.mark.long
 def test_a_path_of_another_package_says_which(alone: Alone, tmp_path: Path) -> None:
     """Would catch: "there is no such thing" in place of a page, where only its package is missing."""
     output, _ = alone.run("-c", ASK, json.dumps([*OF_PACKAGES]), folder=tmp_path)
@@ -280,6 +286,7 @@ def test_a_path_of_another_package_says_which(alone: Alone, tmp_path: Path) -> N
 
 
 @pytest.mark.system
+@pytest.mark.long
 def test_a_provider_isn_t_offered_without_its_package(alone: Alone, tmp_path: Path) -> None:
     """Would catch: a link of the page to sign in that leads nowhere."""
     output, _ = alone.run("-c", SIGN_IN, folder=tmp_path)
@@ -287,6 +294,7 @@ def test_a_provider_isn_t_offered_without_its_package(alone: Alone, tmp_path: Pa
 
 
 @pytest.mark.system
+@pytest.mark.long
 def test_nothing_goes_that_nothing_proves(alone: Alone, tmp_path: Path) -> None:
     """Would catch: rows that are removed as if they could be computed again, without a proof; a
     digest that fails."""
@@ -295,6 +303,7 @@ def test_nothing_goes_that_nothing_proves(alone: Alone, tmp_path: Path) -> None:
 
 
 @pytest.mark.system
+@pytest.mark.long
 def test_a_project_is_validated(alone: Alone, tmp_path: Path) -> None:
     """Would catch: a command that needs a package beside Headrace."""
     shop = tmp_path / "shop"

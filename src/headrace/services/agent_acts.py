@@ -136,7 +136,7 @@ CONSEQUENCES: Mapping[str, Callable[[ProjectSession, Any], Consequence]] = {
     "apply:apply": _of_apply,
     "apply:apply_plan": _of_apply,
     "apply:make_again": _of_needed,
-    "backfills:backfill": _of_backfill,
+    "backfills:backfill": lambda session, request: _of_backfill(session, request.arguments),
     "backfills:run_backfill": _of_backfill,
     "fix:fix": _of_fix,
     "fix:run_fix": _of_fix,
@@ -167,7 +167,7 @@ def admit(
         tool=tool_name(needed.name),
         claim=session.claim or AgentClaim(),
         parameters=_parameters_text(given),
-        reason=str(given.get("reason") or ""),
+        reason=str(given.get("reason") or getattr(given.get("arguments"), "reason", "")),
         expected=Consequence(),
         acts_per_hour=None if is_exempt else ceilings.acts_per_hour,
     )

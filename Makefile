@@ -32,7 +32,7 @@
 #   make lock            resolve requirements/ again from pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test test-system test-trunk test-dbt test-constructs lint size faults lab simulate evaluations values lineage mutants advice bench ratios docs leaks wheel sbom lock ui ui-dev ui-test screenshots ui-gallery test-languages test-adf test-airflow
+.PHONY: help demo check test test-system test-trunk test-dbt test-constructs lint lint-types lint-rest size faults lab simulate evaluations values lineage mutants advice bench ratios docs leaks wheel sbom lock ui ui-dev ui-test screenshots ui-gallery test-languages test-adf test-airflow
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
@@ -133,8 +133,14 @@ test-adf: build/.dev build/adf-framework/.made
 lint: build/.dev
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
+	@$(MAKE) --no-print-directory -j 2 lint-types lint-rest
+
+# Two parts beside each other, which take as long.
+lint-types:
 	@$(BIN)/mypy
 	@$(BIN)/mypy --config-file scripts/mypy_programs.ini
+
+lint-rest:
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m scripts.dead_code
 	@$(BIN)/complexipy --plain

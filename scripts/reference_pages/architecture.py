@@ -73,8 +73,8 @@ WAY = [
     ),
     (
         "A worker audits the staged file of either",
-        "`checks.audit`",
-        "Checks, profile and anomalies give a verdict.",
+        "`checks.audit`, `checks.anomalies`",
+        "Checks, and the profile compared with the history, give a verdict.",
     ),
     (
         "The leader publishes",

@@ -54,12 +54,12 @@ def test_ten_mornings_are_found_and_repaired(tmp_path: Path) -> None:
         assert session.incidents(), fault.title
         assert any(row.state == "late" for row in session.status().consumers), fault.title
         if number == 1:
-            said = challenge(root, min(owners - {fault.owner}), progress=Silent()).said
-            assert "nothing wrong on our side" in said[0]
-            assert challenge(root, None, progress=Silent()).said[0] == "Not yet."
+            answers = challenge(root, min(owners - {fault.owner}), progress=Silent()).answers
+            assert "nothing wrong on our side" in answers[0]
+            assert challenge(root, None, progress=Silent()).answers[0] == "Not yet."
         challenge(root, fault.owner, progress=Silent())
         response = challenge(root, None, progress=Silent())
-        assert response.said[0].startswith(f"Repaired: {fault.title}"), response.said
+        assert response.answers[0].startswith(f"Repaired: {fault.title}"), response.answers
     assert response.day is None
     assert (response.points, response.points_max) == (POINTS * 10 - 5, POINTS * 10)
-    assert challenge(root, None, progress=Silent()).said == []
+    assert challenge(root, None, progress=Silent()).answers == []

@@ -65,12 +65,12 @@ def challenge(directory: Path, ask: str | None, *, progress: Progress) -> Challe
         _begin(directory, progress)
         state = _State()
         _break(directory, state)
-        said = []
+        answers = []
     else:
         state = msgspec.json.decode(path.read_bytes(), type=_State)
-        said = _asked(directory, state, ask) if ask is not None else _looked(directory, state)
+        answers = _asked(directory, state, ask) if ask is not None else _looked(directory, state)
     path.write_bytes(msgspec.json.encode(state))
-    return _response(directory, state, said)
+    return _response(directory, state, answers)
 
 
 def _begin(directory: Path, progress: Progress) -> None:
@@ -91,8 +91,8 @@ def _break(directory: Path, state: _State) -> None:
     demo_data.deliver(directory / "landing", day, DemoFault.NONE)
     if fault.damage is not None:
         damage(fault, directory / "landing", day)
-    for moment in (demo_data.arrives(day), at_morning(day + timedelta(days=1))):
-        headrace.Session(directory, now=moment).tick()
+    for now in (demo_data.arrives(day), at_morning(day + timedelta(days=1))):
+        headrace.Session(directory, now=now).tick()
 
 
 def _asked(directory: Path, state: _State, owner: str) -> list[str]:
@@ -140,8 +140,12 @@ def _wrong(directory: Path, day: date) -> list[str]:
     lines = [f"{row.name} is {row.state}." for row in late]
     for file, (asset, by, columns) in FIGURES.items():
         figures = ", ".join(["count(*)", *(f"sum({column})" for column in columns)])
-        [found] = session.sql(f"select {figures} from {asset} where {by} = $day", day=day).rows()
-        if [int(value or 0) for value in found.values()] != _meant(directory, file, columns, day):
+        [figures_now] = session.sql(
+            f"select {figures} from {asset} where {by} = $day", day=day
+        ).rows()
+        if [int(value or 0) for value in figures_now.values()] != _meant(
+            directory, file, columns, day
+        ):
             lines.append(f"{asset} of {day} isn't what happened.")
     return lines
 
@@ -158,7 +162,7 @@ def _meant(directory: Path, file: str, columns: tuple[str, ...], day: date) -> l
     return [len(rows), *(sum(int(row[column] or 0) for row in rows) for column in columns)]
 
 
-def _response(directory: Path, state: _State, said: list[str]) -> ChallengeResponse:
+def _response(directory: Path, state: _State, answers: list[str]) -> ChallengeResponse:
     over = len(state.points) == len(FAULTS)
     return ChallengeResponse(
         directory=str(directory),
@@ -168,6 +172,6 @@ def _response(directory: Path, state: _State, said: list[str]) -> ChallengeRespo
         day=None if over else state.day.isoformat(),
         points=sum(state.points),
         points_max=POINTS * len(state.points),
-        said=said,
+        answers=answers,
         next=None if over else "headrace status",
     )

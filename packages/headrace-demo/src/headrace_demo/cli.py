@@ -101,7 +101,7 @@ def _challenge(invocation: Invocation, directory: Path, ask: str | None) -> int:
 
 def render_challenge(response: ChallengeResponse, page: CommandOutput) -> None:
     """Print what was answered, which morning it is, and what one does."""
-    for line in response.said:
+    for line in response.answers:
         page.say(line)
     score = f"; {response.points} of {response.points_max} points so far"
     if response.day is None:

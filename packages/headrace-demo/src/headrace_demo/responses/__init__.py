@@ -65,6 +65,6 @@ class ChallengeResponse(Response, frozen=True, kw_only=True):
     points: int
     points_max: int
     """That there were for the mornings that are over."""
-    said: list[str]
+    answers: list[str]
     """What came of looking or asking, a sentence each."""
     next: str | None = None

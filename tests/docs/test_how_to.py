@@ -20,7 +20,11 @@ WITH_SERVERS = {
     "deploy": "test_how_to_deploy",
     "install": "test_how_to_install",
 }
-LONG = {"agents", "erase", "pull-requests", "what-if"}
+LONG = {
+    *("agents", "backfill", "backup", "command-assets", "environments", "erase", "operate"),
+    *("optimize", "pull-requests", "python", "query", "sandbox", "secrets", "what-if"),
+}
+"""Pages that take longest; `make test-system` types them."""
 PAGES = sorted(page.stem for page in HOW_TO.glob("*.md"))
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from pathlib import Path
 
 import pytest
 
 import headrace
-from headrace.extension import Silent
+from headrace.extension import Silent, UsageError
+from headrace_demo import challenge as challenge_of
 from headrace_demo import demo_data
 from headrace_demo.challenge import POINTS, challenge
-from headrace_demo.challenge_faults import FAULTS, Fault, damage, recode
+from headrace_demo.challenge_faults import FAULTS, OWNERS, Fault, damage, recode
 from headrace_demo.demo import copy_project
 from headrace_demo.demo_data import DemoFault
 
@@ -57,9 +59,39 @@ def test_ten_mornings_are_found_and_repaired(tmp_path: Path) -> None:
             answers = challenge(root, min(owners - {fault.owner}), progress=Silent()).answers
             assert "nothing wrong on our side" in answers[0]
             assert challenge(root, None, progress=Silent()).answers[0] == "Not yet."
+            with pytest.raises(UsageError, match="no owner of the demo") as typo:
+                challenge(root, "flight-feed-ink", progress=Silent())
+            assert "flight-feed-inc" in typo.value.hint
         challenge(root, fault.owner, progress=Silent())
         response = challenge(root, None, progress=Silent())
         assert response.answers[0].startswith(f"Repaired: {fault.title}"), response.answers
     assert response.day is None
     assert (response.points, response.points_max) == (POINTS * 10 - 5, POINTS * 10)
     assert challenge(root, None, progress=Silent()).answers == []
+    assert challenge(root, "compliance", progress=Silent()).points == response.points
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+def test_a_morning_that_was_broken_off_comes_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: a challenge that can't be gone on with after Ctrl-C in its first minute."""
+    root = tmp_path / "demo"
+    with monkeypatch.context() as patched:
+        patched.setattr(challenge_of, "damage", _interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            challenge(root, None, progress=Silent())
+    response = challenge(root, None, progress=Silent())
+    assert (response.number, response.answers) == (1, [])
+    assert headrace.Session(root).incidents()
+
+
+def _interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_the_owners_are_those_of_the_project(tmp_path: Path) -> None:
+    copy_project(tmp_path)
+    declared = re.findall(r"^([\w-]+):", (tmp_path / "owners.yaml").read_text(), re.MULTILINE)
+    assert sorted(declared) == sorted(OWNERS)

@@ -226,8 +226,10 @@ def _join(context: BindingContext, scope: NameScope, join: exp.Expr, first: int)
     if str(join.args.get("method") or "").upper() == "NATURAL":
         names = _common(scope.sources[first:left], added)
         if any(not source.relation.complete for source in scope.sources[first:]):
-            for source in scope.sources[first:]:  # any column may be a key
+            for at, source in enumerate(scope.sources[first:], first):  # any column may be a key
                 merge(links, raised(source.relation.everything(), JOIN_KEY))
+                scope.sources[at] = source._replace(may_merge=True)
+            added = scope.sources[left:]
     if names:
         keys = _merge_columns(context, scope, join, scope.sources[first:left], added, names)
         merge(links, keys)
@@ -235,8 +237,20 @@ def _join(context: BindingContext, scope: NameScope, join: exp.Expr, first: int)
     merge(scope.filters, links)
     if str(join.args.get("kind") or "").upper() in ("SEMI", "ANTI"):
         del scope.sources[left:]
-    _decide(scope, join, (first, left), before, links)
+    _decide(scope, join, (first, left), union([before, _order_of_windows(context, join)]), links)
     merge(scope.filters, before)
+
+
+def _order_of_windows(context: BindingContext, join: exp.Expr) -> Edges:
+    """Return what may order the rows of a POSITIONAL join's sides by a window's sorting.
+
+    DuckDB leaves the rows as a window sorted them, also one of which nobody reads the result.
+    """
+    if str(join.args.get("method") or "").upper() != "POSITIONAL" or not join.root().find(
+        exp.Window
+    ):
+        return NO_EDGES
+    return dict.fromkeys(context.mentions, FILTER)
 
 
 def _condition(context: BindingContext, scope: NameScope, join: exp.Expr, first: int) -> Edges:

@@ -133,6 +133,8 @@ class FromItem(NamedTuple):
     query: exp.Expr | None = None
     merged: frozenset[str] = frozenset()
     """Columns that USING merged into those of an earlier source."""
+    may_merge: bool = False
+    """Whether a natural join may have merged any of its columns, with some that aren't known."""
 
 
 class NameScope:
@@ -403,6 +405,8 @@ def _unqualified(
     if local is not None:
         return local
     listed = _listed(scope, name)
+    if len(listed) > 1 and any(source.may_merge for source, _ in listed):
+        return BoundExpression(UNKNOWN, union([column.edges for _, column in listed], EXPRESSION))
     if len(listed) > 1:
         _say_ambiguous(context, node, name, listed)
     if listed:

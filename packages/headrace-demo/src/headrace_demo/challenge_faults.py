@@ -11,7 +11,11 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
+from headrace_demo.demo_data import RENAMED
+
 VENDOR, NETWORK, OPERATIONS = "flight-feed-inc", "flight-data", "operations"
+OWNERS = (VENDOR, NETWORK, OPERATIONS, "compliance")
+"""All owners of the demo's project."""
 Lines = list[list[str]]
 """A file: its header and its rows, as fields."""
 
@@ -32,7 +36,7 @@ class Fault(NamedTuple):
 
 
 def _renamed(lines: Lines) -> Lines:
-    names = {"dep_delay": "departure_delay", "arr_delay": "arrival_delay"}
+    names = {old.decode(): new.decode() for old, new in RENAMED.items()}
     return [[names.get(name, name) for name in lines[0]], *lines[1:]]
 
 
@@ -45,19 +49,16 @@ def _half(lines: Lines) -> Lines:
 
 
 def _kilometres(lines: Lines) -> Lines:
-    at = lines[0].index("distance")
-    return [
-        lines[0],
-        *([*row[:at], str(round(int(row[at]) * 1.609)), *row[at + 1 :]] for row in lines[1:]),
-    ]
+    return _each(lines, "distance", lambda miles: str(round(int(miles) * 1.609)))
 
 
 def _words(lines: Lines) -> Lines:
-    at = lines[0].index("dep_delay")
-    return [
-        lines[0],
-        *([*row[:at], f"{row[at]} min" if row[at] else "", *row[at + 1 :]] for row in lines[1:]),
-    ]
+    return _each(lines, "dep_delay", lambda minutes: minutes and f"{minutes} min")
+
+
+def _each(lines: Lines, column: str, changed: Callable[[str], str]) -> Lines:
+    at = lines[0].index(column)
+    return [lines[0], *([*row[:at], changed(row[at]), *row[at + 1 :]] for row in lines[1:])]
 
 
 def _without_tails(lines: Lines) -> Lines:

@@ -103,13 +103,14 @@ def render_challenge(response: ChallengeResponse, page: CommandOutput) -> None:
     """Print what was answered, which morning it is, and what one does."""
     for line in response.answers:
         page.say(line)
-    score = f"; {response.points} of {response.points_max} points so far"
+    score = f"{response.points} of {response.points_max} points"
     if response.day is None:
-        page.say(f"All {response.faults} faults are repaired{score}.")
+        page.say(f"All {response.faults} faults are repaired: {score}.")
         return
+    so_far = f"; {score} so far" if response.points_max else ""
     page.say(
-        f"Fault {response.number} of {response.faults}{score if response.points_max else ''}:"
-        f" something is wrong with the data of {response.day}."
+        f"Fault {response.number} of {response.faults}{so_far}: something is wrong with the data of"
+        f" {response.day}."
     )
     page.say("Find it and repair it, then ask whether it is over:")
     page.screen.line(f"    headrace --project {shlex.quote(response.directory)} status")

@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -48,7 +49,8 @@ UV_SETTINGS = {
 """Settings of pip, and the variables by which uv is told the same."""
 UNNEEDED = {
     *("timeout", "default-timeout", "retries", "constraint", "no-input", "progress-bar"),
-    *("disable-pip-version-check", "cache-dir", "root-user-action", "break-system-packages"),
+    *("disable-pip-version-check", "cache-dir", "no-cache-dir", "root-user-action", "quiet"),
+    *("break-system-packages", "require-virtualenv", "config-file", "no-color", "verbose"),
 }
 """Settings of pip that change nothing about what is installed from a lock, or from where."""
 
@@ -171,56 +173,50 @@ def install(requirements: Path) -> None:
     """Install the locked packages, then this project and the packages beside it, editable and
     without fetching anything more: by uv in a tenth of pip's time, by pip where that fails.
     """
-    editable = [word for folder in (ROOT, *LEAVES) for word in ("-e", str(folder))]
-    alone = ["--no-deps", "--no-build-isolation", *editable]
-    with tempfile.TemporaryDirectory() as folder:
-        uv = fetched_uv(Path(folder))
-        done = uv is not None and by_uv(uv, "--require-hashes", "-r", str(requirements))
-        if not done:
-            run_pip(
-                [*pip("install"), "--no-compile", "--require-hashes", "-r", requirements],
-                total=len(locked(requirements)),
-            )
-        if not done or uv is None or not by_uv(uv, "--offline", *alone):
-            run_pip(
-                [*pip("install"), "--no-compile", "--no-index", *alone],
-                total=0,
-                HEADRACE_SKIP_UI="1",
-            )
+    packages = ["--require-hashes", "-r", str(requirements)]
+    editable = ["--no-deps", "--no-build-isolation"]
+    editable += [word for folder in (ROOT, *LEAVES) for word in ("-e", str(folder))]
+    if not by_uv(packages, ["--offline", *editable]):
+        run_pip([*pip("install"), "--no-compile", *packages], total=len(locked(requirements)))
+        run_pip(
+            [*pip("install"), "--no-compile", "--no-index", *editable],
+            total=0,
+            HEADRACE_SKIP_UI="1",
+        )
     compile_bytecode()
 
 
-def fetched_uv(folder: Path) -> Path | None:
-    """Return uv in the locked version, fetched by pip into `folder`; None if pip is configured for
-    what uv has no like of, or it can't be fetched.
+def by_uv(*installs: Sequence[str]) -> bool:
+    """Install by uv in the locked version, with pip's settings; return whether all of it worked.
+
+    It isn't tried where pip is configured for what uv has no like of.
     """
-    if pip_settings().keys() - UV_SETTINGS.keys() - UNNEEDED:
-        return None
-    lock = ROOT / "requirements" / "uv.txt"
-    command = [*pip("install"), "--no-deps", "--require-hashes", f"--requirement={lock}"]
-    command.append(f"--target={folder}")
-    done = subprocess.run(command, capture_output=True, check=False)
-    return folder / "bin" / "uv" if done.returncode == 0 else None
-
-
-def by_uv(uv: Path, *arguments: str) -> bool:
-    """Install by uv, with pip's settings; return whether it worked."""
-    settings = {UV_SETTINGS[n]: v for n, v in pip_settings().items() if n in UV_SETTINGS and v}
+    settings = pip_settings()
+    if settings.keys() - UV_SETTINGS.keys() - UNNEEDED:
+        return False
     # One build at a time: each looks whether the tables of commands are current.
-    fixed = {
+    variables = {
+        **{UV_SETTINGS[name]: value for name, value in settings.items() if name in UV_SETTINGS},
         "UV_CONCURRENT_BUILDS": "1",
         "UV_INDEX_STRATEGY": "unsafe-best-match",  # as pip's; hashes say what may be taken
         "HEADRACE_SKIP_UI": "1",
     }
-    command: list[str | Path] = [uv, "pip", "install", "--python", PYTHON, *arguments]
-    done = subprocess.run(
-        command,
-        env={**os.environ, **settings, **fixed},
-        stdout=subprocess.DEVNULL,
-        stderr=None if sys.stderr.isatty() else subprocess.DEVNULL,
-        check=False,
-    )
-    return done.returncode == 0
+    with tempfile.TemporaryDirectory() as folder:
+        lock = f"--requirement={ROOT / 'requirements' / 'uv.txt'}"
+        fetch = [*pip("install"), "--no-deps", "--require-hashes", lock, f"--target={folder}"]
+        fetch.append("--root-user-action=ignore")
+        uv: list[str | Path] = [Path(folder, "bin", "uv"), "pip", "install", "--python", PYTHON]
+        return all(
+            subprocess.run(
+                command,
+                env={**os.environ, **variables},
+                stdout=subprocess.DEVNULL,
+                stderr=None if sys.stderr.isatty() else subprocess.DEVNULL,
+                check=False,
+            ).returncode
+            == 0
+            for command in (fetch, *([*uv, *words] for words in installs))
+        )
 
 
 def pip_settings() -> dict[str, str]:
@@ -236,7 +232,7 @@ def pip_settings() -> dict[str, str]:
         words = settings.get(name, "").replace("\\n", " ").split()
         there = [w for w in words if not is_local(w) or Path(w.removeprefix("file://")).exists()]
         settings[name] = ("," if name == "find-links" else " ").join(there)
-    return settings
+    return {name: value for name, value in settings.items() if value}
 
 
 def is_local(address: str) -> bool:

@@ -10,6 +10,7 @@ import sys
 import tomllib
 import zipfile
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -148,5 +149,9 @@ def test_uv_is_told_what_pip_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert settings["index-url"] == "https://mirror.example/simple"
     assert settings["find-links"] == str(tmp_path)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
-    assert environment.fetched_uv(tmp_path / "uv") is None
-    assert not (tmp_path / "uv").exists()
+    fetched = Mock(side_effect=AssertionError("uv is fetched"))
+    monkeypatch.setattr(environment.tempfile, "TemporaryDirectory", fetched)
+    assert not environment.by_uv(["nothing"])
+    monkeypatch.delenv("PIP_NO_INDEX")
+    with pytest.raises(AssertionError, match="uv is fetched"):
+        environment.by_uv(["nothing"])

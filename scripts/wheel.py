@@ -26,12 +26,8 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-ROOT = Path(__file__).resolve().parent.parent
-BESIDE = [
-    file.parent
-    for file in sorted(ROOT.glob("packages/*/pyproject.toml"))
-    if file.parent.name != "headrace-airflow"  # it is for Airflow's machines
-]
+from scripts.environment import LEAVES, ROOT
+
 MADE_ON = (1980, 1, 1, 0, 0, 0)
 
 
@@ -77,7 +73,7 @@ def main() -> None:
 def make(into: Path) -> Path:
     """Build the packages and put them together; return the wheel in the folder `into`."""
     with tempfile.TemporaryDirectory() as folder:
-        trunk, *leaves = [Built(built(package, Path(folder))) for package in (ROOT, *BESIDE)]
+        trunk, *leaves = [Built(built(package, Path(folder))) for package in (ROOT, *LEAVES)]
     into.mkdir(exist_ok=True)
     wheel = into / trunk.file_name
     wheel.write_bytes(together(trunk, leaves))

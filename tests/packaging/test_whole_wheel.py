@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from scripts import wheel
+from scripts.environment import LEAVES
 
 
 @pytest.mark.long
@@ -31,7 +32,7 @@ def test_one_wheel_has_every_package_and_runs(
     [information] = target.glob("*.dist-info")
     found = configparser.ConfigParser(delimiters=("=",))
     found.read(information / "entry_points.txt")
-    for package in wheel.BESIDE:
+    for package in LEAVES:
         project = tomllib.loads((package / "pyproject.toml").read_text())["project"]
         assert (target / project["name"].replace("-", "_")).is_dir()
         for group, points in project.get("entry-points", {}).items():

@@ -15,14 +15,19 @@ from headrace.connect import files as deliveries
 from headrace.lake import files as staged
 
 QUIET_SECONDS, QUIET_LONG_SECONDS = 0.05, 0.25
-"""In place of 1 s and 3 s: servers of tests still wait for a file that is being written."""
+"""Servers of tests still wait for a file that is being written."""
+_OF_USERS = (deliveries.QUIET_SECONDS, deliveries.QUIET_LONG_SECONDS)
 
 
 def shorten(patch: pytest.MonkeyPatch) -> None:
     """Shorten the waits in this process, and in those that are forked from it."""
-    patch.setattr(deliveries, "QUIET_SECONDS", QUIET_SECONDS)
-    patch.setattr(deliveries, "QUIET_LONG_SECONDS", QUIET_LONG_SECONDS)
+    _wait(patch, QUIET_SECONDS, QUIET_LONG_SECONDS)
     patch.setattr(staged, "_sync_file_systems", _synced)
+
+
+def _wait(patch: pytest.MonkeyPatch, quiet: float, quiet_long: float) -> None:
+    patch.setattr(deliveries, "QUIET_SECONDS", quiet)
+    patch.setattr(deliveries, "QUIET_LONG_SECONDS", quiet_long)
 
 
 def _synced(files: Sequence[Path]) -> None:
@@ -41,6 +46,5 @@ def short_waits() -> Iterator[None]:
 def waits_of_users() -> Iterator[None]:
     """The waits of the product, in this process."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(deliveries, "QUIET_SECONDS", 1.0)
-        patch.setattr(deliveries, "QUIET_LONG_SECONDS", 3.0)
+        _wait(patch, *_OF_USERS)
         yield

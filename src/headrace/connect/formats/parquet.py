@@ -189,10 +189,7 @@ class Parquet(FormatKind):
         if not bad:
             return None
         listed = "; ".join(
-            "column {} is {}, {} is pinned".format(
-                *map(printable, (column.name, *_from_where_apart(states[column.name], column.type)))
-            )
-            for column in bad[:5]
+            _apart(column.name, states[column.name], column.type) for column in bad[:5]
         )
         more = f"; and {len(bad) - 5} more" if len(bad) > 5 else ""
         columns = tuple(
@@ -314,14 +311,14 @@ def _each_part(kind: Type, changed: Callable[[Type], Type]) -> Type:
     return Type(kind.name, tuple((name, _each_part(part, changed)) for name, part in kind.fields))
 
 
-def _from_where_apart(states: str, pinned: str) -> tuple[str, str]:
-    """Return two types as they are told: long ones without the begin that they have in common."""
+def _apart(name: str, states: str, pinned: str) -> str:
+    """Return a clause about two types: long ones without the begin that they have in common."""
     pairs = enumerate(zip(states, pinned, strict=False))
     same = next((place for place, (now, was) in pairs if now != was), 0)
-    if same < PRINTABLE_CHARACTERS_MAX // 2:
-        return states, pinned
-    start = states.rfind(", ", 0, same) + 2
-    return f"… {states[start:]}", f"… {pinned[start:]}"
+    if same >= PRINTABLE_CHARACTERS_MAX // 2:
+        start = states.rfind(", ", 0, same) + 2
+        states, pinned = f"… {states[start:]}", f"… {pinned[start:]}"
+    return f"column {printable(name)} is {printable(states)}, {printable(pinned)} is pinned"
 
 
 def _all_held(states: str, pinned: str) -> bool:

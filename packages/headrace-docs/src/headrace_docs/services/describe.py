@@ -132,7 +132,7 @@ def _nodes(session: ProjectSession, compiled: Compiled) -> list[DescribedNode]:
     lineage = session.lineage or compile_lineage(compiled, session.data_folder / "cache")
     typed = {name: typed_columns(session, name, compiled) for name in names}
     above, below = _column_lineage(lineage, typed)
-    readers = _readers(compiled)
+    readers = readers_of(compiled)
     results = []
     for name in names:
         node = project.source_or_asset(name)
@@ -256,8 +256,11 @@ def _reads(compiled: Compiled, name: str) -> list[ReadEdge]:
     return [ReadEdge(node=other, mode=mode) for other, mode in sorted(edges.items())]
 
 
-def _readers(compiled: Compiled) -> dict[str, list[ReadEdge]]:
-    """Return who reads each node: assets, then consumers, each by name."""
+def readers_of(compiled: Compiled) -> dict[str, list[ReadEdge]]:
+    """Return who reads each node: assets, then consumers, each by name.
+
+    The mode of an asset that only waits for a node is `depends`, of a consumer `consumer`.
+    """
     readers: dict[str, list[ReadEdge]] = defaultdict(list)
     for name in sorted(compiled.nodes):
         for edge in _reads(compiled, name):

@@ -26,7 +26,7 @@ from headrace.extension import (
 )
 from headrace_docs.diagrams.languages import LANGUAGES
 from headrace_docs.responses.flow import FlowEdge, FlowNode, FlowResponse
-from headrace_docs.services.describe import WINDOW
+from headrace_docs.services.describe import WINDOW, readers_of
 
 _RAN = (
     "select node, count(*), sum(rows), max(published_at) from publication where published_at >="
@@ -103,12 +103,12 @@ def _unknown(subject: str, visible: Iterable[Source | Asset | Consumer]) -> Usag
 
 def _reads(compiled: Compiled) -> list[tuple[str, str]]:
     """Return each declared read, from the node that is read to its reader."""
-    pairs = [(spec.node, name) for name, node in compiled.nodes.items() for spec in node.inputs] + [
-        (read.partition(".")[0], name)
-        for name, consumer in compiled.project.consumers.items()
-        for read in consumer.reads
-    ]
-    return sorted(set(pairs))
+    return sorted(
+        (node, edge.node)
+        for node, edges in readers_of(compiled).items()
+        for edge in edges
+        if edge.mode != "depends"
+    )
 
 
 def _ran(session: ProjectSession, since_us: int, until_us: int) -> dict[str, tuple[int, int, int]]:

@@ -27,8 +27,10 @@ from headrace_docs.site.html import Html, anchor, bdi, joined, link, tag
 from headrace_docs.site.lineage_picture import Box, lineage_picture
 from headrace_docs.site.node_pages import incident_link
 
-FILES_MAX = 20
-"""Files of an applied version that the change log names."""
+FIRST = 20
+"""Lines of a list that another page has whole, and names or files in one line."""
+LISTED_MAX = 100
+"""Lines of a list on the page of a domain."""
 NONE_DOMAIN = "no domain"
 
 
@@ -50,8 +52,8 @@ def overview(frame: Frame) -> Page:
         prose(described.headline),
         tag("p", ", ".join(counts), class_="soft"),
         tag("h2", "Open incidents"),
-        _list_or([incident_link(each, "") for each in waiting[:20]], "None is open."),
-        _rest(len(waiting), 20),
+        _list_or([incident_link(each, "") for each in waiting[:FIRST]], "None is open."),
+        _rest(waiting, FIRST),
         tag("h2", "Consumers that aren't served, or are at risk"),
         _unserved(frame),
         tag("h2", "Domains"),
@@ -65,7 +67,8 @@ def _unserved(frame: Frame) -> Html:
     rows = [each for each in consumers if each.standing.state != "served"]
     if not rows:
         return tag("p", "None. All are served." if consumers else "There are no consumers.")
-    return _consumer_table([_consumer_row(frame, each, "") for each in rows[:20]])
+    first = _consumer_table([_consumer_row(frame, each, "") for each in rows[:FIRST]])
+    return joined([first, _rest(rows, FIRST)])
 
 
 def _list_or(items: Sequence[Html], none: str) -> Html:
@@ -110,13 +113,8 @@ def _domains(nodes: Iterable[DescribedNode]) -> list[tuple[str, list[DescribedNo
 
 
 def _domain_line(name: str, nodes: Sequence[DescribedNode], up: str) -> Html:
-    title = link(up + domain_address(name), name) if name else text_of_none(up)
-    return joined([title, tag("span", f" {len(nodes):,} nodes", class_="soft")])
-
-
-def text_of_none(up: str) -> Html:
-    """Return a link to the nodes without a domain."""
-    return link(up + domain_address(""), NONE_DOMAIN)
+    title = link(up + domain_address(name), name or NONE_DOMAIN)
+    return joined([title, tag("span", f" {counted(len(nodes), 'node')}", class_="soft")])
 
 
 def domains(frame: Frame) -> Iterator[Page]:
@@ -144,11 +142,11 @@ def _domain_pages(
         _node_table,
         facts(("owners", _owner_links(nodes))),
         tag("h2", "Read by other domains"),
-        _list_or(outside[:100], "Nothing of it is."),
-        _rest(len(outside), 100),
+        _list_or(outside[:LISTED_MAX], "Nothing of it is."),
+        _rest(outside, LISTED_MAX),
         tag("h2", "Consumers"),
-        _consumer_table([_consumer_row(frame, each, "../") for each in consumers[:100]]),
-        _rest(len(consumers), 100),
+        _consumer_table([_consumer_row(frame, each, "../") for each in consumers[:LISTED_MAX]]),
+        _rest(consumers, LISTED_MAX),
         tag("h2", "Sources and assets"),
         part="domains.html",
     )
@@ -165,9 +163,7 @@ def _read_outside(
 
 def _others(frame: Frame, node: DescribedNode, domain: str, of_node: dict[str, str]) -> Html:
     readers = [edge.node for edge in node.read_by if of_node.get(edge.node, domain) != domain]
-    links = [frame.node_link(name, "../") for name in readers[:10]]
-    more = [f"{len(readers) - 10:,} more"] if len(readers) > 10 else []
-    return joined([*links, *more], ", ")
+    return _first([frame.node_link(name, "../") for name in readers])
 
 
 def _owner_links(nodes: Iterable[DescribedNode]) -> Html:
@@ -175,12 +171,16 @@ def _owner_links(nodes: Iterable[DescribedNode]) -> Html:
     return joined((link(f"../owners.html#{anchor('owner', name)}", name) for name in names), ", ")
 
 
-def _rest(count: int, listed_count: int) -> Html | None:
-    return (
-        tag("p", f"and {count - listed_count:,} more", class_="soft")
-        if count > listed_count
-        else None
-    )
+def _rest(items: Sequence[object], most: int) -> Html | None:
+    """Return how many more there are than are listed."""
+    more = len(items) - most
+    return tag("p", f"and {more:,} more", class_="soft") if more > 0 else None
+
+
+def _first(items: Sequence[Html]) -> Html:
+    """Return the first items in one line, and how many more there are."""
+    more = len(items) - FIRST
+    return joined([*items[:FIRST], *([f"{more:,} more"] if more > 0 else [])], ", ")
 
 
 # Consumers
@@ -311,8 +311,8 @@ def _incident(frame: Frame, incident: IncidentRow) -> Html:
             ("known", when(incident.opened_at)),
             ("restored", when(incident.restored_at)),
             ("owner", bdi(incident.owner)),
-            ("assets", joined(map(bdi, incident.affected.assets[:20]), ", ")),
-            ("consumers", joined(map(bdi, incident.affected.consumers[:20]), ", ")),
+            ("assets", _first([*map(bdi, incident.affected.assets)])),
+            ("consumers", _first([*map(bdi, incident.affected.consumers)])),
             ("ended", incident.ended),
         ),
     )
@@ -348,9 +348,7 @@ def _owner_list(rows: Sequence[Html]) -> Html:
 
 
 def _owned(frame: Frame, names: Sequence[str]) -> Html:
-    links = [frame.node_link(name) for name in names[:30]]
-    more = [f"{len(names) - 30:,} more"] if len(names) > 30 else []
-    return joined([*links, *more], ", ") if names else tag("span", "nothing")
+    return _first([*map(frame.node_link, names)]) if names else tag("span", "nothing")
 
 
 def changes(frame: Frame) -> Iterator[Page]:
@@ -377,11 +375,10 @@ def _change(change: AppliedChange) -> Html:
         *(f"~ {path}" for path in change.changed),
         *(f"− {path}" for path in change.removed),
     ]
-    more = [f"and {len(files) - FILES_MAX:,} more"] if len(files) > FILES_MAX else []
     return row(
         change.version,
         when(change.at),
         bdi(change.by),
         change.plan_id,
-        listed([*map(bdi, files[:FILES_MAX]), *more]),
+        joined([listed([*map(bdi, files[:FIRST])]), _rest(files, FIRST)]),
     )

@@ -135,8 +135,8 @@ def queries(seed: int, data: Data) -> Iterator[tuple[str, Rows]]:
     while count < QUERIES:
         sql = Draw(rng).query(2).sql
         rows = data.rows(sql)
-        ctes = Counter(re.findall(r"\bq\d+\b", sql))
-        if isinstance(rows, str) or 1 in ctes.values():  # DuckDB doesn't look at unused CTEs
+        names = Counter(re.findall(r"\b[qw]\d+\b", sql))
+        if isinstance(rows, str) or 1 in names.values():  # DuckDB skips unused CTEs and windows
             continue
         if is_faulty(sql):
             continue

@@ -10,6 +10,7 @@
 #   make test-languages  examples/any-language in C#, Java, R and shell; installs them where there is apt-get
 #   make test-airflow [ARGS=…]   a DAG moved from a real Airflow and back, and edges beside its own; installs Airflow on first use
 #   make test-adf [SEED=…]   the importer of Azure Data Factory against data-factory-testing-framework; installs Mono where there is apt-get
+#   make test-exchange SCHEMAS=FOLDER   exported formats by the tools of others; FOLDER has their schemas, see packages/headrace-docs/tests/exchange
 #   make test-constructs [CONSTRUCTS=2000] [SEED=…]   SQL that importers carry beside PostgreSQL, MariaDB, SQLite and Spark, over hostile rows; installs Spark on first use
 #   make lint            format, lint, types, import directions, dead code, complexity, of Python and of the web UI
 #   make simulate [SEEDS=10000 | SEED=7]   the core in simulated worlds where everything goes wrong; or one of them again
@@ -32,7 +33,7 @@
 #   make lock            resolve requirements/ again from pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test test-system test-trunk test-dbt test-constructs lint lint-types lint-rest size faults lab simulate evaluations values lineage mutants advice bench ratios docs leaks wheel sbom lock ui ui-dev ui-test screenshots ui-gallery test-languages test-adf test-airflow
+.PHONY: help demo check test test-system test-trunk test-dbt test-constructs lint lint-types lint-rest size faults lab simulate evaluations values lineage mutants advice bench ratios docs leaks wheel sbom lock ui ui-dev ui-test screenshots ui-gallery test-languages test-adf test-airflow test-exchange
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
@@ -129,6 +130,16 @@ build/adf-framework/.made: $(IMPORT)/adf/framework.txt
 test-adf: build/.dev build/adf-framework/.made
 	$(call install,mono-devel libmonosgen-2.0-1)
 	@ADF_FRAMEWORK=$(CURDIR)/build/adf-framework/bin/python SEED="$(SEED)" $(BIN)/python -m pytest -q -s -m slow $(IMPORT)/adf/test_adf_framework.py $(ARGS)
+
+EXCHANGE := packages/headrace-docs/tests/exchange
+
+build/exchange/.made: $(EXCHANGE)/tools.txt
+	@python3 -m venv build/exchange && build/exchange/bin/pip install --quiet -r $<
+	@npm install --silent --prefix build/exchange @backstage/catalog-model@1.10.3
+	@touch $@
+
+test-exchange: build/.dev build/exchange/.made
+	@EXCHANGE_TOOLS=$(CURDIR)/build/exchange/bin/python EXCHANGE_NODE=$(CURDIR)/build/exchange EXCHANGE_SCHEMAS=$(abspath $(SCHEMAS)) $(BIN)/python -m pytest -q -m slow packages/headrace-docs/tests/test_exchange_tools.py $(ARGS)
 
 lint: build/.dev
 	@$(BIN)/ruff format --check .

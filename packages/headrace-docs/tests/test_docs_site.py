@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
-from documented_shop import LONG, NOW, RTL, UNSEEN_VALUE, Parsed, documented_shop, opened
+from documented_shop import LONG, NOW, RTL, UNSEEN_VALUE, Parsed, opened
 
 from headrace.cli.main import run
 from headrace.extension import Silent, apply
@@ -16,20 +16,9 @@ from headrace.model import HeadraceError, Refused, UsageError
 from headrace.services.status import status
 from headrace_docs.responses.description import Description
 from headrace_docs.services.flow import drawn, flow
-from headrace_docs.services.site import MARK, build_site, described_as
+from headrace_docs.services.folders import MARK
+from headrace_docs.services.site import build_site, described_as
 from headrace_docs.site.files import site_files
-
-
-@pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The project, which no test changes."""
-    return documented_shop(tmp_path_factory.mktemp("documented") / "shop")
-
-
-@pytest.fixture(scope="module")
-def described(shop: Path) -> Description:
-    """All of it, as its admin sees it."""
-    return described_as(opened(shop), None)
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +133,7 @@ def test_a_site_replaces_only_a_site(shop: Path, described: Description, tmp_pat
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "thesis.txt").write_text("years of work")
-    with pytest.raises(UsageError, match="isn't a site"):
+    with pytest.raises(UsageError, match="holds something else"):
         build_site(opened(shop), mine, described)
     with pytest.raises(UsageError, match="around the project"):
         build_site(opened(shop), shop.parent.parent, described)

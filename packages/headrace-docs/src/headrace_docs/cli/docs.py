@@ -15,7 +15,8 @@ from headrace.extension import (
     counted,
     terminal_command,
 )
-from headrace_docs.responses.description import SiteResponse
+from headrace_docs.exchange.formats import FORMATS
+from headrace_docs.responses.description import ExchangeResponse, SiteResponse
 from headrace_docs.responses.flow import FlowResponse
 
 As = Annotated[
@@ -89,9 +90,43 @@ def _render_diagram(response: FlowResponse, page: CommandOutput) -> None:
     sys.stdout.write(response.diagram)
 
 
+@terminal_command("headrace_docs.services.exchange:exchanged")
+def _export(
+    invocation: Invocation,
+    name: Annotated[str, Argument("FORMAT", help=", ".join(FORMATS))],
+    out: Annotated[
+        Path | None,
+        Option(
+            "--out", metavar="DIR", help="where it is written (default: target/exchange/FORMAT)"
+        ),
+    ] = None,
+    role: As = None,
+) -> int:
+    """Write the project in the format of another tool: what is applied, and how it stands.
+
+    It has what you may see, and no values of rows.
+    """
+    from headrace_docs.services.exchange import export_project
+
+    session = invocation.session
+    folder = out if out is not None else session.root / "target/exchange" / name
+    invocation.show(export_project(session, name, folder, role), _render_exchange)
+    return 0
+
+
+def _render_exchange(response: ExchangeResponse, page: CommandOutput) -> None:
+    for name in response.files:
+        page.say(f"✓ {response.folder}/{name}", "good")
+    page.facts(
+        f"as of {response.at:%Y-%m-%d %H:%M}",
+        "nothing applied" if response.version is None else f"version {response.version}",
+        f"for {response.reader}",
+    )
+
+
 docs_command = CommandGroup(
     "Files that describe the project, made of what is applied and what ran.",
-    {"build": _build, "diagram": _diagram},
+    {"build": _build, "diagram": _diagram, "export": _export},
     group="look",
     summary="write a site about the project, made of what is applied and what ran",
 )

@@ -151,6 +151,8 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
 
     project: str
     env: str
+    namespace: str
+    """In which OpenLineage knows its jobs and datasets."""
     timezone: str
     at: datetime
     """The moment of which all of it is."""
@@ -188,3 +190,16 @@ class SiteResponse(Response, frozen=True, kw_only=True):
     version: int | None
     reader: str
     problems: list[ProblemRow]
+
+
+class ExchangeResponse(Response, frozen=True, kw_only=True):
+    """`docs export`: which files were written, in which format, and of when and for whom."""
+
+    format: str
+    folder: str
+    files: list[str]
+    bytes: int
+    project: str
+    at: datetime
+    version: int | None
+    reader: str

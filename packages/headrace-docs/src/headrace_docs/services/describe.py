@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import msgspec
 
@@ -86,6 +87,7 @@ def describe(
     return Description(
         project=project.settings.name,
         env=session.env,
+        namespace=_namespace(project),
         timezone=session.timezone,
         at=standing.now,
         observed_at=standing.observed_at,
@@ -119,6 +121,12 @@ def describe(
         problems=problems,
         changes=None if limited else list(_changes(versions(session))),
     )
+
+
+def _namespace(project: Project) -> str:
+    """Return the namespace that events of OpenLineage have."""
+    name = project.settings.name
+    return project.settings.openlineage.get("namespace") or f"headrace://{quote(name, safe='')}"
 
 
 # Sources and assets

@@ -1,0 +1,1 @@
+"""A project in the formats of catalogues and architects, each from a description, without state."""

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from postgres_cluster import Database
 from serve_lab import deliver, headrace, project, response
 
 from headrace.cli.main import run
@@ -18,9 +19,19 @@ from headrace.services import database
 from headrace.serving import serving
 from headrace.serving.serving import Serving, Stop
 from headrace.store import clock as store_clock
+from headrace.store.engines.postgresql import PostgresqlTransaction
+from headrace.store.engines.sqlite import SqliteTransaction
 
 DAY_S = 86_400
 NOW_US = store_clock.real_us
+STORE = """
+[store]
+connection = "state"
+schema = "shop"
+[connections.state]
+url = "postgresql://${STORE_USER}@${STORE_HOST}:${STORE_PORT}/${STORE_NAME}"
+password = "secret://env/STORE_PASSWORD"
+"""
 
 
 @pytest.fixture
@@ -35,6 +46,7 @@ def ahead(monkeypatch: pytest.MonkeyPatch, days: int) -> None:
     """Set the machine's clock, as all parts of this process read it."""
     for module in (store_clock, leadership, database, backups):
         monkeypatch.setattr(module, "real_us", lambda: NOW_US() + days * DAY_S * 1_000_000)
+    monkeypatch.setattr(SqliteTransaction, "real_us", lambda _: store_clock.real_us())
 
 
 def last_stored(root: Path) -> str:
@@ -61,6 +73,15 @@ def test_a_jump_is_asked_about_before_it_is_believed(
         assert response(shop, "db", "clock", "--yes")["believed"]
         assert "clock" not in response(shop, "status")["headline"]
         clock_jumps.forget_belief(shop / ".headrace")
+    with monkeypatch.context() as patched:  # behind, not ahead: nothing is to be taken back
+        ahead(patched, -400)
+        assert response(shop, "db", "clock")["repair"] is None
+        capsys.readouterr()
+        run(["db", "clock", "--project", str(shop)])
+        assert "behind now, set it" in capsys.readouterr().out
+        run(["doctor", "--json", "--project", str(shop)])
+        named = [row for row in json.loads(capsys.readouterr().out) if "store's clock" in str(row)]
+        assert "set the machine's clock" in str(named) and "BACKUP" not in str(named)
     assert last_stored(shop) == before
     headrace(shop, "tick")  # the clock is set right, and nothing has happened
 
@@ -130,6 +151,37 @@ def test_a_store_that_was_ahead_is_taken_back(
     with monkeypatch.context() as patched:
         ahead(patched, 400)
         assert run(["tick", "--project", str(shop)]) == 3, "it is asked about once more"
+
+
+@pytest.mark.long
+def test_a_databases_clock_is_evidence(
+    tmp_path: Path,
+    postgresql: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Would catch: 30 days that the server of the state denies, dated at once; or a server that
+    is asked about the three weeks that its machine slept."""
+    for name in ("host", "port", "user", "password", "name"):
+        monkeypatch.setenv(f"STORE_{name.upper()}", str(getattr(postgresql, name)))
+    root = project(tmp_path / "shop")
+    settings = root / "headrace.toml"
+    settings.write_text(settings.read_text() + STORE)
+    deliver(root, "2026-03-01")
+    headrace(root, "tick")
+    stored = last_stored(root)
+    with monkeypatch.context() as patched:
+        ahead(patched, 30)
+        assert run(["tick", "--project", str(root)]) == 3
+        assert "30 days after" in (said := " ".join(capsys.readouterr().err.split()))
+        assert "no clock of another machine" in said
+        assert response(root, "status")["next"] == "headrace db clock"
+        assert last_stored(root) == stored
+        server_us = PostgresqlTransaction.real_us
+        patched.setattr(
+            PostgresqlTransaction, "real_us", lambda tx: server_us(tx) + 30 * DAY_S * 1_000_000
+        )
+        headrace(root, "tick")
 
 
 @pytest.mark.long

@@ -290,6 +290,10 @@ QUOTED = [
     ),
     ("docs/explanation/durability.md", {300.0: "five minutes at most"}[serving.PATIENCE_SECONDS]),
     ("docs/explanation/durability.md", f"ahead by more than {clock_jumps.JUMP_DAYS} days"),
+    (
+        "docs/explanation/durability.md",
+        {86_400_000_000: "database's clock is more than a day behind"}[clock_jumps.MARGIN_US],
+    ),
     ("docs/explanation/durability.md", f"more than {small_merges.CURRENT_FILES_MAX} files"),
     ("docs/explanation/durability.md", f"until it has {small_merges.CURRENT_FILES_MAX // 2}"),
     ("docs/explanation/durability.md", f"at most {small_merges.SLICES_PER_ROUND} merged files"),

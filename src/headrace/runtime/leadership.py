@@ -261,7 +261,7 @@ def hold(
 
         def recover(tx: Transaction, epoch: int) -> None:
             if Clock.for_reading(tx, now).kind is ClockKind.LIVE:
-                refuse_jump(root, Path(folders.data), last_written(tx), real_us())
+                refuse_jump(root, Path(folders.data), last_written(tx), real_us(), tx.real_us)
             at = _not_behind(tx, now, borrows) if borrows is not None else now
             identities.append(state.settle_identity(tx, folders.lake))
             clock = _recover(tx, epoch, folders, settings, actor, at)

@@ -239,7 +239,10 @@ class ClockResponse(Response, frozen=True, kw_only=True):
     believed: bool
     """Whether the next commands believe the machine's clock, whatever its distance."""
     repair: str | None
-    """The command that takes the project back, if its clock is ahead of the machine's."""
+    """The command that takes the project back, if its clock is ahead of the machine's.
+
+    Null if no automatic backup is of before.
+    """
 
 
 @command("db clock", ADMINISTER)

@@ -249,7 +249,7 @@ def _days_ahead(session: ProjectSession, tx: Transaction) -> int:
     """Return how far the clocks are apart, as `OpenFacts.days_ahead`."""
     stored = 0 if session.replay else last_written(tx)
     return session.clock.days_ahead() or -unconfirmed_days(
-        session.root, session.data_folder, stored, session.clock.now_us()
+        session.root, session.data_folder, stored, session.clock.now_us(), tx.real_us
     )
 
 

@@ -316,7 +316,7 @@ def _ahead(facts: OpenFacts) -> OpenItem | None:
     text = (
         f"the project's clock, {days} ahead of the machine's"
         if facts.days_ahead > 0
-        else f"the machine's clock, {days} after all that the project stored: is it right?"
+        else f"the machine's clock, {days} after all that the project stored (to be confirmed)"
     )
     return OpenItem(OpenKind.CLOCK_AHEAD, 1, (), text, "headrace db clock")
 

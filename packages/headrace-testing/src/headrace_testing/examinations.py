@@ -167,8 +167,11 @@ def _ahead(session: ProjectSession) -> Iterator[ExaminationFinding]:
         yield fail(
             "store's clock",
             f"{counted(days, 'day')} ahead of the machine's: one of the two is wrong, or was",
-            "if the machine's was once ahead, go back to before:"
-            f" {clock_jumps.repair_of(session.root, session.settings)}",
+            "set the machine's clock if it is behind; if it was once ahead, go back to before: "
+            + (
+                clock_jumps.repair_of(session.root, session.settings)
+                or "headrace db restore, of a backup of your own"
+            ),
         )
     elif ahead_s > SKEW_SECONDS_WARN:
         yield warn(

@@ -81,8 +81,13 @@ def _render_clock(response: ClockResponse, page: CommandOutput) -> None:
             " which was once ahead itself, or is behind now",
             "warn",
         )
-    if response.repair is not None:
-        page.say("to go back to before, without what was stored since:")
+        page.say("if it is behind now, set it: nothing else is wrong")
+        page.say(
+            "if it was once ahead, go back to before, without what was stored since:"
+            if response.repair is not None
+            else "if it was once ahead, restore a backup of your own, `headrace db restore`: no"
+            " automatic one is of before"
+        )
         page.next(response.repair)
 
 

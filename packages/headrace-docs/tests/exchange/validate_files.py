@@ -5,10 +5,13 @@ It runs in the environment of `tools.txt`, without Headrace: FORMAT FOLDER SCHEM
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import json
 import os
 import subprocess
 import sys
+import types
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,7 +64,78 @@ def dcat(folder: Path, schemas: Path) -> Iterator[str]:
             yield text[:2000]
 
 
-FORMATS = {"backstage": backstage, "dbt-catalog": dbt_catalog, "dcat": dcat}
+def archimate(folder: Path, schemas: Path) -> Iterator[str]:
+    from lxml import etree
+
+    class Local(etree.Resolver):
+        def resolve(self, system_url: str, public_id: str, context: object) -> object:
+            del public_id
+            return self.resolve_filename(str(schemas / Path(system_url).name), context)
+
+    parser = etree.XMLParser(no_network=True)
+    parser.resolvers.add(Local())
+    schema = etree.XMLSchema(etree.parse(str(schemas / "archimate3_Model.xsd"), parser))
+    if not schema.validate(etree.parse(str(folder / "archimate.xml"))):
+        yield str(schema.error_log)[:2000]
+
+
+def odps(folder: Path, schemas: Path) -> Iterator[str]:
+    import jsonschema
+    import yaml
+
+    schema = json.loads((schemas / "odps-json-schema-v1.0.0.json").read_text("utf-8"))
+    for path in folder.glob("*.odps.yaml"):
+        for error in jsonschema.Draft201909Validator(schema).iter_errors(
+            yaml.safe_load(path.read_text("utf-8"))
+        ):
+            yield f"{path.name}: {error.message}"
+
+
+def datahub(folder: Path, _: Path) -> Iterator[str]:
+    from datahub.ingestion.source.file import read_metadata_file
+    from datahub.utilities.urns.urn import Urn
+
+    aspects = list(read_metadata_file(folder / "datahub.json"))
+    for each in aspects:
+        if not each.validate():
+            yield f"{each.entityUrn}: {each.aspectName}"
+        Urn.from_string(each.entityUrn)
+    if len(aspects) != len(json.loads((folder / "datahub.json").read_text("utf-8"))):
+        yield "an aspect isn't read"
+
+
+def openmetadata(folder: Path, _: Path) -> Iterator[str]:
+    # its classes alone: the package itself needs clients of all clouds
+    found = importlib.util.find_spec("metadata")
+    package = types.ModuleType("metadata")
+    package.__path__ = list(found.submodule_search_locations or ()) if found else []
+    sys.modules["metadata"] = package
+    for line in (folder / "openmetadata.jsonl").read_text("utf-8").splitlines():
+        request = json.loads(line)
+        module, name = REQUESTS[request["path"].removeprefix("/api/v1/")]
+        kinds = importlib.import_module(f"metadata.generated.schema.api.{module}")
+        getattr(kinds, name).model_validate(request["body"])
+    yield from ()
+
+
+REQUESTS = {
+    "services/databaseServices": (
+        "services.createDatabaseService",
+        "CreateDatabaseServiceRequest",
+    ),
+    "databases": ("data.createDatabase", "CreateDatabaseRequest"),
+    "databaseSchemas": ("data.createDatabaseSchema", "CreateDatabaseSchemaRequest"),
+    "tables": ("data.createTable", "CreateTableRequest"),
+}
+FORMATS = {
+    "archimate": archimate,
+    "backstage": backstage,
+    "datahub": datahub,
+    "dbt-catalog": dbt_catalog,
+    "dcat": dcat,
+    "odps": odps,
+    "openmetadata": openmetadata,
+}
 
 if __name__ == "__main__":
     name, folder, schemas = sys.argv[1:]

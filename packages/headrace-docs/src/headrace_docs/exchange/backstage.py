@@ -31,8 +31,8 @@ def backstage_files(described: Description) -> Iterator[tuple[str, str]]:
     system = short_name(described.project)
     entities = [
         *(_group(owner) for owner in described.owners),
-        *(_area(described, "Domain", name, nodes) for name, nodes in by_domain(described).items()),
-        _area(described, "System", described.project, described.nodes),
+        *(_area("Domain", name, nodes) for name, nodes in by_domain(described).items()),
+        _area("System", described.project, described.nodes),
         *(_resource(node, system) for node in described.nodes),
         *(_component(consumer, system) for consumer in described.consumers),
     ]
@@ -66,9 +66,9 @@ def _group(owner: DescribedOwner) -> Entity:
     return _entity("Group", owner.owner, spec)
 
 
-def _area(described: Description, kind: str, name: str, nodes: Sequence[DescribedNode]) -> Entity:
+def _area(kind: str, name: str, nodes: Sequence[DescribedNode]) -> Entity:
     """Return a domain or a system; its owner is the owner of most of its nodes."""
-    owner = owner_of(described, [node.name for node in nodes])
+    owner = owner_of(nodes)
     return _entity(kind, name, {"owner": short_name(owner or "nobody")})
 
 

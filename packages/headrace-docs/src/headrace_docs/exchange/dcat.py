@@ -87,7 +87,7 @@ def _time(at: datetime | None) -> Item | None:
 
 
 def _catalogue(described: Description) -> Item:
-    owner = owner_of(described, [node.name for node in described.nodes])
+    owner = owner_of(described.nodes)
     themes = _links(described, "scheme", ["domains"]) if by_domain(described) else []
     return _item(
         iri(described, "catalog"),
@@ -203,7 +203,7 @@ def _products(described: Description) -> Iterator[Item]:
     sides = ports(described)
     for domain, nodes in by_domain(described).items():
         inputs, outputs = sides[domain]
-        owner = owner_of(described, [node.name for node in nodes])
+        owner = owner_of(nodes)
         yield _item(
             iri(described, "product", domain),
             ["dprod:DataProduct", "dcat:Resource"],

@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
 
+from headrace_docs.exchange.archimate import archimate_files
 from headrace_docs.exchange.backstage import backstage_files
+from headrace_docs.exchange.contracts import odcs_files, odps_files
+from headrace_docs.exchange.datahub import datahub_files
 from headrace_docs.exchange.dbt_catalog import dbt_catalog_files
 from headrace_docs.exchange.dcat import dcat_files
 from headrace_docs.exchange.openlineage import openlineage_files
+from headrace_docs.exchange.openmetadata import openmetadata_files
+from headrace_docs.exchange.togaf import togaf_files
 from headrace_docs.responses.description import Description
 
 Files = Iterable[tuple[str, str | bytes]]
 """Path below the folder → contents."""
 
 
-class Format(NamedTuple):
-    """A format: what its readers are, and what writes its files."""
-
-    readers: str
-    files: Callable[[Description], Files]
-
-
-FORMATS = {
-    "backstage": Format("Backstage: catalog-info.yaml", backstage_files),
-    "dbt-catalog": Format("tools of dbt: catalog.json", dbt_catalog_files),
-    "dcat": Format("data catalogues: DCAT 3 and DPROD as JSON-LD", dcat_files),
-    "openlineage": Format("lineage stores: one event a line", openlineage_files),
+FORMATS: dict[str, Callable[[Description], Files]] = {
+    "archimate": archimate_files,
+    "backstage": backstage_files,
+    "datahub": datahub_files,
+    "dbt-catalog": dbt_catalog_files,
+    "dcat": dcat_files,
+    "odcs": odcs_files,
+    "odps": odps_files,
+    "openlineage": openlineage_files,
+    "openmetadata": openmetadata_files,
+    "togaf": togaf_files,
 }
-"""Name of a format → the format, by name."""
+"""Name of a format → what yields its files."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote
@@ -84,12 +84,9 @@ def _outputs(domain: str, nodes: list[DescribedNode], home: Mapping[str, str | N
     )
 
 
-def owner_of(described: Description, names: Iterable[str]) -> str | None:
+def owner_of(nodes: Iterable[DescribedNode]) -> str | None:
     """Return the owner of most of these nodes, the first by name of several; None without any."""
-    owners = {node.name: node.owner for node in described.nodes}
-    counts: dict[str, int] = defaultdict(int)
-    for name in names:
-        counts[owners[name]] += 1
+    counts = Counter(node.owner for node in nodes)
     return min(counts, key=lambda owner: (-counts[owner], owner)) if counts else None
 
 

@@ -24,7 +24,7 @@ def exchanged(session: ProjectSession, name: str, *, reader: str = "") -> tuple[
         hint = did_you_mean(name, FORMATS) or f"one of {', '.join(FORMATS)}"
         raise UsageError(f"{shown(name)} is no format of exchange", hint=hint)
     described = describe(session, reader=reader)
-    return described, form.files(described)
+    return described, form(described)
 
 
 def export_project(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import random
 
+import msgspec
 import pytest
-from advisor_lab import Past, fan, report, spread
+from advisor_lab import FIRST, Past, fan, node, report, spread
 
+from headrace.scheduler import Graph
 from headrace_advisor.analysis.backtest import backtest
 from headrace_advisor.analysis.levels import levels_of
 
@@ -59,5 +61,28 @@ def test_intervals_hold_what_they_say() -> None:
         past = Past(fan(6), lambda name, day: 300 * spread(seed, 0.3)(name, day), days=40)  # noqa: B023
         result = backtest(past.history(), past.graph, [report("last")], past.workers, seed=1)
         assert result is not None
-        shares.append(result.coverage80)
+        shares.append(result.coverage.share)
     assert 0.72 < sum(shares) / len(shares) < 0.88, shares
+
+
+def test_one_consumer_isnt_predictable_beside_others() -> None:
+    """Would catch: "in time 100.0 %" of a consumer none of whose past days came as forecast,
+    because those of eight others did."""
+    names = [f"a{number}" for number in range(8)]
+    graph = Graph((node("source"), *(node(name, "source") for name in (*names, "growing"))), {})
+    chance = spread(3, 0.2)
+
+    def seconds(name: str, day: int) -> float:
+        """`growing` takes twice as long every second day."""
+        factor = 2 ** ((day - FIRST.toordinal()) // 2 % 12) if name == "growing" else 1
+        return 10 * factor * chance(name, day)
+
+    past = Past(graph, seconds, days=30, workers=9)
+    reads = [msgspec.structs.replace(report(name), consumer=name) for name in (*names, "growing")]
+    result = backtest(past.history(), past.graph, reads, past.workers, seed=1)
+    assert result is not None
+    assert result.coverage.is_predictable
+    assert {name: result.predicts(name) for name in (*names, "growing")} == {
+        **dict.fromkeys(names, True),
+        "growing": False,
+    }

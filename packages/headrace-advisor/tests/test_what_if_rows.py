@@ -7,7 +7,7 @@ import pytest
 from headrace.model import Grain
 from headrace.slo.declared_promises import Terms
 from headrace_advisor.analysis import history
-from headrace_advisor.analysis.backtest import Backtest
+from headrace_advisor.analysis.backtest import Backtest, Coverage
 from headrace_advisor.analysis.delivered import Waited
 from headrace_advisor.analysis.simulation import Simulated
 from headrace_advisor.responses.what_if import DeliveredRow
@@ -85,7 +85,8 @@ def test_forecasts_that_failed_are_no_forecasts(
 ) -> None:
     """Would catch: "in time 100.0 %" by forecasts of which 41 % came true instead of 80 %, and a
     test that more than a thousand deliveries overflow."""
-    assert Backtest(0.1, None, share, deliveries, 20).is_predictable == predictable
+    coverage = Coverage(round(share * deliveries), deliveries)
+    assert Backtest(0.1, None, coverage, 20).predicts("c") == predictable
     terms = Terms("c", "core", (), Grain.DAY, "UTC", "07:30", None)
     row = DeliveredRow(p50=60.0, p95=90.0, kept="100.0", p50_at="05:01", p95_at="05:02")
     text = consumer_text(terms, None, row, known=True, predictable=predictable)

@@ -47,6 +47,7 @@ function page(changes: string[], then: Delivered = delivered("08:00", "100.0"), 
           then,
           due: "30h",
           due_text: "09:00",
+          predictable: true,
           text: "report: as said",
         },
       },
@@ -252,6 +253,7 @@ it("says what changes for a consumer", () => {
       then: { ...delivered("", kept), p50: then === null ? null : Number(then) },
       due: null,
       due_text: "",
+      predictable: true,
       text: "",
     });
   expect(text("100", "100.4")).toBe("");
@@ -293,20 +295,13 @@ it("says how good such forecasts were", () => {
 });
 
 it("shows no share in time that its own test has refuted", () => {
-  const backtest = {
-    median_error: "90.0",
-    naive_error: null,
-    coverage80: "2.0",
-    deliveries: 50,
-    days: 50,
-    predictable: false,
-  };
   const { simulated } = page(["source.a.delay=60m"], delivered("09:00", "50.0"));
-  const shares = (tested: typeof backtest | null) =>
-    forecasts({ ...simulated, backtest: tested }).map(({ now, then }) => [
-      inTime(now),
-      inTime(then),
-    ]);
-  expect(shares(backtest)).toEqual([["", ""]]);
-  expect(shares(null)).toEqual([["100.0 %", "50.0 %"]]);
+  const shares = (predictable: boolean) =>
+    forecasts({
+      consumers: Object.fromEntries(
+        Object.entries(simulated.consumers).map(([name, row]) => [name, { ...row, predictable }]),
+      ),
+    }).map(({ now, then }) => [inTime(now), inTime(then)]);
+  expect(shares(false)).toEqual([["", ""]]);
+  expect(shares(true)).toEqual([["100.0 %", "50.0 %"]]);
 });

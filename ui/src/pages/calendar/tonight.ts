@@ -18,19 +18,14 @@ export function expectedSources(rows: readonly Row[]): string[] {
   return [...new Set(names)].sort();
 }
 
-/** Consumers by name; without shares in time where tested forecasts were wrong too often. */
+/** Consumers by name; without shares in time where its tested forecasts were wrong too often. */
 export function forecasts({
   consumers,
-  backtest,
-}: Pick<Simulated, "consumers" | "backtest">): (Consumer & { name: string })[] {
-  const known = backtest?.predictable ?? true;
-  const shown = (row: Delivered) => (known ? row : { ...row, kept: null });
-  return Object.entries(consumers).map(([name, row]) => ({
-    ...row,
-    name,
-    now: row.now && shown(row.now),
-    then: shown(row.then),
-  }));
+}: Pick<Simulated, "consumers">): (Consumer & { name: string })[] {
+  return Object.entries(consumers).map(([name, row]) => {
+    const shown = (each: Delivered) => (row.predictable ? each : { ...each, kept: null });
+    return { ...row, name, now: row.now && shown(row.now), then: shown(row.then) };
+  });
 }
 
 /** The changes as the command takes them. */

@@ -46,23 +46,20 @@ CHANCE_MIN = 0.01
 """With a smaller chance, too few deliveries were within the interval, and forecasts are no help."""
 
 
-class Backtest(msgspec.Struct, frozen=True):
-    """The errors of past forecasts as shares of the real duration, from 0.
+class Coverage(NamedTuple):
+    """How many past deliveries took as long as the 80 % interval says, to the second."""
 
-    `coverage80` is the share of deliveries that took as long as the 80 % interval says, to the
-    second.
-    """
-
-    median_error: float
-    naive_error: float | None
-    coverage80: float
+    within: int
     deliveries: int
-    days: int
+
+    @property
+    def share(self) -> float:
+        """The share of the deliveries within the interval, from 0."""
+        return self.within / self.deliveries
 
     @property
     def is_predictable(self) -> bool:
         """Whether so few deliveries within the interval are chance in 1 of 100 cases or more."""
-        within = round(self.coverage80 * self.deliveries)
         shares = (
             math.exp(
                 math.lgamma(self.deliveries + 1)
@@ -71,9 +68,28 @@ class Backtest(msgspec.Struct, frozen=True):
                 + number * math.log(HIGH - LOW)
                 + (self.deliveries - number) * math.log(1 - HIGH + LOW)
             )
-            for number in range(within + 1)
+            for number in range(self.within + 1)
         )
         return sum(shares) >= CHANCE_MIN
+
+
+class Backtest(msgspec.Struct, frozen=True):
+    """The errors of past forecasts as shares of the real duration, from 0."""
+
+    median_error: float
+    naive_error: float | None
+    coverage: Coverage
+    days: int
+    consumers: Mapping[str, Coverage] = {}
+
+    def predicts(self, consumer: str) -> bool:
+        """Whether forecasts of a consumer came true as often as they should.
+
+        One with fewer than DELIVERIES_MIN deliveries is as predictable as all of them together.
+        """
+        own = self.consumers.get(consumer)
+        few = own is None or own.deliveries < DELIVERIES_MIN
+        return (self.coverage if own is None or few else own).is_predictable
 
 
 _Place = tuple[str, str]
@@ -112,7 +128,7 @@ class _Tester:
         self._tested = self._days[DAYS_KNOWN_MIN:][-min(DAYS_MAX, most) :]
         self._errors: list[float] = []
         self._naive: list[float] = []
-        self._within: list[bool] = []
+        self._within: list[tuple[str, bool]] = []
         self._past = _past_by_day(history)
         self._every_volume = delivered_volumes(history, graph)
 
@@ -126,9 +142,12 @@ class _Tester:
         return Backtest(
             statistics.median(self._errors),
             statistics.median(self._naive) if self._naive else None,
-            sum(self._within) / len(self._within),
-            len(self._errors),
+            _coverage(self._within),
             len(self._tested),
+            {
+                name: _coverage([item for item in self._within if item[0] == name])
+                for name in {name for name, _ in self._within}
+            },
         )
 
     def _compare(
@@ -141,9 +160,8 @@ class _Tester:
         for place in took.keys() & forecasts.keys():
             real, forecast = took[place], forecasts[place]
             self._errors.append(_error(forecast.median, real))
-            self._within.append(
-                forecast.low - SHORTEST_SECONDS <= real <= forecast.high + SHORTEST_SECONDS
-            )
+            within = forecast.low - SHORTEST_SECONDS <= real <= forecast.high + SHORTEST_SECONDS
+            self._within.append((place[0], within))
             if place in week_before:
                 self._naive.append(_error(week_before[place], real))
 
@@ -184,6 +202,10 @@ class _Tester:
     def _volumes(self, day: int) -> dict[str, float]:
         """Return the volume that reaches each node for a past day, known when it arrives."""
         return {name: of_day.get(day, 0.0) for name, of_day in self._every_volume.items()}
+
+
+def _coverage(deliveries: Sequence[tuple[str, bool]]) -> Coverage:
+    return Coverage(sum(within for _, within in deliveries), len(deliveries))
 
 
 def _ordinal(history: History) -> int:

@@ -33,8 +33,7 @@ def _render(response: WhatIfResponse, page: CommandOutput) -> None:
     )
     _render_answer(response, page)
     page.say()
-    predictable = response.backtest is None or response.backtest.predictable
-    rows = [_row(name, row, predictable) for name, row in response.consumers.items()]
+    rows = [_row(name, row) for name, row in response.consumers.items()]
     page.table(COLUMNS, rows)
     if not response.consumers:
         page.say("no consumer is declared, so there is nothing to deliver", indent=2)
@@ -75,8 +74,8 @@ def _render_load(response: WhatIfResponse, page: CommandOutput) -> None:
         page.say(text, indent=2)
 
 
-def _row(name: str, row: WhatIfConsumerRow, predictable: bool) -> list[str | StyledCell]:
-    cells = [*_cells(row.now, predictable), *_cells(row.then, predictable)]
+def _row(name: str, row: WhatIfConsumerRow) -> list[str | StyledCell]:
+    cells = [*_cells(row.now, row.predictable), *_cells(row.then, row.predictable)]
     return [StyledCell(name, "bold"), row.due_text, *cells]
 
 

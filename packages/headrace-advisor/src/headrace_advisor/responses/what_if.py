@@ -24,13 +24,16 @@ class DeliveredRow(Response, frozen=True, kw_only=True):
 class WhatIfConsumerRow(Response, frozen=True, kw_only=True):
     """One consumer as things are (`now`; null for a consumer that is only simulated), and with the
     changes (`then`). `due` is its deadline in the simulation as declared. `due_text` is the same in
-    words: a time of day as in `p50_at`, or a time after the interval."""
+    words: a time of day as in `p50_at`, or a time after the interval. It isn't `predictable` if too
+    few of its past deliveries were within the interval that should hold 80 %: its share of
+    deliveries in time isn't shown."""
 
     now: DeliveredRow | None
     then: DeliveredRow
     due: str | None
     due_text: str
     text: str
+    predictable: bool = True
 
 
 class NextBottleneckRow(Response, frozen=True, kw_only=True):
@@ -50,8 +53,8 @@ class BacktestRow(Response, frozen=True, kw_only=True):
 
     Tested is the time from the last arrival to the delivery. `naive_error` is that of the forecast
     that it takes as long as a week before; null without a week before. `coverage80` is the
-    percentage of deliveries within the interval that should hold 80 %, to the second. Where that
-    is too low for chance, nothing is `predictable`: shares of deliveries in time aren't shown."""
+    percentage of deliveries within the interval that should hold 80 %, to the second; if that is
+    too low for chance, they aren't `predictable` together."""
 
     median_error: str
     naive_error: str | None

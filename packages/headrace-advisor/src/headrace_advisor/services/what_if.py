@@ -19,7 +19,7 @@ from headrace.scheduler import Graph
 from headrace.slo.declared_promises import Terms, declared_promises
 from headrace.store.queries import attempts
 from headrace_advisor.analysis.backfilled_days import BackfillWork
-from headrace_advisor.analysis.backtest import backtest
+from headrace_advisor.analysis.backtest import Backtest, backtest
 from headrace_advisor.analysis.changes import Changes, parse_changes
 from headrace_advisor.analysis.history import History, read_history
 from headrace_advisor.analysis.intervals import Span
@@ -64,8 +64,8 @@ DAYS, DAYS_MAX = 30, 366
 SAMPLES, SAMPLES_MAX = 100, 10_000
 SEED = 1
 NOT_PREDICTABLE = (
-    "not predictable: too few past deliveries were within the interval that should hold 80 %, so"
-    " no share of deliveries in time is shown"
+    "not predictable: {}, because too few past deliveries were within the interval that should hold"
+    " 80 %; no share of deliveries in time is shown"
 )
 BACKFILL_NOTE = (
     "the backfill is assumed to run beside a server, with the processor time that production's"
@@ -303,18 +303,17 @@ def _response(
             search = _searched(simulation, question, samples, wanted)
             question = question._replace(changes=search.way.changes)
         before, after = _simulated(simulation, question, samples)
-        tested = backtest_row(
-            backtest(
-                question.history,
-                question.graph,
-                _terms(question.compiled),
-                question.workers,
-                question.seed,
-            )
+        tested = backtest(
+            question.history,
+            question.graph,
+            _terms(question.compiled),
+            question.workers,
+            question.seed,
         )
-    predictable = tested is None or tested.predictable
-    if not predictable:
-        lacking.append(NOT_PREDICTABLE)
+    consumers = _consumers(question, before, after, tested)
+    unknown = [name for name, row in consumers.items() if not row.predictable]
+    if unknown:
+        lacking.append(NOT_PREDICTABLE.format(few(unknown)))
     played = 0 if after is None else after.samples
     return WhatIfResponse(
         now=session.now(),
@@ -324,11 +323,11 @@ def _response(
         days=question.span.days,
         samples=played,
         changes=_words(question),
-        consumers=_consumers(question, before, after, predictable),
+        consumers=consumers,
         next_bottleneck=None
         if after is None
         else bottleneck_row(question.compiled.project.sources, after),
-        backtest=tested,
+        backtest=backtest_row(tested),
         busy_seconds=None
         if before is None or after is None
         else LoadRow(now=before.busy_seconds, then=after.busy_seconds),
@@ -391,19 +390,21 @@ def _consumers(
     question: _Question,
     before: Simulated | None,
     after: Simulated | None,
-    predictable: bool,
+    tested: Backtest | None,
 ) -> dict[str, WhatIfConsumerRow]:
     earlier = {terms.consumer: terms for terms in _terms(question.compiled)}
     rows = {}
     for terms in _terms(question.changed):
         now = delivered(earlier.get(terms.consumer), before)
         then = delivered(terms, after) or DeliveredRow()
+        predictable = tested is None or tested.predicts(terms.consumer)
         rows[terms.consumer] = WhatIfConsumerRow(
             now=now,
             then=then,
             due=terms.due or terms.max_age,
             due_text=due_text(terms),
             text=consumer_text(terms, now, then, known=after is not None, predictable=predictable),
+            predictable=predictable,
         )
     return rows
 

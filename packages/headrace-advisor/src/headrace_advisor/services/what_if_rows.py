@@ -165,10 +165,10 @@ def backtest_row(tested: Backtest | None) -> BacktestRow | None:
     return BacktestRow(
         median_error=f"{tested.median_error * 100:.1f}",
         naive_error=None if naive is None else f"{naive * 100:.1f}",
-        coverage80=f"{tested.coverage80 * 100:.1f}",
-        deliveries=tested.deliveries,
+        coverage80=f"{tested.coverage.share * 100:.1f}",
+        deliveries=tested.coverage.deliveries,
         days=tested.days,
-        predictable=tested.is_predictable,
+        predictable=tested.coverage.is_predictable,
     )
 
 

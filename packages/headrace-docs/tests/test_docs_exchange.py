@@ -202,3 +202,42 @@ def test_a_model_relates_what_it_has(described: Description) -> None:
     assert {("clean", "orders", "Read"), ("clean", "clean", "Write")} <= pairs
     assert ("morning-report", "clean", "Read") in pairs
     assert ("acme", "orders", None) in pairs
+
+
+def test_each_cell_of_the_grid_says_something(described: Description) -> None:
+    """Would catch: a query that fails, a cell that is blank, or a statement without an answer."""
+    files = dict(FORMATS["zachman"](described))
+    grid = json.loads(files["zachman.json"])["statements"]
+    assert len({each["number"] for each in grid}) == 36
+    assert all(each["query"] and each["answer"] for each in grid)
+    answers = {each["number"]: each["answer"] for each in grid}
+    assert answers["Engineer/How"] == ["clean: sql", "page: python", "secret_margin: sql"]
+    assert answers["Architect/Why"] == ["none recorded"]
+    facts = [json.loads(line) for line in files["facts/edge.jsonl"].splitlines()]
+    assert {"node": "clean", "reads": "orders", "mode": "required"} in facts
+
+
+def test_regulations_are_answered_by_queries(described: Description) -> None:
+    """Would catch: an answer without a query, a gap that isn't said, or a class that is lost."""
+    packs = {}
+    for name in ("ai-act", "bcbs-239", "gdpr", "sox"):
+        files = dict(FORMATS[name](described))
+        statements = json.loads(files[f"{name}.json"])["statements"]
+        assert all(each["answer"] or each["not_covered"] for each in statements), name
+        assert "Not covered by Headrace" in files[f"{name}.html"], name
+        assert "<img" not in files[f"{name}.html"], name
+        packs[name] = {each["asks"]: each["answer"] for each in statements}
+    assert packs["gdpr"]["When is it erased?"] == [
+        f"{name}: kept without a limit" for name in ("clean", "orders", "page")
+    ], "the code of page reads all of clean"
+    assert packs["bcbs-239"]["Timeliness: which promises were kept?"][1] == (
+        "morning-report: 05:00 daily, kept 1 of 2"
+    )
+    assert packs["sox"]["What reaches each report?"][1] == "morning-report: clean, orders"
+    tagged = [
+        msgspec.structs.replace(each, tags=["model"]) if each.name == "board" else each
+        for each in described.consumers
+    ]
+    files = dict(FORMATS["ai-act"](msgspec.structs.replace(described, consumers=tagged)))
+    first = json.loads(files["ai-act.json"])["statements"][0]
+    assert first["answer"] == ["board: orders, of acme"]

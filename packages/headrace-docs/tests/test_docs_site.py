@@ -88,6 +88,9 @@ def test_columns_have_what_is_known_of_them(described: Description, site: dict[s
         ("page", "day"),
         ("secret_margin", "revenue"),
     ]
+    derived = columns["customer"]
+    assert (derived.classification, derived.masked) == ("personal", True), "it isn't declared there"
+    assert columns["amount"].classification is None
     source = next(node for node in described.nodes if node.name == "orders")
     assert {column.name: column.masked for column in source.columns}["customer"]
     assert not [path for path, text in site.items() if UNSEEN_VALUE in text]

@@ -128,6 +128,8 @@ _HOMES = {
     ),
     **dict.fromkeys(("Compilation", "Compiled", "CompiledNode"), "headrace.plan"),
     "Lineage": "headrace.plan.impact",
+    "ALL_COLUMNS": "headrace.plan.impact",
+    "classified_columns": "headrace.plan.classification",
     "NodeGraph": "headrace.plan.node_graph",
     **dict.fromkeys(("InvalidSelect", "parse"), "headrace.sql.parsing"),
     "node_row": "headrace.standing.node_rows",

@@ -78,6 +78,8 @@ from headrace.model.wording import few as few
 from headrace.plan import Compilation as Compilation
 from headrace.plan import Compiled as Compiled
 from headrace.plan import CompiledNode as CompiledNode
+from headrace.plan.classification import classified_columns as classified_columns
+from headrace.plan.impact import ALL_COLUMNS as ALL_COLUMNS
 from headrace.plan.impact import Lineage as Lineage
 from headrace.plan.node_graph import NodeGraph as NodeGraph
 from headrace.project.diagnostics import bind as bind

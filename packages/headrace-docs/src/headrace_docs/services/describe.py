@@ -11,6 +11,7 @@ from urllib.parse import quote
 import msgspec
 
 from headrace.extension import (
+    ALL_COLUMNS,
     SEE,
     Asset,
     ColumnProfile,
@@ -22,6 +23,7 @@ from headrace.extension import (
     ProjectSession,
     Source,
     VersionRow,
+    classified_columns,
     column_classes,
     command,
     compile_lineage,
@@ -140,6 +142,7 @@ def _nodes(session: ProjectSession, compiled: Compiled) -> list[DescribedNode]:
     lineage = session.lineage or compile_lineage(compiled, session.data_folder / "cache")
     typed = {name: typed_columns(session, name, compiled) for name in names}
     above, below = _column_lineage(lineage, typed)
+    classes = _classes(compiled, lineage, typed, above)
     readers = readers_of(compiled)
     results = []
     for name in names:
@@ -162,7 +165,7 @@ def _nodes(session: ProjectSession, compiled: Compiled) -> list[DescribedNode]:
                 place=f"{node.place.file}:{node.place.line}",
                 contract=_contract(project.contracts.get(node.contract or name)),
                 checks=_checks(node),
-                columns=_columns(project, name, typed[name], profiles, (above, below)),
+                columns=_columns(name, typed[name], profiles, classes, (above, below)),
                 reads=_reads(compiled, name),
                 read_by=readers.get(name, []),
                 **{**_NEVER, **stands},
@@ -225,25 +228,52 @@ def _contract(contract: Contract | None) -> DescribedContract | None:
     )
 
 
+def _classes(
+    compiled: Compiled,
+    lineage: Lineage,
+    typed: Mapping[str, Sequence[tuple[str, str]]],
+    above: Neighbours,
+) -> dict[tuple[str, str], str]:
+    """Return the class of each column that is classified, or computed from such columns.
+
+    A computed one has the classes of the columns that it comes from, as far as they are visible.
+    """
+    limited = classified_columns(compiled, lineage)
+    classes: dict[tuple[str, str], str] = {}
+    for name in (name for name in compiled.order if name in typed):
+        declared = column_classes(compiled.project, name)
+        for column in (column.lower() for column, _ in typed[name]):
+            if column in declared:
+                classes[name, column] = declared[column].name
+            elif not limited[name].isdisjoint({column, ALL_COLUMNS}):
+                classes[name, column] = _inherited(above[name, column], classes)
+    return classes
+
+
+def _inherited(steps: Sequence[StepRow], classes: Mapping[tuple[str, str], str]) -> str:
+    keys = [(step.node, step.column.lower()) for step in steps]
+    origins = {origin for key in keys if key in classes for origin in classes[key].split(", ")}
+    return ", ".join(sorted(origins)) or "classified"
+
+
 def _columns(
-    project: Project,
     name: str,
     typed: Sequence[tuple[str, str]],
     profiles: Mapping[str, ColumnProfile],
+    classes: Mapping[tuple[str, str], str],
     beside: tuple[Neighbours, Neighbours],
 ) -> list[DescribedColumn]:
-    classes = column_classes(project, name)
     above, below = beside
     rows = []
     for column, kind in typed:
-        profile, declared = profiles.get(column), classes.get(column.lower())
         key = (name, column.lower())
+        profile, classification = profiles.get(column), classes.get(key)
         rows.append(
             DescribedColumn(
                 name=column,
                 type=kind,
-                classification=None if declared is None else declared.name,
-                masked=declared is not None,
+                classification=classification,
+                masked=classification is not None,
                 profiled=None if profile is None else profile.rows,
                 nulls=None if profile is None else profile.nulls,
                 distinct=None if profile is None else profile.distinct,

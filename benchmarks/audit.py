@@ -27,6 +27,7 @@ from benchmarks.peers import Unavailable, environment, program
 from headrace.checks import Audit, Verdict
 from headrace.checks.audit import AuditRequest, audit
 from headrace.lake import LakeTable, StagedFile
+from headrace.lake.schema import TargetTable
 from headrace.lake.session import DuckDBSession
 from headrace.lake.sqltext import literal, quote
 from headrace.lake.staging import hash_aggregate, stage
@@ -109,10 +110,8 @@ def _staged(session: DuckDBSession, rows: int, columns: str = "*") -> tuple[Stag
     return stage(
         session,
         f"SELECT {columns} FROM ({TABLE.format(rows=rows)})",
-        None,
-        table_name="t",
+        target=TargetTable("t"),
         partition="*",
-        table=None,
         hashed=False,
     )
 

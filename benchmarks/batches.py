@@ -19,6 +19,7 @@ from benchmarks.harness import Figure, main
 from headrace.engine import AttemptScope, InputData
 from headrace.engine.logs import OutputPipes
 from headrace.lake import ColumnLookup, FileRef, LakeTable
+from headrace.lake.schema import TargetTable
 from headrace.lake.sqltext import relation_sql
 from headrace.lake.staging import KeyExpression, stage
 from headrace.model import CheckSpec, Grain, Place, SqlBody
@@ -74,7 +75,7 @@ class Worker:
             f" 100 AS amount, DATE '{key}' AS day FROM range({ROWS}) r(i)"
         )
         staged, table = stage(
-            self.context.session(ZONE), rows, table_name="orders", partition=key, table=None
+            self.context.session(ZONE), rows, target=TargetTable("orders"), partition=key
         )
         return FileRef(staged.path, lookup=ColumnLookup.SAME), table
 
@@ -83,7 +84,7 @@ class Worker:
         every = KeyExpression("CAST(day AS VARCHAR)", tuple(self.keys))
         rows = relation_sql([file for file, _ in self._orders], self._columns)
         staged, _ = stage(
-            self.context.session(ZONE), rows, table_name="orders", partition=every, table=None
+            self.context.session(ZONE), rows, target=TargetTable("orders"), partition=every
         )
         return staged.path
 

@@ -22,6 +22,7 @@ from benchmarks.harness import Figure, main
 from headrace.lake import catalog
 from headrace.lake.files import StagedFile, sync, verify
 from headrace.lake.merging import StagedMerge, stage_merge
+from headrace.lake.schema import TargetTable
 from headrace.lake.session import DuckDBSession
 from headrace.lake.sqltext import literal
 from headrace.lake.staging import stage
@@ -64,14 +65,7 @@ class Table:
         state = MergeState(tuple(catalog.state(self._tx, "t", None)), catalog.seen(self._tx, "t"))
         known = catalog.table(self._tx, "t")
         made = stage_merge(
-            self.session,
-            select,
-            None,
-            table_name="t",
-            table=known,
-            evolve=False,
-            rule=rule,
-            state=state,
+            self.session, select, None, target=TargetTable("t", known), rule=rule, state=state
         )
         files: list[StagedFile | StagedDeletes] = [made.staged, *made.replacement.deletes]
         sync([verify(self._lake, file) for file in files])
@@ -84,10 +78,8 @@ class Table:
         staged, table = stage(
             self.session,
             select,
-            None,
-            table_name="t",
+            target=TargetTable("t", catalog.table(self._tx, "t")),
             partition=key,
-            table=catalog.table(self._tx, "t"),
             hashed=False,
         )
         sync([verify(self._lake, staged)])

@@ -33,6 +33,7 @@ from headrace.connect.ingest import ReadRules, prepare
 from headrace.connect.prepared import PreparedDelivery
 from headrace.connect.raw_files import store_raw
 from headrace.lake import LakeTable
+from headrace.lake.schema import TargetTable
 from headrace.lake.session import DuckDBSession
 from headrace.lake.staging import stage
 from headrace.model import Grain, PartitionSpec, Place, Source
@@ -275,9 +276,8 @@ class Taking:
         staged, self.table = stage(
             self.session,
             prepared.select_sql,
-            table_name="bench",
+            target=TargetTable("bench", self.table),
             partition="*",
-            table=self.table,
             hashed=False,
         )
         prepared.discard()

@@ -15,6 +15,7 @@ from headrace.checks.audit import AuditRequest, TableContents, audit
 from headrace.checks.placement import PartitionCheck
 from headrace.lake import FileRef, LakeColumn, LakeTable, StagedFile
 from headrace.lake.row_routing import bounds_of, key_expression
+from headrace.lake.schema import TargetTable
 from headrace.lake.session import DuckDBSession
 from headrace.lake.staging import KeyExpression, stage
 from headrace.model import CheckSpec, Grain, Place, Severity
@@ -71,9 +72,7 @@ class Bench:
     def stage(
         self, query: str, key: str = "*", *, hashed: bool = True
     ) -> tuple[StagedFile, LakeTable]:
-        return stage(
-            self.session, query, None, table_name="t", partition=key, table=None, hashed=hashed
-        )
+        return stage(self.session, query, target=TargetTable("t"), partition=key, hashed=hashed)
 
     def batch(
         self,
@@ -88,17 +87,11 @@ class Bench:
         every = [bounds_of(key, grain, self.timezone, kind) for key in keys]
         partition = KeyExpression(key_expression(column, every), tuple(keys))
         return stage(
-            self.session,
-            query,
-            None,
-            table_name="t",
-            partition=partition,
-            table=None,
-            hashed=hashed,
+            self.session, query, target=TargetTable("t"), partition=partition, hashed=hashed
         )
 
     def other(self, name: str, query: str) -> Other:
-        staged, table = stage(self.session, query, None, table_name=name, partition="*", table=None)
+        staged, table = stage(self.session, query, target=TargetTable(name), partition="*")
         return Other(name, (FileRef(staged.path),), table.columns[1:])
 
     def audit(

@@ -20,6 +20,7 @@ from headrace.connect.exports import fence
 from headrace.engine import InputData
 from headrace.engine.logs import OutputPipes
 from headrace.lake import PARTITION_COLUMN, FileRef
+from headrace.lake.schema import TargetTable
 from headrace.lake.staging import stage
 from headrace.runtime.folders import Folders
 from headrace.runtime.messages import ExportTask, StagedOutcome, TaskOutcome
@@ -60,7 +61,7 @@ class Bench:
     def rows(self, select: str, name: str = "delays", interval: str = INTERVAL) -> InputData:
         """Rows of an asset, as they would have been published."""
         staged, table = stage(
-            self.context.session(ZONE), select, table_name=name, partition=interval, table=None
+            self.context.session(ZONE), select, target=TargetTable(name), partition=interval
         )
         columns = tuple(column for column in table.columns if column.name != PARTITION_COLUMN)
         return InputData(

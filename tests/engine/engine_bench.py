@@ -18,6 +18,7 @@ from headrace.engine.compute import AssetOutput, compute
 from headrace.engine.isolation import Capture
 from headrace.engine.logs import LogFile, LogLine, OutputPipes, WorkerClock, read
 from headrace.lake import FileRef, LakeTable, StagedFile
+from headrace.lake.schema import TargetTable
 from headrace.lake.session import DuckDBSession
 from headrace.lake.sqltext import relation_sql
 from headrace.lake.staging import stage
@@ -95,7 +96,7 @@ class Bench:
 
     def publish(self, name: str, query: str, key: str = "*") -> InputData:
         """Rows of one partition of an input, staged as they would be published."""
-        staged, table = stage(self.session, query, None, table_name=name, partition=key, table=None)
+        staged, table = stage(self.session, query, target=TargetTable(name), partition=key)
         return InputData(name, (FileRef(staged.path),), table.columns[1:])
 
     def apply(self, files: dict[str, str]) -> str:

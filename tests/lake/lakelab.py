@@ -21,6 +21,7 @@ from headrace.lake import catalog
 from headrace.lake.catalog import CatalogChange, Rewrite
 from headrace.lake.catalog.schema import PostgresqlCatalog
 from headrace.lake.files import sync, verify
+from headrace.lake.schema import TargetTable
 from headrace.lake.session import DuckDBSession
 from headrace.lake.sqltext import quote, relation_sql
 from headrace.lake.staging import KeyExpression, stage, stage_rewrite
@@ -160,10 +161,8 @@ class Lake:
             self.session,
             select,
             parameters,
-            table_name=name,
+            target=TargetTable(name, catalog.table(self.tx, name), evolve=evolve),
             partition=key,
-            table=catalog.table(self.tx, name),
-            evolve=evolve,
         )
         sync([verify(self.data_folder, staged)])
         return staged, table

@@ -10,6 +10,7 @@ from lakelab import Lake
 from headrace.lake import catalog
 from headrace.lake.files import verify
 from headrace.lake.merging import StagedMerge, stage_merge
+from headrace.lake.schema import TargetTable
 from headrace.lake.tables import MergeRule, MergeState
 
 Rows = Mapping[Any, Mapping[str, Any]]
@@ -35,9 +36,7 @@ def merge(
         lake.session,
         select,
         None,
-        table_name=name,
-        table=known,
-        evolve=evolve,
+        target=TargetTable(name, known, evolve=evolve),
         rule=rule,
         state=state,
     )

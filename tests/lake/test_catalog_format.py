@@ -13,6 +13,7 @@ from catalog_contract import ALL_TYPES
 from lakelab import DuckLake, Lake
 
 from headrace.lake import catalog
+from headrace.lake.schema import TargetTable
 from headrace.lake.staging import stage
 from headrace.lake.tables import PARTITION_COLUMN
 from headrace.model.errors import LakeError
@@ -180,12 +181,7 @@ def test_snapshots_are_found_by_time_and_never_go_back(lake: Lake) -> None:
     with lake.transaction():
         late = catalog.CatalogChange.begin(lake.tx, 0)
         staged, _ = stage(
-            lake.session,
-            "SELECT 3 AS id",
-            None,
-            table_name="t",
-            partition="c",
-            table=lake.table("t"),
+            lake.session, "SELECT 3 AS id", target=TargetTable("t", lake.table("t")), partition="c"
         )
         late.replace("t", ["c"], [staged])
         late.finish("headrace", "clock went back")

@@ -18,6 +18,7 @@ from lakelab import Lake
 from headrace.lake import catalog, delivered_parquet
 from headrace.lake.delivered_parquet import stage_delivered
 from headrace.lake.files import verify
+from headrace.lake.schema import TargetTable
 from headrace.lake.session import DuckDBSession
 from headrace.lake.sqltext import literal
 from headrace.lake.staging import stage
@@ -73,15 +74,7 @@ def _described(path: Path) -> tuple[tuple[str, str], ...]:
 def _staged(
     session: DuckDBSession, path: Path, key: str = "2026-01-01"
 ) -> tuple[StagedFile, LakeTable] | None:
-    return stage_delivered(
-        session,
-        path,
-        _described(path),
-        table_name="t",
-        partition=key,
-        table=None,
-        evolve=False,
-    )
+    return stage_delivered(session, path, _described(path), target=TargetTable("t"), partition=key)
 
 
 def _encoded(
@@ -90,9 +83,8 @@ def _encoded(
     return stage(
         session,
         f"SELECT * FROM read_parquet({literal(str(path))})",
-        table_name="t",
+        target=TargetTable("t"),
         partition=key,
-        table=None,
         hashed=False,
     )
 
@@ -288,9 +280,7 @@ def test_altered_footers_never_publish_other_values(session: DuckDBSession, tmp_
         data = bytearray(intact)
         data[len(data) - 8 - random.randint(1, size)] = random.randint(0, 255)
         path.write_bytes(data)
-        result = stage_delivered(
-            session, path, columns, table_name="t", partition="*", table=None, evolve=False
-        )
+        result = stage_delivered(session, path, columns, target=TargetTable("t"), partition="*")
         if result is None:
             continue
         place = session.data_folder / result[0].path
@@ -344,12 +334,7 @@ def test_times_in_nanoseconds_and_other_names_are_encoded_anew(
     assert _staged(session, path) is None
     pq.write_table(pa.table({"x": [1], "y": [date(2026, 1, 1)]}), path, compression="zstd")
     columns = (("y", "DATE"), ("x", "BIGINT"))
-    assert (
-        stage_delivered(
-            session, path, columns, table_name="t", partition="*", table=None, evolve=False
-        )
-        is None
-    )
+    assert stage_delivered(session, path, columns, target=TargetTable("t"), partition="*") is None
 
 
 def test_small_row_groups_are_encoded_anew(
@@ -371,10 +356,8 @@ def _published(lake: Lake, path: Path, key: str) -> None:
             session,
             path,
             _described(path),
-            table_name="t",
+            target=TargetTable("t", catalog.table(lake.tx, "t")),
             partition=key,
-            table=catalog.table(lake.tx, "t"),
-            evolve=False,
         )
     assert result is not None
     staged, table = result

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from lakelab import Lake
 
+from headrace.lake.schema import TargetTable
 from headrace.lake.staging import KeyExpression, stage
 
 FILES = 60
@@ -120,9 +121,8 @@ def test_files_of_several_partitions_stay_sorted_when_encoded_again(lake: Lake) 
     staged, _ = stage(
         lake.session,
         "SELECT 'p' || (i % 3) AS p, (i * 40000)::UINTEGER AS c FROM range(100000) AS numbers(i)",
-        table_name="t",
+        target=TargetTable("t"),
         partition=KeyExpression("p", ("p0", "p1", "p2")),
-        table=None,
     )
     read = pq.read_table(lake.data_folder / staged.path)["_partition"].to_pylist()
     assert read == sorted(read)

@@ -14,7 +14,7 @@ from mergelab import merge, publish, values
 from headrace.lake import catalog
 from headrace.lake.catalog import FileMoved
 from headrace.lake.merging import stage_merge
-from headrace.lake.schema import SchemaMismatch, ValueMismatch
+from headrace.lake.schema import SchemaMismatch, TargetTable, ValueMismatch
 from headrace.lake.tables import Deletes, KeyRefused, MergeRule, MergeState, SnapshotRule
 
 BY_ID = MergeRule(keys=("id",))
@@ -191,9 +191,7 @@ def test_a_merge_that_another_change_overtook_is_refused_and_done_again(lake: La
         lake.session,
         values([(1, "late")], "id, note"),
         None,
-        table_name="t",
-        table=lake.table("t"),
-        evolve=False,
+        target=TargetTable("t", lake.table("t")),
         rule=BY_ID,
         state=state,
     )

@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from lakelab import Lake
 
-from headrace.lake.schema import CodeTypes, SchemaMismatch
+from headrace.lake.schema import CodeTypes, SchemaMismatch, TargetTable
 from headrace.lake.session import DuckDBSession
 from headrace.lake.small_files import SMALL_BYTES_MAX, stage_batch
 from headrace.lake.staging import hash_partitions, stage
@@ -49,11 +49,8 @@ def _small(
     return stage_batch(
         session,
         rows,
+        target=TargetTable("t", table, code=CodeTypes()),
         partitions=((key, rows.num_rows),),
-        table_name="t",
-        table=table,
-        evolve=False,
-        code=CodeTypes(),
     )
 
 
@@ -65,11 +62,9 @@ def _by_duckdb(
         return stage(
             session,
             "SELECT * FROM rows",
-            table_name="t",
+            target=TargetTable("t", table, code=CodeTypes()),
             partition=key,
-            table=table,
             hashed=False,
-            code=CodeTypes(),
         )
     finally:
         session.connection.unregister("rows")

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from lakelab import Lake
 
-from headrace.lake.schema import COLUMNS_MAX, SchemaMismatch
+from headrace.lake.schema import COLUMNS_MAX, SchemaMismatch, TargetTable
 from headrace.lake.sqltext import relation_sql
 from headrace.lake.staging import (
     HASHED_BYTES_MAX,
@@ -404,7 +404,7 @@ def test_a_file_of_a_link_in_the_tables_folder_is_never_made(lake: Lake, tmp_pat
         "a b",
         "-rf",
     ):
-        staged, _ = stage(lake.session, "SELECT 1 AS a", table_name=name, partition="k", table=None)
+        staged, _ = stage(lake.session, "SELECT 1 AS a", target=TargetTable(name), partition="k")
         path = (lake.data_folder / staged.path).resolve()
         assert path.is_file()
         assert path.parent.parent == lake.data_folder / "main"

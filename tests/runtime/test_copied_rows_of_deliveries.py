@@ -13,6 +13,7 @@ import pytest
 
 from headrace.checks import Audit, metrics
 from headrace.checks.audit import AuditRequest, audit
+from headrace.lake.schema import TargetTable
 from headrace.lake.session import DuckDBSession
 from headrace.lake.staging import stage
 from headrace.model import CheckSpec, Place
@@ -69,7 +70,7 @@ def test_copies_are_counted_as_if_every_column_was(_number: int, tmp_path: Path)
     casts = ", ".join(f"CAST({name} AS {type_}) AS {name}" for name, type_ in COLUMNS.items())
     with DuckDBSession(tmp_path / "lake", threads=1) as session:
         statement = f"SELECT {casts} FROM (VALUES {cells}) AS drawn({', '.join(COLUMNS)})"
-        staged, table = stage(session, statement, None, table_name="t", partition="*", table=None)
+        staged, table = stage(session, statement, target=TargetTable("t"), partition="*")
         audited = audit(session, staged, table, AuditRequest(checks=[], now_us=0))
         known = metrics.decoded(
             with_copies(audited, session, StagedRows.whole(staged), table).metrics
@@ -93,7 +94,7 @@ def test_the_audit_counts_repeated_rows_in_its_own_scan(
     """Would catch: another aggregate's value taken for the count, in sampled files too, or a second
     query for what the scan knows."""
     with DuckDBSession(tmp_path / "lake", threads=1) as session:
-        staged, table = stage(session, query, None, table_name="t", partition="*", table=None)
+        staged, table = stage(session, query, target=TargetTable("t"), partition="*")
 
         def audited(checks: list[CheckSpec], *, repeated: bool) -> Audit:
             request = AuditRequest(checks=checks, now_us=0)

@@ -11,6 +11,7 @@ from headrace.engine import AttemptScope, InputData
 from headrace.engine.logs import OutputPipes
 from headrace.lake import ColumnLookup, FileRef
 from headrace.lake.row_routing import bounds_of, key_expression
+from headrace.lake.schema import TargetTable
 from headrace.lake.staging import KeyExpression, stage
 from headrace.model import CheckSpec, Grain, Place, SqlBody
 from headrace.model.intervals import interval_of
@@ -43,7 +44,7 @@ class WorkerBench:
     def rows(self, name: str, select: str, key: str = "*") -> InputData:
         """Rows of a node as they would have been published, all in one partition."""
         staged, table = stage(
-            self.context.session(ZONE), select, table_name=name, partition=key, table=None
+            self.context.session(ZONE), select, target=TargetTable(name), partition=key
         )
         return InputData(
             name, (FileRef(staged.path, lookup=ColumnLookup.SAME),), table.columns[1:], staged.rows
@@ -59,7 +60,7 @@ class WorkerBench:
             key_expression("day", [bounds_of(key, Grain.DAY, ZONE, "DATE") for key in keys]), keys
         )
         staged, table = stage(
-            self.context.session(ZONE), select, table_name=name, partition=partition, table=None
+            self.context.session(ZONE), select, target=TargetTable(name), partition=partition
         )
         data = InputData(
             name, (FileRef(staged.path, lookup=ColumnLookup.SAME),), table.columns[1:], staged.rows

@@ -17,6 +17,7 @@ from state_kinds import ONLY_SQLITE
 
 from headrace.lake import catalog
 from headrace.lake.catalog import CatalogChange
+from headrace.lake.schema import TargetTable
 from headrace.lake.session import DuckDBSession
 from headrace.lake.staging import stage
 from headrace.model import Settings, StoreError
@@ -62,13 +63,7 @@ class Project:
                 for at, key in enumerate(keys):
                     known = catalog.table(tx, "t", None)
                     staged, table = stage(
-                        session,
-                        "select 1 as n",
-                        None,
-                        table_name="t",
-                        partition=key,
-                        table=known,
-                        evolve=False,
+                        session, "select 1 as n", target=TargetTable("t", known), partition=key
                     )
                     change = CatalogChange.begin(tx, at + 1)
                     if known is None:

@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 from headrace.lake import catalog
-from headrace.lake.schema import propose
+from headrace.lake.schema import TargetTable
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "runtime"))
 
@@ -24,7 +24,7 @@ def _widen_as_earlier_versions(lab: Lab) -> None:
         tx.execute("BEGIN IMMEDIATE")
         change = catalog.CatalogChange.begin(tx, 1)
         widened = [("order_id", "VARCHAR"), ("amount", "DOUBLE"), ("day", "DATE")]
-        change.evolve_table(propose("clean", widened, table, evolve=True))
+        change.evolve_table(TargetTable("clean", table, evolve=True).fitting(widened))
         change.finish("headrace", "publish")
         tx.execute("COMMIT")
 

@@ -23,6 +23,7 @@ from headrace.engine import InputData
 from headrace.lake import PARTITION_COLUMN, FileRef, LakeTable
 from headrace.lake.catalog.columns import ids_of
 from headrace.lake.reading import read
+from headrace.lake.schema import TargetTable
 from headrace.lake.sqltext import relation_sql
 from headrace.lake.staging import stage
 from headrace.model import PartitionSpec, Place, Source
@@ -124,9 +125,8 @@ class Lake:
         staged, table = stage(
             session,
             f"select * from ({relation_sql(self.files, columns)}) as source",
-            table_name="asset",
+            target=TargetTable("asset"),
             partition="*",
-            table=None,
         )
         return self.rows([FileRef(staged.path)], table)
 

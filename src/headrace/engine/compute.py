@@ -54,7 +54,7 @@ from headrace.lake import FileRef, LakeColumn, LakeTable, Replacement, StagedFil
 from headrace.lake.faulty_plans import refuse_faulty_plan
 from headrace.lake.merging import stage_merge
 from headrace.lake.row_routing import bounds_of, key_expression
-from headrace.lake.schema import CodeTypes, SchemaMismatch, ValueMismatch
+from headrace.lake.schema import CodeTypes, SchemaMismatch, TargetTable, ValueMismatch
 from headrace.lake.session import without_semicolons
 from headrace.lake.small_files import stage_batch
 from headrace.lake.sqltext import quote, source_sql, tables_in
@@ -421,11 +421,8 @@ def _small(
         staged = stage_batch(
             session,
             rows,
+            target=_target(task),
             partitions=partitions,
-            table_name=task.scope.asset,
-            table=task.table,
-            evolve=task.evolve,
-            code=code_types(task),
         )
     return None if staged is None else AssetOutput(Measures(), *staged)
 
@@ -457,18 +454,14 @@ def _rows(
     alike: Hashable = None,
 ) -> AssetOutput:
     """Stage the computed rows as a partition, or as changes of the table for a merge."""
-    name = task.scope.asset
     if task.merge is not None and task.state is not None:
         merged = stage_merge(
             session,
             select_sql,
             parameters,
-            table_name=name,
-            table=task.table,
-            evolve=task.evolve,
+            target=_target(task),
             rule=task.merge,
             state=task.state,
-            code=code_types(task),
         )
         return AssetOutput(
             Measures(), merged.staged, merged.table, merged.replacement, merged.files
@@ -490,21 +483,17 @@ def _stage(
         session,
         select_sql,
         parameters,
-        table_name=task.scope.asset,
+        target=_target(task),
         partition=partition,
-        table=task.table,
-        evolve=task.evolve,
         hashed=False,
         alike=alike,
-        code=code_types(task),
     )
 
 
-def code_types(task: BodyTask) -> CodeTypes | None:
-    """Return how Python's and commands' types become the table's; None for SQL, which has types."""
-    if isinstance(task.body, SqlBody):
-        return None
-    return CodeTypes(declared_types(task))
+def _target(task: BodyTask) -> TargetTable:
+    """Return the asset's table; what Python and commands compute has no types of its own."""
+    code = None if isinstance(task.body, SqlBody) else CodeTypes(declared_types(task))
+    return TargetTable(task.scope.asset, task.table, task.evolve, code)
 
 
 def _files(

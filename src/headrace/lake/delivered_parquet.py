@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from headrace.lake import parquet_footer
 from headrace.lake.files import file_written
 from headrace.lake.parquet_footer import Bounds, ColumnSchema, Contents, RowGroup, Unusable
-from headrace.lake.schema import Given, check_names, propose
+from headrace.lake.schema import Given, TargetTable
 from headrace.lake.sqltext import AS_WRITTEN, literal, quote
 from headrace.lake.staging import described_file
 from headrace.lake.tables import PARTITION_COLUMN, LakeTable, StagedFile, new_path
@@ -73,10 +73,8 @@ def stage_delivered(
     path: Path,
     columns: Given,
     *,
-    table_name: str,
+    target: TargetTable,
     partition: str,
-    table: LakeTable | None,
-    evolve: bool,
 ) -> tuple[StagedFile, LakeTable] | None:
     """Stage the file at `path`, which has these columns, as one partition; None if it can't be.
 
@@ -84,27 +82,26 @@ def stage_delivered(
     """
     if path.stat().st_size < BYTES_MIN:
         return None
-    check_names(table_name, columns)
-    target = propose(table_name, columns, table, evolve=evolve)
-    if [(column.name, column.type) for column in target.columns[1:]] != list(columns):
+    table = target.fitting(columns)
+    if [(column.name, column.type) for column in table.columns[1:]] != list(columns):
         return None
-    relative = new_path(target)
+    relative = new_path(table)
     place = session.data_folder / relative
     place.parent.mkdir(parents=True, exist_ok=True)
     try:
         with _opened(path) as (source, size):
             contents = parquet_footer.read_contents(source, size)
             values = _columns_of_values(contents, columns)
-            written = _write(session, place, source, contents, values, target, partition)
+            written = _write(session, place, source, contents, values, table, partition)
         file_written()
-        staged = described_file(session, relative, written, target, partition, hashed=False)
+        staged = described_file(session, relative, written, table, partition, hashed=False)
     except Unusable:
         place.unlink(missing_ok=True)
         return None
     except BaseException:
         place.unlink(missing_ok=True)
         raise
-    return staged, target
+    return staged, table
 
 
 @contextmanager

@@ -18,13 +18,11 @@ import msgspec
 
 from headrace.lake.files import footer_hash, read_tail, seal
 from headrace.lake.schema import (
-    CodeTypes,
     Given,
     SchemaMismatch,
+    TargetTable,
     carried,
     cast_columns,
-    check_names,
-    propose,
 )
 from headrace.lake.session import DuckDBSession
 from headrace.lake.sqltext import AS_WRITTEN, literal, numbered_sql, quote
@@ -79,17 +77,14 @@ class StagedMerge(msgspec.Struct, frozen=True):
     files: tuple[FileRef, ...]
 
 
-def stage_merge(  # noqa: PLR0913 - all but the first three arguments are keyword-only
+def stage_merge(
     session: DuckDBSession,
     select_sql: str,
     parameters: Parameters,
     *,
-    table_name: str,
-    table: LakeTable | None,
-    evolve: bool,
+    target: TargetTable,
     rule: MergeRule,
     state: MergeState,
-    code: CodeTypes | None = None,
 ) -> StagedMerge:
     """Run the asset's query, and stage its changes to the table.
 
@@ -97,14 +92,11 @@ def stage_merge(  # noqa: PLR0913 - all but the first three arguments are keywor
     """
     body, described = describe(session, select_sql, parameters)
     table_columns = _without_flag(described, rule)
-    check_names(table_name, table_columns)
-    target = propose(
-        table_name, (*table_columns, *_added(table_columns, rule)), table, evolve=evolve, code=code
-    )
-    work = _Merge(session, target, rule, state)
+    table = target.fitting((*table_columns, *_added(table_columns, rule)))
+    work = _Merge(session, table, rule, state)
     try:
         work.take(body, parameters, table_columns)
-        with refused(target):
+        with refused(table):
             return work.staged()
     except BaseException:
         work.undo()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -103,7 +104,7 @@ class CodeTypes(msgspec.Struct, frozen=True):
     declared: tuple[tuple[str, str], ...] = ()
 
 
-def check_names(table_name: str, columns: Given) -> None:
+def _check_names(table_name: str, columns: Given) -> None:
     """Raise SchemaMismatch for column names or a number of columns that a table can't have.
 
     Refused are empty names, names that differ only in case, the system column's name, and no or too
@@ -134,30 +135,35 @@ def check_names(table_name: str, columns: Given) -> None:
         )
 
 
-def propose(
-    table_name: str,
-    columns: Given,
-    table: LakeTable | None,
-    *,
-    evolve: bool,
-    code: CodeTypes | None = None,
-) -> LakeTable:
-    """Return the table for these columns: a new one, `table` itself, or `table` changed to fit.
+class TargetTable(NamedTuple):
+    """The table that rows are computed for: a new one called `name`, or `table`.
 
-    The table changes only with `evolve`; with `code`, wider numbers widen its columns. Raises
-    SchemaMismatch if columns are missing or new and may not change, and UnsupportedType.
+    With `evolve` it changes to fit the rows. `code` is given if Python or a command computes them.
     """
-    target_columns = _wanted(columns, code)
-    if table is None:
-        return LakeTable(
-            table_name, _numbered([LakeColumn(PARTITION_COLUMN, "VARCHAR", 1)], target_columns, 2)
-        )
-    if evolve:
-        return _evolved(table, target_columns)
-    _check_same_names(table, target_columns)
-    if code is None:
-        return table
-    return _widened(table, {name.lower(): kind for name, kind in target_columns})
+
+    name: str
+    table: LakeTable | None = None
+    evolve: bool = False
+    code: CodeTypes | None = None
+
+    def fitting(self, columns: Given) -> LakeTable:
+        """Return the table for these columns: a new one, `table` itself, or `table` changed.
+
+        Without `evolve`, wider numbers alone change it, and only with `code`. Raises
+        SchemaMismatch for names that a table can't have and for columns that are missing or new
+        and may not be, and UnsupportedType.
+        """
+        _check_names(self.name, columns)
+        target_columns = _wanted(columns, self.code)
+        if self.table is None:
+            partition = LakeColumn(PARTITION_COLUMN, "VARCHAR", 1)
+            return LakeTable(self.name, _numbered([partition], target_columns, 2))
+        if self.evolve:
+            return _evolved(self.table, target_columns)
+        _check_same_names(self.table, target_columns)
+        if self.code is None:
+            return self.table
+        return _widened(self.table, {name.lower(): kind for name, kind in target_columns})
 
 
 def _check_same_names(table: LakeTable, wanted: list[tuple[str, Type]]) -> None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from headrace.lake.catalog.columns import lower_bound, upper_bound
 from headrace.lake.files import TAIL_BYTES, file_written, footer_hash
-from headrace.lake.schema import CodeTypes, Given, check_names, propose
+from headrace.lake.schema import Given, TargetTable
 from headrace.lake.staging import empty_hash
 from headrace.lake.tables import (
     PARTITION_COLUMN,
@@ -55,10 +55,7 @@ def stage_batch(
     rows: pa.RecordBatch,
     *,
     partitions: Sequence[tuple[str, int]],
-    table_name: str,
-    table: LakeTable | None,
-    evolve: bool,
-    code: CodeTypes | None,
+    target: TargetTable,
 ) -> tuple[StagedFile, LakeTable] | None:
     """Write rows like `staging.stage`, which has the meaning of the other arguments.
 
@@ -73,24 +70,23 @@ def stage_batch(
     columns = _query_columns(rows)
     if columns is None or not rows.num_rows or rows.nbytes > SMALL_BYTES_MAX:
         return None
-    check_names(table_name, columns)
-    target = propose(table_name, columns, table, evolve=evolve, code=code)
+    table = target.fitting(columns)
     places = {name.lower(): (place, kind) for place, (name, kind) in enumerate(columns)}
-    sources = [places[column.name.lower()] for column in target.columns[1:]]
+    sources = [places[column.name.lower()] for column in table.columns[1:]]
     if any(
-        kind != column.type for (_, kind), column in zip(sources, target.columns[1:], strict=True)
+        kind != column.type for (_, kind), column in zip(sources, table.columns[1:], strict=True)
     ):
         return None
     arrays = [_plain(rows.column(place)) for place, _ in sources]
     bounds = [known for array in arrays if (known := _bounds(array)) is not None]
     if len(bounds) < len(arrays):
         return None
-    content, sizes = _parquet(partitions, arrays, target.columns)
-    path = sealed_name(new_path(target), hashlib.sha256(content).hexdigest())
+    content, sizes = _parquet(partitions, arrays, table.columns)
+    path = sealed_name(new_path(table), hashlib.sha256(content).hexdigest())
     _write(session.data_folder / path, content)
     footer_bytes = int.from_bytes(content[-TAIL_BYTES:-4], "little")
     statistics = {PARTITION_COLUMN: _partition_statistics(partitions, sizes[0])}
-    described = zip(target.columns[1:], sizes[1:], arrays, bounds, strict=True)
+    described = zip(table.columns[1:], sizes[1:], arrays, bounds, strict=True)
     for column, size, array, column_bounds in described:
         statistics[column.name] = _statistics(column, size, array, column_bounds)
     staged = StagedFile(
@@ -99,11 +95,11 @@ def stage_batch(
         size_bytes=len(content),
         footer_bytes=footer_bytes,
         statistics=statistics,
-        partitions=_staged_partitions(partitions, target.columns),
-        columns=target.columns,
+        partitions=_staged_partitions(partitions, table.columns),
+        columns=table.columns,
         footer_hash=footer_hash(content[-(footer_bytes + TAIL_BYTES) :]),
     )
-    return staged, target
+    return staged, table
 
 
 def _partition_statistics(

@@ -26,13 +26,11 @@ from headrace.lake.catalog.columns import (
 from headrace.lake.encodings import FORMAT, is_readable, version_of
 from headrace.lake.files import file_written, footer_hash, read_tail, seal
 from headrace.lake.schema import (
-    CodeTypes,
     Given,
     SchemaMismatch,
+    TargetTable,
     carried,
     cast_columns,
-    check_names,
-    propose,
     value_mismatch,
 )
 from headrace.lake.session import DuckDBSession
@@ -270,25 +268,20 @@ class NoPartition(LakeError):
     code = "row_outside_partition"
 
 
-def stage(  # noqa: PLR0913 - all but the first three arguments are keyword-only
+def stage(
     session: DuckDBSession,
     select_sql: str,
     parameters: Parameters = None,
     *,
-    table_name: str,
+    target: TargetTable,
     partition: Partition,
-    table: LakeTable | None,
-    evolve: bool = False,
     hashed: bool = True,
     alike: Hashable = None,
-    code: CodeTypes | None = None,
 ) -> tuple[StagedFile, LakeTable]:
     """Compute `select_sql` into `main/<table>/<uuid>.parquet`, with `_partition` as first column.
 
-    Columns are matched with `table`'s by name and cast; a cast that would change a value is
-    refused. With `table` None a new table is proposed, with `evolve` one that fits the computed
-    columns. `code` is given if Python or a command computed the rows. Returns the file and the
-    table that it was written for.
+    Columns are matched with the table's by name and cast; a cast that would change a value is
+    refused. Returns the file and the table that it was written for.
 
     `hashed=False` leaves the content hash of a single partition to the next scan of the file.
     Statements with the same `alike` have the same columns whatever files they read, and are
@@ -301,17 +294,16 @@ def stage(  # noqa: PLR0913 - all but the first three arguments are keyword-only
     query_columns = _described(session, body, parameters, alike)
     if isinstance(partition, KeyExpression) and partition.column:
         query_columns = tuple(item for item in query_columns if item[0] != partition.column)
-    check_names(table_name, query_columns)
-    target = propose(table_name, query_columns, table, evolve=evolve, code=code)
-    partition = partition(target) if callable(partition) else partition
+    table = target.fitting(query_columns)
+    partition = partition(table) if callable(partition) else partition
     key = (
         _constant(partition) if isinstance(partition, str) else f"CAST({partition.sql} AS VARCHAR)"
     )
     rows = (
         f"SELECT {key} AS {quote(PARTITION_COLUMN)},"
-        f" {', '.join(cast_columns(query_columns, target))} FROM ({body}\n) AS body"
+        f" {', '.join(cast_columns(query_columns, table))} FROM ({body}\n) AS body"
     )
-    return _write(session, rows, parameters, target, partition, hashed=hashed), target
+    return _write(session, rows, parameters, table, partition, hashed=hashed), table
 
 
 def describe(session: DuckDBSession, select_sql: str, parameters: Parameters) -> tuple[str, Given]:

@@ -11,7 +11,7 @@ import msgspec
 from headrace.checks.drift import conversion_at, in_force
 from headrace.compiler.project_files import ProjectFiles
 from headrace.lake import LakeTable, catalog
-from headrace.lake.schema import propose
+from headrace.lake.schema import TargetTable
 from headrace.model import ContractColumn, Project, Source
 from headrace.model.errors import LakeError
 from headrace.model.export_problems import exported
@@ -309,7 +309,7 @@ def _retyped(
         if table is None or columns is None:
             continue
         with suppress(LakeError):  # the attempt says what is wrong with the columns
-            target = propose(name, columns, table, evolve=True)
+            target = TargetTable(name, table, evolve=True).fitting(columns)
             if target.retyped:
                 yield name, _other_types(table, target)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from headrace.lake import ColumnLookup, FileRef, LakeColumn, LakeTable, StagedFile
+from headrace.lake.schema import TargetTable
 from headrace.lake.session import DuckDBSession
 from headrace.lake.sqltext import relation_sql
 from headrace.lake.staging import count_partitions, hash_partitions, stage, stage_rewrite
@@ -178,10 +179,8 @@ def _copy_part(
     staged, target = stage(
         session,
         rows,
-        table_name=job.node,
+        target=TargetTable(job.node, table, evolve=first and table is not None),
         partition=part.key,
-        table=table,
-        evolve=first and table is not None,
         hashed=False,
     )
     content = staged.partitions[0].content_hash

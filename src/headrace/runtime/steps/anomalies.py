@@ -38,7 +38,7 @@ from headrace.model.errors import BESIDES, DELIVERED_AS, SIZE
 from headrace.model.partitions import SEPARATOR
 from headrace.runtime.messages import AnomalyContext, IngestTask
 from headrace.runtime.steps.drift import Drifting
-from headrace.runtime.steps.expected_schemas import needs_room
+from headrace.runtime.steps.expected_schemas import target_of
 from headrace.runtime.steps.repeated_rows import (
     StagedRows,
     with_copies,
@@ -310,14 +310,10 @@ def further_facts(
             staged, table = stage(
                 session,
                 prepared.select_sql,
-                table_name=task.source.name,
-                partition=(
-                    key_of_rows(task.source, prepared.schema.columns, task.keys)
-                    if is_routed_by_rows(task.source)
-                    else task.found.partition
-                ),
-                table=task.table,
-                evolve=task.evolve or needs_room(prepared.schema, task.table),
+                target=target_of(task, prepared.schema),
+                partition=key_of_rows(task.source, prepared.schema.columns, task.keys)
+                if is_routed_by_rows(task.source)
+                else task.found.partition,
             )
         except (CannotRead, LakeError, duckdb.ConversionException, duckdb.InvalidInputException):
             return ()  # the delivery has other faults that prevent reading

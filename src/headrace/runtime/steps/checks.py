@@ -25,6 +25,7 @@ from headrace.lake import (
     StagedFile,
     as_other_columns,
 )
+from headrace.lake.schema import TargetTable
 from headrace.lake.session import DuckDBSession
 from headrace.lake.sqltext import source_sql
 from headrace.lake.staging import stage, write_rows
@@ -230,7 +231,7 @@ def _evaluated(
     try:
         with defined(session, view.macros):
             file, columns = stage(
-                session, source_sql(data), table_name=name, partition="*", table=None, hashed=False
+                session, source_sql(data), target=TargetTable(name), partition="*", hashed=False
             )
         try:
             with lent(session, view.macros):

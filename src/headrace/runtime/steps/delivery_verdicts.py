@@ -86,18 +86,25 @@ def _has_rows_of_none(staged: StagedFile) -> bool:
     return any(part.key == NOWHERE for part in staged.partitions)
 
 
-def concluded(  # noqa: PLR0913, PLR0917 - a delivery in all its forms, called at one place
+class ReadDelivery(NamedTuple):
+    """A delivery's stored bytes, what was read of them, and how that differs from the agreement."""
+
+    copy: RawCopy
+    prepared: PreparedDelivery
+    drifting: Drifting
+
+
+def concluded(
     task: IngestTask,
     context: WorkerContext,
     session: DuckDBSession,
-    prepared: PreparedDelivery,
+    delivery: ReadDelivery,
     staged: StagedFile,
     table: LakeTable,
     result: Audit,
-    copy: RawCopy,
-    drifting: Drifting,
 ) -> StagedOutcome | WithheldOutcome:
     """Return the outcome of a delivery that was read, staged and audited."""
+    copy, prepared, drifting = delivery
     around = msgspec.structs.replace(task.around, of_columns=_decided(task, drifting))
     larger = LargerSample(session, staged, table, task.source.timezone, task.classified)
     history = MetricHistory(task.history, task.source.partition.grain)

@@ -10,8 +10,10 @@ from headrace.connect import SourceSchema
 from headrace.connect.deliveries import Format
 from headrace.connect.prepared import PreparedDelivery
 from headrace.lake import LakeColumn, LakeTable
+from headrace.lake.schema import TargetTable
 from headrace.lake.types import parse, widens, widens_where_exact
 from headrace.model import ContractColumn
+from headrace.runtime.messages import IngestTask
 
 
 def declared_at(promised: Sequence[ContractColumn]) -> dict[str, str]:
@@ -77,6 +79,12 @@ def needs_room(schema: SourceSchema, table: LakeTable | None) -> bool:
         column.name.lower() not in has or _wants_room(has[column.name.lower()], column.type)
         for column in schema.columns
     )
+
+
+def target_of(task: IngestTask, schema: SourceSchema) -> TargetTable:
+    """Return the source's table, which changes where it can't hold the delivery's columns."""
+    evolve = task.evolve or needs_room(schema, task.table)
+    return TargetTable(task.source.name, task.table, evolve)
 
 
 def delivered_names(prepared: PreparedDelivery) -> set[str]:

@@ -61,9 +61,9 @@ from headrace.runtime.steps.checks import (
     without_faulty_rows,
 )
 from headrace.runtime.steps.delivery_bytes import bytes_of
-from headrace.runtime.steps.delivery_verdicts import concluded
+from headrace.runtime.steps.delivery_verdicts import ReadDelivery, concluded
 from headrace.runtime.steps.drift import READINGS_MAX, Drifting
-from headrace.runtime.steps.expected_schemas import needs_room
+from headrace.runtime.steps.expected_schemas import target_of
 from headrace.runtime.steps.repeated_rows import (
     StagedRows,
     with_copies,
@@ -379,7 +379,8 @@ def _staged(
     result = with_copies(result, session, rows, table)
     result = with_repeated_values(result, session, rows, table, task.neighbours)
     result = with_views(result, task.check_data.views, session, staged, table, task.now_us)
-    outcome = concluded(task, context, session, prepared, staged, table, result, copy, drifting)
+    delivery = ReadDelivery(copy, prepared, drifting)
+    outcome = concluded(task, context, session, delivery, staged, table, result)
     if not isinstance(outcome, StagedOutcome):
         declared = DeclaredChecks(source.checks, promised, task.promised or ())
         earlier = EarlierPartition(task.earlier, task.keys, source.timezone)
@@ -424,7 +425,7 @@ def _stage(
     task: IngestTask, session: DuckDBSession, prepared: PreparedDelivery
 ) -> tuple[StagedFile, LakeTable, int]:
     """Return the staged file, its table, and the number of rows that were left out."""
-    evolve = task.evolve or needs_room(prepared.schema, task.table)
+    target = target_of(task, prepared.schema)
     if is_routed_by_rows(task.source):
         select_sql, left_out = _without_replaced(task, session, prepared)
         partition: Partition = key_of_rows(task.source, prepared.schema.columns, task.keys)
@@ -436,20 +437,16 @@ def _stage(
                 session,
                 path,
                 columns,
-                table_name=task.source.name,
+                target=target,
                 partition=task.found.partition,
-                table=task.table,
-                evolve=evolve,
             )
             if staged is not None:
                 return *staged, 0
     file, table = stage(
         session,
         select_sql,
-        table_name=task.source.name,
+        target=target,
         partition=partition,
-        table=task.table,
-        evolve=evolve,
         hashed=is_routed_by_rows(task.source),
         alike=(task.source.name, prepared.schema),
     )

@@ -32,6 +32,7 @@ from headrace.engine import InputData, Measures
 from headrace.engine.macros import lent
 from headrace.engine.processes import Meter
 from headrace.lake import FileRef, LakeTable, StagedFile
+from headrace.lake.schema import TargetTable
 from headrace.lake.session import DuckDBSession
 from headrace.lake.sqltext import quote, relation_sql
 from headrace.lake.staging import KeyExpression, stage
@@ -236,11 +237,10 @@ def _stage(batch: _Batch, deliveries: Sequence[_Delivery]) -> tuple[StagedFile, 
     return stage(
         batch.session,
         batch.files.select_sql(keys, PARTITION_COLUMN),
-        table_name=source.name,
+        target=TargetTable(source.name, batch.first.table),
         partition=KeyExpression(
             quote(PARTITION_COLUMN), tuple(keys.values()), column=PARTITION_COLUMN
         ),
-        table=batch.first.table,
         hashed=False,
         alike=(source.name, batch.prepared.schema, PARTITION_COLUMN),
     )

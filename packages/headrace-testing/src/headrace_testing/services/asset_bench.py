@@ -35,6 +35,7 @@ from headrace.extension import (
     worker_settings,
 )
 from headrace.lake import PARTITION_COLUMN, FileRef, LakeColumn, LakeTable
+from headrace.lake.schema import TargetTable
 from headrace.lake.session import DuckDBSession
 from headrace.lake.session import DuckDBSession as DuckDB
 from headrace.lake.staging import stage
@@ -206,7 +207,7 @@ class TypedTableBuilder:
 
         try:
             staged, table = stage(
-                self._session, sql, None, table_name=name, partition="*", table=None, hashed=False
+                self._session, sql, target=TargetTable(name), partition="*", hashed=False
             )
         except duckdb.Error as error:
             raise BadRows(

@@ -86,6 +86,7 @@ HOW_TO = {
         "figures",
         "document",
         "diagrams",
+        "board",
         "simplify",
         "what-if",
         "badges",

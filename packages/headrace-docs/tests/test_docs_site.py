@@ -11,7 +11,6 @@ import pytest
 from documented_shop import LONG, NOW, RTL, UNSEEN_VALUE, Parsed, opened
 
 from headrace.cli.main import run
-from headrace.extension import Silent, apply
 from headrace.model import HeadraceError, Refused, UsageError
 from headrace.services.status import status
 from headrace_docs.responses.description import Description
@@ -197,20 +196,9 @@ def test_an_empty_project_has_a_site(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert not out.exists()
 
 
-def test_a_diagram_has_what_ran_and_what_did_not(shop: Path, tmp_path: Path) -> None:
+def test_a_diagram_has_what_ran_and_what_did_not(changed_shop: Path) -> None:
     """Would catch: a line for what never ran, a vanished asset that isn't there, or a hidden one."""
-    root = tmp_path / "shop"
-    shutil.copytree(shop, root)
-    (root / "assets/secret_margin.sql").unlink()
-    (root / "consumers.yaml").write_text(
-        "- {consumer: morning-report, owner: core, reads: [later], due: '05:00'}\n"
-    )
-    (root / "assets/later.sql").write_text(
-        "/* headrace\nowner: core\ndomain: sales\npartition: {by: day, column: day}\n"
-        "start: '2026-01-01'\n*/\nselect day, id from clean\n"
-    )
-    session = opened(root)
-    apply(session, confirm=lambda _: True, progress=Silent())
+    root = changed_shop
     response = drawn(flow(opened(root), "sales"))
     kinds = {node.node: (node.kind, node.rows) for node in response.nodes}
     assert kinds["orders"] == ("source", 4)

@@ -106,7 +106,7 @@ _HOMES = {
     "of_error": "headrace.model.texts",
     # Declarations and files of a project.
     **dict.fromkeys(("Asset", "Contract", "Project", "Settings", "Source"), "headrace.model"),
-    "Duration": "headrace.model.times",
+    **dict.fromkeys(("Duration", "local_instant_us"), "headrace.model.times"),
     "memory_in_bytes": "headrace.model.fields",
     **dict.fromkeys(("Fields", "LocatedMapping"), "headrace.model.fields"),
     "load_yaml": "headrace.model.parsing",

@@ -73,6 +73,7 @@ from headrace.model.texts import marked as marked
 from headrace.model.texts import of_error as of_error
 from headrace.model.texts import plain as plain
 from headrace.model.times import Duration as Duration
+from headrace.model.times import local_instant_us as local_instant_us
 from headrace.model.wording import counted as counted
 from headrace.model.wording import few as few
 from headrace.plan import Compilation as Compilation

@@ -16,6 +16,7 @@ from headrace.extension import (
     terminal_command,
 )
 from headrace_docs.exchange.formats import FORMATS
+from headrace_docs.responses.comparison import ProjectComparison
 from headrace_docs.responses.description import ExchangeResponse, SiteResponse
 from headrace_docs.responses.flow import FlowResponse
 
@@ -124,9 +125,57 @@ def _render_exchange(response: ExchangeResponse, page: CommandOutput) -> None:
     )
 
 
+@terminal_command("headrace_docs.services.comparison:compared_periods")
+def _diff(
+    invocation: Invocation,
+    before: str,
+    after: str = "now",
+    out: Annotated[
+        Path | None, Option("--out", metavar="DIR", help="where a page to be printed is written")
+    ] = None,
+    role: As = None,
+    window: str = "30d",
+) -> int:
+    """Show what changed between two versions or times, who decided it, and whether it helped.
+
+    The period of a version is the time in which it was applied, of a date or time the window before
+    it. A figure is better or worse if its median by day is outside of all days before.
+    """
+    from headrace_docs.services.comparison import compared_periods
+    from headrace_docs.services.folders import write_folder
+    from headrace_docs.services.site import reader_as
+    from headrace_docs.site.comparison_page import comparison_page
+
+    session = invocation.session
+    reader = reader_as(session, role)
+    response = compared_periods(session, before, after, window=window, reader=reader)
+    if out is not None:
+        write_folder(session, out, "docs diff", [("comparison.html", comparison_page(response))])
+    invocation.show(response, _render_comparison)
+    return 0
+
+
+def _render_comparison(response: ProjectComparison, page: CommandOutput) -> None:
+    from headrace_docs.site.comparison_page import spread_text
+
+    for name, period in (("before", response.before), ("after", response.after)):
+        bounds = f"{period.since:%Y-%m-%d %H:%M} to {period.until:%Y-%m-%d %H:%M}"
+        page.facts(f"{name}: {period.point}", bounds)
+    for each in response.figures:
+        style = {"better": "good", "worse": "warn"}.get(each.verdict, "")
+        page.say(f"{each.figure}: {each.verdict}", style)
+        page.say(f"{spread_text(each.before)} → {spread_text(each.after)}", indent=2)
+    for change in response.decisions or ():
+        files = len(change.added) + len(change.changed) + len(change.removed)
+        page.say(
+            f"version {change.version} by {change.by}, {change.at:%Y-%m-%d %H:%M},"
+            f" {counted(files, 'file')}"
+        )
+
+
 docs_command = CommandGroup(
     "Files that describe the project, made of what is applied and what ran.",
-    {"build": _build, "diagram": _diagram, "export": _export},
+    {"build": _build, "diagram": _diagram, "diff": _diff, "export": _export},
     group="look",
     summary="write a site about the project, made of what is applied and what ran",
 )

@@ -121,7 +121,7 @@ def describe(
         incidents=rendered(incidents(session, every=True), hidden),
         terms=terms,
         problems=problems,
-        changes=None if limited else list(_changes(versions(session))),
+        changes=None if limited else _changes(session),
     )
 
 
@@ -335,10 +335,20 @@ def _column_lineage(
 # Applied versions
 
 
-def _changes(rows: Sequence[VersionRow]) -> Iterator[AppliedChange]:
-    """Yield each version with the files that differ from the one before, newest first."""
+def _changes(session: ProjectSession) -> list[AppliedChange]:
+    rows = versions(session)
+    return list(applied_changes(rows, rows))
+
+
+def applied_changes(
+    rows: Sequence[VersionRow], among: Sequence[VersionRow]
+) -> Iterator[AppliedChange]:
+    """Yield some versions with the files that differ from the one before, newest first."""
+    chosen = {row.version for row in among}
     befores = [*rows[1:], None] if rows else []
     for row, before in zip(rows, befores, strict=True):
+        if row.version not in chosen:
+            continue
         old = {} if before is None else {file.path: file.sha256 for file in before.files}
         new = {file.path: file.sha256 for file in row.files}
         at: datetime = row.at

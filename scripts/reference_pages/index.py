@@ -61,6 +61,7 @@ HOW_TO = {
         "partitions",
         "python-assets",
         "command-assets",
+        "python-requirements",
         "sandbox",
         "for-each",
         "defaults",

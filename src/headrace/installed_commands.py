@@ -26,6 +26,7 @@ IN_PACKAGES = {
     "mcp": "headrace-agents",
     "lsp": "headrace-lsp",
     "docs": "headrace-docs",
+    "lock": "headrace-python",
     "badge": "headrace-ui",
     **dict.fromkeys(
         (

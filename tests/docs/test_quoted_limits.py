@@ -255,6 +255,7 @@ QUOTED = [
         "docs/how-to/python-assets.md",
         f"the last calls were short, {1_000 * scheduler_attempts.CALL_SECONDS:.0f} ms each at most",
     ),
+    ("docs/how-to/python-requirements.md", f"last {garbage.ENVIRONMENTS_KEPT.days} days"),
     ("docs/how-to/python-assets.md", f"more than {small_files.SMALL_BYTES_MAX // KIB} KiB"),
     ("docs/limits.md", f"at most {delivery_batches.DELIVERY_BYTES_MAX // KIB} KiB"),
     ("docs/limits.md", f"once {scheduler_attempts.HISTORY_NEEDED} intervals are published"),

@@ -28,8 +28,8 @@ HERE = Path(__file__).parent
 FILTER: Any = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
 """Python has filters since 3.11.4."""
 COMMANDS, KEPT = HERE / "commands", HERE / "kept"
-GO_ON = {"ci", "conformance", "demo", "serve", "dev", "lsp", "mcp"}
-"""Commands that make projects of their own, run programs, or go on until they are ended."""
+GO_ON = {"ci", "conformance", "demo", "serve", "dev", "lock", "lsp", "mcp"}
+"""Commands that make projects of their own, ask an index, run programs, or go on until they are ended."""
 LINES_SHOWN = 60
 RELEASES = os.environ.get("HEADRACE_FIXTURES") == "release"
 WRITES = RELEASES or os.environ.get("HEADRACE_FIXTURES") == "write"

@@ -12,6 +12,7 @@ from test_ledger_claims import attempt
 from headrace.ledger.account import Books
 from headrace.ledger.records import LedgerBackfill, LedgerDelivery, LedgerPublication, Try
 from headrace.model import Grain
+from headrace.plan.backfills import first_attempt_of
 from headrace.slo.declared_promises import Node
 from headrace.slo.obligations import EvaluationContext
 
@@ -100,7 +101,8 @@ def test_what_a_plan_stages_waited_for_what_it_staged_before() -> None:
     vendor's hours.
     """
     written, plan = Written(), LedgerBackfill(1, END + 1_000, END + 1_000)
-    for name, n, begins in (("s", 1, 1_000), ("a", 2, 1_020)):
+    before = first_attempt_of(plan.id)
+    for name, n, begins in (("s", before + 1, 1_000), ("a", before + 2, 1_020)):
         made = attempt(
             n,
             "published",
@@ -109,7 +111,6 @@ def test_what_a_plan_stages_waited_for_what_it_staged_before() -> None:
             END + begins + 20,
             run_us=20,
             plan=plan,
-            staged=True,
             delivery=1,
         )
         written.publish(name, FIRST, made, END + 1_050)

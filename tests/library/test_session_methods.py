@@ -17,7 +17,7 @@ from headrace.installed_commands import installed_tables
 from headrace.model.errors import Refused, UsageError
 from headrace.project.parameters import command_function, parameters_of, request_type
 
-TERMINAL_ONLY = {"ci", "conformance", "demo", "docs", "init", "lsp", "mcp", "serve", "dev"}
+TERMINAL_ONLY = {"ci", "conformance", "demo", "docs", "init", "lock", "lsp", "mcp", "serve", "dev"}
 """Commands that make a project, are a server, or run commands themselves."""
 METHODS = {row.session: path for path, row in COMMANDS.items() if row.session}
 PACKAGES = [

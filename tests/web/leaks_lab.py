@@ -358,6 +358,7 @@ NOT_ASKED = {
     "import": "reads a project of another tool",
     "init": "reads files before there is a project with roles",
     "keys": "answers with versions of keys",
+    "lock": "answers with names and versions of packages",
     "lsp": "answers with declarations, names and times of its user's own files",
     "mcp": "its answers are those of commands; rows come through `read`",
     "ab": "answers with numbers of rows; refused over columns that are hidden",

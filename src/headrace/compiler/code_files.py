@@ -15,6 +15,7 @@ import msgspec
 from headrace.compiler.project_files import SKIPPED_FOLDERS
 from headrace.model.python_code import ModuleFacts, facts_of
 from headrace.plan.closure import Listing
+from headrace.plan.requirements import Lock, parsed_lock
 
 # The project's folder as `closure` reads it. While everything that was read is unchanged, the
 # earlier result holds. Only folders that an import or a pattern looks into are listed, so a folder
@@ -97,6 +98,11 @@ class CodeTree:
         if sha256 not in self.facts_by_hash:
             self.facts_by_hash[sha256] = self._known_facts.get(sha256) or facts_of(self._read(path))
         return self.facts_by_hash[sha256]
+
+    def lock(self, path: str) -> Lock:
+        """Return what a lock of `requirements` says; raises OSError."""
+        self._file(path)
+        return parsed_lock(self._read(path).decode("utf-8", "replace"))
 
     def matches(self, pattern: str) -> Sequence[str]:
         """Return the files that a pattern names; for a folder, all files below it."""

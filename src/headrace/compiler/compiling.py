@@ -454,7 +454,11 @@ def _imported(assets: Iterable[Asset], code: Code, tree: CodeTree) -> dict[str, 
 
     With the first place of each. Imports in `try`, `if` and functions may never run.
     """
-    python = [asset.name for asset in assets if isinstance(asset.body, PythonBody)]
+    python = [
+        asset.name
+        for asset in assets
+        if isinstance(asset.body, PythonBody) and not asset.requirements
+    ]
     paths = dict.fromkeys(file.path for name in python for file in code_closure(code, name))
     places: dict[str, Place] = {}
     for path in paths:

@@ -124,6 +124,8 @@ class Measures(msgspec.Struct, frozen=True, gc=False):
     audit_seconds: float = 0.0
     publish_seconds: float = 0.0
     """The leader's time from receiving the result to publishing it, including the sync of files."""
+    environment_seconds: float = 0.0
+    """How long the environment of `requirements` was waited for, before `seconds` began."""
     peak_memory_bytes: int = 0
 
     def apart_from_audit(self, seconds: float) -> Measures:
@@ -362,6 +364,10 @@ class BodyTask(Protocol):
     def sandbox(self) -> CodeSandbox: ...
     @property
     def state(self) -> MergeState | None: ...
+    @property
+    def function(self) -> dict[str, Any]: ...
+    @property
+    def lock(self) -> str | None: ...
 
 
 def is_called_each(task: BodyTask) -> bool:

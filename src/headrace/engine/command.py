@@ -31,6 +31,7 @@ from headrace.engine.attempts import (
     COMMAND_FAILED,
     SHELL,
     AttemptScope,
+    BodyError,
     BodyTask,
     ComputedRows,
     DataFolders,
@@ -489,6 +490,8 @@ DONE, TRY_AGAIN_LATER = 0, 75
 EVENTS_BYTES_MAX = 1024 * 1024
 """The maximum number of bytes that are read of a command's events."""
 COMMAND_CHARACTERS_MAX = 200
+FAILURE = "failure.json"
+"""The file beside the context with the error of an asset's function, as a `BodyError`."""
 
 
 class CommandEventKind(enum.StrEnum):
@@ -577,7 +580,10 @@ def _one_try(
         data.name: _input(session, data, work / "inputs" / str(index), body.input_format)
         for index, data in enumerate(task.inputs)
     }
-    context.write_bytes(msgspec.json.encode(_context(task.scope, inputs, output), enc_hook=str))
+    given = _context(task.scope, inputs, output)
+    if task.function:
+        given["function"] = task.function
+    context.write_bytes(msgspec.json.encode(given, enc_hook=str))
     events.touch()
     variables = {"HEADRACE_CONTEXT": str(context), "HEADRACE_EVENTS": str(events)}
     environment = _variables(task) | variables
@@ -591,7 +597,8 @@ def _one_try(
     if log is not None:
         _log_events(events, log)
     if ended.code != DONE:
-        raise _without_script(body, code_root) or _unsuccessful(body, ended.code)
+        failure = _function_failure(context.with_name(FAILURE)) if task.function else None
+        raise failure or _without_script(body, code_root) or _unsuccessful(body, ended.code)
 
 
 def command_access(
@@ -703,6 +710,13 @@ def _without_script(body: CommandBody, code_root: Path) -> BodyFailed | None:
         everywhere=True,
     )
     return missing.of_machine() if Path(script).is_absolute() else missing
+
+
+def _function_failure(path: Path) -> BodyFailed | None:
+    """Return the failure that the process of a function wrote; None without a readable one."""
+    with contextlib.suppress(OSError, msgspec.DecodeError), path.open("rb") as file:
+        return BodyFailed(msgspec.json.decode(file.read(EVENTS_BYTES_MAX), type=BodyError))
+    return None
 
 
 def _unsuccessful(body: CommandBody, code: int) -> BodyFailed:

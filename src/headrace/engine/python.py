@@ -64,7 +64,11 @@ Such a child must not continue as a second worker.
 class Boundary:
     """Runs user code and turns its exceptions, including `SystemExit`, into failures."""
 
-    def __init__(self, code_root: Path, body: PythonBody) -> None:
+    def __init__(
+        self, code_root: Path, body: PythonBody, hint: Callable[[str], str] = hint_for_module
+    ) -> None:
+        """`hint` says what to do about a missing module."""
+        self._hint_for_module = hint
         self._root, self._body, self._pid = str(resolved(code_root)), body, os.getpid()
         self._importing = False
         self.failure: BodyFailed | None = None
@@ -123,11 +127,16 @@ class Boundary:
             shortened(_message(error, everywhere=everywhere)),
             file,
             line,
-            _hint(error) or hint_for(limit_of(error)),
+            self._hint(error) or hint_for(limit_of(error)),
             "body_failed",
             everywhere=everywhere,
             machine=everywhere and not syntax,
         )
+
+    def _hint(self, error: BaseException) -> str:
+        if isinstance(error, ModuleNotFoundError):
+            return self._hint_for_module(error.name) if error.name else ""
+        return _hint(error)
 
     def _place(self, error: BaseException) -> tuple[str, int]:
         """Return the innermost place in the applied code, by default that of the function."""
@@ -368,8 +377,6 @@ def _message(error: BaseException, *, everywhere: bool) -> str:
 def _hint(error: BaseException) -> str:
     if isinstance(error, SystemExit):
         return "raise an exception to fail, return to be done"
-    if isinstance(error, ModuleNotFoundError):
-        return hint_for_module(error.name) if error.name else ""
     if isinstance(error, MemoryError):
         return "yield batches instead of one table, or make the partitions smaller"
     return ""

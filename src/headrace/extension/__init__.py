@@ -130,6 +130,29 @@ _HOMES = {
     "Lineage": "headrace.plan.impact",
     "ALL_COLUMNS": "headrace.plan.impact",
     "classified_columns": "headrace.plan.classification",
+    # Packages of single assets: their locks, and a function called in another process.
+    **dict.fromkeys(
+        ("included_file", "lock_path", "parsed_lock", "requirements_digest"),
+        "headrace.plan.requirements",
+    ),
+    # A function of an asset that is called in another process.
+    **dict.fromkeys(
+        ("AttemptScope", "BodyTask", "Handed", "InputData", "declared_types"),
+        "headrace.engine.attempts",
+    ),
+    **dict.fromkeys(("Boundary", "context_of"), "headrace.engine.python"),
+    **dict.fromkeys(
+        (
+            *("Container", "as_container", "is_relation", "schema_of_columns", "select_sql"),
+            *("stream", "unread"),
+        ),
+        "headrace.engine.containers",
+    ),
+    **dict.fromkeys(("BodyFailed", "failed"), "headrace.engine.failures"),
+    "FAILURE": "headrace.engine.command",
+    "LOADER": "headrace.engine.isolation",
+    "PARTITION_COLUMN": "headrace.lake",
+    "CommandBody": "headrace.model",
     "NodeGraph": "headrace.plan.node_graph",
     **dict.fromkeys(("InvalidSelect", "parse"), "headrace.sql.parsing"),
     "node_row": "headrace.standing.node_rows",

@@ -284,6 +284,10 @@ class DelayClaims:
             yield self._claim(
                 SegmentKind.QUEUE, item.dispatched_us, begun, "dispatched behind another"
             )
+        if item.environment_us:
+            made_from = max(item.dispatched_us, begun - item.environment_us)
+            note = "waited for the environment of its packages"
+            yield self._claim(SegmentKind.DISPATCH, made_from, begun, note)
         for start, end in (
             ()
             if self._stay.traits.pooled

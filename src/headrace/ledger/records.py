@@ -11,6 +11,8 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from headrace.model.wording import few
+from headrace.plan.backfills import plan_of_attempt
+from headrace.scheduler import AttemptId
 from headrace.slo.declared_promises import NodeTraits
 
 # Whether a partition that could start now waits for capacity: all workers are busy, or a
@@ -103,6 +105,7 @@ class Try(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     run_us: int = 0
     audit_us: int = 0
     publish_us: int = 0
+    environment_us: int = 0
     error: str = ""
     """The kind of failure."""
     reason: str = ""
@@ -114,8 +117,11 @@ class Try(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     run: int = 0
     dropped: Dropped | None = None
     """The decision to drop what it held or rejected, if any."""
-    staged: bool = False
-    """Whether its plan publishes its result together with all else that the plan stages."""
+
+    @property
+    def staged(self) -> bool:
+        """Whether its plan publishes its result together with all else that the plan stages."""
+        return plan_of_attempt(AttemptId(self.epoch, self.n)) > 0
 
     @property
     def id(self) -> tuple[int, int]:

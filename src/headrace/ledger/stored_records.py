@@ -27,8 +27,7 @@ from headrace.ledger.records import (
     Unread,
 )
 from headrace.model.partitions import WHOLE
-from headrace.plan.backfills import Backfill, plan_of_attempt
-from headrace.scheduler import AttemptId
+from headrace.plan.backfills import Backfill
 from headrace.slo.facts import StateFacts
 from headrace.slo.obligations import EvaluationContext
 from headrace.slo.read_together import ReadTogether
@@ -507,6 +506,7 @@ def try_of(node: str, row: AttemptRecord, now_us: int, leader: int | None) -> Tr
         run_us=_us(measures, "seconds"),
         audit_us=_us(measures, "audit_seconds"),
         publish_us=_us(measures, "publish_seconds"),
+        environment_us=_us(measures, "environment_seconds"),
         error=str(error.get("kind", "")),
         reason=row.reason or "",
         delivery=row.delivery_id,
@@ -514,7 +514,6 @@ def try_of(node: str, row: AttemptRecord, now_us: int, leader: int | None) -> Tr
         plan=plan,
         asked_us=row.asked_at,
         run=row.run_id,
-        staged=plan_of_attempt(AttemptId(row.epoch, row.n)) > 0,
     )
 
 

@@ -12,6 +12,7 @@ from headrace.model.checks import (
     read_code_files,
     read_code_packages,
     read_inputs,
+    read_requirements,
 )
 from headrace.model.common_fields import (
     CATCH_UP,
@@ -363,6 +364,14 @@ ASSET = (
         TEXTS,
         "installed packages whose version is part of the asset: a new version is a change of it",
         read=read_code_packages,
+    ),
+    Field(
+        "requirements",
+        TEXTS,
+        "of Python and commands: packages that its code runs with, as lines of a requirements file:"
+        " `[pandas==2.2.3]`, or `[-r FILE]`; `headrace lock` writes which they are",
+        "those beside Headrace",
+        read=read_requirements,
     ),
 )
 

@@ -286,6 +286,7 @@ def asset(  # noqa: PLR0913 - one parameter for each field that a file may decla
     retain_rebuildable: str | None = None,
     code_files: Texts | None = None,
     code_packages: Texts | None = None,
+    requirements: Texts | None = None,
 ) -> Callable[[Function], Function]:
     """Declare a function as an asset.
 
@@ -350,6 +351,9 @@ def asset(  # noqa: PLR0913 - one parameter for each field that a file may decla
             one of them is a change of the asset.
         code_packages: Installed packages that its code uses; a new version is a change of the
             asset.
+        requirements: Packages that its code runs with, in an environment of its own:
+            `["pandas==2.2.3"]`, or `["-r FILE"]`. `headrace lock` writes which they
+            are.
     """
     declared = {name: value for name, value in locals().items() if value is not None}
 

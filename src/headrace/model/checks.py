@@ -436,3 +436,32 @@ def read_code_packages(fields: Fields) -> tuple[str, ...] | None:
             )
             return None
     return names or None
+
+
+# `requirements`: lines of a requirements file (pip's format, which uv reads as well).
+
+LINE_CHARACTERS_MAX = 1_000
+_PASSWORD = re.compile(r"://[^/@\s]*:(?!\$\{)[^/@\s]*@|://(?!\$\{)[^/@:\s]*@")
+"""What is before `@` in an address, unless it is a variable."""
+
+
+def read_requirements(fields: Fields) -> tuple[str, ...] | None:
+    """Return lines of a requirements file; None if one is invalid."""
+    lines = tuple(dict.fromkeys(line.strip() for line in fields.texts("requirements")))
+    for line in lines:
+        if not line or "\n" in line or "\0" in line or len(line) > LINE_CHARACTERS_MAX:
+            fields.refuse(
+                "requirements",
+                f"`requirements`: {shown(line)} isn't a line of a requirements file",
+                'write one package for each: ["pandas==2.2.3", "scipy"]',
+            )
+            return None
+        if _PASSWORD.search(line):
+            fields.refuse(
+                "requirements",
+                "`requirements` has an address with a secret in it",
+                "write --index-url https://${TOKEN}@… and `secrets: [TOKEN]`",
+                code="literal_secret",
+            )
+            return None
+    return lines or None

@@ -397,6 +397,8 @@ class Asset(Value, kw_only=True):
     """Patterns of further project files that its code uses, besides its imports and its command."""
     code_packages: tuple[str, ...] = ()
     """Installed distributions whose version is part of the asset's identity."""
+    requirements: tuple[str, ...] = ()
+    """For Python and commands: lines of a requirements file, for an environment of its own."""
     place: Place
 
     @property

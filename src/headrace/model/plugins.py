@@ -43,6 +43,8 @@ REPEATABILITY = "headrace.repeatability"
 """Functions that say why an asset may give other rows when it is computed again."""
 ROUTES = "headrace.routes"
 """Functions that return routes of the HTTP server."""
+ENVIRONMENTS = "headrace.environments"
+"""Functions that make the environment of an asset with `requirements`."""
 FOLDERS = {
     CHECKS: "checks.kinds",
     SOURCES: "connect.source_kinds",
@@ -65,6 +67,7 @@ IN_PACKAGES = {
         "airflow": "headrace-import",
     },
     CONNECTIONS: dict.fromkeys(("postgresql", "mysql", "sqlite"), _DATABASES),
+    ENVIRONMENTS: {"python": "headrace-python"},
     EXECUTORS: {"dask": "'headrace-cloud[dask]'"},
     SECRETS: {
         "vault": "headrace-cloud",

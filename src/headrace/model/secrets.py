@@ -303,6 +303,7 @@ _INSTEAD_IN_SQL = {
     "secrets": "bind values as parameters",
     "environment": "bind values as parameters",
     "sandbox": "it reads the lake and nothing else: declare other data as a source",
+    "requirements": "it runs in DuckDB: a Python asset can use packages",
 }
 """Fields that a SQL asset can't have, with what it does instead."""
 

@@ -20,6 +20,7 @@ from headrace.model import Asset, CommandBody, Place, Problem, PythonBody, Value
 from headrace.model.errors import ProblemLevel
 from headrace.model.python_code import Import, ModuleFacts, facts_of
 from headrace.plan.compiled import Code, CodeFile, Use
+from headrace.plan.requirements import LOCK, Lock, lock_path, requirements_digest
 
 PYTHON = ".py"
 INIT = "__init__.py"
@@ -49,6 +50,9 @@ class CodeFiles(Protocol):
     def facts(self, path: str) -> ModuleFacts:
         """Return the facts of a Python file; raises OSError."""
 
+    def lock(self, path: str) -> Lock:
+        """Return what a lock of `requirements` says; raises OSError."""
+
     def matches(self, pattern: str) -> Sequence[str]:
         """Return the files that match a pattern, in which `**` stands for any folders."""
 
@@ -65,6 +69,7 @@ class _Finding:
     def __init__(self, assets: Collection[Asset], tree: CodeFiles) -> None:
         self._assets, self._tree = assets, tree
         self._files: dict[str, CodeFile] = {}
+        self._locked: dict[str, dict[str, str]] = {}
         self._problems: list[Problem] = []
         self._waiting: list[str] = []
         self._searched: dict[str, list[str]] = {}
@@ -83,7 +88,7 @@ class _Finding:
         ):
             self._moves_path, self._files, self._problems = True, {}, []
             starts = self._all()
-        return Code(files=self._files, starts=starts), self._problems
+        return Code(files=self._files, starts=starts, locked=self._locked), self._problems
 
     def _all(self) -> dict[str, tuple[Use, ...]]:
         """The direct uses of every asset, with the files reached from them in `_files`."""
@@ -102,6 +107,8 @@ class _Finding:
                 yield Use(path=package, text=f"{asset.body.file} lies in this package", line=1)
         if isinstance(asset.body, CommandBody):
             yield from self._command(asset.body)
+        if asset.requirements:
+            yield from self._lock(asset)
         for pattern in asset.code_files:
             paths = self._tree.matches(pattern)
             if not paths:
@@ -123,6 +130,27 @@ class _Finding:
                 Use(path=path, text=f"code_files: {pattern}", line=asset.place.line)
                 for path in paths
             )
+
+    def _lock(self, asset: Asset) -> Iterator[Use]:
+        """Yield the lock of an asset's `requirements`, which must be for what it declares now."""
+        path = lock_path(asset.name)
+        wrong = f"there is no {path}" if self._tree.inside(path) is None else ""
+        try:
+            digest = requirements_digest(asset.requirements, self._tree.sha256)
+            if not wrong and self._tree.lock(path).declared == digest:
+                yield Use(path=path, text="requirements", line=asset.place.line)
+                return
+            wrong = wrong or f"{path} was made for others"
+        except OSError as error:
+            wrong = f"{error.filename} can't be read: {error.strerror}"
+        self._problems.append(
+            Problem(
+                code="requirements_not_locked",
+                message=f"`requirements` of `{asset.name}` aren't locked: {wrong}",
+                hint=f"headrace lock {asset.name}",
+                place=asset.place,
+            )
+        )
 
     def _packages_above(self, path: str) -> Iterator[str]:
         """Yield the `__init__.py` of each folder on the way to a file, which run first."""
@@ -180,7 +208,7 @@ class _Finding:
                 self._files[path] = CodeFile(sha256="", digest="")
                 continue
             if not path.endswith(PYTHON):
-                self._files[path] = CodeFile(sha256=sha256, digest=sha256)
+                self._files[path] = CodeFile(sha256=sha256, digest=self._digest(path, sha256))
                 continue
             facts = self._tree.facts(path)
             uses = tuple(self._uses(facts, path, ""))
@@ -191,6 +219,13 @@ class _Finding:
             if len(self._files) > FILES_MAX:
                 self._problems.append(_too_many(path))
                 self._waiting.clear()
+
+    def _digest(self, path: str, sha256: str) -> str:
+        """Return what counts of a file that isn't Python: its bytes, or the packages of a lock."""
+        if not path.endswith(LOCK) or not (lock := self._tree.lock(path)).declared:
+            return sha256
+        self._locked[path] = lock.versions
+        return lock.digest
 
     def _uses(self, facts: ModuleFacts, path: str, prefix: str) -> Iterator[Use]:
         """Yield each file that a file uses, once: by its first import, or as unfollowed."""

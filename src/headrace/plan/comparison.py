@@ -12,6 +12,7 @@ from headrace.model.access import ACCESS_FILE, AccessRules
 from headrace.model.settings import PRODUCTION
 from headrace.plan.compiled import (
     ChangeKind,
+    Code,
     CodeChange,
     Columns,
     Compiled,
@@ -21,6 +22,7 @@ from headrace.plan.compiled import (
     own_file,
 )
 from headrace.plan.node_graph import NodeGraph
+from headrace.plan.requirements import lock_path
 
 SETTINGS = "headrace.toml"
 """The name for changes of settings; owners are reported under `owners.yaml`, calendars under their
@@ -140,7 +142,17 @@ def _with_files(change: NodeChange, old: Compiled | None, new: Compiled, former:
         if name in before.installed and was != now:
             via = f"code_packages, {was or 'not installed'} → {now or 'not installed'}"
             files.append(CodeChange(path=name, change="changed", via=via))
+    files += _of_locks(before, new.code, former, change.node)
     return msgspec.structs.replace(change, files=tuple(files))
+
+
+def _of_locks(before: Code, now: Code, former: str, name: str) -> Iterator[CodeChange]:
+    """Yield the packages of an asset's `requirements` whose versions changed."""
+    old, new = before.locked.get(lock_path(former), {}), now.locked.get(lock_path(name), {})
+    for package in sorted({*old, *new}):
+        if old.get(package) != new.get(package):
+            via = f"requirements, {old.get(package, 'none')} → {new.get(package, 'none')}"
+            yield CodeChange(path=package, change="changed", via=via)
 
 
 def keeping(changes: Sequence[NodeChange], names: Collection[str]) -> list[NodeChange]:

@@ -63,6 +63,8 @@ class Code(Value, omit_defaults=True):
     starts: dict[str, tuple[Use, ...]] = msgspec.field(default_factory=dict)
     installed: dict[str, str | None] = msgspec.field(default_factory=dict)
     """Versions of the distributions in `code_packages`; None for one that isn't installed."""
+    locked: dict[str, dict[str, str]] = msgspec.field(default_factory=dict)
+    """Locks of `requirements` → the versions of their packages."""
     modules: dict[str, bool] = msgspec.field(default_factory=dict)
     """Top-level modules that Python assets import from outside the project → whether they can be
     found where this was compiled."""

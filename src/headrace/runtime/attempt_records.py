@@ -98,6 +98,8 @@ class AttemptRecords:
         """Return the attempt's measures, with the hash of its environment, which is stored once."""
         results = msgspec.structs.asdict(outcome.measures)
         results["publish_seconds"] = self._publish_seconds
+        if not outcome.measures.environment_seconds:
+            del results["environment_seconds"]
         if outcome.environment:
             results[ENVIRONMENT] = _hash(outcome.environment)
             self._environments[results[ENVIRONMENT]] = outcome.environment

@@ -79,6 +79,11 @@ class Folders(msgspec.Struct, frozen=True):
         return _below(self.data, "code")
 
     @property
+    def environments(self) -> Path:
+        """Python environments of assets with `requirements`, one folder per lock's hash."""
+        return _below(self.data, "environments")
+
+    @property
     def files(self) -> Path:
         """Published files of `materialize: files`, one folder per attempt."""
         return _below(self.data, "files")

@@ -31,6 +31,8 @@ from headrace.store.queries import retention as stored_retention
 
 LONGEST_ATTEMPT = timedelta(days=1)
 """Longest time that an attempt may take; younger unreferenced files are kept."""
+ENVIRONMENTS_KEPT = timedelta(days=7)
+"""How long an environment of `requirements` is kept that isn't used."""
 RAW_KEPT = "90d"
 LOGS_KEPT = "90d"
 QUARANTINE_KEPT = "90d"
@@ -90,8 +92,8 @@ def waste(tx: Transaction, folders: Folders, keep: RetentionPolicy, now_us: int)
     """Return all deletable files by kind.
 
     These are the lake's orphans, raw bytes, quarantine, logs, pages that no fetch continues, files
-    of ended publications, and code. While anything is under a legal hold, neither quarantine nor
-    published files are among them, nor raw bytes of its sources.
+    of ended publications, code, and environments. While anything is under a legal hold, neither
+    quarantine nor published files are among them, nor raw bytes of its sources.
     """
     # a replay's time may be in the future, but file times are real
     now_us = min(now_us, time.time_ns() // 1000)
@@ -126,6 +128,7 @@ def waste(tx: Transaction, folders: Folders, keep: RetentionPolicy, now_us: int)
         _waste("pages", _old(folders.pages, _fixed(pages_us), now_us, frozenset())),
         _waste("files", [] if held else _ended_files(tx, folders, snapshots_us, young_us)),
         _waste("code", _code(tx, folders, young_us)),
+        _waste("environments", _environments(folders, now_us)),
     ]
 
 
@@ -229,6 +232,14 @@ def _code(tx: Transaction, folders: Folders, young_us: int) -> Iterator[Path]:
     for folder in _folders(folders.code):
         if folder.name not in used and folder.stat().st_mtime_ns // 1000 < young_us:
             yield folder
+
+
+def _environments(folders: Folders, now_us: int) -> Iterator[Path]:
+    """Yield environments that no attempt began with lately, each with the file that guards it."""
+    before_us = _us(now_us, ENVIRONMENTS_KEPT)
+    for folder in _folders(folders.environments):
+        if folder.stat().st_mtime_ns // 1000 < before_us:
+            yield from (folder, folder.with_suffix(".lock"))
 
 
 def _folders(folder: Path) -> list[Path]:

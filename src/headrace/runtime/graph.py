@@ -193,6 +193,7 @@ def _in_batches(compiled: Compiled, declared: Source | Asset, node: CompiledNode
         return _delivered_in_text_files(declared) and not _has_checked_view(compiled, node.name)
     tables = (MaterializationKind.TABLE, MaterializationKind.APPEND)
     called = isinstance(declared.body, PythonBody) and declared.batched
+    called = called and not declared.requirements
     return (node.separable or called) and declared.materialize in tables
 
 

@@ -355,6 +355,10 @@ class ComputeTask(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag
     """Inputs with such columns: the words of an error may hold their values."""
     environment: CodeEnvironment = CodeEnvironment()
     sandbox: CodeSandbox = CodeSandbox()
+    lock: str | None = None
+    """Of an asset with `requirements`: the applied file that names its packages."""
+    function: dict[str, Any] = {}
+    """Of a Python asset in such an environment: what is called there, added by the worker."""
     handed: Handed | None = None
     """The values of all these variables, added when the task is sent."""
     earlier: EarlierPublication | None = None

@@ -16,7 +16,7 @@ from headrace.checks.audit import AuditRequest, TableContents, audit
 from headrace.checks.placement import PartitionCheck
 from headrace.compiler.installed import current_environment
 from headrace.engine import sandbox
-from headrace.engine.attempts import BodyError, ErrorKind, as_said, is_called_each
+from headrace.engine.attempts import BodyError, ErrorKind, Measures, as_said, is_called_each
 from headrace.engine.command import command_access, programs_of_command
 from headrace.engine.compute import AssetOutput
 from headrace.engine.compute import compute as run_body
@@ -40,6 +40,7 @@ from headrace.runtime.messages import (
     WithheldOutcome,
 )
 from headrace.runtime.steps.anomalies import EvaluatedAudit, LargerSample, evaluated_audit
+from headrace.runtime.steps.attempt_environments import in_environment
 from headrace.runtime.steps.attempt_hosts import declared_hosts
 from headrace.runtime.steps.checks import (
     DeclaredChecks,
@@ -56,6 +57,21 @@ from headrace.runtime.steps.worker_context import LARGE_ROWS, WorkerContext
 
 def compute(task: ComputeTask, context: WorkerContext) -> TaskOutcome:
     """Run one attempt at partitions of an asset: staged, held, rejected or failed."""
+    if task.lock is None or (task.handed is not None and task.handed.missing):
+        return _computed(task, context)
+    log = _log(task, context)
+    try:
+        placed, seconds = in_environment(task, context.folders, log)
+    except BodyFailed as failure:
+        error = failure.error
+        return FailedOutcome(attempt=task.scope.attempt, measures=Measures(), error=error)
+    outcome = _computed(placed, context)
+    measures = msgspec.structs.replace(outcome.measures, environment_seconds=seconds)
+    lines = outcome.log_lines + log.lines
+    return msgspec.structs.replace(outcome, measures=measures, log_lines=lines)
+
+
+def _computed(task: ComputeTask, context: WorkerContext) -> TaskOutcome:
     if isinstance(task.body, CommandBody):
         # read first: the command may replace these programs
         ran = _programs(task, task.body, context)
@@ -86,9 +102,7 @@ def _environment(imported: tuple[str, ...], named: tuple[str, ...]) -> bytes:
 
 
 def _attempted(task: ComputeTask, context: WorkerContext) -> TaskOutcome:
-    log = LogFile(
-        context.folders.log(*_attempt(task)), WorkerClock(task.now_us), context.secrets.redactor
-    )
+    log = _log(task, context)
     try:
         if task.handed is not None and task.handed.unreachable:
             raise failed(task.handed.missing, code="source_unavailable", kind=ErrorKind.TRANSIENT)
@@ -108,6 +122,11 @@ def _attempted(task: ComputeTask, context: WorkerContext) -> TaskOutcome:
     outcome = _outcome(task, produced, log)
     # checks are SQL of the project as well
     return context.in_query_thread(lambda: _finished(task, context, outcome, produced))
+
+
+def _log(task: ComputeTask, context: WorkerContext) -> LogFile:
+    path = context.folders.log(*_attempt(task))
+    return LogFile(path, WorkerClock(task.now_us), context.secrets.redactor)
 
 
 def _explained(

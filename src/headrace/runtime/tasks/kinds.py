@@ -20,6 +20,7 @@ from headrace.model.intervals import interval_of, previous_key
 from headrace.model.nodes import Sandbox, SandboxMode
 from headrace.model.partitions import WHOLE, split
 from headrace.plan.compiled import expand_view_names
+from headrace.plan.requirements import lock_path
 from headrace.runtime.exports import export_inputs
 from headrace.runtime.messages import (
     BatchPartition,
@@ -351,6 +352,7 @@ def compute_task(
             hidden=lookup.secrets if is_code else (),
         ),
         sandbox=_sandbox(lookup, asset) if is_code else CodeSandbox(),
+        lock=lock_path(asset.name) if asset.requirements else None,
         earlier=None
         if earlier is None
         else EarlierPublication(
@@ -365,9 +367,10 @@ def _sandbox(lookup: TaskLookup, asset: Asset) -> CodeSandbox:
     declared, wanted = asset.sandbox or Sandbox(), lookup.project.settings.sandbox
     if wanted == SandboxMode.OFF or declared.off:
         return CodeSandbox()
+    is_process = isinstance(asset.body, CommandBody) or bool(asset.requirements)
     return CodeSandbox(
-        on=isinstance(asset.body, CommandBody) or wanted == SandboxMode.ON,
-        python=isinstance(asset.body, PythonBody) and wanted == SandboxMode.ON,
+        on=is_process or wanted == SandboxMode.ON,
+        python=not is_process and wanted == SandboxMode.ON,
         read=declared.read,
         write=declared.write,
         ports=declared.ports,

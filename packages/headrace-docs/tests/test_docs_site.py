@@ -216,6 +216,12 @@ def test_a_diagram_has_what_ran_and_what_did_not(changed_shop: Path) -> None:
     assert response.diagram.count(":::gone") == 1
     other = drawn(flow(opened(root), "morning-report", "plantuml")).diagram
     assert other.startswith("@startuml\n") and other.endswith("@enduml\n")
+    short = flow(opened(root, "2025-06-01T00:00+00:00"), "sales", window="1d")
+    before = {node.node: node.ran_before for node in short.nodes if node.kind != "consumer"}
+    assert before == {"clean": True, "later": False, "orders": True, "page": True}
+    words = drawn(flow(opened(root), "sales", "structurizr")).diagram
+    assert f'{ids["orders"]} -> {ids["clean"]} "4 rows" "" "ran"' in words
+    assert words.count("{") == words.count("}")
     with pytest.raises(UsageError, match="neither a domain nor a consumer"):
         flow(opened(root), "nobody")
     with pytest.raises(UsageError, match="no format"):

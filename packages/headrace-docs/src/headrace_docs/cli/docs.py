@@ -76,8 +76,8 @@ def _diagram(
 ) -> int:
     """Print which data flowed through a domain, or to a consumer, as the text of a diagram.
 
-    What ran in the window is solid with its rows, what didn't is dashed, and what ran and is no
-    longer declared is red.
+    What ran in the window is solid with its rows, what ran before it grey, what never ran dashed,
+    and what ran and is no longer declared is red.
     """
     from headrace_docs.services.flow import drawn, flow
 

@@ -1,6 +1,7 @@
-"""A flow in Mermaid and in PlantUML.
+"""A flow in Mermaid, PlantUML and Structurizr's DSL.
 
-What ran is solid, with its rows; what didn't run is dashed; what is no longer declared is red.
+What ran is solid, with its rows; what never ran is dashed, what ran before the window is grey, and
+what is no longer declared is red.
 Names may hold anything: they stand in quotes, with all that the language reads as its own escaped.
 """
 
@@ -32,6 +33,7 @@ def mermaid(flow: FlowResponse) -> str:
         [
             *lines,
             "  classDef ran stroke:#444",
+            "  classDef earlier stroke:#999,color:#666",
             "  classDef idle stroke:#444,stroke-dasharray:4 3",
             "  classDef gone stroke:#a3201d,color:#a3201d",
             "",
@@ -42,7 +44,12 @@ def mermaid(flow: FlowResponse) -> str:
 def plantuml(flow: FlowResponse) -> str:
     """Return a flow as a deployment diagram of PlantUML (https://plantuml.com)."""
     shapes = {"source": "database", "consumer": "actor", "asset": "rectangle"}
-    styles = {"ran": "", "idle": " #line.dashed", "gone": " #line:red;text:red"}
+    styles = {
+        "ran": "",
+        "earlier": " #line:gray;text:gray",
+        "idle": " #line.dashed",
+        "gone": " #line:red;text:red",
+    }
     ids = _ids(flow)
     lines = ["@startuml", *(f"' {line}" for line in _head(flow)), "left to right direction"]
     for node in flow.nodes:
@@ -55,8 +62,52 @@ def plantuml(flow: FlowResponse) -> str:
     return "\n".join([*lines, "@enduml", ""])
 
 
-LEGEND = "Dashed: it didn't run. Red: it is no longer declared."
-LANGUAGES: dict[str, Callable[[FlowResponse], str]] = {"mermaid": mermaid, "plantuml": plantuml}
+def structurizr(flow: FlowResponse) -> str:
+    """Return a flow in Structurizr's DSL, as containers of C4 (https://docs.structurizr.com/dsl).
+
+    Views of the system's context and of its containers are laid out by Structurizr itself.
+    """
+    ids = _ids(flow)
+    lines = [*(f"# {line}" for line in _head(flow)), "workspace {", "  model {"]
+    readers = [node for node in flow.nodes if node.kind == "consumer"]
+    lines += [f'    {ids[each.node]} = person "{_plain(each)}" "" "ran"' for each in readers]
+    lines += [
+        '    project = softwareSystem "data pipeline" {',
+        *(
+            f'      {ids[each.node]} = container "{_plain(each)}" "" "{each.kind}" "{_style(each)}"'
+            for each in flow.nodes
+            if each.kind != "consumer"
+        ),
+        "    }",
+    ]
+    for edge in flow.edges:
+        style, text = ("ran", _volume(edge)) if edge.ran else ("idle", "didn't run")
+        lines.append(f'    {ids[edge.from_]} -> {ids[edge.to]} "{text}" "" "{style}"')
+    lines += ["  }", "  views {"]
+    for view in ("systemContext project context", "container project containers"):
+        lines += [f"    {view} {{", "      include *", "      autoLayout lr", "    }"]
+    lines.append("    styles {")
+    for tag, style in (
+        ("idle", "border dashed"),
+        ("earlier", "opacity 60"),
+        ("gone", "stroke #a3201d"),
+    ):
+        lines.append(f'      element "{tag}" {{ {style} }}')
+    lines.append('      relationship "idle" { dashed true }')
+    return "\n".join([*lines, "    }", "  }", "}", ""])
+
+
+def _plain(node: FlowNode) -> str:
+    """Return a name in one line without what ends a text of Structurizr."""
+    return _BREAKS.sub(" ", node.node).replace("\\", "/").replace('"', "'")
+
+
+LEGEND = "Dashed: it never ran. Grey: it ran before. Red: it is no longer declared."
+LANGUAGES: dict[str, Callable[[FlowResponse], str]] = {
+    "mermaid": mermaid,
+    "plantuml": plantuml,
+    "structurizr": structurizr,
+}
 """Name of a format → what writes it."""
 
 
@@ -72,7 +123,9 @@ def _head(flow: FlowResponse) -> list[str]:
 def _style(node: FlowNode) -> str:
     if node.kind == "gone":
         return "gone"
-    return "ran" if node.published_at is not None or node.kind == "consumer" else "idle"
+    if node.published_at is not None or node.kind == "consumer":
+        return "ran"
+    return "earlier" if node.ran_before else "idle"
 
 
 def _label(node: FlowNode) -> list[str]:

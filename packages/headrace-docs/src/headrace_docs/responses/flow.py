@@ -20,6 +20,8 @@ class FlowNode(Response, frozen=True, kw_only=True):
     rows: int
     published_at: datetime | None
     """When the newest of them was published; null: it didn't run in the window."""
+    ran_before: bool = False
+    """Whether it was published before the window, and not in it."""
 
 
 class FlowEdge(Response, frozen=True, kw_only=True, rename={"from_": "from"}):

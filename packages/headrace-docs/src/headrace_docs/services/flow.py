@@ -32,6 +32,7 @@ _RAN = (
     "select node, count(*), sum(rows), max(published_at) from publication where published_at >="
     " :since and published_at <= :until group by node order by node"
 )
+_EARLIER = "select distinct node from publication where published_at < :since"
 
 
 @command("docs diagram", SEE, lists=True)
@@ -39,7 +40,7 @@ def flow(
     session: ProjectSession,
     subject: str,
     language: Annotated[
-        str, Option("--format", metavar="FORMAT", help="mermaid (default) or plantuml")
+        str, Option("--format", metavar="FORMAT", help="mermaid (default), plantuml or structurizr")
     ] = "mermaid",
     window: Annotated[
         str, Option("--window", metavar="D", help="what ran since then, back from now (30d)")
@@ -57,8 +58,11 @@ def flow(
     now_us = session.clock.now_us()
     since_us = Duration.parse(window).before_us(now_us, session.timezone)
     names = _around(session, compiled, subject)
-    ran = _ran(session, since_us, now_us)
-    nodes = [_node(session, compiled, name, ran) for name in names]
+    ran, earlier = _ran(session, since_us, now_us)
+    nodes = [
+        msgspec.structs.replace(node, ran_before=node.published_at is None and node.node in earlier)
+        for node in (_node(session, compiled, name, ran) for name in names)
+    ]
     gone = [
         _node(session, compiled, name, ran)
         for name in ran
@@ -111,18 +115,21 @@ def _reads(compiled: Compiled) -> list[tuple[str, str]]:
     )
 
 
-def _ran(session: ProjectSession, since_us: int, until_us: int) -> dict[str, tuple[int, int, int]]:
-    """Return partitions, rows and the newest publication in the window, by node."""
+Ran = dict[str, tuple[int, int, int]]
+"""Node → its partitions, rows and newest publication in the window."""
+
+
+def _ran(session: ProjectSession, since_us: int, until_us: int) -> tuple[Ran, set[str]]:
+    """Return what ran in the window, and the nodes that ran before it."""
     if session.store is None:
-        return {}
+        return {}, set()
     with session.store.read() as tx:
         rows = tx.execute(_RAN, {"since": since_us, "until": until_us}).fetchall()
-    return {name: (count, int(total or 0), newest) for name, count, total, newest in rows}
+        earlier = {name for (name,) in tx.execute(_EARLIER, {"since": since_us}).fetchall()}
+    return {name: (count, int(total or 0), newest) for name, count, total, newest in rows}, earlier
 
 
-def _node(
-    session: ProjectSession, compiled: Compiled, name: str, ran: dict[str, tuple[int, int, int]]
-) -> FlowNode:
+def _node(session: ProjectSession, compiled: Compiled, name: str, ran: Ran) -> FlowNode:
     partitions, rows, newest = ran.get(name, (0, 0, None))
     declared = compiled.project.node(name)
     return FlowNode(

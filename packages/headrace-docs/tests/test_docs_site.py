@@ -7,13 +7,14 @@ import shutil
 from pathlib import Path
 from urllib.parse import unquote
 
+import msgspec
 import pytest
 from documented_shop import LONG, NOW, RTL, UNSEEN_VALUE, Parsed, opened
 
 from headrace.cli.main import run
 from headrace.model import HeadraceError, Refused, UsageError
 from headrace.services.status import status
-from headrace_docs.responses.description import Description
+from headrace_docs.responses.description import Description, ReadEdge
 from headrace_docs.services.flow import drawn, flow
 from headrace_docs.services.folders import MARK
 from headrace_docs.services.site import build_site, described_as
@@ -106,6 +107,22 @@ def test_terms_are_checked_against_columns(described: Description, site: dict[st
     words = pages(site)["glossary.html"].words
     assert "Without a definition basket" in words
     assert "Without a column <img" in words
+
+
+def test_a_node_that_all_read_has_pages_of_its_readers(described: Description) -> None:
+    """Would catch: a page of a megabyte, and readers that are named nowhere."""
+    (clean, *others) = described.nodes
+    edges = [ReadEdge(node=f"reader_{at}", mode="required") for at in range(9_000)]
+    wide = msgspec.structs.replace(clean, read_by=edges)
+    files = {
+        file.path: file.text
+        for file in site_files(msgspec.structs.replace(described, nodes=[wide, *others]))
+    }
+    lists = [path for path in files if path.startswith("readers/clean/")]
+    assert sum(files[path].count('href="../../nodes/reader_') for path in lists) == 9_000
+    assert 'href="../readers/clean/index.html"' in files["nodes/clean.html"]
+    sizes = {path: len(text) for path, text in files.items() if path.endswith(".html")}
+    assert max(sizes.values()) < 200_000, max(sizes, key=sizes.__getitem__)
 
 
 def test_same_state_gives_the_same_bytes(shop: Path, site: dict[str, str]) -> None:

@@ -41,7 +41,7 @@ def site_files(described: Description) -> Iterator[Page]:
         happened[incident.cause.node].append(incident)
     nodes = NodePages(frame, terms, happened)
     for node in described.nodes:
-        yield nodes.page(node)
+        yield from nodes.pages(node)
     yield _search(frame)
     yield Page("search-index.js", _index(frame))
     for name in ("search.js", "style.css"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import quote
 
 from headrace.extension import IncidentRow
@@ -13,6 +13,7 @@ from headrace_docs.responses.description import (
     StepRow,
 )
 from headrace_docs.site.frame import (
+    ROWS_MAX,
     Frame,
     Page,
     domain_address,
@@ -48,8 +49,20 @@ class NodePages:
         self._frame, self._terms, self._incidents = frame, terms, incidents
         self._kinds = {node.name: node.kind for node in frame.described.nodes}
 
-    def page(self, node: DescribedNode) -> Page:
-        """Return the page of one node."""
+    def pages(self, node: DescribedNode) -> Iterator[Page]:
+        """Yield the page of one node, and lists of their own for more neighbours than it holds."""
+        yield self._page(node)
+        for folder, title, edges in (
+            ("reads", f"{node.name} reads", node.reads),
+            ("readers", f"Readers of {node.name}", node.read_by),
+        ):
+            if len(edges) > ROWS_MAX:
+                path = f"{folder}/{node.name}/index.html"
+                rows = [self._edge(edge, "../../") for edge in edges]
+                back = tag("p", self._frame.node_link(node.name, "../../"))
+                yield from self._frame.paged(path, title, rows, listed, back, part="catalogue.html")
+
+    def _page(self, node: DescribedNode) -> Page:
         here = self._incidents.get(node.name, ())
         return self._frame.page(
             f"nodes/{node.name}.html",
@@ -68,8 +81,8 @@ class NodePages:
             ),
             tag("h2", "Lineage"),
             self._picture(node),
-            self._edges("Reads", node.reads),
-            self._edges("Read by", node.read_by),
+            self._edges("Reads", node.reads, f"reads/{node.name}"),
+            self._edges("Read by", node.read_by, f"readers/{node.name}"),
             tag("h2", "Columns"),
             self._columns(node),
             tag("h2", "Contract and checks"),
@@ -91,14 +104,16 @@ class NodePages:
             return Box(name, "consumer")
         return Box(name, "source" if self._kinds.get(name) == "source" else "asset")
 
-    def _edges(self, title: str, edges: Sequence[ReadEdge]) -> Html:
-        items = [
-            joined(
-                [self._frame.node_link(edge.node, "../"), tag("span", _mode(edge), class_="soft")]
-            )
-            for edge in edges
-        ]
+    def _edges(self, title: str, edges: Sequence[ReadEdge], folder: str) -> Html:
+        items = [self._edge(edge, "../") for edge in edges[:ROWS_MAX]]
+        if len(edges) > ROWS_MAX:
+            items.append(link(f"../{quote(folder)}/index.html", f"all {len(edges):,}"))
         return joined([tag("h3", title), listed(items) if items else tag("p", "Nothing.")])
+
+    def _edge(self, edge: ReadEdge, up: str) -> Html:
+        return joined(
+            [self._frame.node_link(edge.node, up), tag("span", _mode(edge), class_="soft")]
+        )
 
     def _columns(self, node: DescribedNode) -> Html:
         if not node.columns:

@@ -49,6 +49,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     handed: Handed | None = None
     call_inputs: tuple[tuple[InputData, ...], ...] = ()
     sandbox: CodeSandbox = CodeSandbox()
+    lock: str | None = None
+    function: dict[str, Any] = {}
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,7 +33,7 @@ class PackagesFailed(HeadraceError):
 
 
 def run(*arguments: str, folder: Path, variables: Mapping[str, str], given: str = "") -> str:
-    """Return what uv prints, called in `folder` with exactly these environment variables.
+    """Return what uv prints, called in `folder` with these environment variables.
 
     `given` is its standard input. Raises PackagesFailed with uv's own words.
     """
@@ -41,7 +42,7 @@ def run(*arguments: str, folder: Path, variables: Mapping[str, str], given: str 
         done = subprocess.run(
             command,
             cwd=folder,
-            env=dict(variables),
+            env=_certificates() | dict(variables),
             input=given,
             capture_output=True,
             text=True,
@@ -55,6 +56,12 @@ def run(*arguments: str, folder: Path, variables: Mapping[str, str], given: str 
     if done.returncode == 0:
         return done.stdout
     raise _failed(done.stderr)
+
+
+def _certificates() -> dict[str, str]:
+    """Return the setting by which uv trusts what the system trusts, as pip does, if it has any."""
+    system = ssl.get_default_verify_paths()
+    return {"UV_SYSTEM_CERTS": "1"} if system.cafile or system.capath else {}
 
 
 def _failed(text: str) -> PackagesFailed:

@@ -90,6 +90,22 @@ def test_two_assets_run_with_two_versions_of_a_library(locked: Lab) -> None:
     assert any(text.startswith("made the environment (1 package) in ") for text in logged)
 
 
+def test_tests_of_assets_run_with_the_packages_of_the_lock(locked: Lab) -> None:
+    """Would catch: a test that passes, or fails, with other packages than an attempt has."""
+    environments = locked.root / ".headrace/environments"
+    before = sorted(environments.iterdir())
+    (locked.root / "tests").mkdir()
+    given = "{order_id: 1, customer: c, amount: 1.5, day: 2025-01-01}"
+    locked.write(
+        "tests/one.yaml",
+        f"- {{test: one, asset: first, partition: 2025-01-01, given: {{orders: [{given}]}},"
+        " expect: [{version: 1.0, amount: 1.5}]}\n",
+    )
+    tests = locked.headrace("test", "first")  # which exits with 0
+    assert [each["test"] for each in tests] == ["one"]
+    assert sorted(environments.iterdir()) == before
+
+
 def test_another_version_of_a_package_is_another_version_of_the_asset(locked: Lab) -> None:
     """Would catch: a new version that recomputes nothing, or everything, or that isn't named."""
     locked.python(

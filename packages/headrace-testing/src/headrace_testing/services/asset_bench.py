@@ -31,6 +31,7 @@ from headrace.extension import (
     did_you_mean,
     first_line,
     literal,
+    lock_path,
     quote,
     worker_settings,
 )
@@ -327,6 +328,11 @@ class Bench:
         self._folders = Folders(str(self._root), str(data))
         for folder in (self._folders.lake, self._folders.temporary):
             folder.mkdir()
+        if any(asset.requirements for asset in self._compiled.project.assets.values()):
+            # those of attempts: making them takes longer than most tests
+            used = Folders.of(self._root, self._compiled.project.settings).environments
+            used.mkdir(parents=True, exist_ok=True)
+            self._folders.environments.symlink_to(used)
         self._pool = self._stack.enter_context(
             Pool(worker_settings(self._folders, self._workers), self._workers)
         )
@@ -481,6 +487,7 @@ class Bench:
             environment=CodeEnvironment(
                 asset.environment, self._compiled.project.settings.pass_environment, asset.secrets
             ),
+            lock=lock_path(asset.name) if asset.requirements else None,
         )
         return task, tuple(check.name for check in asset.checks if check not in checks)
 

@@ -201,7 +201,7 @@ def _rounds(
     return taken[base], taken[now]
 
 
-def _tree_of(commit: str, folder: Path) -> Path:
+def tree_of(commit: str, folder: Path) -> Path:
     """Write the files of a commit, and make an environment that imports them."""
     archive = subprocess.run(["git", "archive", commit], cwd=ROOT, check=True, capture_output=True)
     with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as files:
@@ -241,7 +241,7 @@ def main() -> None:
     described = machine()
     with tempfile.TemporaryDirectory(prefix="headrace-ratios-") as name:
         folder = Path(name)
-        base = _tree_of(typed.base, folder / "base-tree")
+        base = tree_of(typed.base, folder / "base-tree")
         now = Copy(folder / "now-tree")
         notes = _notes(base)
         works = [work for work in WORKS if typed.only is None or work.name in typed.only]

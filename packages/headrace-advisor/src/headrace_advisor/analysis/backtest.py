@@ -87,9 +87,10 @@ class Backtest(msgspec.Struct, frozen=True):
 
         One with fewer than DELIVERIES_MIN deliveries is as predictable as all of them together.
         """
-        own = self.consumers.get(consumer)
-        few = own is None or own.deliveries < DELIVERIES_MIN
-        return (self.coverage if own is None or few else own).is_predictable
+        coverage = self.consumers.get(consumer)
+        if coverage is None or coverage.deliveries < DELIVERIES_MIN:
+            coverage = self.coverage
+        return coverage.is_predictable
 
 
 _Place = tuple[str, str]

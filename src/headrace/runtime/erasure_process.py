@@ -1,7 +1,7 @@
 """The process that searches files for rows of a subject, or of old partitions.
 
-`python -m headrace.runtime.erasure_process`, started by `runtime.erasure_search`, reads one request
-from standard input and answers with the result.
+`python -m headrace.runtime.erasure_process`, started by `runtime.erasure_search`, reads requests
+from standard input and answers each with its result (`compiler.frames`).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 import duckdb
 import msgspec
 
+from headrace.compiler.frames import receive, send
 from headrace.connect import SourceSchema
 from headrace.connect.deliveries import CannotRead
 from headrace.connect.exports.registry import DESTINATION_UNAVAILABLE
@@ -32,6 +33,8 @@ from headrace.lake.sqltext import AS_WRITTEN, literal
 from headrace.model import LakeError
 from headrace.model.errors import first_line
 from headrace.runtime.erasure_search import (
+    DONE,
+    FAILED,
     BytesSearch,
     CastRequest,
     ExportWrite,
@@ -56,14 +59,14 @@ _Staged = StagedOutcome | HeldOutcome | RejectedOutcome
 
 
 def main() -> int:
-    """Answer one request; print an error to standard error."""
-    request: Any = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=Request)
-    try:
-        result = _answer(request)
-    except (LakeError, OSError) as error:
-        sys.stderr.write(f"{first_line(error)}\n")
-        return 1
-    sys.stdout.buffer.write(msgspec.msgpack.encode(result))
+    """Answer requests until the end of standard input."""
+    while (data := receive(sys.stdin.buffer)) is not None:
+        request: Any = msgspec.msgpack.decode(data, type=Request)
+        try:
+            answer = DONE + msgspec.msgpack.encode(_answer(request))
+        except (LakeError, OSError, MemoryError, duckdb.Error) as error:
+            answer = FAILED + first_line(error)[:500].encode()
+        send(sys.stdout.buffer, answer)
     return 0
 
 

@@ -6,13 +6,17 @@ loads no DuckDB. Where rows are searched, a request has hashes of a subject's ke
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
-from collections.abc import Sequence
-from typing import Any, TypeVar
+import threading
+from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
+from typing import Any, BinaryIO, TypeVar, cast
 
 import msgspec
 
+from headrace.compiler.frames import receive, send
 from headrace.connect import SourceSchema
 from headrace.lake.erased_files import ErasedFile, ErasureScan, HashKey
 from headrace.model import LakeError, Source
@@ -157,15 +161,67 @@ def cast_texts(values: Sequence[str], types: Sequence[str]) -> dict[str, list[st
     return _asked(CastRequest(tuple(values), tuple(types)), dict[str, list[str]])
 
 
+DONE, FAILED = b"\0", b"\1"
+"""First byte of an answer: the result follows, or an error in words."""
+
+
+class _Searcher:
+    """A process that answers requests, started for the first one; close it."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def ask(self, request: Request) -> bytes:
+        """Return the result of a request. Raise LakeError for an error, or without an answer."""
+        process = self._process = self._process or subprocess.Popen(
+            [sys.executable, "-P", "-m", PROCESS],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        timer = threading.Timer(SECONDS_MAX, process.kill)
+        timer.start()
+        answer: bytes | None = None
+        try:
+            with contextlib.suppress(BrokenPipeError):
+                send(cast("BinaryIO", process.stdin), msgspec.msgpack.encode(request))
+                answer = receive(cast("BinaryIO", process.stdout))
+        finally:
+            timer.cancel()
+            if answer is None:  # it has ended, or this process was interrupted
+                process.kill()
+        if answer is None:
+            self.close()  # the next request starts another
+            raise LakeError(f"the search of the lake ended with exit code {process.returncode}")
+        if answer.startswith(FAILED):
+            raise LakeError(answer[1:].decode())
+        return answer[1:]
+
+    def close(self) -> None:
+        """End the process, which ends by itself when its standard input does."""
+        if self._process is not None:
+            with contextlib.suppress(BrokenPipeError), self._process:
+                self._process = None
+
+
+_SEARCHER: ContextVar[_Searcher | None] = ContextVar("searcher", default=None)
+
+
+@contextlib.contextmanager
+def one_process() -> Iterator[None]:
+    """Let one process answer the requests of the block; each starts one of its own otherwise.
+
+    An erasure asks about fifty times, and starting the process takes longer than most answers.
+    """
+    with contextlib.closing(_Searcher()) as searcher:
+        token = _SEARCHER.set(searcher)
+        try:
+            yield
+        finally:
+            _SEARCHER.reset(token)
+
+
 def _asked(request: Request, kind: type[R]) -> R:
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", PROCESS],
-        input=msgspec.msgpack.encode(request),
-        capture_output=True,
-        timeout=SECONDS_MAX,
-        check=False,
-    )
-    if done.returncode != 0:
-        lines = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
-        raise LakeError(lines[0][:500] if lines else "the search of the lake ended without a word")
-    return msgspec.msgpack.decode(done.stdout, type=kind)
+    shared = _SEARCHER.get()
+    with contextlib.nullcontext(shared) if shared else contextlib.closing(_Searcher()) as searcher:
+        return msgspec.msgpack.decode(searcher.ask(request), type=kind)

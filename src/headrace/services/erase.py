@@ -42,7 +42,7 @@ from headrace.responses.erasures import (
 )
 from headrace.runtime import backups, erasures
 from headrace.runtime.approval_states import ERASE
-from headrace.runtime.erasure_search import ExportWrite, written_again
+from headrace.runtime.erasure_search import ExportWrite, one_process, written_again
 from headrace.security import erasures as ledger
 from headrace.security.audit import rfc3339
 from headrace.services.act_approvals import Act, approved
@@ -110,24 +110,25 @@ def erase(  # noqa: PLR0913 - as many as the command has options
         text = commands.required_reason(
             reason, "erase", "the certificate names it; write no personal value in it"
         )
-    compiled = _ever_declared(session, session.compiled)
-    plan = erase_plan_of(session, compiled, subject, condition, from_node)
-    response = _response(session, plan)
-    if plan_id is not None and plan_id != response.plan_id:
-        row = RefusedRow(
-            code=PLAN_CHANGED,
-            plan_id_now=response.plan_id,
-            files=[],
-            changed=["the places with rows of the subject aren't those that were planned"],
-        )
-        raise PlanChanged(plan_id, row, response, "headrace erase … --dry-run")
-    refuse_held(session.store, plan.nodes)
-    if dry_run:
-        return response
-    if plan_id is None and not confirm(response):
-        return msgspec.structs.replace(response, state="declined")
-    with approved(session, _act(session, compiled, plan, response, text), progress):
-        return _erased(session, compiled, plan, response, text, progress)
+    with one_process():
+        compiled = _ever_declared(session, session.compiled)
+        plan = erase_plan_of(session, compiled, subject, condition, from_node)
+        response = _response(session, plan)
+        if plan_id is not None and plan_id != response.plan_id:
+            row = RefusedRow(
+                code=PLAN_CHANGED,
+                plan_id_now=response.plan_id,
+                files=[],
+                changed=["the places with rows of the subject aren't those that were planned"],
+            )
+            raise PlanChanged(plan_id, row, response, "headrace erase … --dry-run")
+        refuse_held(session.store, plan.nodes)
+        if dry_run:
+            return response
+        if plan_id is None and not confirm(response):
+            return msgspec.structs.replace(response, state="declined")
+        with approved(session, _act(session, compiled, plan, response, text), progress):
+            return _erased(session, compiled, plan, response, text, progress)
 
 
 def _ever_declared(session: ProjectSession, compiled: Compiled) -> Compiled:

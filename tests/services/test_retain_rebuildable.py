@@ -105,7 +105,7 @@ def test_what_gives_the_same_rows_goes_and_comes_back(shop: Shop) -> None:
 
     shop.headrace("tick")
     assert shop.days() == {NEW}, "nothing is computed again by itself"
-    shown = shop.headrace("read", "clean", "--partition", OLD)
+    shown = " ".join(shop.headrace("read", "clean", "--partition", OLD).split())
     command = f"headrace run clean --partition {OLD} --again --reason TEXT"
     assert command in shown
     again = ("--partition", OLD, "--again", "--reason", "audit")
@@ -202,7 +202,7 @@ def test_a_plan_says_what_goes(shop: Shop) -> None:
     """Would catch: a new rule that nobody sees before the data goes, and one that is impossible."""
     shop.asset("revenue", "select day, sum(amount) as revenue from clean group by day",
                "retain_rebuildable: 30d\n")  # fmt: skip
-    text = shop.headrace("plan")
+    text = " ".join(shop.headrace("plan").split())
     assert "retain_rebuildable 30d is about what is older than" in text
     assert "of revenue: 2 partitions, 2 rows" in text
     shop.asset("revenue", "select day, sum(amount) as revenue from clean group by day",

@@ -87,10 +87,9 @@ class Backtest(msgspec.Struct, frozen=True):
 
         One with fewer than DELIVERIES_MIN deliveries is as predictable as all of them together.
         """
-        coverage = self.consumers.get(consumer)
-        if coverage is None or coverage.deliveries < DELIVERIES_MIN:
-            coverage = self.coverage
-        return coverage.is_predictable
+        coverage = self.consumers.get(consumer, self.coverage)
+        few = coverage.deliveries < DELIVERIES_MIN
+        return (self.coverage if few else coverage).is_predictable
 
 
 _Place = tuple[str, str]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 from urllib.parse import quote
@@ -22,7 +23,6 @@ from headrace_docs.responses.description import (
 
 _EVENT = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/"
 _FACET = "https://openlineage.io/spec/facets/{version}/{name}.json#/$defs/{name}"
-_PRODUCER = f"urn:headrace:{quote(version('headrace-docs'))}"
 _TYPES = {
     "identity": ("DIRECT", "IDENTITY"),
     "cast": ("DIRECT", "TRANSFORMATION"),
@@ -40,6 +40,12 @@ _TYPES = {
 Json = dict[str, Any]
 
 
+@cache
+def _producer() -> str:
+    # the package has no version yet while it is installed and its commands are read
+    return f"urn:headrace:{quote(version('headrace-docs'))}"
+
+
 def openlineage_files(described: Description) -> Iterator[tuple[str, str]]:
     """Yield one file: a dataset event of each source, a job event of each asset and consumer."""
     space = words(described.namespace)
@@ -49,13 +55,13 @@ def openlineage_files(described: Description) -> Iterator[tuple[str, str]]:
 
 
 def _facet(name: str, of: str, **content: Any) -> Json:
-    return {"_producer": _PRODUCER, "_schemaURL": _FACET.format(version=of, name=name), **content}
+    return {"_producer": _producer(), "_schemaURL": _FACET.format(version=of, name=name), **content}
 
 
 def _event(described: Description, kind: str, **content: Any) -> Json:
     return {
         "eventTime": described.at.isoformat(timespec="seconds"),
-        "producer": _PRODUCER,
+        "producer": _producer(),
         "schemaURL": f"{_EVENT}{kind}",
         **content,
     }

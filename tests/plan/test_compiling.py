@@ -10,6 +10,7 @@ import pytest
 from projects import compiled, contract, of, python, source, sql, write
 
 from headrace.compiler.compiling import compile_project
+from headrace.compiler.missing_modules import hint_for_module
 from headrace.model import InputMode, ProjectError
 from headrace.plan import NodeKind
 from headrace.plan.graph import layers
@@ -464,6 +465,17 @@ def test_modules_that_cant_be_found_are_named_before_anything_runs(tmp_path: Pat
     ]
     (tmp_path / "shared.py").write_text("import json\n")
     assert "shared.py" not in {problem.place.file for problem in compile_project(tmp_path).problems}
+
+
+def test_only_a_misspelt_module_is_told_another_name() -> None:
+    """Would catch: `did you mean `pdb`?` for a project's own module that isn't there."""
+    own = ("utils", "models", "db", "settings", "warehouse", "notyet", "tasks", "jobs", "common")
+    assert {hint_for_module(name) for name in own} == {
+        "correct the import, or install where Headrace runs what it is of"
+    }
+    assert hint_for_module("nunpy") == "did you mean `numpy`? Correct the import"
+    assert hint_for_module("jsno.tool") == "did you mean `json`? Correct the import"
+    assert hint_for_module("airflow").endswith("pip install apache-airflow")
 
 
 def test_a_problem_of_one_of_many_names_its_node(tmp_path: Path) -> None:

@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from difflib import SequenceMatcher
 from importlib.util import find_spec
 
 from headrace.model.errors import did_you_mean, shown
 
+LETTERS = 4
+"""Of names with as many letters or fewer, two that differ in one are two words."""
 _PACKAGES = {
     **dict.fromkeys(
         [
             "boto3",
             "catboost",
+            "dagster",
             "dask",
             "duckdb",
             "fsspec",
@@ -30,6 +34,7 @@ _PACKAGES = {
             "nltk",
             "numpy",
             "openpyxl",
+            "oracledb",
             "orjson",
             "pandas",
             "paramiko",
@@ -39,6 +44,10 @@ _PACKAGES = {
             "psycopg2",
             "pyarrow",
             "pydantic",
+            "pymongo",
+            "pymssql",
+            "pyodbc",
+            "pyspark",
             "pytz",
             "redis",
             "requests",
@@ -56,6 +65,7 @@ _PACKAGES = {
         ]
     ),
     "PIL": "pillow",
+    "airflow": "apache-airflow",
     "bs4": "beautifulsoup4",
     "cv2": "opencv-python",
     "dateutil": "python-dateutil",
@@ -102,7 +112,17 @@ def hint_for_module(name: str) -> str:
         return f"{shown(top)} is installed, and has no such module: correct the import"
     if top in _PACKAGES:
         return f"install it where Headrace runs: pip install {_PACKAGES[top] or top}"
-    other = did_you_mean(top, {*_PACKAGES, *installed})
-    if other:
-        return f"{other} Correct the import"
+    for names in (_PACKAGES, installed):
+        if other := did_you_mean(top, [name for name in names if _is_typo(top, name)]):
+            return f"{other} Correct the import"
     return "correct the import, or install where Headrace runs what it is of"
+
+
+def _is_typo(name: str, other: str) -> bool:
+    """Whether letters are in another order, or one of five or more is wrong, missing or too many.
+
+    Among all modules, some resemble any other word.
+    """
+    blocks = SequenceMatcher(None, name, other).get_matching_blocks()
+    wrong = max(len(name), len(other)) - sum(block.size for block in blocks)
+    return sorted(name) == sorted(other) or (len(name) > LETTERS and wrong <= 1)

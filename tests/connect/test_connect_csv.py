@@ -146,6 +146,7 @@ KIND = {  # what DuckDB's own casts make of them is in `casts`
             b"epoch",
             b"03/02/2013",
             b"10000-01-01",
+            b"0000-01-01",
             b"0044-03-15 (BC)",
         ],
     ),
@@ -158,6 +159,7 @@ KIND = {  # what DuckDB's own casts make of them is in `casts`
             b"2013-02-03T10:00:00Z",
             b"infinity",
             b"10000-01-01 10:00:00",
+            b"0000-12-31 10:00:00",
             b"0044-03-15 (BC) 10:00:00",
             b"2013-02-03 10:00:00.123456789",
         ],
@@ -168,6 +170,7 @@ KIND = {  # what DuckDB's own casts make of them is in `casts`
             b"2013-02-30T10:00:00Z",
             b"2013-02-03T25:00:00Z",
             b"yesterday",
+            b"0000-02-28T10:00:00Z",
             b"2013-02-28T10:00:00.0000001Z",
         ],
     ),
@@ -197,6 +200,8 @@ PROMISED = {
     "TIME ": (b"7:05", b"24:00:00"),
     "TIME  ": (b"10:00", b"10:00:00+05"),
     "INTERVAL": (b"36:00:00.000001", b"00:00:00.0000001"),
+    "INTERVAL ": (b"1.5 days", b"36"),
+    "INTERVAL  ": (b"1 day 0.5 s", b"1.5"),
 }
 
 
@@ -233,6 +238,7 @@ LEARNT: dict[str, tuple[list[str], str]] = {
     "0 and 1 are numbers": (["0", "1"], "BIGINT"),
     "dates": (["2013-01-31", "2012-02-29"], "DATE"),
     "dates that don't exist stay text": (["2013-01-31", "2013-02-29"], "VARCHAR"),
+    "dates of a year 0 stay text": (["0000-01-01", "2013-02-28"], "VARCHAR"),
     "timestamps": (["2013-01-31 10:00:00", "2013-01-31T10:00:00.123"], "TIMESTAMP"),
     "instants": (["2013-01-31T10:00:00Z", "2013-01-31T10:00:00+05:30"], "TIMESTAMP WITH TIME ZONE"),
     "offsets and none stay text": (["2013-01-31T10:00:00Z", "2013-01-31T10:00:00"], "VARCHAR"),

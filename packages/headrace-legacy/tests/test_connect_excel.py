@@ -512,6 +512,15 @@ def test_a_cells_format_is_part_of_its_value(
     assert [value for value in taken.column("v") if value is not None] == values
 
 
+@pytest.mark.parametrize("cell", [(1.5, "General"), (36, "0")])
+def test_a_number_alone_is_no_duration(bench: Workbench, cell: tuple[float, str]) -> None:
+    """Would catch: 36 in a column of durations published as 36 seconds."""
+    schema = bench.schema(shown([(1.5, "[h]:mm")]), "x.xlsx")
+    drift = bench.take(shown([cell]), "x.xlsx", schema)
+    assert isinstance(drift, TypeDrift), drift
+    assert str(cell[0]) in drift.reason
+
+
 @pytest.mark.parametrize(
     ("cell", "from_1904", "means"),
     [

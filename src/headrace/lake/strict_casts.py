@@ -38,7 +38,8 @@ CODE_PATTERN = " *([-+]?0[0-9]+|[+][0-9]+|[0-9]+[eE][0-9]+) *"
 """A whole number as only codes are written."""
 _DECIMAL_TYPE = re.compile(r"DECIMAL\((\d+),\s*(\d+)\)")
 _NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
-_ISO_DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+_ISO_DATE = r"([1-9][0-9]{3}|0[1-9][0-9]{2}|00[1-9][0-9]|000[1-9])-[0-9]{2}-[0-9]{2}"
+"""From year 1 on: DuckDB takes `0000-01-01` for a day of 1 BC."""
 _CLOCK = r"[0-9:]+(\.[0-9]{0,6}0*)?"
 _SHAPES = {
     "DATE": _ISO_DATE,
@@ -148,6 +149,8 @@ def _plain_cast(text: str, type_name: str, form: TextForm, *, trying: bool, stat
     if shape is None:
         return Cast(plain, None)
     iso = f"regexp_full_match({text}, {literal(shape)})"
+    if name == "INTERVAL":  # DuckDB takes a number alone for seconds
+        iso = f"({iso} AND regexp_matches({text}, '[A-Za-z:]'))"
     written = (
         form.date_format
         if name == "DATE"

@@ -195,10 +195,10 @@ def measure(*, quick: bool) -> Measured:
         assert len(naive) == len(tests)
         errors.append(100 * statistics.fmean(tested.median_error for tested in known))
         ratios.append(errors[-1] / 100 / statistics.fmean(naive))
-        covered.append(100 * statistics.fmean(tested.coverage80 for tested in known))
+        covered.append(100 * statistics.fmean(tested.coverage.share for tested in known))
         notes[shape.name] = (
             f"off by {errors[-1]:.1f} %, a week before {100 * statistics.fmean(naive):.1f} %; 80 %"
-            f" intervals hold {covered[-1]:.0f} % of {sum(item.deliveries for item in known)}"
+            f" intervals hold {covered[-1]:.0f} % of {sum(item.coverage.deliveries for item in known)}"
         )
     middle = (COVERED_LEAST + COVERED_MOST) / 2
     figures = [

@@ -12,6 +12,7 @@ import pytest
 from overlay_lab import do, planned
 from runlab import DAYS, Lab, built_once, three_days
 
+from headrace.cli.commands.plans import columns_lost
 from headrace.model import UsageError
 from headrace.project.session import ProjectSession, Silent
 from headrace.services.apply import apply
@@ -171,6 +172,14 @@ def test_kept_partitions_need_the_columns_of_the_new_code(lab: Lab) -> None:
     )
     with pytest.raises(UsageError, match="its rows have no `amount`"):
         applied(lab, keep=["total"], reason="x")
+
+
+def test_a_plan_says_what_a_renamed_column_leaves_behind(lab: Lab) -> None:
+    """Would catch: "readers keep the published values", which the next publication takes away."""
+    lab.sql("total", "select day, sum(amount) as sums, count(amount) as n from clean group by day")
+    (text,) = columns_lost(plan(lab.session(), progress=Silent()))
+    assert text.startswith("once total is published again, what isn't recomputed of it is")
+    assert text.endswith("without `total` and with a null `sums`")
 
 
 def test_an_asset_that_reads_itself_is_retyped_too(lab: Lab) -> None:

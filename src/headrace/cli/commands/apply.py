@@ -144,7 +144,8 @@ def render_apply(response: ApplyResponse, page: CommandOutput) -> None:
         )
         return
     _render_applied(response, page)
-    plans.render_needed_backfills(response.backfills, {row.node for row in response.stale}, page)
+    stale, lost = {row.node for row in response.stale}, plans.columns_lost(response.plan)
+    plans.render_needed_backfills(response.backfills, stale, lost, page)
     page.clock_note()
     removes = any(row.partitions and row.hold is None for row in response.plan.removes)
     page.next(

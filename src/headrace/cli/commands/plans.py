@@ -18,6 +18,7 @@ from headrace.cli.output import CommandOutput, seconds, value_text, values_text
 from headrace.cli.terminal import ColumnLayout, StyledCell, joined, plural
 from headrace.model.access import ACCESS_FILE
 from headrace.model.errors import UsageError
+from headrace.model.partitions import WHOLE
 from headrace.model.wording import few
 from headrace.project.parameters import Option, split_commas
 from headrace.responses import (
@@ -331,6 +332,29 @@ def _render_recomputation(plan: PlanResponse, page: CommandOutput) -> None:
     else:
         low, high = seconds(plan.estimate["low"]), seconds(plan.estimate["high"])
         page.say(f"about {seconds(plan.estimate['seconds'])} ({low} to {high})", indent=2)
+    for text in columns_lost(plan):
+        page.say(text, "warn", indent=2)
+
+
+def columns_lost(plan: PlanResponse) -> list[str]:
+    """Return what becomes of columns in partitions that nobody recomputes, a sentence for a node.
+
+    A table that has one partition is published anew as a whole.
+    """
+    results = []
+    parts = {row.node for row in plan.stale if row.from_ != WHOLE}
+    for row in plan.changes:
+        changed = [
+            f"{word} {few(names, COLUMNS_SHOWN_MAX)}"
+            for effect, word in (("dropped", "without"), ("added", "with a null"))
+            if (names := [f"`{each.column}`" for each in row.effects if each.effect == effect])
+        ]
+        if changed and row.node in parts and row.partitions_stale:
+            results.append(
+                f"once {row.node} is published again, what isn't recomputed of it is"
+                f" {' and '.join(changed)}"
+            )
+    return results
 
 
 def _say_cost(plan: PlanResponse, page: CommandOutput) -> None:
@@ -360,15 +384,16 @@ def _money(cost: float | None) -> str:
 
 
 def render_needed_backfills(
-    needed: Sequence[NeededRow], stale: Collection[str], page: CommandOutput
+    needed: Sequence[NeededRow], stale: Collection[str], lost: Sequence[str], page: CommandOutput
 ) -> None:
     """Print the backfills that a change requires: their commands and what they compute.
 
-    `stale` has the nodes with stale published data. Partitions that only failed aren't stale; the
-    next tick computes them without a request.
+    `stale` has the nodes with stale published data, `lost` what `columns_lost` says. Partitions
+    that only failed aren't stale; the next tick computes them without a request.
     """
     for row in needed:
-        text = "readers keep the published values; to recompute what the change made stale:"
+        but = f", but {'; '.join(lost)}" if lost else ""
+        text = f"readers keep the published values{but}; to recompute what the change made stale:"
         if row.mode != "missing":
             text = "what failed under the code as it was:"
         elif not any(name in stale for name in row.select):

@@ -224,6 +224,10 @@ def test_what_is_carried_has_the_rows_of_spark(ansi: bool, tmp_path: Path) -> No
 
 
 DIFFERENT = [
+    ("sqlite", "select n from t where b", "`b` for true or false"),
+    ("sqlite", "select n from t where n > 1 and not b", "`b` for true or false"),
+    ("sqlite", "select case when b then 1 else 2 end as x from t", "`b` for true or false"),
+    ("mysql", "select t.n from t join u on u.b", "`u.b` for true or false"),
     ("postgres", "select a from t where b similar to 'a%'", "SIMILAR TO"),
     ("postgres", "select a from t where b ~* 'ab'", "~*"),
     ("postgres", "select a from t where b ~ '\\d+'", "~"),

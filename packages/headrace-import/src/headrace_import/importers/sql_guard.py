@@ -582,6 +582,16 @@ def _condition(_guard: _Guard, node: exp.Expr, _words: list[str]) -> str:
     return "" if decides else "is a number in some databases, but true or false in DuckDB"
 
 
+def _truth(guard: _Guard, node: exp.Expr, words: list[str]) -> str:
+    """`truth KEYS`: true, false or NULL; a predicate that isn't proven is refused by itself."""
+    for value in _compared_values(node, words[0]):
+        inner = value.unnest()
+        if not isinstance(inner, exp.Predicate) and guard.kinds.of(inner) not in ("bool", "null"):
+            text = inner.sql(guard.dialect or None)[:_TEXT_CHARACTERS_MAX]
+            return f"takes `{text}` for true or false, which may be a number or a text"
+    return ""
+
+
 def _alike(guard: _Guard, node: exp.Expr, words: list[str]) -> str:
     """`alike KEYS`: one value besides NULL, or values of one kind, where others may be mixed."""
     values = [value for key in words[0].split(",") for value in _values(node, key)]
@@ -744,6 +754,7 @@ CONDITIONS: Mapping[str, Callable[[_Guard, exp.Expr, list[str]], str]] = {
     "zone": _zone,
     "single": _one_of_each,
     "condition": _condition,
+    "truth": _truth,
     "alike": _alike,
     "within": _within,
     "no_offset": _no_offset,

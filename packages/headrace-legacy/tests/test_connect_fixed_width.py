@@ -243,6 +243,29 @@ def test_trimmed_lines_an_end_mark_and_dates_without_separators(bench: Workbench
     assert long.line == 4
 
 
+@pytest.mark.parametrize(
+    ("how", "good", "bad", "value"),
+    [
+        ({"format": "%Y%m%d"}, "20260301", "00000000", dt.date(2026, 3, 1)),
+        ({"scale": 2}, "00000150", "N/A     ", Decimal("1.50")),
+        ({"sign": "overpunch"}, "0000015}", "x       ", Decimal(-150)),
+    ],
+)
+def test_a_value_in_the_first_file_that_isnt_written_as_declared(
+    bench: Workbench, how: dict[str, Any], good: str, bad: str, value: Any
+) -> None:
+    """Would catch: a text column, in which the other values are rewritten: `000150` as `0001.50`
+    beside `N/A`."""
+    columns = [{"name": "id", "width": 2}, {"name": "v", "width": 8, **how}]
+    taken = take(bench, f"01{good}\n02        \n".encode(), columns)
+    assert isinstance(taken, Taken), taken
+    assert taken.column("v") == [value, None]
+    drift = take(bench, f"01{bad}\n02{good}\n".encode(), columns)
+    assert isinstance(drift, TypeDrift), drift
+    assert bad.strip() in drift.reason
+    assert drift.columns[0].line == 1
+
+
 def test_a_contract_declares_the_type_of_a_place(bench: Workbench) -> None:
     """Would catch: `007` that holds although the contract says number, as the place says nothing;
     and a type that a contract declared once and no longer does.

@@ -66,6 +66,7 @@ SEPARATOR = "\x01"
 DuckDB reads each line as one value of a CSV file with this separator.
 """
 _BYTE = re.compile(r"0x[0-9A-Fa-f]{2}")
+_TIME_OF_DAY = re.compile("%[HIMSf]")
 _DATE_FORMAT = re.compile(r"(%[YymdHMSfjbBIp]|[^%'])*%[Yy]([^%']|%[YymdHMSfjbBIp])*")
 _OF_DATES = ("date", "timestamp")
 _TYPE = re.compile(
@@ -86,6 +87,15 @@ class FixedWidthColumn(NamedTuple):
     overpunched: bool
     format: str = ""
     """How dates or times are written, such as `%Y%m%d`; empty for ISO 8601."""
+
+    @property
+    def meant(self) -> str:
+        """The type that goes with how values are written, if one of the first isn't written so."""
+        if self.format:
+            return "TIMESTAMP" if _TIME_OF_DAY.search(self.format) else "DATE"
+        if self.scale or self.overpunched:  # 007 is a number in a DECIMAL, and a code in a BIGINT
+            return f"DECIMAL({min(max(self.width, self.scale), 38)},{self.scale})"
+        return "VARCHAR"
 
 
 class Layout(msgspec.Struct, frozen=True):
@@ -231,7 +241,10 @@ class FixedWidth(FormatKind):
         places = _layout(opened).places
         rows = _rows_sql(opened)
         learnt = infer_types(connection, rows, len(places), formats=False, sampled=opened.large)
-        types = [place.type or result for place, result in zip(places, learnt.types, strict=True)]
+        types = [
+            place.type or (place.meant if result == "VARCHAR" else result)
+            for place, result in zip(places, learnt.types, strict=True)
+        ]
         form = Format(kind=self.name, encoding=opened.encoding, null=learnt.null)
         declared = {place.name for place in places if place.type is not None}
         almost = tuple(
@@ -516,7 +529,7 @@ def _dated(place: FixedWidthColumn, text: str) -> str:
     if not place.format:
         return text
     parsed, form = f"try_strptime({text}, {literal(place.format)})", literal(place.format)
-    has_time = re.search("%[HIMSf]", place.format)
+    has_time = _TIME_OF_DAY.search(place.format)
     iso = literal("%Y-%m-%d %H:%M:%S.%f" if has_time else "%Y-%m-%d")
     return (
         f"CASE WHEN strftime({parsed}, {form}) = {text} THEN strftime({parsed}, {iso})"

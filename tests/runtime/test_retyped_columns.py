@@ -182,6 +182,18 @@ def test_a_plan_says_what_a_renamed_column_leaves_behind(lab: Lab) -> None:
     assert text.endswith("without `total` and with a null `sums`")
 
 
+def test_a_retyped_column_is_planned_beside_one_of_an_unknown_type(lab: Lab) -> None:
+    """Would catch: a STRUCT beside it, whose type isn't derived, and no step of the plan."""
+    counted = "select day, {} as total, {{'n': count(*)}} as n from clean group by day"
+    lab.sql("total", counted.format("sum(amount)::decimal(9,2)"))
+    applied(lab)
+    do(lab, planned({"total": (DAYS[0], DAYS[2])}))
+    lab.sql("total", counted.format("sum(amount)::decimal(18,4)"))
+    steps = plan(lab.session(), progress=Silent()).steps
+    (step,) = [step for step in steps if step.kind == "retype"]
+    assert step.detail.startswith("total DECIMAL(9,2) → DECIMAL(18,4)")
+
+
 def test_an_asset_that_reads_itself_is_retyped_too(lab: Lab) -> None:
     """Its columns aren't known before it runs, and the plan didn't list it."""
     front = "partition: {by: day, column: day}"

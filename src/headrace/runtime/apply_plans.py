@@ -303,9 +303,7 @@ def _retyped(
     for name, node in after.nodes.items():
         was = former.get(name, name)
         table = catalog.table(tx, was) if was in published else None
-        columns = (
-            node.columns if table is None else node.columns or _beside_itself(after, node, table)
-        )
+        columns = node.columns if table is None else node.columns or _derived(after, node, table)
         if table is None or columns is None:
             continue
         with suppress(LakeError):  # the attempt says what is wrong with the columns
@@ -314,12 +312,13 @@ def _retyped(
                 yield name, _other_types(table, target)
 
 
-def _beside_itself(after: Compiled, node: CompiledNode, table: LakeTable) -> Columns | None:
-    """Return the columns of an asset that reads `$self`, whose columns are those of its table.
+def _derived(after: Compiled, node: CompiledNode, table: LakeTable) -> Columns | None:
+    """Return the columns of an asset that has some of unknown types, as its table takes them.
 
-    Columns whose types can't be derived keep theirs. None for unknown columns.
+    Those keep the type that they have there, and `$self` has the table's. New ones are left out.
+    None for unknown columns.
     """
-    if not node.uses_self or node.sql is None:
+    if node.sql is None:
         return None
     from headrace.sql.analysis import analyse  # sqlglot, which most plans don't need
     from headrace.sql.queries import resolve
@@ -333,8 +332,9 @@ def _beside_itself(after: Compiled, node: CompiledNode, table: LakeTable) -> Col
     schemas[SELF] = tuple((column.name, column.type) for column in table.columns[1:])
     columns = resolve(analyse(node.sql, file="", line=1, name=node.name), schemas).columns
     return columns and tuple(
-        (name, types.get(name.lower(), type_) if type_ == UNKNOWN else type_)
+        (name, kind)
         for name, type_ in columns
+        if (kind := types.get(name.lower(), UNKNOWN) if type_ == UNKNOWN else type_) != UNKNOWN
     )
 
 

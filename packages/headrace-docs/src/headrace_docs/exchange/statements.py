@@ -9,7 +9,7 @@ from typing import NamedTuple
 from headrace_docs.exchange.facts import Facts
 from headrace_docs.exchange.names import json_text
 from headrace_docs.responses.description import Description
-from headrace_docs.site.html import Html, bdi, joined, tag
+from headrace_docs.site.html import Html, bdi, document, joined, tag
 
 NOTHING = "none recorded"
 LINES_MAX = 20
@@ -87,17 +87,10 @@ def statement_page(described: Description, title: str, *contents: Html) -> str:
         f" {described.env}, version {described.version or 'none'}, for {described.reader}."
         " Each answer is what its query selects from the tables in facts/."
     )
-    head = tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("title", f"{title} · {described.project}"),
-        tag("style", Html(_STYLE)),
-    )
     main = tag(
         "main", tag("h1", title), tag("p", bdi(described.project)), tag("p", about), *contents
     )
-    return f"<!doctype html>\n{tag('html', head, tag('body', main), lang='en')}\n"
+    return document(f"{title} · {described.project}", tag("style", Html(_STYLE)), main)
 
 
 def lines_of(answer: Answer) -> Html:

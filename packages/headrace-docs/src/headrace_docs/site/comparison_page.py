@@ -7,7 +7,7 @@ from importlib.resources import files as resources
 
 from headrace_docs.responses.comparison import PeriodRow, ProjectComparison, SpreadRow
 from headrace_docs.site.frame import row, table, when
-from headrace_docs.site.html import Html, bdi, tag
+from headrace_docs.site.html import Html, bdi, document, tag
 
 LINES_MAX = 15
 """Files and decisions that are named, so that it stays one page."""
@@ -16,13 +16,6 @@ LINES_MAX = 15
 def comparison_page(response: ProjectComparison) -> str:
     """Return the page, with its style in it."""
     style = resources("headrace_docs.site").joinpath("style.css").read_text(encoding="utf-8")
-    head = tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("title", f"What changed · {response.project}"),
-        tag("style", Html(style)),
-    )
     main = tag(
         "main",
         tag("h1", "What changed, and did it help"),
@@ -44,7 +37,7 @@ def comparison_page(response: ProjectComparison) -> str:
         ),
         tag("footer", f"True at {response.at:%Y-%m-%d %H:%M}, for {response.reader}."),
     )
-    return f"<!doctype html>\n{tag('html', head, tag('body', main), lang='en')}\n"
+    return document(f"What changed · {response.project}", tag("style", Html(style)), main)
 
 
 def _period(period: PeriodRow) -> Html:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from headrace_docs.responses.description import Description
-from headrace_docs.site.html import Html, bdi, joined, slug, tag, text
+from headrace_docs.site.html import Html, bdi, document, joined, slug, tag, text
 
 ROWS_MAX = 200
 """Rows of a list on one page."""
@@ -64,15 +64,9 @@ class Frame:
                 tag("footer", self._foot),
             ]
         )
-        head = tag(
-            "head",
-            tag("meta", charset="utf-8"),
-            tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-            tag("title", f"{title} · {self.described.project}"),
-            tag("link", rel="stylesheet", href=f"{up}style.css"),
-        )
-        document = tag("html", head, tag("body", body, Html(script)), lang="en")
-        return Page(path, f"<!doctype html>\n{document}\n")
+        look = tag("link", rel="stylesheet", href=f"{up}style.css")
+        heading = f"{title} · {self.described.project}"
+        return Page(path, document(heading, look, body, Html(script)))
 
     def paged(
         self,

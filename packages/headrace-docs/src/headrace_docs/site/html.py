@@ -72,3 +72,15 @@ def slug(name: str) -> str:
 def anchor(kind: str, name: str) -> str:
     """Return the id of a part of a page, which is also its address behind `#`."""
     return f"{kind}-{quote(_NO_CHARACTERS.sub('_', name), safe='')}"
+
+
+def document(title: str, look: Html, *body: object) -> str:
+    """Return a page; `look` is its style, or the link to it."""
+    head = tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("title", title),
+        look,
+    )
+    return f"<!doctype html>\n{tag('html', head, tag('body', *body), lang='en')}\n"

@@ -38,14 +38,14 @@ CODE_PATTERN = " *([-+]?0[0-9]+|[+][0-9]+|[0-9]+[eE][0-9]+) *"
 """A whole number as only codes are written."""
 _DECIMAL_TYPE = re.compile(r"DECIMAL\((\d+),\s*(\d+)\)")
 _NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
-_ISO_DATE = r"([1-9][0-9]{3}|0[1-9][0-9]{2}|00[1-9][0-9]|000[1-9])-[0-9]{2}-[0-9]{2}"
+ISO_DATE = r"([1-9][0-9]{3}|0[1-9][0-9]{2}|00[1-9][0-9]|000[1-9])-[0-9]{2}-[0-9]{2}"
 """From year 1 on: DuckDB takes `0000-01-01` for a day of 1 BC."""
 _CLOCK = r"[0-9:]+(\.[0-9]{0,6}0*)?"
 _SHAPES = {
-    "DATE": _ISO_DATE,
+    "DATE": ISO_DATE,
     "TIME": rf"([01]?[0-9]|2[0-3]):{_CLOCK}",
-    "TIMESTAMP": rf"{_ISO_DATE}([ T]{_CLOCK})?",
-    "TIMESTAMP WITH TIME ZONE": rf"{_ISO_DATE}([ T]{_CLOCK} ?([zZ]|[-+][0-9:]+|[A-Za-z_/]+)?)?",
+    "TIMESTAMP": rf"{ISO_DATE}([ T]{_CLOCK})?",
+    "TIMESTAMP WITH TIME ZONE": rf"{ISO_DATE}([ T]{_CLOCK} ?([zZ]|[-+][0-9:]+|[A-Za-z_/]+)?)?",
     "INTERVAL": r"[^.]*(\.[0-9]{0,6}0*([^0-9.][^.]*)?)*",
 }
 """Types of times, each with the only texts that are accepted: in ISO 8601, to the microsecond.

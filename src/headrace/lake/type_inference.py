@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from headrace.lake.sqltext import literal
-from headrace.lake.strict_casts import ISO, strict_cast
+from headrace.lake.strict_casts import ISO, ISO_DATE, strict_cast
 
 if TYPE_CHECKING:
     import duckdb
@@ -26,15 +26,14 @@ INSTANT = "TIMESTAMP WITH TIME ZONE"
 SAMPLE_ROWS = 1_000_000
 _WORDS = "(" + ", ".join(map(literal, NULL_WORDS)) + ")"
 
-_DAY = r"([1-9][0-9]{3}|0[1-9][0-9]{2}|00[1-9][0-9]|000[1-9])-[0-9]{2}-[0-9]{2}"
 _TIME = r"[ T][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6}0{0,3})?)?"
 SHAPES = {
     "BIGINT": r"-?(0|[1-9][0-9]{0,18})",
     "DOUBLE": r"-?(0|[1-9][0-9]{0,15})?(\.[0-9]*([eE][-+]?[0-9]{1,3})?|[eE][-+][0-9]{1,3})?",
     "BOOLEAN": r"(?i:true|false)",
-    "DATE": _DAY,
-    "TIMESTAMP": rf"{_DAY}({_TIME})?",
-    INSTANT: rf"{_DAY}{_TIME} ?([zZ]|[-+][0-9]{{2}}(:?[0-9]{{2}})?)",
+    "DATE": ISO_DATE,
+    "TIMESTAMP": rf"{ISO_DATE}({_TIME})?",
+    INSTANT: rf"{ISO_DATE}{_TIME} ?([zZ]|[-+][0-9]{{2}}(:?[0-9]{{2}})?)",
 }
 """Types in the order of preference, each with the only texts that are inferred as it."""
 

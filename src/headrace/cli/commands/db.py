@@ -81,7 +81,7 @@ def _render_clock(response: ClockResponse, page: CommandOutput) -> None:
             " which was once ahead itself, or is behind now",
             "warn",
         )
-        page.say("if it is behind now, set it: nothing else is wrong")
+        page.say("if it is behind now, set it: nothing that is stored has to change")
         page.say(
             "if it was once ahead, go back to before, without what was stored since:"
             if response.repair is not None

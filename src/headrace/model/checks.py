@@ -1,4 +1,4 @@
-"""Reads `checks:` of sources and assets, and inputs, merge, snapshot and code files of assets.
+"""Reads `checks:` of sources and assets; inputs, merge, snapshot, code and packages of assets.
 
 A check is a mapping with its kind as the key: `unique: [flight_id]`,
 `range: {column: delay, min: -60}`. `name`, `severity` and `where` are arguments, or keys next to

@@ -18,6 +18,7 @@ from headrace_docs.responses.description import Description, ReadEdge
 from headrace_docs.services.flow import drawn, flow
 from headrace_docs.services.folders import MARK
 from headrace_docs.services.site import build_site, described_as
+from headrace_docs.site.consequences import Downstream, first_columns
 from headrace_docs.site.files import site_files
 
 
@@ -94,6 +95,29 @@ def test_columns_have_what_is_known_of_them(described: Description, site: dict[s
     source = next(node for node in described.nodes if node.name == "orders")
     assert {column.name: column.masked for column in source.columns}["customer"]
     assert not [path for path, text in site.items() if UNSEEN_VALUE in text]
+
+
+def test_pages_say_what_depends_on_a_node_and_how_it_did(described: Description) -> None:
+    """Would catch: consumers behind other assets that are left out, and a wrong last good day."""
+    downstream = Downstream(described)
+    assert downstream.of("orders") == (3, ["board", "morning-report"])
+    assert downstream.of("page") == (0, [])
+    origins = first_columns(described)
+    assert origins["secret_margin", "revenue"] == {("orders", "amount"), ("orders", "day")}
+    assert origins["orders", "amount"] == {("orders", "amount")}
+    history = described.history["clean"]
+    assert (history.passed, history.attempts) == ("2025-03-03", 2)
+    assert history.median_seconds is not None
+    assert history.median_seconds <= history.total_seconds
+    checks = {check.name: check for node in described.nodes for check in node.checks}
+    assert {(check.outcome, check.failing) for check in checks.values()} == {("passed", 0)}
+    reads_itself = [ReadEdge(node="orders", mode="required")]
+    looped = [
+        msgspec.structs.replace(node, read_by=[*node.read_by, *reads_itself])
+        for node in described.nodes
+        if node.name == "orders"
+    ]
+    assert Downstream(msgspec.structs.replace(described, nodes=looped)).of("orders") == (0, [])
 
 
 def test_terms_are_checked_against_columns(described: Description, site: dict[str, str]) -> None:

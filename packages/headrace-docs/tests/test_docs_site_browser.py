@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -71,3 +72,44 @@ def test_pages_keep_nobody_out_and_run_nothing(site: Path) -> None:
         expect(page.get_by_role("heading", level=1)).to_have_text("clean")
         page.go_back()
         expect(page.get_by_role("searchbox")).to_have_value("AMOUNT clean")
+
+
+CLEAN = ("Catalogue", "clean")
+QUESTIONS = {
+    "Who owns it?": (CLEAN, "owner", "core, mailto:core@example.com"),
+    "Is it personal?": (CLEAN, "classified columns", "customer personal"),
+    "Who reads it?": (CLEAN, "Read by", "page secret_margin morning-report"),
+    "Is it good?": (CLEAN, "state", "fresh newest 2025-03-03, 2 rows, passed"),
+    "When did it change?": (CLEAN, "file changed", "version 1, 2025-03-03 04:00 by "),
+    "What breaks without it?": (CLEAN, "depend on it", "2 assets, board, morning-report"),
+    "When was it right last?": (CLEAN, "passed last", "2025-03-03, published 2025-03-04 06:30"),
+    "Where does this column come from?": (
+        ("Catalogue", "secret_margin"),
+        "revenue",
+        "clean.amount, clean.day first orders.amount, orders.day",
+    ),
+    "How long does it take?": (CLEAN, "work in 30d", "2 attempts, "),
+    "What was promised, and was it kept?": (("Consumers",), "morning-report", "05:00 daily 1 of 2"),
+}
+"""Question → what is clicked from the first page on, the name beside the answer, and the answer."""
+BESIDE = r"""name => {
+  const at = [...document.querySelectorAll("dt, h3, tr > :first-child")]
+    .find(element => element.textContent.trim() === name);
+  const answer = at.matches("dt, h3") ? [at.nextElementSibling] : [...at.parentElement.children];
+  return answer.map(element => element.innerText).join(" ").replace(/\s+/g, " ");
+}"""
+
+
+def test_ten_questions_need_two_clicks_at_most(site: Path) -> None:
+    """Would catch: an answer that moved to a third page, and a page of the docs that promises it."""
+    page_of_docs = Path(__file__).parents[3] / "docs/how-to/document.md"
+    rows = re.findall(r"^\| ([^|]*\?) \|", page_of_docs.read_text(encoding="utf-8"), re.MULTILINE)
+    assert rows == [*QUESTIONS]
+    with browser() as chromium:
+        page = chromium.new_page()
+        for question, (clicks, name, answer) in QUESTIONS.items():
+            assert len(clicks) <= 2, question
+            page.goto((site / "index.html").as_uri())
+            for click in clicks:
+                page.get_by_role("link", name=click, exact=True).first.click()
+            assert answer in page.evaluate(BESIDE, name), question

@@ -41,11 +41,17 @@ class DescribedColumn(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DescribedCheck(msgspec.Struct, frozen=True, kw_only=True):
-    """A declared check. `severity` is `blocking` or `warning`."""
+    """A declared check. `severity` is `blocking` or `warning`.
+
+    `outcome` and `failing`, the number of failing rows, are those of the newest partition; null
+    where it wasn't evaluated there.
+    """
 
     name: str
     kind: str
     severity: str
+    outcome: str | None = None
+    failing: int | None = None
 
 
 class DescribedContract(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,6 +99,20 @@ class DescribedNode(msgspec.Struct, frozen=True, kw_only=True):
     columns: list[DescribedColumn]
     reads: list[ReadEdge]
     read_by: list[ReadEdge]
+
+
+class NodeHistory(msgspec.Struct, frozen=True, kw_only=True):
+    """When a node was right last, and what it took within the window."""
+
+    passed: str | None = None
+    """The newest partition that readers see of which all checks passed."""
+    passed_at: datetime | None = None
+    """When it was published."""
+    attempts: int = 0
+    """Those that ended within the window."""
+    median_seconds: float | None = None
+    """How long half of them took at most; null without any."""
+    total_seconds: float = 0.0
 
 
 class DescribedConsumer(msgspec.Struct, frozen=True, kw_only=True):
@@ -168,6 +188,8 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
     """Over which time promises are counted, back from `at`."""
     headline: str
     nodes: list[DescribedNode]
+    history: dict[str, NodeHistory]
+    """What happened to each node that anything happened to."""
     consumers: list[DescribedConsumer]
     owners: list[DescribedOwner]
     incidents: list[IncidentRow]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from statistics import median
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -17,6 +18,7 @@ from headrace.extension import (
     ColumnProfile,
     Compiled,
     Contract,
+    Duration,
     Lineage,
     Option,
     Project,
@@ -46,6 +48,7 @@ from headrace_docs.responses.description import (
     DescribedNode,
     DescribedOwner,
     Description,
+    NodeHistory,
     ReadEdge,
     StepRow,
 )
@@ -57,6 +60,19 @@ _NEWEST = (
     "select p.rows, f.columns from publication p left join profile f on f.epoch = p.epoch and"
     " f.n = p.n and f.partition = p.partition and f.node = p.node where p.node = :node and"
     " p.partition = :partition and p.ended_snapshot is null"
+)
+_OUTCOMES = (
+    "select c.name, c.outcome, c.failing from publication p join check_result c on c.epoch ="
+    " p.epoch and c.n = p.n and c.partition = p.partition and c.node = p.node where p.node = :node"
+    " and p.partition = :partition and p.ended_snapshot is null"
+)
+_PASSED = (
+    "select partition, published_at from publication where node = :node and ended_snapshot is null"
+    " and verdict = 'passed' order by partition desc limit 1"
+)
+_WORKED = (
+    "select node, finished_at - started_at from attempt where finished_at > :since and finished_at"
+    " <= :until and started_at is not null"
 )
 Neighbours = Mapping[tuple[str, str], Sequence[StepRow]]
 """(node, column) → the columns beside it."""
@@ -99,6 +115,7 @@ def describe(
         window=window,
         headline=hidden(standing.headline),
         nodes=nodes,
+        history=_history(session, [node.name for node in nodes], window),
         consumers=[
             DescribedConsumer(
                 name=name,
@@ -150,6 +167,7 @@ def _nodes(session: ProjectSession, compiled: Compiled) -> list[DescribedNode]:
         assert node is not None
         stands = standing.get(name, {})
         profiles = _PROFILES(stands.pop("profiles", None) or b"{}")
+        outcomes = stands.pop("outcomes", {})
         row = node_row(project, name)
         results.append(
             DescribedNode(
@@ -164,7 +182,7 @@ def _nodes(session: ProjectSession, compiled: Compiled) -> list[DescribedNode]:
                 retain=node.retain,
                 place=f"{node.place.file}:{node.place.line}",
                 contract=_contract(project.contracts.get(node.contract or name)),
-                checks=_checks(node),
+                checks=_checks(node, outcomes),
                 columns=_columns(name, typed[name], profiles, classes, (above, below)),
                 reads=_reads(compiled, name),
                 read_by=readers.get(name, []),
@@ -201,16 +219,51 @@ def _standing(session: ProjectSession, names: Sequence[str]) -> dict[str, dict[s
                     "verdict": newest.verdict,
                     "rows": rows,
                     "profiles": profiles,
+                    "outcomes": {row[0]: row[1:] for row in snapshot.tx.execute(_OUTCOMES, values)},
                 }
             results[name] = stands
     return results
 
 
-def _checks(node: Source | Asset) -> list[DescribedCheck]:
-    return [
-        DescribedCheck(name=check.name, kind=check.kind, severity=check.severity.value)
-        for check in node.checks
-    ]
+def _history(session: ProjectSession, names: Sequence[str], window: str) -> dict[str, NodeHistory]:
+    """Return when each node was right last, and what it took within a window."""
+    if session.store is None:
+        return {}
+    now_us = session.clock.now_us()
+    bounds = {"since": Duration.parse(window).before_us(now_us, session.timezone), "until": now_us}
+    with session.store.read() as tx:
+        worked: dict[str, list[float]] = defaultdict(list)
+        for name, took_us in tx.execute(_WORKED, bounds):
+            worked[name].append(took_us / 1e6)
+        passed = {name: tx.execute(_PASSED, {"node": name}).fetchone() for name in names}
+    return {
+        name: NodeHistory(
+            passed=None if passed[name] is None else passed[name][0],
+            passed_at=None if passed[name] is None else session.instant(passed[name][1]),
+            attempts=len(took),
+            median_seconds=round(median(took), 3) if took else None,
+            total_seconds=round(sum(took), 3),
+        )
+        for name, took in ((name, worked.get(name, [])) for name in names)
+        if took or passed[name] is not None
+    }
+
+
+def _checks(node: Source | Asset, outcomes: Mapping[str, tuple[str, int]]) -> list[DescribedCheck]:
+    """Return the checks of a node with their outcomes in its newest partition."""
+    rows = []
+    for check in node.checks:
+        outcome, failing = outcomes.get(check.name, (None, None))
+        rows.append(
+            DescribedCheck(
+                name=check.name,
+                kind=check.kind,
+                severity=check.severity.value,
+                outcome=outcome,
+                failing=failing,
+            )
+        )
+    return rows
 
 
 def _contract(contract: Contract | None) -> DescribedContract | None:

@@ -157,7 +157,7 @@ def when(at: datetime | None) -> Html | None:
 
 
 _GOOD = frozenset({"fresh", "served", "resolved", "passed"})
-_BAD = frozenset({"wrong", "never", "late", "open", "rejected", "held"})
+_BAD = frozenset({"wrong", "never", "late", "open", "rejected", "held", "failed"})
 
 
 def state(name: str) -> Html:

@@ -22,28 +22,28 @@ class Box(NamedTuple):
 
 def lineage_picture(node: Box, reads: Sequence[Box], read_by: Sequence[Box]) -> Html:
     """Return the picture of a node and its neighbours as SVG."""
-    left, right = _side(reads), _side(read_by)
-    rows = max(len(left), len(right), 1)
-    height = rows * (_HEIGHT + _GAP) + _GAP
-    columns = [left, [node], right]
-    middles = [_middles(len(column), height) for column in columns]
-    (centre,) = middles[1]
+    sides = [side for side in (_side(reads), [node], _side(read_by)) if side]
+    subject = 1 if reads else 0
+    height = max(map(len, sides)) * (_HEIGHT + _GAP) + _GAP
+    middles = [_middles(len(side), height) for side in sides]
+    (centre,) = middles[subject]
     lines = [
-        *(_line(0, y, centre) for y in middles[0]),
-        *(_line(1, centre, y) for y in middles[2]),
+        *(_line(subject - 1, y, centre) for y in (middles[0] if subject else ())),
+        *(_line(subject, centre, y) for y in (middles[subject + 1] if read_by else ())),
     ]
     boxes = [
-        _box(box, column * (_WIDTH + _BETWEEN), y, is_subject=column == 1)
-        for column, (side, ys) in enumerate(zip(columns, middles, strict=True))
+        _box(box, column * (_WIDTH + _BETWEEN), y, is_subject=column == subject)
+        for column, (side, ys) in enumerate(zip(sides, middles, strict=True))
         for box, y in zip(side, ys, strict=True)
     ]
-    width = 3 * _WIDTH + 2 * _BETWEEN
+    width = len(sides) * (_WIDTH + _BETWEEN) - _BETWEEN
     label = f"{node.name} reads {len(reads)} and is read by {len(read_by)}; the lists name them"
     picture = tag(
         "svg",
         *lines,
         *boxes,
         viewBox=f"-2 0 {width + 4} {height}",
+        width=width + 4,
         role="img",
         aria_label=label,
         class_="lineage",

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import quote
 
-from headrace.extension import IncidentRow
+from headrace.extension import IncidentRow, counted
 from headrace_docs.responses.description import (
+    DescribedCheck,
     DescribedColumn,
     DescribedNode,
+    NodeHistory,
     ReadEdge,
     StepRow,
 )
+from headrace_docs.site.consequences import Downstream, first_columns
 from headrace_docs.site.frame import (
     ROWS_MAX,
     Frame,
@@ -32,6 +35,8 @@ OPAQUE = "opaque"
 """How a column reaches those of code that isn't SQL: it may reach all of them."""
 STEPS_MAX = 8
 """Columns beside a column that its row names."""
+NAMED_MAX = 20
+"""Consumers and columns that are named in one line."""
 
 
 class NodePages:
@@ -47,7 +52,16 @@ class NodePages:
         incidents: Mapping[str, Sequence[IncidentRow]],
     ) -> None:
         self._frame, self._terms, self._incidents = frame, terms, incidents
-        self._kinds = {node.name: node.kind for node in frame.described.nodes}
+        described = frame.described
+        self._kinds = {node.name: node.kind for node in described.nodes}
+        self._contacts = {each.owner: each.contact for each in described.owners}
+        self._downstream = Downstream(described)
+        self._origins = first_columns(described)
+        self._changed = {
+            path: change
+            for change in reversed(described.changes or ())
+            for path in (*change.added, *change.changed)
+        }
 
     def pages(self, node: DescribedNode) -> Iterator[Page]:
         """Yield the page of one node, and lists of their own for more neighbours than it holds."""
@@ -69,9 +83,8 @@ class NodePages:
             node.name,
             prose(node.description),
             facts(
-                ("state", _standing(node)),
+                *self._answers(node),
                 ("kind", "source" if node.kind == "source" else f"asset in {node.kind}"),
-                ("owner", link(f"../owners.html#{anchor('owner', node.owner)}", node.owner)),
                 ("domain", node.domain and link(f"../{domain_address(node.domain)}", node.domain)),
                 ("partitions", _partitions(node)),
                 ("rows kept for", node.retain),
@@ -90,6 +103,42 @@ class NodePages:
             tag("h2", "Incidents") if here else None,
             listed([incident_link(row, "../") for row in here]) if here else None,
             part="catalogue.html",
+        )
+
+    def _answers(self, node: DescribedNode) -> Iterator[tuple[str, object]]:
+        """Yield what most readers come for."""
+        window = self._frame.described.window
+        history = self._frame.described.history.get(node.name, NodeHistory())
+        change = self._changed.get(node.place.rpartition(":")[0])
+        yield "owner", self._owner(node)
+        yield "classified columns", _classified(node)
+        yield "state", _standing(node)
+        waiting = [row for row in self._incidents.get(node.name, ()) if row.state != "resolved"]
+        links = [link(f"../incidents.html#{row.id}", row.id) for row in waiting[:NAMED_MAX]]
+        yield "open incidents", joined(links, ", ")
+        yield "passed last", _passed(history)
+        if change is not None:
+            changed = (f"version {change.version}, ", when(change.at), " by ", bdi(change.by))
+            yield "file changed", joined(changed)
+        yield "depend on it", self._depend(node)
+        yield f"work in {window}", _work(history)
+
+    def _owner(self, node: DescribedNode) -> Html:
+        name = link(f"../owners.html#{anchor('owner', node.owner)}", node.owner)
+        return joined([name, *map(bdi, self._contacts.get(node.owner, ()))], ", ")
+
+    def _depend(self, node: DescribedNode) -> Html:
+        after = self._downstream.of(node.name)
+        links = [self._frame.node_link(name, "../") for name in after.consumers[:NAMED_MAX]]
+        more = len(after.consumers) - NAMED_MAX
+        return joined(
+            [
+                counted(after.assets, "asset"),
+                *links,
+                None if links else "no consumer",
+                f"{more:,} more consumers" if more > 0 else None,
+            ],
+            ", ",
         )
 
     def _picture(self, node: DescribedNode) -> Html:
@@ -132,11 +181,26 @@ class NodePages:
             ),
             _share(column.nulls, column.profiled),
             None if column.distinct is None else f"{column.distinct:,}",
-            self._steps(column.comes_from),
+            self._comes_from(node, column),
             self._steps(column.goes_into),
         )
         name = tag("th", bdi(column.name), scope="row", id=anchor("column", column.name))
         return tag("tr", name, *(tag("td", "" if cell is None else cell) for cell in cells))
+
+    def _comes_from(self, node: DescribedNode, column: DescribedColumn) -> Html:
+        """Return links to the columns before it, and to those in which it comes in first."""
+        near = {(step.node, step.column.lower()) for step in column.comes_from}
+        first = [
+            StepRow(node=name, column=other, transformation="source")
+            for name, other in sorted(self._origins[node.name, column.name.lower()])
+            if (name, other.lower()) not in near and name != node.name
+        ]
+        return joined(
+            [
+                self._steps(column.comes_from),
+                tag("div", "first ", self._steps(first), class_="soft") if first else None,
+            ]
+        )
 
     def _steps(self, steps: Sequence[StepRow]) -> Html:
         """Return links to columns; of code that isn't SQL, one to the node."""
@@ -176,12 +240,49 @@ def _standing(node: DescribedNode) -> Html:
     return joined(
         [
             state(node.state),
-            f" newest {node.newest}{rows}, ",
+            f" {_newest(node)}{rows}, ",
             node.verdict or "unchecked",
             ", published ",
             when(node.published_at),
         ]
     )
+
+
+def _newest(node: DescribedNode) -> str:
+    return "the whole table" if node.newest == "*" else f"newest {node.newest}"
+
+
+def _classified(node: DescribedNode) -> Html:
+    columns = [column for column in node.columns if column.classification is not None]
+    names = [
+        joined([link(f"#{anchor('column', each.name)}", each.name), f" {each.classification}"])
+        for each in columns[:NAMED_MAX]
+    ]
+    more = len(columns) - NAMED_MAX
+    if not names:
+        return tag("span", "none")
+    return joined([*names, f"{more:,} more" if more > 0 else None], ", ")
+
+
+def _passed(history: NodeHistory) -> Html:
+    if history.passed_at is None:
+        return tag("span", "no partition passed checks")
+    name = "the whole table" if history.passed == "*" else history.passed
+    return joined([name, ", published ", when(history.passed_at)])
+
+
+def _work(history: NodeHistory) -> str:
+    if history.median_seconds is None:
+        return "no attempt ended"
+    attempts = counted(history.attempts, "attempt")
+    each, whole = _time(history.median_seconds), _time(history.total_seconds)
+    return f"{attempts}, {each} each (median), {whole} in all"
+
+
+def _time(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:,.1f} s"
+    return f"{seconds / 60:,.1f} min" if seconds < 3600 else f"{seconds / 3600:,.1f} h"
 
 
 def _partitions(node: DescribedNode) -> str | None:
@@ -213,5 +314,16 @@ def _promises(node: DescribedNode) -> list[Html]:
         )
     if not node.checks:
         return [*parts, tag("p", "It has no checks of its own.")]
-    rows = [row(bdi(check.name), check.kind, check.severity) for check in node.checks]
-    return [*parts, table(f"Checks of {node.name}", ("check", "kind", "severity"), rows)]
+    rows = [
+        row(bdi(check.name), check.kind, check.severity, _outcome(check)) for check in node.checks
+    ]
+    heads = ("check", "kind", "severity", "newest partition")
+    return [*parts, table(f"Checks of {node.name}", heads, rows)]
+
+
+def _outcome(check: DescribedCheck) -> Html | None:
+    if check.outcome is None:
+        return None
+    return joined(
+        [state(check.outcome), f" {counted(check.failing, 'row')}" if check.failing else None]
+    )

@@ -119,6 +119,62 @@ def test_what_an_environment_built_in_another_type_is_promoted_with_the_rest(lab
     assert query(lab, "select typeof(amount), count(*) from clean group by 1") == [["VARCHAR", 30]]
 
 
+CONTRACT = """apiVersion: v3.1.0
+kind: DataContract
+id: n
+version: {version}
+status: active
+schema:
+- name: n
+  properties:
+"""
+
+
+def test_a_plan_names_what_a_contract_makes_of_values_that_do_not_fit(lab: Lab) -> None:
+    """Would catch: a plan without a word, after which each delivery fails."""
+
+    def contract(version: str, types: str) -> None:
+        columns = zip("abcd", types.split(), strict=True)
+        properties = "".join(
+            f"  - {{name: {name}, physicalType: {kind}}}\n" for name, kind in columns
+        )
+        lab.write("contracts/n.odcs.yaml", CONTRACT.format(version=version) + properties)
+
+    def deliver(day: str, *values: str) -> list[tuple[str, str]]:
+        lab.write(f"landing/n_{day}.csv", f"a,b,c,d\n{','.join(values)}\n")
+        return [(item.asset, item.state) for item in lab.tick().attempts]
+
+    (lab.root / "contracts").mkdir()
+    lab.write(
+        "sources/n.yaml",
+        "source: n\nowner: acme\npartition: day\nfiles: landing/n_{date:%Y-%m-%d}.csv\n",
+    )
+    contract("1.0.0", "VARCHAR BIGINT VARCHAR BIGINT")
+    applied(lab)
+    assert deliver(DAYS[0], "x", "7", "2025-01-02", "8") == [("n", "published")]
+    contract("2.0.0", "BIGINT DATE DATE DOUBLE")
+    (step,) = [
+        step for step in plan(lab.session(), progress=Silent()).steps if step.kind == "retype"
+    ]
+    command = f"headrace backfill n --from {DAYS[0]} --to {DAYS[0]} --mode all"
+    assert step.detail == (
+        "a VARCHAR → BIGINT, b BIGINT → DATE, c VARCHAR → DATE, d BIGINT → DOUBLE: published values"
+        " of a and b can't be converted, so each publication is refused until all that is published"
+        f" is recomputed: `{command}`"
+    )
+    shown: list[Any] = []
+    apply(lab.session(), confirm=lambda response: not shown.append(response), progress=Silent())
+    assert command in "".join(step.detail for step in shown[0].steps), "before it is applied"
+    later = ("1", "2025-01-03", "2025-01-02", "0.5")
+    assert deliver(DAYS[1], *later) == [("n", "failed")]
+    lab.write(f"landing/n_{DAYS[0]}.csv", f"a,b,c,d\n{','.join(later)}\n")
+    lab.headrace(*command.split()[1:], "--reason", "x", "--yes")
+    lab.headrace("retry", "n")
+    assert query(lab, "select a, b::varchar, count(*) from n group by all") == [
+        [1, "2025-01-03", 2]
+    ]
+
+
 @pytest.mark.long
 def test_filters_see_all_rows_of_a_source_whose_type_widened(lab: Lab) -> None:
     """`> 4.9` missed the fives of files written as whole numbers, and `= 4.9` counted them."""

@@ -12,6 +12,8 @@ import hashlib
 from typing import Any, TypeAlias
 
 from headrace.model import Value
+from headrace.model.partitions import command_line
+from headrace.model.wording import few
 
 KEYS_DECIDED_MAX = 100
 """Maximum number of partitions that a decision lists; of more it holds their count and one hash."""
@@ -134,15 +136,24 @@ class Retype(Value, tag=PlanStepKind.RETYPE.value):
     columns: tuple[tuple[str, str, str], ...]
     """Name, type of what is published, and type from now on."""
     range: PartitionRangeSummary = NO_PARTITIONS
+    refused: tuple[str, ...] = ()
+    """Columns with a published value that would change. Not part of the decision."""
 
     @property
     def detail(self) -> str:
         """Text for users."""
         columns = ", ".join(f"{name} {was} → {now}" for name, was, now in self.columns)
-        return (
-            f"{columns}: the next publication converts what is published, and is refused if a value"
-            " would change"
+        first, last = str(self.range.first), str(self.range.last)
+        range_ = ("--from", first, "--to", last) if self.range.ordered else ()
+        text = (
+            f"published values of {few(self.refused, mark=' and ')} can't be converted, so each"
+            " publication is refused until all that is published is recomputed:"
+            f" `{command_line('backfill', self.node, *range_, '--mode', 'all')}`"
+            if self.refused
+            else "the next publication converts what is published, and is refused if a value would"
+            " change"
         )
+        return f"{columns}: {text}"
 
     @property
     def decision(self) -> dict[str, Any]:

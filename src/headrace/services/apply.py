@@ -47,6 +47,7 @@ from headrace.services.plans import (
     approval_of,
     plan_of_apply,
     prepare,
+    tried,
     with_plan,
 )
 from headrace.store import Store
@@ -157,8 +158,9 @@ def _apply_draft(
             _response(session, "refused", draft.response, plan_id), refused=refusal
         )
     asks = draft.response.approval is not None and not _approved(session, plan.plan_id)
-    if session.compiled is not None and not asks and not confirm(draft.response):
-        return _response(session, "declined", draft.response, plan.plan_id)
+    response = with_plan(draft.response, tried(session, plan))
+    if session.compiled is not None and not asks and not confirm(response):
+        return _response(session, "declined", response, plan.plan_id)
     offers = draft.prepared.offers
     copied = msgspec.msgpack.encode(promotions.stage_offers(session, offers)) if offers else b""
     confirmed = msgspec.structs.replace(request, promotions=copied, plan_id=plan.plan_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -16,11 +17,13 @@ from headrace.access.visible_plans import VisiblePlan, visible_breaks, without_h
 from headrace.acts.promotions import find_offers, promoted_rows, promotion_steps
 from headrace.compiler.lineage import compile_lineage
 from headrace.compiler.project_files import ProjectFiles
-from headrace.lake import catalog
+from headrace.lake import FileRef, LakeColumn, LakeTable, catalog
+from headrace.lake.schema import ValueMismatch, carried
+from headrace.lake.sqltext import quote
 from headrace.ledger.compute_time import ComputeTime, MonthlyChange
 from headrace.model import Asset, Consumer, Refused, Source, UsageError
 from headrace.model.intervals import to_us
-from headrace.model.partitions import command_line
+from headrace.model.partitions import WHOLE, command_line
 from headrace.model.policy import Approval
 from headrace.model.settings import PRODUCTION
 from headrace.plan import (
@@ -45,6 +48,7 @@ from headrace.plan.project_plan import (
     planned_changes,
     planned_steps,
 )
+from headrace.plan.steps import Rename, Retype
 from headrace.plan.weakening import Weakened
 from headrace.privacy.masking import classified_rows
 from headrace.privacy.retention import early_removals, pruned_data, removals
@@ -70,6 +74,10 @@ from headrace.runtime.promotion import (
 )
 from headrace.standing.comparisons import differences
 from headrace.store import Store, Transaction
+from headrace.store.queries import publications
+
+TRIED_ROWS_MAX = 50_000_000
+"""Larger tables aren't read for a plan: the next publication tries each value anyway."""
 
 # `apply --keep`: new code is applied, and partitions published by other code stay fresh.
 
@@ -207,7 +215,7 @@ def _planned(
     )
     if against is None:
         agreements.keep_plan(session, planned.plan_id, decisions(planned))
-        response = with_plan(response, planned)
+        response = with_plan(response, tried(session, planned))
     response = with_agreements(session, response)
     following = _next(session, response, planned, keep, version)
     response = msgspec.structs.replace(response, next=following)
@@ -526,6 +534,56 @@ def with_plan(response: PlanResponse, plan: Plan) -> PlanResponse:
             for row in planned_steps(plan)
         ],
     )
+
+
+def tried(session: ProjectSession, plan: Plan) -> Plan:
+    """Return the same plan, whose steps `retype` name the columns with a value that would change.
+
+    All published values of such columns are read. An unpartitioned table is rewritten as a whole,
+    so nothing is converted.
+    """
+    former = {step.node: step.former for step in plan.steps if isinstance(step, Rename)}
+    steps = (
+        _tried(session, step, former.get(step.node, step.node))
+        if isinstance(step, Retype) and step.range.first != WHOLE
+        else step
+        for step in plan.steps
+    )
+    return msgspec.structs.replace(plan, steps=tuple(steps))
+
+
+def _tried(session: ProjectSession, step: Retype, name: str) -> Retype:
+    assert session.store is not None, "a published table is in a store"
+    with session.store.read() as tx:
+        table = catalog.table(tx, name)
+        published = publications.visible(tx, name, catalog.newest_snapshot(tx))
+        if table is None or sum(item.rows for item in published.values()) > TRIED_ROWS_MAX:
+            return step
+        files = catalog.files(tx, name, None)
+    types = {column: kind for column, _, kind in step.columns}
+    columns = [column for column in table.columns if column.name in types]
+    refused = [item.name for item in columns if _changes(session, files, item, types[item.name])]
+    return msgspec.structs.replace(step, refused=tuple(refused))
+
+
+def _changes(
+    session: ProjectSession, files: Sequence[FileRef], column: LakeColumn, kind: str
+) -> bool:
+    """Return whether a published value of a column would be another one in a type."""
+    from headrace.lake.reading import QueryTable, absolute, session_over
+    from headrace.lake.staging import refused
+
+    table = QueryTable("published", (column,), absolute(files, session.folders.lake))
+    target = LakeTable("published", (msgspec.structs.replace(column, type=kind),))
+    (value,) = carried({column.id: (quote(column.name), column.type)}, target)
+    with (
+        suppress(ValueMismatch),
+        session_over([table], timezone=session.timezone) as duckdb,
+        refused(target),
+    ):
+        duckdb.connection.execute(f"SELECT count({value}) FROM published").fetchone()
+        return False
+    return True
 
 
 def _keep_contracts(

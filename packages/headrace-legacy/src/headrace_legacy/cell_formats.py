@@ -7,9 +7,11 @@ workbooks tells none of it. Only `.xlsx` and `.xlsm` are looked into.
 
 from __future__ import annotations
 
+import math
+import operator
 import re
 import zipfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -47,12 +49,45 @@ _BUILT_IN = {
 """Formats that no workbook writes out, by their numbers."""
 _ELAPSED = re.compile(r"\[[hms]+\]", re.IGNORECASE)
 _FIXED = re.compile(r'"[^"]*"|\\.|\[[^\]]*\]|[_*].')
-_DIGITS = re.compile(r'(?:\[(?:[A-Za-z]+[0-9]*|\$[^\]]*)\])?((?:0|"[^"]*"|\\.|[-() +])*)')
-"""A format of digits and fixed characters, after a colour or a language."""
-_PIECE = re.compile(r'(0)|"([^"]*)"|\\?(.)')
+_SECTION = re.compile(r'((?:"[^"]*"|\\.|[_*].|[^;])*);?')
+_DIGITS = re.compile(
+    r"(?:\[(?:([<>=]+)(-?[0-9]+(?:[.][0-9]+)?)|[A-Za-z]+[0-9]*|\$[^\]]*)\])*"
+    r'((?:[0#?]|"[^"]*"|\\.|[_*].|[^0-9#?.,%@*_\[\]/\\";A-Za-z])*)'
+)
+"""A format of digits and fixed characters, after a condition, a colour or a language."""
+_PIECE = re.compile(r'([0#?])|[_*].|"([^"]*)"|\\?(.)')
+_CONDITIONS: Mapping[str, Callable[[float, float], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "=": operator.eq,
+    "<>": operator.ne,
+}
 
-Pieces = tuple[str | None, ...]
-"""A format of digits: None for each of them, and the texts between."""
+
+class Section(NamedTuple):
+    """One of the forms of a number format, and the numbers that it is for."""
+
+    condition: str
+    limit: float
+    pieces: tuple[str | None, ...] = (None,)
+    """None for each digit, and the texts between."""
+    digits: int = 1
+    """The number of digits that are shown at least."""
+
+    def is_for(self, number: float) -> bool:
+        """Return whether numbers like this one are shown in this form."""
+        return _CONDITIONS[self.condition](number, self.limit)
+
+
+_BY_SIGN = {
+    1: (("<>", math.inf),),
+    2: ((">=", 0.0), ("<", 0.0)),
+    3: ((">", 0.0), ("<", 0.0), ("=", 0.0)),
+}
+"""What the sections of a format without conditions are for, by their number."""
+_OTHERS = Section("<>", math.inf)
 
 
 class _Styles(NamedTuple):
@@ -60,7 +95,7 @@ class _Styles(NamedTuple):
 
     kinds: dict[int, str]
     """What the numbers are shown as."""
-    codes: dict[int, Pieces]
+    codes: dict[int, tuple[Section, ...]]
     """The digits that numbers are shown with, at least."""
 
 
@@ -124,9 +159,10 @@ class CellFormats:
         padded: set[int] = set()
         for attributes, style, text in self._numbers(forms):
             place = located(attributes, CellRange())
-            if place and float(text).is_integer():
+            number = float(text)
+            if place and number.is_integer():
                 marks.setdefault(place.column, {})[place.row] = style
-                if abs(float(text)) < 10 ** (forms[style].count(None) - 1):
+                if abs(number) < 10 ** (_section_for(number, forms[style]).digits - 1):
                     padded.add(place.column)
         return Codes(forms, {column: marks[column] for column in padded})
 
@@ -166,7 +202,7 @@ def _loses_digits(text: str) -> bool:
 class Codes(NamedTuple):
     """Whole numbers that are shown with leading zeros: postal codes, account numbers."""
 
-    forms: Mapping[int, Pieces]
+    forms: Mapping[int, Sequence[Section]]
     by_column: Mapping[int, Mapping[int, int]]
     """Column, from 0 → row, from 1 → the number of its format in `forms`."""
 
@@ -180,14 +216,20 @@ class Codes(NamedTuple):
         return results
 
 
-def _as_shown(number: int, form: Pieces) -> str:
-    width = form.count(None)
-    digits = str(abs(number)).zfill(width)
-    results, ahead = ["-" if number < 0 else ""], len(digits) - width + 1
-    for piece in form:
+def _section_for(number: float, sections: Sequence[Section]) -> Section:
+    return next((section for section in sections if section.is_for(number)), _OTHERS)
+
+
+def _as_shown(number: int, sections: Sequence[Section]) -> str:
+    section = _section_for(number, sections)
+    digits, places = str(abs(number)).zfill(section.digits), section.pieces.count(None)
+    # the section for negative numbers has its own sign
+    results = ["-" if number < 0 and (section.condition, section.limit) != ("<", 0) else ""]
+    for piece in section.pieces:
         if piece is None:
-            results.append(digits[:ahead])
-            digits, ahead = digits[ahead:], 1
+            here = max(0, len(digits) - places + 1)
+            results.append(digits[:here])
+            digits, places = digits[here:], places - 1
         else:
             results.append(piece)
     return "".join(results)
@@ -195,12 +237,13 @@ def _as_shown(number: int, form: Pieces) -> str:
 
 def _styles_of(text: str) -> _Styles:
     """Parse `xl/styles.xml`: formats by their numbers, and each style's format."""
-    kinds, codes = dict(_BUILT_IN), dict[int, Pieces]()
+    kinds, codes = dict(_BUILT_IN), dict[int, tuple[Section, ...]]()
     for tag in re.findall(r"<(?:\w+:)?numFmt\b[^>]*>", text):
-        form = (attribute(tag, "formatCode") or "").split(";")[0]
-        if pieces := _pieces_of(form):
-            codes[_format_number(tag)] = pieces
-        elif kind := _kind_of(form):
+        texts = _SECTION.findall(attribute(tag, "formatCode") or "")[:-1]
+        sections = _sections_of(texts[:3])
+        if any(section.digits > 1 for section in sections):
+            codes[_format_number(tag)] = sections
+        elif kind := _kind_of(texts[0] if texts else ""):
             kinds[_format_number(tag)] = kind
     cells = re.search(r"<(?:\w+:)?cellXfs\b.*?</(?:\w+:)?cellXfs>", text, re.DOTALL)
     tags = re.findall(r"<(?:\w+:)?xf\b[^>]*>", cells[0] if cells else "")
@@ -216,11 +259,26 @@ def _format_number(tag: str) -> int:
     return int(text) if text.isdecimal() else 0
 
 
-def _pieces_of(form: str) -> Pieces:
-    match = _DIGITS.fullmatch(form)
-    matches = _PIECE.finditer(match[1]) if match else ()
+def _sections_of(texts: Sequence[str]) -> tuple[Section, ...]:
+    matches = [_DIGITS.fullmatch(text) for text in texts]
+    given = any(match is not None and match[1] in _CONDITIONS for match in matches)
+    results = []
+    for number, match in enumerate(matches):
+        condition, limit = ("<>", math.inf) if given else _BY_SIGN[len(texts)][number]
+        if match is not None and match[1] in _CONDITIONS:
+            condition, limit = match[1], float(match[2])
+        results.append(_section_of(condition, limit, match[3] if match is not None else ""))
+    return tuple(results)
+
+
+def _section_of(condition: str, limit: float, text: str) -> Section:
+    """Return a section; one without digits, or of more than digits, shows a number as it is."""
+    matches = list(_PIECE.finditer(text))
+    digits = "".join(piece[1] or "" for piece in matches)
+    if not digits:
+        return Section(condition, limit)
     pieces = tuple(None if piece[1] else piece[2] or piece[3] or "" for piece in matches)
-    return pieces if pieces.count(None) > 1 else ()  # one digit has no leading zero
+    return Section(condition, limit, pieces, len(digits.lstrip("#?")))
 
 
 def _kind_of(form: str) -> str | None:

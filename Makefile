@@ -136,7 +136,7 @@ EXCHANGE := packages/headrace-docs/tests/exchange
 build/exchange/.made: $(EXCHANGE)/tools.txt
 	@python3 -m venv build/exchange && build/exchange/bin/pip install --quiet -r $<
 	@build/exchange/bin/pip install --quiet --no-deps openmetadata-ingestion==2.0.7.0
-	@npm install --silent --prefix build/exchange @backstage/catalog-model@1.10.3
+	@npm install --silent --prefix build/exchange @backstage/catalog-model@1.10.3 @maxgraph/core@0.24.0 jsdom@31.0.1
 	@touch $@
 
 test-exchange: build/.dev build/exchange/.made

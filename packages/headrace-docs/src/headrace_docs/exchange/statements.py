@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from headrace_docs.exchange.facts import Facts
 from headrace_docs.exchange.names import json_text
+from headrace_docs.markup import Html, bdi, document, joined, tag
 from headrace_docs.responses.description import Description
-from headrace_docs.site.html import Html, bdi, document, joined, tag
 
 NOTHING = "none recorded"
 LINES_MAX = 20

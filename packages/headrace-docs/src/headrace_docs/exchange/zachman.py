@@ -14,8 +14,8 @@ from headrace_docs.exchange.statements import (
     statement_page,
     statement_rows,
 )
+from headrace_docs.markup import Html, tag
 from headrace_docs.responses.description import Description
-from headrace_docs.site.html import Html, tag
 
 QUESTIONS = ("What", "How", "Where", "Who", "When", "Why")
 PERSPECTIVES = ("Executive", "Business", "Architect", "Engineer", "Technician", "Enterprise")

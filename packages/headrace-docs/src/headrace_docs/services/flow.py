@@ -40,7 +40,12 @@ def flow(
     session: ProjectSession,
     subject: str,
     language: Annotated[
-        str, Option("--format", metavar="FORMAT", help="mermaid (default), plantuml or structurizr")
+        str,
+        Option(
+            "--format",
+            metavar="FORMAT",
+            help="drawio, mermaid (default), plantuml, structurizr or svg",
+        ),
     ] = "mermaid",
     window: Annotated[
         str, Option("--window", metavar="D", help="what ran since then, back from now (30d)")

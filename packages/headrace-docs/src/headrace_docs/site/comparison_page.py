@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.resources import files as resources
 
+from headrace_docs.markup import Html, bdi, document, tag
 from headrace_docs.responses.comparison import PeriodRow, ProjectComparison, SpreadRow
 from headrace_docs.site.frame import row, table, when
-from headrace_docs.site.html import Html, bdi, document, tag
 
 LINES_MAX = 15
 """Files and decisions that are named, so that it stays one page."""

@@ -7,10 +7,10 @@ from collections import defaultdict
 from collections.abc import Iterator
 from importlib.resources import files as resources
 
+from headrace_docs.markup import tag
 from headrace_docs.responses.description import Description
 from headrace_docs.site.frame import Frame, Page
 from headrace_docs.site.glossary_page import glossary
-from headrace_docs.site.html import tag
 from headrace_docs.site.list_pages import (
     catalogue,
     changes,

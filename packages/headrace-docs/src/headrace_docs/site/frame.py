@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import NamedTuple
 from urllib.parse import quote
 
+from headrace_docs.markup import Html, bdi, document, joined, slug, tag, text
 from headrace_docs.responses.description import Description
-from headrace_docs.site.html import Html, bdi, document, joined, slug, tag, text
 
 ROWS_MAX = 200
 """Rows of a list on one page."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from headrace_docs.markup import Html, anchor, bdi, joined, link, tag
 from headrace_docs.responses.description import Term, UsedColumn
 from headrace_docs.site.frame import Frame, Page, facts, listed, prose
-from headrace_docs.site.html import Html, anchor, bdi, joined, link, tag
 
 
 def glossary(frame: Frame) -> Iterator[Page]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from headrace_docs.site.html import Html, tag
+from headrace_docs.markup import Html, tag
 
 SIDE_MAX = 12
 """Boxes on one side; the lists beside the picture have all."""

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
 from headrace.extension import AvailabilityRow, ConsumerRow, IncidentRow, counted
+from headrace_docs.markup import Html, anchor, bdi, joined, link, tag
 from headrace_docs.responses.description import (
     AppliedChange,
     DescribedConsumer,
@@ -23,7 +24,6 @@ from headrace_docs.site.frame import (
     table,
     when,
 )
-from headrace_docs.site.html import Html, anchor, bdi, joined, link, tag
 from headrace_docs.site.lineage_picture import Box, lineage_picture
 from headrace_docs.site.node_pages import incident_link
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import quote
 
 from headrace.extension import IncidentRow, counted
+from headrace_docs.markup import Html, anchor, bdi, joined, link, tag
 from headrace_docs.responses.description import (
     DescribedCheck,
     DescribedColumn,
@@ -28,7 +29,6 @@ from headrace_docs.site.frame import (
     table,
     when,
 )
-from headrace_docs.site.html import Html, anchor, bdi, joined, link, tag
 from headrace_docs.site.lineage_picture import Box, lineage_picture
 
 OPAQUE = "opaque"

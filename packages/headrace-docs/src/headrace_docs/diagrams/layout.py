@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import graphlay
-
 from headrace_docs.diagrams.words import label, style, volume
 from headrace_docs.responses.flow import FlowResponse
 
@@ -52,6 +50,8 @@ class Placed(NamedTuple):
 
 def placed(flow: FlowResponse) -> Placed:
     """Return the boxes of a flow in the order of its nodes, and the lines in that of its edges."""
+    import graphlay  # takes 50 ms, which the formats of text don't need
+
     texts = [[_shortened(name), *rest] for name, *rest in map(label, flow.nodes)]
     graph = graphlay.Graph()
     for node, lines in zip(flow.nodes, texts, strict=True):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from headrace.lake.sqltext import literal, quote
+from headrace.lake.sqltext import NOT_IN_PARQUET, literal, quote
 from headrace.lake.tables import PARTITION_COLUMN, LakeColumn, LakeTable
 from headrace.lake.types import (
     Type,
@@ -33,22 +33,6 @@ _LOSSY = re.compile(
     rf"Invalid Input Error: (?:headrace-(lossy|carried)-(\d+)|{WRITTEN}(\d+)-(\d+) (.*))", re.DOTALL
 )
 _AS_TEXT = {("ENUM", "VARCHAR"), ("BIT", "VARCHAR"), ("JSON", "VARCHAR"), ("BIGNUM", "VARCHAR")}
-_PARTS = ", ".join(
-    f"date_part('{part}', {{0}})"
-    for part in ("year", "month", "day", "hour", "minute", "microsecond")
-)
-_CHANGED = {
-    "INTERVAL": f"least({_PARTS}) < 0 OR date_part('microsecond', {{0}}) % 1000 <> 0"
-    " OR date_part('hour', {0}) * 3600000 + date_part('minute', {0}) * 60000"
-    " + date_part('microsecond', {0}) // 1000 >= 4294967296",
-    "TIME WITH TIME ZONE": "date_part('timezone', {0}) <> 0",
-}
-"""The condition for values that Parquet doesn't keep.
-
-Its intervals are positive months, days and milliseconds of 32 bits, its times of the day are UTC.
-"""
-
-
 _LIMITS = {
     "INTERVAL": ": it keeps up to 49 days in whole milliseconds, and nothing below 0",
     "TIME": ": it keeps microseconds, and no offset",
@@ -296,7 +280,7 @@ def _cast(mark: str, value: str, source: str, target: Type) -> str:
     name of the type, so DuckDB can parse it.
     """
     if parse(source) == target:
-        changed = _CHANGED.get(target.name)
+        changed = NOT_IN_PARQUET.get(target.name)
         return value if changed is None else _checked(mark, changed.format(value), value)
     if _fits(parse(source), target):
         return f"CAST({value} AS {target.text})"

@@ -253,6 +253,21 @@ def _paths(paths: Iterable[str]) -> str:
     return f"[{', '.join(items)}]"
 
 
+_PARTS = ", ".join(
+    f"date_part('{part}', {{0}})"
+    for part in ("year", "month", "day", "hour", "minute", "microsecond")
+)
+NOT_IN_PARQUET = {
+    "INTERVAL": f"least({_PARTS}) < 0 OR date_part('microsecond', {{0}}) % 1000 <> 0"
+    " OR date_part('hour', {0}) * 3600000 + date_part('minute', {0}) * 60000"
+    " + date_part('microsecond', {0}) // 1000 >= 4294967296",
+    "TIME WITH TIME ZONE": "date_part('timezone', {0}) <> 0",
+}
+"""Type → the condition for its values that Parquet doesn't keep.
+
+Its intervals are positive months, days and milliseconds of 32 bits, its times of the day are UTC.
+"""
+
 AS_WRITTEN = "hive_partitioning = false"
 """Option of `read_parquet`: without it, a folder above the lake that is called `name=value` would
 be taken for a column, and its value for that of each row."""

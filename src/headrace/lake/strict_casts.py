@@ -14,7 +14,7 @@ from collections.abc import Collection
 from decimal import Decimal
 from typing import NamedTuple, Protocol
 
-from headrace.lake.sqltext import literal
+from headrace.lake.sqltext import NOT_IN_PARQUET, literal
 
 WHOLE_NUMBERS = {
     "TINYINT",
@@ -46,6 +46,7 @@ _SHAPES = {
     "TIME": rf"([01]?[0-9]|2[0-3]):{_CLOCK}",
     "TIMESTAMP": rf"{ISO_DATE}([ T]{_CLOCK})?",
     "TIMESTAMP WITH TIME ZONE": rf"{ISO_DATE}([ T]{_CLOCK} ?([zZ]|[-+][0-9:]+|[A-Za-z_/]+)?)?",
+    "TIME WITH TIME ZONE": rf"{_CLOCK}([-+][0-9:]+)?",
     "INTERVAL": r"[^.]*(\.[0-9]{0,6}0*([^0-9.][^.]*)?)*",
 }
 """Types of times, each with the only texts that are accepted: in ISO 8601, to the microsecond.
@@ -233,13 +234,13 @@ def _significant(number: str) -> str:
 
 
 def _not_iso(text: str, name: str, plain: str, iso: str) -> str:
-    """Return the condition for text that isn't ISO 8601, cheap for text as DuckDB writes it.
+    """Return the condition for text that isn't ISO 8601 or can't be stored, cheap for usual text.
 
     The length of such a text leaves out infinity, years before 1 and years after 9999.
     """
     usual = _USUAL.get(name)
     if usual is None:
-        return f"NOT {iso}"
+        return f"NOT {iso} OR {NOT_IN_PARQUET.get(name, 'false').format(plain)}"
     return (
         f"CASE WHEN {usual.format(text=text)} AND CAST({plain} AS VARCHAR) = {text} THEN false"
         f" ELSE NOT {iso} END"

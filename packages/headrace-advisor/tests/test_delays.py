@@ -97,6 +97,21 @@ def test_held_data_is_its_vendors_and_names_who_could_decide() -> None:
     )
 
 
+def test_a_wait_for_a_missing_delivery_beside_held_data_is_the_missing_ones() -> None:
+    """Would catch: "data quality cost 5 % of it, all of it at routes (acme)" of a delivery that
+    `core` answers for and that wasn't there while orders were held.
+    """
+    traits = {**FACTS.traits, "routes": NodeTraits("haulage")}
+    facts = FACTS._replace(traits=traits, sources=FACTS.sources | {"routes"})
+    held = segment(SegmentKind.HOLD, incident=1, quality=True, lacking="routes")
+    checked = segment(SegmentKind.HOLD, at=1, incident=1, quality=True, lacking="revenue")
+    delay = delay_of([ledger(held, checked)], facts)
+    assert [(share.group, share.node, share.owner) for share in delay.shares] == [
+        (DelayGroup.QUALITY, "revenue", "core"),
+        (DelayGroup.SOURCE, "routes", "haulage"),
+    ]
+
+
 def test_a_trigger_is_its_owners() -> None:
     """Would catch: an hour in which a report waits for its own cron counted as Headrace's."""
     awaited = segment(SegmentKind.SCHEDULE, "revenue", note=f"{TRIGGER_AWAITED}: cron 0 7 * * *")

@@ -119,7 +119,12 @@ def delay_of(ledgers: Iterable[Ledger], facts: DelayFacts) -> Delay:
 
 
 def group_of(segment: Segment, facts: DelayFacts) -> DelayGroup:
-    """Return what a segment of a wait was spent on."""
+    """Return what a segment of a wait was spent on.
+
+    While another delivery was missing as well, that is what it waited for.
+    """
+    if segment.lacking in facts.sources:
+        return DelayGroup.SOURCE
     if segment.quality:
         return DelayGroup.QUALITY
     if segment.kind in _REPAIRED and (incident := facts.incidents.get(segment.incident)):
@@ -146,7 +151,7 @@ def _node(segment: Segment, facts: DelayFacts) -> str:
 def _owner(segment: Segment, group: DelayGroup, node: str, facts: DelayFacts) -> str:
     """Return who is responsible, as in `why`; of data quality always the owner of the data."""
     owners = {number: incident.owner for number, incident in facts.incidents.items()}
-    if group is not DelayGroup.QUALITY:
+    if group is not DelayGroup.QUALITY or segment.lacking:
         return share_of(segment, facts.traits, owners).owner
     return owners.get(segment.incident) or facts.traits.get(node, NodeTraits()).owner
 

@@ -227,6 +227,15 @@ def test_another_cause_and_an_escalation_say_what_is_new_first() -> None:
     )
 
 
+def test_what_was_found_at_once_is_said_so_as_by_the_command() -> None:
+    """Would catch: "found 0 s later" in a mail beside "found at once" of `headrace incident`."""
+    item = incident(began_at=NIGHT, opened_at=NIGHT)
+    (began, *_) = words().opened(item, TO_READERS, {}, again=False).body.splitlines()
+    assert began.endswith(", found at once")
+    ended = msgspec.structs.replace(item, state="resolved", resolved_at=NIGHT + HOUR)
+    assert "\nFound at once.\n" in words().resolved(ended, "Somebody ran it.").body
+
+
 def test_the_message_of_an_end_says_when_it_was_over_and_when_it_was_seen() -> None:
     """Would catch: an hour too late an end; "shown as open until" for a few minutes."""
     item = incident(state="resolved", restored_at=NIGHT + HOUR, resolved_at=NIGHT + 2 * HOUR)

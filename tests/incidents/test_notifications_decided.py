@@ -618,7 +618,7 @@ def test_the_digest_says_what_changed_and_nothing_else(board: Board) -> None:
     (said,) = digest("2025-02-04T08:00")
     assert said.splitlines() == [
         "new: INC-1 flights: 1 column renamed",
-        "over: INC-3 weather: 1 column renamed. Nothing of it is left.",
+        "over: INC-3 weather: 1 column renamed. Mon 2025-02-03 12:00: Nothing of it is left.",
         (
             "flights: 43% fewer rows on 2025-02-03 than the day before (700 → 400, attempts 1.1 and"
             " 1.1); the last 4 Mondays have 1,000 as a rule, this one 400"
@@ -737,7 +737,7 @@ def test_what_was_over_after_a_digest_was_due_is_new_in_it(board: Board) -> None
         next_day = list(digests(tx, people, declared_promises, Unserved(), at("2025-02-05T08:20")))
     assert [item.body for item in told] == ["new: INC-1 flights: 1 column renamed"]
     assert [item.body for item in next_day] == [
-        "over: INC-1 flights: 1 column renamed. Nothing of it is left."
+        "over: INC-1 flights: 1 column renamed. Tue 2025-02-04 08:10: Nothing of it is left."
     ]
 
 
@@ -793,7 +793,8 @@ def test_a_digest_is_about_what_was_known_when_it_was_due(board: Board) -> None:
     ended = {"state": "resolved", "restored_at": over_at, "resolved_at": over_at}
     write("2025-02-04T20:00", "resolved: names accepted by ann: flights", **ended)
     write("2025-02-05T08:10", "opened again: the same has come back", summary="2 columns renamed")
-    expected = ["over: INC-1 flights: 1 column renamed. Names accepted by ann: flights."]
+    at_end = "Tue 2025-02-04 20:00"
+    expected = [f"over: INC-1 flights: 1 column renamed. {at_end}: Names accepted by ann: flights."]
     assert digest("2025-02-05T09:00") == expected
     assert digest("2025-02-06T08:00") == ["open again: INC-1 flights: 2 columns renamed"]
     assert digest("2025-02-07T08:00") == ["open still: INC-1"]

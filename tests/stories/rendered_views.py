@@ -458,9 +458,10 @@ def mail_differs(
         ended = " ".join(endings.ending_of(tx, item).split())
         restored = item.restored_at or item.resolved_at or 0
         item = endings.as_opened_last(tx, item)
+        found = item.opened_at - item.began_at
         for said in (
             ended[: LINE_MAX // 2],
-            f"Found {ago(item.opened_at - item.began_at)} after it began.",
+            f"Found {ago(found)} after it began." if found > 0 else "Found at once.",
             f"Over at {dated(restored, zone)}, {ago(restored - item.began_at)} after it began.",
         ):
             if said not in text:

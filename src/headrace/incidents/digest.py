@@ -211,7 +211,7 @@ def _lines(
     reported = list(_incidents_in_window(tx, to, window))
     muted = mutes(tx, (incident for incident, _ in reported), window.until)
     marks = dict.fromkeys(muted, " (muted)")
-    yield from _opened_and_over(reported, window, marks)
+    yield from _opened_and_over(reported, window, marks, declared.timezone)
     consumers = (("late since", unserved.late), ("never served, due since", unserved.never))
     for text, since_by_name in consumers:
         for name, since in since_by_name.items():
@@ -232,8 +232,12 @@ def _opened_and_over(
     periods: Sequence[tuple[Incident, endings.Period]],
     window: DigestWindow,
     marks: Mapping[int, str],
+    timezone: str,
 ) -> Iterator[str]:
-    """Yield the incidents that were opened in the window, then those that ended, newest first."""
+    """Yield the incidents that were opened in the window, then those that ended, newest first.
+
+    What is said of an end was true then, and may not be so when the digest is read.
+    """
     for incident, period in periods:
         if period.resolved_at is None and window.holds(period.opened_at):
             begun = "new" if period.opened_at == incident.opened_at else "open again"
@@ -241,7 +245,8 @@ def _opened_and_over(
             yield f"{begun}: {incident.label} {subject(incident)}{mark}"
     for incident, period in sorted(periods, key=lambda each: -(each[1].resolved_at or 0)):
         if period.resolved_at is not None:
-            yield from wrapped(f"over: {incident.label} {subject(incident)}. {period.ended}")
+            at = dated(period.resolved_at, timezone)
+            yield from wrapped(f"over: {incident.label} {subject(incident)}. {at}: {period.ended}")
 
 
 def _incidents_in_window(

@@ -244,7 +244,7 @@ class Words:
         restored = incident.restored_at or over
         lines = [
             *wrapped(ended),
-            f"Found {ago(incident.opened_at - incident.began_at)} after it began.",
+            f"{_found(incident, 'after it began').capitalize()}.",
             f"Over at {self._at(restored)}, {ago(restored - incident.began_at)} after it began.",
             *(
                 [f"It was shown as open until {self._at(over)}."]
@@ -334,11 +334,8 @@ class Words:
             else ""
         )
         place = "Headrace itself" if incident.node == HEADRACE else f"{where}{incident.node}"
-        found_after = ago(max(0, incident.opened_at - incident.began_at))
-        yield (
-            f"{incident.kind} at {place}, since {self._at(incident.began_at)}, found {found_after}"
-            " later"
-        )
+        began = self._at(incident.began_at)
+        yield f"{incident.kind} at {place}, since {began}, {_found(incident, 'later')}"
         if renamed := list(
             dict.fromkeys(
                 f"{evidence.expected} → {evidence.observed}"
@@ -465,6 +462,11 @@ def plain(text: str) -> str:
 def wrapped(text: str) -> list[str]:
     """Return a long text as several lines."""
     return textwrap.wrap(text, LINE_MAX, break_on_hyphens=False)
+
+
+def _found(incident: Incident, later: str) -> str:
+    detected_us = incident.opened_at - incident.began_at
+    return f"found {ago(detected_us)} {later}" if detected_us > 0 else "found at once"
 
 
 def _first(lines: Sequence[str], state: str) -> Iterator[str]:

@@ -93,7 +93,7 @@ def test_held_data_is_its_vendors_and_names_who_could_decide() -> None:
     ]
     assert delay_sentence("report", delay, "30d") == (
         "report waited 4 h 00 min for 1 obligation: data quality cost 75 % of it, all of it at"
-        " orders (acme); computing took 25 % of it, all of it at revenue (core)"
+        " orders (acme), where core could have decided for 3 h 00 min; computing took 25 % of it, all of it at revenue (core)"
     )
 
 

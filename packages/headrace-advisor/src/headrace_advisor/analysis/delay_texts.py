@@ -53,7 +53,10 @@ def _percent(us: int, whole: int) -> str:
 
 
 def _where(shares: Sequence[DelayShare]) -> str:
-    """Return which owner and node the largest part of a group's time belongs to."""
+    """Return which owner and node the largest part of a group's time belongs to.
+
+    And who could have ended it with one command, for how long.
+    """
     if shares[0].group is DelayGroup.HEADRACE:
         return ""
     whole = sum(share.us for share in shares)
@@ -62,6 +65,16 @@ def _where(shares: Sequence[DelayShare]) -> str:
         nodes[share.node, share.owner] += share.us
     (node, owner), most = nodes.most_common(1)[0]
     place = f"{node} ({owner})" if owner else node
-    if most == whole:
-        return f", all of it at {place}"
-    return f", {_percent(most, whole)} of that at {place}"
+    part = "all of it" if most == whole else f"{_percent(most, whole)} of that"
+    return f", {part} at {place}{_decided(shares, node)}"
+
+
+def _decided(shares: Sequence[DelayShare], node: str) -> str:
+    deciders: Counter[str] = Counter()
+    for share in shares:
+        if share.node == node and share.decider:
+            deciders[share.decider] += share.us
+    if not deciders:
+        return ""
+    (decider, us), *_ = deciders.most_common(1)
+    return f", where {decider} could have decided for {duration(us)}"

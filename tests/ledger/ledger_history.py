@@ -32,6 +32,10 @@ OURS = ("detection", "schedule", "dispatch", "audit", "publish", "unattributed")
 """What Headrace itself takes of a wait; of the queue what passes while a slot is free."""
 
 
+OBSTACLES = ("hold", "paused", "source")
+"""What no attempt ends."""
+
+
 def owner_of(name: str) -> str:
     return f"owner of {name}"
 
@@ -203,10 +207,64 @@ class History:
 
     def spent(self, day: str, at: int) -> tuple[str, str, str]:
         """(kind, node, partition) of one instant of the wait for a day."""
-        place = max(
+        later = self._came_last(day)
+        if later is not None and at < later[0]:
+            return self._on_path(later[1], at)
+        return self._on_path(self._published_last(day), at)
+
+    def _published_last(self, day: str) -> tuple[str, str]:
+        return max(
             ((name, day) for name in self.terms.reads),
             key=lambda key: (self.made[key].published, key),
         )
+
+    def _came_last(self, day: str) -> tuple[int, tuple[str, str]] | None:
+        """The end of an obstacle, and its place, that ended while what the path had waited for
+        lay unseen: it was waited for longer, whichever was published last."""
+        read = self._published_last(day)
+        kinds = [(at, *self._on_path(read, at)) for at in self.edges(day)[:-1]]
+        n = max((n + 1 for n, (_, kind, *_) in enumerate(kinds) if kind in OBSTACLES), default=0)
+        if n >= len(kinds):
+            return None
+        ended, place = kinds[n][0], kinds[n][2:]
+        while n < len(kinds) and kinds[n][1:] == ("detection", *place):
+            n += 1
+        seen = kinds[n][0] if n < len(kinds) else self.met(day)
+        others = [
+            (end, place)
+            for place in self._needed(day)
+            if (end := self._unblocked(place, day)) is not None and ended < end <= seen
+        ]
+        return max(others, default=None)
+
+    def _needed(self, day: str) -> set[tuple[str, str]]:
+        """All partitions that a day needs and that weren't there when it ended."""
+        result: set[tuple[str, str]] = set()
+        ahead = [(name, day) for name in self.terms.reads]
+        specs = {item.name: item.inputs for item in self.nodes}
+        while ahead:
+            place = ahead.pop()
+            if place not in result and self.made[place].published > end_of(day):
+                result.add(place)
+                ahead += [
+                    (spec.node, key)
+                    for spec in specs[place[0]]
+                    for key in self._days(place[1], spec.lookback)
+                ]
+        return result
+
+    def _unblocked(self, place: tuple[str, str], day: str) -> int | None:
+        """When the last obstacle of one partition ended, by what happened to it alone."""
+        edges = [at for at in self.edges(day) if at < self.made[place].published]
+        after = [*edges[1:], self.made[place].published]
+        ends = [
+            end
+            for at, end in zip(edges, after, strict=True)
+            if self._kind(place, at) in OBSTACLES
+        ]
+        return ends[-1] if ends else None
+
+    def _on_path(self, place: tuple[str, str], at: int) -> tuple[str, str, str]:
         while self.made[place].because is not None and at < self.made[place].ready:
             before = self.made[place].because
             assert before is not None

@@ -75,13 +75,17 @@ def with_last_obstacle(
     Time counts as somebody's decision only while nothing else blocked. `places` are the partitions
     that weren't published at `from_us`.
     """
-    last = _last(segments)
+    path_last = _last(segments)
+    alone = {place: _alone(path, place, there(place), from_us, to_us) for place in places}
+    ended_us = from_us if path_last is None else path_last.to_us
+    last = _came_while_unobserved(segments, ended_us, alone) or path_last
     if last is None:
         return list(segments)
-    alone = {place: _alone(path, place, there(place), from_us, to_us) for place in places}
     chosen = _most_telling(alone, there, last, reads)
     explained_segments = list(segments)
-    if chosen is not None and chosen.place != (last.node, last.partition):
+    if chosen is not None and (
+        path_last is None or chosen.place != (path_last.node, path_last.partition)
+    ):
         until, end = min(chosen.to_us, last.to_us), chosen.there_us or to_us
         before = path.back(chosen.place, from_us, end, there=chosen.there_us is not None)
         explained_segments = merged(
@@ -90,6 +94,27 @@ def with_last_obstacle(
     return without_others_decider(
         explained_segments, [segment for segments in alone.values() for segment in segments], reads
     )
+
+
+def _came_while_unobserved(
+    segments: Sequence[Segment], ended_us: int, alone: Mapping[PartitionRef, Sequence[Segment]]
+) -> Segment | None:
+    """Return the obstacle that ended last while a path's delivery lay unobserved.
+
+    The path's own last obstacle ended at `ended_us`. Of several deliveries that one pass finds, the
+    queue decides which is published last, not which was missing for longest.
+    """
+    observed_us = next(
+        (
+            segment.to_us
+            for segment in segments
+            if segment.kind is SegmentKind.DETECTION and segment.from_us == ended_us
+        ),
+        ended_us,
+    )
+    others = (other for each in alone.values() if (other := _last(each)) is not None)
+    later = (other for other in others if ended_us < other.to_us <= observed_us)
+    return max(later, key=lambda other: other.to_us, default=None)
 
 
 def without_others_decider(

@@ -258,9 +258,7 @@ class History:
         edges = [at for at in self.edges(day) if at < self.made[place].published]
         after = [*edges[1:], self.made[place].published]
         ends = [
-            end
-            for at, end in zip(edges, after, strict=True)
-            if self._kind(place, at) in OBSTACLES
+            end for at, end in zip(edges, after, strict=True) if self._kind(place, at) in OBSTACLES
         ]
         return ends[-1] if ends else None
 

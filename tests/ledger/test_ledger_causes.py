@@ -36,5 +36,6 @@ def test_what_is_there_by_now_holds_nothing_back() -> None:
         {RELEASED: NOW, MISSING: None}.get,
         0,
         NOW,
+        reads=lambda _node, _other: False,
     )
     assert [(item.node, item.kind) for item in told] == [("rates", SegmentKind.SOURCE)]

@@ -16,6 +16,11 @@ OWNERS = {
 }
 
 
+def unrelated(_node: str, _other: str) -> bool:
+    """No node reads another."""
+    return False
+
+
 def segment(
     kind: SegmentKind, node: str, from_us: int, to_us: int, decider: str = "", incident: int = 0
 ) -> Segment:
@@ -46,7 +51,7 @@ def test_nobody_decides_before_everything_has_come() -> None:
     """Would catch: a person booked the hours in which another file wasn't there."""
     held = segment(SegmentKind.HOLD, "flights", 0, 100, "desk", 1)
     absent = segment(SegmentKind.SOURCE, "weather", 0, 60)
-    result = without_others_decider([held], [held, absent])
+    result = without_others_decider([held], [held, absent], unrelated)
     assert [(item.kind, item.us, item.decider, item.lacking) for item in result] == [
         ("hold", 60, "", "weather"),
         ("hold", 40, "desk", ""),
@@ -61,7 +66,7 @@ def test_what_has_to_be_mended_first_is_ended_by_no_command() -> None:
         segment(SegmentKind.HOLD, "clean", 20, 50),
         segment(SegmentKind.PAUSED, "clean", 50, 90, "core"),
     )
-    result = without_others_decider([held], [held, failing, paused])
+    result = without_others_decider([held], [held, failing, paused], unrelated)
     assert [(item.us, item.decider, item.lacking) for item in result] == [
         (20, "desk", ""),
         (30, "", "clean"),
@@ -72,7 +77,7 @@ def test_what_has_to_be_mended_first_is_ended_by_no_command() -> None:
 def test_what_has_no_decider_stays_as_it_is() -> None:
     mended = segment(SegmentKind.HOLD, "clean", 0, 100)
     assert without_others_decider(
-        [mended], [mended, segment(SegmentKind.SOURCE, "weather", 0, 60)]
+        [mended], [mended, segment(SegmentKind.SOURCE, "weather", 0, 60)], unrelated
     ) == [mended]
 
 

@@ -482,7 +482,8 @@ def tell(
         ended={
             incident.id: endings.ending_of(tx, incident)
             for incident in results
-            if _untold(incident, about[incident.id])
+            if incident.state == "resolved"
+            and (still_told(about[incident.id]) or came_and_went(incident, about[incident.id]))
         },
         late={name: since for name, since in deadlines.late.items() if name not in known},
         distant=deadlines.distant,
@@ -497,11 +498,6 @@ def tell(
         },
     )
     _write(tx, decide(project, matters), now)
-
-
-def _untold(incident: Incident, known: Sequence[PriorNotification]) -> bool:
-    """Return whether the end of an incident still has to be notified."""
-    return incident.state == "resolved" and (still_told(known) or came_and_went(incident, known))
 
 
 def _deadlines(evaluation: Evaluation, now: int) -> Deadlines:

@@ -36,11 +36,6 @@ Reads = Callable[[str, str], bool]
 """(node, other) → whether `node` is derived from `other`, directly or not."""
 
 
-def nothing_reads(_node: str, _other: str) -> bool:
-    """Return False: the default where lineage is unknown."""
-    return False
-
-
 class DelayCause(NamedTuple):
     """What kept one partition from being published from `from_us` until `to_us`.
 
@@ -68,7 +63,7 @@ def with_last_obstacle(
     from_us: int,
     to_us: int,
     *,
-    reads: Reads = nothing_reads,
+    reads: Reads,
 ) -> list[Segment]:
     """Return the segments of a path, with the obstacle of all `places` until the last one ended.
 
@@ -112,13 +107,16 @@ def _came_while_unobserved(
         ),
         ended_us,
     )
-    others = (other for each in alone.values() if (other := _last(each)) is not None)
-    later = (other for other in others if ended_us < other.to_us <= observed_us)
+    later = (
+        other
+        for other in map(_last, alone.values())
+        if other is not None and ended_us < other.to_us <= observed_us
+    )
     return max(later, key=lambda other: other.to_us, default=None)
 
 
 def without_others_decider(
-    segments: Sequence[Segment], others: Sequence[Segment], reads: Reads = nothing_reads
+    segments: Sequence[Segment], others: Sequence[Segment], reads: Reads
 ) -> list[Segment]:
     """Return the segments, without a decider while anything else blocked that no command ends.
 
@@ -384,7 +382,8 @@ class Books:
         `times` has since when each read is sound. It is later than `met_us` if one was wrong.
         """
         for place, at_us in times.items():
-            if at_us is None and self._wrong_or_withdrawn(place):
+            withdrawn = place in self._context.facts.withdrawn()
+            if at_us is None and (withdrawn or self._was_wrong(place)):
                 return None
         if any(self._was_wrong(place) for place in times):
             return max([began, *(at for at in times.values() if at is not None)])
@@ -537,10 +536,6 @@ class Books:
             publication.unsound or _taken_back(publication, publications)
             for publication in publications
         )
-
-    def _wrong_or_withdrawn(self, place: PartitionRef) -> bool:
-        """Return whether a publication of it turned out wrong or was withdrawn."""
-        return self._was_wrong(place) or place in self._context.facts.withdrawn()
 
     def _required(self, reading: ReadScope) -> list[PartitionRef]:
         """Return the partitions of a consumer's reads and export that an interval requires."""

@@ -194,7 +194,7 @@ class Path:
             above = min(missing, key=lambda item: self._inputs.root_rank(item.place))
             return self._as_stay(place, node, to_us, to_us, final, begun), above
         published = (item for item in ready if item.at_us is not None)
-        last = max(published, key=_when, default=None)
+        last = max(published, key=lambda item: (item.at_us or 0, item.place), default=None)
         if last is None or last.at_us is None or last.at_us <= from_us:
             return self._as_stay(place, node, from_us, to_us, final, begun), None
         return self._as_stay(place, node, min(last.at_us, to_us), to_us, final, begun), last
@@ -400,10 +400,6 @@ def _filled(segment: Segment, inner: list[Segment]) -> list[Segment]:
 
 def _is_source(node: Node | None) -> bool:
     return node is not None and node.is_source
-
-
-def _when(ready_input: ReadyInput) -> tuple[int, PartitionRef]:
-    return ready_input.at_us or 0, ready_input.place
 
 
 # The shortest possible wait: nothing but work between the arrival of the data and its readers.

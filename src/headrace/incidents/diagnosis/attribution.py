@@ -224,14 +224,13 @@ def refined_cause(candidate: CauseCandidate, graph: CauseGraph) -> CauseCandidat
     if (
         candidate.reported_cause is None
         and _has_other_keys(candidate)
-        and (_lost_partners(candidate) or _would_lose_them(candidate, graph))
+        and (
+            any(each.family in _PARTNERS for each in candidate.symptoms)
+            or _would_lose_them(candidate, graph)
+        )
     ):
         candidate.rule = BY_KIND[CauseKind.REFERENCE_BROKEN]
     return candidate
-
-
-def _lost_partners(candidate: CauseCandidate) -> bool:
-    return any(each.family in _PARTNERS for each in candidate.symptoms)
 
 
 def _would_lose_them(candidate: CauseCandidate, graph: CauseGraph) -> bool:

@@ -181,9 +181,6 @@ def history_summary(cause_candidate: CauseCandidate) -> str:
         columns = sorted(part.columns)
         where = f" in {few(columns, NAMED_MAX)}" if columns else ""
         by_kind.setdefault(f"{part.kind}{where}", set()).update(part.partitions)
-    kinds = [f"{kind} ({len(at)})" for kind, at in sorted(by_kind.items(), key=_by_partitions)]
+    rows = sorted(by_kind.items(), key=lambda row: (-len(row[1]), row[0]))
+    kinds = [f"{kind} ({len(at)})" for kind, at in rows]
     return f"{len(held)} of {of} intervals of history held: {few(kinds, NAMED_MAX)}"
-
-
-def _by_partitions(row: tuple[str, set[str]]) -> tuple[int, str]:
-    return -len(row[1]), row[0]

@@ -123,7 +123,7 @@ def _new_candidate(
     cause_candidate.rewritten = any(place.rewritten(each) for each in own_evidence)
     if rule.kind in (CauseKind.SLOW_RUN, CauseKind.CODE_ERROR) and cause_candidate.rewritten:
         cause_candidate.version = _newest_version(
-            place.bodies, cause_candidate.began_us, _changes_code
+            place.bodies, cause_candidate.began_us, lambda change: change.detail == BODY
         )
     if rule.kind is CauseKind.CONFIGURATION_ERROR and all(
         each.family is Family.ARRIVAL for each in own_evidence
@@ -146,10 +146,6 @@ def _newest_version(
     )
     match = None if newest is None or not matters(newest) else _VERSION.match(newest.id)
     return "" if match is None else match[1]
-
-
-def _changes_code(change: Evidence) -> bool:
-    return change.detail == BODY
 
 
 def _moves(change: Evidence) -> bool:

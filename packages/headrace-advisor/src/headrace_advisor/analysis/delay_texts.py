@@ -72,7 +72,7 @@ def _where(shares: Sequence[DelayShare]) -> str:
 def _decided(shares: Sequence[DelayShare], node: str) -> str:
     deciders: Counter[str] = Counter()
     for share in shares:
-        if share.node == node and share.decider:
+        if share.node == node and share.decider not in ("", share.owner):
             deciders[share.decider] += share.us
     if not deciders:
         return ""

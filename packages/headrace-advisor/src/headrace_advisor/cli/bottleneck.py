@@ -133,7 +133,9 @@ def _cells(share: DelayShareRow) -> list[str | StyledCell]:
         seconds(share.seconds),
         StyledCell(share.group, _STYLES.get(share.group, "")),
         share.node,
-        share.owner if share.decider is None else f"{share.owner}, {share.decider} could decide",
+        share.owner
+        if share.decider in (None, share.owner)
+        else f"{share.owner}, {share.decider} could decide",
         share.kind,
     ]
 

@@ -302,6 +302,26 @@ def test_an_incident_isnt_over_while_its_repair_computes_what_is_made_of_it(
     ]
 
 
+def test_who_was_never_due_waits_for_no_other_cause(store: Store) -> None:
+    """Would catch: "for another cause ministry has never been served" before its first month is
+    over, though nothing is wrong."""
+    monthly = consumer("ministry", "m", due="09:00", per=Grain.MONTH)
+    declared_promises = declare([*NODES, node("m", Grain.MONTH, "a")], *WATCHED.consumers, monthly)
+    night = Night(store)
+    night.published("2013-02-01", "2013-02-02 04:00")
+    night.judge("2013-02-02 07:30", declared_promises)
+    night.held("2013-02-02", "2013-02-03 04:00")
+    night.judge("2013-02-03 07:30", declared_promises)
+    night.published("2013-02-02", "2013-02-03 08:00")
+    night.looked("2013-02-03 08:00")
+    (over,) = night.judge("2013-02-03 08:01", declared_promises)
+    with store.read() as tx:
+        ending = endings.ending_of(tx, over)
+    assert ending.endswith(
+        "not there yet, nor due: ministry; all others whom it affected are served."
+    ), ending
+
+
 def test_an_incident_is_over_when_the_backfill_of_its_partitions_is(store: Store) -> None:
     """Would catch: an incident that recovers for ever, because a backfill was cancelled."""
     night = Night(store)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -16,6 +17,7 @@ import msgspec
 from headrace.incidents.diagnosis.wording import listed
 from headrace.incidents.evidence import changes
 from headrace.model.causes import CauseKind
+from headrace.model.intervals import to_us
 from headrace.model.partitions import SEPARATOR, command_line
 from headrace.plan.backfills import Backfill
 from headrace.security.audit import Action, ActorType
@@ -395,14 +397,10 @@ def _line(command: RecordedAction, places: _Places) -> Happened:
 def _clause(
     did: str, actor: str, extra: str, places: Iterable[tuple[str, str]], reason: str
 ) -> str:
-    names = [_place(node, key) for node, key in places]
+    names = [node if key in ("", WHOLE) else f"{node}@{key}" for node, key in places]
     are_named = names and did != _DID[Action.INCIDENT_FIXED]
     what = f": {listed(names, PLACES_MAX)}" if are_named else ""
     return f"{did} by {actor}{f' {extra}' if extra else ''}{what}{f' ({reason})' if reason else ''}"
-
-
-def _place(node: str, key: str) -> str:
-    return node if key in ("", WHOLE) else f"{node}@{key}"
 
 
 def _waited_for(blockage: Blockage, command: RecordedAction) -> set[tuple[str, str]]:
@@ -539,7 +537,8 @@ def _in_force(context: EvaluationContext, action: str, after: Mapping[str, Any])
     if action == Action.QUARANTINE_ACCEPTED and after.get("until_us") is not None:
         return f"until {dated(int(after['until_us']), context.declared.timezone)}"
     if action == Action.NODE_PAUSED and after.get("until"):
-        return f"until {after['until']}"
+        until_us = to_us(datetime.fromisoformat(after["until"]))
+        return f"until {dated(until_us, context.declared.timezone)}"
     return ""
 
 

@@ -20,6 +20,7 @@ from headrace.model.intervals import bounds_us
 from headrace.model.partitions import SEPARATOR, partition_argument
 from headrace.security.audit import Action
 from headrace.slo.blockage import Blockage, Blocked, promised_by
+from headrace.slo.consumer_states import ConsumerState, ConsumerStatus
 from headrace.slo.declared_promises import WHOLE
 from headrace.slo.evaluation import Evaluation, clause
 from headrace.slo.obligations import EvaluationContext
@@ -357,7 +358,7 @@ def _served_text(
 ) -> Iterator[str]:
     """Yield how the affected consumers are served."""
     affected = [name for name in incident.affected.consumers if name in _consumers(context)]
-    others = evaluation.unserved(affected)
+    others = [each for each in evaluation.unserved(affected) if not _never_due(each)]
     if others:
         yield f"for another cause {listed([*map(clause, others)], NAMED_MAX)}"
     late = {each.name for each in others}
@@ -403,7 +404,8 @@ def _not_there(
 ) -> str:
     """Return a consumer's first ended interval that the incident affects and that is still missing.
 
-    It isn't late yet: `report 2025-01-09 (due Fri 2025-01-10 06:00)`.
+    It isn't late yet: `report 2025-01-09 (due Fri 2025-01-10 06:00)`. The name alone is returned if
+    nothing of the consumer has ever been due.
     """
     terms = next(it for it in context.declared.consumers if it.consumer == name)
     status = evaluation.consumer(name)
@@ -417,7 +419,11 @@ def _not_there(
         due = dated(owed.due_at_us, context.declared.timezone)
         others = _holding(tx, incident, blockage.of(terms, owed.interval))
         return f"{name} {owed.interval} (due {due}{_held_by(others)})"
-    return ""
+    return name if status is not None and _never_due(status) else ""
+
+
+def _never_due(status: ConsumerStatus) -> bool:
+    return status.state is ConsumerState.NEVER and status.never_since_us is None
 
 
 def _overlaps(spans: Sequence[tuple[int, int]], began_us: int, ended_us: int) -> bool:

@@ -119,10 +119,7 @@ def digests(
             continue
         window = DigestWindow(_since(tx, to.name, clock, at, timezone), at)
         owners = _owners_notified_by(project, people, to.name)
-        consumers = frozenset(
-            name for name, consumer in project.consumers.items() if consumer.owner == to.name
-        )
-        audience = DigestAudience(owners, consumers)
+        audience = DigestAudience(owners, _consumers(project, to.name))
         lines = list(_lines(tx, project, declared, audience, unserved, window))
         if window.begins_week(timezone):
             lines += weekly(audience, window.until)
@@ -184,6 +181,12 @@ def _since(tx: Transaction, recipient: str, clock: str, at: int, timezone: str) 
     if last is None:
         return _boundary(clock, at - 1, timezone)
     return local_us(date.fromisoformat(last.removeprefix(_SUBJECT)), time_of_day(clock), timezone)
+
+
+def _consumers(project: Project, owner: str) -> frozenset[str]:
+    return frozenset(
+        name for name, consumer in project.consumers.items() if consumer.owner == owner
+    )
 
 
 def _boundary(clock: str, now: int, timezone: str) -> int:

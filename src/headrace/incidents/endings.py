@@ -7,6 +7,7 @@ digest, pages and API show it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import filterfalse
 from typing import NamedTuple
 
 import msgspec
@@ -358,7 +359,7 @@ def _served_text(
 ) -> Iterator[str]:
     """Yield how the affected consumers are served."""
     affected = [name for name in incident.affected.consumers if name in _consumers(context)]
-    others = [each for each in evaluation.unserved(affected) if not _never_due(each)]
+    others = list(filterfalse(_never_due, evaluation.unserved(affected)))
     if others:
         yield f"for another cause {listed([*map(clause, others)], NAMED_MAX)}"
     late = {each.name for each in others}

@@ -288,8 +288,7 @@ class LedgerInputs:
         if any(pause.to_us is None for pause in self._records.pauses(place.node)):
             return (1, 0, *place)
         if node is None or node.is_source:
-            known = any(item.ended_us is None for item in self._records.incidents(*place))
-            return (2, not known, *place)
+            return (2, not self._has_open_incident(place), *place)
         if state == "running":
             return (3, 0, *place)
         now = self._records.now_us
@@ -297,3 +296,6 @@ class LedgerInputs:
             ready_input.place for ready_input in self.of(place, now) if ready_input.at_us is None
         ]
         return min((self.root_rank(ref) for ref in missing), default=(4, 0, *place))
+
+    def _has_open_incident(self, place: PartitionRef) -> bool:
+        return any(item.ended_us is None for item in self._records.incidents(*place))

@@ -156,7 +156,9 @@ def merged(segments: Sequence[Segment]) -> list[Segment]:
     """Return the segments with equal neighbours merged."""
     results: list[Segment] = []
     for segment in segments:
-        if results and _alike(results[-1], segment):
+        if results and segment == msgspec.structs.replace(
+            results[-1], from_us=results[-1].to_us, to_us=segment.to_us
+        ):
             results[-1] = msgspec.structs.replace(results[-1], to_us=segment.to_us)
         else:
             results.append(segment)
@@ -170,12 +172,6 @@ def clipped(segments: Iterable[Segment], from_us: int, to_us: int) -> list[Segme
         for segment in segments
         if segment.from_us < to_us and segment.to_us > from_us
     ]
-
-
-def _alike(segment: Segment, other: Segment) -> bool:
-    return segment.to_us == other.from_us and msgspec.structs.replace(
-        segment, from_us=0, to_us=0
-    ) == msgspec.structs.replace(other, from_us=0, to_us=0)
 
 
 def _cut(segment: Segment, from_us: int, to_us: int) -> Segment:

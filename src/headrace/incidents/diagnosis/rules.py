@@ -327,17 +327,13 @@ def lost_partners(evidence: Evidence, place: NodeEvidence) -> bool:
     return place.joins and evidence.family is Family.NULLS and evidence.strength >= STRIKING_NATS
 
 
-def _opens_reference_broken(evidence: Evidence, place: NodeEvidence) -> bool:
-    return held(evidence, place) or lost_partners(evidence, place)
-
-
 REFERENCE_BROKEN = Rule(
     CauseKind.REFERENCE_BROKEN,
     _speaks_for_reference_broken,
     Covers.COLUMNS,
     _REFERENCE_BROKEN_SHOWS_IN,
     against=rewritten,
-    opens=_opens_reference_broken,
+    opens=lambda evidence, place: held(evidence, place) or lost_partners(evidence, place),
 )
 
 

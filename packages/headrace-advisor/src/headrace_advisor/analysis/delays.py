@@ -110,7 +110,9 @@ def delay_of(ledgers: Iterable[Ledger], facts: DelayFacts) -> Delay:
     for ledger in ledgers:
         waits, wait_us = waits + 1, wait_us + ledger.wait_us
         for segment in ledger.segments:
-            group, node = group_of(segment, facts), _node(segment, facts)
+            awaits_other = segment.lacking in facts.sources
+            group = DelayGroup.SOURCE if awaits_other else group_of(segment, facts)
+            node = _node(segment, facts)
             owner, decider = _owner(segment, group, node, facts), segment.decider
             counted[group, segment.kind, node, owner, decider] += segment.us
     shares = [DelayShare(*key, us) for key, us in counted.items() if us]
@@ -119,12 +121,7 @@ def delay_of(ledgers: Iterable[Ledger], facts: DelayFacts) -> Delay:
 
 
 def group_of(segment: Segment, facts: DelayFacts) -> DelayGroup:
-    """Return what a segment of a wait was spent on.
-
-    While another delivery was missing as well, that is what it waited for.
-    """
-    if segment.lacking in facts.sources:
-        return DelayGroup.SOURCE
+    """Return what a segment of a wait was spent on, whatever else was missing as well."""
     if segment.quality:
         return DelayGroup.QUALITY
     if segment.kind in _REPAIRED and (incident := facts.incidents.get(segment.incident)):

@@ -262,6 +262,22 @@ DIFFERENT = [
     ("postgres", "select lower(b) as x from t", "lower"),
     ("postgres", "select current_date as x from t", "current_date"),
     ("postgres", "select a from t where day < current_timestamp::date", "time zone"),
+    *(
+        ("postgres", f"select n from t where {condition}", "the session's time zone")
+        for condition in (
+            "ts::timestamp > now()", "current_timestamp - interval '7 days' <= ts::timestamp",
+            "day::date in (now())", "day::date between now() and now()",
+            "coalesce(ts::timestamp, now()) is null", "now() - ts::timestamp > interval '1 day'",
+            "ts::timestamp is distinct from now()", "greatest(day::date, now()) is null",
+            "case ts::timestamp when now() then 1 end = 1", "now()::timestamp > ts::timestamp",
+            "case when n = 1 then now() else ts::timestamp end is null",
+            "date_trunc('day', day::date) > now()", "ts::timestamp < (select max(now()) from t)",
+        )
+    ),
+    ("postgres", "select ts::timestamp as x from t union all select now() as x from t",
+     "the session's time zone"),
+    ("postgres", "select n from t where localtimestamp > ts", "LOCALTIMESTAMP"),
+    ("postgres", "select n from t where age(ts) is null", "age(ts)"),
     ("mysql", "select n from t where b = 'ab'", "`b`"),
     ("mysql", "select b, count(*) as c from t group by b", "`b`"),
     ("mysql", "select case b when 'ab' then 1 else 2 end as x from t", "write CASE WHEN"),
@@ -332,6 +348,8 @@ UNLESS = [
     ("sqlite", "select n from t where b = 12", "text beside a number"),
     ("snowflake", "select n from t where b in (12, 13)", "text beside a number"),
     ("postgres", "select n from t where ts >= '2024-01-01'", "has a zone"),
+    ("postgres", "select n from t where ts > now()", "session isn't UTC"),
+    ("postgres", "select n from t where now() - interval '1 day' is null", "it counts days"),
     ("bigquery", "select n from t where ts between '2024-01-01' and '2024-01-31'", "has a zone"),
 ]
 

@@ -210,7 +210,7 @@ class _Guard:
         if others:
             words = " and ".join(other.strip("_").upper().replace("_", " ") for other in others)
             return f"isn't known to mean the same in DuckDB with {words}"
-        for condition in (("plain_kinds",), *entry.conditions):
+        for condition in (("plain_kinds",), ("one_zone",), *entry.conditions):
             reason = CONDITIONS[condition[0]](self, node, [*condition[1:]])
             if reason:
                 return reason
@@ -542,6 +542,54 @@ def _zone(guard: _Guard, node: exp.Expr, words: list[str]) -> str:
     return ""
 
 
+_SESSION = f"{CONDITION} the time zone of its database's session isn't UTC, by which it "
+
+
+def _one_zone(guard: _Guard, node: exp.Expr, _words: list[str]) -> str:
+    """`one_zone`, of each node: no time with a zone beside one without, or moved by days."""
+    reasons = (_zone_among(guard, values) for values in _together(node))
+    return next(filter(None, reasons), "")
+
+
+def _zone_among(guard: _Guard, values: Iterable[exp.Expr]) -> str:
+    kinds = {_zoned_kind(guard, value) for value in values}
+    if "timestamptz" not in kinds:
+        return ""
+    if kinds & {"date", "timestamp", "moment"}:
+        return "takes a time without a zone for one of the session's time zone, which isn't known"
+    if "" in kinds:
+        guard.note(f"{_SESSION}compares times without a zone")
+    intervals = [item for value in values for item in value.find_all(exp.Interval)]
+    units = {item.text("unit").upper().rstrip("S") for item in intervals}
+    if "interval" in kinds and not units <= {"SECOND", "MINUTE", "HOUR"}:
+        guard.note(f"{_SESSION}counts days")
+    return ""
+
+
+def _together(node: exp.Expr) -> list[tuple[exp.Expr, ...]]:
+    """Return the values that are compared, become one column, or are computed with each other."""
+    if isinstance(node, exp.SetOperation):
+        return _alternatives([node.left, node.right])
+    if isinstance(node, exp.Case):
+        results = [part.args["true"] for part in node.args["ifs"]]
+        tested = [part.this for part in node.args["ifs"] if node.this is not None]
+        return [(*_values(node, "this"), *tested), (*results, *_values(node, "default"))]
+    return [(*_all_values(node),)] if isinstance(node, _BRINGS_TOGETHER) else []
+
+
+_BRINGS_TOGETHER = (
+    exp.Binary, exp.Between, exp.In, exp.Nullif, exp.Greatest, exp.Least, exp.Coalesce, exp.Lag,
+    exp.Lead,
+)  # fmt: skip
+
+
+def _zoned_kind(guard: _Guard, value: exp.Expr) -> str:
+    """Return a value's kind; `date_trunc` of a date is a day of the session, as a date is."""
+    inner = value.unnest()
+    is_day = isinstance(inner, exp.TimestampTrunc) and guard.kinds.of(inner.this) == "date"
+    return "date" if is_day else guard.kinds.of(value)
+
+
 def _no_offset(guard: _Guard, node: exp.Expr, words: list[str]) -> str:
     """`no_offset KEYS`: no written day or time beside one with a zone."""
     values = [value for key in words[0].split(",") for value in _values(node, key)]
@@ -738,6 +786,7 @@ CONDITIONS: Mapping[str, Callable[[_Guard, exp.Expr, list[str]], str]] = {
     "kind": _kind,
     "not_kind": _not_kind,
     "plain_kinds": _plain_kinds,
+    "one_zone": _one_zone,
     "exact": _exact,
     "nonzero": _nonzero,
     "matches": _matches,

@@ -185,7 +185,13 @@ def test_a_site_replaces_only_a_site(shop: Path, described: Description, tmp_pat
     response = build_site(opened(shop), out, described)
     assert response.pages == len([*out.rglob("*.html")])
     (out / "nodes/gone.html").write_text("old")
-    build_site(opened(shop), out, described)
+    before = (out / "nodes/clean.html").stat()
+    response = build_site(opened(shop), out, described)
+    assert (response.changed, response.removed) == (0, 1)
+    after = (out / "nodes/clean.html").stat()
+    assert (after.st_ino, after.st_mtime) == (before.st_ino, before.st_mtime), "it is the same file"
+    later = msgspec.structs.replace(described, project="another")
+    assert build_site(opened(shop), out, later).changed > response.pages - 1
     assert not (out / "nodes/gone.html").exists() and (out / MARK).is_file()
     assert [path.name for path in out.parent.iterdir()] == ["site"]
     file = tmp_path / "file"

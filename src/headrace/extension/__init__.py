@@ -90,6 +90,8 @@ _HOMES = {
     **dict.fromkeys(("Identity", "IdentityKind"), "headrace.security.access"),
     "grant_typed": "headrace.services.tokens",
     **dict.fromkeys(("rules_of", "visible_nodes"), "headrace.access.permissions"),
+    # Object stores that others read.
+    **dict.fromkeys(("errors_as_unavailable", "open_location"), "headrace.connect.filesystems"),
     # Errors, which become one line and an exit code.
     "HeadraceError": "headrace.model.errors",
     "ProjectError": "headrace.model.errors",

@@ -35,6 +35,8 @@ from headrace.compiler.project_files import ChangedFiles as ChangedFiles
 from headrace.compiler.project_files import find_root as find_root
 from headrace.connect.connectors import SourceKind as SourceKind
 from headrace.connect.exports.registry import ExportKind as ExportKind
+from headrace.connect.filesystems import errors_as_unavailable as errors_as_unavailable
+from headrace.connect.filesystems import open_location as open_location
 from headrace.connect.formats.records import RecordFormat as RecordFormat
 from headrace.engine.attempts import AttemptScope as AttemptScope
 from headrace.engine.attempts import BodyTask as BodyTask

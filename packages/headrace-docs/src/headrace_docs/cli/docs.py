@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import sys
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
+
+import msgspec
 
 from headrace.extension import (
     Argument,
@@ -54,11 +58,77 @@ def _build(
     return 0
 
 
+@terminal_command("headrace_docs.services.describe:describe")
+def _publish(
+    invocation: Invocation,
+    dest: Annotated[
+        str,
+        Argument("DEST", help="a folder, or the address of one in an object store: s3://, gs://"),
+    ],
+    connection: Annotated[
+        str | None, Option("--connection", metavar="NAME", help="how the object store is reached")
+    ] = None,
+    role: As = None,
+    window: str = "30d",
+) -> int:
+    """Write the site where others read it: only files that changed, and without stale ones.
+
+    A folder is replaced in one step. In an object store no link leads nowhere meanwhile.
+    """
+    from headrace_docs.services.site import described_as, publish_site
+
+    described = described_as(invocation.session, role, window)
+    response = publish_site(invocation.session, dest, connection, described)
+    invocation.show(response, _render_site)
+    return 0
+
+
+@terminal_command("headrace_docs.services.describe:describe")
+def _serve(
+    invocation: Invocation,
+    port: Annotated[
+        int, Option("--port", metavar="N", least=0, help="of 127.0.0.1; 0 is a free one (8788)")
+    ] = 8788,
+    role: As = None,
+    window: str = "30d",
+) -> int:
+    """Build the site, and serve it to browsers of this machine until Ctrl-C.
+
+    It is of the moment at which the command began.
+    """
+    from headrace_docs.services.server import HOST, site_server
+    from headrace_docs.services.site import build_site, described_as
+
+    session = invocation.session
+    described = described_as(session, role, window)
+    with (
+        tempfile.TemporaryDirectory(prefix="headrace-docs-") as name,
+        site_server(Path(name) / "site", port) as server,
+    ):
+        response = build_site(session, Path(name) / "site", described)
+        address = f"http://{HOST}:{server.server_port}"
+        invocation.show(msgspec.structs.replace(response, folder=address), _render_served)
+        sys.stdout.flush()
+        with suppress(KeyboardInterrupt):
+            server.serve_forever()
+    return 0
+
+
+def _render_served(response: SiteResponse, page: CommandOutput) -> None:
+    page.say(f"✓ {response.folder}/ until Ctrl-C", "good")
+    _render_facts(response, page)
+
+
 def _render_site(response: SiteResponse, page: CommandOutput) -> None:
     page.say(f"✓ {response.folder}/index.html", "good")
+    _render_facts(response, page, f"{response.changed:,} changed, {response.removed:,} removed")
+
+
+def _render_facts(response: SiteResponse, page: CommandOutput, *more: str) -> None:
     page.facts(
         counted(response.pages, "page"),
         f"{response.bytes / 1e6:,.1f} MB",
+        *more,
         f"as of {response.at:%Y-%m-%d %H:%M}",
         "nothing applied" if response.version is None else f"version {response.version}",
         f"for {response.reader}",
@@ -175,7 +245,14 @@ def _render_comparison(response: ProjectComparison, page: CommandOutput) -> None
 
 docs_command = CommandGroup(
     "Files that describe the project, made of what is applied and what ran.",
-    {"build": _build, "diagram": _diagram, "diff": _diff, "export": _export},
+    {
+        "build": _build,
+        "diagram": _diagram,
+        "diff": _diff,
+        "export": _export,
+        "publish": _publish,
+        "serve": _serve,
+    },
     group="look",
     summary="write a site about the project, made of what is applied and what ran",
 )

@@ -202,11 +202,18 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SiteResponse(Response, frozen=True, kw_only=True):
-    """`docs build`: where the site was written, of how many pages, and of when and for whom."""
+    """`docs build`, `publish`, `serve`: where the site is, how large, and of when and for whom.
+
+    `changed` counts the files that are new or differ from the site that was there before, `removed`
+    those that are gone.
+    """
 
     folder: str
+    """A folder, or the address of one in an object store."""
     pages: int
     bytes: int
+    changed: int
+    removed: int
     project: str
     at: datetime
     version: int | None

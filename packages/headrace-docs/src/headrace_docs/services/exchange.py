@@ -36,7 +36,7 @@ def export_project(
     replaced.
     """
     described, files = exchanged(session, name, reader=reader_as(session, role))
-    sizes = write_folder(session, folder, f"docs export {name}", files)
+    sizes = write_folder(session, folder, f"docs export {name}", files).sizes
     return ExchangeResponse(
         format=name,
         folder=str(folder),

@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 from headrace.extension import HeadraceError, ProjectSession, UsageError
 
 MARK = "headrace-docs.txt"
 """A file of each such folder, which says what may replace it."""
+_AT_CWD, _EXCHANGE = -100, 2
+"""AT_FDCWD and RENAME_EXCHANGE of renameat2(2)."""
+
+
+class WrittenFiles(NamedTuple):
+    """The files by path with their sizes in bytes, and how many differ from what was there."""
+
+    sizes: dict[str, int]
+    changed: int
+    removed: int
 
 
 def write_folder(
     session: ProjectSession, folder: Path, command: str, files: Iterable[tuple[str, str | bytes]]
-) -> dict[str, int]:
-    """Write files, by path, in place of what the same command wrote; return their sizes.
+) -> WrittenFiles:
+    """Write files, by path, in place of what the same command wrote.
 
-    Readers see the old folder or the new one. Raise UsageError for a folder that is something else,
+    Readers see the old folder or the new one; files that are equal in both stay the same files.
+    Raise UsageError for a folder that is something else,
     HeadraceError if it can't be written.
     """
     target = Path(os.path.realpath(folder))
@@ -29,7 +42,8 @@ def write_folder(
     beside = target.with_name(f".{target.name}.headrace-docs")
     try:
         _remove(beside)
-        sizes = write_files(beside, files)
+        old = _paths(target)
+        sizes, changed = write_files(beside, files, target)
         (beside / MARK).write_text(mark, encoding="utf-8")
         _replace(target, beside)
     except OSError as error:
@@ -38,7 +52,14 @@ def write_folder(
             f"{error.filename or folder} can't be written: {error.strerror}",
             hint="name another folder: --out DIR",
         ) from error
-    return sizes
+    return WrittenFiles(sizes, changed, len(old - sizes.keys()))
+
+
+def _paths(folder: Path) -> set[str]:
+    """Return the files of a folder that a command wrote."""
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} - {
+        MARK
+    }
 
 
 def _require_replaceable(target: Path, mark: str) -> None:
@@ -56,9 +77,14 @@ def _require_replaceable(target: Path, mark: str) -> None:
         )
 
 
-def write_files(folder: Path, files: Iterable[tuple[str, str | bytes]]) -> dict[str, int]:
-    """Write files into a new folder; return their sizes in bytes."""
-    sizes = {}
+def write_files(
+    folder: Path, files: Iterable[tuple[str, str | bytes]], before: Path | None = None
+) -> tuple[dict[str, int], int]:
+    """Write files into a new folder; return their sizes in bytes, and how many are new or differ.
+
+    Those that are equal to a file of the folder `before` are hard links to it, with its time.
+    """
+    sizes, changed = {}, 0
     folder.mkdir(parents=True)
     folders = {folder}
     for name, content in files:
@@ -67,9 +93,22 @@ def write_files(folder: Path, files: Iterable[tuple[str, str | bytes]]) -> dict[
             path.parent.mkdir(parents=True, exist_ok=True)
             folders.add(path.parent)
         data = content if isinstance(content, bytes) else content.encode("utf-8", "replace")
-        path.write_bytes(data)
+        if before is None or not _linked(before / name, path, data):
+            path.write_bytes(data)
+            changed += 1
         sizes[name] = len(data)
-    return sizes
+    return sizes, changed
+
+
+def _linked(old: Path, new: Path, data: bytes) -> bool:
+    """Link a file as a new one if it has these bytes; return whether it is."""
+    try:
+        if old.is_symlink() or old.stat().st_size != len(data) or old.read_bytes() != data:
+            return False
+        os.link(old, new)
+    except OSError:  # there is none, or the file system has no hard links
+        return False
+    return True
 
 
 def _replace(target: Path, new: Path) -> None:
@@ -77,6 +116,9 @@ def _replace(target: Path, new: Path) -> None:
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
         new.rename(target)
+        return
+    if _exchanged(target, new):
+        _remove(new)
         return
     old = target.with_name(f".{target.name}.headrace-docs-old")
     _remove(old)
@@ -87,6 +129,15 @@ def _replace(target: Path, new: Path) -> None:
         old.rename(target)
         raise
     _remove(old)
+
+
+def _exchanged(target: Path, new: Path) -> bool:
+    """Exchange two folders in one step; return False where the system can't."""
+    rename = getattr(ctypes.CDLL(None), "renameat2", None) if os.name == "posix" else None
+    if rename is None:
+        return False
+    names = (os.fsencode(target), os.fsencode(new))
+    return bool(rename(_AT_CWD, names[0], _AT_CWD, names[1], _EXCHANGE) == 0)
 
 
 def _remove(folder: Path) -> None:

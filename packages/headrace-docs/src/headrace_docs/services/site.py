@@ -15,7 +15,7 @@ from headrace.extension import (
 )
 from headrace_docs.responses.description import Description, SiteResponse
 from headrace_docs.services.describe import WINDOW, describe
-from headrace_docs.services.folders import write_folder
+from headrace_docs.services.folders import WrittenFiles, write_folder
 from headrace_docs.site.files import site_files
 
 
@@ -54,11 +54,34 @@ def build_site(session: ProjectSession, folder: Path, described: Description) ->
     Readers see the old site or the new one. Raise UsageError for a folder that is something else,
     HeadraceError if it can't be written.
     """
-    sizes = write_folder(session, folder, "docs build", site_files(described))
+    written = write_folder(session, folder, "docs build", site_files(described))
+    return site_response(str(folder), described, written)
+
+
+def publish_site(
+    session: ProjectSession, dest: str, connection: str | None, described: Description
+) -> SiteResponse:
+    """Write the site into a folder or an object store that others read.
+
+    Raise UsageError for a place that has something else, HeadraceError if it can't be written.
+    """
+    if "://" not in dest:
+        return build_site(session, Path(dest), described)
+    from headrace_docs.services.buckets import publish_to_bucket
+
+    written = publish_to_bucket(session, dest, connection, site_files(described))
+    return site_response(dest.rstrip("/"), described, written)
+
+
+def site_response(folder: str, described: Description, written: WrittenFiles) -> SiteResponse:
+    """Return what was written, and of when and for whom it is."""
+    sizes = written.sizes
     return SiteResponse(
-        folder=str(folder),
+        folder=folder,
         pages=sum(name.endswith(".html") for name in sizes),
         bytes=sum(sizes.values()),
+        changed=written.changed,
+        removed=written.removed,
         project=described.project,
         at=described.at,
         version=described.version,

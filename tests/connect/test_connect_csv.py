@@ -811,6 +811,21 @@ def test_a_header_that_comes_again(
     assert refused.reason == "the header comes again in line 4: files may have been joined"
 
 
+@pytest.mark.parametrize("again", [b"day\n", b"DAY \n"])
+@pytest.mark.parametrize("value", [b"7", b"0.5", b"2024-01-02", b"true"])
+def test_a_header_that_comes_again_above_one_column(
+    bench: Workbench, value: bytes, again: bytes
+) -> None:
+    """Would catch: numbers of joined files as text; but a text may be the column's name."""
+    data = b"day\n" + value + b"\n" + again + value + b"\n"
+    for schema in (None, bench.schema(b"day\n" + value + b"\n", "x.csv")):
+        refused = bench.take(data, "x.csv", schema)
+        assert isinstance(refused, UnreadableFile), refused
+        assert (refused.line, refused.code) == (3, "delivery_header")
+    words = bench.take(b"day\nhour\n" + again + b"week\n", "x.csv")
+    assert isinstance(words, Taken) and len(words.column("day")) == 3
+
+
 def test_quoted_values_are_text(bench: Workbench) -> None:
     """Would catch: an empty text published as NULL, though our own exports write the difference."""
     data = b'n,t,d\n1,"",2026-01-01\n"",,""\nNA,"NA",NA\n4,NA,\n'

@@ -217,7 +217,7 @@ class Csv(FormatKind):
         broken = _broken(error, opened)
         if broken:
             return broken
-        if repeated := _repeated_header(connection, opened, schema.format, header):
+        if repeated := _repeated_header(connection, opened, schema, header):
             return repeated
         bad = bad_columns(
             connection,
@@ -458,7 +458,7 @@ def _rows_sql(
         for c, name in zip(names, header.names, strict=True)
     ]
     values += [FILE_COLUMN] if files else []
-    where = f" WHERE {repeated.format(again)}" if (again := _is_header_sql(header)) else ""
+    where = f" WHERE {repeated.format(again)}" if (again := _is_header_sql(header, types)) else ""
     return f"(SELECT {', '.join(values)} FROM {read}{where})"
 
 
@@ -477,9 +477,14 @@ def _value_sql(opened: Opened, form: Format, position: str, type_name: str) -> s
     return _with_point(column, "true" if declared else f"{position}_proven")
 
 
-def _is_header_sql(header: FileHeader) -> str:
-    """Return the condition for a row that repeats the header; empty if a value may be its name."""
-    if len(header.raw) < 2:
+def _is_header_sql(header: FileHeader, types: Mapping[str, str]) -> str:
+    """Return the condition for a row that repeats the header; empty if a value may be its name.
+
+    `types` are those of columns that aren't text.
+    """
+    if not header.raw or (
+        len(header.raw) == 1 and types.get(header.names[0], "VARCHAR") == "VARCHAR"
+    ):
         return ""
     return " AND ".join(
         f"lower(trim(coalesce(c{position}, ''), {literal(BLANKS)})) = {literal(cell)}"
@@ -488,19 +493,21 @@ def _is_header_sql(header: FileHeader) -> str:
 
 
 def _repeated_header(
-    connection: duckdb.DuckDBPyConnection, opened: Opened, form: Format, header: FileHeader
+    connection: duckdb.DuckDBPyConnection, opened: Opened, schema: SourceSchema, header: FileHeader
 ) -> UnreadableFile | None:
     """Return the error for rows that repeat the header; None if there are none."""
-    if not _is_header_sql(header):
+    if not _is_header_sql(header, {column.name: column.type for column in schema.columns}):
         return None
     rows = connection.execute(
-        f"SELECT count(*) FROM {_rows_sql(opened, form, header, (), _ONLY)}"
+        f"SELECT count(*) FROM {_rows_sql(opened, schema.format, header, schema.columns, _ONLY)}"
     ).fetchone()
     assert rows is not None
     if not rows[0]:
         return None
     names = folded(header.raw)
-    again = ((line, row) for line, row in _lines(opened, form, header) if folded(row) == names)
+    again = (
+        (line, row) for line, row in _lines(opened, schema.format, header) if folded(row) == names
+    )
     line = next(again, (None, ()))[0]
     where = "" if line is None else f" in line {line}"
     times = "" if rows[0] == 1 else f", and {_count(str(rows[0] - 1), 'more time')}"

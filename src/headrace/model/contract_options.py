@@ -72,7 +72,6 @@ _NOT_IN_RE2 = re.compile(
     r"\(\?(?:[=!]|<[=!])|\(\?<|(?<!\\)(?:\\\\)*\\(?:[1-9]|k<|u|c[A-Za-z]|b\])|\[\]|\[\^\]"
 )
 """Look-around, back references and escapes of ECMA-262 that DuckDB's regular expressions lack."""
-_ANCHORED = re.compile(r"\^((?:[^\\|]|\\.)*)\$", re.DOTALL)
 _JDK = {
     "yyyy": "%Y", "uuuu": "%Y", "MM": "%m", "dd": "%d", "HH": "%H", "mm": "%M", "ss": "%S",
     "SSS": "%g", "SSSSSS": "%f",
@@ -148,18 +147,11 @@ def _of_text(options: dict[str, Any], column: ContractColumn) -> Covered:
             yield option, _broken(option, f"{text} {operator} {options[option]}")
     pattern = options.get("pattern")
     if isinstance(pattern, str) and not _NOT_IN_RE2.search(pattern):
-        yield "pattern", _matching("pattern", column, _whole(pattern))
+        rule = _matching("pattern", column, pattern)
+        yield "pattern", rule._replace(arguments=rule.arguments | {"anywhere": True})
     known = _TEXT_FORMATS.get(str(options.get("format")).lower())
     if known is not None:
         yield "format", _matching("format", column, known)
-
-
-def _whole(pattern: str) -> str:
-    """Return an expression that matches a whole value if `pattern` matches a part of it."""
-    anchored = _ANCHORED.fullmatch(pattern)
-    if anchored is not None:
-        return anchored[1]
-    return f"(?s:.*)(?:{pattern})(?s:.*)"
 
 
 def _matching(option: str, column: ContractColumn, pattern: str) -> ColumnRule:

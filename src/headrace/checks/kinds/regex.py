@@ -23,7 +23,8 @@ class Regex(CheckKind):
     """`regex: {column: tailnum, pattern: "N[0-9A-Z]{1,5}"}`: the whole value matches (RE2 syntax).
     Null passes.
 
-    A pattern without anchors can't pass by matching a part of the value.
+    A pattern without anchors can't pass by matching a part of the value, unless a contract's
+    `pattern` says so (`anywhere`).
     """
 
     name = "regex"
@@ -38,8 +39,12 @@ class Regex(CheckKind):
 
     def measure(self, check: CheckSpec, subject: CheckSubject) -> AggregateCheck:
         """Count rows that don't match, in the audit's scan."""
-        column, pattern = subject.column(check.arguments["column"]), str(check.arguments["pattern"])
-        bad = f"NOT regexp_full_match(CAST({quote(column)} AS VARCHAR), {literal(pattern)})"
+        column, pattern, how = (
+            subject.column(check.arguments["column"]),
+            str(check.arguments["pattern"]),
+            "matches" if check.arguments.get("anywhere") else "full_match",
+        )
+        bad = f"NOT regexp_{how}(CAST({quote(column)} AS VARCHAR), {literal(pattern)})"
         return rows_breaking(
             check,
             bad,
@@ -49,4 +54,6 @@ class Regex(CheckKind):
 
     def implied(self, arguments: Mapping[str, Any], by: Mapping[str, Any]) -> bool:
         """Return whether the other check of the column has the same pattern."""
-        return same_column(arguments, by) and bool(arguments["pattern"] == by["pattern"])
+        return same_column(arguments, by) and all(
+            arguments.get(name) == by.get(name) for name in ("pattern", "anywhere")
+        )

@@ -82,6 +82,8 @@ def test_a_bucket_gets_what_changed(project: Path, bucket: Any) -> None:
     times = {item.key: item.last_modified for item in bucket.objects.all()}
     assert publish_to_bucket(session, f"{URL}/", "pages", SITE)[1:] == (0, 0)
     assert {item.key: item.last_modified for item in bucket.objects.all()} == times
+    dated = [SITE[0], ("nodes/a.html", 'a<p class="as-of">at 7</p>'), SITE[2]]
+    assert publish_to_bucket(session, URL, "pages", dated)[1:] == (0, 0)
     other = [("index.html", "second"), ("nodes/b.html", "b"), SITE[2]]
     assert publish_to_bucket(session, URL, "pages", other)[1:] == (2, 1)
     assert keys(bucket) == {"index.html", "nodes/b.html", "x.js", MANIFEST}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -75,7 +76,7 @@ def test_promises_are_those_of_status(shop: Path, site: dict[str, str]) -> None:
     assert "promises kept 1 of 2" in words
     assert past.text in words
     foot = pages(site)["index.html"].words
-    assert "True at 2025-03-04 06:30 (UTC), environment prod, version 1" in foot
+    assert "True at 2025-03-04 06:30 (UTC), version 1" in foot and "Environment prod" in foot
 
 
 def test_columns_have_what_is_known_of_them(described: Description, site: dict[str, str]) -> None:
@@ -190,6 +191,10 @@ def test_a_site_replaces_only_a_site(shop: Path, described: Description, tmp_pat
     assert (response.changed, response.removed) == (0, 1)
     after = (out / "nodes/clean.html").stat()
     assert (after.st_ino, after.st_mtime) == (before.st_ino, before.st_mtime), "it is the same file"
+    later = msgspec.structs.replace(described, at=described.at + timedelta(hours=1))
+    assert build_site(opened(shop), out, later).changed == 1, "the overview alone has a new time"
+    assert "True at 2025-03-04 07:30" in (out / "index.html").read_text(encoding="utf-8")
+    assert "True at 2025-03-04 06:30" in (out / "nodes/clean.html").read_text(encoding="utf-8")
     later = msgspec.structs.replace(described, project="another")
     assert build_site(opened(shop), out, later).changed > response.pages - 1
     assert not (out / "nodes/gone.html").exists() and (out / MARK).is_file()

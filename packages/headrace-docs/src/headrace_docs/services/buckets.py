@@ -20,13 +20,13 @@ from headrace.extension import (
     shown,
 )
 from headrace.extension.sources import Secrets, Unavailable
-from headrace_docs.services.folders import WrittenFiles, write_files
+from headrace_docs.services.folders import FIRST_PAGE, WrittenFiles, undated, write_files
 
 SCHEMES = ("s3", "s3a", "gs", "gcs")
 """Object stores that show a file when it is complete, and tell a browser that it is a page."""
 MANIFEST = "headrace-docs.json"
-"""The files that `docs publish` wrote, by path with their SHA-256; empty while one is written."""
-FIRST_PAGE = "index.html"
+"""The files that `docs publish` wrote, by path with the SHA-256 of all but the time that they say;
+empty while one is written."""
 
 
 def publish_to_bucket(
@@ -115,7 +115,7 @@ def _synchronized(
 
     Return how many files were written and removed.
     """
-    hashes = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
+    hashes = {name: _hash(folder, name) for name in names}
     changed = [name for name in names if known.get(name) != hashes[name]]
     stale = sorted(known.keys() - hashes.keys())
     if not changed and not stale:
@@ -126,6 +126,10 @@ def _synchronized(
     bucket.remove(stale)
     bucket.write_manifest(hashes)
     return len(changed), len(stale)
+
+
+def _hash(folder: Path, name: str) -> str:
+    return hashlib.sha256(undated(name, (folder / name).read_bytes())).hexdigest()
 
 
 def _batches(changed: list[str], known: Mapping[str, str]) -> tuple[list[str], ...]:

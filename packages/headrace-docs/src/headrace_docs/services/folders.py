@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 from headrace.extension import HeadraceError, ProjectSession, UsageError
+from headrace_docs.site.frame import DATED
 
 MARK = "headrace-docs.txt"
 """A file of each such folder, which says what may replace it."""
 _AT_CWD, _EXCHANGE = -100, 2
 """AT_FDCWD and RENAME_EXCHANGE of renameat2(2)."""
+
+
+FIRST_PAGE = "index.html"
+"""The page that has the time of the newest site."""
+_DATE = re.compile(rf'<p class="{DATED}">.*?</p>'.encode())
 
 
 class WrittenFiles(NamedTuple):
@@ -82,7 +89,8 @@ def write_files(
 ) -> tuple[dict[str, int], int]:
     """Write files into a new folder; return their sizes in bytes, and how many are new or differ.
 
-    Those that are equal to a file of the folder `before` are hard links to it, with its time.
+    Those that are equal to a file of the folder `before`, but for the time that a page says, are
+    hard links to it.
     """
     sizes, changed = {}, 0
     folder.mkdir(parents=True)
@@ -93,19 +101,25 @@ def write_files(
             path.parent.mkdir(parents=True, exist_ok=True)
             folders.add(path.parent)
         data = content if isinstance(content, bytes) else content.encode("utf-8", "replace")
-        if before is None or not _linked(before / name, path, data):
+        if before is None or not _linked(before, folder, name, data):
             path.write_bytes(data)
             changed += 1
         sizes[name] = len(data)
     return sizes, changed
 
 
-def _linked(old: Path, new: Path, data: bytes) -> bool:
-    """Link a file as a new one if it has these bytes; return whether it is."""
+def undated(name: str, data: bytes) -> bytes:
+    """Return a file without the time that a page says, unless it is the first page."""
+    return data if name == FIRST_PAGE else _DATE.sub(b"", data)
+
+
+def _linked(before: Path, folder: Path, name: str, data: bytes) -> bool:
+    """Link an earlier file that says the same; return whether there is one."""
+    old = before / name
     try:
-        if old.is_symlink() or old.stat().st_size != len(data) or old.read_bytes() != data:
+        if old.is_symlink() or undated(name, old.read_bytes()) != undated(name, data):
             return False
-        os.link(old, new)
+        os.link(old, folder / name)
     except OSError:  # there is none, or the file system has no hard links
         return False
     return True

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import NamedTuple
 from urllib.parse import quote
 
-from headrace_docs.markup import Html, bdi, document, joined, slug, tag, text
+from headrace_docs.markup import Html, bdi, document, joined, slug, tag
 from headrace_docs.responses.description import Description
 
 ROWS_MAX = 200
@@ -23,6 +23,10 @@ PARTS = (
     ("changes.html", "Changes"),
     ("search.html", "Search"),
 )
+
+
+DATED = "as-of"
+"""The class of the paragraph with the time of a page."""
 
 
 class Page(NamedTuple):
@@ -185,16 +189,19 @@ def _foot(described: Description) -> Html:
         [
             tag(
                 "p",
-                f"True at {at:%Y-%m-%d %H:%M} ({described.timezone}), environment {described.env},"
-                f" {applied}. Sources were observed last at ",
+                f"True at {at:%Y-%m-%d %H:%M} ({described.timezone}), {applied}."
+                " Sources were observed last at ",
                 observed,
                 ".",
+                class_=DATED,
             ),
             tag(
                 "p",
-                text("Made with the rights of "),
+                f"Environment {described.env}, with the rights of ",
                 bdi(described.reader),
-                f".{limits} Pages have names, counts and times, and no values of rows.",
+                f".{limits} Pages have names, counts and times, and no values of rows. A page that"
+                " is the same when the site is made again keeps its time; the overview has the"
+                " newest.",
             ),
         ]
     )

@@ -37,18 +37,30 @@ def tag(element: str, /, *children: object, **attributes: object) -> Html:
     Children and attributes that are None are left out.
     """
     pairs = "".join(
-        f' {key.rstrip("_").replace("_", "-")}="{text(value)}"'
-        for key, value in attributes.items()
-        if value is not None
+        [
+            f' {_attribute(key)}="{value if type(value) is Html else text(value)}"'
+            for key, value in attributes.items()
+            if value is not None
+        ]
     )
     if element in _VOID:
         return Html(f"<{element}{pairs}>")
     return Html(f"<{element}{pairs}>{joined(children)}</{element}>")
 
 
+@lru_cache(maxsize=100)
+def _attribute(key: str) -> str:
+    return key.rstrip("_").replace("_", "-")
+
+
 def joined(parts: Iterable[object], between: str = "") -> Html:
     """Return parts as one piece of markup, without those that are None."""
-    return Html(between.join([text(part) for part in parts if part is not None]))
+    # most are markup already, and there are millions
+    return Html(
+        between.join(
+            [part if type(part) is Html else text(part) for part in parts if part is not None]
+        )
+    )
 
 
 def bdi(value: object) -> Html:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from graphlib import TopologicalSorter
 from typing import NamedTuple
 
-from headrace_docs.responses.description import Description
+from headrace_docs.responses.description import DescribedNode, Description
 
 ORIGINS_MAX = 9
 """Columns from which a column comes first that are remembered."""
@@ -31,20 +31,13 @@ class Downstream:
             node.name: 1 << at
             for at, node in enumerate(described.nodes, start=len(self._consumers))
         }
-        readers = {
-            node.name: [
-                edge.node
-                for edge in node.read_by
-                if edge.node in self._bits and edge.node != node.name
-            ]
-            for node in described.nodes
-        }
-        self._below: dict[str, int] = {}
-        for name in TopologicalSorter(readers).static_order():
+        self._below = dict.fromkeys(self._consumers, 0)
+        for node in reversed(in_order(described.nodes)):
             below = 0
-            for reader in readers.get(name, ()):
-                below |= self._bits[reader] | self._below[reader]
-            self._below[name] = below
+            for edge in node.read_by:
+                if edge.node in self._below:
+                    below |= self._bits[edge.node] | self._below[edge.node]
+            self._below[node.name] = below
 
     def of(self, name: str) -> Consequences:
         """Return what depends on a node."""
@@ -52,8 +45,16 @@ class Downstream:
         consumers = below & ((1 << len(self._consumers)) - 1)
         return Consequences(
             assets=below.bit_count() - consumers.bit_count(),
-            consumers=[each for each in self._consumers if consumers & self._bits[each]],
+            consumers=[self._consumers[place] for place in _places(consumers)],
         )
+
+
+def _places(bits: int) -> Iterator[int]:
+    """Yield the places of the bits that are set, lowest first."""
+    while bits:
+        lowest = bits & -bits
+        yield lowest.bit_length() - 1
+        bits ^= lowest
 
 
 def first_columns(described: Description) -> Mapping[Column, frozenset[Column]]:
@@ -61,24 +62,23 @@ def first_columns(described: Description) -> Mapping[Column, frozenset[Column]]:
 
     At most `ORIGINS_MAX` each. A column that comes from nothing is its own origin.
     """
-    columns_above = {
-        (node.name, column.name.lower()): {
-            (step.node, step.column.lower()) for step in column.comes_from if step.node != node.name
-        }
-        for node in described.nodes
-        for column in node.columns
-    }
-    names = {
-        (node.name, column.name.lower()): (node.name, column.name)
-        for node in described.nodes
-        for column in node.columns
-    }
     origins: dict[Column, frozenset[Column]] = {}
-    for key in TopologicalSorter(columns_above).static_order():
-        steps = columns_above.get(key)
-        if not steps:
-            origins[key] = frozenset({names.get(key, key)})
-            continue
-        columns = sorted(set().union(*(origins[step] for step in steps)))
-        origins[key] = frozenset(columns[:ORIGINS_MAX])
+    for node in in_order(described.nodes):
+        for column in node.columns:
+            steps = [
+                origins.get((step.node, step.column.lower()), {(step.node, step.column)})
+                for step in column.comes_from
+                if step.node != node.name
+            ]
+            columns = sorted(set().union(*steps)) or [(node.name, column.name)]
+            origins[node.name, column.name.lower()] = frozenset(columns[:ORIGINS_MAX])
     return origins
+
+
+def in_order(nodes: Sequence[DescribedNode]) -> list[DescribedNode]:
+    """Return nodes after those that they read, whatever they read of themselves."""
+    by_name = {node.name: node for node in nodes}
+    reads = {
+        node.name: [edge.node for edge in node.reads if edge.node != node.name] for node in nodes
+    }
+    return [by_name[name] for name in TopologicalSorter(reads).static_order() if name in by_name]

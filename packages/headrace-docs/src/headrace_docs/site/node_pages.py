@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from urllib.parse import quote
 
 from headrace.extension import IncidentRow, counted
@@ -35,6 +36,8 @@ OPAQUE = "opaque"
 """How a column reaches those of code that isn't SQL: it may reach all of them."""
 STEPS_MAX = 8
 """Columns beside a column that its row names."""
+STEPS_KEPT = 100_000
+"""Links to columns that are kept to be written again."""
 NAMED_MAX = 20
 """Consumers and columns that are named in one line."""
 
@@ -206,18 +209,21 @@ class NodePages:
         """Return links to columns; of code that isn't SQL, one to the node."""
         codes = dict.fromkeys(step.node for step in steps if step.transformation == OPAQUE)
         columns = [step for step in steps if step.transformation != OPAQUE]
-        links = [self._step(step) for step in columns[:STEPS_MAX]]
+        links = [_step(step.node, step.column, step.transformation) for step in columns[:STEPS_MAX]]
         links += [joined([self._frame.node_link(name, "../"), " (code)"]) for name in codes]
         hidden = len(columns) + len(codes) - STEPS_MAX
         return joined([*links[:STEPS_MAX], *([f"{hidden:,} more"] if hidden > 0 else [])], ", ")
 
-    def _step(self, step: StepRow) -> Html:
-        return tag(
-            "a",
-            bdi(f"{step.node}.{step.column}"),
-            href=f"{quote(step.node)}.html#{anchor('column', step.column)}",
-            title=step.transformation.replace("_", " "),
-        )
+
+@lru_cache(maxsize=STEPS_KEPT)
+def _step(node: str, column: str, transformation: str) -> Html:
+    """Return a link to a column, which many others have, too."""
+    return tag(
+        "a",
+        bdi(f"{node}.{column}"),
+        href=f"{quote(node)}.html#{anchor('column', column)}",
+        title=transformation.replace("_", " "),
+    )
 
 
 def incident_link(incident: IncidentRow, up: str) -> Html:

@@ -200,7 +200,7 @@ def _foot(described: Description) -> Html:
                 f"Environment {described.env}, with the rights of ",
                 bdi(described.reader),
                 f".{limits} Pages have names, counts and times, and no values of rows. A page that"
-                " is the same when the site is made again keeps its time; the overview has the"
+                " is the same when the site is built again keeps its time; the overview has the"
                 " newest.",
             ),
         ]

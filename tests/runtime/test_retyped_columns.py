@@ -234,8 +234,8 @@ def test_a_plan_says_what_a_renamed_column_leaves_behind(lab: Lab) -> None:
     """Would catch: "readers keep the published values", which the next publication takes away."""
     lab.sql("total", "select day, sum(amount) as sums, count(amount) as n from clean group by day")
     (text,) = columns_lost(plan(lab.session(), progress=Silent()))
-    assert text.startswith("once total is published again, what isn't recomputed of it is")
-    assert text.endswith("without `total` and with a null `sums`")
+    assert text.startswith("total isn't published again until all of it is recomputed: what is")
+    assert text.endswith("published has `total` and no `sums`")
 
 
 def test_a_retyped_column_is_planned_beside_one_of_an_unknown_type(lab: Lab) -> None:

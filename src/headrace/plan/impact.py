@@ -17,7 +17,15 @@ from headrace.model import Asset, Project, SqlBody, UsageError, Value
 from headrace.model.errors import did_you_mean
 from headrace.plan.compiled import ChangeKind, Columns, Compiled, CompiledNode, NodeChange
 from headrace.plan.schemas import ColumnLineage, KeptLines, lines_key
-from headrace.sql.values import UNKNOWN, WITHOUT_VALUES, Edge, Transformation, values_of
+from headrace.sql.values import (
+    SELF,
+    UNKNOWN,
+    WITHOUT_VALUES,
+    Edge,
+    Resolved,
+    Transformation,
+    values_of,
+)
 
 # Column lineage of a compiled project.
 
@@ -62,6 +70,28 @@ def deciding_edges(lines: ColumnLineage, column: str) -> list[Edge]:
     return list(dict.fromkeys((*_of_column(lines, column), *rows)))
 
 
+def resolved_query(
+    compiled: Compiled, node: CompiledNode, sql: str, of_self: Columns | None = None
+) -> Resolved:
+    """Return the columns and the lineage of an asset's query; `of_self` are those of `$self`."""
+    from headrace.sql.analysis import analyse  # sqlglot, which isn't needed if a result is cached
+    from headrace.sql.queries import resolve
+
+    schemas = {} if of_self is None else {SELF: of_self}
+    for spec in node.inputs:
+        read = compiled.nodes[spec.node]
+        if read.columns is not None:
+            schemas[spec.node.lower()] = read.columns
+        elif read.column_names is not None:
+            schemas[spec.node.lower()] = tuple((name, UNKNOWN) for name in read.column_names)
+    return resolve(analyse(sql, file=node.name, line=1, name=node.name), schemas)
+
+
+def lines_of(result: Resolved) -> ColumnLineage:
+    """Return the lineage of a query's columns."""
+    return ColumnLineage(result.lineage, result.filters, result.mentions)
+
+
 class Lineage:
     """The column lineage of a compiled project."""
 
@@ -86,29 +116,13 @@ class Lineage:
         lines = self._kept.get(node.name)
         if lines is not None and lines.key == lines_key(node.sql, self._inputs(node)):
             return msgspec.msgpack.decode(lines.lines, type=ColumnLineage)
-        return self._computed(node, node.sql)
+        return lines_of(resolved_query(self._compiled, node, node.sql))
 
     def _inputs(self, node: CompiledNode) -> tuple[tuple[str, tuple[str, ...] | None], ...]:
         return tuple(
             (spec.node.lower(), self._compiled.nodes[spec.node].column_names)
             for spec in node.inputs
         )
-
-    def _computed(self, node: CompiledNode, sql: str) -> ColumnLineage:
-        from headrace.sql.analysis import (
-            analyse,
-        )  # loads sqlglot, which isn't needed if the result is cached
-        from headrace.sql.queries import resolve
-
-        schemas = {}
-        for spec in node.inputs:
-            read = self._compiled.nodes[spec.node]
-            if read.columns is not None:
-                schemas[spec.node.lower()] = read.columns
-            elif read.column_names is not None:
-                schemas[spec.node.lower()] = tuple((name, "UNKNOWN") for name in read.column_names)
-        result = resolve(analyse(sql, file=node.name, line=1, name=node.name), schemas)
-        return ColumnLineage(result.lineage, result.filters, result.mentions)
 
     def _opaque(self, asset: Asset, node: CompiledNode) -> ColumnLineage:
         """Return the lineage of opaque asset code.

@@ -20,6 +20,7 @@ from headrace.model.retention import first_kept
 from headrace.plan import ChangeKind, Compiled, NodeChange
 from headrace.plan.comparison import heard_before, renames, without_places
 from headrace.plan.compiled import Columns, CompiledNode
+from headrace.plan.impact import resolved_query
 from headrace.plan.invalidation import Published, invalidated_by, invalidated_nodes
 from headrace.plan.partition_ranges import extent_of, extent_of_keys
 from headrace.plan.project_plan import (
@@ -37,7 +38,7 @@ from headrace.runtime.graph import graph_of
 from headrace.runtime.partition_extents import extents_of_rows, read_states
 from headrace.runtime.recomputation import returned
 from headrace.scheduler import Graph
-from headrace.sql.values import SELF, UNKNOWN
+from headrace.sql.values import UNKNOWN
 from headrace.store import Transaction
 from headrace.store.queries import applied_versions, erasures, exceptions, partition_states
 
@@ -320,17 +321,9 @@ def _derived(after: Compiled, node: CompiledNode, table: LakeTable) -> Columns |
     """
     if node.sql is None:
         return None
-    from headrace.sql.analysis import analyse  # sqlglot, which most plans don't need
-    from headrace.sql.queries import resolve
-
     types = {column.name.lower(): column.type for column in table.columns}
-    schemas = {
-        spec.node.lower(): columns
-        for spec in node.inputs
-        if (columns := after.nodes[spec.node].columns) is not None
-    }
-    schemas[SELF] = tuple((column.name, column.type) for column in table.columns[1:])
-    columns = resolve(analyse(node.sql, file="", line=1, name=node.name), schemas).columns
+    of_self = tuple((column.name, column.type) for column in table.columns[1:])
+    columns = resolved_query(after, node, node.sql, of_self).columns
     return columns and tuple(
         (name, kind)
         for name, type_ in columns

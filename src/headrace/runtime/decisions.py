@@ -365,7 +365,7 @@ class Decisions:
             now,
         )
         error = msgspec.json.encode(
-            BodyError(kind=ErrorKind.DETERMINISTIC, message=reason)
+            BodyError(ErrorKind.DETERMINISTIC, reason, code="configuration_error")
         ).decode()
         leader_writes.start_attempts(tx, [start])
         leader_writes.end_attempts(

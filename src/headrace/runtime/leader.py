@@ -129,7 +129,7 @@ class Leader(LeaderLoop):
         cache = self._folders.data_path / "cache"
         self._tasks = TaskBuilder(applied, code, self._production, cache=cache)
         self._evaluator = VersionEvaluator(
-            applied.compiled.project, self._declared_promises, self._tasks.lines,
+            applied.compiled.project, self._declared_promises, self._tasks.lookup.uses.lines,
             lambda tx, incident: self._contents.repair(tx, applied.compiled, incident),
             lambda tx, *digest: self._contents.weekly(tx, applied.compiled, *digest),
         )  # fmt: skip
@@ -384,8 +384,8 @@ class Leader(LeaderLoop):
         For an event whose `write` published partitions itself.
         """
         for name in nodes:
-            self._tasks.forget(name)
-            self._tasks.reshaped(tx, name)
+            self._tasks.lookup.forget(name)
+            self._tasks.lookup.reshaped(tx, name)
         self._publication_id = publications.last_id(tx)
 
     def pause(self, reason: str) -> None:

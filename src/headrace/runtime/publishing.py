@@ -52,6 +52,7 @@ from headrace.runtime.runs import (
 from headrace.runtime.table_writes import set_columns, write_partitions
 from headrace.runtime.tasks import TaskBuilder
 from headrace.runtime.tasks.deliveries import OUT_OF_MEMORY, TOO_LARGE, is_to_blame
+from headrace.runtime.tasks.older_columns import OlderColumns
 from headrace.scheduler import (
     AttemptPublished,
     AttemptState,
@@ -253,7 +254,7 @@ class Batch:
 
     def _errand(self, attempt: RunningAttempt) -> tuple[RunningAttempt, Prune]:
         """Return the attempt with the copies that are still of use, and the task for the others."""
-        known, outcome = self._tasks.table(self._tx, attempt.node), attempt.staged_outcome
+        known, outcome = self._tasks.lookup.table(self._tx, attempt.node), attempt.staged_outcome
         assert known is not None, "files are there, so it has columns"
         assert outcome is not None, "the copies are for what was staged"
         target = reshaped(known, outcome.table)
@@ -271,7 +272,7 @@ class Batch:
             target,
             missing,
             without=(attempt.keys,) * len(missing),
-            timezone=self._tasks.timezone(attempt.node),
+            timezone=self._tasks.lookup.timezone(attempt.node),
             promised=(task.promised or ()) if isinstance(task, IngestTask) else (),
         )
 
@@ -306,7 +307,8 @@ class Batch:
                 raise _Crowded from error
             return as_failed(outcome, str(error), ErrorKind.TRANSIENT)
         except LakeError as error:
-            return as_failed(outcome, str(error), ErrorKind.DETERMINISTIC)
+            code = "configuration_error" if isinstance(error, OlderColumns) else ""
+            return as_failed(outcome, str(error), ErrorKind.DETERMINISTIC, code)
         if outcome.quarantined is not None and len(attempt.keys) == 1:
             self._quarantine.append(self._taken_out(attempt, outcome))
         records, rows = self._add_publications(attempt, outcome)
@@ -327,7 +329,7 @@ class Batch:
                 {"verdict": verdict, "rows": rows},
             )
         )
-        if attempt.prepared.evolves and self._tasks.reshaped(self._tx, attempt.node):
+        if attempt.prepared.evolves and self._tasks.lookup.reshaped(self._tx, attempt.node):
             self._reshaped.append(attempt.node)
         return outcome
 
@@ -391,7 +393,7 @@ class Batch:
         is_new = self._change.table(attempt.node) is None
         if outcome.replacement is not None:
             if outcome.table is not None:
-                set_columns(self._change, outcome.table)
+                set_columns(self._tx, self._change, outcome.table, attempt.keys)
             self._change.merge(attempt.node, staged, outcome.replacement)
         else:
             write_partitions(
@@ -405,8 +407,8 @@ class Batch:
             )
         if outcome.table is not None:
             if not is_new and isinstance(attempt.prepared.task, IngestTask):
-                self._tasks.grown(self._tx, attempt.node)
-            self._tasks.forget(attempt.node)
+                self._tasks.lookup.grown(self._tx, attempt.node)
+            self._tasks.lookup.forget(attempt.node)
         if outcome.learnt is not None:
             ingestion.pin_schema(
                 self._tx, attempt.node, msgspec.json.encode(outcome.learnt).decode(), self._now

@@ -301,7 +301,7 @@ def withheld(outcome: WithheldOutcome) -> bytes:
     return msgspec.msgpack.encode(data)
 
 
-def as_failed(outcome: TaskOutcome, message: str, kind: ErrorKind) -> FailedOutcome:
+def as_failed(outcome: TaskOutcome, message: str, kind: ErrorKind, code: str = "") -> FailedOutcome:
     """Return the outcome as failed, without anything that was staged."""
     return FailedOutcome(
         attempt=outcome.attempt,
@@ -311,7 +311,7 @@ def as_failed(outcome: TaskOutcome, message: str, kind: ErrorKind) -> FailedOutc
         fingerprint=outcome.fingerprint,
         log_lines=outcome.log_lines,
         environment=outcome.environment,
-        error=BodyError(kind=kind, message=message),
+        error=BodyError(kind=kind, message=message, code=code),
     )
 
 

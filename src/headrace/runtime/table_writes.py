@@ -7,16 +7,23 @@ from collections.abc import Collection, Sequence
 from headrace.lake import LakeTable, StagedFile, reshaped
 from headrace.lake.catalog import CatalogChange, Rewrite
 from headrace.runtime.messages import RewrittenFile
+from headrace.runtime.tasks.older_columns import refuse_lost
 from headrace.store import Transaction
 from headrace.store.queries import leader_writes
 
 
-def set_columns(change: CatalogChange, table: LakeTable) -> bool:
-    """Create the table, or give it these columns; return whether a column changes its type."""
+def set_columns(
+    tx: Transaction, change: CatalogChange, table: LakeTable, keys: Collection[str]
+) -> bool:
+    """Create the table, or give it these columns; return whether a column changes its type.
+
+    `keys` are published with them. Raises LakeError if others lose a column for a new one.
+    """
     known = change.table(table.name)
     if known is None:
         change.create_table(table)
         return False
+    refuse_lost(tx, known, table, keys)
     change.evolve_table(table)
     return reshaped(known, table).retyped
 
@@ -36,7 +43,7 @@ def write_partitions(
     type, the publications of the copied partitions get the content hashes that their values have in
     it, so that the same rows delivered again are recognised. Raises as `CatalogChange.replace`.
     """
-    retyped = table is not None and set_columns(change, table)
+    retyped = table is not None and set_columns(tx, change, table, keys)
     rewrites = [Rewrite(file.path, file.staged) for file in rewritten]
     change.replace(node, keys, staged, rewrites=rewrites)
     if retyped:

@@ -341,20 +341,30 @@ def columns_lost(plan: PlanResponse) -> list[str]:
 
     A table that has one partition is published anew as a whole.
     """
-    results = []
     parts = {row.node for row in plan.stale if row.from_ != WHOLE}
-    for row in plan.changes:
-        changed = [
-            f"{word} {few(names, COLUMNS_SHOWN_MAX)}"
-            for effect, word in (("dropped", "without"), ("added", "with a null"))
-            if (names := [f"`{each.column}`" for each in row.effects if each.effect == effect])
-        ]
-        if changed and row.node in parts and row.partitions_stale:
-            results.append(
-                f"once {row.node} is published again, what isn't recomputed of it is"
-                f" {' and '.join(changed)}"
-            )
-    return results
+    return [
+        text
+        for row in plan.changes
+        if row.node in parts and row.partitions_stale and (text := _lost_of(row))
+    ]
+
+
+def _lost_of(row: ChangeRow) -> str:
+    """Return what becomes of the columns of one node; empty if none comes or goes."""
+    gone, new = (
+        few(
+            [f"`{each.column}`" for each in row.effects if each.effect == effect], COLUMNS_SHOWN_MAX
+        )
+        for effect in ("dropped", "added")
+    )
+    if gone and new:
+        return (
+            f"{row.node} isn't published again until all of it is recomputed: what is published has"
+            f" {gone} and no {new}"
+        )
+    if gone:
+        return f"once {row.node} is published again, what isn't recomputed of it is without {gone}"
+    return new and f"what reads {new} of {row.node} waits until the partitions before have it"
 
 
 def _say_cost(plan: PlanResponse, page: CommandOutput) -> None:

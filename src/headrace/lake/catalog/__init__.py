@@ -39,7 +39,9 @@ from headrace.lake.catalog.inventory import (
     snapshot_time_of,
 )
 from headrace.lake.catalog.reading import (
+    FAR,
     FileRow,
+    column_births,
     column_versions,
     exact_as_double,
     files,
@@ -75,6 +77,7 @@ from headrace.lake.catalog.small_merges import (
 )
 
 __all__ = [
+    "FAR",
     "KEYS",
     "VERSION",
     "CatalogChange",
@@ -92,6 +95,7 @@ __all__ = [
     "add_indexes",
     "any_lost",
     "check_version",
+    "column_births",
     "column_versions",
     "count_current",
     "count_elsewhere",

@@ -368,7 +368,7 @@ class Backfilling:
         assert self.overlay is not None
         results = []
         for node, keys in self._computed_partitions():
-            staged, known = self.overlay.staged, tasks.table(tx, node)
+            staged, known = self.overlay.staged, tasks.lookup.table(tx, node)
             proposed = staged.tables.get(node)
             target = reshaped(known, proposed) if known is not None else proposed
             assert target is not None
@@ -384,7 +384,7 @@ class Backfilling:
             )
             for table, copies in needed:
                 if missing := production_state.copies_missing(copies, self._copies):
-                    results.append(self._errand(table, missing, tasks.timezone(node)))
+                    results.append(self._errand(table, missing, tasks.lookup.timezone(node)))
         return results
 
     def _errand(

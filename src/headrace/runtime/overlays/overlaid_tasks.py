@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -82,6 +82,10 @@ class OverlaidLookup(TaskLookup):
             files=(*published.files, *staged.files),
             rows=(staged.rows or 0) + (published.rows or 0),
         )
+
+    def staged_keys(self, name: str) -> Collection[str]:
+        """Return the partitions of a node that the backfill has computed."""
+        return self._staged.keys(name)
 
     def _staged_data(self, known: LakeTable, name: str, keys: Sequence[str]) -> InputData:
         """Return the staged rows of partitions."""

@@ -425,7 +425,7 @@ class Promoting:
         leader_writes.quarantine(self._tx, list(self._taken_out(rows)))
         backfill_plans.mark_published(self._tx, {(row.epoch, row.n) for row in rows}, self._now)
         applied_versions.reshaped(
-            self._tx, [node for node in partitions if self._tasks.reshaped(self._tx, node)]
+            self._tx, [node for node in partitions if self._tasks.lookup.reshaped(self._tx, node)]
         )
         reached(FaultPoint.OVERLAY_PROMOTED)
         contents = tuple((each.node, each.partition, not each.identical) for each in published)
@@ -438,8 +438,8 @@ class Promoting:
 
     def _register(self, node: str, keys: frozenset[str]) -> None:
         table = self._staged.tables.get(node)
-        self._tasks.forget(node)
-        known = self._tasks.table(self._tx, node)
+        self._tasks.lookup.forget(node)
+        known = self._tasks.lookup.table(self._tx, node)
         assert known is not None or table is not None, (
             "the first attempt that staged something said for which columns"
         )
@@ -455,7 +455,7 @@ class Promoting:
             [self._made[copy] for copy in copies],
             None if proposed is known else proposed,
         )
-        self._tasks.forget(node)
+        self._tasks.lookup.forget(node)
 
     def _taken_out(self, rows: Sequence[OverlayRow]) -> Iterator[QuarantineRecord]:
         """Yield quarantine records of rows that broke a check, while all others become visible."""

@@ -8,8 +8,6 @@ from pathlib import Path
 import msgspec
 
 from headrace.checks.facts import DriftChange
-from headrace.lake import LakeTable
-from headrace.plan.schemas import ColumnLineage
 from headrace.runtime.applied_versions import AppliedVersion, Production
 from headrace.runtime.messages import Task
 from headrace.runtime.tasks import delivery_batches, kinds
@@ -50,8 +48,8 @@ class PreparedTask(msgspec.Struct, frozen=True, gc=False):
 class TaskBuilder:
     """Builds tasks for one applied version.
 
-    Tables are cached; `forget` drops one whose columns have changed. `production` is the state that
-    an environment borrows from; `lookup` replaces the default look-ups.
+    `production` is the state that an environment borrows from; `lookup` replaces the default
+    look-ups.
     """
 
     def __init__(
@@ -63,48 +61,21 @@ class TaskBuilder:
         *,
         cache: Path | None = None,
     ) -> None:
-        self._lookup = lookup or TaskLookup(applied, code, production, cache)
-
-    def forget(self, name: str) -> None:
-        """Drop the cached table, whose columns have changed."""
-        self._lookup.forget(name)
-
-    def table(self, tx: Transaction, name: str) -> LakeTable | None:
-        """Return the lake's table of a node; None while its columns aren't known."""
-        return self._lookup.table(tx, name)
-
-    def timezone(self, name: str) -> str:
-        """Return the time zone in which a source's or an asset's values are computed."""
-        return self._lookup.timezone(name)
-
-    def reshaped(self, tx: Transaction, name: str) -> bool:
-        """Note that a table has the applied code's columns; return whether that is news.
-
-        It is if the store still marks the node as one whose columns may change.
-        """
-        return self._lookup.reshaped(tx, name)
-
-    def grown(self, tx: Transaction, name: str) -> None:
-        """Note that a source's table has new columns."""
-        self._lookup.grown(tx, name)
+        self.lookup = lookup or TaskLookup(applied, code, production, cache)
 
     def reached(self, node: str, changes: Sequence[DriftChange]) -> tuple[DriftChange, ...]:
         """Return the changes of a source's delivery, each with all users that it affects."""
-        return self._lookup.uses.reached(node, changes) if changes else ()
-
-    def lines(self, node: str) -> ColumnLineage:
-        """Return a node's column lineage."""
-        return self._lookup.uses.lines(node)
+        return self.lookup.uses.reached(node, changes) if changes else ()
 
     def proved(self, tx: Transaction, node: str, *, proven: bool) -> None:
         """Store whether a batch by the applied code gave the rows of a partition computed alone."""
         attempts.record_batching(
-            tx, node, self._lookup.compiled.nodes[node].fingerprint, proven=proven
+            tx, node, self.lookup.compiled.nodes[node].fingerprint, proven=proven
         )
 
     def kind(self, node: str) -> str:
         """Return the kind of a node's attempts: take_in, produce or export."""
-        project = self._lookup.project
+        project = self.lookup.project
         return (
             "take_in"
             if node in project.sources
@@ -117,9 +88,9 @@ class TaskBuilder:
         self, tx: Transaction, dispatch: Dispatch, now: int, snapshot: int
     ) -> PreparedTask | None:
         """Return the task for deliveries of several intervals; None for one file of several."""
-        source = self._lookup.project.sources[dispatch.node]
+        source = self.lookup.project.sources[dispatch.node]
         batch = delivery_batches.batch_task(
-            self._lookup, tx, dispatch.attempt, source, dispatch.keys, now, snapshot
+            self.lookup, tx, dispatch.attempt, source, dispatch.keys, now, snapshot
         )
         if batch is None:
             return None
@@ -129,12 +100,12 @@ class TaskBuilder:
     def prepare(self, tx: Transaction, dispatch: Dispatch, now: int, snapshot: int) -> PreparedTask:
         """Return the task for a dispatch, reading that snapshot. Raises Undeliverable."""
         attempt, node, keys = dispatch.attempt, dispatch.node, dispatch.keys
-        project = self._lookup.project
+        project = self.lookup.project
         if node in project.sources:
             if len(keys) > 1 and (batch := self._batch(tx, dispatch, now, snapshot)) is not None:
                 return batch
             taking, delivery_id = kinds.ingest_task(
-                self._lookup, tx, attempt, project.sources[node], keys, now, snapshot
+                self.lookup, tx, attempt, project.sources[node], keys, now, snapshot
             )
             bundled = (
                 ingestion.bundled(tx, node, taking.found.bundle, keys) if len(keys) > 1 else {}
@@ -148,11 +119,11 @@ class TaskBuilder:
             )
         if node in project.consumers:
             exporting = kinds.export_task(
-                self._lookup, tx, attempt, project.consumers[node], keys, now, snapshot
+                self.lookup, tx, attempt, project.consumers[node], keys, now, snapshot
             )
             return PreparedTask(exporting, EXPORT, snapshot, None)
-        borrowed = self._lookup.production_snapshot()
-        producing = kinds.compute_task(self._lookup, tx, dispatch, now, snapshot)
+        borrowed = self.lookup.production_snapshot()
+        producing = kinds.compute_task(self.lookup, tx, dispatch, now, snapshot)
         return PreparedTask(
             with_accepted_rules(tx, node, keys, producing),
             "produce",

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 
-import msgspec
-
 from headrace.checks.anomalies.expectations import country_of
 from headrace.checks.anomalies.metric_anomalies import ACCEPTED, IGNORE
 from headrace.checks.anomalies.row_anomalies import PublishedContent
@@ -33,6 +31,7 @@ from headrace.plan.schemas import delivering_input, untyped_columns
 from headrace.runtime.messages import AnomalyContext, ViewCheck, ViewCheckReads
 from headrace.runtime.tasks.deliveries import peers_of
 from headrace.runtime.tasks.lookup import TaskLookup, Undeliverable
+from headrace.runtime.tasks.older_columns import refuse_lacking
 from headrace.store import Transaction
 from headrace.store.queries import (
     erasures,
@@ -62,7 +61,8 @@ def input_of(
 
     An input that was never published, and needn't be waited for, is a relation without rows.
 
-    Raises Undeliverable if its columns aren't known, or if its rows are removed by `retain:`.
+    Raises Undeliverable if its columns aren't known, if its rows are removed by `retain:`, or if
+    they were published without a column that is read.
     """
     if is_view(lookup.project, spec.node):
         return lookup.view(
@@ -74,6 +74,7 @@ def input_of(
     if now is not None:
         _refuse_removed(lookup, tx, spec.node, input_keys or (), now)
         _refuse_rebuildable(lookup, tx, spec.node, input_keys or ())
+        refuse_lacking(lookup, tx, asset, spec.node, input_keys)
     try:
         return lookup.data(tx, spec.node, input_keys, snapshot)
     except Undeliverable:
@@ -199,15 +200,14 @@ def self_of(
     """Return the rows of `$self`: the partition before the first of `keys`.
 
     For an unpartitioned asset, its published rows. Empty for the first partition.
+
+    Raises Undeliverable if that partition lacks a column that is read.
     """
-    if lookup.table(tx, asset.name) is None:
+    before = WHOLE if asset.partition.whole else _before(tx, asset, keys[0])
+    if before is None or lookup.table(tx, asset.name) is None:
         return InputData(name=asset.name, files=(), columns=_own_columns(lookup, asset), rows=0)
-    if asset.partition.whole:
-        return lookup.data(tx, asset.name, (WHOLE,), snapshot)
-    before = _before(tx, asset, keys[0])
-    if before is None:
-        empty = lookup.data(tx, asset.name, (keys[0],), snapshot)
-        return msgspec.structs.replace(empty, files=(), rows=0)
+    if not asset.partition.whole:
+        refuse_lacking(lookup, tx, asset, asset.name, (before,))
     return lookup.data(tx, asset.name, (before,), snapshot)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
@@ -548,17 +549,26 @@ class TaskLookup:
 
     def published_keys(self, tx: Transaction, name: str, moment: str = "") -> list[str]:
         """Return the published partitions of a node, optionally of one interval."""
-        if self._production is None or name not in self._production.nodes:
-            return leader_writes.published_keys(tx, name, moment)
-        with self._production.store.read() as theirs:
-            return leader_writes.published_keys(theirs, name, moment)
+        with self.state_of(tx, name) as its:
+            return leader_writes.published_keys(its, name, moment)
 
     def snapshot_of(self, tx: Transaction, name: str, publication_id: int) -> int | None:
         """Return the snapshot of a publication; None if it is no longer known."""
+        with self.state_of(tx, name) as its:
+            return publications.snapshot_of(its, name, publication_id)
+
+    @contextmanager
+    def state_of(self, tx: Transaction, name: str) -> Iterator[Transaction]:
+        """Yield the transaction that reads a node: production's if it is borrowed."""
         if self._production is None or name not in self._production.nodes:
-            return publications.snapshot_of(tx, name, publication_id)
-        with self._production.store.read() as theirs:
-            return publications.snapshot_of(theirs, name, publication_id)
+            yield tx
+        else:
+            with self._production.store.read() as theirs:
+                yield theirs
+
+    def staged_keys(self, _name: str) -> Collection[str]:
+        """Return the partitions of a node that a backfill has computed and not yet published."""
+        return ()
 
     def references(self, tx: Transaction, name: str, snapshot: int) -> tuple[InputData, ...]:
         """Return the other nodes that a node's checks read, if they were ever published."""
@@ -572,7 +582,5 @@ class TaskLookup:
         return all(self._has_table(tx, item) for item in expand_view_names(self.compiled, [name]))
 
     def _has_table(self, tx: Transaction, name: str) -> bool:
-        if self._production is None or name not in self._production.nodes:
-            return self.table(tx, name) is not None
-        with self._production.store.read() as theirs:
-            return table(theirs, name) is not None
+        with self.state_of(tx, name) as its:
+            return (self.table(tx, name) if its is tx else table(its, name)) is not None

@@ -123,6 +123,21 @@ def snapshot_of(tx: Transaction, node: str, publication_id: int) -> int | None:
     return None if row is None else int(row[0])
 
 
+def visible_before(tx: Transaction, node: str, snapshot: int) -> list[tuple[str, int]]:
+    """Return partition and version of the node's visible rows published before a snapshot."""
+    return tx.execute(
+        "select partition, version from publication where node = ? and ended_snapshot is null and"
+        " snapshot < ? and rows > 0",
+        (node, snapshot),
+    ).fetchall()
+
+
+def version_in(tx: Transaction, node: str, snapshot: int) -> int:
+    """Return the version that published a node, visible or not, in a snapshot; 0 if none did."""
+    sql = "select coalesce(max(version), 0) from publication where node = ? and snapshot = ?"
+    return int(tx.execute(sql, (node, snapshot)).fetchone()[0])
+
+
 def of_node(
     tx: Transaction,
     node: str,

@@ -62,6 +62,17 @@ def test_a_renamed_column_takes_no_values_away(lab: Lab) -> None:
     assert query(lab, "select * from history") == [(40, 60.0)]
 
 
+def test_a_renamed_asset_keeps_the_values_of_a_renamed_column(lab: Lab) -> None:
+    (lab.root / "assets/clean.sql").unlink()
+    day = "partition: {by: day, column: day}\nrenamed_from: clean"
+    lab.sql("bought", "select order_id, customer, amount, day from orders", day)
+    applied(lab)
+    assert next_day(lab)["bought"] == ("published", "")
+    lab.sql("bought", RENAMED, day)
+    applied(lab)
+    assert f"bought@{DAYS[0]} still has `amount`" in next_day(lab, DAYS[4])["bought"][1]
+
+
 def test_what_an_environment_has_of_a_renamed_column_is_promoted_as_a_whole(lab: Lab) -> None:
     lab.sql("clean", RENAMED)
     lab.headrace("apply", "--env", "dev", "--yes")

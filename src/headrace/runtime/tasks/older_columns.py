@@ -103,16 +103,16 @@ def _older(tx: Transaction, compiled: Compiled, asset: Asset, birth: int = FAR) 
     """
     if not (before := publications.visible_before(tx, asset.name, birth)):
         return set()
-    code = applied_versions.fingerprints_once(tx)
-    then = code(publications.version_in(tx, asset.name, birth)) or {
-        name: node.fingerprint for name, node in compiled.nodes.items()
-    }
-    above = NodeGraph(compiled).upstream([asset.name]).keys() & compiled.project.assets.keys()
-    other = {
-        version
-        for version in {version for _, version in before}
-        if any(code(version).get(name, then.get(name)) != then.get(name) for name in above)
-    }
+    code, assets = applied_versions.fingerprints_once(tx), compiled.project.assets
+    applied = {name: node.fingerprint for name, node in compiled.nodes.items()}
+    above = NodeGraph(compiled).upstream([asset.name]).keys() & assets.keys()
+
+    def codes(version: int) -> list[str | None]:
+        known = code(version) or applied
+        return [known.get(name) or known.get(assets[name].renamed_from or "") for name in above]
+
+    then = codes(publications.version_in(tx, asset.name, birth))
+    other = {version for version in {version for _, version in before} if codes(version) != then}
     return {key for key, version in before if version in other}
 
 

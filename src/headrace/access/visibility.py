@@ -88,14 +88,13 @@ class HiddenNodes:
         parts, rest = [], 0
         for number, begin in enumerate(begins):
             longest_first = reversed(ends[number : number + self._parts_max])
-            end = next((end for end in longest_first if self._is_name(word[begin:end])), None)
+            end = next(
+                (end for end in longest_first if word[begin:end].lower() in self._names), None
+            )
             if begin >= rest and end is not None:
                 parts += [word[rest:begin], HIDDEN]
                 rest = end
         return "".join(parts) + word[rest:]
-
-    def _is_name(self, text: str) -> bool:
-        return text.lower() in self._names
 
     def redact(self, error: HeadraceError) -> None:
         """Take the names out of an error; a hint with one is dropped."""

@@ -72,7 +72,7 @@ def traits(name: str, kind: str, position: float, values: Sequence[str | None]) 
         )
     numbers = sorted(float(value) for value in there if _NUMBER.fullmatch(value))
     counted = Counter(there)
-    shapes = Counter(_shape(value) for value in there)
+    shapes = Counter(_LETTERS.sub("a", _DIGITS.sub("9", value))[:24] for value in there)
     return ColumnTraits(
         name=name,
         type=kind,
@@ -119,10 +119,6 @@ def canonical(value: str) -> str:
         return plain
     number = float(plain)
     return repr(int(number)) if number.is_integer() and abs(number) < 1e15 else repr(number)
-
-
-def _shape(value: str) -> str:
-    return _LETTERS.sub("a", _DIGITS.sub("9", value))[:24]
 
 
 def _hash(value: str) -> int:

@@ -54,7 +54,11 @@ def _parsed(
 
     argparse itself takes some of them for options, as in `conformance -- sort --unique`.
     """
-    words = [item.name for item in command.parameters if _takes_words(item)]
+    words = [
+        item.name
+        for item in command.parameters
+        if item.many and isinstance(item.declaration, Argument)
+    ]
     if "--" not in arguments or not words:
         return parser.parse_intermixed_args(arguments)
     at = arguments.index("--")
@@ -62,10 +66,6 @@ def _parsed(
     before = getattr(results, words[0]) or []
     setattr(results, words[0], [*before, *arguments[at + 1 :]])
     return results
-
-
-def _takes_words(parameter: Parameter) -> bool:
-    return parameter.many and isinstance(parameter.declaration, Argument)
 
 
 def _asks_for_help(arguments: list[str]) -> bool:

@@ -34,7 +34,6 @@ from headrace.lake.tables import (
     Deletes,
     FileRef,
     KeyRefused,
-    LakeColumn,
     LakeTable,
     MergeRule,
     MergeState,
@@ -184,7 +183,11 @@ class _Merge:
     def take(self, body: str, parameters: Parameters, columns: Given) -> None:
         """Store the query's rows in a temporary table, and refuse null or repeated keys."""
         written = LakeTable(
-            self._table.name, (self._table.columns[0], *(self._column(name) for name, _ in columns))
+            self._table.name,
+            (
+                self._table.columns[0],
+                *(self.columns[int(self._place(name)[1:])] for name, _ in columns),
+            ),
         )
         is_deleted = (
             "false"
@@ -525,9 +528,6 @@ class _Merge:
 
     def _value(self, sql: str) -> Any:
         return self._rows(sql)[0][0]
-
-    def _column(self, name: str) -> LakeColumn:
-        return self.columns[int(self._place(name)[1:])]
 
     def _place(self, name: str) -> str:
         return self._places[name.lower()]

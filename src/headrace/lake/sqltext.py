@@ -207,16 +207,15 @@ def _by_id(files: Sequence[FileRef], columns: Sequence[LakeColumn], *, numbered:
 
 def _cast_by_id(files: Sequence[FileRef], columns: Sequence[LakeColumn], *, numbered: bool) -> str:
     """Like `_by_id`; no comparison with a column reaches the files (`ColumnLookup.CAST`)."""
-    names = [quote(name) for name in dict.fromkeys((PARTITION_COLUMN, *_names(columns)))]
+    names = [
+        quote(name)
+        for name in dict.fromkeys((PARTITION_COLUMN, *(column.name for column in columns)))
+    ]
     if files[0].snapshot_max is not None:
         names.append(quote(SNAPSHOT.name))
     cast = ", ".join(f"coalesce({name}, NULL) AS {name}" for name in names)
     extra = ", file_row_number" if numbered else ""
     return f"(SELECT {cast}{extra} FROM {_by_id(files, columns, numbered=numbered)})"
-
-
-def _names(columns: Sequence[LakeColumn]) -> list[str]:
-    return [column.name for column in columns]
 
 
 def _default(column: LakeColumn) -> str:

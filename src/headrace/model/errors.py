@@ -111,7 +111,9 @@ class OutOfMemory(HeadraceError):
 
 
 class LakeError(HeadraceError):
-    """The lake's files or its catalog can't be used."""
+    """The lake's files or its catalog can't be used. `code` is that of a problem, if it has one."""
+
+    code = ""
 
 
 _WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")

@@ -75,7 +75,7 @@ def _rule(
 def _grant(written: LocatedMapping, report: Report) -> Grant | None:
     fields = Fields(written, report, GRANT_FIELDS, what="a rule")
     problems = len(report.problems)
-    role = fields.required("role", f"add `role:` with {_listed(Role)}, or `forbid:`")
+    role = fields.required("role", f"add `role:` with {', '.join(Role)}, or `forbid:`")
     if role is not None:
         role = fields.choice("role", tuple(Role), "")
     rule_to, scope, until = _subjects(fields), _scope(fields), _until(fields)
@@ -184,7 +184,3 @@ def _day(text: str) -> date:
         return date.fromisoformat(text)
     except ValueError:
         raise UsageError(f"{shown(text)} is no date", hint="write until: 2027-03-01") from None
-
-
-def _listed(words: type[Role]) -> str:
-    return ", ".join(words)

@@ -52,7 +52,6 @@ from headrace.runtime.runs import (
 from headrace.runtime.table_writes import set_columns, write_partitions
 from headrace.runtime.tasks import TaskBuilder
 from headrace.runtime.tasks.deliveries import OUT_OF_MEMORY, TOO_LARGE, is_to_blame
-from headrace.runtime.tasks.older_columns import OlderColumns
 from headrace.scheduler import (
     AttemptPublished,
     AttemptState,
@@ -307,8 +306,7 @@ class Batch:
                 raise _Crowded from error
             return as_failed(outcome, str(error), ErrorKind.TRANSIENT)
         except LakeError as error:
-            code = "configuration_error" if isinstance(error, OlderColumns) else ""
-            return as_failed(outcome, str(error), ErrorKind.DETERMINISTIC, code)
+            return as_failed(outcome, str(error), ErrorKind.DETERMINISTIC, error.code)
         if outcome.quarantined is not None and len(attempt.keys) == 1:
             self._quarantine.append(self._taken_out(attempt, outcome))
         records, rows = self._add_publications(attempt, outcome)

@@ -143,7 +143,11 @@ class Batches:
         return None
 
     def _one_by_one(self, node: GraphNode) -> bool:
-        return node.batch_max <= 1 or node.name in self._all.apart or self._young_source(node)
+        return (
+            node.batch_max <= 1
+            or node.name in self._all.apart
+            or (node.is_source and self.young(node))
+        )
 
     def young(self, node: GraphNode) -> bool:
         """Return whether a node has few published intervals, so that each one changes how the
@@ -151,9 +155,6 @@ class Batches:
         """
         timed = node.partition.grain is not None
         return timed and len(self._partition_states.resting[node.name]) < HISTORY_NEEDED
-
-    def _young_source(self, node: GraphNode) -> bool:
-        return node.is_source and self.young(node)
 
     def _together(self, node: GraphNode, key: str, tracked: TrackedPartition) -> bool:
         """Return whether a partition may be part of a batch.

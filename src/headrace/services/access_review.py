@@ -20,7 +20,9 @@ def review(session: ProjectSession) -> list[ReviewRow]:
     tokens that can be used. Members of groups are known to the provider only.
     """
     rules, today = rules_of(session), session.now().date()
-    tokens = {f"token:{row.name}": row for row in list_tokens(session) if _usable(row.state)}
+    tokens = {
+        f"token:{row.name}": row for row in list_tokens(session) if row.state in ("valid", "frozen")
+    }
     used = _last_used(session)
     of_subject: dict[str, list[ReviewRuleRow]] = {name: [] for name in tokens}
     for rule in rules.of_subjects if rules is not None else ():
@@ -37,10 +39,6 @@ def review(session: ProjectSession) -> list[ReviewRow]:
         )
         for subject in sorted(of_subject)
     ]
-
-
-def _usable(state: str) -> bool:
-    return state in ("valid", "frozen")
 
 
 def _last_used(session: ProjectSession) -> dict[str, datetime]:

@@ -187,7 +187,7 @@ def promised_from(
     """
     for interval in _intervals(begins_us, terms, context, after, now_us):
         due = due_us(terms, interval)
-        if due >= begins_us and not _no_data(terms, interval):
+        if due >= begins_us and not terms.no_data.covers(interval, terms.per, terms.timezone):
             yield Obligation(interval, due, met_at(terms, interval, context))
 
 
@@ -388,11 +388,6 @@ def _starts_us(terms: Terms, context: EvaluationContext) -> list[float]:
             start = first_start_us(terms.per, terms.timezone, [read])
         starts.append(start)
     return starts
-
-
-def _no_data(terms: Terms, interval: str) -> bool:
-    """Return whether the calendar says that no data is due for an interval."""
-    return terms.no_data.covers(interval, terms.per, terms.timezone)
 
 
 # Since when a consumer is late, or served, without a gap. Obligations are in the order of their

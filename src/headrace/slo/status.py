@@ -222,7 +222,11 @@ class _ConsumerEvaluation:
                 return begins, None, since
         if results is None:
             return *self._too_old(), since
-        return self._blockage_text(results), self._blockage.next_command(results), since
+        return (
+            blockage_clause(results, self._context, self._now),
+            self._blockage.next_command(results),
+            since,
+        )
 
     def _withdrawn(self) -> str:
         """Return the withdrawn cause of lateness: `clean@2025-01-09, withdrawn: cents (by ann)`."""
@@ -362,9 +366,6 @@ class _ConsumerEvaluation:
         # too old, though nothing was due yet
         following = next_key(self._through, self._terms.per, self._terms.timezone)
         return next(iter(self._blockage.of(self._terms, following)), None)
-
-    def _blockage_text(self, results: Blocked) -> str:
-        return blockage_clause(results, self._context, self._now)
 
     def _not_begun(self, results: Blocked | None) -> str | None:
         """Return a clause while the first interval hasn't ended and nothing is wrong with it."""

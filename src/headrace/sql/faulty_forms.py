@@ -332,7 +332,11 @@ def _compared_once(part: exp.Expr) -> Iterator[tuple[str, bool]]:
     """Yield columns that a single condition of a part compares, and if by IS DISTINCT FROM."""
     bare, is_negated = _bare(part)
     conditions = list(bare.flatten()) if isinstance(bare, exp.And) and not is_negated else [part]
-    compared = [(each, _only_column(each)) for each in conditions if _compares(each)]
+    compared = [
+        (each, _only_column(each))
+        for each in conditions
+        if isinstance(_bare(each)[0], _COMPARISONS) or _is_distinct(each)
+    ]
     for condition, column in compared:
         if column and [name for _, name in compared].count(column) == 1:
             yield column, _is_distinct(condition)
@@ -358,10 +362,6 @@ def _is_distinct(node: exp.Expr) -> bool:
     if isinstance(bare, exp.Is):
         return is_negated and isinstance(bare.expression, exp.Boolean)
     return isinstance(bare, exp.NullSafeEQ if is_negated else exp.NullSafeNEQ)
-
-
-def _compares(node: exp.Expr) -> bool:
-    return isinstance(_bare(node)[0], _COMPARISONS) or _is_distinct(node)
 
 
 def _has_zoned_formats(node: exp.Expr) -> bool:

@@ -158,7 +158,8 @@ def _render_identity(response: WhoAmIResponse, page: CommandOutput) -> None:
         taken = ""
         if row.expires_at is not None:
             taken = f", by break-glass until {row.expires_at.strftime('%H:%M')}"
-        page.say(f"{row.role}{_limits(row)}{taken}{_origin(row)}", "warn" if taken else "")
+        limits = f" of {row.scope}" if row.scope else ""
+        page.say(f"{row.role}{limits}{taken}{_origin(row)}", "warn" if taken else "")
 
 
 def _render_token(token: TokenRow, page: CommandOutput) -> None:
@@ -166,10 +167,6 @@ def _render_token(token: TokenRow, page: CommandOutput) -> None:
     page.say(f"the API token {token.name} ({token.id}), by HEADRACE_TOKEN or --token-file")
     page.say(f"it may do: {', '.join(token.scopes)}")
     page.say(f"it expires {expires}; created by {token.created_by}")
-
-
-def _limits(row: RoleRow) -> str:
-    return f" of {row.scope}" if row.scope else ""
 
 
 def _origin(row: RoleRow) -> str:

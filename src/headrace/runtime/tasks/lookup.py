@@ -92,7 +92,8 @@ def state_before(tx: Transaction, asset: Asset, key: str, attempt: str) -> Merge
     Raises StateGone if the table before is no longer retained.
     """
     now, published = seen(tx, asset.name), publications.accumulated(tx, asset.name)
-    as_published = _is_newest(tx, asset, published) and not _is_damaged(tx, asset.name)
+    damaged = any(file.node == asset.name for file in damaged_files(tx))
+    as_published = _is_newest(tx, asset, published) and not damaged
     nonce = "" if as_published else f"+{attempt}"
     before = _before(asset, published, key)
     if before is None:
@@ -114,10 +115,6 @@ def _is_newest(tx: Transaction, asset: Asset, published: Sequence[AccumulatedPar
     return newest is None or newest.snapshot == publications.newest_accumulated_snapshot(
         tx, asset.name
     )
-
-
-def _is_damaged(tx: Transaction, name: str) -> bool:
-    return any(file.node == name for file in damaged_files(tx))
 
 
 def _before(

@@ -7,7 +7,7 @@ column that deliveries bring or lose is no such case: what was delivered before 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterator, Sequence
 from functools import partial
 
 import msgspec
@@ -28,7 +28,9 @@ from headrace.store.queries import applied_versions, publications
 
 
 class OlderColumns(LakeError):
-    """Published rows would lose the values of a column (`configuration_error`)."""
+    """Published rows would lose the values of a column."""
+
+    code = "configuration_error"
 
 
 def refuse_lacking(
@@ -40,28 +42,46 @@ def refuse_lacking(
 ) -> None:
     """Raise Undeliverable if partitions of an asset (None: all) lack a column that is read."""
     asset = lookup.project.assets.get(name)
-    if asset is None:
+    lacking = {} if asset is None else _lacking(lookup, tx, asset, keys)
+    if asset is None or not lacking:
         return
-    with lookup.state_of(tx, name) as its:
-        births = column_births(its, name)
-        first, columns = min(births.values(), default=FAR), list(births)
-        if its is tx and (known := lookup.table(tx, name)) is not None:
-            columns = [column.name.lower() for column in known.columns]
-            columns += map(str.lower, lookup.compiled.nodes[name].column_names or ())
-        lacking = {}
-        for column in dict.fromkeys(columns):
-            birth = births.get(column, FAR)  # what isn't in the catalog yet is staged, or to come
-            if birth > first and (older := _older(its, lookup.compiled, asset, birth)):
-                lacking[column] = older - set(lookup.staged_keys(name))
-    read = _read(lookup, reader, name, columns) if lacking else set()
+    read = _read_of_self(lookup, asset) if reader.name == name else _read(lookup, reader, name)
     for column, partitions in lacking.items():
-        if keys is not None and not asset.accumulates:  # whose rows are read together
-            partitions &= set(keys)
-        if partitions and not read.isdisjoint((column, ALL_COLUMNS)):
+        if not read.isdisjoint((column, ALL_COLUMNS)):
             raise Undeliverable(
                 f"{partition_argument(name, min(partitions))} was published before {name} had the"
                 f" column {shown(column)}, which this reads; {_recompute(asset, partitions)}"
             )
+
+
+def _lacking(
+    lookup: TaskLookup, tx: Transaction, asset: Asset, keys: Collection[str] | None
+) -> dict[str, set[str]]:
+    """Return the columns that partitions lack, in lower case, with these partitions.
+
+    The rows of a table that accumulates are read together.
+    """
+    name, staged = asset.name, set(lookup.staged_keys(asset.name))
+    with lookup.state_of(tx, name) as its:
+        births = column_births(its, name)
+        first, columns = min(births.values(), default=FAR), dict.fromkeys(births)
+        if its is tx:  # what isn't in the catalog yet is staged, or to come
+            columns |= dict.fromkeys(_columns(lookup, tx, asset))
+        results = {}
+        for column in columns:
+            birth = births.get(column, FAR)
+            older = _older(its, lookup.compiled, asset, birth) - staged if birth > first else set()
+            if keys is not None and not asset.accumulates:
+                older &= set(keys)
+            if older:
+                results[column] = older
+        return results
+
+
+def _columns(lookup: TaskLookup, tx: Transaction, asset: Asset) -> Iterator[str]:
+    known = lookup.table(tx, asset.name)
+    yield from (column.name.lower() for column in (known.columns if known is not None else ()))
+    yield from map(str.lower, lookup.compiled.nodes[asset.name].column_names or ())
 
 
 def refuse_lost(tx: Transaction, known: LakeTable, table: LakeTable, keys: Collection[str]) -> None:
@@ -71,28 +91,32 @@ def refuse_lost(tx: Transaction, known: LakeTable, table: LakeTable, keys: Colle
     and have none of the new column.
     """
     was, now = ({column.id: column.name for column in each.columns} for each in (known, table))
-    gone = [name for number, name in was.items() if number not in now]
-    new = [name for number, name in now.items() if number not in was]
-    version = applied_versions.compiled(tx, applied_versions.newest_id(tx)) if gone and new else b""
-    compiled = msgspec.msgpack.decode(version, type=Compiled) if version else None
-    asset = None if compiled is None else compiled.project.assets.get(table.name)
-    if compiled is None or asset is None:
+    gone, new = [was[each] for each in was.keys() - now], [now[each] for each in now.keys() - was]
+    if not gone or not new:
         return
-    columns = f"still has {shown(gone[0])} and no {shown(new[0])}"
-    ordered = partial(order_of, spec=asset.partition, timezone=asset.timezone)
-    older = _older(tx, compiled, asset)
-    if older and asset.accumulates and asset.partition.whole:
-        raise OlderColumns(
-            f"{asset.name} {columns}, and nothing recomputes the rows that it has collected; return"
-            " both, or drop the one with an `apply` of its own"
+    applied = applied_versions.compiled(tx, applied_versions.newest_id(tx))
+    compiled = msgspec.msgpack.decode(applied, type=Compiled)
+    asset = compiled.project.assets.get(table.name)
+    left = set() if asset is None else _left(asset, _older(tx, compiled, asset), keys)
+    if asset is None or not left:
+        return
+    where, what = partition_argument(asset.name, min(left)), _recompute(asset, left | set(keys))
+    if asset.partition.whole:
+        what = (
+            "nothing recomputes the rows that it has collected: return both, or drop the one with"
+            " an `apply` of its own"
         )
-    if asset.accumulates:
-        left = {key for key in older if ordered(key) < min(map(ordered, keys))}
-    else:
-        left = older - set(keys)
-    if left:
-        where = partition_argument(asset.name, min(left))
-        raise OlderColumns(f"{where} {columns}; {_recompute(asset, left | set(keys))}")
+    raise OlderColumns(f"{where} still has {shown(min(gone))} and no {shown(min(new))}; {what}")
+
+
+def _left(asset: Asset, older: set[str], keys: Collection[str]) -> set[str]:
+    """Return the older partitions whose rows stay when others are published."""
+    if not asset.accumulates:
+        return older - set(keys)
+    if asset.partition.whole:
+        return older
+    first = min(_order(asset, key) for key in keys)  # it starts from the rows before
+    return {key for key in older if _order(asset, key) < first}
 
 
 def _older(tx: Transaction, compiled: Compiled, asset: Asset, birth: int = FAR) -> set[str]:
@@ -116,40 +140,44 @@ def _older(tx: Transaction, compiled: Compiled, asset: Asset, birth: int = FAR) 
     return {key for key, version in before if version in other}
 
 
-def _read(
-    lookup: TaskLookup, reader: Source | Asset, name: str, columns: Iterable[str]
-) -> set[str]:
+def _read(lookup: TaskLookup, reader: Source | Asset, name: str) -> set[str]:
     """Return the columns of a node, in lower case, that a reader uses itself or through views."""
-    node = lookup.compiled.nodes[name]
-    if reader.name == name:
-        if node.sql is None:
-            return {ALL_COLUMNS}
-        of_self = tuple((column, UNKNOWN) for column in columns)
-        lines = lines_of(resolved_query(lookup.compiled, node, node.sql, of_self))
-        return {edge.column.lower() for edge in lines.uses if edge.input == SELF}
-    waiting, results = [reader.name], set[str]()
+    starts: Sequence[str] = (reader.name,)
     if not isinstance(reader, Asset):
-        waiting = list(lookup.project.consumers[reader.name].reads)
-    while waiting:
-        at = waiting.pop()
-        if at == name:
-            return {ALL_COLUMNS}
-        if at == reader.name or is_view(lookup.project, at):
-            edges = lookup.uses.lines(at).uses
-            results |= {edge.column.lower() for edge in edges if edge.input == name.lower()}
-            waiting += [
-                spec.node
-                for spec in lookup.compiled.nodes[at].inputs
-                if is_view(lookup.project, spec.node)
-            ]
-    return results
+        starts = lookup.project.consumers[reader.name].reads
+    if name in starts:
+        return {ALL_COLUMNS}
+    readers = [each for start in starts for each in _with_views(lookup.compiled, start)]
+    edges = [edge for each in readers for edge in lookup.uses.lines(each).uses]
+    return {edge.column.lower() for edge in edges if edge.input == name.lower()}
+
+
+def _with_views(compiled: Compiled, name: str) -> Iterator[str]:
+    """Yield a node and the views that it reads."""
+    yield name
+    for spec in compiled.nodes[name].inputs:
+        if is_view(compiled.project, spec.node):
+            yield from _with_views(compiled, spec.node)
+
+
+def _read_of_self(lookup: TaskLookup, asset: Asset) -> set[str]:
+    """Return the columns of `$self`, in lower case, that an asset uses."""
+    node = lookup.compiled.nodes[asset.name]
+    if node.sql is None or node.column_names is None:
+        return {ALL_COLUMNS}
+    of_self = tuple((column, UNKNOWN) for column in node.column_names)
+    lines = lines_of(resolved_query(lookup.compiled, node, node.sql, of_self))
+    return {edge.column.lower() for edge in lines.uses if edge.input == SELF}
+
+
+def _order(asset: Asset, key: str) -> str:
+    return order_of(key, asset.partition, asset.timezone)
 
 
 def _recompute(asset: Asset, partitions: Collection[str]) -> str:
     """Return what recomputes these partitions, with the command."""
     again = command_line("run", asset.name, "--partition", min(partitions), "--again")
     if asset.partition.grain is not None:
-        ordered = partial(order_of, spec=asset.partition, timezone=asset.timezone)
-        first, last = range_of(sorted(partitions, key=ordered))
+        first, last = range_of(sorted(partitions, key=partial(_order, asset)))
         again = command_line("backfill", asset.name, "--from", first, "--to", last)
     return f"recompute it first: {again} --reason TEXT"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
@@ -189,7 +189,7 @@ def stage(tx: Transaction, rows: Iterable[OverlayRow]) -> None:
         " excluded.state, rows = excluded.rows, bytes = excluded.bytes, content_hash ="
         " excluded.content_hash, verdict = excluded.verdict, reason = excluded.reason, changed ="
         " excluded.changed",
-        [_values(row) for row in rows],
+        [msgspec.structs.astuple(row) for row in rows],
     )
 
 
@@ -419,10 +419,6 @@ def mark_published(tx: Transaction, attempts: Iterable[tuple[int, int]], now: in
         " state = 'staged'",
         [(now, *attempt) for attempt in attempts],
     )
-
-
-def _values(row: OverlayRow) -> tuple[Any, ...]:
-    return msgspec.structs.astuple(row)
 
 
 # Besides the staged partitions, a backfill's runs also publish partitions directly, as any run.

@@ -40,7 +40,6 @@ def read_project(root: Path) -> ImportedProject:
     origin = Origin(root)
     reading = read_files(origin)
     plans = plan_tasks(reading, origin)
-    leave_together(plans, origin)
     secrets = Secrets(origin)
     project = _valid_project(plans, origin, secrets)
     _name_missing(project)

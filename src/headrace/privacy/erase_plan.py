@@ -10,6 +10,7 @@ import msgspec
 
 from headrace.compiler.lineage import compile_lineage
 from headrace.model.partitions import command_line
+from headrace.model.settings import CI, PRODUCTION, of_environment
 from headrace.plan.compiled import Compiled, is_view
 from headrace.privacy import erase_exports, erase_places, erase_subject
 from headrace.privacy.erase_declared import earlier_codes
@@ -18,6 +19,7 @@ from headrace.privacy.erase_places import Keys, TableFiles
 from headrace.project.session import ProjectSession
 from headrace.responses.erasures import ErasedPlaceRow
 from headrace.runtime import backups
+from headrace.runtime.folders import Folders
 from headrace.security import erasures as ledger
 from headrace.store import Transaction
 from headrace.store.transaction import Dialect
@@ -274,6 +276,11 @@ def _places_that_stay(
         " `db restore`, the erasure is done again"
     )
     results.append(place_row("*", "backup", None, KEPT, why))
+    for name in _other_environments(session):
+        why = (
+            f"the environment {name} has data of its own: run the command there, too: --env {name}"
+        )
+        results.append(place_row("*", "environment", None, KEPT, why))
     aside = sorted(
         path.name
         for path in session.data_folder.iterdir()
@@ -291,3 +298,14 @@ def _places_that_stay(
         )
         results.append(place_row("*", "state", None, KEPT, why))
     return results
+
+
+def _other_environments(session: ProjectSession) -> Iterator[str]:
+    """Yield the other environments that have data here, or may have it in a database."""
+    for name in (PRODUCTION, CI, *session.settings.environments):
+        settings = of_environment(session.settings, name)
+        elsewhere = not settings.store_url.startswith("sqlite:")
+        if name != session.env and (
+            elsewhere or Folders.of(session.root, settings).data_path.exists()
+        ):
+            yield name

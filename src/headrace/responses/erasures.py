@@ -10,9 +10,9 @@ from headrace.responses.base import Response
 class ErasedPlaceRow(Response, frozen=True, kw_only=True):
     """A place with data of the subject, and what happens to it.
 
-    `what` is `rows`, `raw`, `quarantine`, `log`, `delivery`, `export`, `files`, `file`, `state` or
-    `backup`. `partitions` are the keys of rows that readers see. `rows` is null where rows aren't
-    counted, and 0 if only earlier versions have some.
+    `what` is `rows`, `raw`, `quarantine`, `log`, `delivery`, `export`, `files`, `file`, `state`,
+    `environment` or `backup`. `partitions` are the keys of rows that readers see. `rows` is null
+    where rows aren't counted, and 0 if only earlier versions have some.
     """
 
     node: str

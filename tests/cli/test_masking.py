@@ -209,7 +209,8 @@ def test_a_query_learns_no_paths_of_files(reader: Project) -> None:
 def test_a_role_of_a_test_environment_does_not_reveal_what_it_borrows(
     bank: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Would catch: production's clear rows for whoever is an owner of a test environment."""
+    """Would catch: production's clear rows for whoever is an owner of a test environment, or who
+    reads there what a branch classifies no longer, or declassifies."""
     path = bank.root / "headrace.toml"
     path.write_text(f"{path.read_text()}[environments.dev]\n")
     bank.text("apply", "--yes")
@@ -220,14 +221,24 @@ def test_a_role_of_a_test_environment_does_not_reveal_what_it_borrows(
     token = bank.json("token", "create", "tester", *scope, "--env", "dev")["token"]
     monkeypatch.setenv("HEADRACE_TOKEN", token)
     assert len(bank.json("read", "people", "--env", "dev")["rows"]) == 3
-    for command in (
-        ("read", "people"),
-        ("sql", "select * from people"),
-        ("read", "adults"),
-        ("read", "latest", "--json"),
-    ):
-        text = bank.text(*command, "--env", "dev")
-        assert not [value for value in CLEAR if value in text], command
+
+    def hidden() -> None:
+        for command in (
+            ("read", "people"),
+            ("sql", "select * from people"),
+            ("read", "adults"),
+            ("read", "latest", "--json"),
+        ):
+            text = bank.text(*command, "--env", "dev")
+            assert not [value for value in CLEAR if value in text], command
+
+    hidden()
+    monkeypatch.delenv("HEADRACE_TOKEN")
+    _write(bank, "sources/people.yaml", FILES["sources/people.yaml"].replace(COLUMNS, ""))
+    body.write_text(body.read_text().replace("core\n", "core\ndeclassify: {last: a try}\n"))
+    bank.text("apply", "--env", "dev", "--yes")
+    monkeypatch.setenv("HEADRACE_TOKEN", token)
+    hidden()
 
 
 @pytest.mark.long

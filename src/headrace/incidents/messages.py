@@ -244,7 +244,7 @@ class Words:
         restored = incident.restored_at or over
         lines = [
             *wrapped(ended),
-            f"{_found(incident, 'after it began').capitalize()}.",
+            f"{_found_when(incident, 'after it began').capitalize()}.",
             f"Over at {self._at(restored)}, {ago(restored - incident.began_at)} after it began.",
             *(
                 [f"It was shown as open until {self._at(over)}."]
@@ -335,7 +335,7 @@ class Words:
         )
         place = "Headrace itself" if incident.node == HEADRACE else f"{where}{incident.node}"
         began = self._at(incident.began_at)
-        yield f"{incident.kind} at {place}, since {began}, {_found(incident, 'later')}"
+        yield f"{incident.kind} at {place}, since {began}, {_found_when(incident, 'later')}"
         if renamed := list(
             dict.fromkeys(
                 f"{evidence.expected} → {evidence.observed}"
@@ -464,7 +464,7 @@ def wrapped(text: str) -> list[str]:
     return textwrap.wrap(text, LINE_MAX, break_on_hyphens=False)
 
 
-def _found(incident: Incident, later: str) -> str:
+def _found_when(incident: Incident, later: str) -> str:
     detected_us = incident.opened_at - incident.began_at
     return f"found {ago(detected_us)} {later}" if detected_us > 0 else "found at once"
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import msgspec
+
 from headrace.access.access_events import note_clear_read
 from headrace.access.permissions import decision, rules_of, unrestricted
 from headrace.lake import LakeColumn
 from headrace.lake.masks import ColumnMask
-from headrace.model import Refused
+from headrace.model import Project, Refused
 from headrace.model.access import AccessRules, Permission
 from headrace.model.errors import ColumnRefused
 from headrace.model.masks import DeclaredMask, column_classes
@@ -61,7 +63,7 @@ def column_limits(
     roots = LimitRoots(roots.forbidden | earlier, roots.classified)
     compiled = session.compiled
     names = None if compiled is None else compiled.nodes[node].column_names
-    return limits_of(session.project(), roots, session.lineage, node, names)
+    return limits_of(_declared(session), roots, session.lineage, node, names)
 
 
 def classified_rows(
@@ -91,7 +93,7 @@ def reversible_mask(session: ProjectSession, node: str, column: str) -> Declared
     Raise Refused if it has no such mask, or if a rule forbids the column.
     """
     roots = _roots(session, session.identity, everything=True)
-    _, mask = limit_of(session.project(), roots, session.lineage, node, column.lower())
+    _, mask = limit_of(_declared(session), roots, session.lineage, node, column.lower())
     if mask is None or mask.parameters["method"] != "token":
         raise Refused(
             f"{node}.{column[:60]} has no mask with the method `token`, or a rule forbids it",
@@ -220,7 +222,7 @@ def _roots(session: ProjectSession, identity: Identity, *, everything: bool) -> 
 
     With `everything`, all classified columns are among them.
     """
-    rules, project = rules_of(session), session.project()
+    rules, project = rules_of(session), _declared(session)
     unlimited = rules is None and identity.kind is IdentityKind.LOCAL
     if unlimited and not everything:
         return LimitRoots(frozenset(), {})
@@ -231,7 +233,8 @@ def _roots(session: ProjectSession, identity: Identity, *, everything: bool) -> 
         for env in {session.env, rows_from(session, name).env}
         for column in forbidden_columns(rules, identity, name, env=env)
     }
-    classes = {name: column_classes(project, name) for name in names}
+    here = session.project()
+    classes = {name: column_classes(here, name) | column_classes(project, name) for name in names}
     classified = {
         (name, column): value
         for name, columns in classes.items()
@@ -239,6 +242,35 @@ def _roots(session: ProjectSession, identity: Identity, *, everything: bool) -> 
         for column, value in columns.items()
     }
     return LimitRoots(frozenset(forbidden), classified)
+
+
+def _declared(session: ProjectSession) -> Project:
+    """Return the project; in an environment, with production's classifications.
+
+    Files of a branch that classify a column no longer, or declassify it, show nobody production's
+    values, nor values that are computed from them. What changed code computes is declassified in
+    production only.
+    """
+    project, production = session.project(), session.production
+    if production is None or production.compiled is None:
+        return project
+    theirs = production.compiled.project
+    known = theirs.sources.keys() & project.sources.keys()
+    return msgspec.structs.replace(
+        project,
+        sources=project.sources | {name: theirs.sources[name] for name in known},
+        assets={
+            name: theirs.assets[name]
+            if name in session.borrowed & theirs.assets.keys()
+            else msgspec.structs.replace(
+                asset,
+                declassify={},
+                classified=column_classes(project, name) | column_classes(theirs, name),
+            )
+            for name, asset in project.assets.items()
+        },
+        contracts=project.contracts | theirs.contracts,
+    )
 
 
 def _reveals_all(session: ProjectSession, identity: Identity) -> bool:

@@ -80,7 +80,9 @@ def _say_classified(plan: PlanResponse, page: CommandOutput) -> None:
     left_out = [row.column for row in plan.classified if row.mask is None]
     if plan.unclassified:
         text = f"not classified any more: {joined(plan.unclassified)}"
-        page.say(f"{text}; shown in the clear, with what is computed from it", "bad", indent=2)
+        where = "" if plan.env == "prod" else " once production has it"
+        clear = f"shown in the clear{where}, with what is computed from it"
+        page.say(f"{text}; {clear}", "bad", indent=2)
     if masked:
         page.say(f"masked from now on: {joined(masked)}", indent=2)
     if left_out:

@@ -11,6 +11,8 @@ from documented_shop import documented_shop, opened
 from playwright.sync_api import Page, expect
 
 from benchmarks.ui_browser import CHROMIUM, browser
+from headrace_docs.exchange.formats import FORMATS
+from headrace_docs.services.folders import write_files
 from headrace_docs.services.site import build_site, described_as
 
 AXE = Path(__file__).parents[3] / "ui/node_modules/axe-core/axe.min.js"
@@ -19,6 +21,8 @@ PAGES = (
     *("index", "catalogue", "consumers", "incidents", "domains", "owners", "glossary", "changes"),
     *("search", "nodes/clean", "nodes/orders", "consumers/morning-report"),
 )
+STATEMENTS = ("zachman", "gdpr", "sox")
+"""Formats of `docs export` that are pages to be read."""
 pytestmark = [
     pytest.mark.long,
     pytest.mark.skipif(not CHROMIUM, reason="no chromium here (apt install chromium)"),
@@ -30,7 +34,10 @@ pytestmark = [
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shop = documented_shop(tmp_path_factory.mktemp("looked-at") / "shop")
     session = opened(shop)
-    build_site(session, shop / "site", described_as(session, None))
+    described = described_as(session, None)
+    build_site(session, shop / "site", described)
+    for name in STATEMENTS:
+        write_files(shop / "site" / name, FORMATS[name](described))
     return shop / "site"
 
 
@@ -55,7 +62,7 @@ def test_pages_keep_nobody_out_and_run_nothing(site: Path) -> None:
             page = context.new_page()
             page.on("console", lambda message: problems.append(message.text))
             page.on("pageerror", lambda error: problems.append(str(error)))
-            for name in PAGES:
+            for name in (*PAGES, *(f"{name}/{name}" for name in STATEMENTS)):
                 page.goto((site / f"{name}.html").as_uri())
                 where = f"{name} at {width} in {theme}"
                 problems.extend(f"{where}: {item}" for item in found_by_axe(page))

@@ -10,18 +10,11 @@ from headrace_docs.exchange.facts import Facts
 from headrace_docs.exchange.names import json_text
 from headrace_docs.markup import Html, bdi, document, joined, tag
 from headrace_docs.responses.description import Description
+from headrace_docs.site.frame import own_style
 
 NOTHING = "none recorded"
 LINES_MAX = 20
 """Lines of a statement on the page; the JSON has all."""
-_STYLE = (
-    "body{font:14px/1.4 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem}"
-    "table{border-collapse:collapse;width:100%}td,th{border:1px solid #888;padding:.3rem;"
-    "text-align:left;vertical-align:top}ul{margin:0;padding-left:1.2rem}pre{white-space:pre-wrap;"
-    "overflow-wrap:anywhere}td{overflow-wrap:anywhere}section{break-inside:avoid}"
-    ".no{color:#a3201d}@media(prefers-color-scheme:dark){body{background:#111;color:#eee}"
-    ".no{color:#ff9a94}}@media print{body{margin:0}}"
-)
 
 
 class Statement(NamedTuple):
@@ -90,15 +83,15 @@ def statement_page(described: Description, title: str, *contents: Html) -> str:
     main = tag(
         "main", tag("h1", title), tag("p", bdi(described.project)), tag("p", about), *contents
     )
-    return document(f"{title} · {described.project}", tag("style", Html(_STYLE)), main)
+    return document(f"{title} · {described.project}", own_style(), main)
 
 
 def lines_of(answer: Answer) -> Html:
     """Return the first lines of an answer, and how many more there are."""
     if not answer.statement.query:
-        return tag("p", f"Not covered by Headrace: {answer.statement.gap}", class_="no")
+        return tag("p", f"Not covered by Headrace: {answer.statement.gap}", class_="bad")
     if not answer.lines:
-        return tag("p", NOTHING, class_="no")
+        return tag("p", NOTHING, class_="bad")
     first = tag("ul", *(tag("li", bdi(line[:300])) for line in answer.lines[:LINES_MAX]))
     more = len(answer.lines) - LINES_MAX
     return joined([first, tag("p", f"and {more:,} more") if more > 0 else None])

@@ -16,6 +16,7 @@ from headrace_docs.exchange.statements import (
 )
 from headrace_docs.markup import Html, tag
 from headrace_docs.responses.description import Description
+from headrace_docs.site.frame import table
 
 QUESTIONS = ("What", "How", "Where", "Who", "When", "Why")
 PERSPECTIVES = ("Executive", "Business", "Architect", "Engineer", "Technician", "Enterprise")
@@ -135,7 +136,6 @@ def zachman_files(described: Description) -> Iterator[tuple[str, str]]:
 
 def _grid(answers: list[Answer]) -> Iterator[Html]:
     cells = {each.statement.number: each for each in answers}
-    heads = tag("tr", tag("th", "perspective"), *(tag("th", name) for name in QUESTIONS))
     rows = [
         tag(
             "tr",
@@ -144,7 +144,7 @@ def _grid(answers: list[Answer]) -> Iterator[Html]:
         )
         for perspective in PERSPECTIVES
     ]
-    yield tag("table", tag("thead", heads), tag("tbody", *rows))
+    yield table("Questions by perspective", ("perspective", *QUESTIONS), rows)
     yield tag("h2", "The query of each cell")
     for each in answers:
         yield tag("p", each.statement.asks)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.resources import files as resources
 
 from headrace_docs.markup import Html, bdi, document, tag
 from headrace_docs.responses.comparison import PeriodRow, ProjectComparison, SpreadRow
-from headrace_docs.site.frame import row, table, when
+from headrace_docs.site.frame import own_style, row, table, when
 
 LINES_MAX = 15
 """Files and decisions that are named, so that it stays one page."""
@@ -15,7 +14,6 @@ LINES_MAX = 15
 
 def comparison_page(response: ProjectComparison) -> str:
     """Return the page, with its style in it."""
-    style = resources("headrace_docs.site").joinpath("style.css").read_text(encoding="utf-8")
     main = tag(
         "main",
         tag("h1", "What changed, and did it help"),
@@ -37,7 +35,7 @@ def comparison_page(response: ProjectComparison) -> str:
         ),
         tag("footer", f"True at {response.at:%Y-%m-%d %H:%M}, for {response.reader}."),
     )
-    return document(f"What changed · {response.project}", tag("style", Html(style)), main)
+    return document(f"What changed · {response.project}", own_style(), main)
 
 
 def _period(period: PeriodRow) -> Html:

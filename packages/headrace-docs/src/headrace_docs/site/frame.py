@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
+from importlib.resources import files as resources
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -102,6 +103,12 @@ class Frame:
     def address(self, name: str) -> str:
         """Return the path of the page of a node or a consumer."""
         return f"{'consumers' if name in self.consumers else 'nodes'}/{quote(name)}.html"
+
+
+def own_style() -> Html:
+    """Return the style of the site, for a page that stands alone."""
+    style = resources("headrace_docs.site").joinpath("style.css").read_text(encoding="utf-8")
+    return tag("style", Html(style))
 
 
 def domain_address(domain: str) -> str:

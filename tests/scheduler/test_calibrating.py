@@ -65,3 +65,11 @@ def test_nothing_that_ended_changes_nothing() -> None:
     corrected = calibrated(simulated(10), [PlanTiming(10, 20)] * 5)
     assert corrected.simulated == 10
     assert corrected.basis == "simulated; times 1.78, by 5 that have ended here"
+
+
+def test_plans_of_one_size_show_no_overhead() -> None:
+    """Would catch: one that the rounding of their losses chose, and 3.7 times for three times."""
+    for hundredths in range(30, 300):
+        size = hundredths / 100
+        ended = [PlanTiming(size, size * 3 * (1 + number / 100)) for number in range(1, 6)]
+        assert 2 < calibrated(simulated(size), ended).seconds / size < 3.2

@@ -51,7 +51,7 @@ def calibrated(estimate: Estimate, ended: Sequence[PlanTiming]) -> Estimate:
         return estimate
     overhead = min(
         OVERHEADS_S if len(known) >= FITTED_MIN else OVERHEADS_S[:1],
-        key=lambda item: _loss(known, item),
+        key=lambda item: round(_loss(known, item), 9),  # of equals the smallest, not by rounding
     )
     off = _log_errors(known, overhead)
     factor = median(off) * len(known) / (len(known) + DOUBT)

@@ -132,6 +132,8 @@ def test_a_bucket_is_somebodys(
     assert len(keys(bucket)) == response["changed"] + 1
     with pytest.raises(UsageError, match="can't be published to `ftp`"):
         publish_to_bucket(opened(project), "ftp://x/y", None, SITE)
+    with pytest.raises(UsageError, match="names no bucket"):
+        publish_to_bucket(opened(project), "s3:///", "pages", SITE)
     with pytest.raises(UsageError, match="there is no connection `page`"):
         publish_to_bucket(opened(project), URL, "page", SITE)
     with pytest.raises(HeadraceError) as failure:

@@ -58,13 +58,15 @@ def publish_to_bucket(
             with errors_as_unavailable(url):
                 changed, removed = _synchronized(bucket, known, folder, list(sizes))
         except Unavailable as error:
-            hint = "headrace connections test tries the connections of the project"
+            hint = "headrace connections test tries connections; --connection NAME names one"
             raise HeadraceError(str(error), hint=hint) from error
     return WrittenFiles(sizes, changed, removed)
 
 
 def _options(session: ProjectSession, url: str, connection: str | None) -> Mapping[str, Any]:
-    scheme = url.partition("://")[0]
+    scheme, _, bucket = url.partition("://")
+    if not bucket.strip("/"):
+        raise UsageError(f"{shown(url)} names no bucket", hint=f"{scheme}://BUCKET/FOLDER")
     if scheme not in SCHEMES:
         raise UsageError(
             f"a site can't be published to {shown(scheme)}://",

@@ -43,7 +43,9 @@ def write_folder(
     """
     target = Path(os.path.realpath(folder))
     if target == session.root or target in session.root.parents:
-        raise UsageError(f"{folder} is a folder around the project", hint="--out NAME")
+        raise UsageError(
+            f"{folder} is a folder around the project", hint="name a folder that it alone has"
+        )
     mark = f"`headrace {command}` replaces this folder.\n"
     _require_replaceable(target, mark)
     beside = target.with_name(f".{target.name}.headrace-docs")
@@ -57,7 +59,7 @@ def write_folder(
         shutil.rmtree(beside, ignore_errors=True)
         raise HeadraceError(
             f"{error.filename or folder} can't be written: {error.strerror}",
-            hint="name another folder: --out DIR",
+            hint="name another folder",
         ) from error
     return WrittenFiles(sizes, changed, len(old - sizes.keys()))
 
@@ -80,7 +82,7 @@ def _require_replaceable(target: Path, mark: str) -> None:
     if not target.is_dir() or any(target.iterdir()):
         raise UsageError(
             f"{target} holds something else, and isn't replaced",
-            hint="name another folder: --out DIR",
+            hint="name another folder",
         )
 
 

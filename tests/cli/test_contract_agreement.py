@@ -23,7 +23,7 @@ schema:
   - name: people
     properties:
       - {{name: id, logicalType: integer, required: true{unique}}}
-      - {{name: city, logicalType: string}}
+      - {{name: city, logicalType: string, logicalTypeOptions: {{pattern: '(?=K)K'}}}}
 """
 ASSET = "/* headrace\nowner: {owner}\ndomain: {domain}\n*/\nselect {columns} from {reads}\n"
 RULE = """
@@ -93,6 +93,8 @@ def test_a_plan_names_who_should_agree_without_a_rule(firm: Project) -> None:
     assert firm.json("apply", "--yes", "--now", NOW)["state"] == "applied"
     assert firm.json("plan", "--now", NOW)["agreements"] == []
     assert firm.json("contract", "show", "people")["agreed"] == []
+    shown = firm.text("contract", "show", "people")
+    assert "not checked: `pattern: (?=K)K` of `city`" in shown, "dropped without a word"
 
 
 @pytest.mark.parametrize(

@@ -279,7 +279,8 @@ def test_old_moments(export_bench: Bench, ending: str) -> None:
     """New York's offset had seconds before 1883, which DuckDB leaves away; and `T(BC)T`."""
     rows = export_bench.rows(
         "SELECT TIMESTAMPTZ '1883-11-18 16:00:00+00' AS zoned, TIMESTAMPTZ '1883-11-18 17:00:00+00'"
-        " AS later, TIMESTAMP '0044-03-15 (BC) 10:00:00' AS ides"
+        " AS later, TIMESTAMP '0044-03-15 (BC) 10:00:00' AS ides, TIMETZ '10:00:00.25+00' AS clock,"
+        " INTERVAL '36 hours 250 milliseconds' AS span"
     )
     export_bench.export({"to": f"out/rows.{ending}"}, rows)
     text = (export_bench.root / f"out/rows.{ending}").read_text()
@@ -287,6 +288,8 @@ def test_old_moments(export_bench: Bench, ending: str) -> None:
         "1883-11-18T16:00:00+00:00",
         "1883-11-18T12:00:00-05:00",
         "0044-03-15 (BC) 10:00:00",
+        "10:00:00.25+00",
+        "36:00:00.25",
     ):
         assert value in text
 

@@ -292,9 +292,23 @@ def test_bodies_may_use_the_project_s_macros(lab: Lab) -> None:
         "select order_id, cents(cast(amount as decimal(18,2))) as c, cast(day as date) as day from"
         " orders",
     )
+    lab.sql("seen", "select order_id, cents(c) as c from clean", "materialize: view")
+    checks = (
+        "references: {column: order_id, to: seen.order_id}",
+        'sql: {query: "select * from $self anti join seen using (order_id)"}',
+        'sql: {query: "select * from seen where c <> cents(150)"}',
+    )
+    lab.sql(
+        "paid",
+        "select order_id, day from clean",
+        "partition: {by: day, column: day}\nchecks:\n"
+        + "".join(f"  - {each}\n" for each in checks),
+    )
     lab.orders(DAYS[0])
-    lab.tick()
+    assert published(lab.tick()) == [("clean", DAYS[0]), ("orders", DAYS[0]), ("paid", DAYS[0])]
     assert {r["c"] for r in lab.read("clean")} == {150}
+    outcomes = lab.rows("select count(*), min(outcome), max(outcome) from check_result")
+    assert outcomes == [(3, "passed", "passed")], "checks of a view with a macro were rejected"
 
 
 def test_a_source_and_an_asset_may_be_cut_into_other_partitions(lab: Lab) -> None:

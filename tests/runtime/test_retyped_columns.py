@@ -6,6 +6,7 @@ other rows.
 
 from __future__ import annotations
 
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from headrace.cli.commands.plans import columns_lost
 from headrace.model import UsageError
 from headrace.project.session import ProjectSession, Silent
 from headrace.services.apply import apply
+from headrace.services.data_pages import DataQuery, data_page
 from headrace.services.plans import plan
 
 BERLIN = '[project]\nname = "lab"\ntimezone = "Europe/Berlin"\n[environments.dev]\nworkers = 1\n'
@@ -31,6 +33,7 @@ PAIRS = [
     ("'2024-01-02'", "DATE '2024-01-03'", "2024-01-02"),
     ("cast(2 as BIGINT)", "'x'", "2"),
 ]
+DAY = timedelta(days=1)
 KINDS = ["table", "merge", "snapshot"]
 
 
@@ -187,20 +190,24 @@ def test_filters_see_all_rows_of_a_source_whose_type_widened(lab: Lab) -> None:
         "/* headrace\nowner: core\ninputs: {n: {all: true}}\n*/\nselect count(*) as n, sum(amount) as total from n where amount > 4.9\n",
     )
     applied(lab)
+    for number in range(40):  # a file for each day, all of which are rewritten
+        lab.write(f"landing/n_{date(2024, 11, 1) + number * DAY}.csv", "amount\n5\n")
     for day, values in zip(DAYS, ("5\n7", "5\n3", "5.5\n1", "5"), strict=False):
         path = lab.root / f"landing/n_{day}.csv"
         path.write_text(f"amount\n{values}\n")
         if day != DAYS[0]:
             lab.tick()
     lab.tick()
-    assert lab.read("big")[0] == {"n": 5, "total": 27.5}
+    assert lab.read("big")[0] == {"n": 45, "total": 227.5}
+    page = data_page(lab.session(), "n", DataQuery(where=('["amount","gt","4.9"]',)))
+    assert page.rows_matching == 45
     for condition, count in {
-        "> 4.9": 5,
+        "> 4.9": 45,
         "= 4.9": 0,
         "<= 4.9": 2,
-        "<> 4.9": 7,
-        "in (4.9, 5)": 3,
-        "> (select 4.9)": 5,
+        "<> 4.9": 47,
+        "in (4.9, 5)": 43,
+        "> (select 4.9)": 45,
     }.items():
         assert query(lab, f"select count(*) from n where amount {condition}") == [[count]], (
             condition

@@ -178,6 +178,14 @@ _HISTORY = DbtProject(
         ),
         "models/by_default.sql": _incremental("unique_key='id'"),
         "models/by_pair.sql": _incremental("unique_key=['id', 'customer']"),
+        "models/by_days.sql": _incremental(
+            "unique_key='id'",
+            "where changed_at > (select max(changed_at) - interval '1 day' from {{ this }})",
+        ),
+        "models/by_day.sql": _incremental(
+            "unique_key='id'",
+            "where changed_at >= (select date_trunc('day', max(changed_at)) from {{ this }})",
+        ),
         "models/appended.sql": _incremental("incremental_strategy='append'"),
         "models/totals.sql": (
             "{{ config(materialized='table') }}\nselect customer, count(*) as n, sum(amount) as s\n"
@@ -188,7 +196,8 @@ _HISTORY = DbtProject(
         ),
         "models/schema.yml": (
             f"models:\n  - {{name: by_key, {_UNIQUE}}}\n  - {{name: by_delete, {_UNIQUE}}}\n"
-            f"  - {{name: by_default, {_UNIQUE}}}\n"
+            f"  - {{name: by_default, {_UNIQUE}}}\n  - {{name: by_days, {_UNIQUE}}}\n"
+            f"  - {{name: by_day, {_UNIQUE}}}\n"
         ),
         "snapshots/by_time.sql": _snapshot(
             "by_time", "strategy='timestamp', updated_at='changed_at'"

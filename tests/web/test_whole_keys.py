@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -15,6 +16,7 @@ from test_acts import refusal
 
 import headrace as library
 from headrace.model.errors import UsageError
+from headrace.model.partitions import command_line
 
 NOW = "2025-03-04T08:00"
 KEYS = ["Smith, Co", "Smith", "Co", " Co", "Co ", "A/B", "A", "x@y", "..", "a..b", "-f", "%2F", "="]
@@ -65,6 +67,29 @@ def test_a_key_is_taken_whole(door: Opened, key: str) -> None:
     where = quote(json.dumps(["v", "eq", str(row[0]["v"])]))
     shown = door.get(f"/data/a.csv?{query}&where={where}").body.decode().splitlines()
     assert [*csv.reader(shown)][1:] == [[key, str(row[0]["v"])]]
+
+
+def test_commands_that_act_take_a_key_whole(tmp_path: Path) -> None:
+    """Would catch: quarantined data of *Smith* and *Co* accepted, or their partitions recomputed."""
+    root = keyed(tmp_path / "shop")
+    write(
+        root / "assets/few.sql",
+        "/* headrace\nowner: core\npartition: {key: shop}\nchecks: [row_count: {max: 0}]\n*/\n"
+        "select $partition_key as shop, sum(v) as v from k\n",
+    )
+    headrace(root, "apply", "--yes", "--now", NOW)
+    headrace(root, "tick", "--now", NOW)
+    assert response(root, "read", "few")["rows"] == []
+    accept = ("quarantine", "accept", "few@Smith, Co", "--reason", "x", "--now", NOW)
+    assert response(root, *accept)
+    assert response(root, "read", "few")["rows"] == [{"shop": "Smith, Co", "v": 0}]
+    ends = ("--from", "Smith, Co", "--to", "Smith, Co", "--mode", "all", "--only")
+    planned = response(root, "backfill", "a", *ends, "--dry-run", "--now", NOW)
+    for option in ("--partition", "--from"):
+        words = shlex.split(command_line("run", "a", option, "-f", "--again", "--reason", "-x"))
+        assert words[3:] == [f"{option}=-f", "--again", "--reason", "-x"]
+    (chosen,) = planned["assets"]
+    assert (chosen["partitions"], chosen["from"], chosen["to"]) == (1, "Smith, Co", "Smith, Co")
 
 
 def test_several_keys_repeat_the_option(door: Opened) -> None:

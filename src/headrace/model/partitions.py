@@ -354,8 +354,15 @@ WHOLE = "*"
 
 
 def command_line(*words: str) -> str:
-    """Return `headrace` with these words, quoted, because partition keys may contain any text."""
-    return " ".join(("headrace", *map(shlex.quote, words)))
+    """Return `headrace` with these words, quoted, because partition keys may contain any text.
+
+    A key that begins with `-` would be an option by itself, and stands behind a `=`.
+    """
+    return "headrace" + "".join(
+        ("=" if before in ("--partition", "--from", "--to") and word[:1] == "-" else " ")
+        + shlex.quote(word)
+        for before, word in zip(("", *words), words, strict=False)
+    )
 
 
 def partition_argument(node: str, partition: str) -> str:

@@ -206,6 +206,9 @@ def test_a_query_learns_no_paths_of_files(reader: Project) -> None:
     assert "current_setting can't be used here" in reader.refused("sql", query)
 
 
+CAST_NAMES = "/* headrace\nowner: core\n*/\nselect cast(name as integer) as n from people\n"
+
+
 def test_a_role_of_a_test_environment_does_not_reveal_what_it_borrows(
     bank: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -236,9 +239,14 @@ def test_a_role_of_a_test_environment_does_not_reveal_what_it_borrows(
     monkeypatch.delenv("HEADRACE_TOKEN")
     _write(bank, "sources/people.yaml", FILES["sources/people.yaml"].replace(COLUMNS, ""))
     body.write_text(body.read_text().replace("core\n", "core\ndeclassify: {last: a try}\n"))
+    _write(bank, "assets/cast_names.sql", CAST_NAMES)
     bank.text("apply", "--env", "dev", "--yes")
+    bank.text("run", "cast_names", "--env", "dev", code=1)
     monkeypatch.setenv("HEADRACE_TOKEN", token)
     hidden()
+    failed = bank.text("why", "cast_names", "--env", "dev")
+    assert "Conversion Error" in failed
+    assert not [value for value in CLEAR if value in failed], failed
 
 
 @pytest.mark.long

@@ -84,6 +84,31 @@ def all_classified(project: Project) -> dict[tuple[str, str], ColumnClass]:
     }
 
 
+def classified_as_in(production: Project, project: Project, borrowed: Collection[str]) -> Project:
+    """Return an environment's project with production's classifications.
+
+    Files of a branch that classify a column no longer, or declassify it, show nobody production's
+    values, nor values that are computed from them. What changed code computes is declassified in
+    production only.
+    """
+    known = production.sources.keys() & project.sources.keys()
+    return msgspec.structs.replace(
+        project,
+        sources=project.sources | {name: production.sources[name] for name in known},
+        assets={
+            name: production.assets[name]
+            if name in borrowed and name in production.assets
+            else msgspec.structs.replace(
+                asset,
+                declassify={},
+                classified=column_classes(project, name) | column_classes(production, name),
+            )
+            for name, asset in project.assets.items()
+        },
+        contracts=project.contracts | production.contracts,
+    )
+
+
 def limits_of(
     project: Project,
     roots: LimitRoots,

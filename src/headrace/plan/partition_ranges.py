@@ -276,7 +276,7 @@ def downstream_partitions(read: NodeInput, chosen: Extent, known: Extent) -> Ext
         return extent_of({}, (WHOLE,))
     if out.by_delivery:
         later = 1 if read.spec.mode is InputMode.PREVIOUS else 0
-        return extent_of({"": _shifted(chosen.runs.get("", ()), later)})
+        return extent_of({"": tuple(number + later for number in chosen.runs.get("", ()))})
     if out.grain is None:
         return _by_key(read, chosen, known)
     return _in_time(read, chosen, known)
@@ -305,10 +305,6 @@ def _in_time(read: NodeInput, chosen: Extent, known: Extent) -> Extent:
         return extent_of({data: union(runs.get(data, ()), everywhere) for data in keys})
     listed = out.values if out.values is not None else tuple(known.runs)
     return extent_of(dict.fromkeys(listed, downstream_intervals(read, chosen.times)))
-
-
-def _shifted(edges: Edges, by: int) -> Edges:
-    return tuple(number + by for number in edges) if by else edges
 
 
 def downstream_intervals(read: NodeInput, edges: Edges) -> Edges:

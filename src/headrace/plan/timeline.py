@@ -551,7 +551,8 @@ def _cuts(timeline: Timeline, picked: Mapping[str, Extent], parts: int) -> Seque
         return ()
     times = picked[name].times
     positions = (len(extent_of({"": times})) * part // parts for part in range(1, parts))
-    return [_begins(node, number) for number in _numbers_at(times, positions)]
+    keys = (key_of(node, number) for number in _numbers_at(times, positions))
+    return [bounds_us(key, node.partition.time_grain, node.timezone)[0] for key in keys]
 
 
 def _numbers_at(times: tuple[int, ...], places: Iterator[int]) -> Iterator[int]:
@@ -563,7 +564,3 @@ def _numbers_at(times: tuple[int, ...], places: Iterator[int]) -> Iterator[int]:
             passed += last - first + 1
             first, last = next(runs)
         yield first + place - passed
-
-
-def _begins(node: GraphNode, number: int) -> int:
-    return bounds_us(key_of(node, number), node.partition.time_grain, node.timezone)[0]

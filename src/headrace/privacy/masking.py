@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-import msgspec
-
 from headrace.access.access_events import note_clear_read
 from headrace.access.permissions import decision, rules_of, unrestricted
 from headrace.lake import LakeColumn
@@ -26,6 +24,7 @@ from headrace.plan.column_limits import (
     ColumnLimits,
     LimitRoots,
     all_classified,
+    classified_as_in,
     limit_of,
     limits_of,
 )
@@ -245,32 +244,11 @@ def _roots(session: ProjectSession, identity: Identity, *, everything: bool) -> 
 
 
 def _declared(session: ProjectSession) -> Project:
-    """Return the project; in an environment, with production's classifications.
-
-    Files of a branch that classify a column no longer, or declassify it, show nobody production's
-    values, nor values that are computed from them. What changed code computes is declassified in
-    production only.
-    """
+    """Return the project; in an environment, with production's classifications."""
     project, production = session.project(), session.production
     if production is None or production.compiled is None:
         return project
-    theirs = production.compiled.project
-    known = theirs.sources.keys() & project.sources.keys()
-    return msgspec.structs.replace(
-        project,
-        sources=project.sources | {name: theirs.sources[name] for name in known},
-        assets={
-            name: theirs.assets[name]
-            if name in session.borrowed & theirs.assets.keys()
-            else msgspec.structs.replace(
-                asset,
-                declassify={},
-                classified=column_classes(project, name) | column_classes(theirs, name),
-            )
-            for name, asset in project.assets.items()
-        },
-        contracts=project.contracts | theirs.contracts,
-    )
+    return classified_as_in(production.compiled.project, project, session.borrowed)
 
 
 def _reveals_all(session: ProjectSession, identity: Identity) -> bool:

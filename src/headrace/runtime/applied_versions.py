@@ -388,6 +388,8 @@ class Production:
         self.store, self._folders = store, folders
         self.nodes: frozenset[str] = frozenset()
         """The nodes that the environment's applied version borrows."""
+        self.project: Project | None = None
+        """The applied version, as declared; None before the first look."""
 
     @classmethod
     def open(cls, root: Path, settings: Settings) -> Production | None:
@@ -423,6 +425,7 @@ class Production:
         with self.store.read() as theirs:
             applied = newest(theirs)
             self.nodes = borrowed(applied.compiled if applied else None, compiled)
+            self.project = None if applied is None else applied.compiled.project
             now = {
                 key: seen
                 for key, seen in environments.published_in_production(theirs).items()

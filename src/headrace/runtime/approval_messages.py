@@ -120,12 +120,12 @@ class _Messages:
         names = [
             name
             for need in needs
-            for name in (*need.owners, *sorted(self._with_role(need, self._today())))
+            for name in (
+                *need.owners,
+                *sorted(self._with_role(need, from_us(self._now, self._zone).date())),
+            )
         ]
         return self._people.concerned(list(dict.fromkeys(names)))
-
-    def _today(self) -> date:
-        return from_us(self._now, self._zone).date()
 
     def _with_role(self, need: Need, today: date) -> Iterator[str]:
         """Yield the owners that `access.yaml` names as users with the role of a need."""

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from headrace.plan.partition_ranges import Extent, extent_of, extent_of_keys
 from headrace.plan.timeline import NodeExtents
 from headrace.scheduler import Graph, PartitionState, SchedulerCheckpoint, checkpoints
-from headrace.scheduler.events import KeptNode, SavedGroup, SavedPartition
+from headrace.scheduler.events import KeptNode, SavedPartition
 from headrace.store import Transaction
 from headrace.store.queries import ingestion
 from headrace.store.queries import partition_states as rows
@@ -142,7 +142,7 @@ def _calm(saved: KeptNode) -> NodeExtents:
     calm = NodeExtents(known=resting, visible=resting, usable=resting, fresh=resting)
     for group in saved.groups:
         if _has_row(group.like):
-            calm = _united(calm, _of_group(group))
+            calm = _united(calm, _of_alike(extent_of(group.runs), _brief(group.like)))
     return calm
 
 
@@ -160,11 +160,6 @@ def _brief(cell: SavedPartition) -> Brief:
         cell.failures > 0,
         cell.published,
     )
-
-
-def _of_group(group: SavedGroup) -> NodeExtents:
-    """Return the states of partitions of which a checkpoint says the same."""
-    return _of_alike(extent_of(group.runs), _brief(group.like))
 
 
 def _of_alike(extent: Extent, brief: Brief) -> NodeExtents:

@@ -170,7 +170,7 @@ def _fell_in_outage(cause: CauseCandidate, evidence: Evidence) -> bool:
 # Evidence downstream of each node, one piece for each effect that distinguishes causes. A cause
 # that no downstream evidence could show isn't carried further.
 
-_Look = tuple[str, str, bool]
+_Look = tuple[Family, str, bool]
 
 
 class SeenBelow:
@@ -188,7 +188,7 @@ class SeenBelow:
             new = {
                 appearance: item
                 for item in evidence
-                if (appearance := _appearance_of(item)) not in known
+                if (appearance := (item.family, item.kind, times_of([item]) > 1)) not in known
             }
             if new:
                 known |= new
@@ -202,10 +202,6 @@ class SeenBelow:
         """Return the evidence at nodes of higher ranks."""
         at = bisect_right(self._ranks, rank)
         return self._from[at] if at < len(self._from) else ()
-
-
-def _appearance_of(evidence: Evidence) -> _Look:
-    return evidence.family, evidence.kind, times_of([evidence]) > 1
 
 
 # A cause may turn out to be of another kind by its effects: if downstream joins lost their

@@ -220,17 +220,14 @@ class _LateSearch:
         by, text = expected_by(node, key, delay), "" if node.expect_by is not None else ", as usual"
         if by is None:
             by, text = missed.get(key), ", when a consumer was due"
-        if key in missed or not self._is_waived(node, key):
+        readers = self._reach.consumers(node.name)
+        if key in missed or not obligations.any_waived(self._tx, readers, key):
             return by, text
         if not self._awaited(node, key):
             return None, text
         if by is None and key in known:
             by = known[key].began_us
         return by, text
-
-    def _is_waived(self, node: Node, key: str) -> bool:
-        """Return whether a consumer's obligation for an interval of a source is waived."""
-        return obligations.any_waived(self._tx, self._reach.consumers(node.name), key)
 
     def _awaited(self, node: Node, key: str) -> bool:
         """Return whether an open obligation, due or not, waits for an interval of a source."""

@@ -37,7 +37,6 @@ from headrace.connect.text_files import (
 )
 from headrace.lake import LakeColumn
 from headrace.lake.types import parse, widens, widens_where_exact
-from headrace.model import ContractColumn
 from headrace.model.texts import marked
 from headrace.runtime.messages import IngestTask
 from headrace.runtime.steps.conversions import conversions
@@ -186,7 +185,10 @@ class Drifting:
     def _expected(self) -> list[Expected]:
         contract = {column.name: column for column in self._task.promised or ()}
         if self.pinned is None:
-            return [self._of_contract(column) for column in contract.values()]
+            return [
+                Expected(name=column.name, names=known_names(column, self._interval))
+                for column in contract.values()
+            ]
         since, until = dict(self.pinned.since), dict(self.pinned.until)
         return [
             Expected(
@@ -199,9 +201,6 @@ class Drifting:
             for name in self.pinned.names
             if name not in self._unagreed
         ]
-
-    def _of_contract(self, column: ContractColumn) -> Expected:
-        return Expected(name=column.name, names=known_names(column, self._interval))
 
     # -- values and formats
 

@@ -33,7 +33,7 @@ from headrace.model.nodes import MaterializationKind
 from headrace.model.partitions import command_line
 from headrace.plan import Compiled
 from headrace.plan.classification import classified_columns
-from headrace.plan.column_limits import ClassifiedLimits, ColumnLimits
+from headrace.plan.column_limits import ClassifiedLimits, ColumnLimits, classified_as_in
 from headrace.plan.compiled import expand_view_names, imported_packages, is_view, view_inputs
 from headrace.plan.earlier_code import Code, EarlierCode
 from headrace.plan.impact import ALL_COLUMNS, Lineage, deciding_edges
@@ -367,7 +367,11 @@ class TaskLookup:
     @cached_property
     def classified(self) -> Mapping[str, frozenset[str]]:
         """Each node's classified columns, and those derived from such, in lower case."""
-        return classified_columns(self.compiled, self._lineage)
+        compiled, production = self.compiled, self._production
+        if production is not None and production.project is not None:
+            project = classified_as_in(production.project, compiled.project, production.nodes)
+            compiled = msgspec.structs.replace(compiled, project=project)
+        return classified_columns(compiled, self._lineage)
 
     @cached_property
     def _lineage(self) -> Lineage:

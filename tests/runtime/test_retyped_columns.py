@@ -6,6 +6,7 @@ other rows.
 
 from __future__ import annotations
 
+import io
 from datetime import date, timedelta
 from typing import Any
 
@@ -13,7 +14,10 @@ import pytest
 from overlay_lab import do, planned
 from runlab import DAYS, Lab, built_once, three_days
 
-from headrace.cli.commands.plans import columns_lost
+from headrace.cli.commands.plans import columns_lost, render_plan
+from headrace.cli.output import CommandOutput
+from headrace.cli.plan_markdown import markdown
+from headrace.cli.terminal import Screen
 from headrace.model import UsageError
 from headrace.project.session import ProjectSession, Silent
 from headrace.services.apply import apply
@@ -156,15 +160,18 @@ def test_a_plan_names_what_a_contract_makes_of_values_that_do_not_fit(lab: Lab) 
     applied(lab)
     assert deliver(DAYS[0], "x", "7", "2025-01-02", "8") == [("n", "published")]
     contract("2.0.0", "BIGINT DATE DATE DOUBLE")
-    (step,) = [
-        step for step in plan(lab.session(), progress=Silent()).steps if step.kind == "retype"
-    ]
+    seen = plan(lab.session(), progress=Silent())
+    (step,) = [step for step in seen.steps if step.kind == "retype"]
     command = f"headrace backfill n --from {DAYS[0]} --to {DAYS[0]} --mode all"
     assert step.detail == (
         "a VARCHAR → BIGINT, b BIGINT → DATE, c VARCHAR → DATE, d BIGINT → DOUBLE: published values"
         " of a and b can't be converted, so each publication is refused until all that is published"
         f" is recomputed: `{command}`"
     )
+    assert command in markdown(seen)
+    page = io.StringIO()
+    render_plan(seen, CommandOutput(Screen(page, no_color=True), None))
+    assert command in " ".join(page.getvalue().split()), "and not cut by a table"
     shown: list[Any] = []
     apply(lab.session(), confirm=lambda response: not shown.append(response), progress=Silent())
     assert command in "".join(step.detail for step in shown[0].steps), "before it is applied"

@@ -57,6 +57,12 @@ def markdown(plan: PlanResponse) -> str:
         "more promise",
     )
     lines += table(
+        "Published columns that get another type",
+        ("node", "columns"),
+        _retyped(plan),
+        "more node",
+    )
+    lines += table(
         "Contracts that other domains read",
         ("contract of", "takes back", "domain", "owner", ""),
         [_agreement(row) for row in plan.agreements],
@@ -154,6 +160,10 @@ def _difference(row: DifferenceRow) -> Sequence[str]:
         ", ".join(rows),
         ", ".join(columns[:COLUMNS_MAX]),
     )
+
+
+def _retyped(plan: PlanResponse) -> list[Sequence[str]]:
+    return [(code(step.node), code(step.detail)) for step in plan.steps if step.kind == "retype"]
 
 
 def _agreement(row: AgreementRow) -> Sequence[str]:

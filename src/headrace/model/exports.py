@@ -253,8 +253,7 @@ def _has_reasons(export: Fields) -> bool:
     if block is None:
         return "clear" not in export
     inner = Fields(block, export.report, tuple(block), what="`clear`")
-    reasons = [inner.text(column) for column in block]
-    return None not in reasons
+    return None not in [inner.text(column) for column in block]
 
 
 def _long_form(block: LocatedMapping) -> LocatedMapping:

@@ -108,8 +108,7 @@ def load_toml(text: str, report: Report) -> LocatedMapping | None:
         )
         return None
     try:
-        document = tomllib.loads(text)
-        return _block(document, (), _lines_of_keys(text), 1, 0)
+        return _block(tomllib.loads(text), (), _lines_of_keys(text), 1, 0)
     except tomllib.TOMLDecodeError as error:
         reason = str(error)
         at = _AT.search(reason)

@@ -348,8 +348,7 @@ def facts_of(data: bytes) -> ModuleFacts:
     If it can't be parsed, the digest is of its bytes, and the error is in `unfollowed`.
     """
     try:
-        tree = parse_python(data)
-        return facts_of_tree(tree)
+        return facts_of_tree(parse_python(data))
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         reason = getattr(error, "msg", None) or "it is nested too deep"
         line = getattr(error, "lineno", None) or 1

@@ -143,8 +143,7 @@ class Retype(Value, tag=PlanStepKind.RETYPE.value):
     def detail(self) -> str:
         """Text for users."""
         columns = ", ".join(f"{name} {was} → {now}" for name, was, now in self.columns)
-        first, last = str(self.range.first), str(self.range.last)
-        range_ = ("--from", first, "--to", last) if self.range.ordered else ()
+        range_ = ("--from", str(self.range.first), "--to", str(self.range.last))
         text = (
             f"published values of {few(self.refused, mark=' and ')} can't be converted, so each"
             " publication is refused until all that is published is recomputed:"

@@ -399,8 +399,7 @@ class Production:
         """
         if not state_exists(root, settings):
             return None
-        store = open_state(root, settings)
-        return cls(store, Folders.of(root, settings))
+        return cls(open_state(root, settings), Folders.of(root, settings))
 
     def close(self) -> None:
         """Close production's state."""

@@ -267,8 +267,7 @@ def _date_shift(asked: _Asked) -> ColumnMask | None:
     by = parameters.get("by")
     if by is None:
         (moved,) = shift([f"{asked.mask.table}.{asked.mask.column}".encode()])
-        days = str(moved)
-        return _guarded(column, _shifted(column, days), column.type)
+        return _guarded(column, _shifted(column, str(moved)), column.type)
     subject = asked.columns.get(by.lower())
     if subject is None:
         return None

@@ -206,8 +206,7 @@ class RestatementCauses:
         return [data for time, data in pairs if time == interval]
 
     def _node(self, name: str) -> Source | Asset | None:
-        project = self._compiled.project
-        return project.source_or_asset(name)
+        return self._compiled.project.source_or_asset(name)
 
     def _fingerprint(self, version: int, name: str) -> str | None:
         """Return a node's code fingerprint in a version; None if unknown."""

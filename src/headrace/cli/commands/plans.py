@@ -70,7 +70,7 @@ STEP_COLUMNS = [
     ColumnLayout("to", least=7, drops=1),
     ColumnLayout("", gives=3, least=12),
 ]
-_IN_OTHER_TABLES = ("weaken", "promote")
+_SAID_ELSEWHERE = ("weaken", "promote", "retype")
 _EFFECT_SIGNS = {"added": "+", "dropped": "-", "type": "~", "meaning": ""}
 
 
@@ -124,6 +124,8 @@ def render_plan(  # complexipy: ignore (a page: a line for each thing there is t
         page.say()
         page.table(STEP_COLUMNS, [_step_row(row) for row in others[:ROWS_SHOWN_MAX]])
     page.rest(len(others) - ROWS_SHOWN_MAX, "more step")
+    for step in (step for step in plan.steps if step.kind == "retype"):
+        page.say(f"{step.node}.{step.detail}", "warn", indent=2)
     for built in plan.built:
         page.say(
             f"{built.environment} has built {built.node}: {plural(built.partitions, 'partition')}"
@@ -253,7 +255,7 @@ def plan_id_text(plan: PlanResponse) -> str:
 
 def _shown_above(plan: PlanResponse, step: StepRow) -> bool:
     """Whether the plan's other tables or lines already show this step."""
-    if step.kind in _IN_OTHER_TABLES:
+    if step.kind in _SAID_ELSEWHERE:
         return True
     if step.kind == "declare":
         return step.node in {change.node for change in plan.changes}

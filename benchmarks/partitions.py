@@ -146,7 +146,7 @@ def requests(folder: Path, count: int) -> list[float]:
                 ["by_carrier"], [], [key], None, None, again=True, reason="a benchmark"
             )
             began = time.perf_counter()
-            work: Any = COMMANDS["run"].do(context, asked, Silent())
+            work: Any = COMMANDS["run"].do(context, asked)
             document: Any = work_until_done(work, handler, Silent())
             if n >= 0:
                 taken.append(1000 * (time.perf_counter() - began))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import os
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -336,21 +336,21 @@ def _render_recomputation(plan: PlanResponse, page: CommandOutput) -> None:
     else:
         low, high = seconds(plan.estimate["low"]), seconds(plan.estimate["high"])
         page.say(f"about {seconds(plan.estimate['seconds'])} ({low} to {high})", indent=2)
-    for text in columns_lost(plan):
+    for text in columns_lost(plan).values():
         page.say(text, "warn", indent=2)
 
 
-def columns_lost(plan: PlanResponse) -> list[str]:
-    """Return what becomes of columns in partitions that nobody recomputes, a sentence for a node.
+def columns_lost(plan: PlanResponse) -> dict[str, str]:
+    """Return node → what becomes of its columns in partitions that nobody recomputes.
 
     A table that has one partition is published anew as a whole.
     """
     parts = {row.node for row in plan.stale if row.from_ != WHOLE}
-    return [
-        text
+    return {
+        row.node: text
         for row in plan.changes
         if row.node in parts and row.partitions_stale and (text := _lost_of(row))
-    ]
+    }
 
 
 def _lost_of(row: ChangeRow) -> str:
@@ -398,7 +398,10 @@ def _money(cost: float | None) -> str:
 
 
 def render_needed_backfills(
-    needed: Sequence[NeededRow], stale: Collection[str], lost: Sequence[str], page: CommandOutput
+    needed: Sequence[NeededRow],
+    stale: Collection[str],
+    lost: Mapping[str, str],
+    page: CommandOutput,
 ) -> None:
     """Print the backfills that a change requires: their commands and what they compute.
 
@@ -406,7 +409,7 @@ def render_needed_backfills(
     that only failed aren't stale; the next tick computes them without a request.
     """
     for row in needed:
-        but = f", but {'; '.join(lost)}" if lost else ""
+        but = "".join(f", but {lost[name]}" for name in row.select if name in lost)
         text = f"readers keep the published values{but}; to recompute what the change made stale:"
         if row.mode != "missing":
             text = "what failed under the code as it was:"

@@ -14,7 +14,7 @@ from legacy_formats import NEEDS_LEGACY
 from runlab import DAYS, Lab, published
 
 from headrace.model.texts import plain
-from headrace.plan.impact import Lineage
+from headrace.plan import impact
 
 HEADER = "order_id,customer,amount,day,note"
 
@@ -349,7 +349,7 @@ def test_who_uses_a_column_is_read_where_it_was_kept(
 
     lab.deliver(DAYS[0], rows(DAYS[0]), HEADER)
     lab.tick()
-    monkeypatch.setattr(Lineage, "_computed", refuse)
+    monkeypatch.setattr(impact, "lines_of", refuse)
     lab.deliver(
         DAYS[1], [row.rpartition(",")[0] for row in rows(DAYS[1])], "order_id,customer,sum,day"
     )

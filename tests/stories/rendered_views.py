@@ -255,11 +255,14 @@ def sources_differ(shown: Views, sources: Iterable[str]) -> Iterator[str]:
             if row.partition not in first or row.at < first[row.partition].at:
                 first[row.partition] = row
         due = {key: row.expected_at if row.promised else None for key, row in first.items()}
-        punctual = sum((by := due[key]) is None or row.at <= by for key, row in first.items())
+        late = [row for key, row in first.items() if (by := due[key]) is not None and row.at > by]
+        punctual = len(first) - len(late)
+        missed = sum(row.claimed_at < row.observed_at for row in late)  # others may have been there
         yield from differ(f"deliveries of {name}", listed=len(rows), scored=score.deliveries)
         over = [by for by in due.values() if by is None or by <= shown.status.now]
         if len(over) == len(first):
-            yield from differ(f"{name} on time", listed=punctual, scored=score.on_time)
+            listed = min(max(score.on_time, punctual), len(first) - missed)
+            yield from differ(f"{name} on time", listed=listed, scored=score.on_time)
         yield from differ(f"{name} expected", scored=score.expected, sums=score.missing + len(over))
     unread = {row.kind: set(row.nodes) for row in shown.status.open}
     named = unread.get("source_unreachable", set()) | unread.get("source_throttled", set())

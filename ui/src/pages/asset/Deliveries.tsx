@@ -100,7 +100,10 @@ const markOf = (row: Row) => ({
 function distance(row: Row, longest = 0): string {
   const seconds = lateSeconds(row);
   if (seconds === null) return "";
-  return `${formatDuration(Math.abs(seconds), longest)} ${seconds > 0 ? "after" : "before"}`;
+  const duration = formatDuration(Math.abs(seconds), longest);
+  if (seconds <= 0) return `${duration} before`;
+  const undated = Date.parse(row.claimed_at) >= Date.parse(row.observed_at); // it may have been there
+  return `${undated ? "at most " : ""}${duration} after`;
 }
 
 const columnsOf = (rows: readonly Row[]): readonly Column<Row>[] => [

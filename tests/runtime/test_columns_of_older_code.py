@@ -6,6 +6,7 @@ A sum over all days lacked the days before a rename, while its consumer was serv
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 import pytest
@@ -52,7 +53,7 @@ def test_a_renamed_column_takes_no_values_away(lab: Lab) -> None:
     assert state == "failed"
     assert error == (
         f"clean@{DAYS[0]} still has `amount` and no `paid`; recompute it first: headrace backfill"
-        f" clean --from {DAYS[0]} --to {DAYS[3]} --reason TEXT"
+        f" clean --from {DAYS[0]} --to {DAYS[3]} --mode all --reason TEXT"
     )
     assert query(lab, "select count(*), sum(amount) from clean") == [(30, 45.0)]
     assert do(lab, planned({"clean": (DAYS[0], DAYS[1])}))[1].state == "failed", "a day would stay"
@@ -113,7 +114,7 @@ def test_readers_of_a_new_column_wait_for_the_days_before_it(lab: Lab) -> None:
     assert text == (
         f"clean@{DAYS[0]} was published before clean had the column `twice`, which this reads;"
         f" recompute it first: headrace backfill clean --from {DAYS[0]} --to {DAYS[2]}"
-        " --reason TEXT"
+        " --mode all --reason TEXT"
     )
     lab.headrace(
         *("backfill", "clean", "--from", DAYS[0], "--to", DAYS[2], "--reason", "x", "--yes")
@@ -134,6 +135,82 @@ def test_a_column_that_a_delivery_brings_is_null_before(lab: Lab) -> None:
     applied(lab)
     lab.tick()
     assert query(lab, "select * from history") == [(1,)]
+
+
+def test_a_column_that_comes_back_is_null_where_it_had_gone(lab: Lab) -> None:
+    """Would catch: equal code before and after, and the days before lose what they had."""
+    lab.sql("history", "select count(*) as n, sum(amount) as total from clean", "")
+    applied(lab)
+    code = (lab.root / "assets/clean.sql").read_text(encoding="utf-8")
+    lab.sql("clean", "select order_id, customer, day from orders")
+    (lab.root / "assets/history.sql").unlink()
+    applied(lab)
+    assert next_day(lab)["clean"][0] == "published"
+    lab.write("assets/clean.sql", code)
+    lab.sql("history", "select count(*) as n, sum(amount) as total from clean", "")
+    applied(lab)
+    error = next_day(lab, DAYS[4])["history"][1]
+    assert error.startswith(f"clean@{DAYS[0]} was published before clean had the column `amount`")
+    lab.headrace(*shlex.split(error.partition(": headrace ")[2]), "--yes")
+    lab.tick()
+    assert query(lab, "select n, total from history") == [(50, 75.0)]
+
+
+def test_a_new_field_of_a_struct_is_a_new_column(lab: Lab) -> None:
+    fields = "select order_id, day, {{'amount': amount{}}} as x from orders"
+    lab.sql("clean", fields.format(""))
+    applied(lab)
+    do(lab, planned({"clean": (DAYS[0], DAYS[2])}))
+    lab.sql("clean", fields.format(", 'twice': 2 * amount"))
+    lab.sql("history", "select sum(x.twice) as total from clean", "")
+    lab.sql("other", "select sum(amount) as total from orders", "")
+    applied(lab)
+    ended = next_day(lab)
+    assert "had the column `x`" in ended["history"][1] and ended["other"][0] == "published"
+
+
+@pytest.mark.parametrize("column", ["amount as paid", "amount, 2 * amount as twice"])
+def test_what_passes_all_columns_on_gets_them_too(lab: Lab, column: str) -> None:
+    """Would catch: `select *` whose table never may get the column that its input got."""
+    lab.sql("through", "select * from clean")
+    lab.sql("again", "select * from through")
+    lab.python(
+        "opaque",
+        "def opaque(context: Context, clean):\n    return clean",
+        partition={"by": "day", "column": "day"},
+    )
+    applied(lab)
+    lab.tick()
+    lab.sql("clean", f"select order_id, customer, {column}, day from orders")
+    applied(lab)
+    ended = next_day(lab)
+    names, error = ("clean", "through", "again", "opaque"), ended["clean"][1]
+    if error:
+        lab.headrace(*shlex.split(error.partition(": headrace ")[2]), "--yes")
+        lab.tick()
+    else:
+        assert [ended[name] for name in names] == [("published", "")] * 4
+    new = column.rpartition(" ")[2]
+    for name in names:
+        assert query(lab, f"select count({new}) > 0 from {name}") == [(True,)], name
+
+
+def test_partitions_by_key_are_recomputed_by_the_command_of_the_error(lab: Lab) -> None:
+    source = "source: shops\nowner: acme\npartition: {key: shop}\nfiles: landing/s_{key}.csv\n"
+    lab.write("sources/shops.yaml", source)
+    for key in ("Ham", "Ulm, A"):
+        lab.write(f"landing/s_{key}.csv", "id,amount\n1,2\n")
+    body = "select $partition_key as shop, id, amount{} from shops"
+    lab.sql("sold", body.format(""), "partition: {key: shop}")
+    applied(lab)
+    lab.tick()
+    lab.sql("sold", body.format(" as paid"), "partition: {key: shop}")
+    applied(lab)
+    lab.write("landing/s_Bonn.csv", "id,amount\n1,2\n")
+    failed = lab.tick().attempts[-1].error
+    assert failed is not None and failed.message.startswith("sold@Ham still has `amount`")
+    lab.headrace(*shlex.split(failed.message.partition(": headrace ")[2]), "--yes")
+    assert query(lab, "select count(*), count(paid) from sold") == [(3, 3)]
 
 
 def test_an_asset_that_reads_its_day_before_has_the_column_there(lab: Lab) -> None:

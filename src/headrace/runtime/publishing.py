@@ -404,7 +404,7 @@ class Batch:
                 outcome.table,
             )
         if outcome.table is not None:
-            if not is_new and isinstance(attempt.prepared.task, IngestTask):
+            if not is_new:
                 self._tasks.lookup.grown(self._tx, attempt.node)
             self._tasks.lookup.forget(attempt.node)
         if outcome.learnt is not None:

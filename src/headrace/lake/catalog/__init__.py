@@ -41,7 +41,6 @@ from headrace.lake.catalog.inventory import (
 from headrace.lake.catalog.reading import (
     FAR,
     FileRow,
-    column_births,
     column_versions,
     exact_as_double,
     files,
@@ -95,7 +94,6 @@ __all__ = [
     "add_indexes",
     "any_lost",
     "check_version",
-    "column_births",
     "column_versions",
     "count_current",
     "count_elsewhere",

@@ -239,20 +239,6 @@ def column_versions(tx: CatalogTransaction, name: str) -> list[tuple[int, tuple[
     return [(snapshot, read_columns(tx, row.id, snapshot)) for (snapshot,) in snapshots]
 
 
-def column_births(tx: CatalogTransaction, name: str) -> dict[str, int]:
-    """Return the table's columns, in lower case, with the snapshot that added each.
-
-    A column that got another type or name was added when its first form was.
-    """
-    row = table_row(tx, name, None)
-    sql = (
-        "SELECT lower(c.column_name), min(p.begin_snapshot) FROM ducklake_column c JOIN"
-        " ducklake_column p ON p.table_id = c.table_id AND p.column_id = c.column_id WHERE"
-        " c.table_id = :table AND c.end_snapshot IS NULL AND c.parent_column IS NULL GROUP BY 1"
-    )
-    return {} if row is None else dict(tx.execute(sql, {"table": row.id}).fetchall())
-
-
 def exact_as_double(tx: CatalogTransaction, name: str) -> tuple[str, ...]:
     """Return the table's BIGINT and UBIGINT columns whose values are all exact as DOUBLE.
 

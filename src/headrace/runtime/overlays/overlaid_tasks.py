@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from headrace.engine import InputData
 from headrace.lake import PARTITION_COLUMN, LakeTable
 from headrace.lake.catalog import table
+from headrace.plan.node_graph import NodeGraph
 from headrace.runtime.applied_versions import AppliedVersion, Production
 from headrace.runtime.messages import ComputeTask, PublishedRows
 from headrace.runtime.overlays.partitions import OverlayPartitions
@@ -82,6 +83,11 @@ class OverlaidLookup(TaskLookup):
             files=(*published.files, *staged.files),
             rows=(staged.rows or 0) + (published.rows or 0),
         )
+
+    def reshaping(self, tx: Transaction, name: str) -> bool:
+        """Whether a node's code changed since its columns were set, or what it reads is staged."""
+        above = NodeGraph(self.compiled, data_only=True).upstream([name]).keys() - {name}
+        return super().reshaping(tx, name) or not above.isdisjoint(self._staged.tables)
 
     def staged_keys(self, name: str) -> Collection[str]:
         """Return the partitions of a node that the backfill has computed."""

@@ -455,6 +455,8 @@ class Promoting:
             [self._made[copy] for copy in copies],
             None if proposed is known else proposed,
         )
+        if known is not None and proposed is not known:
+            self._tasks.lookup.grown(self._tx, node)
         self._tasks.lookup.forget(node)
 
     def _taken_out(self, rows: Sequence[OverlayRow]) -> Iterator[QuarantineRecord]:

@@ -447,7 +447,7 @@ class TaskLookup:
         return was
 
     def grown(self, tx: Transaction, name: str) -> None:
-        """Let downstream tables get new columns too: a source's table has columns that it hadn't.
+        """Let downstream tables get new columns too: a node's table has columns that it hadn't.
 
         Assets with `select *` or opaque code may pass them on.
         """

@@ -7,13 +7,15 @@ column that deliveries bring or lose is no such case: what was delivered before 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import partial
+from itertools import takewhile
 
 import msgspec
 
-from headrace.lake import LakeTable
-from headrace.lake.catalog import FAR, column_births
+from headrace.lake import LakeColumn, LakeTable
+from headrace.lake.catalog import FAR, column_versions
+from headrace.lake.catalog.columns import leaves_of
 from headrace.model import Asset, LakeError, Source
 from headrace.model.errors import shown
 from headrace.model.partitions import command_line, order_of, partition_argument, range_of
@@ -24,7 +26,8 @@ from headrace.plan.node_graph import NodeGraph
 from headrace.runtime.tasks.lookup import TaskLookup, Undeliverable
 from headrace.sql.values import SELF, UNKNOWN
 from headrace.store import Transaction
-from headrace.store.queries import applied_versions, publications
+from headrace.store.queries import applied_versions
+from headrace.store.queries.publications import version_in, versions_of, visible_before
 
 
 class OlderColumns(LakeError):
@@ -63,25 +66,39 @@ def _lacking(
     """
     name, staged = asset.name, set(lookup.staged_keys(asset.name))
     with lookup.state_of(tx, name) as its:
-        births = column_births(its, name)
-        first, columns = min(births.values(), default=FAR), dict.fromkeys(births)
-        if its is tx:  # what isn't in the catalog yet is staged, or to come
-            columns |= dict.fromkeys(_columns(lookup, tx, asset))
-        results = {}
-        for column in columns:
-            birth = births.get(column, FAR)
-            older = _older(its, lookup.compiled, asset, birth) - staged if birth > first else set()
-            if keys is not None and not asset.accumulates:
-                older &= set(keys)
-            if older:
-                results[column] = older
-        return results
+        versions = column_versions(its, name)
+        names = lookup.compiled.nodes[name].column_names or () if its is tx else ()
+        if its is tx and (known := lookup.table(tx, name)) is not None:
+            versions.append((FAR, known.columns))  # what isn't in the catalog yet is staged
+        births = dict.fromkeys(map(str.lower, names), FAR) | _births(versions)
+        first = versions[0][0] if versions else FAR
+        late = {column: birth for column, birth in births.items() if birth > first}
+        results = {
+            column: _older(its, lookup.compiled, asset, birth) - staged
+            for column, birth in late.items()
+        }
+    wanted = None if keys is None or asset.accumulates else set(keys)
+    return {
+        column: lacking
+        for column, older in results.items()
+        if (lacking := older if wanted is None else older & wanted)
+    }
 
 
-def _columns(lookup: TaskLookup, tx: Transaction, asset: Asset) -> Iterator[str]:
-    known = lookup.table(tx, asset.name)
-    yield from (column.name.lower() for column in (known.columns if known is not None else ()))
-    yield from map(str.lower, lookup.compiled.nodes[asset.name].column_names or ())
+def _births(versions: Sequence[tuple[int, Sequence[LakeColumn]]]) -> dict[str, int]:
+    """Return the newest columns, in lower case, with the snapshot that first had all its fields."""
+    held = [(snapshot, _fields(columns)) for snapshot, columns in reversed(versions)]
+    return {
+        column.name.lower(): min(
+            snapshot
+            for snapshot, _ in takewhile(lambda each: _fields([column]) <= each[1], held)  # noqa: B023
+        )
+        for column in (versions[-1][1] if versions else ())
+    }
+
+
+def _fields(columns: Iterable[LakeColumn]) -> set[tuple[object, ...]]:
+    return {(column.id, *path[1:]) for column in columns for _, path, _ in leaves_of(column)}
 
 
 def refuse_lost(tx: Transaction, known: LakeTable, table: LakeTable, keys: Collection[str]) -> None:
@@ -125,7 +142,7 @@ def _older(tx: Transaction, compiled: Compiled, asset: Asset, birth: int = FAR) 
     Code is that of the asset and of those upstream: as applied, if nothing was published in that
     snapshot.
     """
-    if not (before := publications.visible_before(tx, asset.name, birth)):
+    if not (before := visible_before(tx, asset.name, birth)):
         return set()
     code, assets = applied_versions.fingerprints_once(tx), compiled.project.assets
     applied = {name: node.fingerprint for name, node in compiled.nodes.items()}
@@ -135,9 +152,14 @@ def _older(tx: Transaction, compiled: Compiled, asset: Asset, birth: int = FAR) 
         known = code(version) or applied
         return [known.get(name) or known.get(assets[name].renamed_from or "") for name in above]
 
-    then = codes(publications.version_in(tx, asset.name, birth))
-    other = {version for version in {version for _, version in before} if codes(version) != then}
-    return {key for key, version in before if version in other}
+    since = version_in(tx, asset.name, birth) or applied_versions.newest_id(tx)
+    then = codes(since)
+    # a column may go and come back: what counts is that no other code was published in between
+    for version in versions_of(tx, asset.name, since):
+        if codes(version) != then:
+            break
+        since = version
+    return {key for key, version in before if version < since}
 
 
 def _read(lookup: TaskLookup, reader: Source | Asset, name: str) -> set[str]:
@@ -176,8 +198,6 @@ def _order(asset: Asset, key: str) -> str:
 
 def _recompute(asset: Asset, partitions: Collection[str]) -> str:
     """Return what recomputes these partitions, with the command."""
-    again = command_line("run", asset.name, "--partition", min(partitions), "--again")
-    if asset.partition.grain is not None:
-        first, last = range_of(sorted(partitions, key=partial(_order, asset)))
-        again = command_line("backfill", asset.name, "--from", first, "--to", last)
-    return f"recompute it first: {again} --reason TEXT"
+    first, last = range_of(sorted(partitions, key=partial(_order, asset)))
+    span = ("--from", first, "--to", last, "--mode", "all")
+    return f"recompute it first: {command_line('backfill', asset.name, *span)} --reason TEXT"

@@ -13,7 +13,15 @@ from headrace.checks.facts import DriftChange
 from headrace.compiler.lineage import compile_lineage
 from headrace.engine import AttemptScope, InputData
 from headrace.lake import PARTITION_COLUMN, FileRef, LakeColumn, LakeTable, as_other_columns
-from headrace.lake.catalog import files, newest_snapshot, seen, snapshot_exists, state, table
+from headrace.lake.catalog import (
+    column_versions,
+    files,
+    newest_snapshot,
+    seen,
+    snapshot_exists,
+    state,
+    table,
+)
 from headrace.lake.tables import Deletes, MergeRule, MergeState, SnapshotRule
 from headrace.model import (
     Asset,
@@ -330,6 +338,7 @@ class TaskLookup:
         """`cache` is the folder of the lineage that was found when the version was compiled."""
         self._applied, self.code, self._production, self._cache = applied, code, production, cache
         self._tables: dict[str, LakeTable | None] = {}
+        self._columns: dict[str, list[tuple[int, tuple[LakeColumn, ...]]]] = {}
         self._reshaping: set[str] | None = None
         self._packages: dict[tuple[str, ...], tuple[str, ...]] = {}
         """Files that an asset's code begins with → packages that these and their imports need."""
@@ -429,6 +438,7 @@ class TaskLookup:
     def forget(self, name: str) -> None:
         """Drop the cached table, whose columns have changed."""
         self._tables.pop(name, None)
+        self._columns.pop(name, None)
 
     def reshaping(self, tx: Transaction, name: str) -> bool:
         """Whether a node's code changed since its table's columns were last set."""
@@ -467,6 +477,12 @@ class TaskLookup:
         if lake_table is None:
             lake_table = self._tables[name] = table(tx, name)
         return lake_table
+
+    def columns(self, tx: Transaction, name: str) -> Sequence[tuple[int, tuple[LakeColumn, ...]]]:
+        """Return each snapshot that changed a table's columns, with the columns from then on."""
+        if name not in self._columns:
+            self._columns[name] = column_versions(tx, name)
+        return self._columns[name]
 
     def data(
         self, tx: Transaction, name: str, keys: Sequence[str] | None, snapshot: int

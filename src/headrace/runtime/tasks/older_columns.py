@@ -66,10 +66,10 @@ def _lacking(
     """
     name, staged = asset.name, set(lookup.staged_keys(asset.name))
     with lookup.state_of(tx, name) as its:
-        versions = column_versions(its, name)
-        names = lookup.compiled.nodes[name].column_names or () if its is tx else ()
-        if its is tx and (known := lookup.table(tx, name)) is not None:
+        versions = [*lookup.columns(tx, name)] if its is tx else column_versions(its, name)
+        if (known := lookup.table(tx, name)) is not None:
             versions.append((FAR, known.columns))  # what isn't in the catalog yet is staged
+        names = lookup.compiled.nodes[name].column_names or ()
         births = dict.fromkeys(map(str.lower, names), FAR) | _births(versions)
         first = versions[0][0] if versions else FAR
         late = {column: birth for column, birth in births.items() if birth > first}

@@ -165,13 +165,15 @@ def test_columns_may_change_with_the_code(lab: Lab) -> None:
     pipeline(lab)
     lab.orders(DAYS[0])
     lab.tick()
-    lab.sql(
-        "total", "select day, sum(amount) as total, max(amount) as most from clean group by day"
-    )
-    lab.headrace("apply", "--yes")
-    lab.orders(DAYS[1])
-    lab.tick()
-    assert [sorted(r) for r in lab.read("total")] == [["day", "most", "total"]] * 2
+    for place, columns in (
+        (1, "sum(amount) as total"),
+        (2, "sum(amount) as total, max(amount) as most"),
+    ):
+        lab.sql("total", f"select day, {columns} from clean group by day")
+        lab.headrace("apply", "--yes")
+        lab.orders(DAYS[place])
+        lab.tick()
+    assert [sorted(r) for r in lab.read("total")] == [["day", "most", "total"]] * 3
 
 
 def test_run_takes_a_selection_and_a_range(lab: Lab) -> None:

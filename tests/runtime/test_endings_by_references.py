@@ -81,10 +81,7 @@ def test_an_assets_check_ends_by_the_command_at_its_input(lab: Lab) -> None:
     source = lab.root / "sources/orders.yaml"
     source.write_text(source.read_text().partition("checks:")[0])
     front = "partition: {by: day, column: day}\nchecks:\n  - not_null: [place]"
-    query = (
-        "select o.order_id, p.customer as place, o.day from orders o left join places p using"
-        " (customer)"
-    )
+    query = "select o.*, p.customer as place from orders o left join places p using (customer)"
     lab.sql("clean", query, front)
     lab.headrace("apply", "--yes")
     lab.tick()

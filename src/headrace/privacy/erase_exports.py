@@ -67,6 +67,7 @@ class ExportLookup:
         applied = AppliedVersion(0, "", compiled)
         self._root = session.root
         self._tasks = TaskLookup(applied, str(session.root), None, cache)
+        self._tasks.as_written = True
 
     def readers(self, nodes: Iterable[str]) -> Iterator[Consumer]:
         """Yield the consumers whose export reads one of the nodes, directly or by views."""

@@ -328,6 +328,9 @@ class Undeliverable(HeadraceError):
 class TaskLookup:
     """Look-ups for one applied version. Tables are cached; `forget` drops one that has changed."""
 
+    as_written = False
+    """Whether rows are read as they were written, also without a column that was added since."""
+
     def __init__(
         self,
         applied: AppliedVersion,

@@ -44,7 +44,7 @@ def refuse_lacking(
     keys: Collection[str] | None,
 ) -> None:
     """Raise Undeliverable if partitions of an asset (None: all) lack a column that is read."""
-    asset = lookup.project.assets.get(name)
+    asset = None if lookup.as_written else lookup.project.assets.get(name)
     lacking = {} if asset is None else _lacking(lookup, tx, asset, keys)
     if asset is None or not lacking:
         return

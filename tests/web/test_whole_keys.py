@@ -17,6 +17,8 @@ from test_acts import refusal
 import headrace as library
 from headrace.model.errors import UsageError
 from headrace.model.partitions import command_line
+from headrace.plan.backfills import Mode
+from headrace.repairs.backfill_planning import BackfillArguments
 
 NOW = "2025-03-04T08:00"
 KEYS = ["Smith, Co", "Smith", "Co", " Co", "Co ", "A/B", "A", "x@y", "..", "a..b", "-f", "%2F", "="]
@@ -88,6 +90,16 @@ def test_commands_that_act_take_a_key_whole(tmp_path: Path) -> None:
     for option in ("--partition", "--from"):
         words = shlex.split(command_line("run", "a", option, "-f", "--again", "--reason", "-x"))
         assert words[3:] == [f"{option}=-f", "--again", "--reason", "-x"]
+    again = BackfillArguments(["a"], [], "-f", "-f", None, Mode.MISSING.value, "").command
+    assert shlex.split(again) == [
+        "headrace",
+        "backfill",
+        "a",
+        "--from=-f",
+        "--to=-f",
+        "--reason",
+        "TEXT",
+    ]
     (chosen,) = planned["assets"]
     assert (chosen["partitions"], chosen["from"], chosen["to"]) == (1, "Smith, Co", "Smith, Co")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
@@ -13,6 +12,7 @@ from headrace.access.consequences import in_force, of_computation, required
 from headrace.model import Project, UsageError
 from headrace.model.errors import did_you_mean
 from headrace.model.intervals import to_us
+from headrace.model.partitions import command_line
 from headrace.model.policy import Approval
 from headrace.plan import Compiled
 from headrace.plan.backfill_planning import BackfillRequest, plan_backfill
@@ -60,7 +60,7 @@ class BackfillArguments(msgspec.Struct, frozen=True):
     @property
     def command(self) -> str:
         """The command line that runs this backfill."""
-        words = ["headrace", "backfill", *self.select]
+        words = ["backfill", *self.select]
         for option, value in (
             ("--exclude", self.exclude),
             ("--from", [self.first]),
@@ -71,7 +71,7 @@ class BackfillArguments(msgspec.Struct, frozen=True):
         words += ["--mode", self.mode] if self.mode != Mode.MISSING else []
         words += ["--only"] if self.only else []
         words += ["--allow-partial"] if self.allow_partial else []
-        return shlex.join([*words, "--reason", self.reason or "TEXT"])
+        return command_line(*words, "--reason", self.reason or "TEXT")
 
 
 class DraftBackfill(msgspec.Struct, frozen=True):

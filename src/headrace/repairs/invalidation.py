@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -14,6 +13,7 @@ from headrace.ledger.compute_time import (
     monthly_change,
 )
 from headrace.model import Project
+from headrace.model.partitions import command_line
 from headrace.plan import ChangeKind, Compiled
 from headrace.plan import invalidation as planning
 from headrace.plan.backfills import Backfill, Chosen, Mode
@@ -151,14 +151,6 @@ def needed_rows(project: Project, invalidated: Invalidation) -> list[NeededRow]:
 
 
 def _command(item: NeededBackfill) -> str:
-    words = [
-        "headrace",
-        "backfill",
-        *item.nodes,
-        "--from",
-        item.first,
-        "--to",
-        item.last,
-    ]
+    words = ["backfill", *item.nodes, "--from", item.first, "--to", item.last]
     words += ["--mode", item.mode.value] if item.mode is not Mode.MISSING else []
-    return shlex.join([*words, "--reason", "TEXT"])
+    return command_line(*words, "--reason", "TEXT")

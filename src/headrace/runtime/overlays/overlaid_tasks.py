@@ -10,7 +10,6 @@ from msgspec.structs import replace
 from headrace.engine import InputData
 from headrace.lake import PARTITION_COLUMN, LakeTable
 from headrace.lake.catalog import table
-from headrace.plan.node_graph import NodeGraph
 from headrace.runtime.applied_versions import AppliedVersion, Production
 from headrace.runtime.messages import ComputeTask, PublishedRows
 from headrace.runtime.overlays.partitions import OverlayPartitions
@@ -86,7 +85,7 @@ class OverlaidLookup(TaskLookup):
 
     def reshaping(self, tx: Transaction, name: str) -> bool:
         """Whether a node's code changed since its columns were set, or what it reads is staged."""
-        above = NodeGraph(self.compiled, data_only=True).upstream([name]).keys() - {name}
+        above = self.data_graph.upstream([name]).keys() - {name}
         return super().reshaping(tx, name) or not above.isdisjoint(self._staged.tables)
 
     def staged_keys(self, name: str) -> Collection[str]:

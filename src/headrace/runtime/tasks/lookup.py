@@ -404,6 +404,11 @@ class TaskLookup:
         return EarlierCode(Code(self.compiled, lambda: self._lineage), self._graph)
 
     @cached_property
+    def data_graph(self) -> NodeGraph:
+        """What reads what, without what only orders runs."""
+        return NodeGraph(self.compiled, data_only=True)
+
+    @cached_property
     def _graph(self) -> NodeGraph:
         return NodeGraph(self.compiled)
 
@@ -429,10 +434,10 @@ class TaskLookup:
         newest = publications.newest(tx, asset)
         if newest is None:
             return False
-        was = self._fingerprints_in(tx, newest.version).get(asset)
+        was = self.fingerprints_in(tx, newest.version).get(asset)
         return was is not None and was != self.compiled.nodes[asset].fingerprint
 
-    def _fingerprints_in(self, tx: Transaction, version: int) -> dict[str, str]:
+    def fingerprints_in(self, tx: Transaction, version: int) -> dict[str, str]:
         """Return node → fingerprint of its code in an applied version; empty if it isn't stored."""
         if version not in self._fingerprints:
             self._fingerprints[version] = applied_versions.fingerprints(tx, version)
@@ -464,7 +469,7 @@ class TaskLookup:
 
         Assets with `select *` or opaque code may pass them on.
         """
-        below = NodeGraph(self.compiled, data_only=True).downstream([name])
+        below = self.data_graph.downstream([name])
         applied_versions.may_reshape(
             tx, sorted(node for node in below if node in self.compiled.nodes and node != name)
         )

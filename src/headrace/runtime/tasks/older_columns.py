@@ -26,8 +26,14 @@ from headrace.plan.node_graph import NodeGraph
 from headrace.runtime.tasks.lookup import TaskLookup, Undeliverable
 from headrace.sql.values import SELF, UNKNOWN
 from headrace.store import Transaction
-from headrace.store.queries import applied_versions
-from headrace.store.queries.publications import version_in, versions_of, visible_before
+from headrace.store.queries.applied_versions import (
+    CodeOfVersion,
+    fingerprints_once,
+    newest_id,
+    published_versions,
+)
+from headrace.store.queries.applied_versions import compiled as stored_code
+from headrace.store.queries.publications import version_in, visible_before
 
 
 class OlderColumns(LakeError):
@@ -45,44 +51,40 @@ def refuse_lacking(
 ) -> None:
     """Raise Undeliverable if partitions of an asset (None: all) lack a column that is read."""
     asset = None if lookup.as_written else lookup.project.assets.get(name)
-    lacking = {} if asset is None else _lacking(lookup, tx, asset, keys)
-    if asset is None or not lacking:
+    births = {} if asset is None else _late(lookup, tx, name)
+    if asset is None or not births:
         return
     read = _read_of_self(lookup, asset) if reader.name == name else _read(lookup, reader, name)
-    for column, partitions in lacking.items():
-        if not read.isdisjoint((column, ALL_COLUMNS)):
-            raise Undeliverable(
-                f"{partition_argument(name, min(partitions))} was published before {name} had the"
-                f" column {shown(column)}, which this reads; {_recompute(asset, partitions)}"
-            )
+    used = [column for column in births if not read.isdisjoint((column, ALL_COLUMNS))]
+    if not used:
+        return
+    column = max(used, key=births.__getitem__)  # what lacks an earlier one lacks this one, too
+    with lookup.state_of(tx, name) as its:
+        code = partial(lookup.fingerprints_in, tx) if its is tx else fingerprints_once(its)
+        older = _older(its, lookup.compiled, lookup.data_graph, asset, code, births[column])
+    lacking = older - set(lookup.staged_keys(name))
+    if keys is not None and not asset.accumulates:  # whose rows are read together
+        lacking &= set(keys)
+    if lacking:
+        raise Undeliverable(
+            f"{partition_argument(name, min(lacking))} was published before {name} had the column"
+            f" {shown(column)}, which this reads; {_recompute(asset, lacking)}"
+        )
 
 
-def _lacking(
-    lookup: TaskLookup, tx: Transaction, asset: Asset, keys: Collection[str] | None
-) -> dict[str, set[str]]:
-    """Return the columns that partitions lack, in lower case, with these partitions.
+def _late(lookup: TaskLookup, tx: Transaction, name: str) -> dict[str, int]:
+    """Return the columns that a node's table hasn't had from the start, in lower case.
 
-    The rows of a table that accumulates are read together.
+    With the snapshot that added each; FAR for one that isn't in the catalog yet: it is staged, or
+    the applied code returns it.
     """
-    name, staged = asset.name, set(lookup.staged_keys(asset.name))
     with lookup.state_of(tx, name) as its:
         versions = [*lookup.columns(tx, name)] if its is tx else column_versions(its, name)
-        if (known := lookup.table(tx, name)) is not None:
-            versions.append((FAR, known.columns))  # what isn't in the catalog yet is staged
-        names = lookup.compiled.nodes[name].column_names or ()
-        births = dict.fromkeys(map(str.lower, names), FAR) | _births(versions)
-        first = versions[0][0] if versions else FAR
-        late = {column: birth for column, birth in births.items() if birth > first}
-        results = {
-            column: _older(its, lookup.compiled, asset, birth) - staged
-            for column, birth in late.items()
-        }
-    wanted = None if keys is None or asset.accumulates else set(keys)
-    return {
-        column: lacking
-        for column, older in results.items()
-        if (lacking := older if wanted is None else older & wanted)
-    }
+    if (known := lookup.table(tx, name)) is not None:
+        versions.append((FAR, known.columns))
+    names = map(str.lower, lookup.compiled.nodes[name].column_names or ())
+    births = dict.fromkeys(names, FAR) | _births(versions)
+    return {name: birth for name, birth in births.items() if versions and birth > versions[0][0]}
 
 
 def _births(versions: Sequence[tuple[int, Sequence[LakeColumn]]]) -> dict[str, int]:
@@ -111,11 +113,13 @@ def refuse_lost(tx: Transaction, known: LakeTable, table: LakeTable, keys: Colle
     gone, new = [was[each] for each in was.keys() - now], [now[each] for each in now.keys() - was]
     if not gone or not new:
         return
-    applied = applied_versions.compiled(tx, applied_versions.newest_id(tx))
-    compiled = msgspec.msgpack.decode(applied, type=Compiled)
+    compiled = msgspec.msgpack.decode(stored_code(tx, newest_id(tx)), type=Compiled)
     asset = compiled.project.assets.get(table.name)
-    left = set() if asset is None else _left(asset, _older(tx, compiled, asset), keys)
-    if asset is None or not left:
+    if asset is None:
+        return
+    graph, code = NodeGraph(compiled, data_only=True), fingerprints_once(tx)
+    left = _left(asset, _older(tx, compiled, graph, asset, code, FAR), keys)
+    if not left:
         return
     where, what = partition_argument(asset.name, min(left)), _recompute(asset, left | set(keys))
     if asset.partition.whole:
@@ -136,30 +140,31 @@ def _left(asset: Asset, older: set[str], keys: Collection[str]) -> set[str]:
     return {key for key in older if _order(asset, key) < first}
 
 
-def _older(tx: Transaction, compiled: Compiled, asset: Asset, birth: int = FAR) -> set[str]:
+def _older(
+    tx: Transaction,
+    compiled: Compiled,
+    graph: NodeGraph,
+    asset: Asset,
+    code: CodeOfVersion,
+    birth: int,
+) -> set[str]:
     """Return the partitions with rows that other code published before a snapshot than in it.
 
     Code is that of the asset and of those upstream: as applied, if nothing was published in that
-    snapshot.
+    snapshot. `graph` has what passes data on.
     """
-    if not (before := visible_before(tx, asset.name, birth)):
-        return set()
-    code, assets = applied_versions.fingerprints_once(tx), compiled.project.assets
-    applied = {name: node.fingerprint for name, node in compiled.nodes.items()}
-    above = NodeGraph(compiled).upstream([asset.name]).keys() & assets.keys()
+    assets = compiled.project.assets
+    above = graph.upstream([asset.name]).keys() & assets.keys()
 
     def codes(version: int) -> list[str | None]:
-        known = code(version) or applied
+        known = code(version)
         return [known.get(name) or known.get(assets[name].renamed_from or "") for name in above]
 
-    since = version_in(tx, asset.name, birth) or applied_versions.newest_id(tx)
-    then = codes(since)
+    since = version_in(tx, asset.name, birth) or newest_id(tx)
+    then, versions = codes(since), reversed(published_versions(tx, asset.name, past=True))
     # a column may go and come back: what counts is that no other code was published in between
-    for version in versions_of(tx, asset.name, since):
-        if codes(version) != then:
-            break
-        since = version
-    return {key for key, version in before if version < since}
+    other = next((each for each in versions if each < since and codes(each) != then), 0)
+    return {key for key, version in visible_before(tx, asset.name, birth) if version <= other}
 
 
 def _read(lookup: TaskLookup, reader: Source | Asset, name: str) -> set[str]:

@@ -132,12 +132,6 @@ def visible_before(tx: Transaction, node: str, snapshot: int) -> list[tuple[str,
     ).fetchall()
 
 
-def versions_of(tx: Transaction, node: str, before: int) -> list[int]:
-    """Return the versions before one that published a node, visible or not, newest first."""
-    sql = "select distinct version from publication where node = ? and version < ? order by 1 desc"
-    return [row[0] for row in tx.execute(sql, (node, before)).fetchall()]
-
-
 def version_in(tx: Transaction, node: str, snapshot: int) -> int:
     """Return the version that published a node, visible or not, in a snapshot; 0 if none did."""
     sql = "select coalesce(max(version), 0) from publication where node = ? and snapshot = ?"

@@ -93,7 +93,10 @@ def _births(versions: Sequence[tuple[int, Sequence[LakeColumn]]]) -> dict[str, i
     return {
         column.name.lower(): min(
             snapshot
-            for snapshot, _ in takewhile(lambda each: _fields([column]) <= each[1], held)  # noqa: B023
+            for snapshot, _ in takewhile(
+                lambda each: _fields([column]) <= each[1],  # noqa: B023 - used at once
+                held,
+            )
         )
         for column in (versions[-1][1] if versions else ())
     }

@@ -102,7 +102,8 @@ function distance(row: Row, longest = 0): string {
   if (seconds === null) return "";
   const duration = formatDuration(Math.abs(seconds), longest);
   if (seconds <= 0) return `${duration} before`;
-  const undated = Date.parse(row.claimed_at) >= Date.parse(row.observed_at); // it may have been there
+  // without a time of its own it may have been there before it was found
+  const undated = Date.parse(row.claimed_at) >= Date.parse(row.observed_at);
   return `${undated ? "at most " : ""}${duration} after`;
 }
 

@@ -28,7 +28,8 @@ def drawio(flow: FlowResponse) -> str:
         _geometry(0, drawing.height + 16, 620, 44),
         id="legend",
         value=_lines(head(flow)),
-        style="text;html=0;strokeColor=none;fillColor=none;align=left;verticalAlign=top;fontColor=#55606b",
+        style="text;html=0;strokeColor=none;fillColor=none;align=left;verticalAlign=top"
+        ";fontColor=#55606b",
         vertex=1,
         parent=1,
     )

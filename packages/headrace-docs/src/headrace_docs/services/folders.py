@@ -17,8 +17,6 @@ MARK = "headrace-docs.txt"
 """A file of each such folder, which says what may replace it."""
 _AT_CWD, _EXCHANGE = -100, 2
 """AT_FDCWD and RENAME_EXCHANGE of renameat2(2)."""
-
-
 FIRST_PAGE = "index.html"
 """The page that has the time of the newest site."""
 _DATE = re.compile(rf'<p class="{DATED}">.*?</p>'.encode())
@@ -38,8 +36,7 @@ def write_folder(
     """Write files, by path, in place of what the same command wrote.
 
     Readers see the old folder or the new one; files that are equal in both stay the same files.
-    Raise UsageError for a folder that is something else,
-    HeadraceError if it can't be written.
+    Raise UsageError for a folder that is something else, HeadraceError if it can't be written.
     """
     target = Path(os.path.realpath(folder))
     if target == session.root or target in session.root.parents:

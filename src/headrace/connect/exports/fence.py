@@ -32,7 +32,8 @@ def close_to_others(path: Path, epoch: int) -> Iterator[None]:
 
 def epoch_of(path: Path) -> int:
     """Return the epoch of the leader whose exports are allowed; 0 if none has led yet."""
-    return int((path.read_text() if path.exists() else "") or 0)
+    text = path.read_text() if path.exists() else ""
+    return int(text or 0)
 
 
 @contextmanager

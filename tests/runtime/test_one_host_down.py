@@ -40,7 +40,7 @@ def served(folder: Path) -> ThreadingHTTPServer:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("how", ["no answer", "503 of both", "503 of one"])
+@pytest.mark.parametrize("how", ["no answer", "503 of both", "503 of one", "503 in turn"])
 def test_two_sources_of_a_host(tmp_path: Path, how: str) -> None:
     """Would catch: two incidents of one host that is down, because it serves only two sources; two
     sources that fail for themselves taken for one; a consumer of the second that isn't affected;
@@ -72,6 +72,10 @@ def test_two_sources_of_a_host(tmp_path: Path, how: str) -> None:
         Files.refuses = {"north", "south"} if how == "503 of both" else {"north"}
     lab.now += timedelta(days=1)
     lab.tick()
+    if how == "503 in turn":
+        Files.refuses = {"north", "south"}
+        lab.now += timedelta(hours=1)
+        lab.tick()
     lab.now += timedelta(hours=4)
     lab.tick()
     rows = lab.headrace("incidents")

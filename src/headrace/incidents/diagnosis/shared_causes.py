@@ -32,7 +32,8 @@ LATE = (CauseKind.LATE_SOURCE, CauseKind.MISSING_SOURCE)
 _UNANSWERED = re.compile(
     r"no connection|connection (refused|timed out)|no route to host|name or service not known|could"
     r" not resolve"
-    r"|temporary failure in name resolution|(host|network) is (down|unreachable)",
+    r"|temporary failure in name resolution|(host|network) is (down|unreachable)"
+    r"|answers 50[234]\b",
     re.IGNORECASE,
 )
 _PAUSED = ("source_throttled", "throttled_too_long")
@@ -140,7 +141,7 @@ def _of_host(candidate: CauseCandidate) -> bool:
 
 
 def _no_connection(candidate: CauseCandidate) -> bool:
-    """Return whether a host doesn't answer at all, or asked for a pause.
+    """Return whether a host doesn't answer at all, says that it can't, or asked for a pause.
 
     That holds for all its sources, whenever each is observed.
     """

@@ -68,6 +68,15 @@ def test_nobody_approves_their_own_plan(asked: Project, monkeypatch: pytest.Monk
     assert asked.json("approvals")[0]["state"] == "open"
 
 
+def test_the_same_backfill_is_asked_for_once(asked: Project) -> None:
+    """Would catch: a second plan of the same partitions, with a second message to those who decide."""
+    first = ask(asked)
+    assert (second := ask(asked)) == first | {"now": second["now"]}
+    assert [row["id"] for row in asked.json("approvals")] == [first["id"]]
+    asked.text("backfills", "cancel", str(first["id"]), "--reason", "not today")
+    assert ask(asked)["id"] != first["id"]
+
+
 def test_a_plan_that_a_token_asked_for_isnt_approved_by_who_created_the_token(
     asked: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

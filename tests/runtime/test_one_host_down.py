@@ -48,8 +48,7 @@ def test_two_sources_of_a_host(tmp_path: Path, how: str) -> None:
     unreachable", of the second source of that host."""
     lab = Lab(tmp_path / "p")
     (lab.root / "sources/orders.yaml").unlink()
-    folder = lab.root / "served"
-    folder.mkdir()
+    (folder := lab.root / "served").mkdir()
     server = served(folder)
     Files.refuses = set()
     consumers = []
@@ -72,10 +71,7 @@ def test_two_sources_of_a_host(tmp_path: Path, how: str) -> None:
         Files.refuses = {"north", "south"} if how == "503 of both" else {"north"}
     lab.now += timedelta(days=1)
     lab.tick()
-    if how == "503 in turn":
-        Files.refuses = {"north", "south"}
-        lab.now += timedelta(hours=1)
-        lab.tick()
+    Files.refuses |= {"south"} if how == "503 in turn" else set()
     lab.now += timedelta(hours=4)
     lab.tick()
     rows = lab.headrace("incidents")

@@ -42,7 +42,6 @@ def planned_response(
     planned: DraftBackfill,
     arguments: BackfillArguments,
     *,
-    state: str,
     now: datetime,
     clock: str,
 ) -> BackfillResponse:
@@ -57,7 +56,7 @@ def planned_response(
             now=now,
             clock=clock,
         ),
-        state=state,
+        state="planned" if planned.backfill.chosen else "nothing_due",
         by=session.actor,
         bytes_estimate=planned.size or None,
     )

@@ -141,7 +141,6 @@ def _preview(session: ProjectSession, incident: Incident, how: Mending) -> Backf
         session,
         draft_backfill,
         how.build,
-        state="planned",
         now=session.now(),
         clock=session.clock.kind,
     )

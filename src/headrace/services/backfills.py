@@ -16,6 +16,7 @@ from headrace.acts.approval_requests import tell_askers, tell_deciders
 from headrace.acts.command_context import CommandContext
 from headrace.acts.commands import PendingRun, leader_command
 from headrace.model import UnknownName, UsageError
+from headrace.model.policy import EXPIRES_US
 from headrace.model.times import duration
 from headrace.plan import Compiled
 from headrace.plan.backfill_planning import INGESTED
@@ -102,7 +103,6 @@ def backfill(
         session,
         planned,
         arguments,
-        state=_state(planned),
         now=session.now(),
         clock=session.clock.kind,
     )
@@ -127,10 +127,6 @@ def _refuse_if_changed(
     if row is not None:
         refused = msgspec.structs.replace(response, state="refused", refused=row, plan_id=plan_id)
         raise PlanChanged(plan_id or "", row, refused, f"{response.command} --dry-run")
-
-
-def _state(planned: DraftBackfill) -> str:
-    return "planned" if planned.backfill.chosen else "nothing_due"
 
 
 @leader_command("backfill", BackfillResponse)
@@ -166,7 +162,6 @@ def replanned(
         context.session,
         planned,
         arguments,
-        state=_state(planned),
         now=context.now(),
         clock=context.clock.kind,
     )
@@ -222,9 +217,15 @@ def _ahead(context: CommandContext, compiled: Compiled, number: int) -> str:
 def keep(
     context: CommandContext, arguments: BackfillArguments, planned: DraftBackfill, version: int
 ) -> int:
-    """Store a plan before any of it runs, and return its id."""
+    """Store a plan before any of it runs, and return its id.
+
+    The same backfill that waits for its approval already isn't stored again.
+    """
     with context.store.write(context.held.lease.epoch) as tx:
         now = context.clock.mark(tx)
+        for row in backfill_plans.awaiting(tx, now - EXPIRES_US):
+            if planned.approval is not None and content(row) == planned.backfill:
+                return row.id
         number = backfill_plans.add(
             tx,
             state="planned" if planned.approval is None else "awaiting_approval",
@@ -296,8 +297,9 @@ def order(
 def _done(
     context: CommandContext, compiled: Compiled, number: int, result: RunResult
 ) -> BackfillResponse:
-    response = stored_backfill(context, compiled, number)
-    return msgspec.structs.replace(response, notes=list(result.warnings))
+    return msgspec.structs.replace(
+        stored_backfill(context, compiled, number), notes=list(result.warnings)
+    )
 
 
 def stored_backfill(context: CommandContext, compiled: Compiled, number: int) -> BackfillResponse:
@@ -305,16 +307,14 @@ def stored_backfill(context: CommandContext, compiled: Compiled, number: int) ->
     with context.store.read() as tx:
         row = backfill_plans.get(tx, number)
         assert row is not None  # plans are never deleted
-        published = published_of(tx, row)
-    response = stored_response(
-        context.session,
-        row,
-        compiled,
-        now=context.now(),
-        clock=context.clock.kind,
-        published=published,
-    )
-    with context.store.read() as tx:
+        response = stored_response(
+            context.session,
+            row,
+            compiled,
+            now=context.now(),
+            clock=context.clock.kind,
+            published=published_of(tx, row),
+        )
         return with_attempts(tx, compiled.project, response)
 
 

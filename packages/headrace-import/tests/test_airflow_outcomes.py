@@ -159,6 +159,8 @@ NOT_FOLLOWED = [
      "sorts after its day"),
     ("SQLExecuteQueryOperator", "conn_id='mssql'",
      "SET ANSI_NULLS OFF; TRUNCATE TABLE t; INSERT INTO t SELECT a FROM s", "SET ANSI_NULLS"),
+    ("PostgresOperator", "params={'least': 10}",
+     "TRUNCATE t; INSERT INTO t SELECT a FROM s WHERE a > {{ params.least }}", "`a > {{ … }}`"),
     ("PostgresOperator", "hook_params={'options': '-c timezone=Europe/Berlin'}",
      "TRUNCATE t; INSERT INTO t SELECT a FROM s", "hook_params"),
     ("BigQueryInsertJobOperator", ("configuration={'query': {'query': 'SELECT a FROM s',"

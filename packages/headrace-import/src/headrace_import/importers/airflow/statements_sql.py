@@ -29,7 +29,8 @@ class NotCarried(Exception):
 
     def __init__(self, reason: str, todo: str = "", *, person: bool = False) -> None:
         super().__init__(reason)
-        self.reason, self.todo, self.person = reason, todo, person
+        # no token of `sql_text`, which no file of the origin has
+        self.reason, self.todo, self.person = _TOKEN.sub("{{ … }}", reason), todo, person
         self.writes: TableName = ()
         """The table that the statements write, if one is known."""
         self.prepares: Statements | None = None

@@ -278,6 +278,11 @@ DIFFERENT = [
      "the session's time zone"),
     ("postgres", "select n from t where localtimestamp > ts", "LOCALTIMESTAMP"),
     ("postgres", "select n from t where age(ts) is null", "age(ts)"),
+    ("postgres", "select * from t join u using (n, a)", "USING first"),
+    ("postgres", "select * from t, u join t as v using (n)", "USING first"),
+    ("postgres", "select * from t join u using (n) join u as v on v.n = t.n", "USING first"),
+    ("snowflake", "select * from t join u using (n)", "USING first"),
+    ("spark", "select * from u left join t using (j) where t.n > 1", "USING first"),
     ("mysql", "select n from t where b = 'ab'", "`b`"),
     ("mysql", "select b, count(*) as c from t group by b", "`b`"),
     ("mysql", "select case b when 'ab' then 1 else 2 end as x from t", "write CASE WHEN"),
@@ -311,6 +316,13 @@ def test_what_is_not_proven_is_named(dialect: str, query: str, named: str) -> No
     assert any(named.lower() in str(unproven).lower() for unproven in checked.unproven), [
         str(unproven) for unproven in checked.unproven
     ]
+
+
+def test_a_value_whose_type_decides_is_named() -> None:
+    """Would catch: a condition that says nothing (`it uses `) where the value is no column."""
+    query = "select current_date - day as x, grouping(b) as y from t group by rollup (b)"
+    notes = check(parse_statement(query, "postgres"), "postgres", text=query).notes
+    assert notes and not any("it uses )" in note or "it uses ," in note for note in notes), notes
 
 
 @pytest.mark.parametrize("dialect", ["postgres", "spark", "sqlite", "mysql"])

@@ -221,7 +221,8 @@ class _Guard:
         for value in _decisive_values(node):
             if not self.kinds.of(value):
                 columns = [c for c in value.find_all(exp.Column, exp.Star) if not self.kinds.of(c)]
-                names = [column.name for column in columns] or [value.name]
+                names = [column.name or column.sql(self.dialect) for column in columns]
+                names = names or [value.name or value.sql(self.dialect)[:_TEXT_CHARACTERS_MAX]]
                 self.unknown |= dict.fromkeys(names)
 
     def _refuse(self, node: exp.Expr, reason: str) -> None:
@@ -618,6 +619,16 @@ def _within(_guard: _Guard, node: exp.Expr, words: list[str]) -> str:
     return "isn't known to mean the same in DuckDB in this place"
 
 
+def _using(_guard: _Guard, node: exp.Expr, words: list[str]) -> str:
+    """`using`: no `*` of a join by USING; `using one`: all joins are by the same column."""
+    select = node.parent
+    joins = select.args.get("joins") or () if isinstance(select, exp.Select) else ()
+    columns = {tuple(n.name.lower() for n in join.args.get("using") or ()) for join in joins}
+    if columns <= {()} or (words == ["one"] and len(columns) == len(min(columns)) == 1):
+        return ""
+    return "has the columns of USING first in its database, but where the first table has them here"
+
+
 def _condition(_guard: _Guard, node: exp.Expr, _words: list[str]) -> str:
     """`condition`: it only decides about rows; as a value, it is a number in some databases."""
     parent = node.parent
@@ -802,6 +813,7 @@ CONDITIONS: Mapping[str, Callable[[_Guard, exp.Expr, list[str]], str]] = {
     "ordering": _ordering,
     "zone": _zone,
     "single": _one_of_each,
+    "using": _using,
     "condition": _condition,
     "truth": _truth,
     "alike": _alike,

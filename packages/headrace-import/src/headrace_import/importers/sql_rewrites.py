@@ -113,6 +113,19 @@ def _padded(node: exp.Expr, kinds: Kinds) -> exp.Expr:
     return node
 
 
+def _using_first(node: exp.Expr, _kinds: Kinds) -> exp.Expr:
+    """`*` has the column of USING before all others."""
+    select = node.parent
+    joins = select.args.get("joins") or () if isinstance(select, exp.Select) else ()
+    columns = [name for join in joins for name in join.args.get("using") or ()]
+    if select is not None and columns:
+        place = select.expressions.index(node)
+        node.set("except_", [columns[0].copy()])
+        values = select.expressions
+        select.set("expressions", [*values[:place], exp.column(columns[0].copy()), *values[place:]])
+    return node
+
+
 REWRITES: Mapping[str, Callable[[exp.Expr, Kinds], exp.Expr]] = {
     "like": _like,
     "search": _search,
@@ -125,4 +138,5 @@ REWRITES: Mapping[str, Callable[[exp.Expr, Kinds], exp.Expr]] = {
     "joined": _joined,
     "dated": _dated,
     "padded": _padded,
+    "using_first": _using_first,
 }

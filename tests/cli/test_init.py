@@ -54,14 +54,19 @@ def test_from_one_file_without_a_date(tmp_path: Path, call: Call) -> None:
 
 @NEEDS_LEGACY
 def test_a_title_above_the_header_of_a_sheet_is_declared(tmp_path: Path, call: Call) -> None:
-    """Would catch: a table whose columns are called `Report` and `column_2`."""
+    """Would catch: a table whose columns are called `Report` and `column_2`, or XML that `init`
+    refuses with what nobody can declare before there is a project."""
     book = openpyxl.Workbook()
     assert book.active is not None
     for row in (["Report"], [], ["id", "name"], [1, "a"], [2, "b"]):
         book.active.append(row)
     book.save(tmp_path / "bank.xlsx")
-    assert call(tmp_path, "init", "shop", "--from", "bank.xlsx")[0] == 0
+    (tmp_path / "pays.xml").write_text(
+        '<r><at>now</at><pay id="007"><amt>1E5</amt></pay><pay id="2"><amt>7</amt></pay></r>'
+    )
+    assert call(tmp_path, "init", "shop", "--from", "bank.xlsx", "pays.xml")[0] == 0
     assert "excel: {header: 3}" in (tmp_path / "shop/sources/bank.yaml").read_text()
+    assert 'xml: {records: "//pay"}' in (tmp_path / "shop/sources/pays.yaml").read_text()
     assert 'name: "name"\n' in (tmp_path / "shop/contracts/bank.odcs.yaml").read_text()
 
 

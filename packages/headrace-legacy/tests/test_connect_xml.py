@@ -263,11 +263,26 @@ def test_utf16(bench: Workbench) -> None:
     assert taken.rows == [("café",)]
 
 
-def test_a_source_that_names_no_records(bench: Workbench) -> None:
-    """Would catch: a guess."""
-    outcome = bench.take(b"<r><row/></r>", "x.xml")
+@pytest.mark.parametrize(
+    ("document", "name"),
+    [
+        (b"<r><row/></r>", "row"),
+        (b"<r><Pay><id>1</id></Pay><Pay><id>2</id></Pay></r>", "Pay"),
+        (b'<a:r xmlns:a="u"><a:at>now</a:at><a:it n="1"/><a:it n="2"/></a:r>', "it"),
+        (b"<r><o><l><n>1</n></l><l><n>2</n></l></o><o/><x/></r>", "o"),
+        (b"<r><h><at>now</at></h><all><e><id>1</id></e><e><id>2</id></e></all></r>", "e"),
+        (b"<r><one><id>1</id></one></r>", "one"),
+        (b"<r><cut><id>1</id></cut><cut><i", "cut"),
+        ('<r><Größe v="1"/><Größe v="2"/></r>'.encode("utf-16"), "Größe"),
+        (b"<r><v>1</v><v>2</v></r>", "row"),
+    ],
+)
+def test_a_source_that_names_no_records(bench: Workbench, document: bytes, name: str) -> None:
+    """Would catch: a guess, or advice that doesn't fit the file."""
+    outcome = bench.take(document, "x.xml")
     assert isinstance(outcome, UnreadableFile)
     assert outcome.code == "delivery_records"
+    assert f'declare xml: {{records: "//{name}"}}' in outcome.reason
 
 
 @pytest.mark.slow

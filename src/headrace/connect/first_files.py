@@ -50,7 +50,10 @@ _AMOUNT = re.compile(
 _IS_MONEY = re.compile("[$€£¥%)]|[.,].*[.,]|-$")
 """What only amounts have: a currency, %, both separators, or a sign as accountants write it."""
 _DIGITS = "[-+]?[0-9][0-9.,]*"
-_HEADER = re.compile(r"declare (?!csv)(\w+): \{header: (\d+|\[\d+, \d+\])\}")
+_DECLARED = re.compile(
+    r'declare (?!csv)(\w+): \{(header|records): (\d+|\[\d+, \d+\]|"//[\w.-]+")\}'
+)
+"""What the reason of a rejected first delivery says to declare: a sheet's header, XML's records."""
 
 
 def learn(group: FileGroup) -> InferredColumns:
@@ -189,10 +192,10 @@ def _point(amounts: Sequence[re.Match[str]]) -> str:
 # declare. Each is asked once, with the result of reading what those before it declared.
 
 
-def _lower_header(delivery: Result, opened: Opened) -> Options:  # noqa: ARG001
-    """Return the row of a sheet with the names, if a first workbook seems to have one below."""
-    match = _HEADER.search(getattr(delivery, "reason", ""))
-    return {match[1]: {"header": json.loads(match[2])}} if match else {}
+def _in_reason(delivery: Result, opened: Opened) -> Options:  # noqa: ARG001
+    """Return what the format's own reader proposes, such as the row of a sheet with the names."""
+    match = _DECLARED.search(getattr(delivery, "reason", ""))
+    return {match[1]: {match[2]: json.loads(match[3])}} if match else {}
 
 
 def _records(delivery: Result, opened: Opened) -> Options:
@@ -311,7 +314,7 @@ def _lower_names(
     return {kind: {option: declared.get(option, least) + 1}}
 
 
-_PROPOSALS = (_lower_header, _records, _encoding, _lines_above, _decimal_comma)
+_PROPOSALS = (_in_reason, _records, _encoding, _lines_above, _decimal_comma)
 
 
 def _is_csv(opened: Opened) -> bool:

@@ -6,7 +6,9 @@ no record needs them, and they can read files and fill the memory (XXE, billion 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -265,9 +267,10 @@ class Xml(JsonRecordReader):
         """
         path, settings = Path(opened.path), opened.options.get(self.name) or {}
         if "records" not in settings:
+            name = _likely_records(path, "utf-8" if opened.encoding == "utf-16" else None)
             raise CannotRead(
                 "the source doesn't say which elements are records; declare"
-                ' xml: {records: "//row"}',
+                f' xml: {{records: "//{name}"}}',
                 code="delivery_records",
             )
         if not path.stat().st_size:
@@ -359,6 +362,31 @@ def refuse_document_type(path: Path, encoding: str | None) -> None:
             line=parser.CurrentLineNumber,
             code="delivery_doctype",
         )
+
+
+def _likely_records(path: Path, encoding: str | None) -> str:
+    """Return the name of the elements that are likely records, by the begin of a file.
+
+    Those have attributes or elements, and are the most frequent ones of the first level below the
+    root on which such an element comes twice.
+    """
+    parser = expat.ParserCreate(encoding)
+    around: list[str] = []
+    counts, with_parts = Counter[tuple[int, str]](), set[tuple[int, str]]()
+
+    def start(name: str, attributes: dict[str, str]) -> None:
+        with_parts.add((len(around), around[-1] if around else ""))
+        around.append(name.rpartition(":")[2])
+        counts[len(around), around[-1]] += 1
+        if attributes:
+            with_parts.add((len(around), around[-1]))
+
+    parser.StartElementHandler, parser.EndElementHandler = start, lambda _: around.pop()
+    with path.open("rb") as file, suppress(expat.ExpatError, LookupError, ValueError):
+        parser.Parse(file.read(4 * CHUNK_BYTES), False)
+    below = [key for key in with_parts if key[0] > 1]
+    first = min(below, key=lambda key: (counts[key] < 2, key[0], -counts[key]), default=(0, "row"))
+    return first[1]
 
 
 def _records(path: Path, where: str, encoding: str | None = None) -> Iterator[Element]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import datetime as dt
 import io
+import json
 import random
 import re
 from decimal import Decimal
@@ -187,6 +188,22 @@ def test_durations_and_long_numbers_of_polars_are_refused(bench: Workbench) -> N
         pl.DataFrame({"a": values}).write_parquet(file)
         refused = bench.take(file.getvalue(), "x.parquet")
         assert isinstance(refused, UnreadableFile) and message in str(refused)
+
+
+@pytest.mark.parametrize("pandas", [None, b"{", b"[]", b'{"columns": 1}', b"\xff"])
+def test_durations_that_only_pandas_knows_are_refused(
+    bench: Workbench, pandas: bytes | None
+) -> None:
+    """Would catch: durations published as times of the day, such as 36:00, as fastparquet writes
+    them: only pandas's own words in the footer say what they are."""
+    words = {"columns": [{"name": "a", "numpy_type": "timedelta64[us]"}, {"name": None}]}
+    stated = json.dumps(words).encode() if pandas is None else pandas
+    table = pa.table({"a": pa.array([5_400_000_000], pa.time64("us"))})
+    taken = bench.take(write(table.replace_schema_metadata({"pandas": stated})), "x.parquet")
+    if pandas is None:
+        assert isinstance(taken, UnreadableFile) and "column a has durations" in str(taken)
+    else:
+        assert isinstance(taken, Taken) and taken.rows == [(dt.time(1, 30),)]
 
 
 @pytest.mark.parametrize(

@@ -32,13 +32,24 @@ A file's intervals are read by their ends; which of them belong to it is known t
 
 
 def lost_in_file(connection: duckdb.DuckDBPyConnection, path: str) -> tuple[str, str] | None:
-    """Return the first column of a Parquet file that `meanings_lost` yields; None for none."""
+    """Return the first column of a Parquet file that `meanings_lost` yields; None for none.
+
+    fastparquet writes durations as times of the day; what pandas says beside them tells.
+    """
     try:
         row = connection.execute(
             f"SELECT value FROM parquet_kv_metadata({literal(path)}) WHERE key = 'ARROW:schema'"
         ).fetchone()
-        return row and next(meanings_lost(base64.b64decode(row[0]), parquet=True), None)
-    except (duckdb.InvalidInputException, *_DAMAGED):
+        return (
+            row and next(meanings_lost(base64.b64decode(row[0]), parquet=True), None)
+        ) or connection.execute(
+            "SELECT name, 'durations, which Parquet keeps as times of the day' FROM ("
+            'SELECT unnest(from_json(decode(value), \'{"columns": [{"name": "VARCHAR",'
+            ' "numpy_type": "VARCHAR"}]}\').columns, recursive := true)'
+            f" FROM parquet_kv_metadata({literal(path)}) WHERE key = 'pandas')"
+            " WHERE starts_with(numpy_type, 'timedelta64')"
+        ).fetchone()
+    except (duckdb.InvalidInputException, duckdb.ConversionException, *_DAMAGED):
         return None  # no file that can be read, or the types are Parquet's own
 
 

@@ -21,6 +21,7 @@ from modellab import SETTINGS, Load
 from postgres_cluster import Cluster, Database
 
 from headrace.connect.connectors import Unavailable
+from headrace.extension import plain
 from headrace.extension.sources import (
     Access,
     CannotRead,
@@ -296,6 +297,27 @@ def test_types_are_those_of_the_copy(follower: Follower) -> None:
         if name != "id" and not name.startswith("_"):
             assert (value, type(value)) == (copied[name], type(copied[name])), name
     assert (copied["a"], copied["e"], copied["j"]) == (Decimal("1.50"), b"\x00\xff", "ab")
+
+
+def test_a_value_that_cant_be_kept_is_named(follower: Follower) -> None:
+    """Would catch: the first row and a column of Headrace's own blamed for a date of another row,
+    and the advice to write a `query`, which a source with `changes:` doesn't have."""
+    follower.poll()
+    follower.database.execute(
+        "alter table accounts add column born date",
+        "insert into accounts values (3, 1, 'c', '2026-01-02'), (4, 1, 'd', '0044-03-15 BC')",
+    )
+    follower.observe()
+    with pytest.raises(CannotRead) as raised:
+        follower.fetch()
+    assert plain(str(raised.value)) == (
+        "row 2, column born: `0044-03-15 BC` isn't a date or time that can be kept (years 1 to"
+        " 9999); leave the column out of the publication, then write another value into `snapshot:`"
+    )
+    follower.version, follower.declared["snapshot"] = None, "2"
+    follower.observe()
+    with pytest.raises(CannotRead, match=r"row 5, column born"):
+        follower.fetch()
 
 
 def test_only_published_rows_and_columns(follower: Follower) -> None:

@@ -27,12 +27,16 @@ from headrace_databases.pgoutput import (
 )
 
 _NUMERIC = 1700
+WITHOUT_COLUMN = (
+    "leave the column out of the publication, then write another value into `snapshot:`"
+)
+"""How to go on without a column that has a value which can't be kept."""
 OWN_COLUMNS = (
     TextColumn("_op", "c0"),
     TextColumn("_seq", "CAST(c1 AS BIGINT)"),
     TextColumn("_lsn", "CAST(c2 AS BIGINT)"),
     TextColumn("_committed_at", "make_timestamptz(CAST(c3 AS BIGINT))"),
-    TextColumn("_unchanged", "CASE WHEN c4 <> '' THEN c4 END"),
+    TextColumn("_unchanged", "c4"),
 )
 """Columns before those of the table."""
 
@@ -140,7 +144,7 @@ def write_changes(
         if not rows.number:
             write(rows.heartbeat(now_us))
 
-    text_to_parquet(text_columns(columns), target, send)
+    text_to_parquet(text_columns(columns), target, send, WITHOUT_COLUMN)
 
 
 class ChangeRows:
@@ -213,7 +217,7 @@ class ChangeRows:
 
     def _line(self, op: str, row: Row) -> bytes:
         self.number += 1
-        left_out = ",".join(_left_out(row)).encode()
+        left_out = ",".join(_left_out(row)).encode() or None
         cells = [_cell(row.get(name)) for name in self._names]
         head = b'"%s","%d",%s,%s' % (op.encode(), self.number, self._head, _cell(left_out))
         return b",".join([head, *cells]) + b"\n"

@@ -27,6 +27,7 @@ from headrace.extension.sources import (
     unusable,
 )
 from headrace_databases.change_rows import (
+    WITHOUT_COLUMN,
     Span,
     relations_in,
     text_columns,
@@ -179,6 +180,7 @@ def _copy(access: Access, request: Position, target: Path) -> Position:
             text_columns(published.columns),
             target,
             lambda write: replication.copy_table(published, start, access.now_us, write),
+            WITHOUT_COLUMN,
         )
         replication.wait_for_disk(horizon)
     finally:

@@ -25,12 +25,20 @@ def number_in_words(precision: int, scale: int) -> str:
     return f"a number of at most {precision - scale} digits before the point and {scale} after it"
 
 
-def _refusal(row: int, column: str, value: object, holds: str) -> CannotRead:
-    """Return the error for a value, at `row` (from 1) of those read, that its column can't hold."""
+IN_QUERY = "cast it, or leave it out, in a `query`"
+
+
+def _refusal(
+    row: int, column: str, value: object, holds: str, instead: str = IN_QUERY
+) -> CannotRead:
+    """Return the error for a value, at `row` (from 1) of those read, that its column can't hold.
+
+    `instead` says how to do without it.
+    """
     text = f"x'{value.hex()}'" if isinstance(value, bytes) else value
     return CannotRead(
         f"row {row:,}, column {printable(column)}: `{marked(printable(text))}` isn't {holds};"
-        " cast it, or leave it out, in a `query`"
+        f" {instead}"
     )
 
 
@@ -171,13 +179,13 @@ def _converted(column: ValueColumn, values: Sequence[Any]) -> pa.Array:
     kinds = set(map(type, values))
     if _MISTAKEN.get(column.type) in kinds:
         raise TypeError
-    if float in kinds and pa.types.is_integer(column.type) and any(map(_is_fraction, values)):
+    if (
+        float in kinds
+        and pa.types.is_integer(column.type)
+        and any(isinstance(value, float) and not value.is_integer() for value in values)
+    ):
         raise ValueError  # Arrow would cut it off
     return pa.array(values, type=column.type)
-
-
-def _is_fraction(value: Any) -> bool:
-    return isinstance(value, float) and not value.is_integer()
 
 
 def _misfit(
@@ -230,11 +238,14 @@ Send = Callable[[Write], None]
 """A function that sends the whole text with the writer that it receives."""
 
 
-def text_to_parquet(columns: Sequence[TextColumn], target: Path, send: Send) -> None:
+def text_to_parquet(
+    columns: Sequence[TextColumn], target: Path, send: Send, instead: str = IN_QUERY
+) -> None:
     """Convert CSV text to a Parquet file.
 
-    Raises the errors of `send`, and CannotRead for a value that doesn't fit its column's type; no
-    file is left then. To find that value, the text is sent a second time.
+    Raises the errors of `send`, and CannotRead for a value that doesn't fit its column's type, with
+    how to do without it (`instead`); no file is left then. To find that value, the text is sent a
+    second time.
     """
     import duckdb
 
@@ -244,7 +255,9 @@ def text_to_parquet(columns: Sequence[TextColumn], target: Path, send: Send) -> 
             _convert(columns, sent, target)
     except duckdb.Error as error:
         target.unlink(missing_ok=True)
-        raise _first_bad(columns, send) or CannotRead(marked(printable(error, 300))) from None
+        raise _first_bad(columns, send, instead) or CannotRead(
+            marked(printable(error, 300))
+        ) from None
     except BaseException:
         target.unlink(missing_ok=True)
         raise
@@ -266,7 +279,7 @@ def _sent(columns: Sequence[TextColumn], send: Send) -> Iterator[pa.RecordBatchR
             raise sender.error
 
 
-def _first_bad(columns: Sequence[TextColumn], send: Send) -> CannotRead | None:
+def _first_bad(columns: Sequence[TextColumn], send: Send, instead: str) -> CannotRead | None:
     """Return the error for the first row with a bad value."""
     import duckdb
 
@@ -284,7 +297,9 @@ def _first_bad(columns: Sequence[TextColumn], send: Send) -> CannotRead | None:
             if bad:
                 row, at = min(bad)
                 value = batch.column(at)[row].as_py()
-                return _refusal(rows_before + row + 1, columns[at].name, value, columns[at].holds)
+                return _refusal(
+                    rows_before + row + 1, columns[at].name, value, columns[at].holds, instead
+                )
             rows_before += batch.num_rows
     return None
 

@@ -98,6 +98,25 @@ def test_an_apply_says_that_the_next_pass_computes_what_failed(shop: Project) ->
     ]
 
 
+def test_what_a_check_stopped_is_tried_again_with_other_checks(shop: Project) -> None:
+    """Would catch: a rejected partition that stays so once the check that failed is corrected, with
+    nothing due and no incident."""
+    path = shop.root / "assets/orders_clean.sql"
+    before = path.read_text()
+    path.write_text(before.replace("unique: [id]", "unique: [id, amount, customer]"))
+    (step,) = [item for item in shop.json("plan")["steps"] if item["kind"] == "remap"]
+    assert (step["node"], step["from"]) == ("orders_clean", "2025-03-04")
+    assert "what was held, rejected or failed is tried again" in shop.text("plan")
+    shop.text("apply", "--yes", "--now", NOW)
+    assert "orders_clean" in {row["cause"]["node"] for row in shop.json("incidents")}
+    (rejected,) = shop.json("tick", "--now", NOW)["rejected"]
+    assert (rejected["asset"], rejected["partition"]) == ("orders_clean", "2025-03-04")
+    path.write_text(before.replace("checks:\n  - unique: [id]\n", ""))
+    shop.text("apply", "--yes", "--now", NOW)
+    made = shop.json("tick", "--now", NOW)["published"]
+    assert ("orders_clean", "2025-03-04") in {(row["asset"], row["partition"]) for row in made}
+
+
 def test_keys_are_data(shop: Project) -> None:
     """Would catch: a key that becomes a command of its own when the line is pasted."""
     project = ProjectSession.open(shop.root, "prod", None, "tester").project()

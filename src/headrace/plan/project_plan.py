@@ -96,7 +96,7 @@ class PlanFacts(Value):
     renamed_deliveries: Mapping[str, tuple[str, ...]] = {}
     """Source → partitions whose deliveries are re-ingested with other column names."""
     withheld_deliveries: Mapping[str, tuple[str, ...]] = {}
-    """Source → held, rejected or failed partitions whose declaration changed."""
+    """Source or asset → held, rejected or failed partitions whose declaration changed."""
     removed: Mapping[str, PartitionRangeSummary] = {}
     """Node with a new or shortened `retain` → its published partitions that are older."""
     retyped: Mapping[str, tuple[tuple[str, str, str], ...]] = {}

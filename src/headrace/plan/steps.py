@@ -197,14 +197,14 @@ class Repartition(Value, tag=PlanStepKind.REPARTITION.value):
 
 
 class Remap(Value, tag=PlanStepKind.REMAP.value):
-    """Deliveries of a source are re-ingested, because its declaration changed."""
+    """Deliveries are re-ingested, or what checks stopped is tried again: a declaration changed."""
 
     node: str
     keys: tuple[str, ...]
     """The partitions, in order."""
     names: bool = True
-    """Whether column names changed; if not, only held, rejected or failed deliveries are
-    re-ingested."""
+    """Whether column names changed; if not, only held, rejected or failed partitions are tried
+    again."""
 
     @property
     def range(self) -> PartitionRangeSummary:
@@ -219,7 +219,7 @@ class Remap(Value, tag=PlanStepKind.REMAP.value):
         return (
             "deliveries are re-ingested by other names"
             if self.names
-            else "held or failed deliveries are re-ingested"
+            else "what was held, rejected or failed is tried again"
         )
 
     @property

@@ -12,7 +12,7 @@ from headrace.checks.drift import conversion_at, in_force
 from headrace.compiler.project_files import ProjectFiles
 from headrace.lake import LakeTable, catalog
 from headrace.lake.schema import TargetTable
-from headrace.model import ContractColumn, Project, Source
+from headrace.model import Asset, ContractColumn, Project, Source
 from headrace.model.errors import LakeError
 from headrace.model.export_problems import exported
 from headrace.model.nodes import PartitionSpec
@@ -73,34 +73,38 @@ def remapped_partitions(tx: Transaction, before: Project, after: Project) -> dic
 
 
 def withheld_partitions(tx: Transaction, before: Project, after: Project) -> dict[str, list[str]]:
-    """Return source → its held, rejected or failed partitions to retry after a changed declaration.
+    """Return node → its held, rejected or failed partitions to retry after a changed declaration.
 
-    These are the sources whose reading or checks are declared differently than before.
+    These are the nodes whose reading or checks are declared differently than before.
     """
     results: dict[str, list[str]] = {}
-    for name, source in after.sources.items():
-        was = before.sources.get(name)
-        if was is not None and _evaluated_by(before, was) != _evaluated_by(after, source):
-            keys = applied_versions.withheld_keys(tx, name)
-            if keys:
-                results[name] = keys
-    return results
+    for name in (*after.sources, *after.assets):
+        was, node = before.source_or_asset(name), after.source_or_asset(name)
+        if was is None or node is None or type(was) is not type(node):
+            continue
+        if _evaluated_by(before, was) != _evaluated_by(after, node):
+            results[name] = applied_versions.withheld_keys(tx, name)
+    return {name: keys for name, keys in results.items() if keys}
 
 
-def _evaluated_by(project: Project, source: Source) -> Any:
-    """Return everything declared about reading and checking deliveries, except column names."""
-    contract = project.contracts.get(source.contract or source.name)
+def _evaluated_by(project: Project, node: Source | Asset) -> Any:
+    """Return everything declared about reading and checking rows, except column names."""
+    contract = project.contracts.get(node.contract or node.name)
     columns = () if contract is None else contract.columns
     return without_places(
         [
-            source.connector,
             [
                 (column.name, column.type, column.required, column.unique, column.primary_key)
                 for column in columns
             ],
             [] if contract is None else contract.checks,
-            (source.checks, source.on_fail, source.on_anomaly, source.on_drift),
-            (source.expect.rows_min, source.expect.rows_max, source.expect.unchanged),
+            (node.checks, node.on_fail, node.on_anomaly),
+            None
+            if isinstance(node, Asset)
+            else (
+                (node.connector, node.on_drift),
+                (node.expect.rows_min, node.expect.rows_max, node.expect.unchanged),
+            ),
         ]
     )
 

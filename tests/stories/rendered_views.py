@@ -131,8 +131,9 @@ def incidents_differ(shown: Views, sources: Iterable[str]) -> Iterator[str]:
                     f" {affected}"
                 )
     for card in catalog(session, CatalogQuery()).nodes:
-        places = {row.id: {row.cause.node, *row.affected.assets} for row in rows.values()}
-        first = next((name for name, nodes in places.items() if card.name in nodes), None)
+        own = [row.id for row in rows.values() if row.cause.node == card.name]
+        held_by = [row.id for row in rows.values() if card.name in row.affected.assets]
+        first = next(iter(own + held_by), None)
         yield from differ(f"incident of {card.name}", card=card.incident, first=first)
 
 

@@ -25,7 +25,7 @@ class CardRow(NodeRow, frozen=True, kw_only=True):
     """Something of it waits in quarantine."""
     paused: bool
     incident: str | None
-    """The oldest open incident whose cause is here, or that holds it back."""
+    """The oldest open incident whose cause is here, or else the oldest that holds it back."""
     data_through: str | None
     published_at: datetime | None
     verdict: str | None

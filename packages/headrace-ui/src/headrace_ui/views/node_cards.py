@@ -84,7 +84,7 @@ class Cards:
         return name in self._current.paused
 
     def incident(self, name: str) -> str | None:
-        """Return the oldest open incident that affects a node or a consumer.
+        """Return the oldest open incident of a node's own, or else the oldest that affects it.
 
         None if there is none.
         """

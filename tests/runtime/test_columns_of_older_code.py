@@ -6,6 +6,7 @@ A sum over all days lacked the days before a rename, while its consumer was serv
 
 from __future__ import annotations
 
+import json
 import shlex
 from typing import Any
 
@@ -257,3 +258,33 @@ def test_rows_that_a_table_has_collected_keep_their_values(lab: Lab, kind: str, 
             *("backfill", "kept", "--from", DAYS[0], "--to", DAYS[3], "--reason", "x", "--yes")
         )
         assert query(lab, "select count(*), count(paid) from kept") == [(40, 40)]
+
+
+def test_tables_that_a_reader_lacks_together_are_recomputed_together(lab: Lab) -> None:
+    """A backfill of one computes the reader, too, which lacked the other: neither was published."""
+
+    def recompute(error: str) -> None:
+        command = error.partition("first: ")[2].replace("TEXT", "x")
+        assert command.startswith("headrace backfill clean other --from"), error
+        lab.headrace(*shlex.split(command)[1:], "--yes")
+
+    other = "select order_id, {}, day from orders"
+    history = "select sum({}) as a, sum({}) as b from clean join seen using (order_id, day)"
+    lab.sql("other", other.format("amount"), "partition: {by: day, column: day}")
+    lab.sql("seen", "select * from other", "materialize: view")
+    applied(lab)
+    lab.tick()
+    lab.sql("clean", GROWN)
+    lab.sql("other", other.format("3 * amount as t, amount"), "partition: {by: day, column: day}")
+    lab.sql("history", history.format("twice", "t"), "")
+    applied(lab)
+    recompute(next_day(lab)["history"][1])
+    assert query(lab, "select * from history") == [(120.0, 180.0)]
+    lab.sql("clean", RENAMED)
+    lab.sql("other", other.format("amount as p"), "partition: {by: day, column: day}")
+    lab.sql("history", history.format("paid", "p"), "")
+    applied(lab)
+    run = do(lab, planned({"clean": (DAYS[0], DAYS[3]), "history": ("*", "*")}))[1].run_id
+    ((error,),) = lab.rows("select error from attempt where run_id = ? and error != ''", run)
+    recompute(json.loads(error)["message"])
+    assert query(lab, "select * from history") == [(60.0, 60.0)]

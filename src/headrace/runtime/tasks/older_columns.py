@@ -7,7 +7,7 @@ column that deliveries bring or lose is no such case: what was delivered before 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import takewhile
 
@@ -19,6 +19,7 @@ from headrace.lake.catalog.columns import leaves_of
 from headrace.model import Asset, LakeError, Source
 from headrace.model.errors import shown
 from headrace.model.partitions import command_line, order_of, partition_argument, range_of
+from headrace.model.reachability import reachable
 from headrace.plan import Compiled
 from headrace.plan.compiled import is_view
 from headrace.plan.impact import ALL_COLUMNS, lines_of, resolved_query
@@ -50,14 +51,37 @@ def refuse_lacking(
     keys: Collection[str] | None,
 ) -> None:
     """Raise Undeliverable if partitions of an asset (None: all) lack a column that is read."""
+    column, lacking = _lacking(lookup, tx, reader, name, keys)
+    if not lacking:
+        return
+    assets = lookup.project.assets
+    # a backfill of one of them computes the reader as well, which lacks columns of the others
+    together = {
+        each: {*_lacking(lookup, tx, reader, each, keys)[1], *lookup.staged_keys(each)}
+        for each in sorted(lookup.data_graph.upstream([reader.name]).keys() & assets)
+        if assets[each].partition == assets[name].partition
+    }
+    raise Undeliverable(
+        f"{partition_argument(name, min(lacking))} was published before {name} had the column"
+        f" {shown(column)}, which this reads; {_recompute(assets[name], together)}"
+    )
+
+
+def _lacking(
+    lookup: TaskLookup,
+    tx: Transaction,
+    reader: Source | Asset,
+    name: str,
+    keys: Collection[str] | None,
+) -> tuple[str, set[str]]:
+    """Return a column that is read, and which of the partitions (None: all) lack it."""
     asset = None if lookup.as_written else lookup.project.assets.get(name)
     births = {} if asset is None else _late(lookup, tx, name)
     if asset is None or not births:
-        return
+        return "", set()
     read = _read_of_self(lookup, asset) if reader.name == name else _read(lookup, reader, name)
-    used = [column for column in births if not read.isdisjoint((column, ALL_COLUMNS))]
-    if not used:
-        return
+    if not (used := [each for each in births if not read.isdisjoint((each, ALL_COLUMNS))]):
+        return "", set()
     column = max(used, key=births.__getitem__)  # what lacks an earlier one lacks this one, too
     with lookup.state_of(tx, name) as its:
         code = partial(lookup.fingerprints_in, tx) if its is tx else fingerprints_once(its)
@@ -65,11 +89,7 @@ def refuse_lacking(
     lacking = older - set(lookup.staged_keys(name))
     if keys is not None and not asset.accumulates:  # whose rows are read together
         lacking &= set(keys)
-    if lacking:
-        raise Undeliverable(
-            f"{partition_argument(name, min(lacking))} was published before {name} had the column"
-            f" {shown(column)}, which this reads; {_recompute(asset, lacking)}"
-        )
+    return column, lacking
 
 
 def _late(lookup: TaskLookup, tx: Transaction, name: str) -> dict[str, int]:
@@ -82,8 +102,8 @@ def _late(lookup: TaskLookup, tx: Transaction, name: str) -> dict[str, int]:
         versions = [*lookup.columns(tx, name)] if its is tx else column_versions(its, name)
     if (known := lookup.table(tx, name)) is not None:
         versions.append((FAR, known.columns))
-    names = map(str.lower, lookup.compiled.nodes[name].column_names or ())
-    births = dict.fromkeys(names, FAR) | _births(versions)
+    returned = lookup.compiled.nodes[name].column_names or ()
+    births = dict.fromkeys(map(str.lower, returned), FAR) | _births(versions)
     return {name: birth for name, birth in births.items() if versions and birth > versions[0][0]}
 
 
@@ -117,14 +137,15 @@ def refuse_lost(tx: Transaction, known: LakeTable, table: LakeTable, keys: Colle
     if not gone or not new:
         return
     compiled = msgspec.msgpack.decode(stored_code(tx, newest_id(tx)), type=Compiled)
-    asset = compiled.project.assets.get(table.name)
-    if asset is None:
+    if (asset := compiled.project.assets.get(table.name)) is None:
         return
     graph, code = NodeGraph(compiled, data_only=True), fingerprints_once(tx)
-    left = _left(asset, _older(tx, compiled, graph, asset, code, FAR), keys)
-    if not left:
+    if not (left := _left(asset, _older(tx, compiled, graph, asset, code, FAR), keys)):
         return
-    where, what = partition_argument(asset.name, min(left)), _recompute(asset, left | set(keys))
+    where, what = (
+        partition_argument(asset.name, min(left)),
+        _recompute(asset, {asset.name: left | set(keys)}),
+    )
     if asset.partition.whole:
         what = (
             "nothing recomputes the rows that it has collected: return both, or drop the one with"
@@ -177,17 +198,16 @@ def _read(lookup: TaskLookup, reader: Source | Asset, name: str) -> set[str]:
         starts = lookup.project.consumers[reader.name].reads
     if name in starts:
         return {ALL_COLUMNS}
-    readers = [each for start in starts for each in _with_views(lookup.compiled, start)]
+    readers = reachable(
+        starts,
+        lambda each: (
+            spec.node
+            for spec in lookup.compiled.nodes[each].inputs
+            if is_view(lookup.project, spec.node)
+        ),
+    )
     edges = [edge for each in readers for edge in lookup.uses.lines(each).uses]
     return {edge.column.lower() for edge in edges if edge.input == name.lower()}
-
-
-def _with_views(compiled: Compiled, name: str) -> Iterator[str]:
-    """Yield a node and the views that it reads."""
-    yield name
-    for spec in compiled.nodes[name].inputs:
-        if is_view(compiled.project, spec.node):
-            yield from _with_views(compiled, spec.node)
 
 
 def _read_of_self(lookup: TaskLookup, asset: Asset) -> set[str]:
@@ -196,16 +216,20 @@ def _read_of_self(lookup: TaskLookup, asset: Asset) -> set[str]:
     if node.sql is None or node.column_names is None:
         return {ALL_COLUMNS}
     of_self = tuple((column, UNKNOWN) for column in node.column_names)
-    lines = lines_of(resolved_query(lookup.compiled, node, node.sql, of_self))
-    return {edge.column.lower() for edge in lines.uses if edge.input == SELF}
+    resolved = resolved_query(lookup.compiled, node, node.sql, of_self)
+    return {edge.column.lower() for edge in lines_of(resolved).uses if edge.input == SELF}
 
 
 def _order(asset: Asset, key: str) -> str:
     return order_of(key, asset.partition, asset.timezone)
 
 
-def _recompute(asset: Asset, partitions: Collection[str]) -> str:
-    """Return what recomputes these partitions, with the command."""
-    first, last = range_of(sorted(partitions, key=partial(_order, asset)))
-    span = ("--from", first, "--to", last, "--mode", "all")
-    return f"recompute it first: {command_line('backfill', asset.name, *span)} --reason TEXT"
+def _recompute(asset: Asset, together: Mapping[str, Collection[str]]) -> str:
+    """Return what recomputes these partitions of assets, with the command.
+
+    All are partitioned as `asset` is.
+    """
+    keys = {key for partitions in together.values() for key in partitions}
+    first, last = range_of(sorted(keys, key=partial(_order, asset)))
+    names, span = filter(together.get, together), ("--from", first, "--to", last, "--mode", "all")
+    return f"recompute it first: {command_line('backfill', *names, *span)} --reason TEXT"

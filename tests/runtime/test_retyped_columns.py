@@ -297,3 +297,21 @@ def test_an_asset_that_reads_itself_is_retyped_too(lab: Lab) -> None:
     assert query(lab, "select typeof(total), count(*) from highest group by 1") == [
         ["DECIMAL(38,4)", 4]
     ]
+
+
+@pytest.mark.parametrize("field", ["{{'{}': amount}}", "[{{'{}': amount}}]"])
+def test_a_struct_whose_only_field_is_renamed_keeps_its_values(lab: Lab, field: str) -> None:
+    """DuckDB refuses to write such a cast, and the error was `unexpected`, without a way on."""
+    code = "select order_id, amount, {} as x, cast(day as date) as day from orders"
+    lab.sql("clean", code.format(field.format("a")))
+    applied(lab)
+    assert do(lab, planned({"clean": (DAYS[0], DAYS[2])}))[1].state == "succeeded"
+    before = query(lab, "select x::varchar from clean")
+    lab.sql("clean", code.format(field.format("b")))
+    applied(lab)
+    lab.orders(DAYS[3])
+    (error,) = [each.error for each in lab.tick().attempts if each.error]
+    assert error.message.startswith("column `x` of table `clean` is to become STRUCT(b ")
+    assert query(lab, "select x::varchar from clean") == before
+    assert do(lab, planned({"clean": (DAYS[0], DAYS[3])}))[1].state == "succeeded"
+    assert query(lab, "select count(*), count(x) from clean") == [[40, 40]]

@@ -266,11 +266,10 @@ def carried(values: Mapping[int, tuple[str, str]], table: LakeTable) -> list[str
     `values` has an SQL expression and its type by column id. A column without one is NULL. A value
     that would change raises an error (`carried_column`).
     """
-    results = []
-    for number, column in enumerate(table.columns):
-        expression, source = values.get(column.id, ("NULL", "NULL"))
-        results.append(_cast(f"carried-{number}", expression, source, parse(column.type)))
-    return results
+    return [
+        _cast(f"carried-{number}", *values.get(column.id, ("NULL", "NULL")), parse(column.type))
+        for number, column in enumerate(table.columns)
+    ]
 
 
 def _cast(mark: str, value: str, source: str, target: Type) -> str:
@@ -284,12 +283,23 @@ def _cast(mark: str, value: str, source: str, target: Type) -> str:
         return value if changed is None else _checked(mark, changed.format(value), value)
     if _fits(parse(source), target):
         return f"CAST({value} AS {target.text})"
+    if _no_field_in_common(parse(source), target):
+        return _checked(mark, f"{value} IS NOT NULL", f"CAST(NULL AS {target.text})")
     there = f"TRY_CAST({value} AS {target.text})"
     return _checked(mark, f"TRY_CAST({there} AS {source}) IS DISTINCT FROM {value}", there)
 
 
 def _checked(mark: str, lossy: str, value: str) -> str:
     return f"CASE WHEN {lossy} THEN error({literal(f'headrace-{mark}')}) ELSE {value} END"
+
+
+def _no_field_in_common(source: Type, target: Type) -> bool:
+    """Whether DuckDB refuses to write a cast, because a STRUCT in it keeps no field's name."""
+    theirs = {name.lower(): kind for name, kind in target.fields}
+    mine = {name.lower(): kind for name, kind in source.fields}
+    return bool(mine and theirs and mine.keys().isdisjoint(theirs)) or any(
+        _no_field_in_common(mine[name], theirs[name]) for name in mine.keys() & theirs
+    )
 
 
 def _fits(source: Type, target: Type) -> bool:
@@ -317,8 +327,7 @@ def _fits(source: Type, target: Type) -> bool:
 
 def value_mismatch(message: str, table: LakeTable) -> ValueMismatch | None:
     """Return what an error of `cast_columns`, `carried` or `WRITTEN` says; None for others."""
-    match = _LOSSY.fullmatch(message.strip())
-    if match is None:
+    if (match := _LOSSY.fullmatch(message.strip())) is None:
         return None
     length = int(match[4] or 0)
     written, value = (match[5] or "")[:length], (match[5] or "")[length:]

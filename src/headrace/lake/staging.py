@@ -337,8 +337,7 @@ def refused(table: LakeTable) -> Iterator[None]:
     try:
         yield
     except duckdb.Error as error:
-        mismatch = value_mismatch(str(error), table)
-        if mismatch is None:
+        if (mismatch := value_mismatch(str(error), table)) is None:
             raise
         raise mismatch from error
 

@@ -282,6 +282,36 @@ weekly = dg.ScheduleDefinition(job=group, cron_schedule="0 7 * * 1")
     assert response.validate.ok, response.validate.problems
 
 
+def test_what_starts_an_asset_does_not_vanish(tmp_path: Path) -> None:
+    """Would catch: a job of assets that are for a person, or of assets that nobody knows, called
+    carried; and conditions by which Dagster starts an asset, of which nothing is said."""
+    text = """
+import dagster as dg
+
+every = dg.DailyPartitionsDefinition("2024-03-01", hour_offset=2)
+
+@dg.asset(partitions_def=every)
+def late(): ...
+
+@dg.asset(automation_condition=dg.AutomationCondition.on_cron("@hourly"))
+def eager(): ...
+
+@dg.asset(auto_materialize_policy=dg.AutoMaterializePolicy.eager())
+def after(eager): ...
+
+outside = dg.define_asset_job("outside", selection=["late", "eager"])
+unknown = dg.define_asset_job("unknown", selection="*eager")
+known = dg.define_asset_job("known", selection=["eager"])
+"""
+    imported = read_project(project(tmp_path, **{"shop/assets.py": text}))
+    items = {item.id: item for item in imported.items}
+    found = {name: items[name].verdict.value for name in ("outside", "unknown", "known")}
+    assert found == {"outside": "person", "unknown": "person", "known": "carried"}
+    assert "late" in items["outside"].why and "*eager" in items["unknown"].original
+    assert "automation_condition" in str(items["eager"].todo)
+    assert "auto_materialize_policy" in str(items["after"].todo)
+
+
 PURE = """
 import pandas as pd
 import dagster as dg

@@ -60,6 +60,8 @@ if key_format:
 sys.exit(subprocess.call(command, cwd=os.environ["DAGSTER_PROJECT"]))
 '''
 PASSED = ("DAGSTER_PROJECT", "DAGSTER_HOME")
+CONDITIONS = ("automation_condition", "auto_materialize_policy")
+"""Arguments of an asset by which Dagster itself starts it."""
 CONTEXTS = frozenset({"context", "config", "_context", "self"})
 
 
@@ -215,6 +217,8 @@ class _Items:
             task.timezone = partitions.timezone
         task.command = tuple(words)
         task.name = task.id.replace("/", "_")
+        conditions = [name for name in CONDITIONS if item.argument(name) is not None]
+        task.todo += [f"its {name} starts it: write a trigger like it" for name in conditions]
         group = item.file.text(item.argument("group_name"))
         task.tags = (group,) if group else ()
         owners = item.file.known(item.argument("owners"), [])
@@ -335,13 +339,24 @@ class _Items:
             with working_on(job.file.path):
                 called |= self._add_job(job)
         for job in self._project.of("asset_job"):
-            task = self._add(job, job.name)
-            task.verdict, task.why = Verdict.CARRIED, "it only selects assets, which are commands"
+            self._add_asset_job(job)
         for op in self._project.of("op", "graph"):
             if id(op) not in called:
                 self._add(op, op.name).refuse(
                     "no `@job` in the files calls it", "drop it, or call it from a job"
                 )
+
+    def _add_asset_job(self, job: Defined) -> None:
+        task = self._add(job, job.name)
+        task.verdict, task.why = Verdict.CARRIED, "it only selects assets, which are commands"
+        selected = [self._assets[key][1] for key in sorted(self._selected(job))]
+        left = [asset.id for asset in selected if asset.verdict is Verdict.PERSON]
+        if left:
+            task.refuse(f"it selects {', '.join(left)}, for a person", "decide on those first")
+        elif not selected:
+            task.refuse(
+                "which assets it selects isn't written out", "start those with `headrace run`"
+            )
 
     def _add_job(self, job: Defined) -> set[int]:
         task = self._add(job, job.name)

@@ -28,7 +28,8 @@ trade, hospitals and markets send, `headrace-observe` lineage events, traces and
 `headrace-demo` the guided example, `headrace-ui` the web UI and what only its pages ask for,
 `headrace-agents` the tools of agents, `headrace-sso` sign-in at a provider, `headrace-lsp` the
 language server for editors, `headrace-docs` the site about a project, `headrace-python` packages of
-single assets. Nothing here imports them, and all works without them."""
+single assets, `headrace-erase` the erasure of one person's rows. Nothing here imports them, and all
+works without them."""
 
 WAY = [
     (

@@ -28,6 +28,7 @@ IN_PACKAGES = {
     "docs": "headrace-docs",
     "lock": "headrace-python",
     "badge": "headrace-ui",
+    "erase": "headrace-erase",
     **dict.fromkeys(
         (
             *("ab", "bottleneck", "checks challenge", "checks suggest", "classify"),

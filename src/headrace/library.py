@@ -29,6 +29,7 @@ PRODUCTION = "prod"
 IN_PACKAGES = {
     "badge": "headrace-ui",
     "export": "headrace-import",
+    **dict.fromkeys(("erase", "preview_erase"), "headrace-erase"),
     **dict.fromkeys(
         (
             "connections",

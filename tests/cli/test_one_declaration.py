@@ -21,7 +21,6 @@ from headrace.project import parameters
 from headrace.project.parameters import Argument, Option
 
 DECLARED_TWICE = {
-    ("erase", "--dry-run"): "a terminal asks, unless --yes or --dry-run is given",
     ("read", "--as"): "tools of agents have what functions declare, and not this",
     ("sql", "query"): "a terminal may name a file with the query, or standard input",
 }

@@ -35,7 +35,6 @@ from headrace.lake.catalog import small_merges as slices
 from headrace.model import common_fields, for_each, policy
 from headrace.model import times as model_times
 from headrace.model.nodes import Backups, Settings
-from headrace.privacy import erase_places
 from headrace.project import status_facts
 from headrace.runtime import (
     clock_jumps,
@@ -70,6 +69,7 @@ pytest.importorskip("headrace_advisor")
 pytest.importorskip("headrace_agents")
 pytest.importorskip("headrace_cloud")
 pytest.importorskip("headrace_databases")
+pytest.importorskip("headrace_erase")
 pytest.importorskip("headrace_http")
 pytest.importorskip("headrace_import")
 pytest.importorskip("headrace_legacy")
@@ -84,6 +84,7 @@ from headrace_cloud import dask, secret_lookups
 from headrace_databases import following
 from headrace_databases.engines import parquet_files
 from headrace_databases.engines import postgresql as postgresql_source
+from headrace_erase import searched_places
 from headrace_http import client as http_client
 from headrace_http import deliveries as http_deliveries
 from headrace_import.importers.airflow import building as airflow_building
@@ -176,7 +177,7 @@ QUOTED = [
     ),
     (
         "docs/how-to/erase.md",
-        f"overwritten, from {erase_places.LITERAL_CHARACTERS_MIN} characters on",
+        f"overwritten, from {searched_places.LITERAL_CHARACTERS_MIN} characters on",
     ),
     (
         "docs/how-to/erase.md",

@@ -78,7 +78,7 @@ ERASURES = (
     FaultPoint.RETENTION_REWRITTEN,
     FaultPoint.RETENTION_REGISTERED,
 )
-"""Killed in tests/services/test_erase.py."""
+"""Killed in packages/headrace-erase/tests/test_erase.py."""
 ALL = (
     *AT_RUNTIME, *AT_BODY, *AT_FILE, *RENEWAL, *REQUESTS, *MERGING, *SLICES, *COLLECTING,
     *OVERLAYS, *PROMOTING, *BACKUPS, *KEYS, *ERASURES,

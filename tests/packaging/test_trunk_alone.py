@@ -304,6 +304,24 @@ def test_nothing_goes_that_nothing_proves(alone: Alone, tmp_path: Path) -> None:
 
 @pytest.mark.system
 @pytest.mark.long
+def test_nothing_erased_comes_back_by_a_restore(alone: Alone, tmp_path: Path) -> None:
+    """Would catch: a restore that brings erased rows back, because what erases isn't installed; a
+    state that is moved aside before that is said."""
+    shop = tmp_path / "shop"
+    alone.run("-m", "headrace", "init", "shop", folder=tmp_path)
+    alone.run("-m", "headrace", "apply", "--yes", folder=shop)
+    alone.run("-m", "headrace", "db", "backup", "../kept", folder=shop)
+    (shop / ".headrace/erasures.jsonl").write_text('{"subject": "s-1"}\n')
+    restore = ("-m", "headrace", "db", "restore", "../kept", "--force")
+    _, errors = alone.run(*restore, folder=shop, code=3)
+    assert "pip install headrace-erase" in errors
+    assert not [path for path in (shop / ".headrace").iterdir() if "before_" in path.name]
+    (shop / ".headrace/erasures.jsonl").unlink()
+    alone.run(*restore, folder=shop)
+
+
+@pytest.mark.system
+@pytest.mark.long
 def test_a_project_is_validated(alone: Alone, tmp_path: Path) -> None:
     """Would catch: a command that needs a package beside Headrace."""
     shop = tmp_path / "shop"

@@ -18,18 +18,18 @@ from headrace.model.retention import (
 )
 from headrace.plan import Compiled
 from headrace.project.session import ProjectSession
-from headrace.responses.erasures import (
+from headrace.responses.plans import PrunedRow, RemovesRow
+from headrace.responses.retention import (
     HoldRow,
     RebuildableRow,
     RemovedPartitionRow,
     RetentionRow,
 )
-from headrace.responses.plans import PrunedRow, RemovesRow
 from headrace.runtime.pruned_nodes import EVERY_KEY
 from headrace.store import Transaction
-from headrace.store.queries import erasures as stored
 from headrace.store.queries import holds as stored_holds
 from headrace.store.queries import rebuildable as stored_rebuildable
+from headrace.store.queries import removed_rows as stored
 from headrace.store.queries.holds import EVERYTHING, Hold
 
 REMOVED_SHOWN_MAX = 50

@@ -11,7 +11,7 @@ from headrace.responses.base import (
     PublishedCodeRow,
     Response,
 )
-from headrace.responses.erasures import RemovedPartitionRow
+from headrace.responses.retention import RemovedPartitionRow
 from headrace.responses.rows import DataStateRow
 from headrace.responses.runs import LearntRow
 

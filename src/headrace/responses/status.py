@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from headrace.responses.base import RepairRow, Response
-from headrace.responses.erasures import (
+from headrace.responses.retention import (
     HoldRow,
     RebuildableRow,
     RemovedPartitionRow,

@@ -40,7 +40,7 @@ from headrace.runtime.recomputation import returned
 from headrace.scheduler import Graph
 from headrace.sql.values import UNKNOWN
 from headrace.store import Transaction
-from headrace.store.queries import applied_versions, erasures, exceptions, partition_states
+from headrace.store.queries import applied_versions, exceptions, partition_states, removed_rows
 
 # Deliveries affected by a changed mapping of column names: intervals for which a column has another
 # name than before are re-ingested.
@@ -353,7 +353,7 @@ def _removed(
         node = after.project.source_or_asset(item.node) if item.what == RETAIN else None
         first = first_kept(node, now_us) if node is not None else None
         name = former.get(item.node, item.node)
-        old = erasures.published_before(tx, name, first) if first is not None else None
+        old = removed_rows.published_before(tx, name, first) if first is not None else None
         if old is not None:
             results[item.node] = PartitionRangeSummary(
                 first=old.first, last=old.last, partitions=old.partitions

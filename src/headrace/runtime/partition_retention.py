@@ -19,15 +19,15 @@ from headrace.faults import FaultPoint, reached
 from headrace.lake import LakeTable, catalog
 from headrace.lake.catalog import FileMoved
 from headrace.lake.erased_files import ErasableFile, ErasedFile, ErasureScan
-from headrace.runtime import erasures
-from headrace.runtime.erasure_search import erased_files
+from headrace.runtime import removed_rows
 from headrace.runtime.folders import Folders
 from headrace.runtime.garbage import RetentionPolicy
+from headrace.runtime.lake_search import erased_files
 from headrace.runtime.pruned_nodes import EVERY_KEY, expired_nodes
 from headrace.security.audit import Action, Actor, ActorType, AuditEvent, Object, append_all
 from headrace.store import Store, Transaction
 from headrace.store.queries import applied_versions, holds
-from headrace.store.queries import erasures as stored
+from headrace.store.queries import removed_rows as stored
 
 FILES_AT_ONCE_MAX = 100
 """Maximum number of files per transaction, because the leader waits for it."""
@@ -137,7 +137,7 @@ class _NodeRetention:
             try:
                 paths = self._publish(table, scanned)
             except FileMoved:
-                erasures.discard(self._folders, scanned)
+                removed_rows.discard(self._folders, scanned)
                 outdated = True
                 continue
             reached(FaultPoint.RETENTION_REGISTERED)
@@ -152,11 +152,11 @@ class _NodeRetention:
         with self._store.write(self._epoch) as tx:
             listed = {file.id: file for file in catalog.erasable_files(tx, self._node)}
             seen = catalog.newest_file(tx, self._node)
-            lost = erasures.lose_rows(tx, self._node, scanned, listed)
+            lost = removed_rows.lose_rows(tx, self._node, scanned, listed)
             replaced = catalog.replace_files(tx, self._now, table, scanned, seen)
             keys = sorted({key for file in scanned for key in file.matched})
             for key in keys:
-                erasures.forget_values(tx, self._node, key, sys.maxsize)  # no row is left
+                removed_rows.forget_values(tx, self._node, key, sys.maxsize)  # no row is left
             append_all(tx, self._now, self._events(scanned, keys, lost))
         return replaced.paths
 
@@ -173,7 +173,7 @@ class _NodeRetention:
         }
         return [
             self._event({**(facts if number == 0 else {}), "attempts": attempts})
-            for number, attempts in enumerate(erasures.by_attempts(lost))
+            for number, attempts in enumerate(removed_rows.by_attempts(lost))
         ]
 
     def _event(self, facts: dict[str, Any]) -> AuditEvent:

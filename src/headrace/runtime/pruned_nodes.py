@@ -14,7 +14,7 @@ from headrace.runtime.garbage import RetentionPolicy
 from headrace.store import Transaction
 from headrace.store.clock import instant
 from headrace.store.queries import applied_versions
-from headrace.store.queries import erasures as stored
+from headrace.store.queries import removed_rows as stored
 
 EVERY_KEY = "\U0010ffff"
 """Comes after the key of each partition."""

@@ -1,37 +1,21 @@
-"""The key by which erased subjects are recognised, and the ledger of erasures beside the state.
+"""The key by which erased subjects are recognised, and whether any were erased.
 
-Both are files of the data folder, for its owner only. An older state that is restored from a backup
-doesn't know the erasures since: the ledger names them, so that they are done again.
+The key and the ledger of erasures are files of the data folder, for its owner only.
 """
 
 from __future__ import annotations
 
-import os
 import secrets
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import msgspec
-
-from headrace.lake.erased_files import HashKey, token_of
-from headrace.model.erased_rows import ErasedRows
+from headrace.lake.erased_files import HashKey
 from headrace.model.errors import HeadraceError
 from headrace.security.private_files import create_private
 
 KEY_FILE = "erasure.key"
 LEDGER_FILE = "erasures.jsonl"
+"""Names the erasures, which an older state that is restored doesn't know."""
 KEY_BYTES = 32
-SUBJECT_DIGITS = 16
-
-
-class LedgerEntry(msgspec.Struct, frozen=True):
-    """One erasure, as the ledger names it: hashes only."""
-
-    subject: str
-    plan_id: str
-    actor: str
-    reason: str
-    keys: dict[str, tuple[ErasedRows, ...]]
 
 
 def secret(data: Path, *, create: bool = True) -> bytes:
@@ -63,55 +47,9 @@ def hash_key(data: Path) -> HashKey:
     return HashKey.of(secret(data))
 
 
-def subject_token(data: Path, text: str) -> str:
-    """Return the name by which a subject is recorded, for what was typed."""
-    return f"s-{token_of(secret(data), text)[:SUBJECT_DIGITS]}"
-
-
-def append_ledger(data: Path, entry: LedgerEntry) -> None:
-    """Add an erasure to the ledger, durably; do nothing if it is there.
-
-    Raises HeadraceError if the ledger can't be written.
-    """
-    if any(known == entry for known in ledger(data)):
-        return
+def has_erasures(data: Path) -> bool:
+    """Whether the ledger beside the state names an erasure."""
     try:
-        descriptor = os.open(
-            data / LEDGER_FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
-        )
-        with os.fdopen(descriptor, "ab") as file:
-            file.write(msgspec.json.encode(entry) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise HeadraceError(
-            f"the ledger of erasures {data / LEDGER_FILE} can't be written: {error.strerror}",
-            hint="look at the free space and who may write there; nothing was erased",
-        ) from error
-
-
-def ledger(data: Path) -> Iterator[LedgerEntry]:
-    """Yield the erasures of the ledger, oldest first; a torn last line is left out.
-
-    Raises HeadraceError if it can't be read.
-    """
-    try:
-        lines = (data / LEDGER_FILE).read_bytes().splitlines()
+        return (data / LEDGER_FILE).stat().st_size > 0
     except FileNotFoundError:
-        return
-    except OSError as error:
-        raise HeadraceError(
-            f"the ledger of erasures {data / LEDGER_FILE} can't be read: {error.strerror}",
-            hint="look at its permissions",
-        ) from error
-    for line in lines:
-        try:
-            yield msgspec.json.decode(line, type=LedgerEntry)
-        except msgspec.DecodeError:
-            continue
-
-
-def tokens(data: Path, texts: Sequence[str]) -> tuple[str, ...]:
-    """Return the hashes of a value's texts."""
-    key = secret(data)
-    return tuple(sorted({token_of(key, text) for text in texts}))
+        return False

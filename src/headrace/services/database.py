@@ -23,7 +23,7 @@ from headrace.privacy.retention import hold_rows
 from headrace.project.parameters import Argument, Option
 from headrace.project.session import Progress, ProjectSession
 from headrace.responses import Response
-from headrace.responses.erasures import HoldRow, RebuildableRow
+from headrace.responses.retention import HoldRow, RebuildableRow
 from headrace.runtime import backups, clock_jumps
 from headrace.runtime.backups import (
     DATA,

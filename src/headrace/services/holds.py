@@ -13,7 +13,7 @@ from headrace.model.errors import did_you_mean
 from headrace.privacy.retention import hold_row
 from headrace.project.parameters import Argument, Option, RequiredReason
 from headrace.project.session import Progress, ProjectSession
-from headrace.responses.erasures import HoldRow
+from headrace.responses.retention import HoldRow
 from headrace.security.audit import Action, AuditEvent, Object, append
 from headrace.store import Transaction
 from headrace.store.queries import holds as stored

@@ -24,7 +24,7 @@ from headrace.project.read_queries import ReadQuery, note_reads, snapshot_of
 from headrace.project.session import ProjectSession
 from headrace.responses import ColumnRow, ReadResponse
 from headrace.responses.base import encoded
-from headrace.responses.erasures import RemovedPartitionRow
+from headrace.responses.retention import RemovedPartitionRow
 from headrace.responses.rows import DataStateRow
 from headrace.runtime import usage
 from headrace.runtime.tasks.lookup import files_read

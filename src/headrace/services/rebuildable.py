@@ -28,10 +28,10 @@ from headrace.model.plugins import REPEATABILITY, BrokenPlugin, functions
 from headrace.plan.compiled import Compiled
 from headrace.privacy.retention import in_force, rebuildable_rows
 from headrace.project.session import Progress, ProjectSession
-from headrace.responses.erasures import RebuildableRow, RebuildableStepResponse
-from headrace.runtime import erasures
+from headrace.responses.retention import RebuildableRow, RebuildableStepResponse
+from headrace.runtime import removed_rows
 from headrace.runtime.applied_versions import AppliedVersion
-from headrace.runtime.erasure_search import RebuildRequest, erased_files, rebuilt
+from headrace.runtime.lake_search import RebuildRequest, erased_files, rebuilt
 from headrace.runtime.messages import ComputeTask
 from headrace.runtime.tasks import TaskBuilder, Undeliverable
 from headrace.scheduler import AttemptId, Dispatch
@@ -248,7 +248,7 @@ def _remove(
     )
     step: RebuildableStepResponse = _remove_on_leader.perform(session, progress, arguments)
     if not step.removed:
-        erasures.discard(session.folders, rewritten)
+        removed_rows.discard(session.folders, rewritten)
     return step.removed
 
 
@@ -309,7 +309,7 @@ def _remove_rows(
     table = catalog.table(tx, node)
     assert table is not None, "its files were searched"
     listed = {file.id: file for file in catalog.erasable_files(tx, node)}
-    lost = erasures.lose_rows(tx, node, arguments.files, listed)
+    lost = removed_rows.lose_rows(tx, node, arguments.files, listed)
     replaced = catalog.replace_files(tx, now, table, arguments.files, arguments.seen)
     stored.remove(
         tx,
@@ -347,5 +347,5 @@ def _events(
             object=Object("node", arguments.node),
             after={**(facts if number == 0 else {}), "attempts": attempts},
         )
-        for number, attempts in enumerate(erasures.by_attempts(lost))
+        for number, attempts in enumerate(removed_rows.by_attempts(lost))
     ]

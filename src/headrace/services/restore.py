@@ -12,6 +12,7 @@ import os
 import tempfile
 import time
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -24,8 +25,9 @@ from headrace.lake import catalog
 from headrace.lake.files import file_digest
 from headrace.model import HeadraceError, Refused, StoreError, UsageError
 from headrace.model.partitions import command_line
+from headrace.model.plugins import ERASURES, functions
 from headrace.project.parameters import Argument, Option
-from headrace.project.session import ProjectSession, Silent
+from headrace.project.session import Progress, ProjectSession, Silent
 from headrace.runtime import clock_jumps, event_log, maintenance
 from headrace.runtime.backups import (
     DATA,
@@ -42,10 +44,10 @@ from headrace.runtime.backups import (
 from headrace.runtime.folders import Folders
 from headrace.security import state
 from headrace.security.audit import Action, Actor, ActorType, AuditEvent, Object, append
+from headrace.security.erasures import has_erasures
 from headrace.security.secrets import Secrets
 from headrace.security.state import describe_empty_lake, lake_identity, open_state, state_identity
 from headrace.services.database import BackupResponse, describe_backup, kept_folders
-from headrace.services.erase import erase_again
 from headrace.store import Clock, SqliteAddress, Store, portable
 from headrace.store.address import address
 from headrace.store.clock import last_written
@@ -191,8 +193,9 @@ def restore(
 
     `force` moves a usable state aside, `new_state` also the lake's files. Raise UsageError for a
     folder that isn't a backup; Refused for a damaged, newer or another lake's backup, if a state
-    exists (without `force`), and while a leader runs.
+    exists (without `force`), while a leader runs, and if what erases again isn't installed.
     """
+    erase_again = _erasing_again(session.data_folder)
     manifest = read_manifest(folder)
     verify(folder, manifest)
     was = existing_state(session)
@@ -213,7 +216,8 @@ def restore(
     _place_files(folder, manifest, session.folders)
     epoch = max(was.epoch, manifest.epoch) + 1
     _place_state(session, folder, manifest, epoch, lost)
-    erased = erase_again(session.again(session.actor), Silent())
+    restored = session.again(session.actor)
+    erased = [subject for again in erase_again for subject in again(restored, Silent())]
     response = describe_backup(folder, manifest)
     return msgspec.structs.replace(
         response,
@@ -225,6 +229,22 @@ def restore(
         lost_files=lost.files,
         erased_again=tuple(erased),
     )
+
+
+def _erasing_again(data: Path) -> list[Callable[[ProjectSession, Progress], list[str]]]:
+    """Return what erases the rows again that a backup has from before they were erased.
+
+    Raise Refused if rows were erased and the package that does it isn't installed.
+    """
+    if not has_erasures(data):
+        return []
+    erasing = functions(ERASURES)
+    if not erasing:
+        raise Refused(
+            "a restore erases again what was erased since, and what does that isn't installed",
+            hint="pip install headrace-erase",
+        )
+    return erasing
 
 
 class Losses(msgspec.Struct, frozen=True):

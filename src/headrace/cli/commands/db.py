@@ -18,7 +18,7 @@ from headrace.cli.terminal import ColumnLayout, StyledCell, plural
 from headrace.model.errors import UsageError
 from headrace.model.partitions import command_line
 from headrace.project.parameters import Option
-from headrace.responses.erasures import RebuildableRow
+from headrace.responses.retention import RebuildableRow
 from headrace.services.database import (
     BackupResponse,
     CheckResponse,

@@ -17,8 +17,8 @@ from headrace.project.lake_files import CORRECT, moved_now
 from headrace.project.parameters import Option
 from headrace.project.status_facts import WINDOW
 from headrace.responses import ConsumerRow, StatusResponse
-from headrace.responses.erasures import RetentionRow
 from headrace.responses.figures import FIGURES, FigureResponse
+from headrace.responses.retention import RetentionRow
 from headrace.services.status import status
 
 PATHS_SHOWN_MAX = 5

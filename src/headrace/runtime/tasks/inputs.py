@@ -34,12 +34,12 @@ from headrace.runtime.tasks.lookup import TaskLookup, Undeliverable
 from headrace.runtime.tasks.older_columns import refuse_lacking
 from headrace.store import Transaction
 from headrace.store.queries import (
-    erasures,
     exceptions,
     leader_writes,
     publications,
     quality,
     rebuildable,
+    removed_rows,
 )
 
 # Required partitions of each input, and optional inputs that are missing.
@@ -92,7 +92,7 @@ def _refuse_removed(
     node = lookup.project.sources.get(name) or lookup.project.assets[name]
     first = first_kept(node, now)
     old = [key for key in keys if first is not None and key < first]
-    removed = [key for key in old if erasures.is_emptied(tx, name, key)]
+    removed = [key for key in old if removed_rows.is_emptied(tx, name, key)]
     if removed:
         raise Undeliverable(
             f"{name}@{removed[0]} is older than its `retain: {node.retain}`: its rows are removed,"

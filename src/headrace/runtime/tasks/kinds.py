@@ -60,11 +60,11 @@ from headrace.store.queries import (
     applied_versions,
     attempts,
     deliveries,
-    erasures,
     ingestion,
     leader_writes,
     obligations,
     publications,
+    removed_rows,
 )
 
 # The task that ingests deliveries.
@@ -157,7 +157,7 @@ def ingest_task(
         bytes_max=fetched_bytes_max(tx, source, delivery.id),
         now_us=now,
         unreadable=Unreadable(_poisonous(deaths), too_much(tx, source.name, delivery)),
-        erased=erasures.keys_of(tx, source.name),
+        erased=removed_rows.keys_of(tx, source.name),
         exact=exact_as_double(tx, source.name) if schema is not None else (),
         check_data=CheckData(
             references=lookup.references(tx, source.name, snapshot),

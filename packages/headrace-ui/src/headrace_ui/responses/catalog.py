@@ -8,8 +8,8 @@ import msgspec
 
 from headrace.responses.access import RefusedActRow
 from headrace.responses.base import ColumnRow, Response
-from headrace.responses.erasures import HoldRow, RetentionRow
 from headrace.responses.project import NodeRow
+from headrace.responses.retention import HoldRow, RetentionRow
 from headrace.responses.runs import LearntRow
 
 

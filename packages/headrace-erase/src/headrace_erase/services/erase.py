@@ -20,33 +20,49 @@ import msgspec
 import headrace
 from headrace.access.agreements import PLAN_CHANGED, PlanChanged, checked_id
 from headrace.access.consequences import of_act
-from headrace.access.permissions import ADMINISTER, command
 from headrace.acts import commands
 from headrace.connect.exports.fence import epoch_of
+from headrace.extension import (
+    ADMINISTER,
+    Argument,
+    Compiled,
+    Option,
+    Progress,
+    Project,
+    ProjectError,
+    ProjectSession,
+    Refused,
+    RequiredReason,
+    command,
+    command_line,
+)
 from headrace.faults import FaultPoint, reached
 from headrace.lake.erased_files import NUMBER_CHARACTERS_MIN, TEXT_CHARACTERS_MIN
-from headrace.model import LakeError, Project, ProjectError, Refused
-from headrace.model.partitions import command_line
-from headrace.plan.compiled import Compiled
+from headrace.model import LakeError
 from headrace.plan.project_plan import plan_id_of
-from headrace.privacy import erase_exports, erase_places, erase_subject
-from headrace.privacy.erase_declared import with_removed
-from headrace.privacy.erase_places import Keys
-from headrace.privacy.erase_plan import ERASED, KEPT, ErasePlan, erase_plan_of, place_row
-from headrace.project.parameters import Agreed, Argument, Option, Reason, RequiredReason
-from headrace.project.session import Progress, ProjectSession
+from headrace.project.parameters import Agreed, Reason
 from headrace.responses import RefusedRow
-from headrace.responses.erasures import (
+from headrace.runtime import backups
+from headrace.runtime.approval_states import ERASE
+from headrace.runtime.removed_rows import discard
+from headrace.security.audit import rfc3339
+from headrace.security.erasures import hash_key
+from headrace.services.act_approvals import Act, approved
+from headrace.store.clock import instant
+from headrace.store.queries import attempts
+from headrace_erase import exports_again, ledger, searched_places, subjects
+from headrace_erase.declared import with_removed
+from headrace_erase.plan import ERASED, KEPT, ErasePlan, erase_plan_of, place_row
+from headrace_erase.queries import erased_exports
+from headrace_erase.queries import erasures as stored
+from headrace_erase.queries.erased_exports import ErasedExport, NewestExport
+from headrace_erase.responses.erasures import (
     ErasedPlaceRow,
     EraseResponse,
 )
-from headrace.runtime import backups, erasures
-from headrace.runtime.approval_states import ERASE
-from headrace.runtime.erasure_search import ExportWrite, one_process, written_again
-from headrace.security import erasures as ledger
-from headrace.security.audit import rfc3339
-from headrace.services.act_approvals import Act, approved
-from headrace.services.erase_steps import (
+from headrace_erase.search import ExportWrite, one_process, written_again
+from headrace_erase.searched_places import Keys
+from headrace_erase.services.erase_steps import (
     erasure_begin,
     erasure_clean,
     erasure_copies,
@@ -55,10 +71,6 @@ from headrace.services.erase_steps import (
     erasure_table,
     refuse_held,
 )
-from headrace.store.clock import instant
-from headrace.store.queries import attempts, erased_exports
-from headrace.store.queries import erasures as stored
-from headrace.store.queries.erased_exports import ErasedExport, NewestExport
 
 TRIES = 5
 """Maximum number of times that tables and exports are searched again, because one was published."""
@@ -102,7 +114,7 @@ def erase(  # noqa: PLR0913 - as many as the command has options
     plan differs from `plan_id`, and LakeError for files that can't be searched.
     """
     checked_id(plan_id)
-    condition = erase_subject.parsed(where)
+    condition = subjects.parsed(where)
     if session.store is None or session.compiled is None:
         raise ProjectError("nothing is applied yet, so nothing is kept", hint="headrace apply")
     text = (reason or "").strip()
@@ -302,7 +314,7 @@ def _with_earlier(session: ProjectSession, response: EraseResponse, number: int)
     """Return the response with the rows that the same command erased before it was ended."""
     with session.existing_store.read() as tx:
         erasure = stored.get(tx, number)
-        exports = erase_exports.erased_rows(erased_exports.of_erasure(tx, number))
+        exports = exports_again.erased_rows(erased_exports.of_erasure(tx, number))
     assert erasure is not None
     done = {
         (place.node, place.what): place
@@ -358,7 +370,7 @@ def _again(
 ) -> None:
     nodes = tuple(name for name in compiled.order if name in entry.keys)
     sources = tuple(name for name in nodes if name in compiled.project.sources)
-    keys = Keys(entry.keys, ledger.hash_key(session.data_folder))
+    keys = Keys(entry.keys, hash_key(session.data_folder))
     plan = ErasePlan(entry.subject, keys, (), [], nodes, sources)
     step = erasure_begin.perform(
         session, progress, entry.subject, entry.plan_id, entry.reason, dict(entry.keys)
@@ -386,7 +398,7 @@ def _erase_table(
     counted = asset is None or asset.materialize not in STARTED_OVER
     for attempt in range(TRIES):
         with session.existing_store.read() as tx:
-            listed = erase_places.table_files(tx, session.folders, node, keys, rewrite=True)
+            listed = searched_places.table_files(tx, session.folders, node, keys, rewrite=True)
         if listed is None or not (listed.files or listed.loose):
             return
         reached(FaultPoint.ERASURE_REWRITTEN)
@@ -395,7 +407,7 @@ def _erase_table(
         )
         if not step.outdated:
             return
-        erasures.discard(session.folders, listed.files)
+        discard(session.folders, listed.files)
         if attempt == TRIES - 1:
             raise LakeError(
                 f"{node} is published again and again while its files are rewritten",
@@ -409,12 +421,12 @@ def _erase_copies(
     data = session.data_folder
     for node in plan.sources:
         with session.existing_store.read() as tx:
-            copied = erase_places.copies(tx, session.folders, project.sources[node], plan.keys)
+            copied = searched_places.copies(tx, session.folders, project.sources[node], plan.keys)
         if copied.raw:
             paths = tuple(str(Path(path).relative_to(data)) for path in copied.raw)
             erasure_copies.perform(session, progress, number, node, "raw", copied.rows, paths)
     with session.existing_store.read() as tx:
-        held = erase_places.quarantined(tx, session.folders, plan.nodes, plan.keys)
+        held = searched_places.quarantined(tx, session.folders, plan.nodes, plan.keys)
     for item in held:
         if item.rows is not None:
             paths, numbers = (item.path,), (item.number,)
@@ -426,12 +438,12 @@ def _erase_copies(
 def _erase_logs(session: ProjectSession, plan: ErasePlan) -> None:
     names = [place.node for place in plan.places if place.what in ("log", "rows")]
     with session.existing_store.read() as tx:
-        logged = erase_places.logs_with(
+        logged = searched_places.logs_with(
             tx, session.folders, sorted({*names, *plan.nodes}), (*plan.values, *plan.others)
         )
     for paths in logged.values():
         for path in paths:
-            erase_places.cleaned_log(path, plan.values, plan.others)
+            searched_places.cleaned_log(path, plan.values, plan.others)
 
 
 def _clean(session: ProjectSession, plan: ErasePlan, number: int, progress: Progress) -> None:
@@ -466,7 +478,9 @@ def _prove(session: ProjectSession, plan: ErasePlan) -> None:
     """Search everything again. Raise LakeError if a row is left: it was published meanwhile."""
     with session.existing_store.read() as tx:
         for node in plan.nodes:
-            listed = erase_places.table_files(tx, session.folders, node, plan.keys, rewrite=False)
+            listed = searched_places.table_files(
+                tx, session.folders, node, plan.keys, rewrite=False
+            )
             if listed is not None and (listed.files or listed.loose):
                 raise LakeError(
                     f"{node} has rows of the subject again: an attempt that had read them before"
@@ -481,8 +495,8 @@ def _files_left(
     """Return the files and tables that have a value of the keys after all, byte by byte."""
     consumers = compiled.project.consumers
     with session.existing_store.read() as tx:
-        files = erase_places.files_that_still_have(tx, session.folders, consumers, plan.values)
-        tables = erase_places.tables_that_still_have(tx, plan.values)
+        files = searched_places.files_that_still_have(tx, session.folders, consumers, plan.values)
+        tables = searched_places.tables_that_still_have(tx, plan.values)
     why = "has a value of the keys after all, or can't be read: delete it, or the rows in it"
     still = "of the state has a value of the keys after all"
     return [
@@ -578,7 +592,7 @@ def _wait_for_exports(
         with session.existing_store.read() as tx:
             names = {
                 consumer.name
-                for consumer in erase_exports.ExportLookup(session, tx, compiled).readers(nodes)
+                for consumer in exports_again.ExportLookup(session, tx, compiled).readers(nodes)
             }
             early = [
                 attempt
@@ -598,15 +612,15 @@ def _wait_for_exports(
 
 def _waiting_exports(
     session: ProjectSession, compiled: Compiled, nodes: Sequence[str], number: int, since: int
-) -> list[erase_exports.ExportToErase]:
+) -> list[exports_again.ExportToErase]:
     session.clock.now_us()
     with session.existing_store.read() as tx:
-        lookup = erase_exports.ExportLookup(session, tx, compiled)
+        lookup = exports_again.ExportLookup(session, tx, compiled)
         noted = {
             (item.consumer, item.interval): item for item in erased_exports.of_erasure(tx, number)
         }
         return [
-            erase_exports.examined(lookup, consumer, newest)
+            exports_again.examined(lookup, consumer, newest)
             for consumer in lookup.readers(nodes)
             for newest in erased_exports.newest_exports(tx, consumer.name)
             if _is_due(noted.get((consumer.name, newest.interval)), newest, since)
@@ -625,7 +639,7 @@ def _is_due(noted: ErasedExport | None, newest: NewestExport, since: int) -> boo
 
 
 def _rewrite_export(
-    session: ProjectSession, item: erase_exports.ExportToErase, number: int, progress: Progress
+    session: ProjectSession, item: exports_again.ExportToErase, number: int, progress: Progress
 ) -> None:
     manifest, why = _exported_again(session, item)
     reached(FaultPoint.ERASURE_EXPORTED)
@@ -633,11 +647,11 @@ def _rewrite_export(
 
 
 def _exported_again(
-    session: ProjectSession, item: erase_exports.ExportToErase
+    session: ProjectSession, item: exports_again.ExportToErase
 ) -> tuple[tuple[dict[str, Any], ...] | None, str]:
     """Write an export again; return what was written, or why it is kept."""
     if item.task is None:
-        return None, f"{erase_exports.targets_named(item.targets)}: {item.why}"
+        return None, f"{exports_again.targets_named(item.targets)}: {item.why}"
     task, why = item.task, "other leaders take over again and again"
     for _ in range(TRIES):
         task = msgspec.structs.replace(task, erases=epoch_of(session.folders.fence))
@@ -651,6 +665,6 @@ def _exported_again(
         if not answer.fenced:
             why = answer.why
             break
-    again = erase_exports.exports_now(item.consumer, item.interval)
-    named = erase_exports.targets_named(item.targets)
+    again = exports_again.exports_now(item.consumer, item.interval)
+    named = exports_again.targets_named(item.targets)
     return None, f"{named}: {why}; then run the same command again, or {again}"

@@ -10,12 +10,17 @@ import msgspec
 
 from headrace.connect import SourceSchema
 from headrace.connect.raw_files import raw_path
+from headrace.extension import Folders, Source
 from headrace.lake import catalog
 from headrace.lake.erased_files import ErasableFile, ErasedFile, ErasureScan, HashKey
 from headrace.lake.tables import LakeTable
-from headrace.model import Source
 from headrace.model.erased_rows import ErasedRows
-from headrace.runtime.erasure_search import (
+from headrace.runtime.overlays.partitions import staged_paths
+from headrace.store import Transaction
+from headrace.store.queries import ingestion
+from headrace_erase.queries import erased_exports, quoted_texts
+from headrace_erase.queries import erasures as stored
+from headrace_erase.search import (
     BytesSearch,
     FileSearch,
     RawFile,
@@ -25,11 +30,6 @@ from headrace.runtime.erasure_search import (
     files_with,
     raw_rows,
 )
-from headrace.runtime.folders import Folders
-from headrace.runtime.overlays.partitions import staged_paths
-from headrace.store import Transaction
-from headrace.store.queries import erased_exports, ingestion
-from headrace.store.queries import erasures as stored
 
 LITERAL_CHARACTERS_MIN = 4
 """Shorter values aren't searched in text: they occur in numbers and times by chance."""
@@ -176,7 +176,7 @@ def _delivered(  # complexipy: ignore (each place with copies, in order)
 
 def tables_that_still_have(tx: Transaction, values: Sequence[str]) -> list[str]:
     """Return tables of state and catalog with a value that isn't there by chance."""
-    return stored.tables_with(tx, _unmistakable(values))
+    return quoted_texts.tables_with(tx, _unmistakable(values))
 
 
 class QuarantinedFile(msgspec.Struct, frozen=True):

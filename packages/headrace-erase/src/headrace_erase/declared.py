@@ -8,11 +8,11 @@ from typing import TypeVar
 import msgspec
 from msgspec.structs import replace
 
+from headrace.extension import Compiled
 from headrace.lake import catalog
-from headrace.plan.compiled import Compiled
 from headrace.store import Transaction
 from headrace.store.queries import applied_versions
-from headrace.store.queries import erasures as stored
+from headrace_erase.queries import erasures as stored
 
 T = TypeVar("T")
 

@@ -1,20 +1,24 @@
-"""`headrace erase` and `hold`: erase a subject's rows; forbid that data is removed."""
+"""`headrace erase`: erase a subject's rows, after the places were shown."""
 
 from __future__ import annotations
 
-from headrace.cli.agreement import DryRun, Yes, ask_agreement, refusal_as_json
-from headrace.cli.declared_commands import CommandGroup, ServiceCommand, terminal_command
-from headrace.cli.invocation import Invocation
-from headrace.cli.output import CommandOutput
-from headrace.cli.terminal import ColumnLayout, StyledCell
-from headrace.model.errors import Refused
-from headrace.responses.erasures import ErasedPlaceRow, EraseResponse, HoldRow
-
-# `headrace erase SUBJECT --where KEYS`
+from headrace.cli.agreement import DryRun, ask_agreement, refusal_as_json
+from headrace.extension import (
+    ColumnLayout,
+    CommandOutput,
+    Invocation,
+    Refused,
+    StyledCell,
+    Yes,
+    terminal_command,
+)
+from headrace_erase.responses.erasures import ErasedPlaceRow, EraseResponse
 
 
 @terminal_command(
-    "erase:erase", group="act", summary="erase a person's rows everywhere, with a certificate"
+    "headrace_erase.services.erase:erase",
+    group="act",
+    summary="erase a person's rows everywhere, with a certificate",
 )
 def erase_command(
     invocation: Invocation,
@@ -32,7 +36,7 @@ def erase_command(
     The subject is recorded by a keyed hash only, and its rows are left out of later deliveries. The
     certificate names each place.
     """
-    from headrace.services import erase
+    from headrace_erase.services import erase
 
     def agreed(response: EraseResponse) -> bool:
         return ask_agreement(
@@ -69,6 +73,8 @@ _COLUMNS = [
     ColumnLayout("", least=6),
     ColumnLayout("why", gives=3, least=20),
 ]
+
+
 _STYLES = {"erased": "good", "kept": "warn"}
 
 
@@ -112,79 +118,3 @@ def _render_erase(response: EraseResponse, page: CommandOutput) -> None:
             "warn",
         )
     page.next(f"headrace erase … --plan {response.plan_id} --reason TEXT")
-
-
-# `headrace hold [NODE|--all|release]`
-
-
-def _name(row: HoldRow) -> str:
-    return "everything" if row.node == "*" else row.node
-
-
-def _render_hold(row: HoldRow, page: CommandOutput) -> None:
-    if row.released_at is None:
-        page.say(f"✓ {_name(row)} is under a legal hold: {row.reason}", "good")
-    else:
-        page.say(f"✓ the legal hold of {_name(row)} is released: {row.release_reason}", "good")
-    page.next("headrace hold")
-
-
-def _render_holds(rows: list[HoldRow], page: CommandOutput) -> None:
-    if not rows:
-        page.say("nothing is under a legal hold")
-        page.next("headrace hold NODE --reason TEXT")
-        return
-    columns = [
-        ColumnLayout("node", gives=1, least=10),
-        ColumnLayout("since"),
-        ColumnLayout("by"),
-        ColumnLayout("why", gives=2, least=12),
-        ColumnLayout("released", gives=1, least=8),
-    ]
-    cells: list[list[str | StyledCell]] = [
-        [
-            StyledCell(_name(row), "bold"),
-            page.times.time_text(row.since),
-            row.by,
-            row.reason,
-            ""
-            if row.released_at is None
-            else f"{page.times.time_text(row.released_at)} by {row.released_by}",
-        ]
-        for row in rows
-    ]
-    page.table(columns, cells)
-    in_force = any(row.released_at is None for row in rows)
-    page.next(f"headrace hold {'release ' if in_force else ''}NODE --reason TEXT")
-
-
-@terminal_command("holds:hold", list="holds:holds")
-def _hold(
-    invocation: Invocation, node: str | None = None, all_: bool = False, reason: str | None = None
-) -> int:
-    """Forbid that `erase` and `retain:` remove data of a node, until the hold is released.
-
-    Without a node, list the holds.
-    """
-    from headrace.services import holds
-
-    if node is None and not all_ and reason is None:
-        invocation.show(holds.holds(invocation.session), _render_holds)
-        return 0
-    response = holds.hold(
-        invocation.session, node, all_=all_, reason=reason or "", progress=invocation.progress()
-    )
-    invocation.show(response, _render_hold)
-    return 0
-
-
-hold_command = CommandGroup(
-    _hold.description,
-    {
-        "list": ServiceCommand("holds:holds", _render_holds),
-        "release": ServiceCommand("holds:release", _render_hold),
-    },
-    _hold,
-    group="act",
-    summary="forbid that data is erased or retired; list and release holds",
-)

@@ -1,32 +1,26 @@
-"""Searches of the lake, raw copies and quarantine for rows, in a separate process.
+"""Searches of the lake, raw copies and quarantine for rows of a subject, in a separate process.
 
-The process (`runtime.erasure_process`) is separate because a process with the state database open
+The process (`headrace_erase.process`) is separate because a process with the state database open
 loads no DuckDB. Where rows are searched, a request has hashes of a subject's keys and no value.
 """
 
 from __future__ import annotations
 
 import contextlib
-import subprocess
-import sys
-import threading
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
-from typing import Any, BinaryIO, TypeVar, cast
+from typing import Any, TypeVar
 
 import msgspec
 
-from headrace.compiler.frames import receive, send
 from headrace.connect import SourceSchema
+from headrace.extension import ExportTask, Folders, Source
 from headrace.lake.erased_files import ErasedFile, ErasureScan, HashKey
-from headrace.model import LakeError, Source
 from headrace.model.erased_rows import ErasedRows
-from headrace.runtime.folders import Folders
-from headrace.runtime.messages import ComputeTask, ExportTask
+from headrace.runtime.lake_search import LakeProcess, TableSearch
 
-PROCESS = "headrace.runtime.erasure_process"
+PROCESS = "headrace_erase.process"
 """Module of the process: it loads DuckDB, which this one must not."""
-SECONDS_MAX = 3_600
 
 
 class RawFile(msgspec.Struct, frozen=True):
@@ -56,12 +50,6 @@ class FileSearch(msgspec.Struct, frozen=True, tag="file"):
     key: HashKey
     rewrite: bool
     temporary: str
-
-
-class TableSearch(msgspec.Struct, frozen=True, tag="table"):
-    """The files of a table of the lake."""
-
-    scan: ErasureScan
 
 
 class CastRequest(msgspec.Struct, frozen=True, tag="cast"):
@@ -95,22 +83,6 @@ class RewrittenExport(msgspec.Struct, frozen=True):
     """Whether another leader took over meanwhile, so that it can be tried again."""
 
 
-class RebuildRequest(msgspec.Struct, frozen=True, tag="rebuild"):
-    """A partition to compute again, to see whether it gives the same rows."""
-
-    task: ComputeTask
-    folders: Folders
-    threads: int
-
-
-class RebuiltPartition(msgspec.Struct, frozen=True):
-    """The hash and number of the rows that a partition gives; None and why, if it gives none."""
-
-    content_hash: str | None
-    rows: int = 0
-    why: str = ""
-
-
 class FileRows(msgspec.Struct, frozen=True):
     """Rows of the subject in one file: None if it can't be read."""
 
@@ -120,9 +92,7 @@ class FileRows(msgspec.Struct, frozen=True):
     """Texts in these rows of a stored delivery."""
 
 
-Request = (
-    RawSearch | FileSearch | TableSearch | CastRequest | BytesSearch | ExportWrite | RebuildRequest
-)
+Request = RawSearch | FileSearch | TableSearch | CastRequest | BytesSearch | ExportWrite
 R = TypeVar("R")
 
 
@@ -146,11 +116,6 @@ def written_again(request: ExportWrite) -> RewrittenExport:
     return _asked(request, RewrittenExport)
 
 
-def rebuilt(request: RebuildRequest) -> RebuiltPartition:
-    """Compute a partition, and publish nothing. Raises LakeError without an answer."""
-    return _asked(request, RebuiltPartition)
-
-
 def files_with(search: BytesSearch) -> tuple[str, ...]:
     """Return the files that have one of the texts, or can't be read. Raises LakeError."""
     return _asked(search, tuple[str, ...]) if search.paths and search.texts else ()
@@ -161,50 +126,7 @@ def cast_texts(values: Sequence[str], types: Sequence[str]) -> dict[str, list[st
     return _asked(CastRequest(tuple(values), tuple(types)), dict[str, list[str]])
 
 
-DONE, FAILED = b"\0", b"\1"
-"""First byte of an answer: the result follows, or an error in words."""
-
-
-class _Searcher:
-    """A process that answers requests, started for the first one; close it."""
-
-    def __init__(self) -> None:
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def ask(self, request: Request) -> bytes:
-        """Return the result of a request. Raise LakeError for an error, or without an answer."""
-        process = self._process = self._process or subprocess.Popen(
-            [sys.executable, "-P", "-m", PROCESS],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
-        timer = threading.Timer(SECONDS_MAX, process.kill)
-        timer.start()
-        answer: bytes | None = None
-        try:
-            with contextlib.suppress(BrokenPipeError):
-                send(cast("BinaryIO", process.stdin), msgspec.msgpack.encode(request))
-                answer = receive(cast("BinaryIO", process.stdout))
-        finally:
-            timer.cancel()
-            if answer is None:  # it has ended, or this process was interrupted
-                process.kill()
-        if answer is None:
-            self.close()  # the next request starts another
-            raise LakeError(f"the search of the lake ended with exit code {process.returncode}")
-        if answer.startswith(FAILED):
-            raise LakeError(answer[1:].decode())
-        return answer[1:]
-
-    def close(self) -> None:
-        """End the process, which ends by itself when its standard input does."""
-        if self._process is not None:
-            with contextlib.suppress(BrokenPipeError), self._process:
-                self._process = None
-
-
-_SEARCHER: ContextVar[_Searcher | None] = ContextVar("searcher", default=None)
+_SEARCHER: ContextVar[LakeProcess | None] = ContextVar("searcher", default=None)
 
 
 @contextlib.contextmanager
@@ -213,7 +135,7 @@ def one_process() -> Iterator[None]:
 
     An erasure asks about fifty times, and starting the process takes longer than most answers.
     """
-    with contextlib.closing(_Searcher()) as searcher:
+    with contextlib.closing(LakeProcess(PROCESS)) as searcher:
         token = _SEARCHER.set(searcher)
         try:
             yield
@@ -223,5 +145,6 @@ def one_process() -> Iterator[None]:
 
 def _asked(request: Request, kind: type[R]) -> R:
     shared = _SEARCHER.get()
-    with contextlib.nullcontext(shared) if shared else contextlib.closing(_Searcher()) as searcher:
-        return msgspec.msgpack.decode(searcher.ask(request), type=kind)
+    once = contextlib.closing(LakeProcess(PROCESS))
+    with contextlib.nullcontext(shared) if shared else once as process:
+        return process.ask(request, kind)

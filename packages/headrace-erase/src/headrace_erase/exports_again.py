@@ -11,24 +11,27 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
-from headrace.engine import InputData
+from headrace.extension import (
+    AttemptId,
+    Compiled,
+    Consumer,
+    ExportTask,
+    InputData,
+    ProjectSession,
+    command_line,
+    few,
+)
 from headrace.lake.catalog import newest_snapshot, snapshot_exists
-from headrace.model import Consumer
 from headrace.model.exports import ASSET_PLACEHOLDER, export_of, holds_all, path_of
-from headrace.model.partitions import command_line
-from headrace.model.wording import few
-from headrace.plan.compiled import Compiled, expand_view_names
-from headrace.project.session import ProjectSession
-from headrace.responses.erasures import ErasedPlaceRow
+from headrace.plan.compiled import expand_view_names
 from headrace.runtime.applied_versions import AppliedVersion
-from headrace.runtime.messages import ExportTask
 from headrace.runtime.tasks.kinds import export_task
 from headrace.runtime.tasks.lookup import TaskLookup, Undeliverable
-from headrace.scheduler import AttemptId
 from headrace.store import Transaction
-from headrace.store.queries import erased_exports as stored
-from headrace.store.queries import erasures
-from headrace.store.queries.erased_exports import ERASED, KEPT, ErasedExport, NewestExport
+from headrace_erase.queries import erased_exports as stored
+from headrace_erase.queries import erasures
+from headrace_erase.queries.erased_exports import ERASED, KEPT, ErasedExport, NewestExport
+from headrace_erase.responses.erasures import ErasedPlaceRow
 
 TARGETS_SHOWN = 5
 

@@ -1,26 +1,24 @@
 """Erase rows of a subject in the leader's transactions: the lake, the state and the audit trail.
 
-Files are searched and rewritten beforehand, by another process (`runtime.erasure_process`).
+Files are searched and rewritten beforehand, by another process (`headrace_erase.process`).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from headrace.checks import metrics
+from headrace.extension import Folders
 from headrace.faults import FaultPoint, reached
 from headrace.lake import catalog
-from headrace.lake.erased_files import ErasableFile, ErasedFile
-from headrace.runtime.folders import Folders
+from headrace.lake.erased_files import ErasedFile
+from headrace.runtime.removed_rows import by_attempts, forget_values, lose_rows
 from headrace.security.audit import Action, Actor, AuditEvent, Object, append, append_all
 from headrace.store import Transaction
-from headrace.store.queries import erased_exports, erasures, holds
-from headrace.store.queries.erasures import Erasure
-
-ATTEMPTS_MAX = 500
-"""Maximum number of attempts that one entry of the audit trail names."""
+from headrace.store.queries import holds
+from headrace_erase.queries import erased_exports, erasures
+from headrace_erase.queries.erasures import Erasure
 
 
 def erase_table(  # noqa: PLR0913 - one step of one erasure
@@ -88,48 +86,6 @@ def erase_export(
     append(tx, now, event)
 
 
-def lose_rows(
-    tx: Transaction,
-    node: str,
-    files: Sequence[ErasedFile],
-    listed: Mapping[int, ErasableFile],
-) -> Counter[str]:
-    """Subtract the rows from the publications that showed them; return them by attempt.
-
-    A file that isn't listed any more is left to `catalog.replace_files`, which refuses it.
-    """
-    lost = Counter[str]()
-    for file in files:
-        if file.id in listed:
-            for key in file.matched:
-                lost.update(_lose_of(tx, node, key, file, listed[file.id]))
-    return lost
-
-
-def _lose_of(
-    tx: Transaction, node: str, key: str, file: ErasedFile, listed: ErasableFile
-) -> Counter[str]:
-    """Subtract the rows of one partition in one file."""
-    parts = file.staged.partitions if file.staged is not None else ()
-    content = next((part.content_hash for part in parts if part.key == key), None)
-    lost = Counter[str]()
-    for publication in erasures.publications_at(tx, node, key):
-        gone = _lost(publication, listed, file.matched[key], file.visible.get(key, 0))
-        if gone:
-            erasures.lose_rows(tx, publication.id, gone, content if publication.current else None)
-            lost[publication.attempt] += gone
-    return lost
-
-
-def _lost(
-    publication: erasures.ShownPublication, file: ErasableFile, rows: int, visible: int
-) -> int:
-    """Return how many rows of a publication were in a file that the publication's readers read."""
-    if publication.current:
-        return visible if file.current else 0
-    return rows if file.shown_at(publication.snapshot) else 0
-
-
 def _scrub(tx: Transaction, node: str, files: Sequence[ErasedFile], *, counted: bool) -> None:
     """Delete what the state keeps of values in the partitions with rows of the subject.
 
@@ -144,14 +100,6 @@ def _scrub(tx: Transaction, node: str, files: Sequence[ErasedFile], *, counted: 
         return
     for key in erasures.profiled(tx, node):
         forget_values(tx, node, key, matched.total())
-
-
-def forget_values(tx: Transaction, node: str, partition: str, rows: int) -> None:
-    """Delete profiles and samples of a partition, and rare values in metrics."""
-    erasures.scrub(tx, node, [partition])
-    for epoch, n, vector in erasures.vectors_of(tx, node, partition):
-        clean = metrics.without_rare_values(vector, rows)
-        erasures.set_vector(tx, epoch, n, partition, clean)
 
 
 def _events(
@@ -170,23 +118,6 @@ def _events(
         )
         for number, attempts in enumerate(by_attempts(lost))
     ]
-
-
-def by_attempts(lost: Counter[str]) -> list[dict[str, int]]:
-    """Return lost rows by attempt, for entries of the audit trail; at least one entry."""
-    names = sorted(lost)
-    return [
-        {name: lost[name] for name in names[start : start + ATTEMPTS_MAX]}
-        for start in range(0, max(len(names), 1), ATTEMPTS_MAX)
-    ]
-
-
-def discard(folders: Folders, files: Sequence[ErasedFile]) -> None:
-    """Delete rewritten files that nothing names."""
-    for file in files:
-        for item in (file.staged, *file.deletes):
-            if item is not None:
-                (folders.lake / item.path).unlink(missing_ok=True)
 
 
 def delete_unnamed(folders: Folders, erasure: Erasure) -> list[str]:

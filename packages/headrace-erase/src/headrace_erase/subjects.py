@@ -9,18 +9,23 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from headrace.extension import (
+    ALL_COLUMNS,
+    Compiled,
+    HeadraceError,
+    Lineage,
+    ProjectSession,
+    UsageError,
+    command_line,
+    did_you_mean,
+)
 from headrace.lake import catalog
-from headrace.model import HeadraceError, UnknownName, UsageError
+from headrace.model import UnknownName
 from headrace.model.erased_rows import ErasedKey, ErasedRows
-from headrace.model.errors import did_you_mean
-from headrace.model.partitions import command_line
-from headrace.plan.compiled import Compiled
-from headrace.plan.impact import ALL_COLUMNS, Lineage
-from headrace.project.session import ProjectSession
-from headrace.runtime.erasure_search import cast_texts
-from headrace.security.erasures import tokens
 from headrace.sql.values import Edge, Transformation
 from headrace.store import Transaction
+from headrace_erase.ledger import tokens
+from headrace_erase.search import cast_texts
 
 if TYPE_CHECKING:
     from sqlglot.expressions import Expr

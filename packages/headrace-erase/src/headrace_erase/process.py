@@ -1,12 +1,11 @@
-"""The process that searches files for rows of a subject, or of old partitions.
+"""The process that searches files for rows of a subject, and writes exports again.
 
-`python -m headrace.runtime.erasure_process`, started by `runtime.erasure_search`, reads requests
-from standard input and answers each with its result (`compiler.frames`).
+`python -m headrace_erase.process`, started by `headrace_erase.search`, reads requests from standard
+input and answers each with its result (`headrace.runtime.lake_process`).
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 import zipfile
@@ -15,9 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import msgspec
 
-from headrace.compiler.frames import receive, send
 from headrace.connect import SourceSchema
 from headrace.connect.deliveries import CannotRead
 from headrace.connect.exports.registry import DESTINATION_UNAVAILABLE
@@ -25,16 +22,16 @@ from headrace.connect.ingest import ReadRules, prepare_all
 from headrace.connect.prepared import PreparedDelivery
 from headrace.connect.raw_files import GZIP, ZIP, ZSTD
 from headrace.engine.attempts import ErrorKind
-from headrace.engine.logs import OutputPipes
+from headrace.extension import literal
 from headrace.lake.erased_files import matches_sql, recognised, texts_sql
 from headrace.lake.erasing import scan as scanned
 from headrace.lake.files import MAGIC as PARQUET
-from headrace.lake.sqltext import AS_WRITTEN, literal
-from headrace.model import LakeError
-from headrace.model.errors import first_line
-from headrace.runtime.erasure_search import (
-    DONE,
-    FAILED,
+from headrace.lake.sqltext import AS_WRITTEN
+from headrace.runtime.lake_process import answer_all, worker
+from headrace.runtime.lake_search import TableSearch
+from headrace.runtime.messages import FailedOutcome
+from headrace.runtime.steps.export import export
+from headrace_erase.search import (
     BytesSearch,
     CastRequest,
     ExportWrite,
@@ -42,32 +39,9 @@ from headrace.runtime.erasure_search import (
     FileSearch,
     RawFile,
     RawSearch,
-    RebuildRequest,
-    RebuiltPartition,
     Request,
     RewrittenExport,
-    TableSearch,
 )
-from headrace.runtime.folders import Folders
-from headrace.runtime.messages import FailedOutcome, HeldOutcome, RejectedOutcome, StagedOutcome
-from headrace.runtime.steps.export import export
-from headrace.runtime.steps.perform import perform
-from headrace.runtime.steps.worker_context import WorkerContext
-from headrace.runtime.worker_protocol import WorkerSettings
-
-_Staged = StagedOutcome | HeldOutcome | RejectedOutcome
-
-
-def main() -> int:
-    """Answer requests until the end of standard input."""
-    while (data := receive(sys.stdin.buffer)) is not None:
-        request: Any = msgspec.msgpack.decode(data, type=Request)
-        try:
-            answer = DONE + msgspec.msgpack.encode(_answer(request))
-        except (LakeError, OSError, MemoryError, duckdb.Error) as error:
-            answer = FAILED + first_line(error)[:500].encode()
-        send(sys.stdout.buffer, answer)
-    return 0
 
 
 def _answer(request: Request) -> Any:
@@ -84,8 +58,6 @@ def _answer(request: Request) -> Any:
             return [path for path in paths if _has_text(Path(path), texts)]
         case ExportWrite():
             return _written_again(request)
-        case RebuildRequest():
-            return _rebuilt(request)
 
 
 def _cast(request: CastRequest) -> dict[str, list[str]]:
@@ -217,7 +189,7 @@ def _names(connection: duckdb.DuckDBPyConnection, source: str) -> list[str]:
 
 
 def _written_again(request: ExportWrite) -> RewrittenExport:
-    with _worker(request.folders, request.threads) as context:
+    with worker(request.folders, request.threads) as context:
         outcome = export(request.task, context)
     if isinstance(outcome, FailedOutcome):
         error = outcome.error
@@ -227,35 +199,6 @@ def _written_again(request: ExportWrite) -> RewrittenExport:
     return RewrittenExport(outcome.manifest or ())
 
 
-def _rebuilt(request: RebuildRequest) -> RebuiltPartition:
-    (key,) = request.task.scope.partitions
-    epoch, _, n = request.task.scope.attempt.partition(".")
-    with _worker(request.folders, request.threads) as context:
-        outcome = perform(request.task, context)
-    request.folders.log(int(epoch), int(n)).unlink(missing_ok=True)
-    if isinstance(outcome, FailedOutcome):
-        return RebuiltPartition(None, why=outcome.error.message)
-    staged = outcome.staged if isinstance(outcome, _Staged) else None
-    if staged is None:
-        return RebuiltPartition(None, why="it gives no rows that can be published")
-    (request.folders.lake / staged.path).unlink(missing_ok=True)
-    part = next((part for part in staged.partitions if part.key == key), None)
-    if part is None:
-        return RebuiltPartition(None, why="it gives no rows")
-    return RebuiltPartition(part.content_hash, part.rows)
-
-
-@contextlib.contextmanager
-def _worker(folders: Folders, threads: int) -> Iterator[WorkerContext]:
-    channel = OutputPipes.open()
-    context = WorkerContext(WorkerSettings(folders, threads, threads, None), channel)
-    try:
-        yield context
-    finally:
-        context.close()
-        channel.close()
-
-
 def _replace(part: str, path: str) -> None:
     with open(part, "rb") as file:  # noqa: PTH123 - a descriptor to sync
         os.fsync(file.fileno())
@@ -263,4 +206,4 @@ def _replace(part: str, path: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(answer_all(Request, _answer))

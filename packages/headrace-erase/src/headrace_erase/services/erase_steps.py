@@ -8,22 +8,21 @@ from typing import Any
 
 import msgspec
 
-from headrace.acts.command_context import CommandContext
-from headrace.acts.commands import leader_command
+from headrace.extension import CommandContext, Refused, UsageError, command_line, leader_command
 from headrace.lake.catalog import FileMoved
 from headrace.lake.erased_files import ErasedFile
-from headrace.model import Refused, UsageError
 from headrace.model.erased_rows import ErasedRows
-from headrace.model.partitions import command_line
-from headrace.privacy import erase_places
-from headrace.responses.erasures import ErasureStepResponse
-from headrace.runtime import erasures, event_log
+from headrace.runtime import event_log
+from headrace.runtime.removed_rows import forget_values
 from headrace.security.audit import Action, AuditEvent, Object, append
 from headrace.store import Store, Transaction
 from headrace.store.engines.sqlite import SqliteEngine
-from headrace.store.queries import erased_exports
-from headrace.store.queries import erasures as stored
 from headrace.store.queries.holds import EVERYTHING
+from headrace.store.queries.removed_rows import forget_quarantined
+from headrace_erase import removal, searched_places
+from headrace_erase.queries import erased_exports, quoted_texts
+from headrace_erase.queries import erasures as stored
+from headrace_erase.responses.erasures import ErasureStepResponse
 
 
 @leader_command("erasure_begin", ErasureStepResponse)
@@ -70,7 +69,7 @@ def erasure_begin(
 def refuse_held(store: Store, nodes: Sequence[str]) -> None:
     """Raise Refused if one of the nodes is under a legal hold."""
     with store.read() as tx:
-        held = erasures.held(tx, nodes)
+        held = removal.held(tx, nodes)
     if held:
         hold = held[0]
         name = "everything" if hold.node == EVERYTHING else hold.node
@@ -94,7 +93,7 @@ def _known(context: CommandContext, number: int) -> stored.Erasure:
 def _delete(context: CommandContext, number: int) -> None:
     """Delete the files that a step has made unneeded, and forget them."""
     erasure = _known(context, number)
-    deleted = erasures.delete_unnamed(context.held.folders, erasure)
+    deleted = removal.delete_unnamed(context.held.folders, erasure)
     if deleted:
         context.tell(write=lambda tx, _: stored.deleted(tx, erasure, deleted))
 
@@ -114,7 +113,7 @@ def erasure_table(
 
     def write(tx: Transaction, now: int) -> None:
         if files:
-            erasures.erase_table(
+            removal.erase_table(
                 tx,
                 folders,
                 current,
@@ -155,8 +154,8 @@ def erasure_copies(
         counts = {what: len(paths), f"{what}_rows": rows}
         stored.note(tx, current, node, counts, paths)
         waiting = [number for number, path in stored.quarantined(tx, node) if path in paths]
-        for partition in stored.forget_quarantined(tx, {*quarantined, *waiting}):
-            erasures.forget_values(tx, node, partition, rows)
+        for partition in forget_quarantined(tx, {*quarantined, *waiting}):
+            forget_values(tx, node, partition, rows)
         event = AuditEvent(
             action=Action.ROWS_ERASED,
             actor=context.actor,
@@ -189,7 +188,7 @@ def erasure_export(
         if manifest is None:
             erased_exports.keep(tx, current.id, key, why)
         else:
-            erasures.erase_export(tx, current, key, manifest, context.actor, now)
+            removal.erase_export(tx, current, key, manifest, context.actor, now)
 
     context.tell(write=write)
     return ErasureStepResponse(erasure=current.id)
@@ -205,13 +204,13 @@ def erasure_clean(
     """
     decoded = msgspec.json.decode(Path(values).read_bytes(), type=tuple[list[str], list[str]])
     keys, others = decoded
-    texts = [value for value in keys if len(value) >= erase_places.LITERAL_CHARACTERS_MIN]
+    texts = [value for value in keys if len(value) >= searched_places.LITERAL_CHARACTERS_MIN]
     _delete(context, erasure)
 
     def write(tx: Transaction, now: int) -> None:
         del now
-        stored.overwrite_quotes(tx, names, [*texts, *others])
-        stored.overwrite(tx, texts)
+        quoted_texts.overwrite_quotes(tx, names, [*texts, *others])
+        quoted_texts.overwrite(tx, texts)
 
     context.tell(write=write)
     epoch, folders = context.held.lease.epoch, context.held.folders

@@ -8,21 +8,18 @@ from pathlib import Path
 
 import msgspec
 
-from headrace.compiler.lineage import compile_lineage
-from headrace.model.partitions import command_line
+from headrace.extension import Compiled, Folders, ProjectSession, command_line, compile_lineage
 from headrace.model.settings import CI, PRODUCTION, of_environment
-from headrace.plan.compiled import Compiled, is_view
-from headrace.privacy import erase_exports, erase_places, erase_subject
-from headrace.privacy.erase_declared import earlier_codes
-from headrace.privacy.erase_exports import ExportToErase
-from headrace.privacy.erase_places import Keys, TableFiles
-from headrace.project.session import ProjectSession
-from headrace.responses.erasures import ErasedPlaceRow
+from headrace.plan.compiled import is_view
 from headrace.runtime import backups
-from headrace.runtime.folders import Folders
-from headrace.security import erasures as ledger
+from headrace.security.erasures import hash_key
 from headrace.store import Transaction
 from headrace.store.transaction import Dialect
+from headrace_erase import exports_again, ledger, searched_places, subjects
+from headrace_erase.declared import earlier_codes
+from headrace_erase.exports_again import ExportToErase
+from headrace_erase.responses.erasures import ErasedPlaceRow
+from headrace_erase.searched_places import Keys, TableFiles
 
 ERASED, KEPT = "erased", "kept"
 
@@ -49,7 +46,7 @@ def erase_plan_of(
     session: ProjectSession,
     compiled: Compiled,
     subject: str,
-    condition: erase_subject.Condition,
+    condition: subjects.Condition,
     from_node: str | None,
 ) -> ErasePlan:
     """Return where the rows of a subject's keys are.
@@ -67,15 +64,15 @@ def erase_plan_of(
             (code, compile_lineage(code, cache))
             for code in (compiled, *earlier_codes(tx, compiled))
         ]
-        nodes_of_subject = erase_subject.nodes_of(session, tx, codes, condition, start)
-        keys = Keys(nodes_of_subject.keys, ledger.hash_key(data))
+        nodes_of_subject = subjects.nodes_of(session, tx, codes, condition, start)
+        keys = Keys(nodes_of_subject.keys, hash_key(data))
         token = ledger.subject_token(data, msgspec.json.encode([start or "", condition]).decode())
         nodes = tuple(name for name in compiled.order if name in nodes_of_subject.keys)
         sources = tuple(name for name in nodes if name in project.sources)
         searched = _searched(session, tx, compiled, keys, nodes)
         exports = _exports(session, tx, compiled, token, searched)
         copied = {
-            name: erase_places.copies(tx, session.folders, project.sources[name], keys)
+            name: searched_places.copies(tx, session.folders, project.sources[name], keys)
             for name in sources
         }
         others = _other_texts(searched, copied) - {*values}
@@ -88,8 +85,8 @@ def erase_plan_of(
             ),
             *(place for node, copies in copied.items() for place in _of_copies(node, copies)),
             *_quarantined(session, tx, nodes, keys),
-            *_logs(erase_places.logs_with(tx, session.folders, logged, texts)),
-            *erase_exports.place_rows(exports),
+            *_logs(searched_places.logs_with(tx, session.folders, logged, texts)),
+            *exports_again.place_rows(exports),
             *_former_exports(session, tx, compiled, nodes),
             *_places_that_stay(session, tx, compiled, nodes_of_subject),
         ]
@@ -115,7 +112,7 @@ def _quoting(places: Sequence[ErasedPlaceRow]) -> tuple[str, ...]:
 
 
 def _other_texts(
-    searched: dict[str, TableFiles | None], copied: dict[str, erase_places.Copies]
+    searched: dict[str, TableFiles | None], copied: dict[str, searched_places.Copies]
 ) -> set[str]:
     rewritten = [file for files in searched.values() if files is not None for file in files.files]
     return {text for file in rewritten for text in file.texts}.union(
@@ -130,7 +127,7 @@ def _searched(
     return {
         node: None
         if _publishes_files(compiled, node)
-        else erase_places.table_files(tx, session.folders, node, keys, rewrite=False)
+        else searched_places.table_files(tx, session.folders, node, keys, rewrite=False)
         for node in nodes
     }
 
@@ -149,8 +146,8 @@ def _exports(
 ) -> list[ExportToErase]:
     """Return the exports with rows of the subject, and those that an erasure couldn't write."""
     at = {node: files.paths if files is not None else {} for node, files in searched.items()}
-    return erase_exports.exports_to_erase(
-        session, tx, compiled, at, erase_exports.waiting_of(tx, token)
+    return exports_again.exports_to_erase(
+        session, tx, compiled, at, exports_again.waiting_of(tx, token)
     )
 
 
@@ -159,7 +156,7 @@ def _quarantined(
 ) -> list[ErasedPlaceRow]:
     results: list[ErasedPlaceRow] = []
     held = Counter[str]()
-    for item in erase_places.quarantined(tx, session.folders, nodes, keys):
+    for item in searched_places.quarantined(tx, session.folders, nodes, keys):
         if item.rows is None:
             why = f"{item.path} can't be read"
             results.append(place_row(item.node, "quarantine", None, KEPT, why))
@@ -200,7 +197,7 @@ def _former_exports(
     session: ProjectSession, tx: Transaction, compiled: Compiled, nodes: Sequence[str]
 ) -> list[ErasedPlaceRow]:
     results = []
-    for consumer, files in erase_exports.former_targets(session, tx, compiled, nodes).items():
+    for consumer, files in exports_again.former_targets(session, tx, compiled, nodes).items():
         why = (
             f"an earlier declaration of the export wrote {', '.join(files[:5])}: Headrace"
             " doesn't search it, so delete it, or the rows in it"
@@ -231,7 +228,7 @@ def _of_node(compiled: Compiled, node: str, searched: TableFiles | None) -> list
     return results
 
 
-def _of_copies(node: str, copies: erase_places.Copies) -> list[ErasedPlaceRow]:
+def _of_copies(node: str, copies: searched_places.Copies) -> list[ErasedPlaceRow]:
     results = []
     if copies.raw:
         why = f"stored bytes of deliveries; files that are deleted: {len(copies.raw)}"
@@ -249,7 +246,7 @@ def _places_that_stay(
     session: ProjectSession,
     tx: Transaction,
     compiled: Compiled,
-    subject: erase_subject.Found,
+    subject: subjects.Found,
 ) -> list[ErasedPlaceRow]:
     results = []
     for node, columns in subject.reused.items():

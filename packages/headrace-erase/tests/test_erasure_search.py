@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from headrace.model import LakeError
-from headrace.runtime.erasure_search import BytesSearch, cast_texts, files_with, one_process
+from headrace_erase.search import BytesSearch, cast_texts, files_with, one_process
 
 
 @pytest.mark.long

@@ -1,0 +1,1 @@
+"""`headrace erase` on a terminal."""

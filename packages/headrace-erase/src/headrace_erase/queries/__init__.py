@@ -1,0 +1,1 @@
+"""The state's tables as an erasure reads and writes them."""

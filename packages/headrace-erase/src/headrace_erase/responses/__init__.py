@@ -1,0 +1,1 @@
+"""The JSON of the command, and of the leader's steps."""

@@ -32,7 +32,9 @@ def test_readme_commands_run(tmp_path: Path) -> None:
 def test_readme_shows_what_the_demo_shows(tmp_path: Path) -> None:
     """The first screen promises a status that the demo doesn't end with."""
     page = (ROOT / "README.md").read_text(encoding="utf-8")
-    shown = page[page.index("    flights · prod") : page.index("A pipeline is a folder")]
+    screen = re.compile(r"    flights · prod(?:.*\n(?=    |\n))+").search(page)
+    assert screen is not None
+    shown = screen[0]
     shell = Shell(tmp_path, patience=150)
     code, output, errors = shell.run("headrace demo --no-serve && cd demo && headrace status")
     assert code == 0, errors

@@ -129,6 +129,9 @@ def test_formats_hold_the_same_rows(shop: Project) -> None:
     assert (shop.root / "out.csv").read_text().splitlines()[1] == "2025-03-01,32.00,3"
     assert pq.read_table(shop.root / "out.parquet").num_rows == 3
     assert len(json.loads((shop.root / "out.json").read_text())["rows"]) == 3
+    described = shop.text("sql", "describe revenue", "--format", "csv").splitlines()
+    assert described[0].startswith("column_name,column_type,") and len(described) == 4
+    assert shop.text("sql", "summarize orders", "--format", "csv").startswith("column_name,")
 
 
 def test_macros_and_views_of_the_project_can_be_used(shop: Project) -> None:

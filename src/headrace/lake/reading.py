@@ -730,7 +730,8 @@ def write_result(
 ) -> None:
     """Write the rows of a query to a binary stream. Raises as `run_query`."""
     with in_plain_words():
-        text = query if limit is None else f"SELECT * FROM ({query}\n) AS rows LIMIT {limit}"
+        # DESCRIBE and SUMMARIZE can be read from, but not copied
+        text = f"SELECT * FROM ({query}\n) AS rows" + ("" if limit is None else f" LIMIT {limit}")
         write_query(session, text, out, data_format, dict(parameters), about=about)
 
 

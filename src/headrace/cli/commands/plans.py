@@ -409,8 +409,11 @@ def render_needed_backfills(
     that only failed aren't stale; the next tick computes them without a request.
     """
     for row in needed:
-        but = "".join(f", but {lost[name]}" for name in row.select if name in lost)
-        text = f"readers keep the published values{but}; to recompute what the change made stale:"
+        but = "; ".join(lost[name] for name in row.select if name in lost)
+        text = (
+            f"readers keep the published values{', but ' if but else ''}{but}; to recompute what"
+            " the change made stale:"
+        )
         if row.mode != "missing":
             text = "what failed under the code as it was:"
         elif not any(name in stale for name in row.select):

@@ -206,6 +206,17 @@ def test_durations_that_only_pandas_knows_are_refused(
         assert isinstance(taken, Taken) and taken.rows == [(dt.time(1, 30),)]
 
 
+def test_durations_that_were_dropped_or_converted_are_none(bench: Workbench) -> None:
+    """Would catch: a file refused for what pandas said of a column before it was taken out, or made
+    a number or text as the refusal advises."""
+    words = json.dumps({"columns": [{"name": "a", "numpy_type": "timedelta64[us]"}]}).encode()
+    for values in ([5_400], ["01:30:00"], [1.5], [dt.date(2026, 1, 1)]):
+        table = pa.table({"a": values}).replace_schema_metadata({"pandas": words})
+        assert isinstance(bench.take(write(table), "x.parquet"), Taken)
+        left = table.rename_columns(["b"])
+        assert isinstance(bench.take(write(left), "x.parquet"), Taken)
+
+
 @pytest.mark.parametrize(
     "schema", ["", "////", "AAAA", "no base64!", "/////3YAAAAEAAAA8v///xQAAAAE"]
 )

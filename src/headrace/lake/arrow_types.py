@@ -34,7 +34,8 @@ A file's intervals are read by their ends; which of them belong to it is known t
 def lost_in_file(connection: duckdb.DuckDBPyConnection, path: str) -> tuple[str, str] | None:
     """Return the first column of a Parquet file that `meanings_lost` yields; None for none.
 
-    fastparquet writes durations as times of the day; what pandas says beside them tells.
+    fastparquet writes durations as times of the day; what pandas says beside them tells. Other
+    writers leave these words as they are when they drop or convert a column.
     """
     try:
         row = connection.execute(
@@ -47,7 +48,9 @@ def lost_in_file(connection: duckdb.DuckDBPyConnection, path: str) -> tuple[str,
             'SELECT unnest(from_json(decode(value), \'{"columns": [{"name": "VARCHAR",'
             ' "numpy_type": "VARCHAR"}]}\').columns, recursive := true)'
             f" FROM parquet_kv_metadata({literal(path)}) WHERE key = 'pandas')"
-            " WHERE starts_with(numpy_type, 'timedelta64')"
+            " WHERE starts_with(numpy_type, 'timedelta64') AND name IN (SELECT name FROM"
+            f" parquet_schema({literal(path)}) WHERE starts_with(logical_type, 'TimeType') OR"
+            " converted_type IN ('TIME_MILLIS', 'TIME_MICROS'))"
         ).fetchone()
     except (duckdb.InvalidInputException, duckdb.ConversionException, *_DAMAGED):
         return None  # no file that can be read, or the types are Parquet's own

@@ -100,7 +100,7 @@ def test_an_apply_says_that_the_next_pass_computes_what_failed(shop: Project) ->
 
 def test_what_a_check_stopped_is_tried_again_with_other_checks(shop: Project) -> None:
     """Would catch: a rejected partition that stays so once the check that failed is corrected, with
-    nothing due and no incident."""
+    nothing due and no incident; "readers will never see it", of one that the next pass publishes."""
     path = shop.root / "assets/orders_clean.sql"
     before = path.read_text()
     path.write_text(before.replace("unique: [id]", "unique: [id, amount, customer]"))
@@ -113,6 +113,8 @@ def test_what_a_check_stopped_is_tried_again_with_other_checks(shop: Project) ->
     assert (rejected["asset"], rejected["partition"]) == ("orders_clean", "2025-03-04")
     path.write_text(before.replace("checks:\n  - unique: [id]\n", ""))
     shop.text("apply", "--yes", "--now", NOW)
+    drop = ("quarantine", "drop", "orders_clean@2025-03-04", "--reason", "no")
+    assert "is tried again by the next pass" in shop.refused(*drop, code=3)
     made = shop.json("tick", "--now", NOW)["published"]
     assert ("orders_clean", "2025-03-04") in {(row["asset"], row["partition"]) for row in made}
 

@@ -339,6 +339,16 @@ def _until(context: CommandContext, arguments: DecideArguments) -> int | None:
 
 def _drop(context: CommandContext, leader: Leader, decision: ExceptionDecision) -> DecisionResponse:
     text = f"dropped by {decision.actor.id}: {decision.reason}"
+    with context.store.read() as tx:
+        states = partition_states.states_at(
+            tx, [(row.node, row.partition) for row in decision.rows]
+        )
+    if due := [place for place, (state, _) in states.items() if state == "waiting"]:
+        raise Refused(
+            f"{partition_argument(*due[0])} is tried again by the next pass, so"
+            " nothing can be said of it yet",
+            hint="headrace tick, then decide about what it gives",
+        )
 
     def write(tx: Transaction, now: int) -> None:
         stored.decide(tx, [row.id for row in decision.rows], "dropped", now, text)
@@ -612,8 +622,10 @@ def _require_names(session: ProjectSession, node: str, key: str) -> None:
         if not quality.renames_wait(tx, node, key):
             return
         reason = quarantine.waiting(tx, node=node, partition=key)[0].reason.partition(";")[0]
-    text = f"the new names of its columns have to be decided first: {reason}"
-    raise Refused(text, hint=command_line("contract", "accept", partition_argument(node, key)))
+    raise Refused(
+        f"the new names of its columns have to be decided first: {reason}",
+        hint=command_line("contract", "accept", partition_argument(node, key)),
+    )
 
 
 def _decided(
@@ -628,8 +640,10 @@ def _decided(
     commands.required_reason(reason, f"quarantine {word}", "who waits for the data has to know why")
     places = _places(session, target, lapsed=word == "accept")
     if not places:
-        hint = "headrace quarantine lists what does"
-        raise UsageError(f"nothing waits in quarantine because of {target.upper()}", hint=hint)
+        raise UsageError(
+            f"nothing waits in quarantine because of {target.upper()}",
+            hint="headrace quarantine lists what does",
+        )
     documents, done, failed = (
         list[DecisionResponse](),
         set[tuple[str, str]](),

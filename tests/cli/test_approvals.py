@@ -75,6 +75,12 @@ def test_the_same_backfill_is_asked_for_once(asked: Project) -> None:
     assert [row["id"] for row in asked.json("approvals")] == [first["id"]]
     asked.text("backfills", "cancel", str(first["id"]), "--reason", "not today")
     assert ask(asked)["id"] != first["id"]
+    leaf = ["page" if word == "revenue" else word for word in BACKFILL]
+    alone, all_ = (
+        json.loads(asked.call(asked.root, *words, "--yes", "--json")[1])
+        for words in (leaf, [word for word in leaf if word != "--only"])
+    )
+    assert (alone["plan_id"], alone["id"]) == (all_["plan_id"], all_["id"])
 
 
 def test_a_plan_that_a_token_asked_for_isnt_approved_by_who_created_the_token(

@@ -219,13 +219,15 @@ def keep(
 ) -> int:
     """Store a plan before any of it runs, and return its id.
 
-    The same backfill that waits for its approval already isn't stored again.
+    A plan with the same id that waits for its approval already isn't stored again.
     """
     with context.store.write(context.held.lease.epoch) as tx:
         now = context.clock.mark(tx)
-        for row in backfill_plans.awaiting(tx, now - EXPIRES_US):
-            if planned.approval is not None and content(row) == planned.backfill:
-                return row.id
+        before = backfill_plans.of_plan_id(tx, arguments.plan_id or "")
+        if planned.approval is not None and before in {
+            row.id for row in backfill_plans.awaiting(tx, now - EXPIRES_US)
+        }:
+            return before
         number = backfill_plans.add(
             tx,
             state="planned" if planned.approval is None else "awaiting_approval",

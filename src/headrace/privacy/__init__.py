@@ -1,1 +1,1 @@
-"""Data about people: masks, what `retain:` keeps, and where an erasure finds a subject."""
+"""Data about people: masks, and what `retain:` keeps."""

@@ -236,12 +236,11 @@ def _erasing_again(data: Path) -> list[Callable[[ProjectSession, Progress], list
 
     Raise Refused if rows were erased and the package that does it isn't installed.
     """
-    if not has_erasures(data):
-        return []
     erasing = functions(ERASURES)
-    if not erasing:
+    if has_erasures(data) and not erasing:
         raise Refused(
-            "a restore erases again what was erased since, and what does that isn't installed",
+            "rows were erased since, and headrace-erase, which erases them again, isn't installed;"
+            " nothing was changed",
             hint="pip install headrace-erase",
         )
     return erasing

@@ -112,7 +112,8 @@ def render_plan(  # complexipy: ignore (a page: a line for each thing there is t
         _render_recomputation(plan, page)
     for repair in plan.repairs[:ROWS_SHOWN_MAX]:
         page.say(
-            f"may repair {repair.node}: {plural(repair.partitions, 'partition')} failed,"
+            f"may repair {repair.node}:"
+            f" {plural(repair.partitions, 'failed or rejected partition')},"
             f" {repair.from_} … {repair.to}",
             "good",
             indent=2,

@@ -10,6 +10,7 @@
     │   └── OverCeiling              an agent would do more than agents may do
     ├── NotBuilt                   declared or typed, but unsupported            exit 2
     ├── StoreError                 the state can't be read or written            exit 1
+    │   ├── StateMissing             no command that writes has created it
     │   ├── StoreUnreachable         the database's server can't be reached just now
     │   └── LeaseLost              another leader took over; nothing was committed
     └── LakeError                  the lake's files or catalog can't be used     exit 1
@@ -90,6 +91,10 @@ class NotBuilt(HeadraceError):
 
 class StoreError(HeadraceError):
     """The state database can't be read or written."""
+
+
+class StateMissing(StoreError):
+    """No command that writes has created the state, or its database was emptied."""
 
 
 class StoreUnreachable(StoreError):

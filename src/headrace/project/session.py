@@ -33,7 +33,7 @@ from headrace.model.intervals import from_us, local_us, to_us, zone
 from headrace.model.settings import PRODUCTION, of_environment
 from headrace.model.times import Duration
 from headrace.runtime.folders import Folders
-from headrace.security.state import open_state, state_exists
+from headrace.security.state import existing_state
 from headrace.slo.declared_promises import DeclaredPromises, declared_promises
 from headrace.slo.facts import StateFacts
 from headrace.slo.stored_facts import EnvironmentFacts, StoredFacts
@@ -298,9 +298,7 @@ class ProjectSession:
 
         Raise StoreError if it can't be used.
         """
-        if not state_exists(self.root, self.settings):
-            return None
-        return open_state(self.root, self.settings, lake_may_be_empty=self.lake_may_be_empty)
+        return existing_state(self.root, self.settings, lake_may_be_empty=self.lake_may_be_empty)
 
     @property
     def existing_store(self) -> Store:
@@ -509,15 +507,12 @@ class ProjectSession:
             ),
         ]
         with self.store.read() as tx:
-            tables = {name: catalog.table(tx, name) for name in names}
+            tables = catalog.read_columns_now(tx, names)
         own_columns = {
             name: tuple(
-                (column.name, column.type)
-                for column in table.columns
-                if column.name != PARTITION_COLUMN
+                (column.name, column.type) for column in columns if column.name != PARTITION_COLUMN
             )
-            for name, table in tables.items()
-            if table is not None
+            for name, columns in tables.items()
         }
         return {**production_columns, **own_columns}
 

@@ -45,7 +45,7 @@ from headrace.runtime.folders import Folders
 from headrace.runtime.recomputation import returned
 from headrace.scheduler import LoadedPartition, PartitionState, Refreshed
 from headrace.security.audit import Action, Actor, AuditEvent, Object, append
-from headrace.security.state import open_state, state_exists
+from headrace.security.state import existing_state
 from headrace.slo import obligation_records
 from headrace.slo.declared_promises import declared_promises
 from headrace.slo.stored_facts import EnvironmentFacts, StoredFacts
@@ -397,9 +397,8 @@ class Production:
 
         `settings` are the settings outside of any environment.
         """
-        if not state_exists(root, settings):
-            return None
-        return cls(open_state(root, settings), Folders.of(root, settings))
+        store = existing_state(root, settings)
+        return None if store is None else cls(store, Folders.of(root, settings))
 
     def close(self) -> None:
         """Close production's state."""

@@ -18,7 +18,7 @@ import msgspec
 from headrace.lake import catalog
 from headrace.lake.files import full_sync
 from headrace.lake.tables import SCHEMA_FOLDER, lost_with
-from headrace.model.errors import StoreError
+from headrace.model.errors import StateMissing, StoreError
 from headrace.model.nodes import Settings
 from headrace.security.secrets import Secrets
 from headrace.store import Store, Transaction, exists
@@ -221,6 +221,18 @@ def open_state(
     return store
 
 
+def existing_state(
+    root: Path, settings: Settings, *, lake_may_be_empty: bool = False
+) -> Store | None:
+    """Open the state as `open_state` does; None before the first command that writes."""
+    try:
+        return open_state(root, settings, lake_may_be_empty=lake_may_be_empty)
+    except StateMissing:
+        if state_exists(root, settings):
+            raise
+        return None
+
+
 def state_exists(root: Path, settings: Settings) -> bool:
     """Return whether a command that writes has created the state.
 
@@ -241,7 +253,7 @@ def check_identity(root: Path, settings: Settings) -> None:
     lake = lake_folder(root, settings)
     engine = engine_of(root, settings, Secrets(root).resolved)
     try:
-        if not engine.has_tables():
+        if not engine.applied():
             refuse_lost(lake, engine.where)
             return
         with engine.read() as tx:

@@ -79,7 +79,7 @@ class ExistingState:
         session = self._session
         engine = engine_of(session.root, session.settings, Secrets(session.root).resolved)
         try:
-            if not engine.has_tables():
+            if not engine.applied():
                 return
             self.made = None
             with engine.read() as tx:

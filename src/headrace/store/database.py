@@ -14,6 +14,7 @@ from typing import NamedTuple, Self
 
 from headrace.model.errors import StoreError
 from headrace.model.nodes import Settings
+from headrace.store import migrations
 from headrace.store.address import PostgresqlAddress, Resolve, SqliteAddress, address
 from headrace.store.engines import StoreEngine
 from headrace.store.engines.sqlite import SqliteEngine
@@ -42,16 +43,18 @@ class Store:
         environment variables are replaced. If no state exists, `empty` is called with the address
         as text without a password, and may raise to refuse.
 
-        Raises StoreError if no state exists (without `create`), if it is newer or older than this
-        version of Headrace, or if the database can't be used.
+        Raises StateMissing if no state exists (without `create`), and StoreError if it is newer or
+        older than this version of Headrace, or if the database can't be used.
         """
         store = cls(engine_of(root, settings, resolve))
         try:
-            if empty is not None and not store.engine.has_tables():
+            applied = store.engine.applied()
+            if empty is not None and not applied:
                 empty(store.engine.where)
             if create:
                 store.engine.create()
-            store.engine.check()
+                applied = store.engine.applied()
+            migrations.check(applied, store.engine.where)
         except BaseException:
             store.close()
             raise

@@ -15,6 +15,7 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 from headrace.model.errors import StoreError
+from headrace.store import migrations
 from headrace.store.address import PostgresqlAddress, SqliteAddress
 from headrace.store.database import Store
 from headrace.store.engines.sqlite import SqliteEngine
@@ -56,7 +57,7 @@ def load(saved: Path, store: Store, prepare: Prepare) -> None:
     """
     engine = SqliteEngine(saved)
     try:
-        engine.check()
+        migrations.check(engine.applied(), engine.where)
         with engine.read() as source, store.write(None, durable=True) as tx:
             prepare(tx)
             copy_rows(source, tx)

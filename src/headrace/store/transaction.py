@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from headrace.model.errors import StoreError
+from headrace.model.errors import StateMissing, StoreError
 
 # SQL text with `?` or `:name` parameters, whatever database the state is in.
 
@@ -220,8 +220,8 @@ def unreadable(path: Path, error: UnicodeDecodeError) -> StoreError:
     return StoreError(text, hint=RESTORE)
 
 
-def missing(where: str) -> StoreError:
+def missing(where: str) -> StateMissing:
     """Return the error for a project without a state."""
-    return StoreError(
+    return StateMissing(
         f"there is no state yet at {where}", hint="`headrace run` or `headrace tick` makes it"
     )

@@ -14,6 +14,7 @@ from headrace.lake.catalog.admission import (
     state,
 )
 from headrace.lake.catalog.change import CatalogChange, FilesFound, Rewrite
+from headrace.lake.catalog.columns import read_columns_now
 from headrace.lake.catalog.erasing import (
     Replaced,
     erasable_files,
@@ -122,6 +123,7 @@ __all__ = [
     "next_id",
     "next_slice",
     "oldest_snapshot",
+    "read_columns_now",
     "registered",
     "replace_by_merged",
     "replace_files",

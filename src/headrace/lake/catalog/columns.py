@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections import defaultdict
@@ -70,6 +71,32 @@ def read_columns(tx: CatalogTransaction, table_id: int, snapshot: int) -> tuple[
         " IS NULL OR end_snapshot > :snapshot) ORDER BY column_order",
         {"table": table_id, "snapshot": snapshot},
     ).fetchall()
+    return _columns(rows)
+
+
+def read_columns_now(
+    tx: CatalogTransaction, names: Iterable[str]
+) -> dict[str, tuple[LakeColumn, ...]]:
+    """Return the current columns of each of these tables of the schema `main` that exists.
+
+    Names are compared without case, as in DuckDB.
+    """
+    rows = tx.execute(
+        "SELECT n.value, c.column_id, c.column_name, c.column_type, c.parent_column,"
+        " c.initial_default FROM json_each(:names) n JOIN ducklake_table t ON lower(t.table_name) ="
+        " lower(n.value) AND t.end_snapshot IS NULL JOIN ducklake_schema s ON s.schema_id ="
+        " t.schema_id AND s.schema_name = 'main' AND s.end_snapshot IS NULL JOIN ducklake_column c"
+        " ON c.table_id = t.table_id AND c.end_snapshot IS NULL ORDER BY c.column_order",
+        {"names": json.dumps(list(names))},
+    ).fetchall()
+    tables: dict[str, list[Any]] = defaultdict(list)
+    for name, *column in rows:
+        tables[name].append(column)
+    return {name: _columns(columns) for name, columns in tables.items()}
+
+
+def _columns(rows: Iterable[Sequence[Any]]) -> tuple[LakeColumn, ...]:
+    """Return columns by their rows and those of the fields inside them."""
     children: dict[int | None, list[Any]] = defaultdict(list)
     for row in rows:
         children[row[3]].append(row)

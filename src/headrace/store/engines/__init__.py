@@ -28,17 +28,14 @@ class StoreEngine(Protocol):
     def exists(self) -> bool:
         """Return whether the state exists. Raises StoreError if that can't be determined."""
 
-    def has_tables(self) -> bool:
-        """Return whether Headrace's tables exist. Raises StoreError for another tool's database."""
-
     def create(self) -> None:
         """Create the state, or apply missing migrations."""
 
     def applied(self) -> dict[int, str]:
-        """Return the checksums of applied migrations by number."""
+        """Return the checksums of applied migrations by number; empty without Headrace's tables.
 
-    def check(self) -> None:
-        """Raise StoreError unless the state exists with exactly this version's migrations."""
+        Raises StoreError for another tool's database.
+        """
 
     def read(self) -> AbstractContextManager[Transaction]:
         """Begin a read-only transaction on one snapshot."""

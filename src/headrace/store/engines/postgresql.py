@@ -307,9 +307,6 @@ class PostgresqlEngine:
     def exists(self) -> bool:
         return bool(self.applied())
 
-    def has_tables(self) -> bool:
-        return self.exists()
-
     def create(self) -> None:
         with self._translated():
             connection = self._write_connection()
@@ -326,9 +323,6 @@ class PostgresqlEngine:
     def applied(self) -> dict[int, str]:
         with self._translated():
             return self._applied(self._read_connection())
-
-    def check(self) -> None:
-        migrations.check(self.applied(), self.where)
 
     def close(self) -> None:
         for connection in (self._reader, self._writer):

@@ -26,7 +26,6 @@ from headrace.store.transaction import (
     Parameters,
     Transaction,
     insertion,
-    missing,
     over,
     translate,
     unreadable,
@@ -141,9 +140,6 @@ class SqliteEngine:
     def exists(self) -> bool:
         return self.path.exists()
 
-    def has_tables(self) -> bool:
-        return self.path.exists() and bool(self.applied())
-
     def create(self) -> None:
         _private_file(self.path)
         with self._translated():
@@ -156,6 +152,8 @@ class SqliteEngine:
             apply(connection, self.path)
 
     def applied(self) -> dict[int, str]:
+        if not self.path.exists():
+            return {}
         with self._translated():
             return applied(self.read_connection(), self.path)
 
@@ -171,11 +169,6 @@ class SqliteEngine:
                 connection.backup(copy)
             part.chmod(0o600)
             part.replace(target)
-
-    def check(self) -> None:
-        if not self.path.exists():
-            raise missing(self.where)
-        migrations.check(self.applied(), self.where)
 
     def close(self) -> None:
         for connection in (self._reader, self._writer):

@@ -9,7 +9,7 @@ from drawn_numbers import drawn_numbers
 from mariadb_server import mariadb, mariadb_server
 from postgres_cluster import cluster, own_cluster, postgresql
 from short_waits import short_waits, waits_of_users
-from state_kinds import state_settings
+from state_kinds import migrated, postgresql_state, state_settings
 from system_tests import pytest_collection_modifyitems, pytest_ignore_collect
 from warm_fork_servers import cold_fork_servers, warm_fork_servers
 from warm_helpers import cold_helpers, warm_helpers
@@ -21,8 +21,10 @@ __all__ = [
     "drawn_numbers",
     "mariadb",
     "mariadb_server",
+    "migrated",
     "own_cluster",
     "postgresql",
+    "postgresql_state",
     "pytest_collection_modifyitems",
     "pytest_ignore_collect",
     "short_waits",

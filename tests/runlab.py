@@ -207,6 +207,6 @@ def lab_on(request: pytest.FixtureRequest, root: Path, monkeypatch: pytest.Monke
     """A lab whose state is in what the fixture's parameter names: `sqlite` or `postgresql`."""
     if request.param == "sqlite":
         return Lab(root)
-    database = request.getfixturevalue("postgresql")
+    database = request.getfixturevalue("postgresql_state")
     monkeypatch.setenv("PG_PASSWORD", database.password)
     return Lab(root, database)

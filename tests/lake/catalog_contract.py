@@ -625,3 +625,12 @@ class CatalogContract:
             with pytest.raises(LakeError):
                 _add(lake, table, type(staged)(**fields | wrong))
         assert lake.newest == 0
+
+    def test_columns_of_several_tables_are_those_of_each(self, lake: Lake) -> None:
+        """Catches: fields of a nested column as columns, and columns of a table by another's."""
+        lake.publish("All", "k", f"{ALL_TYPES} FROM range(3)")
+        lake.publish("t", "2024-01-01", DAY.format(3))
+        found = catalog.read_columns_now(lake.tx, ["all", "t", "absent"])
+        one, other = catalog.table(lake.tx, "All"), catalog.table(lake.tx, "t")
+        assert one is not None and other is not None
+        assert found == {"all": one.columns, "t": other.columns}

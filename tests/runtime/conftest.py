@@ -30,7 +30,7 @@ def lab(sqlite_lab: Lab) -> Lab:
 def postgresql_lab(
     tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Lab:
-    database = request.getfixturevalue("postgresql")
+    database = request.getfixturevalue("postgresql_state")
     monkeypatch.setenv("PG_PASSWORD", database.password)
     return Lab(tmp_path / "p", database)
 

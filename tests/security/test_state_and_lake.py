@@ -234,6 +234,7 @@ def test_a_lake_with_anything_in_it_shows_that_a_state_is_lost(
     assert "db restore" in caught.value.hint
 
 
+@pytest.mark.no_state
 def test_a_lost_state_is_neither_created_nor_denied(project: Project) -> None:
     """Would catch: `headrace tick` that begins with an empty state beside a lake with files, or
     `headrace status` that takes it for a new project.

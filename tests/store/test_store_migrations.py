@@ -20,6 +20,8 @@ from headrace.store.migrations import Migration
 from headrace.store.queries import applied_versions
 from headrace.store.transaction import Dialect
 
+pytestmark = pytest.mark.no_state
+
 Opened = Callable[..., Store]
 NEXT = migrations.known()[-1].number + 1
 COUNT = len(migrations.known())

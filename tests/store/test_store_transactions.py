@@ -150,6 +150,7 @@ def test_a_closed_store_is_opened_again_by_its_next_use(store: Store) -> None:
         assert len(_firings(tx)) == 2
 
 
+@pytest.mark.no_state
 def test_a_state_is_known_to_exist(
     tmp_path: Path, opened: Opened, state_settings: Settings
 ) -> None:

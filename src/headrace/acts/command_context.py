@@ -12,6 +12,7 @@ from headrace.model.access import ACCESS_FILE
 from headrace.plan import Compiled, changes
 from headrace.plan.project_plan import Plan
 from headrace.plan.steps import Rename
+from headrace.privacy.classified_later import hide_earlier_values
 from headrace.project.session import Progress, ProjectSession, Silent, usable
 from headrace.repairs.incident_messages import repair_message, weekly_lines
 from headrace.runtime import applied_versions, usage
@@ -156,6 +157,8 @@ class CommandContext:
             self._leading.applied = applied_versions.apply(
                 tx, files, compiled, plan, actor=self.actor, now=now, reason=reason
             )
+            known = before.compiled if before is not None else None
+            hide_earlier_values(tx, known, compiled, self.session.data_folder / "cache")
         if self._leading.leader is not None:
             self._leading.leader.adopt(self._leading.applied)
         return self._leading.applied

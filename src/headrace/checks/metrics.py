@@ -7,7 +7,7 @@ column, plus the names of categories and short lists. They hold no value of a cl
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from operator import mul
@@ -154,6 +154,31 @@ def decoded(vector: bytes) -> Metrics:
                 column, shares=_of_numbers(column.shares)
             )
     return metrics
+
+
+def without_values(vector: bytes, classified: Collection[str] | None) -> bytes:
+    """Return encoded metrics as they are where these columns are classified; None: all columns.
+
+    Names are in lower case.
+    """
+    metrics = decoded(vector)
+    columns = {
+        name: column
+        if classified is not None and name.lower() not in classified
+        else _without_values(column)
+        for name, column in metrics.columns.items()
+    }
+    return encoded(msgspec.structs.replace(metrics, columns=columns))
+
+
+def _without_values(column: ColumnMetrics) -> ColumnMetrics:
+    """Return what remains of a column whose profile has no values (`profiles`)."""
+    result = ColumnMetrics(column.nulls, column.empty, column.negative, column.zero)
+    if math.exp(column.distinct or 0.0) < SPREAD_DISTINCT_MIN:
+        return msgspec.structs.replace(result, distinct=column.distinct)
+    return msgspec.structs.replace(
+        result, distinct=column.distinct, location=column.location, spread=column.spread
+    )
 
 
 def without_rare_values(vector: bytes, rows: int) -> bytes:

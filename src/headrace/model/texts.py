@@ -13,6 +13,7 @@ them. Values that have them nevertheless lose them.
 from __future__ import annotations
 
 import re
+from typing import Any
 
 HIDDEN = "…"
 """Stands for a value that the reader may not read."""
@@ -43,6 +44,17 @@ def plain(text: str) -> str:
 def hidden(text: str) -> str:
     """Return a text with `HIDDEN` in place of its values."""
     return text if text.isascii() else plain(_VALUE.sub(HIDDEN, text))
+
+
+def hidden_in(value: Any) -> Any:
+    """Return decoded JSON or msgpack with each of its texts `hidden`."""
+    if isinstance(value, str):
+        return hidden(value)
+    if isinstance(value, list):
+        return [hidden_in(item) for item in value]
+    if isinstance(value, dict):
+        return {name: hidden_in(item) for name, item in value.items()}
+    return value
 
 
 def of_error(message: str) -> str:

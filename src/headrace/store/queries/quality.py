@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -386,6 +386,16 @@ def write_metrics(tx: Transaction, rows: Iterable[tuple[int, int, str, str, byte
     tx.executemany(
         "insert into metric (epoch, n, node, partition, vector) values (?, ?, ?, ?, ?)", rows
     )
+
+
+def rewrite_metrics(tx: Transaction, node: str, change: Callable[[bytes], bytes]) -> None:
+    """Replace all encoded metrics of a node."""
+    sql = "select epoch, n, partition, vector from metric where node = ?"
+    for *key, vector in tx.execute(sql, (node,)).fetchall():
+        tx.execute(
+            "update metric set vector = ? where epoch = ? and n = ? and partition = ?",
+            (change(bytes(vector)), *key),
+        )
 
 
 def metrics_before(

@@ -12,45 +12,21 @@ import msgspec
 from headrace.model.texts import BEGIN, END
 from headrace.store import Transaction
 from headrace.store.portable import columns_by_table
+from headrace.store.queries.quoted_values import ENCODED, TEXTS
 from headrace.store.queries.scheduling import plain_events, stored_events
 from headrace.store.transaction import quoted
 
-_TEXTS = {
-    "attempt": ("reason", "error"),
-    "check_result": ("detail",),
-    "delivery": ("reason",),
-    "drift": ("evidence", "measured"),
-    "fact": ("expected", "observed", "detail"),
-    "incident": ("detail", "summary", "evidence"),
-    "incident_event": ("what",),
-    "incident_said": ("summary",),
-    "look": ("error",),
-    "notice": ("title", "body", "said", "error"),
-    "overlay": ("reason", "changed"),
-    "partition": ("reason",),
-    "quarantine": ("reason", "sample"),
-    "request": ("arguments", "document"),
-    "source_schema": ("schema",),
-    "symptom": ("what",),
+_ENCODED = ENCODED | {
+    "checkpoint": ("", ("id",), ("content",)),
+    "journal": ("", ("seq",), ("events",)),
+    "metric": ("node", ("epoch", "n", "partition"), ("vector",)),
 }
-"""Columns of text in which a check, a failure or a person may have quoted a value."""
-
-
-_ENCODED = {
-    "checkpoint": (("id",), ("content",)),
-    "evidence": (("id",), ("content",)),
-    "journal": (("seq",), ("events",)),
-    "metric": (("epoch", "n", "partition"), ("vector",)),
-    "overlay_attempt": (("epoch", "n"), ("outcome",)),
-    "plan": (("id",), ("content",)),
-    "withheld": (("epoch", "n"), ("outcome",)),
-}
-"""Key, and columns of encoded values in which such a text may be; as many bytes keep them valid."""
+"""Columns of encoded values in which such a text may be; as many bytes keep them valid."""
 
 
 def overwrite(tx: Transaction, values: Sequence[str]) -> None:
     """Overwrite the values by as many `*` as they have bytes, wherever the state quotes them."""
-    for table, columns in _TEXTS.items():
+    for table, (_, _, columns) in TEXTS.items():
         for column in columns:
             for value in values:
                 tx.execute(
@@ -81,7 +57,7 @@ class _Encoded(NamedTuple):
 
 
 def _encoded(tx: Transaction) -> Iterator[_Encoded]:
-    for table, (key, columns) in _ENCODED.items():
+    for table, (_, key, columns) in _ENCODED.items():
         where = " and ".join(f"{name} = ?" for name in key)
         for column in columns:
             update = f"update {table} set {column} = ? where {where}"
@@ -177,7 +153,7 @@ def overwrite_quotes(tx: Transaction, names: Collection[str], values: Sequence[s
 
 
 def _quoting_texts(tx: Transaction) -> Iterator[_QuotingText]:
-    for table, columns in _TEXTS.items():
+    for table, (_, _, columns) in TEXTS.items():
         incident = "incident_id" if table in _OF_INCIDENTS else "id"
         known = incident if table in ("incident", *_OF_INCIDENTS) else "null"
         for column in columns:

@@ -312,6 +312,7 @@ def test_nothing_erased_comes_back_by_a_restore(alone: Alone, tmp_path: Path) ->
     alone.run("-m", "headrace", "apply", "--yes", folder=shop)
     alone.run("-m", "headrace", "db", "backup", "../kept", folder=shop)
     (shop / ".headrace/erasures.jsonl").write_text('{"subject": "s-1"}\n')
+    (shop / ".headrace/erasure.key").write_bytes(bytes(32))
     restore = ("-m", "headrace", "db", "restore", "../kept", "--force")
     _, errors = alone.run(*restore, folder=shop, code=3)
     assert "pip install headrace-erase" in errors

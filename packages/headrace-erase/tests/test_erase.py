@@ -125,7 +125,7 @@ class Shop:
             [*arguments, "--project", str(self.root)], self.root, os.environ, 400, fault
         )
         assert done.returncode == code, (arguments, done.returncode, done.stdout, done.stderr)
-        return done.stdout
+        return done.stdout or done.stderr
 
     def json(self, *arguments: str, code: int = 0) -> Any:
         return json.loads(self.headrace(*arguments, "--json", code=code))
@@ -281,6 +281,22 @@ def test_a_restored_backup_is_erased_again(shop: Shop, tmp_path: Path) -> None:
     assert shop.json("db", "check", "--deep")["ok"]
     shop.headrace("tick")
     assert KEY not in {row["client"] for row in shop.rows("clean")}
+
+
+@pytest.mark.parametrize("lost", ["erasures.jsonl", "erasure.key"])
+def test_a_restore_without_the_files_of_erasures_is_refused(
+    shop: Shop, tmp_path: Path, lost: str
+) -> None:
+    """Catches: rows that come back because a file is lost, while their certificates lie there."""
+    backup = tmp_path / "backup"
+    shop.headrace("db", "backup", str(backup))
+    shop.erase("--yes")
+    path = shop.root / ".headrace" / lost
+    path.rename(tmp_path / lost)
+    refused = shop.headrace("db", "restore", str(backup), "--force", code=3)
+    assert f"lacks {lost}" in refused and f"put {lost} back" in refused
+    (tmp_path / lost).rename(path)
+    assert len(shop.json("db", "restore", str(backup), "--force")["erased_again"]) == 1
 
 
 def test_it_doesnt_come_back(shop: Shop) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 from pathlib import Path
+from typing import NamedTuple
 
 from headrace.lake.erased_files import HashKey
 from headrace.model.errors import HeadraceError
@@ -15,6 +16,8 @@ from headrace.security.private_files import create_private
 KEY_FILE = "erasure.key"
 LEDGER_FILE = "erasures.jsonl"
 """Names the erasures, which an older state that is restored doesn't know."""
+CERTIFICATES = "erasures"
+"""The folder of certificates, each named after its subject."""
 KEY_BYTES = 32
 
 
@@ -47,9 +50,20 @@ def hash_key(data: Path) -> HashKey:
     return HashKey.of(secret(data))
 
 
-def has_erasures(data: Path) -> bool:
-    """Whether the ledger beside the state names an erasure."""
-    try:
-        return (data / LEDGER_FILE).stat().st_size > 0
-    except FileNotFoundError:
-        return False
+class KnownErasures(NamedTuple):
+    """Whether rows were erased, and the files that are missing to erase them again."""
+
+    any: bool
+    missing: tuple[str, ...]
+
+
+def known_erasures(data: Path) -> KnownErasures:
+    """Return what is known beside the state of erasures, by their ledger and certificates."""
+    ledger = (data / LEDGER_FILE).read_bytes() if (data / LEDGER_FILE).exists() else b""
+    certified = [path.stem.encode() for path in (data / CERTIFICATES).glob("s-*.json")]
+    missing = []
+    if any(b'"%s"' % subject not in ledger for subject in certified):
+        missing.append(LEDGER_FILE)
+    if (ledger or certified) and not (data / KEY_FILE).exists():
+        missing.append(KEY_FILE)
+    return KnownErasures(bool(ledger or certified), tuple(missing))

@@ -44,7 +44,7 @@ from headrace.runtime.backups import (
 from headrace.runtime.folders import Folders
 from headrace.security import state
 from headrace.security.audit import Action, Actor, ActorType, AuditEvent, Object, append
-from headrace.security.erasures import has_erasures
+from headrace.security.erasures import CERTIFICATES, known_erasures
 from headrace.security.secrets import Secrets
 from headrace.security.state import describe_empty_lake, lake_identity, open_state, state_identity
 from headrace.services.database import BackupResponse, describe_backup, kept_folders
@@ -234,10 +234,21 @@ def restore(
 def _erasing_again(data: Path) -> list[Callable[[ProjectSession, Progress], list[str]]]:
     """Return what erases the rows again that a backup has from before they were erased.
 
-    Raise Refused if rows were erased and the package that does it isn't installed.
+    Raise Refused if rows were erased and the package that does it isn't installed, or the files by
+    which it knows the rows are lost.
     """
-    erasing = functions(ERASURES)
-    if has_erasures(data) and not erasing:
+    erasing, erasures = functions(ERASURES), known_erasures(data)
+    if erasures.missing:
+        names = " and ".join(erasures.missing)
+        raise Refused(
+            f"rows were erased since, and {data} lacks {names}, by which they are erased again;"
+            " nothing was changed",
+            hint=(
+                f"put {names} back from a copy of that folder. If there is none: move"
+                f" {data / CERTIFICATES} aside, restore, and erase those subjects again"
+            ),
+        )
+    if erasures.any and not erasing:
         raise Refused(
             "rows were erased since, and headrace-erase, which erases them again, isn't installed;"
             " nothing was changed",

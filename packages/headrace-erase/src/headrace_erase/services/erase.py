@@ -46,7 +46,7 @@ from headrace.runtime import backups
 from headrace.runtime.approval_states import ERASE
 from headrace.runtime.removed_rows import discard
 from headrace.security.audit import rfc3339
-from headrace.security.erasures import hash_key
+from headrace.security.erasures import CERTIFICATES, hash_key
 from headrace.services.act_approvals import Act, approved
 from headrace.store.clock import instant
 from headrace.store.queries import attempts
@@ -76,7 +76,6 @@ TRIES = 5
 """Maximum number of times that tables and exports are searched again, because one was published."""
 WAIT_SECONDS, WAIT_SECONDS_MAX = 0.5, 60.0
 """How often attempts at exports are looked up that began before the rows were erased, how long."""
-FOLDER = "erasures"
 STARTED_OVER = ("merge", "snapshot")
 """Materialisations whose publications don't count the rows of one partition."""
 
@@ -383,7 +382,7 @@ def _again(
 
 
 def _certificate_name(subject: str) -> str:
-    return f"{FOLDER}/{subject}.json"
+    return f"{CERTIFICATES}/{subject}.json"
 
 
 def _erase_table(
@@ -451,7 +450,7 @@ def _clean(session: ProjectSession, plan: ErasePlan, number: int, progress: Prog
     with session.existing_store.read() as tx:
         erasure = stored.get(tx, number)
     quoting = {*plan.quoting, *(erasure.progress if erasure is not None else ())}
-    folder = session.data_folder / FOLDER
+    folder = session.data_folder / CERTIFICATES
     folder.mkdir(mode=0o700, exist_ok=True)
     path = folder / f".values-{number}.json"
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)

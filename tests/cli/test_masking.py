@@ -83,6 +83,13 @@ FILES = {
         "/* headrace\nowner: core\n*/\nselect count(*) as n, list(id) as ids from tagged group by size\n"
     ),
 }  # fmt: skip
+PRINTS = """from headrace import asset
+
+@asset(owner="core")
+def py(towns):
+    print("the town is Vaduz")
+    return towns
+"""
 COLUMN = ("--node", "payments", "--column", "iban")
 CLEAR = ("DE111", "DE222", "Ada", "ADA", "Grace", "1815-12-10", "2024-01-31", "likes tea")
 
@@ -463,6 +470,36 @@ def test_a_column_of_earlier_code_stays_hidden(
     compared = bank.json("diff", "clean", "--at", version)
     assert compared["masked"] == ["account", "iban", "loud"]
     assert all("account" not in str(row["before"]) for row in compared["sample"])
+
+
+def test_lines_printed_before_a_column_was_classified_are_left_out(
+    bank: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: lines of a log that are decided by what was classified when they were printed."""
+    source = "source: towns\nowner: core\ndomain: retail\nfiles: towns.csv\n"
+    files = {
+        "sources/towns.yaml": source,
+        "towns.csv": "id,town\n1,Vaduz\n",
+        "assets/py.py": PRINTS,
+    }
+    for path, text in files.items():
+        (bank.root / path).write_text(text)
+    bank.text("apply", "--yes")
+    bank.text("tick")
+    token = bank.json("token", "create", "reader", "--scope", "viewer")["token"]
+
+    def printed(by: str | None) -> list[str]:
+        with monkeypatch.context() as reader:
+            if by is not None:
+                reader.setenv("HEADRACE_TOKEN", by)
+            return [row["text"] for row in bank.json("logs", "py")]
+
+    assert printed(token) == printed(None) == ["the town is Vaduz"]
+    classified = source + "columns: {town: {personal: true}}\n"
+    (bank.root / "sources/towns.yaml").write_text(classified)
+    bank.text("apply", "--yes")
+    assert printed(None) == ["the town is Vaduz"]
+    assert printed(token) == ["left out: the code reads columns that you may not see"]
 
 
 @pytest.mark.parametrize("words", [("read", "latest"), ("sql", "select * from latest")])

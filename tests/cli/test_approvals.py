@@ -177,6 +177,10 @@ def test_a_plan_that_would_be_another_one_by_now_is_void(
         "void",
         "version 3 was applied after it was asked for",
     )
+    assert asked.json("backfills")["backfills"][0]["state"] == "void"
+    assert asked.json("backfills", number)["state"] == "void"
+    text = asked.text("backfills", number)
+    assert "void: another version was applied" in text and "next: headrace backfill " in text
 
 
 def test_a_plan_expires(asked: Project, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -115,15 +115,19 @@ def _estimated(stored_estimate: str) -> EstimateRow:
 
 
 def backfill_line(
-    session: ProjectSession, row: PlanRecord, ingested: int, remaining: EstimateRow | None
+    session: ProjectSession,
+    row: PlanRecord,
+    state: str,
+    ingested: int,
+    remaining: EstimateRow | None,
 ) -> PlanRowResponse:
-    """Return one line of `backfills`."""
+    """Return one line of `backfills`. `state` as it is shown."""
     backfill, outcome = content(row), PlanOutcome.read(row.outcome)
     arguments = msgspec.json.decode(row.request, type=BackfillArguments)
     return PlanRowResponse(
         id=str(row.id),
         plan_id=arguments.plan_id or str(row.id),
-        state=row.state,
+        state=state,
         by=row.actor,
         reason=row.reason,
         assets=[item.node for item in backfill.chosen],

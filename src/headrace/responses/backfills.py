@@ -100,8 +100,9 @@ class BackfillResponse(Response, frozen=True, kw_only=True):
     plan_id: str | None
     state: str
     """`planned`, `awaiting_approval`, `running`, `paused`, `succeeded`, `partial`, `failed`,
-    `cancelled`; `nothing_due` where there is nothing to do, `declined` by who was asked, `refused`
-    where it isn't the plan that was agreed to."""
+    `cancelled`; `void` or `expired` if it can't be approved any more; `nothing_due` where there is
+    nothing to do, `declined` by who was asked, `refused` where it isn't the plan that was agreed
+    to."""
     refused: RefusedRow | None = None
     mode: str
     reason: str

@@ -187,6 +187,14 @@ def waiting(tx: Transaction, now_us: int) -> list[str]:
     return backfills + [item.id for item in requests if state_of(item, version, now_us)[0] == OPEN]
 
 
+def state_shown(tx: Transaction, record: PlanRecord, now_us: int) -> str:
+    """Return a backfill's state; `void` or `expired` if it can't be approved any more."""
+    if record.state != AWAITING:
+        return record.state
+    state, _ = state_of(of_backfill(tx, record), version_now(tx), now_us)
+    return AWAITING if state == OPEN else state
+
+
 def version_now(tx: Transaction) -> int | None:
     """Return the number of the applied version; None before the first `apply`."""
     return applied_versions.newest_id(tx) or None

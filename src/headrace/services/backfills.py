@@ -57,7 +57,7 @@ from headrace.responses.backfills import (
 )
 from headrace.runtime import estimates
 from headrace.runtime.applied_versions import contents_of, manifest_of
-from headrace.runtime.approval_states import of_backfill
+from headrace.runtime.approval_states import of_backfill, state_shown
 from headrace.runtime.runs import RunRequest, RunResult
 from headrace.scheduler import Target
 from headrace.security.audit import Action, AuditEvent, Object, append
@@ -422,7 +422,13 @@ def backfills(session: ProjectSession) -> BackfillsResponse:
     if session.store is not None and session.compiled is not None:
         with session.store.read() as tx:
             lines = [
-                backfill_line(session, row, ingested(tx, row), _remaining(session, tx, row, now_us))
+                backfill_line(
+                    session,
+                    row,
+                    state_shown(tx, row, now_us),
+                    ingested(tx, row),
+                    _remaining(session, tx, row, now_us),
+                )
                 for row in backfill_plans.newest(tx, SHOWN_MAX)
             ]
     return BackfillsResponse(now=session.now(), clock=session.clock.kind, backfills=lines)
@@ -440,6 +446,7 @@ def get_backfill(session: ProjectSession, plan: BackfillId) -> BackfillResponse:
         if row is None:
             raise unknown(plan)
         remaining, published = _remaining(session, tx, row, now_us), published_of(tx, row)
+        state = state_shown(tx, row, now_us)
     now, clock = session.now(), session.clock.kind
     response = stored_response(
         session,
@@ -451,7 +458,8 @@ def get_backfill(session: ProjectSession, plan: BackfillId) -> BackfillResponse:
         remaining=remaining,
     )
     with session.store.read() as tx:
-        return with_attempts(tx, session.compiled.project, response)
+        response = with_attempts(tx, session.compiled.project, response)
+    return msgspec.structs.replace(response, state=state)
 
 
 def _ask(

@@ -280,16 +280,20 @@ def _render_failed_checks(row: FailureRow, page: CommandOutput) -> None:
         data_table(page, [ColumnRow(name=name, type="") for name in names], row.sample)
 
 
+_NOT_BEGUN = {
+    "planned": "· planned, nothing was done",
+    "declined": "· nothing was done",
+    "awaiting_approval": "· waits for an approval",
+    "void": "· void: another version was applied after it was asked for; nothing was done",
+    "expired": "· expired: nobody approved it in time; nothing was done",
+}
+
+
 def _state_facts(response: BackfillResponse) -> list[str]:
     if response.state == "nothing_due":
         return ["· nothing to do"]
-    if response.state in ("planned", "declined", "awaiting_approval"):
-        state_texts = {
-            "planned": "· planned, nothing was done",
-            "declined": "· nothing was done",
-            "awaiting_approval": "· waits for an approval",
-        }
-        return [state_texts[response.state]]
+    if response.state in _NOT_BEGUN:
+        return [_NOT_BEGUN[response.state]]
     facts = [output.state_mark(response.state), *published_texts(response)]
     facts += [f"{response.failed:,} failed"] if response.failed else []
     facts += (
@@ -342,6 +346,8 @@ def _next_commands(response: BackfillResponse) -> list[str]:
             return [f"headrace backfills {number}"]
         case "paused":
             return [f"headrace backfills resume {number} --reason TEXT"]
+        case "void" | "expired":
+            return [] if response.command is None else [response.command]
         case "awaiting_approval":
             return [f"headrace approve {number} --reason TEXT"]
         case "failed" | "partial":

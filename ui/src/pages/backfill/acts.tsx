@@ -12,7 +12,7 @@ export function actsOf(state: string): readonly ActName[] {
   if (state === "running") return ["pause", "cancel"];
   if (state === "paused" || state === "planned") return ["resume", "cancel"];
   if (state === "failed" || state === "partial") return ["resume"];
-  return state === "awaiting_approval" ? ["cancel"] : [];
+  return ["awaiting_approval", "void", "expired"].includes(state) ? ["cancel"] : [];
 }
 
 const VERBS = { pause: "Pause it", resume: "Resume it", cancel: "Cancel it" } as const;

@@ -104,3 +104,39 @@ def test_good_rows_pass_and_bad_rows_wait(tmp_path: Path, call: Callable[..., An
         == "published"
     )
     assert len(shop.json("read", f"orders@{other}")["rows"]) == 4
+
+
+def test_rows_come_back_once_their_check_is_looser(
+    tmp_path: Path, call: Callable[..., Any]
+) -> None:
+    """Catches: rows that wait for ever after their check was corrected, a repair that finds nothing
+    to do, and "exceptions that have lapsed" of rows that nobody accepted."""
+    shop = _project(tmp_path / "p", call)
+    rows = "1,Ada,5\n2,Bo,-1\n3,Cy,7\n4,Di,8\n5,Ed,9\n"
+    (shop.root / "landing" / f"{DAY}.csv").write_text(HEADER + rows)
+    call(shop.root, "tick", "--now", "2025-03-02T06:00+00:00")
+    source, keyed = f"orders@{DAY}", f"keyed@{DAY}"
+    assert len(shop.json("read", source)["rows"]) == 4
+    assert "readers see the other rows of 1 partition" in shop.text("quarantine")
+    path = shop.root / "sources/orders.yaml"
+    path.write_text(path.read_text().replace("min: 0", "min: -1"))
+    assert "rejected" in shop.text("plan")
+    shop.text("apply", "--yes")
+    call(shop.root, "tick", "--now", "2025-03-02T07:00+00:00")
+    assert shop.json("quarantine", source) == []
+    assert [len(shop.json("read", name)["rows"]) for name in (source, keyed)] == [5, 5]
+
+
+def test_rows_of_an_asset_come_back_too(tmp_path: Path, call: Callable[..., Any]) -> None:
+    """Catches: an asset whose rows wait for ever, though no code of it has changed."""
+    shop = _project(tmp_path / "p", call)
+    (shop.root / "landing" / f"{DAY}.csv").write_text(HEADER + "1,Ada,5\n1,Bo,6\n3,Cy,7\n4,Di,8\n")
+    call(shop.root, "tick", "--now", "2025-03-02T06:00+00:00")
+    keyed = f"keyed@{DAY}"
+    assert len(shop.json("read", keyed)["rows"]) == 2
+    path = shop.root / "assets/keyed.sql"
+    path.write_text(path.read_text().replace("[id]", "[id, customer]"))
+    shop.text("apply", "--yes")
+    call(shop.root, "tick", "--now", "2025-03-02T07:00+00:00")
+    assert shop.json("quarantine", keyed) == []
+    assert len(shop.json("read", keyed)["rows"]) == 4

@@ -77,9 +77,11 @@ def _visibility_text(rows: list[QuarantineRow]) -> str:
 
     Accepted data stays published after its exception has lapsed.
     """
-    lapsed = sum(row.verdict == "warned" for row in rows)
-    earlier = sum(row.published for row in rows) - lapsed
+    lapsed = sum(row.verdict == "warned" and row.state == "held" for row in rows)
+    others = sum(row.verdict == "warned" and row.state == "rejected" for row in rows)
+    earlier = sum(row.published for row in rows) - lapsed - others
     parts = [f"{plural(lapsed, 'partition')} of it, by exceptions that have lapsed"] * bool(lapsed)
+    parts += [f"the other rows of {plural(others, 'partition')}"] * bool(others)
     parts += [f"earlier publications of {plural(earlier, 'partition')}"] * bool(earlier)
     return f"readers see {' and '.join(parts) or 'none of it'}"
 

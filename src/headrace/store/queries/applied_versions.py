@@ -356,15 +356,15 @@ def delivered_keys(tx: Transaction, source: str) -> list[str]:
 
 
 def withheld_keys(tx: Transaction, source: str) -> list[str]:
-    """Return a source's partitions whose newest delivery is in quarantine or failed.
+    """Return a node's partitions that failed, or of which all or some rows are in quarantine.
 
-    Dropped deliveries are excluded.
+    Dropped data is excluded.
     """
     sql = (
         "select p.partition from partition p where p.node = :source and (p.state = 'failed' or"
-        " (p.state in ('held', 'rejected') and exists (select 1 from quarantine q where q.node ="
-        " p.node and q.partition = p.partition and q.state in ('held', 'rejected')))) order by"
-        " p.partition"
+        " (p.state in ('held', 'rejected', 'published') and exists (select 1 from quarantine q"
+        " where q.node = p.node and q.partition = p.partition and (q.state = 'rejected' or"
+        " (q.state = 'held' and p.state <> 'published'))))) order by p.partition"
     )
     return [key for (key,) in tx.execute(sql, {"source": source}).fetchall()]
 

@@ -119,6 +119,24 @@ def test_what_a_check_stopped_is_tried_again_with_other_checks(shop: Project) ->
     assert ("orders_clean", "2025-03-04") in {(row["asset"], row["partition"]) for row in made}
 
 
+def test_what_a_check_stopped_is_tried_again_with_another_macro(shop: Project) -> None:
+    """Catches: a macro that only a check calls, and a repair of it that changes nothing."""
+    path, macros = shop.root / "assets/orders_clean.sql", shop.root / "macros/twice.sql"
+    check = """  - sql: {name: few, query: "select * from $self where is_twice(id)"}"""
+    macros.parent.mkdir()
+    macros.write_text("create macro is_twice(x) as x is not null;\n")
+    path.write_text(path.read_text().replace("  - unique: [id]", check))
+    shop.text("apply", "--yes", "--now", NOW)
+    (rejected,) = shop.json("tick", "--now", NOW)["rejected"]
+    assert rejected["asset"] == "orders_clean"
+    macros.write_text("create macro is_twice(x) as x is null;\n")
+    (step,) = [item for item in shop.json("plan")["steps"] if item["kind"] == "remap"]
+    assert step["node"] == "orders_clean"
+    shop.text("apply", "--yes", "--now", NOW)
+    made = shop.json("tick", "--now", NOW)["published"]
+    assert ("orders_clean", "2025-03-04") in {(row["asset"], row["partition"]) for row in made}
+
+
 def test_keys_are_data(shop: Project) -> None:
     """Would catch: a key that becomes a command of its own when the line is pasted."""
     project = ProjectSession.open(shop.root, "prod", None, "tester").project()

@@ -90,15 +90,17 @@ def withheld_partitions(tx: Transaction, before: Project, after: Project) -> dic
 def _evaluated_by(project: Project, node: Source | Asset) -> Any:
     """Return everything declared about reading and checking rows, except column names."""
     contract = project.contracts.get(node.contract or node.name)
-    columns = () if contract is None else contract.columns
+    columns, checks = ((), ()) if contract is None else (contract.columns, contract.checks)
+    may_call = any(check.kind == "sql" or check.where for check in (*checks, *node.checks))
     return without_places(
         [
             [
                 (column.name, column.type, column.required, column.unique, column.primary_key)
                 for column in columns
             ],
-            [] if contract is None else contract.checks,
+            checks,
             (node.checks, node.on_fail, node.on_anomaly),
+            project.macros if may_call else {},
             None
             if isinstance(node, Asset)
             else (

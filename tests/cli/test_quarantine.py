@@ -158,6 +158,20 @@ def test_what_is_dropped_stays_dropped_until_something_else_comes(shop: Project)
     assert len(shop.json("read", at)["rows"]) == 3
 
 
+def test_what_an_asset_dropped_stays_dropped(shop: Project) -> None:
+    """Catches: a retry and a changed check that publish what somebody has dropped, because it is an
+    asset's and not a delivery."""
+    at = "orders_clean@2025-03-04"
+    assert shop.json("quarantine", "drop", at, "--reason", "twice the same")["state"] == "dropped"
+    shop.call(shop.root, "retry", "orders_clean", "--reason", "again")
+    assert shop.json("why", at)["state"] == "dropped"
+    path = shop.root / "assets/orders_clean.sql"
+    path.write_text(path.read_text().replace("unique: [id]", "unique: [id, customer, amount]"))
+    shop.text("apply", "--yes")
+    shop.call(shop.root, "tick", "--now", "2025-03-06T09:00+01:00")
+    assert shop.json("why", at)["state"] == "dropped"
+
+
 def test_decisions_that_make_no_sense_are_refused(shop: Project) -> None:
     """Would catch: a typo that decides about something else."""
     assert "did you mean" in shop.refused("quarantine", "accept", "ordrs", "--reason", "x")

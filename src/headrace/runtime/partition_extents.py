@@ -15,7 +15,7 @@ from headrace.store import Transaction
 from headrace.store.queries import ingestion
 from headrace.store.queries import partition_states as rows
 from headrace.store.queries.partition_states import Brief
-from headrace.store.queries.quarantine import dropped_deliveries
+from headrace.store.queries.quarantine import dropped_partitions
 
 _KINDS: dict[str, Callable[[Brief], bool]] = {
     "visible": lambda brief: brief.published,
@@ -68,7 +68,7 @@ def read_states(
         extents = _together(graph, extents, content)
     if failed_since is not None:
         extents = _failed_only(graph, extents, rows.failed_since(tx, failed_since))
-    extents = _without(graph, extents, dropped_deliveries(tx))
+    extents = _without(graph, extents, dropped_partitions(tx))
     return with_deliveries(graph, extents, [*ingestion.waiting_deliveries(tx)], arrived)
 
 
@@ -203,9 +203,9 @@ def _failed_only(
 def _without(
     graph: Graph, known_extents: Mapping[str, NodeExtents], dropped: Iterable[tuple[str, str]]
 ) -> dict[str, NodeExtents]:
-    """Return the states without dropped deliveries.
+    """Return the states without dropped partitions.
 
-    These haven't failed and aren't to be ingested.
+    These haven't failed and aren't to be ingested or computed.
     """
     keys: dict[str, list[str]] = defaultdict(list)
     for node, key in dropped:

@@ -56,7 +56,7 @@ from headrace.services.run_results import run_response
 from headrace.services.runs import unknown_run
 from headrace.store import Transaction
 from headrace.store.queries import failures, ingestion, runs
-from headrace.store.queries.quarantine import dropped_deliveries
+from headrace.store.queries.quarantine import dropped_partitions
 
 # Announcements of `run --again`, `retry` and `quarantine accept`, counted as in every plan.
 
@@ -212,7 +212,7 @@ def _failed(tx: Transaction, project: Project, text: str) -> Iterable[tuple[str,
     else:
         node, key = targets.target(text, project, kinds=KINDS)
         results = failures.failed_at_node(tx, node, key)
-    dropped = set(dropped_deliveries(tx, node)) if results else set()
+    dropped = set(dropped_partitions(tx, node)) if results else set()
     return [item for item in results if item not in dropped]
 
 

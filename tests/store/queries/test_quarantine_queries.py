@@ -94,7 +94,7 @@ def test_a_decision_is_about_what_waits(store: Store) -> None:
 
 def test_a_drop_counts_until_newer_data_comes(store: Store) -> None:
     """Would catch: the time of arrival as the time of the drop; an interval whose next delivery is
-    there and that still counts as dropped; a drop of computed data as one of a delivery."""
+    there and that still counts as dropped; a drop of computed data that is no drop."""
     with store.write(None) as tx:
         _fill(tx)
         partition(tx, "a", "d3", "held")
@@ -108,10 +108,14 @@ def test_a_drop_counts_until_newer_data_comes(store: Store) -> None:
         quarantined(tx, 5, "c", "d1", delivery_id=8)
         partition(tx, "c", "d1", "rejected")
         quarantine.decide(tx, [6], "dropped", 52)
-        assert sorted(quarantine.dropped_deliveries(tx)) == [("a", "d3"), ("c", "d1")]
-        assert quarantine.dropped_deliveries(tx, "c") == [("c", "d1")]
+        assert sorted(quarantine.dropped_partitions(tx)) == [
+            ("a", "d3"),
+            ("b", "d4"),
+            ("c", "d1"),
+        ]
+        assert quarantine.dropped_partitions(tx, "c") == [("c", "d1")]
         quarantined(tx, 6, "c", "d1", delivery_id=9)
-        assert quarantine.dropped_deliveries(tx, "c") == []
+        assert quarantine.dropped_partitions(tx, "c") == []
         assert quarantine.dropped(tx, "c", "d1") is None
 
 

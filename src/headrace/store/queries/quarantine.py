@@ -188,12 +188,12 @@ def dropped(tx: Transaction, node: str, partition: str) -> Quarantined | None:
     return results[0] if results and results[0].state == "dropped" else None
 
 
-def dropped_deliveries(tx: Transaction, node: str | None = None) -> list[tuple[str, str]]:
-    """Return (node, partition) of dropped deliveries without a newer one, of one source or all."""
+def dropped_partitions(tx: Transaction, node: str | None = None) -> list[tuple[str, str]]:
+    """Return (node, partition) of dropped data without newer data, of one node or all."""
     of = "" if node is None else " and q.node = :node"
     rows = tx.execute(
         "select q.node, q.partition from quarantine q join partition p on p.node = q.node and"
-        " p.partition = q.partition where q.state = 'dropped' and q.delivery_id is not null and"
+        " p.partition = q.partition where q.state = 'dropped' and"
         f" p.state in ('held', 'rejected'){of} and not exists (select 1 from quarantine n where"
         " n.node = q.node and n.partition = q.partition and n.id > q.id)",
         {"node": node},

@@ -30,12 +30,18 @@ FILES = {
     "assets/rejecting.sql": f"{HEAD}{CITY}people\n",
     "assets/failing.sql": f"{HEAD}*/ select day, cast(city as integer) as n from people\n",
     "assets/apart.sql": f"{HEAD}{CITY}shops\n",
+    "assets/checking.sql": (
+        HEAD + "checks:\n  - sql: {name: other, query: select cast(city as integer) from people"
+        " where city <> 'Rome'}\n"
+        "*/ select day, id from shops\n"
+    ),
 }
 CANARY, OTHER = "Zanzibar", "Timbuktu"
 OUTLETS = (
     ("status",),
     ("why", "desk"),
     ("why", "rejecting"),
+    ("why", "checking"),
     ("checks",),
     ("runs",),
     ("runs", "1"),
@@ -95,7 +101,7 @@ def test_what_was_quoted_before_is_hidden(bank: Project, monkeypatch: pytest.Mon
     """Catches: a viewer who is told a classified value by a check of the day before."""
     token = bank.json("token", "create", "reader", "--scope", "viewer")["token"]
     before, incidents = _quoting(bank, CANARY), _incidents(bank)
-    assert {"why rejecting", "checks", "runs 1", "quarantine"} <= {*before}
+    assert {"why rejecting", "why checking", "checks", "runs 1", "quarantine"} <= {*before}
     people = SOURCE.format("people") + "columns: {city: {personal: true}}\n"
     (bank.root / "sources/people.yaml").write_text(people)
     bank.text("apply", "--yes")

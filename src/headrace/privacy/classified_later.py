@@ -20,8 +20,8 @@ def hide_earlier_values(
 ) -> None:
     """Hide for ever what was quoted of nodes with columns that `after` classifies newly.
 
-    Also of the nodes and consumers that read these, whose errors quote values of inputs, and of
-    nodes that are no longer declared. Metrics keep no value of such a column.
+    Also of the nodes and consumers that read these or whose checks do, since errors quote values of
+    inputs, and of nodes that are no longer declared. Metrics keep no value of such a column.
     """
     grown = _newly_classified(before, after, cache)
     if not grown:
@@ -29,7 +29,10 @@ def hide_earlier_values(
     for name, columns in grown.items():
         classified = None if ALL_COLUMNS in columns else columns
         quality.rewrite_metrics(tx, name, partial(without_values, classified=classified))
-    reads = {name: [spec.node for spec in node.inputs] for name, node in after.nodes.items()}
+    reads = {
+        name: [*(spec.node for spec in node.inputs), *node.check_references]
+        for name, node in after.nodes.items()
+    }
     reads |= {name: [*consumer.reads] for name, consumer in after.project.consumers.items()}
     others = {name for name, nodes in reads.items() if grown.keys().isdisjoint([name, *nodes])}
     quoted_values.hide(tx, others)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from pathlib import Path
+from typing import Any
 
 import pytest
 from clilab import Project
@@ -83,6 +85,39 @@ def test_each_attempt_says_how_much_memory_it_used(shop: Project) -> None:
     """Would catch: an incident of memory without what earlier attempts used."""
     used = [row["peak_memory_bytes"] for row in shop.json("runs") if row["node"] == "fails"]
     assert used and all(peak > 2**20 for peak in used)
+
+
+def test_partitions_are_counted_once(tmp_path: Path, call: Any) -> None:
+    """Catches: "8 rejected" of two, which were in an attempt at four, then at two, then alone; and
+    a next command that names one that is published."""
+    files = {
+        "headrace.toml": '[project]\nname = "q"\n[run]\nworkers = 1\n[environments.dev]\n',
+        "owners.yaml": "core: {kind: team}\n",
+        "sources/people.yaml": (
+            "source: people\nowner: core\nfiles: 'p_{date:%Y-%m-%d}.csv'\npartition: day\n"
+        ),
+        "assets/clean.sql": (
+            "/* headrace\nowner: core\npartition: {by: day, column: day}\n"
+            "checks: [{range: {column: id, max: 5}}]\n*/ select day, id from people\n"
+        ),
+        **{
+            f"p_2025-01-0{day}.csv": f"day,id\n2025-01-0{day},{day + 2}\n"
+            for day in (1, 2, 3, 4, 5)
+        },
+    }
+    for path, text in files.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    project = Project(tmp_path, call)
+    call(tmp_path, "tick", "--now", "2025-01-06T12:00")
+    path = tmp_path / "assets/clean.sql"
+    path.write_text(path.read_text().replace("day, id", "day, id, 1 as one"))
+    project.text("apply", "--yes", "--env", "dev")
+    call(tmp_path, "run", "--env", "dev")
+    text = project.text("runs", "1", "--env", "dev")
+    assert "3 published, 2 rejected" in text
+    assert "next: headrace quarantine clean@2025-01-04" in text
+    assert "3 published, 2 rejected" in project.text("runs", "--env", "dev")
 
 
 def test_since_a_time_or_a_duration(shop: Project) -> None:

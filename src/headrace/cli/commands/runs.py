@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Collection, Iterable
 from itertools import groupby
 from typing import Annotated
 
@@ -103,16 +105,13 @@ def _run_row(rows: list[RunRow], page: CommandOutput, nothing: str) -> list[str 
 
 def _states_text(rows: list[RunRow], nothing: str) -> str:
     """Return the number of partitions by state, or `nothing` without a listed attempt."""
-    results: dict[str, int] = {}
-    for row in rows:
-        if row.node is not None:
-            results[row.state] = results.get(row.state, 0) + 1
-    return (
-        ", ".join(
-            f"{n:,} {state}" for state, n in sorted(results.items(), key=lambda item: -item[1])
-        )
-        or nothing
-    )
+    counts = Counter(row.state for row in _last_attempts(rows))
+    return ", ".join(f"{n:,} {state}" for state, n in counts.most_common()) or nothing
+
+
+def _last_attempts(rows: Iterable[RunRow]) -> Collection[RunRow]:
+    """Return the last attempt of a run at each partition: one at several is followed by others."""
+    return {(row.node, row.partition): row for row in rows if row.node is not None}.values()
 
 
 ATTEMPT_COLUMNS = [
@@ -169,7 +168,8 @@ def _render_one_run(  # complexipy: ignore (a page: a line for each thing there 
 
 
 def _next_command(attempted: list[list[RunRow]]) -> str:
-    waiting = next((row for row, *_ in attempted if row.state in ("held", "rejected")), None)
+    last = _last_attempts(row for group in attempted for row in group)
+    waiting = next((row for row in last if row.state in ("held", "rejected")), None)
     if waiting:
         return command_line(
             "quarantine", partition_argument(waiting.node or "", waiting.partition or WHOLE)

@@ -12,6 +12,7 @@ import pytest
 from clilab import Project
 
 from headrace.model import Settings
+from headrace.model.texts import marked
 from headrace.store import Store
 
 SOURCE = "source: {0}\nowner: core\nfiles: '{0}_{{date:%Y-%m-%d}}.csv'\npartition: day\n"
@@ -113,6 +114,21 @@ def test_what_was_quoted_before_is_hidden(bank: Project, monkeypatch: pytest.Mon
     assert {*_quoting(bank, CANARY)} == {"quarantine"}, "rows that an admin may read"
     assert _incidents(bank) == incidents
     bank.text("db", "check", "--deep")
+
+
+def test_what_an_earlier_version_has_left_is_hidden(bank: Project) -> None:
+    """Catches: a column that was classified late, before apply took out what was quoted of it."""
+    details = "update check_result set detail = ? where node = 'rejecting' and detail <> ''"
+    people = SOURCE.format("people") + "columns: {city: {personal: true}}\n"
+    (bank.root / "sources/people.yaml").write_text(people)
+    bank.text("apply", "--yes")
+    with Store.open(bank.root, Settings(name="bank")) as store, store.write(None) as tx:
+        tx.execute(details, (f"city: 1 row not in Rome ({marked(CANARY)})",))
+        tx.execute("delete from meta where key = 'quotes_hidden'")
+    assert "checks" in _quoting(bank, CANARY)
+    (bank.root / "owners.yaml").write_text("core: {kind: team}\nother: {kind: team}\n")
+    bank.text("apply", "--yes")
+    assert "checks" not in _quoting(bank, CANARY)
 
 
 def test_metrics_of_before_name_no_category(bank: Project) -> None:

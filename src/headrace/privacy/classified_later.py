@@ -21,10 +21,12 @@ def hide_earlier_values(
     """Hide for ever what was quoted of nodes with columns that `after` classifies newly.
 
     Also of the nodes and consumers that read these or whose checks do, since errors quote values of
-    inputs, and of nodes that are no longer declared. Metrics keep no value of such a column.
+    inputs, and of nodes that are no longer declared. Metrics keep no value of such a column. The
+    first time in a state of an earlier version, all classified columns count as new.
     """
-    grown = _newly_classified(before, after, cache)
-    if not grown:
+    earlier = before if quoted_values.are_hidden(tx) else None
+    grown = _newly_classified(earlier, after, cache)
+    if before is None or not grown:
         return
     for name, columns in grown.items():
         classified = None if ALL_COLUMNS in columns else columns
@@ -42,9 +44,9 @@ def _newly_classified(
     before: Compiled | None, after: Compiled, cache: Path
 ) -> dict[str, frozenset[str]]:
     """Return the columns of each node that `after` classifies and `before` didn't, if any."""
-    if before is None or not all_classified(after.project):
+    if not all_classified(after.project):
         return {}
-    known = classified_columns(before, compile_lineage(before, cache))
+    known = {} if before is None else classified_columns(before, compile_lineage(before, cache))
     now = classified_columns(after, compile_lineage(after, cache))
     new = {name: columns - known.get(name, frozenset()) for name, columns in now.items()}
     return {name: columns for name, columns in new.items() if columns}

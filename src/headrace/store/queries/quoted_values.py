@@ -54,6 +54,15 @@ _ABOUT_OTHERS = (
 """Incidents that no other node is part of."""
 
 
+def are_hidden(tx: Transaction) -> bool:
+    """Whether this was asked before: until now, values of classified columns stayed quoted."""
+    key = "quotes_hidden"
+    known = tx.execute("select 1 from meta where key = ?", (key,)).fetchone()
+    if known is None:
+        tx.execute("insert into meta (key, value) values (?, '1')", (key,))
+    return known is not None
+
+
 def hide(tx: Transaction, unaffected: Collection[str]) -> None:
     """Hide for ever the values that were quoted, but those in texts about the nodes `unaffected`.
 

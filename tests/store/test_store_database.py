@@ -145,6 +145,7 @@ def test_a_data_folder_that_others_could_read_is_closed(tmp_path: Path, opened: 
     assert stat.S_IMODE((tmp_path / ".headrace").stat().st_mode) == 0o700
 
 
+@pytest.mark.no_state
 def test_reading_needs_a_state_and_makes_none(tmp_path: Path, opened: Opened) -> None:
     """`status` in a project that never ran would leave an empty database behind."""
     with pytest.raises(StoreError, match="no state yet") as caught:

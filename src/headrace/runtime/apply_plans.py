@@ -13,6 +13,7 @@ from headrace.compiler.project_files import ProjectFiles
 from headrace.lake import LakeTable, catalog
 from headrace.lake.schema import TargetTable
 from headrace.model import Asset, ContractColumn, Project, Source
+from headrace.model.check_kinds import CommonCheck
 from headrace.model.errors import LakeError
 from headrace.model.export_problems import exported
 from headrace.model.nodes import PartitionSpec
@@ -91,7 +92,9 @@ def _evaluated_by(project: Project, node: Source | Asset) -> Any:
     """Return everything declared about reading and checking rows, except column names."""
     contract = project.contracts.get(node.contract or node.name)
     columns, checks = ((), ()) if contract is None else (contract.columns, contract.checks)
-    may_call = any(check.kind == "sql" or check.where for check in (*checks, *node.checks))
+    may_call = any(
+        check.kind == CommonCheck.SQL or check.where for check in (*checks, *node.checks)
+    )
     return without_places(
         [
             [

@@ -14,10 +14,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from lakelab import Lake
+from thrift.Thrift import TType
 
 from headrace.lake import catalog, delivered_parquet
 from headrace.lake.delivered_parquet import stage_delivered
 from headrace.lake.files import verify
+from headrace.lake.parquet_footer import ColumnSchema, Unusable
 from headrace.lake.schema import TargetTable
 from headrace.lake.session import DuckDBSession
 from headrace.lake.sqltext import literal
@@ -289,6 +291,14 @@ def test_altered_footers_never_publish_other_values(session: DuckDBSession, tmp_
             f"SELECT count(*), count(x), count(y), count(z), count(_partition) FROM '{place}'"
         ).fetchall()
         assert counts[0][0] == counts[0][4] == result[0].rows == 5000
+
+
+@pytest.mark.parametrize("logical", [(TType.I32, 5), (TType.STRUCT, {8: (TType.I32, 1)})])
+def test_a_damaged_logical_type_is_refused(logical: tuple[int, Any]) -> None:
+    """Catches: an error of Python about a type in whose place a footer has a number."""
+    column = ColumnSchema("x", 6, 0, {10: logical})
+    with pytest.raises(Unusable):
+        assert not (column.is_text or column.time_unit)
 
 
 NOT_AS_DELIVERED = {

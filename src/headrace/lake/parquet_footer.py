@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from thrift.protocol.TCompactProtocol import TCompactProtocol
 from thrift.Thrift import TException, TType
@@ -130,6 +130,14 @@ def _of(fields: Struct, number: int, default: Any = None) -> Any:
     return fields[number][1] if number in fields else default
 
 
+def _struct_of(fields: Struct, number: int) -> Struct:
+    """Return a field that is a struct, empty if it is absent. Raises Unusable for another kind."""
+    kind, value = fields.get(number, (TType.STRUCT, {}))
+    if kind != TType.STRUCT:
+        raise Unusable("its metadata can't be parsed")
+    return cast("Struct", value)
+
+
 class ColumnSchema(NamedTuple):
     """A column without fields, as the footer describes it."""
 
@@ -142,18 +150,19 @@ class ColumnSchema(NamedTuple):
 
     @property
     def is_text(self) -> bool:
-        """Whether readers take the bytes for UTF-8 text."""
-        logical = _of(self.element, 10)
-        if logical is not None:
-            return STRING_TYPE in logical
+        """Whether readers take the bytes for UTF-8 text. Raises Unusable for a damaged type."""
+        if 10 in self.element:
+            return STRING_TYPE in _struct_of(self.element, 10)
         return bool(_of(self.element, 6) == UTF8_CONVERTED)
 
     @property
     def time_unit(self) -> str:
-        """`ms` or `us` for points in time in milliseconds or microseconds; empty for others."""
-        logical = _of(self.element, 10)
-        if logical is not None:
-            units: Struct = _of(_of(logical, 8, {}), 2, {})
+        """`ms` or `us` for points in time in milliseconds or microseconds; empty for others.
+
+        Raises Unusable for a damaged type.
+        """
+        if 10 in self.element:
+            units = _struct_of(_struct_of(_struct_of(self.element, 10), 8), 2)
             return "ms" if 1 in units else "us" if 2 in units else ""
         return {9: "ms", 10: "us"}.get(_of(self.element, 6), "")
 

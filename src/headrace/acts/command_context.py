@@ -12,7 +12,7 @@ from headrace.model.access import ACCESS_FILE
 from headrace.plan import Compiled, changes
 from headrace.plan.project_plan import Plan
 from headrace.plan.steps import Rename
-from headrace.privacy.classified_later import hide_earlier_values
+from headrace.privacy.classified_later import hide_earlier_values, newly_classified
 from headrace.project.session import Progress, ProjectSession, Silent, usable
 from headrace.repairs.incident_messages import repair_message, weekly_lines
 from headrace.runtime import applied_versions, usage
@@ -126,8 +126,8 @@ class CommandContext:
         compiled = usable(compilation)
         if before is None and plan is None:
             _refuse_lockout(self.session, compiled)
+        was = before.compiled if before else None
         if plan is None:
-            was = before.compiled if before else None
             borrowed = self.session.borrowed  # before the transaction
             with self.store.read() as tx:
                 planned = changes_of(
@@ -152,13 +152,14 @@ class CommandContext:
         if any(isinstance(step, Rename) for step in plan.steps):
             # reads that aren't counted yet have the former names
             usage.add_up(self.store, epoch, self.session.folders, keep_since="")
+        with self.store.read() as tx:
+            classified = newly_classified(tx, was, compiled, self.session.data_folder / "cache")
         with self.store.write(epoch) as tx:
             now = self.clock.mark(tx)
             self._leading.applied = applied_versions.apply(
                 tx, files, compiled, plan, actor=self.actor, now=now, reason=reason
             )
-            known = before.compiled if before is not None else None
-            hide_earlier_values(tx, known, compiled, self.session.data_folder / "cache")
+            hide_earlier_values(tx, classified, compiled)
         if self._leading.leader is not None:
             self._leading.leader.adopt(self._leading.applied)
         return self._leading.applied

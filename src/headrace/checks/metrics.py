@@ -157,9 +157,9 @@ def decoded(vector: bytes) -> Metrics:
 
 
 def without_values(vector: bytes, classified: Collection[str] | None) -> bytes:
-    """Return encoded metrics as they are where these columns are classified; None: all columns.
+    """Return encoded metrics as if these columns had been classified from the start.
 
-    Names are in lower case.
+    Names are in lower case; None: all columns.
     """
     metrics = decoded(vector)
     columns = {
@@ -174,7 +174,7 @@ def without_values(vector: bytes, classified: Collection[str] | None) -> bytes:
 def _without_values(column: ColumnMetrics) -> ColumnMetrics:
     """Return what remains of a column whose profile has no values (`profiles`)."""
     result = ColumnMetrics(column.nulls, column.empty, column.negative, column.zero)
-    if math.exp(column.distinct or 0.0) < SPREAD_DISTINCT_MIN:
+    if (column.distinct or 0.0) < math.log(SPREAD_DISTINCT_MIN):
         return msgspec.structs.replace(result, distinct=column.distinct)
     return msgspec.structs.replace(
         result, distinct=column.distinct, location=column.location, spread=column.spread

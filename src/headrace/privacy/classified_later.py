@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -15,38 +16,43 @@ from headrace.store import Transaction
 from headrace.store.queries import quality, quoted_values
 
 
-def hide_earlier_values(
+def newly_classified(
     tx: Transaction, before: Compiled | None, after: Compiled, cache: Path
+) -> dict[str, frozenset[str]]:
+    """Return node → its columns that `after` classifies and `before` didn't.
+
+    The first time in a state of an earlier version, these are all classified columns.
+    """
+    if before is None or not all_classified(after.project):
+        return {}
+    known = (
+        classified_columns(before, compile_lineage(before, cache))
+        if quoted_values.are_hidden(tx)
+        else {}
+    )
+    now = classified_columns(after, compile_lineage(after, cache))
+    new = {name: columns - known.get(name, frozenset()) for name, columns in now.items()}
+    return {name: columns for name, columns in new.items() if columns}
+
+
+def hide_earlier_values(
+    tx: Transaction, classified: Mapping[str, frozenset[str]], after: Compiled
 ) -> None:
-    """Hide for ever what was quoted of nodes with columns that `after` classifies newly.
+    """Hide for ever what was quoted of nodes with newly `classified` columns.
 
     Also of the nodes and consumers that read these or whose checks do, since errors quote values of
-    inputs, and of nodes that are no longer declared. Metrics keep no value of such a column. The
-    first time in a state of an earlier version, all classified columns count as new.
+    inputs, and of nodes that are no longer declared. Metrics keep no value of such a column.
     """
-    earlier = before if quoted_values.are_hidden(tx) else None
-    grown = _newly_classified(earlier, after, cache)
-    if before is None or not grown:
+    quoted_values.begin_hiding(tx)
+    if not classified:
         return
-    for name, columns in grown.items():
-        classified = None if ALL_COLUMNS in columns else columns
-        quality.rewrite_metrics(tx, name, partial(without_values, classified=classified))
+    for name, columns in classified.items():
+        change = partial(without_values, classified=None if ALL_COLUMNS in columns else columns)
+        quality.rewrite_metrics(tx, name, change)
     reads = {
         name: [*(spec.node for spec in node.inputs), *node.check_references]
         for name, node in after.nodes.items()
     }
     reads |= {name: [*consumer.reads] for name, consumer in after.project.consumers.items()}
-    others = {name for name, nodes in reads.items() if grown.keys().isdisjoint([name, *nodes])}
+    others = {name for name, nodes in reads.items() if classified.keys().isdisjoint([name, *nodes])}
     quoted_values.hide(tx, others)
-
-
-def _newly_classified(
-    before: Compiled | None, after: Compiled, cache: Path
-) -> dict[str, frozenset[str]]:
-    """Return the columns of each node that `after` classifies and `before` didn't, if any."""
-    if not all_classified(after.project):
-        return {}
-    known = {} if before is None else classified_columns(before, compile_lineage(before, cache))
-    now = classified_columns(after, compile_lineage(after, cache))
-    new = {name: columns - known.get(name, frozenset()) for name, columns in now.items()}
-    return {name: columns for name, columns in new.items() if columns}

@@ -45,6 +45,7 @@ _OF_INCIDENTS = {
     "incident_said": "incident_id",
     "notice": "incident_id",
 }
+_HIDING = "quotes_hidden"
 _UNAFFECTED = "in (select value from json_each(:unaffected))"
 _ABOUT_OTHERS = (
     f"in (select id from incident where node {_UNAFFECTED} except select incident_id from evidence"
@@ -55,12 +56,16 @@ _ABOUT_OTHERS = (
 
 
 def are_hidden(tx: Transaction) -> bool:
-    """Whether this was asked before: until now, values of classified columns stayed quoted."""
-    key = "quotes_hidden"
-    known = tx.execute("select 1 from meta where key = ?", (key,)).fetchone()
-    if known is None:
-        tx.execute("insert into meta (key, value) values (?, '1')", (key,))
-    return known is not None
+    """Whether values are hidden as columns are classified; not in states of earlier versions."""
+    row = tx.execute("select 1 from meta where key = ?", (_HIDING,)).fetchone()
+    return row is not None
+
+
+def begin_hiding(tx: Transaction) -> None:
+    """Record that values are hidden from now on."""
+    tx.execute(
+        "insert into meta (key, value) values (?, '1') on conflict (key) do nothing", (_HIDING,)
+    )
 
 
 def hide(tx: Transaction, unaffected: Collection[str]) -> None:

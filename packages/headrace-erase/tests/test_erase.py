@@ -297,6 +297,13 @@ def test_a_restore_without_the_files_of_erasures_is_refused(
     assert f"lacks {lost}" in refused and f"put {lost} back" in refused
     (tmp_path / lost).rename(path)
     assert len(shop.json("db", "restore", str(backup), "--force")["erased_again"]) == 1
+    path.unlink()
+    for name in ("erasures", "erasures.jsonl"):
+        if (shop.root / ".headrace" / name).exists():
+            (shop.root / ".headrace" / name).rename(tmp_path / f"old-{name}")
+    assert shop.json("db", "restore", str(backup), "--force")["erased_again"] == []
+    shop.erase("--yes")
+    assert KEY not in {row["client"] for row in shop.rows("clean")}
 
 
 def test_it_doesnt_come_back(shop: Shop) -> None:

@@ -57,9 +57,28 @@ class KnownErasures(NamedTuple):
     missing: tuple[str, ...]
 
 
+def read_ledger(data: Path) -> bytes:
+    """Return the ledger, a line of JSON for each erasure; empty before the first.
+
+    Raises HeadraceError if it can't be read.
+    """
+    try:
+        return (data / LEDGER_FILE).read_bytes()
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        raise HeadraceError(
+            f"the ledger of erasures {data / LEDGER_FILE} can't be read: {error.strerror}",
+            hint="look at its permissions",
+        ) from error
+
+
 def known_erasures(data: Path) -> KnownErasures:
-    """Return what is known beside the state of erasures, by their ledger and certificates."""
-    ledger = (data / LEDGER_FILE).read_bytes() if (data / LEDGER_FILE).exists() else b""
+    """Return what is known beside the state of erasures, by their ledger and certificates.
+
+    Raises HeadraceError if the ledger can't be read.
+    """
+    ledger = read_ledger(data)
     certified = [path.stem.encode() for path in (data / CERTIFICATES).glob("s-*.json")]
     missing = []
     if any(b'"%s"' % subject not in ledger for subject in certified):

@@ -44,7 +44,7 @@ from headrace.runtime.backups import (
 from headrace.runtime.folders import Folders
 from headrace.security import state
 from headrace.security.audit import Action, Actor, ActorType, AuditEvent, Object, append
-from headrace.security.erasures import CERTIFICATES, known_erasures
+from headrace.security.erasures import CERTIFICATES, LEDGER_FILE, known_erasures
 from headrace.security.secrets import Secrets
 from headrace.security.state import describe_empty_lake, lake_identity, open_state, state_identity
 from headrace.services.database import BackupResponse, describe_backup, kept_folders
@@ -245,7 +245,8 @@ def _erasing_again(data: Path) -> list[Callable[[ProjectSession, Progress], list
             " nothing was changed",
             hint=(
                 f"put {names} back from a copy of that folder. If there is none: move"
-                f" {data / CERTIFICATES} aside, restore, and erase those subjects again"
+                f" {CERTIFICATES} and {LEDGER_FILE} out of it, restore, and erase those subjects"
+                " again"
             ),
         )
     if erasures.any and not erasing:

@@ -15,7 +15,7 @@ import msgspec
 from headrace.extension import HeadraceError
 from headrace.lake.erased_files import token_of
 from headrace.model.erased_rows import ErasedRows
-from headrace.security.erasures import LEDGER_FILE, secret
+from headrace.security.erasures import LEDGER_FILE, read_ledger, secret
 
 SUBJECT_DIGITS = 16
 
@@ -62,16 +62,7 @@ def ledger(data: Path) -> Iterator[LedgerEntry]:
 
     Raises HeadraceError if it can't be read.
     """
-    try:
-        lines = (data / LEDGER_FILE).read_bytes().splitlines()
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise HeadraceError(
-            f"the ledger of erasures {data / LEDGER_FILE} can't be read: {error.strerror}",
-            hint="look at its permissions",
-        ) from error
-    for line in lines:
+    for line in read_ledger(data).splitlines():
         try:
             yield msgspec.json.decode(line, type=LedgerEntry)
         except msgspec.DecodeError:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headrace.extension import marked, plain
+from headrace.extension import hidden, marked
 from headrace_legacy.byte_tables import (
     NIBBLES_MINUS,
     NIBBLES_PLUS,
@@ -273,11 +273,12 @@ class Table:
     ) -> pa.RecordBatch:
         """Return rows with the places of their records, and those of bad records with the reasons.
 
-        In these, other columns are null.
+        In these, other columns are null. The reasons have no values: whoever may read that column
+        needn't be allowed to read the one that a value is of.
         """
         rows = np.concatenate((records, np.array([*bad], np.int64)))
         columns = [pa.concat_arrays([array, pa.nulls(len(bad), array.type)]) for array in arrays]
-        problems = pa.array([None] * len(records) + [*map(plain, bad.values())], pa.string())
+        problems = pa.array([None] * len(records) + [*map(hidden, bad.values())], pa.string())
         places = [pa.array(rows + batch.first), pa.array(batch.offsets[rows]), problems]
         order = pa.array(np.argsort(rows, kind="stable"))
         return pa.record_batch([each.take(order) for each in (*columns, *places)], self.schema)

@@ -296,6 +296,13 @@ def test_a_check_that_cant_be_used_is_said(parse: Parse, written: str, code: str
     assert declared.problems[0].hint or code == "bad_check"
 
 
+def test_on_fail_of_one_check_says_where_it_belongs(parse: Parse) -> None:
+    """Would catch: a list of kinds of checks for somebody who has the right word at a wrong place."""
+    text = "/* headrace\nowner: core\nchecks:\n  - unique: [a]\n    on_fail: hold\n*/ select 1"
+    (problem,) = parse("assets/x.sql", text).problems
+    assert "write on_fail next to `checks`" in problem.hint
+
+
 @pytest.mark.parametrize(
     ("text", "line"),
     [

@@ -97,7 +97,7 @@ def _unreadable(group: FileGroup, result: Result) -> UsageError:
     where = f"{next(iter(group.files.values()))}{f':{line}' if line else ''}"
     return UsageError(
         f"{where} can't be read as data: {plain(reason)}",
-        hint="name CSV, JSON, Parquet or Excel files, with column names",
+        hint="name CSV, JSON, Parquet, Excel or XML files, with column names",
     )
 
 

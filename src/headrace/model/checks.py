@@ -31,6 +31,9 @@ from headrace.model.plugins import CHECKS, BrokenPlugin, plugin_names, running
 
 NAME_CHARACTERS_MAX = 120
 COMMON_ARGUMENTS = ("name", "severity", "where")
+_ON_FAIL_HINT = (
+    "write on_fail next to `checks`, for all of them; one check takes `severity: warning` at most"
+)
 
 
 def read_checks(fields: Fields) -> tuple[CheckSpec, ...]:
@@ -72,9 +75,8 @@ def _read(item: Any, line: int, report: Report) -> CheckSpec | None:
     kinds = [name for name in item if name not in COMMON_ARGUMENTS]
     if len(kinds) != 1:
         text = "no kind" if not kinds else f"more than one kind ({', '.join(map(shown, kinds))})"
-        report.error(
-            "bad_check", line, f"a check has {text}", f"one of {', '.join(BUILT_IN)} an item"
-        )
+        hint = _ON_FAIL_HINT if "on_fail" in kinds else f"one of {', '.join(BUILT_IN)} an item"
+        report.error("bad_check", line, f"a check has {text}", hint)
         return None
     return _of_kind(kinds[0], item, report)
 

@@ -37,7 +37,7 @@ DETAILED_MAX = 3
 """Maximum number of failures printed with their failed checks and sample rows."""
 HOW_TEXT = {
     "taken_in": "ingested",
-    "staged": "beside production",
+    "staged": "alongside production",
     "afterwards": "afterwards, in order",
 }
 PUBLISHES_TEXT = {

@@ -79,7 +79,7 @@ class Staging(Batch):
         file, task = outcome.staged, attempt.prepared.task
         if file is None or outcome.replacement is not None or not isinstance(task, ComputeTask):
             return as_failed(
-                outcome, "what it makes can't wait beside production", ErrorKind.DETERMINISTIC
+                outcome, "what it makes can't wait alongside production", ErrorKind.DETERMINISTIC
             )
         table, known = outcome.table or task.table, self._staged.tables.get(attempt.node)
         if known is not None and (table is None or known.columns != table.columns):

@@ -50,7 +50,7 @@ export function Planned({ rows }: { rows: readonly Schema["BackfillRow"][] }) {
 
 type Change = Schema["ChangedRow"];
 type Published = Schema["BackfillRow"] & { change: Change | undefined };
-/** Rows that differ are known only of what is made beside production. */
+/** Rows that differ are known only of what is computed alongside production. */
 const differing = (published: Published, value: (change: Change) => number) =>
   published.change ? count(value(published.change)) : published.how === "staged" ? "0" : "";
 

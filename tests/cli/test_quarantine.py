@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import os
+import shlex
+import time
 from pathlib import Path
 
 import pytest
@@ -166,10 +169,53 @@ def test_what_an_asset_dropped_stays_dropped(shop: Project) -> None:
     shop.call(shop.root, "retry", "orders_clean", "--reason", "again")
     assert shop.json("why", at)["state"] == "dropped"
     path = shop.root / "assets/orders_clean.sql"
-    path.write_text(path.read_text().replace("unique: [id]", "unique: [id, customer, amount]"))
+    path.write_text(path.read_text().replace("unique: [id]", "row_count: {min: 1}"))
     shop.text("apply", "--yes")
     shop.call(shop.root, "tick", "--now", "2025-03-06T09:00+01:00")
-    assert shop.json("why", at)["state"] == "dropped"
+    days = ("--from", "2025-03-01", "--to", "2025-03-06")
+    (passed,) = [
+        item
+        for item in shop.json("backfill", "orders_clean", *days, "--dry-run")["skipped"]
+        if item["why"].startswith("dropped")
+    ]
+    assert (passed["asset"], passed["partitions"]) == ("orders_clean", 1)
+    told = shop.json("why", at)
+    assert told["state"] == "dropped"
+    (again,) = shop.json("quarantine", at)[0]["repair"]["commands"][1:]
+    assert (
+        again
+        == f"headrace run {at.replace('@', ' --partition ')} --again --reason 'repair of {at}'"
+    )
+    shop.call(shop.root, *shlex.split(again)[1:])
+    assert shop.json("why", at)["state"] == "published"
+
+
+def test_what_a_changed_check_tries_again_isnt_to_be_corrected(shop: Project) -> None:
+    """Would catch: between `apply` and the next pass, a check to be corrected that is corrected
+    already, decisions about what is tried again, a repair of what somebody has dropped, and a drop
+    that is counted as wrong after the repair of the others."""
+    first, second = "orders_clean@2025-03-04", "orders_clean@2025-03-06"
+    path = shop.root / "landing/orders_2025-03-06.csv"
+    path.write_text((shop.root / "landing/orders_2025-03-04.csv").read_text().replace("-04", "-06"))
+    os.utime(path, (time.time() - 3600,) * 2)
+    shop.call(shop.root, "tick", "--now", "2025-03-07T08:00+01:00")
+    assert [row["partition"] for row in shop.json("quarantine", "orders_clean")] == [
+        "2025-03-04",
+        "2025-03-06",
+    ]
+    shop.json("quarantine", "drop", first, "--reason", "twice the same")
+    asset = shop.root / "assets/orders_clean.sql"
+    asset.write_text(asset.read_text().replace("unique: [id]", "row_count: {min: 1}"))
+    shop.text("apply", "--yes")
+    (row,) = shop.json("quarantine", second)
+    assert (row["decide"], row["repair"]) == ([], None)
+    assert row["todo"] == "nothing: the next pass tries it again"
+    (incident,) = [item for item in shop.json("incidents") if item["cause"]["node"] == row["node"]]
+    assert "correct" not in (incident["repair"]["text"] or ""), incident["repair"]
+    done = shop.json("tick", "--now", "2025-03-07T09:00+01:00")
+    assert [item["still_wrong"] for item in done["repaired"]] == [0]
+    (incident,) = [item for item in shop.json("incidents") if item["cause"]["node"] == row["node"]]
+    assert incident["repair"]["text"].startswith("it was dropped"), incident["repair"]
 
 
 def test_decisions_that_make_no_sense_are_refused(shop: Project) -> None:

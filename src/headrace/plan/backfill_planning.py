@@ -89,6 +89,13 @@ def choose(timeline: Timeline, compiled: Compiled, request: BackfillRequest) -> 
     )
 
 
+def _dropped(node: GraphNode) -> str:
+    """Return why dropped partitions are passed over, and what computes or ingests them."""
+    spec = node.partition
+    which = "" if spec.grain is None and spec.key is None else " --partition K"
+    return f"dropped: headrace run {node.name}{which} --again --reason TEXT"
+
+
 class _Chooser:
     def __init__(self, timeline: Timeline, compiled: Compiled, request: BackfillRequest) -> None:
         self._timeline, self._compiled, self._wanted = timeline, compiled, request
@@ -119,14 +126,15 @@ class _Chooser:
         if node.name not in self._wanted.limits:
             return NO_PARTITIONS, ""
         requested = self._wanted.limits[node.name].within(extents.known)
+        again = extents.visible - extents.held - extents.failed - extents.dropped
         match self._wanted.mode:
             case Mode.ALL:
-                again = extents.visible - extents.held - extents.failed
                 why, extent = "ingested again", requested & (extents.arrived | again)
             case Mode.FAILED:
                 why, extent = "failed", requested & extents.failed
             case _:
                 why, extent = "arrived", requested & extents.arrived
+        self._pass(node, (requested & extents.dropped) - extent, _dropped(node))
         if self._wanted.mode is not Mode.FAILED:
             self._pass(
                 node, (requested & extents.held) - extent, f"held: headrace quarantine {node.name}"
@@ -138,7 +146,7 @@ class _Chooser:
             )
             self._pass(
                 node,
-                (requested & extents.visible) - extent - extents.failed - extents.held,
+                (requested & again) - extent,
                 "ingested already",
             )
         self._never_came(node, extents.known)
@@ -162,9 +170,12 @@ class _Chooser:
         self.candidates[node.name] = candidates
         blocked, needs = self._blocked(node, candidates)
         makeable = candidates - blocked
-        named = self._named(node, candidates, blocked, needs)
+        dropped = extents.dropped if self._wanted.mode is Mode.MISSING else NO_PARTITIONS
+        if limits is not None:
+            self._pass(node, limits.within(dropped), _dropped(node))
+        named = self._named(node, candidates - dropped, blocked, needs)
         reading, because = self._reading(node)
-        reading = reading - self._hopeless(node, reading - named)
+        reading = reading - dropped - self._hopeless(node, reading - dropped - named)
         self._pass(node, self._timeline.ended(node, reading & candidates & blocked) - named, needs)
         extent = named & makeable | reading & makeable
         if node.chained and extent:

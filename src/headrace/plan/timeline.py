@@ -65,6 +65,8 @@ class NodeExtents(Value):
     published."""
     held: Extent = NO_PARTITIONS
     """Partitions that wait for a decision by a person."""
+    dropped: Extent = NO_PARTITIONS
+    """Partitions whose newest data a person has dropped; they haven't failed and aren't held."""
     arrived: Extent = NO_PARTITIONS
     """For a source: deliveries that aren't ingested."""
 

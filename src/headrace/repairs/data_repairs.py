@@ -195,12 +195,17 @@ def _of_stuck(
 def _lasting_problems(
     tx: Transaction, incident: Incident, node: Source | Asset, keys: Sequence[str]
 ) -> list[BrokenPartition]:
-    """Return the stuck partitions, or else the published ones if the cause persists in them."""
+    """Return the stuck partitions, or else the published ones if the cause persists in them.
+
+    Those that somebody dropped count only if there are no others, stuck or waiting.
+    """
     stuck = stuck_among(tx, [(node.name, key) for key in keys])
-    if stuck or incident.kind not in _GIVEN or incident.state != "open":
-        return stuck
+    if undecided := [partition for partition in stuck if partition.state != "dropped"]:
+        return undecided
     if any(is_waiting(tx, node.name, key) for key in keys):
         return []
+    if stuck or incident.kind not in _GIVEN or incident.state != "open":
+        return stuck
     state = "warned" if _failed_checks(incident, node) else "published"
     return [BrokenPartition(node.name, key, state) for key in keys]
 

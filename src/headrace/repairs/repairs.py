@@ -308,7 +308,9 @@ def first_of(  # complexipy: ignore (a case per state of a partition, in order)
         return f"correct {partition.declared}, or its input"
     if partition.state in ("rejected", "warned"):
         return f"correct {declared.place.file}, its input or the check that failed"
-    if partition.state in ("held", "dropped", "published"):
+    if partition.state == "dropped":
+        return f"it was dropped: to compute it again, correct {declared.place.file} or its input"
+    if partition.state in ("held", "published"):
         return f"correct {declared.place.file} or its input"
     if packages := lacking([partition]):
         return installed(packages)
@@ -416,17 +418,20 @@ def _is_denied(broken: BrokenPartition) -> bool:
 
 
 def _again(
-    asset: Asset, keys: Sequence[str], because: str, partitions: Iterable[BrokenPartition]
+    asset: Asset, keys: Sequence[str], because: str, partitions: Sequence[BrokenPartition]
 ) -> str:
     """Return the command that recomputes partitions, for a range if possible.
+
+    Only a command that names them computes what somebody has dropped.
 
     Published partitions that aren't stale stay, unless it is about wrong rows in them: a corrected
     reference makes none of them stale.
     """
+    named = (word for key in keys if key != WHOLE for word in ("--partition", key))
+    if all(partition.state == "dropped" for partition in partitions):
+        return command_line("run", asset.name, *named, "--again", "--reason", because)
     if asset.partition.grain is None:
-        chosen = keys if asset.partition.key is not None else ()
-        options = (word for key in chosen for word in ("--partition", key))
-        return command_line("run", asset.name, *options)
+        return command_line("run", asset.name, *named)
     first, last = range_of(keys)
     seen = any(partition.state in ("warned", "published") for partition in partitions)
     again = ("--mode", Mode.ALL.value) if seen else ()

@@ -68,7 +68,7 @@ def read_states(
         extents = _together(graph, extents, content)
     if failed_since is not None:
         extents = _failed_only(graph, extents, rows.failed_since(tx, failed_since))
-    extents = _without(graph, extents, dropped_partitions(tx))
+    extents = _with_dropped(graph, extents, dropped_partitions(tx))
     return with_deliveries(graph, extents, [*ingestion.waiting_deliveries(tx)], arrived)
 
 
@@ -200,13 +200,10 @@ def _failed_only(
     }
 
 
-def _without(
+def _with_dropped(
     graph: Graph, known_extents: Mapping[str, NodeExtents], dropped: Iterable[tuple[str, str]]
 ) -> dict[str, NodeExtents]:
-    """Return the states without dropped partitions.
-
-    These haven't failed and aren't to be ingested or computed.
-    """
+    """Return the states with the dropped partitions."""
     keys: dict[str, list[str]] = defaultdict(list)
     for node, key in dropped:
         keys[node].append(key)
@@ -218,7 +215,12 @@ def _without(
     return {
         **known_extents,
         **{
-            name: _replaced(known_extents[name], failed=known_extents[name].failed - extent)
+            name: _replaced(
+                known_extents[name],
+                failed=known_extents[name].failed - extent,
+                held=known_extents[name].held - extent,
+                dropped=extent,
+            )
             for name, extent in gone.items()
         },
     }

@@ -33,6 +33,7 @@ from headrace.project.session import ProjectSession
 from headrace.repairs.broken_partitions import failed_checks
 from headrace.repairs.repairs import BrokenPartition, other_choices, repairs
 from headrace.responses import QuarantineRow, RepairRow
+from headrace.scheduler.states import PartitionState
 from headrace.slo.broken_facts import BrokenFacts
 from headrace.slo.times import dated
 from headrace.store import Transaction
@@ -59,6 +60,7 @@ CHARACTERS_MAX = 200
 COLUMNS_MAX = 200
 _SEPARATED = (".csv", ".tsv", ".txt", ".psv")
 _JSON_LINES = (".jsonl", ".ndjson", ".json")
+_DUE = "the next pass tries it again"
 
 
 def first_rows(
@@ -282,12 +284,8 @@ def _dropped(
     if row is None or current is None or current.publication_id is not None:
         return []
     reason = "; it waited because: ".join(filter(None, [current.reason, row.reason]))
-    quarantine_row = _row(session, tx, project, msgspec.structs.replace(row, state=current.state))
-    return [
-        msgspec.structs.replace(
-            quarantine_row, state=row.state, verdict=row.state, reason=reason, decide=[]
-        )
-    ]
+    quarantine_row = _row(session, tx, project, row)
+    return [msgspec.structs.replace(quarantine_row, verdict=row.state, reason=reason)]
 
 
 def _exceptions(
@@ -359,17 +357,22 @@ def _row(
     delivery = None if item.delivery_id is None else deliveries.get(tx, item.delivery_id)
     attempt = attempts.get(tx, item.epoch, item.n)
     current = partition_states.get(tx, item.node, item.partition)
+    is_due = current is not None and current.state == PartitionState.WAITING and not seen
     renamed = (quality.renames_published if seen else quality.renames_wait)(
         tx, item.node, item.partition
     )
     known = BrokenFacts(tx, [(item.node, item.partition)])
-    repair = _repair(
-        known,
-        project,
-        item,
-        delivery.path if delivery else None,
-        renamed=renamed,
-        declared=known.declared.get((item.node, item.partition), ""),
+    repair = (
+        None
+        if is_due
+        else _repair(
+            known,
+            project,
+            item,
+            delivery.path if delivery else None,
+            renamed=renamed,
+            declared=known.declared.get((item.node, item.partition), ""),
+        )
     )
     return QuarantineRow(
         node=item.node,
@@ -377,7 +380,7 @@ def _row(
         state=item.state,
         verdict=(attempt.verdict if attempt else None) or item.state,
         at=session.instant(item.at),
-        reason=item.reason,
+        reason=f"{item.reason}; {_DUE}" if is_due else item.reason,
         owner=node.owner if node else None,
         rows=item.rows,
         path=None if item.path is None else shown_path(session, session.data_folder / item.path),
@@ -385,11 +388,11 @@ def _row(
         sample=_sample(session, project, item, delivery.path if delivery else None),
         checks=failed_checks(tx, (item.epoch, item.n), item.partition),
         attempt=f"{item.epoch}.{item.n}",
-        todo=_todo(session, repair),
+        todo=f"nothing: {_DUE}" if is_due else _todo(session, repair),
         decide=[
             command
             for command in _decisions(tx, item, renamed=renamed)
-            if item.state in ("held", "rejected")
+            if item.state in ("held", "rejected") and not is_due
         ],
         repair=repair,
         published=current is not None and current.publication_id is not None,

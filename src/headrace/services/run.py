@@ -56,7 +56,6 @@ from headrace.services.run_results import run_response
 from headrace.services.runs import unknown_run
 from headrace.store import Transaction
 from headrace.store.queries import failures, ingestion, runs
-from headrace.store.queries.quarantine import dropped_partitions
 
 # Announcements of `run --again`, `retry` and `quarantine accept`, counted as in every plan.
 
@@ -204,16 +203,12 @@ def _retry(context: CommandContext, target: str, reason: str) -> PendingRun | Ru
 
 
 def _failed(tx: Transaction, project: Project, text: str) -> Iterable[tuple[str, str]]:
-    """Return node and partition of failures, without deliveries that were dropped since."""
+    """Return node and partition of failures."""
     if _is_run(text):
         if runs.get(tx, int(text)) is None:
             raise unknown_run(text)
-        results, node = failures.failed_in_run(tx, int(text)), None
-    else:
-        node, key = targets.target(text, project, kinds=KINDS)
-        results = failures.failed_at_node(tx, node, key)
-    dropped = set(dropped_partitions(tx, node)) if results else set()
-    return [item for item in results if item not in dropped]
+        return failures.failed_in_run(tx, int(text))
+    return failures.failed_at_node(tx, *targets.target(text, project, kinds=KINDS))
 
 
 def _is_run(text: str) -> bool:

@@ -178,6 +178,7 @@ class WaitCauses:
                 "run",
                 partition.node,
                 *(() if partition.partition == WHOLE else ("--partition", partition.partition)),
+                *("--again", "--reason", "TEXT"),
             )
         row = msgspec.structs.replace(row, next=command, repair=self._repair(partition))
         return WaitCause(row, f", which {text}")

@@ -113,9 +113,9 @@ def test_a_drop_counts_until_newer_data_comes(store: Store) -> None:
             ("b", "d4"),
             ("c", "d1"),
         ]
-        assert quarantine.dropped_partitions(tx, "c") == [("c", "d1")]
+        assert ("c", "d1") in quarantine.dropped_partitions(tx)
         quarantined(tx, 6, "c", "d1", delivery_id=9)
-        assert quarantine.dropped_partitions(tx, "c") == []
+        assert ("c", "d1") not in quarantine.dropped_partitions(tx)
         assert quarantine.dropped(tx, "c", "d1") is None
 
 

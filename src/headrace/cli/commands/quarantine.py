@@ -48,7 +48,8 @@ def _render_quarantine(  # complexipy: ignore (a page: a line for each thing the
         for row in rows:
             _render_detail(row, page)
         lapsed = rows[0].state == "held" and rows[0].verdict == "warned"
-        waits = rows[0].delivery is not None and rows[0].state != "accepted"
+        is_due = rows[0].repair is None and not rows[0].decide
+        waits = is_due or (rows[0].delivery is not None and rows[0].state != "accepted")
         page.next(rows[0].decide[0] if lapsed else "headrace tick" if waits else "headrace status")
         return
     page.table(QUARANTINE_COLUMNS, [_quarantine_row(row, page) for row in rows])

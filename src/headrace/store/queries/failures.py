@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from headrace.store.queries import attempts
+from headrace.store.queries.quarantine import newest_dropped
 from headrace.store.transaction import Transaction
 
 # Partitions whose newest attempt failed, was rejected or was lost: the ones that `retry` starts
@@ -19,14 +22,15 @@ _KEYS = msgspec.json.Decoder(list[str])
 
 
 def failed_in_run(tx: Transaction, run_id: int) -> list[tuple[str, str]]:
-    """Return (node, partition) failed, rejected or lost in a run, and not published since."""
+    """Return (node, partition) failed, rejected or lost in a run, and neither published nor dropped
+    since."""
     rows = tx.execute(
         "select node, partitions from attempt where run_id = :run and state in ('failed',"
         " 'rejected', 'lost') order by epoch, n",
         {"run": run_id},
     ).fetchall()
     results = dict.fromkeys((node, key) for node, keys in rows for key in _KEYS.decode(keys))
-    return list(filter(_still_failed(tx, run_id).__contains__, results))
+    return _without_dropped(tx, filter(_still_failed(tx, run_id).__contains__, results))
 
 
 def failed_at_node(
@@ -35,7 +39,7 @@ def failed_at_node(
     """Return a node's (node, partition) that failed, were rejected, or wait for a retry.
 
     Those whose newest attempt failed, was rejected or lost before `apply` let them wait for new
-    code are included.
+    code are included. What somebody dropped isn't.
     """
     item = "" if partition is None else " and partition = :partition"
     rows = tx.execute(
@@ -47,7 +51,14 @@ def failed_at_node(
     waiting = [(node, key) for key, waits in rows if waits]
     tried = attempts.newest_at(tx, waiting, WITH_RESULT) if waiting else {}
     failed = {place for place, attempt in tried.items() if attempt.state in WITHOUT_DATA}
-    return [(node, key) for key, waits in rows if not waits or (node, key) in failed]
+    results = [(node, key) for key, waits in rows if not waits or (node, key) in failed]
+    return _without_dropped(tx, results)
+
+
+def _without_dropped(tx: Transaction, places: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    failed = list(places)
+    dropped = newest_dropped(tx, failed) if failed else ()
+    return [place for place in failed if place not in dropped]
 
 
 def _still_failed(tx: Transaction, run_id: int) -> set[tuple[str, str]]:

@@ -165,11 +165,12 @@ def get(tx: Transaction, number: int) -> Quarantined | None:
 
 
 def newest_dropped(tx: Transaction, places: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
-    """Return the partitions whose newest data was dropped."""
+    """Return the held and rejected partitions whose newest data was dropped."""
     rows = tx.execute(
-        f"select q.node, q.partition from quarantine q where {among('q.node', 'q.partition')} and"
-        " q.state = 'dropped' and not exists (select 1 from quarantine n where n.node = q.node and"
-        " n.partition = q.partition and n.id > q.id)",
+        "select q.node, q.partition from quarantine q join partition p on p.node = q.node and"
+        " p.partition = q.partition and p.state in ('held', 'rejected') where"
+        f" {among('q.node', 'q.partition')} and q.state = 'dropped' and not exists (select 1 from"
+        " quarantine n where n.node = q.node and n.partition = q.partition and n.id > q.id)",
         at_places(places),
     )
     return {(node, partition) for node, partition in rows}
@@ -188,17 +189,15 @@ def dropped(tx: Transaction, node: str, partition: str) -> Quarantined | None:
     return results[0] if results and results[0].state == "dropped" else None
 
 
-def dropped_partitions(tx: Transaction, node: str | None = None) -> list[tuple[str, str]]:
-    """Return (node, partition) of dropped data without newer data, of one node or all."""
-    of = "" if node is None else " and q.node = :node"
+def dropped_partitions(tx: Transaction) -> set[tuple[str, str]]:
+    """Return (node, partition) of dropped data without newer data."""
     rows = tx.execute(
         "select q.node, q.partition from quarantine q join partition p on p.node = q.node and"
         " p.partition = q.partition where q.state = 'dropped' and"
-        f" p.state in ('held', 'rejected'){of} and not exists (select 1 from quarantine n where"
-        " n.node = q.node and n.partition = q.partition and n.id > q.id)",
-        {"node": node},
+        " p.state in ('held', 'rejected') and not exists (select 1 from quarantine n where"
+        " n.node = q.node and n.partition = q.partition and n.id > q.id)"
     )
-    return [(row[0], row[1]) for row in rows]
+    return {(row[0], row[1]) for row in rows}
 
 
 def say(tx: Transaction, node: str, partition: str, reason: str) -> None:

@@ -41,6 +41,8 @@ LEAVES := $(filter-out packages/headrace-airflow/%,$(wildcard packages/*/pyproje
 IMPORT := packages/headrace-import/tests
 ARGS ?=
 KILLS ?= 200
+# Folders of tests are in memory where 8 GiB of it are free: they are thousands of small files that soon are removed.
+IN_MEMORY := $(shell df -k /dev/shm 2>/dev/null | awk 'NR == 2 && $$4 > 8388608 {print "PYTEST_DEBUG_TEMPROOT=/dev/shm"}')
 UV := uv==0.13.8
 # What the tests use besides; GCS and Azure have no server here to test against.
 EXTRAS := --extra polars --extra pandas --extra postgresql --extra mysql --extra s3 --extra sftp --extra keyring --extra dask --extra otel
@@ -81,7 +83,7 @@ check: build/.dev
 # tests/system_tests.py says which tests are of the whole; CI runs both. Without bytecode kept, each of the thousands of processes that
 # tests start would compile all it imports again.
 test: build/.dev
-	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 3 --dist worksteal -m "not slow and not system" $(ARGS)
+	@env -u PYTHONDONTWRITEBYTECODE $(IN_MEMORY) $(BIN)/python -m pytest -n 3 --dist worksteal -m "not slow and not system" $(ARGS)
 
 test-system: build/.dev
 	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 4 --dist worksteal -m "system and not slow" $(ARGS)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 import signal
 
 import fresh_tables  # noqa: F401 - before modules that need the tables
 from drawn_numbers import drawn_numbers
 from mariadb_server import mariadb, mariadb_server
+from new_states import new_states
 from postgres_cluster import cluster, own_cluster, postgresql
 from short_waits import short_waits, waits_of_users
 from state_kinds import migrated, postgresql_state, state_settings
@@ -23,6 +23,7 @@ __all__ = [
     "mariadb",
     "mariadb_server",
     "migrated",
+    "new_states",
     "own_cluster",
     "postgresql",
     "postgresql_state",
@@ -39,9 +40,3 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell's background job ignores Ctrl-C, and so would the processes that tests begin and
     # interrupt.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def pytest_collection_finish() -> None:
-    """Leave what was collected out of each later search for garbage: 20,000 tests stay anyway."""
-    gc.collect()
-    gc.freeze()

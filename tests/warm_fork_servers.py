@@ -32,6 +32,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
+import new_states
 import pytest
 import short_waits
 import warm_helpers
@@ -220,6 +221,7 @@ def _of_starts(env: Mapping[str, str]) -> dict[str, str]:
 def _serve(control: socket.socket) -> None:
     _import_all()
     short_waits.shorten(pytest.MonkeyPatch())
+    new_states.copy_migrated(pytest.MonkeyPatch())
     gc.collect()
     gc.freeze()  # what is never looked through isn't copied into those that are forked
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -6,6 +6,8 @@ import os
 import platform
 import socket
 import sys
+import tempfile
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -212,12 +214,15 @@ subprocess.run(["sh", "-c", "ls /usr | sort > /dev/null; cat /proc/self/maps > /
     assert outcome(bench, code) == ""
 
 
-def test_shared_memory_is_open_only_if_it_is_declared(bench: Bench) -> None:
+def test_shared_memory_is_open_only_if_it_is_declared() -> None:
     """Would catch: memory of other programs, and of other assets, that any asset reads."""
     code = f"{WRITTEN}\nimport multiprocessing; multiprocessing.Lock().acquire()"
-    assert "sandbox: {write: [/dev/shm]}" in outcome(bench, code)
-    assert outcome(bench, code, CodeSandbox(on=True, write=("/dev/shm",))) == ""
-    assert "/dev/shm" in outcome(bench, "import os; os.listdir('/dev/shm')")
+    # not a folder of pytest: that may be in memory, which a project there can't open
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder, closing(Bench(Path(folder))) as bench:
+        bench.lake.mkdir()
+        assert "sandbox: {write: [/dev/shm]}" in outcome(bench, code)
+        assert outcome(bench, code, CodeSandbox(on=True, write=("/dev/shm",))) == ""
+        assert "/dev/shm" in outcome(bench, "import os; os.listdir('/dev/shm')")
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="numbers of another processor")

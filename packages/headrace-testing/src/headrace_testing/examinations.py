@@ -271,7 +271,7 @@ def _private(folder: Path) -> ExaminationFinding:
     """Examine which files other users can read: the catalog holds values of the data."""
     open_to = [
         path
-        for path in (*folder.glob("state.db*"), *folder.glob("*.sock"))
+        for path in (*sorted(folder.glob("state.db*")), *folder.glob("*.sock"))
         if stat.S_IMODE(path.stat().st_mode) & 0o077
     ]
     if open_to:

@@ -42,7 +42,7 @@ IMPORT := packages/headrace-import/tests
 ARGS ?=
 KILLS ?= 200
 # Folders of tests are in memory where 8 GiB of it are free: they are thousands of small files that soon are removed.
-IN_MEMORY := $(shell df -k /dev/shm 2>/dev/null | awk 'NR == 2 && $$4 > 8388608 {print "PYTEST_DEBUG_TEMPROOT=/dev/shm"}')
+IN_MEMORY = $(shell df -k /dev/shm 2>/dev/null | awk 'NR == 2 && $$4 > 8388608 {print "PYTEST_DEBUG_TEMPROOT=/dev/shm"}')
 UV := uv==0.13.8
 # What the tests use besides; GCS and Azure have no server here to test against.
 EXTRAS := --extra polars --extra pandas --extra postgresql --extra mysql --extra s3 --extra sftp --extra keyring --extra dask --extra otel

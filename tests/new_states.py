@@ -6,6 +6,8 @@ the migrations themselves use other ones, or begin with a file.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,10 +31,18 @@ def copy_migrated(patch: pytest.MonkeyPatch) -> None:
 
 def _copied(engine: SqliteEngine) -> None:
     if not engine.path.exists():
-        content = _bytes()
-        sqlite._private_file(engine.path)
-        engine.path.write_bytes(content)
+        with contextlib.suppress(OSError):  # what is wrong with the folder, `create` says
+            _link(engine.path)
     _create(engine)
+
+
+def _link(path: Path) -> None:
+    """Put a copy there, whole, unless another process has made a state meanwhile."""
+    sqlite.private_folder(path.parent)
+    with tempfile.NamedTemporaryFile(dir=path.parent) as copy:
+        copy.write(_bytes())
+        copy.flush()
+        os.link(copy.name, path)
 
 
 def _bytes() -> bytes:

@@ -40,7 +40,7 @@ def open_repairs(tx: Transaction, project: Project, opened: OpenIncidents) -> li
     broken = failures.failed_held_or_rejected(tx, OPEN_MAX)
     known = BrokenFacts(tx, [(node, key) for node, key, _ in broken], opened)
     partitions = [with_incident(known, broken_of(known, *item)) for item in broken]
-    dropped = quarantine.newest_dropped(tx, known.places)
+    dropped = quarantine.dropped_partitions(tx, known.places)
     unresolved = [
         partition
         for partition in partitions

@@ -83,12 +83,12 @@ def stuck_among(tx: Transaction, places: Sequence[tuple[str, str]]) -> list[Brok
         if place in known and known[place][0] in STUCK_STATES
     ]
     unacceptable = quarantine.unacceptable(tx, places) if stuck else ()
-    dropped = quarantine.newest_dropped(tx, places) if stuck else ()
+    dropped = quarantine.dropped_partitions(tx, places) if stuck else ()
     return [
         BrokenPartition(
             node,
             key,
-            "dropped" if state in ("held", "rejected") and (node, key) in dropped else state,
+            "dropped" if (node, key) in dropped else state,
             acceptable=(node, key) not in unacceptable,
         )
         for node, key, state in stuck

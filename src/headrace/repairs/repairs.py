@@ -309,7 +309,7 @@ def first_of(  # complexipy: ignore (a case per state of a partition, in order)
     if partition.state in ("rejected", "warned"):
         return f"correct {declared.place.file}, its input or the check that failed"
     if partition.state == "dropped":
-        return f"it was dropped: to compute it again, correct {declared.place.file} or its input"
+        return f"correct {declared.place.file} or its input, if what was dropped is to be computed"
     if partition.state in ("held", "published"):
         return f"correct {declared.place.file} or its input"
     if packages := lacking([partition]):

@@ -60,7 +60,7 @@ CHARACTERS_MAX = 200
 COLUMNS_MAX = 200
 _SEPARATED = (".csv", ".tsv", ".txt", ".psv")
 _JSON_LINES = (".jsonl", ".ndjson", ".json")
-_DUE = "the next pass tries it again"
+_DUE = "it is tried again as soon as it can be"
 
 
 def first_rows(

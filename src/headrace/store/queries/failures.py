@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import msgspec
 
 from headrace.store.queries import attempts
-from headrace.store.queries.quarantine import newest_dropped
+from headrace.store.queries.quarantine import dropped_partitions
 from headrace.store.transaction import Transaction
 
 # Partitions whose newest attempt failed, was rejected or was lost: the ones that `retry` starts
@@ -22,8 +22,10 @@ _KEYS = msgspec.json.Decoder(list[str])
 
 
 def failed_in_run(tx: Transaction, run_id: int) -> list[tuple[str, str]]:
-    """Return (node, partition) failed, rejected or lost in a run, and neither published nor dropped
-    since."""
+    """Return (node, partition) failed, rejected or lost in a run, and not published since.
+
+    What somebody dropped isn't among them.
+    """
     rows = tx.execute(
         "select node, partitions from attempt where run_id = :run and state in ('failed',"
         " 'rejected', 'lost') order by epoch, n",
@@ -57,7 +59,7 @@ def failed_at_node(
 
 def _without_dropped(tx: Transaction, places: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     failed = list(places)
-    dropped = newest_dropped(tx, failed) if failed else ()
+    dropped = dropped_partitions(tx, failed) if failed else ()
     return [place for place in failed if place not in dropped]
 
 

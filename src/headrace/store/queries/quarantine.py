@@ -164,18 +164,6 @@ def get(tx: Transaction, number: int) -> Quarantined | None:
     return results[0] if results else None
 
 
-def newest_dropped(tx: Transaction, places: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
-    """Return the held and rejected partitions whose newest data was dropped."""
-    rows = tx.execute(
-        "select q.node, q.partition from quarantine q join partition p on p.node = q.node and"
-        " p.partition = q.partition and p.state in ('held', 'rejected') where"
-        f" {among('q.node', 'q.partition')} and q.state = 'dropped' and not exists (select 1 from"
-        " quarantine n where n.node = q.node and n.partition = q.partition and n.id > q.id)",
-        at_places(places),
-    )
-    return {(node, partition) for node, partition in rows}
-
-
 def dropped(tx: Transaction, node: str, partition: str) -> Quarantined | None:
     """Return a partition's newest data if it was dropped; `at` is the time of the drop."""
     columns = _COLUMNS.replace(" at,", " coalesce(decided_at, at),")
@@ -189,15 +177,19 @@ def dropped(tx: Transaction, node: str, partition: str) -> Quarantined | None:
     return results[0] if results and results[0].state == "dropped" else None
 
 
-def dropped_partitions(tx: Transaction) -> set[tuple[str, str]]:
-    """Return (node, partition) of dropped data without newer data."""
+def dropped_partitions(
+    tx: Transaction, places: Collection[tuple[str, str]] | None = None
+) -> set[tuple[str, str]]:
+    """Return (node, partition) of dropped data without newer data, of these places or all."""
+    of = "" if places is None else f" and {among('q.node', 'q.partition')}"
     rows = tx.execute(
         "select q.node, q.partition from quarantine q join partition p on p.node = q.node and"
-        " p.partition = q.partition where q.state = 'dropped' and"
-        " p.state in ('held', 'rejected') and not exists (select 1 from quarantine n where"
-        " n.node = q.node and n.partition = q.partition and n.id > q.id)"
+        " p.partition = q.partition and p.state in ('held', 'rejected') where q.state = 'dropped'"
+        f"{of} and not exists (select 1 from quarantine n where n.node = q.node and n.partition ="
+        " q.partition and n.id > q.id)",
+        {} if places is None else at_places(places),
     )
-    return {(row[0], row[1]) for row in rows}
+    return {(node, partition) for node, partition in rows}
 
 
 def say(tx: Transaction, node: str, partition: str, reason: str) -> None:
